@@ -1,0 +1,35 @@
+# Each target makes .venv when it is missing; nothing else is needed than Python 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,bench]'
+	touch $@
+
+.venv: $(STAMP)
+
+demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kills the worker on the way
+	$(BIN)/sagakit demo $(ARGS)
+
+test: $(STAMP)  ## the whole suite, against a real nats-server
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)  ## lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pyright --ignoreexternal --verifytypes sagakit_actors
+	$(BIN)/pyright --ignoreexternal --verifytypes sagakit
+
+bench: $(STAMP)  ## first figures: throughput with the server's default sync, and with sync_interval: always
+	$(BIN)/python -m benchmarks throughput
+	$(BIN)/python -m benchmarks throughput --sync always
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
