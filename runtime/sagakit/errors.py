@@ -1,0 +1,180 @@
+"""Every error that sagakit raises, as one tree by whose fault it is.
+
+    SagakitError
+    ├── CallerError        the call is wrong: mend the arguments
+    ├── DefinitionError    the `Saga` class is wrong: mend the class
+    ├── StoreError         the store refused or is away: wait, or mend the server
+    │   └── KvError        the same, for one key of a bucket
+    ├── ServerError        the server is not usable as it is: mend its settings or the URL
+    └── InternalError      sagakit is wrong: please report it
+
+Fields carry the facts, the text says what to do next.
+"""
+
+from __future__ import annotations
+
+
+class SagakitError(Exception):
+    """Root of the tree."""
+
+
+# ---------------------------------------------------------------- caller
+
+
+class CallerError(SagakitError):
+    """The call's arguments are wrong; nothing was changed."""
+
+
+class InvalidName(CallerError):
+    """A saga type, step, signal or namespace is not `[A-Za-z][A-Za-z0-9_-]*` or is too long."""
+
+
+class InvalidId(CallerError):
+    """A saga id is too long once encoded."""
+
+
+class InvalidInput(CallerError):
+    """The input cannot be encoded as, or does not match, the saga's input type."""
+
+
+class InputTooLarge(CallerError):
+    """The input exceeds the bound that keeps a record below the server's `max_payload`."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the input has {size:,} bytes, the limit is {limit:,}: keep large data elsewhere and pass a reference"
+        )
+        self.size = size
+        self.limit = limit
+
+
+class InvalidConfig(CallerError):
+    """An option is unknown, has the wrong type, or is out of bounds."""
+
+
+class UnknownSaga(CallerError):
+    """No saga is stored under this type and id."""
+
+
+class NotRegistered(CallerError):
+    """The saga class is not among those this runtime was opened with."""
+
+
+class AlreadyStarted(CallerError):
+    """The id was started before with a different input (P10)."""
+
+
+class NotAllowed(CallerError):
+    """The saga's present state does not allow the request; the text says why."""
+
+
+class TooLate(NotAllowed):
+    """A cancel came after the pivot (P5)."""
+
+
+# ------------------------------------------------------------ definition
+
+
+class DefinitionError(SagakitError):
+    """A `Saga` class cannot work as written; raised when the class is created."""
+
+
+# ----------------------------------------------------------------- store
+
+
+class StoreError(SagakitError):
+    """The store refused, or did not answer."""
+
+
+class Unavailable(StoreError):
+    """The store is away (disconnected, no leader, no responders): nothing was lost, try again when it is back (P12)."""
+
+
+class Ambiguous(StoreError):
+    """No acknowledgement came in time: the operation may or may not have happened."""
+
+
+class StoreFull(StoreError):
+    """The server refuses to store more: raise `max_bytes` of the bucket or stream, or free space."""
+
+
+class TooLarge(StoreError):
+    """One message exceeds the server's `max_payload`."""
+
+
+class NoResponders(Unavailable):
+    """Nobody listens at the subject; for a worker: its process is gone, or the connection is."""
+
+
+class Refused(StoreError):
+    """The server answered with an error that none of the others covers.
+
+    `code` is JetStream's `err_code`, `description` its text.
+    """
+
+    def __init__(self, code: int, description: str) -> None:
+        super().__init__(f"the server refused: {description} (err_code {code})")
+        self.code = code
+        self.description = description
+
+
+class KvError(StoreError):
+    """An operation on one key failed. `key` names it."""
+
+    def __init__(self, key: str, text: str) -> None:
+        super().__init__(f"{key}: {text}")
+        self.key = key
+
+
+class Conflict(KvError):
+    """The compare-and-set did not match: the key has another revision than the one expected."""
+
+    def __init__(self, key: str, expected: int) -> None:
+        super().__init__(key, f"its revision is not {expected}")
+        self.expected = expected
+
+
+class Fenced(KvError):
+    """The record belongs to another writer now (P7); this one must stop writing."""
+
+
+class Undecodable(KvError):
+    """The value under the key is not a record that this version can read (P11); it was left alone."""
+
+
+class NewerSchema(Undecodable):
+    """The record was written by a newer sagakit; it was left alone."""
+
+
+# ---------------------------------------------------------------- server
+
+
+class ServerError(SagakitError):
+    """The server cannot be used as it is."""
+
+
+class CannotConnect(ServerError):
+    """No server answers at the URL, or it refused the credentials; the text says which."""
+
+
+class ServerTooOld(ServerError):
+    """JetStream API level 1 (nats-server 2.11) is needed."""
+
+
+class JetStreamOff(ServerError):
+    """The server, or the account, has JetStream disabled."""
+
+
+class BadBucket(ServerError):
+    """A bucket or stream exists with settings under which the promises would not hold."""
+
+
+# -------------------------------------------------------------- internal
+
+
+class InternalError(SagakitError):
+    """A bug in sagakit."""
+
+
+class IllegalTransition(InternalError):
+    """A move that the transition table does not have; nothing was changed."""

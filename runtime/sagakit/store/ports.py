@@ -1,0 +1,178 @@
+"""The ports: what the runtime needs of a store. `sagakit.store.memory` and `sagakit.jetstream` provide them.
+
+Crash contract. A write whose revision was returned is durable. A write that ended in `Unavailable` was never sent. One
+that ended in `Ambiguous` may have happened, may not have, and may still happen later; the reader decides by reading
+from the leader. Nothing here retries by itself.
+
+Two ways in. The `submit` methods queue without blocking and call back once, in the trio thread: the persistence and
+the publisher actor use them for batches. The async methods park the calling trio task; they are for all else. A
+cancelled async write may still land.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from sagakit.errors import StoreError
+from sagakit.store.names import Names
+
+Done = Callable[[int | StoreError], None]
+"""Called once with the revision (or stream sequence) that was acknowledged, or with what went wrong. Must not block."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One value of a bucket as the leader has it."""
+
+    key: str
+    value: bytes
+    revision: int
+
+
+class Write(msgspec.Struct, frozen=True):
+    """A write of one key.
+
+    `expected` is the revision to replace: 0 means that the key must not exist, None means whatever is there.
+    `ttl` in seconds makes the value go by itself; None keeps it.
+    """
+
+    key: str
+    value: bytes
+    expected: int | None = None
+    ttl: float | None = None
+
+
+class EventMessage(msgspec.Struct, frozen=True):
+    """One event on its way to the log. `key` is the saga's (it picks the shard), `id` becomes `Nats-Msg-Id`."""
+
+    key: str
+    subject: str
+    id: str
+    payload: bytes
+
+
+class KeyValue(Protocol):
+    """A bucket. With several shards one object stands for all of them; revisions are comparable per key only."""
+
+    def submit(self, write: Write, done: Done) -> None:
+        """Queue a write. `done` gets the revision, or Conflict, Ambiguous, Unavailable, TooLarge, StoreFull, Refused."""
+        ...
+
+    async def get(self, key: str) -> Entry | None:
+        """Read from the leader; None when the key does not exist, was deleted or has expired.
+
+        Raises Unavailable, Ambiguous (no answer in time).
+        """
+        ...
+
+    async def put(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
+        """Write whatever is there; returns the revision."""
+        ...
+
+    async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
+        """Write if nothing stands under the key, no delete marker either. Raises Conflict."""
+        ...
+
+    async def update(self, key: str, value: bytes, *, revision: int, ttl: float | None = None) -> int:
+        """Replace exactly `revision`. Raises Conflict."""
+        ...
+
+    async def delete(self, key: str, *, revision: int | None = None) -> None:
+        """Delete, leaving a delete marker. Raises Conflict when `revision` is given and does not match."""
+        ...
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """The keys that exist now; `prefix` is a whole first token such as `PlaceOrder`, filtered at the server."""
+        ...
+
+    def entries(self, prefix: str = "") -> AbstractAsyncContextManager[AsyncIterator[Entry]]:
+        """The entries that exist now, as a stream: a scan, for start-up and recovery."""
+        ...
+
+    def watch(self, prefix: str = "") -> AbstractAsyncContextManager[AsyncIterator[Entry]]:
+        """Each later change (value entries only). A hint, never a promise: it may miss changes around a reconnect."""
+        ...
+
+
+class EventLog(Protocol):
+    """The event stream(s)."""
+
+    def submit(self, message: EventMessage, done: Done) -> None:
+        """Queue an append. `done` gets the stream sequence (of the first copy, if this is a duplicate) or the error."""
+        ...
+
+
+class InboundMessage(msgspec.Struct, frozen=True):
+    """One message of the inbox, not yet acknowledged. `ack` is a fire-and-forget; unacknowledged ones come again."""
+
+    id: str
+    saga_type: str
+    saga_id: str
+    payload: bytes
+    ack: Callable[[], None]
+
+
+class Inbox(Protocol):
+    """The work queue of what reaches sagas from outside."""
+
+    async def send(self, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+        """Append; durable once this returns. The same `id` again is stored once (within the dedup window)."""
+        ...
+
+    def receive(self, saga_types: Sequence[str]) -> AbstractAsyncContextManager[AsyncIterator[InboundMessage]]:
+        """The messages for these types, shared with the other workers that know them; goes on across outages."""
+        ...
+
+
+class Control(Protocol):
+    """Request and reply between workers and clients; nothing here is durable."""
+
+    async def request(self, worker_id: str, payload: bytes, *, timeout: float) -> bytes:
+        """Ask a worker. Raises NoResponders when nobody listens there, Ambiguous after `timeout` seconds, Unavailable."""
+        ...
+
+    def serve(self, worker_id: str, handler: Callable[[bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
+        """Answer requests to `worker_id` while the context is open; goes on across reconnects."""
+        ...
+
+
+class Store(Protocol):
+    """An open store with its buckets and streams in place."""
+
+    @property
+    def names(self) -> Names: ...
+    @property
+    def max_payload(self) -> int:
+        """Bytes that one message may have at most."""
+        ...
+
+    @property
+    def state(self) -> KeyValue: ...
+    @property
+    def archive(self) -> KeyValue: ...
+    @property
+    def meta(self) -> KeyValue: ...
+    @property
+    def workers(self) -> KeyValue: ...
+    @property
+    def events(self) -> EventLog: ...
+    @property
+    def inbox(self) -> Inbox: ...
+    @property
+    def control(self) -> Control: ...
+
+    @property
+    def connected(self) -> bool:
+        """Whether requests have a chance now. A disconnect is a state, not an error."""
+        ...
+
+    async def until_connected(self) -> None:
+        """Return when `connected`; at once if it is."""
+        ...
+
+    async def until_room(self) -> None:
+        """Return when the window of unacknowledged messages and bytes has room: back pressure for those who submit."""
+        ...
