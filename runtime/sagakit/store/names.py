@@ -1,4 +1,4 @@
-"""Names on the wire (DESIGN 6), all of them: validation, id encoding, namespace and shards live here and nowhere else."""
+"""Names on the wire (DESIGN 6), all of them: id encoding, namespace and shards live here and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,25 +9,11 @@ from zlib import crc32
 import msgspec
 
 from sagakit.errors import InvalidId, InvalidName
+from sagakit.naming import check_name
 
-MAX_NAME = 64
 MAX_ENCODED_ID = 512
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-
-
-def check_name(name: str, *, what: str) -> str:
-    """Return `name` if it may stand as one token in a key and a subject; `what` says whose name it is.
-
-    Raises InvalidName.
-    """
-    if len(name) > MAX_NAME or _NAME.fullmatch(name) is None:
-        raise InvalidName(
-            f"{what} {name!r} must match [A-Za-z][A-Za-z0-9_-]* and have at most {MAX_NAME} characters: "
-            "it becomes one token of a NATS key and subject"
-        )
-    return name
 
 
 @lru_cache(maxsize=4096)

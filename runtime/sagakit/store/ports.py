@@ -58,7 +58,10 @@ class KeyValue(Protocol):
     """A bucket. With several shards one object stands for all of them; revisions are comparable per key only."""
 
     def submit(self, write: Write, done: Done) -> None:
-        """Queue a write. `done` gets the revision, or Conflict, Ambiguous, Unavailable, TooLarge, StoreFull, Refused."""
+        """Queue a write. `done` gets the revision or the error.
+
+        That is Conflict, Ambiguous, Unavailable, TooLarge, StoreFull or Refused.
+        """
         ...
 
     async def get(self, key: str) -> Entry | None:
@@ -131,7 +134,7 @@ class Control(Protocol):
     """Request and reply between workers and clients; nothing here is durable."""
 
     async def request(self, worker_id: str, payload: bytes, *, timeout: float) -> bytes:
-        """Ask a worker. Raises NoResponders when nobody listens there, Ambiguous after `timeout` seconds, Unavailable."""
+        """Ask a worker. Raises NoResponders when nobody listens, Ambiguous after `timeout` seconds, Unavailable."""
         ...
 
     def serve(self, worker_id: str, handler: Callable[[bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
