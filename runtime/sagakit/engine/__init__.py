@@ -1,1 +1,61 @@
+"""The engine: pure rules of one saga. No I/O, no clock, no trio, no randomness of its own.
 
+table      the transition tables, as data, with the rules that they encode on top
+record     the record: all that is known of one saga; its steps are the step log
+codec      records to bytes and back, unknown fields kept
+inputs     what may happen to a saga
+results    how an attempt ended
+turn       the workbench of one `apply`: a draft that moves only along the tables
+forward    what follows when an action's or a check's attempt ends
+backward   compensation
+requests   cancel, terminate, operator retry, deadline
+apply      `create`, `apply`: record x input events -> record
+effects    `effects`, `questions`: what a record asks its owner to do
+events     the CloudEvents that a saga publishes
+keys       idempotency keys
+"""
+
+from sagakit.engine.apply import apply as apply
+from sagakit.engine.apply import create as create
+from sagakit.engine.apply import stamped as stamped
+from sagakit.engine.codec import Loaded as Loaded
+from sagakit.engine.codec import UnknownFields as UnknownFields
+from sagakit.engine.codec import decode as decode
+from sagakit.engine.codec import digest as digest
+from sagakit.engine.codec import encode as encode
+from sagakit.engine.codec import encode_marker as encode_marker
+from sagakit.engine.effects import Call as Call
+from sagakit.engine.effects import Decide as Decide
+from sagakit.engine.effects import Effect as Effect
+from sagakit.engine.effects import Finish as Finish
+from sagakit.engine.effects import MakeOutput as MakeOutput
+from sagakit.engine.effects import Publish as Publish
+from sagakit.engine.effects import Question as Question
+from sagakit.engine.effects import WakeAt as WakeAt
+from sagakit.engine.effects import effects as effects
+from sagakit.engine.effects import questions as questions
+from sagakit.engine.events import event_id as event_id
+from sagakit.engine.inputs import Adopted as Adopted
+from sagakit.engine.inputs import Decided as Decided
+from sagakit.engine.inputs import Ended as Ended
+from sagakit.engine.inputs import Inbound as Inbound
+from sagakit.engine.inputs import InputEvent as InputEvent
+from sagakit.engine.inputs import OutputMade as OutputMade
+from sagakit.engine.inputs import Published as Published
+from sagakit.engine.record import EndMarker as EndMarker
+from sagakit.engine.record import Failure as Failure
+from sagakit.engine.record import OutboxEvent as OutboxEvent
+from sagakit.engine.record import PersistedSagaState as PersistedSagaState
+from sagakit.engine.record import Record as Record
+from sagakit.engine.record import SagaOutcome as SagaOutcome
+from sagakit.engine.record import StepLog as StepLog
+from sagakit.engine.results import AttemptResult as AttemptResult
+from sagakit.engine.results import Compensating as Compensating
+from sagakit.engine.results import Complete as Complete
+from sagakit.engine.results import Error as Error
+from sagakit.engine.results import NotDone as NotDone
+from sagakit.engine.results import Retry as Retry
+from sagakit.engine.results import StepExecutionResult as StepExecutionResult
+from sagakit.engine.table import ENDS as ENDS
+from sagakit.engine.table import SagaStatus as SagaStatus
+from sagakit.engine.turn import Limits as Limits

@@ -1,0 +1,236 @@
+"""`create` and `apply`: record x input events -> record. Pure: no I/O, clock or randomness, nothing changed in place.
+
+The order within one `apply` is P12's: results and inbound messages first, in the order given, then timers; then
+whatever may start is started. `now` never runs backwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+import msgspec
+from msgspec import structs
+
+from sagakit.definition.plan import Plan
+from sagakit.engine.backward import proceed, undo_ended
+from sagakit.engine.codec import digest
+from sagakit.engine.forward import action_ended, check_ended
+from sagakit.engine.inputs import Adopted, Decided, Ended, Inbound, InputEvent, OutputMade, Published
+from sagakit.engine.record import SCHEMA, Failure, PersistedSagaState, Record, SagaOutcome
+from sagakit.engine.requests import deadline, honour_undo_request, inbound, may_turn_back
+from sagakit.engine.results import Error
+from sagakit.engine.table import ENDS, HELD, OPEN, PASSED, WAITING, StepMove, StepState
+from sagakit.engine.turn import Limits, Turn, shorten
+from sagakit.errors import IllegalTransition
+
+_DEFAULT_LIMITS = Limits()
+_ON_ENDED = {"running": action_ended, "checking": check_ended, "undoing": undo_ended}
+_ON_DUE: dict[StepState, StepMove] = {"waiting": "start", "check_waiting": "check", "undo_waiting": "undo"}
+
+
+def create(
+    plan: Plan,
+    *,
+    saga_id: str,
+    run: str,
+    input: msgspec.Raw,
+    owner: str,
+    now: float,
+    correlation_id: str | None = None,
+    causation_id: str | None = None,
+    trace: dict[str, str] | None = None,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> Record:
+    """The first record of a saga, its first steps already intended."""
+    record: Record = PersistedSagaState(
+        schema=SCHEMA,
+        saga_type=plan.saga_type,
+        saga_id=saga_id,
+        run=run,
+        definition_version=plan.version,
+        plan_digest=plan.digest,
+        status="running",
+        input=input,
+        input_digest=digest(input),
+        created_at=now,
+        updated_at=now,
+        steps={},
+        version=0,
+        write="",
+        owner=owner,
+        epoch=1,
+        recoveries=0,
+        next_event=1,
+        deadline_at=None if plan.deadline is None else now + plan.deadline,
+        correlation_id=correlation_id,
+        causation_id=causation_id,
+        trace=trace,
+    )
+    turn = Turn(plan, record, now=now, limits=limits)
+    turn.emit("started", version=plan.version)
+    _settle(turn)
+    return turn.record
+
+
+def stamped(record: Record, *, write: str) -> Record:
+    """The record as it is to be written: one version on, under a write id never used for different bytes."""
+    return structs.replace(record, version=record.version + 1, write=write)
+
+
+def apply(
+    plan: Plan, record: Record, events: Sequence[InputEvent], now: float, *, limits: Limits = _DEFAULT_LIMITS
+) -> Record:
+    """The record after `events` and after every timer due at `now`; `record` itself if that changes nothing.
+
+    Raises IllegalTransition, and then nothing has changed.
+    """
+    turn = Turn(plan, record, now=now, limits=limits)
+    for event in events:
+        _apply_one(turn, event)
+    if turn.record.status not in ENDS:
+        _timers(turn)
+        _settle(turn)
+    return turn.record if turn.changed else record
+
+
+def _apply_one(turn: Turn, event: InputEvent) -> None:
+    match event:
+        case Published():
+            turn.record.outbox = [kept for kept in turn.record.outbox if kept.seq > event.seq]
+        case Adopted():
+            _adopted(turn, event)
+        case _ if turn.record.status in ENDS:
+            pass  # the saga ended while this was under way; the account is closed
+        case Ended():
+            _ended(turn, event)
+        case Inbound():
+            inbound(turn, event)
+        case Decided():
+            _decided(turn, event)
+        case OutputMade():
+            _output_made(turn, event)
+        case _:
+            assert_never(event)
+
+
+def _ended(turn: Turn, event: Ended) -> None:
+    log = turn.look(event.step)
+    if log.state not in OPEN or log.calls != event.call:
+        raise IllegalTransition(f"step {event.step}: attempt {event.call} is not open; {log.state}, {log.calls} calls")
+    _ON_ENDED[log.state](turn, turn.plan.by_name[event.step], event)
+
+
+def _adopted(turn: Turn, event: Adopted) -> None:
+    """A new owner: what was open is unknown, in the same write, and policy decides."""
+    turn.touch()
+    record = turn.record
+    record.epoch += 1
+    record.owner = event.worker
+    if record.status in ENDS:
+        return
+    open_steps = [name for name, log in record.steps.items() if log.state in OPEN]
+    if open_steps:
+        record.recoveries += 1
+    turn.emit("recovered", epoch=record.epoch, worker=event.worker, open=open_steps)
+    lost = Error(error="the worker was lost during this attempt", at_once=True)
+    for step in open_steps:
+        _ended(turn, Ended(step, turn.look(step).calls, lost, event.jitter))
+
+
+def _timers(turn: Turn) -> None:
+    if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now:
+        deadline(turn)
+    honour_undo_request(turn)
+    for node in turn.plan.nodes:
+        log = turn.look(node.name)
+        if log.due is not None and log.due <= turn.now and (turn.forward or log.state != "waiting"):
+            turn.open(node, _ON_DUE[log.state])
+
+
+def _settle(turn: Turn) -> None:
+    """Start what may start, end what has ended, stop what is stuck; note the next due time."""
+    if turn.record.status == "stuck" and not _in_motion(turn):
+        _note_wake(turn)
+        return
+    if turn.forward:
+        _start_ready(turn)
+        if not turn.plan.has_output and _all_passed(turn):
+            _complete(turn, None)
+    else:
+        proceed(turn)
+    if turn.record.status in ("running", "compensating") and not _in_motion(turn):
+        held = [node.name for node in turn.plan.nodes if turn.look(node.name).state in HELD]
+        if held:
+            _stuck(turn, "; ".join(f"{name}: {turn.look(name).state}, {turn.look(name).error}" for name in held))
+    _note_wake(turn)
+
+
+def _start_ready(turn: Turn) -> None:
+    if turn.record.undo_request is not None:
+        return
+    for node in turn.plan.nodes:
+        if not node.condition and ready(turn.plan, turn.record, node.name):
+            turn.open(node, "start")
+
+
+def ready(plan: Plan, record: Record, step: str) -> bool:
+    """Whether the step is pending and all that it comes after is done or skipped."""
+    steps = record.steps
+    if step in steps and steps[step].state != "pending":
+        return False
+    return all(name in steps and steps[name].state in PASSED for name in plan.by_name[step].after)
+
+
+def _all_passed(turn: Turn) -> bool:
+    return all(turn.look(node.name).state in PASSED for node in turn.plan.nodes)
+
+
+def _in_motion(turn: Turn) -> bool:
+    return any(log.state in OPEN or log.state in WAITING for log in turn.record.steps.values())
+
+
+def _stuck(turn: Turn, reason: str) -> None:
+    turn.move_saga("block")
+    turn.record.stuck = shorten(reason)
+    turn.emit("stuck", reason=turn.record.stuck)
+
+
+def _complete(turn: Turn, output: msgspec.Raw | None) -> None:
+    turn.move_saga("complete")
+    turn.record.outcome = SagaOutcome("completed", turn.now, output=output)
+    turn.emit("completed")
+
+
+def _decided(turn: Turn, event: Decided) -> None:
+    node = turn.plan.by_name[event.step]
+    if event.error is None:
+        if event.run:
+            turn.open(node, "start")
+        else:
+            turn.move(event.step, "skip")
+        return
+    turn.edit(event.step).error = shorten(event.error)
+    if node.position == "before":
+        turn.move(event.step, "refuse")
+        turn.fail(Failure("exhausted", step=event.step, reason=shorten(event.error)))
+    else:
+        turn.move(event.step, "block")
+
+
+def _output_made(turn: Turn, event: OutputMade) -> None:
+    if event.error is not None:
+        _stuck(turn, f"output: {event.error}")
+    else:
+        _complete(turn, event.output)
+
+
+def _note_wake(turn: Turn) -> None:
+    record = turn.record
+    due = [log.due for log in record.steps.values() if log.due is not None]
+    if record.deadline_at is not None and may_turn_back(turn):
+        due.append(record.deadline_at)
+    wake_at = None if record.status in ENDS else min(due, default=None)
+    if wake_at != record.wake_at:
+        turn.touch()
+        record.wake_at = wake_at

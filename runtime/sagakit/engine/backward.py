@@ -1,0 +1,105 @@
+"""Compensation: what follows when an undo ends, and which undos may start (P2, P4)."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from sagakit.definition.plan import NodePlan
+from sagakit.engine.forward import error_of, give_up_waiting
+from sagakit.engine.inputs import Ended
+from sagakit.engine.record import SagaOutcome, StepLog
+from sagakit.engine.results import Compensating, Complete, Error, NotDone, Retry
+from sagakit.engine.table import HELD, OPEN, WAITING
+from sagakit.engine.turn import Turn, backoff, shorten, spent
+
+
+def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
+    """Apply the end of a compensation's attempt. A refusal cannot be retried away: it goes to a person."""
+    if node.undo is None:
+        raise AssertionError(f"{node.name} has no compensation")
+    retries = node.undo.retries
+    match ended.result:
+        case Complete():
+            turn.move(node.name, "undone").error = None
+            turn.record.recoveries = 0
+            turn.emit(f"step.{node.name}.undone", step=node.name)
+        case Compensating():
+            _fail_undo(turn, node, f"rejected: {ended.result.code}")
+        case Retry() | Error():
+            log = turn.edit(node.name)
+            log.error = shorten(error_of(ended.result))
+            log.undo_unsure = log.undo_unsure or not ended.result.not_done
+            if spent(retries, log.undo_attempt):
+                _fail_undo(turn, node, log.error)
+                return
+            if not log.undo_unsure:
+                log.undo_group += 1
+            turn.defer(node, "wait_undo", delay=_delay(node, log, ended))
+        case NotDone():
+            raise AssertionError("only a check answers NotDone")
+        case _:
+            assert_never(ended.result)
+
+
+def proceed(turn: Turn) -> None:
+    """Start every undo that may start, latest started step first; end the saga when all is settled."""
+    for node in turn.plan.nodes:
+        if turn.look(node.name).state == "waiting":
+            give_up_waiting(turn, node)
+    ready = [node for node in turn.plan.nodes if _to_undo(turn, node) and _those_after_settled(turn, node)]
+    for node in sorted(ready, key=lambda node: -turn.look(node.name).order):
+        turn.open(node, "undo")
+    if all(_settled(turn, node) for node in turn.plan.nodes):
+        _finish(turn)
+
+
+def finish_terminated(turn: Turn) -> None:
+    """End without undo; the account says what was left as it was."""
+    turn.move_saga("terminate")
+    _close(turn)
+
+
+def _delay(node: NodePlan, log: StepLog, ended: Ended) -> float:
+    if isinstance(ended.result, Retry) and ended.result.after is not None:
+        return ended.result.after
+    if (isinstance(ended.result, Error) and ended.result.at_once) or node.undo is None:
+        return 0.0
+    return backoff(node.undo.retries, log.undo_attempt, ended.jitter)
+
+
+def _fail_undo(turn: Turn, node: NodePlan, error: str) -> None:
+    turn.move(node.name, "fail_undo").error = shorten(error)
+    turn.emit(f"step.{node.name}.undo_failed", step=node.name, error=shorten(error))
+
+
+def _to_undo(turn: Turn, node: NodePlan) -> bool:
+    return node.undo is not None and turn.look(node.name).state in ("done", "doubtful")
+
+
+def _settled(turn: Turn, node: NodePlan) -> bool:
+    """Whether nothing of the node is open, waiting, held or still to be undone."""
+    state = turn.look(node.name).state
+    return state not in OPEN and state not in WAITING and state not in HELD and not _to_undo(turn, node)
+
+
+def _those_after_settled(turn: Turn, node: NodePlan) -> bool:
+    return all(_settled(turn, turn.plan.by_name[name]) for name in turn.plan.descendants[node.name])
+
+
+def _finish(turn: Turn) -> None:
+    turn.move_saga("fail")
+    _close(turn)
+
+
+def _close(turn: Turn) -> None:
+    record = turn.record
+    undone = tuple(name for name, log in record.steps.items() if log.state == "undone")
+    record.outcome = SagaOutcome("failed", turn.now, failure=record.failure, undone=undone)
+    failure = record.failure
+    turn.emit(
+        "failed",
+        cause=failure.cause if failure else None,
+        code=failure.code if failure else None,
+        step=failure.step if failure else None,
+        undone=undone,
+    )

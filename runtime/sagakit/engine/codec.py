@@ -1,0 +1,107 @@
+"""Records to bytes and back. Fields that this version does not know survive the round trip."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import msgspec
+
+from sagakit.engine.record import SCHEMA, EndMarker, PersistedSagaState, Record, StepLog
+from sagakit.errors import NewerSchema, Undecodable
+
+
+class UnknownFields(msgspec.Struct, frozen=True):
+    """What a record had that this version does not know; written back with each write of the same owner."""
+
+    top: dict[str, msgspec.Raw]
+    steps: dict[str, dict[str, msgspec.Raw]]
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A decoded record with what else its bytes held."""
+
+    record: Record
+    unknown: UnknownFields | None
+
+
+class _Peek(msgspec.Struct):
+    schema: int | None = None
+    ended: float | None = None
+
+
+class _Anything(msgspec.Struct):
+    steps: dict[str, dict[str, msgspec.Raw]] = {}
+
+
+_encoder = msgspec.json.Encoder()
+_peek = msgspec.json.Decoder(_Peek)
+_record = msgspec.json.Decoder(PersistedSagaState[msgspec.Raw])
+_marker = msgspec.json.Decoder(EndMarker)
+_top = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_steps = msgspec.json.Decoder(_Anything)
+
+_KNOWN_TOP = frozenset(PersistedSagaState.__struct_fields__)
+_KNOWN_STEP = frozenset(StepLog.__struct_fields__)
+
+
+def encode(record: Record, unknown: UnknownFields | None = None) -> bytes:
+    """The record as JSON; the same record always gives the same bytes."""
+    data = _encoder.encode(record)
+    return data if unknown is None else _merge(data, unknown)
+
+
+def encode_marker(marker: EndMarker) -> bytes:
+    """The end marker as JSON."""
+    return _encoder.encode(marker)
+
+
+def decode(key: str, value: bytes) -> Loaded | EndMarker:
+    """Read what stands under a live key. Raises Undecodable or NewerSchema: then leave it alone (P11)."""
+    try:
+        peek = _peek.decode(value)
+        if peek.ended is not None:
+            return _marker.decode(value)
+        if peek.schema is not None and peek.schema > SCHEMA:
+            raise NewerSchema(
+                key, f"its schema is {peek.schema}, this sagakit reads up to {SCHEMA}: left alone; upgrade this worker"
+            )
+        record = _own_memory(_record.decode(value))
+        return Loaded(record, _unknown(value))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Undecodable(
+            key, f"not a saga record ({error}): left alone; look at it with `nats kv get`, then mend or delete it"
+        ) from error
+
+
+def digest(value: bytes | msgspec.Raw) -> str:
+    """16 hex digits that tell inputs apart."""
+    return sha256(bytes(value)).hexdigest()[:16]
+
+
+def _own_memory(record: Record) -> Record:
+    """A Raw is a view into the message it came in; a record lives longer than that."""
+    record.input = record.input.copy()
+    for log in record.steps.values():
+        log.result = log.result.copy() if log.result is not None else None
+        log.detail = log.detail.copy() if log.detail is not None else None
+    return record
+
+
+def _unknown(value: bytes) -> UnknownFields | None:
+    top = {name: raw.copy() for name, raw in _top.decode(value).items() if name not in _KNOWN_TOP}
+    steps = {
+        step: rest
+        for step, fields in _steps.decode(value).steps.items()
+        if (rest := {name: raw.copy() for name, raw in fields.items() if name not in _KNOWN_STEP})
+    }
+    return UnknownFields(top, steps) if top or steps else None
+
+
+def _merge(data: bytes, unknown: UnknownFields) -> bytes:
+    fields = _top.decode(data)
+    if unknown.steps:
+        steps = _steps.decode(data).steps
+        for step, rest in unknown.steps.items():
+            steps.setdefault(step, {}).update(rest)
+        fields["steps"] = msgspec.Raw(_encoder.encode(steps))
+    return _encoder.encode(fields | unknown.top)

@@ -1,0 +1,103 @@
+"""`effects` and `questions`: what a record asks its owner to do, derived from the record alone (DESIGN 5)."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from sagakit.definition.plan import Plan
+from sagakit.engine.apply import ready
+from sagakit.engine.keys import CallKind, key_of
+from sagakit.engine.record import OutboxEvent, Record, StepLog
+from sagakit.engine.table import ENDS, PASSED, StepState
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """Call the step's action, check or compensation; answer with `Ended(step, call, ...)`. `timeout` in seconds."""
+
+    step: str
+    kind: CallKind
+    call: int
+    key: str
+    action_key: str
+    attempt: int
+    timeout: float
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Put these events into the log, in order; answer with `Published`."""
+
+    events: tuple[OutboxEvent, ...]
+
+
+class WakeAt(msgspec.Struct, frozen=True):
+    """Apply again at this time, in seconds since the epoch."""
+
+    at: float
+
+
+class Finish(msgspec.Struct, frozen=True):
+    """Once the outbox is in the log: archive the record, then put the end marker in its place."""
+
+
+Effect: TypeAlias = Call | Publish | WakeAt | Finish
+
+
+class Decide(msgspec.Struct, frozen=True):
+    """Whether to run the step: evaluate its `when=`; answer with `Decided`."""
+
+    step: str
+
+
+class MakeOutput(msgspec.Struct, frozen=True):
+    """Compute the saga's output; answer with `OutputMade`."""
+
+
+Question: TypeAlias = Decide | MakeOutput
+
+_KIND: dict[StepState, CallKind] = {"running": "do", "checking": "check", "undoing": "undo"}
+
+
+def effects(plan: Plan, record: Record) -> list[Effect]:
+    """Everything that the record, being durable, allows and asks for. Performing an effect twice is harmless."""
+    found: list[Effect] = []
+    if record.outbox:
+        found.append(Publish(tuple(record.outbox)))
+    if record.status in ENDS:
+        found.append(Finish())
+        return found
+    found.extend(
+        _call(plan, record, step, log, kind)
+        for step, log in record.steps.items()
+        if (kind := _KIND.get(log.state)) is not None
+    )
+    if record.wake_at is not None:
+        found.append(WakeAt(record.wake_at))
+    return found
+
+
+def questions(plan: Plan, record: Record) -> list[Question]:
+    """What must be asked of the definition before the record is written. The functions asked are free of effects."""
+    if record.status != "running" or record.failure is not None or record.undo_request is not None:
+        return []
+    conditions = [Decide(node.name) for node in plan.nodes if node.condition and ready(plan, record, node.name)]
+    if conditions:
+        return list[Question](conditions)
+    passed = all(node.name in record.steps and record.steps[node.name].state in PASSED for node in plan.nodes)
+    return [MakeOutput()] if plan.has_output and passed else []
+
+
+def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -> Call:
+    node = plan.by_name[step]
+    attempt = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}[kind]
+    timeout = node.undo.timeout if kind == "undo" and node.undo is not None else node.timeout
+    return Call(
+        step=step,
+        kind=kind,
+        call=log.calls,
+        key=key_of(record, step, kind, log),
+        action_key=key_of(record, step, "do", log),
+        attempt=attempt,
+        timeout=timeout,
+    )

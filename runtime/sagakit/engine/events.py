@@ -1,0 +1,54 @@
+"""The events that a saga publishes: CloudEvents 1.0 in JSON structured mode, made once and kept byte for byte (P9)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from sagakit.engine.record import OutboxEvent, Record
+
+
+class CloudEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
+    """One event. `run`, `sequence`, `correlationid` and `causationid` are extension attributes."""
+
+    specversion: str
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: datetime
+    datacontenttype: str
+    run: str
+    sequence: int
+    correlationid: str | None = None
+    causationid: str | None = None
+    data: dict[str, object]
+
+
+def event_id(run: str, seq: int) -> str:
+    """The deterministic id of event `seq` of a run; also its `Nats-Msg-Id`."""
+    return f"{run}.{seq}"
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def make_event(record: Record, suffix: str, data: dict[str, object], *, now: float) -> OutboxEvent:
+    """The next event of `record`; the caller appends it and advances `next_event`."""
+    seq = record.next_event
+    event = CloudEvent(
+        specversion="1.0",
+        id=event_id(record.run, seq),
+        source=f"sagakit/{record.saga_type}",
+        type=f"saga.{record.saga_type}.{suffix}",
+        subject=record.saga_id,
+        time=datetime.fromtimestamp(now, UTC),
+        datacontenttype="application/json",
+        run=record.run,
+        sequence=seq,
+        correlationid=record.correlation_id,
+        causationid=record.causation_id,
+        data=data,
+    )
+    return OutboxEvent(seq, suffix, msgspec.Raw(_encoder.encode(event)))

@@ -1,0 +1,171 @@
+"""What follows when an attempt of an action or of its check ends."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+
+from sagakit.definition.plan import NodePlan
+from sagakit.engine.inputs import Ended
+from sagakit.engine.record import Failure, StepLog
+from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry
+from sagakit.engine.turn import Turn, backoff, shorten, spent
+
+
+def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
+    """Apply the end of an action's attempt: done, refused, known not done, or unknown."""
+    result = _bounded(turn, ended.result)
+    match result:
+        case Complete():
+            succeed(turn, node, result)
+        case Compensating():
+            _refused(turn, node, result)
+        case Retry() | Error():
+            log = turn.edit(node.name)
+            log.error = shorten(error_of(result))
+            log.unsure = log.unsure or not result.not_done
+            if log.unsure:
+                _unknown(turn, node, ended, result)
+            else:
+                _known_not_done(turn, node, log, delay_after(node, log, ended))
+        case NotDone():
+            raise AssertionError("only a check answers NotDone")
+        case _:
+            assert_never(result)
+
+
+def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
+    """Apply a check's answer; no answer is asked for again, within the step's retry budget, then a person is asked."""
+    result = _bounded(turn, ended.result)
+    log = turn.edit(node.name)
+    match result:
+        case Complete():
+            succeed(turn, node, result)
+        case NotDone():
+            log.unsure = False
+            if log.code is not None:
+                _refused(turn, node, Compensating(code=log.code, detail=log.detail or msgspec.Raw(b"{}")))
+            else:
+                _known_not_done(turn, node, log, backoff(node.retries, log.attempt, ended.jitter))
+        case Retry() | Error() | Compensating():
+            log.error = shorten(error_of(result))
+            if spent(node.retries, log.check_attempt):
+                turn.move(node.name, "ask")
+            else:
+                delay = _asked_delay(result)
+                wait = backoff(node.retries, log.check_attempt, ended.jitter) if delay is None else delay
+                turn.defer(node, "wait_check", delay=wait)
+        case _:
+            assert_never(result)
+
+
+def give_up_waiting(turn: Turn, node: NodePlan) -> None:
+    """Compensation began while the step waited for its next attempt: nothing goes forward any more (P2)."""
+    turn.move(node.name, "doubt" if turn.look(node.name).unsure else "refuse")
+
+
+def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
+    """The action happened."""
+    log = turn.move(node.name, "succeed")
+    log.result = result.result
+    log.unsure = False
+    log.error = log.code = log.detail = None
+    turn.record.recoveries = 0
+    turn.emit(f"step.{node.name}", step=node.name, attempt=log.attempt)
+
+
+def delay_after(node: NodePlan, log: StepLog, ended: Ended) -> float:
+    """Seconds until the action's next attempt."""
+    delay = _asked_delay(ended.result)
+    return backoff(node.retries, log.attempt, ended.jitter) if delay is None else delay
+
+
+def error_of(result: AttemptResult) -> str:
+    """What went wrong, as text."""
+    match result:
+        case Retry(reason=text) | Error(error=text) | Compensating(code=text):
+            return text
+        case Complete() | NotDone():
+            return ""
+        case _:
+            assert_never(result)
+
+
+def _asked_delay(result: AttemptResult) -> float | None:
+    if isinstance(result, Retry):
+        return result.after
+    return 0.0 if isinstance(result, Error) and result.at_once else None
+
+
+def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
+    """A result for which the record has no room leaves the attempt unknown: it did happen, but nobody can know what."""
+    if not isinstance(result, Complete):
+        return result
+    size = len(memoryview(result.result))
+    held = sum(len(memoryview(log.result)) for log in turn.record.steps.values() if log.result is not None)
+    if held + size <= turn.limits.results:
+        return result
+    return Error(error=f"result too large: {size:,} bytes, {max(turn.limits.results - held, 0):,} are left")
+
+
+def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
+    log = turn.edit(node.name)
+    log.error, log.code = f"rejected: {shorten(result.code)}", shorten(result.code)
+    log.detail = result.detail if len(memoryview(result.detail)) <= turn.limits.detail else None
+    failure = Failure("rejected", code=log.code, detail=log.detail, step=node.name)
+    if log.unsure:
+        _settle_doubt(turn, node, failure)  # an earlier attempt under this key may still have happened
+    elif node.position == "after":
+        turn.move(node.name, "block")
+    else:
+        turn.move(node.name, "refuse")
+        turn.fail(failure)
+
+
+def _unknown(turn: Turn, node: NodePlan, ended: Ended, result: Retry | Error) -> None:
+    log = turn.look(node.name)
+    if turn.forward and node.on_unknown == "retry" and not spent(node.retries, log.attempt):
+        _retry(turn, node, delay=delay_after(node, log, ended))
+        return
+    _settle_doubt(turn, node, Failure("exhausted", step=node.name, reason=shorten(error_of(result))))
+
+
+def _settle_doubt(turn: Turn, node: NodePlan, failure: Failure) -> None:
+    """No more attempts under this key: check, ask, stop, or give up in doubt and undo."""
+    if node.on_unknown == "check":
+        turn.edit(node.name).check_attempt = 0
+        turn.open(node, "check")
+    elif node.on_unknown == "ask":
+        turn.move(node.name, "ask")
+    elif node.position != "before":
+        turn.move(node.name, "block")
+    else:
+        turn.move(node.name, "doubt")
+        turn.fail(failure)
+
+
+def _known_not_done(turn: Turn, node: NodePlan, log: StepLog, delay: float) -> None:
+    log.group += 1  # providers replay a stored failure for a used key
+    if not turn.forward:
+        turn.move(node.name, "refuse")
+    elif not spent(node.retries, log.attempt):
+        _retry(turn, node, delay=delay)
+    elif node.position != "before":
+        turn.move(node.name, "block")
+    else:
+        turn.move(node.name, "refuse")
+        turn.fail(Failure("exhausted", step=node.name, reason=log.error))
+
+
+def _retry(turn: Turn, node: NodePlan, *, delay: float) -> None:
+    turn.defer(node, "wait", delay=delay)
+    log = turn.look(node.name)
+    turn.emit(
+        f"step.{node.name}.retrying",
+        step=node.name,
+        attempt=log.attempt,
+        error=log.error,
+        unknown=log.unsure,
+        delay=round(delay, 3),
+    )

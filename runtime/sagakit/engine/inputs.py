@@ -1,0 +1,60 @@
+"""What may happen to a saga: the input events of the engine. Time is not among them: `apply` takes `now`."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from sagakit.engine.results import AttemptResult
+
+InboundKind = Literal["cancel", "terminate", "retry"]
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The attempt number `call` of a step ended. `jitter` in 0..1 spreads the wait before the next one."""
+
+    step: str
+    call: int
+    result: AttemptResult
+    jitter: float = 1.0
+
+
+class Adopted(msgspec.Struct, frozen=True):
+    """`worker` takes the record over (adoption, or a restart of the saga's actor): open attempts close as unknown."""
+
+    worker: str
+    jitter: float = 1.0
+
+
+class Inbound(msgspec.Struct, frozen=True, kw_only=True):
+    """A request from outside; each `id` is applied once. `by` and `reason` are for the audit."""
+
+    id: str
+    kind: InboundKind
+    by: str = ""
+    reason: str = ""
+
+
+class Published(msgspec.Struct, frozen=True):
+    """Events up to `seq` are in the log. By itself no reason for a write."""
+
+    seq: int
+
+
+class Decided(msgspec.Struct, frozen=True):
+    """The answer to `Decide`: whether the step is to run, or the error of its `when=`."""
+
+    step: str
+    run: bool = False
+    error: str | None = None
+
+
+class OutputMade(msgspec.Struct, frozen=True):
+    """The answer to `MakeOutput`: the saga's output as JSON, or the error of `output()`."""
+
+    output: msgspec.Raw | None = None
+    error: str | None = None
+
+
+InputEvent: TypeAlias = Ended | Adopted | Inbound | Published | Decided | OutputMade

@@ -1,0 +1,133 @@
+"""The record: all that is known of one saga, as it stands in JSON under its key (DESIGN 6).
+
+Times are seconds since the epoch. A record that `apply` has returned is never changed again.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, TypeAlias
+
+import msgspec
+from typing_extensions import TypeVar
+
+from sagakit.engine.table import SagaStatus, StepState
+
+SCHEMA = 1
+
+Cause = Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
+Input = TypeVar("Input", default=msgspec.Raw)
+
+
+class StepLog(msgspec.Struct, omit_defaults=True):
+    """One node's entry in the step log.
+
+    `calls` counts every attempt of any kind and identifies the open one. `attempt`, `check_attempt` and `undo_attempt`
+    count within the present budget. `group` and `undo_group` number the idempotency keys. `unsure` says that some
+    attempt under the present key may have happened.
+    """
+
+    state: StepState = "pending"
+    order: int = 0
+    calls: int = 0
+    attempt: int = 0
+    group: int = 1
+    unsure: bool = False
+    check_attempt: int = 0
+    undo_attempt: int = 0
+    undo_group: int = 1
+    undo_unsure: bool = False
+    due: float | None = None
+    until: float | None = None
+    result: msgspec.Raw | None = None
+    code: str | None = None
+    detail: msgspec.Raw | None = None
+    error: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a saga turned back. `step` is where, if a step was the reason."""
+
+    cause: Cause
+    code: str | None = None
+    detail: msgspec.Raw | None = None
+    step: str | None = None
+    reason: str | None = None
+
+
+class UndoRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A cancel or a deadline that waits until the pivot's outcome is known (P5)."""
+
+    cause: Literal["cancelled", "deadline"]
+    reason: str | None = None
+
+
+class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An inbound message that was applied, and what came of it."""
+
+    id: str
+    kind: str
+    verdict: str
+
+
+class OutboxEvent(msgspec.Struct, frozen=True):
+    """An event that is not yet known to be in the log. `event` is what is published, byte for byte."""
+
+    seq: int
+    suffix: str
+    event: msgspec.Raw
+
+
+class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a saga ended. `undone` and `doubtful` give the account; `output` is JSON."""
+
+    status: Literal["completed", "failed"]
+    at: float
+    output: msgspec.Raw | None = None
+    failure: Failure | None = None
+    undone: tuple[str, ...] = ()
+
+
+class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_only=True):
+    """The record of one saga. `PersistedSagaState[Order]` decodes the input as an Order; the engine keeps it as JSON."""
+
+    schema: int
+    saga_type: str
+    saga_id: str
+    run: str
+    definition_version: int
+    plan_digest: str
+    status: SagaStatus
+    input: Input
+    input_digest: str
+    created_at: float
+    updated_at: float
+    steps: dict[str, StepLog]
+    version: int
+    write: str
+    owner: str
+    epoch: int
+    deadline_at: float | None = None
+    wake_at: float | None = None
+    recoveries: int
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    trace: dict[str, str] | None = None
+    inbound: list[Verdict] = []
+    outbox: list[OutboxEvent] = []
+    next_event: int
+    failure: Failure | None = None
+    undo_request: UndoRequest | None = None
+    stuck: str | None = None
+    outcome: SagaOutcome | None = None
+
+
+Record: TypeAlias = PersistedSagaState[msgspec.Raw]
+
+
+class EndMarker(msgspec.Struct, frozen=True):
+    """What stands under a finished saga's key for a while, so that a repeated start finds it (P10)."""
+
+    ended: float
+    outcome: Literal["completed", "failed"]
+    input_digest: str
+    run: str

@@ -1,0 +1,138 @@
+"""The workbench of one `apply`: a draft of the record, moved only along the transition tables."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import msgspec
+
+from sagakit.definition.plan import NodePlan, Plan, Retries
+from sagakit.engine.events import make_event
+from sagakit.engine.record import Failure, Record, StepLog
+from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
+
+MAX_TEXT = 500
+"""Characters of an error or a reason that are kept: a record must never outgrow its message."""
+
+_PENDING = StepLog()
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bounds that keep status, undo and outbox below `max_payload` whatever the steps return. Bytes."""
+
+    results: int = 512 * 1024
+    detail: int = 4 * 1024
+    inbound: int = 64
+
+
+class Turn:
+    """One application of input events to a record. `record` is a draft; the original is untouched."""
+
+    __slots__ = ("_touched", "changed", "limits", "now", "plan", "record")
+
+    def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits) -> None:
+        self.plan = plan
+        self.record = copy(record)
+        self.now = max(now, record.updated_at)
+        self.limits = limits
+        self.changed = False
+        self._touched: set[str] = set()
+
+    # ------------------------------------------------------------ reading
+
+    def look(self, step: str) -> StepLog:
+        """The step's entry, for reading only."""
+        return self.record.steps.get(step, _PENDING)
+
+    @property
+    def forward(self) -> bool:
+        """Whether the saga still means to complete."""
+        return self.record.failure is None
+
+    # ------------------------------------------------------------ changing
+
+    def edit(self, step: str) -> StepLog:
+        """The step's entry, private to this draft."""
+        self.touch()
+        steps = self.record.steps
+        if step not in self._touched:
+            self._touched.add(step)
+            steps[step] = copy(steps[step]) if step in steps else StepLog()
+        return steps[step]
+
+    def touch(self) -> None:
+        """Say that the draft differs from the original."""
+        if not self.changed:
+            self.changed = True
+            self.record.steps = dict(self.record.steps)
+            self.record.updated_at = self.now
+
+    def move(self, step: str, move: StepMove) -> StepLog:
+        """Take a step along its table. Raises IllegalTransition."""
+        state = advance(STEP_TABLE, self.look(step).state, move, of=f"step {step}")
+        log = self.edit(step)
+        log.state = state
+        log.due = log.until = None
+        return log
+
+    def move_saga(self, move: SagaMove) -> None:
+        """Take the saga along its table. Raises IllegalTransition."""
+        status = advance(SAGA_TABLE, self.record.status, move, of=f"saga {self.record.saga_id!r}")
+        self.touch()
+        self.record.status = status
+        if status != "stuck":
+            self.record.stuck = None
+
+    def emit(self, suffix: str, **data: object) -> None:
+        """Put one event into the outbox."""
+        self.touch()
+        event = make_event(self.record, suffix, data, now=self.now)
+        self.record.outbox = [*self.record.outbox, event]
+        self.record.next_event += 1
+
+    # ------------------------------------------------------------ attempts
+
+    def open(self, node: NodePlan, move: StepMove) -> None:
+        """Open an attempt: `start` the action, `check` or `undo`. The call itself is made once this is durable (P1)."""
+        log = self.move(node.name, move)
+        log.calls += 1
+        timeout = node.timeout
+        if move == "start":
+            log.attempt += 1
+            log.order = log.order or 1 + max((other.order for other in self.record.steps.values()), default=0)
+        elif move == "check":
+            log.check_attempt += 1
+        else:
+            log.undo_attempt += 1
+            timeout = node.undo.timeout if node.undo is not None else timeout
+        log.until = self.now + timeout
+
+    def defer(self, node: NodePlan, move: StepMove, *, delay: float) -> None:
+        """Close the attempt; the next one is due `delay` seconds from now."""
+        self.move(node.name, move).due = self.now + delay
+
+    def fail(self, failure: Failure) -> None:
+        """Turn back, once: the first reason stands."""
+        if self.record.failure is None:
+            self.move_saga("compensate")
+            self.record.failure = failure
+            self.emit("compensating", cause=failure.cause, code=failure.code, step=failure.step, reason=failure.reason)
+
+
+def backoff(retries: Retries, attempt: int, jitter: float) -> float:
+    """Seconds to wait after attempt number `attempt`: exponential, bounded, with equal jitter.
+
+    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    wait = min(retries.most, retries.first * retries.factor ** min(attempt - 1, 64))
+    return wait * (0.5 + 0.5 * jitter)
+
+
+def spent(retries: Retries, attempt: int) -> bool:
+    """Whether attempt number `attempt` was the last of its budget."""
+    return retries.attempts is not None and attempt >= retries.attempts
+
+
+def shorten(text: str) -> str:
+    """At most MAX_TEXT characters of `text`."""
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
