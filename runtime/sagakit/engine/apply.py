@@ -17,7 +17,7 @@ from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.codec import digest
 from sagakit.engine.forward import action_ended, check_ended
 from sagakit.engine.inputs import Adopted, Decided, Ended, Inbound, InputEvent, OutputMade, Published
-from sagakit.engine.record import SCHEMA, Failure, PersistedSagaState, Record, SagaOutcome
+from sagakit.engine.record import NOTHING, SCHEMA, Failure, PersistedSagaState, Record, SagaOutcome
 from sagakit.engine.requests import deadline, honour_undo_request, inbound, may_turn_back
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, OPEN, PASSED, WAITING, StepMove, StepState
@@ -156,7 +156,7 @@ def _settle(turn: Turn) -> None:
     if turn.forward:
         _start_ready(turn)
         if not turn.plan.has_output and _all_passed(turn):
-            _complete(turn, None)
+            _complete(turn, NOTHING)
     else:
         proceed(turn)
     if turn.record.status in ("running", "compensating") and not _in_motion(turn):
@@ -196,7 +196,7 @@ def _stuck(turn: Turn, reason: str) -> None:
     turn.emit("stuck", reason=turn.record.stuck)
 
 
-def _complete(turn: Turn, output: msgspec.Raw | None) -> None:
+def _complete(turn: Turn, output: msgspec.Raw) -> None:
     turn.move_saga("complete")
     turn.record.outcome = SagaOutcome("completed", turn.now, output=output)
     turn.emit("completed")

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import msgspec
 
-from sagakit.engine.record import SCHEMA, EndMarker, PersistedSagaState, Record, StepLog
+from sagakit.engine.record import NOTHING, SCHEMA, EndMarker, PersistedSagaState, Record, StepLog
 from sagakit.errors import NewerSchema, Undecodable
 
 
@@ -82,8 +82,8 @@ def _own_memory(record: Record) -> Record:
     """A Raw is a view into the message it came in; a record lives longer than that."""
     record.input = record.input.copy()
     for log in record.steps.values():
-        log.result = log.result.copy() if log.result is not None else None
-        log.detail = log.detail.copy() if log.detail is not None else None
+        log.result = log.result.copy() if log.result is not NOTHING else NOTHING
+        log.detail = log.detail.copy() if log.detail is not NOTHING else NOTHING
     return record
 
 

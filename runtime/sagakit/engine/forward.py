@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import assert_never
 
-import msgspec
-
 from sagakit.definition.plan import NodePlan
 from sagakit.engine.inputs import Ended
-from sagakit.engine.record import Failure, StepLog
+from sagakit.engine.record import NOTHING, Failure, StepLog
 from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
@@ -45,7 +43,7 @@ def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
         case NotDone():
             log.unsure = False
             if log.code is not None:
-                _refused(turn, node, Compensating(code=log.code, detail=log.detail or msgspec.Raw(b"{}")))
+                _refused(turn, node, Compensating(code=log.code, detail=log.detail))
             else:
                 _known_not_done(turn, node, log, backoff(node.retries, log.attempt, ended.jitter))
         case Retry() | Error() | Compensating():
@@ -70,7 +68,8 @@ def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
     log = turn.move(node.name, "succeed")
     log.result = result.result
     log.unsure = False
-    log.error = log.code = log.detail = None
+    log.error = log.code = None
+    log.detail = NOTHING
     turn.record.recoveries = 0
     turn.emit(f"step.{node.name}", step=node.name, attempt=log.attempt)
 
@@ -103,7 +102,7 @@ def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
     if not isinstance(result, Complete):
         return result
     size = len(memoryview(result.result))
-    held = sum(len(memoryview(log.result)) for log in turn.record.steps.values() if log.result is not None)
+    held = sum(len(memoryview(log.result)) for log in turn.record.steps.values() if log.result is not NOTHING)
     if held + size <= turn.limits.results:
         return result
     return Error(error=f"result too large: {size:,} bytes, {max(turn.limits.results - held, 0):,} are left")
@@ -112,7 +111,7 @@ def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
 def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
     log = turn.edit(node.name)
     log.error, log.code = f"rejected: {shorten(result.code)}", shorten(result.code)
-    log.detail = result.detail if len(memoryview(result.detail)) <= turn.limits.detail else None
+    log.detail = result.detail if len(memoryview(result.detail)) <= turn.limits.detail else NOTHING
     failure = Failure("rejected", code=log.code, detail=log.detail, step=node.name)
     if log.unsure:
         _settle_doubt(turn, node, failure)  # an earlier attempt under this key may still have happened

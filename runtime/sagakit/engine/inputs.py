@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from sagakit.engine.record import NOTHING
 from sagakit.engine.results import AttemptResult
 
 InboundKind = Literal["cancel", "terminate", "retry"]
@@ -53,7 +54,7 @@ class Decided(msgspec.Struct, frozen=True):
 class OutputMade(msgspec.Struct, frozen=True):
     """The answer to `MakeOutput`: the saga's output as JSON, or the error of `output()`."""
 
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = NOTHING
     error: str | None = None
 
 

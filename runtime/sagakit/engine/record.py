@@ -14,6 +14,9 @@ from sagakit.engine.table import SagaStatus, StepState
 
 SCHEMA = 1
 
+NOTHING = msgspec.Raw()
+"""No JSON here: the field is left out. (A union with None would make msgspec decode the JSON.)"""
+
 Cause = Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
 Input = TypeVar("Input", default=msgspec.Raw)
 
@@ -38,9 +41,9 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     undo_unsure: bool = False
     due: float | None = None
     until: float | None = None
-    result: msgspec.Raw | None = None
+    result: msgspec.Raw = NOTHING
     code: str | None = None
-    detail: msgspec.Raw | None = None
+    detail: msgspec.Raw = NOTHING
     error: str | None = None
 
 
@@ -49,7 +52,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
 
     cause: Cause
     code: str | None = None
-    detail: msgspec.Raw | None = None
+    detail: msgspec.Raw = NOTHING
     step: str | None = None
     reason: str | None = None
 
@@ -82,13 +85,13 @@ class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
     status: Literal["completed", "failed"]
     at: float
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = NOTHING
     failure: Failure | None = None
     undone: tuple[str, ...] = ()
 
 
 class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_only=True):
-    """The record of one saga. `PersistedSagaState[Order]` decodes the input as an Order; the engine keeps it as JSON."""
+    """The record of one saga. `PersistedSagaState[Order]` has the input as an Order; the engine keeps it as JSON."""
 
     schema: int
     saga_type: str

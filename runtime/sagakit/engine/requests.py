@@ -6,7 +6,7 @@ from typing import Literal
 
 from sagakit.engine.backward import finish_terminated
 from sagakit.engine.inputs import Inbound
-from sagakit.engine.record import Failure, UndoRequest, Verdict
+from sagakit.engine.record import NOTHING, Failure, UndoRequest, Verdict
 from sagakit.engine.table import PASSED
 from sagakit.engine.turn import Turn, shorten
 
@@ -83,7 +83,7 @@ def _retry(turn: Turn, message: Inbound) -> VerdictText:
             turn.open(node, "check")
         elif log.state in ("asked", "blocked") and turn.forward:
             log = turn.edit(node.name)
-            log.attempt, log.group, log.unsure, log.code, log.detail = 0, log.group + 1, False, None, None
+            log.attempt, log.group, log.unsure, log.code, log.detail = 0, log.group + 1, False, None, NOTHING
             turn.open(node, "start")
     held_output = turn.forward and all(state in PASSED for state in before.values())
     if not held_output and before == {node.name: turn.look(node.name).state for node in turn.plan.nodes}:
