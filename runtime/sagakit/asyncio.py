@@ -1,0 +1,220 @@
+"""sagakit for asyncio programs: the runtime lives in a trio thread of its own, asyncio steps run on the program's loop.
+
+    async with sagakit.asyncio.open_runtime("nats://localhost", sagas=[PlaceOrder(http=http)]) as sagas:
+        saga = await sagas.start(PlaceOrder, order.id, order)
+
+Everything that the trio runtime has is awaitable here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import trio
+from typing_extensions import TypeVar
+
+from sagakit.client.handle import Handle
+from sagakit.client.runtime import Runtime, SagaInfo
+from sagakit.client.runtime import open_runtime as open_trio_runtime
+from sagakit.definition import Outcome, Saga
+from sagakit.engine import Record, SagaStatus
+from sagakit.engine.inputs import InboundKind
+from sagakit.system.config import Config
+
+D = TypeVar("D")
+T = TypeVar("T", default=None)
+R = TypeVar("R")
+
+
+class _TrioThread:
+    """A thread that runs trio; `call` runs one trio function there and awaits it here."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._token: trio.lowlevel.TrioToken
+        self._nursery: trio.Nursery
+
+    def serve(self, token: trio.lowlevel.TrioToken, nursery: trio.Nursery) -> None:
+        """From now on calls run in `nursery`."""
+        self._token = token
+        self._nursery = nursery
+
+    def close(self, closing: trio.Event) -> None:
+        """Let the thread's program end."""
+        self._token.run_sync_soon(closing.set)
+
+    async def call(self, fn: Callable[..., Awaitable[R]], *args: Any) -> R:
+        """Run `fn(*args)` in the trio thread; cancelling here cancels there, and waits for it."""
+        answer: asyncio.Future[R] = self._loop.create_future()
+        scope = trio.CancelScope()
+        self._token.run_sync_soon(self._start, fn, args, scope, answer)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            self._token.run_sync_soon(scope.cancel)
+            await asyncio.wait([answer])
+            raise
+
+    def _start(
+        self, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], scope: trio.CancelScope, answer: asyncio.Future[R]
+    ) -> None:
+        self._nursery.start_soon(self._run, fn, args, scope, answer)
+
+    async def _run(
+        self, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], scope: trio.CancelScope, answer: asyncio.Future[R]
+    ) -> None:
+        with scope:
+            try:
+                result = await fn(*args)
+            except trio.Cancelled:
+                self._loop.call_soon_threadsafe(answer.cancel)
+                raise
+            except Exception as error:  # carried over to the caller
+                self._loop.call_soon_threadsafe(_fail, answer, error)
+            else:
+                self._loop.call_soon_threadsafe(_resolve, answer, result)
+
+
+def _resolve(answer: asyncio.Future[R], result: R) -> None:
+    if not answer.done():
+        answer.set_result(result)
+
+
+def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+
+
+class AsyncioRuntime(Runtime):
+    """A `Runtime` for tasks of the asyncio loop that opened it."""
+
+    def __init__(self, inner: Runtime, thread: _TrioThread) -> None:
+        self._inner = inner
+        self._thread = thread
+
+    @property
+    def worker_id(self) -> str:
+        """This run of this process; never used again."""
+        return self._inner.worker_id
+
+    @property
+    def config(self) -> Config:
+        """The options in force."""
+        return self._inner.config
+
+    async def start(
+        self,
+        saga: type[Saga[D, T]],
+        id: str | None,
+        input: D,
+        *,
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: dict[str, str] | None = None,
+    ) -> Handle[T]:
+        """As `Runtime.start`."""
+        start = partial(
+            self._inner.start, correlation_id=correlation_id, causation_id=causation_id, trace=trace
+        )
+        return self._mine(await self._thread.call(start, saga, id, input))
+
+    async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
+        """As `Runtime.execute`."""
+        return await self._thread.call(self._inner.execute, saga, id, input)
+
+    async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
+        """As `Runtime.get`."""
+        return self._mine(await self._thread.call(self._inner.get, saga, id))
+
+    async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
+        """As `Runtime.load`."""
+        return await self._thread.call(self._inner.load, saga, id)
+
+    async def record(self, key: str) -> Record:
+        """As `Runtime.record`."""
+        return await self._thread.call(self._inner.record, key)
+
+    async def ended(self, key: str) -> Record:
+        """As `Runtime.ended`."""
+        return await self._thread.call(self._inner.ended, key)
+
+    async def list(
+        self, *, status: SagaStatus | None = None, type: type[Saga[Any, Any]] | None = None
+    ) -> list[SagaInfo]:
+        """As `Runtime.list`."""
+        return await self._thread.call(partial(self._inner.list, status=status, type=type))
+
+    async def list_active(self) -> list[str]:
+        """As `Runtime.list_active`."""
+        return await self._thread.call(self._inner.list_active)
+
+    async def apply(self, key: str, kind: InboundKind, *, reason: str = "", by: str = "") -> str:
+        """As `Runtime.apply`."""
+        return await self._thread.call(partial(self._inner.apply, key, kind, reason=reason, by=by))
+
+    async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
+        """As `Runtime.compensate`."""
+        await self._thread.call(self._inner.compensate, saga, id, reason)
+
+    async def delete(self, saga: type[Saga[D, T]], id: str) -> None:
+        """As `Runtime.delete`."""
+        await self._thread.call(self._inner.delete, saga, id)
+
+    def _mine(self, handle: Handle[T]) -> Handle[T]:
+        return handle.through(self)
+
+
+@asynccontextmanager
+async def open_runtime(
+    url: str, *, sagas: Sequence[Saga[Any, Any]], config: Config | None = None, **options: Any
+) -> AsyncIterator[Runtime]:
+    """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
+
+    Steps with `backend="asyncio"` run on the loop that this is called from. Leaving the context drains the worker and
+    ends its thread. If the worker breaks down meanwhile, leaving raises what broke it.
+    """
+    loop = asyncio.get_running_loop()
+    thread = _TrioThread()
+    opened: Future[Runtime] = Future()
+    closing = trio.Event()
+
+    async def main() -> None:
+        async with (
+            open_trio_runtime(url, sagas=sagas, config=config, host_loop=loop, **options) as runtime,
+            trio.open_nursery() as nursery,
+        ):
+            thread.serve(trio.lowlevel.current_trio_token(), nursery)
+            opened.set_result(runtime)
+            await closing.wait()
+            nursery.cancel_scope.cancel()
+
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def work() -> None:
+        try:
+            trio.run(main)
+        except BaseException as error:  # raised in the thread that opened, or that leaves
+            if not opened.done():
+                opened.set_exception(error)
+                loop.call_soon_threadsafe(ended.set_result, None)
+            else:
+                loop.call_soon_threadsafe(ended.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(ended.set_result, None)
+
+    worker = threading.Thread(target=work, name="sagakit", daemon=True)
+    worker.start()
+    runtime = await asyncio.wrap_future(opened)
+    try:
+        yield AsyncioRuntime(runtime, thread)
+    finally:
+        if not ended.done():
+            thread.close(closing)
+        await ended
+        worker.join()

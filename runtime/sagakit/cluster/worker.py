@@ -1,0 +1,136 @@
+"""One worker: store, lease, supervisor tree and recovery, opened in order and closed in reverse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import trio
+from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, open_system
+
+from sagakit.cluster.lease import Observer, hand_back, new_lease, renew, serve, write_lease
+from sagakit.cluster.recovery import Recovery
+from sagakit.definition import Saga
+from sagakit.jetstream.bridge import open_bridge
+from sagakit.jetstream.url import open_url
+from sagakit.store.ports import Store
+from sagakit.system.config import Config
+from sagakit.system.persistence import Persistence
+from sagakit.system.publisher import Publisher
+from sagakit.system.registry import Registry
+from sagakit.system.sagas import Sagas
+from sagakit.system.services import Services
+from sagakit.system.timers import Timers
+
+if TYPE_CHECKING:
+    import asyncio
+
+MAILBOX = 100_000
+"""Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond it."""
+
+
+class Worker:
+    """An open worker's parts. `scan` looks for sagas left behind at once."""
+
+    def __init__(self, *, store: Store, registry: Registry, services: Services, sagas: Sagas, recovery: Recovery) -> None:
+        self.store = store
+        self.registry = registry
+        self.services = services
+        self.sagas = sagas
+        self.recovery = recovery
+
+
+@asynccontextmanager
+async def open_worker(
+    url: str,
+    *,
+    sagas: Sequence[Saga[Any, Any]],
+    config: Config,
+    host_loop: asyncio.AbstractEventLoop | None = None,
+) -> AsyncIterator[Worker]:
+    """Open a worker on the store at `url`. Errors as `sagakit.open_runtime`."""
+    registry = Registry(sagas)
+    async with open_url(url, config) as store, open_bridge(host_loop) as call_asyncio:
+        async with run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker:
+            yield worker
+
+
+@asynccontextmanager
+async def run_worker(
+    store: Store,
+    *,
+    registry: Registry,
+    config: Config,
+    call_asyncio: Callable[..., Awaitable[Any]],
+    now: Callable[[], float] = time.time,
+) -> AsyncIterator[Worker]:
+    """Run a worker on an open store: lease first, then the tree, then recovery."""
+    worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
+    lease = new_lease(worker_id, config.worker_name, registry.versions)
+    async with serve(store, worker_id):
+        await write_lease(store, lease)
+        async with _run_tree(store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now) as worker:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
+                yield worker
+                nursery.cancel_scope.cancel()
+        with trio.move_on_after(1.0, shield=True):
+            await hand_back(store, lease)
+
+
+@asynccontextmanager
+async def _run_tree(
+    store: Store,
+    worker_id: str,
+    *,
+    registry: Registry,
+    config: Config,
+    call_asyncio: Callable[..., Awaitable[Any]],
+    now: Callable[[], float],
+) -> AsyncIterator[Worker]:
+    """The supervisor tree of DESIGN 4."""
+    actives: list[Sagas] = []
+    dynamic = DynamicSupervisor(
+        intensity=config.restarts,
+        period=config.restart_period,
+        backoff=Backoff(first=0.05, most=5.0),
+        max_children=config.max_active,
+        on_exit=lambda ref, reason: actives[0].exited(ref, reason),
+    )
+    root = Supervisor(
+        "one_for_one",
+        [
+            ChildSpec("persistence", lambda: Persistence(store), capacity=MAILBOX),
+            ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
+            ChildSpec("timers", lambda: Timers(now), capacity=MAILBOX),
+            ChildSpec("sagas", lambda: dynamic),
+        ],
+        intensity=10,
+        period=60.0,
+    )
+    async with open_system(root) as system:
+        services = Services(
+            worker_id=worker_id,
+            config=config,
+            store=store,
+            persistence=system.ref("persistence"),
+            publisher=system.ref("publisher"),
+            timers=system.ref("timers"),
+            call_asyncio=call_asyncio,
+            now=now,
+        )
+        sagas = Sagas(dynamic, services)
+        actives.append(sagas)
+        observer = Observer(store, ttl=config.lease_ttl)
+        recovery = Recovery(
+            store=store, registry=registry, sagas=sagas, observer=observer, worker_id=worker_id,
+            interval=config.scan_interval,
+        )  # fmt: skip
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(recovery.run_forever)
+            yield Worker(store=store, registry=registry, services=services, sagas=sagas, recovery=recovery)
+            nursery.cancel_scope.cancel()

@@ -1,0 +1,93 @@
+"""The way from a trio task to an asyncio coroutine: on a loop of our own inside trio, or on the host program's loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import outcome
+import trio
+
+
+class HostLoop:
+    """Runs coroutines on an asyncio loop that lives in another thread (the host program's).
+
+    Cancelling the trio task cancels the asyncio task and waits for it: nothing goes on unseen.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    async def __call__(self, fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+        """Await `fn(*args)` over there; its exception is raised here."""
+        crossing = _Crossing(self._loop)
+        self._loop.call_soon_threadsafe(crossing.start, fn, args)
+        return await trio.lowlevel.wait_task_rescheduled(crossing.abort)
+
+
+class _Crossing:
+    """One call. `start`, `cancel` and `_done` run in the host's thread, the rest in trio's."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._token = trio.lowlevel.current_trio_token()
+        self._caller = trio.lowlevel.current_task()
+        self._task: asyncio.Task[Any] | None = None
+        self._raise_cancel: Callable[[], Any] | None = None
+
+    def start(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
+        async def call() -> Any:
+            return await fn(*args)
+
+        self._task = self._loop.create_task(call())
+        self._task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        result = outcome.capture(task.result)
+        self._token.run_sync_soon(self._return, result)
+
+    def _return(self, result: outcome.Outcome[Any]) -> None:
+        if isinstance(result, outcome.Error) and isinstance(result.error, asyncio.CancelledError):
+            result = outcome.capture(self._raise_cancel) if self._raise_cancel is not None else _foreign_cancel()
+        trio.lowlevel.reschedule(self._caller, result)
+
+    def abort(self, raise_cancel: Callable[[], Any]) -> trio.lowlevel.Abort:
+        self._raise_cancel = raise_cancel
+        self._loop.call_soon_threadsafe(self._cancel)
+        return trio.lowlevel.Abort.FAILED
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+async def _on_own_loop(fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
+    import trio_asyncio  # changes what plain asyncio.run uses: only for those who need it
+
+    try:
+        return await trio_asyncio.aio_as_trio(partial(fn, *args))()
+    except asyncio.CancelledError:  # not ours: trio's own cancellation arrives as trio.Cancelled
+        return _foreign_cancel().unwrap()
+
+
+def _foreign_cancel() -> outcome.Error:
+    """asyncio's CancelledError is no Exception and would end the whole trio program."""
+    return outcome.Error(RuntimeError("the asyncio task was cancelled by somebody else"))
+
+
+@asynccontextmanager
+async def open_bridge(host: asyncio.AbstractEventLoop | None = None) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+    """A caller of asyncio functions: on `host` if given, else on a trio-asyncio loop, opened here if none is open."""
+    if host is not None:
+        yield HostLoop(host)
+        return
+    import trio_asyncio  # changes what plain asyncio.run uses: only for those who need it
+
+    if trio_asyncio.current_loop.get() is not None:
+        yield _on_own_loop
+        return
+    async with trio_asyncio.open_loop():
+        yield _on_own_loop

@@ -1,0 +1,130 @@
+"""`Config`: every option of a runtime, with its unit, bounds and default."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from sagakit.errors import InvalidConfig
+from sagakit.naming import check_name
+
+ENV_PREFIX = "SAGAKIT_"
+
+
+def _about(text: str, **bounds: float) -> Meta:
+    return Meta(description=text, **bounds)
+
+
+_Positive = Annotated[int, Meta(ge=1)]
+_PositiveFloat = Annotated[float, Meta(gt=0)]
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of a runtime; validated when made. Times are seconds, sizes bytes. Raises InvalidConfig.
+
+    From keyword arguments, from the environment (`Config.from_env()`, `SAGAKIT_ACK_TIMEOUT=3`) or from TOML
+    (`Config.from_toml("sagakit.toml")`, table `[sagakit]`).
+    """
+
+    namespace: Annotated[str, _about("Prefix of every bucket, stream and subject; empty for none.")] = ""
+    worker_name: Annotated[str, _about("Shown in listings; the worker id adds a random part.")] = "worker"
+    shards: Annotated[int, _about("State buckets and event streams; fixed when they are made.", ge=1, le=256)] = 1
+    replicas: Annotated[int | None, _about("Copies of each bucket and stream; None: 3 on a cluster, else 1.")] = None
+    storage: Annotated[Literal["file", "memory"], _about("Where the server keeps buckets and streams.")] = "file"
+    state_max_bytes: Annotated[_Positive | None, _about("Bytes that a state bucket may hold; None: no limit.")] = None
+    archive_ttl: Annotated[float, _about("Seconds that a finished saga is kept.", gt=0)] = 7 * 86400.0
+    marker_ttl: Annotated[float, _about("Seconds that an end marker stands under a finished key.", ge=1)] = 3600.0
+    events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: for ever.")] = None
+    max_active: Annotated[int, _about("Sagas in this worker at once; `start` waits beyond it.", ge=1)] = 10_000
+    mailbox: Annotated[int, _about("Messages that wait for one saga at most.", ge=8)] = 128
+    threads: Annotated[int, _about("Plain-function steps that run at once, each in a thread.", ge=1)] = 40
+    window: Annotated[int, _about("Messages sent to the server and not yet acknowledged.", ge=1)] = 4096
+    window_bytes: Annotated[int, _about("Bytes sent to the server and not yet acknowledged.", ge=1)] = 32 * 2**20
+    ack_timeout: Annotated[float, _about("Seconds after which a missing acknowledgement is ambiguous.", gt=0)] = 5.0
+    connect_timeout: Annotated[float, _about("Seconds until opening gives up on the server.", gt=0)] = 5.0
+    lease_ttl: Annotated[float, _about("Seconds without renewal after which a worker counts as dead.", ge=1)] = 10.0
+    scan_interval: Annotated[float, _about("Seconds between scans for sagas left behind.", gt=0)] = 30.0
+    grace: Annotated[float, _about("Seconds that running attempts get when the runtime closes.", ge=0)] = 10.0
+    restarts: Annotated[int, _about("Restarts of one saga's actor within `restart_period`.", ge=0)] = 5
+    restart_period: Annotated[float, _about("Seconds over which `restarts` are counted.", gt=0)] = 60.0
+    sync: Annotated[Literal["always", "relaxed"], _about("When an embedded server calls fsync.")] = "always"
+
+    def __post_init__(self) -> None:
+        for name, hint in _hints().items():
+            try:
+                msgspec.convert(getattr(self, name), hint)
+            except msgspec.ValidationError as error:
+                raise InvalidConfig(f"{name}={getattr(self, name)!r}: {error}") from None
+        if self.namespace:
+            check_name(self.namespace, what="namespace")
+        check_name(self.worker_name, what="worker_name")
+        if self.archive_ttl <= self.marker_ttl:
+            raise InvalidConfig(
+                f"archive_ttl={self.archive_ttl} must exceed marker_ttl={self.marker_ttl}: "
+                "while neither stands, a finished id could be started again"
+            )
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Config:
+        """From option names and values; numbers may be given as text. Raises InvalidConfig."""
+        unknown = sorted(set(options) - set(cls.__struct_fields__))
+        if unknown:
+            raise InvalidConfig(
+                f"no such option: {', '.join(unknown)}; there are: {', '.join(sorted(cls.__struct_fields__))}"
+            )
+        try:
+            return cls(**msgspec.convert(options, dict[str, Any]) | _from_text(options))
+        except msgspec.ValidationError as error:
+            raise InvalidConfig(str(error)) from None
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
+        """From `SAGAKIT_*` variables; keyword arguments win. Variables that name no option are ignored."""
+        known = {name: environ[key] for name in cls.__struct_fields__ if (key := ENV_PREFIX + name.upper()) in environ}
+        return cls.of(known | options)
+
+    @classmethod
+    def from_toml(cls, path: str | Path, **options: Any) -> Config:
+        """From the table `[sagakit]` of a TOML file; keyword arguments win. Raises InvalidConfig, OSError."""
+        try:
+            table = tomllib.loads(Path(path).read_text()).get("sagakit", {})
+        except tomllib.TOMLDecodeError as error:
+            raise InvalidConfig(f"{path}: {error}") from None
+        return cls.of(table | options)
+
+    @classmethod
+    def describe(cls) -> list[tuple[str, str, object]]:
+        """Name, text and default of every option: for the docs and the CLI."""
+        fields = msgspec.structs.fields(cls)
+        hints = _hints()
+        return [(field.name, _meta(hints[field.name]).description or "", field.default) for field in fields]
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Config, include_extras=True)
+
+
+def _meta(hint: Any) -> Meta:
+    found = hint.__metadata__[0]
+    assert isinstance(found, Meta)
+    return found
+
+
+def _from_text(options: Mapping[str, Any]) -> dict[str, Any]:
+    hints = _hints()
+    texts = {name: value for name, value in options.items() if isinstance(value, str)}
+    found: dict[str, Any] = {}
+    for name, value in texts.items():
+        try:
+            found[name] = msgspec.convert(value, hints[name], strict=False)
+        except msgspec.ValidationError as error:
+            raise InvalidConfig(f"{name}={value!r}: {error}") from None
+    return found

@@ -1,0 +1,175 @@
+"""The KV persistence actor: every write of a record goes through it, in batches, and every ambiguity ends in it.
+
+Source of the rule for ambiguous writes: DESIGN 6. A resend is byte-identical. After a timeout or a conflict the value
+is read from the leader: own bytes mean committed; the expected revision still in place means send the same
+compare-and-set again; anything else means that the record is another writer's (P7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from logging import getLogger
+from typing import TypeVar
+
+import msgspec
+import trio
+from sagakit_actors import Actor, Backoff, Context, Down
+
+from sagakit.errors import Ambiguous, Conflict, Fenced, KvError, StoreError, StoreFull, Unavailable
+from sagakit.store.ports import Entry, KeyValue, Store, Write
+from sagakit.system.messages import Archive, Load, PersistenceMessage, Put
+
+_log = getLogger("sagakit.persistence")
+
+BATCH = 512
+T = TypeVar("T")
+
+
+class _Version(msgspec.Struct):
+    run: str = ""
+    version: int = 0
+
+
+_version = msgspec.json.Decoder(_Version)
+
+
+class Persistence(Actor[PersistenceMessage]):
+    """Carries all record I/O. A crash loses nothing: those who ask hand in the same bytes again."""
+
+    tasks = True
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._in_flight: dict[str, int] = {}
+        self._loads: dict[str, list[Load]] = {}
+
+    async def run(self, ctx: Context[PersistenceMessage]) -> None:
+        """Submit whatever has gathered, as long as the window has room."""
+        while True:
+            await self._store.until_room()
+            for message in await ctx.receive_batch(BATCH):
+                match message:
+                    case Put():
+                        self._enter(message.key)
+                        self._put(ctx.nursery, message)
+                    case Archive():
+                        self._archive(ctx.nursery, message)
+                    case Load():
+                        self._load(ctx.nursery, message)
+                    case Down():
+                        pass
+
+    # ------------------------------------------------------------ records
+
+    def _put(self, nursery: trio.Nursery, put: Put) -> None:
+        write = Write(put.key, put.value, put.expected, put.ttl)
+        self._store.state.submit(write, partial(self._put_ended, nursery, put))
+
+    def _put_ended(self, nursery: trio.Nursery, put: Put, result: int | StoreError) -> None:
+        if isinstance(result, int):
+            put.reply.send(result)
+            self._leave(nursery, put.key)
+        elif isinstance(result, Conflict | Ambiguous | Unavailable) or (isinstance(result, StoreFull) and put.expected):
+            nursery.start_soon(self._settle, nursery, put, result)
+        else:
+            put.reply.fail(result)
+            self._leave(nursery, put.key)
+
+    async def _settle(self, nursery: trio.Nursery, put: Put, error: StoreError) -> None:
+        """Decide an ambiguous write by reading from the leader."""
+        if isinstance(error, StoreFull):
+            _log.warning("%s: %s; trying again", put.key, error)
+            await trio.sleep(1.0)
+        entry = await read(self._store, self._store.state, put.key)
+        if entry is not None and entry.value == put.value:
+            put.reply.send(entry.revision)
+        elif (0 if entry is None else entry.revision) != put.expected:
+            put.reply.fail(_not_ours(put, entry))
+        elif isinstance(error, Conflict) and put.expected == 0:
+            put.reply.fail(KvError(put.key, "a delete marker stands under the key: wait until it is gone, or purge it"))
+        elif put.not_after is not None and trio.current_time() > put.not_after:
+            put.reply.fail(Ambiguous(f"{put.key}: could not be created in time; look at the archive and try again"))
+        else:
+            self._put(nursery, put)
+            return
+        self._leave(nursery, put.key)
+
+    # ----------------------------------------------------------- archive
+
+    def _archive(self, nursery: trio.Nursery, archive: Archive, expected: int = 0) -> None:
+        write = Write(archive.key, archive.value, expected)
+        self._store.archive.submit(write, partial(self._archive_ended, nursery, archive))
+
+    def _archive_ended(self, nursery: trio.Nursery, archive: Archive, result: int | StoreError) -> None:
+        if isinstance(result, int):
+            archive.reply.send(result)
+        else:
+            nursery.start_soon(self._settle_archive, nursery, archive, result)
+
+    async def _settle_archive(self, nursery: trio.Nursery, archive: Archive, error: StoreError) -> None:
+        if not isinstance(error, Conflict | Ambiguous | Unavailable):
+            _log.warning("%s: not archived yet: %s; trying again", archive.key, error)
+            await trio.sleep(1.0)
+        entry = await read(self._store, self._store.archive, archive.key)
+        if entry is not None and _at_least(entry.value, archive):
+            archive.reply.send(entry.revision)
+        else:
+            self._archive(nursery, archive, entry.revision if entry is not None else 0)
+
+    # ------------------------------------------------------------- reads
+
+    def _load(self, nursery: trio.Nursery, load: Load) -> None:
+        if load.key in self._in_flight:
+            self._loads.setdefault(load.key, []).append(load)
+        else:
+            nursery.start_soon(self._answer, load)
+
+    async def _answer(self, load: Load) -> None:
+        load.reply.send(await read(self._store, self._store.state, load.key))
+
+    def _enter(self, key: str) -> None:
+        self._in_flight[key] = self._in_flight.get(key, 0) + 1
+
+    def _leave(self, nursery: trio.Nursery, key: str) -> None:
+        self._in_flight[key] -= 1
+        if not self._in_flight[key]:
+            del self._in_flight[key]
+            for load in self._loads.pop(key, []):
+                nursery.start_soon(self._answer, load)
+
+
+async def read(store: Store, bucket: KeyValue, key: str) -> Entry | None:
+    """Read from the leader, through any outage (P12)."""
+    return await through_outage(store, partial(bucket.get, key))
+
+
+async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:
+    """Run an idempotent operation again and again until the store answers it."""
+    pause = Backoff(first=0.02, most=1.0)
+    failures = 0
+    while True:
+        await store.until_connected()
+        try:
+            return await operation()
+        except (Unavailable, Ambiguous):
+            failures += 1
+            await trio.sleep(pause.delay(failures))
+
+
+def _at_least(value: bytes, archive: Archive) -> bool:
+    """Whether the archive already has this run at this version or a higher one."""
+    if value == archive.value:
+        return True
+    try:
+        found = _version.decode(value)
+    except msgspec.DecodeError:
+        return False
+    return found.run == archive.run and found.version >= archive.version
+
+
+def _not_ours(put: Put, entry: Entry | None) -> KvError:
+    if put.expected == 0:
+        return Conflict(put.key, 0)
+    found = "nothing" if entry is None else f"revision {entry.revision}"
+    return Fenced(put.key, f"another writer has it: expected revision {put.expected}, found {found}")

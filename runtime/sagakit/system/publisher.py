@@ -1,0 +1,101 @@
+"""The event publisher actor: events go out in order, each saga's next one only after the one before was acknowledged.
+
+One saga's trouble holds up nobody else's events. What was acknowledged late, or twice, has the same id and bytes (P9).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from logging import getLogger
+
+import trio
+from sagakit_actors import Actor, Backoff, Context, Down
+
+from sagakit.engine import OutboxEvent, event_id
+from sagakit.errors import Ambiguous, StoreError, Unavailable
+from sagakit.store.ports import EventMessage, Store
+from sagakit.system.messages import PublishEvents, Receipt
+
+_log = getLogger("sagakit.publisher")
+
+BATCH = 512
+
+
+class _Queue:
+    """The events of one run that wait; the head is in flight."""
+
+    __slots__ = ("events", "failures", "key", "last", "receipt", "run", "saga_type")
+
+    def __init__(self, message: PublishEvents) -> None:
+        self.key = message.key
+        self.saga_type = message.saga_type
+        self.run = message.run
+        self.receipt: Receipt = message.receipt
+        self.events: deque[OutboxEvent] = deque()
+        self.last = message.receipt.confirmed
+        self.failures = 0
+
+    def add(self, message: PublishEvents) -> None:
+        self.receipt = message.receipt
+        for event in message.events:
+            if event.seq > self.last:
+                self.events.append(event)
+                self.last = event.seq
+
+
+class Publisher(Actor[PublishEvents]):
+    """Carries all events to the log."""
+
+    tasks = True
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queues: dict[str, _Queue] = {}
+        self._pause = Backoff(first=0.05, most=10.0)
+
+    async def run(self, ctx: Context[PublishEvents]) -> None:
+        """Queue what has gathered; on the way out tell those whose events are still here."""
+        try:
+            while True:
+                await self._store.until_room()
+                for message in await ctx.receive_batch(BATCH):
+                    if not isinstance(message, Down):
+                        self._queue(ctx.nursery, message)
+        finally:
+            for queue in self._queues.values():
+                queue.receipt.lose()
+
+    def _queue(self, nursery: trio.Nursery, message: PublishEvents) -> None:
+        queue = self._queues.get(message.run)
+        if queue is None:
+            queue = self._queues[message.run] = _Queue(message)
+        idle = not queue.events
+        queue.add(message)
+        if idle:
+            self._send_head(nursery, queue)
+
+    def _send_head(self, nursery: trio.Nursery, queue: _Queue) -> None:
+        if not queue.events:
+            del self._queues[queue.run]
+            return
+        event = queue.events[0]
+        subject = self._store.names.event_subject(queue.key, queue.saga_type, event.suffix)
+        message = EventMessage(queue.key, subject, event_id(queue.run, event.seq), bytes(event.event))
+        self._store.events.submit(message, partial(self._sent, nursery, queue))
+
+    def _sent(self, nursery: trio.Nursery, queue: _Queue, result: int | StoreError) -> None:
+        if isinstance(result, StoreError):
+            nursery.start_soon(self._again, nursery, queue, result)
+            return
+        queue.failures = 0
+        queue.receipt.confirm(queue.events.popleft().seq)
+        self._send_head(nursery, queue)
+
+    async def _again(self, nursery: trio.Nursery, queue: _Queue, error: StoreError) -> None:
+        queue.failures += 1
+        if not isinstance(error, Unavailable | Ambiguous):
+            _log.warning("%s: event %d not published yet: %s", queue.key, queue.events[0].seq, error)
+        await trio.sleep(self._pause.delay(queue.failures))
+        await self._store.until_connected()
+        self._send_head(nursery, queue)

@@ -1,0 +1,56 @@
+"""The definitions that this worker knows, each bound to the instance that it lends to its sagas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sagakit.definition import Saga
+from sagakit.engine import Record
+from sagakit.errors import DefinitionError, NotRegistered
+from sagakit.system.attempts import SagaBinding
+
+
+class Registry:
+    """Bindings by class and by type and version."""
+
+    def __init__(self, sagas: Sequence[Saga[Any, Any]]) -> None:
+        self._by_class: dict[type[Saga[Any, Any]], SagaBinding] = {}
+        self._by_version: dict[tuple[str, int], SagaBinding] = {}
+        for saga in sagas:
+            self._add(saga)
+
+    def _add(self, saga: Saga[Any, Any]) -> None:
+        if isinstance(saga, type):
+            raise DefinitionError(f"sagas=[...] takes instances: write {saga.__name__}(...), with its clients and pools")
+        binding = SagaBinding(saga)
+        address = (binding.plan.saga_type, binding.plan.version)
+        if address in self._by_version:
+            raise DefinitionError(f"two definitions of {address[0]} version {address[1]}: give one another name or version")
+        self._by_class[type(saga)] = binding
+        self._by_version[address] = binding
+
+    @property
+    def types(self) -> list[str]:
+        """The saga types, each once."""
+        return sorted({saga_type for saga_type, _ in self._by_version})
+
+    @property
+    def versions(self) -> dict[str, list[int]]:
+        """The versions known of each type: for the lease."""
+        return {name: sorted(v for t, v in self._by_version if t == name) for name in self.types}
+
+    def of_class(self, saga: type[Saga[Any, Any]]) -> SagaBinding:
+        """Raises NotRegistered."""
+        try:
+            return self._by_class[saga]
+        except KeyError:
+            known = ", ".join(sorted(cls.__name__ for cls in self._by_class)) or "none"
+            raise NotRegistered(
+                f"{saga.__name__} is not among the sagas of this runtime ({known}): add an instance to sagas=[...]"
+            ) from None
+
+    def of_record(self, record: Record) -> SagaBinding | None:
+        """The binding that may run this record; None if its type, version or plan is not known here (P11)."""
+        binding = self._by_version.get((record.saga_type, record.definition_version))
+        return binding if binding is not None and binding.plan.digest == record.plan_digest else None

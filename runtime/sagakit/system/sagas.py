@@ -1,0 +1,62 @@
+"""The active sagas of this worker: who they are, and how one is brought to life."""
+
+from __future__ import annotations
+
+from math import inf
+
+import trio
+from sagakit_actors import ChildSpec, DynamicSupervisor, Ref
+
+from sagakit.system.attempts import SagaBinding
+from sagakit.system.messages import Begin, SagaMessage
+from sagakit.system.saga import Origin, SagaLife
+from sagakit.system.services import Services
+
+SHUTDOWN = 5.0
+"""Seconds that a saga's actor gets to stop before it is cancelled."""
+
+
+class Sagas:
+    """Active saga actors by their keys. For tasks of the trio thread."""
+
+    def __init__(self, supervisor: DynamicSupervisor, services: Services) -> None:
+        self._supervisor = supervisor
+        self._services = services
+        self._active: dict[str, Ref[SagaMessage]] = {}
+        self._places = trio.Semaphore(services.config.max_active)
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def get(self, key: str) -> Ref[SagaMessage] | None:
+        """The actor of the saga under `key`, if it is active here."""
+        return self._active.get(key)
+
+    def keys(self) -> list[str]:
+        """The keys of all that are active here."""
+        return list(self._active)
+
+    async def begin(self, key: str, binding: SagaBinding, origin: Origin) -> Ref[SagaMessage] | None:
+        """Start an actor and wait until its first write is durable; waits while the worker is full.
+
+        None if another actor came first under the same key. Raises what the write raised; then nothing is active.
+        """
+        await self._places.acquire()
+        if key in self._active:
+            self._places.release()
+            return None
+        life = SagaLife(self._services, binding, key, origin)
+        ref: Ref[SagaMessage] = self._supervisor.start_child(
+            ChildSpec(
+                key, life.incarnate, restart="transient", shutdown=SHUTDOWN, capacity=self._services.config.mailbox
+            )
+        )
+        self._active[key] = ref
+        await ref.ask(Begin, timeout=inf)
+        return ref
+
+    def exited(self, ref: Ref[SagaMessage], reason: object) -> None:
+        """The supervisor's notice that an actor has gone for good."""
+        if self._active.get(ref.name) is ref:
+            del self._active[ref.name]
+            self._places.release()

@@ -1,0 +1,77 @@
+"""What the runtime lends to every saga's actor."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Awaitable, Callable
+from itertools import count
+from logging import getLogger
+from typing import Any, Protocol
+
+import trio
+from sagakit_actors import Ref
+
+from sagakit.engine import Limits
+from sagakit.errors import Fenced
+from sagakit.store.ports import Store
+from sagakit.system.config import Config
+from sagakit.system.messages import PersistenceMessage, PublishEvents, SetTimer
+
+_log = getLogger("sagakit")
+
+
+class AsyncioCaller(Protocol):
+    """Runs an asyncio coroutine function for a trio task; cancelling the trio task cancels the coroutine."""
+
+    def __call__(self, fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Awaitable[Any]: ...
+
+
+class Services:
+    """One worker's shared parts; made by the runtime, used by the actors."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: str,
+        config: Config,
+        store: Store,
+        persistence: Ref[PersistenceMessage],
+        publisher: Ref[PublishEvents],
+        timers: Ref[SetTimer],
+        call_asyncio: AsyncioCaller,
+        now: Callable[[], float] = time.time,
+        random: Callable[[], float] = random.random,
+    ) -> None:
+        self.worker_id = worker_id
+        self.config = config
+        self.store = store
+        self.persistence = persistence
+        self.publisher = publisher
+        self.timers = timers
+        self.call_asyncio = call_asyncio
+        self.now = now
+        self.random = random
+        self.limits = limits_for(store.max_payload)
+        self.threads = trio.CapacityLimiter(config.threads)
+        self.fenced_count = 0
+        self._writes = count(1)
+
+    def next_write(self) -> str:
+        """A write id: this worker and a number never used for different bytes."""
+        return f"{self.worker_id}:{next(self._writes)}"
+
+    def fenced(self, error: Fenced) -> None:
+        """A record turned out to be another worker's; its actor here stops."""
+        self.fenced_count += 1
+        _log.warning("fenced: %s", error)
+
+
+def limits_for(max_payload: int) -> Limits:
+    """How much of one message results may fill; a quarter is the input's, a quarter is status, undo and outbox."""
+    return Limits(results=max_payload // 2)
+
+
+def input_limit(max_payload: int) -> int:
+    """Bytes that an input may have."""
+    return max_payload // 4
