@@ -1,0 +1,109 @@
+"""Actors and what they see of their surroundings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
+
+import trio
+
+from sagakit_actors.messages import Down
+from sagakit_actors.ref import Ref
+
+if TYPE_CHECKING:
+    from sagakit_actors.cell import Cell
+
+M = TypeVar("M")
+
+
+class Actor(Generic[M]):
+    """One incarnation. Override `receive` (and `started`, `stopped`, `down`), or `run` for a loop of your own.
+
+    `tasks = True` gives the actor a nursery, `ctx.nursery`; whatever runs there ends with the incarnation.
+    """
+
+    tasks: ClassVar[bool] = False
+
+    async def run(self, ctx: Context[M]) -> None:
+        """Handle messages one by one until a stop is asked for. A message whose handler raises is dropped."""
+        await self.started(ctx)
+        ctx.ready()
+        try:
+            while True:
+                message = await ctx.receive()
+                if isinstance(message, Down):
+                    await self.down(message, ctx)
+                else:
+                    await self.receive(message, ctx)
+        finally:
+            await self.stopped(ctx)
+
+    async def started(self, ctx: Context[M]) -> None:
+        """Before the first message; the supervisor waits for it."""
+
+    async def receive(self, message: M, ctx: Context[M]) -> None:
+        """Handle one message."""
+        raise TypeError(f"{type(self).__name__} overrides neither receive() nor run(): it cannot handle {message!r}")
+
+    async def down(self, notice: Down, ctx: Context[M]) -> None:
+        """Handle the death of a watched actor; ignored by default."""
+
+    async def stopped(self, ctx: Context[M]) -> None:
+        """On the way out, however that came about."""
+
+
+@final
+class Context(Generic[M]):
+    """What an incarnation sees. Valid while it runs."""
+
+    __slots__ = ("_cell", "_nursery", "incarnation")
+
+    def __init__(self, cell: Cell[M], nursery: trio.Nursery | None) -> None:
+        self._cell = cell
+        self._nursery = nursery
+        self.incarnation = cell.incarnation
+
+    @property
+    def ref(self) -> Ref[M]:
+        """This actor."""
+        return self._cell.ref
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """For side tasks of this incarnation. Raises RuntimeError unless the actor says `tasks = True`."""
+        if self._nursery is None:
+            raise RuntimeError("this actor has no nursery: set `tasks = True` on its class")
+        return self._nursery
+
+    def ready(self) -> None:
+        """Tell the supervisor that this child has started; the first receive does so, too."""
+        self._cell.ready.set()
+
+    async def receive_batch(self, most: int = 1000) -> list[M | Down]:
+        """All that waits, death notices first, at most `most`; waits for the first. Raises Stopped."""
+        cell = self._cell
+        if not cell.ready.is_set():
+            cell.ready.set()
+        found: list[M | Down] = []
+        for item in await cell.mailbox.receive(most):
+            if isinstance(item, Down):
+                found.append(item)
+            else:
+                message, reply = item
+                if reply is not None:
+                    if reply.settled:
+                        continue
+                    cell.unanswered.add(reply)
+                found.append(message)
+        return found or await self.receive_batch(most)
+
+    async def receive(self) -> M | Down:
+        """The next message. Raises Stopped."""
+        return (await self.receive_batch(1))[0]
+
+    def watch(self, ref: Ref[Any]) -> None:
+        """Get one `Down` for each incarnation of `ref` that ends; at once if it has gone for good already."""
+        ref._cell.watched_by(self._cell)
+
+    def unwatch(self, ref: Ref[Any]) -> None:
+        """No more notices of `ref`."""
+        ref._cell.watchers.pop(self._cell, None)

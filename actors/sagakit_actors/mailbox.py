@@ -1,0 +1,164 @@
+"""Mailboxes: bounded for users' messages, unbounded for the few signals that must always arrive.
+
+Priority: kill (a cancelled scope, not a message) > stop > death notices > users' messages, which are FIFO per sender.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+import trio
+
+from sagakit_actors.errors import ActorStopped, MailboxFull, Stopped
+from sagakit_actors.messages import Down
+from sagakit_actors.reply import Reply
+
+M = TypeVar("M")
+
+Overflow: TypeAlias = Literal["wait", "refuse", "drop_oldest", "drop_newest"]
+"""What happens to a message when the mailbox is full: its sender waits, gets MailboxFull, or a message is dropped."""
+
+FAIR = 64
+"""Receives in a row without waiting after which other tasks get their turn."""
+
+_Item: TypeAlias = "tuple[M, Reply[Any] | None]"
+
+
+class Mailbox(Generic[M]):
+    """One actor's mailbox; it outlives the actor's incarnations."""
+
+    __slots__ = (
+        "_downs",
+        "_in_a_row",
+        "_items",
+        "_overflow",
+        "_receiver",
+        "_senders",
+        "capacity",
+        "closed",
+        "dropped",
+        "stopping",
+    )
+
+    def __init__(self, *, capacity: int, overflow: Overflow) -> None:
+        if capacity < 1:
+            raise ValueError("a mailbox holds at least one message")
+        self.capacity = capacity
+        self.stopping = False
+        self.closed = False
+        self.dropped = 0
+        self._overflow: Overflow = overflow
+        self._items: deque[_Item[M]] = deque()
+        self._downs: deque[Down] = deque()
+        self._receiver: trio.lowlevel.Task | None = None
+        self._senders: deque[tuple[trio.lowlevel.Task, _Item[M]]] = deque()
+        self._in_a_row = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    # ------------------------------------------------------------- senders
+
+    def put_nowait(self, message: M, reply: Reply[Any] | None = None) -> None:
+        """Take a message or raise MailboxFull, ActorStopped. Drops by policy."""
+        if self.closed:
+            raise ActorStopped("it has gone for good")
+        if len(self._items) >= self.capacity and not self._make_room(reply):
+            return
+        self._items.append((message, reply))
+        self._wake()
+
+    async def put(self, message: M, reply: Reply[Any] | None = None) -> None:
+        """Take a message; under the policy `wait` the sender waits for room."""
+        if self._overflow != "wait" or len(self._items) < self.capacity or self.closed:
+            self.put_nowait(message, reply)
+            return
+        place = (trio.lowlevel.current_task(), (message, reply))
+        self._senders.append(place)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._senders.remove(place)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        if self.closed:
+            raise ActorStopped("it went for good while the message waited for room")
+
+    def put_down(self, notice: Down) -> None:
+        """Take a death notice, always."""
+        if not self.closed:
+            self._downs.append(notice)
+            self._wake()
+
+    def stop(self) -> None:
+        """From now on `receive` raises Stopped."""
+        self.stopping = True
+        self._wake()
+
+    def _make_room(self, reply: Reply[Any] | None) -> bool:
+        """By policy: whether there is room for the new message now."""
+        if self._overflow == "drop_newest":
+            self._drop(reply)
+            return False
+        if self._overflow == "drop_oldest":
+            self._drop(self._items.popleft()[1])
+            return True
+        raise MailboxFull(f"{self.capacity} messages are waiting")
+
+    def _drop(self, reply: Reply[Any] | None) -> None:
+        self.dropped += 1
+        if reply is not None:
+            reply.fail(MailboxFull("the message was dropped: the mailbox was full"))
+
+    # ------------------------------------------------------------ receiver
+
+    async def receive(self, most: int) -> list[_Item[M] | Down]:
+        """At least one thing, at most `most`; waits for the first. Raises Stopped."""
+        if not (self.stopping or self._downs or self._items):
+            self._in_a_row = 0
+            self._receiver = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
+        else:
+            self._in_a_row += 1
+            if self._in_a_row >= FAIR:
+                self._in_a_row = 0
+                await trio.lowlevel.checkpoint()
+            else:
+                await trio.lowlevel.checkpoint_if_cancelled()
+        if self.stopping:
+            raise Stopped("a stop was asked for")
+        found: list[_Item[M] | Down] = []
+        while self._downs and len(found) < most:
+            found.append(self._downs.popleft())
+        while self._items and len(found) < most:
+            found.append(self._items.popleft())
+        self._admit()
+        return found
+
+    def _admit(self) -> None:
+        while self._senders and len(self._items) < self.capacity:
+            task, item = self._senders.popleft()
+            self._items.append(item)
+            trio.lowlevel.reschedule(task)
+
+    def _abort_receive(self, _: object) -> trio.lowlevel.Abort:
+        self._receiver = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        if self._receiver is not None:
+            trio.lowlevel.reschedule(self._receiver)
+            self._receiver = None
+
+    def close(self) -> list[Reply[Any]]:
+        """The actor has gone for good: refuse what comes, return the asks that nobody will answer."""
+        self.closed = True
+        left = [reply for _, reply in self._items if reply is not None]
+        self._items.clear()
+        for task, (_, reply) in self._senders:
+            if reply is not None:
+                left.append(reply)
+            trio.lowlevel.reschedule(task)
+        self._senders.clear()
+        return left

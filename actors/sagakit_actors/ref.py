@@ -1,0 +1,96 @@
+"""References: what others hold of an actor. A reference survives restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+
+import trio
+
+from sagakit_actors.current import asking_cell
+from sagakit_actors.errors import ActorStopped, AskTimeout, CallCycle
+from sagakit_actors.reply import Reply
+
+if TYPE_CHECKING:
+    from sagakit_actors.cell import Cell
+
+M = TypeVar("M")
+R = TypeVar("R")
+
+DEFAULT_TIMEOUT = 5.0
+"""Seconds that an ask waits by default."""
+
+
+@final
+class Ref(Generic[M]):
+    """An actor that takes messages of type M. For tasks of the trio thread; compare by identity."""
+
+    __slots__ = ("_cell",)
+
+    def __init__(self, cell: Cell[M]) -> None:
+        self._cell = cell
+
+    def __repr__(self) -> str:
+        return f"<Ref {self.name} #{self.incarnation}>"
+
+    @property
+    def name(self) -> str:
+        """The child's name under its supervisor."""
+        return self._cell.name
+
+    @property
+    def incarnation(self) -> int:
+        """1 for the first life, one more at each restart."""
+        return self._cell.incarnation
+
+    @property
+    def alive(self) -> bool:
+        """Whether messages are still taken; False once it has gone for good."""
+        return not self._cell.mailbox.closed
+
+    def tell_nowait(self, message: M) -> None:
+        """Send without waiting. Raises MailboxFull, ActorStopped."""
+        self._cell.mailbox.put_nowait(message)
+
+    async def tell(self, message: M) -> None:
+        """Send; waits for room if the mailbox's policy says so. Raises MailboxFull, ActorStopped.
+
+        Cancelled while waiting for room, the message was not sent.
+        """
+        await self._cell.mailbox.put(message)
+
+    async def ask(self, make: Callable[[Reply[R]], M], *, timeout: float = DEFAULT_TIMEOUT) -> R:
+        """Send `make(reply)` and wait for the answer, at most `timeout` seconds (`math.inf` allowed).
+
+        It never hangs: it is answered, or raises AskTimeout, ActorDied (the incarnation that took it ended),
+        ActorStopped, MailboxFull, CallCycle, or whatever error the target answers with. Cancelled, the target may
+        still act on the message.
+        """
+        asker = asking_cell()
+        if asker is None:
+            return await self._ask(make, timeout)
+        if asker.waits_behind(self._cell):
+            raise CallCycle(f"{self.name} waits for {asker.name}, which asks it")
+        asker.awaiting = self._cell
+        try:
+            return await self._ask(make, timeout)
+        finally:
+            asker.awaiting = None
+
+    async def _ask(self, make: Callable[[Reply[R]], M], timeout: float) -> R:
+        cell = self._cell
+        if cell.mailbox.closed:
+            raise ActorStopped(f"{cell.name} has gone for good")
+        reply: Reply[R] = Reply(cell)
+        message = make(reply)
+        if timeout == inf:
+            await cell.mailbox.put(message, reply)
+            return await reply.wait()
+        with trio.move_on_after(timeout):
+            await cell.mailbox.put(message, reply)
+            return await reply.wait()
+        raise AskTimeout(f"{cell.name} did not answer within {timeout:g} s")
+
+
+AnyRef = Ref[Any]

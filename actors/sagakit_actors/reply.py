@@ -1,0 +1,69 @@
+"""The slot into which the answer to an ask is put, once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import outcome
+import trio
+
+if TYPE_CHECKING:
+    from sagakit_actors.cell import Cell
+
+R = TypeVar("R")
+
+
+class Reply(Generic[R]):
+    """Travels inside a message. The first of `send` and `fail` wins; later ones return False and change nothing.
+
+    For any code in the trio thread, also after the target's handler has returned.
+    """
+
+    __slots__ = ("_cell", "_result", "_waiter")
+
+    def __init__(self, cell: Cell[Any]) -> None:
+        self._cell = cell
+        self._result: outcome.Outcome[R] | None = None
+        self._waiter: trio.lowlevel.Task | None = None
+
+    def send(self, value: R) -> bool:
+        """Answer."""
+        return self._settle(outcome.Value(value))
+
+    def fail(self, error: Exception) -> bool:
+        """Answer with an error, raised where the ask was made."""
+        return self._settle(outcome.Error(error))
+
+    @property
+    def settled(self) -> bool:
+        """Whether it was answered, or given up by the one who asked."""
+        return self._result is not None
+
+    def _settle(self, result: outcome.Outcome[R]) -> bool:
+        if self._result is not None:
+            return False
+        self._result = result
+        self._cell.unanswered.discard(self)
+        if self._waiter is not None:
+            trio.lowlevel.reschedule(self._waiter)
+            self._waiter = None
+        return True
+
+    async def wait(self) -> R:
+        """For the one who asked. Cancelled, the slot counts as answered."""
+        if self._result is None:
+            self._waiter = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        else:
+            await trio.lowlevel.checkpoint()
+        assert self._result is not None
+        return self._result.unwrap()
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._waiter = None
+        self.abandon()
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def abandon(self) -> None:
+        """Nobody waits any more."""
+        self._settle(outcome.Error(trio.TooSlowError()))

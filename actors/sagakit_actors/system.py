@@ -1,0 +1,64 @@
+"""A tree of actors in a trio program."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, final
+
+import trio
+
+from sagakit_actors.actor import Actor
+from sagakit_actors.cell import Cell, ChildSpec, Exit
+from sagakit_actors.errors import StartFailed
+from sagakit_actors.ref import Ref
+from sagakit_actors.supervisor import ChildInfo, Supervisor
+
+
+@final
+class System:
+    """An open tree."""
+
+    def __init__(self, root: Supervisor) -> None:
+        self._root = root
+
+    def ref(self, name: str) -> Ref[Any]:
+        """The root's child of that name. Raises KeyError."""
+        return self._root.ref(name)
+
+    def which_children(self) -> list[ChildInfo]:
+        """The root's children."""
+        return self._root.which_children()
+
+
+@asynccontextmanager
+async def open_system(root: Supervisor, *, shutdown: float = 30.0) -> AsyncIterator[System]:
+    """Run the tree under `root` while the context is open; leaving stops it in order, within `shutdown` seconds.
+
+    If the root gives up, the body is cancelled and its error raised. Cancelled, everything is cancelled at once.
+    Raises StartFailed.
+    """
+
+    def make() -> Actor[Any]:
+        return root
+
+    cell: Cell[Any] = Cell(ChildSpec("root", make, restart="temporary", shutdown=shutdown))
+    exits: list[Exit] = []
+    async with trio.open_nursery() as nursery:
+
+        async def live() -> None:
+            exits.append(await cell.incarnate())
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(live)
+        await trio.lowlevel.checkpoint()
+        if await cell.until_ready():
+            try:
+                yield System(root)
+            finally:
+                await cell.stop()
+    crash = exits[0].crash if exits else None
+    if crash is not None:
+        raise crash
+    if not cell.ready.is_set():
+        raise StartFailed("the root ended before it was ready")
