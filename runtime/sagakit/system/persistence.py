@@ -43,40 +43,53 @@ class Persistence(Actor[PersistenceMessage]):
         self._store = store
         self._in_flight: dict[str, int] = {}
         self._loads: dict[str, list[Load]] = {}
+        self._nursery: trio.Nursery | None = None
 
     async def run(self, ctx: Context[PersistenceMessage]) -> None:
         """Submit whatever has gathered, as long as the window has room."""
-        while True:
-            await self._store.until_room()
-            for message in await ctx.receive_batch(BATCH):
-                match message:
-                    case Put():
-                        self._enter(message.key)
-                        self._put(ctx.nursery, message)
-                    case Archive():
-                        self._archive(ctx.nursery, message)
-                    case Load():
-                        self._load(ctx.nursery, message)
-                    case Down():
-                        pass
+        self._nursery = ctx.nursery
+        try:
+            while True:
+                await self._store.until_room()
+                for message in await ctx.receive_batch(BATCH):
+                    self._take(message)
+        finally:
+            self._nursery = None
+
+    def _take(self, message: PersistenceMessage | Down) -> None:
+        match message:
+            case Put():
+                self._enter(message.key)
+                self._put(message)
+            case Archive():
+                self._archive(message)
+            case Load():
+                self._load(message)
+            case Down():
+                pass
+
+    def _soon(self, fn: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Start a task of this incarnation; an acknowledgement that comes after its end is nobody's."""
+        if self._nursery is not None:
+            self._nursery.start_soon(fn, *args)
 
     # ------------------------------------------------------------ records
 
-    def _put(self, nursery: trio.Nursery, put: Put) -> None:
+    def _put(self, put: Put) -> None:
         write = Write(put.key, put.value, put.expected, put.ttl)
-        self._store.state.submit(write, partial(self._put_ended, nursery, put))
+        self._store.state.submit(write, partial(self._put_ended, put))
 
-    def _put_ended(self, nursery: trio.Nursery, put: Put, result: int | StoreError) -> None:
+    def _put_ended(self, put: Put, result: int | StoreError) -> None:
         if isinstance(result, int):
             put.reply.send(result)
-            self._leave(nursery, put.key)
+            self._leave(put.key)
         elif isinstance(result, Conflict | Ambiguous | Unavailable) or (isinstance(result, StoreFull) and put.expected):
-            nursery.start_soon(self._settle, nursery, put, result)
+            self._soon(self._settle, put, result)
         else:
             put.reply.fail(result)
-            self._leave(nursery, put.key)
+            self._leave(put.key)
 
-    async def _settle(self, nursery: trio.Nursery, put: Put, error: StoreError) -> None:
+    async def _settle(self, put: Put, error: StoreError) -> None:
         """Decide an ambiguous write by reading from the leader."""
         if isinstance(error, StoreFull):
             _log.warning("%s: %s; trying again", put.key, error)
@@ -91,23 +104,23 @@ class Persistence(Actor[PersistenceMessage]):
         elif put.not_after is not None and trio.current_time() > put.not_after:
             put.reply.fail(Ambiguous(f"{put.key}: could not be created in time; look at the archive and try again"))
         else:
-            self._put(nursery, put)
+            self._put(put)
             return
-        self._leave(nursery, put.key)
+        self._leave(put.key)
 
     # ----------------------------------------------------------- archive
 
-    def _archive(self, nursery: trio.Nursery, archive: Archive, expected: int = 0) -> None:
+    def _archive(self, archive: Archive, expected: int = 0) -> None:
         write = Write(archive.key, archive.value, expected)
-        self._store.archive.submit(write, partial(self._archive_ended, nursery, archive))
+        self._store.archive.submit(write, partial(self._archive_ended, archive))
 
-    def _archive_ended(self, nursery: trio.Nursery, archive: Archive, result: int | StoreError) -> None:
+    def _archive_ended(self, archive: Archive, result: int | StoreError) -> None:
         if isinstance(result, int):
             archive.reply.send(result)
         else:
-            nursery.start_soon(self._settle_archive, nursery, archive, result)
+            self._soon(self._settle_archive, archive, result)
 
-    async def _settle_archive(self, nursery: trio.Nursery, archive: Archive, error: StoreError) -> None:
+    async def _settle_archive(self, archive: Archive, error: StoreError) -> None:
         if not isinstance(error, Conflict | Ambiguous | Unavailable):
             _log.warning("%s: not archived yet: %s; trying again", archive.key, error)
             await trio.sleep(1.0)
@@ -115,15 +128,15 @@ class Persistence(Actor[PersistenceMessage]):
         if entry is not None and _at_least(entry.value, archive):
             archive.reply.send(entry.revision)
         else:
-            self._archive(nursery, archive, entry.revision if entry is not None else 0)
+            self._archive(archive, entry.revision if entry is not None else 0)
 
     # ------------------------------------------------------------- reads
 
-    def _load(self, nursery: trio.Nursery, load: Load) -> None:
+    def _load(self, load: Load) -> None:
         if load.key in self._in_flight:
             self._loads.setdefault(load.key, []).append(load)
         else:
-            nursery.start_soon(self._answer, load)
+            self._soon(self._answer, load)
 
     async def _answer(self, load: Load) -> None:
         load.reply.send(await read(self._store, self._store.state, load.key))
@@ -131,12 +144,12 @@ class Persistence(Actor[PersistenceMessage]):
     def _enter(self, key: str) -> None:
         self._in_flight[key] = self._in_flight.get(key, 0) + 1
 
-    def _leave(self, nursery: trio.Nursery, key: str) -> None:
+    def _leave(self, key: str) -> None:
         self._in_flight[key] -= 1
         if not self._in_flight[key]:
             del self._in_flight[key]
             for load in self._loads.pop(key, []):
-                nursery.start_soon(self._answer, load)
+                self._soon(self._answer, load)
 
 
 async def read(store: Store, bucket: KeyValue, key: str) -> Entry | None:

@@ -53,49 +53,54 @@ class Publisher(Actor[PublishEvents]):
         self._store = store
         self._queues: dict[str, _Queue] = {}
         self._pause = Backoff(first=0.05, most=10.0)
+        self._nursery: trio.Nursery | None = None
 
     async def run(self, ctx: Context[PublishEvents]) -> None:
         """Queue what has gathered; on the way out tell those whose events are still here."""
+        self._nursery = ctx.nursery
         try:
             while True:
                 await self._store.until_room()
                 for message in await ctx.receive_batch(BATCH):
                     if not isinstance(message, Down):
-                        self._queue(ctx.nursery, message)
+                        self._queue(message)
         finally:
+            self._nursery = None
             for queue in self._queues.values():
                 queue.receipt.lose()
 
-    def _queue(self, nursery: trio.Nursery, message: PublishEvents) -> None:
+    def _queue(self, message: PublishEvents) -> None:
         queue = self._queues.get(message.run)
         if queue is None:
             queue = self._queues[message.run] = _Queue(message)
         idle = not queue.events
         queue.add(message)
         if idle:
-            self._send_head(nursery, queue)
+            self._send_head(queue)
 
-    def _send_head(self, nursery: trio.Nursery, queue: _Queue) -> None:
+    def _send_head(self, queue: _Queue) -> None:
         if not queue.events:
             del self._queues[queue.run]
             return
         event = queue.events[0]
         subject = self._store.names.event_subject(queue.key, queue.saga_type, event.suffix)
         message = EventMessage(queue.key, subject, event_id(queue.run, event.seq), bytes(event.event))
-        self._store.events.submit(message, partial(self._sent, nursery, queue))
+        self._store.events.submit(message, partial(self._sent, queue))
 
-    def _sent(self, nursery: trio.Nursery, queue: _Queue, result: int | StoreError) -> None:
+    def _sent(self, queue: _Queue, result: int | StoreError) -> None:
+        if self._nursery is None:
+            return  # this incarnation is over; its queues were handed in again elsewhere
         if isinstance(result, StoreError):
-            nursery.start_soon(self._again, nursery, queue, result)
+            self._nursery.start_soon(self._again, queue, result)
             return
         queue.failures = 0
         queue.receipt.confirm(queue.events.popleft().seq)
-        self._send_head(nursery, queue)
+        self._send_head(queue)
 
-    async def _again(self, nursery: trio.Nursery, queue: _Queue, error: StoreError) -> None:
+    async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1
         if not isinstance(error, Unavailable | Ambiguous):
             _log.warning("%s: event %d not published yet: %s", queue.key, queue.events[0].seq, error)
         await trio.sleep(self._pause.delay(queue.failures))
         await self._store.until_connected()
-        self._send_head(nursery, queue)
+        self._send_head(queue)
