@@ -119,9 +119,7 @@ class AsyncioRuntime(Runtime):
         trace: dict[str, str] | None = None,
     ) -> Handle[T]:
         """As `Runtime.start`."""
-        start = partial(
-            self._inner.start, correlation_id=correlation_id, causation_id=causation_id, trace=trace
-        )
+        start = partial(self._inner.start, correlation_id=correlation_id, causation_id=causation_id, trace=trace)
         return self._mine(await self._thread.call(start, saga, id, input))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:

@@ -54,7 +54,9 @@ class Handle(Generic[T]):
         """
         verdict = await self._runtime.apply(self.key, "cancel", reason=reason)
         if verdict in ("too late", "ended"):
-            raise TooLate(f"{self.key}: too late to cancel: " + ("it is over" if verdict == "ended" else "past the pivot"))
+            raise TooLate(
+                f"{self.key}: too late to cancel: " + ("it is over" if verdict == "ended" else "past the pivot")
+            )
 
     async def retry(self, reason: str = "", *, by: str = "") -> None:
         """Give a stuck saga a fresh budget and new keys: it declares that what was in doubt did not happen.

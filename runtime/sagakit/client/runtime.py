@@ -21,7 +21,6 @@ from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, SagaStatus,
 from sagakit.engine.inputs import InboundKind
 from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge, NotAllowed, UnknownSaga
 from sagakit.store.names import SagaKey
-from sagakit.system.attempts import SagaBinding
 from sagakit.system.config import Config
 from sagakit.system.messages import Ask, AwaitOutcome, Peek, Started
 from sagakit.system.persistence import read
@@ -121,7 +120,10 @@ class Runtime:
                 limits=self._services.limits,
             )
             try:
-                if await self._sagas.begin(key, binding, Fresh(record, before + self.config.marker_ttl / 2)) is not None:
+                if (
+                    await self._sagas.begin(key, binding, Fresh(record, before + self.config.marker_ttl / 2))
+                    is not None
+                ):
                     return handle
             except (Conflict, Ambiguous, ActorDied):
                 _log.debug("%s: looking again before it is created", key)

@@ -36,7 +36,9 @@ MAILBOX = 100_000
 class Worker:
     """An open worker's parts. `scan` looks for sagas left behind at once."""
 
-    def __init__(self, *, store: Store, registry: Registry, services: Services, sagas: Sagas, recovery: Recovery) -> None:
+    def __init__(
+        self, *, store: Store, registry: Registry, services: Services, sagas: Sagas, recovery: Recovery
+    ) -> None:
         self.store = store
         self.registry = registry
         self.services = services
@@ -73,7 +75,9 @@ async def run_worker(
     lease = new_lease(worker_id, config.worker_name, registry.versions)
     async with serve(store, worker_id):
         await write_lease(store, lease)
-        async with _run_tree(store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now) as worker:
+        async with _run_tree(
+            store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now
+        ) as worker:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
                 yield worker

@@ -1,1 +1,40 @@
+"""What a user writes, and what becomes of it.
 
+saga         Saga: the class that a user derives from
+decorators   @step
+nodes        steps, as they stand in a class body
+policy       retry policies
+control      Reject, Retry, Done, NotDone
+context      Ctx
+outcome      Completed, Failed
+compiler     from a class to its plan; finds every mistake
+annotations  what a function says of its types
+model        a compiled definition
+plan         the plan: a definition as data
+diagram      a plan as a Mermaid flowchart
+"""
+
+from sagakit.definition.context import Ctx as Ctx
+from sagakit.definition.control import Done as Done
+from sagakit.definition.control import NotDone as NotDone
+from sagakit.definition.control import Reject as Reject
+from sagakit.definition.control import Retry as Retry
+from sagakit.definition.decorators import step as step
+from sagakit.definition.model import Definition as Definition
+from sagakit.definition.model import Function as Function
+from sagakit.definition.model import NodeDefinition as NodeDefinition
+from sagakit.definition.nodes import CheckedStep as CheckedStep
+from sagakit.definition.nodes import Node as Node
+from sagakit.definition.nodes import Step as Step
+from sagakit.definition.nodes import Undo as Undo
+from sagakit.definition.outcome import Completed as Completed
+from sagakit.definition.outcome import Failed as Failed
+from sagakit.definition.outcome import Outcome as Outcome
+from sagakit.definition.plan import NodePlan as NodePlan
+from sagakit.definition.plan import Plan as Plan
+from sagakit.definition.plan import Retries as Retries
+from sagakit.definition.plan import UndoPlan as UndoPlan
+from sagakit.definition.policy import FOREVER as FOREVER
+from sagakit.definition.policy import RetryPolicy as RetryPolicy
+from sagakit.definition.saga import Saga as Saga
+from sagakit.definition.saga import compiled as compiled

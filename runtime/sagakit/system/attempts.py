@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
-from logging import getLogger
+from logging import DEBUG, getLogger
 from typing import Any, assert_never
 
 import msgspec
 import trio
 
-from sagakit.definition import Ctx, Definition, Done, NodeDefinition, Saga, compiled
+from sagakit.definition import Ctx, Definition, Done, Function, NodeDefinition, Reject, Saga, compiled
 from sagakit.definition import NotDone as DidNotHappen
+from sagakit.definition import Retry as CallAgain
 from sagakit.engine import (
     AttemptResult,
     Call,
+    Compensating,
     Complete,
     Decide,
     Decided,
@@ -25,8 +27,10 @@ from sagakit.engine import (
     OutputMade,
     Question,
     Record,
+    Retry,
 )
 from sagakit.engine.record import NOTHING
+from sagakit.errors import DefinitionError
 from sagakit.system.services import Services
 
 _log = getLogger("sagakit.step")
@@ -46,7 +50,7 @@ class SagaBinding:
 
     def decode_output(self, output: msgspec.Raw) -> Any:
         """The saga's typed output; None where the definition computes none."""
-        return None if output is NOTHING else self.definition.decode_output(output)
+        return None if output is NOTHING else self.definition.output.decode(output)
 
     # --------------------------------------------------------------- calls
 
@@ -54,92 +58,120 @@ class SagaBinding:
         """Make one call, bounded by its timeout; returns only when the user's code is no longer running."""
         node = self.definition.nodes[call.step]
         try:
-            fn, args = self._prepare(node, call, record)
+            function, args = self._prepare(node, call, record)
         except msgspec.DecodeError as error:
             result: AttemptResult = Error(error=f"its arguments cannot be read back: {error}", not_done=True)
         else:
-            result = await self._bounded(node, call, partial(_invoke, node, services, fn, args))
+            result = await self._bounded(node, call, function, partial(_invoke, function, services, args))
         return Ended(call.step, call.call, result, services.random())
 
-    async def _bounded(self, node: NodeDefinition, call: Call, invoke: Callable[[], Any]) -> AttemptResult:
+    async def _bounded(
+        self, node: NodeDefinition, call: Call, function: Function, invoke: Callable[[], Awaitable[Any]]
+    ) -> AttemptResult:
         """Any exception ends the attempt, not the worker: what is not classified is unknown (P3)."""
         try:
             with trio.move_on_after(call.timeout):
                 return _answer(node, call, await invoke())
         except Exception as error:
-            _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(10))
-            return node.classify(error, call.kind)
+            _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
+            return _classify(function, error)
         return Error(error=f"timeout after {call.timeout:g} s")
 
-    def _prepare(self, node: NodeDefinition, call: Call, record: Record) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    def _prepare(self, node: NodeDefinition, call: Call, record: Record) -> tuple[Function, tuple[Any, ...]]:
         ctx = self._context(record, call)
-        order = self.definition.decode_input(record.input)
+        value = self.definition.input.decode(record.input)
         if call.kind == "do":
-            return node.fn, (self.saga, order, *(ctx.result_of(name) for name in node.inputs), ctx)
+            results = (self._result(record, name) for name in node.inputs)
+            return node.action, (self.saga, value, *results, ctx)
         if call.kind == "check":
             assert node.check is not None
-            return node.check, (self.saga, order, ctx)
+            return node.check, (self.saga, value, ctx)
         assert node.undo is not None
-        log = record.steps[call.step]
-        result = None if log.result is NOTHING else node.decode_result(log.result)
-        return node.undo, (self.saga, order, result, ctx)
+        left = record.steps[call.step].result
+        return node.undo, (self.saga, value, None if left is NOTHING else node.result.decode(left), ctx)
 
-    def _context(self, record: Record, call: Call | None) -> Ctx:
-        return Ctx(
-            definition=self.definition,
-            results={name: log.result for name, log in record.steps.items() if log.state == "done"},
-            skipped=frozenset(name for name, log in record.steps.items() if log.state == "skipped"),
+    def _context(self, record: Record, call: Call | None = None) -> Ctx:
+        ctx = Ctx(
             saga_type=record.saga_type,
             saga_id=record.saga_id,
             run=record.run,
             epoch=record.epoch,
-            key="" if call is None else call.key,
-            action_key="" if call is None else call.action_key,
-            attempt=0 if call is None else call.attempt,
+            results=partial(self._result, record),
         )
+        if call is not None:
+            ctx.key, ctx.action_key, ctx.attempt = call.key, call.action_key, call.attempt
+        return ctx
+
+    def _result(self, record: Record, step: str) -> Any:
+        """A step's result, None if it was skipped. Raises DefinitionError."""
+        log = record.steps.get(step)
+        if log is None or log.state not in ("done", "skipped"):
+            raise DefinitionError(f"the result of {step!r} is not known at this point: let the step come after it")
+        return None if log.state == "skipped" else self.definition.nodes[step].result.decode(log.result)
 
     # ----------------------------------------------------------- questions
 
     def answer(self, question: Question, record: Record) -> Decided | OutputMade:
         """Evaluate a `when=` or the output. They are free of effects, so nothing needs to be written before."""
-        ctx = self._context(record, None)
-        order = self.definition.decode_input(record.input)
+        ctx = self._context(record)
+        value = self.definition.input.decode(record.input)
         match question:
             case Decide():
+                condition = self.definition.nodes[question.step].condition
+                assert condition is not None
                 try:
-                    return Decided(question.step, run=self.definition.nodes[question.step].decide(order, ctx))
+                    return Decided(question.step, run=bool(condition(value, ctx)))
                 except Exception as error:  # the engine decides what becomes of it
-                    return Decided(question.step, error=repr(error))
+                    return Decided(question.step, error=f"when: {error!r}")
             case MakeOutput():
                 try:
-                    return OutputMade(self.definition.encode_output(self.saga.output(order, ctx)))
+                    output = self.definition.output.encode(self.saga.output(value, ctx))
                 except Exception as error:  # as above
                     return OutputMade(error=repr(error))
+                return OutputMade(msgspec.Raw(output))
             case _:
                 assert_never(question)
 
 
-async def _invoke(node: NodeDefinition, services: Services, fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    match node.backend_of(fn):
+async def _invoke(function: Function, services: Services, args: tuple[Any, ...]) -> Any:
+    match function.runner:
         case "trio":
-            return await fn(*args)
+            return await function.fn(*args)
         case "asyncio":
-            return await services.call_asyncio(fn, *args)
+            return await services.call_asyncio(function.fn, *args)
         case "thread":
-            return await trio.to_thread.run_sync(fn, *args, limiter=services.threads)
+            return await trio.to_thread.run_sync(function.fn, *args, limiter=services.threads)
+        case _:
+            assert_never(function.runner)
+
+
+def _classify(function: Function, error: Exception) -> AttemptResult:
+    """Refused, to be called again, known not done, or unknown (DESIGN 5)."""
+    if isinstance(error, Reject):
+        return Compensating(code=error.code, detail=_as_json(error.detail))
+    if isinstance(error, CallAgain):
+        after = None if error.after is None else error.after.total_seconds()
+        return Retry(reason=error.reason, after=after, not_done=error.not_done)
+    if isinstance(error, function.policy.reject_on):
+        return Compensating(code=type(error).__name__, detail=_as_json({"message": str(error)}))
+    return Error(error=repr(error), not_done=isinstance(error, function.policy.not_done_on))
+
+
+def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(detail, enc_hook=repr))
 
 
 def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
     if call.kind == "do":
-        return Complete(msgspec.Raw(node.encode_result(value)))
+        return Complete(msgspec.Raw(node.result.encode(value)))
     if call.kind == "undo":
         return Complete()
     match value:
         case Done(result=result):
-            return Complete(msgspec.Raw(node.encode_result(result)))
+            return Complete(msgspec.Raw(node.result.encode(result)))
         case DidNotHappen():
             return NotDone()
         case None:
-            return Error(error="the check had no answer")
+            return Error(error="the check cannot tell")
         case _:
             return Error(error=f"a check answers Done, NotDone or None, not {value!r}")

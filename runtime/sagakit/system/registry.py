@@ -22,11 +22,15 @@ class Registry:
 
     def _add(self, saga: Saga[Any, Any]) -> None:
         if isinstance(saga, type):
-            raise DefinitionError(f"sagas=[...] takes instances: write {saga.__name__}(...), with its clients and pools")
+            raise DefinitionError(
+                f"sagas=[...] takes instances: write {saga.__name__}(...), with its clients and pools"
+            )
         binding = SagaBinding(saga)
         address = (binding.plan.saga_type, binding.plan.version)
         if address in self._by_version:
-            raise DefinitionError(f"two definitions of {address[0]} version {address[1]}: give one another name or version")
+            raise DefinitionError(
+                f"two definitions of {address[0]} version {address[1]}: give one another name or version"
+            )
         self._by_class[type(saga)] = binding
         self._by_version[address] = binding
 

@@ -18,7 +18,6 @@ from msgspec import structs
 from sagakit_actors import Actor, ActorDied, Context, Down, Ref
 
 from sagakit.engine import (
-    ENDS,
     Adopted,
     Call,
     EndMarker,

@@ -1,0 +1,58 @@
+"""What a step's function is told about its call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from logging import Logger, LoggerAdapter, getLogger
+from typing import TYPE_CHECKING, Any, cast, final
+
+from typing_extensions import TypeVar
+
+if TYPE_CHECKING:
+    from sagakit.definition.nodes import Node
+
+R = TypeVar("R")
+
+_log = getLogger("sagakit.step")
+
+
+@final
+class Ctx:
+    """One call's surroundings. Valid during the call; made by the runtime.
+
+    `key` is the idempotency key of this call; in a compensation or a check `action_key` is the key that its action was
+    called with. `attempt` counts from 1 within the present budget. `epoch` is the saga's fencing token: a participant
+    may refuse a lower one than it has seen.
+    """
+
+    __slots__ = ("_results", "action_key", "attempt", "epoch", "key", "run", "saga_id", "saga_type")
+
+    def __init__(
+        self,
+        *,
+        saga_type: str,
+        saga_id: str,
+        run: str,
+        epoch: int,
+        results: Callable[[str], Any],
+        key: str = "",
+        action_key: str = "",
+        attempt: int = 0,
+    ) -> None:
+        self.saga_type = saga_type
+        self.saga_id = saga_id
+        self.run = run
+        self.epoch = epoch
+        self.key = key
+        self.action_key = action_key
+        self.attempt = attempt
+        self._results = results
+
+    def result(self, node: Node[R], /) -> R:
+        """The result of an earlier step; None if it was skipped. Raises DefinitionError if it is not done."""
+        return cast(R, self._results(node.name))
+
+    @property
+    def log(self) -> LoggerAdapter[Logger]:
+        """A logger whose records carry saga, run and key."""
+        return LoggerAdapter(_log, {"saga": f"{self.saga_type}/{self.saga_id}", "run": self.run, "key": self.key})

@@ -1,0 +1,84 @@
+"""A compiled definition: the plan, and the functions and codecs that belong to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from sagakit.definition.context import Ctx
+from sagakit.definition.nodes import Backend
+from sagakit.definition.plan import Plan
+from sagakit.definition.policy import RetryPolicy
+from sagakit.errors import InvalidInput
+
+Runner: TypeAlias = Literal["trio", "asyncio", "thread"]
+"""Where a function runs: in the trio loop, in an asyncio loop, in a worker thread."""
+
+_encoder = msgspec.json.Encoder()
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written beside the class's name. `deadline` in seconds."""
+
+    name: str
+    version: int
+    deadline: float | None
+    backend: Backend
+
+
+class Function(msgspec.Struct, frozen=True):
+    """A user's function: called with the saga instance first."""
+
+    fn: Callable[..., Any]
+    runner: Runner
+    policy: RetryPolicy
+
+
+class Codec:
+    """One type, to JSON and back."""
+
+    __slots__ = ("_decoder", "type")
+
+    def __init__(self, type: Any) -> None:
+        self.type = type
+        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
+
+    def decode(self, value: bytes | msgspec.Raw) -> Any:
+        """Raises msgspec.DecodeError."""
+        return self._decoder.decode(value)
+
+    def encode(self, value: object) -> bytes:
+        """The value as JSON that decodes again as the type. Raises TypeError, ValueError, msgspec.ValidationError."""
+        data = _encoder.encode(value)
+        self._decoder.decode(data)
+        return data
+
+
+class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
+    """One step's functions and codec."""
+
+    name: str
+    action: Function
+    check: Function | None
+    undo: Function | None
+    condition: Callable[[Any, Ctx], bool] | None
+    inputs: tuple[str, ...]
+    result: Codec
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga class, compiled."""
+
+    plan: Plan
+    nodes: dict[str, NodeDefinition]
+    input: Codec
+    output: Codec
+
+    def encode_input(self, value: object) -> bytes:
+        """The input as JSON. Raises InvalidInput."""
+        try:
+            return self.input.encode(value)
+        except (TypeError, ValueError, msgspec.ValidationError) as error:
+            raise InvalidInput(f"{self.plan.saga_type}: not an input of type {self.plan.input_type}: {error}") from None

@@ -1,0 +1,134 @@
+"""The nodes of a definition, as the class body makes them. They know their functions; what they mean is `compile`'s."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any, Generic, Literal, Protocol, TypeAlias, overload
+
+import msgspec
+from typing_extensions import TypeVar
+
+from sagakit.definition.context import Ctx
+from sagakit.definition.control import Done, NotDone
+from sagakit.definition.plan import OnUnknown
+from sagakit.definition.policy import UNDO_POLICY, RetryPolicy
+from sagakit.errors import DefinitionError
+
+S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
+D_co = TypeVar("D_co", covariant=True)
+D = TypeVar("D")
+R_co = TypeVar("R_co", covariant=True)
+
+Backend: TypeAlias = Literal["trio", "asyncio"]
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written in `@step(...)`."""
+
+    on_unknown: OnUnknown
+    when: Callable[[Any, Ctx], bool] | None
+    after: tuple[Any, ...] | None
+    no_undo: bool
+    retry: RetryPolicy
+    timeout: timedelta
+    pivot: bool
+    backend: Backend | None
+
+
+class Undo:
+    """A compensation or a check, as it stands in the class body. Belongs to the step whose decorator made it."""
+
+    def __init__(self, fn: Callable[..., Any], *, retry: RetryPolicy, timeout: timedelta | None) -> None:
+        self.fn = fn
+        self.retry = retry
+        self.timeout = timeout
+
+
+class Node(Generic[R_co]):
+    """A node of the plan; `ctx.result(node)` gives its result, typed."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+
+class _StepBase(Node[R_co]):
+    """What both kinds of steps hold."""
+
+    def __init__(
+        self, fn: Callable[..., Any], inputs: tuple[Any, ...], options: Options, namespace: Mapping[str, Any]
+    ) -> None:
+        super().__init__()
+        self.fn = fn
+        self.inputs = inputs
+        self.options = options
+        self.namespace = namespace
+        self.undo: Undo | None = None
+        self.checked: Undo | None = None
+
+    def _set_undo(self, fn: Any, retry: RetryPolicy, timeout: timedelta | None) -> Any:
+        if fn is None:
+            return lambda late: self._set_undo(late, retry, timeout)
+        if self.undo is not None:
+            raise DefinitionError(f"{self.fn.__qualname__} has two compensations: remove one")
+        self.undo = Undo(fn, retry=retry, timeout=timeout)
+        return self.undo
+
+
+class _UndoWith(Protocol[S_co, D_co, R_co]):
+    """Types what `compensate(retry=...)` returns."""
+
+    @overload
+    def __call__(self, fn: Callable[[S_co, D_co, R_co, Ctx], Awaitable[None]], /) -> Undo: ...
+    @overload
+    def __call__(self, fn: Callable[[S_co, D_co, R_co, Ctx], None], /) -> Undo: ...
+
+
+class Step(_StepBase[R_co], Generic[S, D, R_co]):
+    """A step whose compensation may find no result: an attempt in doubt is undone, too."""
+
+    @overload
+    def compensate(self, fn: Callable[[S, D, R_co | None, Ctx], Awaitable[None]], /) -> Undo: ...
+    @overload
+    def compensate(self, fn: Callable[[S, D, R_co | None, Ctx], None], /) -> Undo: ...
+    @overload
+    def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co | None]: ...
+    def compensate(
+        self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
+    ) -> Any:
+        """Make a method this step's compensation. Its result argument is None when the action's outcome is unknown."""
+        return self._set_undo(fn, retry, timeout)
+
+
+class CheckedStep(_StepBase[R_co], Generic[S, D, R_co]):
+    """A step whose attempts in doubt are checked, or handed to a person: its compensation always has the result."""
+
+    @overload
+    def compensate(self, fn: Callable[[S, D, R_co, Ctx], Awaitable[None]], /) -> Undo: ...
+    @overload
+    def compensate(self, fn: Callable[[S, D, R_co, Ctx], None], /) -> Undo: ...
+    @overload
+    def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co]: ...
+    def compensate(
+        self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
+    ) -> Any:
+        """Make a method this step's compensation."""
+        return self._set_undo(fn, retry, timeout)
+
+    @overload
+    def check(self, fn: Callable[[S, D, Ctx], Awaitable[Done[R_co] | NotDone | None]], /) -> Undo: ...
+    @overload
+    def check(self, fn: Callable[[S, D, Ctx], Done[R_co] | NotDone | None], /) -> Undo: ...
+    def check(self, fn: Any, /) -> Undo:
+        """Make a method this step's check: did the action under `ctx.action_key` happen? None is "cannot tell now"."""
+        if self.checked is not None:
+            raise DefinitionError(f"{self.fn.__qualname__} has two checks: remove one")
+        self.checked = Undo(fn, retry=self.options.retry, timeout=None)
+        return self.checked
+
+
+AnyStep: TypeAlias = Step[Any, Any, Any] | CheckedStep[Any, Any, Any]

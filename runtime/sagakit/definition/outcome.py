@@ -1,0 +1,34 @@
+"""How a saga ended, for user code."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Literal, TypeAlias
+
+import msgspec
+from typing_extensions import TypeVar
+
+T = TypeVar("T")
+
+
+class Completed(msgspec.Struct, Generic[T], frozen=True):
+    """All steps are done."""
+
+    output: T
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """Turned back, and everything that was done is undone (except after `terminated`).
+
+    `cause` says why; `step`, `code`, `detail` and `reason` where and with which words. `undone` names the steps that
+    were undone.
+    """
+
+    cause: Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
+    code: str | None = None
+    undone: tuple[str, ...] = ()
+    step: str | None = None
+    detail: dict[str, Any] = {}
+    reason: str | None = None
+
+
+Outcome: TypeAlias = Completed[T] | Failed

@@ -1,0 +1,95 @@
+"""`Saga`: the class that a user writes. Its mistakes are errors when the class is created."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+from sagakit.definition.compiler import compile_saga
+from sagakit.definition.context import Ctx
+from sagakit.definition.diagram import mermaid
+from sagakit.definition.model import Definition, Header
+from sagakit.definition.nodes import Backend, Node, Undo
+from sagakit.errors import DefinitionError
+from sagakit.naming import check_name
+
+D = TypeVar("D")
+T = TypeVar("T", default=None)
+
+
+class _Body(dict[str, Any]):
+    """A class body that notices when a node is overwritten."""
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if isinstance(self.get(name), Node | Undo):
+            raise DefinitionError(f"{name} is defined twice in one saga: give the second another name")
+        super().__setitem__(name, value)
+
+
+class _SagaMeta(type):
+    @classmethod
+    def __prepare__(cls, name: str, bases: tuple[type, ...], /, **kwargs: Any) -> _Body:
+        return _Body()
+
+
+class Saga(Generic[D, T], metaclass=_SagaMeta):
+    """A saga definition: input type D, output type T.
+
+    An instance holds what the worker lends to every saga of the type: clients, pools; nothing of one saga. Class
+    arguments: `name` on the wire (default: the class's name), `version`, `deadline` from the start of a saga, and
+    `backend`, under which coroutine functions run. Creating the class raises DefinitionError.
+    """
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        version: int = 1,
+        deadline: timedelta | None = None,
+        backend: Backend = "trio",
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        base = next((base for base in cls.__mro__[1:] if "_definition" in vars(base)), None)
+        if base is not None:
+            raise DefinitionError(f"{cls.__name__} inherits from the saga {base.__name__}: compose instead")
+        if version < 1:
+            raise DefinitionError(f"{cls.__name__}: version={version} must be at least 1")
+        check_name(cls.__name__ if name is None else name, what=f"the name of saga {cls.__name__}")
+        cls._header = Header(
+            name=cls.__name__ if name is None else name,
+            version=version,
+            deadline=None if deadline is None else deadline.total_seconds(),
+            backend=backend,
+        )
+        if any(isinstance(value, Node) for value in vars(cls).values()):
+            cls._definition = None
+            with suppress(NameError):  # a type that is defined further down: compiled at its first use instead
+                compiled(cls)
+
+    _header: Header
+    _definition: Definition | None
+
+    def output(self, input: D, ctx: Ctx) -> T:
+        """What the saga returns once all steps are done; free of effects. Override it if T is not None."""
+        raise NotImplementedError(f"{type(self).__name__} has no output()")
+
+    @classmethod
+    def diagram(cls) -> str:
+        """The plan as a Mermaid flowchart, with compensations and the pivot."""
+        return mermaid(compiled(cls).plan)
+
+
+def compiled(saga: type[Saga[Any, Any]]) -> Definition:
+    """The definition of a saga class, compiled once. Raises DefinitionError, NameError."""
+    found = vars(saga).get("_definition")
+    if isinstance(found, Definition):
+        return found
+    if "_definition" not in vars(saga):
+        raise DefinitionError(f"{saga.__name__} has no steps: write at least one method with @step")
+    definition = compile_saga(saga, saga._header, has_output=saga.output is not Saga.output)
+    saga._definition = definition
+    return definition
