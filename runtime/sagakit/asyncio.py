@@ -144,11 +144,11 @@ class AsyncioRuntime(Runtime):
 
     async def list(
         self, *, status: SagaStatus | None = None, type: type[Saga[Any, Any]] | None = None
-    ) -> list[SagaInfo]:
+    ) -> Sequence[SagaInfo]:
         """As `Runtime.list`."""
         return await self._thread.call(partial(self._inner.list, status=status, type=type))
 
-    async def list_active(self) -> list[str]:
+    async def list_active(self) -> Sequence[str]:
         """As `Runtime.list_active`."""
         return await self._thread.call(self._inner.list_active)
 

@@ -194,7 +194,7 @@ class Runtime:
 
     async def list(
         self, *, status: SagaStatus | None = None, type: type[Saga[Any, Any]] | None = None
-    ) -> list[SagaInfo]:
+    ) -> Sequence[SagaInfo]:
         """The sagas with unfinished business; with `status` completed or failed, the archived ones.
 
         Reads every key of the types asked for: for operators, not for hot paths.
@@ -210,7 +210,7 @@ class Runtime:
                         found.append(_info(loaded.record))
         return sorted(found, key=lambda info: info.created_at)
 
-    async def list_active(self) -> list[str]:
+    async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
         return self._sagas.keys()
 
@@ -250,8 +250,10 @@ class Runtime:
             raise UnknownSaga(f"no saga is stored under {key}")
         if archived is not None:
             await self._store.archive.delete(key, revision=archived.revision)
+            await self._store.archive.purge(key)
         if entry is not None:
             await self._store.state.delete(key, revision=entry.revision)
+            await self._store.state.purge(key)
 
 
 @asynccontextmanager

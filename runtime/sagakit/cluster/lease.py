@@ -63,7 +63,7 @@ async def renew(store: Store, lease: Lease, *, ttl: float) -> None:
 async def hand_back(store: Store, lease: Lease) -> None:
     """Delete the lease on the way out; harmless if it fails."""
     try:
-        await store.workers.delete(lease.worker)
+        await store.workers.purge(lease.worker)
     except StoreError as error:
         _log.info("lease not handed back: %s", error)
 

@@ -16,7 +16,9 @@ from sagakit.cluster.lease import Observer, hand_back, new_lease, renew, serve, 
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
 from sagakit.jetstream.bridge import open_bridge
+from sagakit.jetstream.layout import Options
 from sagakit.jetstream.url import open_url
+from sagakit.store.names import Names
 from sagakit.store.ports import Store
 from sagakit.system.config import Config
 from sagakit.system.persistence import Persistence
@@ -29,6 +31,7 @@ from sagakit.system.timers import Timers
 if TYPE_CHECKING:
     import asyncio
 
+CREDENTIALS = ("user", "password", "token", "credentials", "nkeys_seed")
 MAILBOX = 100_000
 """Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond it."""
 
@@ -56,9 +59,24 @@ async def open_worker(
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`. Errors as `sagakit.open_runtime`."""
     registry = Registry(sagas)
-    async with open_url(url, config) as store, open_bridge(host_loop) as call_asyncio:
-        async with run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker:
-            yield worker
+    names = Names(namespace=config.namespace, shards=config.shards)
+    options = Options(
+        storage=config.storage,
+        replicas=config.replicas,
+        state_max_bytes=config.state_max_bytes,
+        archive_ttl=config.archive_ttl,
+        events_ttl=config.events_ttl,
+    )
+    connection = {
+        name: getattr(config, name)
+        for name in (*CREDENTIALS, "connect_timeout", "ack_timeout", "window", "window_bytes")
+    }
+    async with (
+        open_url(url, names=names, options=options, sync=config.sync, **connection) as store,
+        open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,
+        run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker,
+    ):
+        yield worker
 
 
 @asynccontextmanager
@@ -75,13 +93,13 @@ async def run_worker(
     lease = new_lease(worker_id, config.worker_name, registry.versions)
     async with serve(store, worker_id):
         await write_lease(store, lease)
-        async with _run_tree(
-            store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now
-        ) as worker:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
-                yield worker
-                nursery.cancel_scope.cancel()
+        async with (
+            _run_tree(store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now) as worker,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
+            yield worker
+            nursery.cancel_scope.cancel()
         with trio.move_on_after(1.0, shield=True):
             await hand_back(store, lease)
 

@@ -78,7 +78,7 @@ class _Compiler:
             for node in named:
                 self._must_stand_above(step, node, found)
             if named or step.options.after is not None:
-                found[step.name] = tuple(dict.fromkeys(node.name for node in named))
+                found[step.name] = tuple(dict.fromkeys(str(node.name) for node in named))
             else:
                 followed = {name for names in found.values() for name in names}
                 found[step.name] = tuple(name for name in found if name not in followed)
@@ -87,7 +87,7 @@ class _Compiler:
     def _must_stand_above(self, step: AnyStep, node: Any, above: dict[str, Any]) -> None:
         if not isinstance(node, Node):
             raise self.wrong(step.name, f"@step takes the steps it comes after, not {node!r}")
-        if vars(self.saga).get(node.name) is not node:
+        if not any(node is other for other in self.steps):
             raise self.wrong(step.name, f"comes after {node.name or node!r}, which is no step of this saga")
         if node.name not in above:
             raise self.wrong(step.name, f"comes after {node.name}, which stands below it: move {node.name} up")

@@ -76,6 +76,12 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     input: Codec
     output: Codec
 
+    @property
+    def needs_asyncio(self) -> bool:
+        """Whether any function runs under asyncio."""
+        functions = (fn for node in self.nodes.values() for fn in (node.action, node.check, node.undo))
+        return any(fn is not None and fn.runner == "asyncio" for fn in functions)
+
     def encode_input(self, value: object) -> bytes:
         """The input as JSON. Raises InvalidInput."""
         try:

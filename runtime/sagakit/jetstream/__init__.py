@@ -1,1 +1,14 @@
+"""JetStream behind the ports: the one package that knows asyncio, trio-asyncio and nats-py.
 
+link       one connection and its pump: everything that is sent and answered goes through it
+errors     what the server's answers mean
+kv         buckets
+events     the event log
+inbox      the work queue of inbound messages
+control    request and reply between workers
+layout     makes and checks buckets and streams
+store      all of it as one `Store`
+embedded   nats-server as a child process
+bridge     asyncio steps, called from trio
+url        from a URL to an open store
+"""

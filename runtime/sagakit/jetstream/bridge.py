@@ -79,8 +79,13 @@ def _foreign_cancel() -> outcome.Error:
 
 
 @asynccontextmanager
-async def open_bridge(host: asyncio.AbstractEventLoop | None = None) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
+async def open_bridge(
+    host: asyncio.AbstractEventLoop | None, *, needed: bool
+) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
     """A caller of asyncio functions: on `host` if given, else on a trio-asyncio loop, opened here if none is open."""
+    if not needed:
+        yield _on_own_loop
+        return
     if host is not None:
         yield HostLoop(host)
         return

@@ -1,1 +1,23 @@
+"""The ports of the store, its names on the wire, and the store in memory.
 
+ports    what the runtime needs of a store, with its crash contract
+names    keys, buckets, streams, subjects; ids; namespace; shards
+memory   the ports in memory: for virtual time and fault injection
+faults   what a test wants to go wrong there
+"""
+
+from sagakit.store.faults import Fault as Fault
+from sagakit.store.faults import Faults as Faults
+from sagakit.store.memory import MemoryServer as MemoryServer
+from sagakit.store.memory import open_memory as open_memory
+from sagakit.store.names import Names as Names
+from sagakit.store.names import SagaKey as SagaKey
+from sagakit.store.ports import Control as Control
+from sagakit.store.ports import Entry as Entry
+from sagakit.store.ports import EventLog as EventLog
+from sagakit.store.ports import EventMessage as EventMessage
+from sagakit.store.ports import InboundMessage as InboundMessage
+from sagakit.store.ports import Inbox as Inbox
+from sagakit.store.ports import KeyValue as KeyValue
+from sagakit.store.ports import Store as Store
+from sagakit.store.ports import Write as Write

@@ -87,6 +87,10 @@ class KeyValue(Protocol):
         """Delete, leaving a delete marker. Raises Conflict when `revision` is given and does not match."""
         ...
 
+    async def purge(self, key: str) -> None:
+        """Remove every trace of the key, a delete marker too, whatever its revision."""
+        ...
+
     async def keys(self, prefix: str = "") -> list[str]:
         """The keys that exist now; `prefix` is a whole first token such as `PlaceOrder`, filtered at the server."""
         ...

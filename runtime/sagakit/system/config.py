@@ -18,8 +18,8 @@ from sagakit.naming import check_name
 ENV_PREFIX = "SAGAKIT_"
 
 
-def _about(text: str, **bounds: float) -> Meta:
-    return Meta(description=text, **bounds)
+def _about(text: str, *, ge: float | None = None, gt: float | None = None, le: float | None = None) -> Meta:
+    return Meta(description=text, gt=gt, le=le) if ge is None else Meta(description=text, ge=ge, le=le)
 
 
 _Positive = Annotated[int, Meta(ge=1)]
@@ -34,6 +34,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     namespace: Annotated[str, _about("Prefix of every bucket, stream and subject; empty for none.")] = ""
+    user: Annotated[str | None, _about("User name for NATS.")] = None
+    password: Annotated[str | None, _about("Password for NATS.")] = None
+    token: Annotated[str | None, _about("Token for NATS.")] = None
+    credentials: Annotated[str | None, _about("Path of a NATS credentials file.")] = None
+    nkeys_seed: Annotated[str | None, _about("Path of an nkey seed file.")] = None
     worker_name: Annotated[str, _about("Shown in listings; the worker id adds a random part.")] = "worker"
     shards: Annotated[int, _about("State buckets and event streams; fixed when they are made.", ge=1, le=256)] = 1
     replicas: Annotated[int | None, _about("Copies of each bucket and stream; None: 3 on a cluster, else 1.")] = None

@@ -44,6 +44,11 @@ class Registry:
         """The versions known of each type: for the lease."""
         return {name: sorted(v for t, v in self._by_version if t == name) for name in self.types}
 
+    @property
+    def needs_asyncio(self) -> bool:
+        """Whether any step runs under asyncio."""
+        return any(binding.definition.needs_asyncio for binding in self._by_class.values())
+
     def of_class(self, saga: type[Saga[Any, Any]]) -> SagaBinding:
         """Raises NotRegistered."""
         try:

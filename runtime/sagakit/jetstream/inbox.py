@@ -1,0 +1,102 @@
+"""The work queue of inbound messages: one durable pull consumer a saga type, shared by the workers that know it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from logging import getLogger
+
+import nats.errors
+import trio
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig
+
+from sagakit.errors import StoreError
+from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.link import Link
+from sagakit.store.names import Names, SagaKey
+from sagakit.store.ports import InboundMessage
+
+_log = getLogger("sagakit.inbox")
+
+Fetch = Callable[..., Awaitable[list[Msg]]]
+FETCH = 64
+FETCH_TIMEOUT = 1.0
+"""Seconds that one fetch waits: short, because a cancelled fetch leaves its request on the server."""
+ACK_WAIT = 30.0
+"""Seconds after which an unacknowledged message comes again."""
+
+
+class StreamInbox:
+    """The port is `Inbox`."""
+
+    def __init__(self, link: Link, names: Names) -> None:
+        self._link = link
+        self._names = names
+
+    async def send(self, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+        """Append; durable once this returns."""
+        key = SagaKey(saga_type, saga_id)
+        answer = await self._link.request(self._names.inbox_subject(key), payload, headers={"Nats-Msg-Id": id})
+        result = decode_ack(answer, key=str(key), expected=None)
+        if isinstance(result, StoreError):
+            raise result
+
+    @asynccontextmanager
+    async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
+        """The messages for these types; goes on across outages."""
+        send, receive = trio.open_memory_channel[InboundMessage](FETCH * max(1, len(saga_types)))
+        tasks = [await self._link.on_asyncio(self._start, saga_type, send) for saga_type in saga_types]
+        try:
+            yield receive
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _start(self, saga_type: str, send: trio.MemorySendChannel[InboundMessage]) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(self._fetch(saga_type, send))
+
+    async def _fetch(self, saga_type: str, send: trio.MemorySendChannel[InboundMessage]) -> None:
+        """On the asyncio side: fetch while there is room."""
+        head = self._names.subject(f"sagain.{saga_type}.")
+        while True:
+            try:
+                js = self._link.client.jetstream(timeout=5)
+                config = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT)
+                subscription = await js.pull_subscribe(
+                    head + "*", durable=saga_type, stream=self._names.inbox, config=config
+                )
+                while True:
+                    await self._fetch_once(subscription.fetch, head, saga_type, send)
+            except (nats.errors.Error, OSError) as error:
+                _log.info("%s: inbox away: %s", saga_type, error)
+                await asyncio.sleep(0.5)
+
+    async def _fetch_once(
+        self, fetch: Fetch, head: str, saga_type: str, send: trio.MemorySendChannel[InboundMessage]
+    ) -> None:
+        room = int(send.statistics().max_buffer_size) - send.statistics().current_buffer_used
+        if room < FETCH:
+            await asyncio.sleep(0.05)
+            return
+        try:
+            found = await fetch(FETCH, timeout=FETCH_TIMEOUT)
+        except nats.errors.TimeoutError:
+            return
+        for msg in found:
+            message = self._message(head, saga_type, msg)
+            if message is not None:
+                send.send_nowait(message)
+
+    def _message(self, head: str, saga_type: str, msg: Msg) -> InboundMessage | None:
+        ack = partial(self._link.tell, msg.reply, b"+ACK")
+        try:
+            key = SagaKey.parse(f"{saga_type}.{msg.subject[len(head) :]}")
+        except ValueError:
+            _log.error("%s: not a saga's address: message dropped", msg.subject)
+            ack()
+            return None
+        message_id = (msg.headers or {}).get("Nats-Msg-Id") or f"seq-{msg.metadata.sequence.stream}"
+        return InboundMessage(message_id, saga_type, key.saga_id, msg.data, ack)

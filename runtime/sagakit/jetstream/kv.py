@@ -1,0 +1,205 @@
+"""Buckets: compare-and-set publishes through the pump, reads from the leader, scans filtered at the server."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from math import ceil
+
+import msgspec
+import nats.errors
+import trio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from sagakit.errors import StoreError, Unavailable
+from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
+from sagakit.jetstream.link import Link
+from sagakit.store.names import Names
+from sagakit.store.ports import Done, Entry, Write
+
+PAGE = 500
+"""Entries fetched at once by a scan."""
+WATCH_BUFFER = 10_000
+"""Changes that a slow watcher may be behind; beyond it the oldest are lost (a watch is a hint)."""
+
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+OPERATION = "KV-Operation"
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    seq: int
+    data: str = ""
+    hdrs: str = ""
+
+
+class _Got(msgspec.Struct, frozen=True):
+    message: _Stored | None = None
+    error: ApiError | None = None
+
+
+_got = msgspec.json.Decoder(_Got)
+
+
+class Bucket:
+    """One logical bucket over one or more shards; the port is `KeyValue`."""
+
+    def __init__(self, link: Link, names: Names, buckets: Sequence[str]) -> None:
+        self._link = link
+        self._names = names
+        self._buckets = tuple(buckets)
+
+    def _bucket(self, key: str) -> str:
+        return self._buckets[0] if len(self._buckets) == 1 else self._buckets[self._names.shard_of(key)]
+
+    # -------------------------------------------------------------- writes
+
+    def submit(self, write: Write, done: Done) -> None:
+        """Queue a write."""
+        self._link.send(
+            f"$KV.{self._bucket(write.key)}.{write.key}",
+            write.value,
+            partial(_acked, write.key, write.expected, done),
+            headers=_headers(write),
+        )
+
+    async def _write(self, write: Write) -> int:
+        subject = f"$KV.{self._bucket(write.key)}.{write.key}"
+        answer = await self._link.request(subject, write.value, headers=_headers(write))
+        return _revision(write.key, write.expected, answer)
+
+    async def put(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
+        """Write whatever is there."""
+        return await self._write(Write(key, value, None, ttl))
+
+    async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
+        """Write if nothing stands under the key, no delete marker either."""
+        return await self._write(Write(key, value, 0, ttl))
+
+    async def update(self, key: str, value: bytes, *, revision: int, ttl: float | None = None) -> int:
+        """Replace exactly `revision`."""
+        return await self._write(Write(key, value, revision, ttl))
+
+    async def delete(self, key: str, *, revision: int | None = None) -> None:
+        """Delete, leaving a delete marker."""
+        headers = {OPERATION: "DEL"} | ({} if revision is None else {EXPECTED: str(revision)})
+        answer = await self._link.request(f"$KV.{self._bucket(key)}.{key}", b"", headers=headers)
+        _revision(key, revision, answer)
+
+    async def purge(self, key: str) -> None:
+        """Remove every trace of a key, a delete marker too."""
+        bucket = self._bucket(key)
+        request = msgspec.json.encode({"filter": f"$KV.{bucket}.{key}"})
+        _revision(key, None, await self._link.request(f"$JS.API.STREAM.PURGE.KV_{bucket}", request))
+
+    # --------------------------------------------------------------- reads
+
+    async def get(self, key: str) -> Entry | None:
+        """Read from the leader."""
+        bucket = self._bucket(key)
+        request = msgspec.json.encode({"last_by_subj": f"$KV.{bucket}.{key}"})
+        got = _got.decode(await self._link.request(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", request))
+        if got.error is not None:
+            if got.error.err_code == NO_MESSAGE:
+                return None
+            raise to_error(got.error, key=key, expected=None)
+        assert got.message is not None
+        if OPERATION.encode() in b64decode(got.message.hdrs):
+            return None
+        return Entry(key, b64decode(got.message.data), got.message.seq)
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """The keys that exist now."""
+        async with self.entries(prefix) as entries:
+            return [entry.key async for entry in entries]
+
+    @asynccontextmanager
+    async def entries(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
+        """A scan, bucket by bucket; it leaves no consumer behind. Raises Unavailable in the middle of an outage."""
+        yield self._scan(prefix)
+
+    async def _scan(self, prefix: str) -> AsyncIterator[Entry]:
+        for bucket in self._buckets:
+            try:
+                found = await self._link.on_asyncio(_collect, self._link.client, bucket, prefix)
+            except (nats.errors.Error, OSError) as error:
+                raise Unavailable(f"{bucket}: the scan was broken off: {error}") from error
+            for entry in found:
+                yield entry
+
+    @asynccontextmanager
+    async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
+        """Each later change, from the bucket's own subjects: no consumer on the server, nothing across an outage."""
+        send, receive = trio.open_memory_channel[Entry](WATCH_BUFFER)
+        subscriptions = []
+        for bucket in self._buckets:
+            head = f"$KV.{bucket}."
+            on_change = partial(_changed, head, send)
+            subject = f"{head}{prefix}.>" if prefix else f"{head}>"
+            subscriptions.append(await self._link.on_asyncio(self._link.client.subscribe, subject, cb=on_change))
+        try:
+            yield receive
+        finally:
+            with trio.move_on_after(1.0, shield=True):
+                for subscription in subscriptions:
+                    await self._link.on_asyncio(subscription.unsubscribe)
+
+
+async def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:
+    if msg.headers is None or OPERATION not in msg.headers:
+        try:
+            send.send_nowait(Entry(msg.subject[len(head) :], msg.data, 0))
+        except trio.WouldBlock:
+            return
+
+
+def _headers(write: Write) -> dict[str, str] | None:
+    headers: dict[str, str] = {}
+    if write.expected is not None:
+        headers[EXPECTED] = str(write.expected)
+    if write.ttl is not None:
+        headers["Nats-TTL"] = f"{max(1, ceil(write.ttl))}s"
+    return headers or None
+
+
+def _acked(key: str, expected: int | None, done: Done, answer: bytes | StoreError) -> None:
+    done(answer if isinstance(answer, StoreError) else decode_ack(answer, key=key, expected=expected))
+
+
+def _revision(key: str, expected: int | None, answer: bytes) -> int:
+    result = decode_ack(answer, key=key, expected=expected)
+    if isinstance(result, StoreError):
+        raise result
+    return result
+
+
+async def _collect(client: Client, bucket: str, prefix: str) -> list[Entry]:
+    """On the asyncio side: everything under a prefix, by a consumer that is removed again."""
+    js = client.jetstream(timeout=5)
+    head = f"$KV.{bucket}."
+    config = ConsumerConfig(
+        deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
+        ack_policy=AckPolicy.NONE,
+        mem_storage=True,
+        num_replicas=1,
+        inactive_threshold=30.0,
+    )
+    subscription = await js.pull_subscribe(
+        f"{head}{prefix}.>" if prefix else f"{head}>", stream=f"KV_{bucket}", config=config
+    )
+    info = await subscription.consumer_info()
+    found: list[Entry] = []
+    try:
+        left = info.num_pending or 0
+        while left > 0:
+            for msg in await subscription.fetch(min(PAGE, left), timeout=5):
+                left = msg.metadata.num_pending
+                if msg.headers is None or OPERATION not in msg.headers:
+                    found.append(Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream))
+    finally:
+        await subscription.unsubscribe()
+        await js.delete_consumer(f"KV_{bucket}", info.name)
+    return found

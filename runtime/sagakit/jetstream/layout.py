@@ -1,0 +1,175 @@
+"""Buckets and streams: makes what is missing, refuses what would break a promise (DESIGN 6)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from sagakit.errors import BadBucket, JetStreamOff, NoResponders, ServerTooOld, StoreError, Unavailable
+from sagakit.jetstream.answers import AWAY, ApiError, to_error
+from sagakit.jetstream.kv import Bucket
+from sagakit.jetstream.link import Link
+from sagakit.store.names import Names
+
+SCHEMA = 1
+NOT_FOUND = 10059
+IN_USE = 10058
+NO_JETSTREAM = frozenset({10039, 10076})
+API_LEVEL = 1
+"""nats-server 2.11."""
+SECOND = 10**9
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How buckets and streams are made. Times in seconds, None is for ever; sizes in bytes, None is no limit."""
+
+    storage: Literal["file", "memory"] = "file"
+    replicas: int | None = None
+    state_max_bytes: int | None = None
+    archive_ttl: float | None = 7 * 86400.0
+    events_ttl: float | None = None
+
+
+class _Api(msgspec.Struct):
+    level: int = 0
+
+
+class _Account(msgspec.Struct):
+    api: _Api | None = None
+    error: ApiError | None = None
+
+
+class _Stream(msgspec.Struct):
+    config: dict[str, Any] = {}
+    error: ApiError | None = None
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """What `SAGA_META` says under `layout`."""
+
+    schema: int
+    shards: int
+
+
+async def check_server(link: Link) -> None:
+    """Raises JetStreamOff, ServerTooOld."""
+    try:
+        account = msgspec.json.decode(await link.request("$JS.API.INFO", b""), type=_Account)
+    except NoResponders:
+        raise JetStreamOff(
+            "the server has JetStream disabled: start it with `-js`, or with `jetstream {}` in its configuration"
+        ) from None
+    if account.error is not None:
+        if account.error.err_code in NO_JETSTREAM:
+            raise JetStreamOff(f"JetStream is not enabled for this account: {account.error.description}")
+        raise to_error(account.error, key="account", expected=None)
+    if account.api is None or account.api.level < API_LEVEL:
+        version = link.client.connected_server_version
+        raise ServerTooOld(f"the server is nats-server {version}; sagakit needs 2.11 or newer: upgrade it")
+
+
+async def make_layout(link: Link, names: Names, options: Options) -> None:
+    """Make what is missing, the meta bucket first. Raises BadBucket, StoreError."""
+    replicas = options.replicas or (3 if len(link.client.servers) >= 3 else 1)
+    base = {"storage": options.storage, "num_replicas": replicas}
+    await _ensure(link, _bucket(names.meta, "sagakit: schema, shards, plans", base))
+    await _check_shards(link, names)
+    for bucket in names.state:
+        limit = {} if options.state_max_bytes is None else {"max_bytes": options.state_max_bytes}
+        _check_state(bucket, await _ensure(link, _bucket(bucket, "sagakit: live sagas", base | limit)))
+    for bucket in names.archive:
+        await _ensure(link, _bucket(bucket, "sagakit: finished sagas", base | _max_age(options.archive_ttl)))
+    await _ensure(link, _bucket(names.workers, "sagakit: leases", base))
+    for shard, stream in enumerate(names.events):
+        await _ensure(
+            link,
+            {"name": stream, "subjects": names.event_subjects(shard), "description": "sagakit: events"}
+            | base
+            | _max_age(options.events_ttl),
+        )
+    await _ensure(
+        link,
+        {
+            "name": names.inbox,
+            "subjects": [names.subject("sagain.>")],
+            "retention": "workqueue",
+            "description": "sagakit: inbound messages",
+        }
+        | base,
+    )
+
+
+def _bucket(name: str, description: str, more: dict[str, Any]) -> dict[str, Any]:
+    """A KV bucket as `nats kv` makes it, with direct get off and per-message TTL on."""
+    return {
+        "name": f"KV_{name}",
+        "subjects": [f"$KV.{name}.>"],
+        "description": description,
+        "max_msgs_per_subject": 1,
+        "discard": "new",
+        "allow_rollup_hdrs": True,
+        "deny_delete": True,
+        "allow_direct": False,
+        "allow_msg_ttl": True,
+    } | more
+
+
+def _max_age(ttl: float | None) -> dict[str, int]:
+    return {} if ttl is None else {"max_age": round(ttl * SECOND)}
+
+
+async def _ensure(link: Link, config: dict[str, Any]) -> dict[str, Any]:
+    """The stream's configuration, as it is or as it was made now."""
+    name = config["name"]
+    found = await _ask(link, f"$JS.API.STREAM.INFO.{name}", b"")
+    if found.error is not None and found.error.err_code == NOT_FOUND:
+        found = await _ask(link, f"$JS.API.STREAM.CREATE.{name}", msgspec.json.encode(config))
+        if found.error is not None and found.error.err_code == IN_USE:
+            found = await _ask(link, f"$JS.API.STREAM.INFO.{name}", b"")  # somebody else was faster
+    if found.error is None:
+        return found.config
+    if found.error.err_code in AWAY:
+        raise Unavailable(f"{name}: {found.error.description}")
+    raise BadBucket(f"{name} cannot be made: {found.error.description} (err_code {found.error.err_code})")
+
+
+async def _ask(link: Link, subject: str, payload: bytes) -> _Stream:
+    return msgspec.json.decode(await link.request(subject, payload), type=_Stream)
+
+
+def _check_state(bucket: str, config: dict[str, Any]) -> None:
+    wrong = {
+        "a TTL (max_age)": bool(config.get("max_age")),
+        "no per-message TTL": not config.get("allow_msg_ttl"),
+        "direct get (stale reads)": bool(config.get("allow_direct")),
+        "a history other than 1": config.get("max_msgs_per_subject") != 1,
+        "limit markers": bool(config.get("subject_delete_marker_ttl")),
+    }
+    found = [what for what, is_so in wrong.items() if is_so]
+    if found:
+        raise BadBucket(
+            f"bucket {bucket} exists with {' and '.join(found)}: sagas could be lost or started twice; mend it with "
+            f"`nats stream edit KV_{bucket}`, or use another namespace"
+        )
+
+
+async def _check_shards(link: Link, names: Names) -> None:
+    meta = Bucket(link, names, [names.meta])
+    wanted = Layout(SCHEMA, names.shards)
+    entry = await meta.get("layout")
+    if entry is None:
+        try:
+            await meta.create("layout", msgspec.json.encode(wanted))
+        except StoreError:
+            entry = await meta.get("layout")
+    if entry is None:
+        return
+    found = msgspec.json.decode(entry.value, type=Layout)
+    if found.schema > SCHEMA:
+        raise BadBucket(f"{names.meta} was made by a newer sagakit (schema {found.schema}): upgrade this one")
+    if found.shards != names.shards:
+        raise BadBucket(
+            f"the buckets were made with shards={found.shards}, this runtime says shards={names.shards}: the number is "
+            "fixed when they are made; open with the same, or use another namespace"
+        )

@@ -1,0 +1,338 @@
+"""The link: one NATS connection and its pump.
+
+Whatever is sent (writes, reads, requests) is one `Outgoing`: queued without blocking, published by one asyncio task
+that is woken once a batch, answered on one inbox subscription whose callback hands the answer straight to its taker.
+No asyncio future, task, timeout or callback per message; one sweeper for the timeouts.
+
+While disconnected nothing is queued: what was not sent ends as Unavailable, what was sent without answer as Ambiguous.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from itertools import count
+from logging import getLogger
+from typing import Any, TypeVar
+
+import msgspec
+import nats
+import nats.errors
+import trio
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from sagakit.errors import Ambiguous, CannotConnect, NoResponders, StoreError, TooLarge, Unavailable
+
+_log = getLogger("sagakit.link")
+
+T = TypeVar("T")
+
+SWEEP = 0.1
+"""Seconds between looks for answers that are overdue."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds that closing may take."""
+
+Taker = Callable[[bytes | StoreError], None]
+"""Gets the answer, once, in the trio thread. Must not block."""
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the servers. Times in seconds; `window` in messages, `window_bytes` in bytes."""
+
+    servers: tuple[str, ...]
+    name: str = "sagakit"
+    user: str | None = None
+    password: str | None = None
+    token: str | None = None
+    credentials: str | None = None
+    nkeys_seed: str | None = None
+    tls: ssl.SSLContext | None = None
+    connect_timeout: float = 5.0
+    ack_timeout: float = 5.0
+    window: int = 4096
+    window_bytes: int = 32 * 2**20
+
+    def options(self) -> dict[str, Any]:
+        """Those that nats-py takes as they are."""
+        given = {
+            "user": self.user,
+            "password": self.password,
+            "token": self.token,
+            "user_credentials": self.credentials,
+            "nkeys_seed": self.nkeys_seed,
+            "tls": self.tls,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+class Outgoing:
+    """One message that wants an answer."""
+
+    __slots__ = ("deadline", "headers", "payload", "size", "subject", "take")
+
+    def __init__(
+        self, subject: str, payload: bytes, headers: dict[str, str] | None, take: Taker | None, deadline: float
+    ) -> None:
+        self.subject = subject
+        self.payload = payload
+        self.headers = headers
+        self.take = take
+        self.deadline = deadline
+        self.size = len(payload)
+
+
+class Link:
+    """An open connection. For tasks of the trio thread that opened it."""
+
+    def __init__(self, client: Client, connection: Connection) -> None:
+        self.client = client
+        self._connection = connection
+        self._inbox = client.new_inbox()
+        self._numbers = count(1)
+        self._queue: deque[Outgoing] = deque()
+        self._pending: dict[int, Outgoing] = {}
+        self._pending_bytes = 0
+        self._wake = asyncio.Event()
+        self._room: trio.Event | None = None
+        self._up = trio.Event()
+        self._closing = False
+        self.sent = 0
+
+    # ------------------------------------------------------------- sending
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that one message may have."""
+        return self.client.max_payload
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up now."""
+        return self.client.is_connected
+
+    async def until_connected(self) -> None:
+        """Return when the connection is up."""
+        while not self.client.is_connected:
+            if self._up.is_set():
+                self._up = trio.Event()
+            await self._up.wait()
+        await trio.lowlevel.checkpoint()
+
+    async def until_room(self) -> None:
+        """Return when little enough is queued and unanswered."""
+        while self._full() or len(self._queue) > self._connection.window:
+            self._room = trio.Event()
+            await self._room.wait()
+        await trio.lowlevel.checkpoint()
+
+    def send(
+        self,
+        subject: str,
+        payload: bytes,
+        take: Taker,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Queue a message; `take` is called once, later, with the answer's bytes or with what went wrong."""
+        deadline = trio.current_time() + (self._connection.ack_timeout if timeout is None else timeout)
+        self._queue.append(Outgoing(subject, payload, headers, take, deadline))
+        if len(self._queue) == 1:
+            self._wake.set()
+
+    async def request(
+        self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None, timeout: float | None = None
+    ) -> bytes:
+        """Send and wait for the answer. Raises StoreError. Cancelled, the message may still have its effect."""
+        task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
+        answers: list[bytes | StoreError] = []
+
+        def take(answer: bytes | StoreError) -> None:
+            answers.append(answer)
+            if task is not None:
+                trio.lowlevel.reschedule(task)
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            nonlocal task
+            task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self.send(subject, payload, take, headers=headers, timeout=timeout)
+        await trio.lowlevel.wait_task_rescheduled(abort)
+        answer = answers[0]
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+    def tell(self, subject: str, payload: bytes) -> None:
+        """Queue a message that wants no answer; it is lost if the connection is."""
+        self._queue.append(Outgoing(subject, payload, None, None, trio.current_time() + self._connection.ack_timeout))
+        self._wake.set()
+
+    async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
+        """Run an asyncio function of nats-py: one crossing, for what is rare."""
+        import trio_asyncio
+
+        result: T = await trio_asyncio.aio_as_trio(partial(fn, *args, **kwargs))()
+        return result
+
+    # ---------------------------------------------------------------- pump
+
+    def _full(self) -> bool:
+        limits = self._connection
+        return len(self._pending) >= limits.window or self._pending_bytes >= limits.window_bytes
+
+    async def _pump(self) -> None:
+        """The asyncio task that publishes what is queued, as long as the window has room."""
+        prefix = self._inbox + "."
+        while True:
+            while self._queue and not self._full():
+                out = self._queue.popleft()
+                number = next(self._numbers)
+                if out.take is not None:
+                    self._pending[number] = out
+                    self._pending_bytes += out.size
+                reply = "" if out.take is None else prefix + str(number)
+                try:
+                    await self.client.publish(out.subject, out.payload, reply, out.headers)
+                    self.sent += 1
+                except nats.errors.MaxPayloadError:
+                    self._answer(number, TooLarge(f"{out.subject}: {out.size:,} bytes exceed {self.max_payload:,}"))
+                except nats.errors.Error as error:
+                    self._answer(number, Unavailable(f"{out.subject}: not sent: {error}"))
+            self._wake.clear()
+            if not self._queue or self._full():
+                await self._wake.wait()
+
+    async def _answered(self, msg: Msg) -> None:
+        """The inbox's callback."""
+        number = int(msg.subject[len(self._inbox) + 1 :])
+        if not msg.data and msg.headers is not None and msg.headers.get("Status") == "503":
+            self._answer(number, NoResponders("nobody answers: no such stream, no leader now, or no listener"))
+        else:
+            self._answer(number, msg.data)
+
+    def _answer(self, number: int, answer: bytes | StoreError) -> None:
+        out = self._pending.pop(number, None)
+        if out is None:
+            return
+        self._pending_bytes -= out.size
+        if self._queue:
+            self._wake.set()
+        if self._room is not None and not self._full():
+            self._room.set()
+            self._room = None
+        if out.take is not None:
+            out.take(answer)
+
+    async def sweep(self) -> None:
+        """End what is overdue as ambiguous, until cancelled."""
+        while True:
+            await trio.sleep(SWEEP)
+            now = trio.current_time()
+            for number in [number for number, out in self._pending.items() if out.deadline <= now]:
+                self._answer(number, Ambiguous(f"{self._pending[number].subject}: no answer in time"))
+            while self._queue and self._queue[0].deadline <= now:
+                self._never_sent(self._queue.popleft(), "not sent in time: the window was full")
+
+    async def on_disconnected(self) -> None:
+        """End everything that is under way: sent is ambiguous, queued was never sent."""
+        if not self._closing:
+            _log.warning("disconnected from NATS; sagas wait")
+        for number in list(self._pending):
+            self._answer(number, Ambiguous("the connection was lost before the answer came"))
+        while self._queue:
+            self._never_sent(self._queue.popleft(), "disconnected")
+
+    @staticmethod
+    def _never_sent(out: Outgoing, why: str) -> None:
+        if out.take is not None:
+            out.take(Unavailable(f"{out.subject}: {why}"))
+
+    async def on_reconnected(self) -> None:
+        """Let those go on who wait for the connection."""
+        _log.warning("connected to NATS again")
+        self._up.set()
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Close the connection; what is under way ends as after a disconnect. Runs on the asyncio side."""
+        self._closing = True
+        await self.client.close()
+
+    async def start(self) -> asyncio.Task[None]:
+        """Subscribe the inbox and start the pump; runs on the asyncio side."""
+        await self.client.subscribe(
+            self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
+        )
+        return asyncio.get_running_loop().create_task(self._pump())
+
+
+@asynccontextmanager
+async def open_link(connection: Connection) -> AsyncIterator[Link]:
+    """Connect and pump until the context ends. Raises CannotConnect."""
+    import trio_asyncio
+
+    async with trio_asyncio.open_loop() as loop:
+        loop.set_exception_handler(_on_loop_error)
+        client = Client()
+        link = Link(client, connection)
+        await _connect(link, client, connection)
+        pump = await link.on_asyncio(link.start)
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.sweep)
+                yield link
+                nursery.cancel_scope.cancel()
+        finally:
+            pump.cancel()
+            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await link.on_asyncio(link.close)
+
+
+async def _connect(link: Link, client: Client, connection: Connection) -> None:
+    troubles: list[Exception] = []
+
+    async def on_error(error: Exception) -> None:
+        troubles.append(error)
+        if link.connected:
+            _log.warning("NATS: %s", error)
+
+    connect = partial(
+        client.connect,
+        servers=list(connection.servers),
+        name=connection.name,
+        error_cb=on_error,
+        disconnected_cb=link.on_disconnected,
+        reconnected_cb=link.on_reconnected,
+        connect_timeout=2,
+        reconnect_time_wait=0.1,  # type: ignore[arg-type]  # annotated int, slept on as it is
+        max_reconnect_attempts=-1,
+        ping_interval=5,
+        max_outstanding_pings=2,
+        pending_size=0,
+        drain_timeout=2,
+        **connection.options(),
+    )
+    where = ", ".join(connection.servers)
+    try:
+        with trio.fail_after(connection.connect_timeout):
+            await link.on_asyncio(connect)
+    except trio.TooSlowError:
+        last = f": {troubles[-1]}" if troubles else ""
+        raise CannotConnect(
+            f"no NATS server answered at {where} within {connection.connect_timeout:g} s{last}"
+        ) from None
+    except (nats.errors.Error, OSError, ValueError) as error:
+        raise CannotConnect(f"cannot connect to {where}: {error}") from error
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An unhandled asyncio exception must not end the trio program; nats-py reconnects by itself."""
+    error = context.get("exception")
+    _log.error("asyncio: %s", context.get("message"), exc_info=error if error is not None else None)

@@ -1,0 +1,66 @@
+"""JetStream as one `Store`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sagakit.jetstream.control import CoreControl
+from sagakit.jetstream.events import Events
+from sagakit.jetstream.inbox import StreamInbox
+from sagakit.jetstream.kv import Bucket
+from sagakit.jetstream.layout import Options, check_server, make_layout
+from sagakit.jetstream.link import Connection, Link, open_link
+from sagakit.store.names import Names
+
+
+class JetStreamStore:
+    """The port is `Store`; each part's port has its documentation."""
+
+    def __init__(self, link: Link, names: Names) -> None:
+        self._link = link
+        self.names = names
+        self.state = Bucket(link, names, names.state)
+        self.archive = Bucket(link, names, names.archive)
+        self.meta = Bucket(link, names, [names.meta])
+        self.workers = Bucket(link, names, [names.workers])
+        self.events = Events(link)
+        self.inbox = StreamInbox(link, names)
+        self.control = CoreControl(link, names)
+
+    @property
+    def max_payload(self) -> int:
+        """Bytes that one message may have."""
+        return self._link.max_payload
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up."""
+        return self._link.connected
+
+    @property
+    def messages_sent(self) -> int:
+        """Messages sent over this connection so far: for benchmarks."""
+        return self._link.sent
+
+    async def until_connected(self) -> None:
+        """Return when the connection is up."""
+        await self._link.until_connected()
+
+    async def until_room(self) -> None:
+        """Return when the window has room."""
+        await self._link.until_room()
+
+
+@asynccontextmanager
+async def open_jetstream(
+    connection: Connection, *, names: Names, options: Options | None = None
+) -> AsyncIterator[JetStreamStore]:
+    """Connect, check the server, make what is missing.
+
+    Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, StoreError.
+    """
+    async with open_link(connection) as link:
+        await check_server(link)
+        await make_layout(link, names, options if options is not None else Options())
+        yield JetStreamStore(link, names)

@@ -1,0 +1,58 @@
+"""What a test wants to go wrong with a store in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Literal, TypeAlias
+
+import msgspec
+import trio
+
+FaultKind: TypeAlias = Literal["lose_ack", "never_applied", "applied_late", "slow", "unsent", "full"]
+"""`lose_ack`: applied, but ambiguous to the writer; `never_applied`: ambiguous, and it did not happen; `applied_late`:
+ambiguous now, applied later; `slow`: acknowledged later; `unsent`: unavailable; `full`: refused for want of room."""
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
+    """One write goes wrong. `key` restricts it to writes of that key (or event subject); `delay` in seconds."""
+
+    kind: FaultKind
+    key: str | None = None
+    delay: float = 0.0
+
+
+class Faults:
+    """Orders for a `MemoryServer`."""
+
+    def __init__(self) -> None:
+        self._orders: deque[Fault] = deque()
+        self._over = trio.Event()
+        self.outage = False
+
+    def order(self, *faults: Fault) -> None:
+        """Each of these befalls the next write that it fits, once, in this order."""
+        self._orders.extend(faults)
+
+    def next_for(self, key: str) -> Fault | None:
+        """The fault for a write of `key`, if one was ordered."""
+        for fault in self._orders:
+            if fault.key in (None, key):
+                self._orders.remove(fault)
+                return fault
+        return None
+
+    def begin_outage(self) -> None:
+        """The server is away from now on."""
+        self.outage = True
+        self._over = trio.Event()
+
+    def end_outage(self) -> None:
+        """It is back."""
+        self.outage = False
+        self._over.set()
+
+    async def until_over(self) -> None:
+        """Return when there is no outage."""
+        await trio.lowlevel.checkpoint()
+        while self.outage:
+            await self._over.wait()
