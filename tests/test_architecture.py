@@ -13,14 +13,16 @@ RUNTIME = ROOT / "runtime" / "sagakit"
 ACTORS = ROOT / "actors" / "sagakit_actors"
 
 LAYERS = [
-    {"errors", "naming"},
+    {"errors"},
+    {"naming"},
     {"definition"},
     {"engine"},
     {"store"},
     {"jetstream"},
     {"system"},
     {"cluster"},
-    {"client", "asyncio"},
+    {"client"},
+    {"asyncio"},
     {"commands", "participants", "repository"},
     {"cli", "web", "testing"},
 ]

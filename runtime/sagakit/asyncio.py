@@ -138,9 +138,9 @@ class AsyncioRuntime(Runtime):
         """As `Runtime.record`."""
         return await self._thread.call(self._inner.record, key)
 
-    async def ended(self, key: str) -> Record:
+    async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """As `Runtime.ended`."""
-        return await self._thread.call(self._inner.ended, key)
+        return await self._thread.call(partial(self._inner.ended, key, or_stuck=or_stuck))
 
     async def list(
         self, *, status: SagaStatus | None = None, type: type[Saga[Any, Any]] | None = None

@@ -43,6 +43,10 @@ class Handle(Generic[T]):
         """
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
+    async def settled(self) -> Record:
+        """Wait until the saga has ended or is stuck, and return its record. Raises UnknownSaga."""
+        return await self._runtime.ended(self.key, or_stuck=True)
+
     async def record(self) -> Record:
         """The last durable record. Raises UnknownSaga."""
         return await self._runtime.record(self.key)

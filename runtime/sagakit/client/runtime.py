@@ -176,18 +176,18 @@ class Runtime:
                 return found.record
         raise UnknownSaga(f"no saga is stored under {key}: it was never started, or its retention is over")
 
-    async def ended(self, key: str) -> Record:
-        """Wait for the terminal record under `key`. Raises UnknownSaga."""
+    async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
+        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
         pause = FIRST_LOOK
         while True:
             ref = self._sagas.get(key)
             if ref is not None:
                 try:
-                    return await ref.ask(AwaitOutcome, timeout=inf)
+                    return await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)
                 except (ActorDied, ActorStopped):
                     _log.debug("%s: its actor is gone, looking at the store", key)
             record = await self.record(key)
-            if record.status in ENDS:
+            if record.status in ENDS or (or_stuck and record.status == "stuck"):
                 return record
             await trio.sleep(pause)
             pause = min(LAST_LOOK, pause * 2)

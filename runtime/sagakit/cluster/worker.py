@@ -93,15 +93,19 @@ async def run_worker(
     lease = new_lease(worker_id, config.worker_name, registry.versions)
     async with serve(store, worker_id):
         await write_lease(store, lease)
-        async with (
-            _run_tree(store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now) as worker,
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
-            yield worker
-            nursery.cancel_scope.cancel()
-        with trio.move_on_after(1.0, shield=True):
-            await hand_back(store, lease)
+        try:
+            async with (
+                _run_tree(
+                    store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now
+                ) as worker,
+                trio.open_nursery() as nursery,
+            ):
+                nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
+                yield worker
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(1.0, shield=True):
+                await hand_back(store, lease)
 
 
 @asynccontextmanager

@@ -138,9 +138,10 @@ class Ask(msgspec.Struct, frozen=True):
 
 
 class AwaitOutcome(msgspec.Struct, frozen=True):
-    """Answered with the terminal record once it is durable."""
+    """Answered with the terminal record once it is durable; with `or_stuck`, with a stuck one, too."""
 
     reply: Reply[Record]
+    or_stuck: bool = False
 
 
 class Peek(msgspec.Struct, frozen=True):

@@ -214,7 +214,14 @@ class SagaActor(Actor[SagaMessage]):
             await self._write(record, expected=self._revision)
         for ask in asked:
             ask.reply.send(self._verdict(ask.message.id))
+        if self._record.status == "stuck":
+            self._answer_waiting([waiting for waiting in self._waiting if waiting.or_stuck])
         return True
+
+    def _answer_waiting(self, those: Sequence[AwaitOutcome]) -> None:
+        for waiting in those:
+            waiting.reply.send(self._record)
+        self._waiting = [waiting for waiting in self._waiting if waiting not in those]
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
@@ -305,9 +312,7 @@ class SagaActor(Actor[SagaMessage]):
     # ----------------------------------------------------------- finishing
 
     def _finish_soon(self, ctx: Context[SagaMessage]) -> None:
-        for waiting in self._waiting:
-            waiting.reply.send(self._record)
-        self._waiting.clear()
+        self._answer_waiting(self._waiting)
         if not self._finishing:
             self._finishing = True
             ctx.nursery.start_soon(self._finish, ctx.ref)

@@ -1,0 +1,110 @@
+"""The audit: reads the three databases afterwards and says whether the books balance. It knows no saga."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from examples.orders.domain import Order
+
+
+class Finding(NamedTuple):
+    """One rule, and what speaks against it."""
+
+    rule: str
+    wrong: list[str]
+
+
+def audit(folder: Path, orders: list[Order], outcomes: Mapping[str, bool]) -> list[Finding]:
+    """Check every rule. `outcomes` says of each ended order whether it was completed."""
+    books = {name: sqlite3.connect(folder / f"{name}.db") for name in ("stock", "payments", "shipping")}
+    try:
+        return [Finding(rule, check(books, orders, outcomes)) for rule, check in RULES.items()]
+    finally:
+        for book in books.values():
+            book.close()
+
+
+Books = dict[str, sqlite3.Connection]
+Rule = Callable[[Books, list[Order], Mapping[str, bool]], list[str]]
+
+
+def _goods(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
+    rows = books["stock"].execute("SELECT sku, free, reserved, shipped, initial FROM stock")
+    return [
+        f"{sku}: {free} free + {reserved} reserved + {shipped} shipped, {initial} at the start"
+        for sku, free, reserved, shipped, initial in rows
+        if free + reserved + shipped != initial
+    ]
+
+
+def _nothing_set_aside(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
+    if len(outcomes) < len(orders):
+        return []
+    rows = books["stock"].execute("SELECT sku, reserved FROM stock WHERE reserved != 0")
+    return [f"{sku}: {reserved} still reserved" for sku, reserved in rows]
+
+
+def _shipped(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
+    wanted: Counter[str] = Counter()
+    for order in orders:
+        if outcomes.get(order.id):
+            wanted[order.sku] += order.quantity
+    rows = books["stock"].execute("SELECT sku, shipped FROM stock")
+    return [f"{sku}: {shipped} shipped, {wanted[sku]} sold" for sku, shipped in rows if shipped != wanted[sku]]
+
+
+def _money(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
+    now, before = books["payments"].execute("SELECT sum(balance), sum(initial) FROM accounts").fetchone()
+    return [] if now == before else [f"{now} cents in all accounts, {before} at the start"]
+
+
+def _takings(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
+    sold = sum(order.amount_cents for order in orders if outcomes.get(order.id))
+    (taken,) = books["payments"].execute("SELECT balance FROM accounts WHERE card = 'merchant'").fetchone()
+    return [] if taken == sold else [f"the merchant has {taken} cents, completed orders are worth {sold}"]
+
+
+def _no_effect_twice(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
+    """An effect is named by service, kind and order (the second part of a key)."""
+    wrong: list[str] = []
+    undone_by = {"reserve": "release", "charge": "refund"}
+    for name, book in books.items():
+        counts = Counter((key.split("/")[1], kind) for key, kind in book.execute("SELECT key, kind FROM effects"))
+        for (order, kind), times in counts.items():
+            standing = times - counts[order, undone_by.get(kind, "")]
+            if standing > 1:
+                wrong.append(f"{name}: {kind} of {order} stands {standing} times")
+    return wrong
+
+
+def _effects_fit(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
+    """A completed order has all its effects, one that failed has none left."""
+    standing: Counter[tuple[str, str]] = Counter()
+    sign = {"release": ("reserve", -1), "refund": ("charge", -1)}
+    for book in books.values():
+        for key, kind in book.execute("SELECT key, kind FROM effects"):
+            what, amount = sign.get(kind, (kind, 1))
+            standing[key.split("/")[1], what] += amount
+    wrong: list[str] = []
+    for order, completed in outcomes.items():
+        for what in ("reserve", "charge", "book", "hand_over", "confirm"):
+            if standing[order, what] != int(completed):
+                wrong.append(
+                    f"{order} ({'completed' if completed else 'failed'}): {what} stands {standing[order, what]} times"
+                )
+    return wrong
+
+
+RULES: dict[str, Rule] = {
+    "stock + reserved + shipped is constant": _goods,
+    "nothing is left reserved": _nothing_set_aside,
+    "what was sold was shipped": _shipped,
+    "money is conserved": _money,
+    "the merchant has what was sold": _takings,
+    "no effect stands twice": _no_effect_twice,
+    "completed orders have every effect, failed ones none": _effects_fit,
+}
