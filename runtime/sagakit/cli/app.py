@@ -20,18 +20,14 @@ from sagakit.system.config import Config
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Sagas on NATS JetStream.")
 console = Console()
 
+EXAMPLE = "examples.orders.saga:PlaceOrder"
+
 
 @app.command()
 def demo(
-    orders: Annotated[
-        Path | None, typer.Option(help="A CSV file of orders; by default the 500 of the example.")
-    ] = None,
-    crash: Annotated[
-        bool, typer.Option("--crash", help="Kill the worker with SIGKILL on the way, several times.")
-    ] = False,
-    folder: Annotated[
-        Path, typer.Option(help="Where the server and the services keep their data.")
-    ] = demo_command.FOLDER,
+    orders: Annotated[Path | None, typer.Option(help="A CSV file; by default the 500 orders of the example.")] = None,
+    crash: Annotated[bool, typer.Option("--crash", help="Kill the worker with SIGKILL several times.")] = False,
+    folder: Annotated[Path, typer.Option(help="Where server and services keep their data.")] = demo_command.FOLDER,
 ) -> None:
     """Fulfil orders as sagas over a real nats-server, then audit the books. Interrupted, it goes on when run again."""
     sys.path.insert(0, str(Path.cwd()))
@@ -47,9 +43,7 @@ def demo(
 
 
 @app.command()
-def diagram(
-    saga: Annotated[str, typer.Argument(help="module:Class, for example examples.orders.saga:PlaceOrder")],
-) -> None:
+def diagram(saga: Annotated[str, typer.Argument(help=f"module:Class, such as {EXAMPLE}")]) -> None:
     """Print a saga's plan as a Mermaid flowchart."""
     sys.path.insert(0, str(Path.cwd()))
     typer.echo(_saga_class(saga).diagram(), nl=False)
@@ -67,7 +61,7 @@ def config() -> None:
 def _saga_class(address: str) -> type[Saga[Any, Any]]:
     module, colon, name = address.partition(":")
     if not colon:
-        raise typer.BadParameter("write module:Class, for example examples.orders.saga:PlaceOrder")
+        raise typer.BadParameter(f"write module:Class, such as {EXAMPLE}")
     try:
         found = getattr(import_module(module), name)
     except (ModuleNotFoundError, AttributeError, SagakitError) as error:

@@ -113,11 +113,14 @@ def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
     log.error, log.code = f"rejected: {shorten(result.code)}", shorten(result.code)
     log.detail = result.detail if len(memoryview(result.detail)) <= turn.limits.detail else NOTHING
     failure = Failure("rejected", code=log.code, detail=log.detail, step=node.name)
-    if log.unsure:
-        _settle_doubt(turn, node, failure)  # an earlier attempt under this key may still have happened
+    if log.unsure and (node.on_unknown != "retry" or node.position == "before"):
+        _settle_doubt(turn, node, failure)  # an undo, a check or a person costs little more than trust in the refusal
     elif node.position == "after":
         turn.move(node.name, "block")
     else:
+        # at the pivot nothing may be undone in doubt; there the refusal of a key that may have been used before is
+        # taken as P3 means it: known not done
+        log.unsure = False
         turn.move(node.name, "refuse")
         turn.fail(failure)
 
