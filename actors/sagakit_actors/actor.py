@@ -89,12 +89,10 @@ class Context(Generic[M]):
                 found.append(item)
             else:
                 message, reply = item
-                if reply is not None:
-                    if reply.settled:
-                        continue
+                if reply is not None and not reply.settled:
                     cell.unanswered.add(reply)
                 found.append(message)
-        return found or await self.receive_batch(most)
+        return found
 
     async def receive(self) -> M | Down:
         """The next message. Raises Stopped."""

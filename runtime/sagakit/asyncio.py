@@ -164,6 +164,10 @@ class AsyncioRuntime(Runtime):
         """As `Runtime.delete`."""
         await self._thread.call(self._inner.delete, saga, id)
 
+    async def scan(self) -> None:
+        """As `Runtime.scan`."""
+        await self._thread.call(self._inner.scan)
+
     def _mine(self, handle: Handle[T]) -> Handle[T]:
         return handle.through(self)
 

@@ -68,6 +68,10 @@ class NotAllowed(CallerError):
     """The saga's present state does not allow the request; the text says why."""
 
 
+class RuntimeClosed(NotAllowed):
+    """The runtime is closing: it starts nothing any more."""
+
+
 class TooLate(NotAllowed):
     """A cancel came after the pivot (P5)."""
 

@@ -14,6 +14,7 @@ import trio
 from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
+from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga
@@ -214,6 +215,10 @@ class Runtime:
         """The keys of the sagas that run in this worker now."""
         return self._sagas.keys()
 
+    async def scan(self) -> None:
+        """Look for sagas left behind now, rather than at the next interval. Raises StoreError in an outage."""
+        await self._worker.recovery.scan()
+
     # ------------------------------------------------------------- changing
 
     async def apply(self, key: str, kind: InboundKind, *, reason: str = "", by: str = "") -> str:
@@ -272,8 +277,9 @@ async def open_runtime(
     JetStreamOff, BadBucket, InvalidConfig, DefinitionError.
     """
     settings = config if config is not None and not options else Config.of(options)
-    async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop) as worker:
-        yield Runtime(worker)
+    with bare_errors():
+        async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop) as worker:
+            yield Runtime(worker)
 
 
 def _info(record: Record) -> SagaInfo:

@@ -160,3 +160,5 @@ async def _run_tree(
             nursery.start_soon(recovery.run_forever)
             yield Worker(store=store, registry=registry, services=services, sagas=sagas, recovery=recovery)
             nursery.cancel_scope.cancel()
+        with trio.move_on_after(config.grace):
+            await sagas.drain()

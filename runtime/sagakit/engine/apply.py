@@ -79,13 +79,19 @@ def stamped(record: Record, *, write: str) -> Record:
 
 
 def apply(
-    plan: Plan, record: Record, events: Sequence[InputEvent], now: float, *, limits: Limits = _DEFAULT_LIMITS
+    plan: Plan,
+    record: Record,
+    events: Sequence[InputEvent],
+    now: float,
+    *,
+    limits: Limits = _DEFAULT_LIMITS,
+    hold: bool = False,
 ) -> Record:
     """The record after `events` and after every timer due at `now`; `record` itself if that changes nothing.
 
-    Raises IllegalTransition, and then nothing has changed.
+    With `hold`, results are taken but no further attempt is opened: the owner is about to let go. Raises IllegalTransition, and then nothing has changed.
     """
-    turn = Turn(plan, record, now=now, limits=limits)
+    turn = Turn(plan, record, now=now, limits=limits, hold=hold)
     for event in events:
         _apply_one(turn, event)
     if turn.record.status not in ENDS:
@@ -142,7 +148,7 @@ def _timers(turn: Turn) -> None:
     if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now:
         deadline(turn)
     honour_undo_request(turn)
-    for node in turn.plan.nodes:
+    for node in () if turn.hold else turn.plan.nodes:
         log = turn.look(node.name)
         if log.due is not None and log.due <= turn.now and (turn.forward or log.state != "waiting"):
             turn.open(node, _ON_DUE[log.state])
@@ -159,7 +165,7 @@ def _settle(turn: Turn) -> None:
             _complete(turn, NOTHING)
     else:
         proceed(turn)
-    if turn.record.status in ("running", "compensating") and not _in_motion(turn):
+    if turn.record.status in ("running", "compensating") and not turn.hold and not _in_motion(turn):
         held = [node.name for node in turn.plan.nodes if turn.look(node.name).state in HELD]
         if held:
             _stuck(turn, "; ".join(f"{name}: {turn.look(name).state}, {turn.look(name).error}" for name in held))
@@ -167,7 +173,7 @@ def _settle(turn: Turn) -> None:
 
 
 def _start_ready(turn: Turn) -> None:
-    if turn.record.undo_request is not None:
+    if turn.hold or turn.record.undo_request is not None:
         return
     for node in turn.plan.nodes:
         if not node.condition and ready(turn.plan, turn.record, node.name):

@@ -47,7 +47,7 @@ def proceed(turn: Turn) -> None:
         if turn.look(node.name).state == "waiting":
             give_up_waiting(turn, node)
     ready = [node for node in turn.plan.nodes if _to_undo(turn, node) and _those_after_settled(turn, node)]
-    for node in sorted(ready, key=lambda node: -turn.look(node.name).order):
+    for node in () if turn.hold else sorted(ready, key=lambda node: -turn.look(node.name).order):
         turn.open(node, "undo")
     if all(_settled(turn, node) for node in turn.plan.nodes):
         _finish(turn)

@@ -137,7 +137,10 @@ def _settle_doubt(turn: Turn, node: NodePlan, failure: Failure) -> None:
     """No more attempts under this key: check, ask, stop, or give up in doubt and undo."""
     if node.on_unknown == "check":
         turn.edit(node.name).check_attempt = 0
-        turn.open(node, "check")
+        if turn.hold:
+            turn.defer(node, "wait_check", delay=0.0)
+        else:
+            turn.open(node, "check")
     elif node.on_unknown == "ask":
         turn.move(node.name, "ask")
     elif node.position != "before":

@@ -49,6 +49,7 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
         "succeed": "done",
         "wait": "waiting",
         "check": "checking",
+        "wait_check": "check_waiting",
         "ask": "asked",
         "block": "blocked",
         "refuse": "not_done",

@@ -28,13 +28,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """One application of input events to a record. `record` is a draft; the original is untouched."""
 
-    __slots__ = ("_touched", "changed", "limits", "now", "plan", "record")
+    __slots__ = ("_touched", "changed", "hold", "limits", "now", "plan", "record")
 
-    def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits) -> None:
+    def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits, hold: bool = False) -> None:
         self.plan = plan
         self.record = copy(record)
         self.now = max(now, record.updated_at)
         self.limits = limits
+        self.hold = hold
         self.changed = False
         self._touched: set[str] = set()
 

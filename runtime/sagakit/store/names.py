@@ -20,9 +20,13 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 def encode_id(saga_id: str) -> str:
     """Encode any string, reversibly, as one token: letters, digits, `_` and `-` stay, each other UTF-8 byte is `=XX`.
 
-    The empty string is a lone `=`. Raises InvalidId when the result exceeds MAX_ENCODED_ID characters.
+    The empty string is a lone `=`. Raises InvalidId when the result exceeds MAX_ENCODED_ID characters, or when the id
+    is no Unicode text (lone surrogates).
     """
-    raw = saga_id.encode("utf-8", "surrogatepass")
+    try:
+        raw = saga_id.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidId(f"the saga id {saga_id[:40]!r} is no Unicode text: {error.reason}") from None
     token = "".join(chr(b) if b in _SAFE else f"={b:02X}" for b in raw) or "="
     if len(token) > MAX_ENCODED_ID:
         raise InvalidId(
@@ -39,7 +43,7 @@ def decode_id(token: str) -> str:
     if re.fullmatch(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", token) is None:
         raise ValueError(f"{token!r} is not an encoded saga id")
     raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), token.encode())
-    return raw.decode("utf-8", "surrogatepass")
+    return raw.decode()
 
 
 class SagaKey(msgspec.Struct, frozen=True):

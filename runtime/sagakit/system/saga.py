@@ -18,6 +18,7 @@ from msgspec import structs
 from sagakit_actors import Actor, ActorDied, Context, Down, Ref
 
 from sagakit.engine import (
+    ENDS,
     Adopted,
     Call,
     EndMarker,
@@ -121,6 +122,7 @@ class SagaActor(Actor[SagaMessage]):
         self._running: dict[str, int] = {}
         self._timer: float | None = None
         self._finishing = False
+        self._draining = False
         self._waiting: list[AwaitOutcome] = []
 
     async def run(self, ctx: Context[SagaMessage]) -> None:
@@ -131,7 +133,7 @@ class SagaActor(Actor[SagaMessage]):
             ctx.watch(self._services.publisher)
             while True:
                 await self._perform(ctx)
-                if not await self._turn(await ctx.receive_batch()):
+                if not await self._turn(await ctx.receive_batch()) or self._may_let_go():
                     return
         except Fenced as error:
             self._services.fenced(error)
@@ -204,7 +206,7 @@ class SagaActor(Actor[SagaMessage]):
                 case Down():
                     await self._hand_in_again()
                 case Drain():
-                    pass
+                    self._draining = True
                 case _:
                     assert_never(message)
         if self._receipt.confirmed:
@@ -225,12 +227,18 @@ class SagaActor(Actor[SagaMessage]):
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
-        return self._answered(apply(self._plan, record, events, services.now(), limits=services.limits))
+        return self._answered(
+            apply(self._plan, record, events, services.now(), limits=services.limits, hold=self._draining)
+        )
+
+    def _may_let_go(self) -> bool:
+        """Whether a draining saga can be left to the next owner: no attempt is open, nothing is unknown."""
+        return self._draining and not self._running and self._record.status not in ENDS
 
     def _answered(self, record: Record) -> Record:
         """Answer the engine's questions: functions without effects, so no write need come before them."""
         services = self._services
-        while asked := questions(self._plan, record):
+        while not self._draining and (asked := questions(self._plan, record)):
             answers = [self._binding.answer(question, record) for question in asked]
             record = apply(self._plan, record, answers, services.now(), limits=services.limits)
         return record

@@ -7,8 +7,9 @@ from math import inf
 import trio
 from sagakit_actors import ChildSpec, DynamicSupervisor, Ref
 
+from sagakit.errors import RuntimeClosed
 from sagakit.system.attempts import SagaBinding
-from sagakit.system.messages import Begin, SagaMessage
+from sagakit.system.messages import Begin, Drain, SagaMessage
 from sagakit.system.saga import Origin, SagaLife
 from sagakit.system.services import Services
 
@@ -24,6 +25,7 @@ class Sagas:
         self._services = services
         self._active: dict[str, Ref[SagaMessage]] = {}
         self._places = trio.Semaphore(services.config.max_active)
+        self._drained: trio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._active)
@@ -42,6 +44,9 @@ class Sagas:
         None if another actor came first under the same key. Raises what the write raised; then nothing is active.
         """
         await self._places.acquire()
+        if self._drained is not None:
+            self._places.release()
+            raise RuntimeClosed(f"{key}: the runtime is closing and starts nothing any more")
         if key in self._active:
             self._places.release()
             return None
@@ -60,3 +65,13 @@ class Sagas:
         if self._active.get(ref.name) is ref:
             del self._active[ref.name]
             self._places.release()
+            if self._drained is not None and not self._active:
+                self._drained.set()
+
+    async def drain(self) -> None:
+        """Start nothing new and return once no saga is active here; what is not over is left for the next owner."""
+        self._drained = trio.Event()
+        for ref in list(self._active.values()):
+            await ref.tell(Drain())
+        if self._active:
+            await self._drained.wait()

@@ -1,0 +1,63 @@
+"""What other languages and the `nats` CLI see, read with nats-py alone in a process without sagakit (DESIGN 6)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from sagakit import Completed, Failed, open_runtime
+
+from tests.sagas import BookTrip, Trip
+from tests.servers import Server
+
+READER = Path(__file__).parent / "raw_reader.py"
+
+
+def read_raw(url: str, namespace: str) -> Any:
+    """Run the raw reader; it fails if sagakit was imported there."""
+    command = [sys.executable, str(READER), url, namespace]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+async def test_p9_keys_events_and_buckets_as_documented(server: Server, namespace: str) -> None:
+    async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
+        good = await runtime.start(BookTrip, "a.b/*>", Trip())
+        assert await good.outcome() == Completed("tickets-Rome")
+        bad = await runtime.start(BookTrip, "bad", Trip(refuse="flight"))
+        assert isinstance(await bad.outcome(), Failed)
+    seen = read_raw(server.url, namespace)
+    keys = {"BookTrip.a=2Eb=2F=2A=3E", "BookTrip.bad"}
+    assert set(seen["state"]) == set(seen["archive"]) == keys
+    for marker in seen["state"].values():
+        assert marker["value"].keys() == {"ended", "outcome", "input_digest", "run"}
+        assert "KV-Operation" not in marker["headers"]
+        assert marker["headers"]["Nats-TTL"] == "3600s"
+    record = seen["archive"]["BookTrip.bad"]["value"]
+    documented = "schema saga_type saga_id run status input steps version write owner epoch created_at updated_at"
+    assert set(documented.split()) <= record.keys()
+    assert record["status"] == "failed"
+    assert "outbox" not in record
+    runs: dict[str, list[Any]] = {}
+    for event in seen["events"]:
+        runs.setdefault(event["body"]["run"], []).append(event)
+    head = f"{namespace}.saga.BookTrip"
+    subjects = {events[0]["body"]["subject"]: [event["subject"] for event in events] for events in runs.values()}
+    assert subjects == {
+        "a.b/*>": [f"{head}.{s}" for s in ("started", "step.hotel", "step.flight", "step.tickets", "completed")],
+        "bad": [f"{head}.{s}" for s in ("started", "step.hotel", "compensating", "step.hotel.undone", "failed")],
+    }
+    for run, events in runs.items():
+        assert [event["body"]["sequence"] for event in events] == list(range(1, len(events) + 1))
+        for event in events:
+            body = event["body"]
+            assert body["specversion"] == "1.0"
+            assert body["id"] == event["headers"]["Nats-Msg-Id"] == f"{run}.{body['sequence']}"
+            assert body["type"] == event["subject"].removeprefix(f"{namespace}.")
+            assert {"source", "subject", "time", "datacontenttype", "data"} <= body.keys()
+    assert seen["streams"] == sorted(
+        f"{namespace}_{name}" if not name.startswith("KV_") else f"KV_{namespace}_{name[3:]}"
+        for name in ("SAGA_EVENTS", "SAGA_INBOX", "KV_SAGA_META", "KV_SAGA_STATE", "KV_SAGA_ARCHIVE", "KV_SAGA_WORKERS")
+    )
