@@ -95,8 +95,7 @@ class Cell(Generic[M]):
         self._begin()
         crash: Exception | None = None
         try:
-            with trio.CancelScope() as self._scope:
-                await self._live(self.spec.make())
+            await self._live(self.spec.make())
         except Stopped:
             pass
         except BaseExceptionGroup as group:
@@ -108,15 +107,19 @@ class Cell(Generic[M]):
         if crash is not None:
             _log.error("%s #%d crashed", self.name, self.incarnation, exc_info=crash)
         killed = self._scope is not None and self._scope.cancelled_caught
+        self._scope = None
         return Exit(crash, stopped=self.mailbox.stopping or killed)
 
     async def _live(self, actor: Actor[M]) -> None:
         if not actor.tasks:
-            await actor.run(Context(self, None))
+            with trio.CancelScope() as self._scope:
+                await actor.run(Context(self, None))
             return
         async with trio.open_nursery() as nursery:
+            self._scope = nursery.cancel_scope
             await actor.run(Context(self, nursery))
-            nursery.cancel_scope.cancel()
+            if nursery.child_tasks:
+                nursery.cancel_scope.cancel()
 
     @staticmethod
     def _crash_in(group: BaseExceptionGroup[BaseException]) -> Exception | None:

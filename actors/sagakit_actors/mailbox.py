@@ -69,9 +69,14 @@ class Mailbox(Generic[M]):
         self._items.append((message, reply))
         self._wake()
 
+    @property
+    def takes_at_once(self) -> bool:
+        """Whether `put` would not wait."""
+        return len(self._items) < self.capacity or self._overflow != "wait" or self.closed
+
     async def put(self, message: M, reply: Reply[Any] | None = None) -> None:
         """Take a message; under the policy `wait` the sender waits for room."""
-        if self._overflow != "wait" or len(self._items) < self.capacity or self.closed:
+        if self.takes_at_once:
             self.put_nowait(message, reply)
             return
         place = (trio.lowlevel.current_task(), (message, reply))

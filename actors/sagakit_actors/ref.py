@@ -58,7 +58,11 @@ class Ref(Generic[M]):
 
         Cancelled while waiting for room, the message was not sent.
         """
-        await self._cell.mailbox.put(message)
+        mailbox = self._cell.mailbox
+        if mailbox.takes_at_once:
+            mailbox.put_nowait(message)
+        else:
+            await mailbox.put(message)
 
     async def ask(self, make: Callable[[Reply[R]], M], *, timeout: float = DEFAULT_TIMEOUT) -> R:
         """Send `make(reply)` and wait for the answer, at most `timeout` seconds (`math.inf` allowed).
@@ -85,7 +89,10 @@ class Ref(Generic[M]):
         reply: Reply[R] = Reply(cell)
         message = make(reply)
         if timeout == inf:
-            await cell.mailbox.put(message, reply)
+            if cell.mailbox.takes_at_once:
+                cell.mailbox.put_nowait(message, reply)
+            else:
+                await cell.mailbox.put(message, reply)
             return await reply.wait()
         with trio.move_on_after(timeout):
             await cell.mailbox.put(message, reply)

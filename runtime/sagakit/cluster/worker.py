@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -76,7 +77,20 @@ async def open_worker(
         open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,
         run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker,
     ):
-        yield worker
+        with _collecting_less(config.gc_threshold):
+            yield worker
+
+
+@contextmanager
+def _collecting_less(threshold: int) -> Iterator[None]:
+    """Thousands of sagas in flight are no garbage: looking through them all the time costs a third of the throughput."""
+    before = gc.get_threshold()
+    if threshold:
+        gc.set_threshold(max(threshold, before[0]), *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @asynccontextmanager

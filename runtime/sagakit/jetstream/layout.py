@@ -65,7 +65,8 @@ async def check_server(link: Link) -> None:
             raise JetStreamOff(f"JetStream is not enabled for this account: {account.error.description}")
         raise to_error(account.error, key="account", expected=None)
     if account.api is None or account.api.level < API_LEVEL:
-        version = link.client.connected_server_version
+        found = link.client.connected_server_version
+        version = f"{found.major}.{found.minor}.{found.patch}"
         raise ServerTooOld(f"the server is nats-server {version}; sagakit needs 2.11 or newer: upgrade it")
 
 

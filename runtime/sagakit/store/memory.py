@@ -131,8 +131,10 @@ class _Connection:
         self._queue: deque[Callable[[], None]] = deque()
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
+        self.handed_in = 0
 
     def hand_in(self, operation: Callable[[], None]) -> None:
+        self.handed_in += 1
         self._queue.append(operation)
         self._wake.set()
 
@@ -368,6 +370,7 @@ class MemoryStore:
 
     def __init__(self, connection: _Connection, names: Names) -> None:
         self._server = connection.server
+        self._connection = connection
         self.names = names
         self.state = MemoryKeyValue(connection, names, names.state)
         self.archive = MemoryKeyValue(connection, names, names.archive)
@@ -386,6 +389,11 @@ class MemoryStore:
     def connected(self) -> bool:
         """False during an outage."""
         return not self._server.faults.outage
+
+    @property
+    def messages_sent(self) -> int:
+        """Operations handed to the server so far."""
+        return self._connection.handed_in
 
     async def until_connected(self) -> None:
         """Return when there is no outage."""

@@ -176,6 +176,11 @@ class Store(Protocol):
         """Whether requests have a chance now. A disconnect is a state, not an error."""
         ...
 
+    @property
+    def messages_sent(self) -> int:
+        """Messages sent to the server over this connection so far."""
+        ...
+
     async def until_connected(self) -> None:
         """Return when `connected`; at once if it is."""
         ...

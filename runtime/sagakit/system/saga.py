@@ -139,8 +139,6 @@ class SagaActor(Actor[SagaMessage]):
             self._services.fenced(error)
             for waiting in self._waiting:
                 waiting.reply.fail(error)
-        finally:
-            ctx.nursery.cancel_scope.cancel()
 
     # ------------------------------------------------------------ beginning
 
