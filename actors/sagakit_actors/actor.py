@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
 import trio
 
-from sagakit_actors.messages import Down
+from sagakit_actors.messages import Down, Signal
 from sagakit_actors.ref import Ref
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class Context(Generic[M]):
         for item in await cell.mailbox.receive(most):
             if isinstance(item, Down):
                 found.append(item)
+            elif isinstance(item, Signal):
+                found.append(item.message)
             else:
                 message, reply = item
                 if reply is not None and not reply.settled:
@@ -100,8 +102,8 @@ class Context(Generic[M]):
 
     def watch(self, ref: Ref[Any]) -> None:
         """Get one `Down` for each incarnation of `ref` that ends; at once if it has gone for good already."""
-        ref._cell.watched_by(self._cell)
+        self._cell.watch(ref._cell)
 
     def unwatch(self, ref: Ref[Any]) -> None:
         """No more notices of `ref`."""
-        ref._cell.watchers.pop(self._cell, None)
+        self._cell.unwatch(ref._cell)

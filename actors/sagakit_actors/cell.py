@@ -70,6 +70,7 @@ class Cell(Generic[M]):
         "task",
         "unanswered",
         "watchers",
+        "watching",
     )
 
     def __init__(self, spec: ChildSpec) -> None:
@@ -85,6 +86,7 @@ class Cell(Generic[M]):
         self.awaiting: Cell[Any] | None = None
         self.unanswered: set[Reply[Any]] = set()
         self.watchers: dict[Cell[Any], None] = {}
+        self.watching: set[Cell[Any]] = set()
         self._scope: trio.CancelScope | None = None
         self._exited = trio.Event()
 
@@ -151,13 +153,16 @@ class Cell(Generic[M]):
             reply.fail(ActorDied(f"{self.name} #{self.incarnation} ended before it answered"))
         notice = Down(self.ref, self.incarnation, crash)
         for watcher in self.watchers:
-            watcher.mailbox.put_down(notice)
+            watcher.mailbox.put_signal(notice)
         self._exited.set()
 
     def retire(self) -> None:
         """It has gone for good: fail the asks that wait, refuse what comes."""
         self.state = "gone"
         self.watchers.clear()
+        for watched in self.watching:
+            watched.watchers.pop(self, None)
+        self.watching.clear()
         for reply in self.mailbox.close():
             reply.fail(ActorDied(f"{self.name} has gone for good"))
         self._exited.set()
@@ -201,12 +206,18 @@ class Cell(Generic[M]):
             seen = seen.awaiting
         return seen is self
 
-    def watched_by(self, watcher: Cell[Any]) -> None:
-        """Notify `watcher` at each end from now on; at once if there will be none."""
-        if self.state == "gone":
-            watcher.mailbox.put_down(Down(self.ref, self.incarnation, None))
+    def watch(self, target: Cell[Any]) -> None:
+        """Be notified at each end of `target` from now on; at once if there will be none."""
+        if target.state == "gone":
+            self.mailbox.put_signal(Down(target.ref, target.incarnation, None))
         else:
-            self.watchers[watcher] = None
+            target.watchers[self] = None
+            self.watching.add(target)
+
+    def unwatch(self, target: Cell[Any]) -> None:
+        """No more notices of `target`."""
+        target.watchers.pop(self, None)
+        self.watching.discard(target)
 
 
 async def _then_cancel(event: trio.Event, nursery: trio.Nursery) -> None:

@@ -1,6 +1,7 @@
 """Mailboxes: bounded for users' messages, unbounded for the few signals that must always arrive.
 
-Priority: kill (a cancelled scope, not a message) > stop > death notices > users' messages, which are FIFO per sender.
+Priority: kill (a cancelled scope, not a message) > stop > signals (death notices, answers to the actor itself) > users'
+messages, which are FIFO per sender.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import trio
 
 from sagakit_actors.errors import ActorStopped, MailboxFull, Stopped
-from sagakit_actors.messages import Down
+from sagakit_actors.messages import Down, Signal
 from sagakit_actors.reply import Reply
 
 M = TypeVar("M")
@@ -29,12 +30,12 @@ class Mailbox(Generic[M]):
     """One actor's mailbox; it outlives the actor's incarnations."""
 
     __slots__ = (
-        "_downs",
         "_in_a_row",
         "_items",
         "_overflow",
         "_receiver",
         "_senders",
+        "_signals",
         "capacity",
         "closed",
         "dropped",
@@ -50,7 +51,7 @@ class Mailbox(Generic[M]):
         self.dropped = 0
         self._overflow: Overflow = overflow
         self._items: deque[_Item[M]] = deque()
-        self._downs: deque[Down] = deque()
+        self._signals: deque[Down | Signal[M]] = deque()
         self._receiver: trio.lowlevel.Task | None = None
         self._senders: deque[tuple[trio.lowlevel.Task, _Item[M]]] = deque()
         self._in_a_row = 0
@@ -90,10 +91,10 @@ class Mailbox(Generic[M]):
         if self.closed:
             raise ActorStopped("it went for good while the message waited for room")
 
-    def put_down(self, notice: Down) -> None:
-        """Take a death notice, always."""
+    def put_signal(self, signal: Down | Signal[M]) -> None:
+        """Take a signal, always; for nobody if the actor has gone."""
         if not self.closed:
-            self._downs.append(notice)
+            self._signals.append(signal)
             self._wake()
 
     def stop(self) -> None:
@@ -118,9 +119,9 @@ class Mailbox(Generic[M]):
 
     # ------------------------------------------------------------ receiver
 
-    async def receive(self, most: int) -> list[_Item[M] | Down]:
+    async def receive(self, most: int) -> list[_Item[M] | Down | Signal[M]]:
         """At least one thing, at most `most`; waits for the first. Raises Stopped."""
-        if not (self.stopping or self._downs or self._items):
+        if not (self.stopping or self._signals or self._items):
             self._in_a_row = 0
             self._receiver = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
@@ -133,9 +134,9 @@ class Mailbox(Generic[M]):
                 await trio.lowlevel.checkpoint_if_cancelled()
         if self.stopping:
             raise Stopped("a stop was asked for")
-        found: list[_Item[M] | Down] = []
-        while self._downs and len(found) < most:
-            found.append(self._downs.popleft())
+        found: list[_Item[M] | Down | Signal[M]] = []
+        while self._signals and len(found) < most:
+            found.append(self._signals.popleft())
         while self._items and len(found) < most:
             found.append(self._items.popleft())
         self._admit()

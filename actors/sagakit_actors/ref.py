@@ -10,6 +10,7 @@ import trio
 
 from sagakit_actors.current import asking_cell
 from sagakit_actors.errors import ActorStopped, AskTimeout, CallCycle
+from sagakit_actors.messages import Signal
 from sagakit_actors.reply import Reply
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ class Ref(Generic[M]):
     def tell_nowait(self, message: M) -> None:
         """Send without waiting. Raises MailboxFull, ActorStopped."""
         self._cell.mailbox.put_nowait(message)
+
+    def signal(self, message: M) -> None:
+        """Send ahead of users' messages, whatever the mailbox holds; dropped if the actor has gone.
+
+        Only for what the actor itself has asked for: so it stays bounded without a bound of the mailbox.
+        """
+        self._cell.mailbox.put_signal(Signal(message))
 
     async def tell(self, message: M) -> None:
         """Send; waits for room if the mailbox's policy says so. Raises MailboxFull, ActorStopped.

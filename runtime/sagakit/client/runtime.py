@@ -24,8 +24,8 @@ from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge, N
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.system.messages import Ask, AwaitOutcome, Peek, Started
+from sagakit.system.origin import Fresh
 from sagakit.system.persistence import read
-from sagakit.system.saga import Fresh
 from sagakit.system.services import input_limit
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from sagakit.cluster.lease import Observer
 from sagakit.engine import EndMarker, Loaded, decode
 from sagakit.errors import Ambiguous, Conflict, Fenced, StoreError, Unavailable, Undecodable
 from sagakit.store.ports import Entry, Store
+from sagakit.system.origin import Stored
 from sagakit.system.registry import Registry
-from sagakit.system.saga import Stored
 from sagakit.system.sagas import Sagas
 
 _log = getLogger("sagakit.recovery")

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import msgspec
-import trio
 from sagakit_actors import Ref, Reply
 
 from sagakit.engine import Ended, Inbound, OutboxEvent, Record
+from sagakit.errors import StoreError
 from sagakit.store.ports import Entry
 
 Bucket = Literal["state", "archive"]
+
+Done = Callable[["int | Entry | StoreError | None"], None]
+"""Called in the trio thread when an operation is settled: with its revision, its entry, or what went wrong.
+
+Whoever hands in an operation hands it in again when the persistence actor is lost (death watch) before it called.
+"""
 
 # ------------------------------------------------------------ to the persistence actor
 
 
 class Put(msgspec.Struct, frozen=True, kw_only=True):
-    """Write one value by compare-and-set and settle what is ambiguous; the reply is the revision.
+    """Write one value by compare-and-set and settle what is ambiguous; `done` gets the revision.
 
     The bytes never change between resends. A create (`expected` 0) that is still undecided at `not_after` (trio time)
     fails with Ambiguous instead of being sent again. Fails with Conflict (a create met something else), Fenced,
@@ -27,7 +34,7 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     value: bytes
     expected: int
-    reply: Reply[int]
+    done: Done
     ttl: float | None = None
     not_after: float | None = None
 
@@ -39,14 +46,14 @@ class Archive(msgspec.Struct, frozen=True, kw_only=True):
     value: bytes
     run: str
     version: int
-    reply: Reply[int]
+    done: Done
 
 
 class Load(msgspec.Struct, frozen=True):
     """Read what stands under a live key, once none of our own writes to it is in flight."""
 
     key: str
-    reply: Reply[Entry | None]
+    done: Done
 
 
 PersistenceMessage: TypeAlias = Put | Archive | Load
@@ -57,32 +64,36 @@ PersistenceMessage: TypeAlias = Put | Archive | Load
 class Receipt:
     """How far one saga's events are in the log. Written by the publisher, read by the saga's actor."""
 
-    __slots__ = ("_reached", "_target", "confirmed", "lost")
+    __slots__ = ("_notify", "_target", "confirmed", "lost")
 
     def __init__(self, *, confirmed: int = 0) -> None:
         self.confirmed = confirmed
         self.lost = False
         self._target = 0
-        self._reached: trio.Event | None = None
+        self._notify: Callable[[], None] | None = None
 
     def confirm(self, seq: int) -> None:
         """Events up to `seq` are in the log."""
         self.confirmed = seq
-        if self._reached is not None and seq >= self._target:
-            self._reached.set()
+        if self._notify is not None and seq >= self._target:
+            self._call()
 
     def lose(self) -> None:
         """The publisher is gone: hand in again."""
         self.lost = True
-        if self._reached is not None:
-            self._reached.set()
+        if self._notify is not None:
+            self._call()
 
-    async def reached(self, seq: int) -> bool:
-        """Wait until `seq` is in the log; False if the publisher was lost before."""
-        while self.confirmed < seq and not self.lost:
-            self._target, self._reached = seq, trio.Event()
-            await self._reached.wait()
-        return self.confirmed >= seq
+    def when_reached(self, seq: int, notify: Callable[[], None]) -> None:
+        """Call `notify` once, when `seq` is in the log or the publisher is lost; at once if that is so already."""
+        self._target, self._notify = seq, notify
+        if self.confirmed >= seq or self.lost:
+            self._call()
+
+    def _call(self) -> None:
+        notify, self._notify = self._notify, None
+        assert notify is not None
+        notify()
 
 
 class PublishEvents(msgspec.Struct, frozen=True):
@@ -150,12 +161,19 @@ class Peek(msgspec.Struct, frozen=True):
     reply: Reply[Record]
 
 
-class Finished(msgspec.Struct, frozen=True):
-    """The end marker stands, or the record is another's: the actor may go."""
+class Settled(msgspec.Struct, frozen=True):
+    """The actor's own persistence operation `number` is settled."""
+
+    number: int
+    result: int | Entry | StoreError | None
+
+
+class EventsOut(msgspec.Struct, frozen=True):
+    """The receipt's target is reached, or the publisher was lost."""
 
 
 class Drain(msgspec.Struct, frozen=True):
     """Start nothing new; stop once no attempt is open."""
 
 
-SagaMessage: TypeAlias = Begin | Started | Attempted | Wake | Ask | AwaitOutcome | Peek | Finished | Drain
+SagaMessage: TypeAlias = Begin | Started | Attempted | Wake | Ask | AwaitOutcome | Peek | Settled | EventsOut | Drain

@@ -81,12 +81,12 @@ class Persistence(Actor[PersistenceMessage]):
 
     def _put_ended(self, put: Put, result: int | StoreError) -> None:
         if isinstance(result, int):
-            put.reply.send(result)
+            put.done(result)
             self._leave(put.key)
         elif isinstance(result, Conflict | Ambiguous | Unavailable) or (isinstance(result, StoreFull) and put.expected):
             self._soon(self._settle, put, result)
         else:
-            put.reply.fail(result)
+            put.done(result)
             self._leave(put.key)
 
     async def _settle(self, put: Put, error: StoreError) -> None:
@@ -96,13 +96,13 @@ class Persistence(Actor[PersistenceMessage]):
             await trio.sleep(1.0)
         entry = await read(self._store, self._store.state, put.key)
         if entry is not None and entry.value == put.value:
-            put.reply.send(entry.revision)
+            put.done(entry.revision)
         elif (0 if entry is None else entry.revision) != put.expected:
-            put.reply.fail(_not_ours(put, entry))
+            put.done(_not_ours(put, entry))
         elif isinstance(error, Conflict) and put.expected == 0:
-            put.reply.fail(KvError(put.key, "a delete marker stands under the key: wait until it is gone, or purge it"))
+            put.done(KvError(put.key, "a delete marker stands under the key: wait until it is gone, or purge it"))
         elif put.not_after is not None and trio.current_time() > put.not_after:
-            put.reply.fail(Ambiguous(f"{put.key}: could not be created in time; look at the archive and try again"))
+            put.done(Ambiguous(f"{put.key}: could not be created in time; look at the archive and try again"))
         else:
             self._put(put)
             return
@@ -116,7 +116,7 @@ class Persistence(Actor[PersistenceMessage]):
 
     def _archive_ended(self, archive: Archive, result: int | StoreError) -> None:
         if isinstance(result, int):
-            archive.reply.send(result)
+            archive.done(result)
         else:
             self._soon(self._settle_archive, archive, result)
 
@@ -126,7 +126,7 @@ class Persistence(Actor[PersistenceMessage]):
             await trio.sleep(1.0)
         entry = await read(self._store, self._store.archive, archive.key)
         if entry is not None and _at_least(entry.value, archive):
-            archive.reply.send(entry.revision)
+            archive.done(entry.revision)
         else:
             self._archive(archive, entry.revision if entry is not None else 0)
 
@@ -139,7 +139,7 @@ class Persistence(Actor[PersistenceMessage]):
             self._soon(self._answer, load)
 
     async def _answer(self, load: Load) -> None:
-        load.reply.send(await read(self._store, self._store.state, load.key))
+        load.done(await read(self._store, self._store.state, load.key))
 
     def _enter(self, key: str) -> None:
         self._in_flight[key] = self._in_flight.get(key, 0) + 1

@@ -2,20 +2,20 @@
 
     gather what has come in -> fold it into a new record -> write it -> perform its effects
 
-Nothing is performed before the write that intends it is durable (P1). While a write is in flight, messages gather for
-the next one. The actor may be thrown away at any moment: the next incarnation loads the record and takes it over.
+Nothing is performed before the write that intends it is durable (P1). One write is in flight at a time; what comes in
+meanwhile gathers for the next. The actor may be thrown away at any moment: the next incarnation loads the record and
+takes it over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from logging import getLogger
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
-import msgspec
 from msgspec import structs
-from sagakit_actors import Actor, ActorDied, Context, Down, Ref
+from sagakit_actors import Actor, Context, Down, Ref, Reply
 
 from sagakit.engine import (
     ENDS,
@@ -40,7 +40,7 @@ from sagakit.engine import (
     questions,
     stamped,
 )
-from sagakit.errors import Fenced, StoreError
+from sagakit.errors import Fenced, InternalError, StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.messages import (
@@ -49,42 +49,23 @@ from sagakit.system.messages import (
     Attempted,
     AwaitOutcome,
     Begin,
+    Done,
     Drain,
-    Finished,
+    EventsOut,
     Load,
     Peek,
+    PersistenceMessage,
     PublishEvents,
     Put,
     Receipt,
     SagaMessage,
     SetTimer,
+    Settled,
     Started,
     Wake,
 )
+from sagakit.system.origin import Fresh, Origin, Reload, Stored
 from sagakit.system.services import Services
-
-_log = getLogger("sagakit.saga")
-
-
-class Fresh(msgspec.Struct, frozen=True):
-    """A saga to be created. A create that is undecided at `not_after` (trio time) is given up, see `Put`."""
-
-    record: Record
-    not_after: float = inf
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """A record to be taken over at this revision."""
-
-    loaded: Loaded
-    revision: int
-
-
-class Reload(msgspec.Struct, frozen=True):
-    """This worker's own record, whatever its revision is now: an earlier incarnation crashed."""
-
-
-Origin: TypeAlias = Fresh | Stored | Reload
 
 
 class SagaLife:
@@ -108,130 +89,152 @@ class SagaActor(Actor[SagaMessage]):
 
     tasks = True
 
+    _ctx: Context[SagaMessage]
+    _record: Record
+    """The last durable record; there is none before the first write is."""
+
     def __init__(self, services: Services, binding: SagaBinding, key: str, origin: Origin) -> None:
         self._services = services
         self._binding = binding
         self._plan = binding.plan
         self._key = key
         self._origin = origin
-        self._record: Record
         self._unknown: UnknownFields | None = None
         self._revision = 0
-        self._receipt = Receipt()
-        self._handed = 0
+        self._begun = False
+        self._draining = False
+        self._over = False
+        # what came in and is not folded yet; who waits for what
+        self._events: list[InputEvent] = []
+        self._begin: Reply[None] | None = None
+        self._looking: list[Reply[Record]] = []
+        self._asked: list[Ask] = []
+        self._outcome_awaited: list[AwaitOutcome] = []
+        # what is under way
+        self._operation: PersistenceMessage | None = None
+        self._operation_number = 0
+        self._then: Callable[[int | Entry | None], None] | None = None
         self._running: dict[str, int] = {}
+        self._receipt = Receipt()
+        self._handed_in = 0
         self._timer: float | None = None
         self._finishing = False
-        self._draining = False
-        self._waiting: list[AwaitOutcome] = []
 
     async def run(self, ctx: Context[SagaMessage]) -> None:
-        """Begin, then fold and perform until finished."""
+        """Take what comes in, fold, write, perform, until it is over."""
+        self._ctx = ctx
+        ctx.watch(self._services.publisher)
+        ctx.watch(self._services.persistence)
         try:
-            if not await self._begun(ctx):
-                return
-            ctx.watch(self._services.publisher)
-            while True:
-                await self._perform(ctx)
-                if not await self._turn(await ctx.receive_batch()) or self._may_let_go():
-                    return
+            if isinstance(self._origin, Reload):
+                self._operate(partial(Load, self._key), self._loaded)
+            while not self._over:
+                for message in await ctx.receive_batch():
+                    self._take(message)
+                self._advance()
         except Fenced as error:
             self._services.fenced(error)
-            for waiting in self._waiting:
+            for waiting in self._outcome_awaited:
                 waiting.reply.fail(error)
 
-    # ------------------------------------------------------------ beginning
+    # ---------------------------------------------------------- what comes in
 
-    async def _begun(self, ctx: Context[SagaMessage]) -> bool:
-        if isinstance(self._origin, Reload):
-            return await self._reload()
-        begin = await ctx.receive()
-        if not isinstance(begin, Begin):
-            raise TypeError(f"the first message to a saga's actor is Begin, not {begin!r}")
-        try:
-            if isinstance(self._origin, Fresh):
-                await self._create(self._origin)
-            else:
-                await self._take_over(self._origin.loaded, self._origin.revision)
-        except StoreError as error:
-            begin.reply.fail(error)
-            return False
-        begin.reply.send(None)
-        return True
+    def _take(self, message: SagaMessage | Down) -> None:
+        match message:
+            case Settled():
+                self._on_settled(message)
+            case Attempted():
+                del self._running[message.ended.step]
+                self._events.append(message.ended)
+            case Begin():
+                self._begin = message.reply
+                self._start()
+            case AwaitOutcome():
+                self._outcome_awaited.append(message)
+            case Started() | Peek():
+                self._looking.append(message.reply)
+            case Ask():
+                self._asked.append(message)
+                self._events.append(message.message)
+            case Wake():
+                self._timer = None
+            case EventsOut():
+                self._events_out()
+            case Down():
+                self._on_down(message)
+            case Drain():
+                self._draining = True
+            case _:
+                assert_never(message)
 
-    async def _create(self, origin: Fresh) -> None:
-        not_after = None if origin.not_after == inf else origin.not_after
-        await self._write(self._answered(origin.record), expected=0, not_after=not_after)
+    def _on_down(self, notice: Down) -> None:
+        """The persistence or the publisher actor was lost: hand in again what was not answered."""
+        if notice.ref is self._services.persistence and self._operation is not None:
+            self._services.persistence.tell_nowait(self._operation)
+        elif self._receipt.lost and self._begun:
+            self._hand_in_again()
 
-    async def _take_over(self, loaded: Loaded, revision: int) -> None:
+    def _on_settled(self, settled: Settled) -> None:
+        if settled.number != self._operation_number or self._operation is None:
+            return  # the answer of a persistence actor that was lost meanwhile
+        self._operation = None
+        then, self._then = self._then, None
+        assert then is not None
+        if not isinstance(settled.result, StoreError):
+            then(settled.result)
+        elif self._begun or self._begin is None:
+            raise settled.result
+        else:
+            self._begin.fail(settled.result)
+            self._over = True
+
+    # ---------------------------------------------------------------- begin
+
+    def _start(self) -> None:
+        match self._origin:
+            case Fresh(record=record, not_after=not_after):
+                self._write(self._answered(record), not_after=None if not_after == inf else not_after)
+            case Stored(loaded=loaded, revision=revision):
+                self._take_over(loaded, revision)
+            case Reload():
+                raise InternalError("an actor that reloads its record is not told to begin")
+            case _:
+                assert_never(self._origin)
+
+    def _loaded(self, entry: int | Entry | None) -> None:
+        """This worker's own record, after a crash of the incarnation before."""
+        found = decode(self._key, entry.value) if isinstance(entry, Entry) else None
+        if isinstance(found, Loaded) and isinstance(entry, Entry) and found.record.owner == self._services.worker_id:
+            self._take_over(found, entry.revision)
+        else:
+            self._over = True  # it never came to be, it has ended, or it is another worker's
+
+    def _take_over(self, loaded: Loaded, revision: int) -> None:
         services = self._services
         self._unknown = loaded.unknown
-        adopted = Adopted(services.worker_id, services.random())
-        await self._write(self._fold(loaded.record, [adopted]), expected=revision)
+        self._revision = revision
+        self._write(self._fold(loaded.record, [Adopted(services.worker_id, services.random())]))
 
-    async def _reload(self) -> bool:
-        entry = await self._load()
-        found = decode(self._key, entry.value) if entry is not None else None
-        if entry is None or not isinstance(found, Loaded) or found.record.owner != self._services.worker_id:
-            return False
-        await self._take_over(found, entry.revision)
-        return True
+    # ----------------------------------------------------------------- turn
 
-    # ------------------------------------------------------------ one turn
-
-    async def _turn(self, messages: Sequence[SagaMessage | Down]) -> bool:
-        """Fold what has come in and write it; False when the actor may go."""
-        events: list[InputEvent] = []
-        asked: list[Ask] = []
-        for message in messages:
-            match message:
-                case Attempted():
-                    del self._running[message.ended.step]
-                    events.append(message.ended)
-                case Ask():
-                    asked.append(message)
-                    events.append(message.message)
-                case AwaitOutcome():
-                    self._waiting.append(message)
-                case Started() | Peek():
-                    message.reply.send(self._record)
-                case Finished():
-                    return False
-                case Wake():
-                    self._timer = None
-                case Begin():
-                    message.reply.send(None)
-                case Down():
-                    await self._hand_in_again()
-                case Drain():
-                    self._draining = True
-                case _:
-                    assert_never(message)
+    def _advance(self) -> None:
+        """Fold what has gathered, unless a write is in flight; answer those whose answer is known."""
+        if self._operation is not None or self._over or not self._begun:
+            return
+        events, self._events = self._events, []
         if self._receipt.confirmed:
             events.append(Published(self._receipt.confirmed))
         record = self._fold(self._record, events)
         if record is not self._record:
-            await self._write(record, expected=self._revision)
-        for ask in asked:
-            ask.reply.send(self._verdict(ask.message.id))
-        if self._record.status == "stuck":
-            self._answer_waiting([waiting for waiting in self._waiting if waiting.or_stuck])
-        return True
-
-    def _answer_waiting(self, those: Sequence[AwaitOutcome]) -> None:
-        for waiting in those:
-            waiting.reply.send(self._record)
-        self._waiting = [waiting for waiting in self._waiting if waiting not in those]
+            self._write(record)
+        else:
+            self._answer_waiting()
+            self._over = self._over or self._may_let_go()
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
-        return self._answered(
-            apply(self._plan, record, events, services.now(), limits=services.limits, hold=self._draining)
-        )
-
-    def _may_let_go(self) -> bool:
-        """Whether a draining saga can be left to the next owner: no attempt is open, nothing is unknown."""
-        return self._draining and not self._running and self._record.status not in ENDS
+        now = services.now()
+        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=self._draining))
 
     def _answered(self, record: Record) -> Record:
         """Answer the engine's questions: functions without effects, so no write need come before them."""
@@ -241,111 +244,135 @@ class SagaActor(Actor[SagaMessage]):
             record = apply(self._plan, record, answers, services.now(), limits=services.limits)
         return record
 
-    def _verdict(self, message_id: str) -> str:
-        return next((known.verdict for known in self._record.inbound if known.id == message_id), "ended")
+    def _may_let_go(self) -> bool:
+        """Whether a draining saga can be left to the next owner: no attempt is open, nothing is unknown."""
+        return self._draining and not self._running and self._record.status not in ENDS
 
-    # ------------------------------------------------------------ writing
+    def _answer_waiting(self) -> None:
+        """Answer from the durable record."""
+        record = self._record
+        for reply in self._looking:
+            reply.send(record)
+        self._looking.clear()
+        for ask in self._asked:
+            ask.reply.send(_verdict(record, ask.message.id))
+        self._asked.clear()
+        if (self._outcome_awaited and record.status in ENDS) or record.status == "stuck":
+            over = record.status in ENDS
+            for waiting in self._outcome_awaited:
+                if over or waiting.or_stuck:
+                    waiting.reply.send(record)
+            self._outcome_awaited = [waiting for waiting in self._outcome_awaited if not (over or waiting.or_stuck)]
 
-    async def _write(self, record: Record, *, expected: int, not_after: float | None = None) -> None:
+    # ---------------------------------------------------------------- write
+
+    def _write(self, record: Record, *, not_after: float | None = None) -> None:
         record = stamped(record, write=self._services.next_write())
         value = encode(record, self._unknown)
-        self._revision = await self._put(value, expected=expected, not_after=not_after)
-        self._record = record
+        put = partial(Put, key=self._key, value=value, expected=self._revision, not_after=not_after)
+        asked, self._asked = self._asked, []
+        self._operate(put, partial(self._written, record, asked))
 
-    async def _put(
-        self, value: bytes, *, expected: int, not_after: float | None = None, ttl: float | None = None
-    ) -> int:
-        """Hand in the same bytes until the persistence actor, or its next incarnation, has settled them."""
-        while True:
-            try:
-                return await self._services.persistence.ask(
-                    lambda reply: Put(
-                        key=self._key, value=value, expected=expected, reply=reply, ttl=ttl, not_after=not_after
-                    ),
-                    timeout=inf,
-                )
-            except ActorDied:
-                continue
+    def _written(self, record: Record, asked: list[Ask], revision: int | Entry | None) -> None:
+        assert isinstance(revision, int)
+        self._record, self._revision = record, revision
+        for ask in asked:
+            ask.reply.send(_verdict(record, ask.message.id))
+        if not self._begun:
+            self._begun = True
+            if self._begin is not None:
+                self._begin.send(None)
+        self._perform()
+        if record.status in ENDS or record.status == "stuck":
+            self._answer_waiting()
 
-    async def _load(self) -> Entry | None:
-        while True:
-            try:
-                return await self._services.persistence.ask(lambda reply: Load(self._key, reply), timeout=inf)
-            except ActorDied:
-                continue
+    def _operate(self, make: Callable[..., PersistenceMessage], then: Callable[[int | Entry | None], None]) -> None:
+        """Hand one operation to the persistence actor; `then` is called with its result."""
+        self._operation_number += 1
+        done: Done = partial(_settled, self._ctx.ref, self._operation_number)
+        self._operation, self._then = make(done=done), then
+        self._services.persistence.tell_nowait(self._operation)
 
-    # ---------------------------------------------------------- performing
+    # -------------------------------------------------------------- perform
 
-    async def _perform(self, ctx: Context[SagaMessage]) -> None:
+    def _perform(self) -> None:
+        """Do what the durable record asks for and what is not under way yet."""
+        ref = self._ctx.ref
         for effect in effects(self._plan, self._record):
             match effect:
                 case Call():
                     if self._running.get(effect.step) != effect.call:
                         self._running[effect.step] = effect.call
-                        ctx.nursery.start_soon(self._attempt, ctx.ref, effect, self._record)
+                        self._ctx.nursery.start_soon(self._attempt, ref, effect, self._record)
                 case Publish():
-                    await self._publish(effect.events)
+                    self._publish(effect.events)
                 case WakeAt():
                     if self._timer != effect.at:
                         self._timer = effect.at
-                        await self._services.timers.tell(SetTimer(ctx.ref, effect.at))
+                        self._services.timers.tell_nowait(SetTimer(ref, effect.at))
                 case Finish():
-                    self._finish_soon(ctx)
+                    self._finish()
                 case _:
                     assert_never(effect)
 
     async def _attempt(self, ref: Ref[SagaMessage], call: Call, record: Record) -> None:
-        ended = await self._binding.perform(call, record, self._services)
-        await ref.tell(Attempted(ended))
+        ref.signal(Attempted(await self._binding.perform(call, record, self._services)))
 
-    async def _publish(self, events: Sequence[OutboxEvent]) -> None:
+    def _publish(self, events: Sequence[OutboxEvent]) -> None:
         """Hand in what was not handed in yet."""
-        new = tuple(event for event in events if event.seq > self._handed)
+        new = tuple(event for event in events if event.seq > self._handed_in)
         if new:
-            self._handed = new[-1].seq
+            self._handed_in = new[-1].seq
             record = self._record
-            await self._services.publisher.tell(
-                PublishEvents(self._key, record.saga_type, record.run, new, self._receipt)
-            )
+            message = PublishEvents(self._key, record.saga_type, record.run, new, self._receipt)
+            self._services.publisher.tell_nowait(message)
 
-    async def _hand_in_again(self) -> None:
+    def _hand_in_again(self) -> None:
         """The publisher was lost with what it had not yet confirmed."""
-        if self._receipt.lost:
-            self._handed = self._receipt.confirmed
-            self._receipt = Receipt(confirmed=self._handed)
-            await self._publish(self._record.outbox)
+        self._handed_in = self._receipt.confirmed
+        self._receipt = Receipt(confirmed=self._handed_in)
+        self._publish(self._record.outbox)
+        if self._finishing:
+            self._await_events()
 
-    # ----------------------------------------------------------- finishing
+    # --------------------------------------------------------------- finish
 
-    def _finish_soon(self, ctx: Context[SagaMessage]) -> None:
-        self._answer_waiting(self._waiting)
+    def _finish(self) -> None:
+        """Events, then archive, then the end marker in the record's place: in this order nothing can be lost."""
         if not self._finishing:
             self._finishing = True
-            ctx.nursery.start_soon(self._finish, ctx.ref)
+            self._await_events()
 
-    async def _finish(self, ref: Ref[SagaMessage]) -> None:
-        """Events, then archive, then the end marker in the record's place: in this order nothing can be lost."""
+    def _await_events(self) -> None:
+        ref = self._ctx.ref
+        self._receipt.when_reached(self._record.next_event - 1, lambda: ref.signal(EventsOut()))
+
+    def _events_out(self) -> None:
         record = self._record
-        while not await self._receipt.reached(record.next_event - 1):
-            await self._hand_in_again()
-        await self._archive(record)
-        marker = EndMarker(_outcome(record).at, _outcome(record).status, record.input_digest, record.run)
-        await self._put(encode_marker(marker), expected=self._revision, ttl=self._services.config.marker_ttl)
-        await ref.tell(Finished())
+        if self._receipt.lost:
+            self._hand_in_again()
+        elif self._operation is None:
+            value = encode(structs.replace(record, outbox=[]), self._unknown)
+            archive = partial(Archive, key=self._key, value=value, run=record.run, version=record.version)
+            self._operate(archive, self._archived)
 
-    async def _archive(self, record: Record) -> None:
-        value = encode(structs.replace(record, outbox=[]), self._unknown)
-        while True:
-            try:
-                await self._services.persistence.ask(
-                    lambda reply: Archive(
-                        key=self._key, value=value, run=record.run, version=record.version, reply=reply
-                    ),
-                    timeout=inf,
-                )
-            except ActorDied:
-                continue
-            return
+    def _archived(self, _: int | Entry | None) -> None:
+        outcome = _outcome(self._record)
+        value = encode_marker(EndMarker(outcome.at, outcome.status, self._record.input_digest, self._record.run))
+        ttl = self._services.config.marker_ttl
+        self._operate(partial(Put, key=self._key, value=value, expected=self._revision, ttl=ttl), self._marked)
+
+    def _marked(self, _: int | Entry | None) -> None:
+        self._answer_waiting()
+        self._over = True
+
+
+def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreError | None) -> None:
+    ref.signal(Settled(number, result))
+
+
+def _verdict(record: Record, message_id: str) -> str:
+    return next((known.verdict for known in record.inbound if known.id == message_id), "ended")
 
 
 def _outcome(record: Record) -> SagaOutcome:

@@ -10,7 +10,8 @@ from sagakit_actors import ChildSpec, DynamicSupervisor, Ref
 from sagakit.errors import RuntimeClosed
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.messages import Begin, Drain, SagaMessage
-from sagakit.system.saga import Origin, SagaLife
+from sagakit.system.origin import Origin
+from sagakit.system.saga import SagaLife
 from sagakit.system.services import Services
 
 SHUTDOWN = 5.0

@@ -1,0 +1,31 @@
+"""Where a saga's actor starts from."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TypeAlias
+
+import msgspec
+
+from sagakit.engine import Loaded, Record
+
+
+class Fresh(msgspec.Struct, frozen=True):
+    """A saga to be created. A create that is undecided at `not_after` (trio time) is given up, see `Put`."""
+
+    record: Record
+    not_after: float = inf
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """A record to be taken over at this revision."""
+
+    loaded: Loaded
+    revision: int
+
+
+class Reload(msgspec.Struct, frozen=True):
+    """This worker's own record, whatever its revision is now: an earlier incarnation crashed."""
+
+
+Origin: TypeAlias = Fresh | Stored | Reload
