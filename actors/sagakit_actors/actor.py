@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
 import trio
 
-from sagakit_actors.messages import Down, Signal
+from sagakit_actors.messages import Down
 from sagakit_actors.ref import Ref
 
 if TYPE_CHECKING:
@@ -76,25 +76,16 @@ class Context(Generic[M]):
 
     def ready(self) -> None:
         """Tell the supervisor that this child has started; the first receive does so, too."""
+        self._cell.is_ready = True
         self._cell.ready.set()
 
     async def receive_batch(self, most: int = 1000) -> list[M | Down]:
         """All that waits, death notices first, at most `most`; waits for the first. Raises Stopped."""
         cell = self._cell
-        if not cell.ready.is_set():
-            cell.ready.set()
-        found: list[M | Down] = []
-        for item in await cell.mailbox.receive(most):
-            if isinstance(item, Down):
-                found.append(item)
-            elif isinstance(item, Signal):
-                found.append(item.message)
-            else:
-                message, reply = item
-                if reply is not None and not reply.settled:
-                    cell.unanswered.add(reply)
-                found.append(message)
-        return found
+        if not cell.is_ready:
+            self.ready()
+        await cell.mailbox.wait()
+        return cell.mailbox.take(most, cell.unanswered)
 
     async def receive(self) -> M | Down:
         """The next message. Raises Stopped."""

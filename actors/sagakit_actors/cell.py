@@ -60,6 +60,7 @@ class Cell(Generic[M]):
         "_scope",
         "awaiting",
         "incarnation",
+        "is_ready",
         "mailbox",
         "name",
         "ready",
@@ -82,6 +83,7 @@ class Cell(Generic[M]):
         self.restarts = 0
         self.state: State = "new"
         self.ready = trio.Event()
+        self.is_ready = False
         self.task: trio.lowlevel.Task | None = None
         self.awaiting: Cell[Any] | None = None
         self.unanswered: set[Reply[Any]] = set()
@@ -145,6 +147,7 @@ class Cell(Generic[M]):
         """Another incarnation is about to begin."""
         if self._exited.is_set():
             self.ready, self._exited = trio.Event(), trio.Event()
+            self.is_ready = False
 
     def _end(self, crash: Exception | None) -> None:
         self.state = "restarting"

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import trio
 
 from sagakit_actors.errors import ActorStopped, MailboxFull, Stopped
-from sagakit_actors.messages import Down, Signal
+from sagakit_actors.messages import Down
 from sagakit_actors.reply import Reply
 
 M = TypeVar("M")
@@ -51,7 +51,7 @@ class Mailbox(Generic[M]):
         self.dropped = 0
         self._overflow: Overflow = overflow
         self._items: deque[_Item[M]] = deque()
-        self._signals: deque[Down | Signal[M]] = deque()
+        self._signals: deque[Down | M] = deque()
         self._receiver: trio.lowlevel.Task | None = None
         self._senders: deque[tuple[trio.lowlevel.Task, _Item[M]]] = deque()
         self._in_a_row = 0
@@ -91,7 +91,7 @@ class Mailbox(Generic[M]):
         if self.closed:
             raise ActorStopped("it went for good while the message waited for room")
 
-    def put_signal(self, signal: Down | Signal[M]) -> None:
+    def put_signal(self, signal: Down | M) -> None:
         """Take a signal, always; for nobody if the actor has gone."""
         if not self.closed:
             self._signals.append(signal)
@@ -119,9 +119,9 @@ class Mailbox(Generic[M]):
 
     # ------------------------------------------------------------ receiver
 
-    async def receive(self, most: int) -> list[_Item[M] | Down | Signal[M]]:
-        """At least one thing, at most `most`; waits for the first. Raises Stopped."""
-        if not (self.stopping or self._signals or self._items):
+    async def wait(self) -> None:
+        """Return when there is something to take. Raises Stopped."""
+        if not (self._items or self._signals or self.stopping):
             self._in_a_row = 0
             self._receiver = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
@@ -134,12 +134,20 @@ class Mailbox(Generic[M]):
                 await trio.lowlevel.checkpoint_if_cancelled()
         if self.stopping:
             raise Stopped("a stop was asked for")
-        found: list[_Item[M] | Down | Signal[M]] = []
-        while self._signals and len(found) < most:
-            found.append(self._signals.popleft())
-        while self._items and len(found) < most:
-            found.append(self._items.popleft())
-        self._admit()
+
+    def take(self, most: int, unanswered: set[Reply[Any]]) -> list[M | Down]:
+        """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
+        found: list[M | Down] = []
+        signals, items = self._signals, self._items
+        while signals and len(found) < most:
+            found.append(signals.popleft())
+        while items and len(found) < most:
+            message, reply = items.popleft()
+            if reply is not None and not reply.settled:
+                unanswered.add(reply)
+            found.append(message)
+        if self._senders:
+            self._admit()
         return found
 
     def _admit(self) -> None:

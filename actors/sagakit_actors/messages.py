@@ -2,19 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from sagakit_actors.ref import Ref
-
-
-M = TypeVar("M")
-
-
-class Signal(NamedTuple, Generic[M]):
-    """A message in the lane that is never full: see `Ref.signal`."""
-
-    message: M
 
 
 class Down(NamedTuple):

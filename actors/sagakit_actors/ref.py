@@ -10,7 +10,6 @@ import trio
 
 from sagakit_actors.current import asking_cell
 from sagakit_actors.errors import ActorStopped, AskTimeout, CallCycle
-from sagakit_actors.messages import Signal
 from sagakit_actors.reply import Reply
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class Ref(Generic[M]):
 
         Only for what the actor itself has asked for: so it stays bounded without a bound of the mailbox.
         """
-        self._cell.mailbox.put_signal(Signal(message))
+        self._cell.mailbox.put_signal(message)
 
     async def tell(self, message: M) -> None:
         """Send; waits for room if the mailbox's policy says so. Raises MailboxFull, ActorStopped.

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from logging import getLogger
 from math import inf
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -23,6 +22,7 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge, NotAllowed, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
+from sagakit.system.ids import new_id
 from sagakit.system.messages import Ask, AwaitOutcome, Peek, Started
 from sagakit.system.origin import Fresh
 from sagakit.system.persistence import read
@@ -101,7 +101,7 @@ class Runtime:
         limit = input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
-        saga_id = token_hex(16) if id is None else id
+        saga_id = new_id() if id is None else id
         key = str(SagaKey(binding.plan.saga_type, saga_id))
         handle: Handle[T] = Handle(self, binding, saga_id, key)
         while True:
@@ -116,7 +116,7 @@ class Runtime:
             record = create(
                 binding.plan,
                 saga_id=saga_id,
-                run=token_hex(16),
+                run=new_id(),
                 input=msgspec.Raw(value),
                 owner=self.worker_id,
                 now=self._services.now(),
@@ -228,7 +228,7 @@ class Runtime:
 
     async def apply(self, key: str, kind: InboundKind, *, reason: str = "", by: str = "") -> str:
         """Apply a request to a saga and return its verdict, once that is durable. Raises UnknownSaga, NotAllowed."""
-        message = Inbound(id=token_hex(16), kind=kind, reason=reason, by=by)
+        message = Inbound(id=new_id(), kind=kind, reason=reason, by=by)
         while True:
             ref = self._sagas.get(key)
             if ref is None:

@@ -83,7 +83,7 @@ async def open_worker(
 
 @contextmanager
 def _collecting_less(threshold: int) -> Iterator[None]:
-    """Thousands of sagas in flight are no garbage: looking through them all the time costs a third of the throughput."""
+    """Sagas in flight are no garbage: looking through thousands of them all the time costs much of the throughput."""
     before = gc.get_threshold()
     if threshold:
         gc.set_threshold(max(threshold, before[0]), *before[1:])

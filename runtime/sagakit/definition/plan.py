@@ -100,6 +100,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {name: frozenset(after) for name, after in found.items()}
 
     @cached_property
+    def has_conditions(self) -> bool:
+        """Whether any node has a `when=`."""
+        return any(node.condition for node in self.nodes)
+
+    @cached_property
     def pivot(self) -> NodePlan | None:
         """The node after which the saga only goes forward, if there is one."""
         return next((node for node in self.nodes if node.position == "pivot"), None)

@@ -81,11 +81,13 @@ def questions(plan: Plan, record: Record) -> list[Question]:
     """What must be asked of the definition before the record is written. The functions asked are free of effects."""
     if record.status != "running" or record.failure is not None or record.undo_request is not None:
         return []
-    conditions = [Decide(node.name) for node in plan.nodes if node.condition and ready(plan, record, node.name)]
-    if conditions:
-        return list[Question](conditions)
-    passed = all(node.name in record.steps and record.steps[node.name].state in PASSED for node in plan.nodes)
-    return [MakeOutput()] if plan.has_output and passed else []
+    if plan.has_conditions:
+        conditions = [Decide(node.name) for node in plan.nodes if node.condition and ready(plan, record, node.name)]
+        if conditions:
+            return list[Question](conditions)
+    if not plan.has_output or len(record.steps) < len(plan.nodes):
+        return []
+    return [MakeOutput()] if all(log.state in PASSED for log in record.steps.values()) else []
 
 
 def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -> Call:

@@ -88,6 +88,8 @@ WAITING: frozenset[StepState] = frozenset({"waiting", "check_waiting", "undo_wai
 """The next attempt has a due time."""
 ENDS: frozenset[SagaStatus] = frozenset({"completed", "failed"})
 """The saga is over; only its outbox, archive and end marker remain."""
+MOVING: frozenset[StepState] = OPEN | WAITING
+"""Something will follow by itself."""
 HELD: frozenset[StepState] = frozenset({"asked", "blocked", "undo_failed"})
 """Only an operator leads out."""
 PASSED: frozenset[StepState] = frozenset({"done", "skipped"})

@@ -18,7 +18,7 @@ class Events:
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
-        headers = {"Nats-Msg-Id": message.id, "Content-Type": "application/cloudevents+json"}
+        headers = {"Nats-Msg-Id": message.id}
         self._link.send(message.subject, message.payload, partial(_appended, message, done), headers=headers)
 
 

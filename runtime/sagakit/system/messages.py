@@ -39,13 +39,18 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     not_after: float | None = None
 
 
-class Archive(msgspec.Struct, frozen=True, kw_only=True):
-    """Put a finished record into the archive, unless a version at least as high stands there."""
+class Retire(msgspec.Struct, frozen=True, kw_only=True):
+    """Put a finished record into the archive, unless a version at least as high stands there; then put the end marker
+    in its place. `done` gets the marker's revision; fails as `Put`.
+    """
 
     key: str
     value: bytes
     run: str
     version: int
+    marker: bytes
+    marker_ttl: float
+    expected: int
     done: Done
 
 
@@ -56,7 +61,7 @@ class Load(msgspec.Struct, frozen=True):
     done: Done
 
 
-PersistenceMessage: TypeAlias = Put | Archive | Load
+PersistenceMessage: TypeAlias = Put | Retire | Load
 
 # -------------------------------------------------------------- to the publisher actor
 
@@ -168,12 +173,8 @@ class Settled(msgspec.Struct, frozen=True):
     result: int | Entry | StoreError | None
 
 
-class EventsOut(msgspec.Struct, frozen=True):
-    """The receipt's target is reached, or the publisher was lost."""
-
-
 class Drain(msgspec.Struct, frozen=True):
     """Start nothing new; stop once no attempt is open."""
 
 
-SagaMessage: TypeAlias = Begin | Started | Attempted | Wake | Ask | AwaitOutcome | Peek | Settled | EventsOut | Drain
+SagaMessage: TypeAlias = Begin | Started | Attempted | Wake | Ask | AwaitOutcome | Peek | Settled | Drain

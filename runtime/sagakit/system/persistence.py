@@ -18,7 +18,7 @@ from sagakit_actors import Actor, Backoff, Context, Down
 
 from sagakit.errors import Ambiguous, Conflict, Fenced, KvError, StoreError, StoreFull, Unavailable
 from sagakit.store.ports import Entry, KeyValue, Store, Write
-from sagakit.system.messages import Archive, Load, PersistenceMessage, Put
+from sagakit.system.messages import Load, PersistenceMessage, Put, Retire
 
 _log = getLogger("sagakit.persistence")
 
@@ -61,7 +61,7 @@ class Persistence(Actor[PersistenceMessage]):
             case Put():
                 self._enter(message.key)
                 self._put(message)
-            case Archive():
+            case Retire():
                 self._archive(message)
             case Load():
                 self._load(message)
@@ -110,25 +110,37 @@ class Persistence(Actor[PersistenceMessage]):
 
     # ----------------------------------------------------------- archive
 
-    def _archive(self, archive: Archive, expected: int = 0) -> None:
-        write = Write(archive.key, archive.value, expected)
-        self._store.archive.submit(write, partial(self._archive_ended, archive))
+    def _archive(self, retire: Retire, expected: int = 0) -> None:
+        write = Write(retire.key, retire.value, expected)
+        self._store.archive.submit(write, partial(self._archive_ended, retire))
 
-    def _archive_ended(self, archive: Archive, result: int | StoreError) -> None:
+    def _archive_ended(self, retire: Retire, result: int | StoreError) -> None:
         if isinstance(result, int):
-            archive.done(result)
+            self._mark(retire)
         else:
-            self._soon(self._settle_archive, archive, result)
+            self._soon(self._settle_archive, retire, result)
 
-    async def _settle_archive(self, archive: Archive, error: StoreError) -> None:
+    def _mark(self, retire: Retire) -> None:
+        """The archive has it: the record may give way to its end marker."""
+        self._take(
+            Put(
+                key=retire.key,
+                value=retire.marker,
+                expected=retire.expected,
+                ttl=retire.marker_ttl,
+                done=retire.done,
+            )
+        )
+
+    async def _settle_archive(self, retire: Retire, error: StoreError) -> None:
         if not isinstance(error, Conflict | Ambiguous | Unavailable):
-            _log.warning("%s: not archived yet: %s; trying again", archive.key, error)
+            _log.warning("%s: not archived yet: %s; trying again", retire.key, error)
             await trio.sleep(1.0)
-        entry = await read(self._store, self._store.archive, archive.key)
-        if entry is not None and _at_least(entry.value, archive):
-            archive.done(entry.revision)
+        entry = await read(self._store, self._store.archive, retire.key)
+        if entry is not None and _at_least(entry.value, retire):
+            self._mark(retire)
         else:
-            self._archive(archive, entry.revision if entry is not None else 0)
+            self._archive(retire, entry.revision if entry is not None else 0)
 
     # ------------------------------------------------------------- reads
 
@@ -170,15 +182,15 @@ async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) ->
             await trio.sleep(pause.delay(failures))
 
 
-def _at_least(value: bytes, archive: Archive) -> bool:
+def _at_least(value: bytes, retire: Retire) -> bool:
     """Whether the archive already has this run at this version or a higher one."""
-    if value == archive.value:
+    if value == retire.value:
         return True
     try:
         found = _version.decode(value)
     except msgspec.DecodeError:
         return False
-    return found.run == archive.run and found.version >= archive.version
+    return found.run == retire.run and found.version >= retire.version
 
 
 def _not_ours(put: Put, entry: Entry | None) -> KvError:

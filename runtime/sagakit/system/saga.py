@@ -44,20 +44,19 @@ from sagakit.errors import Fenced, InternalError, StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.messages import (
-    Archive,
     Ask,
     Attempted,
     AwaitOutcome,
     Begin,
     Done,
     Drain,
-    EventsOut,
     Load,
     Peek,
     PersistenceMessage,
     PublishEvents,
     Put,
     Receipt,
+    Retire,
     SagaMessage,
     SetTimer,
     Settled,
@@ -118,6 +117,7 @@ class SagaActor(Actor[SagaMessage]):
         self._receipt = Receipt()
         self._handed_in = 0
         self._timer: float | None = None
+        self._due = False
         self._finishing = False
 
     async def run(self, ctx: Context[SagaMessage]) -> None:
@@ -158,8 +158,7 @@ class SagaActor(Actor[SagaMessage]):
                 self._events.append(message.message)
             case Wake():
                 self._timer = None
-            case EventsOut():
-                self._events_out()
+                self._due = True
             case Down():
                 self._on_down(message)
             case Drain():
@@ -221,10 +220,12 @@ class SagaActor(Actor[SagaMessage]):
         """Fold what has gathered, unless a write is in flight; answer those whose answer is known."""
         if self._operation is not None or self._over or not self._begun:
             return
-        events, self._events = self._events, []
-        if self._receipt.confirmed:
-            events.append(Published(self._receipt.confirmed))
-        record = self._fold(self._record, events)
+        record = self._record
+        if self._events or self._due:
+            events, self._events, self._due = self._events, [], False
+            if self._receipt.confirmed:
+                events.append(Published(self._receipt.confirmed))
+            record = self._fold(record, events)
         if record is not self._record:
             self._write(record)
         else:
@@ -344,25 +345,25 @@ class SagaActor(Actor[SagaMessage]):
             self._await_events()
 
     def _await_events(self) -> None:
-        ref = self._ctx.ref
-        self._receipt.when_reached(self._record.next_event - 1, lambda: ref.signal(EventsOut()))
+        """Once the last event is in the log, the persistence actor is handed the rest."""
+        record, outcome = self._record, _outcome(self._record)
+        retire = partial(
+            Retire,
+            key=self._key,
+            value=encode(structs.replace(record, outbox=[]), self._unknown),
+            run=record.run,
+            version=record.version,
+            marker=encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run)),
+            marker_ttl=self._services.config.marker_ttl,
+            expected=self._revision,
+        )
+        self._receipt.when_reached(record.next_event - 1, lambda: self._events_out(retire))
 
-    def _events_out(self) -> None:
-        record = self._record
-        if self._receipt.lost:
-            self._hand_in_again()
-        elif self._operation is None:
-            value = encode(structs.replace(record, outbox=[]), self._unknown)
-            archive = partial(Archive, key=self._key, value=value, run=record.run, version=record.version)
-            self._operate(archive, self._archived)
+    def _events_out(self, retire: Callable[..., PersistenceMessage]) -> None:
+        if not self._receipt.lost:
+            self._operate(retire, self._retired)
 
-    def _archived(self, _: int | Entry | None) -> None:
-        outcome = _outcome(self._record)
-        value = encode_marker(EndMarker(outcome.at, outcome.status, self._record.input_digest, self._record.run))
-        ttl = self._services.config.marker_ttl
-        self._operate(partial(Put, key=self._key, value=value, expected=self._revision, ttl=ttl), self._marked)
-
-    def _marked(self, _: int | Entry | None) -> None:
+    def _retired(self, _: int | Entry | None) -> None:
         self._answer_waiting()
         self._over = True
 
