@@ -24,8 +24,8 @@ check: $(STAMP)  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/pyright --ignoreexternal --verifytypes sagakit_actors
-	$(BIN)/pyright --ignoreexternal --verifytypes sagakit
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --ignoreexternal --verifytypes sagakit_actors
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --ignoreexternal --verifytypes sagakit
 
 bench: $(STAMP)  ## first figures: throughput with the server's default sync, and with sync_interval: always
 	$(BIN)/python -m benchmarks throughput

@@ -60,7 +60,7 @@ class Context(Generic[M]):
     def __init__(self, cell: Cell[M], nursery: trio.Nursery | None) -> None:
         self._cell = cell
         self._nursery = nursery
-        self.incarnation = cell.incarnation
+        self.incarnation: int = cell.incarnation
 
     @property
     def ref(self) -> Ref[M]:

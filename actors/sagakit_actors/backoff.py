@@ -26,11 +26,11 @@ class Backoff:
     ) -> None:
         if not (0 < first <= most and factor >= 1 and 0 <= jitter <= 1):
             raise ValueError("backoff needs 0 < first <= most, factor >= 1 and jitter in 0..1")
-        self.first = first
-        self.most = most
-        self.factor = factor
-        self.jitter = jitter
-        self.random = random
+        self.first: float = first
+        self.most: float = most
+        self.factor: float = factor
+        self.jitter: float = jitter
+        self.random: Callable[[], float] = random
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (1, 2, ...)."""
@@ -46,8 +46,8 @@ class Intensity:
     def __init__(self, limit: int, period: float) -> None:
         if limit < 0 or period <= 0:
             raise ValueError("intensity needs limit >= 0 and period > 0")
-        self.limit = limit
-        self.period = period
+        self.limit: int = limit
+        self.period: float = period
         self._times: deque[float] = deque()
 
     def allows(self, now: float) -> bool:

@@ -75,15 +75,15 @@ class Cell(Generic[M]):
     )
 
     def __init__(self, spec: ChildSpec) -> None:
-        self.spec = spec
-        self.name = spec.name
+        self.spec: ChildSpec = spec
+        self.name: str = spec.name
         self.mailbox: Mailbox[M] = Mailbox(capacity=spec.capacity, overflow=spec.overflow)
         self.ref: Ref[M] = Ref(self)
-        self.incarnation = 0
-        self.restarts = 0
+        self.incarnation: int = 0
+        self.restarts: int = 0
         self.state: State = "new"
-        self.ready = trio.Event()
-        self.is_ready = False
+        self.ready: trio.Event = trio.Event()
+        self.is_ready: bool = False
         self.task: trio.lowlevel.Task | None = None
         self.awaiting: Cell[Any] | None = None
         self.unanswered: set[Reply[Any]] = set()
@@ -146,7 +146,8 @@ class Cell(Generic[M]):
     def renew(self) -> None:
         """Another incarnation is about to begin."""
         if self._exited.is_set():
-            self.ready, self._exited = trio.Event(), trio.Event()
+            self.ready = trio.Event()
+            self._exited = trio.Event()
             self.is_ready = False
 
     def _end(self, crash: Exception | None) -> None:

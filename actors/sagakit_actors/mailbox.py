@@ -45,10 +45,10 @@ class Mailbox(Generic[M]):
     def __init__(self, *, capacity: int, overflow: Overflow) -> None:
         if capacity < 1:
             raise ValueError("a mailbox holds at least one message")
-        self.capacity = capacity
-        self.stopping = False
-        self.closed = False
-        self.dropped = 0
+        self.capacity: int = capacity
+        self.stopping: bool = False
+        self.closed: bool = False
+        self.dropped: int = 0
         self._overflow: Overflow = overflow
         self._items: deque[_Item[M]] = deque()
         self._signals: deque[Down | M] = deque()

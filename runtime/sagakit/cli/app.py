@@ -17,10 +17,10 @@ from sagakit.definition import Saga
 from sagakit.errors import SagakitError
 from sagakit.system.config import Config
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Sagas on NATS JetStream.")
-console = Console()
+app: typer.Typer = typer.Typer(no_args_is_help=True, add_completion=False, help="Sagas on NATS JetStream.")
+console: Console = Console()
 
-EXAMPLE = "examples.orders.saga:PlaceOrder"
+EXAMPLE: str = "examples.orders.saga:PlaceOrder"
 
 
 @app.command()

@@ -58,7 +58,7 @@ async def run(file: Path | None, crash: bool, folder: Path, console: Console) ->
         orders_file, audit = (import_module(f"examples.orders.{name}") for name in ("orders_file", "audit"))
     except ModuleNotFoundError:
         raise CannotRun("the demo's example is not here: run it in a clone of the repository (`make demo`)") from None
-    file = file if file is not None else orders_file.OWN_FILE
+    file = Path(orders_file.OWN_FILE) if file is None else file
     try:
         orders, problems = orders_file.read_orders(file)
     except (OSError, ValueError) as error:

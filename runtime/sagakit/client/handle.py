@@ -26,8 +26,8 @@ class Handle(Generic[T]):
     def __init__(self, runtime: Runtime, binding: SagaBinding, saga_id: str, key: str) -> None:
         self._runtime = runtime
         self._binding = binding
-        self.id = saga_id
-        self.key = key
+        self.id: str = saga_id
+        self.key: str = key
 
     def __repr__(self) -> str:
         return f"<Handle {self.key}>"

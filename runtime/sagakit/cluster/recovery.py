@@ -40,7 +40,7 @@ class Recovery:
         self._worker_id = worker_id
         self._interval = interval
         self._reported: set[str] = set()
-        self.adopted = 0
+        self.adopted: int = 0
 
     async def run_forever(self) -> None:
         """Scan now and then; a scan that meets an outage is given up, the next one comes."""

@@ -251,5 +251,6 @@ def _type_arguments(saga: type) -> tuple[Any, Any]:
         if origin is not None and "_header" in getattr(origin, "__annotations__", {}):
             given: tuple[Any, ...] = get_args(base)
             output = given[1] if len(given) > 1 else None
-            return given[0], NoneType if output is None or hasattr(output, "__default__") else output
+            first: Any = next(iter(given))
+            return first, NoneType if output is None or hasattr(output, "__default__") else output
     raise DefinitionError(f"{saga.__name__}: say what its input is: class {saga.__name__}(Saga[Input, Output])")

@@ -39,13 +39,13 @@ class Ctx:
         action_key: str = "",
         attempt: int = 0,
     ) -> None:
-        self.saga_type = saga_type
-        self.saga_id = saga_id
-        self.run = run
-        self.epoch = epoch
-        self.key = key
-        self.action_key = action_key
-        self.attempt = attempt
+        self.saga_type: str = saga_type
+        self.saga_id: str = saga_id
+        self.run: str = run
+        self.epoch: int = epoch
+        self.key: str = key
+        self.action_key: str = action_key
+        self.attempt: int = attempt
         self._results = results
 
     def result(self, node: Node[R], /) -> R:

@@ -42,7 +42,7 @@ class Codec:
     __slots__ = ("_decoder", "type")
 
     def __init__(self, type: Any) -> None:
-        self.type = type
+        self.type: Any = type
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
 
     def decode(self, value: bytes | msgspec.Raw) -> Any:

@@ -50,7 +50,7 @@ class Node(Generic[R_co]):
     """A node of the plan; `ctx.result(node)` gives its result, typed."""
 
     def __init__(self) -> None:
-        self.name = ""
+        self.name: str = ""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -77,6 +77,12 @@ class _StepBase(Node[R_co]):
             raise DefinitionError(f"{self.fn.__qualname__} has two compensations: remove one")
         self.undo = Undo(fn, retry=retry, timeout=timeout)
         return self.undo
+
+    def _set_check(self, fn: Callable[..., Any]) -> Undo:
+        if self.checked is not None:
+            raise DefinitionError(f"{self.fn.__qualname__} has two checks: remove one")
+        self.checked = Undo(fn, retry=self.options.retry, timeout=None)
+        return self.checked
 
 
 class _UndoWith(Protocol[S_co, D_co, R_co]):
@@ -125,10 +131,7 @@ class CheckedStep(_StepBase[R_co], Generic[S, D, R_co]):
     def check(self, fn: Callable[[S, D, Ctx], Done[R_co] | NotDone | None], /) -> Undo: ...
     def check(self, fn: Any, /) -> Undo:
         """Make a method this step's check: did the action under `ctx.action_key` happen? None is "cannot tell now"."""
-        if self.checked is not None:
-            raise DefinitionError(f"{self.fn.__qualname__} has two checks: remove one")
-        self.checked = Undo(fn, retry=self.options.retry, timeout=None)
-        return self.checked
+        return self._set_check(fn)
 
 
 AnyStep: TypeAlias = Step[Any, Any, Any] | CheckedStep[Any, Any, Any]

@@ -31,12 +31,12 @@ class Turn:
     __slots__ = ("_touched", "changed", "hold", "limits", "now", "plan", "record")
 
     def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits, hold: bool = False) -> None:
-        self.plan = plan
-        self.record = copy(record)
-        self.now = max(now, record.updated_at)
-        self.limits = limits
-        self.hold = hold
-        self.changed = False
+        self.plan: Plan = plan
+        self.record: Record = copy(record)
+        self.now: float = max(now, record.updated_at)
+        self.limits: Limits = limits
+        self.hold: bool = hold
+        self.changed: bool = False
         self._touched: set[str] = set()
 
     # ------------------------------------------------------------ reading

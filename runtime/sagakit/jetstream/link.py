@@ -78,12 +78,12 @@ class Outgoing:
     def __init__(
         self, subject: str, payload: bytes, headers: dict[str, str] | None, take: Taker | None, deadline: float
     ) -> None:
-        self.subject = subject
-        self.payload = payload
-        self.headers = headers
-        self.take = take
-        self.deadline = deadline
-        self.size = len(payload)
+        self.subject: str = subject
+        self.payload: bytes = payload
+        self.headers: dict[str, str] | None = headers
+        self.take: Taker | None = take
+        self.deadline: float = deadline
+        self.size: int = len(payload)
 
 
 class Link:
@@ -101,7 +101,7 @@ class Link:
         self._room: trio.Event | None = None
         self._up = trio.Event()
         self._closing = False
-        self.sent = 0
+        self.sent: int = 0
 
     # ------------------------------------------------------------- sending
 

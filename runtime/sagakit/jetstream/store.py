@@ -20,13 +20,13 @@ class JetStreamStore:
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
         self.names = names
-        self.state = Bucket(link, names, names.state)
-        self.archive = Bucket(link, names, names.archive)
-        self.meta = Bucket(link, names, [names.meta])
-        self.workers = Bucket(link, names, [names.workers])
-        self.events = Events(link)
-        self.inbox = StreamInbox(link, names)
-        self.control = CoreControl(link, names)
+        self.state: Bucket = Bucket(link, names, names.state)
+        self.archive: Bucket = Bucket(link, names, names.archive)
+        self.meta: Bucket = Bucket(link, names, [names.meta])
+        self.workers: Bucket = Bucket(link, names, [names.workers])
+        self.events: Events = Events(link)
+        self.inbox: StreamInbox = StreamInbox(link, names)
+        self.control: CoreControl = CoreControl(link, names)
 
     @property
     def max_payload(self) -> int:

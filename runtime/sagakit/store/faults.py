@@ -27,7 +27,7 @@ class Faults:
     def __init__(self) -> None:
         self._orders: deque[Fault] = deque()
         self._over = trio.Event()
-        self.outage = False
+        self.outage: bool = False
 
     def order(self, *faults: Fault) -> None:
         """Each of these befalls the next write that it fits, once, in this order."""

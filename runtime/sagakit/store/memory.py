@@ -103,7 +103,7 @@ class MemoryServer:
 
     def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
         self.max_payload = max_payload
-        self.faults = Faults()
+        self.faults: Faults = Faults()
         self.events: list[EventMessage] = []
         self._event_ids: dict[str, int] = {}
         self._buckets: dict[str, MemoryBucket] = {}
@@ -131,7 +131,7 @@ class _Connection:
         self._queue: deque[Callable[[], None]] = deque()
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
-        self.handed_in = 0
+        self.handed_in: int = 0
 
     def hand_in(self, operation: Callable[[], None]) -> None:
         self.handed_in += 1
@@ -372,13 +372,13 @@ class MemoryStore:
         self._server = connection.server
         self._connection = connection
         self.names = names
-        self.state = MemoryKeyValue(connection, names, names.state)
-        self.archive = MemoryKeyValue(connection, names, names.archive)
-        self.meta = MemoryKeyValue(connection, names, [names.meta])
-        self.workers = MemoryKeyValue(connection, names, [names.workers])
-        self.events = MemoryEvents(connection)
-        self.inbox = MemoryInbox(connection)
-        self.control = MemoryControl(connection)
+        self.state: MemoryKeyValue = MemoryKeyValue(connection, names, names.state)
+        self.archive: MemoryKeyValue = MemoryKeyValue(connection, names, names.archive)
+        self.meta: MemoryKeyValue = MemoryKeyValue(connection, names, [names.meta])
+        self.workers: MemoryKeyValue = MemoryKeyValue(connection, names, [names.workers])
+        self.events: MemoryEvents = MemoryEvents(connection)
+        self.inbox: MemoryInbox = MemoryInbox(connection)
+        self.control: MemoryControl = MemoryControl(connection)
 
     @property
     def max_payload(self) -> int:

@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import msgspec
 import trio
 
-from sagakit.definition import Ctx, Definition, Done, Function, NodeDefinition, Reject, Saga, compiled
+from sagakit.definition import Ctx, Definition, Done, Function, NodeDefinition, Plan, Reject, Saga, compiled
 from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
 from sagakit.engine import (
@@ -42,7 +42,7 @@ class SagaBinding:
     def __init__(self, saga: Saga[Any, Any]) -> None:
         self.saga = saga
         self.definition: Definition = compiled(type(saga))
-        self.plan = self.definition.plan
+        self.plan: Plan = self.definition.plan
 
     def encode_input(self, value: object) -> bytes:
         """Raises InvalidInput."""

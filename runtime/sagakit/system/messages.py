@@ -72,8 +72,8 @@ class Receipt:
     __slots__ = ("_notify", "_target", "confirmed", "lost")
 
     def __init__(self, *, confirmed: int = 0) -> None:
-        self.confirmed = confirmed
-        self.lost = False
+        self.confirmed: int = confirmed
+        self.lost: bool = False
         self._target = 0
         self._notify: Callable[[], None] | None = None
 

@@ -52,9 +52,9 @@ class Services:
         self.call_asyncio = call_asyncio
         self.now = now
         self.random = random
-        self.limits = limits_for(store.max_payload)
-        self.threads = trio.CapacityLimiter(config.threads)
-        self.fenced_count = 0
+        self.limits: Limits = limits_for(store.max_payload)
+        self.threads: trio.CapacityLimiter = trio.CapacityLimiter(config.threads)
+        self.fenced_count: int = 0
         self._writes = count(1)
 
     def next_write(self) -> str:
