@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from math import ceil
 
@@ -119,9 +119,10 @@ class Bucket:
     @asynccontextmanager
     async def entries(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
         """A scan, bucket by bucket; it leaves no consumer behind. Raises Unavailable in the middle of an outage."""
-        yield self._scan(prefix)
+        async with aclosing(self._scan(prefix)) as scan:
+            yield scan
 
-    async def _scan(self, prefix: str) -> AsyncIterator[Entry]:
+    async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
             try:
                 found = await self._link.on_asyncio(_collect, self._link.client, bucket, prefix)

@@ -7,8 +7,8 @@ wrong stands in `server.faults`. Nothing is acknowledged inside `submit`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 
 import trio
@@ -261,9 +261,10 @@ class MemoryKeyValue:
     @asynccontextmanager
     async def entries(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
         """A scan."""
-        yield self._scan(prefix)
+        async with aclosing(self._scan(prefix)) as scan:
+            yield scan
 
-    async def _scan(self, prefix: str) -> AsyncIterator[Entry]:
+    async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
             await self._reachable()
             for entry in bucket.entries(prefix):
@@ -318,9 +319,10 @@ class MemoryInbox:
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
         """The messages for these types."""
-        yield self._messages(frozenset(saga_types))
+        async with aclosing(self._messages(frozenset(saga_types))) as messages:
+            yield messages
 
-    async def _messages(self, saga_types: frozenset[str]) -> AsyncIterator[InboundMessage]:
+    async def _messages(self, saga_types: frozenset[str]) -> AsyncGenerator[InboundMessage]:
         server = self._connection.server
         while True:
             now = trio.current_time()

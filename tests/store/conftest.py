@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import pytest
+from sagakit.jetstream.link import Connection
+from sagakit.jetstream.store import open_jetstream
+from sagakit.store import MemoryServer, Names, Store, open_memory
+
+from tests.servers import Server
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
+
+
+@pytest.fixture(params=["jetstream-1", "jetstream-3", "memory-1", "memory-3"])
+def open_store(request: pytest.FixtureRequest, server: Server, namespace: str) -> OpenStore:
+    """Opens the same store again and again: real and fake, with one shard and with three."""
+    kind, shards = request.param.split("-")
+    names = Names(namespace=namespace, shards=int(shards))
+    memory = MemoryServer()
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        if kind == "memory":
+            async with open_memory(memory, names=names) as fake:
+                yield fake
+        else:
+            async with open_jetstream(Connection(servers=(server.url,)), names=names) as real:
+                yield real
+
+    return opened

@@ -1,0 +1,187 @@
+"""The contract of the ports: one suite, run on the real server and on the fake, with one shard and with several."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from sagakit.errors import Conflict, NoResponders, StoreError, TooLarge
+from sagakit.store import EventMessage, KeyValue, Store, Write
+
+from tests.store.conftest import OpenStore
+
+KEYS = ["Trip.a", "Trip.b", "Trip.=2E=2A=3E", "Trip.-_", "Other.a"]
+
+
+async def submitted(bucket: KeyValue, *writes: Write) -> list[int | StoreError]:
+    """Hand in all at once; the results in the order of the writes."""
+    results: dict[int, int | StoreError] = {}
+    done = trio.Event()
+
+    def take(number: int, result: int | StoreError) -> None:
+        results[number] = result
+        if len(results) == len(writes):
+            done.set()
+
+    for number, write in enumerate(writes):
+        bucket.submit(write, lambda result, number=number: take(number, result))  # type: ignore[misc]  # a default binds
+        assert number not in results, "acknowledged inside submit"
+    await done.wait()
+    return [results[number] for number in range(len(writes))]
+
+
+async def test_compare_and_set(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        bucket = store.state
+        assert await bucket.get("Trip.a") is None
+        first = await bucket.create("Trip.a", b"1")
+        with pytest.raises(Conflict):
+            await bucket.create("Trip.a", b"2")
+        second = await bucket.update("Trip.a", b"2", revision=first)
+        assert second > first
+        with pytest.raises(Conflict) as conflict:
+            await bucket.update("Trip.a", b"3", revision=first)
+        assert conflict.value.key == "Trip.a"
+        entry = await bucket.get("Trip.a")
+        assert entry is not None
+        assert (entry.key, entry.value, entry.revision) == ("Trip.a", b"2", second)
+        await bucket.put("Trip.a", bytes(range(256)))
+        again = await bucket.get("Trip.a")
+        assert again is not None
+        assert again.value == bytes(range(256))
+
+
+async def test_a_store_is_durable_across_connections(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        revision = await store.state.create("Trip.a", b"1")
+    async with open_store() as store:
+        assert await store.state.update("Trip.a", b"2", revision=revision) > revision
+
+
+async def test_delete_leaves_a_marker_and_purge_leaves_nothing(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        revision = await store.state.create("Trip.a", b"1")
+        with pytest.raises(Conflict):
+            await store.state.delete("Trip.a", revision=revision + 7)
+        await store.state.delete("Trip.a", revision=revision)
+        assert await store.state.get("Trip.a") is None
+        assert await store.state.keys() == []
+        with pytest.raises(Conflict):
+            await store.state.create("Trip.a", b"2")
+        await store.state.purge("Trip.a")
+        assert await store.state.create("Trip.a", b"2") > 0
+
+
+async def test_p10_an_end_marker_refuses_a_create_until_its_ttl_is_over(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        revision = await store.state.create("Trip.a", b"record")
+        (marked,) = await submitted(store.state, Write("Trip.a", b"marker", revision, 1.0))
+        assert isinstance(marked, int)
+        with pytest.raises(Conflict):
+            await store.state.create("Trip.a", b"again")
+        with trio.fail_after(10):
+            while await store.state.get("Trip.a") is not None:
+                await trio.lowlevel.checkpoint()
+        assert await store.state.create("Trip.a", b"again") > revision
+
+
+async def test_keys_and_entries_by_type(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        for key in KEYS:
+            await store.state.create(key, key.encode())
+        assert sorted(await store.state.keys()) == sorted(KEYS)
+        assert sorted(await store.state.keys("Trip")) == sorted(KEYS[:-1])
+        async with store.state.entries("Other") as entries:
+            assert [(entry.key, entry.value) async for entry in entries] == [("Other.a", b"Other.a")]
+
+
+async def test_a_watch_tells_of_later_changes(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.state.create("Trip.before", b"0")
+        async with store.state.watch("Trip") as changes:
+            await store.state.create("Other.a", b"1")
+            await store.state.create("Trip.a", b"2")
+            with trio.fail_after(5):
+                async for entry in changes:
+                    assert (entry.key, entry.value) == ("Trip.a", b"2")
+                    break
+
+
+async def test_a_batch_is_applied_in_order(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        results = await submitted(
+            store.state,
+            *(Write("Trip.a", str(number).encode()) for number in range(100)),
+            Write("Trip.b", b"x", 0),
+            Write("Trip.b", b"y", 0),
+        )
+        revisions = [result for result in results[:100] if isinstance(result, int)]
+        assert len(revisions) == 100
+        assert revisions == sorted(revisions)
+        assert isinstance(results[100], int)
+        assert isinstance(results[101], Conflict)
+        last = await store.state.get("Trip.a")
+        assert last is not None
+        assert last.value == b"99"
+
+
+async def test_what_exceeds_max_payload_is_refused(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        fits, too_large = b"x" * (store.max_payload - 1024), b"x" * (store.max_payload + 1)
+        results = await submitted(store.state, Write("Trip.a", fits), Write("Trip.b", too_large))
+        assert isinstance(results[0], int)
+        assert isinstance(results[1], TooLarge)
+        assert await store.state.get("Trip.b") is None
+
+
+async def test_p9_an_event_is_stored_once_by_its_id(open_store: OpenStore) -> None:
+    async def append(store: Store, id: str, payload: bytes) -> int | StoreError:
+        found: list[int | StoreError] = []
+        done = trio.Event()
+
+        def take(result: int | StoreError) -> None:
+            found.append(result)
+            done.set()
+
+        subject = store.names.event_subject("Trip.a", "Trip", "step.hotel")
+        store.events.submit(EventMessage("Trip.a", subject, id, payload), take)
+        await done.wait()
+        return found[0]
+
+    async with open_store() as store:
+        first = await append(store, "run.1", b"{}")
+        assert await append(store, "run.1", b"{}") == first
+        second = await append(store, "run.2", b"{}")
+        assert isinstance(first, int)
+        assert isinstance(second, int)
+        assert second == first + 1
+
+
+async def test_the_inbox_delivers_once_by_id_until_acknowledged(open_store: OpenStore) -> None:
+    odd = "a.b c>*"
+    async with open_store() as store:
+        for _ in range(2):
+            await store.inbox.send(id="m1", saga_type="Trip", saga_id=odd, payload=b"1")
+        await store.inbox.send(id="m2", saga_type="Trip", saga_id="b", payload=b"2")
+        await store.inbox.send(id="m3", saga_type="Other", saga_id="c", payload=b"3")
+        async with store.inbox.receive(["Trip"]) as messages:
+            found = []
+            with trio.fail_after(10):
+                async for message in messages:
+                    found.append((message.id, message.saga_type, message.saga_id, message.payload))
+                    message.ack()
+                    if len(found) == 2:
+                        break
+    assert sorted(found) == [("m1", "Trip", odd, b"1"), ("m2", "Trip", "b", b"2")]
+
+
+async def test_control_answers_or_tells_that_nobody_is_there(open_store: OpenStore) -> None:
+    async def shout(request: bytes) -> bytes:
+        return request.upper()
+
+    async with open_store() as store:
+        with pytest.raises(NoResponders):
+            await store.control.request("w1", b"hello", timeout=1)
+        async with store.control.serve("w1", shout):
+            assert await store.control.request("w1", b"hello", timeout=1) == b"HELLO"
+        with pytest.raises(NoResponders):
+            await store.control.request("w1", b"hello", timeout=1)

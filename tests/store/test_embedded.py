@@ -1,0 +1,116 @@
+"""The embedded server: started, joined, restarted, and gone with its owner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+from sagakit.errors import CannotConnect
+from sagakit.jetstream.embedded import Running, embedded_server
+from sagakit.jetstream.link import Connection
+from sagakit.jetstream.store import open_jetstream
+from sagakit.store import Names
+
+OWNER = """
+import sys, trio
+from pathlib import Path
+from sagakit.jetstream.embedded import embedded_server
+
+async def main():
+    async with embedded_server(Path(sys.argv[1])) as url:
+        print(url, flush=True)
+        await trio.sleep_forever()
+
+trio.run(main)
+"""
+
+
+def start_owner(folder: Path) -> tuple[subprocess.Popen[str], str]:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert owner.stdout is not None
+    return owner, owner.stdout.readline().strip()
+
+
+def running(folder: Path) -> Running:
+    return msgspec.json.decode((folder / "server.json").read_bytes(), type=Running)
+
+
+def lives(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+async def write(url: str, key: str) -> None:
+    async with open_jetstream(Connection(servers=(url,)), names=Names()) as store:
+        await store.state.create(key, b"1")
+
+
+async def read(url: str, key: str) -> bool:
+    async with open_jetstream(Connection(servers=(url,)), names=Names()) as store:
+        return await store.state.get(key) is not None
+
+
+async def test_data_outlive_the_server_and_the_server_does_not_outlive_its_owner(tmp_path: Path) -> None:
+    async with embedded_server(tmp_path) as url:
+        await write(url, "Trip.a")
+        pid = running(tmp_path).pid
+        assert "sync_interval: always" in (tmp_path / "nats.conf").read_text()
+        assert "host: 127.0.0.1" in (tmp_path / "nats.conf").read_text()
+    assert not lives(pid)
+    async with embedded_server(tmp_path, sync="relaxed") as url:
+        assert await read(url, "Trip.a")
+        assert "sync_interval" not in (tmp_path / "nats.conf").read_text()
+
+
+async def test_a_second_runtime_on_the_folder_joins(tmp_path: Path) -> None:
+    owner, url = await trio.to_thread.run_sync(start_owner, tmp_path)
+    async with embedded_server(tmp_path) as joined:
+        assert joined == url
+        await write(joined, "Trip.a")
+    assert lives(running(tmp_path).pid), "who joined does not stop it"
+    owner.send_signal(signal.SIGINT)
+    await trio.to_thread.run_sync(owner.communicate)
+
+
+async def test_kill_9_of_the_owner_leaves_no_server_and_no_stale_lock(tmp_path: Path) -> None:
+    owner, url = await trio.to_thread.run_sync(start_owner, tmp_path)
+    pid = running(tmp_path).pid
+    await write(url, "Trip.a")
+    owner.kill()
+    await trio.to_thread.run_sync(owner.communicate)
+    deadline = time.monotonic() + 5
+    while lives(pid) and time.monotonic() < deadline:
+        await trio.lowlevel.checkpoint()
+    assert not lives(pid)
+    async with embedded_server(tmp_path) as again:
+        assert await read(again, "Trip.a")
+
+
+async def test_a_server_that_dies_is_started_again_on_the_same_port(tmp_path: Path) -> None:
+    async with embedded_server(tmp_path) as url:
+        await write(url, "Trip.a")
+        first = running(tmp_path).pid
+        os.kill(first, signal.SIGKILL)
+        with trio.fail_after(10):
+            while running(tmp_path).pid == first:
+                await trio.lowlevel.checkpoint()
+        assert await read(url, "Trip.a")
+
+
+async def test_without_an_executable_the_error_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(CannotConnect, match=r"sagakit\[embedded\]"):
+        async with embedded_server(tmp_path):
+            pass
