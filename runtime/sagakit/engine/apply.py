@@ -12,7 +12,7 @@ from typing import assert_never
 import msgspec
 from msgspec import structs
 
-from sagakit.definition.plan import Plan
+from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.codec import digest
 from sagakit.engine.forward import action_ended, check_ended
@@ -176,9 +176,11 @@ def _settle(turn: Turn) -> None:
 def _start_ready(turn: Turn) -> None:
     if turn.hold or turn.record.undo_request is not None:
         return
-    for node in turn.plan.nodes:
-        if not node.condition and ready(turn.plan, turn.record, node.name):
-            turn.open(node, "start")
+    waiting = [node for node in turn.plan.nodes if ready(turn.plan, turn.record, node.name)]
+    if turn.plan.has_conditions and any(undecided(node, turn.record) for node in waiting):
+        return  # a condition that raises turns the saga back: nothing may have been started beside it
+    for node in waiting:
+        turn.open(node, "start")
 
 
 def ready(plan: Plan, record: Record, step: str) -> bool:
@@ -187,6 +189,11 @@ def ready(plan: Plan, record: Record, step: str) -> bool:
     if step in steps and steps[step].state != "pending":
         return False
     return all(name in steps and steps[name].state in PASSED for name in plan.by_name[step].after)
+
+
+def undecided(node: NodePlan, record: Record) -> bool:
+    """Whether the node's condition is still to be asked for."""
+    return node.condition and not (node.name in record.steps and record.steps[node.name].decided)
 
 
 def _all_passed(turn: Turn) -> bool:
@@ -219,7 +226,7 @@ def _decided(turn: Turn, event: Decided) -> None:
     node = turn.plan.by_name[event.step]
     if event.error is None:
         if event.run:
-            turn.open(node, "start")
+            turn.edit(event.step).decided = True  # started once all that can be decided is
         else:
             turn.move(event.step, "skip")
         return

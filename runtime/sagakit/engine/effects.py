@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from sagakit.definition.plan import Plan
-from sagakit.engine.apply import ready
+from sagakit.engine.apply import ready, undecided
 from sagakit.engine.keys import CallKind, key_of
 from sagakit.engine.record import OutboxEvent, Record, StepLog
 from sagakit.engine.table import ENDS, PASSED, StepState
@@ -82,7 +82,9 @@ def questions(plan: Plan, record: Record) -> list[Question]:
     if record.status != "running" or record.failure is not None or record.undo_request is not None:
         return []
     if plan.has_conditions:
-        conditions = [Decide(node.name) for node in plan.nodes if node.condition and ready(plan, record, node.name)]
+        conditions = [
+            Decide(node.name) for node in plan.nodes if undecided(node, record) and ready(plan, record, node.name)
+        ]
         if conditions:
             return list[Question](conditions)
     if not plan.has_output or len(record.steps) < len(plan.nodes):

@@ -25,12 +25,13 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     """One node's entry in the step log.
 
     `calls` counts every attempt of any kind and identifies the open one. `attempt`, `check_attempt` and `undo_attempt`
-    count within the present budget. `group` and `undo_group` number the idempotency keys. `unsure` says that some
-    attempt under the present key may have happened.
+    count within the present budget. `decided` says that the node's condition held. `group` and `undo_group` number the
+    idempotency keys. `unsure` says that some attempt under the present key may have happened.
     """
 
     state: StepState = "pending"
     order: int = 0
+    decided: bool = False
     calls: int = 0
     attempt: int = 0
     group: int = 1

@@ -324,12 +324,18 @@ async def _connect(link: Link, client: Client, connection: Connection) -> None:
         with trio.fail_after(connection.connect_timeout):
             await link.on_asyncio(connect)
     except trio.TooSlowError:
-        last = f": {troubles[-1]}" if troubles else ""
-        raise CannotConnect(
-            f"no NATS server answered at {where} within {connection.connect_timeout:g} s{last}"
-        ) from None
+        raise CannotConnect(_why_not(where, connection.connect_timeout, troubles)) from None
     except (nats.errors.Error, OSError, ValueError) as error:
         raise CannotConnect(f"cannot connect to {where}: {error}") from error
+
+
+def _why_not(where: str, timeout: float, troubles: list[Exception]) -> str:
+    """The most telling of the errors met while connecting: a server that refuses may also just hang up."""
+    refused = [str(trouble) for trouble in troubles if "authorization" in str(trouble).lower()]
+    if refused:
+        return f"{where} refused the credentials: {refused[-1]}"
+    last = f": {troubles[-1]}" if troubles else ""
+    return f"no NATS server answered at {where} within {timeout:g} s{last}"
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

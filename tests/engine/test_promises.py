@@ -1,0 +1,24 @@
+"""P1 to P6, P8 and P9 of the engine, on random plans with random failures, crashes and requests.
+
+The judges stand in `world.py` and know nothing of the engine's rules; each names the promise that it finds broken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sagakit.definition.plan import Plan
+
+from tests.engine.world import World, plans
+
+
+@given(plan=plans(), data=st.data())
+def test_p1_p2_p3_p4_p5_p6_p8_p9_on_random_plans_and_failures(plan: Plan, data: Any) -> None:
+    World(plan, data).run()
+
+
+@given(plan=plans(max_nodes=3), data=st.data())
+def test_small_plans_more_closely(plan: Plan, data: Any) -> None:
+    World(plan, data, calm_after=25).run()
