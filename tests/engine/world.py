@@ -354,16 +354,27 @@ class World:
         raise Broken(f"no end: {self.record.status}")
 
     def _help(self) -> bool:
-        """Whether an operator retries a stuck saga now."""
-        if self.turns > self.calm_after or self.data.draw(st.booleans(), "operator"):
+        """Whether an operator moves a stuck saga now."""
+        if self.turns > self.calm_after:
             return False
-        self.budget.clear()
-        for step, log in self.record.steps.items():
-            if log.state == "blocked" or (log.state == "asked" and not self.plan.by_name[step].has_check):
-                self.declared.update(self._keys(step))  # the operator says: what was in doubt did not happen
+        choice = self.data.draw(st.sampled_from(["nobody", "retry", "retry", "cancel", "terminate"]), "operator")
         status = self.record.status
-        self._turn(Inbound(id=f"retry-{self.turns}", kind="retry"))
+        match choice:
+            case "retry":
+                self.budget.clear()
+                for step, log in self.record.steps.items():
+                    if log.state == "blocked" or (log.state == "asked" and not self.plan.by_name[step].has_check):
+                        self.declared.update(self._keys(step))  # it says: what was in doubt did not happen
+                self._turn(Inbound(id=f"retry-{self.turns}", kind="retry"))
+            case "cancel":
+                self._cancel()
+            case "terminate":
+                self._turn(Inbound(id=f"t-{self.turns}", kind="terminate"))
         return self.record.status != status
+
+    def _cancel(self) -> None:
+        self._turn(Inbound(id=f"c-{self.turns}", kind="cancel", reason="changed my mind"))
+        self.asked_to_undo = self.record.inbound[-1].verdict in ("accepted", "waiting")
 
     def _step(self) -> None:
         wild = self.turns <= self.calm_after
@@ -386,5 +397,4 @@ class World:
                 self._turn(Inbound(id=f"t-{self.turns}", kind="terminate"))
             case _:
                 if self.data.draw(st.integers(0, 3), "really") == 0:
-                    self._turn(Inbound(id=f"c-{self.turns}", kind="cancel", reason="changed my mind"))
-                    self.asked_to_undo = self.record.inbound[-1].verdict in ("accepted", "waiting")
+                    self._cancel()

@@ -146,8 +146,8 @@ def _adopted(turn: Turn, event: Adopted) -> None:
 
 
 def _timers(turn: Turn) -> None:
-    if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now:
-        deadline(turn)
+    if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now and not _all_passed(turn):
+        deadline(turn)  # results came first: a saga whose last step is done has met its deadline (P12)
     honour_undo_request(turn)
     for node in () if turn.hold else turn.plan.nodes:
         log = turn.look(node.name)
@@ -248,7 +248,7 @@ def _output_made(turn: Turn, event: OutputMade) -> None:
 def _note_wake(turn: Turn) -> None:
     record = turn.record
     due = [log.due for log in record.steps.values() if log.due is not None]
-    if record.deadline_at is not None and may_turn_back(turn):
+    if record.deadline_at is not None and may_turn_back(turn) and not _all_passed(turn):
         due.append(record.deadline_at)
     wake_at = None if record.status in ENDS else min(due, default=None)
     if wake_at != record.wake_at:

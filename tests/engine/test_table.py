@@ -1,0 +1,165 @@
+"""The transition tables: every cell, legal and illegal; and the random runs visit every legal one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sagakit.definition.plan import Plan
+from sagakit.engine import Ended, Inbound, apply, create
+from sagakit.engine.codec import Loaded, decode, digest, encode
+from sagakit.engine.results import Complete
+from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, SagaStatus, StepMove, StepState, advance
+from sagakit.errors import IllegalTransition, NewerSchema, Undecodable
+
+from tests.engine.world import World, plans
+
+TABLES: list[tuple[Mapping[Any, Mapping[Any, Any]], Any, Any]] = [
+    (SAGA_TABLE, SagaStatus, SagaMove),
+    (STEP_TABLE, StepState, StepMove),
+]
+CELLS = [
+    (table, state, move) for table, states, moves in TABLES for state in get_args(states) for move in get_args(moves)
+]
+
+
+@pytest.mark.parametrize(("table", "state", "move"), CELLS, ids=lambda value: value if isinstance(value, str) else "")
+def test_each_cell(table: Mapping[Any, Mapping[Any, Any]], state: Any, move: Any) -> None:
+    if move in table[state]:
+        assert advance(table, state, move, of="it") == table[state][move]
+    else:
+        with pytest.raises(IllegalTransition, match=f"no move '{move}' from '{state}'"):
+            advance(table, state, move, of="it")
+
+
+def test_every_state_and_move_is_in_the_tables() -> None:
+    for table, states, moves in TABLES:
+        assert set(table) == set(get_args(states))
+        assert {move for row in table.values() for move in row} == set(get_args(moves))
+
+
+def test_random_runs_visit_every_legal_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    visited: set[tuple[str, str]] = set()
+
+    def noted(table: Any, state: Any, move: Any, *, of: str) -> Any:
+        visited.add((state, move))
+        return advance(table, state, move, of=of)
+
+    monkeypatch.setattr("sagakit.engine.turn.advance", noted)
+
+    @settings(
+        max_examples=1500, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
+    )
+    @given(plan=plans(), data=st.data())
+    def schedule(plan: Plan, data: Any) -> None:
+        World(plan, data).run()
+
+    schedule()
+    cells = {(state, move) for table, _, _ in TABLES for state, row in table.items() for move in row}
+    only_when_draining = {("running", "wait_check")}
+    assert cells - visited == only_when_draining
+
+
+def test_an_illegal_input_changes_nothing(simple: Plan) -> None:
+    record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
+    before = encode(record)
+    for wrong in (Ended("a", 7, Complete()), Ended("b", 1, Complete())):
+        with pytest.raises(IllegalTransition):
+            apply(simple, record, [wrong], 1.0)
+    assert encode(record) == before
+    assert apply(simple, record, [], 1.0) is record
+
+
+def test_p12_results_and_inbound_come_before_timers(simple: Plan) -> None:
+    """A result that arrived before the deadline was looked at wins over the deadline."""
+    plan = msgspec.structs.replace(simple, deadline=10.0, nodes=simple.nodes[:1])
+    record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
+    assert apply(plan, record, [Ended("a", 1, Complete())], 99.0).status == "completed"
+    assert apply(plan, record, [], 99.0).failure is not None
+
+
+def test_now_never_runs_backwards(simple: Plan) -> None:
+    record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=100.0)
+    assert apply(simple, record, [Ended("a", 1, Complete())], 50.0).updated_at == 100.0
+
+
+def test_p6_an_inbound_message_is_applied_once(simple: Plan) -> None:
+    record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
+    once = apply(simple, record, [Inbound(id="x", kind="cancel")], 1.0)
+    assert once.failure is not None
+    assert apply(simple, once, [Inbound(id="x", kind="cancel")], 2.0) is once
+
+
+# ------------------------------------------------------------------- codec
+
+
+def test_a_record_round_trips_and_unknown_fields_survive(simple: Plan) -> None:
+    record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b'{"n":1}'), owner="w", now=0.0)
+    assert decode("k", encode(record)) == Loaded(record, None)
+    fields = msgspec.json.decode(encode(record))
+    fields["future"] = {"a": [1]}
+    fields["steps"]["a"]["hint"] = "later"
+    loaded = decode("k", msgspec.json.encode(fields))
+    assert isinstance(loaded, Loaded)
+    after = apply(simple, loaded.record, [Ended("a", 1, Complete(msgspec.Raw(b"7")))], 1.0)
+    written = msgspec.json.decode(encode(after, loaded.unknown))
+    assert written["future"] == {"a": [1]}
+    assert written["steps"]["a"]["hint"] == "later"
+    assert written["steps"]["a"]["result"] == 7
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"schema": 1}', b"\xff", b'{"schema": "x"}', b"null"])
+def test_p11_what_is_no_record_is_refused(value: bytes) -> None:
+    with pytest.raises(Undecodable, match="left alone"):
+        decode("k", value)
+
+
+def test_p11_a_newer_schema_is_refused() -> None:
+    with pytest.raises(NewerSchema, match="upgrade"):
+        decode("k", b'{"schema": 2}')
+
+
+def test_the_record_and_the_event_as_they_stand_on_the_wire(simple: Plan) -> None:
+    record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b'{"n":1}'), owner="w", now=0.0)
+    found = msgspec.json.decode(encode(record))
+    (event,) = found.pop("outbox")
+    assert found == {
+        "schema": 1,
+        "saga_type": "T",
+        "saga_id": "1",
+        "run": "r",
+        "definition_version": 1,
+        "plan_digest": simple.digest,
+        "status": "running",
+        "input": {"n": 1},
+        "input_digest": digest(msgspec.Raw(b'{"n":1}')),
+        "created_at": 0.0,
+        "updated_at": 0.0,
+        "steps": {"a": {"state": "running", "order": 1, "calls": 1, "attempt": 1, "until": 30.0}},
+        "version": 0,
+        "write": "",
+        "owner": "w",
+        "epoch": 1,
+        "recoveries": 0,
+        "next_event": 2,
+    }
+    assert event == {
+        "seq": 1,
+        "suffix": "started",
+        "event": {
+            "specversion": "1.0",
+            "id": "r.1",
+            "source": "sagakit/T",
+            "type": "saga.T.started",
+            "subject": "1",
+            "time": "1970-01-01T00:00:00Z",
+            "datacontenttype": "application/json",
+            "run": "r",
+            "sequence": 1,
+            "data": {"version": 1},
+        },
+    }
