@@ -23,7 +23,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sagakit.definition.plan import Plan
 from sagakit.engine import Call, Record, backward, effects, forward, requests
@@ -151,15 +151,7 @@ MUTANTS: list[Callable[[Patch], None]] = [
 def test_the_world_condemns(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutant(monkeypatch)
 
-    @settings(
-        max_examples=3000,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-        suppress_health_check=list(HealthCheck),
-    )
+    @settings(settings.get_profile("hunt"), max_examples=3000)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
         World(plan, data, calm_after=25).run()

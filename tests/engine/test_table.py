@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sagakit.definition.plan import Plan
 from sagakit.engine import Ended, Inbound, apply, create
@@ -51,9 +51,7 @@ def test_random_runs_visit_every_legal_cell(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("sagakit.engine.turn.advance", noted)
 
-    @settings(
-        max_examples=1500, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
-    )
+    @settings(settings.get_profile("hunt"), max_examples=1500)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
         World(plan, data).run()

@@ -1,0 +1,145 @@
+"""Supervisors do what the model says, on random scripts; and the mutants below are all found out.
+
+1 temporary children are restarted          7 the exit is not awaited before the start
+2 transient ones, after a normal end        8 children are stopped in the order of their start
+3 permanent ones are not                    9 an ask is left hanging when its target dies
+4 the window's edge does not count         10 the window is never pruned
+5 one_for_all restarts only the crashed    11 one restart too many is allowed
+6 rest_for_one restarts those before       12 the first restart is one too many already
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import trio
+from hypothesis import example, given, settings
+from sagakit_actors import RestartIntensityExceeded
+from sagakit_actors.backoff import Intensity
+from sagakit_actors.cell import Cell, Exit
+from sagakit_actors.supervisor import Supervisor
+
+from tests.actors.model import Broken, Event, Script, check, scripts
+
+Patch = pytest.MonkeyPatch
+
+AT_THE_EDGE = Script("one_for_one", ["permanent"], 1, 10.0, [Event(0, "crash"), Event(0, "crash")])
+"""The second restart comes exactly `period` after the first, which still counts."""
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """Crashes are the point here; their tracebacks are not."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+
+
+@given(script=scripts())
+@example(script=AT_THE_EDGE)
+def test_supervisors_do_what_the_model_says(script: Script) -> None:
+    check(script)
+
+
+def temporary_restarted(patch: Patch) -> None:
+    patch.setattr(Exit, "restarts", lambda self, restart: not self.stopped and (restart != "transient" or self.crash))
+
+
+def transient_restarted(patch: Patch) -> None:
+    patch.setattr(Exit, "restarts", lambda self, restart: not self.stopped and restart != "temporary")
+
+
+def permanent_not_restarted(patch: Patch) -> None:
+    patch.setattr(Exit, "restarts", lambda self, restart: self.crash is not None and restart != "temporary")
+
+
+def edge_not_counted(patch: Patch) -> None:
+    def allows(self: Intensity, now: float) -> bool:
+        while self._times and self._times[0] <= now - self.period:
+            self._times.popleft()
+        self._times.append(now)
+        return len(self._times) <= self.limit
+
+    patch.setattr(Intensity, "allows", allows)
+
+
+def _as(strategy: str, other: str) -> Callable[[Patch], None]:
+    def mutant(patch: Patch) -> None:
+        restart = Supervisor._restart
+
+        async def confused(self: Supervisor, ctx: Any, cell: Any) -> Any:
+            self._strategy = other if self._strategy == strategy else self._strategy  # type: ignore[assignment]
+            return await restart(self, ctx, cell)
+
+        patch.setattr(Supervisor, "_restart", confused)
+
+    mutant.__name__ = f"{strategy}_as_{other}"
+    return mutant
+
+
+def exit_not_awaited(patch: Patch) -> None:
+    async def stop(self: Cell[Any]) -> None:
+        self.mailbox.stop()
+        await trio.lowlevel.checkpoint()
+
+    patch.setattr(Cell, "stop", stop)
+
+
+def stopped_in_order(patch: Patch) -> None:
+    async def stop(cells: Sequence[Cell[Any]]) -> None:
+        for cell in cells:
+            await cell.stop()
+
+    patch.setattr(Supervisor, "_stop", staticmethod(stop))
+
+
+def ask_left_hanging(patch: Patch) -> None:
+    end = Cell._end
+
+    def forgetful(self: Cell[Any], crash: Exception | None) -> None:
+        self.unanswered.clear()
+        end(self, crash)
+
+    patch.setattr(Cell, "_end", forgetful)
+
+
+def window_never_pruned(patch: Patch) -> None:
+    def allows(self: Intensity, now: float) -> bool:
+        self._times.append(now)
+        return len(self._times) <= self.limit
+
+    patch.setattr(Intensity, "allows", allows)
+
+
+def one_too_many(patch: Patch) -> None:
+    allows = Intensity.allows
+    patch.setattr(Intensity, "allows", lambda self, now: allows(self, now) or len(self._times) == self.limit + 1)
+
+
+def gives_up_at_once(patch: Patch) -> None:
+    patch.setattr(Intensity, "allows", lambda self, now: False)
+
+
+MUTANTS = [
+    temporary_restarted, transient_restarted, permanent_not_restarted, edge_not_counted,
+    _as("one_for_all", "one_for_one"), _as("rest_for_one", "one_for_all"), exit_not_awaited, stopped_in_order,
+    ask_left_hanging, window_never_pruned, one_too_many, gives_up_at_once,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_the_model_condemns(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    mutant(monkeypatch)
+
+    @settings(settings.get_profile("hunt"), max_examples=400)
+    @given(script=scripts())
+    @example(script=AT_THE_EDGE)
+    def mutated(script: Script) -> None:
+        try:
+            check(script)
+        except BaseExceptionGroup as group:
+            raise Broken(str(group)) from group
+
+    with pytest.raises((Broken, trio.TooSlowError, RestartIntensityExceeded)):
+        mutated()
