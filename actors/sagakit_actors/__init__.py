@@ -5,7 +5,9 @@ ref          Ref: tell, ask
 reply        Reply: the slot for an answer
 mailbox      bounded, with priorities and an overflow policy
 messages     Down: a death notice
-cell         what an actor is to the runtime; ChildSpec
+reactor      Reactor: an actor without a task; ReactorContext, ReactorSpec
+cell         what an actor is to the runtime
+tasks        actors with a task each; ChildSpec
 supervisor   a fixed list of children; one_for_one, one_for_all, rest_for_one
 dynamic      children that come and go, with backoff
 backoff      Backoff, Intensity: pure
@@ -18,7 +20,6 @@ from sagakit_actors.actor import Actor as Actor
 from sagakit_actors.actor import Context as Context
 from sagakit_actors.backoff import Backoff as Backoff
 from sagakit_actors.backoff import Intensity as Intensity
-from sagakit_actors.cell import ChildSpec as ChildSpec
 from sagakit_actors.cell import Restart as Restart
 from sagakit_actors.dynamic import DynamicSupervisor as DynamicSupervisor
 from sagakit_actors.errors import ActorDied as ActorDied
@@ -33,6 +34,9 @@ from sagakit_actors.errors import Stopped as Stopped
 from sagakit_actors.errors import TooManyChildren as TooManyChildren
 from sagakit_actors.mailbox import Overflow as Overflow
 from sagakit_actors.messages import Down as Down
+from sagakit_actors.reactor import Reactor as Reactor
+from sagakit_actors.reactor import ReactorContext as ReactorContext
+from sagakit_actors.reactor import ReactorSpec as ReactorSpec
 from sagakit_actors.ref import Ref as Ref
 from sagakit_actors.reply import Reply as Reply
 from sagakit_actors.supervisor import ChildInfo as ChildInfo
@@ -40,3 +44,4 @@ from sagakit_actors.supervisor import Strategy as Strategy
 from sagakit_actors.supervisor import Supervisor as Supervisor
 from sagakit_actors.system import System as System
 from sagakit_actors.system import open_system as open_system
+from sagakit_actors.tasks import ChildSpec as ChildSpec

@@ -11,6 +11,7 @@ from sagakit_actors.ref import Ref
 
 if TYPE_CHECKING:
     from sagakit_actors.cell import Cell
+    from sagakit_actors.tasks import TaskCell
 
 M = TypeVar("M")
 
@@ -51,21 +52,39 @@ class Actor(Generic[M]):
         """On the way out, however that came about."""
 
 
-@final
-class Context(Generic[M]):
-    """What an incarnation sees. Valid while it runs."""
+class Surroundings(Generic[M]):
+    """What incarnations of every kind see."""
 
-    __slots__ = ("_cell", "_nursery", "incarnation")
+    __slots__ = ("_cell", "incarnation")
 
-    def __init__(self, cell: Cell[M], nursery: trio.Nursery | None) -> None:
+    def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell
-        self._nursery = nursery
         self.incarnation: int = cell.incarnation
 
     @property
     def ref(self) -> Ref[M]:
         """This actor."""
         return self._cell.ref
+
+    def watch(self, ref: Ref[Any]) -> None:
+        """Get one `Down` for each incarnation of `ref` that ends; at once if it has gone for good already."""
+        self._cell.watch(ref._cell)
+
+    def unwatch(self, ref: Ref[Any]) -> None:
+        """No more notices of `ref`."""
+        self._cell.unwatch(ref._cell)
+
+
+@final
+class Context(Surroundings[M]):
+    """What an incarnation sees. Valid while it runs."""
+
+    __slots__ = ("_nursery",)
+    _cell: TaskCell[M]
+
+    def __init__(self, cell: TaskCell[M], nursery: trio.Nursery | None) -> None:
+        super().__init__(cell)
+        self._nursery = nursery
 
     @property
     def nursery(self) -> trio.Nursery:
@@ -90,11 +109,3 @@ class Context(Generic[M]):
     async def receive(self) -> M | Down:
         """The next message. Raises Stopped."""
         return (await self.receive_batch(1))[0]
-
-    def watch(self, ref: Ref[Any]) -> None:
-        """Get one `Down` for each incarnation of `ref` that ends; at once if it has gone for good already."""
-        self._cell.watch(ref._cell)
-
-    def unwatch(self, ref: Ref[Any]) -> None:
-        """No more notices of `ref`."""
-        self._cell.unwatch(ref._cell)

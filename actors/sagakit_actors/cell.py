@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from logging import getLogger
-from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import trio
 
-from sagakit_actors.actor import Actor, Context
-from sagakit_actors.current import running_cell
-from sagakit_actors.errors import ActorDied, Stopped
+from sagakit_actors.errors import ActorDied
 from sagakit_actors.mailbox import Mailbox, Overflow
 from sagakit_actors.messages import Down
 from sagakit_actors.ref import Ref
@@ -25,18 +23,19 @@ State: TypeAlias = Literal["new", "running", "restarting", "gone"]
 _log = getLogger("sagakit_actors")
 
 
-class ChildSpec(NamedTuple):
-    """How to make and keep one child.
+class Spec(Protocol):
+    """What every kind of cell wants to know of a child. `shutdown` in seconds."""
 
-    `make` is called for each incarnation. `shutdown` is seconds from the request to stop until it is cancelled.
-    """
-
-    name: str
-    make: Callable[[], Actor[Any]]
-    restart: Restart = "permanent"
-    shutdown: float = 5.0
-    capacity: int = 1000
-    overflow: Overflow = "wait"
+    @property
+    def name(self) -> str: ...
+    @property
+    def restart(self) -> Restart: ...
+    @property
+    def shutdown(self) -> float: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def overflow(self) -> Overflow: ...
 
 
 class Exit(NamedTuple):
@@ -52,18 +51,14 @@ class Exit(NamedTuple):
         return restart == "permanent" or self.crash is not None
 
 
-class Cell(Generic[M]):
-    """One child through all its incarnations."""
+class Cell(ABC, Generic[M]):
+    """One child through all its incarnations, whichever way they run."""
 
     __slots__ = (
-        "_exited",
-        "_scope",
         "awaiting",
         "incarnation",
-        "is_ready",
         "mailbox",
         "name",
-        "ready",
         "ref",
         "restarts",
         "spec",
@@ -74,91 +69,34 @@ class Cell(Generic[M]):
         "watching",
     )
 
-    def __init__(self, spec: ChildSpec) -> None:
-        self.spec: ChildSpec = spec
+    def __init__(self, spec: Spec) -> None:
+        self.spec: Spec = spec
         self.name: str = spec.name
         self.mailbox: Mailbox[M] = Mailbox(capacity=spec.capacity, overflow=spec.overflow)
         self.ref: Ref[M] = Ref(self)
         self.incarnation: int = 0
         self.restarts: int = 0
         self.state: State = "new"
-        self.ready: trio.Event = trio.Event()
-        self.is_ready: bool = False
         self.task: trio.lowlevel.Task | None = None
         self.awaiting: Cell[Any] | None = None
         self.unanswered: set[Reply[Any]] = set()
         self.watchers: dict[Cell[Any], None] = {}
-        self.watching: set[Cell[Any]] = set()
-        self._scope: trio.CancelScope | None = None
-        self._exited = trio.Event()
+        self.watching: dict[Cell[Any], None] = {}
 
-    # ------------------------------------------------------------- running
-
-    async def incarnate(self) -> Exit:
-        """Run one incarnation to its end. Raises only what is not an Exception, and the caller's own cancellation."""
-        self._begin()
-        crash: Exception | None = None
-        try:
-            await self._live(self.spec.make())
-        except Stopped:
-            pass
-        except BaseExceptionGroup as group:
-            crash = self._crash_in(group)
-        except Exception as error:  # a crash of this incarnation: the supervisor decides
-            crash = error
-        finally:
-            self._end(crash)
-        if crash is not None:
-            _log.error("%s #%d crashed", self.name, self.incarnation, exc_info=crash)
-        killed = self._scope is not None and self._scope.cancelled_caught
-        self._scope = None
-        return Exit(crash, stopped=self.mailbox.stopping or killed)
-
-    async def _live(self, actor: Actor[M]) -> None:
-        if not actor.tasks:
-            with trio.CancelScope() as self._scope:
-                await actor.run(Context(self, None))
-            return
-        async with trio.open_nursery() as nursery:
-            self._scope = nursery.cancel_scope
-            await actor.run(Context(self, nursery))
-            if nursery.child_tasks:
-                nursery.cancel_scope.cancel()
-
-    @staticmethod
-    def _crash_in(group: BaseExceptionGroup[BaseException]) -> Exception | None:
-        """What is left of a group without stops and cancellation."""
-        _, rest = group.split(Stopped)
-        if rest is None:
-            return None
-        if not isinstance(rest, ExceptionGroup):
-            raise rest
-        only: Exception = rest.exceptions[0] if len(rest.exceptions) == 1 else rest
-        return only
-
-    def _begin(self) -> None:
-        self.incarnation += 1
-        self.state = "running"
-        self.task = trio.lowlevel.current_task()
-        running_cell.set(self)
-        self.renew()
-
-    def renew(self) -> None:
-        """Another incarnation is about to begin."""
-        if self._exited.is_set():
-            self.ready = trio.Event()
-            self._exited = trio.Event()
-            self.is_ready = False
+    # ----------------------------------------------------------------- life
 
     def _end(self, crash: Exception | None) -> None:
+        """This incarnation is over: fail the asks that it took, notify who watches."""
         self.state = "restarting"
         self.task = self.awaiting = None
         for reply in list(self.unanswered):
             reply.fail(ActorDied(f"{self.name} #{self.incarnation} ended before it answered"))
-        notice = Down(self.ref, self.incarnation, crash)
-        for watcher in self.watchers:
-            watcher.mailbox.put_signal(notice)
-        self._exited.set()
+        if self.watchers:
+            notice = Down(self.ref, self.incarnation, crash)
+            for watcher in self.watchers:
+                watcher.mailbox.put_signal(notice)
+        if crash is not None:
+            _log.error("%s #%d crashed", self.name, self.incarnation, exc_info=crash)
 
     def retire(self) -> None:
         """It has gone for good: fail the asks that wait, refuse what comes."""
@@ -169,37 +107,14 @@ class Cell(Generic[M]):
         self.watching.clear()
         for reply in self.mailbox.close():
             reply.fail(ActorDied(f"{self.name} has gone for good"))
-        self._exited.set()
 
-    # ------------------------------------------------------------ stopping
+    @abstractmethod
+    async def stop(self) -> None:
+        """Ask the incarnation to end, see to it that it does, and wait for it. Nothing to do if none runs."""
 
-    async def until_ready(self) -> bool:
-        """Wait until this incarnation is ready; False if it ended before."""
-        ready, exited = self.ready, self._exited
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(_then_cancel, ready, nursery)
-            nursery.start_soon(_then_cancel, exited, nursery)
-        return ready.is_set()
-
+    @abstractmethod
     def kill(self) -> None:
         """Cancel the running incarnation."""
-        if self._scope is not None:
-            self._scope.cancel()
-
-    async def stop(self) -> None:
-        """Ask, wait `shutdown` seconds, cancel, and still wait for the end."""
-        if self.state != "running":
-            return
-        self.mailbox.stop()
-        with trio.move_on_after(self.spec.shutdown):
-            await self._exited.wait()
-            return
-        self.kill()
-        await self._exited.wait()
-
-    def revive(self) -> None:
-        """A stopped child is to be started again: it takes messages again."""
-        self.mailbox.stopping = False
 
     # ------------------------------------------------------------ relations
 
@@ -216,14 +131,9 @@ class Cell(Generic[M]):
             self.mailbox.put_signal(Down(target.ref, target.incarnation, None))
         else:
             target.watchers[self] = None
-            self.watching.add(target)
+            self.watching[target] = None
 
     def unwatch(self, target: Cell[Any]) -> None:
         """No more notices of `target`."""
         target.watchers.pop(self, None)
-        self.watching.discard(target)
-
-
-async def _then_cancel(event: trio.Event, nursery: trio.Nursery) -> None:
-    await event.wait()
-    nursery.cancel_scope.cancel()
+        self.watching.pop(target, None)

@@ -1,4 +1,4 @@
-"""A supervisor whose children come and go: one task each, restarts with backoff, the restart intensity per child."""
+"""A supervisor whose children come and go: restarts with backoff, the restart intensity per child."""
 
 from __future__ import annotations
 
@@ -9,20 +9,33 @@ import trio
 
 from sagakit_actors.actor import Actor, Context
 from sagakit_actors.backoff import Backoff, Intensity
-from sagakit_actors.cell import Cell, ChildSpec, Exit
+from sagakit_actors.cell import Cell, Exit
 from sagakit_actors.errors import ActorStopped, RestartIntensityExceeded, Stopped, TooManyChildren
+from sagakit_actors.reactor import Dispatcher, ReactorCell, ReactorSpec
 from sagakit_actors.ref import Ref
 from sagakit_actors.supervisor import ChildInfo, children_info
+from sagakit_actors.tasks import ChildSpec, TaskCell
 
 OnExit = Callable[[Ref[Any], "Exception | None"], None]
 """Told once when a child has gone for good, with its crash, if that was why."""
+
+
+class _Trouble:
+    """A child that has crashed before."""
+
+    __slots__ = ("began", "failures", "window")
+
+    def __init__(self, window: Intensity) -> None:
+        self.window = window
+        self.failures = 0
+        self.began = 0.0
 
 
 class DynamicSupervisor(Actor[None]):
     """Children that crash are restarted after a backoff; beyond `intensity` in `period` seconds that child alone goes.
 
     A run of more than `period` seconds resets a child's backoff. Stopping asks all at once and cancels who is left
-    after the longest `shutdown`.
+    after the longest `shutdown`. Children are actors with a task each, or reactors, which share one.
     """
 
     tasks = True
@@ -42,11 +55,15 @@ class DynamicSupervisor(Actor[None]):
         self._max_children = max_children
         self._on_exit = on_exit
         self._children: dict[str, Cell[Any]] = {}
+        self._troubles: dict[str, _Trouble] = {}
         self._nursery: trio.Nursery | None = None
+        self._dispatcher = Dispatcher(self._reactor_ended)
 
     async def run(self, ctx: Context[None]) -> None:
         """Until stopped; then stop the children."""
         self._nursery = ctx.nursery
+        self._dispatcher = Dispatcher(self._reactor_ended)
+        ctx.nursery.start_soon(self._dispatcher.run)
         ctx.ready()
         try:
             while True:
@@ -62,16 +79,18 @@ class DynamicSupervisor(Actor[None]):
     # ------------------------------------------------------------ children
 
     def start_child(self, spec: ChildSpec) -> Ref[Any]:
-        """Start a child and return at once. Raises TooManyChildren, ActorStopped, ValueError (the name is taken)."""
-        if self._nursery is None:
-            raise ActorStopped("the supervisor does not run")
-        if len(self._children) >= self._max_children:
-            raise TooManyChildren(f"there are {len(self._children)} children already")
-        if spec.name in self._children:
-            raise ValueError(f"a child named {spec.name} runs already")
-        cell: Cell[Any] = Cell(spec)
+        """Start an actor and return at once. Raises TooManyChildren, ActorStopped, ValueError (the name is taken)."""
+        nursery = self._place_for(spec.name)
+        cell: TaskCell[Any] = TaskCell(spec)
         self._children[spec.name] = cell
-        self._nursery.start_soon(self._keep, cell)
+        nursery.start_soon(self._keep, cell)
+        return cell.ref
+
+    def start_reactor(self, spec: ReactorSpec) -> Ref[Any]:
+        """Start a reactor; it has begun when this returns. Raises as `start_child`."""
+        cell: ReactorCell[Any] = ReactorCell(spec, self._place_for(spec.name), self._dispatcher.schedule)
+        self._children[spec.name] = cell
+        cell.begin()
         return cell.ref
 
     def child(self, name: str) -> Ref[Any] | None:
@@ -87,32 +106,67 @@ class DynamicSupervisor(Actor[None]):
         """How many there are now."""
         return len(self._children)
 
-    async def _keep(self, cell: Cell[Any]) -> None:
-        """One child's lives."""
-        window = Intensity(self._intensity, self._period)
-        failures = 0
+    def _place_for(self, name: str) -> trio.Nursery:
+        if self._nursery is None:
+            raise ActorStopped("the supervisor does not run")
+        if len(self._children) >= self._max_children:
+            raise TooManyChildren(f"there are {len(self._children)} children already")
+        if name in self._children:
+            raise ValueError(f"a child named {name} runs already")
+        return self._nursery
+
+    # ------------------------------------------------------------ restarts
+
+    async def _keep(self, cell: TaskCell[Any]) -> None:
+        """One actor's lives."""
         while True:
-            began = trio.current_time()
-            ended = await cell.incarnate()
-            if not ended.restarts(cell.spec.restart):
-                break
-            now = trio.current_time()
-            failures = 1 if now - began > self._period else failures + 1
-            if not window.allows(now):
-                ended = Exit(_exceeded(cell, window, ended), stopped=False)
-                break
-            cell.restarts += 1
-            await trio.sleep(self._backoff.delay(failures))
+            pause = self._pause_after(cell, await cell.incarnate())
+            if pause is None:
+                return
+            await trio.sleep(pause)
             if cell.mailbox.stopping:
-                break
-        self._gone(cell, ended.crash)
+                self._gone(cell, None)
+                return
+
+    def _reactor_ended(self, cell: ReactorCell[Any], ended: Exit) -> None:
+        pause = self._pause_after(cell, ended)
+        if pause is not None and self._nursery is not None:
+            self._nursery.start_soon(self._begin_again, cell, pause)
+
+    async def _begin_again(self, cell: ReactorCell[Any], pause: float) -> None:
+        await trio.sleep(pause)
+        if cell.mailbox.stopping:
+            self._gone(cell, None)
+        else:
+            cell.begin()
+
+    def _pause_after(self, cell: Cell[Any], ended: Exit) -> float | None:
+        """Seconds until the child is started again; None if it has gone for good."""
+        if not ended.restarts(cell.spec.restart):
+            self._gone(cell, ended.crash)
+            return None
+        trouble = self._troubles.get(cell.name)
+        if trouble is None:
+            trouble = self._troubles[cell.name] = _Trouble(Intensity(self._intensity, self._period))
+        now = trio.current_time()
+        trouble.failures = 1 if now - trouble.began > self._period else trouble.failures + 1
+        if not trouble.window.allows(now):
+            self._gone(cell, _exceeded(cell, trouble.window, ended))
+            return None
+        cell.restarts += 1
+        pause = self._backoff.delay(trouble.failures)
+        trouble.began = now + pause
+        return pause
 
     def _gone(self, cell: Cell[Any], crash: Exception | None) -> None:
         if self._children.get(cell.name) is cell:
             del self._children[cell.name]
+            self._troubles.pop(cell.name, None)
             cell.retire()
             if self._on_exit is not None:
                 self._on_exit(cell.ref, crash)
+
+    # ---------------------------------------------------------------- stop
 
     async def _stop_all(self) -> None:
         cells = list(self._children.values())

@@ -7,6 +7,8 @@ messages, which are FIFO per sender.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import trio
@@ -52,7 +54,7 @@ class Mailbox(Generic[M]):
         self._overflow: Overflow = overflow
         self._items: deque[_Item[M]] = deque()
         self._signals: deque[Down | M] = deque()
-        self._receiver: trio.lowlevel.Task | None = None
+        self._receiver: Callable[[], None] | None = None
         self._senders: deque[tuple[trio.lowlevel.Task, _Item[M]]] = deque()
         self._in_a_row = 0
 
@@ -123,7 +125,7 @@ class Mailbox(Generic[M]):
         """Return when there is something to take. Raises Stopped."""
         if not (self._items or self._signals or self.stopping):
             self._in_a_row = 0
-            self._receiver = trio.lowlevel.current_task()
+            self._receiver = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
         else:
             self._in_a_row += 1
@@ -134,6 +136,13 @@ class Mailbox(Generic[M]):
                 await trio.lowlevel.checkpoint_if_cancelled()
         if self.stopping:
             raise Stopped("a stop was asked for")
+
+    def on_mail(self, call: Callable[[], None]) -> None:
+        """Call once when there is something to take or a stop is asked for; at once if that is so already."""
+        if self._items or self._signals or self.stopping:
+            call()
+        else:
+            self._receiver = call
 
     def take(self, most: int, unanswered: set[Reply[Any]]) -> list[M | Down]:
         """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
@@ -162,8 +171,8 @@ class Mailbox(Generic[M]):
 
     def _wake(self) -> None:
         if self._receiver is not None:
-            trio.lowlevel.reschedule(self._receiver)
-            self._receiver = None
+            receiver, self._receiver = self._receiver, None
+            receiver()
 
     def close(self) -> list[Reply[Any]]:
         """The actor has gone for good: refuse what comes, return the asks that nobody will answer."""

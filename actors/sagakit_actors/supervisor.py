@@ -15,10 +15,11 @@ import trio
 
 from sagakit_actors.actor import Actor, Context
 from sagakit_actors.backoff import Intensity
-from sagakit_actors.cell import Cell, ChildSpec, Exit, State
+from sagakit_actors.cell import Cell, Exit, State
 from sagakit_actors.errors import RestartIntensityExceeded, StartFailed, Stopped
 from sagakit_actors.messages import Down
 from sagakit_actors.ref import Ref
+from sagakit_actors.tasks import ChildSpec, TaskCell
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
 
@@ -38,7 +39,7 @@ class ChildInfo(NamedTuple):
 class Ended(NamedTuple):
     """A child's incarnation has ended: from its task to the supervisor."""
 
-    cell: Cell[Any]
+    cell: TaskCell[Any]
     incarnation: int
     exit: Exit
 
@@ -55,7 +56,7 @@ class Supervisor(Actor[Ended]):
         if len(set(names)) != len(names):
             raise ValueError(f"two children have the same name: {', '.join(names)}")
         self._strategy: Strategy = strategy
-        self._cells: list[Cell[Any]] = [Cell(spec) for spec in children]
+        self._cells: list[TaskCell[Any]] = [TaskCell(spec) for spec in children]
         self._window = Intensity(intensity, period)
 
     # --------------------------------------------------------------- faces
@@ -86,7 +87,7 @@ class Supervisor(Actor[Ended]):
             for cell in self._cells:
                 cell.retire()
 
-    async def _start(self, ctx: Context[Ended], cells: Sequence[Cell[Any]]) -> None:
+    async def _start(self, ctx: Context[Ended], cells: Sequence[TaskCell[Any]]) -> None:
         """Start in order. Raises StartFailed with those before still running."""
         for cell in cells:
             cell.revive()
@@ -96,13 +97,13 @@ class Supervisor(Actor[Ended]):
             if not await cell.until_ready():
                 raise StartFailed(f"{cell.name} ended before it was ready")
 
-    async def _keep(self, supervisor: Ref[Ended], cell: Cell[Any]) -> None:
+    async def _keep(self, supervisor: Ref[Ended], cell: TaskCell[Any]) -> None:
         ended = await cell.incarnate()
         if supervisor.alive:
             await supervisor.tell(Ended(cell, cell.incarnation, ended))
 
     @staticmethod
-    async def _stop(cells: Sequence[Cell[Any]]) -> None:
+    async def _stop(cells: Sequence[TaskCell[Any]]) -> None:
         for cell in reversed(cells):
             await cell.stop()
 
@@ -110,7 +111,7 @@ class Supervisor(Actor[Ended]):
         cell = notice.cell
         if notice.incarnation != cell.incarnation or not notice.exit.restarts(cell.spec.restart):
             return  # an incarnation before the present one, or an end that stands
-        failed: Sequence[Cell[Any]] = [cell]
+        failed: Sequence[TaskCell[Any]] = [cell]
         while failed:
             if not self._window.allows(trio.current_time()):
                 raise RestartIntensityExceeded(
@@ -118,7 +119,7 @@ class Supervisor(Actor[Ended]):
                 ) from notice.exit.crash
             failed = await self._restart(ctx, cell)
 
-    async def _restart(self, ctx: Context[Ended], cell: Cell[Any]) -> Sequence[Cell[Any]]:
+    async def _restart(self, ctx: Context[Ended], cell: TaskCell[Any]) -> Sequence[TaskCell[Any]]:
         """Restart `cell` and whoever the strategy restarts with it; returns who failed, to be counted again."""
         position = self._cells.index(cell)
         start = {"one_for_one": position, "rest_for_one": position, "one_for_all": 0}[self._strategy]

@@ -9,10 +9,11 @@ from typing import Any, final
 import trio
 
 from sagakit_actors.actor import Actor
-from sagakit_actors.cell import Cell, ChildSpec, Exit
+from sagakit_actors.cell import Exit
 from sagakit_actors.errors import StartFailed
 from sagakit_actors.ref import Ref
 from sagakit_actors.supervisor import ChildInfo, Supervisor
+from sagakit_actors.tasks import ChildSpec, TaskCell
 
 
 @final
@@ -42,7 +43,7 @@ async def open_system(root: Supervisor, *, shutdown: float = 30.0) -> AsyncItera
     def make() -> Actor[Any]:
         return root
 
-    cell: Cell[Any] = Cell(ChildSpec("root", make, restart="temporary", shutdown=shutdown))
+    cell: TaskCell[Any] = TaskCell(ChildSpec("root", make, restart="temporary", shutdown=shutdown))
     exits: list[Exit] = []
     async with trio.open_nursery() as nursery:
 

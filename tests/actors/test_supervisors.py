@@ -19,8 +19,9 @@ import trio
 from hypothesis import example, given, settings
 from sagakit_actors import RestartIntensityExceeded
 from sagakit_actors.backoff import Intensity
-from sagakit_actors.cell import Cell, Exit
+from sagakit_actors.cell import Exit
 from sagakit_actors.supervisor import Supervisor
+from sagakit_actors.tasks import TaskCell
 
 from tests.actors.model import Broken, Event, Script, check, scripts
 
@@ -79,15 +80,15 @@ def _as(strategy: str, other: str) -> Callable[[Patch], None]:
 
 
 def exit_not_awaited(patch: Patch) -> None:
-    async def stop(self: Cell[Any]) -> None:
+    async def stop(self: TaskCell[Any]) -> None:
         self.mailbox.stop()
         await trio.lowlevel.checkpoint()
 
-    patch.setattr(Cell, "stop", stop)
+    patch.setattr(TaskCell, "stop", stop)
 
 
 def stopped_in_order(patch: Patch) -> None:
-    async def stop(cells: Sequence[Cell[Any]]) -> None:
+    async def stop(cells: Sequence[TaskCell[Any]]) -> None:
         for cell in cells:
             await cell.stop()
 
@@ -95,13 +96,13 @@ def stopped_in_order(patch: Patch) -> None:
 
 
 def ask_left_hanging(patch: Patch) -> None:
-    end = Cell._end
+    end = TaskCell._end
 
-    def forgetful(self: Cell[Any], crash: Exception | None) -> None:
+    def forgetful(self: TaskCell[Any], crash: Exception | None) -> None:
         self.unanswered.clear()
         end(self, crash)
 
-    patch.setattr(Cell, "_end", forgetful)
+    patch.setattr(TaskCell, "_end", forgetful)
 
 
 def window_never_pruned(patch: Patch) -> None:

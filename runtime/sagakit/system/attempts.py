@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from functools import partial
 from logging import DEBUG, getLogger
 from typing import Any, assert_never
@@ -20,7 +19,6 @@ from sagakit.engine import (
     Complete,
     Decide,
     Decided,
-    Ended,
     Error,
     MakeOutput,
     NotDone,
@@ -54,28 +52,21 @@ class SagaBinding:
 
     # --------------------------------------------------------------- calls
 
-    async def perform(self, call: Call, record: Record, services: Services) -> Ended:
-        """Make one call, bounded by its timeout; returns only when the user's code is no longer running."""
+    async def perform(self, call: Call, record: Record, services: Services) -> AttemptResult:
+        """Make one call; the one who calls bounds it by its timeout. Returns only when the user's code has.
+
+        Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
+        """
         node = self.definition.nodes[call.step]
         try:
             function, args = self._prepare(node, call, record)
         except msgspec.DecodeError as error:
-            result: AttemptResult = Error(error=f"its arguments cannot be read back: {error}", not_done=True)
-        else:
-            result = await self._bounded(node, call, function, partial(_invoke, function, services, args))
-        return Ended(call.step, call.call, result, services.random())
-
-    async def _bounded(
-        self, node: NodeDefinition, call: Call, function: Function, invoke: Callable[[], Awaitable[Any]]
-    ) -> AttemptResult:
-        """Any exception ends the attempt, not the worker: what is not classified is unknown (P3)."""
+            return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
         try:
-            with trio.move_on_after(call.timeout):
-                return _answer(node, call, await invoke())
+            return _answer(node, call, await _invoke(function, services, args))
         except Exception as error:
             _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
             return _classify(function, error)
-        return Error(error=f"timeout after {call.timeout:g} s")
 
     def _prepare(self, node: NodeDefinition, call: Call, record: Record) -> tuple[Function, tuple[Any, ...]]:
         ctx = self._context(record, call)

@@ -15,13 +15,16 @@ from math import inf
 from typing import assert_never
 
 from msgspec import structs
-from sagakit_actors import Actor, Context, Down, Ref, Reply
+from sagakit_actors import Down, Reactor, ReactorContext, Ref, Reply
 
 from sagakit.engine import (
     ENDS,
     Adopted,
+    AttemptResult,
     Call,
+    Ended,
     EndMarker,
+    Error,
     Finish,
     InputEvent,
     Loaded,
@@ -83,12 +86,10 @@ class SagaLife:
         return actor
 
 
-class SagaActor(Actor[SagaMessage]):
+class SagaActor(Reactor[SagaMessage]):
     """One incarnation. Ends when the end marker stands, or when the record turns out to be another worker's."""
 
-    tasks = True
-
-    _ctx: Context[SagaMessage]
+    _ctx: ReactorContext[SagaMessage]
     _record: Record
     """The last durable record; there is none before the first write is."""
 
@@ -120,22 +121,26 @@ class SagaActor(Actor[SagaMessage]):
         self._due = False
         self._finishing = False
 
-    async def run(self, ctx: Context[SagaMessage]) -> None:
-        """Take what comes in, fold, write, perform, until it is over."""
+    def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
+        """A first incarnation is told to begin; a later one looks for its record by itself."""
         self._ctx = ctx
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
+        if isinstance(self._origin, Reload):
+            self._operate(partial(Load, self._key), self._loaded)
+
+    def react(self, messages: list[SagaMessage | Down]) -> bool:
+        """Take what has come in, fold, write, perform."""
         try:
-            if isinstance(self._origin, Reload):
-                self._operate(partial(Load, self._key), self._loaded)
-            while not self._over:
-                for message in await ctx.receive_batch():
-                    self._take(message)
-                self._advance()
+            for message in messages:
+                self._take(message)
+            self._advance()
         except Fenced as error:
             self._services.fenced(error)
             for waiting in self._outcome_awaited:
                 waiting.reply.fail(error)
+            return False
+        return not self._over
 
     # ---------------------------------------------------------- what comes in
 
@@ -304,7 +309,7 @@ class SagaActor(Actor[SagaMessage]):
                 case Call():
                     if self._running.get(effect.step) != effect.call:
                         self._running[effect.step] = effect.call
-                        self._ctx.nursery.start_soon(self._attempt, ref, effect, self._record)
+                        self._attempt(effect)
                 case Publish():
                     self._publish(effect.events)
                 case WakeAt():
@@ -316,8 +321,15 @@ class SagaActor(Actor[SagaMessage]):
                 case _:
                     assert_never(effect)
 
-    async def _attempt(self, ref: Ref[SagaMessage], call: Call, record: Record) -> None:
-        ref.signal(Attempted(await self._binding.perform(call, record, self._services)))
+    def _attempt(self, call: Call) -> None:
+        self._ctx.pipe_to_self(
+            partial(_attempted, call, self._services.random()),
+            self._binding.perform,
+            call,
+            self._record,
+            self._services,
+            timeout=call.timeout,
+        )
 
     def _publish(self, events: Sequence[OutboxEvent]) -> None:
         """Hand in what was not handed in yet."""
@@ -370,6 +382,12 @@ class SagaActor(Actor[SagaMessage]):
 
 def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreError | None) -> None:
     ref.signal(Settled(number, result))
+
+
+def _attempted(call: Call, random: float, result: AttemptResult | None) -> Attempted:
+    if result is None:
+        result = Error(error=f"timeout after {call.timeout:g} s")
+    return Attempted(Ended(call.step, call.call, result, random))
 
 
 def _verdict(record: Record, message_id: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 import trio
-from sagakit_actors import ChildSpec, DynamicSupervisor, Ref
+from sagakit_actors import DynamicSupervisor, ReactorSpec, Ref
 
 from sagakit.errors import RuntimeClosed
 from sagakit.system.attempts import SagaBinding
@@ -52,11 +52,10 @@ class Sagas:
             self._places.release()
             return None
         life = SagaLife(self._services, binding, key, origin)
-        ref: Ref[SagaMessage] = self._supervisor.start_child(
-            ChildSpec(
-                key, life.incarnate, restart="transient", shutdown=SHUTDOWN, capacity=self._services.config.mailbox
-            )
+        spec = ReactorSpec(
+            key, life.incarnate, restart="transient", shutdown=SHUTDOWN, capacity=self._services.config.mailbox
         )
+        ref: Ref[SagaMessage] = self._supervisor.start_reactor(spec)
         self._active[key] = ref
         await ref.ask(Begin, timeout=inf)
         return ref

@@ -1,0 +1,221 @@
+"""Reactors: actors without a task of their own. Thousands of them cost what they hold, and a message costs one call.
+
+Source of the distinction: P. Haller, M. Odersky, "Actors that Unify Threads and Events", 2007 (`receive` and `react`).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import Any, Generic, NamedTuple, TypeVar, TypeVarTuple, final
+
+import trio
+
+from sagakit_actors.actor import Surroundings
+from sagakit_actors.cell import Cell, Exit, Restart
+from sagakit_actors.mailbox import Overflow
+from sagakit_actors.messages import Down
+
+M = TypeVar("M")
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+
+BATCH = 1000
+"""Messages that one call of `react` gets at most."""
+TURN = 64
+"""Calls in a row after which other tasks get their turn."""
+
+
+class Reactor(Generic[M]):
+    """One incarnation. It is called with what has come in and never waits; whoever must wait is piped to it.
+
+    What `begin` or `react` raises is a crash: the supervisor decides.
+    """
+
+    def begin(self, ctx: ReactorContext[M]) -> None:
+        """Before the first message."""
+
+    def react(self, messages: list[M | Down]) -> bool:
+        """Handle all that has come in, death notices first. False when it is over, in good order."""
+        raise NotImplementedError
+
+
+@final
+class ReactorContext(Surroundings[M]):
+    """What an incarnation of a reactor sees. Valid until it has ended."""
+
+    __slots__ = ()
+    _cell: ReactorCell[M]
+
+    def pipe_to_self(
+        self, to: Callable[[R | None], M], fn: Callable[[*Ts], Awaitable[R]], *args: *Ts, timeout: float = inf
+    ) -> None:
+        """Run `await fn(*args)` beside the actor, and send it `to(result)`; `to(None)` after `timeout` seconds.
+
+        Cancelled when the incarnation ends, which waits for it. An exception is a crash of the incarnation.
+        """
+        self._cell.pipe(to, fn, args, timeout)
+
+
+class ReactorSpec(NamedTuple):
+    """How to make and keep one reactor.
+
+    `make` is called for each incarnation. It stops between two calls; its side tasks are then cancelled, and get
+    `shutdown` seconds to end.
+    """
+
+    name: str
+    make: Callable[[], Reactor[Any]]
+    restart: Restart = "permanent"
+    shutdown: float = 5.0
+    capacity: int = 1000
+    overflow: Overflow = "wait"
+
+
+class Dispatcher:
+    """Calls reactors in the order in which mail came for them, in one task. `ended` is told who has ended, and how."""
+
+    def __init__(self, ended: Callable[[ReactorCell[Any], Exit], None]) -> None:
+        self._ended = ended
+        self._queue: deque[ReactorCell[Any]] = deque()
+        self._task: trio.lowlevel.Task | None = None
+
+    def schedule(self, cell: ReactorCell[Any]) -> None:
+        """`cell` wants a call."""
+        self._queue.append(cell)
+        if self._task is not None:
+            trio.lowlevel.reschedule(self._task)
+            self._task = None
+
+    async def run(self) -> None:
+        """Until cancelled; every `TURN` calls the other tasks get their turn."""
+        queue = self._queue
+        while True:
+            if queue:
+                await trio.lowlevel.checkpoint()
+            else:
+                self._task = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._abort)
+            for _ in range(min(TURN, len(queue))):
+                cell = queue.popleft()
+                exit_ = cell.step()
+                if exit_ is not None:
+                    self._ended(cell, exit_)
+
+    def _abort(self, _: object) -> trio.lowlevel.Abort:
+        self._task = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class ReactorCell(Cell[M], Generic[M]):
+    """A reactor through its incarnations. `schedule(cell)` asks for a call of `step`."""
+
+    __slots__ = ("_ended", "_exited", "_make", "_nursery", "_reactor", "_schedule", "_scopes")
+
+    def __init__(self, spec: ReactorSpec, nursery: trio.Nursery, schedule: Callable[[ReactorCell[Any]], None]) -> None:
+        super().__init__(spec)
+        self._make = spec.make
+        self._nursery = nursery
+        self._schedule = schedule
+        self._reactor: Reactor[M] | None = None
+        self._scopes: set[trio.CancelScope] = set()
+        self._ended: Exit | None = None
+        self._exited: trio.Event | None = None
+
+    # ------------------------------------------------------------- running
+
+    def begin(self) -> None:
+        """Start the next incarnation; from now on mail is scheduled."""
+        self.incarnation += 1
+        self.state = "running"
+        self._ended = None
+        try:
+            self._reactor = self._make()
+            self._reactor.begin(ReactorContext(self))
+        except Exception as error:  # a crash of this incarnation: the supervisor decides
+            self._over(error)
+        else:
+            self.mailbox.on_mail(self._mail)
+
+    def step(self) -> Exit | None:
+        """Handle what has come in. How the incarnation ended, once it has and its side tasks have, too."""
+        if self._ended is None:
+            self._react()
+        if self._ended is None or self._scopes or self.state != "running":
+            return None
+        self._reactor = None
+        self._end(self._ended.crash)
+        if self._exited is not None:
+            self._exited.set()
+        return self._ended
+
+    def _react(self) -> None:
+        mailbox = self.mailbox
+        assert self._reactor is not None
+        if mailbox.stopping:
+            self._over(None)
+            return
+        try:
+            goes_on = self._reactor.react(mailbox.take(BATCH, self.unanswered))
+        except Exception as error:  # a crash of this incarnation: the supervisor decides
+            self._over(error)
+            return
+        if goes_on:
+            mailbox.on_mail(self._mail)
+        else:
+            self._over(None)
+
+    def _mail(self) -> None:
+        self._schedule(self)
+
+    def _over(self, crash: Exception | None) -> None:
+        """No more calls; what runs beside it is cancelled and awaited."""
+        self._ended = Exit(crash, stopped=self.mailbox.stopping)
+        for scope in self._scopes:
+            scope.cancel()
+        self._schedule(self)
+
+    # ---------------------------------------------------------- side tasks
+
+    def pipe(self, to: Callable[[Any], M], fn: Callable[..., Awaitable[Any]], args: Any, timeout: float) -> None:
+        """Start a side task of this incarnation."""
+        scope = trio.CancelScope() if timeout == inf else trio.CancelScope(deadline=trio.current_time() + timeout)
+        self._scopes.add(scope)
+        self._nursery.start_soon(self._beside, scope, to, fn, args)
+
+    async def _beside(
+        self, scope: trio.CancelScope, to: Callable[[Any], M], fn: Callable[..., Awaitable[Any]], args: Any
+    ) -> None:
+        result = None
+        try:
+            with scope:
+                result = await fn(*args)
+            if self._ended is None:
+                self.mailbox.put_signal(to(result))
+        except Exception as error:  # a crash of this incarnation: the supervisor decides
+            if self._ended is None:
+                self._over(error)
+        finally:
+            self._scopes.discard(scope)
+            if self._ended is not None and not self._scopes:
+                self._schedule(self)
+
+    # ------------------------------------------------------------ stopping
+
+    def retire(self) -> None:
+        """Also ends the incarnation that its dispatcher did not come to end."""
+        if self.state == "running":
+            self._end(None)
+        super().retire()
+
+    def kill(self) -> None:
+        """End it between two calls."""
+        self.mailbox.stop()
+
+    async def stop(self) -> None:
+        """End it between two calls, and wait for its side tasks. The dispatcher must be running."""
+        if self.state == "running":
+            self._exited = self._exited or trio.Event()
+            self.mailbox.stop()
+            await self._exited.wait()
