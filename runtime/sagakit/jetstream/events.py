@@ -7,6 +7,7 @@ from functools import partial
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.wire import header_block
 from sagakit.store.ports import Done, EventMessage
 
 
@@ -18,7 +19,7 @@ class Events:
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
-        headers = {"Nats-Msg-Id": message.id}
+        headers = header_block({"Nats-Msg-Id": message.id})
         self._link.send(message.subject, message.payload, partial(_appended, message, done), headers=headers)
 
 

@@ -16,6 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.ports import InboundMessage
 
@@ -39,7 +40,9 @@ class StreamInbox:
     async def send(self, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
         """Append; durable once this returns."""
         key = SagaKey(saga_type, saga_id)
-        answer = await self._link.request(self._names.inbox_subject(key), payload, headers={"Nats-Msg-Id": id})
+        answer = await self._link.request(
+            self._names.inbox_subject(key), payload, headers=header_block({"Nats-Msg-Id": id})
+        )
         result = decode_ack(answer, key=str(key), expected=None)
         if isinstance(result, StoreError):
             raise result

@@ -18,6 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, Entry, Write
 
@@ -28,6 +29,7 @@ WATCH_BUFFER = 10_000
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 OPERATION = "KV-Operation"
+_EXPECTS = header_block({EXPECTED: "%d"})
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -85,7 +87,7 @@ class Bucket:
 
     async def delete(self, key: str, *, revision: int | None = None) -> None:
         """Delete, leaving a delete marker."""
-        headers = {OPERATION: "DEL"} | ({} if revision is None else {EXPECTED: str(revision)})
+        headers = header_block({OPERATION: "DEL"} | ({} if revision is None else {EXPECTED: str(revision)}))
         answer = await self._link.request(f"$KV.{self._bucket(key)}.{key}", b"", headers=headers)
         _revision(key, revision, answer)
 
@@ -157,13 +159,13 @@ async def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> 
             return
 
 
-def _headers(write: Write) -> dict[str, str] | None:
-    headers: dict[str, str] = {}
+def _headers(write: Write) -> bytes:
+    if write.ttl is None:
+        return b"" if write.expected is None else _EXPECTS % write.expected
+    headers = {"Nats-TTL": f"{max(1, ceil(write.ttl))}s"}
     if write.expected is not None:
         headers[EXPECTED] = str(write.expected)
-    if write.ttl is not None:
-        headers["Nats-TTL"] = f"{max(1, ceil(write.ttl))}s"
-    return headers or None
+    return header_block(headers)
 
 
 def _acked(key: str, expected: int | None, done: Done, answer: bytes | StoreError) -> None:

@@ -20,13 +20,13 @@ from logging import getLogger
 from typing import Any, TypeVar
 
 import msgspec
-import nats
 import nats.errors
 import trio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from sagakit.errors import Ambiguous, CannotConnect, NoResponders, StoreError, TooLarge, Unavailable
+from sagakit.jetstream.wire import frame
 
 _log = getLogger("sagakit.link")
 
@@ -75,12 +75,10 @@ class Outgoing:
 
     __slots__ = ("deadline", "headers", "payload", "size", "subject", "take")
 
-    def __init__(
-        self, subject: str, payload: bytes, headers: dict[str, str] | None, take: Taker | None, deadline: float
-    ) -> None:
+    def __init__(self, subject: str, payload: bytes, headers: bytes, take: Taker | None, deadline: float) -> None:
         self.subject: str = subject
         self.payload: bytes = payload
-        self.headers: dict[str, str] | None = headers
+        self.headers: bytes = headers
         self.take: Taker | None = take
         self.deadline: float = deadline
         self.size: int = len(payload)
@@ -136,17 +134,20 @@ class Link:
         payload: bytes,
         take: Taker,
         *,
-        headers: dict[str, str] | None = None,
+        headers: bytes = b"",
         timeout: float | None = None,
     ) -> None:
-        """Queue a message; `take` is called once, later, with the answer's bytes or with what went wrong."""
+        """Queue a message; `take` is called once, later, with the answer's bytes or with what went wrong.
+
+        `subject` and `headers` (a `wire.header_block`) go out as they are.
+        """
         deadline = trio.current_time() + (self._connection.ack_timeout if timeout is None else timeout)
         self._queue.append(Outgoing(subject, payload, headers, take, deadline))
         if len(self._queue) == 1:
             self._wake.set()
 
     async def request(
-        self, subject: str, payload: bytes, *, headers: dict[str, str] | None = None, timeout: float | None = None
+        self, subject: str, payload: bytes, *, headers: bytes = b"", timeout: float | None = None
     ) -> bytes:
         """Send and wait for the answer. Raises StoreError. Cancelled, the message may still have its effect."""
         task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
@@ -171,7 +172,7 @@ class Link:
 
     def tell(self, subject: str, payload: bytes) -> None:
         """Queue a message that wants no answer; it is lost if the connection is."""
-        self._queue.append(Outgoing(subject, payload, None, None, trio.current_time() + self._connection.ack_timeout))
+        self._queue.append(Outgoing(subject, payload, b"", None, trio.current_time() + self._connection.ack_timeout))
         self._wake.set()
 
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
@@ -188,26 +189,37 @@ class Link:
         return len(self._pending) >= limits.window or self._pending_bytes >= limits.window_bytes
 
     async def _pump(self) -> None:
-        """The asyncio task that publishes what is queued, as long as the window has room."""
-        prefix = self._inbox + "."
+        """The asyncio task that sends what is queued, as long as the window has room: one write a batch."""
         while True:
+            frames: list[bytes] = []
             while self._queue and not self._full():
-                out = self._queue.popleft()
-                number = next(self._numbers)
-                if out.take is not None:
-                    self._pending[number] = out
-                    self._pending_bytes += out.size
-                reply = "" if out.take is None else prefix + str(number)
-                try:
-                    await self.client.publish(out.subject, out.payload, reply, out.headers)
-                    self.sent += 1
-                except nats.errors.MaxPayloadError:
-                    self._answer(number, TooLarge(f"{out.subject}: {out.size:,} bytes exceed {self.max_payload:,}"))
-                except nats.errors.Error as error:
-                    self._answer(number, Unavailable(f"{out.subject}: not sent: {error}"))
+                self._frame(self._queue.popleft(), frames)
+            if frames:
+                self.sent += len(frames)
+                await self._write(frames)
             self._wake.clear()
             if not self._queue or self._full():
                 await self._wake.wait()
+
+    def _frame(self, out: Outgoing, frames: list[bytes]) -> None:
+        number = next(self._numbers)
+        reply = ""
+        if out.take is not None:
+            self._pending[number] = out
+            self._pending_bytes += out.size
+            reply = f"{self._inbox}.{number}"
+        if len(out.headers) + out.size > self.client.max_payload:
+            self._answer(number, TooLarge(f"{out.subject}: {out.size:,} bytes exceed {self.max_payload:,}"))
+        elif not self.client.is_connected:
+            self._answer(number, Unavailable(f"{out.subject}: not sent: not connected"))
+        else:
+            frames.append(frame(out.subject, reply, out.headers, out.payload))
+
+    async def _write(self, frames: list[bytes]) -> None:
+        """Hand over to nats-py where its own `publish` would: its buffer, its flusher, its reconnect."""
+        client = self.client
+        await client._send_command(b"".join(frames))  # there is no public way for a batch
+        await client._flush_pending()
 
     async def _answered(self, msg: Msg) -> None:
         """The inbox's callback."""
