@@ -148,6 +148,9 @@ class Mailbox(Generic[M]):
         """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
         found: list[M | Down] = []
         signals, items = self._signals, self._items
+        if len(signals) <= most:
+            found.extend(signals)
+            signals.clear()
         while signals and len(found) < most:
             found.append(signals.popleft())
         while items and len(found) < most:

@@ -25,7 +25,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sagakit.definition.plan import Plan
+from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Call, Record, backward, effects, forward, requests
 from sagakit.engine.turn import Turn
 from sagakit.errors import IllegalTransition
@@ -130,8 +130,9 @@ def sequence_with_a_gap(patch: Patch) -> None:
 
 
 def dependencies_ignored(patch: Patch) -> None:
-    def ready(plan: Plan, record: Record, step: str) -> bool:
-        return step not in record.steps or record.steps[step].state == "pending"
+    def ready(plan: Plan, record: Record) -> list[NodePlan]:
+        steps = record.steps
+        return [node for node in plan.nodes if node.name not in steps or steps[node.name].state == "pending"]
 
     patch.setattr(apply_module, "ready", ready)
 

@@ -176,19 +176,23 @@ def _settle(turn: Turn) -> None:
 def _start_ready(turn: Turn) -> None:
     if turn.hold or turn.record.undo_request is not None:
         return
-    waiting = [node for node in turn.plan.nodes if ready(turn.plan, turn.record, node.name)]
+    waiting = ready(turn.plan, turn.record)
     if turn.plan.has_conditions and any(undecided(node, turn.record) for node in waiting):
         return  # a condition that raises turns the saga back: nothing may have been started beside it
     for node in waiting:
         turn.open(node, "start")
 
 
-def ready(plan: Plan, record: Record, step: str) -> bool:
-    """Whether the step is pending and all that it comes after is done or skipped."""
-    steps = record.steps
-    if step in steps and steps[step].state != "pending":
-        return False
-    return all(name in steps and steps[name].state in PASSED for name in plan.by_name[step].after)
+def ready(plan: Plan, record: Record) -> list[NodePlan]:
+    """The pending nodes of which all that they come after is done or skipped."""
+    begun: set[str] = set()
+    passed: set[str] = set()
+    for name, log in record.steps.items():
+        if log.state != "pending":
+            begun.add(name)
+        if log.state in PASSED:
+            passed.add(name)
+    return [node for node in plan.nodes if node.name not in begun and passed.issuperset(node.after)]
 
 
 def undecided(node: NodePlan, record: Record) -> bool:

@@ -82,9 +82,7 @@ def questions(plan: Plan, record: Record) -> list[Question]:
     if record.status != "running" or record.failure is not None or record.undo_request is not None:
         return []
     if plan.has_conditions:
-        conditions = [
-            Decide(node.name) for node in plan.nodes if undecided(node, record) and ready(plan, record, node.name)
-        ]
+        conditions = [Decide(node.name) for node in ready(plan, record) if undecided(node, record)]
         if conditions:
             return list[Question](conditions)
     if not plan.has_output or len(record.steps) < len(plan.nodes):
@@ -96,12 +94,13 @@ def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -
     node = plan.by_name[step]
     attempt = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}[kind]
     timeout = node.undo.timeout if kind == "undo" and node.undo is not None else node.timeout
+    action_key = key_of(record, step, "do", log)
     return Call(
         step=step,
         kind=kind,
         call=log.calls,
-        key=key_of(record, step, kind, log),
-        action_key=key_of(record, step, "do", log),
+        key=action_key if kind == "do" else key_of(record, step, kind, log),
+        action_key=action_key,
         attempt=attempt,
         timeout=timeout,
     )

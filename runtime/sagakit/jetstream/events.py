@@ -10,6 +10,8 @@ from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
 from sagakit.store.ports import Done, EventMessage
 
+_MESSAGE_ID = header_block({"Nats-Msg-Id": "%b"})
+
 
 class Events:
     """The port is `EventLog`."""
@@ -19,7 +21,7 @@ class Events:
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
-        headers = header_block({"Nats-Msg-Id": message.id})
+        headers = _MESSAGE_ID % message.id.encode()
         self._link.send(message.subject, message.payload, partial(_appended, message, done), headers=headers)
 
 

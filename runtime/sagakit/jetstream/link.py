@@ -90,7 +90,8 @@ class Link:
     def __init__(self, client: Client, connection: Connection) -> None:
         self.client = client
         self._connection = connection
-        self._inbox = client.new_inbox()
+        self._inbox: str = client.new_inbox()
+        self._prefix = len(self._inbox) + 1
         self._numbers = count(1)
         self._queue: deque[Outgoing] = deque()
         self._pending: dict[int, Outgoing] = {}
@@ -99,6 +100,8 @@ class Link:
         self._room: trio.Event | None = None
         self._up = trio.Event()
         self._closing = False
+        self._now = trio.current_time() + SWEEP
+        """As of the last sweep, and never early: a look at the clock for each message would cost more."""
         self.sent: int = 0
 
     # ------------------------------------------------------------- sending
@@ -141,7 +144,7 @@ class Link:
 
         `subject` and `headers` (a `wire.header_block`) go out as they are.
         """
-        deadline = trio.current_time() + (self._connection.ack_timeout if timeout is None else timeout)
+        deadline = self._now + (self._connection.ack_timeout if timeout is None else timeout)
         self._queue.append(Outgoing(subject, payload, headers, take, deadline))
         if len(self._queue) == 1:
             self._wake.set()
@@ -172,7 +175,7 @@ class Link:
 
     def tell(self, subject: str, payload: bytes) -> None:
         """Queue a message that wants no answer; it is lost if the connection is."""
-        self._queue.append(Outgoing(subject, payload, b"", None, trio.current_time() + self._connection.ack_timeout))
+        self._queue.append(Outgoing(subject, payload, b"", None, self._now + self._connection.ack_timeout))
         self._wake.set()
 
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
@@ -223,7 +226,7 @@ class Link:
 
     async def _answered(self, msg: Msg) -> None:
         """The inbox's callback."""
-        number = int(msg.subject[len(self._inbox) + 1 :])
+        number = int(msg.subject[self._prefix :])
         if not msg.data and msg.headers is not None and msg.headers.get("Status") == "503":
             self._answer(number, NoResponders("nobody answers: no such stream, no leader now, or no listener"))
         else:
@@ -247,6 +250,7 @@ class Link:
         while True:
             await trio.sleep(SWEEP)
             now = trio.current_time()
+            self._now = now + SWEEP
             for number in [number for number, out in self._pending.items() if out.deadline <= now]:
                 self._answer(number, Ambiguous(f"{self._pending[number].subject}: no answer in time"))
             while self._queue and self._queue[0].deadline <= now:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from zlib import crc32
 
 import msgspec
@@ -13,16 +12,18 @@ from sagakit.naming import check_name
 
 MAX_ENCODED_ID = 512
 
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
-@lru_cache(maxsize=4096)
 def encode_id(saga_id: str) -> str:
     """Encode any string, reversibly, as one token: letters, digits, `_` and `-` stay, each other UTF-8 byte is `=XX`.
 
     The empty string is a lone `=`. Raises InvalidId when the result exceeds MAX_ENCODED_ID characters, or when the id
     is no Unicode text (lone surrogates).
     """
+    if len(saga_id) <= MAX_ENCODED_ID and _PLAIN(saga_id):
+        return saga_id
     try:
         raw = saga_id.encode()
     except UnicodeEncodeError as error:

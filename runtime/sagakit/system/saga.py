@@ -256,6 +256,8 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _answer_waiting(self) -> None:
         """Answer from the durable record."""
+        if not (self._looking or self._asked or self._outcome_awaited):
+            return
         record = self._record
         for reply in self._looking:
             reply.send(record)
