@@ -1,4 +1,7 @@
-"""The floor: raw pipelined nats-py on plain asyncio, JetStream-acknowledged publishes of 300 bytes.
+"""The floor: what raw nats-py gets acknowledged, pipelined, on plain asyncio: 300-byte messages with an id.
+
+Public API only, nothing per message that could be left out: `publish` with a reply subject and one header, one inbox
+subscription, the acknowledgement decoded and counted. Without header and decoding the figure is about a third higher.
 
 Runs in a process of its own (`python -m benchmarks.floor URL COUNT`): importing trio_asyncio changes asyncio.
 """
@@ -10,12 +13,23 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import nats
 from nats.aio.msg import Msg
 from nats.js.api import StorageType, StreamConfig
 
 PAYLOAD = b"x" * 300
 WINDOW = 1000
+
+
+class Ack(msgspec.Struct):
+    """A publish acknowledgement."""
+
+    seq: int = 0
+    error: msgspec.Raw | None = None
+
+
+ack = msgspec.json.Decoder(Ack)
 
 
 async def measure(url: str, count: int) -> float:
@@ -29,7 +43,7 @@ async def measure(url: str, count: int) -> float:
 
     async def on_ack(msg: Msg) -> None:
         nonlocal acked
-        if b'"error"' in msg.data:
+        if ack.decode(msg.data).error is not None:
             raise RuntimeError(msg.data.decode())
         acked += 1
         room.set()
@@ -39,7 +53,8 @@ async def measure(url: str, count: int) -> float:
     sent = 0
     while acked < count:
         while sent < count and sent - acked < WINDOW:
-            await nc.publish(f"floor.{sent % 100}", PAYLOAD, reply=f"{inbox}.{sent}")
+            headers = {"Nats-Msg-Id": str(sent)}
+            await nc.publish(f"floor.{sent % 100}", PAYLOAD, reply=f"{inbox}.{sent}", headers=headers)
             sent += 1
         room.clear()
         await room.wait()
