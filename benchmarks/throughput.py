@@ -44,12 +44,12 @@ async def measure(*, sagas: int, steps: int, inflight: int, sync: Literal["alway
             before = await trio.to_thread.run_sync(floor, url, FLOOR_MESSAGES)
             async with open_runtime(url, sagas=[saga], shards=shards, max_active=inflight * 4) as runtime:
                 await _run(runtime, saga, min(sagas, 500), inflight)  # warm up
+                await _all_retired(runtime)
                 sent, cpu, server_cpu = runtime.messages_sent, _cpu(os.getpid()), _cpu(server)
                 began = time.perf_counter()
                 times = await _run(runtime, saga, sagas, inflight)
                 seconds = time.perf_counter() - began
-                while await runtime.list_active():  # noqa: ASYNC110  # polled, so as not to be in the way
-                    await trio.sleep(0.01)
+                await _all_retired(runtime)
                 sent, cpu, server_cpu = runtime.messages_sent - sent, _cpu(os.getpid()) - cpu, _cpu(server) - server_cpu
             after = await trio.to_thread.run_sync(floor, url, FLOOR_MESSAGES)
     best = max(before, after)
@@ -85,6 +85,12 @@ async def _run(runtime: Runtime, saga: Any, sagas: int, inflight: int) -> list[f
         for _ in range(inflight):
             nursery.start_soon(client)
     return times
+
+
+async def _all_retired(runtime: Runtime) -> None:
+    """Until every saga is in the archive; polled, so as not to be in the way."""
+    while await runtime.list_active():  # noqa: ASYNC110
+        await trio.sleep(0.01)
 
 
 def _server_process() -> int:

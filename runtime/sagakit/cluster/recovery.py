@@ -53,6 +53,15 @@ class Recovery:
 
     async def scan(self) -> None:
         """Look at every live key of the known types once, and take over what is due, in random order."""
+        with self._sagas.noting_exits() as gone:
+            found = await self._not_active()
+        found = [item for item in found if item[0].key not in gone]  # what was seen of these was out of date
+        random.shuffle(found)
+        owners = {loaded.record.owner for _, loaded in found} - {self._worker_id}
+        dead = await self._judge(owners)
+        await self._adopt_all([item for item in found if item[1].record.owner in dead | {self._worker_id}])
+
+    async def _not_active(self) -> list[tuple[Entry, Loaded]]:
         found: list[tuple[Entry, Loaded]] = []
         for saga_type in self._registry.types:
             async with self._store.state.entries(saga_type) as entries:
@@ -60,10 +69,7 @@ class Recovery:
                     loaded = self._read(entry)
                     if loaded is not None and self._sagas.get(entry.key) is None:
                         found.append((entry, loaded))
-        random.shuffle(found)
-        owners = {loaded.record.owner for _, loaded in found} - {self._worker_id}
-        dead = await self._judge(owners)
-        await self._adopt_all([item for item in found if item[1].record.owner in dead | {self._worker_id}])
+        return found
 
     async def _judge(self, owners: set[str]) -> set[str]:
         dead: set[str] = set()

@@ -180,9 +180,13 @@ def _revision(key: str, expected: int | None, answer: bytes) -> int:
 
 
 async def _collect(client: Client, bucket: str, prefix: str) -> list[Entry]:
-    """On the asyncio side: everything under a prefix, by a consumer that is removed again."""
+    """On the asyncio side: what stood under a prefix when the scan began, by a consumer that is removed again.
+
+    What is written meanwhile is left out: a scan of a busy bucket would never end.
+    """
     js = client.jetstream(timeout=5)
     head = f"$KV.{bucket}."
+    last = (await js.stream_info(f"KV_{bucket}")).state.last_seq
     config = ConsumerConfig(
         deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
         ack_policy=AckPolicy.NONE,
@@ -199,9 +203,11 @@ async def _collect(client: Client, bucket: str, prefix: str) -> list[Entry]:
         left = info.num_pending or 0
         while left > 0:
             for msg in await subscription.fetch(min(PAGE, left), timeout=5):
-                left = msg.metadata.num_pending
-                if msg.headers is None or OPERATION not in msg.headers:
-                    found.append(Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream))
+                metadata = msg.metadata
+                revision = metadata.sequence.stream
+                left = metadata.num_pending if revision < last else 0
+                if revision <= last and (msg.headers is None or OPERATION not in msg.headers):
+                    found.append(Entry(msg.subject[len(head) :], msg.data, revision))
     finally:
         await subscription.unsubscribe()
         await js.delete_consumer(f"KV_{bucket}", info.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import inf
 
 import trio
@@ -27,6 +29,7 @@ class Sagas:
         self._active: dict[str, Ref[SagaMessage]] = {}
         self._places = trio.Semaphore(services.config.max_active)
         self._drained: trio.Event | None = None
+        self._noting: list[set[str]] = []
 
     def __len__(self) -> int:
         return len(self._active)
@@ -34,6 +37,16 @@ class Sagas:
     def get(self, key: str) -> Ref[SagaMessage] | None:
         """The actor of the saga under `key`, if it is active here."""
         return self._active.get(key)
+
+    @contextmanager
+    def noting_exits(self) -> Iterator[set[str]]:
+        """The keys that cease to be active here while the context is open."""
+        gone: set[str] = set()
+        self._noting.append(gone)
+        try:
+            yield gone
+        finally:
+            self._noting.remove(gone)
 
     def keys(self) -> list[str]:
         """The keys of all that are active here."""
@@ -64,6 +77,8 @@ class Sagas:
         """The supervisor's notice that an actor has gone for good."""
         if self._active.get(ref.name) is ref:
             del self._active[ref.name]
+            for gone in self._noting:
+                gone.add(ref.name)
             self._places.release()
             if self._drained is not None and not self._active:
                 self._drained.set()
