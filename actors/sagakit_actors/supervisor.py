@@ -109,8 +109,12 @@ class Supervisor(Actor[Ended]):
 
     async def _on_ended(self, ctx: Context[Ended], notice: Ended) -> None:
         cell = notice.cell
-        if notice.incarnation != cell.incarnation or not notice.exit.restarts(cell.spec.restart):
-            return  # an incarnation before the present one, or an end that stands
+        if notice.incarnation != cell.incarnation:
+            return  # an incarnation before the present one
+        if not notice.exit.restarts(cell.spec.restart):
+            if not notice.exit.stopped:
+                cell.retire()  # an end that stands, unless a sibling's crash has it started again
+            return
         failed: Sequence[TaskCell[Any]] = [cell]
         while failed:
             if not self._window.allows(trio.current_time()):
@@ -128,8 +132,11 @@ class Supervisor(Actor[Ended]):
         again = [
             other for other in self._cells[start:end] if other is cell or other.spec.restart != "temporary"
         ]  # fmt: skip
-        for other in again:
-            other.restarts += 1
+        for other in self._cells[start:end]:
+            if other in again:
+                other.restarts += 1
+            else:
+                other.retire()
         try:
             await self._start(ctx, again)
         except StartFailed as error:

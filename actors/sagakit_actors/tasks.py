@@ -136,7 +136,7 @@ class TaskCell(Cell[M], Generic[M]):
 
     def revive(self) -> None:
         """A stopped child is to be started again: it takes messages again."""
-        self.mailbox.stopping = False
+        self.mailbox.stopping = self.mailbox.closed = False
 
 
 async def _then_cancel(event: trio.Event, nursery: trio.Nursery) -> None:

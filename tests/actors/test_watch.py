@@ -1,0 +1,56 @@
+"""Death watch: exactly one notice for each incarnation that ends, also for the already dead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+import trio.testing
+from sagakit_actors import Actor, Context, Down, Ref
+
+from tests.actors.parts import Recorder, child, running
+
+
+class Watcher(Actor[Any]):
+    """Watches whom it is told of; notes what it hears."""
+
+    def __init__(self, seen: list[Down]) -> None:
+        self.seen = seen
+
+    async def receive(self, message: tuple[str, Ref[Any]], ctx: Context[Any]) -> None:
+        {"watch": ctx.watch, "unwatch": ctx.unwatch}[message[0]](message[1])
+
+    async def down(self, notice: Down, ctx: Context[Any]) -> None:
+        self.seen.append(notice)
+
+
+async def test_one_notice_for_each_incarnation() -> None:
+    seen: list[Down] = []
+    async with running(child(lambda: Watcher(seen), "watcher"), child(lambda: Recorder([]), "other")) as [ref, other]:
+        await ref.tell(("watch", other))
+        await ref.tell(("watch", other))
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(2):
+            await other.tell("crash")
+            await trio.testing.wait_all_tasks_blocked()
+        assert [(notice.ref, notice.incarnation, str(notice.reason)) for notice in seen] == [
+            (other, 1, "told to"),
+            (other, 2, "told to"),
+        ]
+        await ref.tell(("unwatch", other))
+        await trio.testing.wait_all_tasks_blocked()
+        await other.tell("crash")
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(seen) == 2
+
+
+async def test_one_notice_of_the_already_dead() -> None:
+    seen: list[Down] = []
+    specs = child(lambda: Watcher(seen), "watcher"), child(lambda: Recorder([]), "other", restart="temporary")
+    async with running(*specs) as [ref, other]:
+        await other.tell("crash")
+        await trio.testing.wait_all_tasks_blocked()
+        assert not other.alive
+        await ref.tell(("watch", other))
+        await trio.testing.wait_all_tasks_blocked()
+        assert [(notice.ref, notice.incarnation) for notice in seen] == [(other, 1)]
