@@ -88,7 +88,7 @@ class _Compiler:
         if not isinstance(node, Node):
             raise self.wrong(step.name, f"@step takes the steps it comes after, not {node!r}")
         if not any(node is other for other in self.steps):
-            raise self.wrong(step.name, f"comes after {node.name or node!r}, which is no step of this saga")
+            raise self.wrong(step.name, f"comes after {node.name}, which is no step of this saga")
         if node.name not in above:
             raise self.wrong(step.name, f"comes after {node.name}, which stands below it: move {node.name} up")
 

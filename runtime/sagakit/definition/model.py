@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import msgspec
+import msgspec.inspect
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import Backend
@@ -37,11 +38,14 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Codec:
-    """One type, to JSON and back."""
+    """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold."""
 
     __slots__ = ("_decoder", "type")
 
     def __init__(self, type: Any) -> None:
+        unknown = _custom_types(msgspec.inspect.type_info(type), set())
+        if unknown:
+            raise TypeError(f"{unknown[0].__qualname__} is no dataclass, msgspec.Struct, TypedDict or plain JSON type")
         self.type: Any = type
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
 
@@ -54,6 +58,18 @@ class Codec:
         data = _encoder.encode(value)
         self._decoder.decode(data)
         return data
+
+
+def _custom_types(info: object, seen: set[int]) -> list[type]:
+    """The classes within a type of which msgspec would know nothing but the name."""
+    if isinstance(info, msgspec.inspect.CustomType):
+        return [info.cls]
+    if isinstance(info, list | tuple):
+        return [cls for one in info for cls in _custom_types(one, seen)]
+    if not isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) or id(info) in seen:
+        return []
+    seen.add(id(info))
+    return [cls for name in info.__struct_fields__ for cls in _custom_types(getattr(info, name), seen)]
 
 
 class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):

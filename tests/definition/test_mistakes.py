@@ -1,0 +1,255 @@
+"""Mistakes in a definition are errors when the class is created, and say what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from itertools import count
+from pathlib import Path
+from textwrap import dedent, indent
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+from sagakit import DefinitionError
+from sagakit.errors import InvalidName
+
+HEAD = """
+from __future__ import annotations
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from sagakit import Ctx, NotDone, RetryPolicy, Saga, step
+
+class Order:
+    lines: list[str]
+
+class Held:
+    ref: str
+
+"""
+_numbers = count(1)
+
+
+class Mistake(NamedTuple):
+    """The body of a saga class, the class's line, and what must be said about it."""
+
+    name: str
+    body: str
+    says: str
+    head: str = "class S(Saga[str]):"
+
+
+RESERVE = """
+@step
+async def reserve(self, order: str, ctx: Ctx) -> str: ...
+@reserve.compensate
+async def release(self, order: str, held: str | None, ctx: Ctx) -> None: ...
+"""
+
+MISTAKES = [
+    Mistake("no steps", "pass", "has no steps: write at least one method with @step"),
+    Mistake("no input type", RESERVE, r"say what its input is: class S\(Saga\[Input, Output\]\)", "class S(Saga):"),
+    Mistake(
+        "missing compensation",
+        "@step\nasync def reserve(self, order: str, ctx: Ctx) -> str: ...",
+        r"S\.reserve: has no compensation: write one with @reserve\.compensate, or say compensate=None",
+    ),
+    Mistake(
+        "compensation denied and written",
+        RESERVE.replace("@step", "@step(compensate=None)"),
+        "says compensate=None and has a compensation",
+    ),
+    Mistake(
+        "two compensations",
+        RESERVE + "@reserve.compensate\nasync def again(self, order: str, held: str | None, ctx: Ctx) -> None: ...",
+        "has two compensations: remove one",
+    ),
+    Mistake(
+        "duplicate name",
+        RESERVE + RESERVE.replace("release", "free"),
+        "reserve is defined twice in one saga: give the second another name",
+    ),
+    Mistake(
+        "later step",
+        "late: Any = None\n"
+        + RESERVE.replace("@step", "@step(late)")
+        + "@step(compensate=None)\nasync def late(self, order: str, ctx: Ctx) -> str: ...",
+        "@step takes the steps it comes after, not None",
+    ),
+    Mistake(
+        "foreign step",
+        "class Other(Saga[str]):\n"
+        "    @step(compensate=None)\n"
+        "    async def first(self, order: str, ctx: Ctx) -> str: ...\n"
+        "@step(Other.first, compensate=None)\n"
+        "async def second(self, order: str, first: str, ctx: Ctx) -> str: ...",
+        "comes after first, which is no step of this saga",
+    ),
+    Mistake(
+        "two pivots",
+        "@step(pivot=True)\nasync def a(self, order: str, ctx: Ctx) -> str: ...\n"
+        "@step(pivot=True)\nasync def b(self, order: str, ctx: Ctx) -> str: ...",
+        "a is the pivot already: a saga has at most one",
+    ),
+    Mistake(
+        "beside the pivot",
+        RESERVE
+        + "@step(reserve, pivot=True)\nasync def ship(self, order: str, held: str, ctx: Ctx) -> str: ...\n"
+        + "@step(reserve, compensate=None)\nasync def tell(self, order: str, held: str, ctx: Ctx) -> str: ...",
+        "S.tell: stands neither before nor after the pivot ship",
+    ),
+    Mistake(
+        "compensation after the pivot",
+        "@step(pivot=True)\nasync def ship(self, order: str, ctx: Ctx) -> str: ...\n"
+        "@step\nasync def mail(self, order: str, ctx: Ctx) -> str: ...\n"
+        "@mail.compensate\nasync def unmail(self, order: str, mail: str | None, ctx: Ctx) -> None: ...",
+        "S.mail: has a compensation, but from the pivot on nothing is undone",
+    ),
+    Mistake(
+        "undo in doubt after the pivot",
+        "@step(pivot=True, on_unknown='undo')\nasync def ship(self, order: str, ctx: Ctx) -> str: ...",
+        'on_unknown="undo", but from the pivot on nothing is undone',
+    ),
+    Mistake(
+        "check policy without check",
+        "@step(on_unknown='check', compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> str: ...",
+        r"needs a check: write one with @pay\.check",
+    ),
+    Mistake(
+        "unannotated result",
+        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Ctx): ...",
+        "S.pay: annotate return",
+    ),
+    Mistake(
+        "unannotated parameter",
+        "@step(compensate=None)\nasync def pay(self, order, ctx: Ctx) -> str: ...",
+        "S.pay: annotate order",
+    ),
+    Mistake(
+        "unserialisable result",
+        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> Held: ...",
+        "S.pay: Held cannot be kept as JSON",
+    ),
+    Mistake(
+        "unserialisable within",
+        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> dict[str, list[Held] | None]: ...",
+        "cannot be kept as JSON: Held is no dataclass",
+    ),
+    Mistake(
+        "unserialisable input",
+        "@step(compensate=None)\nasync def pay(self, order: Order, ctx: Ctx) -> str: ...",
+        "S.input: Order cannot be kept as JSON",
+        "class S(Saga[Order]):",
+    ),
+    Mistake(
+        "other input",
+        "@step(compensate=None)\nasync def pay(self, order: int, ctx: Ctx) -> str: ...",
+        "its parameter order is int, but the saga's input is str",
+    ),
+    Mistake(
+        "other result",
+        RESERVE + "@step(reserve, compensate=None)\nasync def pay(self, order: str, held: int, ctx: Ctx) -> str: ...",
+        "its parameter held is int, but the result of reserve is str",
+    ),
+    Mistake(
+        "result of a conditional step",
+        RESERVE.replace("@step", "@step(when=lambda order, ctx: True)")
+        + "@step(reserve, compensate=None)\nasync def pay(self, order: str, held: str, ctx: Ctx) -> str: ...",
+        r"its parameter held is str, but the result of reserve is str \| None",
+    ),
+    Mistake(
+        "parameters missing",
+        RESERVE + "@step(reserve, compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> str: ...",
+        "S.pay: takes 2 parameters after self, it is called with 3: input, reserve, ctx",
+    ),
+    Mistake(
+        "compensation that assumes a result",
+        RESERVE.replace("held: str | None", "held: str"),
+        r"its parameter held is str, but what reserve may have left is str \| None",
+    ),
+    Mistake(
+        "result of a later step asked for",
+        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> str:\n"
+        "    return ctx.result(S.pack)\n"
+        "@step(compensate=None)\nasync def pack(self, order: str, ctx: Ctx) -> str: ...",
+        "S.pay: asks for the result of pack, which it does not come after: add it to @step",
+    ),
+    Mistake(
+        "no output",
+        RESERVE,
+        r"S\.output: the output type is int: write output\(self, input, ctx\)",
+        "class S(Saga[str, int]):",
+    ),
+    Mistake(
+        "name of Saga's own",
+        "@step(compensate=None)\nasync def output(self, order: str, ctx: Ctx) -> str: ...",
+        "taken by Saga itself",
+    ),
+    Mistake("no timeout", RESERVE.replace("@step", "@step(timeout=timedelta(0))"), "timeout=0:00:00 must be positive"),
+    Mistake("version", RESERVE, "version=0 must be at least 1", "class S(Saga[str], version=0):"),
+    Mistake("no attempts", RESERVE.replace("@step", "@step(retry=RetryPolicy(attempts=0))"), "attempts=0: at least 1"),
+    Mistake(
+        "waits that shrink", RESERVE.replace("@step", "@step(retry=RetryPolicy(factor=0.5))"), "factor=0.5: at least 1"
+    ),
+    Mistake(
+        "waits upside down",
+        RESERVE.replace("@step", "@step(retry=RetryPolicy(first=timedelta(minutes=2)))"),
+        "it must be 0 < first <= most",
+    ),
+    Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
+    Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),
+    Mistake("an empty name", RESERVE, "the name of saga S", "class S(Saga[str], name=''):"),
+    Mistake("a step that NATS cannot name", RESERVE.replace("reserve", "resérve"), "resérve"),
+]  # fmt: skip
+
+
+def load(folder: Path, source: str) -> ModuleType:
+    """Import this source as a module of its own; its text stays readable, as a user's does."""
+    path = folder / f"definition_{next(_numbers)}.py"
+    path.write_text(HEAD + source)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "_"))
+def test_mistake(mistake: Mistake, tmp_path: Path) -> None:
+    source = f"{mistake.head}\n{indent(dedent(mistake.body), '    ')}\nS.diagram()\n"
+    with pytest.raises((DefinitionError, InvalidName), match=mistake.says):
+        load(tmp_path, source)
+
+
+def test_inheriting_from_a_saga(tmp_path: Path) -> None:
+    body = indent(RESERVE, "    ")
+    with pytest.raises(DefinitionError, match="T inherits from the saga S: compose instead"):
+        load(tmp_path, f"class S(Saga[str]):\n{body}\nclass T(S):\n    pass\n")
+
+
+def test_a_type_that_is_defined_further_down_is_found_at_first_use(tmp_path: Path) -> None:
+    module = load(
+        tmp_path,
+        "class S(Saga[str]):\n"
+        "    @step(compensate=None)\n"
+        "    async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
+        "@dataclass\nclass Paid:\n    ref: str\n",
+    )
+    assert "pay" in module.S.diagram()
+
+
+def test_types_local_to_a_function(tmp_path: Path) -> None:
+    module = load(
+        tmp_path,
+        "def make():\n"
+        "    @dataclass\n    class Paid:\n        ref: str\n"
+        "    class S(Saga[str]):\n"
+        "        @step(compensate=None)\n"
+        "        async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
+        "    return S\n"
+        "S = make()\n",
+    )
+    assert "pay" in module.S.diagram()

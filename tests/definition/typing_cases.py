@@ -1,0 +1,97 @@
+"""What type checkers make of definitions. Never run: `make check` reads it.
+
+Every `ignore` stands for a mistake that both checkers must find: an unneeded one is an error.
+"""
+# mypy: disable-error-code="empty-body"
+# pyright: strict, reportUnnecessaryTypeIgnoreComment=true, reportUnusedClass=false, reportUnusedFunction=false
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_type
+
+from sagakit import Completed, Ctx, Done, Failed, Handle, NotDone, Runtime, Saga, step
+
+
+@dataclass
+class Order:
+    number: int
+
+
+@dataclass
+class Held:
+    ref: str
+
+
+class Place(Saga[Order, str]):
+    @step
+    async def reserve(self, order: Order, ctx: Ctx) -> Held: ...
+
+    @reserve.compensate
+    async def release(self, order: Order, held: Held | None, ctx: Ctx) -> None: ...
+
+    @step(reserve, on_unknown="check")
+    async def charge(self, order: Order, held: Held, ctx: Ctx) -> int:
+        assert_type(ctx.result(Place.reserve), Held)
+        return 1
+
+    @charge.check
+    async def was_charged(self, order: Order, ctx: Ctx) -> Done[int] | NotDone | None: ...
+
+    @charge.compensate
+    async def refund(self, order: Order, charged: int, ctx: Ctx) -> None: ...
+
+    @step(reserve, charge, pivot=True)
+    def ship(self, order: Order, held: Held, charged: int, ctx: Ctx) -> bytes: ...
+
+    @step(when=lambda order, ctx: order.number > 1 and ctx.result(Place.charge) > 1)
+    async def maybe(self, order: Order, ctx: Ctx) -> str: ...
+
+    def output(self, input: Order, ctx: Ctx) -> str:
+        assert_type(ctx.result(Place.maybe), str | None)
+        return ctx.result(Place.ship).decode()
+
+
+async def use(runtime: Runtime) -> None:
+    handle = await runtime.start(Place, "one", Order(1))
+    assert_type(handle, Handle[str])
+    match await handle.outcome():
+        case Completed(output=output):
+            assert_type(output, str)
+        case Failed() as failed:
+            assert_type(failed.undone, tuple[str, ...])
+    await runtime.start(Place, "one", "an order")  # type: ignore[misc]
+    await runtime.start(Place, 1, Order(1))  # type: ignore[arg-type]
+
+
+def wrong_dependency() -> None:
+    class Wrong(Saga[Order]):
+        @step(compensate=None)
+        async def reserve(self, order: Order, ctx: Ctx) -> Held: ...
+
+        @step(reserve, compensate=None)  # type: ignore[arg-type]
+        async def charge(self, order: Order, held: int, ctx: Ctx) -> int: ...
+
+
+def compensation_that_assumes_a_result() -> None:
+    class Wrong(Saga[Order]):
+        @step
+        async def reserve(self, order: Order, ctx: Ctx) -> Held: ...
+
+        @reserve.compensate  # type: ignore[arg-type]
+        async def release(self, order: Order, held: Held, ctx: Ctx) -> None: ...
+
+
+def check_of_another_type() -> None:
+    class Wrong(Saga[Order]):
+        @step(on_unknown="check", compensate=None)
+        async def charge(self, order: Order, ctx: Ctx) -> int: ...
+
+        @charge.check  # type: ignore[arg-type]
+        async def was_charged(self, order: Order, ctx: Ctx) -> Done[str] | NotDone | None: ...
+
+
+def unknown_policy() -> None:
+    class Wrong(Saga[Order]):
+        @step(on_unknown="hope", compensate=None)  # type: ignore[call-overload, untyped-decorator]
+        async def charge(self, order: Order, ctx: Ctx) -> int: ...
