@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from logging import getLogger
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -17,16 +18,17 @@ from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga
-from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, SagaStatus, create, decode, digest
+from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
 from sagakit.engine.inputs import InboundKind
-from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge, NotAllowed, UnknownSaga
+from sagakit.errors import NotAllowed, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
-from sagakit.system.messages import Ask, AwaitOutcome, Peek, Started
-from sagakit.system.origin import Fresh
-from sagakit.system.persistence import read
-from sagakit.system.services import input_limit
+from sagakit.system.intake import InboxRequest
+from sagakit.system.messages import AwaitOutcome, Peek
+from sagakit.system.persistence import read, through_outage
+from sagakit.system.requests import verdict_of
+from sagakit.system.starts import Context
 
 if TYPE_CHECKING:
     import asyncio
@@ -97,58 +99,9 @@ class Runtime:
         to know. Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull.
         """
         binding = self._registry.of_class(saga)
-        value = binding.encode_input(input)
-        limit = input_limit(self._store.max_payload)
-        if len(value) > limit:
-            raise InputTooLarge(len(value), limit)
-        saga_id = new_id() if id is None else id
-        key = str(SagaKey(binding.plan.saga_type, saga_id))
-        handle: Handle[T] = Handle(self, binding, saga_id, key)
-        while True:
-            before = trio.current_time()
-            known = None if id is None else await self._known_digest(key)
-            if known is not None:
-                if known != digest(value):
-                    raise AlreadyStarted(
-                        f"{key} was started before with a different input: use another id, or get() the one there is"
-                    )
-                return handle
-            record = create(
-                binding.plan,
-                saga_id=saga_id,
-                run=new_id(),
-                input=msgspec.Raw(value),
-                owner=self.worker_id,
-                now=self._services.now(),
-                correlation_id=correlation_id,
-                causation_id=causation_id,
-                trace=trace,
-                limits=self._services.limits,
-            )
-            try:
-                if (
-                    await self._sagas.begin(key, binding, Fresh(record, before + self.config.marker_ttl / 2))
-                    is not None
-                ):
-                    return handle
-            except (Conflict, Ambiguous, ActorDied):
-                _log.debug("%s: looking again before it is created", key)
-                id = saga_id
-
-    async def _known_digest(self, key: str) -> str | None:
-        """The digest of the input that this id was started with, running, just ended, or archived."""
-        ref = self._sagas.get(key)
-        if ref is not None:
-            try:
-                return (await ref.ask(Started, timeout=inf)).input_digest
-            except (ActorDied, ActorStopped):
-                await trio.lowlevel.checkpoint()
-        archived = await read(self._store, self._store.archive, key)
-        entry = archived or await read(self._store, self._store.state, key)
-        if entry is None:
-            return None
-        found = decode(key, entry.value)
-        return found.input_digest if isinstance(found, EndMarker) else found.record.input_digest
+        context = Context(correlation_id=correlation_id, causation_id=causation_id, trace=trace)
+        address = await self._worker.starts.start(binding, id, binding.encode_input(input), context)
+        return Handle(self, binding, address.saga_id, str(address))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
         """Start a saga and wait for its end."""
@@ -175,12 +128,7 @@ class Runtime:
                 return await ref.ask(Peek, timeout=inf)
             except (ActorDied, ActorStopped):
                 await trio.lowlevel.checkpoint()
-        for bucket in (self._store.state, self._store.archive):
-            entry = await read(self._store, bucket, key)
-            found = decode(key, entry.value) if entry is not None else None
-            if isinstance(found, Loaded):
-                return found.record
-        raise UnknownSaga(f"no saga is stored under {key}: it was never started, or its retention is over")
+        return await self._worker.requests.record(key)
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
@@ -227,20 +175,31 @@ class Runtime:
     # ------------------------------------------------------------- changing
 
     async def apply(self, key: str, kind: InboundKind, *, reason: str = "", by: str = "") -> str:
-        """Apply a request to a saga and return its verdict, once that is durable. Raises UnknownSaga, NotAllowed."""
+        """Apply a request to a saga and return its verdict, once that is durable. Raises UnknownSaga."""
         message = Inbound(id=new_id(), kind=kind, reason=reason, by=by)
-        while True:
-            ref = self._sagas.get(key)
-            if ref is None:
-                break
-            try:
-                return await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
-            except (ActorDied, ActorStopped):
-                await trio.lowlevel.checkpoint()
-        record = await self.record(key)
-        if record.status in ENDS:
-            return "ended"
-        raise NotAllowed(f"{key} runs in worker {record.owner}, not here: send the request through that worker")
+        requests = self._worker.requests
+        verdict = await requests.anywhere(key, message)
+        if verdict is None:
+            await self._by_inbox(key, message)
+        pause = FIRST_LOOK
+        while verdict is None:
+            await trio.sleep(pause)
+            pause = min(LAST_LOOK, pause * 2)
+            verdict = verdict_of(await self.record(key), message.id)
+        return verdict
+
+    async def _by_inbox(self, key: str, message: Inbound) -> None:
+        """Nobody owns the saga just now: whoever adopts it will find the request, which is durable."""
+        address = SagaKey.parse(key)
+        request = InboxRequest(kind=message.kind, reason=message.reason, by=message.by)
+        send = partial(
+            self._store.inbox.send,
+            id=message.id,
+            saga_type=address.saga_type,
+            saga_id=address.saga_id,
+            payload=msgspec.json.encode(request),
+        )
+        await through_outage(self._store, send)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Ask that a saga be undone; the same as its handle's `cancel`."""

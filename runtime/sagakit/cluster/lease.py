@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from logging import getLogger
 
 import msgspec
 import trio
 
+from sagakit.cluster.reception import PING
 from sagakit.errors import Ambiguous, NoResponders, StoreError, Unavailable
 from sagakit.store.ports import Store
 from sagakit.system.persistence import through_outage
 
 _log = getLogger("sagakit.lease")
 
-PING = b"ping"
-PONG = b"pong"
 RECHECK = 0.5
 """Seconds between the two unanswered requests that prove a worker gone."""
 
@@ -122,14 +119,3 @@ class Observer:
         except (Unavailable, Ambiguous):
             return False
         return True
-
-
-@asynccontextmanager
-async def serve(store: Store, worker_id: str) -> AsyncIterator[None]:
-    """Answer those who ask whether this worker lives."""
-
-    async def answer(request: bytes) -> bytes:
-        return PONG if request == PING else b"not mine"
-
-    async with store.control.serve(worker_id, answer):
-        yield

@@ -11,7 +11,7 @@ import random
 from logging import getLogger
 
 import trio
-from sagakit_actors import ActorDied
+from sagakit_actors import Actor, ActorDied, Context
 
 from sagakit.cluster.lease import Observer
 from sagakit.engine import EndMarker, Loaded, decode
@@ -27,7 +27,7 @@ CONCURRENT = 64
 """Adoptions under way at once."""
 
 
-class Recovery:
+class Recovery(Actor[None]):
     """Scans at the start, then every `interval` seconds with jitter."""
 
     def __init__(
@@ -42,8 +42,9 @@ class Recovery:
         self._reported: set[str] = set()
         self.adopted: int = 0
 
-    async def run_forever(self) -> None:
+    async def run(self, ctx: Context[None]) -> None:
         """Scan now and then; a scan that meets an outage is given up, the next one comes."""
+        ctx.ready()
         while True:
             try:
                 await self.scan()

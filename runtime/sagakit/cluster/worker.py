@@ -13,7 +13,9 @@ from uuid import uuid4
 import trio
 from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, open_system
 
-from sagakit.cluster.lease import Observer, hand_back, new_lease, renew, serve, write_lease
+from sagakit.cluster.lease import Observer, hand_back, new_lease, renew, write_lease
+from sagakit.cluster.plans import write_plans
+from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
 from sagakit.jetstream.bridge import open_bridge
@@ -22,11 +24,14 @@ from sagakit.jetstream.url import open_url
 from sagakit.store.names import Names
 from sagakit.store.ports import Store
 from sagakit.system.config import Config
+from sagakit.system.intake import Intake
 from sagakit.system.persistence import Persistence
 from sagakit.system.publisher import Publisher
 from sagakit.system.registry import Registry
+from sagakit.system.requests import Requests
 from sagakit.system.sagas import Sagas
 from sagakit.system.services import Services
+from sagakit.system.starts import Starts
 from sagakit.system.timers import Timers
 
 if TYPE_CHECKING:
@@ -38,16 +43,24 @@ MAILBOX = 100_000
 
 
 class Worker:
-    """An open worker's parts. `scan` looks for sagas left behind at once."""
+    """An open worker's parts."""
 
-    def __init__(
-        self, *, store: Store, registry: Registry, services: Services, sagas: Sagas, recovery: Recovery
-    ) -> None:
+    def __init__(self, *, store: Store, registry: Registry, services: Services, sagas: Sagas) -> None:
         self.store = store
         self.registry = registry
         self.services = services
         self.sagas = sagas
-        self.recovery = recovery
+        self.starts = Starts(store, sagas, services)
+        self.requests = Requests(store, sagas, services.worker_id)
+        config = services.config
+        self.recovery = Recovery(
+            store=store,
+            registry=registry,
+            sagas=sagas,
+            observer=Observer(store, ttl=config.lease_ttl),
+            worker_id=services.worker_id,
+            interval=config.scan_interval,
+        )
 
 
 @asynccontextmanager
@@ -105,8 +118,10 @@ async def run_worker(
     """Run a worker on an open store: lease first, then the tree, then recovery."""
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     lease = new_lease(worker_id, config.worker_name, registry.versions)
-    async with serve(store, worker_id):
+    reception = Reception()
+    async with store.control.serve(worker_id, reception.answer):
         await write_lease(store, lease)
+        await write_plans(store, registry)
         try:
             async with (
                 _run_tree(
@@ -115,6 +130,7 @@ async def run_worker(
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
+                reception.passed_on = worker.requests.answer
                 yield worker
                 nursery.cancel_scope.cancel()
         finally:
@@ -165,14 +181,17 @@ async def _run_tree(
         )
         sagas = Sagas(dynamic, services)
         actives.append(sagas)
-        observer = Observer(store, ttl=config.lease_ttl)
-        recovery = Recovery(
-            store=store, registry=registry, sagas=sagas, observer=observer, worker_id=worker_id,
-            interval=config.scan_interval,
-        )  # fmt: skip
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(recovery.run_forever)
-            yield Worker(store=store, registry=registry, services=services, sagas=sagas, recovery=recovery)
-            nursery.cancel_scope.cancel()
+        worker = Worker(store=store, registry=registry, services=services, sagas=sagas)
+        takers = Supervisor(
+            "one_for_one",
+            [
+                ChildSpec("recovery", lambda: worker.recovery, shutdown=0.0),
+                ChildSpec("intake", lambda: Intake(store, registry, worker.starts, worker.requests), shutdown=0.0),
+            ],
+            intensity=10,
+            period=60.0,
+        )
+        async with open_system(takers):  # what brings sagas in stops first
+            yield worker
         with trio.move_on_after(config.grace):
             await sagas.drain()

@@ -37,15 +37,18 @@ class CoreControl:
             except trio.WouldBlock:
                 return
 
-        async def answer() -> None:
+        async def answer_one(msg: Msg) -> None:
+            self._link.tell(msg.reply, await handler(msg.data))
+
+        async def answer(nursery: trio.Nursery) -> None:
             async for msg in receive:
-                self._link.tell(msg.reply, await handler(msg.data))
+                nursery.start_soon(answer_one, msg)
 
         subject = self._names.control_subject(worker_id)
         subscription = await self._link.on_asyncio(self._link.client.subscribe, subject, cb=on_request)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(answer)
+                nursery.start_soon(answer, nursery)
                 yield
                 nursery.cancel_scope.cancel()
         finally:

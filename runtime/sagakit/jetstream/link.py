@@ -25,7 +25,7 @@ import trio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from sagakit.errors import Ambiguous, CannotConnect, NoResponders, StoreError, TooLarge, Unavailable
+from sagakit.errors import Ambiguous, CannotConnect, InternalError, NoResponders, StoreError, TooLarge, Unavailable
 from sagakit.jetstream.wire import frame
 
 _log = getLogger("sagakit.link")
@@ -102,6 +102,8 @@ class Link:
         self._closing = False
         self._now = trio.current_time() + SWEEP
         """As of the last sweep, and never early: a look at the clock for each message would cost more."""
+        self._failure: Exception | None = None
+        self._failed = trio.Event()
         self.sent: int = 0
 
     # ------------------------------------------------------------- sending
@@ -243,7 +245,21 @@ class Link:
             self._room.set()
             self._room = None
         if out.take is not None:
-            out.take(answer)
+            try:
+                out.take(answer)
+            except Exception as error:  # nats-py would only report it, and whoever waits would wait for ever
+                self._broken(error)
+
+    def _broken(self, error: Exception) -> None:
+        """A bug of ours: nothing that is built on this link can be trusted any more."""
+        _log.critical("an answer could not be taken in", exc_info=error)
+        self._failure = self._failure or error
+        self._failed.set()
+
+    async def fail(self) -> None:
+        """Raise InternalError once an answer could not be taken in."""
+        await self._failed.wait()
+        raise InternalError("an answer of the server could not be taken in") from self._failure
 
     async def sweep(self) -> None:
         """End what is overdue as ambiguous, until cancelled."""
@@ -303,6 +319,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.sweep)
+                nursery.start_soon(link.fail)
                 yield link
                 nursery.cancel_scope.cancel()
         finally:

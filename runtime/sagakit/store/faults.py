@@ -33,6 +33,11 @@ class Faults:
         """Each of these befalls the next write that it fits, once, in this order."""
         self._orders.extend(faults)
 
+    @property
+    def left(self) -> list[Fault]:
+        """Those that nothing has met yet: a test asks, lest it plant what cannot happen."""
+        return list(self._orders)
+
     def next_for(self, key: str) -> Fault | None:
         """The fault for a write of `key`, if one was ordered."""
         for fault in self._orders:

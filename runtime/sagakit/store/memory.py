@@ -132,6 +132,12 @@ class _Connection:
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
         self.handed_in: int = 0
+        self.cut = False
+        self.served: list[str] = []
+
+    @property
+    def away(self) -> bool:
+        return self.cut or self.server.faults.outage
 
     def hand_in(self, operation: Callable[[], None]) -> None:
         self.handed_in += 1
@@ -150,6 +156,8 @@ class _Connection:
 
     def write(self, apply: Callable[[], int], *, key: str, size: int, done: Done) -> None:
         """Apply a write as the faults want it, and say how it ended."""
+        if self.cut:
+            return
         faults = self.server.faults
         if faults.outage:
             done(Unavailable(f"{key}: disconnected"))
@@ -283,7 +291,7 @@ class MemoryKeyValue:
 
     async def _reachable(self) -> None:
         await trio.lowlevel.checkpoint()
-        if self._connection.server.faults.outage:
+        if self._connection.away:
             raise Unavailable("disconnected")
 
 
@@ -310,7 +318,7 @@ class MemoryInbox:
         """Append once."""
         await trio.lowlevel.checkpoint()
         server = self._connection.server
-        if server.faults.outage:
+        if self._connection.away:
             raise Unavailable("disconnected")
         if id not in server.inbox_ids:
             server.inbox_ids.add(id)
@@ -327,7 +335,7 @@ class MemoryInbox:
         while True:
             now = trio.current_time()
             due = [one for one in server.inbox if one.saga_type in saga_types and one.again_at <= now]
-            for one in [] if server.faults.outage else due:
+            for one in [] if self._connection.away else due:
                 one.again_at = now + ACK_WAIT
                 ack = partial(_forget, server, one)
                 yield InboundMessage(one.id, one.saga_type, one.saga_id, one.payload, ack)
@@ -343,12 +351,13 @@ class MemoryControl:
     """The port is `Control`."""
 
     def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
         self._server = connection.server
 
     async def request(self, worker_id: str, payload: bytes, *, timeout: float) -> bytes:
         """Ask a worker."""
         await trio.lowlevel.checkpoint()
-        if self._server.faults.outage:
+        if self._connection.away:
             raise Unavailable("disconnected")
         handler = self._server.handlers.get(worker_id)
         if handler is None:
@@ -361,10 +370,11 @@ class MemoryControl:
     async def serve(self, worker_id: str, handler: Callable[[bytes], Awaitable[bytes]]) -> AsyncIterator[None]:
         """Answer requests while the context is open."""
         self._server.handlers[worker_id] = handler
+        self._connection.served.append(worker_id)
         try:
             yield
         finally:
-            del self._server.handlers[worker_id]
+            self._server.handlers.pop(worker_id, None)
 
 
 class MemoryStore:
@@ -387,10 +397,16 @@ class MemoryStore:
         """Bytes that one message may have."""
         return self._server.max_payload
 
+    def cut(self) -> None:
+        """From now on nothing reaches the server or comes from it: to the others this process was killed."""
+        self._connection.cut = True
+        for worker_id in self._connection.served:
+            self._server.handlers.pop(worker_id, None)
+
     @property
     def connected(self) -> bool:
         """False during an outage."""
-        return not self._server.faults.outage
+        return not self._connection.away
 
     @property
     def messages_sent(self) -> int:

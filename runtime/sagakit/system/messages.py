@@ -69,11 +69,10 @@ PersistenceMessage: TypeAlias = Put | Retire | Load
 class Receipt:
     """How far one saga's events are in the log. Written by the publisher, read by the saga's actor."""
 
-    __slots__ = ("_notify", "_target", "confirmed", "lost")
+    __slots__ = ("_notify", "_target", "confirmed")
 
     def __init__(self, *, confirmed: int = 0) -> None:
         self.confirmed: int = confirmed
-        self.lost: bool = False
         self._target = 0
         self._notify: Callable[[], None] | None = None
 
@@ -83,16 +82,10 @@ class Receipt:
         if self._notify is not None and seq >= self._target:
             self._call()
 
-    def lose(self) -> None:
-        """The publisher is gone: hand in again."""
-        self.lost = True
-        if self._notify is not None:
-            self._call()
-
     def when_reached(self, seq: int, notify: Callable[[], None]) -> None:
-        """Call `notify` once, when `seq` is in the log or the publisher is lost; at once if that is so already."""
+        """Call `notify` once, when `seq` is in the log; at once if that is so already."""
         self._target, self._notify = seq, notify
-        if self.confirmed >= seq or self.lost:
+        if self.confirmed >= seq:
             self._call()
 
     def _call(self) -> None:

@@ -56,7 +56,7 @@ class Publisher(Actor[PublishEvents]):
         self._nursery: trio.Nursery | None = None
 
     async def run(self, ctx: Context[PublishEvents]) -> None:
-        """Queue what has gathered; on the way out tell those whose events are still here."""
+        """Queue what has gathered. What is here at a crash is handed in again by those who watch."""
         self._nursery = ctx.nursery
         try:
             while True:
@@ -66,8 +66,6 @@ class Publisher(Actor[PublishEvents]):
                         self._queue(message)
         finally:
             self._nursery = None
-            for queue in self._queues.values():
-                queue.receipt.lose()
 
     def _queue(self, message: PublishEvents) -> None:
         queue = self._queues.get(message.run)

@@ -44,6 +44,15 @@ class Registry:
         """The versions known of each type: for the lease."""
         return {name: sorted(v for t, v in self._by_version if t == name) for name in self.types}
 
+    def latest(self, saga_type: str) -> SagaBinding:
+        """The highest version of a type known here. Raises KeyError."""
+        return self._by_version[max(address for address in self._by_version if address[0] == saga_type)]
+
+    @property
+    def bindings(self) -> list[SagaBinding]:
+        """All of them."""
+        return list(self._by_version.values())
+
     @property
     def needs_asyncio(self) -> bool:
         """Whether any step runs under asyncio."""

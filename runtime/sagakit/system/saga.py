@@ -126,6 +126,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._ctx = ctx
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
+        ctx.watch(self._services.timers)
         if isinstance(self._origin, Reload):
             self._operate(partial(Load, self._key), self._loaded)
 
@@ -172,11 +173,16 @@ class SagaActor(Reactor[SagaMessage]):
                 assert_never(message)
 
     def _on_down(self, notice: Down) -> None:
-        """The persistence or the publisher actor was lost: hand in again what was not answered."""
-        if notice.ref is self._services.persistence and self._operation is not None:
-            self._services.persistence.tell_nowait(self._operation)
-        elif self._receipt.lost and self._begun:
-            self._hand_in_again()
+        """An actor of the system was lost: hand in again what it has not answered."""
+        services = self._services
+        if notice.ref is services.persistence:
+            if self._operation is not None:
+                services.persistence.tell_nowait(self._operation)
+        elif notice.ref is services.publisher:
+            if self._handed_in > self._receipt.confirmed:
+                self._hand_in_again()
+        elif self._timer is not None:
+            services.timers.tell_nowait(SetTimer(self._ctx.ref, self._timer))
 
     def _on_settled(self, settled: Settled) -> None:
         if settled.number != self._operation_number or self._operation is None:
@@ -371,10 +377,10 @@ class SagaActor(Reactor[SagaMessage]):
             marker_ttl=self._services.config.marker_ttl,
             expected=self._revision,
         )
-        self._receipt.when_reached(record.next_event - 1, lambda: self._events_out(retire))
+        self._receipt.when_reached(record.next_event - 1, partial(self._events_out, self._receipt, retire))
 
-    def _events_out(self, retire: Callable[..., PersistenceMessage]) -> None:
-        if not self._receipt.lost:
+    def _events_out(self, receipt: Receipt, retire: Callable[..., PersistenceMessage]) -> None:
+        if receipt is self._receipt:  # not that of a publisher that was lost meanwhile
             self._operate(retire, self._retired)
 
     def _retired(self, _: int | Entry | None) -> None:

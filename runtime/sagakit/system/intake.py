@@ -1,0 +1,129 @@
+"""The intake: takes messages from the inbox and sees to it that each is applied before it is acknowledged.
+
+The wire format is public: JSON on `sagain.{type}.{id}` with the message's id in `Nats-Msg-Id`, see `InboxRequest`. A
+message that cannot be applied now (no owner, an outage) is tried again here for as long as it is ours, and comes again
+from the server after that. One that can never be applied is reported and acknowledged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from logging import getLogger
+from typing import Literal
+
+import msgspec
+import trio
+from sagakit_actors import Actor, Backoff, Context, Down
+
+from sagakit.engine import Inbound
+from sagakit.engine.record import NOTHING
+from sagakit.errors import (
+    AlreadyStarted,
+    Ambiguous,
+    InputTooLarge,
+    InvalidId,
+    InvalidInput,
+    StoreError,
+    Undecodable,
+    UnknownSaga,
+)
+from sagakit.store.names import SagaKey
+from sagakit.store.ports import InboundMessage, Store
+from sagakit.system import starts
+from sagakit.system.registry import Registry
+from sagakit.system.requests import Requests
+from sagakit.system.starts import Starts
+
+_log = getLogger("sagakit.intake")
+
+CONCURRENT = 256
+"""Messages that are being applied at once."""
+OURS = 25.0
+"""Seconds that a message is ours; somewhat less than the server waits before it hands it out again."""
+
+
+class InboxRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message of the inbox says. `input` is for `start`; `by` and `reason` are for the audit."""
+
+    kind: Literal["start", "cancel", "terminate", "retry"]
+    input: msgspec.Raw = NOTHING
+    reason: str = ""
+    by: str = ""
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    trace: dict[str, str] | None = None
+
+
+_decoder = msgspec.json.Decoder(InboxRequest)
+
+_NEVER = (
+    AlreadyStarted, InputTooLarge, InvalidId, InvalidInput, UnknownSaga, Undecodable, msgspec.DecodeError,
+)  # fmt: skip
+"""What no other try would change."""
+
+
+class Intake(Actor[None]):
+    """Applies what the inbox holds for the types that this worker knows."""
+
+    tasks = True
+
+    def __init__(self, store: Store, registry: Registry, starts: Starts, requests: Requests) -> None:
+        self._store = store
+        self._registry = registry
+        self._starts = starts
+        self._requests = requests
+        self._limit = trio.CapacityLimiter(CONCURRENT)
+
+    async def run(self, ctx: Context[None]) -> None:
+        """Until stopped."""
+        ctx.nursery.start_soon(self._take, ctx.nursery)
+        while True:
+            assert isinstance(await ctx.receive(), Down | None)
+
+    async def _take(self, nursery: trio.Nursery) -> None:
+        async with self._store.inbox.receive(self._registry.types) as messages:
+            async for message in messages:
+                token = object()
+                await self._limit.acquire_on_behalf_of(token)
+                nursery.start_soon(self._handle, message, token)
+
+    async def _handle(self, message: InboundMessage, token: object) -> None:
+        pause = Backoff(first=0.05, most=2.0)
+        failures = 0
+        try:
+            with trio.move_on_after(OURS):
+                while not await self._applied(message):
+                    failures += 1
+                    await trio.sleep(pause.delay(failures))
+                message.ack()
+        finally:
+            self._limit.release_on_behalf_of(token)
+
+    async def _applied(self, message: InboundMessage) -> bool:
+        key = str(SagaKey(message.saga_type, message.saga_id))
+        try:
+            request = _decoder.decode(message.payload)
+            if request.kind == "start":
+                await self._start(message, request)
+                return True
+            inbound = Inbound(id=message.id, kind=request.kind, reason=request.reason, by=request.by)
+            return await self._requests.anywhere(key, inbound) is not None
+        except _NEVER as error:
+            _log.error("%s: message %s is dropped: %s", key, message.id, error)
+            return True
+        except (Ambiguous, StoreError) as error:
+            _log.info("%s: message %s is tried again: %s", key, message.id, error)
+            return False
+
+    async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
+        binding = self._registry.latest(message.saga_type)
+        value = binding.definition.encode_input(_as_input(binding.definition.input.decode, request.input))
+        context = starts.Context(
+            correlation_id=request.correlation_id, causation_id=request.causation_id, trace=request.trace
+        )
+        await self._starts.start(binding, message.saga_id, value, context)
+
+
+def _as_input(decode: Callable[[msgspec.Raw], object], raw: msgspec.Raw) -> object:
+    """The input as the definition's type, so that the same input always has the same bytes and digest."""
+    return decode(raw if raw is not NOTHING else msgspec.Raw(b"null"))

@@ -1,0 +1,105 @@
+"""Starts: how a saga comes to be, once for its id, whoever asks and however often (P10)."""
+
+from __future__ import annotations
+
+from logging import getLogger
+from math import inf
+
+import msgspec
+import trio
+from sagakit_actors import ActorDied, ActorStopped
+
+from sagakit.engine import EndMarker, create, decode, digest
+from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge
+from sagakit.store.names import SagaKey
+from sagakit.store.ports import Store
+from sagakit.system.attempts import SagaBinding
+from sagakit.system.ids import new_id
+from sagakit.system.messages import Started
+from sagakit.system.origin import Fresh
+from sagakit.system.persistence import read
+from sagakit.system.sagas import Sagas
+from sagakit.system.services import Services, input_limit
+
+_log = getLogger("sagakit")
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a saga comes from: kept in its record, and in its events."""
+
+    correlation_id: str | None = None
+    causation_id: str | None = None
+    trace: dict[str, str] | None = None
+
+
+NOWHERE = Context()
+
+
+class Starts:
+    """Creates sagas of this worker. For tasks of its trio thread."""
+
+    def __init__(self, store: Store, sagas: Sagas, services: Services) -> None:
+        self._store = store
+        self._sagas = sagas
+        self._services = services
+
+    async def start(
+        self, binding: SagaBinding, saga_id: str | None, value: bytes, context: Context = NOWHERE
+    ) -> SagaKey:
+        """Start a saga with this encoded input; durable once this returns.
+
+        Waits while the worker is full or the store away; cancelled meanwhile, the saga may or may not have been
+        started. Raises InvalidId, InputTooLarge, AlreadyStarted, StoreFull, RuntimeClosed.
+        """
+        limit = input_limit(self._store.max_payload)
+        if len(value) > limit:
+            raise InputTooLarge(len(value), limit)
+        address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
+        key = str(address)
+        made_up = saga_id is None
+        while True:
+            before = trio.current_time()
+            known = None if made_up else await self._known_digest(key)
+            if known is not None:
+                if known != digest(value):
+                    raise AlreadyStarted(
+                        f"{key} was started before with a different input: use another id, or get() the one there is"
+                    )
+                return address
+            origin = self._origin(binding, address, value, context, before)
+            try:
+                if await self._sagas.begin(key, binding, origin) is not None:
+                    return address
+            except (Conflict, Ambiguous, ActorDied):
+                _log.debug("%s: looking again before it is created", key)
+                made_up = False
+
+    def _origin(self, binding: SagaBinding, address: SagaKey, value: bytes, context: Context, before: float) -> Fresh:
+        record = create(
+            binding.plan,
+            saga_id=address.saga_id,
+            run=new_id(),
+            input=msgspec.Raw(value),
+            owner=self._services.worker_id,
+            now=self._services.now(),
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            trace=context.trace,
+            limits=self._services.limits,
+        )
+        return Fresh(record, before + self._services.config.marker_ttl / 2)
+
+    async def _known_digest(self, key: str) -> str | None:
+        """The digest of the input that this id was started with, running, just ended, or archived."""
+        ref = self._sagas.get(key)
+        if ref is not None:
+            try:
+                return (await ref.ask(Started, timeout=inf)).input_digest
+            except (ActorDied, ActorStopped):
+                await trio.lowlevel.checkpoint()
+        archived = await read(self._store, self._store.archive, key)
+        entry = archived or await read(self._store, self._store.state, key)
+        if entry is None:
+            return None
+        found = decode(key, entry.value)
+        return found.input_digest if isinstance(found, EndMarker) else found.record.input_digest

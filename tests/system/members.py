@@ -1,0 +1,108 @@
+"""Workers on a store in memory, under virtual time; they can be killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from sagakit import Config, Runtime, Saga
+from sagakit.cluster.worker import Worker, run_worker
+from sagakit.store.memory import MemoryServer, MemoryStore, open_memory
+from sagakit.store.names import Names
+from sagakit.system.registry import Registry
+
+EPOCH = 1_800_000_000.0
+"""The wall clock when virtual time is 0."""
+
+
+def wall_clock() -> float:
+    """Virtual time as a wall clock."""
+    return EPOCH + trio.current_time()
+
+
+async def no_asyncio(fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """These tests have none."""
+    raise AssertionError("no asyncio step here")
+
+
+class Member:
+    """A running worker: its runtime for users, its parts for those who look inside."""
+
+    def __init__(self, store: MemoryStore, worker: Worker, scope: trio.CancelScope) -> None:
+        self.store = store
+        self.worker = worker
+        self.runtime = Runtime(worker)
+        self._scope = scope
+
+    async def retired(self) -> None:
+        """Return when no saga is active here any more."""
+        with trio.fail_after(1000):
+            while await self.runtime.list_active():  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+
+    def kill(self) -> None:
+        """As `kill -9` does: from now on nothing that it does reaches anybody."""
+        self.store.cut()
+        self._scope.cancel()
+
+
+@asynccontextmanager
+async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
+    """Run a worker here; leaving closes it in good order. A kill cancels the body."""
+    with trio.CancelScope() as scope:
+        async with (
+            open_memory(server, names=Names()) as store,
+            run_worker(
+                store,
+                registry=Registry(sagas),
+                config=Config.of(options),
+                call_asyncio=no_asyncio,
+                now=wall_clock,
+            ) as worker,
+        ):
+            yield Member(store, worker, scope)
+
+
+@asynccontextmanager
+async def killable() -> AsyncIterator[Callable[..., Awaitable[Member]]]:
+    """`await start(server, saga)` runs a worker beside the test; those left are killed at the end."""
+    async with trio.open_nursery() as nursery:
+
+        async def run(
+            server: MemoryServer,
+            sagas: tuple[Saga[Any, Any], ...],
+            options: dict[str, Any],
+            task_status: trio.TaskStatus[Member],
+        ) -> None:
+            async with member(server, *sagas, **options) as running:
+                task_status.started(running)
+                await trio.sleep_forever()
+
+        async def start(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> Member:
+            running: Member = await nursery.start(run, server, sagas, options)
+            return running
+
+        yield start
+        nursery.cancel_scope.cancel()
+
+
+def events_of(server: MemoryServer, saga_id: str) -> list[dict[str, Any]]:
+    """The bodies of one saga's events, in the order of the log."""
+    bodies = [json.loads(message.payload) for message in server.events]
+    return [body for body in bodies if body["subject"] == saga_id]
+
+
+def suffixes(server: MemoryServer, saga_id: str) -> list[str]:
+    """What the saga's events are about; asserts P9 on the way: no gap, no foreign order."""
+    found = events_of(server, saga_id)
+    assert [body["sequence"] for body in found] == list(range(1, len(found) + 1))
+    return [body["type"].split(".", 2)[2] for body in found]
+
+
+def stands(server: MemoryServer, bucket: str, key: str) -> dict[str, Any] | None:
+    """The JSON under a key."""
+    entry = server.bucket(bucket).read(key)
+    return None if entry is None else json.loads(entry.value)
