@@ -42,7 +42,7 @@ OURS = 25.0
 """Seconds that a message is ours; somewhat less than the server waits before it hands it out again."""
 
 
-class InboxRequest(msgspec.Struct, frozen=True, kw_only=True):
+class InboxRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a message of the inbox says. `input` is for `start`; `by` and `reason` are for the audit."""
 
     kind: Literal["start", "cancel", "terminate", "retry"]
