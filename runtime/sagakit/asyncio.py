@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -25,46 +24,105 @@ from sagakit.client.runtime import open_runtime as open_trio_runtime
 from sagakit.definition import Outcome, Saga
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
+from sagakit.errors import RuntimeClosed
 from sagakit.system.config import Config
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 R = TypeVar("R")
 
+_CLOSED = "the runtime has closed or broken down; leaving its context says which"
+
 
 class _TrioThread:
-    """A thread that runs trio; `call` runs one trio function there and awaits it here."""
+    """A thread that runs one trio program; `call` runs one trio function there and awaits it here."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
+        """`program` is given `serve`, which it is to await while calls are welcome; `close` has it return."""
         self._loop = asyncio.get_running_loop()
+        self._program = program
         self._token: trio.lowlevel.TrioToken
-        self._nursery: trio.Nursery
+        self._nursery: trio.Nursery | None = None
+        self._scope = trio.CancelScope()
+        self._closing = trio.Event()
+        self._serving: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
 
-    def serve(self, token: trio.lowlevel.TrioToken, nursery: trio.Nursery) -> None:
-        """From now on calls run in `nursery`."""
-        self._token = token
-        self._nursery = nursery
+    async def open(self) -> None:
+        """Return once the program serves. Raises what it raises; cancelled, it is cancelled and awaited."""
+        began = threading.Event()
+        self._thread = threading.Thread(target=self._work, args=[began], name="sagakit", daemon=True)
+        self._thread.start()
+        began.wait()
+        try:
+            await asyncio.wait([self._serving, self._ended], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._tell(self._scope.cancel)
+            with suppress(Exception):  # the cancellation is what the caller is to hear of
+                await self._end()
+            raise
+        if not self._serving.done():
+            await self._end()
 
-    def close(self, closing: trio.Event) -> None:
-        """Let the thread's program end."""
-        self._token.run_sync_soon(closing.set)
+    async def close(self) -> None:
+        """Let the program end, and wait for it. Raises what it raises."""
+        self._tell(self._closing.set)
+        await self._end()
+
+    async def _end(self) -> None:
+        try:
+            await self._ended
+        finally:
+            self._thread.join()
+
+    def _tell(self, fn: Callable[[], object]) -> None:
+        with suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(fn)
+
+    def _work(self, began: threading.Event) -> None:
+        try:
+            trio.run(self._main, began)
+        except BaseException as error:  # raised in the thread that opened, or that leaves
+            self._loop.call_soon_threadsafe(self._ended.set_exception, error)
+        else:
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
+
+    async def _main(self, began: threading.Event) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        began.set()
+        with self._scope:
+            await self._program(self._serve)
+
+    async def _serve(self) -> None:
+        async with trio.open_nursery() as self._nursery:
+            self._loop.call_soon_threadsafe(self._serving.set_result, None)
+            await self._closing.wait()
+            self._nursery.cancel_scope.cancel()
+        self._nursery = None
 
     async def call(self, fn: Callable[..., Awaitable[R]], *args: Any) -> R:
         """Run `fn(*args)` in the trio thread; cancelling here cancels there, and waits for it."""
         answer: asyncio.Future[R] = self._loop.create_future()
         scope = trio.CancelScope()
-        self._token.run_sync_soon(self._start, fn, args, scope, answer)
+        try:
+            self._token.run_sync_soon(self._start, fn, args, scope, answer)
+        except trio.RunFinishedError:
+            raise RuntimeClosed(_CLOSED) from None
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            self._token.run_sync_soon(scope.cancel)
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(scope.cancel)
             await asyncio.wait([answer])
             raise
 
     def _start(
         self, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], scope: trio.CancelScope, answer: asyncio.Future[R]
     ) -> None:
-        self._nursery.start_soon(self._run, fn, args, scope, answer)
+        if self._nursery is None:
+            self._loop.call_soon_threadsafe(_fail, answer, RuntimeClosed(_CLOSED))
+        else:
+            self._nursery.start_soon(self._run, fn, args, scope, answer)
 
     async def _run(
         self, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], scope: trio.CancelScope, answer: asyncio.Future[R]
@@ -73,7 +131,10 @@ class _TrioThread:
             try:
                 result = await fn(*args)
             except trio.Cancelled:
-                self._loop.call_soon_threadsafe(answer.cancel)
+                if scope.cancel_called:
+                    self._loop.call_soon_threadsafe(answer.cancel)
+                else:
+                    self._loop.call_soon_threadsafe(_fail, answer, RuntimeClosed(_CLOSED))
                 raise
             except Exception as error:  # carried over to the caller
                 self._loop.call_soon_threadsafe(_fail, answer, error)
@@ -182,41 +243,16 @@ async def open_runtime(
     ends its thread. If the worker breaks down meanwhile, leaving raises what broke it.
     """
     loop = asyncio.get_running_loop()
-    thread = _TrioThread()
-    opened: Future[Runtime] = Future()
-    closing = trio.Event()
+    opened: list[Runtime] = []
 
-    async def main() -> None:
-        async with (
-            open_trio_runtime(url, sagas=sagas, config=config, host_loop=loop, **options) as runtime,
-            trio.open_nursery() as nursery,
-        ):
-            thread.serve(trio.lowlevel.current_trio_token(), nursery)
-            opened.set_result(runtime)
-            await closing.wait()
-            nursery.cancel_scope.cancel()
+    async def program(serve: Callable[[], Awaitable[None]]) -> None:
+        async with open_trio_runtime(url, sagas=sagas, config=config, host_loop=loop, **options) as runtime:
+            opened.append(runtime)
+            await serve()
 
-    ended: asyncio.Future[None] = loop.create_future()
-
-    def work() -> None:
-        try:
-            trio.run(main)
-        except BaseException as error:  # raised in the thread that opened, or that leaves
-            if not opened.done():
-                opened.set_exception(error)
-                loop.call_soon_threadsafe(ended.set_result, None)
-            else:
-                loop.call_soon_threadsafe(ended.set_exception, error)
-        else:
-            loop.call_soon_threadsafe(ended.set_result, None)
-
-    worker = threading.Thread(target=work, name="sagakit", daemon=True)
-    worker.start()
-    runtime = await asyncio.wrap_future(opened)
+    thread = _TrioThread(program)
+    await thread.open()
     try:
-        yield AsyncioRuntime(runtime, thread)
+        yield AsyncioRuntime(opened[0], thread)
     finally:
-        if not ended.done():
-            thread.close(closing)
-        await ended
-        worker.join()
+        await thread.close()

@@ -1,0 +1,202 @@
+"""The runtime beside an asyncio program. Each test is an asyncio program of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sagakit.asyncio
+from sagakit import Completed, Ctx, Failed, Saga, step
+from sagakit.errors import AlreadyStarted, CannotConnect, RuntimeClosed, TooLate
+
+from tests.sagas import QUICK, BookTrip, Trip
+from tests.servers import Server, free_port
+
+
+class OnHost(Saga[Trip, str], backend="asyncio"):
+    """Steps on the host's loop; notes which threads they ran in."""
+
+    def __init__(self, hook: Callable[[], Awaitable[None]] | None = None) -> None:
+        self.hook = hook
+        self.threads: set[int] = set()
+        self.cancelled = 0
+
+    @step(retry=QUICK, timeout=timedelta(seconds=0.2))
+    async def work(self, trip: Trip, ctx: Ctx) -> str:
+        self.threads.add(threading.get_ident())
+        try:
+            if self.hook is not None:
+                await self.hook()
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        return trip.city
+
+    @work.compensate
+    async def undo(self, trip: Trip, city: str | None, ctx: Ctx) -> None:
+        self.threads.add(threading.get_ident())
+
+    @step(compensate=None)
+    def plain(self, trip: Trip, ctx: Ctx) -> str:
+        assert threading.get_ident() not in self.threads
+        return trip.city.upper()
+
+    @step(compensate=None, backend="trio")
+    async def native(self, trip: Trip, ctx: Ctx) -> str:
+        assert threading.get_ident() not in self.threads
+        return "trio"
+
+    def output(self, input: Trip, ctx: Ctx) -> str:
+        return ctx.result(OnHost.plain)
+
+
+def program(main: Callable[[], Awaitable[Any]]) -> None:
+    """Run it, and see that nothing is left behind."""
+    before = threading.active_count()
+
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await main()
+
+    asyncio.run(bounded())
+    assert threading.active_count() <= before + 2, "threads were left behind"
+    assert "sagakit" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_everything_is_awaitable() -> None:
+    async def main() -> None:
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip(), saga := OnHost()]) as runtime:
+            handle = await runtime.start(BookTrip, "one", Trip(), correlation_id="c")
+            assert await handle.outcome() == Completed("tickets-Rome")
+            assert (await handle.record()).correlation_id == "c"
+            assert await (await runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
+            assert (await runtime.load(BookTrip, "one")).status == "completed"
+            failed = await runtime.execute(BookTrip, "two", Trip(refuse="flight"))
+            assert isinstance(failed, Failed)
+            assert failed.undone == ("hotel",)
+            assert await runtime.execute(OnHost, None, Trip()) == Completed("ROME")
+            assert saga.threads == {threading.get_ident()}
+            with pytest.raises(AlreadyStarted):
+                await runtime.start(BookTrip, "one", Trip("Oslo"))
+            with pytest.raises(TooLate):
+                await handle.cancel()
+            while await runtime.list_active():  # noqa: ASYNC110  # what is waited for sets no event
+                await asyncio.sleep(0.01)
+            assert [info.saga_id for info in await runtime.list(status="failed")] == ["two"]
+            await runtime.delete(BookTrip, "one")
+            await runtime.scan()
+            assert runtime.worker_id
+            assert runtime.config.namespace == ""
+
+    program(main)
+
+
+def test_a_step_on_the_hosts_loop_is_cancelled_by_its_timeout() -> None:
+    async def main() -> None:
+        saga = OnHost(lambda: asyncio.sleep(1000))
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[saga]) as runtime:
+            outcome = await runtime.execute(OnHost, None, Trip())
+        assert isinstance(outcome, Failed)
+        assert outcome.cause == "exhausted"
+        assert saga.cancelled == QUICK.attempts
+
+    program(main)
+
+
+def test_a_cancelled_wait_leaves_the_saga_alone() -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def wait() -> None:
+            await gate.wait()
+
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[OnHost(wait)]) as runtime:
+            handle = await runtime.start(OnHost, "one", Trip())
+            waiting = asyncio.create_task(handle.outcome())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            gate.set()
+            assert await handle.outcome() == Completed("ROME")
+
+    program(main)
+
+
+def test_errors_of_opening_are_raised_here() -> None:
+    async def main() -> None:
+        url = f"nats://127.0.0.1:{free_port()}"
+        with pytest.raises(CannotConnect, match="no NATS server answered"):
+            async with sagakit.asyncio.open_runtime(url, sagas=[BookTrip()], connect_timeout=0.3):
+                raise AssertionError("it opened")
+
+    program(main)
+
+
+def test_cancelled_while_opening_it_leaves_nothing_behind() -> None:
+    async def main() -> None:
+        async def opening() -> None:
+            url = f"nats://127.0.0.1:{free_port()}"
+            async with sagakit.asyncio.open_runtime(url, sagas=[BookTrip()], connect_timeout=100.0):
+                raise AssertionError("it opened")
+
+        task = asyncio.create_task(opening())
+        await asyncio.sleep(0)
+        assert "sagakit" in {thread.name for thread in threading.enumerate()}
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    program(main)
+
+
+def test_an_error_in_the_body_is_raised_as_it_is() -> None:
+    async def main() -> None:
+        with pytest.raises(ZeroDivisionError):
+            async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip()]):
+                raise ZeroDivisionError
+
+    program(main)
+
+
+def test_a_closed_runtime_says_so() -> None:
+    async def main() -> None:
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
+            pass
+        with pytest.raises(RuntimeClosed):
+            await runtime.start(BookTrip, "one", Trip())
+
+    program(main)
+
+
+def test_two_runtimes_on_a_real_server_pass_requests_on(server: Server, namespace: str) -> None:
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def wait() -> None:
+            await gate.wait()
+
+        class Slow(Saga[Trip], backend="asyncio"):
+            @step(compensate=None, timeout=timedelta(seconds=60))
+            async def work(self, trip: Trip, ctx: Ctx) -> None:
+                await wait()
+
+        options: dict[str, Any] = {"namespace": namespace}
+        async with (
+            sagakit.asyncio.open_runtime(server.url, sagas=[Slow()], **options) as one,
+            sagakit.asyncio.open_runtime(server.url, sagas=[Slow()], **options) as other,
+        ):
+            await one.start(Slow, "x", Trip())
+            handle = await other.get(Slow, "x")
+            await handle.cancel("from the other")
+            gate.set()
+            outcome = await handle.outcome()
+            assert isinstance(outcome, Failed)
+            assert outcome.reason == "from the other"
+
+    program(main)
