@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sagakit.cli import demo as demo_command
+from sagakit.client.errors import bare_errors
 from sagakit.definition import Saga
 from sagakit.errors import SagakitError
 from sagakit.system.config import Config
@@ -32,7 +33,8 @@ def demo(
     """Fulfil orders as sagas over a real nats-server, then audit the books. Interrupted, it goes on when run again."""
     sys.path.insert(0, str(Path.cwd()))
     try:
-        good = trio.run(demo_command.run, orders, crash, folder, console)
+        with bare_errors():
+            good = trio.run(demo_command.run, orders, crash, folder, console)
     except KeyboardInterrupt:
         console.print("\ninterrupted; run the same command again and it goes on")
         raise typer.Exit(130) from None

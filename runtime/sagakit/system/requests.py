@@ -45,7 +45,8 @@ class Requests:
         """Apply to a saga that is active here; the verdict, or None if it is not."""
         while (ref := self._sagas.get(key)) is not None:
             try:
-                return await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
+                verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
+                return verdict
             except (ActorDied, ActorStopped):
                 await trio.lowlevel.checkpoint()
         return None
