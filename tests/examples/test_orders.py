@@ -157,7 +157,7 @@ PLANTED = {
     "money is conserved": ("payments", "UPDATE accounts SET balance = balance + 1 WHERE card = 'card-1'"),
     "the merchant has what was sold": (
         "payments",
-        "UPDATE accounts SET balance = balance + CASE card WHEN 'merchant' THEN 1 ELSE -1 END"
+        "UPDATE accounts SET balance = balance + CASE card WHEN 'merchant' THEN -1 ELSE 1 END"
         " WHERE card IN ('merchant', 'card-1')",
     ),
     "no effect stands twice": (
