@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench docs clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -30,6 +30,9 @@ check: $(STAMP)  ## lint and types
 bench: $(STAMP)  ## first figures: throughput with the server's default sync, and with sync_interval: always
 	$(BIN)/python -m benchmarks throughput
 	$(BIN)/python -m benchmarks throughput --sync always
+
+docs: $(STAMP)  ## write the pages that are made from the code
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

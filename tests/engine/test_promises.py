@@ -1,4 +1,4 @@
-"""P1 to P6, P8 and P9 of the engine, on random plans with random failures, crashes and requests.
+"""P1, P2, P3, P4, P5, P6, P8 and P9 of the engine, on random plans with random failures, crashes and requests.
 
 The judges stand in `world.py` and know nothing of the engine's rules; each names the promise that it finds broken.
 """

@@ -25,9 +25,10 @@ async def read_all(js: JetStreamContext, stream: str) -> list[Any]:
 async def main(url: str, namespace: str) -> None:
     nc = await nats.connect(url)
     js = nc.jetstream()
-    streams = sorted(
-        name for info in await js.streams_info() if namespace in (name := info.config.name or "").split("_")
-    )
+    names: list[str] = []
+    while page := await js.streams_info(offset=len(names)):
+        names += [info.config.name or "" for info in page]
+    streams = sorted(name for name in names if namespace in name.split("_"))
     buckets: dict[str, Any] = {}
     for bucket in ("state", "archive"):
         messages = await read_all(js, f"KV_{namespace}_SAGA_{bucket.upper()}")

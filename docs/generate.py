@@ -1,0 +1,78 @@
+"""Writes the pages that are made from the code: `make docs`. A test sees to it that they are up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sagakit import Config
+from sagakit.engine.table import SAGA_TABLE, STEP_TABLE
+
+DOCS = Path(__file__).parent
+NOTE = "<!-- made by docs/generate.py: run `make docs` -->\n"
+
+
+def config_page() -> str:
+    """Every option of a runtime."""
+    rows = [f"| `{name}` | {text} | `{default!r}` |" for name, text, default in Config.describe()]
+    return "\n".join(
+        [
+            NOTE,
+            "# Options of a runtime",
+            "",
+            "Give them to `open_runtime(url, ..., option=value)`, put them into variables (`SAGAKIT_LEASE_TTL=20`, "
+            "`Config.from_env()`), or into the table `[sagakit]` of a TOML file (`Config.from_toml(path)`). "
+            "Times are in seconds. What does not fit is refused with a reason when the runtime is opened.",
+            "",
+            "| option | meaning | default |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+        ]
+    )
+
+
+def states_page() -> str:
+    """The transition tables as diagrams."""
+    return "\n".join(
+        [
+            NOTE,
+            "# States of a saga and of a step",
+            "",
+            "The tables in `sagakit/engine/table.py`, drawn. A move that is not drawn raises `IllegalTransition` and "
+            "changes nothing; a test walks every cell.",
+            "",
+            "## A saga",
+            "",
+            "`stuck` waits for an operator. Only `completed` and `failed` are ends; `failed` says why, and what was "
+            "undone.",
+            "",
+            *_diagram(SAGA_TABLE, "running"),
+            "",
+            "## A step",
+            "",
+            "`done`, `skipped`, `not_done` and `doubtful` settle the action. `asked`, `blocked` and `undo_failed` make "
+            "the saga stuck.",
+            "",
+            *_diagram(STEP_TABLE, "pending"),
+            "",
+        ]
+    )
+
+
+def _diagram(table: Mapping[Any, Mapping[Any, Any]], first: str) -> list[str]:
+    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}"]
+    for state, moves in table.items():
+        lines += [f"    {state} --> {target}: {move}" for move, target in moves.items()]
+        if not moves:
+            lines.append(f"    {state} --> [*]")
+    return [*lines, "```"]
+
+
+PAGES = {"options.md": config_page, "states.md": states_page}
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page())

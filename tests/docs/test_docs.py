@@ -1,0 +1,91 @@
+"""The docs say what is so: their programs run, their tables are those of the code, what they point at is there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+from sagakit.system.intake import InboxRequest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_readmes_first_program_prints_what_it_says(tmp_path: Path) -> None:
+    program = next(block for block in blocks(ROOT / "README.md", "python") if "sagakit.run(" in block)
+    expected = next(block for block in blocks(ROOT / "README.md", "text") if "hotel in Rome" in block)
+    file = tmp_path / "first.py"
+    file.write_text(program)
+    done = subprocess.run([sys.executable, file], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(re.escape(expected).replace(r"\.\.\.", ".*"), done.stdout)
+    assert done.stderr == ""
+
+
+def test_the_readmes_programs_are_checked_by_mypy(tmp_path: Path) -> None:
+    outline, program, service = blocks(ROOT / "README.md", "python")
+    (tmp_path / "program.py").write_text(program.split("\n\nfor trip in")[0] + "\n\n\n" + service)
+    head = (
+        "from dataclasses import dataclass\nfrom sagakit import Ctx, Saga, step\n"
+        "@dataclass\nclass Reservation: ref: str\n@dataclass\nclass Receipt: ref: str\n"
+        "@dataclass\nclass Order: lines: list[str]\n"
+        "class Shop:\n"
+        "    async def reserve(self, lines: list[str], *, key: str) -> Reservation: raise NotImplementedError\n"
+        "    async def release(self, *, key: str) -> None: ...\n"
+        "    async def ship(self, held: Reservation, *, key: str) -> str: raise NotImplementedError\n"
+    )
+    (tmp_path / "outline.py").write_text(head + outline)
+    command = [sys.executable, "-m", "mypy", "--strict", "program.py", "outline.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_pages_made_from_the_code_are_up_to_date() -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    for name, page in generate.PAGES.items():
+        assert (ROOT / "docs" / name).read_text() == page(), f"docs/{name} is out of date: run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} points at {target}"
+
+
+def test_each_promise_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "promises.md").read_text()
+    rows = re.findall(r"^\| \*\*P(\d+) .*\| (`tests/.*) \|$", text, flags=re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 13))
+    for number, shown_by in rows:
+        found = re.findall(r"`(tests/[^`]+)`", shown_by)
+        assert found
+        for address in found:
+            file, _, name = address.partition("::")
+            source = (ROOT / file).read_text()
+            if name:
+                assert f"def {name}(" in source, address
+            else:
+                assert re.search(rf"\bp{number}\b|\bP{number}\b", source), f"{address} does not speak of P{number}"
+
+
+def test_the_messages_of_the_wire_page_are_understood() -> None:
+    lines = [line for block in blocks(ROOT / "docs" / "wire.md", "json") for line in block.splitlines()]
+    assert len(lines) == 4
+    for line in lines:
+        request = msgspec.json.decode(line, type=InboxRequest)
+        assert request.kind == json.loads(line)["kind"]
