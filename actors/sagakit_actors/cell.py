@@ -85,6 +85,12 @@ class Cell(ABC, Generic[M]):
 
     # ----------------------------------------------------------------- life
 
+    def _next(self, task: trio.lowlevel.Task | None) -> None:
+        """The next incarnation begins; `task` is what would stand still while it asks."""
+        self.incarnation += 1
+        self.state = "running"
+        self.task = task
+
     def _end(self, crash: Exception | None) -> None:
         """This incarnation is over: fail the asks that it took, notify who watches."""
         self.state = "restarting"

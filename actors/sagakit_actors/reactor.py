@@ -127,8 +127,7 @@ class ReactorCell(Cell[M], Generic[M]):
 
     def begin(self) -> None:
         """Start the next incarnation; from now on mail is scheduled."""
-        self.incarnation += 1
-        self.state = "running"
+        self._next(None)
         self._ended = None
         try:
             self._reactor = self._make()

@@ -86,9 +86,7 @@ class TaskCell(Cell[M], Generic[M]):
         return only
 
     def _begin(self) -> None:
-        self.incarnation += 1
-        self.state = "running"
-        self.task = trio.lowlevel.current_task()
+        self._next(trio.lowlevel.current_task())
         running_cell.set(self)
         self.renew()
 

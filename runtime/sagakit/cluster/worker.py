@@ -50,10 +50,10 @@ class Worker:
         self.registry = registry
         self.services = services
         self.sagas = sagas
-        self.starts = Starts(store, sagas, services)
-        self.requests = Requests(store, sagas, services.worker_id)
+        self.starts: Starts = Starts(store, sagas, services)
+        self.requests: Requests = Requests(store, sagas, services.worker_id)
         config = services.config
-        self.recovery = Recovery(
+        self.recovery: Recovery = Recovery(
             store=store,
             registry=registry,
             sagas=sagas,
