@@ -10,7 +10,8 @@ from typing import Any
 import trio
 from sagakit import Config, Runtime, Saga
 from sagakit.cluster.worker import Worker, run_worker
-from sagakit.store.memory import MemoryServer, MemoryStore, open_memory
+from sagakit.store.memory import MemoryStore, open_memory
+from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 from sagakit.system.registry import Registry
 

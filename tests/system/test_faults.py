@@ -12,7 +12,7 @@ import trio.testing
 from sagakit import Completed, Failed
 from sagakit.errors import StoreFull
 from sagakit.store.faults import Fault, FaultKind
-from sagakit.store.memory import MemoryServer
+from sagakit.store.memory_server import MemoryServer
 from sagakit.system.messages import Put
 from sagakit.system.persistence import Persistence
 from sagakit.system.publisher import Publisher

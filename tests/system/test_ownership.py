@@ -16,7 +16,8 @@ from sagakit import Completed, Ctx, Failed
 from sagakit.engine import decode, encode
 from sagakit.engine.codec import Loaded
 from sagakit.errors import Fenced
-from sagakit.store.memory import MemoryKeyValue, MemoryServer
+from sagakit.store.memory import MemoryKeyValue
+from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry, Write
 
 from tests.sagas import BookTrip, Trip

@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from sagakit import Completed, Ctx, Failed, Saga, step
 from sagakit.errors import NotAllowed, TooLate, UnknownSaga
-from sagakit.store.memory import MemoryServer
+from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import QUICK, Booked, BookTrip, Trip
 from tests.system.members import Member, events_of, killable, member, stands, suffixes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
@@ -11,6 +12,7 @@ from sagakit.jetstream.answers import AWAY, ApiError, to_error
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
+from sagakit.store.ports import BucketOptions
 
 SCHEMA = 1
 NOT_FOUND = 10059
@@ -73,15 +75,16 @@ async def check_server(link: Link) -> None:
 async def make_layout(link: Link, names: Names, options: Options) -> None:
     """Make what is missing, the meta bucket first. Raises BadBucket, StoreError."""
     replicas = options.replicas or (3 if len(link.client.servers) >= 3 else 1)
+    bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
     base = {"storage": options.storage, "num_replicas": replicas}
-    await _ensure(link, _bucket(names.meta, "sagakit: schema, shards, plans", base))
+    await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
     await _check_shards(link, names)
-    for bucket in names.state:
-        limit = {} if options.state_max_bytes is None else {"max_bytes": options.state_max_bytes}
-        _check_state(bucket, await _ensure(link, _bucket(bucket, "sagakit: live sagas", base | limit)))
-    for bucket in names.archive:
-        await _ensure(link, _bucket(bucket, "sagakit: finished sagas", base | _max_age(options.archive_ttl)))
-    await _ensure(link, _bucket(names.workers, "sagakit: leases", base))
+    for name in names.state:
+        state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)
+        _check_state(name, await make_bucket(link, name, state))
+    for name in names.archive:
+        await make_bucket(link, name, bucket(description="sagakit: finished sagas", ttl=options.archive_ttl))
+    await make_bucket(link, names.workers, bucket(description="sagakit: leases"))
     for shard, stream in enumerate(names.events):
         await _ensure(
             link,
@@ -101,19 +104,26 @@ async def make_layout(link: Link, names: Names, options: Options) -> None:
     )
 
 
-def _bucket(name: str, description: str, more: dict[str, Any]) -> dict[str, Any]:
-    """A KV bucket as `nats kv` makes it, with direct get off and per-message TTL on."""
-    return {
+async def make_bucket(link: Link, name: str, options: BucketOptions) -> dict[str, Any]:
+    """A KV bucket as `nats kv` makes it, with direct get off and per-message TTL on; returns what stands.
+
+    Raises BadBucket, Unavailable.
+    """
+    config = {
         "name": f"KV_{name}",
         "subjects": [f"$KV.{name}.>"],
-        "description": description,
-        "max_msgs_per_subject": 1,
+        "description": options.description,
+        "max_msgs_per_subject": options.history,
+        "num_replicas": options.replicas,
+        "storage": options.storage,
         "discard": "new",
         "allow_rollup_hdrs": True,
         "deny_delete": True,
         "allow_direct": False,
         "allow_msg_ttl": True,
-    } | more
+    }
+    limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
+    return await _ensure(link, config | limit | _max_age(options.ttl))
 
 
 def _max_age(ttl: float | None) -> dict[str, int]:

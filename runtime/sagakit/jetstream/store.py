@@ -9,9 +9,10 @@ from sagakit.jetstream.control import CoreControl
 from sagakit.jetstream.events import Events
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
-from sagakit.jetstream.layout import Options, check_server, make_layout
+from sagakit.jetstream.layout import Options, check_server, make_bucket, make_layout
 from sagakit.jetstream.link import Connection, Link, open_link
 from sagakit.store.names import Names
+from sagakit.store.ports import BucketOptions
 
 
 class JetStreamStore:
@@ -42,6 +43,11 @@ class JetStreamStore:
     def messages_sent(self) -> int:
         """Messages sent over this connection so far: for benchmarks."""
         return self._link.sent
+
+    async def create_bucket(self, name: str, options: BucketOptions) -> Bucket:
+        """Make it if it is not there yet."""
+        await make_bucket(self._link, name, options)
+        return Bucket(self._link, self.names, [name])
 
     async def until_connected(self) -> None:
         """Return when the connection is up."""

@@ -13,7 +13,8 @@ from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.layout import Options
 from sagakit.jetstream.link import Connection
 from sagakit.jetstream.store import open_jetstream
-from sagakit.store.memory import MemoryServer, open_memory
+from sagakit.store.memory import open_memory
+from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 from sagakit.store.ports import Store
 

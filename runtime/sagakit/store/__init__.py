@@ -1,17 +1,19 @@
 """The ports of the store, its names on the wire, and the store in memory.
 
-ports    what the runtime needs of a store, with its crash contract
-names    keys, buckets, streams, subjects; ids; namespace; shards
-memory   the ports in memory: for virtual time and fault injection
-faults   what a test wants to go wrong there
+ports           what the runtime needs of a store, with its crash contract
+names           keys, buckets, streams, subjects; ids; namespace; shards
+memory          the ports in memory: for virtual time and fault injection
+memory_server   its durable side
+faults          what a test wants to go wrong there
 """
 
 from sagakit.store.faults import Fault as Fault
 from sagakit.store.faults import Faults as Faults
-from sagakit.store.memory import MemoryServer as MemoryServer
 from sagakit.store.memory import open_memory as open_memory
+from sagakit.store.memory_server import MemoryServer as MemoryServer
 from sagakit.store.names import Names as Names
 from sagakit.store.names import SagaKey as SagaKey
+from sagakit.store.ports import BucketOptions as BucketOptions
 from sagakit.store.ports import Control as Control
 from sagakit.store.ports import Entry as Entry
 from sagakit.store.ports import EventLog as EventLog

@@ -13,114 +13,14 @@ from functools import partial
 
 import trio
 
-from sagakit.errors import Ambiguous, Conflict, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
-from sagakit.store.faults import Fault, Faults
+from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
+from sagakit.store.faults import Fault
+from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
 from sagakit.store.names import Names
-from sagakit.store.ports import Done, Entry, EventMessage, InboundMessage, Write
+from sagakit.store.ports import BucketOptions, Done, Entry, EventMessage, InboundMessage, Write
 
-MAX_PAYLOAD = 2**20
 ACK_WAIT = 30.0
 """Seconds after which an unacknowledged inbound message comes again."""
-
-
-class _Value:
-    """What stands under a key. `value` None is a delete marker."""
-
-    __slots__ = ("expires", "revision", "value")
-
-    def __init__(self, value: bytes | None, revision: int, expires: float | None) -> None:
-        self.value = value
-        self.revision = revision
-        self.expires = expires
-
-
-class MemoryBucket:
-    """One bucket's data."""
-
-    def __init__(self) -> None:
-        self._values: dict[str, _Value] = {}
-        self._revision = 0
-        self._watchers: list[tuple[str, trio.MemorySendChannel[Entry]]] = []
-
-    def _standing(self, key: str) -> _Value | None:
-        found = self._values.get(key)
-        if found is not None and found.expires is not None and found.expires <= trio.current_time():
-            del self._values[key]
-            return None
-        return found
-
-    def write(self, write: Write, *, delete: bool = False) -> int:
-        """Apply a write at once. Raises Conflict."""
-        standing = self._standing(write.key)
-        if write.expected is not None and (standing.revision if standing else 0) != write.expected:
-            raise Conflict(write.key, write.expected)
-        self._revision += 1
-        expires = None if write.ttl is None else trio.current_time() + write.ttl
-        self._values[write.key] = _Value(None if delete else write.value, self._revision, expires)
-        if not delete:
-            self._tell(Entry(write.key, write.value, self._revision))
-        return self._revision
-
-    def read(self, key: str) -> Entry | None:
-        """What a leader read answers."""
-        found = self._standing(key)
-        return None if found is None or found.value is None else Entry(key, found.value, found.revision)
-
-    def purge(self, key: str) -> None:
-        """Remove every trace."""
-        self._values.pop(key, None)
-
-    def entries(self, prefix: str) -> list[Entry]:
-        """All entries whose first token is `prefix`, or all."""
-        keys = [key for key in self._values if not prefix or key.startswith(prefix + ".")]
-        return [entry for key in keys if (entry := self.read(key)) is not None]
-
-    def watch(self, prefix: str, send: trio.MemorySendChannel[Entry]) -> Callable[[], None]:
-        """Tell `send` of later changes; returns how to end that."""
-        watcher = (prefix, send)
-        self._watchers.append(watcher)
-        return lambda: self._watchers.remove(watcher)
-
-    def _tell(self, entry: Entry) -> None:
-        for prefix, send in self._watchers:
-            if not prefix or entry.key.startswith(prefix + "."):
-                send.send_nowait(entry)
-
-
-class _Queued:
-    """An inbound message on the server."""
-
-    def __init__(self, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
-        self.id = id
-        self.saga_type = saga_type
-        self.saga_id = saga_id
-        self.payload = payload
-        self.again_at = 0.0
-
-
-class MemoryServer:
-    """The durable side. One a test; several stores may be connected to it."""
-
-    def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
-        self.max_payload = max_payload
-        self.faults: Faults = Faults()
-        self.events: list[EventMessage] = []
-        self._event_ids: dict[str, int] = {}
-        self._buckets: dict[str, MemoryBucket] = {}
-        self.inbox: list[_Queued] = []
-        self.inbox_ids: set[str] = set()
-        self.handlers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
-
-    def bucket(self, name: str) -> MemoryBucket:
-        """The bucket of that name, made when first asked for."""
-        return self._buckets.setdefault(name, MemoryBucket())
-
-    def append(self, message: EventMessage) -> int:
-        """Add an event; a known id is not added again."""
-        if message.id not in self._event_ids:
-            self.events.append(message)
-            self._event_ids[message.id] = len(self.events)
-        return self._event_ids[message.id]
 
 
 class _Connection:
@@ -322,7 +222,7 @@ class MemoryInbox:
             raise Unavailable("disconnected")
         if id not in server.inbox_ids:
             server.inbox_ids.add(id)
-            server.inbox.append(_Queued(id, saga_type, saga_id, payload))
+            server.inbox.append(Queued(id, saga_type, saga_id, payload))
 
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
@@ -342,7 +242,7 @@ class MemoryInbox:
             await trio.sleep(0.01)
 
 
-def _forget(server: MemoryServer, message: _Queued) -> None:
+def _forget(server: MemoryServer, message: Queued) -> None:
     if message in server.inbox:
         server.inbox.remove(message)
 
@@ -412,6 +312,14 @@ class MemoryStore:
     def messages_sent(self) -> int:
         """Operations handed to the server so far."""
         return self._connection.handed_in
+
+    async def create_bucket(self, name: str, options: BucketOptions) -> MemoryKeyValue:
+        """Make it if it is not there yet; it keeps the last value of a key only."""
+        await trio.lowlevel.checkpoint()
+        if not self.connected:
+            raise Unavailable("disconnected")
+        self._server.bucket(name).ttl = options.ttl
+        return MemoryKeyValue(self._connection, self.names, [name])
 
     async def until_connected(self) -> None:
         """Return when there is no outage."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -43,6 +43,17 @@ class Write(msgspec.Struct, frozen=True):
     value: bytes
     expected: int | None = None
     ttl: float | None = None
+
+
+class BucketOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`ttl` in seconds, None is for ever; `max_bytes` None is no limit; `history` in values a key."""
+
+    description: str = ""
+    max_bytes: int | None = None
+    ttl: float | None = None
+    replicas: int = 1
+    history: int = 1
+    storage: Literal["file", "memory"] = "file"
 
 
 class EventMessage(msgspec.Struct, frozen=True):
@@ -179,6 +190,13 @@ class Store(Protocol):
     @property
     def messages_sent(self) -> int:
         """Messages sent to the server over this connection so far."""
+        ...
+
+    async def create_bucket(self, name: str, options: BucketOptions) -> KeyValue:
+        """A bucket of the caller's own, made if it is not there yet; one that is there stays as it is.
+
+        Raises BadBucket, Unavailable.
+        """
         ...
 
     async def until_connected(self) -> None:

@@ -1,0 +1,115 @@
+"""The server in memory: the durable side of the store in memory. It outlives those who are connected to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from sagakit.errors import Conflict
+from sagakit.store.faults import Faults
+from sagakit.store.ports import Entry, EventMessage, Write
+
+MAX_PAYLOAD = 2**20
+
+
+class _Value:
+    """What stands under a key. `value` None is a delete marker."""
+
+    __slots__ = ("expires", "revision", "value")
+
+    def __init__(self, value: bytes | None, revision: int, expires: float | None) -> None:
+        self.value = value
+        self.revision = revision
+        self.expires = expires
+
+
+class MemoryBucket:
+    """One bucket's data."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, _Value] = {}
+        self._revision = 0
+        self._watchers: list[tuple[str, trio.MemorySendChannel[Entry]]] = []
+        self.ttl: float | None = None
+
+    def _standing(self, key: str) -> _Value | None:
+        found = self._values.get(key)
+        if found is not None and found.expires is not None and found.expires <= trio.current_time():
+            del self._values[key]
+            return None
+        return found
+
+    def write(self, write: Write, *, delete: bool = False) -> int:
+        """Apply a write at once. Raises Conflict."""
+        standing = self._standing(write.key)
+        if write.expected is not None and (standing.revision if standing else 0) != write.expected:
+            raise Conflict(write.key, write.expected)
+        self._revision += 1
+        ttl = self.ttl if write.ttl is None else write.ttl
+        expires = None if ttl is None else trio.current_time() + ttl
+        self._values[write.key] = _Value(None if delete else write.value, self._revision, expires)
+        if not delete:
+            self._tell(Entry(write.key, write.value, self._revision))
+        return self._revision
+
+    def read(self, key: str) -> Entry | None:
+        """What a leader read answers."""
+        found = self._standing(key)
+        return None if found is None or found.value is None else Entry(key, found.value, found.revision)
+
+    def purge(self, key: str) -> None:
+        """Remove every trace."""
+        self._values.pop(key, None)
+
+    def entries(self, prefix: str) -> list[Entry]:
+        """All entries whose first token is `prefix`, or all."""
+        keys = [key for key in self._values if not prefix or key.startswith(prefix + ".")]
+        return [entry for key in keys if (entry := self.read(key)) is not None]
+
+    def watch(self, prefix: str, send: trio.MemorySendChannel[Entry]) -> Callable[[], None]:
+        """Tell `send` of later changes; returns how to end that."""
+        watcher = (prefix, send)
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    def _tell(self, entry: Entry) -> None:
+        for prefix, send in self._watchers:
+            if not prefix or entry.key.startswith(prefix + "."):
+                send.send_nowait(entry)
+
+
+class Queued:
+    """An inbound message on the server."""
+
+    def __init__(self, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+        self.id = id
+        self.saga_type = saga_type
+        self.saga_id = saga_id
+        self.payload = payload
+        self.again_at: float = 0.0
+
+
+class MemoryServer:
+    """The durable side. One a test; several stores may be connected to it."""
+
+    def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
+        self.max_payload: int = max_payload
+        self.faults: Faults = Faults()
+        self.events: list[EventMessage] = []
+        self._event_ids: dict[str, int] = {}
+        self._buckets: dict[str, MemoryBucket] = {}
+        self.inbox: list[Queued] = []
+        self.inbox_ids: set[str] = set()
+        self.handlers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
+
+    def bucket(self, name: str) -> MemoryBucket:
+        """The bucket of that name, made when first asked for."""
+        return self._buckets.setdefault(name, MemoryBucket())
+
+    def append(self, message: EventMessage) -> int:
+        """Add an event; a known id is not added again."""
+        if message.id not in self._event_ids:
+            self.events.append(message)
+            self._event_ids[message.id] = len(self.events)
+        return self._event_ids[message.id]
