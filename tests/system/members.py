@@ -107,3 +107,10 @@ def stands(server: MemoryServer, bucket: str, key: str) -> dict[str, Any] | None
     """The JSON under a key."""
     entry = server.bucket(bucket).read(key)
     return None if entry is None else json.loads(entry.value)
+
+
+async def until_ended(server: MemoryServer, key: str) -> None:
+    """Return when the end marker stands under a key."""
+    with trio.fail_after(1000):
+        while "ended" not in (stands(server, "SAGA_STATE", key) or {}):  # noqa: ASYNC110  # virtual time
+            await trio.sleep(0.1)

@@ -21,7 +21,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry, Write
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import killable, member, stands, suffixes
+from tests.system.members import killable, member, stands, suffixes, until_ended
 
 Clock = trio.testing.MockClock
 KEY = "BookTrip.one"
@@ -100,8 +100,7 @@ async def test_p1_p8_a_worker_is_killed_at_each_write(
             if not created:
                 await heir.runtime.start(BookTrip, "one", Trip())
             outcome = await (await heir.runtime.get(BookTrip, "one")).outcome()
-            while "ended" not in (stands(server, "SAGA_STATE", KEY) or {}):  # noqa: ASYNC110  # virtual time
-                await trio.sleep(0.1)
+            await until_ended(server, KEY)
     assert outcome == Completed("tickets-Rome")
     found = [suffix for suffix in suffixes(server, "one") if suffix != "recovered" and "retrying" not in suffix]
     assert found == ["started", "step.hotel", "step.flight", "step.tickets", "completed"]

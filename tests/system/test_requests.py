@@ -14,7 +14,7 @@ from sagakit.errors import NotAllowed, TooLate, UnknownSaga
 from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import QUICK, Booked, BookTrip, Trip
-from tests.system.members import Member, events_of, killable, member, stands, suffixes
+from tests.system.members import Member, events_of, killable, member, stands, suffixes, until_ended
 from tests.system.test_ownership import Stop
 
 Clock = trio.testing.MockClock
@@ -277,8 +277,7 @@ async def test_p10_a_start_by_message_is_one_start(autojump_clock: Clock) -> Non
         await send(running, "m1", start)
         await send(running, "m1", start)
         await send(running, "m2", start)
-        while "ended" not in (stands(server, "SAGA_STATE", "BookTrip.one") or {}):  # noqa: ASYNC110  # virtual time
-            await trio.sleep(0.1)
+        await until_ended(server, "BookTrip.one")
         assert await outcome_of(running, "one") == Completed("tickets-Oslo")
         assert await running.runtime.execute(BookTrip, "one", Trip("Oslo")) == Completed("tickets-Oslo")
     assert saga.names == ["hotel", "flight", "tickets"]
@@ -321,8 +320,7 @@ async def test_a_message_that_can_never_be_applied_is_reported_and_dropped(
     async with member(server, saga) as running:
         await send(running, "bad", body, saga_id="bad")
         await send(running, "good", {"kind": "start", "input": {}}, saga_id="good")
-        while "ended" not in (stands(server, "SAGA_STATE", "BookTrip.good") or {}):  # noqa: ASYNC110  # virtual time
-            await trio.sleep(0.1)
+        await until_ended(server, "BookTrip.good")
     assert server.inbox == []
     [line] = [line for line in caplog.messages if "message bad is dropped" in line]
     assert says in line
@@ -337,6 +335,5 @@ async def test_a_message_waits_through_an_outage(autojump_clock: Clock) -> None:
         await trio.sleep(300)
         assert saga.names == []
         server.faults.end_outage()
-        while "ended" not in (stands(server, "SAGA_STATE", "BookTrip.one") or {}):  # noqa: ASYNC110  # virtual time
-            await trio.sleep(0.1)
+        await until_ended(server, "BookTrip.one")
     assert saga.names == ["hotel", "flight", "tickets"]

@@ -19,6 +19,7 @@ from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
+from sagakit.store.conditional import ConditionalWrites
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, Entry, Write
 
@@ -46,7 +47,7 @@ class _Got(msgspec.Struct, frozen=True):
 _got = msgspec.json.Decoder(_Got)
 
 
-class Bucket:
+class Bucket(ConditionalWrites):
     """One logical bucket over one or more shards; the port is `KeyValue`."""
 
     def __init__(self, link: Link, names: Names, buckets: Sequence[str]) -> None:
@@ -72,18 +73,6 @@ class Bucket:
         subject = f"$KV.{self._bucket(write.key)}.{write.key}"
         answer = await self._link.request(subject, write.value, headers=_headers(write))
         return _revision(write.key, write.expected, answer)
-
-    async def put(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
-        """Write whatever is there."""
-        return await self._write(Write(key, value, None, ttl))
-
-    async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
-        """Write if nothing stands under the key, no delete marker either."""
-        return await self._write(Write(key, value, 0, ttl))
-
-    async def update(self, key: str, value: bytes, *, revision: int, ttl: float | None = None) -> int:
-        """Replace exactly `revision`."""
-        return await self._write(Write(key, value, revision, ttl))
 
     async def delete(self, key: str, *, revision: int | None = None) -> None:
         """Delete, leaving a delete marker."""

@@ -14,6 +14,7 @@ from functools import partial
 import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
+from sagakit.store.conditional import ConditionalWrites
 from sagakit.store.faults import Fault
 from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
 from sagakit.store.names import Names
@@ -102,7 +103,7 @@ async def _faulty(fault: Fault, key: str, apply: Callable[[], int], done: Done) 
             done(StoreFull(f"{key}: the bucket is full"))
 
 
-class MemoryKeyValue:
+class MemoryKeyValue(ConditionalWrites):
     """The port is `KeyValue`."""
 
     def __init__(self, connection: _Connection, names: Names, buckets: Sequence[str]) -> None:
@@ -119,7 +120,10 @@ class MemoryKeyValue:
         carry = partial(self._connection.write, apply, key=write.key, size=len(write.value), done=done)
         self._connection.hand_in(carry)
 
-    async def _write(self, write: Write, *, delete: bool = False) -> int:
+    async def _write(self, write: Write) -> int:
+        return await self._carried(write, partial(self._bucket(write.key).write, write))
+
+    async def _carried(self, write: Write, apply: Callable[[], int]) -> int:
         result: list[int | StoreError] = []
         ended = trio.Event()
 
@@ -127,7 +131,6 @@ class MemoryKeyValue:
             result.append(outcome)
             ended.set()
 
-        apply = partial(self._bucket(write.key).write, write, delete=delete)
         carry = partial(self._connection.write, apply, key=write.key, size=len(write.value), done=done)
         self._connection.hand_in(carry)
         await ended.wait()
@@ -135,21 +138,10 @@ class MemoryKeyValue:
             raise result[0]
         return result[0]
 
-    async def put(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
-        """Write whatever is there."""
-        return await self._write(Write(key, value, None, ttl))
-
-    async def create(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
-        """Write if nothing stands under the key, no delete marker either."""
-        return await self._write(Write(key, value, 0, ttl))
-
-    async def update(self, key: str, value: bytes, *, revision: int, ttl: float | None = None) -> int:
-        """Replace exactly `revision`."""
-        return await self._write(Write(key, value, revision, ttl))
-
     async def delete(self, key: str, *, revision: int | None = None) -> None:
         """Delete, leaving a delete marker."""
-        await self._write(Write(key, b"", revision), delete=True)
+        write = Write(key, b"", revision)
+        await self._carried(write, partial(self._bucket(key).write, write, delete=True))
 
     async def purge(self, key: str) -> None:
         """Remove every trace of a key."""

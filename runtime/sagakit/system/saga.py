@@ -28,7 +28,6 @@ from sagakit.engine import (
     Finish,
     InputEvent,
     Loaded,
-    OutboxEvent,
     Publish,
     Published,
     Record,
@@ -56,9 +55,7 @@ from sagakit.system.messages import (
     Load,
     Peek,
     PersistenceMessage,
-    PublishEvents,
     Put,
-    Receipt,
     Retire,
     SagaMessage,
     SetTimer,
@@ -67,6 +64,7 @@ from sagakit.system.messages import (
     Wake,
 )
 from sagakit.system.origin import Fresh, Origin, Reload, Stored
+from sagakit.system.outbox import Outbox
 from sagakit.system.services import Services
 
 
@@ -115,8 +113,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._operation_number = 0
         self._then: Callable[[int | Entry | None], None] | None = None
         self._running: dict[str, int] = {}
-        self._receipt = Receipt()
-        self._handed_in = 0
+        self._outbox = Outbox(services.publisher, key)
         self._timer: float | None = None
         self._due = False
         self._finishing = False
@@ -179,8 +176,8 @@ class SagaActor(Reactor[SagaMessage]):
             if self._operation is not None:
                 services.persistence.tell_nowait(self._operation)
         elif notice.ref is services.publisher:
-            if self._handed_in > self._receipt.confirmed:
-                self._hand_in_again()
+            if self._begun:
+                self._outbox.publish_again(self._record)
         elif self._timer is not None:
             services.timers.tell_nowait(SetTimer(self._ctx.ref, self._timer))
 
@@ -234,8 +231,8 @@ class SagaActor(Reactor[SagaMessage]):
         record = self._record
         if self._events or self._due:
             events, self._events, self._due = self._events, [], False
-            if self._receipt.confirmed:
-                events.append(Published(self._receipt.confirmed))
+            if self._outbox.confirmed:
+                events.append(Published(self._outbox.confirmed))
             record = self._fold(record, events)
         if record is not self._record:
             self._write(record)
@@ -319,7 +316,7 @@ class SagaActor(Reactor[SagaMessage]):
                         self._running[effect.step] = effect.call
                         self._attempt(effect)
                 case Publish():
-                    self._publish(effect.events)
+                    self._outbox.publish(self._record)
                 case WakeAt():
                     if self._timer != effect.at:
                         self._timer = effect.at
@@ -339,33 +336,13 @@ class SagaActor(Reactor[SagaMessage]):
             timeout=call.timeout,
         )
 
-    def _publish(self, events: Sequence[OutboxEvent]) -> None:
-        """Hand in what was not handed in yet."""
-        new = tuple(event for event in events if event.seq > self._handed_in)
-        if new:
-            self._handed_in = new[-1].seq
-            record = self._record
-            message = PublishEvents(self._key, record.saga_type, record.run, new, self._receipt)
-            self._services.publisher.tell_nowait(message)
-
-    def _hand_in_again(self) -> None:
-        """The publisher was lost with what it had not yet confirmed."""
-        self._handed_in = self._receipt.confirmed
-        self._receipt = Receipt(confirmed=self._handed_in)
-        self._publish(self._record.outbox)
-        if self._finishing:
-            self._await_events()
-
     # --------------------------------------------------------------- finish
 
     def _finish(self) -> None:
         """Events, then archive, then the end marker in the record's place: in this order nothing can be lost."""
-        if not self._finishing:
-            self._finishing = True
-            self._await_events()
-
-    def _await_events(self) -> None:
-        """Once the last event is in the log, the persistence actor is handed the rest."""
+        if self._finishing:
+            return
+        self._finishing = True
         record, outcome = self._record, _outcome(self._record)
         retire = partial(
             Retire,
@@ -377,11 +354,7 @@ class SagaActor(Reactor[SagaMessage]):
             marker_ttl=self._services.config.marker_ttl,
             expected=self._revision,
         )
-        self._receipt.when_reached(record.next_event - 1, partial(self._events_out, self._receipt, retire))
-
-    def _events_out(self, receipt: Receipt, retire: Callable[..., PersistenceMessage]) -> None:
-        if receipt is self._receipt:  # not that of a publisher that was lost meanwhile
-            self._operate(retire, self._retired)
+        self._outbox.when_out(record, partial(self._operate, retire, self._retired))
 
     def _retired(self, _: int | Entry | None) -> None:
         self._answer_waiting()
