@@ -10,7 +10,7 @@ from sagakit_actors import Ref, Reply
 
 from sagakit.engine import Ended, Inbound, OutboxEvent, Record
 from sagakit.errors import StoreError
-from sagakit.store.ports import Entry
+from sagakit.store.ports import Entry, Write
 
 Bucket = Literal["state", "archive"]
 
@@ -23,7 +23,7 @@ Whoever hands in an operation hands it in again when the persistence actor is lo
 # ------------------------------------------------------------ to the persistence actor
 
 
-class Put(msgspec.Struct, frozen=True, kw_only=True):
+class Put(Write, frozen=True, kw_only=True):
     """Write one value by compare-and-set and settle what is ambiguous; `done` gets the revision.
 
     The bytes never change between resends. A create (`expected` 0) that is still undecided at `not_after` (trio time)
@@ -31,11 +31,8 @@ class Put(msgspec.Struct, frozen=True, kw_only=True):
     TooLarge, StoreFull or Refused.
     """
 
-    key: str
-    value: bytes
     expected: int
     done: Done
-    ttl: float | None = None
     not_after: float | None = None
 
 

@@ -76,8 +76,7 @@ class Persistence(Actor[PersistenceMessage]):
     # ------------------------------------------------------------ records
 
     def _put(self, put: Put) -> None:
-        write = Write(put.key, put.value, put.expected, put.ttl)
-        self._store.state.submit(write, partial(self._put_ended, put))
+        self._store.state.submit(put, partial(self._put_ended, put))
 
     def _put_ended(self, put: Put, result: int | StoreError) -> None:
         if isinstance(result, int):

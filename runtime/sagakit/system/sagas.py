@@ -57,7 +57,10 @@ class Sagas:
 
         None if another actor came first under the same key. Raises what the write raised; then nothing is active.
         """
-        await self._places.acquire()
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            await self._places.acquire()
         if self._drained is not None:
             self._places.release()
             raise RuntimeClosed(f"{key}: the runtime is closing and starts nothing any more")
