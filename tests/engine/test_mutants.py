@@ -155,7 +155,7 @@ def test_the_world_condemns(mutant: Callable[[Patch], None], monkeypatch: Patch)
     @settings(settings.get_profile("hunt"), max_examples=3000)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
-        World(plan, data, calm_after=25).run()
+        World(plan, data, calm_after=25, gives_up=False).run()
 
     with pytest.raises((Broken, IllegalTransition)):
         schedule()

@@ -22,6 +22,7 @@ from sagakit.engine import (
     Ended,
     Error,
     Finish,
+    GaveUp,
     Inbound,
     InputEvent,
     Loaded,
@@ -115,10 +116,11 @@ class Broken(AssertionError):
 class World:
     """One saga, its participants and its worker. `data` draws what happens."""
 
-    def __init__(self, plan: Plan, data: Any, *, calm_after: int = 60) -> None:
+    def __init__(self, plan: Plan, data: Any, *, calm_after: int = 60, gives_up: bool = True) -> None:
         self.plan = plan
         self.data = data
         self.calm_after = calm_after
+        self.gives_up = gives_up
         self.now = 1000.0
         self.turns = 0
         self.happened: Counter[str] = Counter()  # by action key: did the effect happen
@@ -191,7 +193,10 @@ class World:
         self.record = loaded.record
         if self.record.status in ENDS:
             return
-        self._turn(Adopted("w2", 0.5))
+        events: list[InputEvent] = [Adopted("w2", 0.5)]
+        if self.gives_up and self.turns < self.calm_after and self.data.draw(st.integers(0, 9), "too often") == 0:
+            events.append(GaveUp("it crashed"))
+        self._turn(*events)
 
     # ----------------------------------------------------- the participants
 
@@ -361,8 +366,8 @@ class World:
         status = self.record.status
         match choice:
             case "retry":
-                self.budget.clear()
-                for step, log in self.record.steps.items():
+                for step, log in self.record.steps.items() if not self.record.halted else ():
+                    self.budget[step] = 0
                     if log.state == "blocked" or (log.state == "asked" and not self.plan.by_name[step].has_check):
                         self.declared.update(self._keys(step))  # it says: what was in doubt did not happen
                 self._turn(Inbound(id=f"retry-{self.turns}", kind="retry"))

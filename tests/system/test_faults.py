@@ -184,3 +184,38 @@ async def test_the_timers_actor_is_lost(autojump_clock: Clock, monkeypatch: pyte
         with trio.fail_after(1000):
             assert await running.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
     assert calls[0] > 1, "the crash was never met"
+
+
+async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobody_with_it(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = [True] * 2
+    perform = SagaActor._perform
+
+    def raising(self: SagaActor) -> None:
+        if self._key == KEY and self._record.steps["hotel"].state == "done" and broken:
+            broken.pop()
+            raise RuntimeError("planted")
+        perform(self)
+
+    monkeypatch.setattr(SagaActor, "_perform", raising)
+    server = MemoryServer()
+    async with member(server, BookTrip(), restarts=1, restart_period=1000.0) as running:
+        handle = await running.runtime.start(BookTrip, "one", Trip())
+        assert await running.runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
+        with trio.fail_after(1000):
+            record = await handle.settled()
+        assert record.status == "stuck"
+        assert record.stuck is not None
+        assert "planted" in record.stuck
+        [listed] = await running.runtime.list(status="stuck")
+        assert listed.saga_id == "one"
+        await trio.sleep(1000)
+        assert (await handle.record()).version == record.version, "nothing moves"
+        await handle.retry("mended", by="ann")
+        with trio.fail_after(1000):
+            assert await handle.outcome() == Completed("tickets-Rome")
+        await running.retired()
+    found = suffixes(server, "one")
+    assert found[-1] == "completed"
+    assert "stuck" in found

@@ -38,6 +38,7 @@ from sagakit.engine.events import event_id as event_id
 from sagakit.engine.inputs import Adopted as Adopted
 from sagakit.engine.inputs import Decided as Decided
 from sagakit.engine.inputs import Ended as Ended
+from sagakit.engine.inputs import GaveUp as GaveUp
 from sagakit.engine.inputs import Inbound as Inbound
 from sagakit.engine.inputs import InputEvent as InputEvent
 from sagakit.engine.inputs import OutputMade as OutputMade

@@ -16,7 +16,7 @@ from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.codec import digest
 from sagakit.engine.forward import action_ended, check_ended
-from sagakit.engine.inputs import Adopted, Decided, Ended, Inbound, InputEvent, OutputMade, Published
+from sagakit.engine.inputs import Adopted, Decided, Ended, GaveUp, Inbound, InputEvent, OutputMade, Published
 from sagakit.engine.record import NOTHING, SCHEMA, Failure, PersistedSagaState, Record, SagaOutcome
 from sagakit.engine.requests import deadline, honour_undo_request, inbound, may_turn_back
 from sagakit.engine.results import Error
@@ -95,7 +95,9 @@ def apply(
     turn = Turn(plan, record, now=now, limits=limits, hold=hold)
     for event in events:
         _apply_one(turn, event)
-    if turn.record.status not in ENDS:
+    if turn.record.halted:
+        _note_wake(turn)
+    elif turn.record.status not in ENDS:
         _timers(turn)
         _settle(turn)
     return turn.record if turn.changed else record
@@ -111,6 +113,8 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             pass  # the saga ended while this was under way; the account is closed
         case Ended():
             _ended(turn, event)
+        case GaveUp():
+            _gave_up(turn, event)
         case Inbound():
             inbound(turn, event)
         case Decided():
@@ -143,6 +147,15 @@ def _adopted(turn: Turn, event: Adopted) -> None:
     lost = Error(error="the worker was lost during this attempt", at_once=True)
     for step in open_steps:
         _ended(turn, Ended(step, turn.look(step).calls, lost, event.jitter))
+
+
+def _gave_up(turn: Turn, event: GaveUp) -> None:
+    reason = shorten(f"no worker can run it: {event.error}")
+    if turn.record.status != "stuck":
+        turn.move_saga("block")
+        turn.emit("stuck", reason=reason)
+    turn.touch()
+    turn.record.stuck, turn.record.halted = reason, True
 
 
 def _timers(turn: Turn) -> None:
@@ -254,7 +267,7 @@ def _note_wake(turn: Turn) -> None:
     due = [log.due for log in record.steps.values() if log.due is not None]
     if record.deadline_at is not None and may_turn_back(turn) and not _all_passed(turn):
         due.append(record.deadline_at)
-    wake_at = None if record.status in ENDS else min(due, default=None)
+    wake_at = None if record.status in ENDS or record.halted else min(due, default=None)
     if wake_at != record.wake_at:
         turn.touch()
         record.wake_at = wake_at

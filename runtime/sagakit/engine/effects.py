@@ -67,6 +67,8 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
     if record.status in ENDS:
         found.append(Finish())
         return found
+    if record.halted:
+        return found
     found.extend(
         _call(plan, record, step, log, kind)
         for step, log in record.steps.items()

@@ -28,6 +28,12 @@ class Adopted(msgspec.Struct, frozen=True):
     jitter: float = 1.0
 
 
+class GaveUp(msgspec.Struct, frozen=True):
+    """The saga's actor crashed beyond its restart intensity: the saga is stuck, and nothing moves (DESIGN 4)."""
+
+    error: str
+
+
 class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """A request from outside; each `id` is applied once. `by` and `reason` are for the audit."""
 
@@ -58,4 +64,4 @@ class OutputMade(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-InputEvent: TypeAlias = Ended | Adopted | Inbound | Published | Decided | OutputMade
+InputEvent: TypeAlias = Ended | Adopted | GaveUp | Inbound | Published | Decided | OutputMade

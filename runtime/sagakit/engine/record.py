@@ -92,7 +92,10 @@ class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_only=True):
-    """The record of one saga. `PersistedSagaState[Order]` has the input as an Order; the engine keeps it as JSON."""
+    """The record of one saga. `PersistedSagaState[Order]` has the input as an Order; the engine keeps it as JSON.
+
+    `halted` says that no worker could run it, through crashes of its actor: nothing moves until an operator says retry.
+    """
 
     schema: int
     saga_type: str
@@ -122,6 +125,7 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     failure: Failure | None = None
     undo_request: UndoRequest | None = None
     stuck: str | None = None
+    halted: bool = False
     outcome: SagaOutcome | None = None
 
 

@@ -53,6 +53,9 @@ def honour_undo_request(turn: Turn) -> None:
 def _cancel(turn: Turn, message: Inbound) -> VerdictText:
     if not turn.forward or turn.record.undo_request is not None:
         return "already"
+    if turn.record.halted:
+        turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
+        return "waiting"
     if _pivot_passed(turn):
         return "too late"
     turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
@@ -71,6 +74,10 @@ def _retry(turn: Turn, message: Inbound) -> VerdictText:
     record = turn.record
     if record.status != "stuck":
         return "nothing to do"
+    if record.halted:
+        turn.move_saga("resume" if turn.forward else "resume_undo")
+        turn.emit("operator.retry", by=message.by, reason=shorten(message.reason))
+        return "accepted"
     before = {node.name: turn.look(node.name).state for node in turn.plan.nodes}
     for node in turn.plan.nodes:
         log = turn.look(node.name)

@@ -83,6 +83,7 @@ class Turn:
         self.record.status = status
         if status != "stuck":
             self.record.stuck = None
+            self.record.halted = False
 
     def emit(self, suffix: str, **data: object) -> None:
         """Put one event into the outbox."""

@@ -28,4 +28,10 @@ class Reload(msgspec.Struct, frozen=True):
     """This worker's own record, whatever its revision is now: an earlier incarnation crashed."""
 
 
-Origin: TypeAlias = Fresh | Stored | Reload
+class GiveUp(msgspec.Struct, frozen=True):
+    """This worker's own record: its actor crashed too often. It is stuck until an operator helps, and kept here."""
+
+    error: str
+
+
+Origin: TypeAlias = Fresh | Stored | Reload | GiveUp

@@ -26,6 +26,7 @@ from sagakit.engine import (
     EndMarker,
     Error,
     Finish,
+    GaveUp,
     InputEvent,
     Loaded,
     Publish,
@@ -63,7 +64,7 @@ from sagakit.system.messages import (
     Started,
     Wake,
 )
-from sagakit.system.origin import Fresh, Origin, Reload, Stored
+from sagakit.system.origin import Fresh, GiveUp, Origin, Reload, Stored
 from sagakit.system.outbox import Outbox
 from sagakit.system.services import Services
 
@@ -124,7 +125,7 @@ class SagaActor(Reactor[SagaMessage]):
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
-        if isinstance(self._origin, Reload):
+        if isinstance(self._origin, Reload | GiveUp):
             self._operate(partial(Load, self._key), self._loaded)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
@@ -203,7 +204,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._write(self._answered(record), not_after=None if not_after == inf else not_after)
             case Stored(loaded=loaded, revision=revision):
                 self._take_over(loaded, revision)
-            case Reload():
+            case Reload() | GiveUp():
                 raise InternalError("an actor that reloads its record is not told to begin")
             case _:
                 assert_never(self._origin)
@@ -220,7 +221,10 @@ class SagaActor(Reactor[SagaMessage]):
         services = self._services
         self._unknown = loaded.unknown
         self._revision = revision
-        self._write(self._fold(loaded.record, [Adopted(services.worker_id, services.random())]))
+        events: list[InputEvent] = [Adopted(services.worker_id, services.random())]
+        if isinstance(self._origin, GiveUp):
+            events.append(GaveUp(self._origin.error))
+        self._write(self._fold(loaded.record, events))
 
     # ----------------------------------------------------------------- turn
 

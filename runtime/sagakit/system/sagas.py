@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import getLogger
 from math import inf
 
 import trio
-from sagakit_actors import DynamicSupervisor, ReactorSpec, Ref
+from sagakit_actors import DynamicSupervisor, ReactorSpec, Ref, RestartIntensityExceeded
 
 from sagakit.errors import RuntimeClosed
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.messages import Begin, Drain, SagaMessage
-from sagakit.system.origin import Origin
+from sagakit.system.origin import GiveUp, Origin
 from sagakit.system.saga import SagaLife
 from sagakit.system.services import Services
+
+_log = getLogger("sagakit")
 
 SHUTDOWN = 5.0
 """Seconds that a saga's actor gets to stop before it is cancelled."""
@@ -30,6 +33,8 @@ class Sagas:
         self._places = trio.Semaphore(services.config.max_active)
         self._drained: trio.Event | None = None
         self._noting: list[set[str]] = []
+        self._bindings: dict[str, SagaBinding] = {}
+        self._given_up: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._active)
@@ -67,18 +72,30 @@ class Sagas:
         if key in self._active:
             self._places.release()
             return None
+        ref = self._live(key, binding, origin)
+        await ref.ask(Begin, timeout=inf)
+        return ref
+
+    def _live(self, key: str, binding: SagaBinding, origin: Origin) -> Ref[SagaMessage]:
         life = SagaLife(self._services, binding, key, origin)
         spec = ReactorSpec(
             key, life.incarnate, restart="transient", shutdown=SHUTDOWN, capacity=self._services.config.mailbox
         )
         ref: Ref[SagaMessage] = self._supervisor.start_reactor(spec)
         self._active[key] = ref
-        await ref.ask(Begin, timeout=inf)
+        self._bindings[key] = binding
         return ref
 
     def exited(self, ref: Ref[SagaMessage], reason: object) -> None:
         """The supervisor's notice that an actor has gone for good."""
         if self._active.get(ref.name) is ref:
+            binding = self._bindings.pop(ref.name)
+            if isinstance(reason, RestartIntensityExceeded) and ref.name not in self._given_up:
+                _log.error("%s: %s; it is stuck until an operator says retry", ref.name, reason)
+                self._given_up.add(ref.name)
+                self._live(ref.name, binding, GiveUp(repr(reason.__cause__)))
+                return
+            self._given_up.discard(ref.name)
             del self._active[ref.name]
             for gone in self._noting:
                 gone.add(ref.name)
