@@ -31,7 +31,7 @@ class Put(Write, frozen=True, kw_only=True):
     TooLarge, StoreFull or Refused.
     """
 
-    expected: int
+    expected: int = 0
     done: Done
     not_after: float | None = None
 
