@@ -321,6 +321,7 @@ async def test_a_message_that_can_never_be_applied_is_reported_and_dropped(
         await send(running, "bad", body, saga_id="bad")
         await send(running, "good", {"kind": "start", "input": {}}, saga_id="good")
         await until_ended(server, "BookTrip.good")
+        await trio.sleep(30)
     assert server.inbox == []
     [line] = [line for line in caplog.messages if "message bad is dropped" in line]
     assert says in line
@@ -337,3 +338,30 @@ async def test_a_message_waits_through_an_outage(autojump_clock: Clock) -> None:
         server.faults.end_outage()
         await until_ended(server, "BookTrip.one")
     assert saga.names == ["hotel", "flight", "tickets"]
+
+
+async def test_a_cancel_that_overtakes_its_start_waits_for_it(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip(Stop("flight"))
+    async with member(server, saga) as running:
+        await send(running, "m1", {"kind": "cancel", "reason": "too fast"})
+        await trio.sleep(2)
+        await send(running, "m2", {"kind": "start", "input": {}})
+        await until_ended(server, "BookTrip.one")
+        outcome = await outcome_of(running, "one")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "too fast"
+    assert server.inbox == []
+
+
+async def test_a_message_that_meets_a_full_worker_is_not_lost(autojump_clock: Clock) -> None:
+    server, stop = MemoryServer(), Stop("flight")
+    saga = BookTrip(stop)
+    async with member(server, saga, max_active=1) as running:
+        await running.runtime.start(BookTrip, "first", Trip())
+        await stop.reached.wait()
+        await send(running, "m1", {"kind": "start", "input": {}})
+        await trio.sleep(28)
+        assert len(server.inbox) == 1
+        stop.go_on.set()
+        await until_ended(server, "BookTrip.one")
+    assert server.inbox == []

@@ -19,11 +19,12 @@ from sagakit.engine import Inbound
 from sagakit.engine.record import NOTHING
 from sagakit.errors import (
     AlreadyStarted,
-    Ambiguous,
     InputTooLarge,
     InvalidId,
     InvalidInput,
+    SagakitError,
     StoreError,
+    Unavailable,
     Undecodable,
     UnknownSaga,
 )
@@ -57,7 +58,7 @@ class InboxRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 _decoder = msgspec.json.Decoder(InboxRequest)
 
 _NEVER = (
-    AlreadyStarted, InputTooLarge, InvalidId, InvalidInput, UnknownSaga, Undecodable, msgspec.DecodeError,
+    AlreadyStarted, InputTooLarge, InvalidId, InvalidInput, Undecodable, msgspec.DecodeError,
 )  # fmt: skip
 """What no other try would change."""
 
@@ -90,30 +91,39 @@ class Intake(Actor[None]):
     async def _handle(self, message: InboundMessage, token: object) -> None:
         pause = Backoff(first=0.05, most=2.0)
         failures = 0
+        trouble: SagakitError | None = None
         try:
             with trio.move_on_after(OURS):
-                while not await self._applied(message):
+                while True:
+                    trouble = None  # not known while it is under way
+                    trouble = await self._apply(message)
+                    if trouble is None:
+                        message.ack()
+                        return
                     failures += 1
                     await trio.sleep(pause.delay(failures))
+            if isinstance(trouble, UnknownSaga):
+                _drop(message, trouble)
                 message.ack()
         finally:
             self._limit.release_on_behalf_of(token)
 
-    async def _applied(self, message: InboundMessage) -> bool:
+    async def _apply(self, message: InboundMessage) -> SagakitError | None:
+        """What speaks against it now, if another try may help. An unknown saga's start may be a moment behind."""
         key = str(SagaKey(message.saga_type, message.saga_id))
         try:
             request = _decoder.decode(message.payload)
             if request.kind == "start":
                 await self._start(message, request)
-                return True
+                return None
             inbound = Inbound(id=message.id, kind=request.kind, reason=request.reason, by=request.by)
-            return await self._requests.anywhere(key, inbound) is not None
+            if await self._requests.anywhere(key, inbound) is None:
+                return Unavailable(f"{key}: nobody owns it just now")
         except _NEVER as error:
-            _log.error("%s: message %s is dropped: %s", key, message.id, error)
-            return True
-        except (Ambiguous, StoreError) as error:
-            _log.info("%s: message %s is tried again: %s", key, message.id, error)
-            return False
+            _drop(message, error)
+        except (StoreError, UnknownSaga) as error:
+            return error
+        return None
 
     async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
         binding = self._registry.latest(message.saga_type)
@@ -122,6 +132,10 @@ class Intake(Actor[None]):
             correlation_id=request.correlation_id, causation_id=request.causation_id, trace=request.trace
         )
         await self._starts.start(binding, message.saga_id, value, context)
+
+
+def _drop(message: InboundMessage, error: Exception) -> None:
+    _log.error("%s.%s: message %s is dropped: %s", message.saga_type, message.saga_id, message.id, error)
 
 
 def _as_input(decode: Callable[[msgspec.Raw], object], raw: msgspec.Raw) -> object:

@@ -1,0 +1,77 @@
+"""The inbox of a real server, used from outside with nats-py alone, as another program would (DESIGN 6 and 7)."""
+
+from __future__ import annotations
+
+import sys
+
+import trio
+from sagakit import Completed, Failed, Runtime, open_runtime
+from sagakit.errors import UnknownSaga
+
+from tests.sagas import BookTrip, Trip
+from tests.servers import Server
+from tests.system.test_ownership import Stop
+
+SENDER = """
+import asyncio, sys, nats
+
+async def main(url, *messages):
+    nc = await nats.connect(url)
+    js = nc.jetstream()
+    for subject, message_id, body in zip(messages[::3], messages[1::3], messages[2::3]):
+        await js.publish(subject, body.encode(), headers={"Nats-Msg-Id": message_id})
+    await nc.close()
+    assert "sagakit" not in sys.modules
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def send(server: Server, *messages: str) -> None:
+    """Subject, id, body; subject, id, body; ..."""
+    command = [sys.executable, "-c", SENDER, server.url, *messages]
+    await trio.run_process(command)
+
+
+async def outcome(runtime: Runtime, id: str) -> object:
+    """Of a saga that somebody else starts."""
+    with trio.fail_after(30):
+        while True:
+            try:
+                return await (await runtime.get(BookTrip, id)).outcome()
+            except UnknownSaga:
+                await trio.sleep(0.05)
+
+
+async def test_p10_a_saga_is_started_and_cancelled_by_messages(server: Server, namespace: str) -> None:
+    stop = Stop("flight")
+    subject = f"{namespace}.sagain.BookTrip"
+    async with open_runtime(server.url, sagas=[saga := BookTrip(stop)], namespace=namespace) as runtime:
+        start = '{"kind": "start", "input": {"city": "Oslo"}}'
+        await send(server, f"{subject}.one", "m1", start, f"{subject}.one", "m2", start)
+        with trio.fail_after(30):
+            await stop.reached.wait()
+        await send(server, f"{subject}.one", "m3", '{"kind": "cancel", "reason": "by message", "by": "ann"}')
+        with trio.fail_after(30):
+            while not (await runtime.load(BookTrip, "one")).inbound:  # noqa: ASYNC110  # what is waited for sets no event
+                await trio.sleep(0.05)
+        stop.go_on.set()
+        found = await outcome(runtime, "one")
+        assert isinstance(found, Failed)
+        assert (found.cause, found.reason) == ("cancelled", "by message")
+        await send(server, f"{subject}.=2E", "m4", start)
+        assert await outcome(runtime, ".") == Completed("tickets-Oslo")
+    assert saga.names.count("hotel") == 2
+
+
+async def test_messages_sent_while_no_worker_runs_are_there_when_one_comes(server: Server, namespace: str) -> None:
+    async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace):
+        pass
+    start = '{"kind": "start", "input": {}}'
+    many = [part for n in range(50) for part in (f"{namespace}.sagain.BookTrip.s{n}", f"m{n}", start)]
+    await send(server, *many)
+    async with open_runtime(server.url, sagas=[saga := BookTrip()], namespace=namespace) as runtime:
+        for n in range(50):
+            assert await outcome(runtime, f"s{n}") == Completed("tickets-Rome")
+        assert await runtime.execute(BookTrip, "s7", Trip()) == Completed("tickets-Rome")
+    assert len(saga.calls) == len(set(saga.calls)) == 150
