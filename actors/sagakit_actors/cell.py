@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from logging import getLogger
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from weakref import ref as weakref
 
 import trio
 
@@ -55,11 +56,11 @@ class Cell(ABC, Generic[M]):
     """One child through all its incarnations, whichever way they run."""
 
     __slots__ = (
+        "_ref",
         "awaiting",
         "incarnation",
         "mailbox",
         "name",
-        "ref",
         "restarts",
         "spec",
         "state",
@@ -73,7 +74,7 @@ class Cell(ABC, Generic[M]):
         self.spec: Spec = spec
         self.name: str = spec.name
         self.mailbox: Mailbox[M] = Mailbox(capacity=spec.capacity, overflow=spec.overflow)
-        self.ref: Ref[M] = Ref(self)
+        self._ref: weakref[Ref[M]] | None = None
         self.incarnation: int = 0
         self.restarts: int = 0
         self.state: State = "new"
@@ -82,6 +83,18 @@ class Cell(ABC, Generic[M]):
         self.unanswered: set[Reply[Any]] = set()
         self.watchers: dict[Cell[Any], None] = {}
         self.watching: dict[Cell[Any], None] = {}
+
+    @property
+    def ref(self) -> Ref[M]:
+        """The reference: one and the same as long as anybody holds it.
+
+        Held here weakly, so that a cell that has gone is freed at once, not by the garbage collector.
+        """
+        found = self._ref() if self._ref is not None else None
+        if found is None:
+            found = Ref(self)
+            self._ref = weakref(found)
+        return found
 
     # ----------------------------------------------------------------- life
 

@@ -26,7 +26,7 @@ DEFAULT_TIMEOUT = 5.0
 class Ref(Generic[M]):
     """An actor that takes messages of type M. For tasks of the trio thread; compare by identity."""
 
-    __slots__ = ("_cell",)
+    __slots__ = ("__weakref__", "_cell")
 
     def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell

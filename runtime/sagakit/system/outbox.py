@@ -55,4 +55,5 @@ class Outbox:
 
     def _out(self, receipt: Receipt) -> None:
         if receipt is self._receipt and self._then is not None:  # not that of a publisher that was lost meanwhile
-            self._then()
+            then, self._then = self._then, None
+            then()
