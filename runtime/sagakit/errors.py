@@ -83,6 +83,10 @@ class DefinitionError(SagakitError):
     """A `Saga` class cannot work as written; raised when the class is created."""
 
 
+class PlanChanged(DefinitionError):
+    """A saga's steps have changed under the same version; raised when the runtime is opened."""
+
+
 # ----------------------------------------------------------------- store
 
 

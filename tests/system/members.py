@@ -9,6 +9,7 @@ from typing import Any
 
 import trio
 from sagakit import Config, Runtime, Saga
+from sagakit.client.errors import bare_errors
 from sagakit.cluster.worker import Worker, run_worker
 from sagakit.store.memory import MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
@@ -53,7 +54,7 @@ class Member:
 @asynccontextmanager
 async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
     """Run a worker here; leaving closes it in good order. A kill cancels the body."""
-    with trio.CancelScope() as scope:
+    with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,
             run_worker(

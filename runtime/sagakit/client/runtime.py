@@ -238,7 +238,7 @@ async def open_runtime(
 
     `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
     of `Config`. Leaving the context gives running attempts `grace` seconds. Raises CannotConnect, ServerTooOld,
-    JetStreamOff, BadBucket, InvalidConfig, DefinitionError.
+    JetStreamOff, BadBucket, InvalidConfig, DefinitionError, PlanChanged.
     """
     settings = config if config is not None and not options else Config.of(options)
     with bare_errors():

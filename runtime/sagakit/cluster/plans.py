@@ -1,4 +1,7 @@
-"""Plans are kept in the meta bucket, by type, version and digest: what a record was started under can be read later."""
+"""Plans are kept in the meta bucket, by type, version and digest: what a record was started under can be read later.
+
+A plan that has changed under the same version is refused: its sagas could not be told apart.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,62 @@ from functools import partial
 
 import msgspec
 
-from sagakit.errors import Conflict
+from sagakit.definition import Plan
+from sagakit.errors import Conflict, PlanChanged
 from sagakit.store.ports import Store
 from sagakit.system.persistence import through_outage
 from sagakit.system.registry import Registry
 
 
-async def write_plans(store: Store, registry: Registry) -> None:
-    """Keep the plans of the definitions known here; waits through an outage."""
-    for binding in registry.bindings:
-        plan = binding.plan
+async def keep_plans(store: Store, registry: Registry) -> None:
+    """Keep the plans of the definitions known here; waits through an outage. Raises PlanChanged, and keeps none."""
+    known = await through_outage(store, partial(_kept, store))
+    plans = [binding.plan for binding in registry.bindings]
+    for plan in plans:
+        for other in known:
+            same = (other.saga_type, other.version) == (plan.saga_type, plan.version)
+            if same and other.digest != plan.digest:
+                raise PlanChanged(
+                    f"{plan.saga_type} version {plan.version} has changed since it was first run here: "
+                    f"{'; '.join(differences(other, plan))}. Give the class version={plan.version + 1}, or take the "
+                    "change back. (Timeouts, retries and code may change freely; order, names and types may not.)"
+                )
+    for plan in plans:
         key = f"plan.{plan.saga_type}.{plan.version}.{plan.digest}"
         with suppress(Conflict):  # it is there already
             await through_outage(store, partial(store.meta.create, key, msgspec.json.encode(plan)))
+
+
+async def _kept(store: Store) -> list[Plan]:
+    found: list[Plan] = []
+    async with store.meta.entries("plan") as entries:
+        async for entry in entries:
+            with suppress(msgspec.DecodeError):  # kept by a newer sagakit, of which this one need not know all
+                found.append(msgspec.json.decode(entry.value, type=Plan))
+    return found
+
+
+def differences(old: Plan, new: Plan) -> list[str]:
+    """What of the shape is not the same, in words."""
+    found: list[str] = []
+    for what, before, now in (
+        ("the input", old.input_type, new.input_type),
+        ("the output", old.output_type, new.output_type),
+    ):
+        if before != now:
+            found.append(f"{what} was {before}, is {now}")
+    found += [f"the step {name} is gone" for name in old.by_name if name not in new.by_name]
+    found += [f"the step {name} is new" for name in new.by_name if name not in old.by_name]
+    for name in [name for name in old.by_name if name in new.by_name]:
+        one, other = old.by_name[name], new.by_name[name]
+        for what, before, now in (
+            ("came after", ", ".join(one.after) or "nothing", ", ".join(other.after) or "nothing"),
+            ("took the results of", ", ".join(one.inputs) or "nothing", ", ".join(other.inputs) or "nothing"),
+            ("stood, to the pivot,", one.position, other.position),
+            ("gave", one.result_type, other.result_type),
+        ):
+            if before != now:
+                found.append(f"{name} {what} {before}, now {now}")
+        if (one.undo is None) != (other.undo is None):
+            found.append(f"{name} {'has no compensation any more' if other.undo is None else 'has a compensation now'}")
+    return found or ["its steps stand in another order"]

@@ -14,7 +14,7 @@ import trio
 from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, open_system
 
 from sagakit.cluster.lease import Observer, hand_back, new_lease, renew, write_lease
-from sagakit.cluster.plans import write_plans
+from sagakit.cluster.plans import keep_plans
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
@@ -118,10 +118,10 @@ async def run_worker(
     """Run a worker on an open store: lease first, then the tree, then recovery."""
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     lease = new_lease(worker_id, config.worker_name, registry.versions)
+    await keep_plans(store, registry)
     reception = Reception()
     async with store.control.serve(worker_id, reception.answer):
         await write_lease(store, lease)
-        await write_plans(store, registry)
         try:
             async with (
                 _run_tree(
