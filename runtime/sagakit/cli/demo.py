@@ -81,8 +81,17 @@ async def run(file: Path | None, crash: bool, folder: Path, console: Console) ->
     good = _print_audit(console, audit.audit(folder / "books", orders, outcomes))
     good = good and len(outcomes) == len(orders)
     if good:
-        shutil.rmtree(folder)
+        _forget(folder)
     return good
+
+
+def _forget(folder: Path) -> None:
+    """Out of the way in one move, then removed: half a folder would be books without the sagas that wrote them."""
+    done = folder.with_name(folder.name + ".done")
+    if done.exists():  # an earlier removal was interrupted
+        shutil.rmtree(done)
+    folder.rename(done)
+    shutil.rmtree(done)
 
 
 class _Demo:
@@ -119,8 +128,8 @@ class _Demo:
         command = [sys.executable, "-m", "examples.orders.worker", self._url, str(self._books), str(self._file)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = await trio.lowlevel.open_process(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+        )  # a Ctrl-C is for this process, which ends the worker
         try:
             await self._read(process, share, show)
         finally:
