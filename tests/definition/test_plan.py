@@ -17,7 +17,7 @@ from sagakit.definition import Plan, compiled
 from sagakit.definition.plan import NodePlan, Retries, UndoPlan
 from sagakit.errors import InvalidInput
 
-from tests.engine.world import plans
+from tests.engine.plans import plans
 from tests.sagas import BookTrip
 
 

@@ -30,7 +30,8 @@ from sagakit.engine import Call, Record, backward, effects, forward, requests
 from sagakit.engine.turn import Turn
 from sagakit.errors import IllegalTransition
 
-from tests.engine.world import Broken, World, plans
+from tests.engine.plans import plans
+from tests.engine.world import Broken, World
 
 apply_module: Any = sys.modules["sagakit.engine.apply"]  # the package exports a function of that name
 Patch = pytest.MonkeyPatch

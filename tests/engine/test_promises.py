@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sagakit.definition.plan import Plan
 
-from tests.engine.world import World, plans
+from tests.engine.plans import plans
+from tests.engine.world import World
 
 
 @given(plan=plans(), data=st.data())

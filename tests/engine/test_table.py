@@ -16,7 +16,8 @@ from sagakit.engine.results import Complete
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, SagaStatus, StepMove, StepState, advance
 from sagakit.errors import IllegalTransition, NewerSchema, Undecodable
 
-from tests.engine.world import World, plans
+from tests.engine.plans import plans
+from tests.engine.world import World
 
 TABLES: list[tuple[Mapping[Any, Mapping[Any, Any]], Any, Any]] = [
     (SAGA_TABLE, SagaStatus, SagaMove),

@@ -64,7 +64,7 @@ class SagaBinding:
             return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
         try:
             return _answer(node, call, await _invoke(function, services, args))
-        except Exception as error:
+        except Exception as error:  # it ends the attempt, not the worker
             _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
             return _classify(function, error)
 

@@ -1,0 +1,56 @@
+"""Random plans: any that the compiler could make."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from sagakit.definition.plan import NodePlan, OnUnknown, Plan, Position, Retries, UndoPlan
+
+
+@st.composite
+def plans(draw: st.DrawFn, *, max_nodes: int = 5) -> Plan:
+    """Any plan that the compiler could make: a DAG, perhaps with a pivot, any policy."""
+    count = draw(st.integers(1, max_nodes))
+    names = [f"s{number}" for number in range(count)]
+    pivot = draw(st.none() | st.integers(0, count - 1))
+    after: dict[str, tuple[str, ...]] = {}
+    for number, name in enumerate(names):
+        if pivot is not None and number == pivot:
+            after[name] = tuple(names[:number])
+        elif pivot is not None and number > pivot:
+            others = draw(st.lists(st.sampled_from(names[pivot:number]), max_size=2, unique=True))
+            after[name] = tuple(others) or (names[pivot],)
+        else:
+            after[name] = (
+                tuple(draw(st.lists(st.sampled_from(names[:number]), max_size=2, unique=True))) if number else ()
+            )
+    return Plan(
+        saga_type="T",
+        nodes=tuple(draw(nodes(name, after[name], _position(number, pivot))) for number, name in enumerate(names)),
+        deadline=draw(st.none() | st.just(500.0)),
+        has_output=draw(st.booleans()),
+    )
+
+
+def _position(number: int, pivot: int | None) -> Position:
+    if pivot is None or number < pivot:
+        return "before"
+    return "pivot" if number == pivot else "after"
+
+
+@st.composite
+def nodes(draw: st.DrawFn, name: str, after: tuple[str, ...], position: Position) -> NodePlan:
+    before = position == "before"
+    policies: list[OnUnknown] = ["retry", "check", "undo", "ask"] if before else ["retry", "check", "ask"]
+    policy = draw(st.sampled_from(policies))
+    retries = Retries(attempts=draw(st.sampled_from([1, 2, 3, None])), first=1.0, most=8.0)
+    undo = UndoPlan(retries=Retries(attempts=draw(st.sampled_from([1, 3])), first=1.0, most=8.0), timeout=30)
+    return NodePlan(
+        name=name,
+        after=after,
+        position=position,
+        on_unknown=policy,
+        has_check=policy == "check",
+        condition=draw(st.integers(0, 5)) == 0,
+        retries=retries,
+        undo=undo if before and draw(st.integers(0, 4)) else None,
+    )
