@@ -198,3 +198,25 @@ async def test_a_bucket_of_ones_own(open_store: OpenStore, namespace: str) -> No
         assert (entry.value, entry.revision) == (b"100", revision)
         assert await store.state.get("lamp") is None
         assert await again.keys() == ["lamp"]
+
+
+async def test_a_scan_of_a_busy_bucket_ends(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads slowly, page by page, while others write as fast as they can: it ends with what stood at its start."""
+    monkeypatch.setattr("sagakit.jetstream.kv.PAGE", 10)
+    async with open_store() as store:
+        await submitted(store.state, *(Write(f"Trip.old{number}", b"1", 0) for number in range(50)))
+        scanned = trio.Event()
+        written = 0
+
+        async def write_on() -> None:
+            nonlocal written
+            while not scanned.is_set():
+                await submitted(store.state, *(Write(f"Trip.new{written + n}", b"1", 0) for n in range(200)))
+                written += 200
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(write_on)
+            with trio.fail_after(20):
+                keys = await store.state.keys("Trip")
+            scanned.set()
+        assert {f"Trip.old{number}" for number in range(50)} <= set(keys)
