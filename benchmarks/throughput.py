@@ -89,7 +89,7 @@ async def _run(runtime: Runtime, saga: Any, sagas: int, inflight: int) -> list[f
 
 async def _all_retired(runtime: Runtime) -> None:
     """Until every saga is in the archive; polled, so as not to be in the way."""
-    while await runtime.list_active():  # noqa: ASYNC110
+    while await runtime.list_active():  # noqa: ASYNC110  # as said
         await trio.sleep(0.01)
 
 

@@ -5,6 +5,7 @@ Source of the distinction: P. Haller, M. Odersky, "Actors that Unify Threads and
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
@@ -27,18 +28,18 @@ TURN = 64
 """Calls in a row after which other tasks get their turn."""
 
 
-class Reactor(Generic[M]):
+class Reactor(ABC, Generic[M]):
     """One incarnation. It is called with what has come in and never waits; whoever must wait is piped to it.
 
     What `begin` or `react` raises is a crash: the supervisor decides.
     """
 
-    def begin(self, ctx: ReactorContext[M]) -> None:
+    def begin(self, ctx: ReactorContext[M]) -> None:  # optional
         """Before the first message."""
 
+    @abstractmethod
     def react(self, messages: list[M | Down]) -> bool:
         """Handle all that has come in, death notices first. False when it is over, in good order."""
-        raise NotImplementedError
 
 
 @final

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from typing import TYPE_CHECKING, Generic, TypeVar, final
 
 import trio
 
@@ -105,6 +105,3 @@ class Ref(Generic[M]):
             await cell.mailbox.put(message, reply)
             return await reply.wait()
         raise AskTimeout(f"{cell.name} did not answer within {timeout:g} s")
-
-
-AnyRef = Ref[Any]

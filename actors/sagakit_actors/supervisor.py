@@ -27,13 +27,15 @@ _log = getLogger("sagakit_actors")
 
 
 class ChildInfo(NamedTuple):
-    """One child, for people and tools."""
+    """One child, for people and tools. `waiting` and `dropped` count the messages of its mailbox."""
 
     name: str
     ref: Ref[Any]
     state: State
     incarnation: int
     restarts: int
+    waiting: int
+    dropped: int
 
 
 class Ended(NamedTuple):
@@ -147,4 +149,5 @@ class Supervisor(Actor[Ended]):
 
 def children_info(cell: Cell[Any]) -> ChildInfo:
     """What there is to know of a child."""
-    return ChildInfo(cell.name, cell.ref, cell.state, cell.incarnation, cell.restarts)
+    mailbox = cell.mailbox
+    return ChildInfo(cell.name, cell.ref, cell.state, cell.incarnation, cell.restarts, len(mailbox), mailbox.dropped)

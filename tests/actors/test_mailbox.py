@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit_actors import Actor, ActorStopped, Context, MailboxFull, Ref
+from sagakit_actors import Actor, ActorStopped, Context, MailboxFull, Ref, Supervisor, open_system
 
 from tests.actors.parts import Recorder, asking, child, running
 
@@ -89,6 +89,17 @@ async def test_overflow(overflow: Any, kept: list[int]) -> None:
         gate.set()
         await trio.testing.wait_all_tasks_blocked()
     assert seen == kept
+
+
+async def test_what_waits_and_what_was_dropped_can_be_seen() -> None:
+    gate = trio.Event()
+    root = Supervisor("one_for_one", [child(lambda: Closed(gate, []), capacity=2, overflow="drop_newest")])
+    async with open_system(root) as system:
+        for number in range(5):
+            await system.ref("child").tell(number)
+        [info] = system.which_children()
+        assert (info.name, info.state, info.waiting, info.dropped) == ("child", "running", 2, 3)
+        gate.set()
 
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from math import ceil
 
@@ -19,7 +19,7 @@ from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
-from sagakit.store.conditional import ConditionalWrites
+from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, Entry, Write
 
@@ -47,7 +47,7 @@ class _Got(msgspec.Struct, frozen=True):
 _got = msgspec.json.Decoder(_Got)
 
 
-class Bucket(ConditionalWrites):
+class Bucket(BucketBase):
     """One logical bucket over one or more shards; the port is `KeyValue`."""
 
     def __init__(self, link: Link, names: Names, buckets: Sequence[str]) -> None:
@@ -101,17 +101,6 @@ class Bucket(ConditionalWrites):
         if OPERATION.encode() in b64decode(got.message.hdrs):
             return None
         return Entry(key, b64decode(got.message.data), got.message.seq)
-
-    async def keys(self, prefix: str = "") -> list[str]:
-        """The keys that exist now."""
-        async with self.entries(prefix) as entries:
-            return [entry.key async for entry in entries]
-
-    @asynccontextmanager
-    async def entries(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
-        """A scan, bucket by bucket; it leaves no consumer behind. Raises Unavailable in the middle of an outage."""
-        async with aclosing(self._scan(prefix)) as scan:
-            yield scan
 
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:

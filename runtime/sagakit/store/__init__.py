@@ -4,7 +4,7 @@ ports           what the runtime needs of a store, with its crash contract
 names           keys, buckets, streams, subjects; ids; namespace; shards
 memory          the ports in memory: for virtual time and fault injection
 memory_server   its durable side
-conditional     put, create and update in terms of one write
+bucket          what the adapters of a bucket do in the same way
 faults          what a test wants to go wrong there
 """
 

@@ -14,7 +14,7 @@ from functools import partial
 import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
-from sagakit.store.conditional import ConditionalWrites
+from sagakit.store.bucket import BucketBase
 from sagakit.store.faults import Fault
 from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
 from sagakit.store.names import Names
@@ -103,7 +103,7 @@ async def _faulty(fault: Fault, key: str, apply: Callable[[], int], done: Done) 
             done(StoreFull(f"{key}: the bucket is full"))
 
 
-class MemoryKeyValue(ConditionalWrites):
+class MemoryKeyValue(BucketBase):
     """The port is `KeyValue`."""
 
     def __init__(self, connection: _Connection, names: Names, buckets: Sequence[str]) -> None:
@@ -152,17 +152,6 @@ class MemoryKeyValue(ConditionalWrites):
         """Read."""
         await self._reachable()
         return self._bucket(key).read(key)
-
-    async def keys(self, prefix: str = "") -> list[str]:
-        """The keys that exist now."""
-        async with self.entries(prefix) as entries:
-            return [entry.key async for entry in entries]
-
-    @asynccontextmanager
-    async def entries(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
-        """A scan."""
-        async with aclosing(self._scan(prefix)) as scan:
-            yield scan
 
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:

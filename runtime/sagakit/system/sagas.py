@@ -86,11 +86,12 @@ class Sagas:
         self._bindings[key] = binding
         return ref
 
-    def exited(self, ref: Ref[SagaMessage], reason: object) -> None:
+    def exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
         """The supervisor's notice that an actor has gone for good."""
         if self._active.get(ref.name) is ref:
             binding = self._bindings.pop(ref.name)
-            if isinstance(reason, RestartIntensityExceeded) and ref.name not in self._given_up:
+            may_keep = self._drained is None and ref.name not in self._given_up
+            if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s; it is stuck until an operator says retry", ref.name, reason)
                 self._given_up.add(ref.name)
                 self._live(ref.name, binding, GiveUp(repr(reason.__cause__)))
