@@ -87,7 +87,7 @@ def test_everything_is_awaitable() -> None:
                 await handle.cancel()
             while await runtime.list_active():  # noqa: ASYNC110  # what is waited for sets no event
                 await asyncio.sleep(0.01)
-            assert [info.saga_id for info in await runtime.list(status="failed")] == ["two"]
+            assert [info.saga_id for info in (await runtime.list(status="failed")).items] == ["two"]
             await runtime.delete(BookTrip, "one")
             await runtime.scan()
             assert runtime.worker_id

@@ -14,16 +14,20 @@ errors       every error, as one tree
 
 from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
+from sagakit.client.listing import Page as Page
+from sagakit.client.listing import SagaInfo as SagaInfo
 from sagakit.client.runtime import Runtime as Runtime
-from sagakit.client.runtime import SagaInfo as SagaInfo
 from sagakit.client.runtime import open_runtime as open_runtime
 from sagakit.client.script import run as run
 from sagakit.definition import FOREVER as FOREVER
 from sagakit.definition import CheckedStep as CheckedStep
+from sagakit.definition import Child as Child
 from sagakit.definition import Completed as Completed
 from sagakit.definition import Ctx as Ctx
 from sagakit.definition import Done as Done
+from sagakit.definition import EachStep as EachStep
 from sagakit.definition import Failed as Failed
+from sagakit.definition import Limit as Limit
 from sagakit.definition import Node as Node
 from sagakit.definition import NotDone as NotDone
 from sagakit.definition import Outcome as Outcome
@@ -31,8 +35,14 @@ from sagakit.definition import Reject as Reject
 from sagakit.definition import Retry as Retry
 from sagakit.definition import RetryPolicy as RetryPolicy
 from sagakit.definition import Saga as Saga
+from sagakit.definition import Signal as Signal
 from sagakit.definition import Step as Step
+from sagakit.definition import Timer as Timer
+from sagakit.definition import child as child
+from sagakit.definition import each as each
+from sagakit.definition import signal as signal
 from sagakit.definition import step as step
+from sagakit.definition import timer as timer
 from sagakit.engine import PersistedSagaState as PersistedSagaState
 from sagakit.errors import AlreadyStarted as AlreadyStarted
 from sagakit.errors import CallerError as CallerError

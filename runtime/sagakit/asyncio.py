@@ -10,26 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+import msgspec
 import trio
 from typing_extensions import TypeVar
 
 from sagakit.client.handle import Handle
-from sagakit.client.runtime import Runtime, SagaInfo
+from sagakit.client.listing import Page, SagaInfo
+from sagakit.client.runtime import BulkVerb, Runtime
 from sagakit.client.runtime import open_runtime as open_trio_runtime
-from sagakit.definition import Outcome, Saga
+from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
+from sagakit.engine.record import NOTHING
 from sagakit.errors import RuntimeClosed
 from sagakit.system.config import Config
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 R = TypeVar("R")
+W = TypeVar("W")
 
 _CLOSED = "the runtime has closed or broken down; leaving its context says which"
 
@@ -178,9 +182,16 @@ class AsyncioRuntime(Runtime):
         correlation_id: str | None = None,
         causation_id: str | None = None,
         trace: dict[str, str] | None = None,
+        attributes: dict[str, str] | None = None,
     ) -> Handle[T]:
         """As `Runtime.start`."""
-        start = partial(self._inner.start, correlation_id=correlation_id, causation_id=causation_id, trace=trace)
+        start = partial(
+            self._inner.start,
+            correlation_id=correlation_id,
+            causation_id=causation_id,
+            trace=trace,
+            attributes=attributes,
+        )
         return self._mine(await self._thread.call(start, saga, id, input))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
@@ -204,18 +215,57 @@ class AsyncioRuntime(Runtime):
         return await self._thread.call(partial(self._inner.ended, key, or_stuck=or_stuck))
 
     async def list(
-        self, *, status: SagaStatus | None = None, type: type[Saga[Any, Any]] | None = None
-    ) -> Sequence[SagaInfo]:
+        self,
+        *,
+        status: SagaStatus | None = None,
+        type: type[Saga[Any, Any]] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
         """As `Runtime.list`."""
-        return await self._thread.call(partial(self._inner.list, status=status, type=type))
+        look = partial(
+            self._inner.list,
+            status=status,
+            type=type,
+            attributes=attributes,
+            created_after=created_after,
+            created_before=created_before,
+            limit=limit,
+            cursor=cursor,
+        )
+        return await self._thread.call(look)
 
     async def list_active(self) -> Sequence[str]:
         """As `Runtime.list_active`."""
         return await self._thread.call(self._inner.list_active)
 
-    async def apply(self, key: str, kind: InboundKind, *, reason: str = "", by: str = "") -> str:
+    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+        """As `Runtime.signal`."""
+        await self._thread.call(self._inner.signal, saga, id, signal, payload)
+
+    async def apply(
+        self,
+        key: str,
+        kind: InboundKind,
+        *,
+        reason: str = "",
+        by: str = "",
+        step: str = "",
+        payload: msgspec.Raw = NOTHING,
+        id: str | None = None,
+    ) -> str:
         """As `Runtime.apply`."""
-        return await self._thread.call(partial(self._inner.apply, key, kind, reason=reason, by=by))
+        apply = partial(self._inner.apply, key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
+        return await self._thread.call(apply)
+
+    async def bulk(
+        self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True
+    ) -> Sequence[tuple[SagaInfo, str]]:
+        """As `Runtime.bulk`."""
+        return await self._thread.call(partial(self._inner.bulk, verb, infos, reason=reason, by=by, dry_run=dry_run))
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """As `Runtime.compensate`."""

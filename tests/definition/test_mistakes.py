@@ -75,7 +75,7 @@ MISTAKES = [
         "late: Any = None\n"
         + RESERVE.replace("@step", "@step(late)")
         + "@step(compensate=None)\nasync def late(self, order: str, ctx: Ctx) -> str: ...",
-        "@step takes the steps it comes after, not None",
+        "takes the steps it comes after, not None",
     ),
     Mistake(
         "foreign step",

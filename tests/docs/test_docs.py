@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sagakit.system.intake import InboxRequest
+from sagakit.system.inbox_request import InboxRequest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])

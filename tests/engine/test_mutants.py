@@ -57,8 +57,8 @@ def budget_not_counted(patch: Patch) -> None:
 
 
 def pivot_ignored(patch: Patch) -> None:
-    patch.setattr(requests, "_pivot_open", lambda turn: False)
-    patch.setattr(requests, "_pivot_passed", lambda turn: False)
+    patch.setattr(requests, "pivot_open", lambda turn: False)
+    patch.setattr(requests, "pivot_passed", lambda turn: False)
 
 
 def adopted_called_again(patch: Patch) -> None:

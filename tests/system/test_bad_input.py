@@ -256,7 +256,7 @@ async def test_a_full_bucket_refuses_a_start_and_changes_nothing(server: Server,
 
         with pytest.raises(errors.StoreFull, match="raise max_bytes"):
             await start_until_full()
-        started = await runtime.list(status="running")
+        started = (await runtime.list(status="running")).items
         assert 5 < len(started) < 20
         assert len(await runtime.list_active()) == len(started)
 

@@ -208,7 +208,7 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
         assert record.status == "stuck"
         assert record.stuck is not None
         assert "planted" in record.stuck
-        [listed] = await running.runtime.list(status="stuck")
+        [listed] = (await running.runtime.list(status="stuck")).items
         assert listed.saga_id == "one"
         await trio.sleep(1000)
         assert (await handle.record()).version == record.version, "nothing moves"

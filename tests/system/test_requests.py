@@ -118,7 +118,7 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
         assert record.status == "stuck"
         assert record.stuck is not None
         assert "the hotel does not answer" in record.stuck
-        [listed] = await running.runtime.list(status="stuck")
+        [listed] = (await running.runtime.list(status="stuck")).items
         assert (listed.saga_id, listed.stuck) == ("one", record.stuck)
         assert saga.names.count("cancel_hotel") == QUICK.attempts
         broken.clear()

@@ -8,8 +8,9 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.definition import Completed, Failed, Outcome
-from sagakit.engine import Record
-from sagakit.errors import NotAllowed, TooLate
+from sagakit.engine import InboundKind, Record
+from sagakit.engine.record import NOTHING
+from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate
 
 if TYPE_CHECKING:
     from sagakit.client.runtime import Runtime
@@ -71,10 +72,68 @@ class Handle(Generic[T]):
         if verdict != "accepted":
             raise NotAllowed(f"{self.key}: there is nothing to retry: the saga is not stuck")
 
+    async def mark_undone(self, step: str, reason: str, *, by: str = "") -> None:
+        """Say that a step's compensation, which did not succeed, was done by hand. Audited.
+
+        Raises NotAllowed when it neither failed nor waits for another try.
+        """
+        await self._operate("mark-undone", f"{step} cannot be marked undone", reason=reason, by=by, step=step)
+
+    async def complete_step(self, step: str, result: object, reason: str, *, by: str = "") -> None:
+        """Give a step that failed, or whose outcome is unknown, its result by hand, and go on. Audited.
+
+        Raises NotAllowed when the step is not held or waiting, InvalidInput when the result is not of its type.
+        """
+        payload = msgspec.Raw(msgspec.json.encode(result))
+        text = f"{step} cannot be completed by hand"
+        await self._operate("complete-step", text, reason=reason, by=by, step=step, payload=payload)
+
+    async def compensate(self, reason: str, *, by: str = "") -> None:
+        """Undo all that can be undone, even of a saga that is stuck at its pivot or after it. Audited.
+
+        Raises NotAllowed when it turned back already, is over, or runs past its pivot.
+        """
+        await self._operate("compensate", "it cannot be compensated", reason=reason, by=by)
+
     async def terminate(self, reason: str, *, by: str = "") -> None:
         """End the saga now and undo nothing. Audited with `by` and `reason`. Raises NotAllowed when it is over."""
-        if await self._runtime.apply(self.key, "terminate", reason=reason, by=by) != "accepted":
-            raise NotAllowed(f"{self.key}: the saga is over")
+        await self._operate("terminate", "it cannot be terminated", reason=reason, by=by)
+
+    async def report(self, step: str, result: object) -> bool:
+        """For a participant that has to answer later: the step's action happened, with this result.
+
+        True if that settles the step; False if the step was given up: then the saga's account names it as `late`.
+        Raises NotAllowed when nobody asks, InvalidInput when the result is not of the step's type.
+        """
+        payload = msgspec.Raw(msgspec.json.encode(result))
+        verdict = await self._runtime.apply(self.key, "report", step=step, payload=payload)
+        if verdict not in ("accepted", "late"):
+            raise refusal(self.key, f"the report of {step}", verdict)
+        return verdict == "accepted"
+
+    async def _operate(
+        self, kind: InboundKind, text: str, *, reason: str, by: str, step: str = "", payload: msgspec.Raw = NOTHING
+    ) -> None:
+        verdict = await self._runtime.apply(self.key, kind, reason=reason, by=by, step=step, payload=payload)
+        if verdict not in ("accepted", "waiting"):
+            raise refusal(self.key, text, verdict)
+
+
+def refusal(key: str, what: str, verdict: str) -> CallerError:
+    """Why a message was not accepted, as an error."""
+    if verdict.startswith("refused: "):
+        return InvalidInput(f"{key}: {verdict.removeprefix('refused: ')}")
+    return NotAllowed(f"{key}: {what}: {_WHY.get(verdict, verdict)}")
+
+
+_WHY = {
+    "ended": "the saga is over",
+    "too late": "it is too late for that",
+    "already": "that is so already",
+    "unknown": "the saga has nothing of that name, or has not come to it",
+    "too large": "the record has no room for so large a payload",
+    "nothing to do": "it is not held, and waits for nobody",
+}
 
 
 def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
@@ -88,5 +147,5 @@ def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
     detail = msgspec.json.decode(failure.detail) if len(memoryview(failure.detail)) else {}
     return Failed(
         cause=failure.cause, code=failure.code, undone=outcome.undone, step=failure.step, detail=detail,
-        reason=failure.reason,
+        reason=failure.reason, late=outcome.late,
     )  # fmt: skip

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
-from logging import getLogger
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import trio
@@ -15,44 +13,28 @@ from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
 from sagakit.client.errors import bare_errors
-from sagakit.client.handle import Handle
+from sagakit.client.handle import Handle, refusal
+from sagakit.client.listing import Page, SagaInfo, Wanted, page_of
 from sagakit.cluster.worker import Worker, open_worker
-from sagakit.definition import Outcome, Saga
+from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
 from sagakit.engine.inputs import InboundKind
+from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
-from sagakit.system.intake import InboxRequest
-from sagakit.system.messages import AwaitOutcome, Peek
-from sagakit.system.persistence import read, through_outage
-from sagakit.system.requests import verdict_of
+from sagakit.system.messages import Peek
+from sagakit.system.persistence import read
 from sagakit.system.starts import Context
 
 if TYPE_CHECKING:
     import asyncio
 
-_log = getLogger("sagakit")
-
 D = TypeVar("D")
 T = TypeVar("T", default=None)
-
-FIRST_LOOK, LAST_LOOK = 0.05, 1.0
-"""Seconds between looks at a saga that another worker runs."""
-
-
-class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a listing. Times are seconds since the epoch."""
-
-    saga_type: str
-    saga_id: str
-    status: SagaStatus
-    version: int
-    owner: str
-    created_at: float
-    updated_at: float
-    stuck: str | None = None
+W = TypeVar("W")
+BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 
 
 class Runtime:
@@ -91,15 +73,20 @@ class Runtime:
         correlation_id: str | None = None,
         causation_id: str | None = None,
         trace: dict[str, str] | None = None,
+        attributes: dict[str, str] | None = None,
     ) -> Handle[T]:
         """Start a saga; durable once this returns. The same id and input again give the same saga (P10).
+
+        `attributes` are what `list` finds it by.
 
         `id=None` makes an id up, and saves the look into the archive that a caller's own id needs. Waits while the
         worker is full or the store away; cancelled meanwhile, the saga may or may not have been started: start it again
         to know. Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull.
         """
         binding = self._registry.of_class(saga)
-        context = Context(correlation_id=correlation_id, causation_id=causation_id, trace=trace)
+        context = Context(
+            correlation_id=correlation_id, causation_id=causation_id, trace=trace, attributes=attributes or {}
+        )
         address = await self._worker.starts.start(binding, id, binding.encode_input(input), context)
         return Handle(self, binding, address.saga_id, str(address))
 
@@ -132,37 +119,34 @@ class Runtime:
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
-        pause = FIRST_LOOK
-        while True:
-            ref = self._sagas.get(key)
-            if ref is not None:
-                try:
-                    return await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)
-                except (ActorDied, ActorStopped):
-                    _log.debug("%s: its actor is gone, looking at the store", key)
-            record = await self.record(key)
-            if record.status in ENDS or (or_stuck and record.status == "stuck"):
-                return record
-            await trio.sleep(pause)
-            pause = min(LAST_LOOK, pause * 2)
+        return await self._worker.requests.ended(key, or_stuck=or_stuck)
 
     async def list(
-        self, *, status: SagaStatus | None = None, type: type[Saga[Any, Any]] | None = None
-    ) -> Sequence[SagaInfo]:
+        self,
+        *,
+        status: SagaStatus | None = None,
+        type: type[Saga[Any, Any]] | None = None,
+        attributes: Mapping[str, str] | None = None,
+        created_after: float | None = None,
+        created_before: float | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
         """The sagas with unfinished business; with `status` completed or failed, the archived ones.
 
-        Reads every key of the types asked for: for operators, not for hot paths.
+        `attributes` are those given to `start`; times are seconds since the epoch. With a `limit` they come in the
+        order of their keys, and the page's `cursor` asks for the next ones; without, by age. Reads every key of the
+        types asked for: for operators, not for hot paths.
         """
         types = self._registry.types if type is None else [self._registry.of_class(type).plan.saga_type]
         bucket = self._store.archive if status in ENDS else self._store.state
-        found: list[SagaInfo] = []
-        for saga_type in types:
-            async with bucket.entries(saga_type) as entries:
-                async for entry in entries:
-                    loaded = decode(entry.key, entry.value)
-                    if isinstance(loaded, Loaded) and status in (None, loaded.record.status):
-                        found.append(_info(loaded.record))
-        return sorted(found, key=lambda info: info.created_at)
+        wanted = Wanted(
+            status=status,
+            attributes=attributes or {},
+            created_after=created_after,
+            created_before=created_before,
+        )
+        return await page_of(self._store, bucket, types, wanted, limit=limit, cursor=cursor)
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
@@ -174,32 +158,52 @@ class Runtime:
 
     # ------------------------------------------------------------- changing
 
-    async def apply(self, key: str, kind: InboundKind, *, reason: str = "", by: str = "") -> str:
-        """Apply a request to a saga and return its verdict, once that is durable. Raises UnknownSaga."""
-        message = Inbound(id=new_id(), kind=kind, reason=reason, by=by)
-        requests = self._worker.requests
-        verdict = await requests.anywhere(key, message)
-        if verdict is None:
-            await self._by_inbox(key, message)
-        pause = FIRST_LOOK
-        while verdict is None:
-            await trio.sleep(pause)
-            pause = min(LAST_LOOK, pause * 2)
-            verdict = verdict_of(await self.record(key), message.id)
-        return verdict
+    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+        """Send a signal to a saga; kept durably once this returns, whether or not it is awaited already.
 
-    async def _by_inbox(self, key: str, message: Inbound) -> None:
-        """Nobody owns the saga just now: whoever adopts it will find the request, which is durable."""
-        address = SagaKey.parse(key)
-        request = InboxRequest(kind=message.kind, reason=message.reason, by=message.by)
-        send = partial(
-            self._store.inbox.send,
-            id=message.id,
-            saga_type=address.saga_type,
-            saga_id=address.saga_id,
-            payload=msgspec.json.encode(request),
-        )
-        await through_outage(self._store, send)
+        Raises UnknownSaga, NotRegistered, InvalidInput (not what the signal takes), NotAllowed (the saga is over or
+        turned back, does not await it any more, or has one of this name already).
+        """
+        key = str(SagaKey(self._registry.of_class(saga).plan.saga_type, id))
+        verdict = await self.apply(key, "signal", step=signal.name, payload=msgspec.Raw(msgspec.json.encode(payload)))
+        if verdict != "accepted":
+            raise refusal(key, f"the signal {signal.name}", verdict)
+
+    async def apply(
+        self,
+        key: str,
+        kind: InboundKind,
+        *,
+        reason: str = "",
+        by: str = "",
+        step: str = "",
+        payload: msgspec.Raw = NOTHING,
+        id: str | None = None,
+    ) -> str:
+        """Apply a message to a saga and return its verdict, once that is durable. Raises UnknownSaga.
+
+        The same `id` is applied once; None makes one up.
+        """
+        message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
+        return await self._worker.requests.deliver(key, message)
+
+    async def bulk(
+        self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True
+    ) -> Sequence[tuple[SagaInfo, str]]:
+        """Apply an operator's verb to many sagas, such as the items of a `list`; each with its verdict.
+
+        A dry run, the default, applies nothing and says `would be applied`. Each is audited by itself.
+        """
+        done: list[tuple[SagaInfo, str]] = []
+        for info in infos:
+            verdict = "would be applied"
+            if not dry_run:
+                try:
+                    verdict = await self.apply(str(SagaKey(info.saga_type, info.saga_id)), verb, reason=reason, by=by)
+                except UnknownSaga:
+                    verdict = "ended"
+            done.append((info, verdict))
+        return done
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Ask that a saga be undone; the same as its handle's `cancel`."""
@@ -244,16 +248,3 @@ async def open_runtime(
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop) as worker:
             yield Runtime(worker)
-
-
-def _info(record: Record) -> SagaInfo:
-    return SagaInfo(
-        saga_type=record.saga_type,
-        saga_id=record.saga_id,
-        status=record.status,
-        version=record.definition_version,
-        owner=record.owner,
-        created_at=record.created_at,
-        updated_at=record.updated_at,
-        stuck=record.stuck,
-    )

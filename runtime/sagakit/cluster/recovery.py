@@ -68,7 +68,7 @@ class Recovery(Actor[None]):
             async with self._store.state.entries(saga_type) as entries:
                 async for entry in entries:
                     loaded = self._read(entry)
-                    if loaded is not None and self._sagas.get(entry.key) is None:
+                    if loaded is not None and not self._sagas.has(entry.key):
                         found.append((entry, loaded))
         return found
 

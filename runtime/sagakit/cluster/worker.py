@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,10 @@ from sagakit.jetstream.layout import Options
 from sagakit.jetstream.url import open_url
 from sagakit.store.names import Names
 from sagakit.store.ports import Store
+from sagakit.system.children import Children
 from sagakit.system.config import Config
 from sagakit.system.intake import Intake
+from sagakit.system.limiters import Limiters
 from sagakit.system.persistence import Persistence
 from sagakit.system.publisher import Publisher
 from sagakit.system.registry import Registry
@@ -53,6 +55,8 @@ class Worker:
         self.starts: Starts = Starts(store, sagas, services)
         self.requests: Requests = Requests(store, sagas, services.worker_id)
         config = services.config
+        services.sagas = sagas
+        services.children = Children(store, registry, self.starts, self.requests, marker_ttl=config.marker_ttl)
         self.recovery: Recovery = Recovery(
             store=store,
             registry=registry,
@@ -138,6 +142,14 @@ async def run_worker(
                 await hand_back(store, lease)
 
 
+def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], bool]]:
+    """The sagas at rest, for a timers actor; before the first of them there are none."""
+    return (
+        lambda: actives[0].alarms() if actives else (),
+        lambda key: actives[0].ring(key),
+    )
+
+
 @asynccontextmanager
 async def _run_tree(
     store: Store,
@@ -162,7 +174,7 @@ async def _run_tree(
         [
             ChildSpec("persistence", lambda: Persistence(store), capacity=MAILBOX),
             ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
-            ChildSpec("timers", lambda: Timers(now), capacity=MAILBOX),
+            ChildSpec("timers", lambda: Timers(now, *_resting(actives)), capacity=MAILBOX),
             ChildSpec("sagas", lambda: dynamic),
         ],
         intensity=10,
@@ -177,6 +189,7 @@ async def _run_tree(
             publisher=system.ref("publisher"),
             timers=system.ref("timers"),
             call_asyncio=call_asyncio,
+            limiters=Limiters(registry.limits),
             now=now,
         )
         sagas = Sagas(dynamic, services)

@@ -2,12 +2,14 @@
 
 saga         Saga: the class that a user derives from
 decorators   @step
-nodes        steps, as they stand in a class body
+more_nodes   @each, signal, timer, child
+nodes        all of them, as they stand in a class body
 policy       retry policies
 control      Reject, Retry, Done, NotDone
 context      Ctx
 outcome      Completed, Failed
 compiler     from a class to its plan; finds every mistake
+node_compiler  the same for one node, by its kind
 annotations  what a function says of its types
 model        a compiled definition
 plan         the plan: a definition as data
@@ -23,9 +25,17 @@ from sagakit.definition.decorators import step as step
 from sagakit.definition.model import Definition as Definition
 from sagakit.definition.model import Function as Function
 from sagakit.definition.model import NodeDefinition as NodeDefinition
+from sagakit.definition.more_nodes import child as child
+from sagakit.definition.more_nodes import each as each
+from sagakit.definition.more_nodes import signal as signal
+from sagakit.definition.more_nodes import timer as timer
 from sagakit.definition.nodes import CheckedStep as CheckedStep
+from sagakit.definition.nodes import Child as Child
+from sagakit.definition.nodes import EachStep as EachStep
 from sagakit.definition.nodes import Node as Node
+from sagakit.definition.nodes import Signal as Signal
 from sagakit.definition.nodes import Step as Step
+from sagakit.definition.nodes import Timer as Timer
 from sagakit.definition.nodes import Undo as Undo
 from sagakit.definition.outcome import Completed as Completed
 from sagakit.definition.outcome import Failed as Failed
@@ -35,6 +45,7 @@ from sagakit.definition.plan import Plan as Plan
 from sagakit.definition.plan import Retries as Retries
 from sagakit.definition.plan import UndoPlan as UndoPlan
 from sagakit.definition.policy import FOREVER as FOREVER
+from sagakit.definition.policy import Limit as Limit
 from sagakit.definition.policy import RetryPolicy as RetryPolicy
 from sagakit.definition.saga import Saga as Saga
 from sagakit.definition.saga import compiled as compiled

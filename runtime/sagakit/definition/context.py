@@ -25,7 +25,7 @@ class Ctx:
     may refuse a lower one than it has seen.
     """
 
-    __slots__ = ("_results", "action_key", "attempt", "epoch", "key", "run", "saga_id", "saga_type")
+    __slots__ = ("_beat", "_results", "action_key", "attempt", "epoch", "key", "run", "saga_id", "saga_type")
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class Ctx:
         key: str = "",
         action_key: str = "",
         attempt: int = 0,
+        beat: Callable[[], None] | None = None,
     ) -> None:
         self.saga_type: str = saga_type
         self.saga_id: str = saga_id
@@ -47,10 +48,16 @@ class Ctx:
         self.action_key: str = action_key
         self.attempt: int = attempt
         self._results = results
+        self._beat = beat
 
     def result(self, node: Node[R], /) -> R:
         """The result of an earlier step; None if it was skipped. Raises DefinitionError if it is not done."""
         return cast(R, self._results(node.name))
+
+    def heartbeat(self) -> None:
+        """Say that the attempt still gets on; see `heartbeat=` of `step`. Callable from any thread and loop."""
+        if self._beat is not None:
+            self._beat()
 
     @property
     def log(self) -> LoggerAdapter[Logger]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal, Protocol, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
@@ -12,7 +13,7 @@ from typing_extensions import TypeVar, Unpack
 from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import Backend, CheckedStep, Node, Options, Step
 from sagakit.definition.plan import OnUnknown
-from sagakit.definition.policy import RetryPolicy
+from sagakit.definition.policy import Limit, RetryPolicy
 
 S = TypeVar("S")
 D = TypeVar("D")
@@ -39,6 +40,8 @@ class Given(TypedDict, total=False):
     timeout: timedelta
     pivot: bool
     backend: Backend | None
+    limit: Limit | None
+    heartbeat: timedelta | None
 
 
 # One protocol for each number of dependencies; `Checked` when an attempt in doubt is checked or handed to a person, so
@@ -327,6 +330,8 @@ def step(
     timeout: timedelta = DEFAULT_TIMEOUT,
     pivot: bool = False,
     backend: Backend | None = None,
+    limit: Limit | None = None,
+    heartbeat: timedelta | None = None,
 ) -> Any:
     """Make a method an action of the saga.
 
@@ -337,30 +342,34 @@ def step(
     `timeout` bounds each attempt. `on_unknown` says what to do about an attempt whose outcome is unknown: `retry` under
     the same key, `check`, `undo`, or `ask` a person. `when` is a function without effects, decided once: False skips
     the step. `pivot=True`: from its success on the saga only goes forward. `compensate=None` says that there is nothing
-    to undo. Plain functions run in a worker thread; `backend` overrides the saga's for coroutine functions.
+    to undo. Plain functions run in a worker thread; `backend` overrides the saga's for coroutine functions. `limit` is
+    a quota that the calls of action, check and compensation wait for. With `heartbeat` an attempt is given up when it
+    has not called `ctx.heartbeat()` for so long.
     """
     options = Options(
         on_unknown=on_unknown,
-        when=when,
-        after=None if after is None else tuple(after),
         no_undo=compensate is None,
         retry=retry,
         timeout=timeout,
-        pivot=pivot,
         backend=backend,
+        limit=limit,
+        heartbeat=heartbeat,
     )
-    make: type[Any] = CheckedStep if on_unknown in ("check", "ask") else Step
-    namespace = _visible_names(sys._getframe(1))
+    kind: Callable[..., Any] = CheckedStep if on_unknown in ("check", "ask") else Step
+    make = partial(
+        kind,
+        options=options,
+        namespace=visible_names(sys._getframe(1)),
+        after=None if after is None else tuple(after),
+        when=when,
+        pivot=pivot,
+    )
     if len(given) == 1 and callable(given[0]) and not isinstance(given[0], Node):
-        return make(given[0], (), options, namespace)
-
-    def decorate(fn: Callable[..., Any], /) -> Any:
-        return make(fn, given, options, namespace)
-
-    return decorate
+        return make(given[0], ())
+    return lambda fn: make(fn, given)
 
 
-def _visible_names(frame: Any) -> Mapping[str, Any]:
+def visible_names(frame: Any) -> Mapping[str, Any]:
     """The local names around a class body: annotations may mention types that are local to a function."""
     outer = frame.f_back
     names: dict[str, Any] = {}

@@ -11,7 +11,7 @@ import msgspec.inspect
 from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import Backend
 from sagakit.definition.plan import Plan
-from sagakit.definition.policy import RetryPolicy
+from sagakit.definition.policy import Limit, RetryPolicy
 from sagakit.errors import InvalidInput
 
 Runner: TypeAlias = Literal["trio", "asyncio", "thread"]
@@ -35,6 +35,7 @@ class Function(msgspec.Struct, frozen=True):
     fn: Callable[..., Any]
     runner: Runner
     policy: RetryPolicy
+    limit: Limit | None = None
 
 
 class Codec:
@@ -73,15 +74,21 @@ def _custom_types(info: object, seen: set[int]) -> list[type]:
 
 
 class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
-    """One step's functions and codec."""
+    """One node's functions and codecs.
+
+    `result` is what one call gives: of an each, one item's. `given` is what the node starts with: an each's items, a
+    child's input; `prepare` computes it, from the results of `inputs` for an each, from input and context otherwise.
+    """
 
     name: str
-    action: Function
-    check: Function | None
-    undo: Function | None
-    condition: Callable[[Any, Ctx], bool] | None
-    inputs: tuple[str, ...]
+    action: Function | None = None
+    check: Function | None = None
+    undo: Function | None = None
+    condition: Callable[[Any, Ctx], bool] | None = None
+    inputs: tuple[str, ...] = ()
     result: Codec
+    prepare: Callable[..., Any] | None = None
+    given: Codec | None = None
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):

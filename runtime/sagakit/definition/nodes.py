@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeAlias, overload
 
 import msgspec
@@ -12,7 +12,7 @@ from typing_extensions import TypeVar
 from sagakit.definition.context import Ctx
 from sagakit.definition.control import Done, NotDone
 from sagakit.definition.plan import OnUnknown
-from sagakit.definition.policy import UNDO_POLICY, RetryPolicy
+from sagakit.definition.policy import UNDO_POLICY, Limit, RetryPolicy
 from sagakit.errors import DefinitionError
 
 S = TypeVar("S")
@@ -20,6 +20,8 @@ S_co = TypeVar("S_co", covariant=True)
 D_co = TypeVar("D_co", covariant=True)
 D = TypeVar("D")
 R_co = TypeVar("R_co", covariant=True)
+I = TypeVar("I")  # noqa: E741  # an item
+W = TypeVar("W")
 
 Backend: TypeAlias = Literal["trio", "asyncio"]
 
@@ -28,13 +30,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What was written in `@step(...)`."""
 
     on_unknown: OnUnknown
-    when: Callable[[Any, Ctx], bool] | None
-    after: tuple[Any, ...] | None
     no_undo: bool
     retry: RetryPolicy
     timeout: timedelta
-    pivot: bool
     backend: Backend | None
+    limit: Limit | None = None
+    heartbeat: timedelta | None = None
 
 
 class Undo:
@@ -47,26 +48,47 @@ class Undo:
 
 
 class Node(Generic[R_co]):
-    """A node of the plan; `ctx.result(node)` gives its result, typed."""
+    """A node of the plan; `ctx.result(node)` gives its result, typed.
 
-    def __init__(self) -> None:
+    `inputs` are the nodes whose results it takes, `after` others that it comes after; `when` may skip it.
+    """
+
+    def __init__(
+        self,
+        inputs: tuple[Any, ...] = (),
+        *,
+        after: tuple[Any, ...] | None = None,
+        when: Callable[[Any, Ctx], bool] | None = None,
+        pivot: bool = False,
+    ) -> None:
         self.name: str = ""
+        self.inputs: tuple[Any, ...] = inputs
+        self.after: tuple[Any, ...] | None = after
+        self.when: Callable[[Any, Ctx], bool] | None = when
+        self.pivot: bool = pivot
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
 
-class _StepBase(Node[R_co]):
-    """What both kinds of steps hold."""
+class CalledNode(Node[R_co]):
+    """A node that calls a user's function: a step, or an each."""
 
     def __init__(
-        self, fn: Callable[..., Any], inputs: tuple[Any, ...], options: Options, namespace: Mapping[str, Any]
+        self,
+        fn: Callable[..., Any],
+        inputs: tuple[Any, ...],
+        options: Options,
+        namespace: Mapping[str, Any],
+        *,
+        after: tuple[Any, ...] | None = None,
+        when: Callable[[Any, Ctx], bool] | None = None,
+        pivot: bool = False,
     ) -> None:
-        super().__init__()
-        self.fn = fn
-        self.inputs = inputs
-        self.options = options
-        self.namespace = namespace
+        super().__init__(inputs, after=after, when=when, pivot=pivot)
+        self.fn: Callable[..., Any] = fn
+        self.options: Options = options
+        self.namespace: Mapping[str, Any] = namespace
         self.undo: Undo | None = None
         self.checked: Undo | None = None
 
@@ -94,7 +116,7 @@ class _UndoWith(Protocol[S_co, D_co, R_co]):
     def __call__(self, fn: Callable[[S_co, D_co, R_co, Ctx], None], /) -> Undo: ...
 
 
-class Step(_StepBase[R_co], Generic[S, D, R_co]):
+class Step(CalledNode[R_co], Generic[S, D, R_co]):
     """A step whose compensation may find no result: an attempt in doubt is undone, too."""
 
     @overload
@@ -110,7 +132,7 @@ class Step(_StepBase[R_co], Generic[S, D, R_co]):
         return self._set_undo(fn, retry, timeout)
 
 
-class CheckedStep(_StepBase[R_co], Generic[S, D, R_co]):
+class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
     """A step whose attempts in doubt are checked, or handed to a person: its compensation always has the result."""
 
     @overload
@@ -134,4 +156,74 @@ class CheckedStep(_StepBase[R_co], Generic[S, D, R_co]):
         return self._set_check(fn)
 
 
-AnyStep: TypeAlias = Step[Any, Any, Any] | CheckedStep[Any, Any, Any]
+class EachStep(CalledNode[Sequence[R_co]], Generic[S, D, I, R_co]):
+    """A step over a list that is known at run time: one call, and one undo, for each item. Its result is their list."""
+
+    items: Callable[[Any], Sequence[Any]] | None
+    parallel: int
+
+    @overload
+    def compensate(self, fn: Callable[[S, D, I, R_co | None, Ctx], Awaitable[None]], /) -> Undo: ...
+    @overload
+    def compensate(self, fn: Callable[[S, D, I, R_co | None, Ctx], None], /) -> Undo: ...
+    @overload
+    def compensate(
+        self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...
+    ) -> Callable[[Callable[[S, D, I, R_co | None, Ctx], Awaitable[None]]], Undo]: ...
+    def compensate(
+        self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
+    ) -> Any:
+        """Make a method the compensation of one item. Its result argument is None when the outcome is unknown."""
+        return self._set_undo(fn, retry, timeout)
+
+
+class Signal(Node[R_co], Generic[W, R_co]):
+    """A message from outside that the saga waits for. W is what is sent; invariant, so that nothing else is."""
+
+    def __init__(
+        self,
+        payload: Any,
+        *,
+        timeout: timedelta | None,
+        on_timeout: Literal["compensate", "continue"],
+        after: tuple[Any, ...] | None,
+        when: Callable[[Any, Ctx], bool] | None,
+    ) -> None:
+        super().__init__(after=after, when=when)
+        self.payload: Any = payload
+        self.timeout: timedelta | None = timeout
+        self.on_timeout: Literal["compensate", "continue"] = on_timeout
+
+    def _invariant(self, sent: W) -> W:
+        return sent
+
+
+class Timer(Node[None]):
+    """A wait: for a while, or until a time that is computed when the node is reached."""
+
+    def __init__(
+        self,
+        wait: timedelta | Callable[[Any, Ctx], datetime | timedelta],
+        *,
+        after: tuple[Any, ...] | None,
+        when: Callable[[Any, Ctx], bool] | None,
+    ) -> None:
+        super().__init__(after=after, when=when)
+        self.wait: timedelta | Callable[[Any, Ctx], datetime | timedelta] = wait
+
+
+class Child(Node[R_co], Generic[R_co]):
+    """Another saga as one unit of this one: undoing the parent undoes it, running or completed."""
+
+    def __init__(
+        self,
+        saga: Any,
+        make_input: Callable[[Any, Ctx], Any],
+        *,
+        after: tuple[Any, ...] | None,
+        when: Callable[[Any, Ctx], bool] | None,
+        pivot: bool,
+    ) -> None:
+        super().__init__(after=after, when=when, pivot=pivot)
+        self.saga: Any = saga
+        self.make_input: Callable[[Any, Ctx], Any] = make_input

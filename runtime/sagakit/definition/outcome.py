@@ -20,7 +20,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """Turned back, and everything that was done is undone (except after `terminated`).
 
     `cause` says why; `step`, `code`, `detail` and `reason` where and with which words. `undone` names the steps that
-    were undone.
+    were undone, `late` those that were given up in doubt and yet reported a success afterwards.
     """
 
     cause: Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
@@ -29,6 +29,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     step: str | None = None
     detail: dict[str, Any] = {}
     reason: str | None = None
+    late: tuple[str, ...] = ()
 
 
 Outcome: TypeAlias = Completed[T] | Failed

@@ -16,6 +16,9 @@ OnUnknown = Literal["retry", "check", "undo", "ask"]
 """What to do about an attempt whose outcome is unknown (P3): try again under the same key, ask the step's check,
 undo at once, or hand it to a person."""
 
+Kind = Literal["step", "each", "signal", "timer", "child"]
+"""What a node is: one call; a call for each item of a list; a message from outside; a time; another saga."""
+
 Position = Literal["before", "pivot", "after"]
 """Where a node stands. Without a pivot every node is `before`."""
 
@@ -42,27 +45,53 @@ class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One node. `after` names the nodes that must be done or skipped first; `inputs` those whose results it is given.
 
-    `condition` says that the node has a `when=` to be decided before its first attempt. `timeout` in seconds bounds
-    each attempt of the action and of the check.
+    `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition computes
+    what it starts with: the items of an each, the input of a child, the time of a timer. `timeout` in seconds bounds
+    each attempt of the action and of the check, `heartbeat` how long an action may be silent. `wait` in seconds is a
+    timer's delay, or how long a signal is awaited before `on_timeout`; None is for ever. `of` names the each that this
+    is an item of, `child_type` the saga that a child is.
     """
 
     name: str
-    kind: Literal["step"] = "step"
+    kind: Kind = "step"
     after: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     position: Position = "before"
     on_unknown: OnUnknown = "retry"
     has_check: bool = False
     condition: bool = False
+    prepared: bool = False
     timeout: float = 30.0
+    heartbeat: float | None = None
     retries: Retries = Retries()
     undo: UndoPlan | None = None
     result_type: str = "None"
+    wait: float | None = None
+    on_timeout: Literal["compensate", "continue"] = "compensate"
+    parallel: int = 1
+    of: str = ""
+    child_type: str = ""
 
     @cached_property
     def shape(self) -> tuple[object, ...]:
         """What the digest covers."""
-        return (self.name, self.kind, self.after, self.inputs, self.position, self.result_type, self.undo is not None)
+        undone = self.undo is not None
+        own = (self.child_type,) if self.child_type else ()
+        return (self.name, self.kind, self.after, self.inputs, self.position, self.result_type, undone, *own)
+
+    @cached_property
+    def step(self) -> str:
+        """The node's name in the definition: an item has that of its each."""
+        return self.of or self.name
+
+
+ITEM = "/"
+"""Stands between an each's name and an item's number; no name of a node has it."""
+
+
+def item_name(each: str, number: int) -> str:
+    """The name of one item of an each: in the step log, and in keys."""
+    return f"{each}{ITEM}{number}"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
@@ -91,6 +120,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {node.name: node for node in self.nodes}
 
     @cached_property
+    def _items(self) -> dict[str, NodePlan]:
+        return {}
+
+    def node(self, name: str) -> NodePlan:
+        """The node, or the item of an each, of this name. Raises KeyError."""
+        return self.by_name.get(name) or self._items.get(name) or self._item(name)
+
+    def step_of(self, name: str) -> str:
+        """The name in the definition: an item has that of its each."""
+        return name.partition(ITEM)[0]
+
+    def _item(self, name: str) -> NodePlan:
+        """An item stands where its each stands, and is called like a step."""
+        each = self.by_name[name.partition(ITEM)[0]]
+        item = msgspec.structs.replace(each, name=name, kind="step", of=each.name, condition=False, prepared=False)
+        self._items[name] = item
+        return item
+
+    @cached_property
     def descendants(self) -> dict[str, frozenset[str]]:
         """For each node all the nodes that come after it, directly or not."""
         found: dict[str, set[str]] = {node.name: set() for node in self.nodes}
@@ -100,9 +148,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {name: frozenset(after) for name, after in found.items()}
 
     @cached_property
-    def has_conditions(self) -> bool:
-        """Whether any node has a `when=`."""
-        return any(node.condition for node in self.nodes)
+    def asks(self) -> bool:
+        """Whether the definition is asked anything before some node starts."""
+        return any(node.condition or node.prepared for node in self.nodes)
+
+    @cached_property
+    def has_items(self) -> bool:
+        """Whether any node is called for each item of a list."""
+        return any(node.kind == "each" for node in self.nodes)
 
     @cached_property
     def pivot(self) -> NodePlan | None:

@@ -90,6 +90,6 @@ def compiled(saga: type[Saga[Any, Any]]) -> Definition:
         return found
     if "_definition" not in vars(saga):
         raise DefinitionError(f"{saga.__name__} has no steps: write at least one method with @step")
-    definition = compile_saga(saga, saga._header, has_output=saga.output is not Saga.output)
+    definition = compile_saga(saga, saga._header, has_output=saga.output is not Saga.output, child=compiled)
     saga._definition = definition
     return definition

@@ -8,7 +8,11 @@ results    how an attempt ended
 turn       the workbench of one `apply`: a draft that moves only along the tables
 forward    what follows when an action's or a check's attempt ends
 backward   compensation
-requests   cancel, terminate, operator retry, deadline
+beginning  what it means to begin a node, by its kind
+messages   what comes from outside: callers, participants, operators, parents and children
+operator   what an operator can do about a saga that is stuck
+verdicts   what may become of a message
+requests   to undo: cancel, deadline
 apply      `create`, `apply`: record x input events -> record
 effects    `effects`, `questions`: what a record asks its owner to do
 events     the CloudEvents that a saga publishes
@@ -29,8 +33,10 @@ from sagakit.engine.effects import Decide as Decide
 from sagakit.engine.effects import Effect as Effect
 from sagakit.engine.effects import Finish as Finish
 from sagakit.engine.effects import MakeOutput as MakeOutput
+from sagakit.engine.effects import Prepare as Prepare
 from sagakit.engine.effects import Publish as Publish
 from sagakit.engine.effects import Question as Question
+from sagakit.engine.effects import TellParent as TellParent
 from sagakit.engine.effects import WakeAt as WakeAt
 from sagakit.engine.effects import effects as effects
 from sagakit.engine.effects import questions as questions
@@ -40,12 +46,16 @@ from sagakit.engine.inputs import Decided as Decided
 from sagakit.engine.inputs import Ended as Ended
 from sagakit.engine.inputs import GaveUp as GaveUp
 from sagakit.engine.inputs import Inbound as Inbound
+from sagakit.engine.inputs import InboundKind as InboundKind
 from sagakit.engine.inputs import InputEvent as InputEvent
 from sagakit.engine.inputs import OutputMade as OutputMade
+from sagakit.engine.inputs import Prepared as Prepared
 from sagakit.engine.inputs import Published as Published
+from sagakit.engine.keys import child_id as child_id
 from sagakit.engine.record import EndMarker as EndMarker
 from sagakit.engine.record import Failure as Failure
 from sagakit.engine.record import OutboxEvent as OutboxEvent
+from sagakit.engine.record import Parent as Parent
 from sagakit.engine.record import PersistedSagaState as PersistedSagaState
 from sagakit.engine.record import Record as Record
 from sagakit.engine.record import SagaOutcome as SagaOutcome

@@ -14,11 +14,13 @@ from msgspec import structs
 
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.backward import proceed, undo_ended
+from sagakit.engine.beginning import begin, begin_items
 from sagakit.engine.codec import digest
-from sagakit.engine.forward import action_ended, check_ended
-from sagakit.engine.inputs import Adopted, Decided, Ended, GaveUp, Inbound, InputEvent, OutputMade, Published
-from sagakit.engine.record import NOTHING, SCHEMA, Failure, PersistedSagaState, Record, SagaOutcome
-from sagakit.engine.requests import deadline, honour_undo_request, inbound, may_turn_back
+from sagakit.engine.forward import action_ended, check_ended, wait_is_over
+from sagakit.engine.inputs import Adopted, Decided, Ended, GaveUp, Inbound, InputEvent, OutputMade, Prepared, Published
+from sagakit.engine.messages import AFTER_THE_END, inbound
+from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record, SagaOutcome
+from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, PASSED, StepMove, StepState
 from sagakit.engine.turn import Limits, Turn, shorten
@@ -40,6 +42,8 @@ def create(
     correlation_id: str | None = None,
     causation_id: str | None = None,
     trace: dict[str, str] | None = None,
+    attributes: dict[str, str] | None = None,
+    parent: Parent | None = None,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> Record:
     """The first record of a saga, its first steps already intended."""
@@ -66,6 +70,8 @@ def create(
         correlation_id=correlation_id,
         causation_id=causation_id,
         trace=trace,
+        attributes=attributes or {},
+        parent=parent,
     )
     turn = Turn(plan, record, now=now, limits=limits)
     turn.emit("started", version=plan.version)
@@ -109,6 +115,8 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             turn.record.outbox = [kept for kept in turn.record.outbox if kept.seq > event.seq]
         case Adopted():
             _adopted(turn, event)
+        case Inbound() if event.kind in AFTER_THE_END:
+            inbound(turn, event)
         case _ if turn.record.status in ENDS:
             pass  # the saga ended while this was under way; the account is closed
         case Ended():
@@ -119,6 +127,8 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             inbound(turn, event)
         case Decided():
             _decided(turn, event)
+        case Prepared():
+            _prepared(turn, event)
         case OutputMade():
             _output_made(turn, event)
         case _:
@@ -129,7 +139,7 @@ def _ended(turn: Turn, event: Ended) -> None:
     log = turn.look(event.step)
     if log.state not in OPEN or log.calls != event.call:
         raise IllegalTransition(f"step {event.step}: attempt {event.call} is not open; {log.state}, {log.calls} calls")
-    _ON_ENDED[log.state](turn, turn.plan.by_name[event.step], event)
+    _ON_ENDED[log.state](turn, turn.plan.node(event.step), event)
 
 
 def _adopted(turn: Turn, event: Adopted) -> None:
@@ -162,9 +172,14 @@ def _timers(turn: Turn) -> None:
     if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now and not _all_passed(turn):
         deadline(turn)  # results came first: a saga whose last step is done has met its deadline (P12)
     honour_undo_request(turn)
-    for node in () if turn.hold else turn.plan.nodes:
+    for node in () if turn.hold else turn.nodes:
         log = turn.look(node.name)
-        if log.due is not None and log.due <= turn.now and (turn.forward or log.state != "waiting"):
+        if log.due is None or log.due > turn.now:
+            continue
+        if log.state == "awaiting":
+            if turn.forward:
+                wait_is_over(turn, node)
+        elif turn.forward or log.state != "waiting":
             turn.open(node, _ON_DUE[log.state])
 
 
@@ -180,7 +195,7 @@ def _settle(turn: Turn) -> None:
     else:
         proceed(turn)
     if turn.record.status in ("running", "compensating") and not turn.hold and not _in_motion(turn):
-        held = [node.name for node in turn.plan.nodes if turn.look(node.name).state in HELD]
+        held = [node.name for node in turn.nodes if turn.look(node.name).state in HELD]
         if held:
             _stuck(turn, "; ".join(f"{name}: {turn.look(name).state}, {turn.look(name).error}" for name in held))
     _note_wake(turn)
@@ -189,11 +204,13 @@ def _settle(turn: Turn) -> None:
 def _start_ready(turn: Turn) -> None:
     if turn.hold or turn.record.undo_request is not None:
         return
-    waiting = ready(turn.plan, turn.record)
-    if turn.plan.has_conditions and any(undecided(node, turn.record) for node in waiting):
-        return  # a condition that raises turns the saga back: nothing may have been started beside it
-    for node in waiting:
-        turn.open(node, "start")
+    while waiting := ready(turn.plan, turn.record):
+        if turn.plan.asks and any(undecided(node, turn.record) or unprepared(node, turn.record) for node in waiting):
+            return  # a question that raises turns the saga back: nothing may have been started beside it
+        for node in waiting:
+            begin(turn, node)
+    if turn.plan.has_items:
+        begin_items(turn)
 
 
 def ready(plan: Plan, record: Record) -> list[NodePlan]:
@@ -213,6 +230,11 @@ def undecided(node: NodePlan, record: Record) -> bool:
     return node.condition and not (node.name in record.steps and record.steps[node.name].decided)
 
 
+def unprepared(node: NodePlan, record: Record) -> bool:
+    """Whether what the node starts with is still to be asked for."""
+    return node.prepared and not (node.name in record.steps and record.steps[node.name].given is not NOTHING)
+
+
 def _all_passed(turn: Turn) -> bool:
     steps = turn.record.steps
     if len(steps) < len(turn.plan.nodes):
@@ -221,10 +243,15 @@ def _all_passed(turn: Turn) -> bool:
 
 
 def _in_motion(turn: Turn) -> bool:
-    for log in turn.record.steps.values():  # noqa: SIM110  # twice as fast as any(), and run at each turn
-        if log.state in MOVING:
+    for name, log in turn.record.steps.items():
+        if log.state in MOVING and not (log.state == "awaiting" and _may_never_come(turn, name)):
             return True
     return False
+
+
+def _may_never_come(turn: Turn, name: str) -> bool:
+    """A signal without a timeout: a saga that is held elsewhere must not look as if it went on."""
+    return turn.plan.node(name).kind == "signal" and turn.look(name).due is None
 
 
 def _stuck(turn: Turn, reason: str) -> None:
@@ -247,12 +274,31 @@ def _decided(turn: Turn, event: Decided) -> None:
         else:
             turn.move(event.step, "skip")
         return
-    turn.edit(event.step).error = shorten(event.error)
-    if node.position == "before":
-        turn.move(event.step, "refuse")
-        turn.fail(Failure("exhausted", step=event.step, reason=shorten(event.error)))
+    _cannot_begin(turn, node, event.error)
+
+
+def _prepared(turn: Turn, event: Prepared) -> None:
+    node = turn.plan.by_name[event.step]
+    given = event.value if event.due is None else msgspec.Raw(msgspec.json.encode(event.due))
+    size, room = len(memoryview(given)), turn.room()
+    if event.error is not None:
+        _cannot_begin(turn, node, event.error)
+    elif event.items > turn.limits.items:
+        _cannot_begin(turn, node, f"too many items: {event.items:,}; {turn.limits.items:,} are allowed")
+    elif size > room:
+        _cannot_begin(turn, node, f"what it starts with is too large: {size:,} bytes, {room:,} are left")
     else:
-        turn.move(event.step, "block")
+        log = turn.edit(event.step)
+        log.given, log.items = given, event.items
+
+
+def _cannot_begin(turn: Turn, node: NodePlan, error: str) -> None:
+    turn.edit(node.name).error = shorten(error)
+    if node.position == "before":
+        turn.move(node.name, "refuse")
+        turn.fail(Failure("exhausted", step=node.name, reason=shorten(error)))
+    else:
+        turn.move(node.name, "block")
 
 
 def _output_made(turn: Turn, event: OutputMade) -> None:

@@ -9,7 +9,7 @@ from sagakit.engine.forward import error_of, give_up_waiting
 from sagakit.engine.inputs import Ended
 from sagakit.engine.record import SagaOutcome, StepLog
 from sagakit.engine.results import Compensating, Complete, Error, NotDone, Retry
-from sagakit.engine.table import HELD, OPEN, WAITING
+from sagakit.engine.table import HELD, MOVING
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 
@@ -22,7 +22,7 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
         case Complete():
             turn.move(node.name, "undone").error = None
             turn.record.recoveries = 0
-            turn.emit(f"step.{node.name}.undone", step=node.name)
+            turn.emit_of(node, ".undone")
         case Compensating():
             _fail_undo(turn, node, f"rejected: {ended.result.code}")
         case Retry() | Error():
@@ -43,14 +43,29 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
 
 def proceed(turn: Turn) -> None:
     """Start every undo that may start, latest started step first; end the saga when all is settled."""
-    for node in turn.plan.nodes:
-        if turn.look(node.name).state == "waiting":
+    for node in turn.nodes:
+        if turn.look(node.name).state in ("waiting", "awaiting"):
             give_up_waiting(turn, node)
-    ready = [node for node in turn.plan.nodes if _to_undo(turn, node) and _those_after_settled(turn, node)]
+    nodes = turn.nodes
+    ready = [node for node in nodes if _to_undo(turn, node) and _those_after_settled(turn, node)]
     for node in () if turn.hold else sorted(ready, key=lambda node: -turn.look(node.name).order):
         turn.open(node, "undo")
-    if all(_settled(turn, node) for node in turn.plan.nodes):
+    for node in nodes:
+        if node.kind == "each":
+            _gather(turn, node)
+    if all(_settled(turn, node) for node in nodes):
         _finish(turn)
+
+
+def _gather(turn: Turn, each: NodePlan) -> None:
+    """An each turns back with its items: undone when any of them is."""
+    items = turn.items(each)
+    if turn.look(each.name).state not in ("spread", "done") or not all(_settled(turn, item) for item in items):
+        return
+    if any(turn.look(item.name).state == "undone" for item in items):
+        turn.move(each.name, "undone")
+    elif turn.look(each.name).state == "spread":
+        turn.move(each.name, "refuse")
 
 
 def finish_terminated(turn: Turn) -> None:
@@ -69,21 +84,23 @@ def _delay(node: NodePlan, log: StepLog, ended: Ended) -> float:
 
 def _fail_undo(turn: Turn, node: NodePlan, error: str) -> None:
     turn.move(node.name, "fail_undo").error = shorten(error)
-    turn.emit(f"step.{node.name}.undo_failed", step=node.name, error=shorten(error))
+    turn.emit_of(node, ".undo_failed", error=shorten(error))
 
 
 def _to_undo(turn: Turn, node: NodePlan) -> bool:
-    return node.undo is not None and turn.look(node.name).state in ("done", "doubtful")
+    return node.undo is not None and node.kind != "each" and turn.look(node.name).state in ("done", "doubtful")
 
 
 def _settled(turn: Turn, node: NodePlan) -> bool:
-    """Whether nothing of the node is open, waiting, held or still to be undone."""
+    """Whether nothing of the node, or of its items, is open, waiting, held or still to be undone."""
+    if node.kind == "each":
+        return all(_settled(turn, item) for item in turn.items(node))
     state = turn.look(node.name).state
-    return state not in OPEN and state not in WAITING and state not in HELD and not _to_undo(turn, node)
+    return state not in MOVING and state not in HELD and not _to_undo(turn, node)
 
 
 def _those_after_settled(turn: Turn, node: NodePlan) -> bool:
-    return all(_settled(turn, turn.plan.by_name[name]) for name in turn.plan.descendants[node.name])
+    return all(_settled(turn, turn.plan.by_name[name]) for name in turn.plan.descendants[node.step])
 
 
 def _finish(turn: Turn) -> None:
@@ -94,7 +111,8 @@ def _finish(turn: Turn) -> None:
 def _close(turn: Turn) -> None:
     record = turn.record
     undone = tuple(name for name, log in record.steps.items() if log.state == "undone")
-    record.outcome = SagaOutcome("failed", turn.now, failure=record.failure, undone=undone)
+    late = tuple(name for name, log in record.steps.items() if log.late)
+    record.outcome = SagaOutcome("failed", turn.now, failure=record.failure, undone=undone, late=late)
     failure = record.failure
     turn.emit(
         "failed",
@@ -102,4 +120,5 @@ def _close(turn: Turn) -> None:
         code=failure.code if failure else None,
         step=failure.step if failure else None,
         undone=undone,
+        late=late,
     )

@@ -84,6 +84,7 @@ def _own_memory(record: Record) -> Record:
     for log in record.steps.values():
         log.result = log.result.copy() if log.result is not NOTHING else NOTHING
         log.detail = log.detail.copy() if log.detail is not NOTHING else NOTHING
+        log.given = log.given.copy() if log.given is not NOTHING else NOTHING
     return record
 
 

@@ -7,14 +7,18 @@ from typing import TypeAlias
 import msgspec
 
 from sagakit.definition.plan import Plan
-from sagakit.engine.apply import ready, undecided
-from sagakit.engine.keys import CallKind, key_of
-from sagakit.engine.record import OutboxEvent, Record, StepLog
+from sagakit.engine.apply import ready, undecided, unprepared
+from sagakit.engine.inputs import Inbound
+from sagakit.engine.keys import CallKind, child_id, key_of
+from sagakit.engine.record import OutboxEvent, Parent, Record, StepLog
 from sagakit.engine.table import ENDS, PASSED, StepState
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """Call the step's action, check or compensation; answer with `Ended(step, call, ...)`. `timeout` in seconds."""
+    """Call the step's action, check or compensation; answer with `Ended(step, call, ...)`.
+
+    `timeout` bounds the call, `heartbeat` its silence; in seconds.
+    """
 
     step: str
     kind: CallKind
@@ -23,6 +27,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     action_key: str
     attempt: int
     timeout: float
+    heartbeat: float | None = None
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -37,11 +42,23 @@ class WakeAt(msgspec.Struct, frozen=True):
     at: float
 
 
+class TellParent(msgspec.Struct, frozen=True):
+    """Tell the parent of the end, durably; keep the record until the parent has released it."""
+
+    parent: Parent
+    message: Inbound
+
+
 class Finish(msgspec.Struct, frozen=True):
-    """Once the outbox is in the log: archive the record, then put the end marker in its place."""
+    """Once the outbox is in the log: release the children, archive the record, put the end marker in its place.
+
+    `children` are types and ids.
+    """
+
+    children: tuple[tuple[str, str], ...] = ()
 
 
-Effect: TypeAlias = Call | Publish | WakeAt | Finish
+Effect: TypeAlias = Call | Publish | WakeAt | TellParent | Finish
 
 
 class Decide(msgspec.Struct, frozen=True):
@@ -50,11 +67,17 @@ class Decide(msgspec.Struct, frozen=True):
     step: str
 
 
+class Prepare(msgspec.Struct, frozen=True):
+    """What the node starts with: compute it; answer with `Prepared`."""
+
+    step: str
+
+
 class MakeOutput(msgspec.Struct, frozen=True):
     """Compute the saga's output; answer with `OutputMade`."""
 
 
-Question: TypeAlias = Decide | MakeOutput
+Question: TypeAlias = Decide | Prepare | MakeOutput
 
 _KIND: dict[StepState, CallKind] = {"running": "do", "checking": "check", "undoing": "undo"}
 
@@ -65,7 +88,7 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
     if record.outbox:
         found.append(Publish(tuple(record.outbox)))
     if record.status in ENDS:
-        found.append(Finish())
+        found.append(_end(plan, record))
         return found
     if record.halted:
         return found
@@ -83,17 +106,46 @@ def questions(plan: Plan, record: Record) -> list[Question]:
     """What must be asked of the definition before the record is written. The functions asked are free of effects."""
     if record.status != "running" or record.failure is not None or record.undo_request is not None:
         return []
-    if plan.has_conditions:
-        conditions = [Decide(node.name) for node in ready(plan, record) if undecided(node, record)]
-        if conditions:
-            return list[Question](conditions)
+    if plan.asks:
+        waiting = ready(plan, record)
+        asked: list[Question] = [Decide(node.name) for node in waiting if undecided(node, record)]
+        asked = asked or [Prepare(node.name) for node in waiting if unprepared(node, record)]
+        if asked:
+            return asked
     if not plan.has_output or len(record.steps) < len(plan.nodes):
         return []
     return [MakeOutput()] if all(log.state in PASSED for log in record.steps.values()) else []
 
 
+def _end(plan: Plan, record: Record) -> Effect:
+    if record.parent is None or record.released:
+        children = (node for node in plan.nodes if node.child_type and node.name in record.steps)
+        return Finish(
+            tuple(
+                (node.child_type, child_id(record, node.name, group))
+                for node in children
+                for group in range(1, record.steps[node.name].group + 1)
+                if record.steps[node.name].calls
+            )
+        )
+    outcome, failure = record.outcome, record.failure
+    assert outcome is not None, "a terminal record has an outcome"
+    code = None if failure is None else failure.code or failure.cause
+    return TellParent(
+        record.parent,
+        Inbound(
+            id=f"{record.run}.ended.{outcome.status}",
+            kind="child-ended",
+            step=record.parent.node,
+            payload=outcome.output,
+            code=code,
+            reason=(failure.reason if failure is not None else None) or "",
+        ),
+    )
+
+
 def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -> Call:
-    node = plan.by_name[step]
+    node = plan.node(step)
     attempt = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}[kind]
     timeout = node.undo.timeout if kind == "undo" and node.undo is not None else node.timeout
     action_key = key_of(record, step, "do", log)
@@ -105,4 +157,5 @@ def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -
         action_key=action_key,
         attempt=attempt,
         timeout=timeout,
+        heartbeat=node.heartbeat if kind == "do" else None,
     )

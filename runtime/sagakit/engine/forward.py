@@ -15,6 +15,11 @@ def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
     """Apply the end of an action's attempt: done, refused, known not done, or unknown."""
     result = _bounded(turn, ended.result)
     match result:
+        case Complete() if node.kind == "child":
+            log = turn.move(node.name, "await")  # it has been started; its end will be told
+            log.unsure = False
+            if log.arrived:
+                arrived(turn, node)
         case Complete():
             succeed(turn, node, result)
         case Compensating():
@@ -59,8 +64,33 @@ def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
 
 
 def give_up_waiting(turn: Turn, node: NodePlan) -> None:
-    """Compensation began while the step waited for its next attempt: nothing goes forward any more (P2)."""
-    turn.move(node.name, "doubt" if turn.look(node.name).unsure else "refuse")
+    """Compensation began while the node waited: nothing goes forward any more (P2). A child that runs is undone."""
+    log = turn.look(node.name)
+    in_doubt = node.kind == "child" if log.state == "awaiting" else log.unsure
+    turn.move(node.name, "doubt" if in_doubt else "refuse")
+
+
+def arrived(turn: Turn, node: NodePlan) -> None:
+    """What the node waits for has come."""
+    log = turn.look(node.name)
+    if log.code is None:
+        succeed(turn, node, Complete(log.result))
+    else:
+        _refused(turn, node, Compensating(code=log.code, detail=log.detail))
+
+
+def wait_is_over(turn: Turn, node: NodePlan) -> None:
+    """A timer is due, or nobody has sent the signal in time."""
+    if node.kind == "timer" or node.on_timeout == "continue":
+        succeed(turn, node, Complete())
+        return
+    reason = f"no signal {node.name} within {node.wait:g} s"
+    turn.edit(node.name).error = reason
+    if node.position == "before":
+        turn.move(node.name, "refuse")
+        turn.fail(Failure("deadline", step=node.name, reason=reason))
+    else:
+        turn.move(node.name, "block")
 
 
 def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
@@ -71,7 +101,22 @@ def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
     log.error = log.code = None
     log.detail = NOTHING
     turn.record.recoveries = 0
-    turn.emit(f"step.{node.name}", step=node.name, attempt=log.attempt)
+    turn.emit_of(node, attempt=log.attempt)
+    if node.of:
+        gather(turn, turn.plan.by_name[node.of])
+
+
+def gather(turn: Turn, each: NodePlan) -> None:
+    """An each is done when all of its items are."""
+    log = turn.look(each.name)
+    items = turn.items(each)
+    if (
+        log.state == "spread"
+        and len(items) == log.items
+        and all(turn.look(item.name).state == "done" for item in items)
+    ):
+        turn.move(each.name, "succeed")
+        turn.emit_of(each, items=log.items)
 
 
 def delay_after(node: NodePlan, log: StepLog, ended: Ended) -> float:
@@ -101,11 +146,10 @@ def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
     """A result for which the record has no room leaves the attempt unknown: it did happen, but nobody can know what."""
     if not isinstance(result, Complete):
         return result
-    size = len(memoryview(result.result))
-    held = sum(len(memoryview(log.result)) for log in turn.record.steps.values() if log.result is not NOTHING)
-    if held + size <= turn.limits.results:
+    size, room = len(memoryview(result.result)), turn.room()
+    if size <= room:
         return result
-    return Error(error=f"result too large: {size:,} bytes, {max(turn.limits.results - held, 0):,} are left")
+    return Error(error=f"result too large: {size:,} bytes, {room:,} are left")
 
 
 def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
@@ -166,9 +210,9 @@ def _known_not_done(turn: Turn, node: NodePlan, log: StepLog, delay: float) -> N
 def _retry(turn: Turn, node: NodePlan, *, delay: float) -> None:
     turn.defer(node, "wait", delay=delay)
     log = turn.look(node.name)
-    turn.emit(
-        f"step.{node.name}.retrying",
-        step=node.name,
+    turn.emit_of(
+        node,
+        ".retrying",
         attempt=log.attempt,
         error=log.error,
         unknown=log.unsure,

@@ -9,7 +9,11 @@ import msgspec
 from sagakit.engine.record import NOTHING
 from sagakit.engine.results import AttemptResult
 
-InboundKind = Literal["cancel", "terminate", "retry"]
+InboundKind = Literal[
+    "cancel", "signal", "report",  # from callers and participants
+    "retry", "mark-undone", "complete-step", "compensate", "terminate",  # from operators
+    "child-ended", "reverse", "release",  # between a parent and its child
+]  # fmt: skip
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -34,13 +38,20 @@ class GaveUp(msgspec.Struct, frozen=True):
     error: str
 
 
-class Inbound(msgspec.Struct, frozen=True, kw_only=True):
-    """A request from outside; each `id` is applied once. `by` and `reason` are for the audit."""
+class Inbound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message from outside; each `id` is applied once. `by` and `reason` are for the audit.
+
+    `step` names the node that a signal, a report or an operator's verb is for; `payload` is its JSON. A child that has
+    failed says so by `code`.
+    """
 
     id: str
     kind: InboundKind
     by: str = ""
     reason: str = ""
+    step: str = ""
+    payload: msgspec.Raw = NOTHING
+    code: str | None = None
 
 
 class Published(msgspec.Struct, frozen=True):
@@ -57,6 +68,20 @@ class Decided(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
+class Prepared(msgspec.Struct, frozen=True):
+    """The answer to `Prepare`: what the node starts with, or the error of computing it.
+
+    `value` is a child's input, or the list of an each's items, `items` long; `due` is a timer's time in seconds since
+    the epoch.
+    """
+
+    step: str
+    value: msgspec.Raw = NOTHING
+    items: int = 0
+    due: float | None = None
+    error: str | None = None
+
+
 class OutputMade(msgspec.Struct, frozen=True):
     """The answer to `MakeOutput`: the saga's output as JSON, or the error of `output()`."""
 
@@ -64,4 +89,4 @@ class OutputMade(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-InputEvent: TypeAlias = Ended | Adopted | GaveUp | Inbound | Published | Decided | OutputMade
+InputEvent: TypeAlias = Ended | Adopted | GaveUp | Inbound | Published | Decided | Prepared | OutputMade

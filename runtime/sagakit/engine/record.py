@@ -26,7 +26,10 @@ class StepLog(msgspec.Struct, omit_defaults=True):
 
     `calls` counts every attempt of any kind and identifies the open one. `attempt`, `check_attempt` and `undo_attempt`
     count within the present budget. `decided` says that the node's condition held. `group` and `undo_group` number the
-    idempotency keys. `unsure` says that some attempt under the present key may have happened.
+    idempotency keys. `unsure` says that some attempt under the present key may have happened. `given` is what the node
+    starts with, as the definition computed it: the `items` of an each, a child's input. `arrived` says that the signal,
+    or the child's end, has come: in `result`, or in `code` and `detail`. `late` says that the participant reported a
+    success after the step was given up.
     """
 
     state: StepState = "pending"
@@ -46,6 +49,10 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     code: str | None = None
     detail: msgspec.Raw = NOTHING
     error: str | None = None
+    given: msgspec.Raw = NOTHING
+    items: int = 0
+    arrived: bool = False
+    late: bool = False
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -82,19 +89,33 @@ class OutboxEvent(msgspec.Struct, frozen=True):
 
 
 class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a saga ended. `undone` and `doubtful` give the account; `output` is JSON."""
+    """How a saga ended; `output` is JSON.
+
+    `undone` and `late` are the account: the steps that were undone, and those that were given up and yet reported a
+    success.
+    """
 
     status: Literal["completed", "failed"]
     at: float
     output: msgspec.Raw = NOTHING
     failure: Failure | None = None
     undone: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
+
+
+class Parent(msgspec.Struct, frozen=True):
+    """The saga that a child belongs to: its key, its run, and the node that started the child."""
+
+    key: str
+    run: str
+    node: str
 
 
 class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_only=True):
     """The record of one saga. `PersistedSagaState[Order]` has the input as an Order; the engine keeps it as JSON.
 
     `halted` says that no worker could run it, through crashes of its actor: nothing moves until an operator says retry.
+    `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
     """
 
     schema: int
@@ -119,6 +140,9 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     correlation_id: str | None = None
     causation_id: str | None = None
     trace: dict[str, str] | None = None
+    attributes: dict[str, str] = {}
+    parent: Parent | None = None
+    released: bool = False
     inbound: list[Verdict] = []
     outbox: list[OutboxEvent] = []
     next_event: int

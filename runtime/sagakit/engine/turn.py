@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 
 import msgspec
 
-from sagakit.definition.plan import NodePlan, Plan, Retries
+from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.engine.events import make_event
 from sagakit.engine.record import Failure, Record, StepLog
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
@@ -18,10 +19,15 @@ _PENDING = StepLog()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds that keep status, undo and outbox below `max_payload` whatever the steps return. Bytes."""
+    """Bounds that keep status, undo and outbox below `max_payload` whatever the steps return.
+
+    Bytes of results, payloads and what nodes start with, together; bytes of one refusal's detail; items of one each;
+    inbound messages whose verdicts are kept.
+    """
 
     results: int = 512 * 1024
     detail: int = 4 * 1024
+    items: int = 10_000
     inbound: int = 64
 
 
@@ -46,9 +52,23 @@ class Turn:
         return self.record.steps.get(step, _PENDING)
 
     @property
+    def nodes(self) -> Sequence[NodePlan]:
+        """The nodes of the plan, and the items under way."""
+        return present(self.plan, self.record)
+
+    def items(self, each: NodePlan) -> list[NodePlan]:
+        """The items of an each that have begun."""
+        return [node for node in self.nodes if node.of == each.name]
+
+    @property
     def forward(self) -> bool:
         """Whether the saga still means to complete."""
         return self.record.failure is None
+
+    def room(self) -> int:
+        """Bytes that the record has left for results and payloads."""
+        held = (len(memoryview(log.result)) + len(memoryview(log.given)) for log in self.record.steps.values())
+        return max(self.limits.results - sum(held), 0)
 
     # ------------------------------------------------------------ changing
 
@@ -85,6 +105,13 @@ class Turn:
             self.record.stuck = None
             self.record.halted = False
 
+    def emit_of(self, node: NodePlan, suffix: str = "", **data: object) -> None:
+        """Put one event about a node into the outbox; an item says its number."""
+        about: dict[str, object] = {"step": node.step}
+        if node.of:
+            about["item"] = int(node.name.rpartition(ITEM)[2])
+        self.emit(f"step.{node.step}{suffix}", **about, **data)
+
     def emit(self, suffix: str, **data: object) -> None:
         """Put one event into the outbox."""
         self.touch()
@@ -113,12 +140,19 @@ class Turn:
         """Close the attempt; the next one is due `delay` seconds from now."""
         self.move(node.name, move).due = self.now + delay
 
-    def fail(self, failure: Failure) -> None:
+    def fail(self, failure: Failure, *, move: SagaMove = "compensate") -> None:
         """Turn back, once: the first reason stands."""
         if self.record.failure is None:
-            self.move_saga("compensate")
+            self.move_saga(move)
             self.record.failure = failure
             self.emit("compensating", cause=failure.cause, code=failure.code, step=failure.step, reason=failure.reason)
+
+
+def present(plan: Plan, record: Record) -> Sequence[NodePlan]:
+    """The nodes of the plan, and the items of each's that have begun."""
+    if not plan.has_items:
+        return plan.nodes
+    return [*plan.nodes, *(plan.node(name) for name in record.steps if name not in plan.by_name)]
 
 
 def backoff(retries: Retries, attempt: int, jitter: float) -> float:

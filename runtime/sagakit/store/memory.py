@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
+from math import inf
 
 import trio
 
@@ -204,6 +205,7 @@ class MemoryInbox:
         if id not in server.inbox_ids:
             server.inbox_ids.add(id)
             server.inbox.append(Queued(id, saga_type, saga_id, payload))
+            server.inbox_changed.unpark_all()
 
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
@@ -213,14 +215,19 @@ class MemoryInbox:
 
     async def _messages(self, saga_types: frozenset[str]) -> AsyncGenerator[InboundMessage]:
         server = self._connection.server
-        while True:
+        while not self._connection.cut:
+            await server.faults.until_over()
             now = trio.current_time()
-            due = [one for one in server.inbox if one.saga_type in saga_types and one.again_at <= now]
-            for one in [] if self._connection.away else due:
+            mine = [one for one in server.inbox if one.saga_type in saga_types]
+            due = [one for one in mine if one.again_at <= now]
+            for one in due:
                 one.again_at = now + ACK_WAIT
                 ack = partial(_forget, server, one)
                 yield InboundMessage(one.id, one.saga_type, one.saga_id, one.payload, ack)
-            await trio.sleep(0.01)
+            if not due:
+                with trio.move_on_at(min((one.again_at for one in mine), default=inf)):
+                    await server.inbox_changed.park()
+        await trio.sleep_forever()
 
 
 def _forget(server: MemoryServer, message: Queued) -> None:

@@ -101,6 +101,7 @@ class MemoryServer:
         self._buckets: dict[str, MemoryBucket] = {}
         self.inbox: list[Queued] = []
         self.inbox_ids: set[str] = set()
+        self.inbox_changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.handlers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
 
     def bucket(self, name: str) -> MemoryBucket:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 from logging import DEBUG, getLogger
 from typing import Any, assert_never
@@ -12,6 +14,7 @@ import trio
 from sagakit.definition import Ctx, Definition, Done, Function, NodeDefinition, Plan, Reject, Saga, compiled
 from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
+from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine import (
     AttemptResult,
     Call,
@@ -20,9 +23,12 @@ from sagakit.engine import (
     Decide,
     Decided,
     Error,
+    Inbound,
     MakeOutput,
     NotDone,
     OutputMade,
+    Prepare,
+    Prepared,
     Question,
     Record,
     Retry,
@@ -53,41 +59,61 @@ class SagaBinding:
     # --------------------------------------------------------------- calls
 
     async def perform(self, call: Call, record: Record, services: Services) -> AttemptResult:
-        """Make one call; the one who calls bounds it by its timeout. Returns only when the user's code has.
+        """Make one call, within its timeout; returns only when the user's code has.
 
         Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
         """
-        node = self.definition.nodes[call.step]
-        try:
-            function, args = self._prepare(node, call, record)
-        except msgspec.DecodeError as error:
-            return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
-        try:
-            return _answer(node, call, await _invoke(function, services, args))
-        except Exception as error:  # it ends the attempt, not the worker
-            _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
-            return _classify(function, error)
+        node = self.definition.nodes[self.plan.node(call.step).step]
+        if node.action is None:
+            return await services.children.call(call, record, self.plan.node(call.step).child_type)
+        with trio.CancelScope() as scope:
+            try:
+                function, args = self._prepare(node, call, record, partial(_beat, services, scope, call))
+            except msgspec.DecodeError as error:
+                return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
+            async with services.limiters.of(function.limit):
+                call_ends = trio.current_time() + call.timeout
+                scope.deadline = call_ends if call.heartbeat is None else trio.current_time() + call.heartbeat
+                try:
+                    with trio.CancelScope(deadline=call_ends):
+                        return _answer(node, call, await _invoke(function, services, args))
+                except Exception as error:  # it ends the attempt, not the worker
+                    _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
+                    return _classify(function, error)
+        if scope.cancelled_caught and call.heartbeat is not None:
+            return Error(error=f"no heartbeat for {call.heartbeat:g} s")
+        return Error(error=f"timeout after {call.timeout:g} s")
 
-    def _prepare(self, node: NodeDefinition, call: Call, record: Record) -> tuple[Function, tuple[Any, ...]]:
-        ctx = self._context(record, call)
+    def _prepare(
+        self, node: NodeDefinition, call: Call, record: Record, beat: Callable[[], None]
+    ) -> tuple[Function, tuple[Any, ...]]:
+        ctx = self._context(record, call, beat)
         value = self.definition.input.decode(record.input)
+        _, _, number = call.step.partition(ITEM)
+        item = () if not number or node.given is None else (self._given(node, record)[int(number)],)
         if call.kind == "do":
-            results = (self._result(record, name) for name in node.inputs)
+            assert node.action is not None
+            results = item if number else (self._result(record, name) for name in node.inputs)
             return node.action, (self.saga, value, *results, ctx)
         if call.kind == "check":
             assert node.check is not None
             return node.check, (self.saga, value, ctx)
         assert node.undo is not None
         left = record.steps[call.step].result
-        return node.undo, (self.saga, value, None if left is NOTHING else node.result.decode(left), ctx)
+        return node.undo, (self.saga, value, *item, None if left is NOTHING else node.result.decode(left), ctx)
 
-    def _context(self, record: Record, call: Call | None = None) -> Ctx:
+    def _given(self, node: NodeDefinition, record: Record) -> Any:
+        assert node.given is not None
+        return node.given.decode(record.steps[node.name].given)
+
+    def _context(self, record: Record, call: Call | None = None, beat: Callable[[], None] | None = None) -> Ctx:
         ctx = Ctx(
             saga_type=record.saga_type,
             saga_id=record.saga_id,
             run=record.run,
             epoch=record.epoch,
             results=partial(self._result, record),
+            beat=beat,
         )
         if call is not None:
             ctx.key, ctx.action_key, ctx.attempt = call.key, call.action_key, call.attempt
@@ -98,12 +124,33 @@ class SagaBinding:
         log = record.steps.get(step)
         if log is None or log.state not in ("done", "skipped"):
             raise DefinitionError(f"the result of {step!r} is not known at this point: let the step come after it")
-        return None if log.state == "skipped" else self.definition.nodes[step].result.decode(log.result)
+        if log.state == "skipped":
+            return None
+        codec = self.definition.nodes[step].result
+        if self.plan.by_name[step].kind == "each":
+            return [codec.decode(record.steps[item_name(step, number)].result) for number in range(log.items)]
+        return codec.decode(log.result)
+
+    # ------------------------------------------------------------- messages
+
+    def refuses(self, message: Inbound) -> str | None:
+        """What speaks against a message's payload, if anything: it is not of the type that the node has."""
+        node = self.definition.nodes.get(self.plan.step_of(message.step))
+        if message.kind not in ("signal", "report", "complete-step") or node is None:
+            return None
+        try:
+            node.result.decode(message.payload if message.payload is not NOTHING else msgspec.Raw(b"null"))
+        except msgspec.DecodeError as error:
+            return f"the payload is not what {message.step} takes: {error}"
+        return None
 
     # ----------------------------------------------------------- questions
 
-    def answer(self, question: Question, record: Record) -> Decided | OutputMade:
-        """Evaluate a `when=` or the output. They are free of effects, so nothing needs to be written before."""
+    def answer(self, question: Question, record: Record) -> Decided | Prepared | OutputMade:
+        """Evaluate a `when=`, what a node starts with, or the output.
+
+        They are free of effects, so nothing needs to be written before.
+        """
         ctx = self._context(record)
         value = self.definition.input.decode(record.input)
         match question:
@@ -114,6 +161,8 @@ class SagaBinding:
                     return Decided(question.step, run=bool(condition(value, ctx)))
                 except Exception as error:  # the engine decides what becomes of it
                     return Decided(question.step, error=f"when: {error!r}")
+            case Prepare():
+                return self._prepared(question.step, record, value, ctx)
             case MakeOutput():
                 try:
                     output = self.definition.output.encode(self.saga.output(value, ctx))
@@ -122,6 +171,43 @@ class SagaBinding:
                 return OutputMade(msgspec.Raw(output))
             case _:
                 assert_never(question)
+
+    def _prepared(self, step: str, record: Record, value: Any, ctx: Ctx) -> Prepared:
+        node = self.definition.nodes[step]
+        assert node.prepare is not None
+        try:
+            match self.plan.by_name[step].kind:
+                case "timer":
+                    return Prepared(step, due=_due(node.prepare(value, ctx), record.updated_at))
+                case "each":
+                    items = list(node.prepare(*(self._result(record, name) for name in node.inputs)))
+                    return Prepared(step, _encoded(node, items), len(items))
+                case _:
+                    return Prepared(step, _encoded(node, node.prepare(value, ctx)))
+        except Exception as error:  # the engine decides what becomes of it
+            return Prepared(step, error=repr(error))
+
+
+def _encoded(node: NodeDefinition, value: object) -> msgspec.Raw:
+    assert node.given is not None
+    return msgspec.Raw(node.given.encode(value))
+
+
+def _due(wait: datetime | timedelta, now: float) -> float:
+    if isinstance(wait, timedelta):
+        return now + wait.total_seconds()
+    if wait.tzinfo is None:
+        raise ValueError(f"{wait!r} has no time zone: say datetime(..., tzinfo=UTC)")
+    return wait.timestamp()
+
+
+def _beat(services: Services, scope: trio.CancelScope, call: Call) -> None:
+    if call.heartbeat is not None:
+        services.trio_token.run_sync_soon(partial(_extend, scope, call.heartbeat))
+
+
+def _extend(scope: trio.CancelScope, seconds: float) -> None:
+    scope.deadline = trio.current_time() + seconds
 
 
 async def _invoke(function: Function, services: Services, args: tuple[Any, ...]) -> Any:

@@ -48,6 +48,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     marker_ttl: Annotated[float, _about("Seconds that an end marker stands under a finished key.", ge=1)] = 3600.0
     events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: for ever.")] = None
     max_active: Annotated[int, _about("Sagas in this worker at once; `start` waits beyond it.", ge=1)] = 10_000
+    rest_after: Annotated[float, _about("Seconds that a saga waits before it gives up its actor.", gt=0)] = 1.0
     mailbox: Annotated[int, _about("Messages that wait for one saga at most.", ge=8)] = 128
     threads: Annotated[int, _about("Plain-function steps that run at once, each in a thread.", ge=1)] = 40
     window: Annotated[int, _about("Messages sent to the server and not yet acknowledged.", ge=1)] = 4096

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from logging import getLogger
-from typing import Literal
 
 import msgspec
 import trio
 from sagakit_actors import Actor, Backoff, Context, Down
 
-from sagakit.engine import Inbound
 from sagakit.engine.record import NOTHING
 from sagakit.errors import (
     AlreadyStarted,
@@ -31,6 +29,7 @@ from sagakit.errors import (
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import InboundMessage, Store
 from sagakit.system import starts
+from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.registry import Registry
 from sagakit.system.requests import Requests
 from sagakit.system.starts import Starts
@@ -41,18 +40,6 @@ CONCURRENT = 256
 """Messages that are being applied at once."""
 OURS = 25.0
 """Seconds that a message is ours; somewhat less than the server waits before it hands it out again."""
-
-
-class InboxRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a message of the inbox says. `input` is for `start`; `by` and `reason` are for the audit."""
-
-    kind: Literal["start", "cancel", "terminate", "retry"]
-    input: msgspec.Raw = NOTHING
-    reason: str = ""
-    by: str = ""
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    trace: dict[str, str] | None = None
 
 
 _decoder = msgspec.json.Decoder(InboxRequest)
@@ -116,8 +103,7 @@ class Intake(Actor[None]):
             if request.kind == "start":
                 await self._start(message, request)
                 return None
-            inbound = Inbound(id=message.id, kind=request.kind, reason=request.reason, by=request.by)
-            if await self._requests.anywhere(key, inbound) is None:
+            if await self._requests.anywhere(key, request.as_inbound(message.id)) is None:
                 return Unavailable(f"{key}: nobody owns it just now")
         except _NEVER as error:
             _drop(message, error)
@@ -129,7 +115,11 @@ class Intake(Actor[None]):
         binding = self._registry.latest(message.saga_type)
         value = binding.definition.encode_input(_as_input(binding.definition.input.decode, request.input))
         context = starts.Context(
-            correlation_id=request.correlation_id, causation_id=request.causation_id, trace=request.trace
+            correlation_id=request.correlation_id,
+            causation_id=request.causation_id,
+            trace=request.trace,
+            attributes=request.attributes,
+            parent=request.parent,
         )
         await self._starts.start(binding, message.saga_id, value, context)
 

@@ -105,10 +105,21 @@ class PublishEvents(msgspec.Struct, frozen=True):
 
 
 class SetTimer(msgspec.Struct, frozen=True):
-    """Tell `Wake` to `ref` at `at` (seconds since the epoch)."""
+    """Tell `message` to `ref` at `at` (seconds since the epoch), if it is still there."""
 
     ref: Ref[SagaMessage]
     at: float
+    message: Wake | Rest
+
+
+class SetAlarm(msgspec.Struct, frozen=True):
+    """Wake the resting saga under `key` at `at` (seconds since the epoch)."""
+
+    key: str
+    at: float
+
+
+TimersMessage: TypeAlias = SetTimer | SetAlarm
 
 
 # ------------------------------------------------------------------- to a saga's actor
@@ -134,6 +145,20 @@ class Attempted(msgspec.Struct, frozen=True):
 
 class Wake(msgspec.Struct, frozen=True):
     """A timer is due."""
+
+
+class Rest(msgspec.Struct, frozen=True):
+    """Nothing has happened for a while: the actor may give way, if nothing is under way."""
+
+
+class ParentTold(msgspec.Struct, frozen=True):
+    """The parent knows of this child's end, or will; `there` says that it was there to hear it."""
+
+    there: bool
+
+
+class ChildrenReleased(msgspec.Struct, frozen=True):
+    """The children of this saga, which has ended, need not wait for it any more."""
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -167,4 +192,17 @@ class Drain(msgspec.Struct, frozen=True):
     """Start nothing new; stop once no attempt is open."""
 
 
-SagaMessage: TypeAlias = Begin | Started | Attempted | Wake | Ask | AwaitOutcome | Peek | Settled | Drain
+SagaMessage: TypeAlias = (
+    Begin
+    | Started
+    | Attempted
+    | Wake
+    | Rest
+    | ParentTold
+    | ChildrenReleased
+    | Ask
+    | AwaitOutcome
+    | Peek
+    | Settled
+    | Drain
+)

@@ -1,13 +1,14 @@
-"""Where a saga's actor starts from."""
+"""Where a saga's actor starts from, and what is left of one at rest."""
 
 from __future__ import annotations
 
 from math import inf
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from sagakit.engine import Loaded, Record
+from sagakit.system.attempts import SagaBinding
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -34,4 +35,21 @@ class GiveUp(msgspec.Struct, frozen=True):
     error: str
 
 
-Origin: TypeAlias = Fresh | Stored | Reload | GiveUp
+class Rested(msgspec.Struct, frozen=True):
+    """This worker's own record: it has been at rest. Its events up to `confirmed` are in the log."""
+
+    confirmed: int
+
+
+class Resting(NamedTuple):
+    """A saga that waits and costs no actor.
+
+    `at` is when it wakes by itself, in seconds since the epoch; its events up to `confirmed` are in the log.
+    """
+
+    at: float | None
+    confirmed: int
+    binding: SagaBinding
+
+
+Origin: TypeAlias = Fresh | Stored | Reload | GiveUp | Rested

@@ -16,11 +16,11 @@ class Outbox:
 
     __slots__ = ("_handed_in", "_key", "_last", "_publisher", "_receipt", "_then")
 
-    def __init__(self, publisher: Ref[PublishEvents], key: str) -> None:
+    def __init__(self, publisher: Ref[PublishEvents], key: str, *, confirmed: int = 0) -> None:
         self._publisher = publisher
         self._key = key
-        self._receipt = Receipt()
-        self._handed_in = 0
+        self._receipt = Receipt(confirmed=confirmed)
+        self._handed_in = confirmed
         self._last = 0
         self._then: Callable[[], None] | None = None
 
@@ -28,6 +28,11 @@ class Outbox:
     def confirmed(self) -> int:
         """Events up to this one are in the log."""
         return self._receipt.confirmed
+
+    @property
+    def is_out(self) -> bool:
+        """Whether all that was handed in is in the log."""
+        return self._receipt.confirmed >= self._handed_in
 
     def publish(self, record: Record) -> None:
         """Hand in what was not handed in yet; `record` is durable."""

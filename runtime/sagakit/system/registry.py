@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sagakit.definition import Saga
+from sagakit.definition import Limit, Saga
 from sagakit.engine import Record
 from sagakit.errors import DefinitionError, NotRegistered
 from sagakit.system.attempts import SagaBinding
@@ -52,6 +52,13 @@ class Registry:
     def bindings(self) -> list[SagaBinding]:
         """All of them."""
         return list(self._by_version.values())
+
+    @property
+    def limits(self) -> list[Limit]:
+        """The limits that the steps name."""
+        nodes = (node for binding in self.bindings for node in binding.definition.nodes.values())
+        functions = (function for node in nodes for function in (node.action, node.check, node.undo))
+        return [function.limit for function in functions if function is not None and function.limit is not None]
 
     @property
     def needs_asyncio(self) -> bool:

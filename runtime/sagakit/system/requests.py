@@ -5,6 +5,8 @@ A request is applied once by its id, and answered once that is durable; its verd
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
 from math import inf
 
 import msgspec
@@ -12,13 +14,18 @@ import trio
 from sagakit_actors import ActorDied, ActorStopped
 
 from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode
+from sagakit.engine.messages import AFTER_THE_END
 from sagakit.errors import Ambiguous, NoResponders, Unavailable, UnknownSaga
+from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.messages import Ask
-from sagakit.system.persistence import read
+from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.messages import Ask, AwaitOutcome
+from sagakit.system.persistence import read, through_outage
 from sagakit.system.sagas import Sagas
 
 NOT_MINE = b"not mine"
+FIRST_LOOK, LAST_LOOK = 0.05, 1.0
+"""Seconds between looks at a saga that another worker runs."""
 PASS_ON_TIMEOUT = 5.0
 """Seconds that another worker gets to apply a request."""
 
@@ -42,8 +49,8 @@ class Requests:
         self._worker_id = worker_id
 
     async def here(self, key: str, message: Inbound) -> str | None:
-        """Apply to a saga that is active here; the verdict, or None if it is not."""
-        while (ref := self._sagas.get(key)) is not None:
+        """Apply to a saga that lives here, active or at rest; the verdict, or None if it does not."""
+        while (ref := await self._sagas.reach(key)) is not None:
             try:
                 verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
                 return verdict
@@ -56,11 +63,40 @@ class Requests:
         verdict = await self.here(key, message)
         if verdict is not None:
             return verdict
-        record = await self.record(key)
-        verdict = verdict_of(record, message.id)
+        record, live = await self._find(key)
+        verdict = verdict_of(record, message, live=live)
         if verdict is not None or record.owner == self._worker_id:
             return verdict
         return await self._pass_on(record.owner, PassedOn(key, message))
+
+    async def post(self, key: str, message: Inbound) -> str | None:
+        """Apply it, or leave it in the inbox for whoever will own the saga; durable either way. Raises UnknownSaga."""
+        verdict = await self.anywhere(key, message)
+        if verdict is None:
+            await self.send(SagaKey.parse(key), message.id, InboxRequest.of(message))
+        return verdict
+
+    async def deliver(self, key: str, message: Inbound) -> str:
+        """Apply it, now or once somebody owns the saga; the verdict, which is durable. Raises UnknownSaga."""
+        verdict = await self.post(key, message)
+        pause = FIRST_LOOK
+        while verdict is None:
+            await trio.sleep(pause)
+            pause = min(LAST_LOOK, pause * 2)
+            record, live = await self._find(key)
+            verdict = verdict_of(record, message, live=live)
+        return verdict
+
+    async def send(self, address: SagaKey, id: str, request: InboxRequest) -> None:
+        """Put a request into the inbox; durable once this returns."""
+        send = partial(
+            self._store.inbox.send,
+            id=id,
+            saga_type=address.saga_type,
+            saga_id=address.saga_id,
+            payload=msgspec.json.encode(request),
+        )
+        await through_outage(self._store, send)
 
     async def _pass_on(self, worker_id: str, request: PassedOn) -> str | None:
         payload = msgspec.json.encode(request)
@@ -79,20 +115,42 @@ class Requests:
         verdict = await self.here(request.key, request.message)
         return NOT_MINE if verdict is None else verdict.encode()
 
+    # ------------------------------------------------------------- looking
+
     async def record(self, key: str) -> Record:
         """The last durable record under a live or archived key. Raises UnknownSaga, Undecodable."""
+        return (await self._find(key))[0]
+
+    async def _find(self, key: str) -> tuple[Record, bool]:
+        """The record, and whether it is a live one."""
         for bucket in (self._store.state, self._store.archive):
             entry = await read(self._store, bucket, key)
             found = decode(key, entry.value) if entry is not None else None
             if isinstance(found, Loaded):
-                return found.record
+                return found.record, bucket is self._store.state
             assert found is None or isinstance(found, EndMarker)
         raise UnknownSaga(f"no saga is stored under {key}: it was never started, or its retention is over")
 
+    async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
+        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
+        pause = FIRST_LOOK
+        while True:
+            ref = await self._sagas.reach(key)
+            if ref is not None:
+                with suppress(ActorDied, ActorStopped):
+                    record: Record = await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)
+                    return record
+            record = await self.record(key)
+            if record.status in ENDS or (or_stuck and record.status == "stuck"):
+                return record
+            await trio.sleep(pause)
+            pause = min(LAST_LOOK, pause * 2)
 
-def verdict_of(record: Record, message_id: str) -> str | None:
-    """What became of a request that was applied; `ended` if the saga is over and never saw it."""
+
+def verdict_of(record: Record, message: Inbound, *, live: bool) -> str | None:
+    """What became of a message that was applied; `ended` if the saga is over and will never see it."""
     for known in record.inbound:
-        if known.id == message_id:
+        if known.id == message.id:
             return known.verdict
-    return "ended" if record.status in ENDS else None
+    hears = live and message.kind in AFTER_THE_END
+    return "ended" if record.status in ENDS and not hears else None

@@ -24,15 +24,16 @@ from sagakit.engine import (
     Call,
     Ended,
     EndMarker,
-    Error,
     Finish,
     GaveUp,
+    Inbound,
     InputEvent,
     Loaded,
     Publish,
     Published,
     Record,
     SagaOutcome,
+    TellParent,
     UnknownFields,
     WakeAt,
     apply,
@@ -43,6 +44,7 @@ from sagakit.engine import (
     questions,
     stamped,
 )
+from sagakit.engine.table import OPEN
 from sagakit.errors import Fenced, InternalError, StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding
@@ -51,12 +53,15 @@ from sagakit.system.messages import (
     Attempted,
     AwaitOutcome,
     Begin,
+    ChildrenReleased,
     Done,
     Drain,
     Load,
+    ParentTold,
     Peek,
     PersistenceMessage,
     Put,
+    Rest,
     Retire,
     SagaMessage,
     SetTimer,
@@ -64,7 +69,7 @@ from sagakit.system.messages import (
     Started,
     Wake,
 )
-from sagakit.system.origin import Fresh, GiveUp, Origin, Reload, Stored
+from sagakit.system.origin import Fresh, GiveUp, Origin, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
 from sagakit.system.services import Services
 
@@ -114,9 +119,14 @@ class SagaActor(Reactor[SagaMessage]):
         self._operation_number = 0
         self._then: Callable[[int | Entry | None], None] | None = None
         self._running: dict[str, int] = {}
-        self._outbox = Outbox(services.publisher, key)
+        confirmed = origin.confirmed if isinstance(origin, Rested) else 0
+        self._outbox = Outbox(services.publisher, key, confirmed=confirmed)
         self._timer: float | None = None
+        self._rest_at: float | None = None
+        self._rests = False
         self._due = False
+        self._telling = ""
+        self._told = False
         self._finishing = False
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
@@ -125,7 +135,7 @@ class SagaActor(Reactor[SagaMessage]):
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
-        if isinstance(self._origin, Reload | GiveUp):
+        if isinstance(self._origin, Reload | GiveUp | Rested):
             self._operate(partial(Load, self._key), self._loaded)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
@@ -158,17 +168,32 @@ class SagaActor(Reactor[SagaMessage]):
             case Started() | Peek():
                 self._looking.append(message.reply)
             case Ask():
-                self._asked.append(message)
-                self._events.append(message.message)
+                self._on_ask(message)
             case Wake():
                 self._timer = None
                 self._due = True
+            case Rest():
+                self._rests = True
+            case ParentTold():
+                self._told = True
+                if not message.there:
+                    self._events.append(Inbound(id=f"{self._record.run}.orphan", kind="release"))
+            case ChildrenReleased():
+                self._retire()
             case Down():
                 self._on_down(message)
             case Drain():
                 self._draining = True
             case _:
                 assert_never(message)
+
+    def _on_ask(self, ask: Ask) -> None:
+        refusal = self._binding.refuses(ask.message)
+        if refusal is not None:
+            ask.reply.send(f"refused: {refusal}")
+            return
+        self._asked.append(ask)
+        self._events.append(ask.message)
 
     def _on_down(self, notice: Down) -> None:
         """An actor of the system was lost: hand in again what it has not answered."""
@@ -179,8 +204,8 @@ class SagaActor(Reactor[SagaMessage]):
         elif notice.ref is services.publisher:
             if self._begun:
                 self._outbox.publish_again(self._record)
-        elif self._timer is not None:
-            services.timers.tell_nowait(SetTimer(self._ctx.ref, self._timer))
+        else:
+            self._set_timers()
 
     def _on_settled(self, settled: Settled) -> None:
         if settled.number != self._operation_number or self._operation is None:
@@ -204,18 +229,27 @@ class SagaActor(Reactor[SagaMessage]):
                 self._write(self._answered(record), not_after=None if not_after == inf else not_after)
             case Stored(loaded=loaded, revision=revision):
                 self._take_over(loaded, revision)
-            case Reload() | GiveUp():
+            case Reload() | GiveUp() | Rested():
                 raise InternalError("an actor that reloads its record is not told to begin")
             case _:
                 assert_never(self._origin)
 
     def _loaded(self, entry: int | Entry | None) -> None:
-        """This worker's own record, after a crash of the incarnation before."""
+        """This worker's own record, after a rest, or after a crash of the incarnation before."""
         found = decode(self._key, entry.value) if isinstance(entry, Entry) else None
-        if isinstance(found, Loaded) and isinstance(entry, Entry) and found.record.owner == self._services.worker_id:
-            self._take_over(found, entry.revision)
-        else:
+        ours = isinstance(found, Loaded) and found.record.owner == self._services.worker_id
+        if not isinstance(found, Loaded) or not isinstance(entry, Entry) or not ours:
             self._over = True  # it never came to be, it has ended, or it is another worker's
+        elif isinstance(self._origin, Rested) and not _has_open_attempts(found.record):
+            self._go_on(found, entry.revision)
+        else:
+            self._take_over(found, entry.revision)
+
+    def _go_on(self, loaded: Loaded, revision: int) -> None:
+        """After a rest nothing was under way: there is nothing to take over."""
+        self._record, self._unknown, self._revision = loaded.record, loaded.unknown, revision
+        self._begun = self._due = True
+        self._perform()
 
     def _take_over(self, loaded: Loaded, revision: int) -> None:
         services = self._services
@@ -243,6 +277,7 @@ class SagaActor(Reactor[SagaMessage]):
         else:
             self._answer_waiting()
             self._over = self._over or self._may_let_go()
+            self._mind_rest()
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
@@ -260,6 +295,30 @@ class SagaActor(Reactor[SagaMessage]):
     def _may_let_go(self) -> bool:
         """Whether a draining saga can be left to the next owner: no attempt is open, nothing is unknown."""
         return self._draining and not self._running and self._record.status not in ENDS
+
+    def _mind_rest(self) -> None:
+        """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
+        rests, self._rests = self._rests, False
+        if self._over or self._draining or self._running or self._outcome_awaited or self._finishing:
+            return
+        now, wake_at = self._services.now(), self._record.wake_at
+        if wake_at is not None and wake_at < now + self._services.config.rest_after:
+            return
+        if self._rest_at is None or self._rest_at <= now:
+            due = self._rest_at is not None
+            self._rest_at = None
+            if due and rests and self._outbox.is_out and (self._told or self._record.status not in ENDS):
+                self._services.sagas.rest(self._key, Resting(wake_at, self._outbox.confirmed, self._binding))
+                self._over = True
+            else:
+                self._rest_at = now + self._services.config.rest_after
+                self._services.timers.tell_nowait(SetTimer(self._ctx.ref, self._rest_at, Rest()))
+
+    def _set_timers(self) -> None:
+        """The timers actor was lost, and with it what it was to remind of."""
+        for at, message in ((self._timer, Wake()), (self._rest_at, Rest())):
+            if at is not None:
+                self._services.timers.tell_nowait(SetTimer(self._ctx.ref, at, message))
 
     def _answer_waiting(self) -> None:
         """Answer from the durable record."""
@@ -291,6 +350,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _written(self, record: Record, asked: list[Ask], revision: int | Entry | None) -> None:
         assert isinstance(revision, int)
         self._record, self._revision = record, revision
+        self._rest_at = None
         for ask in asked:
             ask.reply.send(_verdict(record, ask.message.id))
         if not self._begun:
@@ -324,29 +384,38 @@ class SagaActor(Reactor[SagaMessage]):
                 case WakeAt():
                     if self._timer != effect.at:
                         self._timer = effect.at
-                        self._services.timers.tell_nowait(SetTimer(ref, effect.at))
+                        self._services.timers.tell_nowait(SetTimer(ref, effect.at, Wake()))
+                case TellParent():
+                    self._tell_parent(effect)
                 case Finish():
-                    self._finish()
+                    self._finish(effect)
                 case _:
                     assert_never(effect)
 
     def _attempt(self, call: Call) -> None:
-        self._ctx.pipe_to_self(
-            partial(_attempted, call, self._services.random()),
-            self._binding.perform,
-            call,
-            self._record,
-            self._services,
-            timeout=call.timeout,
-        )
+        to = partial(_attempted, call, self._services.random())
+        self._ctx.pipe_to_self(to, self._binding.perform, call, self._record, self._services)
 
     # --------------------------------------------------------------- finish
 
-    def _finish(self) -> None:
-        """Events, then archive, then the end marker in the record's place: in this order nothing can be lost."""
-        if self._finishing:
-            return
-        self._finishing = True
+    def _tell_parent(self, effect: TellParent) -> None:
+        if self._telling != effect.message.id:
+            self._telling, self._told = effect.message.id, False
+            self._ctx.pipe_to_self(_parent_told, self._services.children.tell, effect.parent, effect.message)
+
+    def _finish(self, effect: Finish) -> None:
+        """Events, then children, archive, and the end marker in the record's place: in this order nothing is lost."""
+        if not self._finishing:
+            self._finishing = True
+            self._outbox.when_out(self._record, partial(self._release, effect.children))
+
+    def _release(self, children: tuple[tuple[str, str], ...]) -> None:
+        if children:
+            self._ctx.pipe_to_self(_children_released, self._services.children.release, self._record.run, children)
+        else:
+            self._retire()
+
+    def _retire(self) -> None:
         record, outcome = self._record, _outcome(self._record)
         retire = partial(
             Retire,
@@ -358,7 +427,7 @@ class SagaActor(Reactor[SagaMessage]):
             marker_ttl=self._services.config.marker_ttl,
             expected=self._revision,
         )
-        self._outbox.when_out(record, partial(self._operate, retire, self._retired))
+        self._operate(retire, self._retired)
 
     def _retired(self, _: int | Entry | None) -> None:
         self._answer_waiting()
@@ -370,9 +439,20 @@ def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreErro
 
 
 def _attempted(call: Call, random: float, result: AttemptResult | None) -> Attempted:
-    if result is None:
-        result = Error(error=f"timeout after {call.timeout:g} s")
+    assert result is not None, "an attempt bounds itself"
     return Attempted(Ended(call.step, call.call, result, random))
+
+
+def _parent_told(there: bool | None) -> ParentTold:
+    return ParentTold(there is not False)
+
+
+def _children_released(_: None) -> ChildrenReleased:
+    return ChildrenReleased()
+
+
+def _has_open_attempts(record: Record) -> bool:
+    return any(log.state in OPEN for log in record.steps.values())
 
 
 def _verdict(record: Record, message_id: str) -> str:

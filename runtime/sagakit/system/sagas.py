@@ -12,8 +12,8 @@ from sagakit_actors import DynamicSupervisor, ReactorSpec, Ref, RestartIntensity
 
 from sagakit.errors import RuntimeClosed
 from sagakit.system.attempts import SagaBinding
-from sagakit.system.messages import Begin, Drain, SagaMessage
-from sagakit.system.origin import GiveUp, Origin
+from sagakit.system.messages import Begin, Drain, SagaMessage, SetAlarm
+from sagakit.system.origin import GiveUp, Origin, Rested, Resting
 from sagakit.system.saga import SagaLife
 from sagakit.system.services import Services
 
@@ -24,7 +24,7 @@ SHUTDOWN = 5.0
 
 
 class Sagas:
-    """Active saga actors by their keys. For tasks of the trio thread."""
+    """The sagas of this worker by their keys: active ones, and those at rest. For tasks of the trio thread."""
 
     def __init__(self, supervisor: DynamicSupervisor, services: Services) -> None:
         self._supervisor = supervisor
@@ -35,6 +35,7 @@ class Sagas:
         self._noting: list[set[str]] = []
         self._bindings: dict[str, SagaBinding] = {}
         self._given_up: set[str] = set()
+        self._resting: dict[str, Resting] = {}
 
     def __len__(self) -> int:
         return len(self._active)
@@ -42,6 +43,54 @@ class Sagas:
     def get(self, key: str) -> Ref[SagaMessage] | None:
         """The actor of the saga under `key`, if it is active here."""
         return self._active.get(key)
+
+    def has(self, key: str) -> bool:
+        """Whether the saga under `key` lives here, active or at rest."""
+        return key in self._active or key in self._resting
+
+    # -------------------------------------------------------------- at rest
+
+    def rest(self, key: str, resting: Resting) -> None:
+        """An actor gives way: the saga waits for a time or a message."""
+        self._resting[key] = resting
+        if resting.at is not None:
+            self._services.timers.tell_nowait(SetAlarm(key, resting.at))
+
+    def alarms(self) -> Iterator[tuple[str, float]]:
+        """When the sagas at rest want to be woken."""
+        return ((key, resting.at) for key, resting in self._resting.items() if resting.at is not None)
+
+    @property
+    def resting(self) -> int:
+        """How many are at rest."""
+        return len(self._resting)
+
+    def ring(self, key: str) -> bool:
+        """A resting saga's time has come: wake it. False if the worker is full: ring again."""
+        resting = self._resting.get(key)
+        if resting is None or resting.at is None or resting.at > self._services.now():
+            return True
+        try:
+            self._places.acquire_nowait()
+        except trio.WouldBlock:
+            return False
+        return self._wake(key)
+
+    async def reach(self, key: str) -> Ref[SagaMessage] | None:
+        """The actor of the saga under `key`, woken if it is at rest; None if it does not live here."""
+        while key not in self._active and key in self._resting:
+            await self._places.acquire()
+            self._wake(key)
+        return self._active.get(key)
+
+    def _wake(self, key: str) -> bool:
+        """With a place taken; it is given back if there is nobody to wake, or if the last actor is still on its way."""
+        if self._drained is not None or key in self._active or key not in self._resting:
+            self._places.release()
+            return self._drained is not None or key not in self._active
+        resting = self._resting.pop(key)
+        self._live(key, resting.binding, Rested(resting.confirmed))
+        return True
 
     @contextmanager
     def noting_exits(self) -> Iterator[set[str]]:
@@ -69,7 +118,7 @@ class Sagas:
         if self._drained is not None:
             self._places.release()
             raise RuntimeClosed(f"{key}: the runtime is closing and starts nothing any more")
-        if key in self._active:
+        if self.has(key):
             self._places.release()
             return None
         ref = self._live(key, binding, origin)
@@ -98,8 +147,9 @@ class Sagas:
                 return
             self._given_up.discard(ref.name)
             del self._active[ref.name]
-            for gone in self._noting:
-                gone.add(ref.name)
+            if ref.name not in self._resting:
+                for gone in self._noting:
+                    gone.add(ref.name)
             self._places.release()
             if self._drained is not None and not self._active:
                 self._drained.set()
@@ -107,6 +157,7 @@ class Sagas:
     async def drain(self) -> None:
         """Start nothing new and return once no saga is active here; what is not over is left for the next owner."""
         self._drained = trio.Event()
+        self._resting.clear()
         for ref in list(self._active.values()):
             await ref.tell(Drain())
         if self._active:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 from logging import getLogger
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 from sagakit_actors import Ref
@@ -16,7 +16,12 @@ from sagakit.engine import Limits
 from sagakit.errors import Fenced
 from sagakit.store.ports import Store
 from sagakit.system.config import Config
-from sagakit.system.messages import PersistenceMessage, PublishEvents, SetTimer
+from sagakit.system.limiters import Limiters
+from sagakit.system.messages import PersistenceMessage, PublishEvents, TimersMessage
+
+if TYPE_CHECKING:
+    from sagakit.system.children import Children
+    from sagakit.system.sagas import Sagas
 
 _log = getLogger("sagakit")
 
@@ -30,6 +35,9 @@ class AsyncioCaller(Protocol):
 class Services:
     """One worker's shared parts; made by the runtime, used by the actors."""
 
+    sagas: Sagas
+    children: Children
+
     def __init__(
         self,
         *,
@@ -38,8 +46,9 @@ class Services:
         store: Store,
         persistence: Ref[PersistenceMessage],
         publisher: Ref[PublishEvents],
-        timers: Ref[SetTimer],
+        timers: Ref[TimersMessage],
         call_asyncio: AsyncioCaller,
+        limiters: Limiters,
         now: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -50,10 +59,12 @@ class Services:
         self.publisher = publisher
         self.timers = timers
         self.call_asyncio = call_asyncio
+        self.limiters = limiters
         self.now = now
         self.random = random
         self.limits: Limits = limits_for(store.max_payload)
         self.threads: trio.CapacityLimiter = trio.CapacityLimiter(config.threads)
+        self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self.fenced_count: int = 0
         self._writes = count(1)
 

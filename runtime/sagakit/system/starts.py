@@ -9,7 +9,7 @@ import msgspec
 import trio
 from sagakit_actors import ActorDied, ActorStopped
 
-from sagakit.engine import EndMarker, create, decode, digest
+from sagakit.engine import EndMarker, Parent, create, decode, digest
 from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
@@ -25,11 +25,13 @@ _log = getLogger("sagakit")
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saga comes from: kept in its record, and in its events."""
+    """Where a saga comes from, and what it can be found by: kept in its record."""
 
     correlation_id: str | None = None
     causation_id: str | None = None
     trace: dict[str, str] | None = None
+    attributes: dict[str, str] = {}
+    parent: Parent | None = None
 
 
 NOWHERE = Context()
@@ -85,6 +87,8 @@ class Starts:
             correlation_id=context.correlation_id,
             causation_id=context.causation_id,
             trace=context.trace,
+            attributes=context.attributes,
+            parent=context.parent,
             limits=self._services.limits,
         )
         return Fresh(record, before + self._services.config.marker_ttl / 2)

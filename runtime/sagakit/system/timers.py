@@ -3,48 +3,90 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
+from typing import TypeAlias
+from weakref import ref as weak
 
 import trio
 from sagakit_actors import Actor, ActorStopped, Context, Down, MailboxFull, Ref
 
-from sagakit.system.messages import SagaMessage, SetTimer, Wake
+from sagakit.system.messages import Rest, SagaMessage, SetAlarm, SetTimer, TimersMessage, Wake
 
-LONGEST_SLEEP = 10.0
+LONGEST_SLEEP = 60.0
 """Seconds after which the wall clock is looked at again: it may have been set."""
 FULL_PAUSE = 0.1
 """Seconds until a saga whose mailbox is full is woken again; it is awake anyway."""
+TIDY = 10_000
+"""Entries from which on those of sagas that have ended are thrown out, each time the heap has doubled."""
+
+_Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Rest]"
 
 
-class Timers(Actor[SetTimer]):
-    """Wakes sagas. Its memory is a cache: after a restart every saga's actor sets its timer again."""
+class Timers(Actor[TimersMessage]):
+    """Wakes sagas. Its memory is a cache: after a restart active sagas set their timers again, and `resting` is asked.
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    `wake` is called with the key of a resting saga whose time has come; False asks to be called again soon.
+    """
+
+    def __init__(
+        self,
+        now: Callable[[], float],
+        resting: Callable[[], Iterable[tuple[str, float]]],
+        wake: Callable[[str], bool],
+    ) -> None:
         self._now = now
-        self._heap: list[tuple[float, int, Ref[SagaMessage]]] = []
+        self._wake = wake
         self._order = count()
+        self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in resting()]
+        self._tidy_at = TIDY
+        heapq.heapify(self._heap)
 
-    async def run(self, ctx: Context[SetTimer]) -> None:
+    async def run(self, ctx: Context[TimersMessage]) -> None:
         """Wait for the next due time or the next message, whichever comes first."""
         while True:
             wait = min(LONGEST_SLEEP, self._heap[0][0] - self._now()) if self._heap else float("inf")
             with trio.move_on_after(max(0.0, wait)):
                 for message in await ctx.receive_batch():
-                    if not isinstance(message, Down):
-                        self._set(message.ref, message.at)
+                    self._take(message)
             self._wake_due()
+            if len(self._heap) > self._tidy_at:
+                self._tidy()
 
-    def _set(self, ref: Ref[SagaMessage], at: float) -> None:
-        heapq.heappush(self._heap, (at, next(self._order), ref))
+    def _take(self, message: TimersMessage | Down) -> None:
+        match message:
+            case SetTimer():
+                self._set((weak(message.ref), message.message), message.at)
+            case SetAlarm():
+                self._set(message.key, message.at)
+            case Down():
+                pass
+
+    def _set(self, whom: _Timer | str, at: float) -> None:
+        heapq.heappush(self._heap, (at, next(self._order), whom))
 
     def _wake_due(self) -> None:
         now = self._now()
         while self._heap and self._heap[0][0] <= now:
-            ref = heapq.heappop(self._heap)[2]
-            try:
-                ref.tell_nowait(Wake())
-            except MailboxFull:
-                self._set(ref, now + FULL_PAUSE)
-            except ActorStopped:
-                continue
+            whom = heapq.heappop(self._heap)[2]
+            told = self._wake(whom) if isinstance(whom, str) else _tell(whom)
+            if not told:
+                self._set(whom, now + FULL_PAUSE)
+
+    def _tidy(self) -> None:
+        self._heap = [entry for entry in self._heap if isinstance(entry[2], str) or entry[2][0]() is not None]
+        heapq.heapify(self._heap)
+        self._tidy_at = max(TIDY, 2 * len(self._heap))
+
+
+def _tell(timer: _Timer) -> bool:
+    """False if the saga has no room for the message now."""
+    ref = timer[0]()
+    if ref is not None:
+        try:
+            ref.tell_nowait(timer[1])
+        except MailboxFull:
+            return False
+        except ActorStopped:
+            return True
+    return True

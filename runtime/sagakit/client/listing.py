@@ -1,0 +1,117 @@
+"""Listings: which sagas there are, by what a caller looks for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import partial
+
+import msgspec
+import trio
+
+from sagakit.engine import Loaded, Record, SagaStatus, decode
+from sagakit.errors import Undecodable
+from sagakit.store.ports import Entry, KeyValue, Store
+from sagakit.system.persistence import read
+
+AT_ONCE = 64
+"""Records that are read at once for one page."""
+
+
+class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a listing. Times are seconds since the epoch."""
+
+    saga_type: str
+    saga_id: str
+    status: SagaStatus
+    version: int
+    owner: str
+    created_at: float
+    updated_at: float
+    stuck: str | None = None
+    attributes: dict[str, str] = {}
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some lines of a listing. `cursor` asks for those that follow; None: there are none."""
+
+    items: Sequence[SagaInfo]
+    cursor: str | None = None
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What to look for; None is anything. Times are seconds since the epoch."""
+
+    status: SagaStatus | None = None
+    attributes: Mapping[str, str] = {}
+    created_after: float | None = None
+    created_before: float | None = None
+
+    def fits(self, record: Record) -> bool:
+        """Whether the record is one of those."""
+        return (
+            self.status in (None, record.status)
+            and all(record.attributes.get(name) == value for name, value in self.attributes.items())
+            and (self.created_after is None or record.created_at >= self.created_after)
+            and (self.created_before is None or record.created_at < self.created_before)
+        )
+
+
+async def page_of(
+    store: Store, bucket: KeyValue, types: Sequence[str], wanted: Wanted, *, limit: int | None, cursor: str | None
+) -> Page:
+    """The next `limit` sagas after `cursor`, by key; all of them in one pass where there is no limit.
+
+    What cannot be read is left out: `recovery` reports it. Raises Unavailable, Ambiguous.
+    """
+    found: list[SagaInfo] = []
+    if limit is None:
+        for saga_type in types:
+            async with bucket.entries(saga_type) as entries:
+                async for entry in entries:
+                    _add(found, entry, wanted, cursor)
+        return Page(sorted(found, key=lambda info: info.created_at))
+    keys = sorted({key for saga_type in types for key in await bucket.keys(saga_type)})
+    async for key, one in _in_order(store, bucket, [key for key in keys if cursor is None or key > cursor]):
+        _add(found, one, wanted, None)
+        if len(found) == limit:
+            return Page(found, key if key != keys[-1] else None)
+    return Page(found)
+
+
+async def _in_order(store: Store, bucket: KeyValue, keys: Sequence[str]) -> AsyncIterator[tuple[str, Entry | None]]:
+    for start in range(0, len(keys), AT_ONCE):
+        some = keys[start : start + AT_ONCE]
+        entries: dict[str, Entry | None] = {}
+
+        async def get(key: str, into: dict[str, Entry | None]) -> None:
+            into[key] = await read(store, bucket, key)
+
+        async with trio.open_nursery() as nursery:
+            for key in some:
+                nursery.start_soon(partial(get, into=entries), key)
+        for key in some:
+            yield key, entries[key]
+
+
+def _add(found: list[SagaInfo], entry: Entry | None, wanted: Wanted, cursor: str | None) -> None:
+    if entry is None or (cursor is not None and entry.key <= cursor):
+        return
+    try:
+        loaded = decode(entry.key, entry.value)
+    except Undecodable:
+        return
+    if isinstance(loaded, Loaded) and wanted.fits(loaded.record):
+        record = loaded.record
+        found.append(
+            SagaInfo(
+                saga_type=record.saga_type,
+                saga_id=record.saga_id,
+                status=record.status,
+                version=record.definition_version,
+                owner=record.owner,
+                created_at=record.created_at,
+                updated_at=record.updated_at,
+                stuck=record.stuck,
+                attributes=record.attributes,
+            )
+        )

@@ -1,0 +1,168 @@
+"""`@each`, `signal`, `timer`, `child`: the nodes beside steps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, overload
+
+from typing_extensions import TypeVar, Unpack
+
+from sagakit.definition.context import Ctx
+from sagakit.definition.decorators import DEFAULT_RETRY, DEFAULT_TIMEOUT, visible_names
+from sagakit.definition.nodes import Backend, Child, EachStep, Node, Options, Signal, Timer
+from sagakit.definition.policy import Limit, RetryPolicy
+
+if TYPE_CHECKING:
+    from sagakit.definition.saga import Saga
+
+S = TypeVar("S")
+D = TypeVar("D")
+R = TypeVar("R")
+A = TypeVar("A")
+I = TypeVar("I")  # noqa: E741  # an item
+T = TypeVar("T")
+
+
+class EachGiven(TypedDict, total=False):
+    """The options of `@each`."""
+
+    parallel: int
+    on_unknown: Literal["retry", "undo"]
+    after: Sequence[Node[Any]]
+    when: Callable[[Any, Ctx], bool] | None
+    compensate: None
+    retry: RetryPolicy
+    timeout: timedelta
+    backend: Backend | None
+    limit: Limit | None
+
+
+class _Each(Protocol[I]):
+    @overload
+    def __call__(self, fn: Callable[[S, D, I, Ctx], Awaitable[R]], /) -> EachStep[S, D, I, R]: ...
+    @overload
+    def __call__(self, fn: Callable[[S, D, I, Ctx], R], /) -> EachStep[S, D, I, R]: ...
+
+
+@overload
+def each(source: Node[Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
+@overload
+def each(source: Node[A], items: Callable[[A], Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
+def each(
+    source: Any,
+    items: Callable[[Any], Sequence[Any]] | None = None,
+    /,
+    *,
+    parallel: int = 10,
+    on_unknown: Literal["retry", "undo"] = "retry",
+    after: Sequence[Node[Any]] = (),
+    when: Callable[[Any, Ctx], bool] | None = None,
+    compensate: Any = ...,
+    retry: RetryPolicy = DEFAULT_RETRY,
+    timeout: timedelta = DEFAULT_TIMEOUT,
+    backend: Backend | None = None,
+    limit: Limit | None = None,
+) -> Any:
+    """Make a method an action that is called once for each item of a list, at most `parallel` at once.
+
+    The list is the result of `source`, or what `items` makes of it: a function without effects, called once; what it
+    returns is kept. The method is called with input, item and context. Each item has its own attempts, budget and key;
+    the result is the list of theirs. When one fails, those that were done are undone. Other options are as for `step`.
+    """
+    options = Options(
+        on_unknown=on_unknown, no_undo=compensate is None, retry=retry, timeout=timeout, backend=backend, limit=limit
+    )
+    return partial(
+        _make_each, source, items, parallel, options, visible_names(sys._getframe(1)), after=tuple(after), when=when
+    )
+
+
+def _make_each(
+    source: Any, items: Any, parallel: int, options: Options, namespace: Any, fn: Callable[..., Any], /, **given: Any
+) -> EachStep[Any, Any, Any, Any]:
+    node: EachStep[Any, Any, Any, Any] = EachStep(fn, (source,), options, namespace, **given)
+    node.items, node.parallel = items, parallel
+    return node
+
+
+@overload
+def signal(
+    payload: type[R],
+    /,
+    *,
+    timeout: timedelta,
+    on_timeout: Literal["continue"],
+    after: Sequence[Node[Any]] | None = ...,
+    when: Callable[[Any, Ctx], bool] | None = ...,
+) -> Signal[R, R | None]: ...
+@overload
+def signal(
+    payload: type[R],
+    /,
+    *,
+    timeout: timedelta | None = ...,
+    on_timeout: Literal["compensate"] = ...,
+    after: Sequence[Node[Any]] | None = ...,
+    when: Callable[[Any, Ctx], bool],
+) -> Signal[R, R | None]: ...
+@overload
+def signal(
+    payload: type[R],
+    /,
+    *,
+    timeout: timedelta | None = ...,
+    on_timeout: Literal["compensate"] = ...,
+    after: Sequence[Node[Any]] | None = ...,
+) -> Signal[R, R]: ...
+def signal(
+    payload: Any,
+    /,
+    *,
+    timeout: timedelta | None = None,
+    on_timeout: Literal["compensate", "continue"] = "compensate",
+    after: Sequence[Node[Any]] | None = None,
+    when: Callable[[Any, Ctx], bool] | None = None,
+) -> Any:
+    """A message from outside, of this type, that the saga waits for; its payload is the node's result.
+
+    A signal that comes before the node is reached waits in the record. `timeout` counts from when the node is reached;
+    then the saga is compensated, or with `on_timeout="continue"` goes on with None. `after` as for `step`.
+    """
+    return Signal(
+        payload, timeout=timeout, on_timeout=on_timeout, after=None if after is None else tuple(after), when=when
+    )
+
+
+def timer(
+    wait: timedelta | Callable[[Any, Ctx], datetime | timedelta],
+    /,
+    *,
+    after: Sequence[Node[Any]] | None = None,
+    when: Callable[[Any, Ctx], bool] | None = None,
+) -> Timer:
+    """Wait this long, or until the time that `wait(input, ctx)` says once the node is reached; it has no effects.
+
+    Durable, and wall-clock: a saga may wait for months, and costs no actor meanwhile. A datetime must have a time zone.
+    """
+    return Timer(wait, after=None if after is None else tuple(after), when=when)
+
+
+def child(
+    saga: type[Saga[D, T]],
+    make_input: Callable[[Any, Ctx], D],
+    /,
+    *,
+    after: Sequence[Node[Any]] | None = None,
+    when: Callable[[Any, Ctx], bool] | None = None,
+    pivot: bool = False,
+) -> Child[T]:
+    """Run another saga as one unit of this one; its output is the node's result.
+
+    Its input is `make_input(input, ctx)`, which has no effects; its id is derived from this saga's. When the child
+    fails, this saga is compensated; when this saga is undone, a running child is cancelled and a completed one reversed
+    by its own compensations. A child with a pivot cannot be reversed: it may only be this saga's pivot, or come after.
+    """
+    return Child(saga, make_input, after=None if after is None else tuple(after), when=when, pivot=pivot)

@@ -1,0 +1,250 @@
+"""From one node of a `Saga` class to its functions, codecs and plan, by its kind."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from types import NoneType
+from typing import Any
+
+from sagakit.definition.annotations import Signature, accepts, asked_results, show, signature_of
+from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
+from sagakit.definition.nodes import CalledNode, CheckedStep, Child, EachStep, Node, Signal, Timer, Undo
+from sagakit.definition.plan import NodePlan, Position, UndoPlan
+from sagakit.definition.policy import FOREVER, RetryPolicy
+from sagakit.errors import DefinitionError
+
+CHILD_TIMEOUT = 30.0
+"""Seconds that one attempt to start or to undo a child may take; there is always another."""
+
+Compiled = tuple[NodeDefinition, NodePlan]
+
+
+def codec_of(saga: type, where: str, type: Any) -> Codec:
+    """The codec of a type. Raises DefinitionError."""
+    try:
+        return Codec(type)
+    except TypeError as error:
+        raise DefinitionError(f"{saga.__name__}.{where}: {show(type)} cannot be kept as JSON: {error}") from None
+
+
+class NodeCompiler:
+    """Compiles the nodes of one class, in their order. Raises DefinitionError, NameError."""
+
+    def __init__(
+        self,
+        saga: type,
+        header: Header,
+        input_type: Any,
+        nodes: Sequence[Node[Any]],
+        child: Callable[[Any], Definition],
+    ) -> None:
+        self.saga = saga
+        self.header = header
+        self.input_type = input_type
+        self.own_names: set[str] = {node.name for node in nodes}
+        self.child = child
+        self.results: dict[str, Any] = {}
+        """What each node leaves for those after it, by type."""
+
+    def compile(self, node: Node[Any], after: tuple[str, ...], before: set[str], position: Position) -> Compiled:
+        """The node's definition and plan. `before` are all that it comes after, `after` those it names."""
+        match node:
+            case EachStep():
+                definition, plan = self._each(node, before, position)
+            case CalledNode():
+                definition, plan = self._step(node, before, position)
+            case Signal():
+                definition, plan = self._signal(node)
+            case Timer():
+                definition, plan = self._timer(node)
+            case Child():
+                definition, plan = self._child(node, position)
+            case _:
+                raise self.wrong(node.name, f"{type(node).__name__} is no node that sagakit knows")
+        left = self.results[node.name]
+        self.results[node.name] = left | None if node.when is not None else left
+        definition = NodeDefinition(**definition, name=node.name, condition=node.when)
+        return definition, NodePlan(
+            **plan,
+            name=node.name,
+            after=after,
+            position=position,
+            condition=node.when is not None,
+            prepared=definition.prepare is not None,
+            result_type=show(definition.result.type),
+        )
+
+    def wrong(self, node: str, text: str) -> DefinitionError:
+        return DefinitionError(f"{self.saga.__name__}.{node}: {text}")
+
+    # --------------------------------------------------------------- steps
+
+    def _step(self, step: CalledNode[Any], before: set[str], position: Position) -> tuple[Any, Any]:
+        self._policies(step, position)
+        given = [(node.name, self.results[node.name], f"the result of {node.name}") for node in step.inputs]
+        signature = self._action(step, given, before)
+        self.results[step.name] = signature.returns
+        definition = {
+            "action": self._function(step, step.fn, step.options.retry),
+            "check": self._check(step),
+            "undo": self._undo(step, [], signature.returns),
+            "inputs": tuple(node.name for node in step.inputs),
+            "result": codec_of(self.saga, step.name, signature.returns),
+        }
+        return definition, self._called_plan(step, "step")
+
+    def _each(self, each: EachStep[Any, Any, Any, Any], before: set[str], position: Position) -> tuple[Any, Any]:
+        self._policies(each, position)
+        if each.parallel < 1:
+            raise self.wrong(each.name, f"parallel={each.parallel} must be at least 1")
+        signature = self._action(each, [("item", Any, "an item")], before)
+        item_name, item_type = signature.parameters[1]
+        item = (item_name, item_type, "the item of its action")
+        self.results[each.name] = Sequence[signature.returns]  # type: ignore[name-defined]
+        definition = {
+            "action": self._function(each, each.fn, each.options.retry),
+            "undo": self._undo(each, [item], signature.returns),
+            "inputs": tuple(node.name for node in each.inputs),
+            "result": codec_of(self.saga, each.name, signature.returns),
+            "prepare": each.items or list,
+            "given": codec_of(self.saga, each.name, list[item_type]),  # type: ignore[valid-type]
+        }
+        return definition, {**self._called_plan(each, "each"), "parallel": each.parallel}
+
+    def _called_plan(self, node: CalledNode[Any], kind: str) -> dict[str, Any]:
+        timeout = node.options.timeout.total_seconds()
+        return {
+            "kind": kind,
+            "inputs": tuple(other.name for other in node.inputs),
+            "on_unknown": node.options.on_unknown,
+            "has_check": node.checked is not None,
+            "timeout": timeout,
+            "heartbeat": None if node.options.heartbeat is None else node.options.heartbeat.total_seconds(),
+            "retries": node.options.retry.as_data(),
+            "undo": None if node.undo is None else _undo_plan(node.undo, timeout),
+        }
+
+    def _policies(self, step: CalledNode[Any], position: Position) -> None:
+        options = step.options
+        if options.timeout.total_seconds() <= 0:
+            raise self.wrong(step.name, f"timeout={options.timeout} must be positive")
+        if options.heartbeat is not None and options.heartbeat.total_seconds() <= 0:
+            raise self.wrong(step.name, f"heartbeat={options.heartbeat} must be positive")
+        if options.on_unknown == "check" and step.checked is None:
+            raise self.wrong(step.name, f'on_unknown="check" needs a check: write one with @{step.name}.check')
+        if step.checked is not None and options.on_unknown != "check":
+            raise self.wrong(step.name, 'has a check that nothing asks: say on_unknown="check"')
+        if position == "before":
+            if step.undo is None and not options.no_undo:
+                raise self.wrong(
+                    step.name,
+                    f"has no compensation: write one with @{step.name}.compensate, or say compensate=None if there is "
+                    "nothing to undo",
+                )
+            if step.undo is not None and options.no_undo:
+                raise self.wrong(step.name, "says compensate=None and has a compensation: remove one of them")
+        elif step.undo is not None:
+            raise self.wrong(step.name, "has a compensation, but from the pivot on nothing is undone: remove it")
+        elif options.on_unknown == "undo":
+            raise self.wrong(step.name, 'on_unknown="undo", but from the pivot on nothing is undone')
+
+    def _action(self, step: CalledNode[Any], given: list[tuple[str, Any, str]], before: set[str]) -> Signature:
+        signature = signature_of(step.fn, step.namespace, where=f"{self.saga.__name__}.{step.name}")
+        wanted = ["input", *(name for name, _, _ in given), "ctx"]
+        if len(signature.parameters) != len(wanted):
+            raise self.wrong(
+                step.name,
+                f"takes {len(signature.parameters)} parameters after self, it is called with {len(wanted)}: "
+                f"{', '.join(wanted)}",
+            )
+        self._parameter(step.name, signature, 0, self.input_type, "the saga's input")
+        for position, (_, type, what) in enumerate(given, 1):
+            self._parameter(step.name, signature, position, type, what)
+        self._results_asked_for(step.name, step.fn, before)
+        return signature
+
+    def _parameter(self, where: str, signature: Signature, position: int, given: Any, what: str) -> None:
+        name, declared = signature.parameters[position]
+        if not accepts(declared, given):
+            raise self.wrong(where, f"its parameter {name} is {show(declared)}, but {what} is {show(given)}")
+
+    def _results_asked_for(self, name: str, fn: Callable[..., Any], before: set[str]) -> None:
+        """`ctx.result(X.step)` of a step that need not be done by then, where the source shows it."""
+        for other in asked_results(fn) & self.own_names - before:
+            raise self.wrong(name, f"asks for the result of {other}, which it does not come after: add it to @step")
+
+    def _check(self, step: CalledNode[Any]) -> Function | None:
+        if step.checked is None:
+            return None
+        where = f"{self.saga.__name__}: the check of {step.name}"
+        signature = signature_of(step.checked.fn, step.namespace, where=where)
+        if len(signature.parameters) != 2:
+            raise DefinitionError(f"{where}: is called with input and ctx, it takes {len(signature.parameters)}")
+        return self._function(step, step.checked.fn, step.options.retry)
+
+    def _undo(self, step: CalledNode[Any], given: list[tuple[str, Any, str]], returns: Any) -> Function | None:
+        if step.undo is None:
+            return None
+        where = f"{step.name}'s compensation"
+        signature = signature_of(step.undo.fn, step.namespace, where=f"{self.saga.__name__}: {where}")
+        if len(signature.parameters) != 3 + len(given):
+            wanted = ", ".join(["input", *("item" for _ in given), "result and ctx"])
+            raise self.wrong(step.name, f"its compensation is called with {wanted} after self")
+        self._parameter(where, signature, 0, self.input_type, "the saga's input")
+        for position, (_, type, what) in enumerate(given, 1):
+            self._parameter(where, signature, position, type, what)
+        left = returns if isinstance(step, CheckedStep) else returns | None
+        self._parameter(where, signature, 1 + len(given), left, f"what {step.name} may have left")
+        return self._function(step, step.undo.fn, step.undo.retry)
+
+    def _function(self, step: CalledNode[Any], fn: Callable[..., Any], policy: RetryPolicy) -> Function:
+        own = step.options.backend or self.header.backend
+        return Function(fn, own if inspect.iscoroutinefunction(fn) else "thread", policy, step.options.limit)
+
+    # --------------------------------------------- signals, timers, children
+
+    def _signal(self, signal: Signal[Any, Any]) -> tuple[Any, Any]:
+        if signal.timeout is not None and signal.timeout.total_seconds() <= 0:
+            raise self.wrong(signal.name, f"timeout={signal.timeout} must be positive")
+        if signal.timeout is None and signal.on_timeout == "continue":
+            raise self.wrong(signal.name, 'on_timeout="continue" needs a timeout')
+        left = signal.payload | None if signal.on_timeout == "continue" else signal.payload
+        self.results[signal.name] = left
+        wait = None if signal.timeout is None else signal.timeout.total_seconds()
+        plan = {"kind": "signal", "wait": wait, "on_timeout": signal.on_timeout}
+        return {"result": codec_of(self.saga, signal.name, left)}, plan
+
+    def _timer(self, timer: Timer) -> tuple[Any, Any]:
+        self.results[timer.name] = NoneType
+        definition: dict[str, Any] = {"result": codec_of(self.saga, timer.name, NoneType)}
+        if not isinstance(timer.wait, timedelta):
+            return {**definition, "prepare": timer.wait}, {"kind": "timer"}
+        if timer.wait.total_seconds() < 0:
+            raise self.wrong(timer.name, f"{timer.wait} must not be negative")
+        return definition, {"kind": "timer", "wait": timer.wait.total_seconds()}
+
+    def _child(self, child: Child[Any], position: Position) -> tuple[Any, Any]:
+        inner = self.child(child.saga)
+        if position == "before" and inner.plan.pivot is not None:
+            raise self.wrong(
+                child.name,
+                f"{inner.plan.saga_type} has a pivot, so it cannot be undone: give this node pivot=True, or let "
+                "it come after the pivot",
+            )
+        self.results[child.name] = inner.output.type
+        undo = UndoPlan(retries=FOREVER.as_data(), timeout=CHILD_TIMEOUT) if position == "before" else None
+        plan = {
+            "kind": "child",
+            "child_type": inner.plan.saga_type,
+            "timeout": CHILD_TIMEOUT,
+            "retries": FOREVER.as_data(),
+            "undo": undo,
+        }
+        return {"result": inner.output, "prepare": child.make_input, "given": inner.input}, plan
+
+
+def _undo_plan(undo: Undo, timeout: float) -> UndoPlan:
+    own = undo.timeout.total_seconds() if undo.timeout is not None else timeout
+    return UndoPlan(retries=undo.retry.as_data(), timeout=own)

@@ -1,0 +1,106 @@
+"""What an operator can do about a saga that is stuck. Each verb is audited as an event, with who and why."""
+
+from __future__ import annotations
+
+from sagakit.definition.plan import NodePlan
+from sagakit.engine.forward import succeed
+from sagakit.engine.inputs import Inbound
+from sagakit.engine.record import NOTHING, Failure, StepLog, UndoRequest
+from sagakit.engine.requests import pivot_open, pivot_passed
+from sagakit.engine.results import Complete
+from sagakit.engine.table import PASSED
+from sagakit.engine.turn import Turn, shorten
+from sagakit.engine.verdicts import VerdictText
+
+
+def retry(turn: Turn, message: Inbound) -> VerdictText:
+    """A fresh budget and a new key group for all that is held."""
+    if turn.record.status != "stuck":
+        return "nothing to do"
+    if turn.record.halted:
+        return _go_on(turn, message)
+    moved = [_again(turn, node) for node in turn.nodes]
+    held_output = turn.forward and all(log.state in PASSED for log in turn.record.steps.values())
+    if not any(moved) and not held_output:
+        return "nothing to do"
+    return _go_on(turn, message)
+
+
+def mark_undone(turn: Turn, message: Inbound) -> VerdictText:
+    """A compensation was done by hand."""
+    log = turn.record.steps.get(message.step)
+    if log is None or log.state not in ("undo_failed", "undo_waiting"):
+        return "nothing to do"
+    turn.move(message.step, "undone").error = None
+    turn.emit_of(turn.plan.node(message.step), ".undone", by=message.by)
+    return _go_on(turn, message)
+
+
+def complete_step(turn: Turn, message: Inbound) -> VerdictText:
+    """Give a step that failed, or whose outcome is unknown, its result by hand."""
+    log = turn.record.steps.get(message.step)
+    if log is None or log.state not in ("waiting", "check_waiting", "asked", "blocked") or turn.record.halted:
+        return "nothing to do"
+    node = turn.plan.node(message.step)
+    if node.kind == "each":
+        return "nothing to do"
+    if len(memoryview(message.payload)) > turn.room():
+        return "too large"
+    succeed(turn, node, Complete(message.payload))
+    return _go_on(turn, message)
+
+
+def compensate(turn: Turn, message: Inbound) -> VerdictText:
+    """Undo what can be undone, even of a saga that is stuck at its pivot or after it: the one who says so answers."""
+    record = turn.record
+    if not turn.forward:
+        return "already"
+    if record.status != "stuck" or record.halted:
+        if pivot_passed(turn):
+            return "too late"
+        turn.emit("operator.compensate", by=message.by, reason=shorten(message.reason))
+        record.undo_request = record.undo_request or UndoRequest("cancelled", shorten(message.reason))
+        return "waiting" if record.halted or pivot_open(turn) else "accepted"
+    turn.emit("operator.compensate", by=message.by, reason=shorten(message.reason))
+    for node in turn.nodes:
+        log = turn.look(node.name)
+        if log.state == "asked" or (log.state == "blocked" and log.unsure):
+            turn.move(node.name, "doubt")
+        elif log.state == "blocked":
+            turn.move(node.name, "refuse")
+    turn.fail(Failure("cancelled", reason=shorten(message.reason)))
+    return "accepted"
+
+
+def _go_on(turn: Turn, message: Inbound) -> VerdictText:
+    if turn.record.status == "stuck":
+        turn.move_saga("resume" if turn.forward else "resume_undo")
+    step = {"step": message.step} if message.step else {}
+    turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), **step)
+    return "accepted"
+
+
+def _again(turn: Turn, node: NodePlan) -> bool:
+    """Let one node try again, if it is held."""
+    match turn.look(node.name).state:
+        case "undo_failed":
+            log = turn.edit(node.name)
+            log.undo_attempt, log.undo_group, log.undo_unsure = 0, log.undo_group + 1, False
+            turn.open(node, "undo")
+        case "asked" if node.has_check:
+            turn.edit(node.name).check_attempt = 0
+            turn.open(node, "check")
+        case "blocked" if turn.forward and not turn.look(node.name).calls:
+            _forget(turn.move(node.name, "reset"))  # it was never called: a condition, a signal
+        case "asked" | "blocked" if turn.forward:
+            log = turn.edit(node.name)
+            log.attempt, log.group, log.unsure = 0, log.group + 1, False
+            _forget(log)
+            turn.open(node, "start")
+        case _:
+            return False
+    return True
+
+
+def _forget(log: StepLog) -> None:
+    log.code, log.detail, log.arrived, log.result = None, NOTHING, False, NOTHING

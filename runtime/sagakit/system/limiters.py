@@ -1,0 +1,48 @@
+"""Quotas that the calls of one worker share."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+
+import trio
+
+from sagakit.definition import Limit
+from sagakit.errors import DefinitionError
+
+
+class Limiter:
+    """One quota: a place, and then a moment."""
+
+    def __init__(self, limit: Limit) -> None:
+        self._places = None if limit.at_once is None else trio.Semaphore(limit.at_once)
+        self._interval = 0.0 if limit.per_second is None else 1 / limit.per_second
+        self._next = 0.0
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Held during the call. Waits, first come first served."""
+        async with self._places or nullcontext():
+            if self._interval:
+                at = max(trio.current_time(), self._next)
+                self._next = at + self._interval
+                await trio.sleep_until(at)
+            yield
+
+
+_NONE: AbstractAsyncContextManager[None] = nullcontext()
+
+
+class Limiters:
+    """Those of one worker, by name. Raises DefinitionError where one name has two limits."""
+
+    def __init__(self, limits: Iterable[Limit] = ()) -> None:
+        self._limits: dict[str, Limit] = {}
+        for limit in limits:
+            if self._limits.setdefault(limit.name, limit) != limit:
+                raise DefinitionError(f"two limits of the name {limit.name!r}: {self._limits[limit.name]} and {limit}")
+        self._limiters = {name: Limiter(limit) for name, limit in self._limits.items()}
+
+    def of(self, limit: Limit | None) -> AbstractAsyncContextManager[None]:
+        """The place to hold during a call under this limit."""
+        return _NONE if limit is None else self._limiters[limit.name].place()
