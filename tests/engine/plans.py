@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
+import msgspec
 from hypothesis import strategies as st
-from sagakit.definition.plan import NodePlan, OnUnknown, Plan, Position, Retries, UndoPlan
+from sagakit.definition.plan import Kind, NodePlan, OnUnknown, Plan, Position, Retries, UndoPlan
 
 
 @st.composite
@@ -39,18 +42,43 @@ def _position(number: int, pivot: int | None) -> Position:
 
 @st.composite
 def nodes(draw: st.DrawFn, name: str, after: tuple[str, ...], position: Position) -> NodePlan:
-    before = position == "before"
-    policies: list[OnUnknown] = ["retry", "check", "undo", "ask"] if before else ["retry", "check", "ask"]
-    policy = draw(st.sampled_from(policies))
-    retries = Retries(attempts=draw(st.sampled_from([1, 2, 3, None])), first=1.0, most=8.0)
-    undo = UndoPlan(retries=Retries(attempts=draw(st.sampled_from([1, 3])), first=1.0, most=8.0), timeout=30)
-    return NodePlan(
-        name=name,
-        after=after,
-        position=position,
-        on_unknown=policy,
-        has_check=policy == "check",
-        condition=draw(st.integers(0, 5)) == 0,
-        retries=retries,
-        undo=undo if before and draw(st.integers(0, 4)) else None,
+    kinds: list[Kind] = ["step", "child"] if position == "pivot" else ["step", "each", "signal", "timer", "child"]
+    steps: list[Kind] = ["step", "step", "step"]
+    kind = draw(st.sampled_from(steps + kinds))
+    node = NodePlan(
+        name=name, kind=kind, after=after, position=position, condition=draw(st.integers(0, 5)) == 0, timeout=30.0
     )
+    before = position == "before"
+    match kind:
+        case "step" | "each":
+            policies: list[OnUnknown] = ["retry", "check", "undo", "ask"] if before else ["retry", "check", "ask"]
+            policy = draw(st.sampled_from(policies if kind == "step" else [one for one in policies if one != "check"]))
+            attempts = draw(st.sampled_from([1, 2, 3, None]))
+            undo = UndoPlan(retries=Retries(attempts=draw(st.sampled_from([1, 3])), first=1.0, most=8.0), timeout=30)
+            return msgspec.structs.replace(
+                node,
+                on_unknown=policy,
+                has_check=policy == "check",
+                retries=Retries(attempts=attempts, first=1.0, most=8.0),
+                undo=undo if before and draw(st.integers(0, 4)) else None,
+                parallel=draw(st.integers(1, 2)),
+                prepared=kind == "each",
+            )
+        case "signal":
+            wait = draw(st.none() | st.just(40.0))
+            on_timeout: Literal["compensate", "continue"] = (
+                "compensate" if wait is None else draw(st.sampled_from(["compensate", "continue"]))
+            )
+            return msgspec.structs.replace(node, wait=wait, on_timeout=on_timeout)
+        case "timer":
+            prepared = draw(st.booleans())
+            return msgspec.structs.replace(node, prepared=prepared, wait=None if prepared else 15.0)
+        case _:
+            retries = Retries(attempts=draw(st.sampled_from([1, 3, None])), first=1.0, most=8.0)
+            return msgspec.structs.replace(
+                node,
+                prepared=True,
+                child_type="C",
+                retries=retries,
+                undo=UndoPlan(retries=Retries(attempts=None, first=1.0), timeout=30) if before else None,
+            )

@@ -52,7 +52,7 @@ def test_random_runs_visit_every_legal_cell(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr("sagakit.engine.turn.advance", noted)
 
-    @settings(settings.get_profile("hunt"), max_examples=1500)
+    @settings(settings.get_profile("hunt"), max_examples=4000)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
         World(plan, data).run()

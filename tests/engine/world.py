@@ -1,38 +1,39 @@
 """A small world around the engine: random plans, participants that misbehave, workers that crash, a clock that jumps.
 
-It keeps its own log of what the participants saw and judges P1 to P6 and P9 from that, not by the engine's rules.
+It keeps its own log of what the participants saw and judges P1 to P6, P8 and P9 from that, not by the engine's rules.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from sagakit.definition.plan import Plan
+from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import (
     ENDS,
     Adopted,
     Call,
-    Compensating,
-    Complete,
     Decide,
     Decided,
     Ended,
-    Error,
+    Failure,
     Finish,
     GaveUp,
     Inbound,
+    InboundKind,
     InputEvent,
     Loaded,
     MakeOutput,
-    NotDone,
     OutputMade,
+    Parent,
+    Prepare,
+    Prepared,
     Publish,
     Published,
     Record,
-    Retry,
+    TellParent,
     WakeAt,
     apply,
     create,
@@ -42,22 +43,20 @@ from sagakit.engine import (
     questions,
     stamped,
 )
+from sagakit.engine.keys import key_of
+from sagakit.engine.record import StepLog
+from sagakit.engine.turn import present
 
-Fate = Literal["done", "not_done", "lost", "never", "reject", "later"]
-"""How a call goes: done; known not done; done but the reply is lost; unknown and it did not happen; refused; asked to
-come again later."""
+from tests.engine.participants import FATES, Fate, Participants, step_of
 
-FATES: list[Fate] = ["done", "done", "done", "not_done", "lost", "never", "reject", "later"]
-
-
-UNSETTLED = ("running", "checking", "undoing", "undo_waiting", "check_waiting", "undo_failed")
+UNSETTLED = ("running", "awaiting", "checking", "undoing", "undo_waiting", "check_waiting", "undo_failed")
+OPERATOR = ("retry", "mark-undone", "complete-step", "compensate", "terminate")
+FINE = Failure("cancelled")
+PARENT = Parent("P.1", "pr", "node")
 
 
 class Broken(AssertionError):
     """A promise was broken."""
-
-
-# ------------------------------------------------------------------- the world
 
 
 class World:
@@ -70,22 +69,28 @@ class World:
         self.gives_up = gives_up
         self.now = 1000.0
         self.turns = 0
-        self.happened: Counter[str] = Counter()  # by action key: did the effect happen
-        self.void: set[str] = set()  # action keys that can no longer happen
-        self.declared: set[str] = set()  # action keys whose doubt an operator's retry has settled
+        self.participants = Participants()
         self.budget: Counter[str] = Counter()  # calls of each action since an operator's last retry
-        self.undone: set[str] = set()  # action keys that were undone
         self.running: dict[tuple[str, int], Call] = {}
-        self.started: list[tuple[str, str]] = []  # (kind, step), in the order of the calls
         self.called: set[tuple[str, int]] = set()
         self.published: list[Any] = []
-        self.compensating_at: int | None = None
+        self.compensating = False
         self.asked_to_undo = False
+        self.forced = False  # an operator has said: compensate, whatever the pivot
+        self.sent: set[str] = set()  # signals that were accepted
+        self.timers: dict[str, float] = {}  # when each is due
+        self.children: set[str] = set()  # the keys of those that have told their end
+        self.told = False
+        self.parent = PARENT if data.draw(st.integers(0, 3), "has a parent") == 0 else None
         self.durable: bytes = b""
         self.record: Record
-        self._write(
-            self._answered(create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=self.now))
+        first = create(
+            plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=self.now, parent=self.parent
         )
+        self._write(self._answered(first))
+
+    def _rarely(self, what: str, one_in: int = 10) -> bool:
+        return self.turns < self.calm_after and self.data.draw(st.integers(1, one_in), what) == 1
 
     # ---------------------------------------------------------- the worker
 
@@ -103,37 +108,68 @@ class World:
                 case WakeAt(at=at):
                     if at <= self.now:
                         raise Broken(f"wake_at {at} is not after {self.now}")
-                case Finish():
-                    pass
+                case TellParent():
+                    self.told = True
+                case Finish(children=children):
+                    self._judge_finish(children)
 
     def _turn(self, *events: InputEvent) -> None:
         self.turns += 1
         before = encode(self.record)
+        taken_over = any(isinstance(event, Adopted) for event in events)
         published = [Published(self.published[-1]["sequence"])] if self.published else []
         after = apply(self.plan, self.record, [*published, *events], self.now)
         if before != encode(self.record):
             raise Broken("apply changed the record it was given")
+        if taken_over and after.epoch <= self.record.epoch:
+            raise Broken("P7: a record was taken over under the same epoch")
         after = self._answered(after)
         if after is not self.record:
             self._write(after)
 
+    def _tell(self, kind: InboundKind, **fields: Any) -> str:
+        """A message comes in; what became of it."""
+        message = Inbound(id=f"{kind}-{self.turns}", kind=kind, by="eve", **fields)
+        already = len(self.published)
+        self._turn(message)
+        verdict = self.record.inbound[-1].verdict
+        told = [event["type"] for event in self.published[already:]]
+        if kind in OPERATOR and verdict == "accepted" and f"saga.T.operator.{kind}" not in told:
+            raise Broken(f"{kind} is not audited")
+        if self._rarely("sent again", 5) and self.record.status not in ENDS:
+            before = self.record
+            self._turn(message)
+            if self.record.inbound != before.inbound or self.record.next_event != before.next_event:
+                raise Broken(f"P6: {kind} was applied twice")
+        return verdict
+
     def _answered(self, record: Record) -> Record:
         while asked := questions(self.plan, record):
-            answers: list[InputEvent] = []
-            for question in asked:
-                match question:
-                    case Decide(step=step):
-                        answer = self.data.draw(st.sampled_from(["run", "run", "skip", "raise"]), "condition")
-                        error = "broke" if answer == "raise" else None
-                        answers.append(Decided(step, run=answer == "run", error=error))
-                    case MakeOutput():
-                        broken = self.turns < self.calm_after and self.data.draw(st.integers(0, 9), "output") == 0
-                        answers.append(OutputMade(error="broke") if broken else OutputMade(msgspec.Raw(b"1")))
+            answers = [self._answer(question) for question in asked]
             record = apply(self.plan, record, answers, self.now)
         return record
 
+    def _answer(self, question: Decide | Prepare | MakeOutput) -> InputEvent:
+        match question:
+            case Decide(step=step):
+                answer = self.data.draw(st.sampled_from(["run", "run", "skip", "raise"]), "condition")
+                return Decided(step, run=answer == "run", error="broke" if answer == "raise" else None)
+            case Prepare(step=step):
+                if self._rarely("preparation"):
+                    return Prepared(step, error="broke")
+                if self.plan.by_name[step].kind == "timer":
+                    self.timers[step] = self.now + self.data.draw(st.sampled_from([-5.0, 0.0, 20.0]), "due")
+                    return Prepared(step, due=self.timers[step])
+                items = self.data.draw(st.integers(0, 3), "items")
+                return Prepared(step, value=msgspec.Raw(msgspec.json.encode(list(range(items)))), items=items)
+            case MakeOutput():
+                broken = self._rarely("output")
+                return OutputMade(error="broke") if broken else OutputMade(msgspec.Raw(b"1"))
+
     def crash(self) -> None:
         """The worker dies; another reads the record and takes it over."""
+        for call in self.running.values():
+            self.participants.lost(call)
         self.running.clear()
         loaded = decode("k", self.durable)
         assert isinstance(loaded, Loaded)
@@ -141,11 +177,11 @@ class World:
         if self.record.status in ENDS:
             return
         events: list[InputEvent] = [Adopted("w2", 0.5)]
-        if self.gives_up and self.turns < self.calm_after and self.data.draw(st.integers(0, 9), "too often") == 0:
+        if self.gives_up and self._rarely("too often"):
             events.append(GaveUp("it crashed"))
         self._turn(*events)
 
-    # ----------------------------------------------------- the participants
+    # ------------------------------------------------------- what is called
 
     def _call(self, call: Call) -> None:
         if (call.step, call.call) in self.called:
@@ -155,62 +191,21 @@ class World:
         if log is None or log.calls != call.call or log.state not in ("running", "checking", "undoing"):
             raise Broken(f"P1: {call.kind} of {call.step} is called without a durable record that says so")
         self._judge_order(call)
+        self._judge_key(call)
         self.called.add((call.step, call.call))
         self.running[call.step, call.call] = call
-        self.started.append((call.kind, call.step))
 
     def end(self, running: tuple[str, int], fate: Fate) -> None:
         """One call comes to its end."""
         call = self.running.pop(running)
-        result: Any
-        match call.kind, fate:
-            case "do", _:
-                result = self._do(call, fate)
-            case "check", "done" | "lost":
-                happened = self.happened[call.action_key] > 0
-                if not happened:
-                    self.void.add(call.action_key)
-                result = Complete(msgspec.Raw(b"1")) if happened else NotDone()
-            case "check", _:
-                result = Error(error="cannot tell")
-            case _:
-                result = self._undo(call, fate)
-        self._turn(Ended(call.step, call.call, result, 0.5))
-
-    def _do(self, call: Call, fate: Fate) -> Any:
-        if fate == "not_done":
-            return Error(error="connection refused", not_done=True)  # this attempt never got there
-        if call.key in self.void or call.key in self.undone:
-            return Compensating(code="key_is_void")
-        if self.happened[call.key]:
-            return Complete(msgspec.Raw(b"1"))  # idempotent by key
-        if fate in ("done", "lost"):
-            self.happened[call.key] += 1
-        match fate:
-            case "done":
-                return Complete(msgspec.Raw(b"1"))
-            case "reject":
-                self.void.add(call.key)  # a refusal is stored under its key
-                return Compensating(code="no")
-            case "later":
-                return Retry(reason="busy", after=2.0, not_done=True)
-            case _:
-                return Error(error="timeout")
-
-    def _undo(self, call: Call, fate: Fate) -> Any:
-        if fate in ("done", "lost"):
-            self.undone.add(call.action_key)
-        match fate:
-            case "done":
-                return Complete()
-            case "reject":
-                return Compensating(code="cannot be undone")
-            case _:
-                return Error(error="broke", not_done=fate in ("not_done", "later"))
+        self._turn(Ended(call.step, call.call, self.participants.answer(call, fate), 0.5))
 
     def _publish(self, events: Any) -> None:
         for event in events:
             body = msgspec.json.decode(event.event)
+            stored = decode("k", self.durable)
+            if not isinstance(stored, Loaded) or stored.record.next_event <= body["sequence"]:
+                raise Broken(f"P9: event {body['sequence']} is published before the record that has it")
             known = next((one for one in self.published if one["sequence"] == body["sequence"]), None)
             if known is None:
                 if body["sequence"] != len(self.published) + 1:
@@ -222,126 +217,254 @@ class World:
     # --------------------------------------------------------------- judges
 
     def _judge_order(self, call: Call) -> None:
-        states = {step: log.state for step, log in self.record.steps.items()}
-        node = self.plan.by_name[call.step]
+        node = self.plan.node(call.step)
         if any(other.step == call.step for other in self.running.values()):
             raise Broken(f"P2: {call.kind} of {call.step} starts while an attempt of it still runs")
         if call.kind == "do":
-            self.budget[call.step] += 1
-            if node.retries.attempts is not None and self.budget[call.step] > node.retries.attempts:
-                raise Broken(f"P3: {call.step} is called more often than its budget allows")
-            if self.compensating_at is not None:
-                raise Broken(f"P2: {call.step} goes forward after compensation has begun")
-            if not all(states.get(parent) in ("done", "skipped") for parent in node.after):
-                raise Broken(f"P2: {call.step} starts before what it comes after")
+            self._judge_action(call)
         if call.kind == "undo":
             if node.position != "before":
                 raise Broken(f"P5: {call.step} is undone, at or after the pivot")
-            pivot = self.plan.pivot
-            if pivot is not None and any(self._stands(key) for key in self._keys(pivot.name)):
+            if not self.forced and self._pivot_stands():
                 raise Broken("P5: an undo after the pivot has happened")
-            for name in self.plan.descendants[call.step]:
-                other = self.plan.by_name[name]
-                if states.get(name) in UNSETTLED or (
-                    states.get(name) in ("done", "doubtful") and other.undo is not None
-                ):
-                    raise Broken(f"P2: {call.step} is undone before {name}, which came after it")
+            for other in present(self.plan, self.record):
+                if other.step not in self.plan.descendants[node.step]:
+                    continue
+                state = self._state(other.name)
+                to_undo = state in ("done", "doubtful") and other.undo is not None and other.kind != "each"
+                if state in UNSETTLED or to_undo:
+                    raise Broken(f"P2: {call.step} is undone before {other.name}, which came after it")
 
-    def _keys(self, step: str) -> list[str]:
-        return [key for key in self.happened if key.split("/")[3] == step]
+    def _judge_action(self, call: Call) -> None:
+        node = self.plan.node(call.step)
+        self.budget[call.step] += 1
+        if node.retries.attempts is not None and self.budget[call.step] > node.retries.attempts:
+            raise Broken(f"P3: {call.step} is called more often than its budget allows")
+        if self.compensating:
+            raise Broken(f"P2: {call.step} goes forward after compensation has begun")
+        if not all(self._state(parent) in ("done", "skipped") for parent in node.after):
+            raise Broken(f"P2: {call.step} starts before what it comes after")
+        siblings = [one for one in self.running.values() if node.of and self.plan.node(one.step).of == node.of]
+        if len(siblings) >= node.parallel and node.of:
+            raise Broken(f"{call.step} starts beside {len(siblings)} others, {node.parallel} are allowed")
+
+    def _judge_key(self, call: Call) -> None:
+        if self.participants.is_spent(call):
+            raise Broken(f"P3: {call.key} is used again, though its attempt is known not done")
+        doubt = self.participants.in_doubt(call)
+        if call.kind != "check" and doubt and call.key not in doubt:
+            raise Broken(f"P3: {call.step} is called under {call.key} while {doubt} is in doubt")
+
+    def _state(self, name: str) -> str:
+        return self.record.steps[name].state if name in self.record.steps else "pending"
 
     def _judge_record(self) -> None:
-        if self.record.failure is not None and self.compensating_at is None:
-            self.compensating_at = self.turns
-        if self.record.status == "completed" and self.record.failure is not None:
+        record = self.record
+        self.compensating = self.compensating or record.failure is not None
+        if record.status == "completed" and record.failure is not None:
             raise Broken("completed with a failure")
+        late = record.deadline_at is not None and self.now >= record.deadline_at
+        goes_on = record.status == "running" and record.failure is None and record.undo_request is None
+        if late and goes_on and not self._pivot_passed():
+            raise Broken("P6: the deadline has passed, and the saga goes on")
+        for name, log in record.steps.items():
+            node = self.plan.node(name)
+            if node.kind == "timer" and log.state in ("awaiting", "done"):
+                due = self.timers.setdefault(name, self.now + (node.wait or 0.0))
+                if log.state == "done" and self.now < due:
+                    raise Broken(f"the timer {name} rang too early")
+            if name in self.sent and log.state == "awaiting":
+                raise Broken(f"P8: the signal {name} was accepted, and is waited for")
+            self._judge_budget(node, log)
+
+    def _judge_budget(self, node: NodePlan, log: StepLog) -> None:
+        """A step is not given up before its budget is spent."""
+        gave_up = log.state == "blocked" or (self.record.failure or FINE).step == node.name
+        cause = self.record.failure.cause if self.record.failure is not None else "exhausted"
+        counts = node.kind in ("step", "each") and node.on_unknown == "retry" and log.code is None
+        left = node.retries.attempts is None or self.budget[node.name] < node.retries.attempts
+        if gave_up and counts and cause == "exhausted" and log.calls and left:
+            raise Broken(f"P3: {node.name} was given up with {self.budget[node.name]} calls of its budget")
+
+    def _judge_finish(self, children: tuple[tuple[str, str], ...]) -> None:
+        if self.parent is not None and not self.record.released:
+            raise Broken("a child is finished before its parent has released it")
+        released = {tuple(id.split("/")[-2:]) for _, id in children}
+        for key in self.participants.happened:
+            step, group = step_of(key), key.split("/")[-1]
+            started = self.plan.node(step).kind == "child" and self.record.steps[step].calls
+            if started and (step, group) not in released:
+                raise Broken(f"the child of {step} is never released")
 
     def judge_end(self) -> None:
         """The saga has ended or is stuck: every effect is accounted for."""
         record = self.record
-        for step in self.plan.nodes:
-            standing = [key for key in self._keys(step.name) if self._stands(key)]
-            state = record.steps[step.name].state if step.name in record.steps else "pending"
+        cause = record.failure.cause if record.failure else None
+        for node in present(self.plan, record):
+            standing = self.participants.standing(node.name)
+            state = self._state(node.name)
             if len(standing) > 1:
-                raise Broken(f"{step.name} has happened under two keys")
-            if record.status == "completed" and state == "done" and len(standing) < 1:
-                raise Broken(f"{step.name} is done, but its effect is not there")
+                raise Broken(f"P3: {node.name} has happened under two keys")
+            called = node.kind in ("step", "child")
+            if record.status == "completed" and state == "done" and not standing and called:
+                raise Broken(f"{node.name} is done, but its effect is not there")
             if record.status == "completed" and state == "skipped" and standing:
-                raise Broken(f"P3: {step.name} was skipped with an effect")
-            cause = record.failure.cause if record.failure else None
-            if record.status == "failed" and cause != "terminated" and standing and step.undo is not None:
-                raise Broken(f"P4: the saga failed, and the effect of {step.name} is still there")
-        if record.status == "failed" and self.plan.pivot is not None and record.failure is not None:
-            happened = any(self._stands(key) for key in self._keys(self.plan.pivot.name))
-            if happened and record.failure.cause != "terminated":
-                raise Broken("P5: failed after the pivot")
+                raise Broken(f"P3: {node.name} was skipped with an effect")
+            if record.status == "completed" and state not in ("done", "skipped"):
+                raise Broken(f"completed with {node.name} {state}")
+            if record.status == "failed" and cause != "terminated" and standing and node.undo is not None:
+                raise Broken(f"P4: the saga failed, and the effect of {node.name} is still there")
+        if record.status == "failed" and cause != "terminated" and self._pivot_stands() and not self.forced:
+            raise Broken("P5: failed after the pivot")
+        if record.status in ENDS and self.running and cause != "terminated":
+            raise Broken(f"P2: the saga has ended while {sorted(self.running)} still run")
         if record.status in ENDS and self.published[-1]["type"].split(".")[-1] not in ("completed", "failed"):
             raise Broken("P9: the last event does not tell the end")
-        if self.asked_to_undo and record.status == "completed" and not self._pivot_done():
+        if self.asked_to_undo and record.status == "completed" and not self._pivot_passed():
             raise Broken("P6: a request to undo was dropped")
+        if record.status in ENDS and self.parent is not None and not self.told:
+            raise Broken("P8: the parent was not told of the end")
+        if record.status == "completed":
+            for name in self.sent:
+                if self._state(name) == "done" and record.steps[name].result != msgspec.Raw(b"7"):
+                    raise Broken(f"P8: the signal {name} was accepted and is lost")
 
-    def _stands(self, key: str) -> bool:
-        return self.happened[key] > 0 and key not in self.undone and key not in self.declared
-
-    def _pivot_done(self) -> bool:
+    def _pivot_stands(self) -> bool:
         pivot = self.plan.pivot
-        return pivot is not None and self.record.steps[pivot.name].state in ("done", "skipped")
+        return pivot is not None and bool(self.participants.standing(pivot.name))
+
+    def _pivot_passed(self) -> bool:
+        pivot = self.plan.pivot
+        return pivot is not None and self._state(pivot.name) in ("done", "skipped")
 
     # ------------------------------------------------------------- schedule
 
     def run(self) -> None:
         """Let things happen until the saga has ended, or is stuck and nobody comes."""
-        for _ in range(400):
+        for _ in range(500):
             if self.record.status == "stuck" and self._help():
                 continue
             if self.record.status in ENDS or self.record.status == "stuck":
                 self.judge_end()
-                return
+                if self.record.status == "stuck" or not self._reversed():
+                    return
+                continue
             self._step()
         raise Broken(f"no end: {self.record.status}")
+
+    def _reversed(self) -> bool:
+        """The parent of a child that has ended undoes it, or lets it go."""
+        if self.parent is None:
+            return False
+        if self.record.status == "completed" and self.data.draw(st.booleans(), "is reversed"):
+            self.asked_to_undo = self._tell("reverse") == "accepted"
+            return self.asked_to_undo
+        self._tell("release")
+        if not any(isinstance(effect, Finish) for effect in effects(self.plan, self.record)):
+            raise Broken("P8: a child that was released does not finish")
+        return False
 
     def _help(self) -> bool:
         """Whether an operator moves a stuck saga now."""
         if self.turns > self.calm_after:
             return False
-        choice = self.data.draw(st.sampled_from(["nobody", "retry", "retry", "cancel", "terminate"]), "operator")
-        status = self.record.status
-        match choice:
+        verbs = ["nobody", "retry", "retry", "cancel", "terminate", "compensate", "mark-undone", "complete-step"]
+        match self.data.draw(st.sampled_from(verbs), "operator"):
+            case "nobody":
+                return False
             case "retry":
-                for step, log in self.record.steps.items() if not self.record.halted else ():
-                    self.budget[step] = 0
-                    if log.state == "blocked" or (log.state == "asked" and not self.plan.by_name[step].has_check):
-                        self.declared.update(self._keys(step))  # it says: what was in doubt did not happen
-                self._turn(Inbound(id=f"retry-{self.turns}", kind="retry"))
+                self._retry()
             case "cancel":
-                self._cancel()
+                self._cancel("cancel")
             case "terminate":
-                self._turn(Inbound(id=f"t-{self.turns}", kind="terminate"))
-        return self.record.status != status
+                self._tell("terminate")
+            case "compensate":
+                self.forced = True
+                self._cancel("compensate")
+            case verb:
+                self._by_hand(verb)
+        return True
 
-    def _cancel(self) -> None:
-        self._turn(Inbound(id=f"c-{self.turns}", kind="cancel", reason="changed my mind"))
-        self.asked_to_undo = self.record.inbound[-1].verdict in ("accepted", "waiting")
+    def _retry(self) -> None:
+        if not self.record.halted:
+            for node in present(self.plan, self.record):
+                if self._state(node.name) in ("blocked", "asked", "undo_failed"):
+                    self.participants.forget_doubt(node.name)
+                if self._state(node.name) in ("blocked", "asked"):
+                    self.budget[node.name] = 0
+                state = self._state(node.name)
+                if state == "blocked" or (state == "asked" and not node.has_check):
+                    self.participants.declare_not_done(node.name)
+        self._tell("retry")
+
+    def _by_hand(self, verb: Any) -> None:
+        """An operator does one step, or its undo, and says so."""
+        if not self.record.steps:
+            return
+        step = self.data.draw(st.sampled_from(sorted(self.record.steps)), "by hand")
+        action_key = key_of(self.record, step, "do", self.record.steps[step])
+        verdict = self._tell(verb, step=step, **({"payload": msgspec.Raw(b"7")} if verb == "complete-step" else {}))
+        if verdict == "accepted":
+            self.participants.by_hand(action_key, undone=verb == "mark-undone")
+
+    def _cancel(self, verb: InboundKind) -> None:
+        self.asked_to_undo = self._tell(verb, reason="changed my mind") in ("accepted", "waiting") or self.asked_to_undo
+
+    def _signal(self, name: str) -> None:
+        if self._tell("signal", step=name, payload=msgspec.Raw(b"7")) == "accepted":
+            self.sent.add(name)
+
+    def _child_ends(self, name: str, failed: bool) -> None:
+        """A child that has begun comes to its end, and tells."""
+        key = self._child_key(name)
+        self.children.add(key)
+        self.participants.child_ended(key, failed=failed)
+        self._tell("child-ended", step=name, payload=msgspec.Raw(b"7"), code="no" if failed else None)
+
+    def _child_key(self, name: str) -> str:
+        return key_of(self.record, name, "do", self.record.steps[name])
 
     def _step(self) -> None:
         wild = self.turns <= self.calm_after
-        choices = ["end"] * 6 * bool(self.running) + ["wait"] * bool(self.record.wake_at)
+        choices: list[tuple[str, str]] = [("end", "")] * 6 * bool(self.running)
+        choices += [("wait", "")] * bool(self.record.wake_at)
+        for name in (name for name, node in self.plan.by_name.items() if node.kind == "signal"):
+            if wild or self._state(name) == "awaiting":
+                choices.append(("signal", name))
+        for name, log in self.record.steps.items():
+            begun = log.state == "awaiting" or (wild and log.state in ("running", "waiting"))
+            if self.plan.node(name).kind == "child" and begun and self._child_key(name) not in self.children:
+                choices += [("child", name)] * bool(self.participants.standing(name))
+        for name in self.record.steps if wild else ():
+            if self.plan.node(name).kind == "step" and self.participants.standing(name):
+                choices.append(("report", name))
         if wild:
-            choices += ["crash", "cancel"] + (["terminate"] if self.data.draw(st.integers(0, 20), "loud") == 0 else [])
+            choices += [("crash", ""), ("cancel", "")] + [("terminate", "")] * self._rarely("loud", 20)
+            if self.record.status == "compensating":
+                choices.append(("mark-undone", ""))
+            choices += [("complete-step", "")] * any(log.state == "waiting" for log in self.record.steps.values())
         if not choices:
             raise Broken(f"P8: nothing will ever happen any more: {self.record}")
         match self.data.draw(st.sampled_from(choices), "next"):
-            case "end":
+            case "end", _:
                 which = self.data.draw(st.sampled_from(sorted(self.running)), "call")
                 self.end(which, self.data.draw(st.sampled_from(FATES), "fate") if wild else "done")
-            case "wait":
+            case "wait", _:
                 assert self.record.wake_at is not None
                 self.now = max(self.now, self.record.wake_at)
                 self._turn()
-            case "crash":
+            case "crash", _:
                 self.crash()
-            case "terminate":
-                self._turn(Inbound(id=f"t-{self.turns}", kind="terminate"))
+            case "terminate", _:
+                self._tell("terminate")
+            case "signal", name:
+                self._signal(name)
+            case "child", name:
+                self._child_ends(name, failed=wild and self.data.draw(st.booleans(), "child fails"))
+            case "report", name:
+                self._tell("report", step=name, payload=msgspec.Raw(b"7"))
+            case ("mark-undone" | "complete-step") as verb, _:
+                self._by_hand(verb)
             case _:
                 if self.data.draw(st.integers(0, 3), "really") == 0:
-                    self._cancel()
+                    self._cancel(self.data.draw(st.sampled_from(["cancel", "compensate"]), "by"))

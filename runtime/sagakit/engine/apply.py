@@ -14,7 +14,7 @@ from msgspec import structs
 
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.backward import proceed, undo_ended
-from sagakit.engine.beginning import begin, begin_items
+from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
 from sagakit.engine.forward import action_ended, check_ended, wait_is_over
 from sagakit.engine.inputs import Adopted, Decided, Ended, GaveUp, Inbound, InputEvent, OutputMade, Prepared, Published
@@ -169,18 +169,20 @@ def _gave_up(turn: Turn, event: GaveUp) -> None:
 
 
 def _timers(turn: Turn) -> None:
-    if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now and not _all_passed(turn):
+    if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now and not turn.all_passed:
         deadline(turn)  # results came first: a saga whose last step is done has met its deadline (P12)
     honour_undo_request(turn)
-    for node in () if turn.hold else turn.nodes:
-        log = turn.look(node.name)
-        if log.due is None or log.due > turn.now:
-            continue
-        if log.state == "awaiting":
-            if turn.forward:
-                wait_is_over(turn, node)
-        elif turn.forward or log.state != "waiting":
-            turn.open(node, _ON_DUE[log.state])
+    due = [name for name, log in turn.record.steps.items() if log.due is not None and log.due <= turn.now]
+    if not due or turn.hold:
+        return
+    for name in due if turn.forward else ():
+        if turn.look(name).state == "awaiting":
+            wait_is_over(turn, turn.plan.node(name))
+    goes_on = turn.forward and not _asks(turn)  # whatever may turn the saga back comes first
+    for name in due:
+        state = turn.look(name).state
+        if state in _ON_DUE and (goes_on or state != "waiting"):
+            turn.open(turn.plan.node(name), _ON_DUE[state])
 
 
 def _settle(turn: Turn) -> None:
@@ -190,7 +192,7 @@ def _settle(turn: Turn) -> None:
         return
     if turn.forward:
         _start_ready(turn)
-        if not turn.plan.has_output and _all_passed(turn):
+        if not turn.plan.has_output and turn.all_passed:
             _complete(turn, NOTHING)
     else:
         proceed(turn)
@@ -205,12 +207,21 @@ def _start_ready(turn: Turn) -> None:
     if turn.hold or turn.record.undo_request is not None:
         return
     while waiting := ready(turn.plan, turn.record):
-        if turn.plan.asks and any(undecided(node, turn.record) or unprepared(node, turn.record) for node in waiting):
+        if _asks(turn):
             return  # a question that raises turns the saga back: nothing may have been started beside it
-        for node in waiting:
+        at_once = [node for node in waiting if node.kind not in CALLED]  # they may be done at once, and lead to more
+        for node in at_once or waiting:
             begin(turn, node)
     if turn.plan.has_items:
         begin_items(turn)
+
+
+def _asks(turn: Turn) -> bool:
+    """Whether the definition is to be asked before anything more is started."""
+    if not turn.plan.asks or turn.record.undo_request is not None:
+        return False
+    waiting = ready(turn.plan, turn.record)
+    return any(undecided(node, turn.record) or unprepared(node, turn.record) for node in waiting)
 
 
 def ready(plan: Plan, record: Record) -> list[NodePlan]:
@@ -233,13 +244,6 @@ def undecided(node: NodePlan, record: Record) -> bool:
 def unprepared(node: NodePlan, record: Record) -> bool:
     """Whether what the node starts with is still to be asked for."""
     return node.prepared and not (node.name in record.steps and record.steps[node.name].given is not NOTHING)
-
-
-def _all_passed(turn: Turn) -> bool:
-    steps = turn.record.steps
-    if len(steps) < len(turn.plan.nodes):
-        return False
-    return all(log.state in PASSED for log in steps.values())
 
 
 def _in_motion(turn: Turn) -> bool:
@@ -311,7 +315,7 @@ def _output_made(turn: Turn, event: OutputMade) -> None:
 def _note_wake(turn: Turn) -> None:
     record = turn.record
     due = [log.due for log in record.steps.values() if log.due is not None]
-    if record.deadline_at is not None and may_turn_back(turn) and not _all_passed(turn):
+    if record.deadline_at is not None and may_turn_back(turn) and not turn.all_passed:
         due.append(record.deadline_at)
     wake_at = None if record.status in ENDS or record.halted else min(due, default=None)
     if wake_at != record.wake_at:

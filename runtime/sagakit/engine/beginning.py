@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 import msgspec
 
-from sagakit.definition.plan import NodePlan, item_name
+from sagakit.definition.plan import Kind, NodePlan, item_name
 from sagakit.engine.forward import arrived, gather, wait_is_over
 from sagakit.engine.record import NOTHING
 from sagakit.engine.table import MOVING
 from sagakit.engine.turn import Turn
+
+CALLED: frozenset[Kind] = frozenset({"step", "child"})
+"""To begin one of these is to open an attempt."""
 
 
 def begin(turn: Turn, node: NodePlan) -> None:
@@ -22,10 +27,12 @@ def begin_items(turn: Turn) -> None:
         log = turn.look(each.name)
         if log.state != "spread":
             continue
-        begun = len(turn.items(each))
-        moving = sum(turn.look(item.name).state in MOVING for item in turn.items(each))
-        for number in range(begun, min(log.items, begun + each.parallel - moving)):
-            turn.open(turn.plan.node(item_name(each.name, number)), "start")
+        states = {item.name: turn.look(item.name).state for item in turn.items(each)}
+        room = each.parallel - sum(state in MOVING for state in states.values())
+        names = (item_name(each.name, number) for number in range(log.items))
+        pending = (name for name in names if states.get(name, "pending") == "pending")
+        for name in islice(pending, max(room, 0)):
+            turn.open(turn.plan.node(name), "start")
 
 
 def _call(turn: Turn, node: NodePlan) -> None:

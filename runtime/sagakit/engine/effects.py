@@ -11,7 +11,8 @@ from sagakit.engine.apply import ready, undecided, unprepared
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.keys import CallKind, child_id, key_of
 from sagakit.engine.record import OutboxEvent, Parent, Record, StepLog
-from sagakit.engine.table import ENDS, PASSED, StepState
+from sagakit.engine.table import ENDS, StepState
+from sagakit.engine.turn import all_passed
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,9 +113,7 @@ def questions(plan: Plan, record: Record) -> list[Question]:
         asked = asked or [Prepare(node.name) for node in waiting if unprepared(node, record)]
         if asked:
             return asked
-    if not plan.has_output or len(record.steps) < len(plan.nodes):
-        return []
-    return [MakeOutput()] if all(log.state in PASSED for log in record.steps.values()) else []
+    return [MakeOutput()] if plan.has_output and all_passed(plan, record) else []
 
 
 def _end(plan: Plan, record: Record) -> Effect:

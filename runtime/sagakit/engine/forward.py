@@ -14,12 +14,10 @@ from sagakit.engine.turn import Turn, backoff, shorten, spent
 def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
     """Apply the end of an action's attempt: done, refused, known not done, or unknown."""
     result = _bounded(turn, ended.result)
+    if node.kind == "child" and (isinstance(result, Complete) or turn.look(node.name).arrived):
+        _child_started(turn, node)
+        return
     match result:
-        case Complete() if node.kind == "child":
-            log = turn.move(node.name, "await")  # it has been started; its end will be told
-            log.unsure = False
-            if log.arrived:
-                arrived(turn, node)
         case Complete():
             succeed(turn, node, result)
         case Compensating():
@@ -36,6 +34,14 @@ def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             raise AssertionError("only a check answers NotDone")
         case _:
             assert_never(result)
+
+
+def _child_started(turn: Turn, node: NodePlan) -> None:
+    """A child was started: its end will be told. One that has told its end was started, whatever its caller heard."""
+    log = turn.move(node.name, "await")
+    log.unsure = False
+    if log.arrived:
+        arrived(turn, node)
 
 
 def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:

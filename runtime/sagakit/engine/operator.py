@@ -8,7 +8,6 @@ from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import NOTHING, Failure, StepLog, UndoRequest
 from sagakit.engine.requests import pivot_open, pivot_passed
 from sagakit.engine.results import Complete
-from sagakit.engine.table import PASSED
 from sagakit.engine.turn import Turn, shorten
 from sagakit.engine.verdicts import VerdictText
 
@@ -20,7 +19,7 @@ def retry(turn: Turn, message: Inbound) -> VerdictText:
     if turn.record.halted:
         return _go_on(turn, message)
     moved = [_again(turn, node) for node in turn.nodes]
-    held_output = turn.forward and all(log.state in PASSED for log in turn.record.steps.values())
+    held_output = turn.forward and turn.all_passed
     if not any(moved) and not held_output:
         return "nothing to do"
     return _go_on(turn, message)
@@ -96,7 +95,10 @@ def _again(turn: Turn, node: NodePlan) -> bool:
             log = turn.edit(node.name)
             log.attempt, log.group, log.unsure = 0, log.group + 1, False
             _forget(log)
-            turn.open(node, "start")
+            if node.of:
+                turn.move(node.name, "reset")  # begun again when its each has room for it
+            else:
+                turn.defer(node, "wait", delay=0.0)
         case _:
             return False
     return True

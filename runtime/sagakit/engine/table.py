@@ -65,7 +65,7 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
         "doubt": "doubtful",
     },
     # between two attempts of the action; the second row's moves: compensation began meanwhile
-    "waiting": {"start": "running", "succeed": "done", "refuse": "not_done", "doubt": "doubtful"},
+    "waiting": {"start": "running", "succeed": "done", "block": "blocked", "refuse": "not_done", "doubt": "doubtful"},
     # a signal, a timer or a child's end is awaited; `doubt`: compensation began, and the child is to be undone
     "awaiting": {"succeed": "done", "refuse": "not_done", "block": "blocked", "doubt": "doubtful"},
     # the items of an each are under way; the second row's moves: compensation began, and all items are settled
@@ -81,8 +81,8 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
     },
     "check_waiting": {"check": "checking", "succeed": "done"},
     # an operator leads out of these two: retry, complete-step, compensate
-    "asked": {"start": "running", "check": "checking", "succeed": "done", "doubt": "doubtful"},
-    "blocked": {"start": "running", "reset": "pending", "succeed": "done", "refuse": "not_done", "doubt": "doubtful"},
+    "asked": {"wait": "waiting", "reset": "pending", "check": "checking", "succeed": "done", "doubt": "doubtful"},
+    "blocked": {"wait": "waiting", "reset": "pending", "succeed": "done", "refuse": "not_done", "doubt": "doubtful"},
     # the action's outcome is settled; an each is `undone` when its items are
     "done": {"undo": "undoing", "undone": "undone"},
     "skipped": {},
@@ -90,7 +90,7 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
     "doubtful": {"undo": "undoing"},
     # the compensation
     "undoing": {"undone": "undone", "wait_undo": "undo_waiting", "fail_undo": "undo_failed"},
-    "undo_waiting": {"undo": "undoing"},
+    "undo_waiting": {"undo": "undoing", "undone": "undone"},
     "undo_failed": {"undo": "undoing", "undone": "undone"},
     "undone": {},
 }

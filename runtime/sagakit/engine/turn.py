@@ -10,7 +10,7 @@ import msgspec
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.engine.events import make_event
 from sagakit.engine.record import Failure, Record, StepLog
-from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
+from sagakit.engine.table import PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
 
 MAX_TEXT = 500
 """Characters of an error or a reason that are kept: a record must never outgrow its message."""
@@ -64,6 +64,11 @@ class Turn:
     def forward(self) -> bool:
         """Whether the saga still means to complete."""
         return self.record.failure is None
+
+    @property
+    def all_passed(self) -> bool:
+        """Whether every node of the plan is done or skipped."""
+        return all_passed(self.plan, self.record)
 
     def room(self) -> int:
         """Bytes that the record has left for results and payloads."""
@@ -153,6 +158,14 @@ def present(plan: Plan, record: Record) -> Sequence[NodePlan]:
     if not plan.has_items:
         return plan.nodes
     return [*plan.nodes, *(plan.node(name) for name in record.steps if name not in plan.by_name)]
+
+
+def all_passed(plan: Plan, record: Record) -> bool:
+    """Whether every node of the plan is done or skipped."""
+    steps = record.steps
+    if len(steps) < len(plan.nodes):
+        return False
+    return all(node.name in steps and steps[node.name].state in PASSED for node in plan.nodes)
 
 
 def backoff(retries: Retries, attempt: int, jitter: float) -> float:

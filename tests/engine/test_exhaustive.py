@@ -1,0 +1,148 @@
+"""Every plan of up to four nodes, with every single fault at every point of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations, product
+from typing import Any, get_args
+
+import msgspec
+import pytest
+from msgspec import structs
+from sagakit.definition.plan import Kind, NodePlan, OnUnknown, Plan, Position, Retries, UndoPlan
+from sagakit.engine import ENDS
+
+from tests.engine.participants import FATES, Fate
+from tests.engine.world import World
+
+_UNDO = UndoPlan(retries=Retries(attempts=2, first=1.0), timeout=30)
+_DRAWS: dict[str, Any] = {"has a parent": 1, "condition": "run", "items": 2, "due": 20.0}
+_FAULTS = (*sorted(set(get_args(Fate))), "crash", "cancel", "message")
+
+
+class Calm:
+    """In place of Hypothesis: nothing goes wrong but what is planned."""
+
+    def draw(self, strategy: Any, label: str) -> Any:
+        return _DRAWS.get(label, 2)
+
+
+class Schedule(World):
+    """The straight run, but for one fault at one point."""
+
+    def run_with(self, fault: str | None, at: int) -> int:
+        """How many points the run had."""
+        for point in range(200):
+            if self.record.status in ENDS or self.record.status == "stuck":
+                self.judge_end()
+                return point
+            self._happens(fault if point == at else None)
+        raise AssertionError(f"no end: {self.record}")
+
+    def _happens(self, fault: str | None) -> None:
+        match fault:
+            case "crash":
+                self.crash()
+            case "cancel":
+                self._cancel("cancel")
+            case "message":
+                for name, node in self.plan.by_name.items():
+                    if node.kind == "signal":
+                        self._signal(name)
+            case None | "done" | "not_done" | "lost" | "never" | "reject" | "later":
+                self._goes_on(fault or "done")
+            case _:
+                raise AssertionError(fault)
+
+    def _goes_on(self, fate: Any) -> None:
+        if self.running:
+            self.end(min(self.running), fate)
+            return
+        for name, log in self.record.steps.items():
+            if log.state == "awaiting" and self.plan.node(name).kind == "signal":
+                self._signal(name)
+                return
+            if log.state == "awaiting" and self.plan.node(name).kind == "child":
+                self._child_ends(name, failed=fate == "reject")
+                return
+        assert self.record.wake_at is not None, f"P8: nothing will ever happen any more: {self.record}"
+        self.now = max(self.now, self.record.wake_at)
+        self._turn()
+
+
+def _shapes(count: int) -> Iterator[tuple[tuple[int, ...], ...]]:
+    """Every way in which node n may come after some of the nodes before it."""
+    options = [[subset for size in range(n + 1) for subset in combinations(range(n), size)] for n in range(count)]
+    yield from product(*options)
+
+
+def _node(number: int, after: tuple[int, ...], kind: Kind, policy: OnUnknown, position: Position) -> NodePlan:
+    before = position == "before"
+    node = NodePlan(
+        name=f"s{number}",
+        kind=kind,
+        after=tuple(f"s{other}" for other in after),
+        position=position,
+        retries=Retries(attempts=2, first=1.0),
+        parallel=1,
+        prepared=kind in ("each", "child"),
+        wait=15.0 if kind == "timer" else None,
+        child_type="C" if kind == "child" else "",
+        undo=_UNDO if before and kind in ("step", "each", "child") else None,
+    )
+    if kind not in ("step", "each"):
+        return node
+    asked = "retry" if policy == "undo" and not before else policy
+    return structs.replace(node, on_unknown=asked, has_check=asked == "check")
+
+
+def _with_pivot(shape: tuple[tuple[int, ...], ...], pivot: int | None) -> tuple[tuple[int, ...], ...]:
+    """The pivot comes after all before it, and everything later comes after the pivot."""
+    if pivot is None:
+        return shape
+    after = [*shape[:pivot], tuple(range(pivot))]
+    after += [tuple(other for other in later if other >= pivot) or (pivot,) for later in shape[pivot + 1 :]]
+    return tuple(after)
+
+
+def _plans(count: int, kinds: tuple[Kind, ...], policies: tuple[OnUnknown, ...]) -> Iterator[Plan]:
+    for pivot in (None, *range(count)):
+        for shape in {_with_pivot(shape, pivot) for shape in _shapes(count)}:
+            for chosen in product(kinds, repeat=count):
+                if pivot is not None and chosen[pivot] not in ("step", "child"):
+                    continue
+                for policy in policies:
+                    yield _plan(shape, chosen, policy, pivot)
+
+
+def _plan(shape: tuple[tuple[int, ...], ...], kinds: tuple[Kind, ...], policy: OnUnknown, pivot: int | None) -> Plan:
+    positions: list[Position] = [
+        "before" if pivot is None or number < pivot else "pivot" if number == pivot else "after"
+        for number in range(len(shape))
+    ]
+    nodes = (_node(n, after, kinds[n], policy, positions[n]) for n, after in enumerate(shape))
+    return Plan(saga_type="T", nodes=tuple(nodes))
+
+
+def _explore(plans: Iterator[Plan]) -> int:
+    runs = 0
+    for plan in plans:
+        points = Schedule(plan, Calm()).run_with(None, -1)
+        for at, fault in product(range(points), _FAULTS):
+            try:
+                Schedule(plan, Calm()).run_with(fault, at)
+            except Exception as error:
+                pytest.fail(f"{error}\n{fault} at {at} in {msgspec.json.format(msgspec.json.encode(plan)).decode()}")
+            runs += 1
+    return runs
+
+
+def test_every_order_of_up_to_four_steps() -> None:
+    assert set(FATES) <= set(_FAULTS)
+    runs = sum(_explore(_plans(count, ("step",), ("retry", "check", "ask", "undo"))) for count in (1, 2, 3, 4))
+    assert runs > 10_000
+
+
+def test_every_kind_of_node_in_plans_of_up_to_three() -> None:
+    runs = sum(_explore(_plans(count, get_args(Kind), ("retry",))) for count in (1, 2, 3))
+    assert runs > 10_000
