@@ -29,33 +29,33 @@ CREATE TABLE IF NOT EXISTS effects (n INTEGER PRIMARY KEY, key TEXT NOT NULL, ki
 
 
 class Participant:
-    """One service's database. For any thread; several processes may have it open."""
+    """One service's database, in a file or in memory. For any thread; several processes may have a file open."""
 
     schema = ""
 
-    def __init__(self, path: Path, weather: Weather) -> None:
+    def __init__(self, path: Path | None, weather: Weather) -> None:
         self._weather = weather
         self._lock = threading.Lock()
-        self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=NORMAL")
-        self._db.executescript(KEYS + self.schema)
+        self.db = sqlite3.connect(path or ":memory:", timeout=30, isolation_level=None, check_same_thread=False)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA synchronous=NORMAL")
+        self.db.executescript(KEYS + self.schema)
 
     def close(self) -> None:
         """Close the database."""
-        self._db.close()
+        self.db.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing."""
         with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
+            self.db.execute("BEGIN IMMEDIATE")
             try:
-                yield self._db
+                yield self.db
             except BaseException:
-                self._db.execute("ROLLBACK")
+                self.db.execute("ROLLBACK")
                 raise
-            self._db.execute("COMMIT")
+            self.db.execute("COMMIT")
 
     def act(self, key: str, kind: str, type: type[T], do: Callable[[sqlite3.Connection], T]) -> T:
         """Do it once under this key and remember the answer. Raises Refused, and what the weather brings."""

@@ -147,11 +147,18 @@ class Shipping(Participant):
 class Shop:
     """All three, as a worker holds them."""
 
-    def __init__(self, folder: Path, *, weather: Weather = FAIR) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.stock = Stock(folder / "stock.db", weather)
-        self.payments = Payments(folder / "payments.db", weather)
-        self.shipping = Shipping(folder / "shipping.db", weather)
+    def __init__(self, folder: Path | None, *, weather: Weather = FAIR) -> None:
+        """Without a folder the databases are in memory."""
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+        self.stock = Stock(folder and folder / "stock.db", weather)
+        self.payments = Payments(folder and folder / "payments.db", weather)
+        self.shipping = Shipping(folder and folder / "shipping.db", weather)
+
+    @property
+    def books(self) -> dict[str, sqlite3.Connection]:
+        """The databases, for the audit."""
+        return {"stock": self.stock.db, "payments": self.payments.db, "shipping": self.shipping.db}
 
     def prepare(self, orders: list[Order]) -> None:
         """Stock up and open accounts, once, for these orders."""

@@ -46,8 +46,8 @@ def calls(shop: Shop) -> Calls:
 
 def books(shop: Shop) -> list[Any]:
     """Everything that counts, without the keys."""
-    stock = shop.stock._db.execute("SELECT * FROM stock").fetchall()
-    return [stock, shop.payments._db.execute("SELECT * FROM accounts").fetchall()]
+    stock = shop.stock.db.execute("SELECT * FROM stock").fetchall()
+    return [stock, shop.payments.db.execute("SELECT * FROM accounts").fetchall()]
 
 
 @pytest.mark.parametrize("name", ["reserve", "charge"])
@@ -91,7 +91,7 @@ def test_a_refusal_is_remembered(shop: Shop) -> None:
     big = Order("big", "card-1", "DE", "lamp", 1000, 1)
     with pytest.raises(Refused, match="out_of_stock"):
         shop.stock.reserve(big, key="k")
-    shop.stock._db.execute("UPDATE stock SET free = free + 5000, initial = initial + 5000")
+    shop.stock.db.execute("UPDATE stock SET free = free + 5000, initial = initial + 5000")
     with pytest.raises(Refused, match="out_of_stock"):
         shop.stock.reserve(big, key="k")
 

@@ -52,6 +52,17 @@ def diagram(saga: Annotated[str, typer.Argument(help=f"module:Class, such as {EX
 
 
 @app.command()
+def explore(
+    module: Annotated[str, typer.Argument(help="A module, or its submodule `exploration`, with an Exploration.")],
+) -> None:
+    """Run every single-fault schedule of a saga, and report the first that breaks a promise or its invariant."""
+    sys.path.insert(0, str(Path.cwd()))
+    from sagakit.cli import explore as explore_command  # the kit is for those who test
+
+    raise typer.Exit(explore_command.run(module, console))
+
+
+@app.command()
 def config() -> None:
     """List every option of a runtime, with its unit and default."""
     table = Table("option", "meaning", "default")

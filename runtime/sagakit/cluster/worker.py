@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import trio
@@ -42,6 +43,15 @@ if TYPE_CHECKING:
 CREDENTIALS = ("user", "password", "token", "credentials", "nkeys_seed")
 MAILBOX = 100_000
 """Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond it."""
+
+
+class Runs(NamedTuple):
+    """Where user code runs, what time it is, and the dice."""
+
+    call_asyncio: Callable[..., Awaitable[Any]]
+    call_thread: Callable[..., Awaitable[Any]] | None
+    now: Callable[[], float]
+    random: Callable[[], float]
 
 
 class Worker:
@@ -117,9 +127,12 @@ async def run_worker(
     registry: Registry,
     config: Config,
     call_asyncio: Callable[..., Awaitable[Any]],
+    call_thread: Callable[..., Awaitable[Any]] | None = None,
     now: Callable[[], float] = time.time,
+    random: Callable[[], float] = random.random,
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery."""
+    runs = Runs(call_asyncio, call_thread, now, random)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     lease = new_lease(worker_id, config.worker_name, registry.versions)
     await keep_plans(store, registry)
@@ -128,9 +141,7 @@ async def run_worker(
         await write_lease(store, lease)
         try:
             async with (
-                _run_tree(
-                    store, worker_id, registry=registry, config=config, call_asyncio=call_asyncio, now=now
-                ) as worker,
+                _run_tree(store, worker_id, registry=registry, config=config, runs=runs) as worker,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
@@ -157,8 +168,7 @@ async def _run_tree(
     *,
     registry: Registry,
     config: Config,
-    call_asyncio: Callable[..., Awaitable[Any]],
-    now: Callable[[], float],
+    runs: Runs,
 ) -> AsyncIterator[Worker]:
     """The supervisor tree of DESIGN 4."""
     actives: list[Sagas] = []
@@ -174,7 +184,7 @@ async def _run_tree(
         [
             ChildSpec("persistence", lambda: Persistence(store), capacity=MAILBOX),
             ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
-            ChildSpec("timers", lambda: Timers(now, *_resting(actives)), capacity=MAILBOX),
+            ChildSpec("timers", lambda: Timers(runs.now, *_resting(actives)), capacity=MAILBOX),
             ChildSpec("sagas", lambda: dynamic),
         ],
         intensity=10,
@@ -188,9 +198,11 @@ async def _run_tree(
             persistence=system.ref("persistence"),
             publisher=system.ref("publisher"),
             timers=system.ref("timers"),
-            call_asyncio=call_asyncio,
+            call_asyncio=runs.call_asyncio,
+            call_thread=runs.call_thread,
             limiters=Limiters(registry.limits),
-            now=now,
+            now=runs.now,
+            random=runs.random,
         )
         sagas = Sagas(dynamic, services)
         actives.append(sagas)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any
 
@@ -96,3 +97,26 @@ async def open_bridge(
         return
     async with trio_asyncio.open_loop():
         yield _on_own_loop
+
+
+@contextmanager
+def in_place() -> Iterator[Callable[..., Awaitable[Any]]]:
+    """A caller that stops everything here until the coroutine has ended in a loop of its own: for virtual time."""
+    loops: list[asyncio.AbstractEventLoop] = []
+    threads: list[threading.Thread] = []
+
+    async def call(fn: Callable[..., Any], *args: Any) -> Any:
+        await trio.lowlevel.checkpoint()
+        if not loops:
+            loops.append(asyncio.new_event_loop())
+            threads.append(threading.Thread(target=loops[0].run_forever, daemon=True))
+            threads[0].start()
+        return asyncio.run_coroutine_threadsafe(fn(*args), loops[0]).result()
+
+    try:
+        yield call
+    finally:
+        for loop, thread in zip(loops, threads, strict=True):
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()

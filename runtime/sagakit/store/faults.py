@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Literal, TypeAlias
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 import trio
@@ -21,6 +22,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     delay: float = 0.0
 
 
+class Watched(NamedTuple):
+    """A write on its way. `where` is `state`, `archive`, `events` or `other`; `key` a bucket's key or a subject."""
+
+    where: str
+    key: str
+    value: bytes
+
+
 class Faults:
     """Orders for a `MemoryServer`."""
 
@@ -28,6 +37,8 @@ class Faults:
         self._orders: deque[Fault] = deque()
         self._over = trio.Event()
         self.outage: bool = False
+        self.before_write: Callable[[Watched], None] | None = None
+        self.after_write: Callable[[Watched], None] | None = None
 
     def order(self, *faults: Fault) -> None:
         """Each of these befalls the next write that it fits, once, in this order."""

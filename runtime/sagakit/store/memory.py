@@ -16,7 +16,7 @@ import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
 from sagakit.store.bucket import BucketBase
-from sagakit.store.faults import Fault
+from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions, Done, Entry, EventMessage, InboundMessage, Write
@@ -56,11 +56,15 @@ class _Connection:
             if not self._queue:
                 await self._wake.wait()
 
-    def write(self, apply: Callable[[], int], *, key: str, size: int, done: Done) -> None:
+    def write(self, apply: Callable[[], int], *, where: str, key: str, value: bytes, done: Done) -> None:
         """Apply a write as the faults want it, and say how it ended."""
+        faults = self.server.faults
+        watched = Watched(where, key, value)
+        if not self.cut and faults.before_write is not None:
+            faults.before_write(watched)
         if self.cut:
             return
-        faults = self.server.faults
+        size = len(value)
         if faults.outage:
             done(Unavailable(f"{key}: disconnected"))
             return
@@ -69,7 +73,11 @@ class _Connection:
             return
         fault = faults.next_for(key)
         if fault is None:
-            done(_outcome(apply))
+            outcome = _outcome(apply)
+            if faults.after_write is not None and not isinstance(outcome, StoreError):
+                faults.after_write(watched)
+            if not self.cut:
+                done(outcome)
             return
         assert self._nursery is not None
         self._nursery.start_soon(_faulty, fault, key, apply, done)
@@ -107,8 +115,9 @@ async def _faulty(fault: Fault, key: str, apply: Callable[[], int], done: Done) 
 class MemoryKeyValue(BucketBase):
     """The port is `KeyValue`."""
 
-    def __init__(self, connection: _Connection, names: Names, buckets: Sequence[str]) -> None:
+    def __init__(self, connection: _Connection, names: Names, buckets: Sequence[str], *, where: str = "other") -> None:
         self._connection = connection
+        self._where = where
         self._names = names
         self._buckets = [connection.server.bucket(name) for name in buckets]
 
@@ -117,8 +126,10 @@ class MemoryKeyValue(BucketBase):
 
     def submit(self, write: Write, done: Done) -> None:
         """Queue a write."""
-        apply = partial(self._bucket(write.key).write, write)
-        carry = partial(self._connection.write, apply, key=write.key, size=len(write.value), done=done)
+        self._hand_in(write, partial(self._bucket(write.key).write, write), done)
+
+    def _hand_in(self, write: Write, apply: Callable[[], int], done: Done) -> None:
+        carry = partial(self._connection.write, apply, where=self._where, key=write.key, value=write.value, done=done)
         self._connection.hand_in(carry)
 
     async def _write(self, write: Write) -> int:
@@ -132,8 +143,7 @@ class MemoryKeyValue(BucketBase):
             result.append(outcome)
             ended.set()
 
-        carry = partial(self._connection.write, apply, key=write.key, size=len(write.value), done=done)
-        self._connection.hand_in(carry)
+        self._hand_in(write, apply, done)
         await ended.wait()
         if isinstance(result[0], StoreError):
             raise result[0]
@@ -186,7 +196,9 @@ class MemoryEvents:
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
         apply = partial(self._connection.server.append, message)
-        carry = partial(self._connection.write, apply, key=message.subject, size=len(message.payload), done=done)
+        carry = partial(
+            self._connection.write, apply, where="events", key=message.subject, value=message.payload, done=done
+        )
         self._connection.hand_in(carry)
 
 
@@ -272,8 +284,8 @@ class MemoryStore:
         self._server = connection.server
         self._connection = connection
         self.names = names
-        self.state: MemoryKeyValue = MemoryKeyValue(connection, names, names.state)
-        self.archive: MemoryKeyValue = MemoryKeyValue(connection, names, names.archive)
+        self.state: MemoryKeyValue = MemoryKeyValue(connection, names, names.state, where="state")
+        self.archive: MemoryKeyValue = MemoryKeyValue(connection, names, names.archive, where="archive")
         self.meta: MemoryKeyValue = MemoryKeyValue(connection, names, [names.meta])
         self.workers: MemoryKeyValue = MemoryKeyValue(connection, names, [names.workers])
         self.events: MemoryEvents = MemoryEvents(connection)

@@ -76,13 +76,25 @@ class SagaBinding:
                 scope.deadline = call_ends if call.heartbeat is None else trio.current_time() + call.heartbeat
                 try:
                     with trio.CancelScope(deadline=call_ends):
-                        return _answer(node, call, await _invoke(function, services, args))
+                        return _answer(node, call, await self.invoke(call, function, services, args))
                 except Exception as error:  # it ends the attempt, not the worker
                     _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
                     return _classify(function, error)
         if scope.cancelled_caught and call.heartbeat is not None:
             return Error(error=f"no heartbeat for {call.heartbeat:g} s")
         return Error(error=f"timeout after {call.timeout:g} s")
+
+    async def invoke(self, call: Call, function: Function, services: Services, args: tuple[Any, ...]) -> Any:
+        """Run the user's function where it belongs."""
+        match function.runner:
+            case "trio":
+                return await function.fn(*args)
+            case "asyncio":
+                return await services.call_asyncio(function.fn, *args)
+            case "thread":
+                return await services.call_thread(function.fn, *args)
+            case _:
+                assert_never(function.runner)
 
     def _prepare(
         self, node: NodeDefinition, call: Call, record: Record, beat: Callable[[], None]
@@ -208,18 +220,6 @@ def _beat(services: Services, scope: trio.CancelScope, call: Call) -> None:
 
 def _extend(scope: trio.CancelScope, seconds: float) -> None:
     scope.deadline = trio.current_time() + seconds
-
-
-async def _invoke(function: Function, services: Services, args: tuple[Any, ...]) -> Any:
-    match function.runner:
-        case "trio":
-            return await function.fn(*args)
-        case "asyncio":
-            return await services.call_asyncio(function.fn, *args)
-        case "thread":
-            return await trio.to_thread.run_sync(function.fn, *args, limiter=services.threads)
-        case _:
-            assert_never(function.runner)
 
 
 def _classify(function: Function, error: Exception) -> AttemptResult:

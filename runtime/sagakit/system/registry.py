@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sagakit.definition import Limit, Saga
@@ -14,7 +14,10 @@ from sagakit.system.attempts import SagaBinding
 class Registry:
     """Bindings by class and by type and version."""
 
-    def __init__(self, sagas: Sequence[Saga[Any, Any]]) -> None:
+    def __init__(
+        self, sagas: Sequence[Saga[Any, Any]], *, bind: Callable[[Saga[Any, Any]], SagaBinding] = SagaBinding
+    ) -> None:
+        self._bind = bind
         self._by_class: dict[type[Saga[Any, Any]], SagaBinding] = {}
         self._by_version: dict[tuple[str, int], SagaBinding] = {}
         for saga in sagas:
@@ -25,7 +28,7 @@ class Registry:
             raise DefinitionError(
                 f"sagas=[...] takes instances: write {saga.__name__}(...), with its clients and pools"
             )
-        binding = SagaBinding(saga)
+        binding = self._bind(saga)
         address = (binding.plan.saga_type, binding.plan.version)
         if address in self._by_version:
             raise DefinitionError(

@@ -158,8 +158,7 @@ class SagaActor(Reactor[SagaMessage]):
             case Settled():
                 self._on_settled(message)
             case Attempted():
-                del self._running[message.ended.step]
-                self._events.append(message.ended)
+                self._events.append(message.ended)  # it counts as running until that is folded: nothing is called twice
             case Begin():
                 self._begin = message.reply
                 self._start()
@@ -269,6 +268,9 @@ class SagaActor(Reactor[SagaMessage]):
         record = self._record
         if self._events or self._due:
             events, self._events, self._due = self._events, [], False
+            for event in events:
+                if isinstance(event, Ended):
+                    self._running.pop(event.step, None)
             if self._outbox.confirmed:
                 events.append(Published(self._outbox.confirmed))
             record = self._fold(record, events)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import trio
 from sagakit_actors import Ref
@@ -32,6 +33,10 @@ class AsyncioCaller(Protocol):
     def __call__(self, fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Awaitable[Any]: ...
 
 
+Caller: TypeAlias = Callable[..., Awaitable[Any]]
+"""Runs a plain function for a trio task."""
+
+
 class Services:
     """One worker's shared parts; made by the runtime, used by the actors."""
 
@@ -49,6 +54,7 @@ class Services:
         timers: Ref[TimersMessage],
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
+        call_thread: Caller | None = None,
         now: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
@@ -63,7 +69,8 @@ class Services:
         self.now = now
         self.random = random
         self.limits: Limits = limits_for(store.max_payload)
-        self.threads: trio.CapacityLimiter = trio.CapacityLimiter(config.threads)
+        threads = trio.CapacityLimiter(config.threads)
+        self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self.fenced_count: int = 0
         self._writes = count(1)

@@ -1,0 +1,32 @@
+"""For `sagakit explore examples.orders`: the saga with its services in memory, and the books that must balance."""
+
+from __future__ import annotations
+
+from sagakit import Completed
+from sagakit.testing import Exploration, Trace
+
+from examples.orders.audit import audit_books
+from examples.orders.domain import Order
+from examples.orders.saga import PlaceOrder
+from examples.orders.services import Shop
+
+ORDERS = [Order("1", "card-1", "DE", "lamp", 2, 500), Order("2", "card-2", "FR", "lamp", 20, 300)]
+
+
+def make() -> PlaceOrder:
+    """A saga whose shop knows two orders: the one that is placed, and one that never is."""
+    shop = Shop(None)
+    shop.prepare(ORDERS)
+    return PlaceOrder(shop)
+
+
+def books_balance(saga: PlaceOrder, trace: Trace) -> None:
+    """The audit of the demo, once the saga has ended."""
+    if trace.outcome is not None:
+        findings = audit_books(saga.shop.books, ORDERS, {"1": isinstance(trace.outcome, Completed)})
+        wrong = [line for finding in findings for line in finding.wrong]
+        assert not wrong, "; ".join(wrong)
+    saga.shop.close()
+
+
+exploration = Exploration(make=make, input=ORDERS[0], invariant=books_balance)

@@ -1,0 +1,215 @@
+"""`explore`: every schedule with a single fault, on every way that the saga may take.
+
+The ways are: the straight one; for each step one on which it refuses; and one that is cancelled as late as can be. A
+first run of each shows its points: every write, every call. Then each fault is planned at each point, and each must be
+reached. A schedule that breaks something is tried again without its way: what is reported is as small as it gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Generic
+
+import msgspec
+from typing_extensions import TypeVar
+
+from sagakit.definition import Plan, Saga, compiled
+from sagakit.engine.keys import CallKind
+from sagakit.testing.schedule import ALL_CALLS, CallFault, CallFaultKind, Faults, MessageAt, WriteFault
+from sagakit.testing.simulation import Send, simulate
+from sagakit.testing.trace import BrokenPromise, Trace
+
+D = TypeVar("D")
+T = TypeVar("T", default=None)
+
+FAIR = Faults()
+_ONCE: dict[CallKind, tuple[CallFaultKind, ...]] = {
+    "do": ("raise", "reject", "timeout", "lost_ack", "twice", "late"),
+    "check": ("raise", "timeout", "lost_ack", "twice"),
+    "undo": ("raise", "reject", "timeout", "lost_ack", "twice"),
+}
+_EVERY: tuple[CallFaultKind, ...] = ("raise", "timeout", "lost_ack")
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What `explore` did. A point is planned once for each fault at it, and reached if the fault befell the run."""
+
+    saga_type: str
+    ways: int
+    schedules: int
+    fault_points_planned: int
+    fault_points_reached: int
+    completed: int
+    failed: int
+    stuck: int
+    waiting: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.saga_type}: {self.schedules} schedules on {self.ways} ways; "
+            f"{self.fault_points_planned} fault points planned, {self.fault_points_reached} reached; "
+            f"{self.completed} completed, {self.failed} failed, {self.stuck} stuck, {self.waiting} waiting; "
+            "no broken promise"
+        )
+
+
+class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
+    """What `sagakit explore module` looks for: the arguments of `explore`, as a module's attribute."""
+
+    make: Callable[[], Saga[D, T]]
+    input: D
+    send: Sequence[Send] = ()
+    also: Callable[[], Sequence[Saga[Any, Any]]] | None = None
+    invariant: Callable[[Any, Trace], None] | None = None
+
+    def run(self, progress: Callable[[int], None] | None = None) -> Report:
+        """As `explore`."""
+        return explore(
+            self.make,
+            self.input,
+            send=self.send,
+            also=self.also,
+            invariant=self.invariant,
+            progress=progress,
+        )
+
+
+def explore(
+    make: Callable[[], Saga[D, T]],
+    input: D,
+    *,
+    send: Sequence[Send] = (),
+    also: Callable[[], Sequence[Saga[Any, Any]]] | None = None,
+    invariant: Callable[[Any, Trace], None] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Run every single-fault schedule of a saga; `make` gives a fresh one with fresh doubles for each.
+
+    `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress` is told the
+    number of schedules run. Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and
+    when a planned fault was never reached: then the saga does not do the same thing twice.
+    """
+    return _Explorer(make, input, send, also or tuple, invariant, progress or (lambda number: None)).explore()
+
+
+class _Explorer:
+    def __init__(
+        self,
+        make: Callable[[], Saga[Any, Any]],
+        input: Any,
+        send: Sequence[Send],
+        also: Callable[[], Sequence[Saga[Any, Any]]],
+        invariant: Callable[[Any, Trace], None] | None,
+        progress: Callable[[int], None],
+    ) -> None:
+        self._make = make
+        self._input = input
+        self._send = send
+        self._also = also
+        self._invariant = invariant
+        self._progress = progress
+        self._plan: Plan = compiled(type(make())).plan
+        self._seen: dict[Faults, bool] = {}
+        self._ends = {"completed": 0, "failed": 0, "stuck": 0, "waiting": 0}
+
+    def explore(self) -> Report:
+        planned = reached = 0
+        ways = self._ways()
+        for way, base in ways:
+            for fault in self._faults(way, base):
+                planned += 1
+                schedule = fault if way == fault else fault + way
+                reached += self._reaches(schedule)
+        return Report(self._plan.saga_type, len(ways), len(self._seen), planned, reached, **self._ends)
+
+    def _ways(self) -> list[tuple[Faults, Trace]]:
+        """The straight way, and those on which the saga turns back by itself or is cancelled."""
+        straight = self._run(FAIR)
+        found = [(FAIR, straight)]
+        steps = [node.name for node in self._plan.nodes if node.kind in ("step", "each")]
+        for step in steps:
+            called = next((one.step for one in straight.calls if one.step.partition("/")[0] == step), None)
+            if called is not None:
+                found.append(self._way(Faults((CallFault(called, "do", "reject"),))))
+        before_pivot = [number for number in range(1, straight.writes + 1) if self._turns_back(number)]
+        if before_pivot:
+            found.append(self._way(Faults((MessageAt(before_pivot[-1]),))))
+        return found
+
+    def _way(self, way: Faults) -> tuple[Faults, Trace]:
+        return way, self._run(way)
+
+    def _turns_back(self, number: int) -> bool:
+        trace = self._run(Faults((MessageAt(number),)))
+        return trace.record is not None and trace.record.status == "failed"
+
+    def _faults(self, way: Faults, base: Trace) -> Iterable[Faults]:
+        for number in range(1, base.writes + 1):
+            yield Faults((WriteFault(number, "crash_before"),))
+            yield Faults((WriteFault(number, "crash_after"),))
+            if way == FAIR:
+                yield Faults((MessageAt(number),))
+        for sent in self._send if way == FAIR else ():
+            alone = self._run(Faults((MessageAt(TOO_LATE, sent.signal.name),)), judged=False)
+            for number in range(1, alone.writes + 1):
+                yield Faults((MessageAt(number, sent.signal.name),))
+        refused = {fault.step for fault in way.faults if isinstance(fault, CallFault)}
+        for step, kind in dict.fromkeys((called.step, called.kind) for called in base.calls if not called.late):
+            if step in refused and kind == "do":
+                continue
+            for fault in _ONCE[kind]:
+                yield Faults((CallFault(step, kind, fault),))
+            for fault in _EVERY:
+                yield Faults((CallFault(step, kind, fault, calls=ALL_CALLS),))
+
+    def _reaches(self, schedule: Faults) -> bool:
+        trace = self._run(schedule)
+        missed = [fault for index, fault in enumerate(schedule.faults) if index not in trace.reached]
+        if missed and schedule.faults[0] in missed:
+            raise BrokenPromise(
+                f"a planned fault was never reached: {missed[0]}; does the saga do the same thing each time?\n"
+                f"schedule: {schedule}\nreplay with: {schedule!r}"
+            )
+        return True
+
+    def _run(self, schedule: Faults, *, judged: bool = True) -> Trace:
+        saga = self._make()
+        trace = simulate(saga, self._input, faults=schedule, send=self._send, also=self._also())
+        new = schedule not in self._seen
+        self._seen[schedule] = True
+        if new:
+            self._count(trace)
+            self._progress(len(self._seen))
+        if judged:
+            self._judge(saga, trace)
+        return trace
+
+    def _count(self, trace: Trace) -> None:
+        status = "waiting" if trace.record is None or trace.waits else trace.record.status
+        self._ends[status] = self._ends.get(status, 0) + 1
+
+    def _judge(self, saga: Saga[Any, Any], trace: Trace) -> None:
+        """Raise for a broken run; a smaller schedule that breaks, too, is reported in its place."""
+        broken = self._broken(saga, trace)
+        if not broken:
+            return
+        if len(trace.faults.faults) > 1:
+            self._run(Faults(trace.faults.faults[:1]))
+        raise BrokenPromise(
+            f"{broken}\nschedule: {trace.faults}\ncalls: {', '.join(trace.calls.names())}\n"
+            f"replay with: simulate(..., faults={trace.faults!r})"
+        )
+
+    def _broken(self, saga: Saga[Any, Any], trace: Trace) -> str:
+        if trace.broken:
+            return "; ".join(trace.broken)
+        if self._invariant is not None:
+            try:
+                self._invariant(saga, trace)
+            except AssertionError as error:
+                return f"the invariant does not hold: {error or 'AssertionError'}"
+        return ""
+
+
+TOO_LATE = 10**9
+"""The number of a write that never comes."""

@@ -1,0 +1,148 @@
+"""The promises of DESIGN 3, judged from what was called and what was durable: not by the engine's rules."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sagakit.definition import Plan
+from sagakit.engine import ENDS, EndMarker, Loaded, Record, decode
+from sagakit.engine.turn import present
+from sagakit.errors import SagakitError
+from sagakit.testing.trace import Called, Trace
+
+_UNSETTLED = ("running", "awaiting", "checking", "undoing", "undo_waiting", "check_waiting", "undo_failed")
+
+
+class Judge:
+    """Watches one saga of a run, and writes into `trace.broken`."""
+
+    def __init__(self, plan: Plan, trace: Trace) -> None:
+        self._plan = plan
+        self._trace = trace
+        self._running: dict[str, Called] = {}
+        self._open_then: dict[str, int] | None = None  # the attempts that were open when compensation began
+        self._version = 0
+        self._epoch = 0
+        self.record: Record | None = None
+
+    def broke(self, text: str) -> None:
+        """Note that a promise does not hold."""
+        if text not in self._trace.broken:
+            self._trace.broken.append(text)
+
+    # ------------------------------------------------------------ durability
+
+    def stored(self, key: str, value: bytes) -> None:
+        """A record, or the end marker, has just become durable."""
+        try:
+            found = decode(key, value)
+        except SagakitError as error:
+            self.broke(f"P11: {error}")
+            return
+        if isinstance(found, EndMarker):
+            return
+        record = found.record
+        if record.version <= self._version or record.epoch < self._epoch:
+            self.broke(f"P7: version {record.version}, epoch {record.epoch} after {self._version}, {self._epoch}")
+        self._version, self._epoch = record.version, record.epoch
+        if record.failure is not None and self._open_then is None:
+            self._open_then = {name: log.calls for name, log in record.steps.items() if log.state == "running"}
+        self.record = record
+
+    # ----------------------------------------------------------------- calls
+
+    def begins(self, called: Called, durable: bytes | None) -> None:
+        """User code is about to be called."""
+        found = None if durable is None else decode(called.key, durable)
+        log = found.record.steps.get(called.step) if isinstance(found, Loaded) else None
+        state = {"do": "running", "check": "checking", "undo": "undoing"}[called.kind]
+        if not isinstance(found, Loaded) or log is None or log.state != state:
+            self.broke(f"P1: {called.name} is called without a durable record that says so")
+            return
+        self._order(called, found.record)
+        if called.step in self._running:
+            self.broke(f"P2: {called.name} starts while {self._running[called.step].name} still runs")
+        self._running[called.step] = called
+
+    def ends(self, called: Called) -> None:
+        """It has returned, or raised."""
+        self._running.pop(called.step, None)
+
+    def killed(self) -> None:
+        """The worker is gone, and its calls with it."""
+        self._running.clear()
+
+    def _order(self, called: Called, record: Record) -> None:
+        node = self._plan.node(called.step)
+        if called.kind == "do":
+            if self._open_then is not None and self._open_then.get(called.step) != record.steps[called.step].calls:
+                self.broke(f"P2: {called.name} goes forward after compensation has begun")
+            early = [name for name in node.after if not _is(record, name, "done", "skipped")]
+            if early:
+                self.broke(f"P2: {called.name} starts before {', '.join(early)}")
+        elif called.kind == "undo":
+            pivot = self._plan.pivot
+            if pivot is not None and _is(record, pivot.name, "done"):
+                self.broke(f"P5: {called.name} after the pivot")
+            for other in present(self._plan, record):
+                left = _is(record, other.name, "done", "doubtful") and other.undo is not None and other.kind != "each"
+                if other.step in self._plan.descendants[node.step] and (left or _is(record, other.name, *_UNSETTLED)):
+                    self.broke(f"P2: {called.name} before {other.name} is undone, which came after it")
+
+    # ------------------------------------------------------------------- end
+
+    def over(self, record: Record, events: list[bytes], *, cancelled: bool) -> None:
+        """The run is over: every effect is accounted for, every event is there."""
+        self._events(record, events)
+        if record.status not in ENDS and record.status != "stuck" and not self._trace.waits:
+            self.broke(f"P8: it neither ends nor is stuck: {record.status}")
+        if record.status in ENDS and self._running:
+            self.broke(f"P2: it has ended while {', '.join(one.name for one in self._running.values())} still runs")
+        pivot = self._plan.pivot
+        passed = pivot is not None and _is(record, pivot.name, "done", "skipped")
+        if cancelled and record.status == "completed" and not passed:
+            self.broke("P6: it was cancelled, and completed")
+        if record.status == "failed":
+            for step in self._standing():
+                if self._plan.node(step).undo is not None:
+                    self.broke(f"P4: it failed, and the effect of {step} is left")
+            if pivot is not None and pivot.name in self._standing() and not passed:
+                self.broke("P5: it failed, and the pivot has happened")
+        if record.status == "stuck":
+            self._stuck(record)
+
+    def _standing(self) -> list[str]:
+        """The steps whose action happened, or may have, under a key that nobody has undone since."""
+        standing: dict[str, str] = {}
+        for called in self._trace.calls:
+            if called.late or self._plan.node(called.step).kind == "child":
+                continue
+            if called.kind == "do" and called.executed and called.ended != "not done":
+                standing[called.key] = called.step
+            elif called.kind == "undo" and called.executed and not called.error:
+                standing.pop(called.action_key, None)  # what a check says is void is no more, either
+            if called.kind == "check" and called.ended == "not done":
+                standing.pop(called.action_key, None)
+        return list(standing.values())
+
+    def _stuck(self, record: Record) -> None:
+        """A compensation that fails though nothing was planted in it would fail in earnest, too."""
+        for name, log in record.steps.items():
+            undos = [one for one in self._trace.calls if one.step == name and one.kind == "undo"]
+            own = [one for one in undos if not one.injected and one.error]
+            if log.state == "undo_failed" and own:
+                left = "no result" if not memoryview(log.result).nbytes else "a result"
+                self.broke(f"P4: the compensation of {name} fails by itself, called with {left}: {own[-1].error}")
+
+    def _events(self, record: Record, events: list[bytes]) -> None:
+        bodies = [msgspec.json.decode(event) for event in events]
+        numbers = [body["sequence"] for body in bodies if body["run"] == record.run]
+        if numbers != list(range(1, len(numbers) + 1)):
+            self.broke(f"P9: events come as {numbers}")
+        self._trace.events = [body["type"].split(".", 2)[2] for body in bodies if body["run"] == record.run]
+        if record.status in ENDS and (not numbers or self._trace.events[-1] != record.status):
+            self.broke(f"P9: the last event is {self._trace.events[-1:]}, it {record.status}")
+
+
+def _is(record: Record, name: str, *states: str) -> bool:
+    return name in record.steps and record.steps[name].state in states

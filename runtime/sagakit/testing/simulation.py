@@ -1,0 +1,285 @@
+"""`simulate`: run one saga with the whole runtime, on the store in memory and under virtual time.
+
+Nothing of the runtime is replaced but the server, the clock, the dice, and the threads: plain functions run in place,
+so that a schedule always gives the same run. A worker that is killed is cut off from the server at once; the next one
+adopts what it left behind, with the same saga instance and so with the same doubles.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from logging import CRITICAL, getLogger
+from typing import Any
+
+import msgspec
+import trio
+import trio.testing
+from typing_extensions import TypeVar
+
+from sagakit.client.errors import bare_errors
+from sagakit.client.handle import outcome_of
+from sagakit.client.runtime import Runtime
+from sagakit.cluster.worker import run_worker
+from sagakit.definition import Saga, Signal
+from sagakit.engine import ENDS, EndMarker, decode
+from sagakit.errors import NotAllowed, SagakitError
+from sagakit.jetstream.bridge import in_place
+from sagakit.store.faults import Watched
+from sagakit.store.memory import open_memory
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.names import SagaKey
+from sagakit.system.attempts import SagaBinding
+from sagakit.system.config import Config
+from sagakit.system.registry import Registry
+from sagakit.testing.binding import Calling, WatchedBinding
+from sagakit.testing.judge import Judge
+from sagakit.testing.schedule import Faults, MessageAt, WriteFault
+from sagakit.testing.trace import Trace
+
+D = TypeVar("D")
+T = TypeVar("T", default=None)
+W = TypeVar("W")
+
+EPOCH = 1_800_000_000.0
+"""The wall clock when virtual time is 0."""
+SAGA_ID = "1"
+TOO_LONG = 3e9
+"""Virtual seconds after which nothing will ever happen any more."""
+_CALM: dict[str, Any] = {"lease_ttl": 1e9, "scan_interval": 1e9, "rest_after": 1e9, "grace": 0.0, "gc_threshold": 0}
+"""Leases and scans would be all that happens in a saga that sleeps for a month."""
+
+
+class Send:
+    """A signal that comes to the saga from outside: right after its start, unless the schedule says otherwise."""
+
+    def __init__(self, signal: Signal[W, object], payload: W) -> None:
+        self.signal: Signal[Any, object] = signal
+        self.payload: Any = payload
+
+
+def simulate(
+    saga: Saga[D, T],
+    input: D,
+    *,
+    faults: Faults = Faults(),  # noqa: B008  # frozen
+    send: Sequence[Send] = (),
+    also: Sequence[Saga[Any, Any]] = (),
+    seed: int = 0,
+) -> Trace:
+    """Run the saga to its end, with these faults; the same arguments give the same run.
+
+    `send` are signals; `also` are instances of the sagas that are its children. Must not be called from within trio.
+    Raises what `start` raises: InvalidInput, InputTooLarge. What goes wrong in the saga stands in the trace.
+    """
+    trace = Trace(faults)
+    with _deterministic(seed), _quiet(), in_place() as call_asyncio:
+        run = _Simulation(saga, input, trace, send, also, call_asyncio, random.Random(seed))
+        trio.run(run.run, clock=trio.testing.MockClock(autojump_threshold=0), strict_exception_groups=True)
+    return trace
+
+
+class _Simulation:
+    def __init__(
+        self,
+        saga: Saga[Any, Any],
+        input: Any,
+        trace: Trace,
+        send: Sequence[Send],
+        also: Sequence[Saga[Any, Any]],
+        call_asyncio: Callable[..., Awaitable[Any]],
+        dice: random.Random,
+    ) -> None:
+        self._saga = saga
+        self._input = input
+        self._trace = trace
+        self._send = send
+        self._also = also
+        self._call_asyncio = call_asyncio
+        self._dice = dice
+        self._server = MemoryServer()
+        self._server.faults.before_write = self._before_write
+        self._server.faults.after_write = self._after_write
+        binding = SagaBinding(saga)
+        self._plan = binding.plan
+        self._key = str(SagaKey(self._plan.saga_type, SAGA_ID))
+        self._judge = Judge(self._plan, trace)
+        self._calling = Calling(trace, self._judge, self._durable)
+        self._kill: Callable[[], None] = lambda: None
+        self._deliver: Callable[[MessageAt], None] = lambda message: None
+        self._planned = {fault.name for fault in trace.faults.faults if isinstance(fault, MessageAt)}
+        self._cancelled = False
+        self._over = False
+
+    # ------------------------------------------------------------- the server
+
+    def _durable(self) -> bytes | None:
+        entry = self._server.bucket("SAGA_STATE").read(self._key)
+        return None if entry is None else entry.value
+
+    def _concerns(self, write: Watched) -> bool:
+        return write.where == "events" or (write.where in ("state", "archive") and write.key == self._key)
+
+    def _before_write(self, write: Watched) -> None:
+        if self._concerns(write):
+            self._trace.writes += 1
+            self._crash("crash_before")
+
+    def _after_write(self, write: Watched) -> None:
+        if not self._concerns(write):
+            return
+        if write.where == "state":
+            self._judge.stored(write.key, write.value)
+        for index, fault in enumerate(self._trace.faults.faults):
+            if isinstance(fault, MessageAt) and fault.number == self._trace.writes:
+                self._trace.reached.add(index)
+                self._deliver(fault)
+        self._crash("crash_after")
+
+    def _crash(self, kind: str) -> None:
+        for index, fault in enumerate(self._trace.faults.faults):
+            if fault == WriteFault(self._trace.writes, kind) and index not in self._trace.reached:  # type: ignore[arg-type]
+                self._trace.reached.add(index)
+                self._trace.restarts += 1
+                self._judge.killed()
+                self._kill()
+
+    # ------------------------------------------------------------ the workers
+
+    async def run(self) -> None:
+        with trio.move_on_after(TOO_LONG) as limit:
+            while not self._over:
+                await self._life()
+        if limit.cancelled_caught:
+            self._trace.waits = self._awaits_a_signal()
+        await self._calling.late()
+        record = self._judge.record
+        if record is not None:
+            self._trace.record = record
+            self._trace.stuck = record.status == "stuck"
+            if record.status in ENDS:
+                self._trace.outcome = outcome_of(SagaBinding(self._saga), record)
+            events = [message.payload for message in self._server.events]
+            self._judge.over(record, events, cancelled=self._cancelled)
+
+    def _awaits_a_signal(self) -> bool:
+        record = self._judge.record
+        return record is not None and any(
+            log.state == "awaiting" and log.due is None and self._plan.node(name).kind in ("signal", "child")
+            for name, log in record.steps.items()
+        )
+
+    async def _life(self) -> None:
+        """One worker, until it is killed or the saga is over."""
+        with bare_errors(), trio.CancelScope() as scope:
+            async with self._worker(scope) as runtime, trio.open_nursery() as nursery:
+                self._deliver = lambda message: nursery.start_soon(self._message, runtime, message)
+                handle = await runtime.start(type(self._saga), SAGA_ID, self._input)
+                for sent in self._send:
+                    if sent.signal.name not in self._planned:
+                        await self._signal(runtime, sent)
+                record = await runtime.ended(handle.key, or_stuck=True)
+                if record.status in ENDS:
+                    await self._until_retired()
+                    await self._start_again(runtime)
+                self._over = True
+                nursery.cancel_scope.cancel()
+
+    @asynccontextmanager
+    async def _worker(self, scope: trio.CancelScope) -> AsyncIterator[Runtime]:
+        registry = Registry([self._saga, *self._also], bind=self._bind)
+        async with (
+            open_memory(self._server) as store,
+            run_worker(
+                store,
+                registry=registry,
+                config=Config(**_CALM),
+                call_asyncio=self._call_asyncio,
+                call_thread=_in_place,
+                now=lambda: EPOCH + trio.current_time(),
+                random=self._dice.random,
+            ) as worker,
+        ):
+
+            def kill() -> None:
+                store.cut()
+                scope.cancel()
+
+            self._kill = kill
+            yield Runtime(worker)
+
+    def _bind(self, saga: Saga[Any, Any]) -> SagaBinding:
+        return WatchedBinding(self._calling, saga) if saga is self._saga else SagaBinding(saga)
+
+    async def _until_retired(self) -> None:
+        while True:
+            value = self._durable()
+            if value is None or isinstance(decode(self._key, value), EndMarker):
+                return
+            await trio.sleep(1.0)
+
+    async def _start_again(self, runtime: Runtime) -> None:
+        """P10: the same start finds the saga that has ended, and calls nothing."""
+        before = len(self._trace.calls)
+        await runtime.start(type(self._saga), SAGA_ID, self._input)
+        await runtime.ended(self._key)
+        if len(self._trace.calls) != before:
+            self._judge.broke("P10: the same start ran the saga again")
+
+    # ----------------------------------------------------------- the messages
+
+    async def _message(self, runtime: Runtime, message: MessageAt) -> None:
+        if message.name:
+            for sent in self._send:
+                if sent.signal.name == message.name:
+                    await self._signal(runtime, sent)
+            return
+        verdict = await runtime.apply(self._key, "cancel", reason="the schedule says so", id="simulated-cancel")
+        self._cancelled = verdict in ("accepted", "waiting")
+
+    async def _signal(self, runtime: Runtime, sent: Send) -> None:
+        try:
+            payload = msgspec.Raw(msgspec.json.encode(sent.payload))
+            id = f"simulated-{sent.signal.name}"
+            verdict = await runtime.apply(self._key, "signal", step=sent.signal.name, payload=payload, id=id)
+        except SagakitError as error:
+            verdict = repr(error)
+        if verdict.startswith("refused"):
+            raise NotAllowed(f"the signal {sent.signal.name}: {verdict}")
+
+
+async def _in_place(fn: Callable[..., Any], *args: Any) -> Any:
+    """A thread would let the virtual clock run on."""
+    await trio.lowlevel.checkpoint()
+    return fn(*args)
+
+
+@contextmanager
+def _deterministic(seed: int) -> Iterator[None]:
+    """Trio shuffles the order of its tasks; Hypothesis's own trio support pins it in the same way."""
+    core: Any = trio._core._run  # pyright: ignore[reportPrivateUsage]
+    before = core._ALLOW_DETERMINISTIC_SCHEDULING
+    core._ALLOW_DETERMINISTIC_SCHEDULING = True
+    core._r.seed(seed)
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        core._ALLOW_DETERMINISTIC_SCHEDULING = before
+        random.setstate(state)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What goes wrong here goes wrong on purpose."""
+    loggers = [getLogger(name) for name in ("sagakit", "sagakit_actors")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
