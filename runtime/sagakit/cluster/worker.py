@@ -35,7 +35,7 @@ from sagakit.system.requests import Requests
 from sagakit.system.sagas import Sagas
 from sagakit.system.services import Services
 from sagakit.system.starts import Starts
-from sagakit.system.timers import Timers
+from sagakit.system.timers import LONGEST_SLEEP, Timers
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,12 +46,13 @@ MAILBOX = 100_000
 
 
 class Runs(NamedTuple):
-    """Where user code runs, what time it is, and the dice."""
+    """Where user code runs, what time it is, how often that is looked at in seconds, and the dice."""
 
     call_asyncio: Callable[..., Awaitable[Any]]
     call_thread: Callable[..., Awaitable[Any]] | None
     now: Callable[[], float]
     random: Callable[[], float]
+    longest_sleep: float
 
 
 class Worker:
@@ -130,9 +131,10 @@ async def run_worker(
     call_thread: Callable[..., Awaitable[Any]] | None = None,
     now: Callable[[], float] = time.time,
     random: Callable[[], float] = random.random,
+    longest_sleep: float = LONGEST_SLEEP,
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery."""
-    runs = Runs(call_asyncio, call_thread, now, random)
+    runs = Runs(call_asyncio, call_thread, now, random, longest_sleep)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     lease = new_lease(worker_id, config.worker_name, registry.versions)
     await keep_plans(store, registry)
@@ -179,12 +181,13 @@ async def _run_tree(
         max_children=config.max_active,
         on_exit=lambda ref, reason: actives[0].exited(ref, reason),
     )
+    timers = partial(Timers, runs.now, *_resting(actives), longest_sleep=runs.longest_sleep)
     root = Supervisor(
         "one_for_one",
         [
             ChildSpec("persistence", lambda: Persistence(store), capacity=MAILBOX),
             ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
-            ChildSpec("timers", lambda: Timers(runs.now, *_resting(actives)), capacity=MAILBOX),
+            ChildSpec("timers", timers, capacity=MAILBOX),
             ChildSpec("sagas", lambda: dynamic),
         ],
         intensity=10,

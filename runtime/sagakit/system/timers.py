@@ -34,8 +34,11 @@ class Timers(Actor[TimersMessage]):
         now: Callable[[], float],
         resting: Callable[[], Iterable[tuple[str, float]]],
         wake: Callable[[str], bool],
+        *,
+        longest_sleep: float = LONGEST_SLEEP,
     ) -> None:
         self._now = now
+        self._longest_sleep = longest_sleep
         self._wake = wake
         self._order = count()
         self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in resting()]
@@ -45,7 +48,7 @@ class Timers(Actor[TimersMessage]):
     async def run(self, ctx: Context[TimersMessage]) -> None:
         """Wait for the next due time or the next message, whichever comes first."""
         while True:
-            wait = min(LONGEST_SLEEP, self._heap[0][0] - self._now()) if self._heap else float("inf")
+            wait = min(self._longest_sleep, self._heap[0][0] - self._now()) if self._heap else float("inf")
             with trio.move_on_after(max(0.0, wait)):
                 for message in await ctx.receive_batch():
                     self._take(message)

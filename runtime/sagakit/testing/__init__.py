@@ -13,6 +13,12 @@ contract    the participant contract as a test of a user's own service
 plugin      fixtures for pytest
 """
 
+from typing import TYPE_CHECKING, Any
+
+from sagakit.testing.contract import CONTRACT as CONTRACT
+from sagakit.testing.contract import ContractBroken as ContractBroken
+from sagakit.testing.contract import ContractCase as ContractCase
+from sagakit.testing.contract import Participant as Participant
 from sagakit.testing.explorer import Exploration as Exploration
 from sagakit.testing.explorer import Report as Report
 from sagakit.testing.explorer import explore as explore
@@ -27,3 +33,23 @@ from sagakit.testing.trace import BrokenPromise as BrokenPromise
 from sagakit.testing.trace import Called as Called
 from sagakit.testing.trace import Calls as Calls
 from sagakit.testing.trace import Trace as Trace
+
+if TYPE_CHECKING:
+    from sagakit.testing.machine import SagaMachine as SagaMachine
+    from sagakit.testing.machine import machine_of as machine_of
+    from sagakit.testing.strategies import faults as faults
+
+_HYPOTHESIS = {
+    "faults": "strategies",
+    "machine_of": "machine",
+    "SagaMachine": "machine",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs Hypothesis is imported when it is asked for."""
+    if name not in _HYPOTHESIS:
+        raise AttributeError(name)
+    from importlib import import_module
+
+    return getattr(import_module(f"sagakit.testing.{_HYPOTHESIS[name]}"), name)

@@ -23,7 +23,7 @@ D = TypeVar("D")
 T = TypeVar("T", default=None)
 
 FAIR = Faults()
-_ONCE: dict[CallKind, tuple[CallFaultKind, ...]] = {
+ONCE: dict[CallKind, tuple[CallFaultKind, ...]] = {
     "do": ("raise", "reject", "timeout", "lost_ack", "twice", "late"),
     "check": ("raise", "timeout", "lost_ack", "twice"),
     "undo": ("raise", "reject", "timeout", "lost_ack", "twice"),
@@ -154,10 +154,11 @@ class _Explorer:
             for number in range(1, alone.writes + 1):
                 yield Faults((MessageAt(number, sent.signal.name),))
         refused = {fault.step for fault in way.faults if isinstance(fault, CallFault)}
-        for step, kind in dict.fromkeys((called.step, called.kind) for called in base.calls if not called.late):
+        called: dict[tuple[str, CallKind], None] = {(one.step, one.kind): None for one in base.calls if not one.late}
+        for step, kind in called:
             if step in refused and kind == "do":
                 continue
-            for fault in _ONCE[kind]:
+            for fault in ONCE[kind]:
                 yield Faults((CallFault(step, kind, fault),))
             for fault in _EVERY:
                 yield Faults((CallFault(step, kind, fault, calls=ALL_CALLS),))

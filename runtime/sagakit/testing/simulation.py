@@ -11,6 +11,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from logging import CRITICAL, getLogger
+from math import inf
 from typing import Any
 
 import msgspec
@@ -199,6 +200,7 @@ class _Simulation:
                 call_thread=_in_place,
                 now=lambda: EPOCH + trio.current_time(),
                 random=self._dice.random,
+                longest_sleep=inf,
             ) as worker,
         ):
 

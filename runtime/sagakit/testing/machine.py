@@ -1,0 +1,276 @@
+"""`SagaMachine`: one saga, several workers and fenced zombies, as a Hypothesis state machine over the engine.
+
+Any worker may take the saga over at any time, while the one before goes on without knowing: its calls still end, and
+its next write is refused. The promises are judged as in a simulation.
+
+    TestPlaceOrder = machine_of(PlaceOrder).TestCase
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import msgspec
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sagakit.definition import NotDone as DidNotHappen
+from sagakit.definition import Plan, Reject, Saga, compiled
+from sagakit.engine import (
+    ENDS,
+    Adopted,
+    AttemptResult,
+    Call,
+    Compensating,
+    Complete,
+    Decide,
+    Decided,
+    Ended,
+    Error,
+    Inbound,
+    InputEvent,
+    Loaded,
+    MakeOutput,
+    NotDone,
+    OutputMade,
+    Prepare,
+    Prepared,
+    Publish,
+    Published,
+    Question,
+    Record,
+    apply,
+    create,
+    decode,
+    effects,
+    encode,
+    questions,
+    stamped,
+)
+from sagakit.testing.judge import Judge
+from sagakit.testing.schedule import Faults
+from sagakit.testing.stubs import Stubs
+from sagakit.testing.trace import BrokenPromise, Called, Trace
+
+WORKERS = ("w1", "w2", "w3")
+KEY = "T.1"
+_ONE = msgspec.Raw(b"1")
+_FATES = ("done", "done", "lost", "never", "not_done", "reject")
+
+
+class _Worker:
+    """What one worker believes. `record` is its cache: it may be out of date without its knowing."""
+
+    def __init__(self, record: Record, revision: int) -> None:
+        self.record = record
+        self.revision = revision
+        self.running: dict[tuple[str, int], tuple[Call, Called]] = {}
+
+
+class SagaMachine(RuleBasedStateMachine):
+    """Derive with `plans` set, or use `machine_of`."""
+
+    plans: ClassVar[st.SearchStrategy[Plan]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trace: Trace = Trace(Faults())
+        self.workers: dict[str, _Worker] = {}
+        self.fenced: int = 0
+        self.now: float = 1000.0
+        self._value = b""
+        self._revision = 0
+        self._writes = 0
+        self._events: dict[str, bytes] = {}
+        self._cancelled = False
+
+    @initialize(data=st.data())
+    def start(self, data: st.DataObject) -> None:
+        """The first worker starts the saga."""
+        self.plan: Plan = data.draw(self.plans, "plan")
+        self.judge: Judge = Judge(self.plan, self.trace)
+        self.participants: Stubs = Stubs({node.name: 1 for node in self.plan.nodes})
+        record = create(self.plan, saga_id="1", run="r", input=_ONE, owner="w1", now=self.now)
+        self._write("w1", self._answered(record), expected=0)
+
+    # ----------------------------------------------------------------- rules
+
+    @rule(name=st.sampled_from(WORKERS))
+    def takes_over(self, name: str) -> None:
+        """A worker finds the saga and adopts it; the one before is not told."""
+        if self._stored().status not in ENDS:
+            self.judge.killed()
+            self._adopt(name)
+
+    def _adopt(self, name: str) -> None:
+        """The adopt write comes before any effect."""
+        events: list[InputEvent] = [Adopted(name)]
+        record = self._answered(apply(self.plan, self._stored(), events, self.now))
+        self.workers.pop(name, None)
+        self._write(name, record, expected=self._revision)
+
+    @precondition(lambda self: any(worker.running for worker in self.workers.values()))
+    @rule(data=st.data(), fate=st.sampled_from(_FATES))
+    def call_ends(self, data: st.DataObject, fate: str) -> None:
+        """A call of some worker comes to its end, whether or not that worker still owns the saga."""
+        name = data.draw(st.sampled_from([name for name, worker in self.workers.items() if worker.running]))
+        worker = self.workers[name]
+        call, called = worker.running.pop(data.draw(st.sampled_from(sorted(worker.running))))
+        result = self._participant(call, called, fate)
+        if worker.revision == self._revision:
+            self.judge.ends(called)
+        self._turn(name, Ended(call.step, call.call, result))
+
+    @precondition(lambda self: bool(self.workers))
+    @rule(data=st.data())
+    def time_passes(self, data: st.DataObject) -> None:
+        """Some worker's timer rings."""
+        name = data.draw(st.sampled_from(sorted(self.workers)))
+        self.now = max(self.now, self.workers[name].record.wake_at or self.now)
+        self._turn(name)
+
+    @precondition(lambda self: bool(self.workers))
+    @rule(data=st.data(), kind=st.sampled_from(["cancel", "signal", "child-ended"]))
+    def message(self, data: st.DataObject, kind: Any) -> None:
+        """A cancel, a signal, or a child's end reaches some worker."""
+        name = data.draw(st.sampled_from(sorted(self.workers)))
+        wanted = {"signal": "signal", "child-ended": "child"}.get(kind)
+        for step in [node.name for node in self.plan.nodes if node.kind == wanted] if wanted else [""]:
+            message = Inbound(id=f"{kind}.{step}.{self._writes}", kind=kind, step=step, payload=_ONE)
+            if not self._turn(name, message):
+                return  # it was fenced
+            for known in self.workers[name].record.inbound:
+                if known.id == message.id and kind == "cancel" and known.verdict in ("accepted", "waiting"):
+                    self._cancelled = True
+
+    @invariant()
+    def promises_hold(self) -> None:
+        """Nothing has been broken so far."""
+        if self.trace.broken:
+            raise BrokenPromise("; ".join(self.trace.broken))
+
+    def teardown(self) -> None:
+        """In fair weather from now on, the saga ends, or is stuck; then every effect is accounted for."""
+        if not self._value:
+            return
+        for _ in range(300):
+            if self._stored().status in (*ENDS, "stuck"):
+                break
+            self._fair_weather()
+        record = self._stored()
+        self.judge.over(record, list(self._events.values()), cancelled=self._cancelled)
+        self.promises_hold()
+
+    def _fair_weather(self) -> None:
+        owner = next((name for name, worker in self.workers.items() if worker.revision == self._revision), None)
+        if owner is None:
+            self.takes_over("w1")
+            return
+        worker = self.workers[owner]
+        if worker.running:
+            call, called = worker.running.pop(min(worker.running))
+            self.judge.ends(called)
+            self._turn(owner, Ended(call.step, call.call, self._participant(call, called, "done")))
+            return
+        for step, log in worker.record.steps.items():
+            kind = {"signal": "signal", "child": "child-ended"}.get(self.plan.node(step).kind)
+            if log.state == "awaiting" and kind is not None:
+                message: Any = Inbound(id=f"{kind}.{self._writes}", kind=kind, step=step, payload=_ONE)  # type: ignore[arg-type]
+                self._turn(owner, message)
+                return
+        self.now = max(self.now, worker.record.wake_at or self.now)
+        self._turn(owner)
+
+    # --------------------------------------------------------------- the store
+
+    def _stored(self) -> Record:
+        found = decode(KEY, self._value)
+        assert isinstance(found, Loaded)
+        return found.record
+
+    def _write(self, name: str, record: Record, *, expected: int) -> bool:
+        """Compare and set; a worker that has lost the saga is fenced, and forgets it."""
+        if expected != self._revision:
+            self.fenced += 1
+            self.workers.pop(name, None)
+            return False
+        self._writes += 1
+        record = stamped(record, write=f"{name}:{self._writes}")
+        self._value, self._revision = encode(record), self._revision + 1
+        self.judge.stored(KEY, self._value)
+        worker = self.workers.setdefault(name, _Worker(record, self._revision))
+        worker.record, worker.revision = record, self._revision
+        self._perform(worker)
+        return True
+
+    def _turn(self, name: str, *events: InputEvent) -> bool:
+        worker = self.workers[name]
+        published = [Published(len(self._events))] if worker.revision == self._revision else []
+        record = self._answered(apply(self.plan, worker.record, [*published, *events], self.now))
+        return record is worker.record or self._write(name, record, expected=worker.revision)
+
+    def _answered(self, record: Record) -> Record:
+        while asked := questions(self.plan, record):
+            record = apply(self.plan, record, [self._answer(question) for question in asked], self.now)
+        return record
+
+    def _answer(self, question: Question) -> InputEvent:
+        match question:
+            case Decide(step=step):
+                return Decided(step, run=True)
+            case Prepare(step=step):
+                timer = self.plan.by_name[step].kind == "timer"
+                return Prepared(step, value=msgspec.Raw(b"[0,1]"), items=2, due=self.now + 5.0 if timer else None)
+            case MakeOutput():
+                return OutputMade(_ONE)
+
+    def _perform(self, worker: _Worker) -> None:
+        for effect in effects(self.plan, worker.record):
+            match effect:
+                case Call():
+                    self._call(worker, effect)
+                case Publish(events=events):
+                    for event in events:
+                        known = self._events.setdefault(f"{event.seq}", bytes(event.event))
+                        if known != bytes(event.event):
+                            self.judge.broke(f"P9: event {event.seq} has changed")
+                case _:
+                    pass
+
+    def _call(self, worker: _Worker, call: Call) -> None:
+        if (call.step, call.call) in worker.running:
+            return
+        called = Called(step=call.step, kind=call.kind, key=call.key, action_key=call.action_key, at=self.now)
+        self.judge.begins(called, self._value)
+        self.trace.calls.add(called)
+        worker.running[call.step, call.call] = (call, called)
+
+    def _participant(self, call: Call, called: Called, fate: str) -> AttemptResult:
+        called.injected = fate != "done"
+        result: AttemptResult
+        if fate == "not_done":
+            result = Error(error="not done", not_done=True)
+        elif fate == "never":
+            result = Error(error="nobody knows")
+        elif fate == "reject" and call.kind != "check":
+            result = Compensating(code="no")
+        else:
+            result = self._does(call, called)
+            result = Error(error="the answer is lost") if fate == "lost" else result
+        called.ended = {Complete: "done", Error: "unknown"}.get(type(result), "not done")
+        called.error = "" if isinstance(result, Complete | NotDone) else "injected"
+        return result
+
+    def _does(self, call: Call, called: Called) -> AttemptResult:
+        called.executed += 1
+        try:
+            answer = self.participants.call(self.plan.step_of(call.step), call.kind, call.action_key)
+        except Reject as refusal:
+            return Compensating(code=refusal.code)
+        return NotDone() if isinstance(answer, DidNotHappen) else Complete(_ONE)
+
+
+def machine_of(saga: type[Saga[Any, Any]]) -> type[SagaMachine]:
+    """The machine for one saga's plan; its functions are not called."""
+    plan = compiled(saga).plan
+    return type(f"{saga.__name__}Machine", (SagaMachine,), {"plans": st.just(plan)})

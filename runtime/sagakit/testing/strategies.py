@@ -1,0 +1,44 @@
+"""Hypothesis strategies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from sagakit.definition import NodePlan, Saga, compiled
+from sagakit.testing.explorer import ONCE
+from sagakit.testing.schedule import ALL_CALLS, CallFault, Fault, Faults, MessageAt, WriteFault
+
+LAST_WRITE = 40
+"""The last write at which a drawn fault stands: few sagas have more."""
+
+
+def faults(saga: type[Saga[Any, Any]], *, most: int = 2) -> st.SearchStrategy[Faults]:
+    """What may go wrong in a run of this saga: at most `most` faults at once; shrinks to none.
+
+    Not each that is drawn befalls a run: a saga may end before the write, or the call, that it is planned for.
+    """
+    plan = compiled(saga).plan
+    numbers = st.integers(1, LAST_WRITE)
+    kinds: list[st.SearchStrategy[Fault]] = [
+        st.builds(WriteFault, numbers, st.sampled_from(["crash_before", "crash_after"])),
+        st.builds(MessageAt, numbers),
+    ]
+    kinds += [_calls(node) for node in plan.nodes if node.kind in ("step", "each")]
+    return st.lists(st.one_of(kinds), max_size=most, unique=True).map(lambda found: Faults(tuple(found)))
+
+
+def _calls(node: NodePlan) -> st.SearchStrategy[Fault]:
+    steps = st.just(node.name) if node.kind == "step" else st.integers(0, 3).map(lambda number: f"{node.name}/{number}")
+    calls = ["do"] + ["check"] * node.has_check + ["undo"] * (node.undo is not None)
+    return st.sampled_from(calls).flatmap(
+        lambda call: st.builds(
+            CallFault,
+            steps,
+            st.just(call),
+            st.sampled_from(ONCE[call]),  # type: ignore[index]
+            first=st.integers(1, 3),
+            calls=st.sampled_from([1, ALL_CALLS]),
+        )
+    )

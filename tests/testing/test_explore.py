@@ -1,0 +1,219 @@
+"""The kit goes through every single fault, finds what was planted, and names the schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sagakit import Ctx, Failed, Saga, child, each, signal, step, timer
+from sagakit.testing import (
+    BrokenPromise,
+    CallFault,
+    Faults,
+    MessageAt,
+    Send,
+    Trace,
+    WriteFault,
+    explore,
+    faults,
+    simulate,
+    stub,
+)
+from typer.testing import CliRunner
+
+from tests.testing.shops import Bug, Fetch, nothing_is_lost
+
+
+def test_a_saga_without_a_bug() -> None:
+    report = explore(Fetch, 3, invariant=nothing_is_lost)
+    assert report.fault_points_reached == report.fault_points_planned > 100
+    assert min(report.completed, report.failed, report.stuck) > 0
+    assert "no broken promise" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("bug", "found", "schedule"),
+    [
+        ("not idempotent", "free, . were sold", "killed before write"),
+        (
+            "assumes a result",
+            "P4: the compensation of reserve fails by itself, called with no result",
+            "reserve, action",
+        ),
+        ("lets a late action through", "free, . were sold", "reserve, action, call 1: late"),
+    ],
+)
+def test_a_planted_bug_is_found(bug: Bug, found: str, schedule: str) -> None:
+    with pytest.raises(BrokenPromise, match=found) as caught:
+        explore(lambda: Fetch(bug), 3, invariant=nothing_is_lost)
+    text = str(caught.value)
+    assert f"schedule: {schedule}" in text
+    replay = text.partition("faults=")[2].rstrip(")\n") + ")"
+    names = {"Faults": Faults, "CallFault": CallFault, "MessageAt": MessageAt, "WriteFault": WriteFault}
+    saga = Fetch(bug)
+    trace = simulate(saga, 3, faults=eval(replay + ")" * (replay.count("(") - replay.count(")")), names))
+    if not trace.broken:
+        with pytest.raises(AssertionError):
+            nothing_is_lost(saga, trace)
+
+
+def test_a_result_that_differs_is_found_without_an_invariant() -> None:
+    class Count(Saga[str]):
+        def __init__(self) -> None:
+            self.calls = 0
+
+        @step(compensate=None)
+        async def count(self, input: str, ctx: Ctx) -> int:
+            self.calls += 1
+            return self.calls
+
+    with pytest.raises(BrokenPromise, match="is not idempotent: called twice under one key it answered 1 and then 2"):
+        explore(Count, "x")
+
+
+def test_a_saga_that_differs_from_run_to_run_is_found() -> None:
+    makes: list[int] = []
+
+    class Moody(Saga[str]):
+        def __init__(self) -> None:
+            makes.append(1)
+            self.long = len(makes) < 4
+
+        @step(compensate=None)
+        async def first(self, input: str, ctx: Ctx) -> None: ...
+
+        @step(compensate=None, when=lambda saga_input, ctx: len(makes) < 6)
+        async def second(self, input: str, ctx: Ctx) -> None: ...
+
+    with pytest.raises(BrokenPromise, match="a planned fault was never reached"):
+        explore(Moody, "x")
+
+
+# ------------------------------------------------------------- every kind of node
+
+
+class Part(Saga[int, int]):
+    @step
+    async def make(self, number: int, ctx: Ctx) -> int:
+        return number
+
+    @make.compensate
+    async def scrap(self, number: int, made: int | None, ctx: Ctx) -> None: ...
+
+    def output(self, input: int, ctx: Ctx) -> int:
+        return ctx.result(Part.make)
+
+
+class Build(Saga[int, int], deadline=timedelta(days=400)):
+    @step
+    async def plan(self, size: int, ctx: Ctx) -> list[int]:
+        return list(range(size))
+
+    @plan.compensate
+    async def forget(self, size: int, plan: list[int] | None, ctx: Ctx) -> None: ...
+
+    part = child(Part, lambda size, ctx: size)
+    approved = signal(bool, timeout=timedelta(hours=4))
+    rest = timer(timedelta(days=30))
+
+    @each(plan, lambda plan: plan, parallel=2, after=[rest, approved, part])
+    async def weld(self, size: int, item: int, ctx: Ctx) -> str:
+        return f"seam {item}"
+
+    @weld.compensate
+    async def cut(self, size: int, item: int, seam: str | None, ctx: Ctx) -> None: ...
+
+    @step(weld, pivot=True)
+    async def ship(self, size: int, seams: Sequence[str], ctx: Ctx) -> None: ...
+
+    def output(self, input: int, ctx: Ctx) -> int:
+        return len(ctx.result(Build.weld)) + ctx.result(Build.part)
+
+
+def test_p1_to_p10_a_saga_with_every_kind_of_node() -> None:
+    report = explore(Build, 3, send=[Send(Build.approved, True)], also=lambda: [Part()])
+    assert report.fault_points_reached == report.fault_points_planned > 300
+
+
+def test_stubs_stand_in_for_services() -> None:
+    saga = stub(Build, {Build.plan: [1, 2], Build.weld: "seam"})
+    trace = simulate(saga, 2, send=[Send(Build.approved, True)], also=[Part()])
+    trace.check_promises()
+    assert trace.calls.before(Build.plan, Build.ship)
+    assert not trace.calls.before(Build.ship, Build.plan)
+    assert trace.calls.names()[-1] == "ship"
+
+
+def test_a_signal_that_nobody_sends() -> None:
+    trace = simulate(Build(), 3, also=[Part()])
+    trace.check_promises()
+    assert isinstance(trace.outcome, Failed)
+    assert trace.outcome.cause == "deadline"
+
+
+# ------------------------------------------------------------------- simulate
+
+
+def test_a_run_can_be_had_again() -> None:
+    schedule = Faults((WriteFault(4, "crash_after"), CallFault("reserve", "do", "timeout")))
+    runs = [simulate(Fetch(), 3, faults=schedule) for _ in range(3)]
+    assert len({(str(run), tuple(run.events), run.writes) for run in runs}) == 1
+    assert runs[0].restarts == 1
+
+
+def test_an_asyncio_saga_and_plain_functions(tmp_path: Path) -> None:
+    import asyncio
+
+    class Mixed(Saga[str, str], backend="asyncio"):
+        @step(compensate=None)
+        async def first(self, input: str, ctx: Ctx) -> str:
+            await asyncio.sleep(0)
+            return input
+
+        @step(compensate=None)
+        def second(self, input: str, ctx: Ctx) -> str:
+            return ctx.result(Mixed.first) * 2
+
+        def output(self, input: str, ctx: Ctx) -> str:
+            return ctx.result(Mixed.second)
+
+    trace = simulate(Mixed(), "ab")
+    trace.check_promises()
+    assert trace.outcome is not None
+    assert getattr(trace.outcome, "output", None) == "abab"
+
+
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sagakit.cli.app import app
+
+    done = CliRunner().invoke(app, ["explore", "examples.orders"])
+    assert done.exit_code == 0, done.output
+    assert "fault points planned" in done.output
+    assert "no broken promise" in done.output
+    wrong = CliRunner().invoke(app, ["explore", "examples.place_order"])
+    assert wrong.exit_code == 2
+    assert "has no Exploration" in wrong.output
+
+
+def test_faults_is_a_strategy() -> None:
+    from hypothesis import given, settings
+
+    @settings(max_examples=100)
+    @given(weather=faults(Fetch))
+    def schedule(weather: Faults) -> None:
+        saga = Fetch()
+        trace = simulate(saga, 3, faults=weather)
+        trace.check_promises()
+        nothing_is_lost(saga, trace)
+
+    schedule()
+
+
+def test_the_trace_names_the_schedule() -> None:
+    trace = Trace(Faults((MessageAt(2),)))
+    trace.broken.append("P6: it was cancelled, and completed")
+    with pytest.raises(BrokenPromise, match="cancel after write 2") as caught:
+        trace.check_promises()
+    assert "Faults(faults=(MessageAt(number=2, name=''),))" in str(caught.value)

@@ -1,0 +1,89 @@
+"""Several workers and zombies, as a state machine: on random plans, on a user's saga, and with bugs planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+from sagakit.engine import Record, apply
+from sagakit.errors import IllegalTransition
+from sagakit.testing import BrokenPromise, SagaMachine, machine_of
+from sagakit.testing import machine as machine_module
+
+from tests.engine.plans import plans
+from tests.testing.shops import Fetch
+
+
+class AnyPlan(SagaMachine):
+    plans = plans()
+
+
+TestAnyPlan = AnyPlan.TestCase
+TestFetch = machine_of(Fetch).TestCase
+
+
+def test_zombies_are_fenced() -> None:
+    """The machine does meet what it is made for."""
+    fenced: list[int] = []
+
+    class Counting(AnyPlan):
+        def teardown(self) -> None:
+            fenced.append(self.fenced)
+            super().teardown()
+
+    run_state_machine_as_test(Counting, settings=settings(max_examples=50, database=None, derandomize=True))
+    assert sum(fenced) > 10
+
+
+def _no_compare_and_set(patch: pytest.MonkeyPatch) -> None:
+    write = SagaMachine._write
+
+    def blind(self: SagaMachine, name: str, record: Record, *, expected: int) -> bool:
+        return write(self, name, record, expected=self._revision)
+
+    patch.setattr(SagaMachine, "_write", blind)
+
+
+def _no_adopt_write(patch: pytest.MonkeyPatch) -> None:
+    def adopt(self: SagaMachine, name: str) -> None:
+        self.workers[name] = machine_module._Worker(self._stored(), self._revision)
+        self._perform(self.workers[name])
+
+    patch.setattr(SagaMachine, "_adopt", adopt)
+
+
+def _effects_before_the_write(patch: pytest.MonkeyPatch) -> None:
+    turn = SagaMachine._turn
+
+    def early(self: SagaMachine, name: str, *events: Any) -> bool:
+        worker = self.workers[name]
+        record = self._answered(apply(self.plan, worker.record, events, self.now))
+        if record is not worker.record:
+            ahead = machine_module._Worker(record, worker.revision)
+            self._perform(ahead)
+        return turn(self, name, *events)
+
+    patch.setattr(SagaMachine, "_turn", early)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "broken"),
+    [
+        (_no_compare_and_set, "P[1-9]|is not open"),
+        (_no_adopt_write, "P[1-9]|is not open"),
+        (_effects_before_the_write, "P1: .* without a durable record"),
+    ],
+)
+def test_p7_the_machine_condemns(
+    mutant: Callable[[pytest.MonkeyPatch], None], broken: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant(monkeypatch)
+
+    class Fresh(SagaMachine):
+        plans = plans()
+
+    with pytest.raises((BrokenPromise, IllegalTransition), match=broken):
+        run_state_machine_as_test(Fresh, settings=settings(settings.get_profile("hunt"), max_examples=2000))
