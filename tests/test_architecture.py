@@ -24,7 +24,8 @@ LAYERS = [
     {"client"},
     {"asyncio"},
     {"commands", "participants", "repository"},
-    {"cli", "web", "testing"},
+    {"web", "testing"},
+    {"cli"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ASYNCIO_SIDE = {"asyncio", "nats", "trio_asyncio"}

@@ -30,6 +30,7 @@ from sagakit.definition import Failed as Failed
 from sagakit.definition import Limit as Limit
 from sagakit.definition import Node as Node
 from sagakit.definition import NotDone as NotDone
+from sagakit.definition import OldSaga as OldSaga
 from sagakit.definition import Outcome as Outcome
 from sagakit.definition import Reject as Reject
 from sagakit.definition import Retry as Retry

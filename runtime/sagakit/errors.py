@@ -87,6 +87,10 @@ class PlanChanged(DefinitionError):
     """A saga's steps have changed under the same version; raised when the runtime is opened."""
 
 
+class CannotMigrate(SagakitError):
+    """A saga of an old version cannot become one of the new; it is left alone and reported."""
+
+
 # ----------------------------------------------------------------- store
 
 

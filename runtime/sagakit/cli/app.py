@@ -57,9 +57,17 @@ def explore(
 ) -> None:
     """Run every single-fault schedule of a saga, and report the first that breaks a promise or its invariant."""
     sys.path.insert(0, str(Path.cwd()))
-    from sagakit.cli import explore as explore_command  # the kit is for those who test
+    from sagakit.testing import command  # the kit is for those who test
 
-    raise typer.Exit(explore_command.run(module, console))
+    def tell(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    with console.status("") as status:
+        try:
+            code = command.run(module, tell=tell, progress=status.update)
+        except command.NothingToExplore as error:
+            raise typer.BadParameter(str(error)) from None
+    raise typer.Exit(code)
 
 
 @app.command()

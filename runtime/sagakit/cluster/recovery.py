@@ -14,8 +14,8 @@ import trio
 from sagakit_actors import Actor, ActorDied, Context
 
 from sagakit.cluster.lease import Observer
-from sagakit.engine import EndMarker, Loaded, decode
-from sagakit.errors import Ambiguous, Conflict, Fenced, StoreError, Unavailable, Undecodable
+from sagakit.engine import ENDS, EndMarker, Loaded, decode
+from sagakit.errors import Ambiguous, CannotMigrate, Conflict, Fenced, StoreError, Unavailable, Undecodable
 from sagakit.store.ports import Entry, Store
 from sagakit.system.origin import Stored
 from sagakit.system.registry import Registry
@@ -97,9 +97,16 @@ class Recovery(Actor[None]):
                 nursery.start_soon(adopt, entry, loaded)
 
     async def _adopt(self, entry: Entry, loaded: Loaded) -> None:
-        binding = self._registry.of_record(loaded.record)
+        record = loaded.record
+        binding = self._registry.of_record(record)
+        if binding is None and record.status not in ENDS and (heir := self._registry.heir_of(record)) is not None:
+            try:
+                loaded = Loaded(heir.migrate(record), loaded.unknown)
+            except CannotMigrate as error:
+                self._report(entry.key, f"cannot be moved to version {heir.plan.version}: {error}: left alone")
+                return
+            binding = heir
         if binding is None:
-            record = loaded.record
             self._report(
                 entry.key,
                 f"{record.saga_type} version {record.definition_version} with plan {record.plan_digest} is not known "

@@ -12,6 +12,7 @@ compiler     from a class to its plan; finds every mistake
 node_compiler  the same for one node, by its kind
 annotations  what a function says of its types
 model        a compiled definition
+migration    OldSaga: from one version to the next
 plan         the plan: a definition as data
 diagram      a plan as a Mermaid flowchart
 """
@@ -22,6 +23,7 @@ from sagakit.definition.control import NotDone as NotDone
 from sagakit.definition.control import Reject as Reject
 from sagakit.definition.control import Retry as Retry
 from sagakit.definition.decorators import step as step
+from sagakit.definition.migration import OldSaga as OldSaga
 from sagakit.definition.model import Definition as Definition
 from sagakit.definition.model import Function as Function
 from sagakit.definition.model import NodeDefinition as NodeDefinition

@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 from sagakit.definition.compiler import compile_saga
 from sagakit.definition.context import Ctx
 from sagakit.definition.diagram import mermaid
+from sagakit.definition.migration import OldSaga
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.nodes import Backend, Node, Undo
 from sagakit.errors import DefinitionError
@@ -76,6 +77,14 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
     def output(self, input: D, ctx: Ctx) -> T:
         """What the saga returns once all steps are done; free of effects. Override it if T is not None."""
         raise NotImplementedError(f"{type(self).__name__} has no output()")
+
+    def migrate(self, old: OldSaga) -> None:
+        """Bring a saga of an older version to this one, when it is adopted; free of effects. Override it to do so.
+
+        Called only where the old version is not registered. What is not changed stays as it is. If it raises, the saga
+        is left alone and reported.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no migrate()")
 
     @classmethod
     def diagram(cls) -> str:

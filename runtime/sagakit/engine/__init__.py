@@ -17,6 +17,7 @@ apply      `create`, `apply`: record x input events -> record
 effects    `effects`, `questions`: what a record asks its owner to do
 events     the CloudEvents that a saga publishes
 keys       idempotency keys
+migration  from one version of a definition to the next
 """
 
 from sagakit.engine.apply import apply as apply
@@ -52,6 +53,7 @@ from sagakit.engine.inputs import OutputMade as OutputMade
 from sagakit.engine.inputs import Prepared as Prepared
 from sagakit.engine.inputs import Published as Published
 from sagakit.engine.keys import child_id as child_id
+from sagakit.engine.migration import migrated as migrated
 from sagakit.engine.record import EndMarker as EndMarker
 from sagakit.engine.record import Failure as Failure
 from sagakit.engine.record import OutboxEvent as OutboxEvent

@@ -29,7 +29,7 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     idempotency keys. `unsure` says that some attempt under the present key may have happened. `given` is what the node
     starts with, as the definition computed it: the `items` of an each, a child's input. `arrived` says that the signal,
     or the child's end, has come: in `result`, or in `code` and `detail`. `late` says that the participant reported a
-    success after the step was given up.
+    success after the step was given up. `named` is the name in the step's keys, if it has been renamed since.
     """
 
     state: StepState = "pending"
@@ -53,6 +53,7 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     items: int = 0
     arrived: bool = False
     late: bool = False
+    named: str = ""
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -108,7 +108,7 @@ def in_place() -> Iterator[Callable[..., Awaitable[Any]]]:
     async def call(fn: Callable[..., Any], *args: Any) -> Any:
         await trio.lowlevel.checkpoint()
         if not loops:
-            loops.append(asyncio.new_event_loop())
+            loops.append(asyncio.SelectorEventLoop())  # whatever policy trio-asyncio has set
             threads.append(threading.Thread(target=loops[0].run_forever, daemon=True))
             threads[0].start()
         return asyncio.run_coroutine_threadsafe(fn(*args), loops[0]).result()

@@ -11,7 +11,7 @@ from typing import Any, assert_never
 import msgspec
 import trio
 
-from sagakit.definition import Ctx, Definition, Done, Function, NodeDefinition, Plan, Reject, Saga, compiled
+from sagakit.definition import Ctx, Definition, Done, Function, NodeDefinition, OldSaga, Plan, Reject, Saga, compiled
 from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
 from sagakit.definition.plan import ITEM, item_name
@@ -32,9 +32,10 @@ from sagakit.engine import (
     Question,
     Record,
     Retry,
+    migrated,
 )
 from sagakit.engine.record import NOTHING
-from sagakit.errors import DefinitionError
+from sagakit.errors import CannotMigrate, DefinitionError
 from sagakit.system.services import Services
 
 _log = getLogger("sagakit.step")
@@ -55,6 +56,41 @@ class SagaBinding:
     def decode_output(self, output: msgspec.Raw) -> Any:
         """The saga's typed output; None where the definition computes none."""
         return None if output is NOTHING else self.definition.output.decode(output)
+
+    # ------------------------------------------------------------- versions
+
+    @property
+    def can_migrate(self) -> bool:
+        """Whether the class says how an older version's saga becomes one of this."""
+        return type(self.saga).migrate is not Saga.migrate
+
+    def migrate(self, record: Record) -> Record:
+        """An older version's record under this plan. Raises CannotMigrate."""
+        done = {name: log for name, log in record.steps.items() if log.state == "done" and log.result is not NOTHING}
+        try:
+            old = OldSaga(
+                version=record.definition_version,
+                input=msgspec.json.decode(record.input),
+                states={name: log.state for name, log in record.steps.items() if ITEM not in name},
+                results={name: msgspec.json.decode(log.result) for name, log in done.items()},
+            )
+            self.saga.migrate(old)
+            value = self.encode_input(self.definition.input.decode(msgspec.json.encode(old.input)))
+            results = {name: self._migrated_result(old, name) for name in done if ITEM not in name}
+        except CannotMigrate:
+            raise
+        except Exception as error:  # user code, and what it made of the values
+            raise CannotMigrate(f"migrate: {error!r}") from error
+        kept = {name: result for name, result in results.items() if result is not None}
+        return migrated(self.plan, record, input=msgspec.Raw(value), names=old.names, results=kept)
+
+    def _migrated_result(self, old: OldSaga, name: str) -> msgspec.Raw | None:
+        """A result as the new version has it; None if the step is gone."""
+        new = old.names.get(name)
+        if new is None or new not in self.definition.nodes:
+            return None
+        codec = self.definition.nodes[new].result
+        return msgspec.Raw(codec.encode(codec.decode(msgspec.json.encode(old.results[name]))))
 
     # --------------------------------------------------------------- calls
 

@@ -78,6 +78,16 @@ class Registry:
                 f"{saga.__name__} is not among the sagas of this runtime ({known}): add an instance to sagas=[...]"
             ) from None
 
+    def heir_of(self, record: Record) -> SagaBinding | None:
+        """The lowest newer version that can migrate this record, where its own is not registered."""
+        if (record.saga_type, record.definition_version) in self._by_version:
+            return None
+        newer = [version for name, version in self._by_version if name == record.saga_type]
+        for version in sorted(version for version in newer if version > record.definition_version):
+            if self._by_version[record.saga_type, version].can_migrate:
+                return self._by_version[record.saga_type, version]
+        return None
+
     def of_record(self, record: Record) -> SagaBinding | None:
         """The binding that may run this record; None if its type, version or plan is not known here (P11)."""
         binding = self._by_version.get((record.saga_type, record.definition_version))

@@ -11,6 +11,7 @@ strategies  faults: a Hypothesis strategy
 machine     SagaMachine: several workers and fenced zombies as a Hypothesis state machine
 contract    the participant contract as a test of a user's own service
 plugin      fixtures for pytest
+command     sagakit explore
 """
 
 from typing import TYPE_CHECKING, Any

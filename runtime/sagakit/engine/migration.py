@@ -1,0 +1,58 @@
+"""From one version of a definition to the next: the same saga under another plan. Nothing is replayed."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import msgspec
+
+from sagakit.definition.plan import ITEM, Plan
+from sagakit.engine.record import Record, StepLog
+from sagakit.engine.table import ENDS, OPEN, PASSED, StepState
+from sagakit.engine.turn import Limits, Turn
+from sagakit.errors import CannotMigrate
+
+_BEGUN_KINDS: dict[StepState, tuple[str, ...]] = {"awaiting": ("signal", "timer", "child"), "spread": ("each",)}
+
+
+def migrated(
+    plan: Plan, record: Record, *, input: msgspec.Raw, names: dict[str, str | None], results: dict[str, msgspec.Raw]
+) -> Record:
+    """The record under the new plan; `names` maps old names of steps to new ones, None drops. Raises CannotMigrate."""
+    steps: dict[str, StepLog] = {}
+    for old, log in record.steps.items():
+        each, mark, number = old.partition(ITEM)
+        name = names.get(each, each)
+        if name is None:
+            continue
+        moved = copy(log)
+        moved.named = log.named or (old if name != each else "")
+        if each in results and not mark:
+            moved.result = results[each]
+        steps[f"{name}{mark}{number}"] = moved
+    _check(plan, record, steps)
+    turn = Turn(plan, record, now=record.updated_at, limits=Limits())
+    turn.touch()
+    turn.record.steps = steps
+    turn.record.input = input
+    turn.record.definition_version, turn.record.plan_digest = plan.version, plan.digest
+    turn.emit("migrated", since=record.definition_version, version=plan.version)
+    return turn.record
+
+
+def _check(plan: Plan, record: Record, steps: dict[str, StepLog]) -> None:
+    if record.status in ENDS:
+        raise CannotMigrate("it has ended")
+    gone = sorted({name.partition(ITEM)[0] for name in steps} - set(plan.by_name))
+    if gone:
+        raise CannotMigrate(f"{', '.join(gone)} has begun and is not in version {plan.version}: rename or drop it")
+    for name, log in steps.items():
+        node = plan.node(name)
+        if log.state == "pending":
+            continue
+        early = [other for other in node.after if other not in steps or steps[other].state not in PASSED]
+        if early and record.failure is None:
+            raise CannotMigrate(f"{name} has begun, and comes after {', '.join(early)}, which is not done")
+        kinds = _BEGUN_KINDS.get(log.state, ("step", "each", "child") if log.state in OPEN else (node.kind,))
+        if node.kind not in kinds:
+            raise CannotMigrate(f"{name} is {log.state}, and a {node.kind} now")
