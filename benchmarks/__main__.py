@@ -12,6 +12,7 @@ import trio
 import typer
 
 from benchmarks import throughput as throughput_bench
+from benchmarks import waiting as waiting_bench
 from benchmarks.report import console, show, surroundings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Figures as ratios to a floor of the same run.")
@@ -19,6 +20,12 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Figures as r
 NOTE = (
     "steps do nothing, so this is the cost of sagakit and of the server alone; server and worker share one machine; "
     "one stream, one node, loopback. Timings are noisy: compare ratios, not seconds."
+)
+
+
+WAITING_NOTE = (
+    "the growth of the worker's resident memory from the sagas at rest before to those after, so allocator slack "
+    "counts; the server's own memory and disk do not. When more are due than a worker can wake, they are late."
 )
 
 
@@ -50,6 +57,21 @@ def throughput(
     show(f"{sagas} sagas of {steps} steps, {inflight} in flight, median of {runs}", figures, note=NOTE)
     if json is not None:
         json.write_bytes(msgspec.json.format(msgspec.json.encode({**figures, "surroundings": around, "runs": found})))
+
+
+@app.command()
+def waiting(
+    sagas: Annotated[int, typer.Option(help="Sagas that wait on a timer at once.")] = 100_000,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+) -> None:
+    """Bytes of worker memory a waiting saga, and whether all wake in order."""
+    figures = msgspec.structs.asdict(trio.run(partial(waiting_bench.measure, sagas=sagas)))
+    around = surroundings("relaxed")
+    for name, value in around.items():
+        console.print(f"{name}: {value}", highlight=False)
+    show(f"{sagas} sagas on a timer, due {waiting_bench.SPACING * 1000:g} ms apart", figures, note=WAITING_NOTE)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode({**figures, "surroundings": around})))
 
 
 if __name__ == "__main__":

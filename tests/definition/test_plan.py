@@ -117,7 +117,12 @@ def test_the_digest_covers_topology_names_and_types_only(plan: Plan) -> None:
 
     for tuned in (with_(timeout=99.0), with_(retries=Retries(attempts=77)), with_(on_unknown="ask")):
         assert altered(tuned) == plan.digest
-    for other in (with_(name="other"), with_(result_type="Other"), with_(after=("nowhere",)), with_(kind="timer" if plan.nodes[-1].kind != "timer" else "step")):
+    for other in (
+        with_(name="other"),
+        with_(result_type="Other"),
+        with_(after=("nowhere",)),
+        with_(kind="timer" if plan.nodes[-1].kind != "timer" else "step"),
+    ):
         assert altered(other) != plan.digest
     assert msgspec.structs.replace(plan, version=plan.version + 1, deadline=5.0).digest == plan.digest
     assert msgspec.structs.replace(plan, input_type="Other").digest != plan.digest

@@ -33,8 +33,18 @@ def test_the_readmes_first_program_prints_what_it_says(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+def test_the_readmes_second_program_prints_what_it_says(tmp_path: Path) -> None:
+    program = next(block for block in blocks(ROOT / "README.md", "python") if "child(Insure" in block)
+    expected = next(block for block in blocks(ROOT / "README.md", "text") if "policy over" in block)
+    file = tmp_path / "second.py"
+    file.write_text(program)
+    done = subprocess.run([sys.executable, file], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+
+
 def test_the_readmes_programs_are_checked_by_mypy(tmp_path: Path) -> None:
-    outline, program, service = blocks(ROOT / "README.md", "python")
+    outline, program, nodes, service = blocks(ROOT / "README.md", "python")
+    (tmp_path / "nodes.py").write_text(nodes)
     (tmp_path / "program.py").write_text(program.split("\n\nfor trip in")[0] + "\n\n\n" + service)
     head = (
         "from dataclasses import dataclass\nfrom sagakit import Ctx, Saga, step\n"
@@ -46,7 +56,7 @@ def test_the_readmes_programs_are_checked_by_mypy(tmp_path: Path) -> None:
         "    async def ship(self, held: Reservation, *, key: str) -> str: raise NotImplementedError\n"
     )
     (tmp_path / "outline.py").write_text(head + outline)
-    command = [sys.executable, "-m", "mypy", "--strict", "program.py", "outline.py"]
+    command = [sys.executable, "-m", "mypy", "--strict", "program.py", "outline.py", "nodes.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 
 import msgspec
@@ -71,14 +72,15 @@ async def page_of(
                     _add(found, entry, wanted, cursor)
         return Page(sorted(found, key=lambda info: info.created_at))
     keys = sorted({key for saga_type in types for key in await bucket.keys(saga_type)})
-    async for key, one in _in_order(store, bucket, [key for key in keys if cursor is None or key > cursor]):
-        _add(found, one, wanted, None)
-        if len(found) == limit:
-            return Page(found, key if key != keys[-1] else None)
+    async with aclosing(_in_order(store, bucket, [key for key in keys if cursor is None or key > cursor])) as entries:
+        async for key, one in entries:
+            _add(found, one, wanted, None)
+            if len(found) == limit:
+                return Page(found, key if key != keys[-1] else None)
     return Page(found)
 
 
-async def _in_order(store: Store, bucket: KeyValue, keys: Sequence[str]) -> AsyncIterator[tuple[str, Entry | None]]:
+async def _in_order(store: Store, bucket: KeyValue, keys: Sequence[str]) -> AsyncGenerator[tuple[str, Entry | None]]:
     for start in range(0, len(keys), AT_ONCE):
         some = keys[start : start + AT_ONCE]
         entries: dict[str, Entry | None] = {}

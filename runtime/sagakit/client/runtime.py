@@ -62,6 +62,11 @@ class Runtime:
         """Messages sent to the server so far: for benchmarks."""
         return self._store.messages_sent
 
+    @property
+    def resting(self) -> int:
+        """Sagas of this worker that wait, and cost it no actor."""
+        return self._sagas.resting
+
     # ------------------------------------------------------------- starting
 
     async def start(

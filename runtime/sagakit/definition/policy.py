@@ -43,7 +43,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Limit(msgspec.Struct, frozen=True, kw_only=True):
+class Limit(msgspec.Struct, frozen=True):
     """A quota that steps of one worker share by its name, whatever saga they belong to: calls at once, and a second.
 
     The wait for it does not count towards the step's timeout. Raises DefinitionError.
@@ -55,7 +55,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.at_once is None and self.per_second is None:
-            raise DefinitionError(f"Limit(name={self.name!r}) limits nothing: give at_once or per_second")
+            raise DefinitionError(f"Limit({self.name!r}) limits nothing: give at_once or per_second")
         if (self.at_once is not None and self.at_once < 1) or (self.per_second is not None and self.per_second <= 0):
             raise DefinitionError(f"{self}: at_once must be at least 1, per_second more than 0")
 

@@ -1,0 +1,277 @@
+"""What operators, participants and quotas do to a running saga."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, Failed, Handle, Limit, NotAllowed, RetryPolicy, Saga, step
+from sagakit.engine import Inbound
+from sagakit.errors import DefinitionError, InvalidInput, UnknownSaga
+from sagakit.store.memory_server import MemoryServer
+
+from tests.sagas import Booked, BookTrip, Trip
+from tests.system.members import EPOCH, events_of, member, suffixes, until_ended
+
+Clock = trio.testing.MockClock
+ONCE = RetryPolicy(attempts=1)
+
+
+async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
+    handle: Handle[Any] = await runtime.start(type(saga), id, trip)
+    with trio.fail_after(1000):
+        while (await handle.record()).status != "stuck":  # noqa: ASYNC110  # virtual time
+            await trio.sleep(0.1)
+    return handle
+
+
+def audit(server: MemoryServer, verb: str) -> list[dict[str, Any]]:
+    """Who did it and why."""
+    bodies = [json.loads(message.payload) for message in server.events]
+    return [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
+
+
+# ----------------------------------------------------------------------- verbs
+
+
+async def test_a_compensation_that_was_done_by_hand(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        runtime = running.runtime
+        handle = await runtime.start(BookTrip, "one", Trip(refuse="flight", fail="cancel_hotel"))
+        with trio.fail_after(100):
+            while not (await runtime.list(status="stuck")).items:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+        (info,) = (await runtime.list(status="stuck")).items
+        assert info.stuck is not None
+        assert "hotel: undo_failed" in info.stuck
+        with pytest.raises(NotAllowed, match="flight cannot be marked undone"):
+            await handle.mark_undone("flight", "a mistake")
+        await handle.mark_undone("hotel", "phoned them", by="eve")
+        outcome = await handle.outcome()
+    assert isinstance(outcome, Failed)
+    assert outcome.undone == ("hotel",)
+    assert audit(server, "mark-undone") == [{"by": "eve", "reason": "phoned them", "step": "hotel"}]
+    assert suffixes(server, "one")[-1] == "failed"
+
+
+async def test_a_step_that_was_done_by_hand(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
+        with pytest.raises(InvalidInput, match="not what tickets takes"):
+            await handle.complete_step("tickets", {"wrong": 1}, "typed by hand", by="eve")
+        assert audit(server, "complete-step") == []
+        await handle.complete_step("tickets", {"ref": "T-7"}, "typed by hand", by="eve")
+        assert await handle.outcome() == Completed("T-7")
+    assert audit(server, "complete-step") == [{"by": "eve", "reason": "typed by hand", "step": "tickets"}]
+
+
+async def test_a_saga_that_is_stuck_at_its_pivot_is_undone_by_force(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
+        await handle.compensate("the agency is bankrupt", by="eve")
+        outcome = await handle.outcome()
+        assert isinstance(outcome, Failed)
+        assert (outcome.cause, outcome.reason) == ("cancelled", "the agency is bankrupt")
+        assert set(outcome.undone) == {"hotel", "flight"}
+        with pytest.raises(NotAllowed, match="the saga is over"):
+            await handle.compensate("again")
+    assert audit(server, "compensate") == [{"by": "eve", "reason": "the agency is bankrupt"}]
+
+
+async def test_a_bulk_runs_dry_first(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        runtime = running.runtime
+        for number in range(5):
+            await stuck(runtime, saga, f"s{number}", Trip(fail="tickets"))
+        items = (await runtime.list(status="stuck")).items
+        dry = await runtime.bulk("terminate", items[:3], reason="clean up", by="eve")
+        assert [verdict for _, verdict in dry] == ["would be applied"] * 3
+        assert len((await runtime.list(status="stuck")).items) == 5
+        done = await runtime.bulk("terminate", items[:3], reason="clean up", by="eve", dry_run=False)
+        assert [verdict for _, verdict in done] == ["accepted"] * 3
+        await until_ended(server, "BookTrip.s2")
+        again = await runtime.bulk("terminate", items[:4], reason="clean up", by="eve", dry_run=False)
+        assert [verdict for _, verdict in again] == ["ended", "ended", "ended", "accepted"]
+    assert len(audit(server, "terminate")) == 4
+
+
+# --------------------------------------------------------------------- listing
+
+
+async def test_sagas_are_found_by_type_status_time_and_attribute_page_by_page(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        runtime = running.runtime
+        for number in range(7):
+            attributes = {"tenant": "a" if number % 2 else "b"}
+            await runtime.start(BookTrip, f"s{number}", Trip(fail="tickets"), attributes=attributes)
+            await trio.sleep(10)
+        of_a = await runtime.list(attributes={"tenant": "a"})
+        assert [info.saga_id for info in of_a.items] == ["s1", "s3", "s5"]
+        assert of_a.items[0].attributes == {"tenant": "a"}
+        late = await runtime.list(created_after=EPOCH + 25, created_before=EPOCH + 45)
+        assert [info.saga_id for info in late.items] == ["s3", "s4"]
+        seen: list[str] = []
+        cursor = None
+        while True:
+            page = await runtime.list(type=BookTrip, status="stuck", limit=3, cursor=cursor)
+            seen += [info.saga_id for info in page.items]
+            assert len(page.items) <= 3
+            if (cursor := page.cursor) is None:
+                break
+        assert seen == [f"s{number}" for number in range(7)]
+        assert (await runtime.list(status="completed")).items == []
+        await runtime.execute(BookTrip, "good", Trip())
+        await until_ended(server, "BookTrip.good")
+        assert [info.saga_id for info in (await runtime.list(status="completed")).items] == ["good"]
+
+
+# -------------------------------------------------------------- late successes
+
+
+class Slow(Saga[str]):
+    """Its step never answers in time; its participant reports later."""
+
+    @step(timeout=timedelta(seconds=5), retry=ONCE)
+    async def first(self, input: str, ctx: Ctx) -> Booked:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    @first.compensate
+    async def undo_first(self, input: str, left: Booked | None, ctx: Ctx) -> None:
+        await trio.sleep(3)
+
+
+async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_account(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Slow()) as running:
+        handle = await running.runtime.start(Slow, "one", "x")
+        await trio.sleep(6)
+        assert not await handle.report("first", {"ref": "late"}), "the step was given up"
+        with pytest.raises(NotAllowed, match="that is so already"):
+            await handle.report("first", {"ref": "late"})
+        with pytest.raises(InvalidInput, match="not what first takes"):
+            await handle.report("first", 7)
+        with pytest.raises(NotAllowed, match="has nothing of that name"):
+            await handle.report("third", {"ref": "x"})
+        outcome = await handle.outcome()
+        assert isinstance(outcome, Failed)
+        assert outcome.late == ("first",)
+        assert "first" in outcome.undone
+    assert "step.first.late" in suffixes(server, "one")
+    assert events_of(server, "one")[-1]["data"]["late"] == ["first"]
+
+
+class Asked(Saga[str, str]):
+    @step(timeout=timedelta(seconds=5), retry=ONCE, on_unknown="ask")
+    async def pay(self, input: str, ctx: Ctx) -> Booked:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    @pay.compensate
+    async def refund(self, input: str, left: Booked, ctx: Ctx) -> None: ...
+
+    def output(self, input: str, ctx: Ctx) -> str:
+        return ctx.result(Asked.pay).ref
+
+
+async def test_p3_a_report_settles_a_step_in_doubt(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Asked()) as running:
+        handle = await running.runtime.start(Asked, "one", "x")
+        await trio.sleep(10)
+        assert (await handle.record()).status == "stuck"
+        assert await handle.report("pay", {"ref": "it did happen"})
+        assert await handle.outcome() == Completed("it did happen")
+
+
+async def test_a_message_for_nobody(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), BookTrip()) as running:
+        with pytest.raises(UnknownSaga):
+            await running.runtime.apply("BookTrip.nobody", "mark-undone", step="hotel")
+
+
+# ---------------------------------------------------------- limits, heartbeats
+
+
+class Quota(Saga[int]):
+    """Each call of both steps counts against one quota."""
+
+    psp = Limit("psp", at_once=2, per_second=10)
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.most = 0
+        self.begun: list[float] = []
+
+    async def _call(self) -> None:
+        self.begun.append(trio.current_time())
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await trio.sleep(0.15)
+        self.running -= 1
+
+    @step(compensate=None, limit=psp, timeout=timedelta(seconds=1))
+    async def first(self, input: int, ctx: Ctx) -> None:
+        await self._call()
+
+    @step(compensate=None, limit=psp, after=(), timeout=timedelta(seconds=1))
+    async def second(self, input: int, ctx: Ctx) -> None:
+        await self._call()
+
+
+async def test_a_limit_is_shared_by_steps_and_sagas_and_waiting_for_it_is_no_timeout(autojump_clock: Clock) -> None:
+    quota = Quota()
+    async with member(MemoryServer(), quota) as running, trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(running.runtime.execute, Quota, str(number), number)
+    assert quota.most == 2
+    assert len(quota.begun) == 40, "nobody ran out of time while it waited for its turn"
+    gaps = [later - earlier for earlier, later in zip(quota.begun, quota.begun[1:], strict=False)]
+    assert min(gaps) > 0.099
+
+
+async def test_two_limits_of_one_name(autojump_clock: Clock) -> None:
+    class Other(Saga[int]):
+        @step(compensate=None, limit=Limit("psp", at_once=3))
+        async def first(self, input: int, ctx: Ctx) -> None: ...
+
+    with pytest.raises(DefinitionError, match="two limits of the name 'psp'"):
+        async with member(MemoryServer(), Quota(), Other()):
+            pass
+
+
+class Long(Saga[int]):
+    """Gives a sign of life every 5 seconds, so many times."""
+
+    @step(compensate=None, timeout=timedelta(hours=1), heartbeat=timedelta(seconds=10), retry=ONCE)
+    async def work(self, beats: int, ctx: Ctx) -> None:
+        for _ in range(beats):
+            await trio.sleep(5)
+            ctx.heartbeat()
+        if beats == 3:
+            await trio.sleep(600)
+
+
+async def test_a_call_that_falls_silent_is_given_up(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Long()) as running:
+        assert await running.runtime.execute(Long, "good", 20) == Completed(None)
+        began = trio.current_time()
+        outcome = await running.runtime.execute(Long, "bad", 3)
+        assert trio.current_time() - began == pytest.approx(25, abs=1)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "no heartbeat for 10 s"
+
+
+def test_what_goes_over_the_wire_between_workers() -> None:
+    """A message without payload has none on the wire either."""
+    assert msgspec.json.encode(Inbound(id="1", kind="retry")) == b'{"id":"1","kind":"retry"}'
