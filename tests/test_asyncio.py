@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import sagakit.asyncio
-from sagakit import Completed, Ctx, Failed, Saga, step
+from sagakit import Completed, Ctx, Failed, Saga, signal, step
 from sagakit.errors import AlreadyStarted, CannotConnect, RuntimeClosed, TooLate
 
 from tests.sagas import QUICK, BookTrip, Trip
@@ -198,5 +198,33 @@ def test_two_runtimes_on_a_real_server_pass_requests_on(server: Server, namespac
             outcome = await handle.outcome()
             assert isinstance(outcome, Failed)
             assert outcome.reason == "from the other"
+
+    program(main)
+
+
+class Wait(Saga[str, int]):
+    """Its signal comes from the host's side."""
+
+    number = signal(int)
+
+    @step(number, compensate=None)
+    async def double(self, input: str, number: int, ctx: Ctx) -> int:
+        return 2 * number
+
+    def output(self, input: str, ctx: Ctx) -> int:
+        return ctx.result(Wait.double)
+
+
+def test_signals_listings_and_histories_from_the_host() -> None:
+    async def main() -> None:
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[Wait()]) as runtime:
+            handle = await runtime.start(Wait, "one", "x", attributes={"tenant": "a"})
+            assert [info.saga_id for info in (await runtime.list(attributes={"tenant": "a"})).items] == ["one"]
+            await runtime.signal(Wait, "one", Wait.number, 21)
+            assert await handle.outcome() == Completed(42)
+            history = await runtime.history(Wait, "one")
+            assert history.record.status == "completed"
+            assert [event.sequence for event in history.events] == list(range(1, len(history.events) + 1))
+            assert history.events[0].type == "saga.Wait.started"
 
     program(main)

@@ -20,7 +20,7 @@ import trio
 from typing_extensions import TypeVar
 
 from sagakit.client.handle import Handle
-from sagakit.client.listing import Page, SagaInfo
+from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.client.runtime import BulkVerb, Runtime
 from sagakit.client.runtime import open_runtime as open_trio_runtime
 from sagakit.definition import Outcome, Saga, Signal
@@ -237,6 +237,15 @@ class AsyncioRuntime(Runtime):
             cursor=cursor,
         )
         return await self._thread.call(look)
+
+    async def history(self, saga: type[Saga[D, T]], id: str) -> History:
+        """As `Runtime.history`."""
+        return await self._thread.call(self._inner.history, saga, id)
+
+    @property
+    def resting(self) -> int:
+        """As `Runtime.resting`."""
+        return self._inner.resting
 
     async def list_active(self) -> Sequence[str]:
         """As `Runtime.list_active`."""

@@ -7,10 +7,26 @@ Every `ignore` stands for a mistake that both checkers must find: an unneeded on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import assert_type
 
-from sagakit import Completed, Ctx, Done, Failed, Handle, NotDone, Runtime, Saga, step
+from sagakit import (
+    Completed,
+    Ctx,
+    Done,
+    Failed,
+    Handle,
+    NotDone,
+    Runtime,
+    Saga,
+    child,
+    each,
+    signal,
+    step,
+    timer,
+)
 
 
 @dataclass
@@ -95,3 +111,52 @@ def unknown_policy() -> None:
     class Wrong(Saga[Order]):
         @step(on_unknown="hope", compensate=None)  # type: ignore[call-overload, untyped-decorator]
         async def charge(self, order: Order, ctx: Ctx) -> int: ...
+
+
+# ---------------------------------------------------------- signals, timers, children, fan-out
+
+
+class Ship(Saga[Order, int]):
+    placed = child(Place, lambda order, ctx: Order(1))
+    packed = signal(list[str])
+    approved = signal(bool, timeout=timedelta(hours=1), on_timeout="continue")
+    rest = timer(timedelta(days=1))
+
+    @each(packed, lambda parcels: parcels, parallel=2)
+    async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+
+    @label.compensate
+    async def tear(self, order: Order, parcel: str, label: Held | None, ctx: Ctx) -> None: ...
+
+    @step(label, placed, approved)
+    async def send(self, order: Order, labels: Sequence[Held], placed: str, approved: bool | None, ctx: Ctx) -> int:
+        assert_type(ctx.result(Ship.label), Sequence[Held])
+        assert_type(ctx.result(Ship.placed), str)
+        assert_type(ctx.result(Ship.approved), bool | None)
+        assert_type(ctx.result(Ship.packed), list[str])
+        return 1
+
+
+async def sends(runtime: Runtime) -> None:
+    await runtime.signal(Ship, "one", Ship.packed, ["a"])
+    await runtime.signal(Ship, "one", Ship.approved, True)
+    await runtime.signal(Ship, "one", Ship.approved, "yes")  # type: ignore[misc]
+    await runtime.signal(Ship, "one", Ship.send, 1)  # type: ignore[arg-type]
+
+
+def wrong_nodes() -> None:
+    class A(Saga[Order, int]):
+        placed = child(Place, lambda order, ctx: "no order")  # type: ignore[arg-type,return-value]
+        packed = signal(list[str])
+
+        @each(packed, lambda parcels: parcels)
+        async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+
+        @label.compensate  # type: ignore[arg-type]
+        async def tear(self, order: Order, parcel: str, label: Held, ctx: Ctx) -> None: ...
+
+    class B(Saga[Order, int]):
+        packed = signal(list[str])
+
+        @each(packed, lambda parcels: parcels)  # type: ignore[arg-type]
+        async def label(self, order: Order, parcel: int, ctx: Ctx) -> Held: ...

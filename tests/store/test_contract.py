@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import trio
-from sagakit.errors import Conflict, NoResponders, StoreError, TooLarge
+from sagakit.errors import Ambiguous, Conflict, NoResponders, StoreError, TooLarge, Unavailable
 from sagakit.store import BucketOptions, EventMessage, KeyValue, Store, Write
 
 from tests.store.conftest import OpenStore
@@ -154,6 +156,19 @@ async def test_p9_an_event_is_stored_once_by_its_id(open_store: OpenStore) -> No
         assert isinstance(first, int)
         assert isinstance(second, int)
         assert second == first + 1
+        assert await store.events.read("Trip.a", "Trip", since=time.time() - 60) == [b"{}", b"{}"]
+        assert await store.events.read("Trip.a", "Other", since=time.time() - 60) == []
+
+
+async def test_an_event_that_no_stream_captures_is_not_acknowledged(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        found: list[int | StoreError] = []
+        subject = store.names.event_subject("Trip.a", "Trip", "nobody_knows")
+        store.events.submit(EventMessage("Trip.a", subject, "run.1", b"{}"), found.append)
+        with trio.fail_after(20):
+            while not found:  # noqa: ASYNC110  # a callback
+                await trio.sleep(0.01)
+        assert isinstance(found[0], Unavailable | Ambiguous)
 
 
 async def test_the_inbox_delivers_once_by_id_until_acknowledged(open_store: OpenStore) -> None:
@@ -202,7 +217,7 @@ async def test_a_bucket_of_ones_own(open_store: OpenStore, namespace: str) -> No
 
 async def test_a_scan_of_a_busy_bucket_ends(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """It reads slowly, page by page, while others write as fast as they can: it ends with what stood at its start."""
-    monkeypatch.setattr("sagakit.jetstream.kv.PAGE", 10)
+    monkeypatch.setattr("sagakit.jetstream.scan.PAGE", 10)
     async with open_store() as store:
         await submitted(store.state, *(Write(f"Trip.old{number}", b"1", 0) for number in range(50)))
         scanned = trio.Event()

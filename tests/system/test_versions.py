@@ -74,6 +74,9 @@ def test_a_saga_outlives_a_deployment(worker: Callable[..., subprocess.Popen[str
     first.kill()
     second = worker("2", "finish")
     assert "['books', 'reserve done', 'insure done']" in _says(second, "Completed")
+    events = _says(second, "started")
+    wanted = "started step.reserve migrated recovered step.charge.retrying step.charge step.insure completed"
+    assert events.strip() == str(wanted.split())
     assert _effects(tmp_path / "log") == ["reserve", "charge", "insure"], "what was done was not done again"
 
 

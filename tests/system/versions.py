@@ -119,6 +119,11 @@ async def main(url: str, namespace: str, log: str, versions: str, *jobs: str) ->
         print("ready", flush=True)
         if "finish" in jobs:
             print(await (await runtime.get(OrderTwo, "a")).outcome(), flush=True)
+            with trio.fail_after(10):
+                while await runtime.list_active():  # noqa: ASYNC110  # every event is in the log
+                    await trio.sleep(0.05)
+            history = await runtime.history(OrderTwo, "a")
+            print([event.type.split(".", 2)[2] for event in history.events], flush=True)
         else:
             await trio.sleep_forever()
 

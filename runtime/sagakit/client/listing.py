@@ -10,6 +10,7 @@ import msgspec
 import trio
 
 from sagakit.engine import Loaded, Record, SagaStatus, decode
+from sagakit.engine.events import CloudEvent
 from sagakit.errors import Undecodable
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.persistence import read
@@ -37,6 +38,13 @@ class Page(msgspec.Struct, frozen=True):
 
     items: Sequence[SagaInfo]
     cursor: str | None = None
+
+
+class History(msgspec.Struct, frozen=True):
+    """What is known of one saga. `events` are those of the record's run, in order; some may not be published yet."""
+
+    record: Record
+    events: Sequence[CloudEvent]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,10 +14,11 @@ from typing_extensions import TypeVar
 
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle, refusal
-from sagakit.client.listing import Page, SagaInfo, Wanted, page_of
+from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
+from sagakit.engine.events import decode_event
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, UnknownSaga
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W")
+CLOCKS_DIFFER = 60.0
+"""Seconds by which the clocks of a worker and of the server may differ."""
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 
 
@@ -152,6 +155,18 @@ class Runtime:
             created_before=created_before,
         )
         return await page_of(self._store, bucket, types, wanted, limit=limit, cursor=cursor)
+
+    async def history(self, saga: type[Saga[D, T]], id: str) -> History:
+        """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
+
+        Reads all events of its type since its start: for operators. Raises UnknownSaga, NotRegistered, Undecodable,
+        Unavailable.
+        """
+        record = await self.load(saga, id)
+        key = str(SagaKey(record.saga_type, id))
+        found = await self._store.events.read(key, record.saga_type, since=record.created_at - CLOCKS_DIFFER)
+        events = [event for event in map(decode_event, found) if event is not None and event.run == record.run]
+        return History(record, sorted(events, key=lambda event: event.sequence))
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""

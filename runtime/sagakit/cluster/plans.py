@@ -59,6 +59,8 @@ def differences(old: Plan, new: Plan) -> list[str]:
     for name in [name for name in old.by_name if name in new.by_name]:
         one, other = old.by_name[name], new.by_name[name]
         for what, before, now in (
+            ("was of the kind", one.kind, other.kind),
+            ("ran", one.child_type, other.child_type),
             ("came after", ", ".join(one.after) or "nothing", ", ".join(other.after) or "nothing"),
             ("took the results of", ", ".join(one.inputs) or "nothing", ", ".join(other.inputs) or "nothing"),
             ("stood, to the pivot,", one.position, other.position),

@@ -26,6 +26,17 @@ class CloudEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
     data: dict[str, object]
 
 
+_decoder = msgspec.json.Decoder(CloudEvent)
+
+
+def decode_event(payload: bytes) -> CloudEvent | None:
+    """An event of the log; None if somebody else put something there that is none."""
+    try:
+        return _decoder.decode(payload)
+    except msgspec.DecodeError:
+        return None
+
+
 def event_id(run: str, seq: int) -> str:
     """The deterministic id of event `seq` of a run; also its `Nats-Msg-Id`."""
     return f"{run}.{seq}"

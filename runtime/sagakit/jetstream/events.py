@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from sagakit.errors import StoreError
+import nats.errors
+
+from sagakit.errors import StoreError, Unavailable
+from sagakit.jetstream import scan
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
+from sagakit.store.names import Names
 from sagakit.store.ports import Done, EventMessage
 
 _MESSAGE_ID = header_block({"Nats-Msg-Id": "%b"})
@@ -16,13 +20,24 @@ _MESSAGE_ID = header_block({"Nats-Msg-Id": "%b"})
 class Events:
     """The port is `EventLog`."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, names: Names) -> None:
         self._link = link
+        self._names = names
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
         headers = _MESSAGE_ID % message.id.encode()
         self._link.send(message.subject, message.payload, partial(_appended, message, done), headers=headers)
+
+    async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
+        """Read what may be of one saga."""
+        stream = self._names.events[self._names.shard_of(key)]
+        subject = self._names.event_subject(key, saga_type, ">")
+        try:
+            found = await self._link.on_asyncio(scan.since, self._link.client, stream, subject, since)
+        except (nats.errors.Error, OSError) as error:
+            raise Unavailable(f"{stream}: the scan was broken off: {error}") from error
+        return [msg.data for msg in found]
 
 
 def _appended(message: EventMessage, done: Done, answer: bytes | StoreError) -> None:

@@ -11,20 +11,17 @@ from math import ceil
 import msgspec
 import nats.errors
 import trio
-from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.scan import last_of_each
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, Entry, Write
 
-PAGE = 500
-"""Entries fetched at once by a scan."""
 WATCH_BUFFER = 10_000
 """Changes that a slow watcher may be behind; beyond it the oldest are lost (a watch is a hint)."""
 
@@ -105,11 +102,14 @@ class Bucket(BucketBase):
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
             try:
-                found = await self._link.on_asyncio(_collect, self._link.client, bucket, prefix)
+                head = f"$KV.{bucket}."
+                subject = f"{head}{prefix}.>" if prefix else f"{head}>"
+                found = await self._link.on_asyncio(last_of_each, self._link.client, f"KV_{bucket}", subject)
             except (nats.errors.Error, OSError) as error:
                 raise Unavailable(f"{bucket}: the scan was broken off: {error}") from error
-            for entry in found:
-                yield entry
+            for msg in found:
+                if msg.headers is None or OPERATION not in msg.headers:
+                    yield Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream)
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
@@ -155,38 +155,3 @@ def _revision(key: str, expected: int | None, answer: bytes) -> int:
     if isinstance(result, StoreError):
         raise result
     return result
-
-
-async def _collect(client: Client, bucket: str, prefix: str) -> list[Entry]:
-    """On the asyncio side: what stood under a prefix when the scan began, by a consumer that is removed again.
-
-    What is written meanwhile is left out: a scan of a busy bucket would never end.
-    """
-    js = client.jetstream(timeout=5)
-    head = f"$KV.{bucket}."
-    last = (await js.stream_info(f"KV_{bucket}")).state.last_seq
-    config = ConsumerConfig(
-        deliver_policy=DeliverPolicy.LAST_PER_SUBJECT,
-        ack_policy=AckPolicy.NONE,
-        mem_storage=True,
-        num_replicas=1,
-        inactive_threshold=30.0,
-    )
-    subscription = await js.pull_subscribe(
-        f"{head}{prefix}.>" if prefix else f"{head}>", stream=f"KV_{bucket}", config=config
-    )
-    info = await subscription.consumer_info()
-    found: list[Entry] = []
-    try:
-        left = info.num_pending or 0
-        while left > 0:
-            for msg in await subscription.fetch(min(PAGE, left), timeout=5):
-                metadata = msg.metadata
-                revision = metadata.sequence.stream
-                left = metadata.num_pending if revision < last else 0
-                if revision <= last and (msg.headers is None or OPERATION not in msg.headers):
-                    found.append(Entry(msg.subject[len(head) :], msg.data, revision))
-    finally:
-        await subscription.unsubscribe()
-        await js.delete_consumer(f"KV_{bucket}", info.name)
-    return found

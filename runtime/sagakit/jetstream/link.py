@@ -355,11 +355,24 @@ async def _connect(link: Link, client: Client, connection: Connection) -> None:
     where = ", ".join(connection.servers)
     try:
         with trio.fail_after(connection.connect_timeout):
-            await link.on_asyncio(connect)
+            await link.on_asyncio(_cancellable, connect)
     except trio.TooSlowError:
         raise CannotConnect(_why_not(where, connection.connect_timeout, troubles)) from None
     except (nats.errors.Error, OSError, ValueError) as error:
         raise CannotConnect(f"cannot connect to {where}: {error}") from error
+
+
+async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
+    """Cancel until it is cancelled: before Python 3.12 `asyncio.wait_for`, which connecting uses, may swallow one."""
+    task = asyncio.ensure_future(fn())
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=0.05)
+        raise
+    task.result()
 
 
 def _why_not(where: str, timeout: float, troubles: list[Exception]) -> str:

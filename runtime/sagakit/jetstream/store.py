@@ -25,7 +25,7 @@ class JetStreamStore:
         self.archive: Bucket = Bucket(link, names, names.archive)
         self.meta: Bucket = Bucket(link, names, [names.meta])
         self.workers: Bucket = Bucket(link, names, [names.workers])
-        self.events: Events = Events(link)
+        self.events: Events = Events(link, names)
         self.inbox: StreamInbox = StreamInbox(link, names)
         self.control: CoreControl = CoreControl(link, names)
 

@@ -18,7 +18,7 @@ from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLa
 from sagakit.store.bucket import BucketBase
 from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
-from sagakit.store.names import Names
+from sagakit.store.names import Names, captures
 from sagakit.store.ports import BucketOptions, Done, Entry, EventMessage, InboundMessage, Write
 
 ACK_WAIT = 30.0
@@ -190,16 +190,29 @@ class MemoryKeyValue(BucketBase):
 class MemoryEvents:
     """The port is `EventLog`."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, names: Names) -> None:
         self._connection = connection
+        self._names = names
+        self._captured = [subject for shard in range(names.shards) for subject in names.event_subjects(shard)]
 
     def submit(self, message: EventMessage, done: Done) -> None:
-        """Queue an append."""
+        """Queue an append. Nothing answers for a subject that no stream captures."""
+        if not any(captures(subject, message.subject) for subject in self._captured):
+            done(Unavailable(f"{message.subject}: no stream captures it"))
+            return
         apply = partial(self._connection.server.append, message)
         carry = partial(
             self._connection.write, apply, where="events", key=message.subject, value=message.payload, done=done
         )
         self._connection.hand_in(carry)
+
+    async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
+        """Read what may be of one saga; the store in memory knows no time."""
+        await trio.lowlevel.checkpoint()
+        if self._connection.away:
+            raise Unavailable("disconnected")
+        subject = self._names.event_subject(key, saga_type, ">")
+        return [one.payload for one in self._connection.server.events if captures(subject, one.subject)]
 
 
 class MemoryInbox:
@@ -288,7 +301,7 @@ class MemoryStore:
         self.archive: MemoryKeyValue = MemoryKeyValue(connection, names, names.archive, where="archive")
         self.meta: MemoryKeyValue = MemoryKeyValue(connection, names, [names.meta])
         self.workers: MemoryKeyValue = MemoryKeyValue(connection, names, [names.workers])
-        self.events: MemoryEvents = MemoryEvents(connection)
+        self.events: MemoryEvents = MemoryEvents(connection, names)
         self.inbox: MemoryInbox = MemoryInbox(connection)
         self.control: MemoryControl = MemoryControl(connection)
 

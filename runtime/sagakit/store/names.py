@@ -131,7 +131,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     def event_subjects(self, shard: int) -> list[str]:
         """The subjects that the event stream of `shard` captures, listed so that it never answers a foreign request."""
         head = self.subject("saga.*" if self.shards == 1 else f"saga.{shard}.*")
-        plain = ("started", "compensating", "completed", "failed", "stuck", "recovered")
+        plain = ("started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
         return [f"{head}.{suffix}" for suffix in (*plain, "step.>", "signalled.*", "operator.*")]
 
     def inbox_subject(self, key: SagaKey) -> str:
@@ -141,3 +141,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     def control_subject(self, worker_id: str) -> str:
         """Where a worker answers requests."""
         return self.subject(f"sagactl.{worker_id}")
+
+
+def captures(pattern: str, subject: str) -> bool:
+    """Whether a subject fits a pattern of NATS: `*` is one token, `>` at the end one or more."""
+    wanted, tokens = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1] if len(tokens) >= len(wanted) else []
+    return len(wanted) == len(tokens) and all(one in ("*", token) for one, token in zip(wanted, tokens, strict=True))

@@ -122,6 +122,13 @@ class EventLog(Protocol):
         """Queue an append. `done` gets the stream sequence (of the first copy, if this is a duplicate) or the error."""
         ...
 
+    async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
+        """The events of this type, in the stream of this key, stored from `since` on, in seconds since the epoch.
+
+        In the order of the stream; those of other sagas are among them. Raises Unavailable, Ambiguous.
+        """
+        ...
+
 
 class InboundMessage(msgspec.Struct, frozen=True):
     """One message of the inbox, not yet acknowledged. `ack` is a fire-and-forget; unacknowledged ones come again."""
