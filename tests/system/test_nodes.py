@@ -12,6 +12,7 @@ import trio
 import trio.testing
 from sagakit import Completed, Ctx, Failed, NotAllowed, Reject, RetryPolicy, Saga, child, each, signal, step, timer
 from sagakit.errors import InvalidInput
+from sagakit.store.faults import Fault
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import EPOCH, killable, member, stands, suffixes, until_ended
@@ -338,3 +339,29 @@ async def test_a_timer_without_a_time_zone_turns_the_saga_back(autojump_clock: C
     assert isinstance(outcome, Failed)
     assert outcome.reason is not None
     assert "no time zone" in outcome.reason
+
+
+async def test_closing_does_not_wait_for_a_child_to_be_released(autojump_clock: Clock) -> None:
+    """The parent ends while the worker closes: its word to the child is durable, and the next worker passes it on."""
+    server = MemoryServer()
+    server.faults.order(Fault(kind="slow", key="saga.Family.completed", delay=1.0))
+    async with member(server, Family(), Insure([])) as running:
+        assert await running.runtime.execute(Family, "one", Order()) == Completed("policy-7")
+        began = trio.current_time()
+    assert trio.current_time() - began < 2
+    async with member(server, Family(), Insure([])):
+        await until_ended(server, "Family.one")
+        await until_ended(server, child_of(server))
+    assert server.inbox == []
+
+
+class Family(Saga[Order, str]):
+    insured = child(Insure, lambda order, ctx: order)
+
+    @step(insured, compensate=None)
+    async def sign(self, order: Order, policy: str, ctx: Ctx) -> str:
+        await trio.sleep(5)
+        return policy
+
+    def output(self, input: Order, ctx: Ctx) -> str:
+        return ctx.result(Family.sign)

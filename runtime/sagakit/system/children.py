@@ -114,7 +114,7 @@ class Children:
     async def tell(self, parent: Parent, message: Inbound) -> bool:
         """Tell a parent that its child has ended; durable once this returns. Whether it still is there to hear it."""
         try:
-            return await self._requests.deliver(parent.key, message) != "ended"
+            return await self._requests.post(parent.key, message) != "ended"
         except UnknownSaga:
             return False
 
@@ -122,6 +122,6 @@ class Children:
         """Let go of children, whose parent has ended; durable once this returns."""
         for saga_type, saga_id in children:
             with suppress(UnknownSaga):
-                await self._requests.deliver(
+                await self._requests.post(
                     str(SagaKey(saga_type, saga_id)), Inbound(id=f"{run}.release", kind="release")
                 )

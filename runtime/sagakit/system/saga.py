@@ -295,8 +295,9 @@ class SagaActor(Reactor[SagaMessage]):
         return record
 
     def _may_let_go(self) -> bool:
-        """Whether a draining saga can be left to the next owner: no attempt is open, nothing is unknown."""
-        return self._draining and not self._running and self._record.status not in ENDS
+        """Whether a draining saga can be left to the next owner: nothing is open, and it is not about to be over."""
+        waits = self._record.status not in ENDS or (self._told and not self._finishing)  # for its parent's release
+        return self._draining and not self._running and waits
 
     def _mind_rest(self) -> None:
         """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
