@@ -66,7 +66,7 @@ async def measure(*, sagas: int) -> Figures:
             await _start(runtime, [far] * WARM_UP)  # so that what the first ones cost counts for nobody
             before = await _rss_at_rest(runtime, WARM_UP)
             began = time.time()
-            first_due = began + sagas / 500 + 30
+            first_due = began + sagas / 1500 + 30
             await _start(runtime, [first_due + number * SPACING for number in range(sagas)])
             start_seconds = time.time() - began
             after = await _rss_at_rest(runtime, WARM_UP + sagas)

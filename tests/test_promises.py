@@ -116,6 +116,7 @@ def _timers_come_first(patch: Patch) -> None:
 GUARDED: dict[str, tuple[Callable[[], object], Callable[[Patch], None]]] = {
     "P1": (_explored, _calls_before_the_write),
     "P2": (_explored, test_mutants.undo_order_forward),
+    "P3": (_explored, test_mutants.unknown_taken_for_done),
     "P4": (_explored, test_mutants.failed_undo_swallowed),
     "P5": (test_explore.test_p1_to_p10_a_saga_with_every_kind_of_node, test_mutants.pivot_ignored),
     "P6": (_explored, test_mutants.cancel_dropped),

@@ -102,6 +102,9 @@ class Judge:
         passed = pivot is not None and _is(record, pivot.name, "done", "skipped")
         if cancelled and record.status == "completed" and not passed:
             self.broke("P6: it was cancelled, and completed")
+        if record.status == "completed":
+            for step in self._never_happened(record):
+                self.broke(f"P3: {step} counts as done, and never happened")
         if record.status == "failed":
             for step in self._standing():
                 if self._plan.node(step).undo is not None:
@@ -110,6 +113,15 @@ class Judge:
                 self.broke("P5: it failed, and the pivot has happened")
         if record.status == "stuck":
             self._stuck(record)
+
+    def _never_happened(self, record: Record) -> list[str]:
+        """The steps that are done though none of their calls has run the user's function."""
+        executed = {called.step for called in self._trace.calls if called.kind == "do" and called.executed}
+        return [
+            node.name
+            for node in present(self._plan, record)
+            if node.kind == "step" and _is(record, node.name, "done") and node.name not in executed
+        ]
 
     def _standing(self) -> list[str]:
         """The steps whose action happened, or may have, under a key that nobody has undone since."""
