@@ -212,6 +212,8 @@ def _start_ready(turn: Turn) -> None:
         at_once = [node for node in waiting if node.kind not in CALLED]  # they may be done at once, and lead to more
         for node in at_once or waiting:
             begin(turn, node)
+        if not at_once:
+            break
     if turn.plan.has_items:
         begin_items(turn)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from logging import DEBUG, getLogger
+from math import inf
 from typing import Any, assert_never
 
 import msgspec
@@ -94,31 +95,48 @@ class SagaBinding:
 
     # --------------------------------------------------------------- calls
 
+    def bound(self, call: Call) -> float:
+        """Seconds after which the caller is to cancel `perform`; infinite where it minds the time by itself."""
+        node = self.definition.nodes[self.plan.step_of(call.step)]
+        if node.action is None or call.heartbeat is not None or _function(node, call).limit is not None:
+            return inf
+        return call.timeout
+
     async def perform(self, call: Call, record: Record, services: Services) -> AttemptResult:
-        """Make one call, within its timeout; returns only when the user's code has.
+        """Make one call; returns only when the user's code has.
 
         Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
         """
-        node = self.definition.nodes[self.plan.node(call.step).step]
+        node = self.definition.nodes[self.plan.step_of(call.step)]
         if node.action is None:
             return await services.children.call(call, record, self.plan.node(call.step).child_type)
+        limit = _function(node, call).limit
+        if limit is None and call.heartbeat is None:
+            return await self._perform(node, call, record, services, None)
+        ends = inf
         with trio.CancelScope() as scope:
-            try:
-                function, args = self._prepare(node, call, record, partial(_beat, services, scope, call))
-            except msgspec.DecodeError as error:
-                return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
-            async with services.limiters.of(function.limit):
-                call_ends = trio.current_time() + call.timeout
-                scope.deadline = call_ends if call.heartbeat is None else trio.current_time() + call.heartbeat
-                try:
-                    with trio.CancelScope(deadline=call_ends):
-                        return _answer(node, call, await self.invoke(call, function, services, args))
-                except Exception as error:  # it ends the attempt, not the worker
-                    _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
-                    return _classify(function, error)
-        if scope.cancelled_caught and call.heartbeat is not None:
+            async with services.limiters.of(limit):
+                ends = trio.current_time() + call.timeout
+                beat = _Heartbeat(services, scope, ends, call.heartbeat or inf)
+                beat.extend()
+                return await self._perform(node, call, record, services, beat)
+        if trio.current_time() < ends:
             return Error(error=f"no heartbeat for {call.heartbeat:g} s")
-        return Error(error=f"timeout after {call.timeout:g} s")
+        return timed_out(call)
+
+    async def _perform(
+        self, node: NodeDefinition, call: Call, record: Record, services: Services, beat: Callable[[], None] | None
+    ) -> AttemptResult:
+        function = _function(node, call)
+        try:
+            args = self._arguments(node, call, record, beat)
+        except msgspec.DecodeError as error:
+            return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
+        try:
+            return _answer(node, call, await self.invoke(call, function, services, args))
+        except Exception as error:  # it ends the attempt, not the worker
+            _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
+            return _classify(function, error)
 
     async def invoke(self, call: Call, function: Function, services: Services, args: tuple[Any, ...]) -> Any:
         """Run the user's function where it belongs."""
@@ -132,23 +150,20 @@ class SagaBinding:
             case _:
                 assert_never(function.runner)
 
-    def _prepare(
-        self, node: NodeDefinition, call: Call, record: Record, beat: Callable[[], None]
-    ) -> tuple[Function, tuple[Any, ...]]:
+    def _arguments(
+        self, node: NodeDefinition, call: Call, record: Record, beat: Callable[[], None] | None
+    ) -> tuple[Any, ...]:
         ctx = self._context(record, call, beat)
         value = self.definition.input.decode(record.input)
         _, _, number = call.step.partition(ITEM)
         item = () if not number or node.given is None else (self._given(node, record)[int(number)],)
         if call.kind == "do":
-            assert node.action is not None
             results = item if number else (self._result(record, name) for name in node.inputs)
-            return node.action, (self.saga, value, *results, ctx)
+            return (self.saga, value, *results, ctx)
         if call.kind == "check":
-            assert node.check is not None
-            return node.check, (self.saga, value, ctx)
-        assert node.undo is not None
+            return (self.saga, value, ctx)
         left = record.steps[call.step].result
-        return node.undo, (self.saga, value, *item, None if left is NOTHING else node.result.decode(left), ctx)
+        return (self.saga, value, *item, None if left is NOTHING else node.result.decode(left), ctx)
 
     def _given(self, node: NodeDefinition, record: Record) -> Any:
         assert node.given is not None
@@ -249,13 +264,33 @@ def _due(wait: datetime | timedelta, now: float) -> float:
     return wait.timestamp()
 
 
-def _beat(services: Services, scope: trio.CancelScope, call: Call) -> None:
-    if call.heartbeat is not None:
-        services.trio_token.run_sync_soon(partial(_extend, scope, call.heartbeat))
+class _Heartbeat:
+    """Puts an attempt's end off, from any thread; never beyond `ends`."""
+
+    def __init__(self, services: Services, scope: trio.CancelScope, ends: float, pause: float) -> None:
+        self._services = services
+        self._scope = scope
+        self._ends = ends
+        self._pause = pause
+
+    def __call__(self) -> None:
+        if self._pause < inf:
+            self._services.trio_token.run_sync_soon(self.extend)
+
+    def extend(self) -> None:
+        """In the trio thread."""
+        self._scope.deadline = min(self._ends, trio.current_time() + self._pause)
 
 
-def _extend(scope: trio.CancelScope, seconds: float) -> None:
-    scope.deadline = trio.current_time() + seconds
+def timed_out(call: Call) -> AttemptResult:
+    """The attempt has had its time."""
+    return Error(error=f"timeout after {call.timeout:g} s")
+
+
+def _function(node: NodeDefinition, call: Call) -> Function:
+    function = {"do": node.action, "check": node.check, "undo": node.undo}[call.kind]
+    assert function is not None, "the plan has it"
+    return function
 
 
 def _classify(function: Function, error: Exception) -> AttemptResult:

@@ -47,7 +47,7 @@ from sagakit.engine import (
 from sagakit.engine.table import OPEN
 from sagakit.errors import Fenced, InternalError, StoreError
 from sagakit.store.ports import Entry
-from sagakit.system.attempts import SagaBinding
+from sagakit.system.attempts import SagaBinding, timed_out
 from sagakit.system.messages import (
     Ask,
     Attempted,
@@ -397,7 +397,8 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _attempt(self, call: Call) -> None:
         to = partial(_attempted, call, self._services.random())
-        self._ctx.pipe_to_self(to, self._binding.perform, call, self._record, self._services)
+        binding = self._binding
+        self._ctx.pipe_to_self(to, binding.perform, call, self._record, self._services, timeout=binding.bound(call))
 
     # --------------------------------------------------------------- finish
 
@@ -442,8 +443,7 @@ def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreErro
 
 
 def _attempted(call: Call, random: float, result: AttemptResult | None) -> Attempted:
-    assert result is not None, "an attempt bounds itself"
-    return Attempted(Ended(call.step, call.call, result, random))
+    return Attempted(Ended(call.step, call.call, timed_out(call) if result is None else result, random))
 
 
 def _parent_told(there: bool | None) -> ParentTold:

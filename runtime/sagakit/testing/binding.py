@@ -95,11 +95,14 @@ class WatchedBinding(SagaBinding):
         calling.judge.begins(called, calling.durable())
         calling.trace.calls.add(called)
         self._begun[call.step, call.call] = called
-        fault = calling.fault_for(call) if self.definition.nodes[self.plan.step_of(call.step)].action is None else None
-        result = (
-            await self._child(call, record, services, fault) if fault else await super().perform(call, record, services)
-        )
-        calling.judge.ends(called)
+        is_child = self.definition.nodes[self.plan.step_of(call.step)].action is None
+        fault = calling.fault_for(call) if is_child else None
+        called.ended, called.error = "unknown", "cut off"
+        try:
+            make = self._child(call, record, services, fault) if fault else super().perform(call, record, services)
+            result = await make
+        finally:
+            calling.judge.ends(called)
         called.ended, called.error = _ended(result)
         return result
 
