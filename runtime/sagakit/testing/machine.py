@@ -28,6 +28,7 @@ from sagakit.engine import (
     Ended,
     Error,
     Inbound,
+    InboundKind,
     InputEvent,
     Loaded,
     MakeOutput,
@@ -55,6 +56,8 @@ from sagakit.testing.trace import BrokenPromise, Called, Trace
 WORKERS = ("w1", "w2", "w3")
 KEY = "T.1"
 _ONE = msgspec.Raw(b"1")
+_WHAT_COMES: dict[str, InboundKind] = {"signal": "signal", "child": "child-ended"}
+"""What a node of this kind waits for."""
 _FATES = ("done", "done", "lost", "never", "not_done", "reject")
 
 
@@ -173,10 +176,9 @@ class SagaMachine(RuleBasedStateMachine):
             self._turn(owner, Ended(call.step, call.call, self._participant(call, called, "done")))
             return
         for step, log in worker.record.steps.items():
-            kind = {"signal": "signal", "child": "child-ended"}.get(self.plan.node(step).kind)
+            kind = _WHAT_COMES.get(self.plan.node(step).kind)
             if log.state == "awaiting" and kind is not None:
-                message: Any = Inbound(id=f"{kind}.{self._writes}", kind=kind, step=step, payload=_ONE)  # type: ignore[arg-type]
-                self._turn(owner, message)
+                self._turn(owner, Inbound(id=f"{kind}.{self._writes}", kind=kind, step=step, payload=_ONE))
                 return
         self.now = max(self.now, worker.record.wake_at or self.now)
         self._turn(owner)

@@ -18,7 +18,7 @@ def saga_simulate() -> Callable[..., Trace]:
     from sagakit.testing import simulate
 
     def run(*args: object, **options: object) -> Trace:
-        trace = simulate(*args, **options)  # type: ignore[arg-type]
+        trace = simulate(*args, **options)  # type: ignore[arg-type]  # as they come
         trace.check_promises()
         return trace
 

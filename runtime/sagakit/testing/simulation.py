@@ -36,7 +36,7 @@ from sagakit.system.config import Config
 from sagakit.system.registry import Registry
 from sagakit.testing.binding import Calling, WatchedBinding
 from sagakit.testing.judge import Judge
-from sagakit.testing.schedule import Faults, MessageAt, WriteFault
+from sagakit.testing.schedule import Faults, MessageAt, WriteFault, WriteFaultKind
 from sagakit.testing.trace import Trace
 
 D = TypeVar("D")
@@ -138,9 +138,9 @@ class _Simulation:
                 self._deliver(fault)
         self._crash("crash_after")
 
-    def _crash(self, kind: str) -> None:
+    def _crash(self, kind: WriteFaultKind) -> None:
         for index, fault in enumerate(self._trace.faults.faults):
-            if fault == WriteFault(self._trace.writes, kind) and index not in self._trace.reached:  # type: ignore[arg-type]
+            if fault == WriteFault(self._trace.writes, kind) and index not in self._trace.reached:
                 self._trace.reached.add(index)
                 self._trace.restarts += 1
                 self._judge.killed()

@@ -7,6 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from sagakit.definition import NodePlan, Saga, compiled
+from sagakit.engine.keys import CallKind
 from sagakit.testing.explorer import ONCE
 from sagakit.testing.schedule import ALL_CALLS, CallFault, Fault, Faults, MessageAt, WriteFault
 
@@ -31,13 +32,17 @@ def faults(saga: type[Saga[Any, Any]], *, most: int = 2) -> st.SearchStrategy[Fa
 
 def _calls(node: NodePlan) -> st.SearchStrategy[Fault]:
     steps = st.just(node.name) if node.kind == "step" else st.integers(0, 3).map(lambda number: f"{node.name}/{number}")
-    calls = ["do"] + ["check"] * node.has_check + ["undo"] * (node.undo is not None)
+    calls: list[CallKind] = ["do"]
+    if node.has_check:
+        calls.append("check")
+    if node.undo is not None:
+        calls.append("undo")
     return st.sampled_from(calls).flatmap(
         lambda call: st.builds(
             CallFault,
             steps,
             st.just(call),
-            st.sampled_from(ONCE[call]),  # type: ignore[index]
+            st.sampled_from(ONCE[call]),
             first=st.integers(1, 3),
             calls=st.sampled_from([1, ALL_CALLS]),
         )
