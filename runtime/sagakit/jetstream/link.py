@@ -226,6 +226,22 @@ class Link:
         await client._send_command(b"".join(frames))  # there is no public way for a batch
         await client._flush_pending()
 
+    def _read(self, inbox: int) -> None:
+        """Take plain answers as the parser gives them: without an object, a queue and a task's turn for each.
+
+        What has headers, or is for another subscription, goes the ordinary way.
+        """
+        client: Any = self.client
+        ordinary = client._process_msg
+
+        async def process(sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+            if sid == inbox and not headers:
+                self._answer(int(subject[self._prefix :]), data)
+            else:
+                await ordinary(sid, subject, reply, data, headers)
+
+        client._process_msg = process
+
     async def _answered(self, msg: Msg) -> None:
         """The inbox's callback."""
         number = int(msg.subject[self._prefix :])
@@ -299,9 +315,10 @@ class Link:
 
     async def start(self) -> asyncio.Task[None]:
         """Subscribe the inbox and start the pump; runs on the asyncio side."""
-        await self.client.subscribe(
+        subscription = await self.client.subscribe(
             self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
+        self._read(subscription._id)
         return asyncio.get_running_loop().create_task(self._pump())
 
 
