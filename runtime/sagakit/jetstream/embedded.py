@@ -162,15 +162,7 @@ class _Keeper:
 
 async def _spawn(folder: Path, url: str) -> subprocess.Popen[bytes]:
     """Start a server and wait until it listens. Raises CannotConnect."""
-    with (folder / "nats.log").open("ab") as log:
-        process = subprocess.Popen(  # noqa: ASYNC220  # forked by this very thread: the child is to die with it
-            [find_server(), "-c", str(folder / "nats.conf")],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # Ctrl-C is the owner's to handle
-            preexec_fn=_die_with(os.getpid()),
-        )
+    process = _fork(folder)
     try:
         (folder / "server.json").write_bytes(msgspec.json.encode(Running(url, process.pid)))
         with trio.fail_after(READY_TIMEOUT):
@@ -179,12 +171,32 @@ async def _spawn(folder: Path, url: str) -> subprocess.Popen[bytes]:
                     raise CannotConnect(f"nats-server ended at once ({process.returncode}): {_last_words(folder)}")
                 await trio.sleep(0.02)
     except trio.TooSlowError:
-        process.kill()
+        _kill(process)
         raise CannotConnect(f"nats-server did not listen within {READY_TIMEOUT:g} s: {_last_words(folder)}") from None
     except BaseException:
-        process.kill()
+        _kill(process)
         raise
     return process
+
+
+@trio.lowlevel.enable_ki_protection
+def _fork(folder: Path) -> subprocess.Popen[bytes]:
+    """A Ctrl-C in the middle would leave a process that nobody knows: it comes right after."""
+    with (folder / "nats.log").open("ab") as log:
+        return subprocess.Popen(
+            [find_server(), "-c", str(folder / "nats.conf")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is the owner's to handle
+            preexec_fn=_die_with(os.getpid()),  # forked by this very thread: the child is to die with it
+        )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """And wait until it is gone, which takes milliseconds: whoever hears of the failure finds nothing left."""
+    process.kill()
+    process.wait()
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:
