@@ -330,6 +330,27 @@ async def test_a_timer_survives_its_worker_and_costs_no_actor(autojump_clock: Cl
     assert suffixes(server, "one") == ["started", "recovered", "step.until", "step.remind", "completed"]
 
 
+async def test_a_full_worker_wakes_those_first_that_were_due_first(autojump_clock: Clock) -> None:
+    woken: list[float] = []
+
+    class Slow(Saga[float]):
+        until = timer(lambda at, ctx: datetime.fromtimestamp(at, UTC))
+
+        @step(until, compensate=None)
+        async def remind(self, at: float, nothing: None, ctx: Ctx) -> None:
+            woken.append(at)
+            await trio.sleep(0.7)
+
+    dues = [EPOCH + 100 + number * 0.05 for number in range(40)]
+    async with member(MemoryServer(), Slow(), **CALM, max_active=1) as running:
+        for due in dues:
+            await running.runtime.start(Slow, None, due)
+        with trio.fail_after(1000):
+            while len(woken) < len(dues):  # noqa: ASYNC110  # virtual time
+                await trio.sleep(1)
+    assert woken == dues
+
+
 async def test_a_timer_without_a_time_zone_turns_the_saga_back(autojump_clock: Clock) -> None:
     class Naive(Saga[str]):
         at = timer(lambda at, ctx: datetime(2030, 1, 1))

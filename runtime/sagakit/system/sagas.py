@@ -66,14 +66,11 @@ class Sagas:
         return len(self._resting)
 
     def ring(self, key: str) -> bool:
-        """A resting saga's time has come: wake it. False if the worker is full: ring again."""
+        """A resting saga's time has come: wake it; False: ring again. Raises trio.WouldBlock in a full worker."""
         resting = self._resting.get(key)
         if resting is None or resting.at is None or resting.at > self._services.now():
             return True
-        try:
-            self._places.acquire_nowait()
-        except trio.WouldBlock:
-            return False
+        self._places.acquire_nowait()
         return self._wake(key)
 
     async def reach(self, key: str) -> Ref[SagaMessage] | None:

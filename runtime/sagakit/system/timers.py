@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable
 from itertools import count
+from math import inf
 from typing import TypeAlias
 from weakref import ref as weak
 
@@ -17,6 +18,10 @@ LONGEST_SLEEP = 60.0
 """Seconds after which the wall clock is looked at again: it may have been set."""
 FULL_PAUSE = 0.1
 """Seconds until a saga whose mailbox is full is woken again; it is awake anyway."""
+NO_PLACE_PAUSE = 0.01
+"""Seconds until a worker that had no place for a saga is looked at again."""
+AT_ONCE = 32
+"""Wakes before the actors woken get their turn: after a stall those that were due first go first."""
 TIDY = 10_000
 """Entries from which on those of sagas that have ended are thrown out, each time the heap has doubled."""
 
@@ -26,7 +31,8 @@ _Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Rest]"
 class Timers(Actor[TimersMessage]):
     """Wakes sagas. Its memory is a cache: after a restart active sagas set their timers again, and `resting` is asked.
 
-    `wake` is called with the key of a resting saga whose time has come; False asks to be called again soon.
+    `wake` is called with the key of a resting saga whose time has come. False asks to be called again for it soon;
+    `trio.WouldBlock` says that the worker has no place for any: they all wait, in their order.
     """
 
     def __init__(
@@ -43,12 +49,14 @@ class Timers(Actor[TimersMessage]):
         self._order = count()
         self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in resting()]
         self._tidy_at = TIDY
+        self._not_before = 0.0
         heapq.heapify(self._heap)
 
     async def run(self, ctx: Context[TimersMessage]) -> None:
         """Wait for the next due time or the next message, whichever comes first."""
         while True:
-            wait = min(self._longest_sleep, self._heap[0][0] - self._now()) if self._heap else float("inf")
+            next_due = max(self._heap[0][0], self._not_before) if self._heap else inf
+            wait = min(self._longest_sleep, next_due - self._now()) if self._heap else inf
             with trio.move_on_after(max(0.0, wait)):
                 for message in await ctx.receive_batch():
                     self._take(message)
@@ -70,9 +78,16 @@ class Timers(Actor[TimersMessage]):
 
     def _wake_due(self) -> None:
         now = self._now()
-        while self._heap and self._heap[0][0] <= now:
-            whom = heapq.heappop(self._heap)[2]
-            told = self._wake(whom) if isinstance(whom, str) else _tell(whom)
+        for _ in range(AT_ONCE):
+            if not self._heap or self._heap[0][0] > now:
+                return
+            whom = self._heap[0][2]
+            try:
+                told = self._wake(whom) if isinstance(whom, str) else _tell(whom)
+            except trio.WouldBlock:
+                self._not_before = now + NO_PLACE_PAUSE
+                return
+            heapq.heappop(self._heap)
             if not told:
                 self._set(whom, now + FULL_PAUSE)
 
