@@ -36,6 +36,7 @@ from tests.engine.world import Broken, World
 
 apply_module: Any = sys.modules["sagakit.engine.apply"]  # the package exports a function of that name
 effects_module: Any = sys.modules["sagakit.engine.effects"]
+turn_module: Any = sys.modules["sagakit.engine.turn"]
 ADOPTED = apply_module._adopted
 Patch = pytest.MonkeyPatch
 
@@ -301,6 +302,18 @@ def first_items_enough(patch: Patch) -> None:
     patch.setattr(forward, "gather", hasty)
 
 
+def suspects_run_beside_others(patch: Patch) -> None:
+    patch.setattr(turn_module, "is_suspect", lambda record: False)
+
+
+def every_death_counts(patch: Patch) -> None:
+    def adopted(turn: Turn, event: Any) -> None:
+        turn.record.alone = True
+        ADOPTED(turn, event)
+
+    patch.setattr(apply_module, "_adopted", adopted)
+
+
 def started_beside_a_question(patch: Patch) -> None:
     patch.setattr(apply_module, "CALLED", frozenset())
 
@@ -338,6 +351,8 @@ MUTANTS: dict[Callable[[Patch], None], str] = {
     items_without_bound: "are allowed",
     items_taken_for_nodes: "completed with",
     first_items_enough: "P2: |no move|completed with",
+    suspects_run_beside_others: "P11: .* not alone",
+    every_death_counts: "P11: found out",
     started_beside_a_question: "P2: .* goes forward",
 }  # fmt: skip
 """Each mutant, and how the world condemns it."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import (
     ENDS,
+    SUSPECT,
     Adopted,
     Call,
     Decide,
@@ -24,6 +25,8 @@ from sagakit.engine import (
     Inbound,
     InboundKind,
     InputEvent,
+    Isolated,
+    Limits,
     Loaded,
     MakeOutput,
     OutputMade,
@@ -36,6 +39,7 @@ from sagakit.engine import (
     TellParent,
     WakeAt,
     apply,
+    awaits_isolation,
     create,
     decode,
     effects,
@@ -81,6 +85,8 @@ class World:
         self.timers: dict[str, float] = {}  # when each is due
         self.children: set[str] = set()  # the keys of those that have told their end
         self.told = False
+        self.lone_crashes = 0
+        self.deadly = data.draw(st.integers(0, 7), "a deadly place") == 0
         self.parent = PARENT if data.draw(st.integers(0, 3), "has a parent") == 0 else None
         self.durable: bytes = b""
         self.record: Record
@@ -106,7 +112,7 @@ class World:
                 case Publish(events=events):
                     self._publish(events)
                 case WakeAt(at=at):
-                    if at <= self.now:
+                    if at <= self.now and not self._held():
                         raise Broken(f"wake_at {at} is not after {self.now}")
                 case TellParent():
                     self.told = True
@@ -166,6 +172,9 @@ class World:
                 broken = self._rarely("output")
                 return OutputMade(error="broke") if broken else OutputMade(msgspec.Raw(b"1"))
 
+    def _held(self) -> bool:
+        return self.record.recoveries >= SUSPECT and not self.record.alone
+
     def crash(self) -> None:
         """The worker dies; another reads the record and takes it over."""
         for call in self.running.values():
@@ -176,6 +185,7 @@ class World:
         self.record = loaded.record
         if self.record.status in ENDS:
             return
+        self.lone_crashes += self.record.alone
         events: list[InputEvent] = [Adopted("w2", 0.5)]
         if self.gives_up and self._rarely("too often"):
             events.append(GaveUp("it crashed"))
@@ -190,6 +200,8 @@ class World:
         log = stored.record.steps.get(call.step) if isinstance(stored, Loaded) else None
         if log is None or log.calls != call.call or log.state not in ("running", "checking", "undoing"):
             raise Broken(f"P1: {call.kind} of {call.step} is called without a durable record that says so")
+        if self._held():
+            raise Broken(f"P11: {call.step} is called, though the saga is suspect and not alone")
         self._judge_order(call)
         self._judge_key(call)
         self.called.add((call.step, call.call))
@@ -283,7 +295,10 @@ class World:
         cause = self.record.failure.cause if self.record.failure is not None else "exhausted"
         counts = node.kind in ("step", "each") and node.on_unknown == "retry" and log.code is None
         left = node.retries.attempts is None or self.budget[node.name] < node.retries.attempts
-        if gave_up and counts and cause == "exhausted" and log.calls and left:
+        found_out = "while it ran alone" in ((self.record.failure or FINE).reason or "")
+        if found_out and self.lone_crashes < Limits().lone_deaths:
+            raise Broken(f"P11: found out, though its worker died {self.lone_crashes} times while it ran alone")
+        if gave_up and counts and cause == "exhausted" and log.calls and left and not found_out:
             raise Broken(f"P3: {node.name} was given up with {self.budget[node.name]} calls of its budget")
 
     def _judge_finish(self, children: tuple[tuple[str, str], ...]) -> None:
@@ -428,6 +443,7 @@ class World:
         wild = self.turns <= self.calm_after
         choices: list[tuple[str, str]] = [("end", "")] * 6 * bool(self.running)
         choices += [("wait", "")] * bool(self.record.wake_at)
+        choices += [("isolate", "")] * 3 * awaits_isolation(self.plan, self.record, self.now)
         for name in (name for name, node in self.plan.by_name.items() if node.kind == "signal"):
             if wild or self._state(name) == "awaiting":
                 choices.append(("signal", name))
@@ -439,7 +455,8 @@ class World:
             if self.plan.node(name).kind == "step" and self.participants.standing(name):
                 choices.append(("report", name))
         if wild:
-            choices += [("crash", ""), ("cancel", "")] + [("terminate", "")] * self._rarely("loud", 20)
+            choices += [("crash", "")] * (8 if self.deadly else 1)
+            choices += [("cancel", "")] + [("terminate", "")] * self._rarely("loud", 20)
             if self.record.status == "compensating":
                 choices.append(("mark-undone", ""))
             choices += [("complete-step", "")] * any(log.state == "waiting" for log in self.record.steps.values())
@@ -453,6 +470,8 @@ class World:
                 assert self.record.wake_at is not None
                 self.now = max(self.now, self.record.wake_at)
                 self._turn()
+            case "isolate", _:
+                self._turn(Isolated())
             case "crash", _:
                 self.crash()
             case "terminate", _:

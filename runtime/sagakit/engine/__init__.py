@@ -21,6 +21,7 @@ migration  from one version of a definition to the next
 """
 
 from sagakit.engine.apply import apply as apply
+from sagakit.engine.apply import awaits_isolation as awaits_isolation
 from sagakit.engine.apply import create as create
 from sagakit.engine.apply import stamped as stamped
 from sagakit.engine.codec import Loaded as Loaded
@@ -49,6 +50,7 @@ from sagakit.engine.inputs import GaveUp as GaveUp
 from sagakit.engine.inputs import Inbound as Inbound
 from sagakit.engine.inputs import InboundKind as InboundKind
 from sagakit.engine.inputs import InputEvent as InputEvent
+from sagakit.engine.inputs import Isolated as Isolated
 from sagakit.engine.inputs import OutputMade as OutputMade
 from sagakit.engine.inputs import Prepared as Prepared
 from sagakit.engine.inputs import Published as Published
@@ -71,4 +73,5 @@ from sagakit.engine.results import Retry as Retry
 from sagakit.engine.results import StepExecutionResult as StepExecutionResult
 from sagakit.engine.table import ENDS as ENDS
 from sagakit.engine.table import SagaStatus as SagaStatus
+from sagakit.engine.turn import SUSPECT as SUSPECT
 from sagakit.engine.turn import Limits as Limits

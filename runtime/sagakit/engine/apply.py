@@ -17,13 +17,24 @@ from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
 from sagakit.engine.forward import action_ended, check_ended, wait_is_over
-from sagakit.engine.inputs import Adopted, Decided, Ended, GaveUp, Inbound, InputEvent, OutputMade, Prepared, Published
+from sagakit.engine.inputs import (
+    Adopted,
+    Decided,
+    Ended,
+    GaveUp,
+    Inbound,
+    InputEvent,
+    Isolated,
+    OutputMade,
+    Prepared,
+    Published,
+)
 from sagakit.engine.messages import AFTER_THE_END, inbound
 from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record, SagaOutcome
-from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back
+from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, PASSED, StepMove, StepState
-from sagakit.engine.turn import Limits, Turn, shorten
+from sagakit.engine.turn import SUSPECT, Limits, Turn, is_suspect, shorten
 from sagakit.errors import IllegalTransition
 
 _DEFAULT_LIMITS = Limits()
@@ -106,7 +117,22 @@ def apply(
     elif turn.record.status not in ENDS:
         _timers(turn)
         _settle(turn)
+    if turn.record.alone and not _is_open(turn.record):
+        turn.touch()
+        turn.record.alone = False
     return turn.record if turn.changed else record
+
+
+def awaits_isolation(plan: Plan, record: Record, now: float) -> bool:
+    """Whether a suspect would go on now if it were alone."""
+    if not is_suspect(record) or record.halted or record.status in ENDS:
+        return False
+    trial = apply(plan, record, [Isolated()], now)
+    return (trial.status, trial.steps) != (record.status, record.steps)
+
+
+def _is_open(record: Record) -> bool:
+    return any(log.state in OPEN for log in record.steps.values())
 
 
 def _apply_one(turn: Turn, event: InputEvent) -> None:
@@ -121,8 +147,11 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             pass  # the saga ended while this was under way; the account is closed
         case Ended():
             _ended(turn, event)
+        case Isolated():
+            turn.touch()
+            turn.record.alone = turn.record.recoveries >= SUSPECT
         case GaveUp():
-            _gave_up(turn, event)
+            _halt(turn, f"no worker can run it: {event.error}")
         case Inbound():
             inbound(turn, event)
         case Decided():
@@ -153,14 +182,28 @@ def _adopted(turn: Turn, event: Adopted) -> None:
     open_steps = [name for name, log in record.steps.items() if log.state in OPEN]
     if open_steps:
         record.recoveries += 1
+        record.lone_deaths += record.alone
+    record.alone = False
     turn.emit("recovered", epoch=record.epoch, worker=event.worker, open=open_steps)
     lost = Error(error="the worker was lost during this attempt", at_once=True)
     for step in open_steps:
         _ended(turn, Ended(step, turn.look(step).calls, lost, event.jitter))
+    if record.lone_deaths >= turn.limits.lone_deaths:
+        _found_out(turn, open_steps[0])
 
 
-def _gave_up(turn: Turn, event: GaveUp) -> None:
-    reason = shorten(f"no worker can run it: {event.error}")
+def _found_out(turn: Turn, step: str) -> None:
+    """It takes its worker down: undone, with a fresh budget for that; or stuck, where there is no way back."""
+    reason = f"its worker died {turn.record.lone_deaths} times while it ran alone"
+    turn.progress()
+    if turn.forward and not pivot_passed(turn) and not pivot_open(turn):
+        turn.fail(Failure("exhausted", step=step, reason=reason))
+    else:
+        _halt(turn, reason)
+
+
+def _halt(turn: Turn, reason: str) -> None:
+    reason = shorten(reason)
     if turn.record.status != "stuck":
         turn.move_saga("block")
         turn.emit("stuck", reason=reason)

@@ -21,7 +21,7 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
     match ended.result:
         case Complete():
             turn.move(node.name, "undone").error = None
-            turn.record.recoveries = 0
+            turn.progress()
             turn.emit_of(node, ".undone")
         case Compensating():
             _fail_undo(turn, node, f"rejected: {ended.result.code}")

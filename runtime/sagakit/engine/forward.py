@@ -106,7 +106,7 @@ def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
     log.unsure = False
     log.error = log.code = None
     log.detail = NOTHING
-    turn.record.recoveries = 0
+    turn.progress()
     turn.emit_of(node, attempt=log.attempt)
     if node.of:
         gather(turn, turn.plan.by_name[node.of])

@@ -32,6 +32,10 @@ class Adopted(msgspec.Struct, frozen=True):
     jitter: float = 1.0
 
 
+class Isolated(msgspec.Struct, frozen=True):
+    """No other saga of this worker has an attempt open, nor will have: a suspect may go on (DESIGN 7)."""
+
+
 class GaveUp(msgspec.Struct, frozen=True):
     """The saga's actor crashed beyond its restart intensity: the saga is stuck, and nothing moves (DESIGN 4)."""
 
@@ -89,4 +93,4 @@ class OutputMade(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-InputEvent: TypeAlias = Ended | Adopted | GaveUp | Inbound | Published | Decided | Prepared | OutputMade
+InputEvent: TypeAlias = Ended | Adopted | Isolated | GaveUp | Inbound | Published | Decided | Prepared | OutputMade

@@ -85,10 +85,10 @@ def _again(turn: Turn, node: NodePlan) -> bool:
         case "undo_failed":
             log = turn.edit(node.name)
             log.undo_attempt, log.undo_group, log.undo_unsure = 0, log.undo_group + 1, False
-            turn.open(node, "undo")
+            turn.defer(node, "wait_undo", delay=0.0)
         case "asked" if node.has_check:
             turn.edit(node.name).check_attempt = 0
-            turn.open(node, "check")
+            turn.defer(node, "wait_check", delay=0.0)
         case "blocked" if turn.forward and not turn.look(node.name).calls:
             _forget(turn.move(node.name, "reset"))  # it was never called: a condition, a signal
         case "asked" | "blocked" if turn.forward:

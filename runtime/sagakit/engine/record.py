@@ -115,6 +115,8 @@ class Parent(msgspec.Struct, frozen=True):
 class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_only=True):
     """The record of one saga. `PersistedSagaState[Order]` has the input as an Order; the engine keeps it as JSON.
 
+    `recoveries` counts the takeovers with an open attempt since the last progress; from SUSPECT on the saga is `alone`
+    while an attempt is open, and takeovers of one that was alone are `lone_deaths`.
     `halted` says that no worker could run it, through crashes of its actor: nothing moves until an operator says retry.
     `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
     """
@@ -138,6 +140,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     deadline_at: float | None = None
     wake_at: float | None = None
     recoveries: int
+    alone: bool = False
+    lone_deaths: int = 0
     correlation_id: str | None = None
     causation_id: str | None = None
     trace: dict[str, str] | None = None

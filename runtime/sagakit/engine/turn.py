@@ -15,6 +15,9 @@ from sagakit.engine.table import PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepM
 MAX_TEXT = 500
 """Characters of an error or a reason that are kept: a record must never outgrow its message."""
 
+SUSPECT = 2
+"""Takeovers with an open attempt, without progress, from which on a saga runs alone."""
+
 _PENDING = StepLog()
 
 
@@ -22,26 +25,27 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that keep status, undo and outbox below `max_payload` whatever the steps return.
 
     Bytes of results, payloads and what nodes start with, together; bytes of one refusal's detail; items of one each;
-    inbound messages whose verdicts are kept.
+    inbound messages whose verdicts are kept; deaths of its worker while a saga ran alone, after which it is given up.
     """
 
     results: int = 512 * 1024
     detail: int = 4 * 1024
     items: int = 10_000
     inbound: int = 64
+    lone_deaths: int = 3
 
 
 class Turn:
     """One application of input events to a record. `record` is a draft; the original is untouched."""
 
-    __slots__ = ("_touched", "changed", "hold", "limits", "now", "plan", "record")
+    __slots__ = ("_hold", "_touched", "changed", "limits", "now", "plan", "record")
 
     def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits, hold: bool = False) -> None:
         self.plan: Plan = plan
         self.record: Record = copy(record)
         self.now: float = max(now, record.updated_at)
         self.limits: Limits = limits
-        self.hold: bool = hold
+        self._hold = hold
         self.changed: bool = False
         self._touched: set[str] = set()
 
@@ -59,6 +63,11 @@ class Turn:
     def items(self, each: NodePlan) -> list[NodePlan]:
         """The items of an each that have begun."""
         return [node for node in self.nodes if node.of == each.name]
+
+    @property
+    def hold(self) -> bool:
+        """Whether no attempt may be opened: the owner lets go, or the saga is a suspect that is not alone."""
+        return self._hold or is_suspect(self.record)
 
     @property
     def forward(self) -> bool:
@@ -100,6 +109,11 @@ class Turn:
         log.state = state
         log.due = log.until = None
         return log
+
+    def progress(self) -> None:
+        """A call has come to its purpose: whoever took workers down before, it was not this saga."""
+        self.record.recoveries = self.record.lone_deaths = 0
+        self.record.alone = False
 
     def move_saga(self, move: SagaMove) -> None:
         """Take the saga along its table. Raises IllegalTransition."""
@@ -151,6 +165,11 @@ class Turn:
             self.move_saga(move)
             self.record.failure = failure
             self.emit("compensating", cause=failure.cause, code=failure.code, step=failure.step, reason=failure.reason)
+
+
+def is_suspect(record: Record) -> bool:
+    """Whether the saga may have taken its workers down, and must wait until it is alone (DESIGN 7)."""
+    return record.recoveries >= SUSPECT and not record.alone
 
 
 def present(plan: Plan, record: Record) -> Sequence[NodePlan]:

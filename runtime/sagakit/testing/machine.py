@@ -30,6 +30,7 @@ from sagakit.engine import (
     Inbound,
     InboundKind,
     InputEvent,
+    Isolated,
     Loaded,
     MakeOutput,
     NotDone,
@@ -41,6 +42,7 @@ from sagakit.engine import (
     Question,
     Record,
     apply,
+    awaits_isolation,
     create,
     decode,
     effects,
@@ -133,6 +135,14 @@ class SagaMachine(RuleBasedStateMachine):
         self._turn(name)
 
     @precondition(lambda self: bool(self.workers))
+    @rule(data=st.data())
+    def runs_alone(self, data: st.DataObject) -> None:
+        """A suspect gets its worker to itself."""
+        name = data.draw(st.sampled_from(sorted(self.workers)))
+        if awaits_isolation(self.plan, self.workers[name].record, self.now):
+            self._turn(name, Isolated())
+
+    @precondition(lambda self: bool(self.workers))
     @rule(data=st.data(), kind=st.sampled_from(["cancel", "signal", "child-ended"]))
     def message(self, data: st.DataObject, kind: Any) -> None:
         """A cancel, a signal, or a child's end reaches some worker."""
@@ -174,6 +184,9 @@ class SagaMachine(RuleBasedStateMachine):
             call, called = worker.running.pop(min(worker.running))
             self.judge.ends(called)
             self._turn(owner, Ended(call.step, call.call, self._participant(call, called, "done")))
+            return
+        if awaits_isolation(self.plan, worker.record, self.now):
+            self._turn(owner, Isolated())
             return
         for step, log in worker.record.steps.items():
             kind = _WHAT_COMES.get(self.plan.node(step).kind)
