@@ -154,13 +154,18 @@ async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_goes_o
         elif ctx.saga_id == BAD:
             await poison(name, ctx)
 
+    async def one_life(saga_id: str) -> Member:
+        running: Member = await start(server, Fly(hook), scan_interval=1e6)
+        poison.kill, poison.died = running.kill, trio.Event()
+        await running.runtime.start(Fly, saga_id, "Rome")
+        with trio.move_on_after(5):
+            await poison.died.wait()
+        return running
+
     async with killable() as start, bounded():
-        for life in range(3):
-            running: Member = await start(server, Fly(hook), scan_interval=1e6)
-            poison.kill, poison.died = running.kill, trio.Event()
-            await running.runtime.start(Fly, BAD if life == 0 else f"long-{life}" if life == 1 else "long", "Rome")
-            with trio.move_on_after(5):
-                await poison.died.wait()
+        await one_life(BAD)
+        await one_life("beside")
+        running = await one_life("long")
         assert poison.deaths == 2, "as a suspect it waits"
         for number in range(20):
             await running.runtime.execute(Fly, f"beside-{number}", "Rome")
