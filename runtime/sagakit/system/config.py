@@ -39,6 +39,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     token: Annotated[str | None, _about("Token for NATS.")] = None
     credentials: Annotated[str | None, _about("Path of a NATS credentials file.")] = None
     nkeys_seed: Annotated[str | None, _about("Path of an nkey seed file.")] = None
+    tls_ca: Annotated[
+        str | None, _about("Path of the authorities (PEM) that the server's certificate is checked by.")
+    ] = None
+    tls_cert: Annotated[str | None, _about("Path of the client's own certificate (PEM).")] = None
+    tls_key: Annotated[str | None, _about("Path of its key (PEM); None: in the certificate's file.")] = None
+    tls_first: Annotated[bool, _about("TLS before the server's greeting (`handshake_first`).")] = False
+    inbox_prefix: Annotated[str, _about("Head of the subjects on which answers come.")] = "_INBOX"
     worker_name: Annotated[str, _about("Shown in listings; the worker id adds a random part.")] = "worker"
     shards: Annotated[int, _about("State buckets and event streams; fixed when they are made.", ge=1, le=256)] = 1
     replicas: Annotated[int | None, _about("Copies of each bucket and stream; None: 3 on a cluster, else 1.")] = None
