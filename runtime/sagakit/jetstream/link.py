@@ -357,7 +357,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
 
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_on_loop_error)
-        client = NatsClient(tls_wanted=connection.tls.wanted)
+        client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
         link = Link(client, connection)
         await _connect(link, client, connection)
         pump = await link.on_asyncio(link.start)

@@ -20,8 +20,9 @@ PERMISSIONS: str = PERMISSIONS_ERR
 class NatsClient(Client):
     """One connection. `tls_wanted`: by the options; a `tls://` or `wss://` URL wants it in any case."""
 
-    def __init__(self, *, tls_wanted: bool) -> None:
+    def __init__(self, *, tls_wanted: bool, inbox_prefix: str) -> None:
         super().__init__()
+        self._inbox_prefix = bytearray(inbox_prefix.encode())  # `new_inbox` is wanted before `connect`
         self._tls_wanted = tls_wanted
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:

@@ -10,7 +10,7 @@ A role's subjects are those of one namespace. Each is listed with what it is for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -64,29 +64,34 @@ def _setup(names: Names, inbox: Grant) -> Permissions:
 
 
 def _worker(names: Names, inbox: Grant) -> Permissions:
+    leases = f"KV_{names.workers}"
     publish = (
         _SERVER,
+        *_are_there(names),
         *_reads(names),
+        *_scans((f"KV_{names.meta}",), "read the plans that are kept"),
         *(Grant(f"$KV.{bucket}.>", "write records, by compare-and-set, and end markers") for bucket in names.state),
         *(Grant(f"$KV.{bucket}.>", "archive what has ended") for bucket in names.archive),
         Grant(f"$KV.{names.meta}.plan.>", "keep the plans of its definitions"),
         Grant(f"$KV.{names.workers}.>", "write and renew its lease"),
-        Grant(f"$JS.API.STREAM.PURGE.KV_{names.workers}", "hand back its lease"),
-        *(
-            Grant(f"$JS.API.STREAM.PURGE.KV_{bucket}", "`Runtime.delete`: leave it out where nobody deletes")
-            for bucket in (*names.state, *names.archive)
-        ),
+        Grant(f"$JS.API.STREAM.PURGE.{leases}", "hand back its lease"),
         Grant(names.subject("saga.>"), "events"),
         Grant(names.subject("sagain.>"), "messages to other sagas: children, parents"),
         Grant(names.subject("sagactl.>"), "requests to other workers"),
-        Grant(f"$JS.API.STREAM.INFO.{names.inbox}", "is the inbox there"),
         Grant(f"$JS.API.CONSUMER.INFO.{names.inbox}.>", "is there a consumer for its types"),
         Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "make it, where it is not"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
         Grant(f"$JS.ACK.{names.inbox}.>", "acknowledge them"),
+        *(
+            Grant(f"$JS.API.STREAM.PURGE.KV_{bucket}", "`Runtime.delete`; leave it out where no worker deletes")
+            for bucket in (*names.state, *names.archive)
+        ),
     )
-    changes = (Grant(f"$KV.{bucket}.>", "changes of records and leases") for bucket in (*names.state, names.workers))
-    subscribe = (inbox, Grant(names.subject("sagactl.>"), "requests from clients and workers"), *changes)
+    subscribe = (
+        inbox,
+        Grant(names.subject("sagactl.>"), "requests from clients and workers"),
+        Grant(f"$KV.{names.workers}.>", "leases as they change"),
+    )
     return Permissions(publish, subscribe, responses=True)
 
 
@@ -100,9 +105,9 @@ def _client(names: Names, inbox: Grant) -> Permissions:
 
 
 def _reader(names: Names, inbox: Grant) -> Permissions:
-    changes = (Grant(f"$KV.{bucket}.>", "changes of records") for bucket in names.state)
+    changes = (Grant(f"$KV.{bucket}.>", "records as they change") for bucket in names.state)
     return Permissions(
-        (_SERVER, *_reads(names), Grant(f"$JS.API.STREAM.INFO.{names.inbox}", "how many messages wait")),
+        (_SERVER, *_are_there(names), *_reads(names)),
         (inbox, *changes, Grant(names.subject("saga.>"), "events as they come")),
     )
 
@@ -110,14 +115,26 @@ def _reader(names: Names, inbox: Grant) -> Permissions:
 _SERVER = Grant("$JS.API.INFO", "is JetStream on, and new enough")
 
 
+def _are_there(names: Names) -> Iterator[Grant]:
+    for stream in streams_of(names):
+        yield Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, and how far it goes")
+
+
 def _reads(names: Names) -> Iterator[Grant]:
-    """Reading every bucket and the events: one record, and scans by a consumer that is removed again."""
+    """Single keys of every bucket; lists of sagas and workers; histories."""
     for bucket in _buckets(names):
         yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", "read one key, from the leader")
-    for stream in [stream for stream in streams_of(names) if stream != names.inbox]:
-        yield Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, and how far it goes")
+    yield from _scans([f"KV_{bucket}" for bucket in names.state], "list live sagas")
+    yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
+    yield from _scans([f"KV_{names.workers}"], "list workers")
+    yield from _scans(names.events, "read the history of a saga")
+
+
+def _scans(streams: Iterable[str], why: str) -> Iterator[Grant]:
+    """By a consumer that is removed again."""
+    for stream in streams:
         for call in ("CREATE", "INFO", "MSG.NEXT", "DELETE"):
-            yield Grant(f"$JS.API.CONSUMER.{call}.{stream}.>", "scan it")
+            yield Grant(f"$JS.API.CONSUMER.{call}.{stream}.>", why)
 
 
 def _buckets(names: Names) -> list[str]:

@@ -101,17 +101,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
         """From `SAGAKIT_*` variables; keyword arguments win. Variables that name no option are ignored."""
-        known = {name: environ[key] for name in cls.__struct_fields__ if (key := ENV_PREFIX + name.upper()) in environ}
-        return cls.of(known | options)
+        return cls.of(cls._in(environ) | options)
 
     @classmethod
     def from_toml(cls, path: str | Path, **options: Any) -> Config:
         """From the table `[sagakit]` of a TOML file; keyword arguments win. Raises InvalidConfig, OSError."""
+        return cls.of(_table(path) | options)
+
+    @classmethod
+    def load(cls, path: str | Path | None, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
+        """From a TOML file, if one is named, then the environment, then keyword arguments: the later wins.
+
+        Raises InvalidConfig, also for a file that cannot be read.
+        """
         try:
-            table = tomllib.loads(Path(path).read_text()).get("sagakit", {})
-        except tomllib.TOMLDecodeError as error:
-            raise InvalidConfig(f"{path}: {error}") from None
-        return cls.of(table | options)
+            table = {} if path is None else _table(path)
+        except OSError as error:
+            raise InvalidConfig(f"{path} cannot be read: {error.strerror or error}") from None
+        return cls.of(table | cls._in(environ) | options)
+
+    @classmethod
+    def _in(cls, environ: Mapping[str, str]) -> dict[str, Any]:
+        return {name: environ[key] for name in cls.__struct_fields__ if (key := ENV_PREFIX + name.upper()) in environ}
 
     @classmethod
     def describe(cls) -> list[tuple[str, str, object]]:
@@ -119,6 +130,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         fields = msgspec.structs.fields(cls)
         hints = _hints()
         return [(field.name, _meta(hints[field.name]).description or "", field.default) for field in fields]
+
+
+def _table(path: str | Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = tomllib.loads(Path(path).read_text()).get("sagakit", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path}: {error}") from None
+    return found
 
 
 @cache
