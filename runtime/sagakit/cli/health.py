@@ -25,7 +25,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sagakit.cli.operable import Operable
+from sagakit.client.runtime import Runtime
 from sagakit.errors import InvalidConfig
 
 _log = logging.getLogger("sagakit.health")
@@ -37,7 +37,7 @@ class Health:
     """What is known of one worker process."""
 
     def __init__(self) -> None:
-        self.runtime: Operable | None = None
+        self.runtime: Runtime | None = None
         self.draining: bool = False
 
     @property
@@ -60,6 +60,8 @@ class Health:
         info.add_metric([], {"worker_id": self.runtime.worker_id})
         yield info
         for name, value in sorted(self.runtime.metrics().items()):
+            if name == "ready":
+                continue  # said above, for the whole process
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             metric: Any = family(f"sagakit_{name}", name.removesuffix("_total").replace("_", " "))
             metric.add_metric([], value)

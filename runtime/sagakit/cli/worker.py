@@ -13,10 +13,9 @@ import trio
 
 from sagakit.cli import definitions, health
 from sagakit.cli.exits import Exit, exit_of
-from sagakit.cli.operable import Operable, operable
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.errors import bare_errors
-from sagakit.client.runtime import open_runtime
+from sagakit.client.runtime import Runtime, open_runtime
 from sagakit.jetstream.host import Host, open_host
 from sagakit.system.config import Config
 
@@ -74,10 +73,9 @@ async def _work(job: Job, config: Config, sagas: Any, listening: socket.socket |
 
 
 @asynccontextmanager
-async def _open_worker(job: Job, config: Config, sagas: Any) -> AsyncIterator[Operable]:
+async def _open_worker(job: Job, config: Config, sagas: Any) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         host: Host | None = await stack.enter_async_context(open_host()) if job.asyncio else None
         found = await stack.enter_async_context(definitions.opened(sagas, job.sagas, host))
         loop = None if host is None else host.loop
-        runtime = open_runtime(job.url, sagas=found, config=config, host_loop=loop)
-        yield operable(await stack.enter_async_context(runtime))
+        yield await stack.enter_async_context(open_runtime(job.url, sagas=found, config=config, host_loop=loop))
