@@ -75,15 +75,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 assert await reader.workers.get(ids[heir]) is None, "the lease was handed back"
         assert violations(server) == []
         for role in ROLES if names.shards == 1 else ():  # few sagas do not reach every shard
-            assert set(unused(server, role, names)) - membership(names) == set(), (
-                f"{role}: permissions that nothing here needs"
-            )
-
-
-def membership(names: Names) -> set[str]:
-    """What workers need to watch each other's leases."""
-    scans = {f"$JS.API.CONSUMER.{call}.KV_{names.workers}.>" for call in ("CREATE", "INFO", "MSG.NEXT", "DELETE")}
-    return scans | {f"$KV.{names.workers}.>"}
+            assert unused(server, role, names) == [], f"{role}: permissions that nothing here needs"
 
 
 def unused(server: Server, role: Role, names: Names) -> list[str]:
