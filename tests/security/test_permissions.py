@@ -11,9 +11,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+import nats.aio.msg
 import pytest
 import trio
 from sagakit import Completed, open_runtime
+from sagakit.cli.exits import Exit
 from sagakit.client.listing import Wanted, page_of
 from sagakit.cluster.reception import PING, PONG
 from sagakit.engine import Record
@@ -24,6 +27,7 @@ from sagakit.store.permissions import ROLES, Role, permissions_of, streams_of
 from sagakit.store.ports import Store
 
 from tests.security.accounts import (
+    SAGAKIT,
     Client,
     guarded,
     open_client,
@@ -35,7 +39,7 @@ from tests.security.accounts import (
     violations,
     worker_process,
 )
-from tests.security.work import Gift, Wish
+from tests.security.work import Gift, Wish, Wrap
 from tests.servers import Server
 
 NAMES = [Names(), Names(namespace="shop", shards=2)]
@@ -170,6 +174,8 @@ async def test_without_the_right_to_make_streams_all_that_are_missing_are_named(
                 pass
         assert all(stream in str(caught.value) for stream in streams_of(names))
         assert "sagakit setup" in str(caught.value)
+        with worker_process(server, names, "early") as early:
+            assert await early.ended() == Exit.SERVER
         async with opened(server, "setup", names):
             pass
         async with open_runtime(server.url, sagas=[Gift()], **options("worker", names)):
@@ -219,6 +225,102 @@ async def test_what_a_role_may_not_do_is_refused(tmp_path: Path, role: Role) -> 
                 with pytest.raises(NotPermitted, match=r"may not publish"):
                     await link.request(subject, b"{}", timeout=5)
         assert len(violations(server)) == len(FORBIDDEN[role])
+
+
+async def test_the_command_setup_makes_what_is_missing(tmp_path: Path) -> None:
+    names = Names(namespace="shop", shards=2)
+    with guarded(tmp_path, names) as server:
+        file = tmp_path / "sagakit.toml"
+        file.write_text(
+            "\n".join(["[sagakit]", *(f"{key} = {value!r}" for key, value in options("setup", names).items())])
+        )
+        for _ in range(2):
+            done = await trio.run_process(
+                [str(SAGAKIT), "setup", "--nats", server.url, "--config", str(file)], capture_stdout=True
+            )
+            assert done.stdout.decode().strip().endswith(", ".join(streams_of(names)))
+        assert violations(server) == []
+        async with open_runtime(server.url, sagas=[Gift()], **options("worker", names)):
+            pass
+
+
+async def test_a_reader_has_no_consumer_write_a_record_for_it(tmp_path: Path) -> None:
+    names = Names()
+    with guarded(tmp_path, names) as server:
+        async with opened(server, "setup", names):
+            pass
+        async with opened(server, "worker", names) as worker, opened(server, "reader", names) as reader:
+            revision = await worker.state.put("Gift.x", b"the record")
+            link = worker._link  # type: ignore[attr-defined]  # as an event is published
+            await link.request("saga.Gift.started", b"an event")
+            async with reader.state.watch():  # a consumer delivers where somebody listens
+                await consumer_to(reader, "evil", "$KV.SAGA_STATE.Gift.x")
+                await consumer_to(reader, "witness", f"{prefix('reader')}.witness")
+                await link.request("saga.Gift.started", b"another")
+                await both_have_come(reader)
+            entry = await worker.state.get("Gift.x")
+            assert entry is not None
+            assert (entry.value, entry.revision) == (b"the record", revision)
+
+
+async def consumer_to(reader: Store, name: str, subject: str) -> None:
+    """Have the server send all events to a subject."""
+    config = {"name": name, "deliver_subject": subject, "filter_subject": "saga.Gift.started"}
+    wish = {"stream_name": "SAGA_EVENTS", "config": config | {"ack_policy": "none", "deliver_policy": "all"}}
+    link = reader._link  # type: ignore[attr-defined]  # by hand
+    call = f"$JS.API.CONSUMER.CREATE.SAGA_EVENTS.{name}.saga.Gift.started"
+    made = await link.request(call, msgspec.json.encode(wish))
+    assert b"error" not in made, "if the server refuses it by now, so much the better: take this test out"
+
+
+async def both_have_come(reader: Store) -> None:
+    """To the consumer `witness`, which was made after the other one."""
+    link = reader._link  # type: ignore[attr-defined]  # by hand
+    came: list[bytes] = []
+    done = trio.Event()
+
+    async def on_event(msg: nats.aio.msg.Msg) -> None:
+        came.append(msg.data)
+        if came[-1] == b"another":
+            done.set()
+
+    await link.on_asyncio(link.client.subscribe, f"{prefix('reader')}.witness", cb=on_event)
+    with trio.fail_after(10):
+        await done.wait()
+
+
+async def test_what_a_worker_may_not_write_waits_until_it_may(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = Names()
+    granted = '    "$KV.SAGA_STATE.>"'
+    with guarded(tmp_path, names) as server:
+        async with opened(server, "setup", names):
+            pass
+        file = server.folder / "nats.conf"
+        whole = file.read_text()
+        file.write_text(whole.replace(granted, "    #"))
+        server.stop()
+        server.start()
+        async with (
+            open_runtime(server.url, sagas=[Wrap()], ack_timeout=0.5, **options("worker", names)) as runtime,
+            trio.open_nursery() as nursery,
+        ):
+            outcomes: list[object] = []
+            ended = trio.Event()
+
+            async def run() -> None:
+                outcomes.append(await runtime.execute(Wrap, "w", Wish("kite")))
+                ended.set()
+
+            nursery.start_soon(run)
+            with trio.fail_after(20):
+                while "may not publish to $kv.saga_state.wrap.w" not in caplog.text:  # noqa: ASYNC110  # a log
+                    await trio.sleep(0.02)
+            assert outcomes == []
+            file.write_text(whole)
+            server.signal(signal.SIGHUP)
+            with trio.fail_after(20):
+                await ended.wait()
+            assert outcomes == [Completed("paper for kite")]
 
 
 async def test_nobody_hears_the_answers_of_another_role(tmp_path: Path) -> None:
