@@ -111,6 +111,8 @@ async def test_a_user_that_expires_is_an_outage_and_a_renewed_file_ends_it(
         ("nats://h", {"credentials": __file__}, "has no block USER NKEY SEED"),
         ("nats://h", {"nkeys_seed": __file__}, "no nkey seed"),
         ("http://ann:x@h", {}, "cannot open http:"),
+        ("nats://h", {"inbox_prefix": "_INBOX.>"}, "write tokens of letters"),
+        ("nats://h", {"user": "ann", "password": 8472}, "password=...: "),
     ],
 )
 async def test_what_cannot_work_is_said_before_anything_is_sent(url: str, options: dict[str, Any], says: str) -> None:
@@ -119,6 +121,7 @@ async def test_what_cannot_work_is_said_before_anything_is_sent(url: str, option
             pass
     assert says in str(caught.value)
     assert "ann:x" not in str(caught.value)
+    assert "8472" not in str(caught.value)
 
 
 async def test_the_url_may_list_several_servers(tmp_path: Path) -> None:

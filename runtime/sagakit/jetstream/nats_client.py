@@ -1,4 +1,5 @@
-"""nats-py's client, with two of its habits mended: it must not talk in the clear by mistake, nor give up on an error.
+"""nats-py's client, with three of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
+nor leave sockets open.
 
 No TLS is offered where it is wanted: nats-py would go on without. The server ends a connection (a user that expired or
 was taken out, too many connections): nats-py would close for ever; here it is an outage, and each new try reads the
@@ -40,6 +41,15 @@ class NatsClient(Client):
         if not info.get("tls_available"):
             raise nats.errors.Error("the server offers no TLS, and the URL or an option tls_... asks for it")
         info["tls_required"] = True  # nats-py looks at this alone
+
+    async def _process_connect_init(self) -> None:
+        """A try that fails leaves no socket behind: during an outage there are ten a second."""
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
+            raise
 
     async def _process_err(self, err_msg: str) -> None:
         if PERMISSIONS in err_msg:

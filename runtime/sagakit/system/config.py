@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -16,6 +17,8 @@ from sagakit.errors import InvalidConfig
 from sagakit.naming import check_name
 
 ENV_PREFIX = "SAGAKIT_"
+SECRETS = frozenset({"password", "token"})
+"""Options that stand in no message."""
 
 
 def _about(text: str, *, ge: float | None = None, gt: float | None = None, le: float | None = None) -> Meta:
@@ -77,7 +80,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 msgspec.convert(getattr(self, name), hint)
             except msgspec.ValidationError as error:
-                raise InvalidConfig(f"{name}={getattr(self, name)!r}: {error}") from None
+                shown = "..." if name in SECRETS else repr(getattr(self, name))
+                raise InvalidConfig(f"{name}={shown}: {error}") from None
+        if re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", self.inbox_prefix) is None:
+            raise InvalidConfig(
+                f"inbox_prefix={self.inbox_prefix!r}: write tokens of letters, digits, _ and -, with dots between them"
+            )
         if self.namespace:
             check_name(self.namespace, what="namespace")
         check_name(self.worker_name, what="worker_name")
