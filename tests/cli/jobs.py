@@ -82,7 +82,19 @@ class Query(Saga[Call, str], backend="asyncio"):
         return ctx.result(Query.ask)
 
 
+class Sleep(Saga[Call, str], backend="asyncio"):
+    @step(pivot=True, retry=QUICK)
+    async def sleep(self, call: Call, ctx: Ctx) -> str:
+        await asyncio.sleep(0)
+        note("called")
+        return "slept"
+
+    def output(self, input: Call, ctx: Ctx) -> str:
+        return ctx.result(Sleep.sleep)
+
+
 sagas = [Wait(), Block()]
+asyncio_steps = (Sleep(),)
 one = Wait()
 empty: list[Wait] = []
 classes = [Wait]

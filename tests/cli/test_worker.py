@@ -73,11 +73,13 @@ async def test_a_signal_while_it_waits_for_the_server_ends_it(tmp_path: Path) ->
         assert await process.ended() == Exit.DRAINED
 
 
-@pytest.mark.parametrize("sagas", ["made", "made_async"])
-async def test_sagas_from_a_function(tmp_path: Path, sagas: str, server: Server, namespace: str) -> None:
+@pytest.mark.parametrize(("sagas", "saga_type"), [("made", "Wait"), ("made_async", "Wait"), ("asyncio_steps", "Sleep")])
+async def test_sagas_from_a_function_or_with_asyncio_steps(
+    tmp_path: Path, sagas: str, saga_type: str, server: Server, namespace: str
+) -> None:
     with worker(tmp_path / "one", sagas, "--nats", server.url, "--namespace", namespace) as process:
         await process.said("is up")
-        await start(server.url, namespace, "Wait", "w")
+        await start(server.url, namespace, saga_type, "w")
         await process.noted("called")
         process.signal(signal.SIGTERM)
         assert await process.ended() == Exit.DRAINED
