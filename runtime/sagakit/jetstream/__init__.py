@@ -1,7 +1,10 @@
 """JetStream behind the ports: the one package that knows asyncio, trio-asyncio and nats-py.
 
 link       one connection and its pump: everything that is sent and answered goes through it
-errors     what the server's answers mean
+answers    what the server's answers mean
+troubles   what the connection complains of
+security   credentials and TLS
+nats_client  nats-py's client, mended
 kv         buckets
 events     the event log
 inbox      the work queue of inbound messages
@@ -10,5 +13,6 @@ layout     makes and checks buckets and streams
 store      all of it as one `Store`
 embedded   nats-server as a child process
 bridge     asyncio steps, called from trio
+host       an asyncio loop in a thread of its own
 url        from a URL to an open store
 """
