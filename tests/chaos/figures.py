@@ -33,8 +33,8 @@ class Figures(msgspec.Struct, kw_only=True):
     """Counts, and seconds by the kind of fault.
 
     `silent`: the longest time without any effect or stored version. `adopted_first`, `adopted_last`: from the fault to
-    the first and the last adoption of the victim's sagas, if any followed. `back`: from the healing to the victim's next
-    stored version.
+    the first and the last adoption of the victim's sagas, if any followed. `back`: from the healing to the next version
+    that the victim stores.
     """
 
     sagas: int

@@ -72,25 +72,30 @@ class Proxy:
             self._open -= {client, server}
 
     async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, both: trio.CancelScope) -> None:
-        """One direction; its end is the end of the connection."""
+        """One direction, to its end; a reset at either side ends both."""
         send, receive = trio.open_memory_channel[tuple[float, bytes]](64)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver, receive, sink, both)
-            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            try:
                 while chunk := await source.receive_some(CHUNK):
                     await send.send((trio.current_time() + self._latency, chunk))
-            await self._flows.wait()  # nobody hears of an end while the line is dead
-            send.close()
+                send.close()
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                await self._flows.wait()  # nobody hears of a reset while the line is dead
+                both.cancel()
 
     async def _deliver(
         self, receive: trio.MemoryReceiveChannel[tuple[float, bytes]], sink: trio.SocketStream, both: trio.CancelScope
     ) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        try:
             async for due, chunk in receive:
                 await trio.sleep_until(due)
                 await self._flows.wait()
                 await sink.send_all(chunk)
-        both.cancel()
+            await self._flows.wait()
+            await sink.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            both.cancel()
 
 
 def _reset(stream: trio.SocketStream) -> None:

@@ -24,7 +24,11 @@ WARM_UP = 3.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is made of. Times in seconds. `settle`: how long sagas get to end once all is healed."""
+    """What a run is made of. Times in seconds.
+
+    `settle`: how long sagas get to end once all is healed. `config`: further options of the runtimes. `schedule`: in
+    place of what the seed gives.
+    """
 
     seed: int
     seconds: float = 300.0
@@ -34,6 +38,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     settle: float = 180.0
     only: Only = "all"
     plant: str | None = None
+    config: dict[str, float] = {}
     schedule: Schedule | None = None
 
     @property
@@ -157,11 +162,12 @@ def _schedule(options: Options, cluster: Cluster) -> Schedule:
 
 def _worker(folder: Path, options: Options, name: str, url: str) -> list[str]:
     port = (folder / "services.port").read_text()
-    plant = ["--plant", options.plant] if options.plant else []
+    more = ["--plant", options.plant] if options.plant else []
+    more += [f"--set={name}={value}" for name, value in options.config.items()]
     rate = str(0.6 * _rate(options) / options.workers)
     return [
         "--url", url, "--name", name, "--folder", str(folder), "--services", port, "--rate", rate,
-        "--lease-ttl", str(options.lease_ttl), *plant,
+        "--lease-ttl", str(options.lease_ttl), *more,
     ]  # fmt: skip
 
 

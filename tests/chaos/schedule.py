@@ -65,9 +65,8 @@ def make_schedule(
     seed: int, *, seconds: float, workers: Sequence[str], nodes: Sequence[str], lease_ttl: float, only: Only = "all"
 ) -> Schedule:
     """As many faults as begin within `seconds`. Every kind comes once before the dice decide, if there is time."""
-    dice = random.Random(f"faults {seed}")
-    on_workers = _track(dice, WORKERS, workers, seconds, lease_ttl)
-    on_servers = _track(dice, SERVERS, nodes, seconds, lease_ttl)
+    on_workers = _track(random.Random(f"faults of workers {seed}"), WORKERS, workers, seconds, lease_ttl)
+    on_servers = _track(random.Random(f"faults of servers {seed}"), SERVERS, nodes, seconds, lease_ttl)
     return Schedule(on_workers if only != "servers" else [], on_servers if only != "workers" else [])
 
 

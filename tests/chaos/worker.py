@@ -44,6 +44,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--services", type=int, required=True, help="port of the services")
     parser.add_argument("--rate", type=float, default=10.0, help="sagas started a second")
     parser.add_argument("--lease-ttl", type=float, default=6.0)
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="an option of the runtime")
     parser.add_argument("--lasts", type=float, default=1800.0, help="seconds after which it ends in any case")
     parser.add_argument("--plant", choices=sorted(PLANTS), help="a bug to run with")
     parser.add_argument("--layout", action="store_true", help="make buckets and streams, and end")
@@ -89,7 +90,8 @@ async def main(given: argparse.Namespace) -> None:
     logging.getLogger("sagakit").addHandler(counted)
     desk = Desk(given.services)
     sagas = definitions(desk)
-    options = {"lease_ttl": given.lease_ttl, "replicas": 3, "connect_timeout": 60.0, "worker_name": given.name}
+    options = {"replicas": 3, "connect_timeout": 60.0, "worker_name": given.name, "lease_ttl": given.lease_ttl}
+    options |= dict(one.split("=", 1) for one in given.set)
     with trio.open_signal_receiver(signal.SIGTERM) as signals, trio.move_on_after(given.lasts):
         async with open_runtime(given.url, sagas=sagas, **options) as runtime:
             if given.layout:
