@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Console
 
 from tests.chaos.plants import PLANTS
 from tests.chaos.report import show
-from tests.chaos.run import Options, run
+from tests.chaos.run import Options, Result, run
 from tests.chaos.schedule import Only
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
@@ -42,13 +43,31 @@ def main(
         console.print(f"seed {number}")
         keep = folder or Path(tempfile.mkdtemp(prefix="sagakit-chaos-"))
         where = keep / f"seed-{number}"
-        result = trio.run(run, where, Options(seed=number, seconds=seconds, sagas=sagas, only=only, plant=plant))
+        result = trio.run(_stoppable, where, Options(seed=number, seconds=seconds, sagas=sagas, only=only, plant=plant))
+        if result is None:
+            sys.exit(2)
         show(result, console)
         (where / "result.json").write_bytes(msgspec.json.format(msgspec.json.encode(result)))
         condemned = condemned or result.verdict.condemned
         if folder is None and not result.verdict.condemned:
             shutil.rmtree(keep)
     sys.exit(condemned)
+
+
+async def _stoppable(folder: Path, options: Options) -> Result | None:
+    """A run that SIGTERM and SIGINT end in good order: nothing is left running."""
+    result: Result | None = None
+    async with trio.open_nursery() as nursery:
+
+        async def stop() -> None:
+            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                await anext(aiter(signals))
+                nursery.cancel_scope.cancel()
+
+        nursery.start_soon(stop)
+        result = await run(folder, options)
+        nursery.cancel_scope.cancel()
+    return result
 
 
 app()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -26,8 +27,16 @@ class Faults:
     """For one run. `workers` and `proxies` by the workers' names."""
 
     def __init__(
-        self, folder: Path, cluster: Cluster, workers: Mapping[str, Child], proxies: Mapping[str, Proxy]
+        self,
+        folder: Path,
+        cluster: Cluster,
+        workers: Mapping[str, Child],
+        proxies: Mapping[str, Proxy],
+        *,
+        seconds: float,
     ) -> None:
+        self._seconds = seconds
+        self._ends = inf
         self._folder = folder
         self._cluster = cluster
         self._workers = workers
@@ -47,7 +56,8 @@ class Faults:
         }
 
     async def run(self, schedule: Schedule) -> None:
-        """Both tracks, to their ends."""
+        """Both tracks, as far as they get in the time: a node takes as long as it takes to be back."""
+        self._ends = trio.current_time() + self._seconds
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._track, schedule.workers)
             nursery.start_soon(self._track, schedule.servers)
@@ -55,6 +65,8 @@ class Faults:
     async def _track(self, faults: list[Fault]) -> None:
         for fault in faults:
             await trio.sleep(fault.wait)
+            if trio.current_time() + fault.lasts > self._ends:
+                break
             begin = time.time_ns()
             target = self.worker_id(fault.target) if fault.target in self._workers else fault.target
             print(f"{time.strftime('%H:%M:%S')} {fault.kind} {target} {fault.lasts:g} s", flush=True)

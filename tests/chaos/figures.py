@@ -130,16 +130,16 @@ def _marks(history: History) -> list[int]:
 
 
 def _adopted(history: History, changes: list[Change], *, first: bool) -> list[tuple[str, float]]:
-    found: list[tuple[str, float]] = []
-    for fault in history.faults:
-        times = [
-            change.at
-            for change in changes
-            if change.before == fault.target and fault.begin <= change.at <= fault.end + AFTERMATH
+    """Of each fault of a worker that lost sagas; an adoption is put down to the victim's last fault before it."""
+    faults = sorted(history.faults, key=lambda fault: fault.begin)
+    times: defaultdict[int, list[int]] = defaultdict(list)
+    for change in changes:
+        before = [
+            number for number, fault in enumerate(faults) if fault.target == change.before and fault.begin < change.at
         ]
-        if times:
-            found.append((fault.kind, ((min if first else max)(times) - fault.begin) / SECOND))
-    return found
+        if before and change.at < faults[before[-1]].end + AFTERMATH:
+            times[before[-1]].append(change.at - faults[before[-1]].begin)
+    return [(faults[number].kind, (min if first else max)(found) / SECOND) for number, found in times.items()]
 
 
 def _back(history: History) -> Iterator[tuple[str, float]]:

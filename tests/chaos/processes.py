@@ -13,6 +13,9 @@ import trio
 STOPS_WITHIN = 15.0
 """Seconds that a process gets after SIGTERM, before SIGKILL."""
 
+COMES_BACK_AFTER = 1.0
+"""Seconds, about, until a process that ended by itself is started again."""
+
 
 class Child:
     """One program with one log; it may have several lives, one after the other. For one task at a time."""
@@ -22,7 +25,8 @@ class Child:
         self.log = folder / f"{name}.log"
         self._argv = list(argv)
         self._process: subprocess.Popen[bytes] | None = None
-        self.lives: int = 0
+        self.wanted = False
+        self.came_back: int = 0
 
     @property
     def alive(self) -> bool:
@@ -39,7 +43,7 @@ class Child:
         assert not self.alive, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, start_new_session=True)
-        self.lives += 1
+        self.wanted = True
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing to a process that has ended."""
@@ -60,14 +64,24 @@ class Child:
 
     async def kill(self) -> None:
         """SIGKILL, as a crash, and wait until it is gone."""
+        self.wanted = False
         self.signal(signal.SIGKILL)
         await self.ended()
 
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL if that is not heard; returns when it is gone, even when cancelled."""
+        self.wanted = False
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         with trio.CancelScope(shield=True):
             with trio.move_on_after(STOPS_WITHIN):
                 await self.ended()
             await self.kill()
+
+    async def keep(self) -> None:
+        """Start it again whenever it ends by itself, as any init does; until cancelled."""
+        while True:
+            await trio.sleep(COMES_BACK_AFTER)
+            if self.wanted and not self.alive:
+                self.came_back += 1
+                self.start()

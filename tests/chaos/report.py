@@ -17,6 +17,8 @@ def show(result: Result, console: Console) -> None:
     rows |= {f"fault: {kind}": count for kind, count in sorted(found.faults.items())}
     rows |= {
         "leader changes of the state stream": result.leader_changes,
+        "workers that ended by themselves": result.came_back,
+        "workers that did not end in good order": sum(code != 0 for code in result.exit_codes),
         "adoptions": found.adoptions,
         "writes refused (fenced)": result.fenced,
         "calls begun by a fenced worker": found.fenced_calls,

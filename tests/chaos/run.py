@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from time import monotonic
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -55,8 +56,17 @@ class Result(msgspec.Struct):
     verdict: Verdict
     leader_changes: int
     fenced: int
-    worker_exits: list[int]
+    exit_codes: list[int | None]
+    came_back: int
     folder: str
+    """`came_back`: how often a worker had ended by itself, and was started again."""
+
+
+class _Ends(NamedTuple):
+    """How the workers ended in the end, and how often one had ended by itself."""
+
+    exit_codes: list[int | None]
+    came_back: int
 
 
 class _Leaders:
@@ -83,7 +93,7 @@ async def run(folder: Path, options: Options) -> Result:
     plan_load(folder, seed=options.seed, sagas=options.sagas, workers=options.names)
     async with running_cluster(folder / "nats") as cluster:
         leaders = _Leaders(cluster)
-        exits = await _under_faults(folder, options, cluster, leaders)
+        ends = await _under_faults(folder, options, cluster, leaders)
     verdict = await _judge(folder)
     return Result(
         seed=options.seed,
@@ -91,25 +101,28 @@ async def run(folder: Path, options: Options) -> Result:
         verdict=verdict,
         leader_changes=leaders.changes,
         fenced=_fenced(folder),
-        worker_exits=exits,
+        exit_codes=ends.exit_codes,
+        came_back=ends.came_back,
         folder=str(folder),
     )
 
 
-async def _under_faults(folder: Path, options: Options, cluster: Cluster, leaders: _Leaders) -> list[int]:
+async def _under_faults(folder: Path, options: Options, cluster: Cluster, leaders: _Leaders) -> _Ends:
     async with trio.open_nursery() as nursery:
         async with AsyncExitStack() as stack:
             await _prepare(folder, options, cluster, stack)
             nursery.start_soon(leaders.watch)
             workers, proxies = await _start_workers(folder, options, cluster, stack)
+            for worker in workers.values():
+                nursery.start_soon(worker.keep)
             argv = ["client", cluster.url, str(folder), str(_rate(options) / 2)]
             client = await stack.enter_async_context(_process("client", argv, folder))
-            faults = Faults(folder, cluster, workers, proxies)
+            faults = Faults(folder, cluster, workers, proxies, seconds=options.seconds)
             await trio.sleep(WARM_UP)
             await faults.run(options.schedule or _schedule(options, cluster))
             await _let_it_settle(folder, options, cluster, client, faults)
         nursery.cancel_scope.cancel()
-    return [worker.exit_code if worker.exit_code is not None else -1 for worker in workers.values()]
+    return _Ends([worker.exit_code for worker in workers.values()], sum(one.came_back for one in workers.values()))
 
 
 async def _prepare(folder: Path, options: Options, cluster: Cluster, stack: AsyncExitStack) -> None:
