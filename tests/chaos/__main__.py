@@ -20,6 +20,9 @@ from tests.chaos.report import show
 from tests.chaos.run import Options, Result, run
 from tests.chaos.schedule import Only
 
+LONGEST = 600.0
+"""Seconds that a run may take besides its faults; then it is broken off."""
+
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -57,16 +60,17 @@ def main(
 async def _stoppable(folder: Path, options: Options) -> Result | None:
     """A run that SIGTERM and SIGINT end in good order: nothing is left running."""
     result: Result | None = None
-    async with trio.open_nursery() as nursery:
+    with trio.move_on_after(LONGEST + options.seconds):
+        async with trio.open_nursery() as nursery:
 
-        async def stop() -> None:
-            with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-                await anext(aiter(signals))
-                nursery.cancel_scope.cancel()
+            async def stop() -> None:
+                with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+                    await anext(aiter(signals))
+                    nursery.cancel_scope.cancel()
 
-        nursery.start_soon(stop)
-        result = await run(folder, options)
-        nursery.cancel_scope.cancel()
+            nursery.start_soon(stop)
+            result = await run(folder, options)
+            nursery.cancel_scope.cancel()
     return result
 
 
