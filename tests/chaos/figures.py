@@ -113,13 +113,17 @@ def _fenced_calls(history: History) -> int:
 
 
 def _silences(history: History) -> list[tuple[str, float]]:
-    """Each fault's longest silence: a silence is put down to the fault that began last before it."""
+    """Each fault's longest silence: a silence is put down to the fault that began last before it.
+
+    As long as sagas are started there is something to do; after that, silence means nothing.
+    """
+    loaded = max((one.at for one in history.acked if one.kind == "start"), default=0)
     faults = sorted(history.faults, key=lambda fault: fault.begin)
     begins = [fault.begin - REACTION for fault in faults]
     longest = [0.0] * len(faults)
     for one, two in pairwise(_marks(history)):
         number = bisect_right(begins, one) - 1
-        if number >= 0:
+        if number >= 0 and one < loaded:
             longest[number] = max(longest[number], (two - one) / SECOND)
     return [(fault.kind, seconds) for fault, seconds in zip(faults, longest, strict=True)]
 
