@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from math import inf
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -28,7 +29,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is made of. Times in seconds.
 
     `settle`: how long sagas get to end once all is healed. `config`: further options of the runtimes. `schedule`: in
-    place of what the seed gives.
+    place of what the seed gives, and made to its end.
     """
 
     seed: int
@@ -117,7 +118,8 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
                 nursery.start_soon(worker.keep)
             argv = ["client", cluster.url, str(folder), str(_rate(options) / 2)]
             client = await stack.enter_async_context(_process("client", argv, folder))
-            faults = Faults(folder, cluster, workers, proxies, seconds=options.seconds)
+            seconds = inf if options.schedule else options.seconds
+            faults = Faults(folder, cluster, workers, proxies, seconds=seconds)
             await trio.sleep(WARM_UP)
             await faults.run(options.schedule or _schedule(options, cluster))
             await _let_it_settle(folder, options, cluster, client, faults)
