@@ -1,7 +1,8 @@
 """A client that knows NATS only: starts sagas and speaks to them through the inbox, as docs/wire.md says.
 
 `python -m tests.chaos.client URL FOLDER RATE`. Whatever is not acknowledged is sent again under the same message id.
-Signals and cancels are sent for the workers' sagas, too, some time after their start was acknowledged.
+One message in ten is sent twice in any case, the second time when the stream has forgotten the first. Signals and
+cancels are sent for the workers' sagas, too, some time after their start was acknowledged.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import signal
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +25,9 @@ from tests.chaos.load import CLIENT, Acked, Said, Start, read_acked, read_said, 
 
 AGAIN = 0.3
 """Seconds before what was not acknowledged is sent again."""
+AGAIN_PERCENT = 10
+SOME_TIME_LATER = 2.5
+"""Seconds between two copies of a message; more than the inbox remembers, see `recorder.prepare`."""
 
 
 class Inbox:
@@ -35,7 +40,14 @@ class Inbox:
     async def say(self, saga_type: str, saga_id: str, kind: Any, body: dict[str, Any]) -> None:
         """One message, durable once this returns."""
         message = f"{kind}-{saga_type}-{saga_id}"
-        payload = msgspec.json.encode({"kind": kind} | body)
+        if zlib.crc32(message.encode()) % 100 < AGAIN_PERCENT:
+            await self._send(saga_type, saga_id, message, {"kind": kind} | body)
+            await asyncio.sleep(SOME_TIME_LATER)
+        await self._send(saga_type, saga_id, message, {"kind": kind} | body)
+        self._log.write(msgspec.json.encode(Acked(saga_type, saga_id, kind, message, time.time_ns())) + b"\n")
+
+    async def _send(self, saga_type: str, saga_id: str, message: str, body: dict[str, Any]) -> None:
+        payload = msgspec.json.encode(body)
         while True:
             try:
                 js = self._client.jetstream(timeout=2)
@@ -46,7 +58,6 @@ class Inbox:
             except (nats.errors.Error, OSError):
                 await asyncio.sleep(AGAIN)
         assert ack.stream == "SAGA_INBOX"
-        self._log.write(msgspec.json.encode(Acked(saga_type, saga_id, kind, message, time.time_ns())) + b"\n")
 
 
 async def connect(url: str) -> Client:

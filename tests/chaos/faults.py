@@ -44,6 +44,7 @@ class Faults:
         self.made: list[Made] = []
         self._perform: dict[str, Callable[[Fault], Awaitable[None]]] = {
             "kill-worker": self._kill_worker,
+            "kill-all": self._kill_all,
             "term-worker": self._term_worker,
             "pause-worker": self._pause_worker,
             "cut": self._network,
@@ -83,6 +84,13 @@ class Faults:
         await worker.kill()
         await trio.sleep(fault.lasts)
         worker.start()
+
+    async def _kill_all(self, fault: Fault) -> None:
+        for worker in self._workers.values():
+            await worker.kill()
+        await trio.sleep(fault.lasts)
+        for worker in self._workers.values():
+            worker.start()
 
     async def _term_worker(self, fault: Fault) -> None:
         worker = self._workers[fault.target]

@@ -1,6 +1,6 @@
 """The audit trail: every version of every record, as the server republishes it when it is stored.
 
-    python -m tests.chaos.recorder prepare URL      let SAGA_STATE republish what it stores
+    python -m tests.chaos.recorder prepare URL      let SAGA_STATE republish what it stores; shorten the inbox's memory
     python -m tests.chaos.recorder record URL FOLDER
 
 The bucket keeps one version of a key, so a consumer misses some. A stream that captures the republished messages gets
@@ -16,29 +16,36 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from tests.chaos.client import connect
 from tests.chaos.history import Heard
 
-STATE = "KV_SAGA_STATE"
+STATE, INBOX = "KV_SAGA_STATE", "SAGA_INBOX"
 REPUBLISHED = "chaos.audit.>"
 
 
 async def prepare(url: str) -> None:
-    """Edit the stream; idempotent."""
+    """Edit two streams; idempotent.
+
+    The inbox forgets message ids after a second, so that a message that is sent again comes to the workers again: as one
+    does that a client sends again after a long outage.
+    """
     client = await connect(url)
-    js = client.jetstream(timeout=10)
-    answer = msgspec.json.decode((await client.request(f"$JS.API.STREAM.INFO.{STATE}", timeout=10)).data)
-    config = answer["config"] | {"republish": {"src": "$KV.SAGA_STATE.>", "dest": REPUBLISHED}}
-    request = msgspec.json.encode(config)
-    updated = msgspec.json.decode((await client.request(f"$JS.API.STREAM.UPDATE.{STATE}", request, timeout=10)).data)
-    assert "error" not in updated, updated
-    assert (await js.stream_info(STATE)).config.republish is not None
+    await _edit(client, STATE, {"republish": {"src": "$KV.SAGA_STATE.>", "dest": REPUBLISHED}})
+    await _edit(client, INBOX, {"duplicate_window": 10**9})
     await client.close()
+
+
+async def _edit(client: Client, stream: str, changes: dict[str, Any]) -> None:
+    info = msgspec.json.decode((await client.request(f"$JS.API.STREAM.INFO.{stream}", timeout=10)).data)
+    request = msgspec.json.encode(info["config"] | changes)
+    answer = msgspec.json.decode((await client.request(f"$JS.API.STREAM.UPDATE.{stream}", request, timeout=10)).data)
+    assert changes.items() <= answer.get("config", {}).items(), answer
 
 
 class Trail:

@@ -1,7 +1,7 @@
 """Which faults, when, to whom and for how long: all from the seed, so that a seed can be had again.
 
 Two tracks run side by side: one for the workers and their network, one for the servers. Within a track one fault
-follows the other, so a quorum of the servers and a worker are always there. What a leader is shows at run time only.
+follows the other, so a quorum of the servers is always there. What a leader is shows at run time only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 Kind = Literal[
-    "kill-worker", "pause-worker", "term-worker", "cut", "half-open", "latency",
+    "kill-worker", "kill-all", "pause-worker", "term-worker", "cut", "half-open", "latency",
     "kill-node", "kill-leader", "pause-node", "roll",
 ]  # fmt: skip
 Kinds = Mapping[Kind, tuple[float, float, float]]
@@ -21,6 +21,7 @@ Kinds = Mapping[Kind, tuple[float, float, float]]
 
 WORKERS: Kinds = {
     "kill-worker": (3, 0.5, 3.0),
+    "kill-all": (1, 0.5, 3.0),
     "pause-worker": (3, 1.3, 2.0),  # times the lease's ttl: a zombie each time
     "term-worker": (1, 0.5, 2.0),
     "cut": (1, 1.0, 12.0),
