@@ -32,8 +32,8 @@ REPUBLISHED = "chaos.audit.>"
 async def prepare(url: str) -> None:
     """Edit two streams; idempotent.
 
-    The inbox forgets message ids after a second, so that what is sent twice comes to the workers twice: as it does when a
-    client sends it again after a long outage.
+    The inbox forgets message ids after a second, so that what is sent twice comes to the workers twice: as it does when
+    a client sends it again after a long outage.
     """
     client = await connect(url)
     await _edit(client, STATE, {"republish": {"src": "$KV.SAGA_STATE.>", "dest": REPUBLISHED}})
