@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test chaos check bench docs clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -18,6 +18,9 @@ demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kil
 
 test: $(STAMP)  ## the whole suite, against a real nats-server
 	$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP)  ## five minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff format --check .
