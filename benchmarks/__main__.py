@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from benchmarks import plots
+from benchmarks.peers import bench as peers_bench
 from benchmarks.plans import PLANS, Plan, Syncs, load_plan
 from benchmarks.report import console, markdown, plain, show, surroundings, title_of
 from benchmarks.result import Figures, Labels, Result, take
@@ -93,6 +94,30 @@ for name, (about, make) in PLANS.items():
         app.command(name, help=about)(_command(make))
 
 
+@app.command()
+def peers(
+    runs: Runs = 3,
+    sync: Sync = "both",
+    scale: Scale = 1.0,
+    only: Annotated[list[str] | None, typer.Option(help="Peers by the start of their names; again for more.")] = None,
+    json: Json = None,
+    plot: Plot = None,
+    here: Here = False,
+) -> None:
+    """The same work with DBOS, Restate and Edda, those that are installed."""
+    _finish(_take_peers(runs, SYNCS[sync], scale, here, only), json, plot)
+
+
+def _take_peers(runs: int, syncs: Syncs, scale: float, here: bool, only: list[str] | None = None) -> Result:
+    for line in peers_bench.absent():
+        console.print(line, style="yellow", highlight=False)
+    chosen = [peer for peer in peers_bench.available() if only is None or peer.name.startswith(tuple(only))]
+    plan = Plan(peers_bench.BENCH, peers_bench.cases(scale, syncs, peers=chosen), "the same work with others")
+    found = _take(plan, runs, here)
+    found.surroundings |= peers_bench.settings()
+    return found
+
+
 @app.command("all")
 def everything(
     folder: Annotated[Path, typer.Argument(help="Where JSON, pictures and `figures.md` go.")] = Path("figures"),
@@ -107,6 +132,9 @@ def everything(
         results.append(_take(make(scale, SYNCS[sync]), runs, here))
         _finish(results[-1], folder / f"{name}.json", folder)
         (folder / "figures.md").write_text(markdown(results))
+    results.append(_take_peers(runs, SYNCS[sync], scale, here))
+    _finish(results[-1], folder / "peers.json", folder)
+    (folder / "figures.md").write_text(markdown(results))
 
 
 if __name__ == "__main__":
