@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 import typer
 
-from benchmarks import plots
+from benchmarks import guard, plots
 from benchmarks.peers import bench as peers_bench
 from benchmarks.plans import PLANS, Plan, Syncs, load_plan
 from benchmarks.report import console, markdown, plain, show, surroundings, title_of
@@ -114,8 +114,28 @@ def _take_peers(runs: int, syncs: Syncs, scale: float, here: bool, only: list[st
     chosen = [peer for peer in peers_bench.available() if only is None or peer.name.startswith(tuple(only))]
     plan = Plan(peers_bench.BENCH, peers_bench.cases(scale, syncs, peers=chosen), "the same work with others")
     found = _take(plan, runs, here)
-    found.surroundings |= peers_bench.settings()
+    found.surroundings.update(peers_bench.settings())
     return found
+
+
+@app.command("guard")
+def guard_command(
+    write: Annotated[bool, typer.Option("--write", help="Make what is found the baseline.")] = False,
+    plant: Annotated[float, typer.Option(min=0.0, max=5.0, help="Plant a slowdown: 0.25 for 25 %.")] = 0.0,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs; the median counts.")] = guard.PAIRS,
+) -> None:
+    """Compare ratios of CPU with the committed ones; exit code 1 when one is more than 15 % worse."""
+    found = guard.measure(pairs=pairs, plant=plant)
+    if write:
+        around = surroundings()
+        guard.write_baseline(found, f"{around['machine']}, Python {around['python']}, {around['packages']}")
+    verdicts = guard.judge(found, guard.read_baseline())
+    for verdict in verdicts:
+        word = "LOST" if verdict.lost else "ok"
+        text = f"{word}: {verdict.name} {plain(verdict.found)}, baseline {plain(verdict.baseline)}"
+        console.print(f"{text}, {verdict.change:+.1%} ({guard.RATIOS[verdict.name]})", highlight=False)
+    if any(verdict.lost for verdict in verdicts):
+        raise typer.Exit(1)
 
 
 @app.command("all")
