@@ -25,11 +25,11 @@ from benchmarks.workload import saga_of
 BASELINE = Path(__file__).with_name("baseline.json")
 LOSS = 0.15
 """Share by which a ratio may exceed its baseline."""
-PAIRS = 9
-SAGAS = 1_000
+PAIRS = 15
+SAGAS = 500
 INFLIGHT = 200
 STEPS = 3
-FLOOR_MESSAGES = 10_000
+FLOOR_MESSAGES = 8_000
 ROUND_TRIPS = 10_000
 
 RATIOS = {

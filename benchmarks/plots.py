@@ -20,7 +20,7 @@ def draw(result: Result, folder: Path) -> list[Path]:
     pyplot: Any = _pyplot()
     folder.mkdir(parents=True, exist_ok=True)
     figure = pyplot.figure(figsize=SIZE, layout="constrained")
-    _PAINTERS.get(result.bench, _rates)(result, figure)
+    PAINTERS.get(result.bench, _rates)(result, figure)
     figure.suptitle(result.title, fontsize=11)
     files = [folder / f"{result.bench}.{kind}" for kind in ("png", "svg")]
     for file in files:
@@ -169,7 +169,7 @@ def _peers(result: Result, figure: Any) -> None:
         axes.tick_params(labelsize=8)
 
 
-_PAINTERS: dict[str, Callable[[Result, Any], None]] = {
+PAINTERS: dict[str, Callable[[Result, Any], None]] = {
     "latency": _latency,
     "growth": _growth,
     "shards": _shards,
@@ -187,3 +187,4 @@ _PAINTERS: dict[str, Callable[[Result, Any], None]] = {
     "actors": _actors,
     "peers": _peers,
 }
+"""Those whose picture is not that of `throughput`."""

@@ -84,8 +84,9 @@ async def _closed(task: Task, one: One, work: Work) -> tuple[float, list[float],
         nonlocal wrong
         for number in left:
             began = time.perf_counter()
-            wrong += not await one(work, number)
+            good = await one(work, number)
             times.append(time.perf_counter() - began)
+            wrong += not good
 
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from benchmarks import latency, variants
 from benchmarks.__main__ import app
 from benchmarks.plans import PLANS
-from benchmarks.plots import draw
+from benchmarks.plots import PAINTERS, draw
 from benchmarks.report import markdown
 from benchmarks.result import Result, Row, paired
 
@@ -100,7 +100,7 @@ def test_pictures_and_tables_are_made_of_what_was_measured(tmp_path: Path) -> No
     assert result.not_shown in page
 
 
-@pytest.mark.parametrize("name", sorted(PLANS))
+@pytest.mark.parametrize("name", sorted({"durability", *PAINTERS} & set(PLANS)))
 def test_every_result_can_be_drawn(name: str, tmp_path: Path) -> None:
     """With made-up figures: a picture needs no measurement."""
     _, make = PLANS[name]

@@ -21,7 +21,7 @@ def test_the_committed_baseline_has_every_ratio() -> None:
 def test_fails_beyond_fifteen_percent_and_only_then(
     monkeypatch: pytest.MonkeyPatch, share: float, code: int, word: str
 ) -> None:
-    found = {name: value for name, value in guard.read_baseline().ratios.items()}
+    found = dict(guard.read_baseline().ratios)
     found["saga"] *= share
     monkeypatch.setattr(guard, "measure", lambda **_: found)
     done = CliRunner().invoke(app, ["guard"])
