@@ -25,12 +25,12 @@ from benchmarks.workload import saga_of
 BASELINE = Path(__file__).with_name("baseline.json")
 LOSS = 0.15
 """Share by which a ratio may exceed its baseline."""
-PAIRS = 15
+PAIRS = 11
 SAGAS = 500
 INFLIGHT = 200
 STEPS = 3
-FLOOR_MESSAGES = 8_000
-ROUND_TRIPS = 10_000
+UNITS = 12
+"""Messages of the floor, and round trips, for each saga: what a saga is divided by is measured as often as it sends."""
 
 RATIOS = {
     "saga": "CPU of a saga of three steps over CPU of one message of the floor, both over a real server",
@@ -101,10 +101,10 @@ def _over_a_server(pairs: int, sagas: int, plant: float) -> dict[str, float]:
             one.read()
         ratios: dict[str, list[float]] = {"saga": [], "refused": [], "messages": []}
         for _ in range(pairs):
-            before = limit.floor(running.url, FLOOR_MESSAGES).cpu_us_per_message
+            before = limit.floor(running.url, UNITS * sagas).cpu_us_per_message
             cpu, messages = _load(straight, sagas)
             refused_cpu, _ = _load(refused, sagas)
-            floor = (before + limit.floor(running.url, FLOOR_MESSAGES).cpu_us_per_message) / 2
+            floor = (before + limit.floor(running.url, UNITS * sagas).cpu_us_per_message) / 2
             ratios["saga"].append(cpu / floor)
             ratios["refused"].append(refused_cpu / floor)
             ratios["messages"].append(messages)
@@ -130,17 +130,17 @@ async def _memory_cpu(sagas: int, burn: float, *, rounds: int, over_round_trips:
     async with open_runtime("memory:", sagas=[saga], max_active=4 * INFLIGHT) as runtime:
         await closed(runtime, saga, sagas, inflight=INFLIGHT)  # warm up
         for _ in range(rounds):
-            before = await _round_trips()
+            before = await _round_trips(UNITS * sagas)
             began = time.process_time()
             await closed(runtime, saga, sagas, inflight=INFLIGHT)
             await retired(runtime)
             cpu = (time.process_time() - began) / sagas
-            unit = (before + await _round_trips()) / 2 if over_round_trips else 1.0
+            unit = (before + await _round_trips(UNITS * sagas)) / 2 if over_round_trips else 1.0
             found.append(cpu / unit)
     return median(found)
 
 
-async def _round_trips() -> float:
+async def _round_trips(count: int) -> float:
     """CPU seconds of one round trip on bare channels."""
     ask, asked = trio.open_memory_channel[int](1)
     answer, answered = trio.open_memory_channel[int](1)
@@ -152,8 +152,8 @@ async def _round_trips() -> float:
     began = time.process_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(respond)
-        for number in range(ROUND_TRIPS):
+        for number in range(count):
             await ask.send(number)
             await answered.receive()
         ask.close()
-    return (time.process_time() - began) / ROUND_TRIPS
+    return (time.process_time() - began) / count

@@ -26,7 +26,7 @@ def _size(scale: float, count: int, *, least: int = 1) -> int:
 
 
 def _load(scale: float, sagas: int = 10_000, *, inflight: int = 500) -> Load:
-    return Load(sagas=_size(scale, sagas, least=30), inflight=inflight)
+    return Load(sagas=_size(scale, sagas, least=10), inflight=inflight)
 
 
 def load_plan(load: Load, syncs: Syncs) -> Plan:

@@ -12,14 +12,15 @@ from benchmarks.result import Result, Row
 
 COLOURS = {"relaxed": "#2a6f97", "always": "#d97a1d", "floor": "#9a9a9a"}
 OTHERS = ("#2a6f97", "#d97a1d", "#5a9367", "#8d5a97", "#9a9a9a")
-SIZE = (8.0, 4.5)
+SIZES = {"peers": (12.0, 4.5), "actors": (11.0, 5.5)}
+SIZE = (9.0, 4.5)
 
 
 def draw(result: Result, folder: Path) -> list[Path]:
     """Write `NAME.png` and `NAME.svg`. Raises ModuleNotFoundError without matplotlib."""
     pyplot: Any = _pyplot()
     folder.mkdir(parents=True, exist_ok=True)
-    figure = pyplot.figure(figsize=SIZE, layout="constrained")
+    figure = pyplot.figure(figsize=SIZES.get(result.bench, SIZE), layout="constrained")
     PAINTERS.get(result.bench, _rates)(result, figure)
     figure.suptitle(result.title, fontsize=11)
     files = [folder / f"{result.bench}.{kind}" for kind in ("png", "svg")]
@@ -71,7 +72,13 @@ def _lines(
             values = [row.median[figure] / (int(row.labels[per]) if per else 1) for row in some]
             name = f"{sync}, {figure}" if len(figures) > 1 else sync
             axes.plot([row.labels[x] for row in some], values, style, color=COLOURS[sync], label=name, marker="o")
-    axes.set_ylim(bottom=None if log else 0)
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(axis="y", which="minor", labelsize=7)
+    else:
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.3)  # room for the legend
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)
@@ -81,7 +88,6 @@ def _latency(result: Result, figure: Any) -> None:
     left, right = figure.subplots(1, 2)
     for axes, head, what in ((left, "", "start to outcome"), (right, "step_", "step to step")):
         styles = {f"{head}p50_ms": "-", f"{head}p99_ms": "--", f"{head}p999_ms": ":"}
-        axes.set_yscale("log")
         _lines(axes, result.rows, "load_percent", styles, log=True)
         axes.set_xlabel("load, percent of capacity")
         axes.set_ylabel(f"{what}, ms")

@@ -61,7 +61,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def floor_messages(self) -> int:
         """As many as sagas of three steps send, within what takes neither too long nor too short."""
-        return min(max(10 * self.sagas, 2_000), 50_000 if self.sync == "relaxed" else 12_000)
+        return min(max(10 * self.sagas, 500), 50_000 if self.sync == "relaxed" else 12_000)
 
 
 def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
