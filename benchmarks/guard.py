@@ -1,7 +1,8 @@
 """The regression guard: ratios of CPU time, pair by pair, against the committed ones. `python -m benchmarks guard`.
 
 Seconds are never compared. What is measured and what it is divided by take turns in short pieces, on one server, so
-that whatever slows the machine slows both; the median over the pairs counts. Higher is worse for each ratio.
+that whatever slows the machine slows both; the median over the pairs counts. Higher is worse for each ratio. A loss is
+measured a second time, and stands if it is there again: a busy machine spoils one measurement, a slower program both.
 """
 
 from __future__ import annotations

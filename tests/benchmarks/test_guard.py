@@ -29,6 +29,15 @@ def test_fails_beyond_fifteen_percent_and_only_then(
     assert f"{word}: saga " in done.output
 
 
+def test_a_loss_counts_when_it_is_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = dict(guard.read_baseline().ratios)
+    for second, code in ((usual["saga"], 0), (2 * usual["saga"], 1)):
+        answers = [usual | {"saga": 2 * usual["saga"]}, usual | {"saga": second}]
+        monkeypatch.setattr(guard, "measure", lambda answers=answers, **_: answers.pop(0))
+        assert CliRunner().invoke(app, ["guard"]).exit_code == code
+        assert not answers
+
+
 def test_measures_every_ratio_it_compares() -> None:
     assert set(guard.measure(pairs=1, sagas=20)) == set(guard.RATIOS)
 

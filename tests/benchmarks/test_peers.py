@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from benchmarks.__main__ import app
 from benchmarks.peers import bench
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.harness import FIGURES, Task, in_a_process
+from benchmarks.plans import PLANS
 from benchmarks.result import Result
 from tests.benchmarks.test_benchmarks import documented
 
@@ -60,3 +62,18 @@ def test_runs_with_those_that_are_there(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert result.surroundings["Fake"].endswith("nothing is kept")
     own, fake = (row.median["sagas_per_s"] for row in result.rows)
     assert result.summary["sagas_per_s: sagakit, always over Fake"] == pytest.approx(own / fake)
+
+
+def test_all_writes_json_pictures_and_one_page(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bench, "PEERS", (FAKE,))
+    monkeypatch.setattr(bench, "SETTINGS", ())
+    for name in set(PLANS) - {"single", "actors"}:
+        monkeypatch.delitem(PLANS, name)
+    command = ["all", str(tmp_path), "--runs", "1", "--here", "--scale", "0.001", "--sync", "relaxed"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, f"{done.output}{done.exception!r}"
+    names = ("single", "actors", "peers")
+    files = {f"{name}.{kind}" for name in names for kind in ("json", "png", "svg")} | {"figures.md"}
+    assert {file.name for file in tmp_path.iterdir()} == files
+    page = (tmp_path / "figures.md").read_text()
+    assert re.findall(r"^## (\w+)$", page, flags=re.MULTILINE) == list(names)
