@@ -81,7 +81,13 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
     },
     "check_waiting": {"check": "checking", "succeed": "done"},
     # an operator leads out of these two: retry, complete-step, compensate
-    "asked": {"wait": "waiting", "reset": "pending", "wait_check": "check_waiting", "succeed": "done", "doubt": "doubtful"},
+    "asked": {
+        "wait": "waiting",
+        "reset": "pending",
+        "wait_check": "check_waiting",
+        "succeed": "done",
+        "doubt": "doubtful",
+    },
     "blocked": {"wait": "waiting", "reset": "pending", "succeed": "done", "refuse": "not_done", "doubt": "doubtful"},
     # the action's outcome is settled; an each is `undone` when its items are
     "done": {"undo": "undoing", "undone": "undone"},
