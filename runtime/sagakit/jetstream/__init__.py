@@ -1,7 +1,9 @@
 """JetStream behind the ports: the one package that knows asyncio, trio-asyncio and nats-py.
 
 link       one connection and its pump: everything that is sent and answered goes through it
-errors     what the server's answers mean
+parser     takes answers as they are read
+wire       the frames of what is sent
+answers    what the server's answers mean
 kv         buckets
 events     the event log
 inbox      the work queue of inbound messages

@@ -26,6 +26,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from sagakit.errors import Ambiguous, CannotConnect, InternalError, NoResponders, StoreError, TooLarge, Unavailable
+from sagakit.jetstream.parser import AnswerParser
 from sagakit.jetstream.wire import frame
 
 _log = getLogger("sagakit.link")
@@ -73,7 +74,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 class Outgoing:
     """One message that wants an answer."""
 
-    __slots__ = ("deadline", "headers", "payload", "size", "subject", "take")
+    __slots__ = ("deadline", "headers", "payload", "subject", "take")
 
     def __init__(self, subject: str, payload: bytes, headers: bytes, take: Taker | None, deadline: float) -> None:
         self.subject: str = subject
@@ -81,7 +82,6 @@ class Outgoing:
         self.headers: bytes = headers
         self.take: Taker | None = take
         self.deadline: float = deadline
-        self.size: int = len(payload)
 
 
 class Link:
@@ -196,51 +196,45 @@ class Link:
     async def _pump(self) -> None:
         """The asyncio task that sends what is queued, as long as the window has room: one write a batch."""
         while True:
-            frames: list[bytes] = []
-            while self._queue and not self._full():
-                self._frame(self._queue.popleft(), frames)
-            if frames:
-                self.sent += len(frames)
-                await self._write(frames)
+            if self._queue and not self._full():
+                await self._send_some()
             self._wake.clear()
             if not self._queue or self._full():
                 await self._wake.wait()
 
-    def _frame(self, out: Outgoing, frames: list[bytes]) -> None:
-        number = next(self._numbers)
-        reply = ""
-        if out.take is not None:
-            self._pending[number] = out
-            self._pending_bytes += out.size
-            reply = f"{self._inbox}.{number}"
-        if len(out.headers) + out.size > self.client.max_payload:
-            self._answer(number, TooLarge(f"{out.subject}: {out.size:,} bytes exceed {self.max_payload:,}"))
-        elif not self.client.is_connected:
-            self._answer(number, Unavailable(f"{out.subject}: not sent: not connected"))
-        else:
-            frames.append(frame(out.subject, reply, out.headers, out.payload))
-
-    async def _write(self, frames: list[bytes]) -> None:
-        """Hand over to nats-py where its own `publish` would: its buffer, its flusher, its reconnect."""
+    async def _send_some(self) -> None:
+        """Hand a batch over to nats-py where its own `publish` would: its buffer, its flusher, its reconnect."""
         client = self.client
-        await client._send_command(b"".join(frames))  # there is no public way for a batch
-        await client._flush_pending()
+        parts: list[bytes] = []
+        if client.is_connected:
+            self._frame(client.max_payload, parts)
+        else:
+            for _ in range(len(self._queue)):
+                self._never_sent(self._queue.popleft(), "not connected")
+        if parts:
+            await client._send_command(b"".join(parts))  # there is no public way for a batch
+            await client._flush_pending()
 
-    def _read(self, inbox: int) -> None:
-        """Take plain answers as the parser gives them: without an object, a queue and a task's turn for each.
-
-        What has headers, or is for another subscription, goes the ordinary way.
-        """
-        client: Any = self.client
-        ordinary = client._process_msg
-
-        async def process(sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-            if sid == inbox and not headers:
-                self._answer(int(subject[self._prefix :]), data)
-            else:
-                await ordinary(sid, subject, reply, data, headers)
-
-        client._process_msg = process
+    def _frame(self, max_payload: int, parts: list[bytes]) -> None:
+        """Make the frames of as many messages as the window has room for."""
+        queue, pending, inbox = self._queue, self._pending, self._inbox
+        room_bytes = self._connection.window_bytes - self._pending_bytes
+        for _ in range(min(len(queue), self._connection.window - len(pending))):
+            if room_bytes <= 0:
+                break
+            out = queue.popleft()
+            if len(out.headers) + len(out.payload) > max_payload:
+                self._tell(out, TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}"))
+                continue
+            reply = ""
+            if out.take is not None:
+                number = next(self._numbers)
+                pending[number] = out
+                reply = f"{inbox}.{number}"
+                self._pending_bytes += len(out.payload)
+                room_bytes -= len(out.payload)
+            parts += frame(out.subject, reply, out.headers, out.payload)
+            self.sent += 1
 
     async def _answered(self, msg: Msg) -> None:
         """The inbox's callback."""
@@ -254,12 +248,15 @@ class Link:
         out = self._pending.pop(number, None)
         if out is None:
             return
-        self._pending_bytes -= out.size
+        self._pending_bytes -= len(out.payload)
         if self._queue:
             self._wake.set()
         if self._room is not None and not self._full():
             self._room.set()
             self._room = None
+        self._tell(out, answer)
+
+    def _tell(self, out: Outgoing, answer: bytes | StoreError) -> None:
         if out.take is not None:
             try:
                 out.take(answer)
@@ -286,7 +283,7 @@ class Link:
             for number in [number for number, out in self._pending.items() if out.deadline <= now]:
                 self._answer(number, Ambiguous(f"{self._pending[number].subject}: no answer in time"))
             while self._queue and self._queue[0].deadline <= now:
-                self._never_sent(self._queue.popleft(), "not sent in time: the window was full")
+                self._never_sent(self._queue.popleft(), "the window was full")
 
     async def on_disconnected(self) -> None:
         """End everything that is under way: sent is ambiguous, queued was never sent."""
@@ -297,10 +294,8 @@ class Link:
         while self._queue:
             self._never_sent(self._queue.popleft(), "disconnected")
 
-    @staticmethod
-    def _never_sent(out: Outgoing, why: str) -> None:
-        if out.take is not None:
-            out.take(Unavailable(f"{out.subject}: {why}"))
+    def _never_sent(self, out: Outgoing, why: str) -> None:
+        self._tell(out, Unavailable(f"{out.subject}: not sent: {why}"))
 
     async def on_reconnected(self) -> None:
         """Let those go on who wait for the connection."""
@@ -318,7 +313,7 @@ class Link:
         subscription = await self.client.subscribe(
             self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
-        self._read(subscription._id)
+        self.client._ps = AnswerParser(self.client, self._inbox, subscription._id, self._answer)
         return asyncio.get_running_loop().create_task(self._pump())
 
 
