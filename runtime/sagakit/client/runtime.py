@@ -66,6 +66,32 @@ class Runtime:
         return self._store.messages_sent
 
     @property
+    def ready(self) -> bool:
+        """Whether sagas move here: connected, with a lease in force, and not draining."""
+        return self._worker.ready
+
+    async def drain(self) -> None:
+        """Leave in good order: take nothing new, let running attempts end within `grace`, hand the rest to others.
+
+        Leaving the context does the same. Waits until it is done; the drain goes on if the wait is cancelled.
+        Afterwards sagas can still be looked at, and asked for what others run; `start` raises RuntimeClosed.
+        """
+        await self._worker.drain()
+
+    def metrics(self) -> Mapping[str, float]:
+        """Counters (`..._total`) and gauges of this worker by name, as they are now: for a health page."""
+        worker = self._worker
+        return {
+            "ready": float(worker.ready),
+            "sagas_active": float(len(self._sagas)),
+            "sagas_resting": float(self._sagas.resting),
+            "adoptions_pending": float(worker.recovery.pending),
+            "adopted_total": float(worker.recovery.adopted),
+            "fenced_total": float(self._services.fenced_count),
+            "messages_sent_total": float(self._store.messages_sent),
+        }
+
+    @property
     def resting(self) -> int:
         """Sagas of this worker that wait, and cost it no actor."""
         return self._sagas.resting

@@ -1,7 +1,7 @@
-"""The lease: how a worker says that it lives, and how it finds out that another does not (DESIGN 7).
+"""The lease: what a worker says of itself, so that others know that it lives (DESIGN 7).
 
-A lease is a value under the worker's id, renewed every ttl/3, with a renewal number. An observer judges by its own
-monotonic clock only: no clocks are compared.
+A value under the worker's id, renewed every ttl/3, each time under the next number. Its times mean nothing to others:
+who observes it judges by the number and by a clock of its own.
 """
 
 from __future__ import annotations
@@ -9,24 +9,21 @@ from __future__ import annotations
 import os
 import socket
 from functools import partial
-from logging import getLogger
 
 import msgspec
 import trio
 
-from sagakit.cluster.reception import PING
-from sagakit.errors import Ambiguous, NoResponders, StoreError, Unavailable
 from sagakit.store.ports import Store
 from sagakit.system.persistence import through_outage
-
-_log = getLogger("sagakit.lease")
-
-RECHECK = 0.5
-"""Seconds between the two unanswered requests that prove a worker gone."""
+from sagakit.system.standing import Standing
 
 
-class Lease(msgspec.Struct, kw_only=True):
-    """What stands in the workers' bucket, as JSON."""
+class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What stands in the workers' bucket, as JSON.
+
+    `load` is how many sagas are active, `resting` how many at rest. `handed_back` says that the worker has left in good
+    order, and that the sagas which still name it are to be adopted at once.
+    """
 
     worker: str
     name: str
@@ -34,88 +31,65 @@ class Lease(msgspec.Struct, kw_only=True):
     pid: int
     definitions: dict[str, list[int]]
     renewal: int = 0
+    load: int = 0
+    resting: int = 0
+    handed_back: bool = False
 
 
-def new_lease(worker_id: str, name: str, definitions: dict[str, list[int]]) -> Lease:
-    """The first lease of this process."""
-    return Lease(worker=worker_id, name=name, host=socket.gethostname(), pid=os.getpid(), definitions=definitions)
+_decoder = msgspec.json.Decoder(Lease)
 
 
-async def write_lease(store: Store, lease: Lease) -> None:
-    """Make the lease durable; waits through an outage."""
-    await through_outage(store, partial(store.workers.put, lease.worker, msgspec.json.encode(lease)))
-
-
-async def renew(store: Store, lease: Lease, *, ttl: float) -> None:
-    """Renew until cancelled. An outage delays renewals and harms nobody (P12)."""
-    while True:
-        await trio.sleep(ttl / 3)
-        lease.renewal += 1
-        try:
-            await store.workers.put(lease.worker, msgspec.json.encode(lease))
-        except StoreError as error:
-            _log.warning("lease not renewed: %s", error)
-
-
-async def hand_back(store: Store, lease: Lease) -> None:
-    """Delete the lease on the way out; harmless if it fails."""
+def decode_lease(value: bytes) -> Lease | None:
+    """None for what is no lease that this version can read."""
     try:
-        await store.workers.purge(lease.worker)
-    except StoreError as error:
-        _log.info("lease not handed back: %s", error)
+        return _decoder.decode(value)
+    except msgspec.DecodeError:
+        return None
 
 
-class Observer:
-    """Judges other workers. One instance a worker; remembers verdicts, since a worker id is never used again."""
+class OwnLease:
+    """This worker's lease."""
 
-    def __init__(self, store: Store, *, ttl: float) -> None:
+    def __init__(
+        self, store: Store, standing: Standing, *, worker_id: str, name: str, definitions: dict[str, list[int]]
+    ) -> None:
         self._store = store
-        self._ttl = ttl
-        self._dead: set[str] = set()
+        self._standing = standing
+        self._lease = Lease(
+            worker=worker_id, name=name, host=socket.gethostname(), pid=os.getpid(), definitions=definitions
+        )
 
-    async def is_dead(self, worker_id: str) -> bool:
-        """Whether the worker is proven dead; may take as long as a lease.
+    async def take(self) -> None:
+        """Make it durable for the first time; waits through an outage. Raises StoreError."""
+        await through_outage(self._store, self.renew)
 
-        Proof is either two requests without any responder, RECHECK apart, with no renewal between them, or no renewal
-        for ttl while our own reads were answered throughout.
-        """
-        if worker_id not in self._dead and (await self._gone(worker_id) or await self._silent(worker_id)):
-            self._dead.add(worker_id)
-        return worker_id in self._dead
+    async def renew(self, *, load: int = 0, resting: int = 0) -> None:
+        """Write it under the next number. Raises StoreError."""
+        self._lease.renewal += 1
+        self._lease.load, self._lease.resting = load, resting
+        sent = trio.current_time()
+        await self._put()
+        self._standing.renewed(sent)
 
-    async def _renewal(self, worker_id: str) -> int | None:
-        entry = await self._store.workers.get(worker_id)
-        return None if entry is None else msgspec.json.decode(entry.value, type=Lease).renewal
+    async def hand_back(self, *, left: bool) -> None:
+        """Give it up; `left` says that sagas were left for others, who are to adopt them at once. Raises StoreError."""
+        self._standing.given_up()
+        if left:
+            self._lease.handed_back = True
+            await self._put()
+        else:
+            await self._store.workers.purge(self._lease.worker)
 
-    async def _gone(self, worker_id: str) -> bool:
-        try:
-            before = await self._renewal(worker_id)
-            if await self._answers(worker_id):
-                return False
-            await trio.sleep(RECHECK)
-            return not await self._answers(worker_id) and await self._renewal(worker_id) == before
-        except (Unavailable, Ambiguous):
-            return False
+    async def _put(self) -> None:
+        await self._store.workers.put(self._lease.worker, msgspec.json.encode(self._lease))
 
-    async def _answers(self, worker_id: str) -> bool:
-        """Whether anybody listens; no answer in time counts as listening: it may be paused."""
-        try:
-            await self._store.control.request(worker_id, PING, timeout=RECHECK)
-        except NoResponders:
-            return False
-        except Ambiguous:
-            return True
-        return True
 
-    async def _silent(self, worker_id: str) -> bool:
-        """No renewal for ttl, with our own reads answered throughout."""
-        try:
-            first = await self._renewal(worker_id)
-            start = trio.current_time()
-            while trio.current_time() - start < self._ttl:
-                await trio.sleep(self._ttl / 10)
-                if await self._renewal(worker_id) != first:
-                    return False
-        except (Unavailable, Ambiguous):
-            return False
-        return True
+async def read_lease(store: Store, worker_id: str) -> Lease | None:
+    """The lease of a worker, as the leader has it. Raises Unavailable, Ambiguous."""
+    entry = await store.workers.get(worker_id)
+    return None if entry is None else decode_lease(entry.value)
+
+
+async def forget_lease(store: Store, worker_id: str) -> None:
+    """Remove the lease of a worker that left nothing behind; waits through an outage."""
+    await through_outage(store, partial(store.workers.purge, worker_id))

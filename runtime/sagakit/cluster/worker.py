@@ -8,17 +8,21 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
+from logging import getLogger
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 import trio
-from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, open_system
+from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, System, open_system
 
-from sagakit.cluster.lease import Observer, hand_back, new_lease, renew, write_lease
+from sagakit.cluster.lease import OwnLease
+from sagakit.cluster.membership import Members, Membership
+from sagakit.cluster.observer import Observer
 from sagakit.cluster.plans import keep_plans
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
+from sagakit.errors import StoreError
 from sagakit.jetstream.bridge import open_bridge
 from sagakit.jetstream.layout import Options
 from sagakit.jetstream.url import open_url
@@ -27,6 +31,7 @@ from sagakit.store.ports import Store
 from sagakit.system.children import Children
 from sagakit.system.config import Config
 from sagakit.system.intake import Intake
+from sagakit.system.isolation import Gate, Isolation
 from sagakit.system.limiters import Limiters
 from sagakit.system.persistence import Persistence
 from sagakit.system.publisher import Publisher
@@ -34,11 +39,14 @@ from sagakit.system.registry import Registry
 from sagakit.system.requests import Requests
 from sagakit.system.sagas import Sagas
 from sagakit.system.services import Services
+from sagakit.system.standing import Standing
 from sagakit.system.starts import Starts
 from sagakit.system.timers import LONGEST_SLEEP, Timers
 
 if TYPE_CHECKING:
     import asyncio
+
+_log = getLogger("sagakit.cluster")
 
 CREDENTIALS = ("user", "password", "token", "credentials", "nkeys_seed")
 MAILBOX = 100_000
@@ -58,24 +66,49 @@ class Runs(NamedTuple):
 class Worker:
     """An open worker's parts."""
 
-    def __init__(self, *, store: Store, registry: Registry, services: Services, sagas: Sagas) -> None:
+    def __init__(self, *, store: Store, registry: Registry, services: Services, sagas: Sagas, members: Members) -> None:
         self.store = store
         self.registry = registry
         self.services = services
         self.sagas = sagas
-        self.starts: Starts = Starts(store, sagas, services)
-        self.requests: Requests = Requests(store, sagas, services.worker_id)
         config = services.config
+        self.starts: Starts = Starts(store, sagas, services)
+        self.requests: Requests = Requests(store, sagas, services.worker_id, absent=members.ask)
         services.sagas = sagas
         services.children = Children(store, registry, self.starts, self.requests, marker_ttl=config.marker_ttl)
+        self.observer: Observer = Observer(store, services.standing, ttl=config.lease_ttl)
         self.recovery: Recovery = Recovery(
             store=store,
             registry=registry,
             sagas=sagas,
-            observer=Observer(store, ttl=config.lease_ttl),
+            members=members,
+            observer=self.observer,
             worker_id=services.worker_id,
             interval=config.scan_interval,
+            now=services.now,
+            stall_timeout=config.stall_timeout,
         )
+        self.leaving: trio.Event = trio.Event()
+        self.left: trio.Event = trio.Event()
+
+    @property
+    def ready(self) -> bool:
+        """Whether sagas move here: connected, with a lease in force, and not about to leave."""
+        return self.store.connected and self.services.standing.is_good and not self.leaving.is_set()
+
+    async def drain(self) -> None:
+        """Leave in good order: take nothing new, let attempts end within `grace`, hand the rest to the others.
+
+        Waits until it is done; goes on if that wait is cancelled.
+        """
+        self.leaving.set()
+        await self.left.wait()
+
+    def died(self, worker_id: str, is_news: bool) -> None:
+        """A worker was found dead, or gone: its sagas are there to be adopted, here and elsewhere."""
+        self.recovery.wake()
+        if is_news:
+            self.store.control.announce(self.registry.types, worker_id)
 
 
 @asynccontextmanager
@@ -133,26 +166,41 @@ async def run_worker(
     random: Callable[[], float] = random.random,
     longest_sleep: float = LONGEST_SLEEP,
 ) -> AsyncIterator[Worker]:
-    """Run a worker on an open store: lease first, then the tree, then recovery."""
+    """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it."""
     runs = Runs(call_asyncio, call_thread, now, random, longest_sleep)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
-    lease = new_lease(worker_id, config.worker_name, registry.versions)
+    standing = Standing(config.lease_ttl)
+    lease = OwnLease(store, standing, worker_id=worker_id, name=config.worker_name, definitions=registry.versions)
     await keep_plans(store, registry)
     reception = Reception()
-    async with store.control.serve(worker_id, reception.answer):
-        await write_lease(store, lease)
+    members = Members(worker_id)
+    left = True
+    async with (
+        store.control.serve(worker_id, reception.answer),
+        store.control.announced(registry.types, members.hear),
+    ):
+        await lease.take()
         try:
-            async with (
-                _run_tree(store, worker_id, registry=registry, config=config, runs=runs) as worker,
-                trio.open_nursery() as nursery,
-            ):
-                nursery.start_soon(partial(renew, store, lease, ttl=config.lease_ttl))
+            async with trio.open_nursery() as nursery:
+                life = _Life(store, worker_id, registry, config, runs, lease, standing, members)
+                worker = await nursery.start(life.run)
                 reception.passed_on = worker.requests.answer
                 yield worker
-                nursery.cancel_scope.cancel()
+                await worker.drain()
+                left = worker.sagas.left
         finally:
             with trio.move_on_after(1.0, shield=True):
-                await hand_back(store, lease)
+                await _hand_back(store, lease, registry, worker_id, left=left)
+
+
+async def _hand_back(store: Store, lease: OwnLease, registry: Registry, worker_id: str, *, left: bool) -> None:
+    """Without it the others find out after the lease's ttl."""
+    try:
+        await lease.hand_back(left=left)
+        if left:
+            store.control.announce(registry.types, worker_id)
+    except StoreError as error:
+        _log.info("lease not handed back: %s", error)
 
 
 def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], bool]]:
@@ -163,63 +211,111 @@ def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, flo
     )
 
 
-@asynccontextmanager
-async def _run_tree(
-    store: Store,
-    worker_id: str,
-    *,
-    registry: Registry,
-    config: Config,
-    runs: Runs,
-) -> AsyncIterator[Worker]:
-    """The supervisor tree of DESIGN 4."""
-    actives: list[Sagas] = []
-    dynamic = DynamicSupervisor(
-        intensity=config.restarts,
-        period=config.restart_period,
-        backoff=Backoff(first=0.05, most=5.0),
-        max_children=config.max_active,
-        on_exit=lambda ref, reason: actives[0].exited(ref, reason),
-    )
-    timers = partial(Timers, runs.now, *_resting(actives), longest_sleep=runs.longest_sleep)
-    root = Supervisor(
-        "one_for_one",
-        [
+class _Life:
+    """A worker's supervisor tree (DESIGN 4), from its start to the end of the drain."""
+
+    def __init__(
+        self,
+        store: Store,
+        worker_id: str,
+        registry: Registry,
+        config: Config,
+        runs: Runs,
+        lease: OwnLease,
+        standing: Standing,
+        members: Members,
+    ) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._registry = registry
+        self._config = config
+        self._runs = runs
+        self._lease = lease
+        self._standing = standing
+        self._members = members
+        self._gate = Gate()
+        self._actives: list[Sagas] = []
+
+    async def run(self, task_status: trio.TaskStatus[Worker]) -> None:
+        """Run until the worker is told to leave, and drain it."""
+        config = self._config
+        dynamic = DynamicSupervisor(
+            intensity=config.restarts,
+            period=config.restart_period,
+            backoff=Backoff(first=0.05, most=5.0),
+            max_children=config.max_active,
+            on_exit=lambda ref, reason: self._actives[0].exited(ref, reason),
+        )
+        async with open_system(self._root(dynamic)) as system:
+            services = self._services(system)
+            sagas = Sagas(dynamic, services)
+            self._actives.append(sagas)
+            worker = Worker(
+                store=self._store, registry=self._registry, services=services, sagas=sagas, members=self._members
+            )
+            async with open_system(self._membership(worker)):
+                async with open_system(self._takers(worker)):  # what brings sagas in stops first
+                    task_status.started(worker)
+                    await worker.leaving.wait()
+                with trio.move_on_after(config.grace):
+                    await sagas.drain()
+        worker.left.set()
+
+    def _root(self, dynamic: DynamicSupervisor) -> Supervisor:
+        store, runs = self._store, self._runs
+        timers = partial(Timers, runs.now, *_resting(self._actives), longest_sleep=runs.longest_sleep)
+        return _supervisor(
             ChildSpec("persistence", lambda: Persistence(store), capacity=MAILBOX),
             ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
             ChildSpec("timers", timers, capacity=MAILBOX),
+            ChildSpec("isolation", lambda: Isolation(self._gate, lambda key: self._actives[0].others(key))),
             ChildSpec("sagas", lambda: dynamic),
-        ],
-        intensity=10,
-        period=60.0,
-    )
-    async with open_system(root) as system:
-        services = Services(
-            worker_id=worker_id,
-            config=config,
-            store=store,
+        )
+
+    def _membership(self, worker: Worker) -> Supervisor:
+        """It outlives the drain: a worker that lets attempts end is not dead."""
+        return _supervisor(
+            ChildSpec(
+                "membership",
+                lambda: Membership(
+                    store=self._store,
+                    lease=self._lease,
+                    members=self._members,
+                    observer=worker.observer,
+                    ttl=self._config.lease_ttl,
+                    load=lambda: (len(worker.sagas), worker.sagas.resting),
+                    died=worker.died,
+                    failed=self._standing.failed,
+                ),
+                shutdown=0.0,
+            )
+        )
+
+    def _takers(self, worker: Worker) -> Supervisor:
+        intake = partial(Intake, self._store, self._registry, worker.starts, worker.requests)
+        return _supervisor(
+            ChildSpec("recovery", lambda: worker.recovery, shutdown=0.0), ChildSpec("intake", intake, shutdown=0.0)
+        )
+
+    def _services(self, system: System) -> Services:
+        runs = self._runs
+        return Services(
+            worker_id=self._worker_id,
+            config=self._config,
+            store=self._store,
             persistence=system.ref("persistence"),
             publisher=system.ref("publisher"),
             timers=system.ref("timers"),
+            isolation=system.ref("isolation"),
+            gate=self._gate,
+            standing=self._standing,
             call_asyncio=runs.call_asyncio,
             call_thread=runs.call_thread,
-            limiters=Limiters(registry.limits),
+            limiters=Limiters(self._registry.limits),
             now=runs.now,
             random=runs.random,
         )
-        sagas = Sagas(dynamic, services)
-        actives.append(sagas)
-        worker = Worker(store=store, registry=registry, services=services, sagas=sagas)
-        takers = Supervisor(
-            "one_for_one",
-            [
-                ChildSpec("recovery", lambda: worker.recovery, shutdown=0.0),
-                ChildSpec("intake", lambda: Intake(store, registry, worker.starts, worker.requests), shutdown=0.0),
-            ],
-            intensity=10,
-            period=60.0,
-        )
-        async with open_system(takers):  # what brings sagas in stops first
-            yield worker
-        with trio.move_on_after(config.grace):
-            await sagas.drain()
+
+
+def _supervisor(*children: ChildSpec) -> Supervisor:
+    return Supervisor("one_for_one", children, intensity=10, period=60.0)

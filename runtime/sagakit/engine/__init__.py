@@ -24,12 +24,14 @@ from sagakit.engine.apply import apply as apply
 from sagakit.engine.apply import awaits_isolation as awaits_isolation
 from sagakit.engine.apply import create as create
 from sagakit.engine.apply import stamped as stamped
+from sagakit.engine.codec import Glimpse as Glimpse
 from sagakit.engine.codec import Loaded as Loaded
 from sagakit.engine.codec import UnknownFields as UnknownFields
 from sagakit.engine.codec import decode as decode
 from sagakit.engine.codec import digest as digest
 from sagakit.engine.codec import encode as encode
 from sagakit.engine.codec import encode_marker as encode_marker
+from sagakit.engine.codec import glimpse as glimpse
 from sagakit.engine.effects import Call as Call
 from sagakit.engine.effects import Decide as Decide
 from sagakit.engine.effects import Effect as Effect

@@ -24,9 +24,13 @@ class Loaded(msgspec.Struct, frozen=True):
     unknown: UnknownFields | None
 
 
-class _Peek(msgspec.Struct):
+class Glimpse(msgspec.Struct, frozen=True):
+    """What a scan wants to know of a value before it reads all of it. `ended` is set in an end marker."""
+
     schema: int | None = None
     ended: float | None = None
+    owner: str = ""
+    wake_at: float | None = None
 
 
 class _Anything(msgspec.Struct):
@@ -34,7 +38,7 @@ class _Anything(msgspec.Struct):
 
 
 _encoder = msgspec.json.Encoder()
-_peek = msgspec.json.Decoder(_Peek)
+_glimpse = msgspec.json.Decoder(Glimpse)
 _record = msgspec.json.Decoder(PersistedSagaState[msgspec.Raw])
 _marker = msgspec.json.Decoder(EndMarker)
 _top = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -55,22 +59,33 @@ def encode_marker(marker: EndMarker) -> bytes:
     return _encoder.encode(marker)
 
 
+def glimpse(key: str, value: bytes) -> Glimpse:
+    """A look at what stands under a live key, at a fraction of the cost of `decode`, and with its errors."""
+    try:
+        seen = _glimpse.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _undecodable(key, error) from error
+    if seen.ended is None and seen.schema is not None and seen.schema > SCHEMA:
+        raise NewerSchema(
+            key, f"its schema is {seen.schema}, this sagakit reads up to {SCHEMA}: left alone; upgrade this worker"
+        )
+    return seen
+
+
 def decode(key: str, value: bytes) -> Loaded | EndMarker:
     """Read what stands under a live key. Raises Undecodable or NewerSchema: then leave it alone (P11)."""
     try:
-        peek = _peek.decode(value)
-        if peek.ended is not None:
+        if glimpse(key, value).ended is not None:
             return _marker.decode(value)
-        if peek.schema is not None and peek.schema > SCHEMA:
-            raise NewerSchema(
-                key, f"its schema is {peek.schema}, this sagakit reads up to {SCHEMA}: left alone; upgrade this worker"
-            )
-        record = _own_memory(_record.decode(value))
-        return Loaded(record, _unknown(value))
+        return Loaded(_own_memory(_record.decode(value)), _unknown(value))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Undecodable(
-            key, f"not a saga record ({error}): left alone; look at it with `nats kv get`, then mend or delete it"
-        ) from error
+        raise _undecodable(key, error) from error
+
+
+def _undecodable(key: str, error: Exception) -> Undecodable:
+    return Undecodable(
+        key, f"not a saga record ({error}): left alone; look at it with `nats kv get`, then mend or delete it"
+    )
 
 
 def digest(value: bytes | msgspec.Raw) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import trio
@@ -54,3 +54,28 @@ class CoreControl:
         finally:
             with trio.move_on_after(1.0, shield=True):
                 await self._link.on_asyncio(subscription.unsubscribe)
+
+    def announce(self, saga_types: Sequence[str], worker_id: str) -> None:
+        """Tell the workers that know any of these types."""
+        for saga_type in saga_types:
+            self._link.tell(self._names.adopt_subject(saga_type), worker_id.encode())
+
+    @asynccontextmanager
+    async def announced(self, saga_types: Sequence[str], heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Hear what is announced."""
+
+        async def on_announced(msg: Msg) -> None:
+            heard(msg.data.decode(errors="replace"))
+
+        subscriptions = [
+            await self._link.on_asyncio(
+                self._link.client.subscribe, self._names.adopt_subject(saga_type), cb=on_announced
+            )
+            for saga_type in saga_types
+        ]
+        try:
+            yield
+        finally:
+            with trio.move_on_after(1.0, shield=True):
+                for subscription in subscriptions:
+                    await self._link.on_asyncio(subscription.unsubscribe)

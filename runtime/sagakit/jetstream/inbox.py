@@ -24,8 +24,9 @@ _log = getLogger("sagakit.inbox")
 
 Fetch = Callable[..., Awaitable[list[Msg]]]
 FETCH = 64
-FETCH_TIMEOUT = 1.0
-"""Seconds that one fetch waits: short, because a cancelled fetch leaves its request on the server."""
+FETCH_TIMEOUT = 0.5
+"""Seconds that one fetch waits: short, because whoever stops waits for it. A cancelled fetch leaves its request on the
+server, which would hand a message to nobody."""
 ACK_WAIT = 30.0
 """Seconds after which an unacknowledged message comes again."""
 
@@ -49,30 +50,41 @@ class StreamInbox:
 
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
-        """The messages for these types; goes on across outages."""
+        """The messages for these types; goes on across outages. Those that nobody took go back on the way out."""
         send, receive = trio.open_memory_channel[InboundMessage](FETCH * max(1, len(saga_types)))
-        tasks = [await self._link.on_asyncio(self._start, saga_type, send) for saga_type in saga_types]
+        stopped = asyncio.Event()
+        tasks = [await self._link.on_asyncio(self._start, saga_type, send, stopped) for saga_type in saga_types]
         try:
             yield receive
         finally:
+            stopped.set()
+            with trio.move_on_after(2 * FETCH_TIMEOUT, shield=True):
+                await self._link.on_asyncio(asyncio.gather, *tasks)
             for task in tasks:
                 task.cancel()
+            while receive.statistics().current_buffer_used:
+                receive.receive_nowait().release()
 
-    async def _start(self, saga_type: str, send: trio.MemorySendChannel[InboundMessage]) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(self._fetch(saga_type, send))
+    async def _start(
+        self, saga_type: str, send: trio.MemorySendChannel[InboundMessage], stopped: asyncio.Event
+    ) -> asyncio.Task[None]:
+        return asyncio.get_running_loop().create_task(self._fetch(saga_type, send, stopped))
 
-    async def _fetch(self, saga_type: str, send: trio.MemorySendChannel[InboundMessage]) -> None:
+    async def _fetch(
+        self, saga_type: str, send: trio.MemorySendChannel[InboundMessage], stopped: asyncio.Event
+    ) -> None:
         """On the asyncio side: fetch while there is room."""
         head = self._names.subject(f"sagain.{saga_type}.")
-        while True:
+        while not stopped.is_set():
             try:
                 js = self._link.client.jetstream(timeout=5)
                 config = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT)
                 subscription = await js.pull_subscribe(
                     head + "*", durable=saga_type, stream=self._names.inbox, config=config
                 )
-                while True:
+                while not stopped.is_set():
                     await self._fetch_once(subscription.fetch, head, saga_type, send)
+                await subscription.unsubscribe()
             except (nats.errors.Error, OSError) as error:
                 _log.info("%s: inbox away: %s", saga_type, error)
                 await asyncio.sleep(0.5)
@@ -102,4 +114,5 @@ class StreamInbox:
             ack()
             return None
         message_id = (msg.headers or {}).get("Nats-Msg-Id") or f"seq-{msg.metadata.sequence.stream}"
-        return InboundMessage(message_id, saga_type, key.saga_id, msg.data, ack)
+        release = partial(self._link.tell, msg.reply, b"-NAK")
+        return InboundMessage(message_id, saga_type, key.saga_id, msg.data, ack, release)

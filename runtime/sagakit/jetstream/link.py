@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from itertools import count
 from logging import getLogger
+from math import inf
 from typing import Any, TypeVar
 
 import msgspec
@@ -99,6 +100,7 @@ class Link:
         self._wake = asyncio.Event()
         self._room: trio.Event | None = None
         self._up = trio.Event()
+        self.reconnected_at: float = -inf
         self._closing = False
         self._now = trio.current_time() + SWEEP
         """As of the last sweep, and never early: a look at the clock for each message would cost more."""
@@ -121,8 +123,12 @@ class Link:
     async def until_connected(self) -> None:
         """Return when the connection is up."""
         while not self.client.is_connected:
-            if self._up.is_set():
-                self._up = trio.Event()
+            await self._up.wait()
+        await trio.lowlevel.checkpoint()
+
+    async def until_reconnected(self, since: float) -> None:
+        """Return when the connection has come back after `since`."""
+        while self.reconnected_at <= since:
             await self._up.wait()
         await trio.lowlevel.checkpoint()
 
@@ -300,7 +306,9 @@ class Link:
     async def on_reconnected(self) -> None:
         """Let those go on who wait for the connection."""
         _log.warning("connected to NATS again")
-        self._up.set()
+        self.reconnected_at = trio.current_time()
+        up, self._up = self._up, trio.Event()
+        up.set()
         self._wake.set()
 
     async def close(self) -> None:

@@ -53,6 +53,15 @@ class JetStreamStore:
         """Return when the connection is up."""
         await self._link.until_connected()
 
+    @property
+    def reconnected_at(self) -> float:
+        """When the connection last came back after it was lost."""
+        return self._link.reconnected_at
+
+    async def until_reconnected(self, since: float) -> None:
+        """Return when the connection has come back after `since`."""
+        await self._link.until_reconnected(since)
+
     async def until_room(self) -> None:
         """Return when the window has room."""
         await self._link.until_room()

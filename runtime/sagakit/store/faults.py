@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
@@ -36,6 +37,7 @@ class Faults:
     def __init__(self) -> None:
         self._orders: deque[Fault] = deque()
         self._over = trio.Event()
+        self.over_at: float = -inf
         self.outage: bool = False
         self.before_write: Callable[[Watched], None] | None = None
         self.after_write: Callable[[Watched], None] | None = None
@@ -60,15 +62,22 @@ class Faults:
     def begin_outage(self) -> None:
         """The server is away from now on."""
         self.outage = True
-        self._over = trio.Event()
 
     def end_outage(self) -> None:
         """It is back."""
         self.outage = False
-        self._over.set()
+        self.over_at = trio.current_time()
+        over, self._over = self._over, trio.Event()
+        over.set()
 
     async def until_over(self) -> None:
         """Return when there is no outage."""
         await trio.lowlevel.checkpoint()
         while self.outage:
+            await self._over.wait()
+
+    async def until_over_after(self, since: float) -> None:
+        """Return when an outage has ended after `since` (trio's time)."""
+        await trio.lowlevel.checkpoint()
+        while self.over_at <= since:
             await self._over.wait()

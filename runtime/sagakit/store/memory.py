@@ -248,11 +248,16 @@ class MemoryInbox:
             for one in due:
                 one.again_at = now + ACK_WAIT
                 ack = partial(_forget, server, one)
-                yield InboundMessage(one.id, one.saga_type, one.saga_id, one.payload, ack)
+                yield InboundMessage(one.id, one.saga_type, one.saga_id, one.payload, ack, partial(self._release, one))
             if not due:
                 with trio.move_on_at(min((one.again_at for one in mine), default=inf)):
                     await server.inbox_changed.park()
         await trio.sleep_forever()
+
+    def _release(self, message: Queued) -> None:
+        if not self._connection.away:
+            message.again_at = 0.0
+            self._connection.server.inbox_changed.unpark_all()
 
 
 def _forget(server: MemoryServer, message: Queued) -> None:
@@ -288,6 +293,23 @@ class MemoryControl:
             yield
         finally:
             self._server.handlers.pop(worker_id, None)
+
+    def announce(self, saga_types: Sequence[str], worker_id: str) -> None:
+        """Tell the workers that know any of these types."""
+        if not self._connection.away:
+            for listens_to, heard in list(self._server.listeners):
+                if listens_to & set(saga_types):
+                    heard(worker_id)
+
+    @asynccontextmanager
+    async def announced(self, saga_types: Sequence[str], heard: Callable[[str], None]) -> AsyncIterator[None]:
+        """Hear what is announced."""
+        listener = (frozenset(saga_types), lambda worker_id: None if self._connection.away else heard(worker_id))
+        self._server.listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._server.listeners.remove(listener)
 
 
 class MemoryStore:
@@ -337,6 +359,15 @@ class MemoryStore:
     async def until_connected(self) -> None:
         """Return when there is no outage."""
         await self._server.faults.until_over()
+
+    @property
+    def reconnected_at(self) -> float:
+        """When the last outage ended."""
+        return self._server.faults.over_at
+
+    async def until_reconnected(self, since: float) -> None:
+        """Return when an outage has ended after `since`."""
+        await self._server.faults.until_over_after(since)
 
     async def until_room(self) -> None:
         """There always is."""

@@ -103,6 +103,7 @@ class MemoryServer:
         self.inbox_ids: set[str] = set()
         self.inbox_changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.handlers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
+        self.listeners: list[tuple[frozenset[str], Callable[[str], None]]] = []
 
     def bucket(self, name: str) -> MemoryBucket:
         """The bucket of that name, made when first asked for."""

@@ -142,6 +142,10 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         """Where a worker answers requests."""
         return self.subject(f"sagactl.{worker_id}")
 
+    def adopt_subject(self, saga_type: str) -> str:
+        """Where it is said that sagas of this type may be there to be adopted."""
+        return self.subject(f"sagactl.adopt.{saga_type}")
+
 
 def captures(pattern: str, subject: str) -> bool:
     """Whether a subject fits a pattern of NATS: `*` is one token, `>` at the end one or more."""

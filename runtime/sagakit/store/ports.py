@@ -131,13 +131,17 @@ class EventLog(Protocol):
 
 
 class InboundMessage(msgspec.Struct, frozen=True):
-    """One message of the inbox, not yet acknowledged. `ack` is a fire-and-forget; unacknowledged ones come again."""
+    """One message of the inbox, not yet acknowledged; unacknowledged ones come again after a while.
+
+    `ack` is a fire-and-forget, and so is `release`: it lets another worker have the message at once.
+    """
 
     id: str
     saga_type: str
     saga_id: str
     payload: bytes
     ack: Callable[[], None]
+    release: Callable[[], None]
 
 
 class Inbox(Protocol):
@@ -161,6 +165,14 @@ class Control(Protocol):
 
     def serve(self, worker_id: str, handler: Callable[[bytes], Awaitable[bytes]]) -> AbstractAsyncContextManager[None]:
         """Answer requests to `worker_id` while the context is open; goes on across reconnects."""
+        ...
+
+    def announce(self, saga_types: Sequence[str], worker_id: str) -> None:
+        """Tell the workers that know any of these types that sagas of this worker may be there to be adopted."""
+        ...
+
+    def announced(self, saga_types: Sequence[str], heard: Callable[[str], None]) -> AbstractAsyncContextManager[None]:
+        """Call `heard` with each worker that is announced for these types, while the context is open. A hint only."""
         ...
 
 
@@ -206,8 +218,17 @@ class Store(Protocol):
         """
         ...
 
+    @property
+    def reconnected_at(self) -> float:
+        """When the connection last came back after it was lost, in trio's time; -inf if it never did."""
+        ...
+
     async def until_connected(self) -> None:
         """Return when `connected`; at once if it is."""
+        ...
+
+    async def until_reconnected(self, since: float) -> None:
+        """Return when the connection has come back after `since` (trio's time)."""
         ...
 
     async def until_room(self) -> None:

@@ -57,6 +57,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout: Annotated[float, _about("Seconds until opening gives up on the server.", gt=0)] = 5.0
     lease_ttl: Annotated[float, _about("Seconds without renewal after which a worker counts as dead.", ge=1)] = 10.0
     scan_interval: Annotated[float, _about("Seconds between scans for sagas left behind.", gt=0)] = 30.0
+    stall_timeout: Annotated[float, _about("Seconds past its time after which a saga counts as stalled.", gt=0)] = 60.0
+    max_recoveries: Annotated[int, _about("Deaths of its worker, while it ran alone, that one saga gets.", ge=1)] = 3
     gc_threshold: Annotated[int, _about("Allocations between looks of Python's collector; 0: as it is.", ge=0)] = 50_000
     grace: Annotated[float, _about("Seconds that running attempts get when the runtime closes.", ge=0)] = 10.0
     restarts: Annotated[int, _about("Restarts of one saga's actor within `restart_period`.", ge=0)] = 5

@@ -92,6 +92,9 @@ class Intake(Actor[None]):
             if isinstance(trouble, UnknownSaga):
                 _drop(message, trouble)
                 message.ack()
+        except trio.Cancelled:
+            message.release()  # nothing is taken here any more: let another worker have it at once
+            raise
         finally:
             self._limit.release_on_behalf_of(token)
 

@@ -121,6 +121,23 @@ class SetAlarm(msgspec.Struct, frozen=True):
 
 TimersMessage: TypeAlias = SetTimer | SetAlarm
 
+# ---------------------------------------------------------------- to the isolation actor
+
+
+class AskAlone(msgspec.Struct, frozen=True):
+    """A suspect would go on if it had the worker to itself: tell it when it has."""
+
+    ref: Ref[SagaMessage]
+
+
+class DoneAlone(msgspec.Struct, frozen=True):
+    """The suspect does not need the worker to itself any more."""
+
+    ref: Ref[SagaMessage]
+
+
+IsolationMessage: TypeAlias = AskAlone | DoneAlone
+
 
 # ------------------------------------------------------------------- to a saga's actor
 
@@ -188,6 +205,28 @@ class Settled(msgspec.Struct, frozen=True):
     result: int | Entry | StoreError | None
 
 
+class Compare(msgspec.Struct, frozen=True):
+    """What a scan has found under the saga's key; `overdue`: its time has passed long ago."""
+
+    owner: str
+    revision: int
+    overdue: bool
+
+
+class RunAlone(msgspec.Struct, frozen=True):
+    """The saga is a suspect, and now it has the worker to itself."""
+
+
+class AwaitQuiet(msgspec.Struct, frozen=True):
+    """Answered once the saga has no attempt open, in fact or in its record."""
+
+    reply: Reply[None]
+
+
+class LeaseGood(msgspec.Struct, frozen=True):
+    """The worker's lease had lapsed and is good again: the saga may have gone to another."""
+
+
 class Drain(msgspec.Struct, frozen=True):
     """Start nothing new; stop once no attempt is open."""
 
@@ -204,5 +243,9 @@ SagaMessage: TypeAlias = (
     | AwaitOutcome
     | Peek
     | Settled
+    | Compare
+    | RunAlone
+    | AwaitQuiet
+    | LeaseGood
     | Drain
 )

@@ -5,6 +5,7 @@ A request is applied once by its id, and answered once that is durable; its verd
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -41,12 +42,16 @@ _passed_on = msgspec.json.Decoder(PassedOn)
 
 
 class Requests:
-    """Brings requests to the owners of sagas. For tasks of the worker's trio thread."""
+    """Brings requests to the owners of sagas. For tasks of the worker's trio thread.
 
-    def __init__(self, store: Store, sagas: Sagas, worker_id: str) -> None:
+    `absent` is told of an owner that nobody listens for.
+    """
+
+    def __init__(self, store: Store, sagas: Sagas, worker_id: str, *, absent: Callable[[str], None]) -> None:
         self._store = store
         self._sagas = sagas
         self._worker_id = worker_id
+        self._absent = absent
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply to a saga that lives here, active or at rest; the verdict, or None if it does not."""
@@ -102,7 +107,10 @@ class Requests:
         payload = msgspec.json.encode(request)
         try:
             answer = await self._store.control.request(worker_id, payload, timeout=PASS_ON_TIMEOUT)
-        except (NoResponders, Ambiguous, Unavailable):
+        except NoResponders:
+            self._absent(worker_id)
+            return None
+        except (Ambiguous, Unavailable):
             return None
         return None if answer == NOT_MINE else answer.decode()
 

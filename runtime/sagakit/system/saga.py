@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
-from typing import assert_never
+from typing import Literal, assert_never
 
+import trio
 from msgspec import structs
 from sagakit_actors import Down, Reactor, ReactorContext, Ref, Reply
 
@@ -28,6 +29,7 @@ from sagakit.engine import (
     GaveUp,
     Inbound,
     InputEvent,
+    Isolated,
     Loaded,
     Publish,
     Published,
@@ -37,6 +39,7 @@ from sagakit.engine import (
     UnknownFields,
     WakeAt,
     apply,
+    awaits_isolation,
     decode,
     effects,
     encode,
@@ -45,17 +48,22 @@ from sagakit.engine import (
     stamped,
 )
 from sagakit.engine.table import OPEN
-from sagakit.errors import Fenced, InternalError, StoreError
+from sagakit.errors import Fenced, InternalError, SagakitError, StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding, timed_out
 from sagakit.system.messages import (
     Ask,
+    AskAlone,
     Attempted,
     AwaitOutcome,
+    AwaitQuiet,
     Begin,
     ChildrenReleased,
+    Compare,
     Done,
+    DoneAlone,
     Drain,
+    LeaseGood,
     Load,
     ParentTold,
     Peek,
@@ -63,6 +71,7 @@ from sagakit.system.messages import (
     Put,
     Rest,
     Retire,
+    RunAlone,
     SagaMessage,
     SetTimer,
     Settled,
@@ -72,6 +81,10 @@ from sagakit.system.messages import (
 from sagakit.system.origin import Fresh, GiveUp, Origin, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
 from sagakit.system.services import Services
+
+
+class OutOfDate(SagakitError):
+    """What this incarnation remembers is not what stands in the bucket, or its time passed unnoticed: begin anew."""
 
 
 class SagaLife:
@@ -114,6 +127,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._looking: list[Reply[Record]] = []
         self._asked: list[Ask] = []
         self._outcome_awaited: list[AwaitOutcome] = []
+        self._quiet_awaited: list[Reply[None]] = []
         # what is under way
         self._operation: PersistenceMessage | None = None
         self._operation_number = 0
@@ -121,6 +135,10 @@ class SagaActor(Reactor[SagaMessage]):
         self._running: dict[str, int] = {}
         confirmed = origin.confirmed if isinstance(origin, Rested) else 0
         self._outbox = Outbox(services.publisher, key, confirmed=confirmed)
+        self._intended_at = inf
+        """When the last write, or look, that shows this worker to be the owner was begun (trio's time)."""
+        self._lease_awaited = False
+        self._alone: Literal["", "asked", "granted"] = ""
         self._timer: float | None = None
         self._rest_at: float | None = None
         self._rests = False
@@ -135,6 +153,7 @@ class SagaActor(Reactor[SagaMessage]):
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
+        ctx.watch(self._services.isolation)
         if isinstance(self._origin, Reload | GiveUp | Rested):
             self._operate(partial(Load, self._key), self._loaded)
 
@@ -181,6 +200,15 @@ class SagaActor(Reactor[SagaMessage]):
                 self._retire()
             case Down():
                 self._on_down(message)
+            case Compare():
+                self._compare(message)
+            case RunAlone():
+                self._alone = "granted"
+                self._events.append(Isolated())
+            case AwaitQuiet():
+                self._quiet_awaited.append(message.reply)
+            case LeaseGood():
+                self._look_again()
             case Drain():
                 self._draining = True
             case _:
@@ -203,6 +231,8 @@ class SagaActor(Reactor[SagaMessage]):
         elif notice.ref is services.publisher:
             if self._begun:
                 self._outbox.publish_again(self._record)
+        elif notice.ref is services.isolation:
+            self._alone = ""
         else:
             self._set_timers()
 
@@ -248,6 +278,7 @@ class SagaActor(Reactor[SagaMessage]):
         """After a rest nothing was under way: there is nothing to take over."""
         self._record, self._unknown, self._revision = loaded.record, loaded.unknown, revision
         self._begun = self._due = True
+        self._intended_at = trio.current_time()
         self._perform()
 
     def _take_over(self, loaded: Loaded, revision: int) -> None:
@@ -278,13 +309,15 @@ class SagaActor(Reactor[SagaMessage]):
             self._write(record)
         else:
             self._answer_waiting()
-            self._over = self._over or self._may_let_go()
+            self._mind_isolation()
+            self._mind_drain()
             self._mind_rest()
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
         now = services.now()
-        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=self._draining))
+        hold = self._draining or not services.gate.admits(self._ctx.ref)
+        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=hold))
 
     def _answered(self, record: Record) -> Record:
         """Answer the engine's questions: functions without effects, so no write need come before them."""
@@ -294,15 +327,32 @@ class SagaActor(Reactor[SagaMessage]):
             record = apply(self._plan, record, answers, services.now(), limits=services.limits)
         return record
 
-    def _may_let_go(self) -> bool:
-        """Whether a draining saga can be left to the next owner: nothing is open, and it is not about to be over."""
+    def _mind_drain(self) -> None:
+        """A draining saga is left to the next owner once nothing is open, unless it is about to be over."""
         waits = self._record.status not in ENDS or (self._told and not self._finishing)  # for its parent's release
-        return self._draining and not self._running and waits
+        if self._draining and not self._running and waits and not self._over:
+            self._services.sagas.let_go()
+            self._over = True
+
+    def _mind_isolation(self) -> None:
+        """Ask for a turn alone, and give it back; let those go on who wait until nothing is under way here."""
+        record = self._record
+        if self._alone == "granted" and not record.alone:
+            self._alone = ""
+            self._services.isolation.tell_nowait(DoneAlone(self._ctx.ref))
+        if self._alone == "" and awaits_isolation(self._plan, record, self._services.now()) and not self._draining:
+            self._alone = "asked"
+            self._services.isolation.tell_nowait(AskAlone(self._ctx.ref))
+        if self._quiet_awaited and not self._running:
+            for reply in self._quiet_awaited:
+                reply.send(None)
+            self._quiet_awaited.clear()
 
     def _mind_rest(self) -> None:
         """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
         rests, self._rests = self._rests, False
-        if self._over or self._draining or self._running or self._outcome_awaited or self._finishing:
+        busy = self._running or self._outcome_awaited or self._finishing or self._alone
+        if self._over or self._draining or busy:
             return
         now, wake_at = self._services.now(), self._record.wake_at
         if wake_at is not None and wake_at < now + self._services.config.rest_after:
@@ -348,11 +398,12 @@ class SagaActor(Reactor[SagaMessage]):
         value = encode(record, self._unknown)
         put = partial(Put, key=self._key, value=value, expected=self._revision, not_after=not_after)
         asked, self._asked = self._asked, []
-        self._operate(put, partial(self._written, record, asked))
+        self._operate(put, partial(self._written, record, asked, trio.current_time()))
 
-    def _written(self, record: Record, asked: list[Ask], revision: int | Entry | None) -> None:
+    def _written(self, record: Record, asked: list[Ask], sent: float, revision: int | Entry | None) -> None:
         assert isinstance(revision, int)
         self._record, self._revision = record, revision
+        self._intended_at = sent
         self._rest_at = None
         for ask in asked:
             ask.reply.send(_verdict(record, ask.message.id))
@@ -379,7 +430,7 @@ class SagaActor(Reactor[SagaMessage]):
         for effect in effects(self._plan, self._record):
             match effect:
                 case Call():
-                    if self._running.get(effect.step) != effect.call:
+                    if self._running.get(effect.step) != effect.call and self._may_call():
                         self._running[effect.step] = effect.call
                         self._attempt(effect)
                 case Publish():
@@ -394,6 +445,41 @@ class SagaActor(Reactor[SagaMessage]):
                     self._finish(effect)
                 case _:
                     assert_never(effect)
+
+    def _may_call(self) -> bool:
+        """Not on a lease that has lapsed since the record was seen to be ours: another may have adopted it."""
+        if self._services.standing.covers(self._intended_at):
+            return True
+        if not self._lease_awaited:
+            self._lease_awaited = True
+            self._ctx.pipe_to_self(_lease_good, self._services.standing.until_good)
+        return False
+
+    def _look_again(self) -> None:
+        """See whether the saga is still ours, and go on; an operation that is under way will show it, too."""
+        self._lease_awaited = False
+        if self._operation is None and not self._over:
+            self._operate(partial(Load, self._key), partial(self._looked, trio.current_time()))
+
+    def _looked(self, at: float, entry: int | Entry | None) -> None:
+        found = entry.revision if isinstance(entry, Entry) else 0
+        if found != self._revision:
+            raise Fenced(self._key, f"expected revision {self._revision}, found {found}, after the lease had lapsed")
+        self._intended_at = at
+        self._perform()
+
+    def _compare(self, found: Compare) -> None:
+        """What a scan saw is older than what an operation under way will show."""
+        if self._operation is not None or not self._begun or self._over:
+            return
+        if found.revision > self._revision:
+            if found.owner != self._services.worker_id:
+                raise Fenced(self._key, f"worker {found.owner} has it")
+            raise OutOfDate(f"{self._key}: revision {found.revision} stands there, {self._revision} is known here")
+        if found.overdue and self._alone == "" and not self._draining:
+            now = self._services.now()
+            if apply(self._plan, self._record, [], now, limits=self._services.limits) is not self._record:
+                raise OutOfDate(f"{self._key}: stalled: its time passed and nothing happened")
 
     def _attempt(self, call: Call) -> None:
         to = partial(_attempted, call, self._services.random())
@@ -448,6 +534,10 @@ def _attempted(call: Call, random: float, result: AttemptResult | None) -> Attem
 
 def _parent_told(there: bool | None) -> ParentTold:
     return ParentTold(there is not False)
+
+
+def _lease_good(_: None) -> LeaseGood:
+    return LeaseGood()
 
 
 def _children_released(_: None) -> ChildrenReleased:

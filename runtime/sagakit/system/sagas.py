@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from logging import getLogger
 from math import inf
 
 import trio
-from sagakit_actors import DynamicSupervisor, ReactorSpec, Ref, RestartIntensityExceeded
+from sagakit_actors import (
+    ActorStopped,
+    DynamicSupervisor,
+    MailboxFull,
+    ReactorSpec,
+    Ref,
+    RestartIntensityExceeded,
+)
 
-from sagakit.errors import RuntimeClosed
+from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
-from sagakit.system.messages import Begin, Drain, SagaMessage, SetAlarm
-from sagakit.system.origin import GiveUp, Origin, Rested, Resting
+from sagakit.system.messages import Begin, Compare, Drain, SagaMessage, SetAlarm
+from sagakit.system.origin import Fresh, GiveUp, Origin, Rested, Resting
 from sagakit.system.saga import SagaLife
 from sagakit.system.services import Services
 
@@ -36,6 +43,8 @@ class Sagas:
         self._bindings: dict[str, SagaBinding] = {}
         self._given_up: set[str] = set()
         self._resting: dict[str, Resting] = {}
+        self.left: bool = True
+        """Whether a drain has left sagas for others; as good as sure before it has come to its end."""
 
     def __len__(self) -> int:
         return len(self._active)
@@ -55,6 +64,10 @@ class Sagas:
         self._resting[key] = resting
         if resting.at is not None:
             self._services.timers.tell_nowait(SetAlarm(key, resting.at))
+
+    def let_go(self) -> None:
+        """An actor leaves its saga to the next owner."""
+        self.left = True
 
     def alarms(self) -> Iterator[tuple[str, float]]:
         """When the sagas at rest want to be woken."""
@@ -89,6 +102,18 @@ class Sagas:
         self._live(key, resting.binding, Rested(resting.confirmed))
         return True
 
+    def compare(self, key: str, owner: str, revision: int, *, overdue: bool) -> None:
+        """Hold what stands in the bucket against what lives here; `overdue`: its time has passed long ago."""
+        ref = self._active.get(key)
+        if ref is not None:
+            with suppress(MailboxFull, ActorStopped):  # it is awake, and the next scan comes
+                ref.tell_nowait(Compare(owner, revision, overdue))
+        elif owner != self._services.worker_id and self._resting.pop(key, None) is not None:
+            self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
+        elif overdue:
+            with suppress(trio.WouldBlock):
+                self.ring(key)
+
     @contextmanager
     def noting_exits(self) -> Iterator[set[str]]:
         """The keys that cease to be active here while the context is open."""
@@ -103,11 +128,18 @@ class Sagas:
         """The keys of all that are active here."""
         return list(self._active)
 
+    def others(self, key: str) -> list[Ref[SagaMessage]]:
+        """The actors that are active here, but for the saga under `key`."""
+        return [ref for other, ref in self._active.items() if other != key]
+
     async def begin(self, key: str, binding: SagaBinding, origin: Origin) -> Ref[SagaMessage] | None:
         """Start an actor and wait until its first write is durable; waits while the worker is full.
 
-        None if another actor came first under the same key. Raises what the write raised; then nothing is active.
+        A new saga also waits while a suspect has the worker to itself. None if another actor came first under the same
+        key. Raises what the write raised; then nothing is active.
         """
+        if isinstance(origin, Fresh):
+            await self._services.gate.until_open()
         try:
             self._places.acquire_nowait()
         except trio.WouldBlock:
@@ -154,8 +186,10 @@ class Sagas:
     async def drain(self) -> None:
         """Start nothing new and return once no saga is active here; what is not over is left for the next owner."""
         self._drained = trio.Event()
+        self.left = bool(self._resting)
         self._resting.clear()
         for ref in list(self._active.values()):
-            await ref.tell(Drain())
+            with suppress(ActorStopped):
+                await ref.tell(Drain())
         if self._active:
             await self._drained.wait()

@@ -17,8 +17,10 @@ from sagakit.engine import Limits
 from sagakit.errors import Fenced
 from sagakit.store.ports import Store
 from sagakit.system.config import Config
+from sagakit.system.isolation import Gate
 from sagakit.system.limiters import Limiters
-from sagakit.system.messages import PersistenceMessage, PublishEvents, TimersMessage
+from sagakit.system.messages import IsolationMessage, PersistenceMessage, PublishEvents, TimersMessage
+from sagakit.system.standing import Standing
 
 if TYPE_CHECKING:
     from sagakit.system.children import Children
@@ -52,6 +54,9 @@ class Services:
         persistence: Ref[PersistenceMessage],
         publisher: Ref[PublishEvents],
         timers: Ref[TimersMessage],
+        isolation: Ref[IsolationMessage],
+        gate: Gate,
+        standing: Standing,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
         call_thread: Caller | None = None,
@@ -64,11 +69,14 @@ class Services:
         self.persistence = persistence
         self.publisher = publisher
         self.timers = timers
+        self.isolation = isolation
+        self.gate = gate
+        self.standing = standing
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now
         self.random = random
-        self.limits: Limits = limits_for(store.max_payload)
+        self.limits: Limits = limits_for(store.max_payload, max_recoveries=config.max_recoveries)
         threads = trio.CapacityLimiter(config.threads)
         self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
@@ -85,9 +93,9 @@ class Services:
         _log.warning("fenced: %s", error)
 
 
-def limits_for(max_payload: int) -> Limits:
+def limits_for(max_payload: int, *, max_recoveries: int) -> Limits:
     """How much of one message results may fill; a quarter is the input's, a quarter is status, undo and outbox."""
-    return Limits(results=max_payload // 2)
+    return Limits(results=max_payload // 2, lone_deaths=max_recoveries)
 
 
 def input_limit(max_payload: int) -> int:

@@ -1,0 +1,127 @@
+"""The observer: judges whether another worker is dead (DESIGN 7), by its own monotonic clock alone.
+
+Two proofs count. Silence: the renewal number has not moved for ttl, while the observer's own reads and its own
+renewals were acknowledged throughout. Absence: nobody listens at the worker's address, twice, RECHECK apart, with no
+renewal between; not within ttl of the observer's own reconnect, since the other may still be on its way back. A lease
+that was handed back needs no proof.
+"""
+
+from __future__ import annotations
+
+from logging import getLogger
+from typing import Literal, TypeAlias
+
+import trio
+
+from sagakit.cluster.lease import Lease, read_lease
+from sagakit.cluster.reception import PING
+from sagakit.errors import Ambiguous, NoResponders, Unavailable
+from sagakit.store.ports import Store
+from sagakit.system.standing import Standing
+
+_log = getLogger("sagakit.cluster")
+
+RECHECK = 0.5
+"""Seconds between the two unanswered requests that prove a worker gone, and between two looks at it."""
+
+Verdict: TypeAlias = Literal["alive", "unsure", "dead"]
+
+
+class _Watched:
+    """What was seen of one worker: its renewal, since when it has not moved, and since when nobody has answered."""
+
+    __slots__ = ("absent_since", "renewal", "still_since")
+
+    def __init__(self, renewal: int | None, now: float) -> None:
+        self.renewal: int | None = renewal
+        self.still_since: float = now
+        self.absent_since: float | None = None
+
+
+class Observer:
+    """One a worker. A verdict of death holds as long as the renewal number stands where it stood."""
+
+    def __init__(self, store: Store, standing: Standing, *, ttl: float) -> None:
+        self._store = store
+        self._standing = standing
+        self._ttl = ttl
+        self._watched: dict[str, _Watched] = {}
+        self._dead: dict[str, int | None] = {}
+
+    async def look(self, worker_id: str) -> Verdict:
+        """Look at a worker once. `unsure` asks for another look, RECHECK later."""
+        try:
+            lease = await read_lease(self._store, worker_id)
+            renewal = None if lease is None else lease.renewal
+            if self._dead.get(worker_id, -1) == renewal:
+                return "dead"
+            self._dead.pop(worker_id, None)
+            verdict = await self._judge(worker_id, lease)
+        except (Unavailable, Ambiguous):
+            self._watched.pop(worker_id, None)  # our own reads must be answered throughout
+            return "unsure"
+        if verdict == "dead":
+            self._watched.pop(worker_id, None)
+            self._dead[worker_id] = renewal
+        return verdict
+
+    @property
+    def dead(self) -> frozenset[str]:
+        """The workers that were found dead and whose sagas may be adopted."""
+        return frozenset(self._dead)
+
+    def forget(self, worker_id: str) -> None:
+        """It left nothing behind."""
+        self._dead.pop(worker_id, None)
+        self._watched.pop(worker_id, None)
+
+    # ------------------------------------------------------------- judging
+
+    async def _judge(self, worker_id: str, lease: Lease | None) -> Verdict:
+        if lease is not None and lease.handed_back:
+            _log.info("worker %s has left", worker_id)
+            return "dead"
+        renewal = None if lease is None else lease.renewal
+        watched = self._seen(worker_id, renewal)
+        if self._silent(watched):
+            _log.warning("worker %s is dead: its lease has not moved for %g s", worker_id, self._ttl)
+            return "dead"
+        asked = trio.current_time()
+        if await self._answers(worker_id):
+            watched.absent_since = None
+            return "alive"
+        return await self._absent(worker_id, watched, asked)
+
+    def _seen(self, worker_id: str, renewal: int | None) -> _Watched:
+        """What was seen so far; a renewal that has moved begins anew."""
+        watched = self._watched.get(worker_id)
+        if watched is None or watched.renewal != renewal:
+            watched = self._watched[worker_id] = _Watched(renewal, trio.current_time())
+        return watched
+
+    def _silent(self, watched: _Watched) -> bool:
+        return trio.current_time() - max(watched.still_since, self._standing.steady_since) > self._ttl
+
+    async def _absent(self, worker_id: str, watched: _Watched, asked: float) -> Verdict:
+        """Nobody listens there."""
+        now = trio.current_time()
+        if now - self._store.reconnected_at < self._ttl or not self._standing.is_good:
+            watched.absent_since = None
+        elif watched.absent_since is None:
+            watched.absent_since = asked
+        elif now - watched.absent_since >= RECHECK:
+            lease = await read_lease(self._store, worker_id)
+            if (None if lease is None else lease.renewal) == watched.renewal:
+                _log.warning("worker %s is dead: nobody listens at its address", worker_id)
+                return "dead"
+        return "unsure"
+
+    async def _answers(self, worker_id: str) -> bool:
+        """Whether anybody listens; no answer in time counts as listening: it may be paused."""
+        try:
+            await self._store.control.request(worker_id, PING, timeout=RECHECK)
+        except NoResponders:
+            return False
+        except Ambiguous:
+            return True
+        return True
