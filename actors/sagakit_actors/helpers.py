@@ -30,12 +30,13 @@ TURN = 64
 class Work(ABC):
     """One piece of side work: `await fn(*args)`, cancelled after `timeout` seconds. One of the three ends is called."""
 
-    __slots__ = ("_scope", "args", "cancelled", "fn", "timeout", "waited")
+    __slots__ = ("_scope", "args", "cancelled", "deadline", "fn", "timeout", "waited")
 
     def __init__(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], timeout: float) -> None:
         self.fn = fn
         self.args = args
         self.timeout = timeout
+        self.deadline: float = inf
         self.cancelled: bool = False
         self.waited: bool = False
         self._scope: trio.CancelScope | None = None
@@ -58,11 +59,20 @@ class Work(ABC):
         if self._scope is not None:
             self._scope.cancel()
 
-    def begin(self, scope: trio.CancelScope) -> Awaitable[Any]:
-        """From now on its time runs."""
+    def begin(self, scope: trio.CancelScope, deadline: float) -> Awaitable[Any]:
+        """From now on its time runs. `deadline` is the scope's, changed here only if it must be: that is dear."""
         self._scope = scope
-        scope.deadline = inf if self.timeout == inf else trio.current_time() + self.timeout
+        if self.timeout < inf:
+            self.deadline = trio.current_time() + self.timeout
+        if self.deadline < deadline or self.deadline == inf != deadline:
+            scope.deadline = self.deadline
         return self.fn(*self.args)
+
+    def waits(self) -> None:
+        """It is about to wait for the first time."""
+        self.waited = True
+        if self._scope is not None:
+            self._scope.deadline = self.deadline
 
 
 class Helpers:
@@ -113,15 +123,18 @@ class Helpers:
         """Until the queue is empty, or one has waited: whatever it left open is found as the scope is closed."""
         work: Work | None = None
         result: Any = None
+        deadline = inf
         try:
             with trio.CancelScope() as scope:
                 for _ in range(min(TURN, len(self._queue))):
                     work, result = self._queue.popleft(), None
                     if not work.cancelled:
-                        result = await _run(work.begin(scope), self._context.copy(), partial(self._waits, work))
+                        awaitable = work.begin(scope, deadline)
+                        result = await _run(awaitable, self._context.copy(), partial(self._waits, work))
                     if work.cancelled or work.waited:
                         break
                     work.over(result)
+                    deadline = inf if work.deadline == inf else min(deadline, work.deadline)
                     work = None
             if work is not None:
                 work.over(result)
@@ -139,7 +152,7 @@ class Helpers:
 
     def _waits(self, work: Work) -> None:
         """It keeps its helper: more than one other, lest work that waits is begun one piece a turn of the loop."""
-        work.waited = True
+        work.waits()
         self._free -= 1
         for _ in range(min(2, len(self._queue) - self._free)):
             self._call_one()

@@ -143,7 +143,9 @@ class ReactorCell(Cell[M], Generic[M]):
         """Handle what has come in. How the incarnation ended, once it has and its side tasks have, too."""
         if self._ended is None:
             self._react()
-        if self._ended is None or self._beside or self.state != "running":
+            if self._ended is None:
+                return None
+        if self._beside or self.state != "running":
             return None
         self._reactor = None
         self._end(self._ended.crash)

@@ -93,11 +93,9 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
         return found
     if record.halted:
         return found
-    found.extend(
-        _call(plan, record, step, log, kind)
-        for step, log in record.steps.items()
-        if (kind := _KIND.get(log.state)) is not None
-    )
+    for step, log in record.steps.items():
+        if log.state in _KIND:
+            found.append(_call(plan, record, step, log, _KIND[log.state]))
     if record.wake_at is not None:
         found.append(WakeAt(record.wake_at))
     return found

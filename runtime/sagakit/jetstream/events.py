@@ -26,8 +26,8 @@ class Events:
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
-        headers = _MESSAGE_ID % message.id.encode()
-        self._link.send(message.subject, message.payload, partial(_appended, message, done), headers=headers)
+        take = partial(_appended, message.key, done)
+        self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode())
 
     async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
         """Read what may be of one saga."""
@@ -40,5 +40,5 @@ class Events:
         return [msg.data for msg in found]
 
 
-def _appended(message: EventMessage, done: Done, answer: bytes | StoreError) -> None:
-    done(answer if isinstance(answer, StoreError) else decode_ack(answer, key=message.key, expected=None))
+def _appended(key: str, done: Done, answer: bytes | StoreError) -> None:
+    done(decode_ack(answer, key, None) if isinstance(answer, bytes) else answer)

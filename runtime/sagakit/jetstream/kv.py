@@ -51,30 +51,29 @@ class Bucket(BucketBase):
         self._link = link
         self._names = names
         self._buckets = tuple(buckets)
+        self._only = f"$KV.{buckets[0]}." if len(buckets) == 1 else None
 
     def _bucket(self, key: str) -> str:
         return self._buckets[0] if len(self._buckets) == 1 else self._buckets[self._names.shard_of(key)]
+
+    def _subject(self, key: str) -> str:
+        return f"$KV.{self._bucket(key)}.{key}" if self._only is None else self._only + key
 
     # -------------------------------------------------------------- writes
 
     def submit(self, write: Write, done: Done) -> None:
         """Queue a write."""
-        self._link.send(
-            f"$KV.{self._bucket(write.key)}.{write.key}",
-            write.value,
-            partial(_acked, write.key, write.expected, done),
-            headers=_headers(write),
-        )
+        key, expected = write.key, write.expected
+        self._link.send(self._subject(key), write.value, partial(_acked, key, expected, done), _headers(write))
 
     async def _write(self, write: Write) -> int:
-        subject = f"$KV.{self._bucket(write.key)}.{write.key}"
-        answer = await self._link.request(subject, write.value, headers=_headers(write))
+        answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))
         return _revision(write.key, write.expected, answer)
 
     async def delete(self, key: str, *, revision: int | None = None) -> None:
         """Delete, leaving a delete marker."""
         headers = header_block({OPERATION: "DEL"} | ({} if revision is None else {EXPECTED: str(revision)}))
-        answer = await self._link.request(f"$KV.{self._bucket(key)}.{key}", b"", headers=headers)
+        answer = await self._link.request(self._subject(key), b"", headers=headers)
         _revision(key, revision, answer)
 
     async def purge(self, key: str) -> None:
@@ -147,11 +146,11 @@ def _headers(write: Write) -> bytes:
 
 
 def _acked(key: str, expected: int | None, done: Done, answer: bytes | StoreError) -> None:
-    done(answer if isinstance(answer, StoreError) else decode_ack(answer, key=key, expected=expected))
+    done(decode_ack(answer, key, expected) if isinstance(answer, bytes) else answer)
 
 
 def _revision(key: str, expected: int | None, answer: bytes) -> int:
-    result = decode_ack(answer, key=key, expected=expected)
+    result = decode_ack(answer, key, expected)
     if isinstance(result, StoreError):
         raise result
     return result

@@ -72,17 +72,14 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in given.items() if value is not None}
 
 
-class Outgoing:
-    """One message that wants an answer."""
+class Outgoing(msgspec.Struct):
+    """One message; if it wants an answer, `take` gets it."""
 
-    __slots__ = ("deadline", "headers", "payload", "subject", "take")
-
-    def __init__(self, subject: str, payload: bytes, headers: bytes, take: Taker | None, deadline: float) -> None:
-        self.subject: str = subject
-        self.payload: bytes = payload
-        self.headers: bytes = headers
-        self.take: Taker | None = take
-        self.deadline: float = deadline
+    subject: str
+    payload: bytes
+    headers: bytes
+    take: Taker | None
+    deadline: float
 
 
 class Link:
@@ -144,8 +141,8 @@ class Link:
         subject: str,
         payload: bytes,
         take: Taker,
-        *,
         headers: bytes = b"",
+        *,
         timeout: float | None = None,
     ) -> None:
         """Queue a message; `take` is called once, later, with the answer's bytes or with what went wrong.
