@@ -1,8 +1,8 @@
 """The link: one NATS connection and its pump.
 
-Whatever is sent (writes, reads, requests) is one `Outgoing`: queued without blocking, published by one asyncio task
-that is woken once a batch, answered on one inbox subscription whose callback hands the answer straight to its taker.
-No asyncio future, task, timeout or callback per message; one sweeper for the timeouts.
+Whatever is sent (writes, reads, requests) is one `Outgoing`: queued without blocking, written by one trio task to the
+connection's socket, a batch at a time, answered on one inbox, where the parser hands it straight to its taker. No asyncio
+future, task, timeout or callback per message, and none at all to send; one sweeper for the timeouts.
 
 While disconnected nothing is queued: what was not sent ends as Unavailable, what was sent without answer as Ambiguous.
 """
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 SWEEP = 0.1
 """Seconds between looks for answers that are overdue."""
+BUSY = 64
+"""Messages under way from which on a turn of the loop is waited for more to send."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take."""
 
@@ -94,7 +96,8 @@ class Link:
         self._queue: deque[Outgoing] = deque()
         self._pending: dict[int, Outgoing] = {}
         self._pending_bytes = 0
-        self._wake = asyncio.Event()
+        self._parked: trio.lowlevel.Task | None = None
+        """The pump, while it has nothing to send or no room."""
         self._room: trio.Event | None = None
         self._up = trio.Event()
         self.reconnected_at: float = -inf
@@ -151,8 +154,7 @@ class Link:
         """
         deadline = self._now + (self._connection.ack_timeout if timeout is None else timeout)
         self._queue.append(Outgoing(subject, payload, headers, take, deadline))
-        if len(self._queue) == 1:
-            self._wake.set()
+        self._wake()
 
     async def request(
         self, subject: str, payload: bytes, *, headers: bytes = b"", timeout: float | None = None
@@ -181,7 +183,7 @@ class Link:
     def tell(self, subject: str, payload: bytes) -> None:
         """Queue a message that wants no answer; it is lost if the connection is."""
         self._queue.append(Outgoing(subject, payload, b"", None, self._now + self._connection.ack_timeout))
-        self._wake.set()
+        self._wake()
 
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
         """Run an asyncio function of nats-py: one crossing, for what is rare."""
@@ -196,18 +198,30 @@ class Link:
         limits = self._connection
         return len(self._pending) >= limits.window or self._pending_bytes >= limits.window_bytes
 
-    async def _pump(self) -> None:
-        """The asyncio task that sends what is queued, as long as the window has room: one write a batch."""
+    async def pump(self) -> None:
+        """Send what is queued, as long as the window has room: one write a batch. Until cancelled."""
         while True:
             if self._queue and not self._full():
-                await self._send_some()
-            self._wake.clear()
-            if not self._queue or self._full():
-                await self._wake.wait()
+                if len(self._pending) > BUSY:
+                    await trio.lowlevel.checkpoint()  # more will gather: larger writes, here and at the server
+                self._send_some()
+                await trio.lowlevel.checkpoint()
+            else:
+                self._parked = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._unpark)
 
-    async def _send_some(self) -> None:
-        """Hand a batch over to nats-py where its own `publish` would: its buffer, its flusher, its reconnect."""
-        client = self.client
+    def _unpark(self, _: object) -> trio.lowlevel.Abort:
+        self._parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        if self._parked is not None:
+            trio.lowlevel.reschedule(self._parked)
+            self._parked = None
+
+    def _send_some(self) -> None:
+        """Write a batch to nats-py's socket, which buffers what the kernel does not take; the window bounds that."""
+        client: Any = self.client
         parts: list[bytes] = []
         if client.is_connected:
             self._frame(client.max_payload, parts)
@@ -215,8 +229,7 @@ class Link:
             for _ in range(len(self._queue)):
                 self._never_sent(self._queue.popleft(), "not connected")
         if parts:
-            await client._send_command(b"".join(parts))  # there is no public way for a batch
-            await client._flush_pending()
+            client._transport.write(b"".join(parts))  # see docs/decisions/0002-frames.md
 
     def _frame(self, max_payload: int, parts: list[bytes]) -> None:
         """Make the frames of as many messages as the window has room for."""
@@ -253,7 +266,7 @@ class Link:
             return
         self._pending_bytes -= len(out.payload)
         if self._queue:
-            self._wake.set()
+            self._wake()
         if self._room is not None and not self._full():
             self._room.set()
             self._room = None
@@ -306,20 +319,20 @@ class Link:
         self.reconnected_at = trio.current_time()
         up, self._up = self._up, trio.Event()
         up.set()
-        self._wake.set()
+        self._wake()
 
     async def close(self) -> None:
         """Close the connection; what is under way ends as after a disconnect. Runs on the asyncio side."""
         self._closing = True
         await self.client.close()
 
-    async def start(self) -> asyncio.Task[None]:
-        """Subscribe the inbox and start the pump; runs on the asyncio side."""
+    async def start(self) -> None:
+        """Subscribe the inbox; on the asyncio side. The server knows of it before the pump sends anything."""
         subscription = await self.client.subscribe(
             self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
         self.client._ps = AnswerParser(self.client, self._inbox, subscription._id, self._answer)
-        return asyncio.get_running_loop().create_task(self._pump())
+        await self.client.flush()
 
 
 @asynccontextmanager
@@ -332,15 +345,15 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
         client = Client()
         link = Link(client, connection)
         await _connect(link, client, connection)
-        pump = await link.on_asyncio(link.start)
+        await link.on_asyncio(link.start)
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.pump)
                 nursery.start_soon(link.sweep)
                 nursery.start_soon(link.fail)
                 yield link
                 nursery.cancel_scope.cancel()
         finally:
-            pump.cancel()
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await link.on_asyncio(link.close)
 
