@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from sagakit.cluster.recovery import Recovery
-from sagakit.engine import Record, codec, decode
+from sagakit.engine import Record, codec, decode, glimpse
 from sagakit.store.memory_server import MemoryBucket
 from sagakit.system.persistence import Persistence, read
 from sagakit.system.publisher import Publisher
@@ -67,8 +67,9 @@ def _no_compare_and_set(patch: Patch) -> None:
 
 
 def _nobody_adopts(patch: Patch) -> None:
-    async def nothing(self: Recovery, entry: Any, loaded: Any) -> None:
+    async def nothing(self: Recovery, entry: Any) -> bool:
         await trio.lowlevel.checkpoint()
+        return True
 
     patch.setattr(Recovery, "_adopt", nothing)
 
@@ -92,7 +93,7 @@ def _newer_schemas_are_read(patch: Patch) -> None:
 
 
 def _one_bad_record_stops_the_scan(patch: Patch) -> None:
-    patch.setattr(Recovery, "_read", lambda self, entry: decode(entry.key, entry.value))
+    patch.setattr(Recovery, "_look_at", lambda self, entry: glimpse(entry.key, entry.value))
 
 
 def _an_outage_fails_the_write(patch: Patch) -> None:

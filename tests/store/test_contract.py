@@ -226,7 +226,7 @@ async def test_a_scan_of_a_busy_bucket_ends(open_store: OpenStore, monkeypatch: 
         async def write_on() -> None:
             nonlocal written
             while not scanned.is_set():
-                await submitted(store.state, *(Write(f"Trip.new{written + n}", b"1", 0) for n in range(200)))
+                await submitted(store.state, *(Write(f"Trip.new{(written + n) % 600}", b"1") for n in range(200)))
                 written += 200
 
         async with trio.open_nursery() as nursery:

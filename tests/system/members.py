@@ -38,12 +38,21 @@ class Member:
         self.worker = worker
         self.runtime = Runtime(worker)
         self._scope = scope
+        self._leave = trio.Event()
 
     async def retired(self) -> None:
         """Return when no saga is active here any more."""
         with trio.fail_after(1000):
             while await self.runtime.list_active():  # noqa: ASYNC110  # virtual time
                 await trio.sleep(0.1)
+
+    def leave(self) -> None:
+        """The program comes to its end."""
+        self._leave.set()
+
+    async def until_left(self) -> None:
+        """Return when the program comes to its end."""
+        await self._leave.wait()
 
     def kill(self) -> None:
         """As `kill -9` does: from now on nothing that it does reaches anybody."""
@@ -81,7 +90,7 @@ async def killable() -> AsyncIterator[Callable[..., Awaitable[Member]]]:
         ) -> None:
             async with member(server, *sagas, **options) as running:
                 task_status.started(running)
-                await trio.sleep_forever()
+                await running.until_left()
 
         async def start(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> Member:
             running: Member = await nursery.start(run, server, sagas, options)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable
 from logging import getLogger
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import trio
 from sagakit_actors import Actor, ActorDied, Context
@@ -35,6 +35,10 @@ BREATH = 100
 """Records that are looked at before other tasks get their turn."""
 AGAIN = 1.0
 """Seconds until a scan that was broken off, or that could not adopt all, is made again."""
+
+
+Fate: TypeAlias = Literal["taken", "left alone", "again"]
+"""What became of a record: adopted, here or elsewhere; not readable, or not known here; to be tried once more."""
 
 
 class Found(NamedTuple):
@@ -110,11 +114,11 @@ class Recovery(Actor[None]):
         elsewhere = [one for one in found if not self._sagas.has(one.entry.key)]
         for owner in {one.seen.owner for one in elsewhere} - dead - {self._worker_id}:
             self._members.ask(owner)
-        left = [one for one in elsewhere if one.seen.owner in dead or one.seen.owner == self._worker_id]
-        complete = await self._adopt_all(left)
-        if complete:
-            await self._forget(dead - {one.seen.owner for one in found})
-        return complete
+        orphans = [one for one in elsewhere if one.seen.owner in dead or one.seen.owner == self._worker_id]
+        fates = await self._adopt_all(orphans)
+        still_named = {one.seen.owner for one in orphans if fates[one.entry.key] != "taken"}
+        await self._forget(dead - still_named)
+        return "again" not in fates.values()
 
     async def _read_all(self) -> list[Found]:
         found: list[Found] = []
@@ -153,20 +157,20 @@ class Recovery(Actor[None]):
 
     # --------------------------------------------------------------- adoption
 
-    async def _adopt_all(self, found: list[Found]) -> bool:
-        """Adopt in random order, so many at once; whether all that could be was."""
+    async def _adopt_all(self, found: list[Found]) -> dict[str, Fate]:
+        """Adopt in random order, so many at once; what became of each, by its key."""
+        fates: dict[str, Fate] = {}
         if not found:
-            return True
+            return fates
         random.shuffle(found)
         _log.info("adopting up to %d sagas", len(found))
         began, before = trio.current_time(), self.adopted
         self.pending = len(found)
-        outcomes: list[bool] = []
         left = iter(found)
 
         async def adopt() -> None:
             for one in left:
-                outcomes.append(await self._adopt(one.entry))
+                fates[one.entry.key] = await self._adopt(one.entry)
                 self.pending -= 1
 
         try:
@@ -177,18 +181,17 @@ class Recovery(Actor[None]):
             self.pending = 0
         taken = self.adopted - before
         _log.info("adopted %d of %d sagas in %.2f s", taken, len(found), trio.current_time() - began)
-        return all(outcomes)
+        return fates
 
-    async def _adopt(self, entry: Entry) -> bool:
-        """False if another try may help."""
+    async def _adopt(self, entry: Entry) -> Fate:
         try:
             loaded = decode(entry.key, entry.value)
         except Undecodable as error:
             self._report(entry.key, str(error))
-            return True
+            return "left alone"
         heir = self._heir(entry.key, loaded) if isinstance(loaded, Loaded) else None
         if heir is None:
-            return True
+            return "left alone"
         try:
             if await self._sagas.begin(entry.key, heir[0], Stored(heir[1], entry.revision)) is not None:
                 self.adopted += 1
@@ -196,8 +199,8 @@ class Recovery(Actor[None]):
             _log.debug("%s: another worker was faster", entry.key)
         except (StoreError, ActorDied) as error:
             _log.warning("%s: not adopted yet: %s", entry.key, error)
-            return False
-        return True
+            return "again"
+        return "taken"
 
     def _heir(self, key: str, loaded: Loaded) -> tuple[SagaBinding, Loaded] | None:
         """Who may run the record here, and the record as they run it; None, and a report, if nobody may."""

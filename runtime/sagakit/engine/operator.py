@@ -5,7 +5,7 @@ from __future__ import annotations
 from sagakit.definition.plan import NodePlan
 from sagakit.engine.forward import succeed
 from sagakit.engine.inputs import Inbound
-from sagakit.engine.record import NOTHING, Failure, StepLog, UndoRequest
+from sagakit.engine.record import NOTHING, Failure, UndoRequest
 from sagakit.engine.requests import pivot_open, pivot_passed
 from sagakit.engine.results import Complete
 from sagakit.engine.turn import Turn, shorten
@@ -90,11 +90,12 @@ def _again(turn: Turn, node: NodePlan) -> bool:
             turn.edit(node.name).check_attempt = 0
             turn.defer(node, "wait_check", delay=0.0)
         case "blocked" if turn.forward and not turn.look(node.name).calls:
-            _forget(turn.move(node.name, "reset"))  # it was never called: a condition, a signal
+            log = turn.move(node.name, "reset")  # it was never called: a condition, a signal, which may have arrived
+            log.code, log.detail = None, NOTHING
         case "asked" | "blocked" if turn.forward:
             log = turn.edit(node.name)
             log.attempt, log.group, log.unsure = 0, log.group + 1, False
-            _forget(log)
+            log.code, log.detail, log.arrived, log.result = None, NOTHING, False, NOTHING
             if node.of:
                 turn.move(node.name, "reset")  # begun again when its each has room for it
             else:
@@ -102,7 +103,3 @@ def _again(turn: Turn, node: NodePlan) -> bool:
         case _:
             return False
     return True
-
-
-def _forget(log: StepLog) -> None:
-    log.code, log.detail, log.arrived, log.result = None, NOTHING, False, NOTHING

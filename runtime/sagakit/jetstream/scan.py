@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
@@ -42,7 +43,12 @@ async def _scan(client: Client, stream: str, subject: str, **start: Any) -> list
     try:
         left = info.num_pending or 0
         while left > 0:
-            for msg in await subscription.fetch(min(PAGE, left), timeout=5):
+            try:
+                page = await subscription.fetch(min(PAGE, left), timeout=1)
+            except nats.errors.TimeoutError:  # what was left may have been replaced meanwhile
+                left = (await subscription.consumer_info()).num_pending or 0
+                continue
+            for msg in page:
                 left = msg.metadata.num_pending if msg.metadata.sequence.stream < last else 0
                 if msg.metadata.sequence.stream <= last:
                     found.append(msg)

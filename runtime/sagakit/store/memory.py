@@ -36,6 +36,8 @@ class _Connection:
         self.handed_in: int = 0
         self.cut = False
         self.served: list[str] = []
+        self.thawed = trio.Event()
+        self.thawed.set()
 
     @property
     def away(self) -> bool:
@@ -50,8 +52,8 @@ class _Connection:
         self._nursery = nursery
         while True:
             while self._queue:
+                await self.thawed.wait()
                 self._queue.popleft()()
-                await trio.lowlevel.checkpoint()
             self._wake = trio.Event()
             if not self._queue:
                 await self._wake.wait()
@@ -182,7 +184,7 @@ class MemoryKeyValue(BucketBase):
                 end()
 
     async def _reachable(self) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._connection.thawed.wait()
         if self._connection.away:
             raise Unavailable("disconnected")
 
@@ -281,13 +283,19 @@ class MemoryControl:
         if handler is None:
             raise NoResponders("nobody listens")
         with trio.move_on_after(timeout):
+            await self._connection.thawed.wait()
             return await handler(payload)
         raise Ambiguous("no answer in time")
 
     @asynccontextmanager
     async def serve(self, worker_id: str, handler: Callable[[bytes], Awaitable[bytes]]) -> AsyncIterator[None]:
         """Answer requests while the context is open."""
-        self._server.handlers[worker_id] = handler
+
+        async def thawed(payload: bytes) -> bytes:
+            await self._connection.thawed.wait()
+            return await handler(payload)
+
+        self._server.handlers[worker_id] = thawed
         self._connection.served.append(worker_id)
         try:
             yield
@@ -337,6 +345,14 @@ class MemoryStore:
         self._connection.cut = True
         for worker_id in self._connection.served:
             self._server.handlers.pop(worker_id, None)
+
+    def freeze(self) -> None:
+        """From now on nothing gets through, and nobody notices: a half-open link. `thaw` lets all of it pass."""
+        self._connection.thawed = trio.Event()
+
+    def thaw(self) -> None:
+        """The link works again; what was handed in meanwhile arrives late."""
+        self._connection.thawed.set()
 
     @property
     def connected(self) -> bool:

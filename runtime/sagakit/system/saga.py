@@ -353,7 +353,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_rest(self) -> None:
         """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
         rests, self._rests = self._rests, False
-        busy = self._running or self._outcome_awaited or self._finishing or self._alone
+        busy = self._running or self._outcome_awaited or self._finishing or self._alone or self._lease_awaited
         if self._over or self._draining or busy:
             return
         now, wake_at = self._services.now(), self._record.wake_at

@@ -1,0 +1,121 @@
+"""What a worker remembers is held against what stands in the bucket, at scans and after reconnects (DESIGN 7)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed
+from sagakit.errors import Fenced
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.ports import Write
+from sagakit.system.messages import Rest, SetTimer, TimersMessage
+from sagakit.system.timers import Timers
+from sagakit_actors import Down
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import EPOCH, member, stands
+from tests.system.test_nodes import Remind
+from tests.system.test_ownership import KEY, Stop, bounded
+
+Clock = trio.testing.MockClock
+
+
+def change(server: MemoryServer, **fields: object) -> None:
+    """Somebody writes the record, whoever that was."""
+    bucket = server.bucket("SAGA_STATE")
+    entry = bucket.read(KEY)
+    assert entry is not None
+    bucket.write(Write(KEY, json.dumps(json.loads(entry.value) | fields).encode(), entry.revision))
+
+
+@pytest.mark.parametrize("by", ["scan", "reconnect"])
+async def test_a_record_that_names_this_worker_and_is_unknown_to_it_is_loaded(by: str, autojump_clock: Clock) -> None:
+    """A create that was given up as undecided has landed late."""
+    server, stop = MemoryServer(), Stop("flight")
+    async with member(server, first := BookTrip(stop)) as victim, bounded():
+        await victim.runtime.start(BookTrip, "one", Trip())
+        await stop.reached.wait()
+        entry = server.bucket("SAGA_STATE").read(KEY)
+        assert entry is not None
+        victim.kill()
+    async with member(server, second := BookTrip(), scan_interval=1e6) as running, bounded():
+        await trio.sleep(10)
+        late = json.loads(entry.value) | {"owner": running.runtime.worker_id, "saga_id": "late", "run": "r"}
+        server.bucket("SAGA_STATE").write(Write("BookTrip.late", json.dumps(late).encode(), 0))
+        if by == "scan":
+            await running.runtime.scan()
+        else:
+            server.faults.begin_outage()
+            await trio.sleep(1)
+            server.faults.end_outage()
+            await trio.sleep(1)
+        handle = await running.runtime.get(BookTrip, "late")
+        assert await handle.outcome() == Completed("tickets-Rome")
+    assert first.names == ["hotel", "flight"]
+    assert "tickets" in second.names
+
+
+async def test_a_record_that_has_gone_to_another_is_let_go_at_the_next_look(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not only at the next write: an attempt may take an hour."""
+    server, stop = MemoryServer(), Stop("flight")
+    async with member(server, BookTrip(stop), scan_interval=1e6) as loser, bounded():
+        handle = await loser.runtime.start(BookTrip, "one", Trip())
+        await stop.reached.wait()
+        change(server, owner="other-1", epoch=2)
+        async with trio.open_nursery() as nursery:
+
+            async def outcome() -> None:
+                with pytest.raises(Fenced):
+                    await handle.outcome()
+
+            nursery.start_soon(outcome)
+            await trio.testing.wait_all_tasks_blocked()
+            await loser.runtime.scan()
+        await loser.retired()
+        assert loser.worker.services.fenced_count == 1
+
+
+async def test_a_record_that_was_changed_is_loaded_anew(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    server, stop = MemoryServer(), Stop("flight")
+    async with member(server, BookTrip(stop), scan_interval=1e6) as running, bounded():
+        handle = await running.runtime.start(BookTrip, "one", Trip())
+        await stop.reached.wait()
+        change(server, attributes={"mended": "by hand"})
+        await running.runtime.scan()
+        assert await handle.outcome() == Completed("tickets-Rome")
+    record = stands(server, "SAGA_ARCHIVE", KEY)
+    assert record is not None
+    assert record["attributes"] == {"mended": "by hand"}
+    assert record["epoch"] == 2
+
+
+@pytest.mark.parametrize("rest_after", [1.0, 1e6], ids=["at rest", "active"])
+async def test_a_stalled_saga_is_found_and_goes_on(
+    rest_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its time has passed by `stall_timeout`, though its owner lives: somebody forgot to wake it."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    take = Timers._take
+
+    def forgetful(self: Timers, message: TimersMessage | Down) -> None:
+        if isinstance(message, SetTimer) and isinstance(message.message, Rest):
+            take(self, message)
+
+    monkeypatch.setattr(Timers, "_take", forgetful)
+    server = MemoryServer()
+    options: dict[str, Any] = {"scan_interval": 10.0, "stall_timeout": 60.0, "rest_after": rest_after}
+    async with member(server, Remind(), **options) as running, bounded():
+        began = trio.current_time()
+        handle = await running.runtime.start(Remind, "one", EPOCH + 30)
+        await handle.outcome()
+        assert 30 + 60 <= trio.current_time() - began < 30 + 60 + 30

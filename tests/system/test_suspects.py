@@ -1,0 +1,176 @@
+"""P11: a saga that takes its worker down again and again runs alone, is found out, and harms nobody beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Ctx, RetryPolicy, Saga, step
+from sagakit.store.memory_server import MemoryServer
+from sagakit.system import isolation
+
+from tests.sagas import Hook
+from tests.system.members import Member, killable, stands, until_ended
+from tests.system.test_ownership import bounded
+
+Clock = trio.testing.MockClock
+BAD = "bad"
+BESIDE = 100
+
+
+PATIENT = RetryPolicy(attempts=None, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+
+
+class Fly(Saga[str]):
+    """Flight, then the pivot: tickets. Its calls are never given up for their number."""
+
+    def __init__(self, hook: Hook) -> None:
+        self.hook = hook
+
+    @step(retry=PATIENT, timeout=timedelta(hours=2))
+    async def flight(self, city: str, ctx: Ctx) -> None:
+        await self.hook("flight", ctx)
+
+    @flight.compensate
+    async def cancel_flight(self, city: str, booked: None, ctx: Ctx) -> None:
+        await self.hook("cancel_flight", ctx)
+
+    @step(flight, retry=PATIENT, pivot=True)
+    async def tickets(self, city: str, flight: None, ctx: Ctx) -> None:
+        await self.hook("tickets", ctx)
+
+
+class Poison:
+    """A hook that takes the worker down when the bad saga comes to `call`."""
+
+    def __init__(self, call: str = "flight") -> None:
+        self.call = call
+        self.kill: Callable[[], None] = lambda: None
+        self.died = trio.Event()
+        self.deaths = 0
+        self.beside_the_bad_one: list[str] = []
+        self.open: set[str] = set()
+
+    async def __call__(self, name: str, ctx: Ctx) -> None:
+        self.open.add(ctx.saga_id)
+        try:
+            if ctx.saga_id == BAD and name == self.call:
+                self.deaths += 1
+                if self.deaths > isolation_begins():
+                    self.beside_the_bad_one += self.open - {BAD}
+                self.kill()
+                self.died.set()
+            await trio.sleep(0.5)
+        finally:
+            self.open.discard(ctx.saga_id)
+
+
+def isolation_begins() -> int:
+    """Deaths that a saga has for free: from the second on it is a suspect."""
+    return 2
+
+
+async def lives(
+    server: MemoryServer,
+    poison: Poison,
+    saga_ids: list[str],
+    *,
+    until: Callable[[str], Awaitable[None]] | None = None,
+) -> None:
+    """Workers follow each other, as under any init, until all sagas have ended, or what `until` waits for is so."""
+    async with killable() as start, bounded():
+        for life in range(100):
+            running: Member = await start(server, Fly(poison), scan_interval=1e6)
+            poison.kill, poison.died = running.kill, trio.Event()
+            if life == 0:
+                for saga_id in saga_ids:
+                    await running.runtime.start(Fly, saga_id, "Rome")
+            async with trio.open_nursery() as nursery:
+
+                async def all_ended() -> None:
+                    for saga_id in saga_ids:
+                        await (until(saga_id) if until else until_ended(server, f"Fly.{saga_id}"))
+                    nursery.cancel_scope.cancel()
+
+                async def one_life() -> None:
+                    await poison.died.wait()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(all_ended)
+                nursery.start_soon(one_life)
+            if not poison.died.is_set():
+                return
+    raise AssertionError("it never came to an end")
+
+
+async def test_p11_a_saga_that_kills_its_worker_is_found_out_and_the_hundred_beside_it_complete(
+    autojump_clock: Clock,
+) -> None:
+    server, poison = MemoryServer(), Poison()
+    beside = [f"s{number}" for number in range(BESIDE)]
+    await lives(server, poison, [*beside, BAD])
+    assert poison.deaths == isolation_begins() + 3, "two beside others, three alone"
+    assert poison.beside_the_bad_one == [], "from then on it ran alone"
+    bad = stands(server, "SAGA_ARCHIVE", f"Fly.{BAD}")
+    assert bad is not None
+    assert bad["status"] == "failed"
+    assert bad["failure"]["reason"] == "its worker died 3 times while it ran alone"
+    assert {name: log["state"] for name, log in bad["steps"].items()} == {"flight": "undone"}
+    for saga_id in beside:
+        record = stands(server, "SAGA_ARCHIVE", f"Fly.{saga_id}")
+        assert record is not None
+        assert record["status"] == "completed"
+        assert record.get("lone_deaths", 0) == 0
+
+
+async def test_p11_past_the_pivot_it_is_stuck(autojump_clock: Clock) -> None:
+    server, poison = MemoryServer(), Poison("tickets")
+    await lives(server, poison, [BAD], until=lambda saga_id: _until_stuck(server, f"Fly.{saga_id}"))
+    record = stands(server, "SAGA_STATE", f"Fly.{BAD}")
+    assert record is not None
+    assert record["status"] == "stuck"
+    assert "died 3 times" in record["stuck"]
+
+
+async def _until_stuck(server: MemoryServer, key: str) -> None:
+    while (stands(server, "SAGA_STATE", key) or {}).get("status") != "stuck":  # noqa: ASYNC110  # virtual time
+        await trio.sleep(0.1)
+
+
+async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_goes_on(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that takes an hour does not keep the others from working for an hour."""
+    monkeypatch.setattr(isolation, "PATIENCE", 30.0)
+    server, poison = MemoryServer(), Poison()
+    go_on = trio.Event()
+
+    async def hook(name: str, ctx: Ctx) -> None:
+        if ctx.saga_id == "long" and name == "flight":
+            await go_on.wait()
+        elif ctx.saga_id == BAD:
+            await poison(name, ctx)
+
+    async def one_life(saga_id: str) -> Member:
+        running: Member = await start(server, Fly(hook), scan_interval=1e6)
+        poison.kill, poison.died = running.kill, trio.Event()
+        await running.runtime.start(Fly, saga_id, "Rome")
+        with trio.move_on_after(5):
+            await poison.died.wait()
+        return running
+
+    async with killable() as start, bounded():
+        await one_life(BAD)
+        await one_life("beside")
+        running = await one_life("long")
+        assert poison.deaths == 2, "as a suspect it waits"
+        for number in range(20):
+            await running.runtime.execute(Fly, f"beside-{number}", "Rome")
+            await trio.sleep(1)
+        assert poison.deaths == 2
+        go_on.set()
+        await poison.died.wait()
+    assert poison.deaths == 3
