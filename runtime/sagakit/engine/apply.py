@@ -214,7 +214,8 @@ def _halt(turn: Turn, reason: str) -> None:
 def _timers(turn: Turn) -> None:
     if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now and not turn.all_passed:
         deadline(turn)  # results came first: a saga whose last step is done has met its deadline (P12)
-    honour_undo_request(turn)
+    if turn.record.undo_request is not None:
+        honour_undo_request(turn)
     due = [name for name, log in turn.record.steps.items() if log.due is not None and log.due <= turn.now]
     if not due or turn.hold:
         return

@@ -143,7 +143,7 @@ def _end(plan: Plan, record: Record) -> Effect:
 
 def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -> Call:
     node = plan.node(step)
-    attempt = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}[kind]
+    attempt = log.attempt if kind == "do" else log.check_attempt if kind == "check" else log.undo_attempt
     timeout = node.undo.timeout if kind == "undo" and node.undo is not None else node.timeout
     action_key = key_of(record, step, "do", log)
     return Call(

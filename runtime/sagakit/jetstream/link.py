@@ -1,8 +1,8 @@
 """The link: one NATS connection and its pump.
 
-Whatever is sent (writes, reads, requests) is one `Outgoing`: queued without blocking, written to the connection's socket
-by one trio task, a batch at a time, answered on one inbox, where the parser hands it straight to its taker. Nothing of
-asyncio's for a message: no future, task, timeout or callback; one sweeper for the timeouts.
+Whatever is sent (writes, reads, requests) is one `Outgoing`: queued without blocking, written to the connection's
+socket by one trio task, a batch at a time, answered on one inbox, where the parser hands it straight to its taker.
+Nothing of asyncio's for a message: no future, task, timeout or callback; one sweeper for the timeouts.
 
 While disconnected nothing is queued: what was not sent ends as Unavailable, what was sent without answer as Ambiguous.
 """
