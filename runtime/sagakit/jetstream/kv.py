@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from math import ceil
 
@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.scan import last_of_each
+from sagakit.jetstream.scan import last_of_each, pages
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
@@ -100,15 +100,16 @@ class Bucket(BucketBase):
 
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
+            head = f"$KV.{bucket}."
+            scan = last_of_each(self._link.client, f"KV_{bucket}", f"{head}{prefix}.>" if prefix else f"{head}>")
             try:
-                head = f"$KV.{bucket}."
-                subject = f"{head}{prefix}.>" if prefix else f"{head}>"
-                found = await self._link.on_asyncio(last_of_each, self._link.client, f"KV_{bucket}", subject)
+                async with aclosing(pages(self._link, scan)) as found:
+                    async for page in found:
+                        for msg in page:
+                            if msg.headers is None or OPERATION not in msg.headers:
+                                yield Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream)
             except (nats.errors.Error, OSError) as error:
                 raise Unavailable(f"{bucket}: the scan was broken off: {error}") from error
-            for msg in found:
-                if msg.headers is None or OPERATION not in msg.headers:
-                    yield Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream)
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
