@@ -33,9 +33,9 @@ class Work(ABC):
     __slots__ = ("_scope", "args", "cancelled", "deadline", "fn", "timeout", "waited")
 
     def __init__(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...], timeout: float) -> None:
-        self.fn = fn
-        self.args = args
-        self.timeout = timeout
+        self.fn: Callable[..., Awaitable[Any]] = fn
+        self.args: tuple[Any, ...] = args
+        self.timeout: float = timeout
         self.deadline: float = inf
         self.cancelled: bool = False
         self.waited: bool = False
