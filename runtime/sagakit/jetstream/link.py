@@ -345,7 +345,6 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
         client = Client()
         link = Link(client, connection)
         await _connect(link, client, connection)
-        await link.on_asyncio(link.start)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.pump)
@@ -386,6 +385,7 @@ async def _connect(link: Link, client: Client, connection: Connection) -> None:
     try:
         with trio.fail_after(connection.connect_timeout):
             await link.on_asyncio(_cancellable, connect)
+            await link.on_asyncio(link.start)
     except trio.TooSlowError:
         raise CannotConnect(_why_not(where, connection.connect_timeout, troubles)) from None
     except (nats.errors.Error, OSError, ValueError) as error:
