@@ -6,6 +6,7 @@ reply        Reply: the slot for an answer
 mailbox      bounded, with priorities and an overflow policy
 messages     Down: a death notice
 reactor      Reactor: an actor without a task; ReactorContext, ReactorSpec
+helpers      the tasks that do reactors' side work
 cell         what an actor is to the runtime
 tasks        actors with a task each; ChildSpec
 supervisor   a fixed list of children; one_for_one, one_for_all, rest_for_one

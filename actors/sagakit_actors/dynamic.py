@@ -11,6 +11,7 @@ from sagakit_actors.actor import Actor, Context
 from sagakit_actors.backoff import Backoff, Intensity
 from sagakit_actors.cell import Cell, Exit
 from sagakit_actors.errors import ActorStopped, RestartIntensityExceeded, Stopped, TooManyChildren
+from sagakit_actors.helpers import Helpers
 from sagakit_actors.reactor import Dispatcher, ReactorCell, ReactorSpec
 from sagakit_actors.ref import Ref
 from sagakit_actors.supervisor import ChildInfo, children_info
@@ -57,11 +58,13 @@ class DynamicSupervisor(Actor[None]):
         self._children: dict[str, Cell[Any]] = {}
         self._troubles: dict[str, _Trouble] = {}
         self._nursery: trio.Nursery | None = None
+        self._helpers: Helpers | None = None
         self._dispatcher = Dispatcher(self._reactor_ended)
 
     async def run(self, ctx: Context[None]) -> None:
         """Until stopped; then stop the children."""
         self._nursery = ctx.nursery
+        self._helpers = Helpers(ctx.nursery)
         self._dispatcher = Dispatcher(self._reactor_ended)
         ctx.nursery.start_soon(self._dispatcher.run)
         ctx.ready()
@@ -88,7 +91,9 @@ class DynamicSupervisor(Actor[None]):
 
     def start_reactor(self, spec: ReactorSpec) -> Ref[Any]:
         """Start a reactor; it has begun when this returns. Raises as `start_child`."""
-        cell: ReactorCell[Any] = ReactorCell(spec, self._place_for(spec.name), self._dispatcher.schedule)
+        self._place_for(spec.name)
+        assert self._helpers is not None, "it runs"
+        cell: ReactorCell[Any] = ReactorCell(spec, self._helpers, self._dispatcher.schedule)
         self._children[spec.name] = cell
         cell.begin()
         return cell.ref

@@ -70,7 +70,8 @@ class Mailbox(Generic[M]):
         if len(self._items) >= self.capacity and not self._make_room(reply):
             return
         self._items.append((message, reply))
-        self._wake()
+        if self._receiver is not None:
+            self._wake()
 
     @property
     def takes_at_once(self) -> bool:
@@ -97,7 +98,8 @@ class Mailbox(Generic[M]):
         """Take a signal, always; for nobody if the actor has gone."""
         if not self.closed:
             self._signals.append(signal)
-            self._wake()
+            if self._receiver is not None:
+                self._wake()
 
     def stop(self) -> None:
         """From now on `receive` raises Stopped."""
@@ -146,13 +148,12 @@ class Mailbox(Generic[M]):
 
     def take(self, most: int, unanswered: set[Reply[Any]]) -> list[M | Down]:
         """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
-        found: list[M | Down] = []
         signals, items = self._signals, self._items
         if len(signals) <= most:
-            found.extend(signals)
+            found = list(signals)
             signals.clear()
-        while signals and len(found) < most:
-            found.append(signals.popleft())
+        else:
+            found = [signals.popleft() for _ in range(most)]
         while items and len(found) < most:
             message, reply = items.popleft()
             if reply is not None and not reply.settled:

@@ -15,6 +15,7 @@ import trio
 
 from sagakit_actors.actor import Surroundings
 from sagakit_actors.cell import Cell, Exit, Restart
+from sagakit_actors.helpers import Helpers, Work
 from sagakit_actors.mailbox import Overflow
 from sagakit_actors.messages import Down
 
@@ -112,15 +113,15 @@ class Dispatcher:
 class ReactorCell(Cell[M], Generic[M]):
     """A reactor through its incarnations. `schedule(cell)` asks for a call of `step`."""
 
-    __slots__ = ("_ended", "_exited", "_make", "_nursery", "_reactor", "_schedule", "_scopes")
+    __slots__ = ("_beside", "_ended", "_exited", "_helpers", "_make", "_reactor", "_schedule")
 
-    def __init__(self, spec: ReactorSpec, nursery: trio.Nursery, schedule: Callable[[ReactorCell[Any]], None]) -> None:
+    def __init__(self, spec: ReactorSpec, helpers: Helpers, schedule: Callable[[ReactorCell[Any]], None]) -> None:
         super().__init__(spec)
         self._make = spec.make
-        self._nursery = nursery
+        self._helpers = helpers
         self._schedule = schedule
         self._reactor: Reactor[M] | None = None
-        self._scopes: set[trio.CancelScope] = set()
+        self._beside: set[Piped] = set()
         self._ended: Exit | None = None
         self._exited: trio.Event | None = None
 
@@ -142,7 +143,9 @@ class ReactorCell(Cell[M], Generic[M]):
         """Handle what has come in. How the incarnation ended, once it has and its side tasks have, too."""
         if self._ended is None:
             self._react()
-        if self._ended is None or self._scopes or self.state != "running":
+            if self._ended is None:
+                return None
+        if self._beside or self.state != "running":
             return None
         self._reactor = None
         self._end(self._ended.crash)
@@ -172,34 +175,33 @@ class ReactorCell(Cell[M], Generic[M]):
     def _over(self, crash: Exception | None) -> None:
         """No more calls; what runs beside it is cancelled and awaited."""
         self._ended = Exit(crash, stopped=self.mailbox.stopping)
-        for scope in self._scopes:
-            scope.cancel()
+        for piped in self._beside:
+            piped.cancel()
         self._schedule(self)
 
-    # ---------------------------------------------------------- side tasks
+    # ----------------------------------------------------------- side work
 
     def pipe(self, to: Callable[[Any], M], fn: Callable[..., Awaitable[Any]], args: Any, timeout: float) -> None:
-        """Start a side task of this incarnation."""
-        scope = trio.CancelScope() if timeout == inf else trio.CancelScope(deadline=trio.current_time() + timeout)
-        self._scopes.add(scope)
-        self._nursery.start_soon(self._beside, scope, to, fn, args)
+        """Start side work of this incarnation."""
+        piped = Piped(self, to, fn, args, timeout)
+        self._beside.add(piped)
+        self._helpers.take(piped)
 
-    async def _beside(
-        self, scope: trio.CancelScope, to: Callable[[Any], M], fn: Callable[..., Awaitable[Any]], args: Any
-    ) -> None:
-        result = None
-        try:
-            with scope:
-                result = await fn(*args)
-            if self._ended is None:
-                self.mailbox.put_signal(to(result))
-        except Exception as error:  # a crash of this incarnation: the supervisor decides
-            if self._ended is None:
-                self._over(error)
-        finally:
-            self._scopes.discard(scope)
-            if self._ended is not None and not self._scopes:
-                self._schedule(self)
+    def told(self, message: M) -> None:
+        """What side work has brought; nobody is told once the incarnation has ended."""
+        if self._ended is None:
+            self.mailbox.put_signal(message)
+
+    def crash(self, error: Exception) -> None:
+        """Side work has crashed, and the incarnation with it: the supervisor decides."""
+        if self._ended is None:
+            self._over(error)
+
+    def done_beside(self, piped: Piped) -> None:
+        """Side work has ended."""
+        self._beside.discard(piped)
+        if self._ended is not None and not self._beside:
+            self._schedule(self)
 
     # ------------------------------------------------------------ stopping
 
@@ -219,3 +221,36 @@ class ReactorCell(Cell[M], Generic[M]):
             self._exited = self._exited or trio.Event()
             self.mailbox.stop()
             await self._exited.wait()
+
+
+class Piped(Work):
+    """Side work of a reactor, and what is made of its result."""
+
+    __slots__ = ("_cell", "_to")
+
+    def __init__(
+        self,
+        cell: ReactorCell[Any],
+        to: Callable[[Any], Any],
+        fn: Callable[..., Awaitable[Any]],
+        args: Any,
+        timeout: float,
+    ) -> None:
+        super().__init__(fn, args, timeout)
+        self._cell = cell
+        self._to = to
+
+    def over(self, result: Any) -> None:
+        """Tell the reactor."""
+        if not self.cancelled:
+            self._cell.told(self._to(result))
+        self._cell.done_beside(self)
+
+    def crashed(self, error: Exception) -> None:
+        """The incarnation crashes, too."""
+        self._cell.crash(error)
+        self._cell.done_beside(self)
+
+    def dropped(self) -> None:
+        """Nobody is there to be told."""
+        self._cell.done_beside(self)

@@ -26,10 +26,11 @@ DEFAULT_TIMEOUT = 5.0
 class Ref(Generic[M]):
     """An actor that takes messages of type M. For tasks of the trio thread; compare by identity."""
 
-    __slots__ = ("__weakref__", "_cell")
+    __slots__ = ("__weakref__", "_cell", "_mailbox")
 
     def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell
+        self._mailbox = cell.mailbox
 
     def __repr__(self) -> str:
         return f"<Ref {self.name} #{self.incarnation}>"
@@ -51,14 +52,14 @@ class Ref(Generic[M]):
 
     def tell_nowait(self, message: M) -> None:
         """Send without waiting. Raises MailboxFull, ActorStopped."""
-        self._cell.mailbox.put_nowait(message)
+        self._mailbox.put_nowait(message)
 
     def signal(self, message: M) -> None:
         """Send ahead of users' messages, whatever the mailbox holds; dropped if the actor has gone.
 
         Only for what the actor itself has asked for: so it stays bounded without a bound of the mailbox.
         """
-        self._cell.mailbox.put_signal(message)
+        self._mailbox.put_signal(message)
 
     async def tell(self, message: M) -> None:
         """Send; waits for room if the mailbox's policy says so. Raises MailboxFull, ActorStopped.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-import outcome
 import trio
 
 if TYPE_CHECKING:
@@ -19,30 +18,28 @@ class Reply(Generic[R]):
     For any code in the trio thread, also after the target's handler has returned.
     """
 
-    __slots__ = ("_cell", "_result", "_waiter")
+    __slots__ = ("_cell", "_error", "_value", "_waiter", "settled")
 
     def __init__(self, cell: Cell[Any]) -> None:
         self._cell = cell
-        self._result: outcome.Outcome[R] | None = None
+        self.settled: bool = False
+        """Whether it was answered, or given up by the one who asked."""
+        self._value: R | None = None
+        self._error: Exception | None = None
         self._waiter: trio.lowlevel.Task | None = None
 
     def send(self, value: R) -> bool:
         """Answer."""
-        return self._settle(outcome.Value(value))
+        return self._settle(value, None)
 
     def fail(self, error: Exception) -> bool:
         """Answer with an error, raised where the ask was made."""
-        return self._settle(outcome.Error(error))
+        return self._settle(None, error)
 
-    @property
-    def settled(self) -> bool:
-        """Whether it was answered, or given up by the one who asked."""
-        return self._result is not None
-
-    def _settle(self, result: outcome.Outcome[R]) -> bool:
-        if self._result is not None:
+    def _settle(self, value: R | None, error: Exception | None) -> bool:
+        if self.settled:
             return False
-        self._result = result
+        self.settled, self._value, self._error = True, value, error
         self._cell.unanswered.discard(self)
         if self._waiter is not None:
             trio.lowlevel.reschedule(self._waiter)
@@ -51,13 +48,18 @@ class Reply(Generic[R]):
 
     async def wait(self) -> R:
         """For the one who asked. Cancelled, the slot counts as answered."""
-        if self._result is None:
+        if not self.settled:
             self._waiter = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         else:
             await trio.lowlevel.checkpoint()
-        assert self._result is not None
-        return self._result.unwrap()
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback knows this frame
+        return cast(R, self._value)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
         self._waiter = None
@@ -66,4 +68,4 @@ class Reply(Generic[R]):
 
     def abandon(self) -> None:
         """Nobody waits any more."""
-        self._settle(outcome.Error(trio.TooSlowError()))
+        self._settle(None, None)

@@ -214,7 +214,8 @@ def _halt(turn: Turn, reason: str) -> None:
 def _timers(turn: Turn) -> None:
     if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now and not turn.all_passed:
         deadline(turn)  # results came first: a saga whose last step is done has met its deadline (P12)
-    honour_undo_request(turn)
+    if turn.record.undo_request is not None:
+        honour_undo_request(turn)
     due = [name for name, log in turn.record.steps.items() if log.due is not None and log.due <= turn.now]
     if not due or turn.hold:
         return
@@ -271,13 +272,10 @@ def _asks(turn: Turn) -> bool:
 
 def ready(plan: Plan, record: Record) -> list[NodePlan]:
     """The pending nodes of which all that they come after is done or skipped."""
-    begun: set[str] = set()
-    passed: set[str] = set()
-    for name, log in record.steps.items():
-        if log.state != "pending":
-            begun.add(name)
-        if log.state in PASSED:
-            passed.add(name)
+    begun = {name for name, log in record.steps.items() if log.state != "pending"}
+    if len(begun) >= len(plan.nodes) and not plan.has_items:
+        return []
+    passed = {name for name, log in record.steps.items() if log.state in PASSED}
     return [node for node in plan.nodes if node.name not in begun and passed.issuperset(node.after)]
 
 

@@ -93,11 +93,9 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
         return found
     if record.halted:
         return found
-    found.extend(
-        _call(plan, record, step, log, kind)
-        for step, log in record.steps.items()
-        if (kind := _KIND.get(log.state)) is not None
-    )
+    for step, log in record.steps.items():
+        if log.state in _KIND:
+            found.append(_call(plan, record, step, log, _KIND[log.state]))
     if record.wake_at is not None:
         found.append(WakeAt(record.wake_at))
     return found
@@ -145,7 +143,7 @@ def _end(plan: Plan, record: Record) -> Effect:
 
 def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -> Call:
     node = plan.node(step)
-    attempt = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}[kind]
+    attempt = log.attempt if kind == "do" else log.check_attempt if kind == "check" else log.undo_attempt
     timeout = node.undo.timeout if kind == "undo" and node.undo is not None else node.timeout
     action_key = key_of(record, step, "do", log)
     return Call(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import copy
 
 import msgspec
+from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.engine.events import make_event
-from sagakit.engine.record import Failure, Record, StepLog
+from sagakit.engine.record import NOTHING, Failure, Record, StepLog
 from sagakit.engine.table import PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
 
 MAX_TEXT = 500
@@ -42,7 +42,7 @@ class Turn:
 
     def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits, hold: bool = False) -> None:
         self.plan: Plan = plan
-        self.record: Record = copy(record)
+        self.record: Record = structs.replace(record)
         self.now: float = max(now, record.updated_at)
         self.limits: Limits = limits
         self._hold = hold
@@ -81,8 +81,13 @@ class Turn:
 
     def room(self) -> int:
         """Bytes that the record has left for results and payloads."""
-        held = (len(memoryview(log.result)) + len(memoryview(log.given)) for log in self.record.steps.values())
-        return max(self.limits.results - sum(held), 0)
+        left = self.limits.results
+        for log in self.record.steps.values():
+            if log.result is not NOTHING:
+                left -= len(memoryview(log.result))
+            if log.given is not NOTHING:
+                left -= len(memoryview(log.given))
+        return max(left, 0)
 
     # ------------------------------------------------------------ changing
 
@@ -92,7 +97,7 @@ class Turn:
         steps = self.record.steps
         if step not in self._touched:
             self._touched.add(step)
-            steps[step] = copy(steps[step]) if step in steps else StepLog()
+            steps[step] = structs.replace(steps[step]) if step in steps else StepLog()
         return steps[step]
 
     def touch(self) -> None:
@@ -126,10 +131,9 @@ class Turn:
 
     def emit_of(self, node: NodePlan, suffix: str = "", **data: object) -> None:
         """Put one event about a node into the outbox; an item says its number."""
-        about: dict[str, object] = {"step": node.step}
         if node.of:
-            about["item"] = int(node.name.rpartition(ITEM)[2])
-        self.emit(f"step.{node.step}{suffix}", **about, **data)
+            data = {"item": int(node.name.rpartition(ITEM)[2]), **data}
+        self.emit(f"step.{node.step}{suffix}", step=node.step, **data)
 
     def emit(self, suffix: str, **data: object) -> None:
         """Put one event into the outbox."""
@@ -147,7 +151,7 @@ class Turn:
         timeout = node.timeout
         if move == "start":
             log.attempt += 1
-            log.order = log.order or 1 + max((other.order for other in self.record.steps.values()), default=0)
+            log.order = log.order or 1 + max([other.order for other in self.record.steps.values()])
         elif move == "check":
             log.check_attempt += 1
         else:
@@ -184,7 +188,11 @@ def all_passed(plan: Plan, record: Record) -> bool:
     steps = record.steps
     if len(steps) < len(plan.nodes):
         return False
-    return all(node.name in steps and steps[node.name].state in PASSED for node in plan.nodes)
+    for node in plan.nodes:  # not `all(...)`: a generator costs more than the look
+        log = steps.get(node.name)
+        if log is None or log.state not in PASSED:
+            return False
+    return True
 
 
 def backoff(retries: Retries, attempt: int, jitter: float) -> float:

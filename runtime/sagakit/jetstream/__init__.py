@@ -1,6 +1,8 @@
 """JetStream behind the ports: the one package that knows asyncio, trio-asyncio and nats-py.
 
 link       one connection and its pump: everything that is sent and answered goes through it
+parser     takes answers as they are read
+wire       the frames of what is sent
 answers    what the server's answers mean
 troubles   what the connection complains of
 security   credentials and TLS

@@ -45,7 +45,7 @@ class PubAck(msgspec.Struct, frozen=True):
 _ack = msgspec.json.Decoder(PubAck)
 
 
-def decode_ack(answer: bytes, *, key: str, expected: int | None) -> int | StoreError:
+def decode_ack(answer: bytes, key: str, expected: int | None) -> int | StoreError:
     """The sequence that was acknowledged, or what went wrong."""
     ack = _ack.decode(answer)
     return ack.seq if ack.error is None else to_error(ack.error, key=key, expected=expected)

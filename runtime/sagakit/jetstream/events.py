@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from functools import partial
 
 import nats.errors
@@ -10,6 +11,7 @@ from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream import scan
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.scan import pages
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, EventMessage
@@ -26,19 +28,19 @@ class Events:
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
-        headers = _MESSAGE_ID % message.id.encode()
-        self._link.send(message.subject, message.payload, partial(_appended, message, done), headers=headers)
+        take = partial(_appended, message.key, done)
+        self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode())
 
     async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
         """Read what may be of one saga."""
         stream = self._names.events[self._names.shard_of(key)]
         subject = self._names.event_subject(key, saga_type, ">")
         try:
-            found = await self._link.on_asyncio(scan.since, self._link.client, stream, subject, since)
+            async with aclosing(pages(self._link, scan.since(self._link.client, stream, subject, since))) as found:
+                return [msg.data async for page in found for msg in page]
         except (nats.errors.Error, OSError) as error:
             raise Unavailable(f"{stream}: the scan was broken off: {error}") from error
-        return [msg.data for msg in found]
 
 
-def _appended(message: EventMessage, done: Done, answer: bytes | StoreError) -> None:
-    done(answer if isinstance(answer, StoreError) else decode_ack(answer, key=message.key, expected=None))
+def _appended(key: str, done: Done, answer: bytes | StoreError) -> None:
+    done(decode_ack(answer, key, None) if isinstance(answer, bytes) else answer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from math import ceil
 
@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.scan import last_of_each
+from sagakit.jetstream.scan import last_of_each, pages
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
@@ -51,30 +51,29 @@ class Bucket(BucketBase):
         self._link = link
         self._names = names
         self._buckets = tuple(buckets)
+        self._only = f"$KV.{buckets[0]}." if len(buckets) == 1 else None
 
     def _bucket(self, key: str) -> str:
         return self._buckets[0] if len(self._buckets) == 1 else self._buckets[self._names.shard_of(key)]
+
+    def _subject(self, key: str) -> str:
+        return f"$KV.{self._bucket(key)}.{key}" if self._only is None else self._only + key
 
     # -------------------------------------------------------------- writes
 
     def submit(self, write: Write, done: Done) -> None:
         """Queue a write."""
-        self._link.send(
-            f"$KV.{self._bucket(write.key)}.{write.key}",
-            write.value,
-            partial(_acked, write.key, write.expected, done),
-            headers=_headers(write),
-        )
+        key, expected = write.key, write.expected
+        self._link.send(self._subject(key), write.value, partial(_acked, key, expected, done), _headers(write))
 
     async def _write(self, write: Write) -> int:
-        subject = f"$KV.{self._bucket(write.key)}.{write.key}"
-        answer = await self._link.request(subject, write.value, headers=_headers(write))
+        answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))
         return _revision(write.key, write.expected, answer)
 
     async def delete(self, key: str, *, revision: int | None = None) -> None:
         """Delete, leaving a delete marker."""
         headers = header_block({OPERATION: "DEL"} | ({} if revision is None else {EXPECTED: str(revision)}))
-        answer = await self._link.request(f"$KV.{self._bucket(key)}.{key}", b"", headers=headers)
+        answer = await self._link.request(self._subject(key), b"", headers=headers)
         _revision(key, revision, answer)
 
     async def purge(self, key: str) -> None:
@@ -101,15 +100,16 @@ class Bucket(BucketBase):
 
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
+            head = f"$KV.{bucket}."
+            scan = last_of_each(self._link.client, f"KV_{bucket}", f"{head}{prefix}.>" if prefix else f"{head}>")
             try:
-                head = f"$KV.{bucket}."
-                subject = f"{head}{prefix}.>" if prefix else f"{head}>"
-                found = await self._link.on_asyncio(last_of_each, self._link.client, f"KV_{bucket}", subject)
+                async with aclosing(pages(self._link, scan)) as found:
+                    async for page in found:
+                        for msg in page:
+                            if msg.headers is None or OPERATION not in msg.headers:
+                                yield Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream)
             except (nats.errors.Error, OSError) as error:
                 raise Unavailable(f"{bucket}: the scan was broken off: {error}") from error
-            for msg in found:
-                if msg.headers is None or OPERATION not in msg.headers:
-                    yield Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream)
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
@@ -147,11 +147,11 @@ def _headers(write: Write) -> bytes:
 
 
 def _acked(key: str, expected: int | None, done: Done, answer: bytes | StoreError) -> None:
-    done(answer if isinstance(answer, StoreError) else decode_ack(answer, key=key, expected=expected))
+    done(decode_ack(answer, key, expected) if isinstance(answer, bytes) else answer)
 
 
 def _revision(key: str, expected: int | None, answer: bytes) -> int:
-    result = decode_ack(answer, key=key, expected=expected)
+    result = decode_ack(answer, key, expected)
     if isinstance(result, StoreError):
         raise result
     return result

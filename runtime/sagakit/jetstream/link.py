@@ -1,8 +1,8 @@
 """The link: one NATS connection and its pump.
 
-Whatever is sent (writes, reads, requests) is one `Outgoing`: queued without blocking, published by one asyncio task
-that is woken once a batch, answered on one inbox subscription whose callback hands the answer straight to its taker.
-No asyncio future, task, timeout or callback per message; one sweeper for the timeouts.
+Whatever is sent (writes, reads, requests) is one `Outgoing`: queued without blocking, written to the connection's
+socket by one trio task, a batch at a time, answered on one inbox, where the parser hands it straight to its taker.
+Nothing of asyncio's for a message: no future, task, timeout or callback; one sweeper for the timeouts.
 
 While disconnected nothing is queued: what was not sent ends as Unavailable, what was sent without answer as Ambiguous.
 """
@@ -37,6 +37,7 @@ from sagakit.errors import (
     Unavailable,
 )
 from sagakit.jetstream.nats_client import NatsClient
+from sagakit.jetstream.parser import AnswerParser
 from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.troubles import Troubles
 from sagakit.jetstream.wire import frame
@@ -47,6 +48,8 @@ T = TypeVar("T")
 
 SWEEP = 0.1
 """Seconds between looks for answers that are overdue."""
+BUSY = 64
+"""Messages under way from which on a turn of the loop is waited for more to send."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take."""
 
@@ -73,18 +76,14 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
         return self.identity.options() | tls | {"inbox_prefix": self.inbox_prefix}
 
 
-class Outgoing:
-    """One message that wants an answer."""
+class Outgoing(msgspec.Struct):
+    """One message; if it wants an answer, `take` gets it."""
 
-    __slots__ = ("deadline", "headers", "payload", "size", "subject", "take")
-
-    def __init__(self, subject: str, payload: bytes, headers: bytes, take: Taker | None, deadline: float) -> None:
-        self.subject: str = subject
-        self.payload: bytes = payload
-        self.headers: bytes = headers
-        self.take: Taker | None = take
-        self.deadline: float = deadline
-        self.size: int = len(payload)
+    subject: str
+    payload: bytes
+    headers: bytes
+    take: Taker | None
+    deadline: float
 
 
 class Link:
@@ -99,7 +98,8 @@ class Link:
         self._queue: deque[Outgoing] = deque()
         self._pending: dict[int, Outgoing] = {}
         self._pending_bytes = 0
-        self._wake = asyncio.Event()
+        self._parked: trio.lowlevel.Task | None = None
+        """The pump, while it has nothing to send or no room."""
         self._room: trio.Event | None = None
         self._up = trio.Event()
         self.reconnected_at: float = -inf
@@ -148,8 +148,8 @@ class Link:
         subject: str,
         payload: bytes,
         take: Taker,
-        *,
         headers: bytes = b"",
+        *,
         timeout: float | None = None,
     ) -> None:
         """Queue a message; `take` is called once, later, with the answer's bytes or with what went wrong.
@@ -158,8 +158,7 @@ class Link:
         """
         deadline = self._now + (self._connection.ack_timeout if timeout is None else timeout)
         self._queue.append(Outgoing(subject, payload, headers, take, deadline))
-        if len(self._queue) == 1:
-            self._wake.set()
+        self._wake()
 
     async def request(
         self, subject: str, payload: bytes, *, headers: bytes = b"", timeout: float | None = None
@@ -198,7 +197,7 @@ class Link:
     def tell(self, subject: str, payload: bytes) -> None:
         """Queue a message that wants no answer; it is lost if the connection is."""
         self._queue.append(Outgoing(subject, payload, b"", None, self._now + self._connection.ack_timeout))
-        self._wake.set()
+        self._wake()
 
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
         """Run an asyncio function of nats-py: one crossing, for what is rare."""
@@ -213,54 +212,59 @@ class Link:
         limits = self._connection
         return len(self._pending) >= limits.window or self._pending_bytes >= limits.window_bytes
 
-    async def _pump(self) -> None:
-        """The asyncio task that sends what is queued, as long as the window has room: one write a batch."""
+    async def pump(self) -> None:
+        """Send what is queued, as long as the window has room: one write a batch. Until cancelled."""
         while True:
-            frames: list[bytes] = []
-            while self._queue and not self._full():
-                self._frame(self._queue.popleft(), frames)
-            if frames:
-                self.sent += len(frames)
-                await self._write(frames)
-            self._wake.clear()
-            if not self._queue or self._full():
-                await self._wake.wait()
-
-    def _frame(self, out: Outgoing, frames: list[bytes]) -> None:
-        number = next(self._numbers)
-        reply = ""
-        if out.take is not None:
-            self._pending[number] = out
-            self._pending_bytes += out.size
-            reply = f"{self._inbox}.{number}"
-        if len(out.headers) + out.size > self.client.max_payload:
-            self._answer(number, TooLarge(f"{out.subject}: {out.size:,} bytes exceed {self.max_payload:,}"))
-        elif not self.client.is_connected:
-            self._answer(number, Unavailable(f"{out.subject}: not sent: not connected"))
-        else:
-            frames.append(frame(out.subject, reply, out.headers, out.payload))
-
-    async def _write(self, frames: list[bytes]) -> None:
-        """Hand over to nats-py where its own `publish` would: its buffer, its flusher, its reconnect."""
-        client = self.client
-        await client._send_command(b"".join(frames))  # there is no public way for a batch
-        await client._flush_pending()
-
-    def _read(self, inbox: int) -> None:
-        """Take plain answers as the parser gives them: without an object, a queue and a task's turn for each.
-
-        What has headers, or is for another subscription, goes the ordinary way.
-        """
-        client: Any = self.client
-        ordinary = client._process_msg
-
-        async def process(sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
-            if sid == inbox and not headers:
-                self._answer(int(subject[self._prefix :]), data)
+            if self._queue and not self._full():
+                if len(self._pending) > BUSY:
+                    await trio.lowlevel.checkpoint()  # more will gather: larger writes, here and at the server
+                self._send_some()
+                await trio.lowlevel.checkpoint()
             else:
-                await ordinary(sid, subject, reply, data, headers)
+                self._parked = trio.lowlevel.current_task()
+                await trio.lowlevel.wait_task_rescheduled(self._unpark)
 
-        client._process_msg = process
+    def _unpark(self, _: object) -> trio.lowlevel.Abort:
+        self._parked = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+    def _wake(self) -> None:
+        if self._parked is not None:
+            trio.lowlevel.reschedule(self._parked)
+            self._parked = None
+
+    def _send_some(self) -> None:
+        """Write a batch to nats-py's socket, which buffers what the kernel does not take; the window bounds that."""
+        client: Any = self.client
+        parts: list[bytes] = []
+        if client.is_connected:
+            self._frame(client.max_payload, parts)
+        else:
+            for _ in range(len(self._queue)):
+                self._never_sent(self._queue.popleft(), "not connected")
+        if parts:
+            client._transport.write(b"".join(parts))  # see docs/decisions/0002-frames.md
+
+    def _frame(self, max_payload: int, parts: list[bytes]) -> None:
+        """Make the frames of as many messages as the window has room for."""
+        queue, pending, inbox = self._queue, self._pending, self._inbox
+        room_bytes = self._connection.window_bytes - self._pending_bytes
+        for _ in range(min(len(queue), self._connection.window - len(pending))):
+            if room_bytes <= 0:
+                break
+            out = queue.popleft()
+            if len(out.headers) + len(out.payload) > max_payload:
+                self._tell(out, TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}"))
+                continue
+            reply = ""
+            if out.take is not None:
+                number = next(self._numbers)
+                pending[number] = out
+                reply = f"{inbox}.{number}"
+                self._pending_bytes += len(out.payload)
+                room_bytes -= len(out.payload)
+            parts += frame(out.subject, reply, out.headers, out.payload)
+            self.sent += 1
 
     async def _answered(self, msg: Msg) -> None:
         """The inbox's callback."""
@@ -274,12 +278,15 @@ class Link:
         out = self._pending.pop(number, None)
         if out is None:
             return
-        self._pending_bytes -= out.size
+        self._pending_bytes -= len(out.payload)
         if self._queue:
-            self._wake.set()
+            self._wake()
         if self._room is not None and not self._full():
             self._room.set()
             self._room = None
+        self._tell(out, answer)
+
+    def _tell(self, out: Outgoing, answer: bytes | StoreError) -> None:
         if out.take is not None:
             try:
                 out.take(answer)
@@ -319,7 +326,7 @@ class Link:
             for number in [number for number, out in self._pending.items() if out.deadline <= now]:
                 self._answer(number, Ambiguous(f"{self._pending[number].subject}: no answer in time"))
             while self._queue and self._queue[0].deadline <= now:
-                self._never_sent(self._queue.popleft(), "not sent in time: the window was full")
+                self._never_sent(self._queue.popleft(), "the window was full")
 
     async def on_disconnected(self) -> None:
         """End everything that is under way: sent is ambiguous, queued was never sent."""
@@ -330,10 +337,8 @@ class Link:
         while self._queue:
             self._never_sent(self._queue.popleft(), "disconnected")
 
-    @staticmethod
-    def _never_sent(out: Outgoing, why: str) -> None:
-        if out.take is not None:
-            out.take(Unavailable(f"{out.subject}: {why}"))
+    def _never_sent(self, out: Outgoing, why: str) -> None:
+        self._tell(out, Unavailable(f"{out.subject}: not sent: {why}"))
 
     async def on_reconnected(self) -> None:
         """Let those go on who wait for the connection."""
@@ -342,20 +347,20 @@ class Link:
         self.reconnected_at = trio.current_time()
         up, self._up = self._up, trio.Event()
         up.set()
-        self._wake.set()
+        self._wake()
 
     async def close(self) -> None:
         """Close the connection; what is under way ends as after a disconnect. Runs on the asyncio side."""
         self._closing = True
         await self.client.close()
 
-    async def start(self) -> asyncio.Task[None]:
-        """Subscribe the inbox and start the pump; runs on the asyncio side."""
+    async def start(self) -> None:
+        """Subscribe the inbox; on the asyncio side. The server knows of it before the pump sends anything."""
         subscription = await self.client.subscribe(
             self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
-        self._read(subscription._id)
-        return asyncio.get_running_loop().create_task(self._pump())
+        self.client._ps = AnswerParser(self.client, self._inbox, subscription._id, self._answer)
+        await self.client.flush()
 
 
 @asynccontextmanager
@@ -368,15 +373,14 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
         client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
         link = Link(client, connection)
         await _connect(link, client, connection)
-        pump = await link.on_asyncio(link.start)
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.pump)
                 nursery.start_soon(link.sweep)
                 nursery.start_soon(link.fail)
                 yield link
                 nursery.cancel_scope.cancel()
         finally:
-            pump.cancel()
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await link.on_asyncio(link.close)
 
@@ -402,6 +406,7 @@ async def _connect(link: Link, client: Client, connection: Connection) -> None:
     try:
         with trio.fail_after(connection.connect_timeout):
             await link.on_asyncio(_cancellable, connect)
+            await link.on_asyncio(link.start)
     except trio.TooSlowError:
         raise _why_not(where, connection.connect_timeout, link.troubles) from None
     except (nats.errors.Error, OSError, ValueError) as error:

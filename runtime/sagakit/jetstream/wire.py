@@ -21,11 +21,9 @@ def header_block(fields: Mapping[str, str]) -> bytes:
     return (block + "\r\n").encode()
 
 
-def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> bytes:
-    """One publish, headers included; the caller has checked the size."""
-    if headers:
-        size = len(headers)
-        line = f"HPUB {subject} {reply} {size} {size + len(payload)}\r\n"
-    else:
-        line = f"PUB {subject} {reply} {len(payload)}\r\n"
-    return b"".join((line.encode(), headers, payload, LINE))
+def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:
+    """The parts of one publish, headers included; the caller has checked the size."""
+    if not headers:
+        return (f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, LINE)
+    size = len(headers)
+    return (f"HPUB {subject} {reply} {size} {size + len(payload)}\r\n".encode(), headers, payload, LINE)

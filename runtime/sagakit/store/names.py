@@ -125,8 +125,9 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
 
         With several shards the shard's number stands before the type, so that each stream has subjects of its own.
         """
-        shard = f"{self.shard_of(key)}." if self.shards > 1 else ""
-        return self.subject(f"saga.{shard}{saga_type}.{suffix}")
+        if self.shards == 1:
+            return self.subject(f"saga.{saga_type}.{suffix}")
+        return self.subject(f"saga.{self.shard_of(key)}.{saga_type}.{suffix}")
 
     def event_subjects(self, shard: int) -> list[str]:
         """The subjects that the event stream of `shard` captures, listed so that it never answers a foreign request."""

@@ -288,7 +288,7 @@ def timed_out(call: Call) -> AttemptResult:
 
 
 def _function(node: NodeDefinition, call: Call) -> Function:
-    function = {"do": node.action, "check": node.check, "undo": node.undo}[call.kind]
+    function = node.action if call.kind == "do" else node.check if call.kind == "check" else node.undo
     assert function is not None, "the plan has it"
     return function
 

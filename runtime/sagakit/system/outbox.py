@@ -36,7 +36,8 @@ class Outbox:
 
     def publish(self, record: Record) -> None:
         """Hand in what was not handed in yet; `record` is durable."""
-        new = tuple(event for event in record.outbox if event.seq > self._handed_in)
+        last = self._handed_in
+        new = tuple([event for event in record.outbox if event.seq > last])
         if new:
             self._handed_in = new[-1].seq
             self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, self._receipt))

@@ -73,13 +73,10 @@ class Publisher(Actor[PublishEvents]):
             queue = self._queues[message.run] = _Queue(message)
         idle = not queue.events
         queue.add(message)
-        if idle:
+        if idle and queue.events:
             self._send_head(queue)
 
     def _send_head(self, queue: _Queue) -> None:
-        if not queue.events:
-            del self._queues[queue.run]
-            return
         event = queue.events[0]
         subject = self._store.names.event_subject(queue.key, queue.saga_type, event.suffix)
         message = EventMessage(queue.key, subject, event_id(queue.run, event.seq), bytes(event.event))
@@ -93,7 +90,10 @@ class Publisher(Actor[PublishEvents]):
             return
         queue.failures = 0
         queue.receipt.confirm(queue.events.popleft().seq)
-        self._send_head(queue)
+        if queue.events:
+            self._send_head(queue)
+        else:
+            del self._queues[queue.run]
 
     async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1

@@ -107,6 +107,7 @@ class SagaActor(Reactor[SagaMessage]):
     """One incarnation. Ends when the end marker stands, or when the record turns out to be another worker's."""
 
     _ctx: ReactorContext[SagaMessage]
+    _ref: Ref[SagaMessage]
     _record: Record
     """The last durable record; there is none before the first write is."""
 
@@ -150,12 +151,13 @@ class SagaActor(Reactor[SagaMessage]):
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
         """A first incarnation is told to begin; a later one looks for its record by itself."""
         self._ctx = ctx
+        self._ref = ctx.ref
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
         ctx.watch(self._services.isolation)
         if isinstance(self._origin, Reload | GiveUp | Rested):
-            self._operate(partial(Load, self._key), self._loaded)
+            self._operate(Load(self._key, self._done()), self._loaded)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
         """Take what has come in, fold, write, perform."""
@@ -316,7 +318,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
         now = services.now()
-        hold = self._draining or not services.gate.admits(self._ctx.ref)
+        hold = self._draining or not services.gate.admits(self._ref)
         return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=hold))
 
     def _answered(self, record: Record) -> Record:
@@ -339,10 +341,10 @@ class SagaActor(Reactor[SagaMessage]):
         record = self._record
         if self._alone == "granted" and not record.alone:
             self._alone = ""
-            self._services.isolation.tell_nowait(DoneAlone(self._ctx.ref))
+            self._services.isolation.tell_nowait(DoneAlone(self._ref))
         if self._alone == "" and awaits_isolation(self._plan, record, self._services.now()) and not self._draining:
             self._alone = "asked"
-            self._services.isolation.tell_nowait(AskAlone(self._ctx.ref))
+            self._services.isolation.tell_nowait(AskAlone(self._ref))
         if self._quiet_awaited and not self._running:
             for reply in self._quiet_awaited:
                 reply.send(None)
@@ -365,13 +367,13 @@ class SagaActor(Reactor[SagaMessage]):
                 self._over = True
             else:
                 self._rest_at = now + self._services.config.rest_after
-                self._services.timers.tell_nowait(SetTimer(self._ctx.ref, self._rest_at, Rest()))
+                self._services.timers.tell_nowait(SetTimer(self._ref, self._rest_at, Rest()))
 
     def _set_timers(self) -> None:
         """The timers actor was lost, and with it what it was to remind of."""
         for at, message in ((self._timer, Wake()), (self._rest_at, Rest())):
             if at is not None:
-                self._services.timers.tell_nowait(SetTimer(self._ctx.ref, at, message))
+                self._services.timers.tell_nowait(SetTimer(self._ref, at, message))
 
     def _answer_waiting(self) -> None:
         """Answer from the durable record."""
@@ -396,7 +398,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _write(self, record: Record, *, not_after: float | None = None) -> None:
         record = stamped(record, write=self._services.next_write())
         value = encode(record, self._unknown)
-        put = partial(Put, key=self._key, value=value, expected=self._revision, not_after=not_after)
+        put = Put(key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after)
         asked, self._asked = self._asked, []
         self._operate(put, partial(self._written, record, asked, trio.current_time()))
 
@@ -415,18 +417,21 @@ class SagaActor(Reactor[SagaMessage]):
         if record.status in ENDS or record.status == "stuck":
             self._answer_waiting()
 
-    def _operate(self, make: Callable[..., PersistenceMessage], then: Callable[[int | Entry | None], None]) -> None:
-        """Hand one operation to the persistence actor; `then` is called with its result."""
+    def _done(self) -> Done:
+        """For the next operation: tells its result to this actor, with its number."""
         self._operation_number += 1
-        done: Done = partial(_settled, self._ctx.ref, self._operation_number)
-        self._operation, self._then = make(done=done), then
-        self._services.persistence.tell_nowait(self._operation)
+        return partial(_settled, self._ref, self._operation_number)
+
+    def _operate(self, operation: PersistenceMessage, then: Callable[[int | Entry | None], None]) -> None:
+        """Hand one operation to the persistence actor; `then` is called with its result."""
+        self._operation, self._then = operation, then
+        self._services.persistence.tell_nowait(operation)
 
     # -------------------------------------------------------------- perform
 
     def _perform(self) -> None:
         """Do what the durable record asks for and what is not under way yet."""
-        ref = self._ctx.ref
+        ref = self._ref
         for effect in effects(self._plan, self._record):
             match effect:
                 case Call():
@@ -459,7 +464,7 @@ class SagaActor(Reactor[SagaMessage]):
         """See whether the saga is still ours, and go on; an operation that is under way will show it, too."""
         self._lease_awaited = False
         if self._operation is None and not self._over:
-            self._operate(partial(Load, self._key), partial(self._looked, trio.current_time()))
+            self._operate(Load(self._key, self._done()), partial(self._looked, trio.current_time()))
 
     def _looked(self, at: float, entry: int | Entry | None) -> None:
         found = entry.revision if isinstance(entry, Entry) else 0
@@ -507,8 +512,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _retire(self) -> None:
         record, outcome = self._record, _outcome(self._record)
-        retire = partial(
-            Retire,
+        retire = Retire(
             key=self._key,
             value=encode(structs.replace(record, outbox=[]), self._unknown),
             run=record.run,
@@ -516,6 +520,7 @@ class SagaActor(Reactor[SagaMessage]):
             marker=encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run)),
             marker_ttl=self._services.config.marker_ttl,
             expected=self._revision,
+            done=self._done(),
         )
         self._operate(retire, self._retired)
 

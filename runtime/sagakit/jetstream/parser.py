@@ -1,0 +1,63 @@
+"""The parser of what the server sends: plain answers are taken at once, all else goes to nats-py, piece by piece.
+
+Source: the NATS client protocol, `MSG` and `HMSG`. See docs/decisions/0002-frames.md for what it saves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from nats.aio.client import Client
+from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
+
+from sagakit.jetstream.wire import LINE
+
+_MESSAGE = (b"MSG ", b"HMSG ")
+
+
+class AnswerParser(Parser):
+    """Answers to `inbox`, subscription `sid`, that have no headers go to `take`, by the number that ends their subject.
+
+    nats-py's own parser is only ever given whole pieces: a message, or a control line.
+    """
+
+    def __init__(self, client: Client, inbox: str, sid: int, take: Callable[[int, bytes], None]) -> None:
+        super().__init__(client)
+        self._answer = re.compile(rb"MSG %b\.(\d+) %d (\d+)\r\n" % (re.escape(inbox.encode()), sid))
+        self._take = take
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take in what was read; what is not complete yet is kept for the next time."""
+        if self.buf:
+            data = bytes(self.buf) + data
+            self.buf.clear()
+        match, take = self._answer.match, self._take
+        at, size = 0, len(data)
+        while at < size:
+            line = match(data, at)
+            if line is None:
+                end = _end_of_piece(data, at)
+                if end > size:
+                    break
+                await super().parse(data[at:end])
+                at = end
+                continue
+            begin = line.end()
+            end = begin + int(line[2])
+            if end + 2 > size:
+                break
+            take(int(line[1]), data[begin:end])
+            at = end + 2
+        self.buf += data[at:]
+
+
+def _end_of_piece(data: bytes, at: int) -> int:
+    """Where the piece ends that begins at `at`; beyond the end of `data` if it is not all there."""
+    line = data.find(LINE, at)
+    if line < 0:
+        return len(data) + (len(data) - at < MAX_CONTROL_LINE_SIZE)  # nats-py knows what to say of an endless line
+    if not data.startswith(_MESSAGE, at):
+        return line + len(LINE)
+    size = data[at:line].rpartition(b" ")[2]
+    return line + int(size) + 2 * len(LINE) if size.isdigit() else line + len(LINE)

@@ -1,0 +1,89 @@
+"""What the server sends, cut anywhere: answers are taken, all else reaches nats-py as from its own parser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nats.protocol.parser import Parser
+from sagakit.jetstream.parser import AnswerParser
+
+INBOX = "_INBOX.mine"
+STREAM = (
+    b'INFO {"server_id":"x"}\r\n'
+    b"MSG _INBOX.mine.1 7 3\r\none\r\n"
+    b"PING\r\n"
+    b"MSG _INBOX.mine.2 7 0\r\n\r\n"
+    b"MSG orders.new 9 reply.to 5\r\nPING\n\r\n"
+    b"HMSG _INBOX.mine.3 7 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"
+    b"HMSG orders.new 9 reply.to 12 17\r\nNATS/1.0\r\n\r\nhello\r\n"
+    b"MSG _INBOX.mine.4 8 5\r\nother\r\n"
+    b"MSG _INBOX.mine.x 7 3\r\nodd\r\n"
+    b"PONG\r\n"
+    b"MSG _INBOX.mine.5 7 26\r\nMSG _INBOX.mine.6 7 1\r\nx\r\n\r\n"
+    b"+OK\r\n"
+    b"-ERR 'Slow Consumer'\r\n"
+    b"MSG _INBOX.mine.7 7 5\r\nseven\r\n"
+)
+
+
+class Client:
+    """Writes down what a parser tells nats-py's client."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    async def _process_msg(self, *message: Any) -> None:
+        self.told.append(message)
+
+    async def _process_ping(self) -> None:
+        self.told.append(("ping",))
+
+    async def _process_pong(self) -> None:
+        self.told.append(("pong",))
+
+    async def _process_info(self, info: dict[str, Any]) -> None:
+        self.told.append(("info", info))
+
+    async def _process_err(self, error: str) -> None:
+        self.told.append(("error", error))
+
+
+def answer_of(told: tuple[Any, ...]) -> tuple[int, bytes] | None:
+    """What is to be taken at once, of what nats-py's parser makes of the same bytes."""
+    if len(told) != 5 or told[0] != 7 or told[4] is not None:
+        return None
+    number = told[1].removeprefix(INBOX.encode() + b".")
+    return (int(number), told[3]) if number.isdigit() else None
+
+
+async def parsed(*pieces: bytes) -> tuple[list[tuple[int, bytes]], list[tuple[Any, ...]], bytes]:
+    """What is taken, what nats-py is told, and what is left."""
+    client: Any = Client()
+    taken: list[tuple[int, bytes]] = []
+    parser = AnswerParser(client, INBOX, 7, lambda number, answer: taken.append((number, answer)))
+    for piece in pieces:
+        await parser.parse(piece)
+    return taken, client.told, bytes(parser.buf)
+
+
+async def test_wherever_the_stream_is_cut() -> None:
+    client: Any = Client()
+    await Parser(client).parse(STREAM)
+    answers = [answer_of(told) for told in client.told]
+    taken = [answer for answer in answers if answer is not None]
+    rest = [told for told, answer in zip(client.told, answers, strict=True) if answer is None]
+    assert [number for number, _ in taken] == [1, 2, 5, 7]
+    assert await parsed(STREAM) == (taken, rest, b"")
+    assert await parsed(*(bytes([byte]) for byte in STREAM)) == (taken, rest, b"")
+    for cut in range(len(STREAM)):
+        assert await parsed(STREAM[:cut], STREAM[cut:]) == (taken, rest, b"")
+
+
+async def test_a_reconnect_forgets_half_a_message() -> None:
+    client: Any = Client()
+    taken: list[int] = []
+    parser = AnswerParser(client, INBOX, 7, lambda number, answer: taken.append(number))
+    await parser.parse(b"MSG _INBOX.mine.1 7 300\r\nhalf of it")
+    parser.reset()
+    await parser.parse(b"MSG _INBOX.mine.2 7 3\r\ntwo\r\n")
+    assert taken == [2]
