@@ -98,7 +98,7 @@ class StreamInbox:
             return
         try:
             found = await fetch(FETCH, timeout=FETCH_TIMEOUT)
-        except nats.errors.TimeoutError:
+        except TimeoutError:  # also the plain one, which nats-py raises when little time is left
             return
         for msg in found:
             message = self._message(head, saga_type, msg)

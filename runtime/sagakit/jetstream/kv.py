@@ -98,6 +98,10 @@ class Bucket(BucketBase):
             return None
         return Entry(key, b64decode(got.message.data), got.message.seq)
 
+    async def until_there(self, key: str) -> None:
+        """Return when the leader answers."""
+        await self._link.leaders.until_there(f"KV_{self._bucket(key)}", self._link.next_number)
+
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
             head = f"$KV.{bucket}."

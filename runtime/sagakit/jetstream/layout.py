@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Literal
 
 import msgspec
+import trio
 
 from sagakit.errors import (
     BadBucket,
@@ -194,8 +195,17 @@ def _check_state(bucket: str, config: dict[str, Any]) -> None:
         )
 
 
+async def _until_led(link: Link, names: Names, meta: Bucket) -> None:
+    """A bucket that somebody else has just made on a cluster may have no leader yet. Raises Unavailable."""
+    with trio.move_on_after(link.connect_timeout) as limit:
+        await meta.until_there("layout")
+    if limit.cancelled_caught:
+        raise Unavailable(f"{names.meta} has had no leader for {link.connect_timeout:g} s: is the cluster whole?")
+
+
 async def _check_shards(link: Link, names: Names) -> None:
     meta = Bucket(link, names, [names.meta])
+    await _until_led(link, names, meta)
     wanted = Layout(SCHEMA, names.shards)
     entry = await meta.get("layout")
     if entry is None:

@@ -36,6 +36,7 @@ from sagakit.errors import (
     TooLarge,
     Unavailable,
 )
+from sagakit.jetstream.leaders import Leaders, stream_of
 from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.parser import AnswerParser
 from sagakit.jetstream.security import Identity, Tls
@@ -50,6 +51,8 @@ SWEEP = 0.1
 """Seconds between looks for answers that are overdue."""
 BUSY = 64
 """Messages under way from which on a turn of the loop is waited for more to send."""
+STILL = 3
+"""Sweeps after which an oldest message that is still unanswered makes us look closer."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take."""
 
@@ -110,6 +113,9 @@ class Link:
         self._asked: dict[Taker, str] = {}
         self._failure: Exception | None = None
         self._failed = trio.Event()
+        self._first: tuple[int, int] = (0, 0)
+        """The oldest unanswered message, and for how many sweeps it has been that."""
+        self.leaders: Leaders = Leaders(self._ask, self.until_connected, self._give_up)
         self.sent: int = 0
 
     # ------------------------------------------------------------- sending
@@ -118,6 +124,11 @@ class Link:
     def max_payload(self) -> int:
         """Bytes that one message may have."""
         return self.client.max_payload
+
+    @property
+    def connect_timeout(self) -> float:
+        """Seconds until opening gives up."""
+        return self._connection.connect_timeout
 
     @property
     def connected(self) -> bool:
@@ -325,8 +336,36 @@ class Link:
             self._now = now + SWEEP
             for number in [number for number, out in self._pending.items() if out.deadline <= now]:
                 self._answer(number, Ambiguous(f"{self._pending[number].subject}: no answer in time"))
+            self._look_for_silence(now)
             while self._queue and self._queue[0].deadline <= now:
                 self._never_sent(self._queue.popleft(), "the window was full")
+
+    def _look_for_silence(self, now: float) -> None:
+        """In ordinary times the oldest unanswered message is another one at each sweep, and that is all to look at."""
+        number = next(iter(self._pending), 0)
+        sweeps = self._first[1] + 1 if number and number == self._first[0] else 0
+        self._first = (number, sweeps)
+        owed: dict[str, int] = {}
+        if sweeps >= STILL and self.client.is_connected:
+            for number, out in self._pending.items():
+                stream = stream_of(out.subject)
+                if stream is not None:
+                    owed.setdefault(stream, number)
+        self.leaders.look(owed, now, self.next_number)
+
+    @property
+    def next_number(self) -> int:
+        """Messages that were sent so far have smaller numbers."""
+        return next(reversed(self._pending), 0) + 1
+
+    async def _ask(self, subject: str, payload: bytes, timeout: float) -> bytes:
+        return await self.request(subject, payload, timeout=timeout)
+
+    def _give_up(self, stream: str, next_number: int) -> None:
+        """What the stream was sent before may have been lost with its leader."""
+        owed = [one for one, out in self._pending.items() if one < next_number and stream_of(out.subject) == stream]
+        for number in owed:
+            self._answer(number, Ambiguous(f"{self._pending[number].subject}: its stream had no leader"))
 
     async def on_disconnected(self) -> None:
         """End everything that is under way: sent is ambiguous, queued was never sent."""
@@ -377,6 +416,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.pump)
                 nursery.start_soon(link.sweep)
+                nursery.start_soon(link.leaders.run)
                 nursery.start_soon(link.fail)
                 yield link
                 nursery.cancel_scope.cancel()

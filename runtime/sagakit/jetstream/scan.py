@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
 from typing import Any
 
-import nats.errors
 import trio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -54,7 +53,7 @@ class Scan:
         while self._left > 0 and not found:
             try:
                 page = await self._subscription.fetch(min(PAGE, self._left), timeout=1)
-            except nats.errors.TimeoutError:  # what was left may have been replaced meanwhile
+            except TimeoutError:  # what was left may have been replaced meanwhile
                 self._left = (await self._subscription.consumer_info()).num_pending or 0
                 continue
             for msg in page:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import trio
+
+from sagakit.errors import Ambiguous, Unavailable
 from sagakit.jetstream.control import CoreControl
 from sagakit.jetstream.events import Events
 from sagakit.jetstream.inbox import StreamInbox
@@ -13,6 +16,9 @@ from sagakit.jetstream.layout import Options, check_server, make_bucket, make_la
 from sagakit.jetstream.link import Connection, Link, open_link
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions
+
+AGAIN = 0.1
+"""Seconds until a layout that could not be made is tried again."""
 
 
 class JetStreamStore:
@@ -77,5 +83,18 @@ async def open_jetstream(
     """
     async with open_link(connection) as link:
         await check_server(link)
-        await make_layout(link, names, options if options is not None else Options())
+        await _laid_out(link, names, options if options is not None else Options())
         yield JetStreamStore(link, names)
+
+
+async def _laid_out(link: Link, names: Names, options: Options) -> None:
+    """On a cluster, what somebody else has just made may have no leader yet."""
+    give_up = trio.current_time() + link.connect_timeout
+    while True:
+        try:
+            await make_layout(link, names, options)
+            return
+        except (Unavailable, Ambiguous):
+            if trio.current_time() > give_up:
+                raise
+            await trio.sleep(AGAIN)

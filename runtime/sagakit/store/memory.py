@@ -166,6 +166,11 @@ class MemoryKeyValue(BucketBase):
         await self._reachable()
         return self._bucket(key).read(key)
 
+    async def until_there(self, key: str) -> None:
+        """Return when there is no outage."""
+        await trio.sleep(0.02)
+        await self._connection.server.faults.until_over()
+
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
             await self._reachable()

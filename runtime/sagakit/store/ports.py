@@ -82,6 +82,13 @@ class KeyValue(Protocol):
         """
         ...
 
+    async def until_there(self, key: str) -> None:
+        """Return when the leader answers again for this key, after an operation ended in Unavailable or Ambiguous.
+
+        However many wait for it, the server is asked by one request at a time.
+        """
+        ...
+
     async def put(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
         """Write whatever is there; returns the revision."""
         ...

@@ -165,7 +165,12 @@ class Persistence(Actor[PersistenceMessage]):
 
 async def read(store: Store, bucket: KeyValue, key: str) -> Entry | None:
     """Read from the leader, through any outage (P12)."""
-    return await through_outage(store, partial(bucket.get, key))
+    while True:
+        await store.until_connected()
+        try:
+            return await bucket.get(key)
+        except (Unavailable, Ambiguous):
+            await bucket.until_there(key)
 
 
 async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:

@@ -1,0 +1,103 @@
+"""Streams that have stopped answering, because their leader is gone.
+
+They are found out in a second, not at the deadline of each acknowledgement, and a server that is merely busy is not
+taken for one that is away: a stream is silent when the oldest message that it owes an answer has stayed the same for
+SILENCE; a busy one answers in order, so its oldest moves on. A silent stream is asked, by one request at a time for all
+who wait, until its leader answers. What was sent to it before that and is still unanswered may have been lost with the
+old leader: it ends as ambiguous, and its sender decides by reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from logging import getLogger
+
+import msgspec
+import trio
+
+from sagakit.errors import Ambiguous, NotPermitted, Unavailable
+from sagakit.jetstream.answers import AWAY, ApiError
+
+_log = getLogger("sagakit.link")
+
+SILENCE = 1.0
+"""Seconds that a stream may owe its oldest answer before it is asked whether it has a leader."""
+ASK_AGAIN = 0.1
+"""Seconds between two such questions."""
+ANSWERS_WITHIN = 0.5
+"""Seconds that the leader gets to answer one."""
+
+
+class _Got(msgspec.Struct):
+    error: ApiError | None = None
+
+
+_got = msgspec.json.Decoder(_Got)
+
+
+def stream_of(subject: str) -> str | None:
+    """The bucket's stream that a message goes to; None for all else."""
+    return "KV_" + subject.split(".", 2)[1] if subject.startswith("$KV.") else None
+
+
+class Leaders:
+    """One a link. `ask` sends a request, `give_up` ends what a stream owes of the messages before a number."""
+
+    def __init__(
+        self,
+        ask: Callable[[str, bytes, float], Awaitable[bytes]],
+        until_connected: Callable[[], Awaitable[None]],
+        give_up: Callable[[str, int], None],
+    ) -> None:
+        self._ask = ask
+        self._until_connected = until_connected
+        self._give_up = give_up
+        self._oldest: dict[str, tuple[int, float]] = {}
+        self._asking: dict[str, trio.Event] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def look(self, owed: Mapping[str, int], now: float, next_number: int) -> None:
+        """`owed` has the number of the oldest message that each stream owes an answer; the next is `next_number`."""
+        known, self._oldest = self._oldest, {}
+        for stream, number in owed.items():
+            seen = known.get(stream)
+            since = seen[1] if seen is not None and seen[0] == number else now
+            self._oldest[stream] = (number, since)
+            if now - since >= SILENCE and stream not in self._asking:
+                _log.warning("%s does not answer: has it lost its leader?", stream)
+                self._begin(stream, next_number)
+
+    async def until_there(self, stream: str, next_number: int) -> None:
+        """Return when the stream's leader answers. One question at a time is asked for all who wait."""
+        if stream not in self._asking:
+            self._begin(stream, next_number)
+        await self._asking[stream].wait()
+
+    async def run(self) -> None:
+        """Ask, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await trio.sleep_forever()
+
+    def _begin(self, stream: str, next_number: int) -> None:
+        self._asking[stream] = trio.Event()
+        if self._nursery is not None:
+            self._nursery.start_soon(self._until_answered, stream, next_number)
+
+    async def _until_answered(self, stream: str, next_number: int) -> None:
+        while not await self._answers(stream):  # noqa: ASYNC110  # the server tells nobody of a new leader
+            await trio.sleep(ASK_AGAIN)
+        self._asking.pop(stream).set()
+        self._give_up(stream, next_number)
+
+    async def _answers(self, stream: str) -> bool:
+        await self._until_connected()
+        question = msgspec.json.encode({"last_by_subj": f"$KV.{stream.removeprefix('KV_')}.is-there-a-leader"})
+        try:
+            answer = await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", question, ANSWERS_WITHIN)
+        except (Ambiguous, Unavailable):
+            return False
+        except NotPermitted:
+            return True  # whoever waits will be told the same
+        error = _got.decode(answer).error
+        return error is None or not (error.code == 503 or error.err_code in AWAY)
