@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test chaos check bench bench-all bench-guard peers docs clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -19,6 +19,9 @@ demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kil
 test: $(STAMP)  ## the whole suite, against a real nats-server
 	$(BIN)/python -m pytest $(ARGS)
 
+chaos: $(STAMP)  ## five minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
+	$(BIN)/python -m tests.chaos $(ARGS)
+
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -28,8 +31,17 @@ check: $(STAMP)  ## lint and types
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --ignoreexternal --verifytypes sagakit
 
 bench: $(STAMP)  ## first figures: throughput with the server's default sync, and with sync_interval: always
-	$(BIN)/python -m benchmarks throughput
-	$(BIN)/python -m benchmarks throughput --sync always
+	$(BIN)/python -m benchmarks throughput $(ARGS)
+
+bench-all: $(STAMP)  ## every figure, on an otherwise idle machine: JSON, pictures and tables into figures/
+	$(BIN)/python -m benchmarks all $(ARGS)
+
+bench-guard: $(STAMP)  ## fails when CPU a saga, as a ratio, is more than 15 % above benchmarks/baseline.json
+	$(BIN)/python -m benchmarks guard $(ARGS)
+
+peers: $(STAMP)  ## what the benchmark `peers` compares with; PostgreSQL comes from the system's packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[peers]'
+	npm install --prefix .venv/npm --no-fund --no-audit @restatedev/restate-server
 
 docs: $(STAMP)  ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py

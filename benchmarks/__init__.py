@@ -1,7 +1,20 @@
 """Benchmarks: `python -m benchmarks NAME`. Figures are ratios to a floor that is measured in the same run.
 
-floor        what one pipelined nats-py process gets acknowledged by the same server
-throughput   sagas of no-op steps, as many as will go through one worker process
+floor        what one pipelined nats-py process gets acknowledged by the same server: 100 %
+limits       the floor with its CPU, and sequential acknowledged writes, on plain asyncio in a process of their own
+servers      the nats-servers under measurement: one node, or a cluster of three
 workload     the sagas that are measured
+load         a closed loop of clients
+worker       a worker process under such a load
+throughput   sagas of no-op steps, as many as will go through the worker processes
+variants     cases of it: compensation, fanout, growth, durability, shards
+latency      an open loop
+single       one saga at a time
+waiting      sagas that wait on a timer
+recovery     a killed worker's sagas
+actors       the actor library alone
+result       cases, runs, medians
+plans        what each benchmark runs by default
 report       machine, versions, tables
+plots        pictures
 """

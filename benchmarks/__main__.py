@@ -2,76 +2,163 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 from typing import Annotated, Literal
 
 import msgspec
-import trio
 import typer
 
-from benchmarks import throughput as throughput_bench
-from benchmarks import waiting as waiting_bench
-from benchmarks.report import console, show, surroundings
+from benchmarks import guard, plots
+from benchmarks.peers import bench as peers_bench
+from benchmarks.plans import PLANS, Plan, Syncs, load_plan
+from benchmarks.report import console, markdown, plain, show, surroundings, title_of
+from benchmarks.result import Figures, Labels, Result, take
+from benchmarks.throughput import Load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Figures as ratios to a floor of the same run.")
 
-NOTE = (
-    "steps do nothing, so this is the cost of sagakit and of the server alone; server and worker share one machine; "
-    "one stream, one node, loopback. Timings are noisy: compare ratios, not seconds."
-)
+SyncChoice = Literal["both", "relaxed", "always"]
+SYNCS: dict[SyncChoice, Syncs] = {"both": ("relaxed", "always"), "relaxed": ("relaxed",), "always": ("always",)}
+
+Runs = Annotated[int, typer.Option(min=1, help="Runs; each figure's median counts.")]
+Sync = Annotated[SyncChoice, typer.Option(help="`relaxed` is the server's default; `always`: fsync before each ack.")]
+Scale = Annotated[float, typer.Option(min=0.0001, help="Size of the runs: 1 for figures, 0.01 to see it run.")]
+Json = Annotated[Path | None, typer.Option(help="Write the figures to this file.")]
+Plot = Annotated[Path | None, typer.Option(help="Write a PNG and an SVG into this folder.")]
+Here = Annotated[bool, typer.Option(hidden=True, help="Measure in this process: for tests, which have no time.")]
 
 
-WAITING_NOTE = (
-    "the growth of the worker's resident memory from the sagas at rest before to those after, so allocator slack "
-    "counts; the server's own memory and disk do not. When more are due than a worker can wake, they are late."
-)
+def _take(plan: Plan, runs: int, here: bool) -> Result:
+    def progress(run: int, labels: Labels, figures: Figures) -> None:
+        name, value = next(iter(figures.items()))
+        text = f"{plan.bench.name} run {run + 1} of {runs}, {title_of(labels)}: {name} {plain(value)}"
+        console.print(text, style="dim", highlight=False)
+
+    return take(
+        plan.bench,
+        plan.cases,
+        title=f"{plan.title}; median of {runs}",
+        runs=runs,
+        surroundings=surroundings(),
+        progress=progress,
+        fresh=not here,
+    )
 
 
-@app.callback()
-def benchmarks() -> None:
-    """Keeps `throughput` a command of its own."""
+def _finish(result: Result, json: Path | None, plot: Path | None) -> None:
+    show(result)
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(result)))
+    if plot is not None:
+        try:
+            plots.draw(result, plot)
+        except ModuleNotFoundError as error:
+            raise typer.BadParameter(f"{error}: plots need matplotlib: pip install 'sagakit[bench]'") from None
 
 
-@app.command()
+@app.command(help=PLANS["throughput"][0])
 def throughput(
-    sagas: Annotated[int, typer.Option(help="Sagas a run.")] = 10_000,
-    steps: Annotated[int, typer.Option(help="Steps a saga.")] = 3,
-    inflight: Annotated[int, typer.Option(help="Sagas in flight at once.")] = 500,
-    runs: Annotated[int, typer.Option(help="Runs; each figure's median counts.")] = 3,
-    shards: Annotated[int, typer.Option(help="State buckets and event streams.")] = 1,
-    sync: Annotated[str, typer.Option(help="`relaxed` (the server's default) or `always`.")] = "relaxed",
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    sagas: Annotated[int, typer.Option(min=1, help="Sagas a run.")] = 10_000,
+    steps: Annotated[int, typer.Option(min=1, help="Steps a saga.")] = 3,
+    inflight: Annotated[int, typer.Option(min=1, help="Sagas in flight at once.")] = 500,
+    shards: Annotated[int, typer.Option(min=1, help="State buckets and event streams.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    runs: Runs = 3,
+    sync: Sync = "both",
+    json: Json = None,
+    plot: Plot = None,
+    here: Here = False,
 ) -> None:
-    """Sagas a second in one worker process, all durable."""
-    if sync not in ("relaxed", "always"):
-        raise typer.BadParameter("sync is `relaxed` or `always`")
-    chosen: Literal["always", "relaxed"] = "always" if sync == "always" else "relaxed"
-    measure = partial(throughput_bench.measure, sagas=sagas, steps=steps, inflight=inflight, sync=chosen, shards=shards)
-    found = [msgspec.structs.asdict(trio.run(measure)) for _ in range(runs)]
-    figures = {name: median(run[name] for run in found) for name in found[0]}
-    around = surroundings(sync)
-    for name, value in around.items():
-        console.print(f"{name}: {value}", highlight=False)
-    show(f"{sagas} sagas of {steps} steps, {inflight} in flight, median of {runs}", figures, note=NOTE)
-    if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode({**figures, "surroundings": around, "runs": found})))
+    load = Load(sagas=sagas, steps=steps, inflight=inflight, shards=shards, workers=workers)
+    _finish(_take(load_plan(load, SYNCS[sync]), runs, here), json, plot)
+
+
+def _command(make: Callable[[float, Syncs], Plan]) -> Callable[..., None]:
+    def command(
+        runs: Runs = 3,
+        sync: Sync = "both",
+        scale: Scale = 1.0,
+        json: Json = None,
+        plot: Plot = None,
+        here: Here = False,
+    ) -> None:
+        _finish(_take(make(scale, SYNCS[sync]), runs, here), json, plot)
+
+    return command
+
+
+for name, (about, make) in PLANS.items():
+    if name != "throughput":
+        app.command(name, help=about)(_command(make))
 
 
 @app.command()
-def waiting(
-    sagas: Annotated[int, typer.Option(help="Sagas that wait on a timer at once.")] = 100_000,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+def peers(
+    runs: Runs = 3,
+    sync: Sync = "both",
+    scale: Scale = 1.0,
+    only: Annotated[list[str] | None, typer.Option(help="Peers by the start of their names; again for more.")] = None,
+    json: Json = None,
+    plot: Plot = None,
+    here: Here = False,
 ) -> None:
-    """Bytes of worker memory a waiting saga, and whether all wake in order."""
-    figures = msgspec.structs.asdict(trio.run(partial(waiting_bench.measure, sagas=sagas)))
-    around = surroundings("relaxed")
-    for name, value in around.items():
-        console.print(f"{name}: {value}", highlight=False)
-    show(f"{sagas} sagas on a timer, due {waiting_bench.SPACING * 1000:g} ms apart", figures, note=WAITING_NOTE)
-    if json is not None:
-        json.write_bytes(msgspec.json.format(msgspec.json.encode({**figures, "surroundings": around})))
+    """The same work with DBOS, Restate and Edda, those that are installed."""
+    _finish(_take_peers(runs, SYNCS[sync], scale, here, only), json, plot)
+
+
+def _take_peers(runs: int, syncs: Syncs, scale: float, here: bool, only: list[str] | None = None) -> Result:
+    for line in peers_bench.absent():
+        console.print(line, style="yellow", highlight=False)
+    chosen = [peer for peer in peers_bench.available() if only is None or peer.name.startswith(tuple(only))]
+    plan = Plan(peers_bench.BENCH, peers_bench.cases(scale, syncs, peers=chosen), "the same work with others")
+    found = _take(plan, runs, here)
+    found.surroundings.update(peers_bench.settings())
+    return found
+
+
+@app.command("guard")
+def guard_command(
+    write: Annotated[bool, typer.Option("--write", help="Make what is found the baseline.")] = False,
+    plant: Annotated[float, typer.Option(min=0.0, max=5.0, help="Plant a slowdown: 0.25 for 25 %.")] = 0.0,
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs; the median counts.")] = guard.PAIRS,
+) -> None:
+    """Compare ratios of CPU with the committed ones; exit code 1 when one is more than 15 % worse."""
+    found = guard.measure(pairs=pairs, plant=plant)
+    if write:
+        around = surroundings()
+        guard.write_baseline(found, f"{around['machine']}, Python {around['python']}, {around['packages']}")
+    verdicts = guard.judge(found, guard.read_baseline())
+    if any(verdict.lost for verdict in verdicts):
+        console.print("a loss; measured once more, the better of the two counts", style="dim")
+        again = guard.measure(pairs=pairs, plant=plant)
+        verdicts = guard.judge({name: min(found[name], again[name]) for name in found}, guard.read_baseline())
+    for verdict in verdicts:
+        word = "LOST" if verdict.lost else "ok"
+        text = f"{word}: {verdict.name} {plain(verdict.found)}, baseline {plain(verdict.baseline)}"
+        console.print(f"{text}, {verdict.change:+.1%} ({guard.RATIOS[verdict.name]})", highlight=False)
+    if any(verdict.lost for verdict in verdicts):
+        raise typer.Exit(1)
+
+
+@app.command("all")
+def everything(
+    folder: Annotated[Path, typer.Argument(help="Where JSON, pictures and `figures.md` go.")] = Path("figures"),
+    runs: Runs = 5,
+    sync: Sync = "both",
+    scale: Scale = 1.0,
+    here: Here = False,
+) -> None:
+    """Run everything, and write JSON, pictures and one page of tables."""
+    results = []
+    for name, (_, make) in PLANS.items():
+        results.append(_take(make(scale, SYNCS[sync]), runs, here))
+        _finish(results[-1], folder / f"{name}.json", folder)
+        (folder / "figures.md").write_text(markdown(results))
+    results.append(_take_peers(runs, SYNCS[sync], scale, here))
+    _finish(results[-1], folder / "peers.json", folder)
+    (folder / "figures.md").write_text(markdown(results))
 
 
 if __name__ == "__main__":

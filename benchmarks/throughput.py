@@ -1,102 +1,133 @@
-"""Throughput: as many sagas of no-op steps as one worker process can bring to their end, all durable."""
+"""Throughput: as many sagas as worker processes can bring to their end, all durable.
+
+Several other benchmarks are cases of it, see `variants`.
+"""
 
 from __future__ import annotations
 
-import os
-import tempfile
-import time
-from pathlib import Path
-from typing import Any, Literal
+from contextlib import ExitStack
+from functools import partial
+from typing import Literal
 
 import msgspec
-import psutil
 import trio
-from sagakit import Completed, Runtime, open_runtime
-from sagakit.jetstream.embedded import embedded_server
+from msgspec.structs import replace
 
-from benchmarks.floor import floor
-from benchmarks.workload import Job, saga_of
+from benchmarks.limits import Floor, limits
+from benchmarks.result import Bench, Case, Figures, Labels, quantile
+from benchmarks.servers import Servers, Sync, servers
+from benchmarks.worker import Report, Task, worker
+from benchmarks.workload import Kind
 
-FLOOR_MESSAGES = 50_000
+FIGURES = {
+    "sagas_per_s": "sagas that came to their end, a second",
+    "ratio_to_floor": "messages_per_s over floor_messages_per_s",
+    "cpu_us_per_saga": "CPU of all worker processes, microseconds a saga",
+    "cpu_per_saga_over_floor_message": "cpu_us_per_saga over the CPU that the floor's process needs for one message",
+    "server_cpu_us_per_saga": "CPU of all servers, microseconds a saga",
+    "messages_per_saga": "messages sent to the server, a saga",
+    "messages_per_s": "messages sent to the server, a second",
+    "p50_ms": "from start to end of one saga at this many in flight, median",
+    "p99_ms": "the same, 99th percentile",
+    "floor_messages_per_s": "the floor on the same server: before and after, the better one",
+    "floor_cpu_us_per_message": "CPU of the floor's process, microseconds a message: the lower one",
+}
+
+NOT_SHOWN = (
+    "steps do nothing, so this is the cost of sagakit and of the server alone; servers and workers share one machine, "
+    "on loopback. CPU of the server's threads and of the workers is counted, time lost by waiting for a core is not."
+)
+
+BENCH = Bench("throughput", FIGURES, NOT_SHOWN)
 
 
-class Figures(msgspec.Struct, kw_only=True):
-    """One run. CPU in seconds; latencies from start to end of one saga, at this many in flight."""
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What one measurement runs. `sagas` over all workers, under `relaxed`; `always` gets a third of them."""
 
-    floor_messages_per_s: float
-    sagas_per_s: float
-    messages_per_s: float
-    messages_per_saga: float
-    ratio_to_floor: float
-    p50_ms: float
-    p99_ms: float
-    worker_cpu_s: float
-    server_cpu_s: float
-    seconds: float
+    kind: Kind = "steps"
+    steps: int = 3
+    sagas: int = 10_000
+    inflight: int = 500
+    shards: int = 1
+    workers: int = 1
+    sync: Sync = "relaxed"
+    nodes: Literal[1, 3] = 1
+    live: int = 0
+
+    def scaled(self) -> Load:
+        """Each fsync takes its time: fewer do."""
+        return self if self.sync == "relaxed" else replace(self, sagas=max(self.workers, self.sagas // 3))
+
+    @property
+    def floor_messages(self) -> int:
+        """As many as sagas of three steps send, within what takes neither too long nor too short."""
+        return min(max(10 * self.sagas, 500), 50_000 if self.sync == "relaxed" else 12_000)
 
 
-async def measure(*, sagas: int, steps: int, inflight: int, sync: Literal["always", "relaxed"], shards: int) -> Figures:
-    """Run once on a fresh server; the floor is measured on the same server, before and after, the better one counts."""
-    saga = saga_of(steps)
-    with tempfile.TemporaryDirectory() as folder:
-        async with embedded_server(Path(folder), sync=sync) as url:
-            server = _server_process()
-            before = await trio.to_thread.run_sync(floor, url, FLOOR_MESSAGES)
-            async with open_runtime(url, sagas=[saga], shards=shards, max_active=inflight * 4) as runtime:
-                await _run(runtime, saga, min(sagas, 500), inflight)  # warm up
-                await _all_retired(runtime)
-                sent, cpu, server_cpu = runtime.messages_sent, _cpu(os.getpid()), _cpu(server)
-                began = time.perf_counter()
-                times = await _run(runtime, saga, sagas, inflight)
-                seconds = time.perf_counter() - began
-                await _all_retired(runtime)
-                sent, cpu, server_cpu = runtime.messages_sent - sent, _cpu(os.getpid()) - cpu, _cpu(server) - server_cpu
-            after = await trio.to_thread.run_sync(floor, url, FLOOR_MESSAGES)
-    best = max(before, after)
-    per_saga = sent / sagas
-    rate = sagas / seconds
-    times.sort()
-    return Figures(
-        floor_messages_per_s=best,
-        sagas_per_s=rate,
-        messages_per_s=rate * per_saga,
-        messages_per_saga=per_saga,
-        ratio_to_floor=rate * per_saga / best,
-        p50_ms=times[len(times) // 2] * 1000,
-        p99_ms=times[len(times) * 99 // 100] * 1000,
-        worker_cpu_s=cpu,
-        server_cpu_s=server_cpu,
-        seconds=seconds,
+def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+    """One row for each durability."""
+    return [case(replace(load, sync=sync), {"sync": sync}) for sync in syncs]
+
+
+def case(load: Load, labels: Labels) -> Case:
+    """One row for this load."""
+    return Case(labels, partial(measure, load.scaled()))
+
+
+async def measure(load: Load) -> Figures:
+    """Run once on fresh servers."""
+    return await trio.to_thread.run_sync(_measure, load)
+
+
+def _measure(load: Load) -> Figures:
+    with servers(sync=load.sync, nodes=load.nodes) as running, limits() as limit:
+        before = limit.floor(running.url, load.floor_messages, running.replicas)
+        reports, server_cpu = _loads(load, running)
+        after = limit.floor(running.url, load.floor_messages, running.replicas)
+    return figures_of(reports, server_cpu, (before, after))
+
+
+def _loads(load: Load, running: Servers) -> tuple[list[Report], float]:
+    """All workers at once, from when the last of them is warm; and the servers' CPU meanwhile."""
+    task = Task(
+        url=running.url,
+        kind=load.kind,
+        steps=load.steps,
+        sagas=load.sagas // load.workers,
+        inflight=max(1, load.inflight // load.workers),
+        shards=load.shards,
+        live=load.live,
     )
+    with ExitStack() as stack:
+        crew = [stack.enter_context(worker(task)) for _ in range(load.workers)]
+        for one in crew:
+            one.read()
+        cpu = running.cpu()
+        for one in crew:
+            one.write("go")
+        reports = [one.report() for one in crew]
+        return reports, running.cpu() - cpu
 
 
-async def _run(runtime: Runtime, saga: Any, sagas: int, inflight: int) -> list[float]:
-    times: list[float] = []
-    left = iter(range(sagas))
-
-    async def client() -> None:
-        for number in left:
-            began = time.perf_counter()
-            outcome = await runtime.execute(type(saga), None, Job(number))
-            times.append(time.perf_counter() - began)
-            assert isinstance(outcome, Completed), outcome
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(inflight):
-            nursery.start_soon(client)
-    return times
-
-
-async def _all_retired(runtime: Runtime) -> None:
-    """Until every saga is in the archive; polled, so as not to be in the way."""
-    while await runtime.list_active():  # noqa: ASYNC110  # as said
-        await trio.sleep(0.01)
-
-
-def _server_process() -> int:
-    return next(int(child.pid) for child in psutil.Process().children() if "nats-server" in child.name())
-
-
-def _cpu(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+def figures_of(reports: list[Report], server_cpu: float, floors: tuple[Floor, Floor]) -> Figures:
+    """What `FIGURES` says, of one run."""
+    floor = max(one.messages_per_s for one in floors)
+    floor_cpu = min(one.cpu_us_per_message for one in floors)
+    seconds = max(one.ended for one in reports) - min(one.began for one in reports)
+    times = sorted(time for one in reports for time in one.times)
+    sagas = len(times)
+    messages = sum(one.messages for one in reports)
+    cpu = sum(one.cpu for one in reports) / sagas * 1e6
+    return {
+        "sagas_per_s": sagas / seconds,
+        "ratio_to_floor": messages / seconds / floor,
+        "cpu_us_per_saga": cpu,
+        "cpu_per_saga_over_floor_message": cpu / floor_cpu,
+        "server_cpu_us_per_saga": server_cpu / sagas * 1e6,
+        "messages_per_saga": messages / sagas,
+        "messages_per_s": messages / seconds,
+        "p50_ms": quantile(times, 0.5) * 1000,
+        "p99_ms": quantile(times, 0.99) * 1000,
+        "floor_messages_per_s": floor,
+        "floor_cpu_us_per_message": floor_cpu,
+    }

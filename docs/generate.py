@@ -8,6 +8,8 @@ from typing import Any
 
 from sagakit import Config
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE
+from sagakit.store.names import Names
+from sagakit.store.permissions import ROLES, permissions_of
 
 DOCS = Path(__file__).parent
 NOTE = "<!-- made by docs/generate.py: run `make docs` -->\n"
@@ -61,6 +63,27 @@ def states_page() -> str:
     )
 
 
+def permissions_page() -> str:
+    """What each role may do."""
+    lines = [
+        NOTE,
+        "# Permissions of each role",
+        "",
+        'For `namespace=""` and `shards=1`; `sagakit permissions ROLE --namespace NAME --shards N` prints those of '
+        "others. See [NATS security](security.md). A test runs sagas under exactly these, and finds each of them used.",
+        "",
+    ]
+    for role in ROLES:
+        found = permissions_of(role, Names(), inbox_prefix=f"_INBOX_{role}")
+        lines += [f"## {role}", "", "| may | subject | for |", "| --- | --- | --- |"]
+        lines += [f"| publish | `{grant.subject}` | {grant.why} |" for grant in found.publish]
+        lines += [f"| subscribe | `{grant.subject}` | {grant.why} |" for grant in found.subscribe]
+        if found.responses:
+            lines.append("| answer | `allow_responses`, one message each | requests that it gets |")
+        lines.append("")
+    return "\n".join(lines)
+
+
 def _diagram(table: Mapping[Any, Mapping[Any, Any]], first: str) -> list[str]:
     lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}"]
     for state, moves in table.items():
@@ -70,7 +93,7 @@ def _diagram(table: Mapping[Any, Mapping[Any, Any]], first: str) -> list[str]:
     return [*lines, "```"]
 
 
-PAGES = {"options.md": config_page, "states.md": states_page}
+PAGES = {"options.md": config_page, "permissions.md": permissions_page, "states.md": states_page}
 
 
 if __name__ == "__main__":

@@ -130,6 +130,18 @@ class Refused(StoreError):
         self.description = description
 
 
+class NotPermitted(StoreError):
+    """The server refuses this account a subject; `publish` says whether it was to be published or listened to."""
+
+    def __init__(self, subject: str, *, publish: bool) -> None:
+        verb = "publish" if publish else "subscribe"
+        super().__init__(
+            f"this account may not {verb} to {subject}: grant it what `sagakit permissions` lists for its role"
+        )
+        self.subject = subject
+        self.publish = publish
+
+
 class KvError(StoreError):
     """An operation on one key failed. `key` names it."""
 
@@ -167,6 +179,21 @@ class ServerError(SagakitError):
 
 class CannotConnect(ServerError):
     """No server answers at the URL, or it refused the credentials; the text says which."""
+
+
+class LoginRefused(CannotConnect):
+    """A server answered, and refused the credentials."""
+
+
+class LayoutMissing(ServerError):
+    """Buckets or streams are not there, and this account may not make them. `missing` names the streams."""
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(
+            f"not there, and this account may not make streams: {', '.join(missing)}; run `sagakit setup` once with an "
+            "account that may"
+        )
+        self.missing = missing
 
 
 class ServerTooOld(ServerError):

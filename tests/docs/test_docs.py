@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sagakit import Config
+from sagakit.cli.exits import Exit
 from sagakit.system.inbox_request import InboxRequest
 
 ROOT = Path(__file__).parents[2]
@@ -99,3 +101,25 @@ def test_the_messages_of_the_wire_page_are_understood() -> None:
     for line in lines:
         request = msgspec.json.decode(line, type=InboxRequest)
         assert request.kind == json.loads(line)["kind"]
+
+
+def test_the_exit_codes_of_the_workers_page_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "worker.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (.*) \| (yes|no) \|$", text, flags=re.MULTILINE)
+    assert rows == [(str(int(code)), code.meaning, "yes" if code.restart else "no") for code in Exit]
+    never = " ".join(str(int(code)) for code in Exit if code and not code.restart)
+    assert f"\nRestartPreventExitStatus={never}\n" in text
+
+
+def test_the_unit_and_the_pod_leave_time_to_drain() -> None:
+    text = (ROOT / "docs" / "worker.md").read_text()
+    unit, pod, grace = (
+        int(re.findall(pattern, text)[0])
+        for pattern in (
+            r"TimeoutStopSec=(\d+)",
+            r"terminationGracePeriodSeconds: (\d+)",
+            r'SAGAKIT_GRACE, value: "(\d+)"',
+        )
+    )
+    assert unit > Config().grace
+    assert pod > grace

@@ -1,7 +1,14 @@
 """The command `sagakit`. Needs the extra `cli`.
 
-demo       500 orders as sagas, and an audit
-app        the commands
+app          the commands
+demo         500 orders as sagas, and an audit
+worker       one worker as a process
+definitions  from `module:name` to its sagas
+exits        exit codes
+stop         what signals do
+logs         what it writes
+health       what it answers over HTTP
+accounts     permissions for NATS, and buckets made beforehand
 """
 
 from __future__ import annotations

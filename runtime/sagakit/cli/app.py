@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,14 +13,43 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from sagakit.cli import accounts
 from sagakit.cli import demo as demo_command
 from sagakit.client.errors import bare_errors
 from sagakit.definition import Saga
-from sagakit.errors import SagakitError
+from sagakit.errors import InvalidName, SagakitError
+from sagakit.store.names import Names
+from sagakit.store.permissions import permissions_of
 from sagakit.system.config import Config
 
 app: typer.Typer = typer.Typer(no_args_is_help=True, add_completion=False, help="Sagas on NATS JetStream.")
 console: Console = Console()
+
+
+class LogFormat(StrEnum):
+    """How a worker logs."""
+
+    text = "text"
+    json = "json"
+
+
+class LogLevel(StrEnum):
+    """From which level on."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+class RoleName(StrEnum):
+    """What an account is for."""
+
+    setup = "setup"
+    worker = "worker"
+    client = "client"
+    reader = "reader"
+
 
 EXAMPLE: str = "examples.orders.saga:PlaceOrder"
 
@@ -71,6 +101,105 @@ def explore(
 
 
 @app.command()
+def worker(
+    sagas: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODULE:SAGAS",
+            help="A list of Saga instances, a function that returns one, or a context manager that yields one.",
+        ),
+    ],
+    nats: Annotated[
+        str, typer.Option(envvar=["SAGAKIT_NATS_URL", "NATS_URL"], help="nats://host:port, several with commas; tls://")
+    ],
+    config: Annotated[str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")] = None,
+    health: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics there; port 0 picks one.")
+    ] = None,
+    asyncio: Annotated[
+        bool, typer.Option("--asyncio", help="MODULE:SAGAS is made on an asyncio loop, where asyncio steps run, too.")
+    ] = False,
+    log_format: Annotated[LogFormat, typer.Option(help="Text, or one JSON object a line.")] = LogFormat.text,
+    log_level: Annotated[LogLevel, typer.Option(help="From which level on.")] = LogLevel.info,
+    namespace: Annotated[str | None, typer.Option(help="Option namespace.")] = None,
+    name: Annotated[str | None, typer.Option(help="Option worker_name.")] = None,
+    grace: Annotated[float | None, typer.Option(help="Option grace, in seconds.")] = None,
+    max_active: Annotated[int | None, typer.Option(help="Option max_active.")] = None,
+    user: Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")] = None,
+    creds: Annotated[str | None, typer.Option(help="Option credentials: a file with JWT and seed.")] = None,
+    nkey: Annotated[str | None, typer.Option(help="Option nkeys_seed: a file with a seed.")] = None,
+    tls_ca: Annotated[str | None, typer.Option("--tlsca", "--tls-ca", help="Option tls_ca.")] = None,
+    tls_cert: Annotated[str | None, typer.Option("--tlscert", "--tls-cert", help="Option tls_cert.")] = None,
+    tls_key: Annotated[str | None, typer.Option("--tlskey", "--tls-key", help="Option tls_key.")] = None,
+    inbox_prefix: Annotated[str | None, typer.Option(help="Option inbox_prefix.")] = None,
+) -> None:
+    """Run sagas in this process until SIGTERM or SIGINT, then drain; a second signal ends it at once.
+
+    Other options come from SAGAKIT_* variables, then from the file --config. Exit codes: see docs/worker.md.
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        from sagakit.cli import logs
+        from sagakit.cli import worker as worker_command
+    except ModuleNotFoundError as error:
+        raise _needs(error, "worker") from None
+
+    logs.set_up(log_format.value, log_level.value)
+    options = {
+        "namespace": namespace,
+        "worker_name": name,
+        "grace": grace,
+        "max_active": max_active,
+        "user": user,
+        "credentials": creds,
+        "nkeys_seed": nkey,
+        "tls_ca": tls_ca,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "inbox_prefix": inbox_prefix,
+    }
+    job = worker_command.Job(
+        sagas=sagas,
+        url=nats,
+        config=config,
+        options={option: value for option, value in options.items() if value is not None},
+        health=health,
+        asyncio=asyncio,
+    )
+    raise typer.Exit(worker_command.run(job))
+
+
+@app.command()
+def setup(
+    nats: Annotated[str, typer.Option(envvar=["SAGAKIT_NATS_URL", "NATS_URL"], help="nats://host:port, tls://...")],
+    config: Annotated[str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")] = None,
+    namespace: Annotated[str | None, typer.Option(help="Option namespace.")] = None,
+) -> None:
+    """Make the buckets and streams that are missing, for workers that may not. Options as for a worker."""
+    code, text = accounts.set_up(nats, config, {} if namespace is None else {"namespace": namespace})
+    typer.echo(text, err=code != 0)
+    raise typer.Exit(code)
+
+
+@app.command()
+def permissions(
+    role: Annotated[RoleName, typer.Argument(help="What the account is for.")],
+    namespace: Annotated[str, typer.Option(help="Option namespace of the runtimes.")] = "",
+    shards: Annotated[int, typer.Option(help="Option shards of the runtimes.")] = 1,
+    inbox_prefix: Annotated[
+        str, typer.Option(help="Option inbox_prefix of this account; best one of its own.")
+    ] = "_INBOX",
+    nsc: Annotated[bool, typer.Option("--nsc", help="As options of `nsc add user`.")] = False,
+) -> None:
+    """Print the least that an account of NATS needs, for the configuration of nats-server."""
+    try:
+        found = permissions_of(role.value, Names(namespace=namespace, shards=shards), inbox_prefix=inbox_prefix)
+    except InvalidName as error:
+        raise typer.BadParameter(str(error)) from None
+    typer.echo(accounts.as_nsc(found) if nsc else accounts.as_server_config(found))
+
+
+@app.command()
 def config() -> None:
     """List every option of a runtime, with its unit and default."""
     table = Table("option", "meaning", "default")
@@ -90,3 +219,10 @@ def _saga_class(address: str) -> type[Saga[Any, Any]]:
     if not (isinstance(found, type) and issubclass(found, Saga)):
         raise typer.BadParameter(f"{address} is no Saga class")
     return found
+
+
+def _needs(error: ModuleNotFoundError, extra: str) -> typer.BadParameter:
+    """For a package that an extra brings; anything else is raised as it is."""
+    if error.name is None or error.name.startswith("sagakit"):
+        raise error
+    return typer.BadParameter(f"this command needs {error.name}: pip install 'sagakit[{extra}]'")

@@ -24,15 +24,13 @@ from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
 from sagakit.errors import StoreError
 from sagakit.jetstream.bridge import open_bridge
-from sagakit.jetstream.layout import Options
-from sagakit.jetstream.url import open_url
-from sagakit.store.names import Names
 from sagakit.store.ports import Store
 from sagakit.system.children import Children
 from sagakit.system.config import Config
 from sagakit.system.intake import Intake
 from sagakit.system.isolation import Gate, Isolation
 from sagakit.system.limiters import Limiters
+from sagakit.system.opening import open_store
 from sagakit.system.persistence import Persistence
 from sagakit.system.publisher import Publisher
 from sagakit.system.registry import Registry
@@ -48,7 +46,6 @@ if TYPE_CHECKING:
 
 _log = getLogger("sagakit.cluster")
 
-CREDENTIALS = ("user", "password", "token", "credentials", "nkeys_seed")
 MAILBOX = 100_000
 """Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond it."""
 
@@ -121,20 +118,8 @@ async def open_worker(
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`. Errors as `sagakit.open_runtime`."""
     registry = Registry(sagas)
-    names = Names(namespace=config.namespace, shards=config.shards)
-    options = Options(
-        storage=config.storage,
-        replicas=config.replicas,
-        state_max_bytes=config.state_max_bytes,
-        archive_ttl=config.archive_ttl,
-        events_ttl=config.events_ttl,
-    )
-    connection = {
-        name: getattr(config, name)
-        for name in (*CREDENTIALS, "connect_timeout", "ack_timeout", "window", "window_bytes")
-    }
     async with (
-        open_url(url, names=names, options=options, sync=config.sync, **connection) as store,
+        open_store(url, config) as store,
         open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,
         run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker,
     ):

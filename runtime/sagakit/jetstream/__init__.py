@@ -4,6 +4,9 @@ link       one connection and its pump: everything that is sent and answered goe
 parser     takes answers as they are read
 wire       the frames of what is sent
 answers    what the server's answers mean
+troubles   what the connection complains of
+security   credentials and TLS
+nats_client  nats-py's client, mended
 kv         buckets
 events     the event log
 inbox      the work queue of inbound messages
@@ -12,5 +15,6 @@ layout     makes and checks buckets and streams
 store      all of it as one `Store`
 embedded   nats-server as a child process
 bridge     asyncio steps, called from trio
+host       an asyncio loop in a thread of its own
 url        from a URL to an open store
 """

@@ -7,11 +7,21 @@ from typing import Any, Literal
 
 import msgspec
 
-from sagakit.errors import BadBucket, JetStreamOff, NoResponders, ServerTooOld, StoreError, Unavailable
+from sagakit.errors import (
+    BadBucket,
+    JetStreamOff,
+    LayoutMissing,
+    NoResponders,
+    NotPermitted,
+    ServerTooOld,
+    StoreError,
+    Unavailable,
+)
 from sagakit.jetstream.answers import AWAY, ApiError, to_error
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
+from sagakit.store.permissions import streams_of
 from sagakit.store.ports import BucketOptions
 
 SCHEMA = 1
@@ -73,7 +83,26 @@ async def check_server(link: Link) -> None:
 
 
 async def make_layout(link: Link, names: Names, options: Options) -> None:
-    """Make what is missing, the meta bucket first. Raises BadBucket, StoreError."""
+    """Make what is missing, the meta bucket first. Raises BadBucket, LayoutMissing, StoreError."""
+    try:
+        await _make_layout(link, names, options)
+    except NotPermitted as refused:
+        missing = await _missing(link, names) if ".STREAM.CREATE." in refused.subject else []
+        if not missing:
+            raise
+        raise LayoutMissing(missing) from None
+
+
+async def _missing(link: Link, names: Names) -> list[str]:
+    return [
+        name
+        for name in streams_of(names)
+        if (found := await _ask(link, f"$JS.API.STREAM.INFO.{name}", b"")).error is not None
+        and found.error.err_code == NOT_FOUND
+    ]
+
+
+async def _make_layout(link: Link, names: Names, options: Options) -> None:
     replicas = options.replicas or (3 if len(link.client.servers) >= 3 else 1)
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
     base = {"storage": options.storage, "num_replicas": replicas}

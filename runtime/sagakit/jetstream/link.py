@@ -10,7 +10,6 @@ While disconnected nothing is queued: what was not sent ends as Unavailable, wha
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -26,8 +25,21 @@ import trio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from sagakit.errors import Ambiguous, CannotConnect, InternalError, NoResponders, StoreError, TooLarge, Unavailable
+from sagakit.errors import (
+    Ambiguous,
+    CannotConnect,
+    InternalError,
+    LoginRefused,
+    NoResponders,
+    NotPermitted,
+    StoreError,
+    TooLarge,
+    Unavailable,
+)
+from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.parser import AnswerParser
+from sagakit.jetstream.security import Identity, Tls
+from sagakit.jetstream.troubles import Troubles
 from sagakit.jetstream.wire import frame
 
 _log = getLogger("sagakit.link")
@@ -50,28 +62,18 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
     servers: tuple[str, ...]
     name: str = "sagakit"
-    user: str | None = None
-    password: str | None = None
-    token: str | None = None
-    credentials: str | None = None
-    nkeys_seed: str | None = None
-    tls: ssl.SSLContext | None = None
+    identity: Identity = Identity()
+    tls: Tls = Tls()
+    inbox_prefix: str = "_INBOX"
     connect_timeout: float = 5.0
     ack_timeout: float = 5.0
     window: int = 4096
     window_bytes: int = 32 * 2**20
 
     def options(self) -> dict[str, Any]:
-        """Those that nats-py takes as they are."""
-        given = {
-            "user": self.user,
-            "password": self.password,
-            "token": self.token,
-            "user_credentials": self.credentials,
-            "nkeys_seed": self.nkeys_seed,
-            "tls": self.tls,
-        }
-        return {name: value for name, value in given.items() if value is not None}
+        """Those that nats-py takes as they are. Raises InvalidConfig."""
+        tls = {"tls": self.tls.context(), "tls_handshake_first": self.tls.first} if self.tls.wanted else {}
+        return self.identity.options() | tls | {"inbox_prefix": self.inbox_prefix}
 
 
 class Outgoing(msgspec.Struct):
@@ -104,6 +106,8 @@ class Link:
         self._closing = False
         self._now = trio.current_time() + SWEEP
         """As of the last sweep, and never early: a look at the clock for each message would cost more."""
+        self.troubles: Troubles = Troubles()
+        self._asked: dict[Taker, str] = {}
         self._failure: Exception | None = None
         self._failed = trio.Event()
         self.sent: int = 0
@@ -159,11 +163,17 @@ class Link:
     async def request(
         self, subject: str, payload: bytes, *, headers: bytes = b"", timeout: float | None = None
     ) -> bytes:
-        """Send and wait for the answer. Raises StoreError. Cancelled, the message may still have its effect."""
+        """Send and wait for the answer. Raises StoreError. Cancelled, the message may still have its effect.
+
+        What the account may not publish ends as NotPermitted at once; what was only sent stays ambiguous, and waits for
+        the permission as for an outage.
+        """
         task: trio.lowlevel.Task | None = trio.lowlevel.current_task()
         answers: list[bytes | StoreError] = []
 
         def take(answer: bytes | StoreError) -> None:
+            if answers:
+                return
             answers.append(answer)
             if task is not None:
                 trio.lowlevel.reschedule(task)
@@ -173,8 +183,12 @@ class Link:
             task = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self.send(subject, payload, take, headers=headers, timeout=timeout)
-        await trio.lowlevel.wait_task_rescheduled(abort)
+        self._asked[take] = subject
+        try:
+            self.send(subject, payload, take, headers=headers, timeout=timeout)
+            await trio.lowlevel.wait_task_rescheduled(abort)
+        finally:
+            del self._asked[take]
         answer = answers[0]
         if isinstance(answer, StoreError):
             raise answer
@@ -286,9 +300,22 @@ class Link:
         self._failed.set()
 
     async def fail(self) -> None:
-        """Raise InternalError once an answer could not be taken in."""
+        """Raise InternalError once an answer could not be taken in, NotPermitted once a subscription was refused."""
         await self._failed.wait()
+        if isinstance(self._failure, NotPermitted):
+            raise self._failure
         raise InternalError("an answer of the server could not be taken in") from self._failure
+
+    async def on_error(self, error: Exception) -> None:
+        """Note what nats-py reports, and end the requests that the server refused."""
+        refused = self.troubles.add(error)
+        if refused is None:
+            return
+        if not refused.publish:  # nothing would ever come: better no worker than a deaf one
+            self._failure = self._failure or refused
+            self._failed.set()
+        for take, subject in [one for one in self._asked.items() if one[1].lower() == refused.subject.lower()]:
+            take(NotPermitted(subject, publish=True))  # the server's word arrives in lower case
 
     async def sweep(self) -> None:
         """End what is overdue as ambiguous, until cancelled."""
@@ -316,6 +343,7 @@ class Link:
     async def on_reconnected(self) -> None:
         """Let those go on who wait for the connection."""
         _log.warning("connected to NATS again")
+        self.troubles.over()
         self.reconnected_at = trio.current_time()
         up, self._up = self._up, trio.Event()
         up.set()
@@ -342,7 +370,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
 
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_on_loop_error)
-        client = Client()
+        client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
         link = Link(client, connection)
         await _connect(link, client, connection)
         try:
@@ -358,18 +386,11 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
 
 
 async def _connect(link: Link, client: Client, connection: Connection) -> None:
-    troubles: list[Exception] = []
-
-    async def on_error(error: Exception) -> None:
-        troubles.append(error)
-        if link.connected:
-            _log.warning("NATS: %s", error)
-
     connect = partial(
         client.connect,
         servers=list(connection.servers),
         name=connection.name,
-        error_cb=on_error,
+        error_cb=link.on_error,
         disconnected_cb=link.on_disconnected,
         reconnected_cb=link.on_reconnected,
         connect_timeout=2,
@@ -387,7 +408,7 @@ async def _connect(link: Link, client: Client, connection: Connection) -> None:
             await link.on_asyncio(_cancellable, connect)
             await link.on_asyncio(link.start)
     except trio.TooSlowError:
-        raise CannotConnect(_why_not(where, connection.connect_timeout, troubles)) from None
+        raise _why_not(where, connection.connect_timeout, link.troubles) from None
     except (nats.errors.Error, OSError, ValueError) as error:
         raise CannotConnect(f"cannot connect to {where}: {error}") from error
 
@@ -405,13 +426,12 @@ async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
     task.result()
 
 
-def _why_not(where: str, timeout: float, troubles: list[Exception]) -> str:
-    """The most telling of the errors met while connecting: a server that refuses may also just hang up."""
-    refused = [str(trouble) for trouble in troubles if "authorization" in str(trouble).lower()]
-    if refused:
-        return f"{where} refused the credentials: {refused[-1]}"
-    last = f": {troubles[-1]}" if troubles else ""
-    return f"no NATS server answered at {where} within {timeout:g} s{last}"
+def _why_not(where: str, timeout: float, troubles: Troubles) -> CannotConnect:
+    """The most telling of the errors met while connecting."""
+    if troubles.refused_login is not None:
+        return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
+    why = f": {troubles.most_telling}" if troubles.most_telling else ""
+    return CannotConnect(f"no NATS server answered at {where} within {timeout:g} s{why}")
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from sagakit.errors import InvalidConfig
 from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.layout import Options
 from sagakit.jetstream.link import Connection
+from sagakit.jetstream.security import Identity, Tls, merged, servers_of
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
@@ -24,11 +25,18 @@ DEFAULT_FOLDER = ".sagakit"
 
 @asynccontextmanager
 async def open_url(
-    url: str, *, names: Names, options: Options, sync: Literal["always", "relaxed"] = "always", **connection: Any
+    url: str,
+    *,
+    names: Names,
+    options: Options,
+    sync: Literal["always", "relaxed"] = "always",
+    identity: Identity | None = None,
+    **connection: Any,
 ) -> AsyncIterator[Store]:
     """Open the store at `url`: `nats://`, `tls://`, `embedded:`, `embedded:///folder` or `memory:`.
 
-    `connection` are options of `Connection`. Raises InvalidConfig, and what opening raises.
+    Who we are may stand in the URL or in `identity`. `connection` are other options of `Connection`. Raises
+    InvalidConfig, and what opening raises.
     """
     scheme = url.partition(":")[0]
     if scheme == "memory":
@@ -36,16 +44,18 @@ async def open_url(
             yield memory
     elif scheme == "embedded":
         folder = Path(unquote(urlsplit(url).path) or DEFAULT_FOLDER)
+        connection |= {"tls": Tls()}  # a child of ours, on the loopback
         async with (
             embedded_server(folder, sync=sync) as address,
             open_jetstream(Connection(servers=(address,), **connection), names=names, options=options) as store,
         ):
             yield store
     elif scheme in ("nats", "tls", "ws", "wss"):
-        servers = tuple(one if "://" in one else f"{scheme}://{one}" for one in url.split(","))
-        async with open_jetstream(Connection(servers=servers, **connection), names=names, options=options) as store:
+        servers, of_url = servers_of(url)
+        to = Connection(servers=servers, identity=merged(of_url, identity or Identity()), **connection)
+        async with open_jetstream(to, names=names, options=options) as store:
             yield store
     else:
         raise InvalidConfig(
-            f"cannot open {url!r}: write nats://host:port (several with commas), tls://..., embedded: or memory:"
+            f"cannot open {scheme}:...: write nats://host:port (several with commas), tls://..., embedded: or memory:"
         )

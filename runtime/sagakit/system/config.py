@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -16,6 +17,8 @@ from sagakit.errors import InvalidConfig
 from sagakit.naming import check_name
 
 ENV_PREFIX = "SAGAKIT_"
+SECRETS = frozenset({"password", "token"})
+"""Options that stand in no message."""
 
 
 def _about(text: str, *, ge: float | None = None, gt: float | None = None, le: float | None = None) -> Meta:
@@ -39,6 +42,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     token: Annotated[str | None, _about("Token for NATS.")] = None
     credentials: Annotated[str | None, _about("Path of a NATS credentials file.")] = None
     nkeys_seed: Annotated[str | None, _about("Path of an nkey seed file.")] = None
+    tls_ca: Annotated[
+        str | None, _about("Path of the authorities (PEM) that the server's certificate is checked by.")
+    ] = None
+    tls_cert: Annotated[str | None, _about("Path of the client's own certificate (PEM).")] = None
+    tls_key: Annotated[str | None, _about("Path of its key (PEM); None: in the certificate's file.")] = None
+    tls_first: Annotated[bool, _about("TLS before the server's greeting (`handshake_first`).")] = False
+    inbox_prefix: Annotated[str, _about("Head of the subjects on which answers come.")] = "_INBOX"
     worker_name: Annotated[str, _about("Shown in listings; the worker id adds a random part.")] = "worker"
     shards: Annotated[int, _about("State buckets and event streams; fixed when they are made.", ge=1, le=256)] = 1
     replicas: Annotated[int | None, _about("Copies of each bucket and stream; None: 3 on a cluster, else 1.")] = None
@@ -70,7 +80,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             try:
                 msgspec.convert(getattr(self, name), hint)
             except msgspec.ValidationError as error:
-                raise InvalidConfig(f"{name}={getattr(self, name)!r}: {error}") from None
+                shown = "..." if name in SECRETS else repr(getattr(self, name))
+                raise InvalidConfig(f"{name}={shown}: {error}") from None
+        if re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", self.inbox_prefix) is None:
+            raise InvalidConfig(
+                f"inbox_prefix={self.inbox_prefix!r}: write tokens of letters, digits, _ and -, with dots between them"
+            )
         if self.namespace:
             check_name(self.namespace, what="namespace")
         check_name(self.worker_name, what="worker_name")
@@ -96,17 +111,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
         """From `SAGAKIT_*` variables; keyword arguments win. Variables that name no option are ignored."""
-        known = {name: environ[key] for name in cls.__struct_fields__ if (key := ENV_PREFIX + name.upper()) in environ}
-        return cls.of(known | options)
+        return cls.of(cls._in(environ) | options)
 
     @classmethod
     def from_toml(cls, path: str | Path, **options: Any) -> Config:
         """From the table `[sagakit]` of a TOML file; keyword arguments win. Raises InvalidConfig, OSError."""
+        return cls.of(_table(path) | options)
+
+    @classmethod
+    def load(cls, path: str | Path | None, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
+        """From a TOML file, if one is named, then the environment, then keyword arguments: the later wins.
+
+        Raises InvalidConfig, also for a file that cannot be read.
+        """
         try:
-            table = tomllib.loads(Path(path).read_text()).get("sagakit", {})
-        except tomllib.TOMLDecodeError as error:
-            raise InvalidConfig(f"{path}: {error}") from None
-        return cls.of(table | options)
+            table = {} if path is None else _table(path)
+        except OSError as error:
+            raise InvalidConfig(f"{path} cannot be read: {error.strerror or error}") from None
+        return cls.of(table | cls._in(environ) | options)
+
+    @classmethod
+    def _in(cls, environ: Mapping[str, str]) -> dict[str, Any]:
+        return {name: environ[key] for name in cls.__struct_fields__ if (key := ENV_PREFIX + name.upper()) in environ}
 
     @classmethod
     def describe(cls) -> list[tuple[str, str, object]]:
@@ -114,6 +140,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         fields = msgspec.structs.fields(cls)
         hints = _hints()
         return [(field.name, _meta(hints[field.name]).description or "", field.default) for field in fields]
+
+
+def _table(path: str | Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = tomllib.loads(Path(path).read_text()).get("sagakit", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidConfig(f"{path}: {error}") from None
+    return found
 
 
 @cache

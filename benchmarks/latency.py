@@ -1,0 +1,133 @@
+"""Latency in an open loop: sagas start at their intended times, whether or not those before have ended.
+
+Latency counts from the intended time, so that what waits because the worker was busy counts in full (no coordinated
+omission). Arrivals are random (Poisson) with a fixed seed, as those of independent customers are.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from functools import partial
+from itertools import pairwise
+
+import msgspec
+import trio
+from sagakit import Completed, Runtime, Saga, open_runtime
+
+from benchmarks.limits import limits
+from benchmarks.load import closed, retired
+from benchmarks.result import Bench, Case, Figures, quantile
+from benchmarks.servers import Sync, servers
+from benchmarks.workload import Job, stamped
+
+STEPS = 3
+INFLIGHT = 500
+LOADS = (10, 50, 80)
+"""Percent of the capacity."""
+SECONDS = 10.0
+"""How long the load lasts."""
+
+BENCH = Bench(
+    "latency",
+    {
+        "p50_ms": "from the intended start to the outcome of a saga of three steps, median",
+        "p99_ms": "the same, 99th percentile",
+        "p999_ms": "the same, 99.9th percentile",
+        "step_p50_ms": "from one step's call to the next one's: one durable write and all around it, median",
+        "step_p99_ms": "the same, 99th percentile",
+        "step_p999_ms": "the same, 99.9th percentile",
+        "p50_over_writes": "p50_ms over four sequential acknowledged writes of raw nats-py on the idle server",
+        "writes_p50_ms": "those four writes, median",
+        "sagas_per_s": "sagas that ended, a second of the load's time",
+        "capacity_sagas_per_s": "what this worker made in a closed loop just before, 500 in flight",
+        "late_p99_ms": "by how much the load generator itself was late, 99th percentile; it counts in the latencies",
+        "cpu_us_per_saga": "CPU of the process, load generator and all, microseconds a saga",
+    },
+    "load generator, worker and server share one machine; what is late because of other work on it counts as latency.",
+)
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """`sagas`: how many measure the capacity; `seconds`: how long each load lasts; `percent` of the capacity."""
+
+    sagas: int = 5_000
+    seconds: float = SECONDS
+    percent: int = 50
+    sync: Sync = "relaxed"
+
+
+def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+    """A row for each durability and load."""
+    found = []
+    for sync in syncs:
+        for percent in LOADS:
+            sagas = load.sagas if sync == "relaxed" else load.sagas // 3
+            one = msgspec.structs.replace(load, sync=sync, percent=percent, sagas=max(1, sagas))
+            found.append(Case({"sync": sync, "load_percent": percent}, partial(measure, one)))
+    return found
+
+
+class _Loop:
+    """One open loop: the latencies, and by how much each start was late."""
+
+    def __init__(self, runtime: Runtime, saga: Saga[object, object], rate: float, seconds: float) -> None:
+        self._runtime = runtime
+        self._saga = saga
+        dice = random.Random(1)
+        at, self._due = 0.0, list[float]()
+        while (at := at + dice.expovariate(rate)) < seconds or not self._due:
+            self._due.append(at)
+        self.times: list[float] = []
+        self.late: list[float] = []
+
+    async def run(self) -> None:
+        """Start what is due, until all has ended."""
+        zero, began = trio.current_time(), time.perf_counter()
+        async with trio.open_nursery() as nursery:
+            for number, due in enumerate(self._due):
+                if trio.current_time() < zero + due:
+                    await trio.sleep_until(zero + due)
+                self.late.append(time.perf_counter() - began - due)
+                nursery.start_soon(self._one, number, began + due)
+
+    async def _one(self, number: int, intended: float) -> None:
+        outcome = await self._runtime.execute(type(self._saga), None, Job(number))
+        self.times.append(time.perf_counter() - intended)
+        assert isinstance(outcome, Completed), outcome
+
+
+async def measure(load: Load) -> Figures:
+    """Run once on a fresh server."""
+    stamps: defaultdict[int, list[float]] = defaultdict(list)
+    saga = stamped(STEPS, stamps)
+    with servers(sync=load.sync) as running, limits() as limit:
+        writes = sorted(limit.writes(running.url, max(20, load.sagas // 10)))
+        async with open_runtime(running.url, sagas=[saga], max_active=4 * INFLIGHT) as runtime:
+            await closed(runtime, saga, max(1, load.sagas // 10), inflight=INFLIGHT)  # warm up
+            began = time.perf_counter()
+            await closed(runtime, saga, load.sagas, inflight=INFLIGHT)
+            capacity = load.sagas / (time.perf_counter() - began)
+            await retired(runtime)
+            stamps.clear()
+            loop = _Loop(runtime, saga, capacity * load.percent / 100, load.seconds)
+            began, cpu = time.perf_counter(), time.process_time()
+            await loop.run()
+            seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    times, late = sorted(loop.times), sorted(loop.late)
+    steps = sorted(later - earlier for each in stamps.values() for earlier, later in pairwise(each))
+    return {
+        "p50_ms": quantile(times, 0.5) * 1000,
+        "p99_ms": quantile(times, 0.99) * 1000,
+        "p999_ms": quantile(times, 0.999) * 1000,
+        "step_p50_ms": quantile(steps, 0.5) * 1000,
+        "step_p99_ms": quantile(steps, 0.99) * 1000,
+        "step_p999_ms": quantile(steps, 0.999) * 1000,
+        "p50_over_writes": quantile(times, 0.5) / quantile(writes, 0.5),
+        "writes_p50_ms": quantile(writes, 0.5) * 1000,
+        "sagas_per_s": len(times) / seconds,
+        "capacity_sagas_per_s": capacity,
+        "late_p99_ms": quantile(late, 0.99) * 1000,
+        "cpu_us_per_saga": cpu / len(times) * 1e6,
+    }

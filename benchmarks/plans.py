@@ -1,0 +1,107 @@
+"""What each benchmark runs by default: its cases and its title, at a scale. 1 is for figures, 0.01 is to see it run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks import actors, latency, recovery, single, throughput, variants, waiting
+from benchmarks.result import Bench, Case
+from benchmarks.servers import Sync
+from benchmarks.throughput import Load
+
+Syncs = tuple[Sync, ...]
+
+
+class Plan(NamedTuple):
+    """One benchmark, ready to be taken."""
+
+    bench: Bench
+    cases: list[Case]
+    title: str
+
+
+def _size(scale: float, count: int, *, least: int = 1) -> int:
+    return max(least, int(count * scale))
+
+
+def _load(scale: float, sagas: int = 10_000, *, inflight: int = 500) -> Load:
+    return Load(sagas=_size(scale, sagas, least=10), inflight=inflight)
+
+
+def load_plan(load: Load, syncs: Syncs) -> Plan:
+    """`throughput` with sizes of one's own."""
+    title = f"{load.sagas:,} sagas of {load.steps} steps, {load.inflight} in flight, {load.workers} worker process"
+    return Plan(throughput.BENCH, throughput.cases(load, syncs), title + ("es" if load.workers > 1 else ""))
+
+
+def _throughput(scale: float, syncs: Syncs) -> Plan:
+    return load_plan(_load(scale), syncs)
+
+
+def _latency(scale: float, syncs: Syncs) -> Plan:
+    load = latency.Load(sagas=_size(scale, 5_000, least=30), seconds=latency.SECONDS * min(1.0, scale))
+    return Plan(latency.BENCH, latency.cases(load, syncs), "open loop at 10, 50 and 80 % of what the worker can")
+
+
+def _single(scale: float, syncs: Syncs) -> Plan:
+    return Plan(single.BENCH, single.cases(_size(scale, 1_000, least=10), syncs), "one saga of 3 steps at a time")
+
+
+def _compensation(scale: float, syncs: Syncs) -> Plan:
+    title = "third step refused, two undone, 500 in flight"
+    return Plan(variants.COMPENSATION, variants.compensation(_load(scale), syncs), title)
+
+
+def _fanout(scale: float, syncs: Syncs) -> Plan:
+    load = _load(scale, 300, inflight=10)
+    return Plan(variants.FANOUT, variants.fanout(load, syncs), "100 steps beside each other, 10 sagas in flight")
+
+
+def _waiting(scale: float, syncs: Syncs) -> Plan:
+    full: dict[Sync, tuple[int, ...]] = {"relaxed": (10_000, 100_000), "always": (10_000,)}
+    sizes: dict[Sync, tuple[int, ...]] = {
+        sync: tuple(_size(scale, size, least=20) for size in full[sync]) for sync in syncs
+    }
+    return Plan(waiting.BENCH, waiting.cases(sizes), "sagas that wait on a timer")
+
+
+def _recovery(scale: float, syncs: Syncs) -> Plan:
+    sagas = _size(scale, 10_000, least=20)
+    title = f"a worker killed with {sagas:,} sagas in flight, taken over by a second one"
+    return Plan(recovery.BENCH, recovery.cases(sagas, syncs), title)
+
+
+def _growth(scale: float, syncs: Syncs) -> Plan:
+    found = variants.growth(_load(scale, 6_000), syncs, scale=scale)
+    return Plan(variants.GROWTH, found, "CPU with more live sagas, and with more steps")
+
+
+def _durability(scale: float, syncs: Syncs) -> Plan:
+    title = "one node and three, server default and fsync before every acknowledgement"
+    return Plan(variants.DURABILITY, variants.durability(_load(scale), syncs), title)
+
+
+def _shards(scale: float, syncs: Syncs) -> Plan:
+    return Plan(variants.SHARDS_BENCH, variants.shards(_load(scale), syncs), "state buckets and event streams")
+
+
+def _actors(scale: float, syncs: Syncs) -> Plan:
+    found = actors.cases(_size(scale, 20_000, least=50), _size(scale, 20_000, least=50))
+    return Plan(actors.BENCH, found, "actors beside bare trio channels and pykka")
+
+
+PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
+    "throughput": ("Sagas a second, all durable.", _throughput),
+    "latency": ("From the intended start to the outcome, in an open loop.", _latency),
+    "single": ("One saga at a time, against four acknowledged writes of raw nats-py.", _single),
+    "compensation": ("The third step refuses, two are undone.", _compensation),
+    "fanout": ("A hundred steps beside each other.", _fanout),
+    "waiting": ("Bytes of worker memory a waiting saga, and whether all wake in order.", _waiting),
+    "recovery": ("A killed worker's sagas, until the last is resumed by another.", _recovery),
+    "growth": ("Cost with more live sagas, and with more steps.", _growth),
+    "durability": ("One node and three, with and without an fsync before every acknowledgement.", _durability),
+    "shards": ("More state buckets and event streams.", _shards),
+    "actors": ("Mailbox, ask, spawn, memory, against bare trio channels and pykka.", _actors),
+}
+"""What each does in one line, and its plan at a scale for some durabilities."""

@@ -1,0 +1,169 @@
+"""Recovery: a worker process is killed with thousands of sagas in the middle of a step; a second one takes them over.
+
+The killed worker is a process, `python -m benchmarks.recovery URL COUNT`, whose second step never ends. The second
+worker is this process. It counts a saga as resumed when it calls the saga's second step again.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import trio
+from sagakit import Ctx, Runtime, Saga, open_runtime, step
+
+from benchmarks.limits import limits
+from benchmarks.load import start_all
+from benchmarks.result import Bench, Case, Figures, quantile
+from benchmarks.servers import Sync, servers
+from benchmarks.workload import Job, Made
+
+INFLIGHT = 500
+PATIENCE = 120.0
+"""Seconds within which every saga must be resumed."""
+
+BENCH = Bench(
+    "recovery",
+    {
+        "first_resumed_s": "from the word that the worker is dead to the first saga's step called again",
+        "p50_resumed_s": "the same, half of the sagas",
+        "last_resumed_s": "the same, the last saga",
+        "all_ended_s": "from that word until all sagas have ended",
+        "declared_s": "from the kill to that word",
+        "sagas": "sagas in flight at the kill, each with an open attempt",
+        "resumed_per_s": "sagas a second between the word and the last",
+        "resumed_over_floor": "messages of these adoptions (one write each) a second, over the floor",
+        "cpu_us_per_saga": "CPU of the second worker, microseconds a saga, from the kill to the last saga's end",
+        "floor_messages_per_s": "the floor on the same server, before",
+    },
+    "both workers and the server share one machine, the second worker has nothing else to do, and steps do nothing; "
+    "an observer suspends its quick judgement after a reconnect of its own",
+)
+
+
+class Held(Saga[Job]):
+    """Three steps; in the worker that is to be killed the second never ends."""
+
+    def __init__(self, *, hold: bool) -> None:
+        self.hold = hold
+        self.calls: list[float] = []
+
+    @step
+    async def first(self, job: Job, ctx: Ctx) -> Made:
+        return Made(ctx.key)
+
+    @first.compensate
+    async def undo_first(self, job: Job, made: Made | None, ctx: Ctx) -> None:
+        return None
+
+    @step(first)
+    async def second(self, job: Job, made: Made, ctx: Ctx) -> Made:
+        self.calls.append(time.perf_counter())
+        if self.hold:
+            await trio.sleep_forever()
+        return Made(ctx.key)
+
+    @second.compensate
+    async def undo_second(self, job: Job, made: Made | None, ctx: Ctx) -> None:
+        return None
+
+    @step(second, compensate=None)
+    async def third(self, job: Job, made: Made, ctx: Ctx) -> Made:
+        return Made(ctx.key)
+
+
+def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
+    """One row for each durability."""
+    return [Case({"sync": sync}, partial(measure, sagas, sync)) for sync in syncs]
+
+
+async def measure(sagas: int, sync: Sync) -> Figures:
+    """Run once on a fresh server."""
+    saga = Held(hold=False)
+    with servers(sync=sync) as running, limits() as limit:
+        floor = limit.floor(running.url, 5 * sagas)
+        with _victim(running.url, sagas) as victim, _declared() as declared:
+            async with open_runtime(running.url, sagas=[saga], max_active=2 * sagas, worker_name="second") as runtime:
+                cpu = time.process_time()
+                killed = time.perf_counter()
+                victim.send_signal(signal.SIGKILL)
+                await _until_all_ended(runtime, saga, sagas)
+                ended, cpu = time.perf_counter(), time.process_time() - cpu
+    if not declared:
+        raise RuntimeError("the second worker never said that the first is dead: has the text of its log changed?")
+    word = declared[0]
+    resumed = sorted(call - word for call in saga.calls)
+    return {
+        "first_resumed_s": resumed[0],
+        "p50_resumed_s": quantile(resumed, 0.5),
+        "last_resumed_s": resumed[-1],
+        "all_ended_s": ended - word,
+        "declared_s": word - killed,
+        "sagas": float(sagas),
+        "resumed_per_s": sagas / resumed[-1],
+        "resumed_over_floor": sagas / resumed[-1] / floor.messages_per_s,
+        "cpu_us_per_saga": cpu / sagas * 1e6,
+        "floor_messages_per_s": floor.messages_per_s,
+    }
+
+
+async def _until_all_ended(runtime: Runtime, saga: Held, sagas: int) -> None:
+    with trio.fail_after(PATIENCE):
+        while len(saga.calls) < sagas or await runtime.list_active():  # noqa: ASYNC110  # so as not to be in the way
+            await trio.sleep(0.05)
+
+
+@contextmanager
+def _declared() -> Iterator[list[float]]:
+    """When a worker says in its log that another is dead."""
+    found: list[float] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "is dead" in record.getMessage():
+                found.append(time.perf_counter())
+
+    log, handler = logging.getLogger("sagakit"), Handler()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield found
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+@contextmanager
+def _victim(url: str, sagas: int) -> Iterator[subprocess.Popen[str]]:
+    """A worker process that holds so many sagas once the context is open."""
+    command = [sys.executable, "-m", "benchmarks.recovery", url, str(sagas)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            if running.stdout.readline() != "holding\n":
+                raise RuntimeError("the worker to be killed did not get its sagas going: its error stands above")
+            yield running
+        finally:
+            running.kill()
+
+
+async def hold(url: str, sagas: int) -> None:
+    """The process to be killed; ends by itself when its standard input is closed."""
+    saga = Held(hold=True)
+    async with open_runtime(url, sagas=[saga], max_active=2 * sagas, worker_name="first", grace=0) as runtime:
+        await start_all(runtime, Held, map(Job, range(sagas)), inflight=INFLIGHT)
+        while len(saga.calls) < sagas:  # noqa: ASYNC110  # so as not to be in the way
+            await trio.sleep(0.05)
+        print("holding", flush=True)
+        await trio.to_thread.run_sync(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    trio.run(hold, sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,111 @@
+"""A benchmark as data, its cases, and what came of a run: medians, and every single run beside them."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from statistics import median
+from typing import NamedTuple
+
+import msgspec
+import trio
+
+Labels = dict[str, str | int]
+Figures = dict[str, float]
+Measure = Callable[[], Awaitable[Figures]]
+Progress = Callable[[int, Labels, Figures], None]
+
+
+class Case(NamedTuple):
+    """One row of a table: what it is called, and how it is measured once. `measure` goes to another process."""
+
+    labels: Labels
+    measure: Measure
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """One case: the median of each figure, and the runs."""
+
+    labels: Labels
+    median: Figures
+    runs: list[Figures]
+
+
+class Result(msgspec.Struct, kw_only=True):
+    """What a JSON file holds. `summary`: figures across rows, made from the runs that stand beside each other."""
+
+    bench: str
+    title: str
+    taken_at: str
+    surroundings: dict[str, str]
+    figures: dict[str, str]
+    rows: list[Row]
+    summary: Figures = {}
+    not_shown: str
+
+    def row(self, **labels: str | int) -> Row | None:
+        """The first row with these labels."""
+        return next((row for row in self.rows if labels.items() <= row.labels.items()), None)
+
+
+class Bench(NamedTuple):
+    """What is said of a benchmark. `figures`: each key of its JSON, with its unit and meaning."""
+
+    name: str
+    figures: Mapping[str, str]
+    not_shown: str
+    summarise: Callable[[Sequence[Row]], Figures] = lambda rows: {}
+
+
+def take(
+    bench: Bench,
+    cases: Sequence[Case],
+    *,
+    title: str,
+    runs: int,
+    surroundings: dict[str, str],
+    progress: Progress = lambda run, labels, figures: None,
+    fresh: bool = True,
+) -> Result:
+    """Measure each case `runs` times: all cases once, then all again, so that what drifts drifts for all.
+
+    `fresh`: each measurement in a process of its own, so that none inherits another's memory.
+    """
+    found: list[list[Figures]] = [[] for _ in cases]
+    for run in range(runs):
+        for case, figures in zip(cases, found, strict=True):
+            figures.append(_fresh(case.measure) if fresh else trio.run(case.measure))
+            progress(run, case.labels, figures[-1])
+    rows = [
+        Row(
+            labels=case.labels, median={name: median(run[name] for run in figures) for name in figures[0]}, runs=figures
+        )
+        for case, figures in zip(cases, found, strict=True)
+    ]
+    return Result(
+        bench=bench.name,
+        title=title,
+        taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        surroundings=surroundings,
+        figures=dict(bench.figures),
+        rows=rows,
+        summary=bench.summarise(rows),
+        not_shown=bench.not_shown,
+    )
+
+
+def _fresh(measure: Measure) -> Figures:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(trio.run, measure).result()
+
+
+def paired(over: Row, under: Row, figure: str) -> float:
+    """The median, over the runs, of one row's figure divided by the other's of the same round."""
+    return median(one[figure] / other[figure] for one, other in zip(over.runs, under.runs, strict=True))
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The value that `share` of the sorted values do not exceed; 0 of nothing."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0

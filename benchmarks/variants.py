@@ -1,0 +1,132 @@
+"""Cases of `throughput`: other sagas, more of them, other durability, more shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec.structs import replace
+
+from benchmarks.result import Bench, Case, Figures, Row, paired
+from benchmarks.servers import Sync
+from benchmarks.throughput import FIGURES, NOT_SHOWN, Load, case, cases
+
+BRANCHES = 100
+LIVE = (1_000, 10_000, 100_000)
+STEPS = (3, 10, 30, 100)
+SHARDS: dict[Literal[1, 3], tuple[int, ...]] = {1: (1, 2, 4, 8), 3: (1, 2, 4)}
+NODES: tuple[Literal[1, 3], ...] = (1, 3)
+
+
+def _ratios(rows: Sequence[Row], label: str, figure: str, name: str, *, per: bool = False) -> Figures:
+    """Of rows that differ in `label` only: the figure over that of the first; `per`: over the label's value."""
+    found: Figures = {}
+    for sync in ("relaxed", "always"):
+        some = [row for row in rows if row.labels.get("sync") == sync and label in row.labels]
+        for row in some[1:]:
+            size = int(some[0].labels[label]) / int(row.labels[label]) if per else 1.0
+            found[f"{name}_{row.labels[label]}_over_{some[0].labels[label]}_{sync}"] = (
+                paired(row, some[0], figure) * size
+            )
+    return found
+
+
+def _growth(rows: Sequence[Row]) -> Figures:
+    live = [row for row in rows if "live" in row.labels]
+    steps = [row for row in rows if "steps" in row.labels]
+    return (
+        _ratios(live, "live", "cpu_us_per_saga", "cpu_per_saga_live")
+        | _ratios(live, "live", "server_cpu_us_per_saga", "server_cpu_per_saga_live")
+        | _ratios(steps, "steps", "cpu_us_per_saga", "cpu_per_step_steps", per=True)
+        | _ratios(steps, "steps", "server_cpu_us_per_saga", "server_cpu_per_step_steps", per=True)
+    )
+
+
+def _against_the_first(rows: Sequence[Row]) -> Figures:
+    names = [f"{row.labels['sync']}_R{row.labels['replicas']}" for row in rows]
+    return {
+        f"sagas_per_s_{name}_over_{names[0]}": paired(row, rows[0], "sagas_per_s")
+        for name, row in zip(names[1:], rows[1:], strict=True)
+    }
+
+
+def _against_one_shard(rows: Sequence[Row]) -> Figures:
+    found: Figures = {}
+    for row in rows:
+        one = next(
+            other
+            for other in rows
+            if other.labels | {"shards": 0} == row.labels | {"shards": 0} and other.labels["shards"] == 1
+        )
+        if one is not row:
+            name = f"sagas_per_s_{row.labels['sync']}_R{row.labels['replicas']}_shards_{row.labels['shards']}_over_1"
+            found[name] = paired(row, one, "sagas_per_s")
+    return found
+
+
+COMPENSATION = Bench("compensation", FIGURES, f"the third step is refused at once, and two are undone; {NOT_SHOWN}")
+FANOUT = Bench(
+    "fanout",
+    FIGURES,
+    f"one step, then {BRANCHES} at once: per step, divide by {BRANCHES + 1}; the record grows with each; {NOT_SHOWN}",
+)
+GROWTH = Bench("growth", FIGURES, f"the live sagas wait on a timer and rest; {NOT_SHOWN}", _growth)
+DURABILITY = Bench(
+    "durability",
+    FIGURES,
+    f"three nodes share the two cores and the one disk of one machine, with no network between them; {NOT_SHOWN}",
+    _against_the_first,
+)
+SHARDS_BENCH = Bench(
+    "shards",
+    FIGURES,
+    f"the floor is one stream at any number of shards; on several disks and machines, shards gain more; {NOT_SHOWN}",
+    _against_one_shard,
+)
+
+
+def compensation(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+    """Three steps, the last of which refuses."""
+    return cases(replace(load, kind="refused"), syncs)
+
+
+def fanout(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+    """One step and a hundred beside each other."""
+    return cases(replace(load, kind="fanout", steps=BRANCHES), syncs)
+
+
+def growth(load: Load, syncs: tuple[Sync, ...], *, scale: float) -> list[Case]:
+    """More live sagas, then more steps; of those with many steps fewer run, so that each row takes as long."""
+    live = [
+        case(replace(load, live=max(1, int(live * scale)), sync=sync), {"live": live, "sync": sync})
+        for sync in syncs
+        for live in (LIVE if sync == "relaxed" else LIVE[:-1])  # to start the last would take minutes
+    ]
+    steps = [
+        case(
+            replace(load, steps=steps, sagas=max(20, load.sagas * 3 // steps), inflight=100, sync=sync),
+            {"steps": steps, "sync": sync},
+        )
+        for sync in syncs
+        for steps in STEPS
+    ]
+    return live + steps
+
+
+def durability(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+    """Both kinds of sync on one node and on three."""
+    return [
+        case(replace(load, sync=sync, nodes=nodes), {"sync": sync, "replicas": nodes})
+        for nodes in NODES
+        for sync in syncs
+    ]
+
+
+def shards(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+    """More state buckets and event streams."""
+    return [
+        case(replace(load, sync=sync, nodes=nodes, shards=shards), {"sync": sync, "replicas": nodes, "shards": shards})
+        for nodes in NODES
+        for sync in syncs
+        for shards in SHARDS[nodes]
+    ]

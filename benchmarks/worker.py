@@ -1,0 +1,123 @@
+"""A worker in a process of its own: `python -m benchmarks.worker`, driven by one parent over pipes.
+
+It reads one `Task` as a JSON line, opens a runtime, warms up and says `ready`; at each further line it runs the load
+and answers with a `Report`. Closing its standard input ends it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import msgspec
+import trio
+from sagakit import Completed, Failed, open_runtime
+
+from benchmarks.load import closed, retired, start_all
+from benchmarks.workload import Job, Kind, Napping, saga_of
+
+WARM_UP = 500
+"""Sagas before those that count, at most."""
+ACTIVE = 4
+"""Times the sagas in flight that a worker has room for: those that only retire hold a place, too."""
+
+
+class Task(msgspec.Struct, kw_only=True):
+    """What to do. `live`: sagas that wait on a timer meanwhile. `burn`: CPU seconds that each step wastes."""
+
+    url: str
+    kind: Kind = "steps"
+    steps: int = 3
+    sagas: int
+    inflight: int = 500
+    shards: int = 1
+    live: int = 0
+    burn: float = 0.0
+
+
+class Report(msgspec.Struct, kw_only=True):
+    """One load. `began` and `ended` on the system's monotonic clock, CPU in seconds, `times` sorted seconds."""
+
+    began: float
+    ended: float
+    cpu: float
+    messages: int
+    times: list[float]
+
+
+class Worker:
+    """The process, as its parent sees it; a call blocks its thread."""
+
+    def __init__(self, running: subprocess.Popen[str]) -> None:
+        self._running = running
+        self.pid: int = running.pid
+
+    def write(self, line: str) -> None:
+        """Say one line."""
+        _pipe(self._running.stdin).write(line + "\n")
+        _pipe(self._running.stdin).flush()
+
+    def read(self) -> str:
+        """Hear one line. Raises RuntimeError when the process has ended."""
+        line = _pipe(self._running.stdout).readline()
+        if not line:
+            raise RuntimeError("a worker process ended: its error stands above")
+        return line
+
+    def report(self) -> Report:
+        """Hear what came of a load."""
+        return msgspec.json.decode(self.read(), type=Report)
+
+
+@contextmanager
+def worker(task: Task) -> Iterator[Worker]:
+    """Run a worker process while the context is open; it is warm once it has said its first line."""
+    command = [sys.executable, "-m", "benchmarks.worker"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            found = Worker(running)
+            found.write(msgspec.json.encode(task).decode())
+            yield found
+        except BaseException:
+            running.kill()
+            raise
+
+
+def _pipe(end: IO[str] | None) -> IO[str]:
+    assert end is not None
+    return end
+
+
+async def work(task: Task) -> None:
+    """The process's side."""
+    saga = saga_of(task.steps, task.kind, burn=task.burn)
+    ends = Failed if task.kind == "refused" else Completed
+    active = max(task.inflight * ACTIVE, 1000)
+    async with open_runtime(
+        task.url, sagas=[saga, Napping()], shards=task.shards, max_active=active, worker_name="bench", rest_after=0.2
+    ) as runtime:
+        await start_all(runtime, Napping, map(Job, range(task.live)), inflight=500)
+        await closed(runtime, saga, min(task.sagas, WARM_UP), inflight=task.inflight, ends=ends)
+        await retired(runtime)
+        print("ready", flush=True)
+        while await trio.to_thread.run_sync(sys.stdin.readline):
+            sent, cpu, began = runtime.messages_sent, time.process_time(), time.monotonic()
+            times = await closed(runtime, saga, task.sagas, inflight=task.inflight, ends=ends)
+            ended = time.monotonic()
+            await retired(runtime)
+            report = Report(
+                began=began,
+                ended=ended,
+                cpu=time.process_time() - cpu,
+                messages=runtime.messages_sent - sent,
+                times=times,
+            )
+            print(msgspec.json.encode(report).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    trio.run(work, msgspec.json.decode(sys.stdin.readline(), type=Task))

@@ -1,0 +1,63 @@
+"""`sagakit permissions` and `sagakit setup`: accounts that may do what they need, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import trio
+
+from sagakit.cli.exits import Exit, exit_of
+from sagakit.client.errors import bare_errors
+from sagakit.errors import SagakitError
+from sagakit.store.names import Names
+from sagakit.store.permissions import Grant, Permissions, streams_of
+from sagakit.system.config import Config
+from sagakit.system.opening import names_of, open_store
+
+RESPONSES = '{ max: 1, expires: "1m" }'
+"""A worker answers each request once, and soon."""
+
+
+def as_server_config(permissions: Permissions) -> str:
+    """The block `permissions` of a user, for nats-server's configuration file."""
+    return "\n".join(
+        [
+            "permissions {",
+            *_block("publish", permissions.publish),
+            *_block("subscribe", permissions.subscribe),
+            *([f"  allow_responses {RESPONSES}"] if permissions.responses else []),
+            "}",
+        ]
+    )
+
+
+def as_nsc(permissions: Permissions) -> str:
+    """The options of `nsc add user`."""
+    lines = [f"--allow-pub '{','.join(grant.subject for grant in permissions.publish)}'"]
+    lines.append(f"--allow-sub '{','.join(grant.subject for grant in permissions.subscribe)}'")
+    return " ".join([*lines, *(["--allow-pub-response --response-ttl 1m"] if permissions.responses else [])])
+
+
+def _block(verb: str, grants: tuple[Grant, ...]) -> Iterator[str]:
+    yield f"  {verb} {{ allow: ["
+    width = max(len(grant.subject) for grant in grants) + 3
+    for grant in grants:
+        quoted = f'"{grant.subject}"'
+        yield f"    {quoted:<{width}}# {grant.why}"
+    yield "  ] }"
+
+
+def set_up(url: str, file: str | None, options: dict[str, Any]) -> tuple[Exit, str]:
+    """Make the buckets and streams that are missing; how it ended, and what to say."""
+    try:
+        with bare_errors():
+            names = trio.run(_set_up, url, Config.load(file, **options))
+    except SagakitError as error:
+        return exit_of(error), str(error)
+    return Exit.DRAINED, f"there and as they must be: {', '.join(streams_of(names))}"
+
+
+async def _set_up(url: str, config: Config) -> Names:
+    async with open_store(url, config):
+        return names_of(config)

@@ -1,0 +1,91 @@
+"""From `module:name` to the sagas that a worker is to run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
+from importlib import import_module
+from typing import Any
+
+from sagakit.cli.exits import Usage
+from sagakit.definition import Saga
+from sagakit.jetstream.host import Host
+
+Sagas = Sequence[Saga[Any, Any]]
+
+
+def load(address: str) -> Any:
+    """What stands under `module:name`. Raises Usage, and what importing the module raises."""
+    module, colon, name = address.partition(":")
+    if not (module and colon and name):
+        raise Usage(f"{address!r}: write module:name, such as shop.worker:sagas")
+    try:
+        found: Any = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # it is there, and lacks something itself
+        raise Usage(
+            f"no module {error.name!r}: it must be installed, or stand in the working directory or on PYTHONPATH"
+        ) from None
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise Usage(f"{module} has no {name!r}; {_offers(import_module(module))}") from None
+    return found
+
+
+@asynccontextmanager
+async def opened(found: Any, address: str, host: Host | None) -> AsyncIterator[Sagas]:
+    """The sagas, for as long as the context is open. With a `host`, factories run on its asyncio loop. Raises Usage.
+
+    `found` is a sequence of them, or what returns one, or makes a context that yields one.
+    """
+    made = found
+    if callable(found) and not isinstance(found, type):
+        made = found()
+        if inspect.isawaitable(made):
+            made = await (made if host is None else host.call(_awaited, made))
+    if isinstance(made, AbstractAsyncContextManager):
+        async with made if host is None else host.held(made) as sagas:
+            yield _checked(sagas, address)
+    elif isinstance(made, AbstractContextManager):
+        with made as sagas:
+            yield _checked(sagas, address)
+    else:
+        yield _checked(made, address)
+
+
+async def _awaited(awaitable: Any) -> Any:
+    return await awaitable
+
+
+def _checked(sagas: Any, address: str) -> Sagas:
+    if isinstance(sagas, Saga):
+        raise Usage(f"{address} is one saga: put it into a list, [{type(sagas).__name__}(...)]")
+    if isinstance(sagas, type):
+        raise Usage(
+            f"{address} is a class, {sagas.__name__}: a worker needs instances, in a list: [{sagas.__name__}()]"
+        )
+    if not isinstance(sagas, Sequence) or isinstance(sagas, str | bytes):
+        raise Usage(
+            f"{address} gives {type(sagas).__name__}: it must be a list of Saga instances, or a function that returns "
+            "one, or a context manager that yields one"
+        )
+    if not sagas:
+        raise Usage(f"{address} holds no sagas: a worker runs at least one")
+    for saga in sagas:
+        if not isinstance(saga, Saga):
+            hint = ": write an instance" if isinstance(saga, type) else ""
+            raise Usage(f"{address} holds {saga!r}, which is no Saga instance{hint}")
+    return sagas
+
+
+def _offers(module: Any) -> str:
+    names = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and isinstance(value, list | tuple) and any(isinstance(one, Saga) for one in value)
+    ]
+    return f"it has lists of sagas as {', '.join(names)}" if names else "define a list of Saga instances there"

@@ -1,0 +1,63 @@
+"""The exit codes of `sagakit worker`: those of sysexits.h where one fits. A supervisor decides by them."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from sagakit.errors import (
+    CannotConnect,
+    DefinitionError,
+    InvalidConfig,
+    InvalidName,
+    LoginRefused,
+    NotPermitted,
+    ServerError,
+    StoreError,
+)
+
+
+class Usage(Exception):
+    """The command line is wrong; the text says what to write."""
+
+
+class Exit(IntEnum):
+    """Code, and what it says; the text stands in the docs."""
+
+    meaning: str
+    restart: bool
+
+    def __new__(cls, code: int, meaning: str, restart: bool) -> Exit:
+        """`restart`: whether starting it again, unchanged, may help."""
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        member.restart = restart
+        return member
+
+    DRAINED = 0, "a signal came, and the worker drained", False
+    USAGE = 2, "the command line is wrong: an unknown option, no such module, no sagas in it", False
+    DEFINITION = 65, "a saga's definition is wrong, or its plan has changed under the same version", False
+    UNAVAILABLE = 69, "no NATS server answers, or the store is away", True
+    CRASH = 70, "anything else: a bug, in a saga's module or in sagakit; the log has the traceback", True
+    SERVER = 76, "the server answers and cannot be used: too old, no JetStream, a bucket missing or made wrong", False
+    NOT_PERMITTED = 77, "the server refuses the credentials, or the account a subject", False
+    CONFIG = 78, "an option is out of bounds, or a file that it names cannot be read", False
+
+
+def exit_of(error: BaseException) -> Exit:
+    """What to exit with. Several errors at once are a crash."""
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return code
+    return Exit.CRASH
+
+
+_CODES: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
+    ((Usage,), Exit.USAGE),
+    ((DefinitionError,), Exit.DEFINITION),
+    ((InvalidConfig, InvalidName), Exit.CONFIG),
+    ((LoginRefused, NotPermitted), Exit.NOT_PERMITTED),
+    ((CannotConnect, StoreError), Exit.UNAVAILABLE),
+    ((ServerError,), Exit.SERVER),
+)
+"""The first that fits."""

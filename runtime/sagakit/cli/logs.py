@@ -1,0 +1,34 @@
+"""What a worker process writes to its standard error: the records of `logging`, as text or as a JSON object a line."""
+
+from __future__ import annotations
+
+import logging
+import logging.config
+from typing import Any, Literal
+
+TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+def set_up(format: Literal["text", "json"], level: str) -> None:
+    """Send all records to the standard error. In JSON: `time` (UTC), `level`, `logger`, `message`, `exc_info`, and
+    whatever fields a record carries (`extra=`)."""
+    logging.captureWarnings(True)
+    logging.config.dictConfig(
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"it": _json() if format == "json" else {"format": TEXT}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "it"}},
+            "root": {"level": level.upper(), "handlers": ["stderr"]},
+            "loggers": {"hypercorn": {"level": "WARNING"}, "asyncio": {"level": "WARNING"}},
+        }
+    )
+
+
+def _json() -> dict[str, Any]:
+    return {
+        "()": "pythonjsonlogger.json.JsonFormatter",
+        "fmt": ["levelname", "name", "message"],
+        "rename_fields": {"levelname": "level", "name": "logger"},
+        "timestamp": "time",
+    }

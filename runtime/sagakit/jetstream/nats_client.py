@@ -1,0 +1,60 @@
+"""nats-py's client, with three of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
+nor leave sockets open.
+
+No TLS is offered where it is wanted: nats-py would go on without. The server ends a connection (a user that expired or
+was taken out, too many connections): nats-py would close for ever; here it is an outage, and each new try reads the
+credentials again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nats.errors
+from nats.aio.client import Client
+from nats.protocol.parser import PERMISSIONS_ERR
+
+PERMISSIONS: str = PERMISSIONS_ERR
+"""What an error says that is about one subject only, and ends no connection."""
+
+
+class NatsClient(Client):
+    """One connection. `tls_wanted`: by the options; a `tls://` or `wss://` URL wants it in any case."""
+
+    def __init__(self, *, tls_wanted: bool, inbox_prefix: str) -> None:
+        super().__init__()
+        self._inbox_prefix = bytearray(inbox_prefix.encode())  # `new_inbox` is wanted before `connect`
+        self._tls_wanted = tls_wanted
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        """`info` is the server's greeting, or news. `initial_connection`: nothing was sent on this connection yet."""
+        if initial_connection:
+            self._auth_configured = self._auth_configured or self._signature_cb is not None
+            self._insist_on_tls(info)
+        await super()._process_info(info, initial_connection)
+
+    def _insist_on_tls(self, info: dict[str, Any]) -> None:
+        assert self._current_server is not None
+        scheme = self._current_server.uri.scheme
+        if not (self._tls_wanted or scheme == "tls") or scheme in ("ws", "wss") or info.get("tls_required"):
+            return
+        if not info.get("tls_available"):
+            raise nats.errors.Error("the server offers no TLS, and the URL or an option tls_... asks for it")
+        info["tls_required"] = True  # nats-py looks at this alone
+
+    async def _process_connect_init(self) -> None:
+        """A try that fails leaves no socket behind: during an outage there are ten a second."""
+        try:
+            await super()._process_connect_init()
+        except BaseException:
+            if self._transport is not None:
+                self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
+            raise
+
+    async def _process_err(self, err_msg: str) -> None:
+        if PERMISSIONS in err_msg:
+            await super()._process_err(err_msg)
+            return
+        text = err_msg.strip("'")
+        await self._error_cb(nats.errors.Error(f"the server ended the connection: {text}"))
+        await self._process_op_err(nats.errors.Error(f"nats: {text}"))

@@ -1,0 +1,64 @@
+"""What a connection complained of: kept for whoever asks why, told to the log once rather than ten times a second."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from logging import getLogger
+
+from sagakit.errors import NotPermitted
+
+_log = getLogger("sagakit.link")
+
+KEPT = 50
+"""Texts that are kept, the newest."""
+TOLD = 1000
+"""Different texts that the log gets; beyond it the first may come again."""
+
+_REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
+_AUTHENTICATION = re.compile(r"authorization violation|authentication (expired|revoked)", re.IGNORECASE)
+
+
+class Troubles:
+    """Those of one connection."""
+
+    def __init__(self) -> None:
+        self.texts: deque[str] = deque(maxlen=KEPT)
+        self._told: set[str] = set()
+
+    @property
+    def refused_login(self) -> str | None:
+        """The last text by which the server refused who we are; it may also just hang up, before or after."""
+        return next((text for text in reversed(self.texts) if _AUTHENTICATION.search(text)), None)
+
+    @property
+    def most_telling(self) -> str | None:
+        """What to name when there is no connection: a broken handshake says more than the hang-up after it."""
+        found = next((text for text in reversed(self.texts) if "SSL" in text or "TLS" in text), None)
+        return found or (self.texts[-1] if self.texts else None)
+
+    def add(self, error: Exception) -> NotPermitted | None:
+        """Note it, and tell it the first time; a subject that the server refused comes back as an error."""
+        text = str(error) or type(error).__name__
+        self.texts.append(text)
+        refused = _REFUSED.search(text)
+        if refused is None:
+            self._tell(text, text)
+            return None
+        verb, subject = refused[1].lower(), refused[2]
+        found = NotPermitted(subject, publish=verb == "publish")
+        tokens = subject.split(".")
+        self._tell(f"{verb} {tokens[:5] if tokens[0].startswith('$js') else tokens[:2]}", str(found), error=True)
+        return found
+
+    def over(self) -> None:
+        """The connection is up again: what comes now is news."""
+        self._told.clear()
+
+    def _tell(self, what: str, text: str, *, error: bool = False) -> None:
+        if what in self._told:
+            return
+        if len(self._told) >= TOLD:
+            self._told.clear()
+        self._told.add(what)
+        (_log.error if error else _log.warning)("NATS: %s", text)

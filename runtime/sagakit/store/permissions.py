@@ -1,0 +1,146 @@
+"""The least that an account of NATS needs, by what it is for. The one place: docs, command and tests take it from here.
+
+    setup    makes buckets and streams, once
+    worker   runs sagas; makes nothing
+    client   starts sagas, sends them messages, asks workers, reads
+    reader   reads
+
+A role's subjects are those of one namespace. Each is listed with what it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from sagakit.store.names import Names
+
+Role: TypeAlias = Literal["setup", "worker", "client", "reader"]
+ROLES: tuple[Role, ...] = ("setup", "worker", "client", "reader")
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """One subject, and what for."""
+
+    subject: str
+    why: str
+
+
+class Permissions(msgspec.Struct, frozen=True):
+    """What one role may do. `responses`: answer the requests that it gets, wherever their answers are awaited."""
+
+    publish: tuple[Grant, ...]
+    subscribe: tuple[Grant, ...]
+    responses: bool = False
+
+
+def streams_of(names: Names) -> list[str]:
+    """Every stream, the buckets' ones first, in the order in which they are made."""
+    return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox]
+
+
+def permissions_of(role: Role, names: Names, *, inbox_prefix: str) -> Permissions:
+    """The role's permissions; its accounts have `inbox_prefix` as option `inbox_prefix`, best one of their own."""
+    inbox = Grant(f"{inbox_prefix}.>", "answers to its own requests")
+    return _MAKERS[role](names, inbox)
+
+
+def _setup(names: Names, inbox: Grant) -> Permissions:
+    made = (
+        grant
+        for stream in streams_of(names)
+        for grant in (
+            Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, and as it must be"),
+            Grant(f"$JS.API.STREAM.CREATE.{stream}", "make it"),
+        )
+    )
+    layout = (
+        Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.meta}", "read schema and number of shards"),
+        Grant(f"$KV.{names.meta}.layout", "write them, once"),
+    )
+    return Permissions((_SERVER, *made, *layout), (inbox,))
+
+
+def _worker(names: Names, inbox: Grant) -> Permissions:
+    leases = f"KV_{names.workers}"
+    publish = (
+        _SERVER,
+        *_are_there(names),
+        *_reads(names),
+        *_scans((f"KV_{names.meta}",), "read the plans that are kept"),
+        *(Grant(f"$KV.{bucket}.>", "write records, by compare-and-set, and end markers") for bucket in names.state),
+        *(Grant(f"$KV.{bucket}.>", "archive what has ended") for bucket in names.archive),
+        Grant(f"$KV.{names.meta}.plan.>", "keep the plans of its definitions"),
+        Grant(f"$KV.{names.workers}.>", "write and renew its lease"),
+        Grant(f"$JS.API.STREAM.PURGE.{leases}", "hand back its lease"),
+        Grant(names.subject("saga.>"), "events"),
+        Grant(names.subject("sagain.>"), "messages to other sagas: children, parents"),
+        Grant(names.subject("sagactl.>"), "requests to other workers"),
+        Grant(f"$JS.API.CONSUMER.INFO.{names.inbox}.>", "is there a consumer for its types"),
+        Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "make it, where it is not"),
+        Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
+        Grant(f"$JS.ACK.{names.inbox}.>", "acknowledge them"),
+        *(
+            Grant(f"$JS.API.STREAM.PURGE.KV_{bucket}", "`Runtime.delete`; leave it out where no worker deletes")
+            for bucket in (*names.state, *names.archive)
+        ),
+    )
+    subscribe = (
+        inbox,
+        Grant(names.subject("sagactl.>"), "requests from clients and workers"),
+        Grant(f"$KV.{names.workers}.>", "leases as they change"),
+    )
+    return Permissions(publish, subscribe, responses=True)
+
+
+def _client(names: Names, inbox: Grant) -> Permissions:
+    read = _reader(names, inbox)
+    more = (
+        Grant(names.subject("sagain.>"), "start sagas, signals, cancels, operators' verbs"),
+        Grant(names.subject("sagactl.>"), "ask workers"),
+    )
+    return Permissions((*read.publish, *more), read.subscribe)
+
+
+def _reader(names: Names, inbox: Grant) -> Permissions:
+    changes = (Grant(f"$KV.{bucket}.>", "records as they change") for bucket in names.state)
+    return Permissions(
+        (_SERVER, *_are_there(names), *_reads(names)),
+        (inbox, *changes, Grant(names.subject("saga.>"), "events as they come")),
+    )
+
+
+_SERVER = Grant("$JS.API.INFO", "is JetStream on, and new enough")
+
+
+def _are_there(names: Names) -> Iterator[Grant]:
+    for stream in streams_of(names):
+        yield Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, and how far it goes")
+
+
+def _reads(names: Names) -> Iterator[Grant]:
+    """Single keys of every bucket; lists of sagas and workers; histories."""
+    for bucket in _buckets(names):
+        yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", "read one key, from the leader")
+    yield from _scans([f"KV_{bucket}" for bucket in names.state], "list live sagas")
+    yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
+    yield from _scans([f"KV_{names.workers}"], "list workers")
+    yield from _scans(names.events, "read the history of a saga")
+
+
+def _scans(streams: Iterable[str], why: str) -> Iterator[Grant]:
+    """By a consumer that is removed again."""
+    for stream in streams:
+        for call in ("CREATE", "INFO", "MSG.NEXT", "DELETE"):
+            yield Grant(f"$JS.API.CONSUMER.{call}.{stream}.>", why)
+
+
+def _buckets(names: Names) -> list[str]:
+    return [names.meta, *names.state, *names.archive, names.workers]
+
+
+_MAKERS: dict[Role, Callable[[Names, Grant], Permissions]] = {
+    "setup": _setup, "worker": _worker, "client": _client, "reader": _reader,
+}  # fmt: skip

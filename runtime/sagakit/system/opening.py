@@ -1,0 +1,48 @@
+"""What of a `Config` it takes to open the store: for workers, and for commands that need no worker."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from sagakit.jetstream.layout import Options
+from sagakit.jetstream.security import Identity, Tls
+from sagakit.jetstream.url import open_url
+from sagakit.store.names import Names
+from sagakit.store.ports import Store
+from sagakit.system.config import Config
+
+
+def names_of(config: Config) -> Names:
+    """The names on the wire."""
+    return Names(namespace=config.namespace, shards=config.shards)
+
+
+def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
+    """Open the store at `url`. Raises as `open_url`."""
+    options = Options(
+        storage=config.storage,
+        replicas=config.replicas,
+        state_max_bytes=config.state_max_bytes,
+        archive_ttl=config.archive_ttl,
+        events_ttl=config.events_ttl,
+    )
+    identity = Identity(
+        user=config.user,
+        password=config.password,
+        token=config.token,
+        credentials=config.credentials,
+        nkeys_seed=config.nkeys_seed,
+    )
+    return open_url(
+        url,
+        names=names_of(config),
+        options=options,
+        sync=config.sync,
+        identity=identity,
+        tls=Tls(ca=config.tls_ca, cert=config.tls_cert, key=config.tls_key, first=config.tls_first),
+        inbox_prefix=config.inbox_prefix,
+        connect_timeout=config.connect_timeout,
+        ack_timeout=config.ack_timeout,
+        window=config.window,
+        window_bytes=config.window_bytes,
+    )

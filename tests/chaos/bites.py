@@ -1,0 +1,29 @@
+"""Short runs in which a planted bug cannot but show: two workers, a pause beyond the lease, a kill."""
+
+from __future__ import annotations
+
+from tests.chaos.run import Options
+from tests.chaos.schedule import Fault, Schedule
+
+LEASE = 6.0
+BITES: dict[str, Schedule] = {
+    # a zombie that comes back finds its sagas further on, and writes all the same
+    "no-cas": Schedule([Fault("pause-worker", 0.0, LEASE + 10.0, "w1")], []),
+    # whoever takes over calls what was open, in nobody's name
+    "no-adopt-write": Schedule([Fault("kill-worker", 0.0, 4.0, "w1"), Fault("kill-worker", 2.0, 4.0, "w2")], []),
+}
+
+
+def bite(plant: str | None, schedule: str, *, seed: int = 7) -> Options:
+    """A run of about half a minute; with `plant` None the runtime is whole, and has to pass."""
+    return Options(
+        seed=seed,
+        seconds=6.0,
+        sagas=120,
+        workers=2,
+        lease_ttl=LEASE,
+        settle=20.0 if plant else 90.0,
+        plant=plant,
+        config={"scan_interval": 2.0},
+        schedule=BITES[schedule],
+    )

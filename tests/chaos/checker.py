@@ -1,0 +1,68 @@
+"""Judges a run by what it left behind, without the engine: `python -m tests.chaos.checker FOLDER`.
+
+Prints the verdict as JSON: what the rules found, and figures. Exit code 1 if anything speaks against it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+
+from tests.chaos import figures, history
+from tests.chaos.rules import Rule, Violation, calls, effects, ends, events, records
+
+SHOWN = 200
+"""Violations that are told one by one."""
+
+RULES: dict[str, Rule] = {
+    "a call is intended by a stored record (P1)": calls.intended,
+    "an attempt is called once (P1)": calls.called_once,
+    "the records keep the order (P2)": records.order,
+    "the calls keep the order (P2)": calls.order,
+    "what failed is undone, what is completed stands once (P4)": effects.standing,
+    "a key has one effect": effects.once_by_key,
+    "versions are one chain, an epoch has one owner (P7)": records.one_chain,
+    "what was started ends or is stuck (P8)": ends.nothing_lost,
+    "a message is applied once (P8)": ends.messages_applied,
+    "events come in order (P9)": events.in_order,
+    "events are complete (P9)": events.complete,
+    "events come after their record (P9)": events.durable_first,
+    "an id has one run (P10)": records.one_run,
+    "faults of servers spend nothing (P12)": ends.nothing_spent,
+}
+
+
+class Verdict(msgspec.Struct):
+    """What came of it. `broken` counts by promise; `violations` tells the first ones."""
+
+    broken: dict[str, int]
+    violations: list[Violation]
+    figures: figures.Figures
+
+    @property
+    def condemned(self) -> bool:
+        """Whether anything speaks against the run."""
+        return bool(self.broken)
+
+
+def judge(found: history.History) -> list[Violation]:
+    """Apply every rule."""
+    return [violation for rule in RULES.values() for violation in rule(found)]
+
+
+def check(folder: Path) -> Verdict:
+    """Read and judge a run's folder."""
+    found = history.load(folder)
+    violations = judge(found)
+    broken = Counter(violation.promise for violation in violations)
+    return Verdict(dict(sorted(broken.items())), violations[:SHOWN], figures.of(found))
+
+
+if __name__ == "__main__":
+    verdict = check(Path(sys.argv[1]))
+    assert not [name for name in sys.modules if name.partition(".")[0] in ("sagakit", "sagakit_actors")]
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(verdict)) + b"\n")
+    sys.exit(1 if verdict.condemned else 0)

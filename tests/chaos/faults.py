@@ -1,0 +1,141 @@
+"""Makes the faults of a schedule, heals each, and writes down when it was made."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from math import inf
+from pathlib import Path
+
+import msgspec
+import trio
+
+from tests.chaos.cluster import Cluster
+from tests.chaos.history import Fault as Made
+from tests.chaos.load import read_lines
+from tests.chaos.processes import Child
+from tests.chaos.proxy import Proxy
+from tests.chaos.schedule import Fault, Schedule
+
+
+class _Line(msgspec.Struct):
+    worker: str
+
+
+class Faults:
+    """For one run. `workers` and `proxies` by the workers' names."""
+
+    def __init__(
+        self,
+        folder: Path,
+        cluster: Cluster,
+        workers: Mapping[str, Child],
+        proxies: Mapping[str, Proxy],
+        *,
+        seconds: float,
+    ) -> None:
+        self._seconds = seconds
+        self._ends = inf
+        self._folder = folder
+        self._cluster = cluster
+        self._workers = workers
+        self._proxies = proxies
+        self.made: list[Made] = []
+        self._perform: dict[str, Callable[[Fault], Awaitable[None]]] = {
+            "kill-worker": self._kill_worker,
+            "kill-all": self._kill_all,
+            "term-worker": self._term_worker,
+            "pause-worker": self._pause_worker,
+            "cut": self._network,
+            "half-open": self._network,
+            "latency": self._network,
+            "kill-node": self._kill_node,
+            "kill-leader": self._kill_node,
+            "pause-node": self._pause_node,
+            "roll": self._roll,
+        }
+
+    async def run(self, schedule: Schedule) -> None:
+        """Both tracks, as far as they get in the time: a node takes as long as it takes to be back."""
+        self._ends = trio.current_time() + self._seconds
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._track, schedule.workers)
+            nursery.start_soon(self._track, schedule.servers)
+
+    async def _track(self, faults: list[Fault]) -> None:
+        for fault in faults:
+            await trio.sleep(fault.wait)
+            if trio.current_time() + fault.lasts > self._ends:
+                break
+            begin = time.time_ns()
+            target = self.worker_id(fault.target) if fault.target in self._workers else fault.target
+            print(f"{time.strftime('%H:%M:%S')} {fault.kind} {target} {fault.lasts:g} s", flush=True)
+            await self._perform[fault.kind](fault)
+            self.made.append(Made(fault.kind, target, begin, time.time_ns()))
+
+    def worker_id(self, name: str) -> str:
+        """The id of the runtime that a worker's process has open, or had last; its name before it has one."""
+        lines = list(read_lines(self._folder / f"counters-{name}.jsonl", _Line))
+        return lines[-1].worker if lines else name
+
+    async def _kill_worker(self, fault: Fault) -> None:
+        worker = self._workers[fault.target]
+        await worker.kill()
+        await trio.sleep(fault.lasts)
+        worker.start()
+
+    async def _kill_all(self, fault: Fault) -> None:
+        for worker in self._workers.values():
+            await worker.kill()
+        await trio.sleep(fault.lasts)
+        for worker in self._workers.values():
+            worker.start()
+
+    async def _term_worker(self, fault: Fault) -> None:
+        worker = self._workers[fault.target]
+        await worker.stop()
+        await trio.sleep(fault.lasts)
+        worker.start()
+
+    async def _pause_worker(self, fault: Fault) -> None:
+        worker = self._workers[fault.target]
+        worker.signal(signal.SIGSTOP)
+        try:
+            await trio.sleep(fault.lasts)
+        finally:
+            worker.signal(signal.SIGCONT)
+
+    async def _network(self, fault: Fault) -> None:
+        proxy = self._proxies[fault.target]
+        match fault.kind:
+            case "cut":
+                proxy.cut()
+            case "half-open":
+                proxy.half_open()
+            case _:
+                proxy.slow(fault.extra)
+        try:
+            await trio.sleep(fault.lasts)
+        finally:
+            proxy.heal()
+
+    async def _kill_node(self, fault: Fault) -> None:
+        leads = fault.kind == "kill-leader"
+        node = await self._cluster.some_leader() if leads else self._cluster.node(fault.target)
+        await node.process.kill()
+        await trio.sleep(fault.lasts)
+        node.process.start()
+        await self._cluster.settled()
+
+    async def _pause_node(self, fault: Fault) -> None:
+        process = self._cluster.node(fault.target).process
+        process.signal(signal.SIGSTOP)
+        try:
+            await trio.sleep(fault.lasts)
+        finally:
+            process.signal(signal.SIGCONT)
+        await self._cluster.settled()
+
+    async def _roll(self, fault: Fault) -> None:
+        await self._cluster.roll()

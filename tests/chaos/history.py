@@ -1,0 +1,234 @@
+"""What is left of a run, as the checker reads it: files of one folder, and types of its own. No sagakit here."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+
+from tests.chaos.load import Acked, Start, read_acked, read_lines
+
+T = TypeVar("T")
+ENDS = ("completed", "failed")
+
+
+class Heard(msgspec.Struct, frozen=True):
+    """One stored value of SAGA_STATE, as the server republished it. `at`: wall clock of the server, ns."""
+
+    seq: int
+    at: int
+    key: str
+    operation: str
+    value: msgspec.Raw
+
+
+class StepLog(msgspec.Struct, frozen=True):
+    """One step in a record; what is left out stands for its default."""
+
+    state: str = "pending"
+    calls: int = 0
+    group: int = 1
+    undo_group: int = 1
+
+
+class Inbound(msgspec.Struct, frozen=True):
+    """A message that a record says was applied."""
+
+    id: str
+    kind: str = ""
+    verdict: str = ""
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """Why a saga turned back."""
+
+    cause: str
+    step: str | None = None
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The fields of a record that are judged."""
+
+    saga_type: str
+    saga_id: str
+    run: str
+    version: int
+    epoch: int
+    owner: str
+    write: str
+    status: str
+    steps: dict[str, StepLog]
+    next_event: int
+    recoveries: int = 0
+    inbound: list[Inbound] = []
+    failure: Failure | None = None
+    stuck: str | None = None
+
+
+class Marker(msgspec.Struct, frozen=True):
+    """The end marker."""
+
+    ended: float
+    outcome: str
+    run: str
+
+
+class Version(msgspec.Struct, frozen=True):
+    """One stored version of one key: a record, or the end marker."""
+
+    seq: int
+    at: int
+    key: str
+    record: Record | None = None
+    marker: Marker | None = None
+
+    @property
+    def run(self) -> str:
+        """The run that it is of."""
+        found = self.record or self.marker
+        assert found is not None
+        return found.run
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What the services were asked; see `services.Request`."""
+
+    worker: str
+    saga_type: str
+    saga_id: str
+    run: str
+    step: str
+    kind: Literal["do", "undo", "check"]
+    key: str
+    action_key: str
+    epoch: int
+    attempt: int
+    begin: int
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One call to a service, and its result."""
+
+    call: Call
+    arrived: int
+    effect: int
+    end: int
+    result: str
+
+
+class Event(msgspec.Struct, frozen=True, dict=True):
+    """One message of the event stream."""
+
+    seq: int
+    at: int
+    subject: str
+    message_id: str
+    body: msgspec.Raw
+
+    @cached_property
+    def cloud(self) -> dict[str, Any]:
+        """The CloudEvent."""
+        found: dict[str, Any] = msgspec.json.decode(self.body)
+        return found
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """What stands under a key of a bucket in the end."""
+
+    seq: int
+    key: str
+    value: msgspec.Raw
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One fault that was made: what, to whom, from when until when (wall clock, ns)."""
+
+    kind: str
+    target: str
+    begin: int
+    end: int
+
+
+class History(msgspec.Struct, dict=True):
+    """All of it. Rows in the order in which they arrived, versions and events in the order of their streams."""
+
+    starts: list[Start] = []
+    acked: list[Acked] = []
+    rows: list[Row] = []
+    versions: list[Version] = []
+    events: list[Event] = []
+    state: dict[str, Version] = {}
+    archive: dict[str, Version] = {}
+    faults: list[Fault] = []
+    inbox_left: int = 0
+    servers_only: bool = False
+
+    @cached_property
+    def by_key(self) -> dict[str, list[Version]]:
+        """The trail of each key."""
+        found: defaultdict[str, list[Version]] = defaultdict(list)
+        for version in self.versions:
+            found[version.key].append(version)
+        return dict(found)
+
+    @cached_property
+    def by_saga(self) -> dict[str, list[Row]]:
+        """The calls of each saga, by its key."""
+        found: defaultdict[str, list[Row]] = defaultdict(list)
+        for row in self.rows:
+            found[f"{row.call.saga_type}.{row.call.saga_id}"].append(row)
+        return dict(found)
+
+    @cached_property
+    def _sequences(self) -> list[int]:
+        return [version.seq for version in self.versions]
+
+    def missing(self, after: int, before: int) -> int:
+        """How many stored versions between two sequences of the stream are not in the trail."""
+        known = bisect_left(self._sequences, before) - bisect_left(self._sequences, after + 1)
+        return max(0, before - after - 1 - known)
+
+    def last(self, key: str) -> Record | None:
+        """The record that a saga came to: the archived one, or the live one."""
+        for bucket in (self.archive, self.state):
+            if key in bucket and bucket[key].record is not None:
+                return bucket[key].record
+        return None
+
+
+def as_version(key: str, seq: int, at: int, value: msgspec.Raw) -> Version:
+    """Read what stands under a key. Raises msgspec.DecodeError."""
+    try:
+        return Version(seq, at, key, record=msgspec.json.decode(value, type=Record))
+    except msgspec.ValidationError:
+        return Version(seq, at, key, marker=msgspec.json.decode(value, type=Marker))
+
+
+def load(folder: Path) -> History:
+    """Read a run's folder."""
+    heard = sorted(read_lines(folder / "trail.jsonl", Heard), key=lambda one: one.seq)
+    facts = msgspec.json.decode((folder / "facts.json").read_bytes())
+    return History(
+        starts=[start for path in folder.glob("starts-*.json") for start in _json(path, list[Start])],
+        acked=read_acked(folder),
+        rows=sorted(read_lines(folder / "calls.jsonl", Row), key=lambda row: row.arrived),
+        versions=[as_version(one.key, one.seq, one.at, one.value) for one in heard if not one.operation],
+        events=list(read_lines(folder / "events.jsonl", Event)),
+        state=_bucket(folder / "state.jsonl"),
+        archive=_bucket(folder / "archive.jsonl"),
+        faults=_json(folder / "faults.json", list[Fault]),
+        inbox_left=facts["inbox_left"],
+        servers_only=facts["servers_only"],
+    )
+
+
+def _bucket(path: Path) -> dict[str, Version]:
+    return {one.key: as_version(one.key, one.seq, 0, one.value) for one in read_lines(path, Stored)}
+
+
+def _json(path: Path, type: type[T]) -> T:
+    return msgspec.json.decode(path.read_bytes(), type=type)

@@ -1,0 +1,56 @@
+"""What the checker knows of the sagas, written down by hand: nothing here comes from the definitions it judges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Step(NamedTuple):
+    """One node: what it comes after, whether a service is called, undone if need be, once for each parcel."""
+
+    after: tuple[str, ...] = ()
+    called: bool = True
+    undo: bool = True
+    each: bool = False
+
+
+PLANS: dict[str, dict[str, Step]] = {
+    "Order": {
+        "reserve": Step(),
+        "charge": Step(("reserve",)),
+        "pack": Step(("charge",), each=True),
+        "deliver": Step(("pack",), undo=False),  # the pivot
+        "notify": Step(("deliver",), undo=False),
+    },
+    "Approval": {
+        "register": Step(),
+        "approved": Step(("register",), called=False, undo=False),
+        "sign": Step(("approved",), undo=False),  # the pivot
+        "file": Step(("sign",), undo=False),
+    },
+    "Transfer": {
+        "hold": Step(),
+        "fee": Step(),
+        "rest": Step(("hold", "fee"), called=False, undo=False),
+        "credit": Step(("rest",)),
+        "settle": Step(("credit",), undo=False),  # the pivot
+    },
+}
+
+
+def ancestors(saga_type: str, step: str) -> Iterator[str]:
+    """All that a step comes after, near or far; may name one twice."""
+    for name in PLANS[saga_type][step].after:
+        yield name
+        yield from ancestors(saga_type, name)
+
+
+def descendants(saga_type: str, step: str) -> list[str]:
+    """All that come after a step."""
+    return [name for name in PLANS[saga_type] if step in ancestors(saga_type, name)]
+
+
+def node_of(step: str) -> str:
+    """The node of a step's entry: `pack` of `pack/2`."""
+    return step.partition("/")[0]

@@ -1,0 +1,95 @@
+"""Which faults, when, to whom and for how long: all from the seed, so that a seed can be had again.
+
+Two tracks run side by side: one for the workers and their network, one for the servers. Within a track one fault
+follows the other, so a quorum of the servers is always there. What a leader is shows at run time only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+Kind = Literal[
+    "kill-worker", "kill-all", "pause-worker", "term-worker", "cut", "half-open", "latency",
+    "kill-node", "kill-leader", "pause-node", "roll",
+]  # fmt: skip
+Kinds = Mapping[Kind, tuple[float, float, float]]
+"""Weight, and for how many seconds at least and at most."""
+
+WORKERS: Kinds = {
+    "kill-worker": (3, 0.5, 3.0),
+    "kill-all": (1, 0.5, 3.0),
+    "pause-worker": (3, 1.3, 2.0),  # times the lease's ttl: a zombie each time
+    "term-worker": (1, 0.5, 2.0),
+    "cut": (1, 1.0, 12.0),
+    "half-open": (1, 4.0, 14.0),
+    "latency": (1, 4.0, 10.0),
+}
+SERVERS: Kinds = {
+    "kill-node": (2, 1.0, 5.0),
+    "kill-leader": (3, 1.0, 5.0),
+    "pause-node": (1, 2.0, 6.0),
+    "roll": (1, 0.0, 0.0),
+}
+PAUSE = (1.0, 5.0)
+"""Seconds between two faults of a track, at least and at most."""
+LATENCY = (0.02, 0.25)
+
+
+class Fault(msgspec.Struct, frozen=True):
+    """One fault: `wait` seconds after the last of its track, for `lasts` seconds.
+
+    `target` is a worker's or a node's name; `extra` is what the kind needs besides: the latency in seconds.
+    """
+
+    kind: Kind
+    wait: float
+    lasts: float
+    target: str = ""
+    extra: float = 0.0
+
+
+Only = Literal["all", "servers", "workers"]
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """The two tracks."""
+
+    workers: list[Fault]
+    servers: list[Fault]
+
+
+def make_schedule(
+    seed: int, *, seconds: float, workers: Sequence[str], nodes: Sequence[str], lease_ttl: float, only: Only = "all"
+) -> Schedule:
+    """As many faults as begin within `seconds`. Every kind comes once before the dice decide, if there is time."""
+    on_workers = _track(random.Random(f"faults of workers {seed}"), WORKERS, workers, seconds, lease_ttl)
+    on_servers = _track(random.Random(f"faults of servers {seed}"), SERVERS, nodes, seconds, lease_ttl)
+    return Schedule(on_workers if only != "servers" else [], on_servers if only != "workers" else [])
+
+
+def _track(
+    dice: random.Random,
+    kinds: Kinds,
+    targets: Sequence[str],
+    seconds: float,
+    lease_ttl: float,
+) -> list[Fault]:
+    names = list(kinds)
+    first = dice.sample(names, len(names))
+    found: list[Fault] = []
+    time = 0.0
+    while True:
+        kind = first.pop() if first else dice.choices(names, weights=[kinds[name][0] for name in names])[0]
+        wait = dice.uniform(*PAUSE)
+        lasts = dice.uniform(*kinds[kind][1:]) * (lease_ttl if kind == "pause-worker" else 1.0)
+        fault = Fault(
+            kind, round(wait, 2), round(lasts, 2), dice.choice(list(targets)), round(dice.uniform(*LATENCY), 3)
+        )
+        time += wait + lasts
+        if time > seconds:
+            return found
+        found.append(fault)

@@ -1,0 +1,160 @@
+"""What `sagakit worker` is pointed at by the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+from sagakit import Ctx, RetryPolicy, Saga, step
+
+QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+NOTES = Path(os.environ.get("NOTES", os.devnull))
+"""A line for each thing that happened, in order."""
+
+
+def note(text: str) -> None:
+    with NOTES.open("a") as file:
+        file.write(text + "\n")
+
+
+class Call(msgspec.Struct, frozen=True):
+    """The step ends once the file `gate` exists."""
+
+    gate: str = ""
+
+
+class Wait(Saga[Call, str]):
+    @step(pivot=True, retry=QUICK)
+    async def wait(self, call: Call, ctx: Ctx) -> str:
+        note("called")
+        while call.gate and not Path(call.gate).exists():  # noqa: ASYNC110, ASYNC240  # another process opens it
+            await trio.sleep(0.01)
+        return "done"
+
+    def output(self, input: Call, ctx: Ctx) -> str:
+        return ctx.result(Wait.wait)
+
+
+class Block(Saga[Call, str]):
+    """Never lets go of the loop: a bug that a second signal must get through."""
+
+    @step(pivot=True, retry=QUICK)
+    async def block(self, call: Call, ctx: Ctx) -> str:
+        note("called")
+        while True:
+            os.getpid()
+
+    def output(self, input: Call, ctx: Ctx) -> str:
+        return ctx.result(Block.block)
+
+
+class Pool:
+    """Belongs to the asyncio task and loop that opened it, as a database's pool does."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.lock = asyncio.Lock()
+
+    async def query(self) -> str:
+        assert asyncio.get_running_loop() is self.loop
+        async with self.lock:
+            await asyncio.sleep(0)
+        return "from the pool"
+
+
+class Query(Saga[Call, str], backend="asyncio"):
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+
+    @step(pivot=True, retry=QUICK)
+    async def ask(self, call: Call, ctx: Ctx) -> str:
+        note("called")
+        return await self.pool.query()
+
+    def output(self, input: Call, ctx: Ctx) -> str:
+        return ctx.result(Query.ask)
+
+
+class Sleep(Saga[Call, str], backend="asyncio"):
+    @step(pivot=True, retry=QUICK)
+    async def sleep(self, call: Call, ctx: Ctx) -> str:
+        await asyncio.sleep(0)
+        note("called")
+        return "slept"
+
+    def output(self, input: Call, ctx: Ctx) -> str:
+        return ctx.result(Sleep.sleep)
+
+
+sagas = [Wait(), Block()]
+asyncio_steps = (Sleep(),)
+one = Wait()
+empty: list[Wait] = []
+classes = [Wait]
+number = 7
+
+
+def made() -> list[Wait]:
+    return [Wait()]
+
+
+async def made_async() -> tuple[Wait]:
+    await trio.lowlevel.checkpoint()
+    return (Wait(),)
+
+
+@contextmanager
+def held() -> Iterator[list[Wait]]:
+    note("opened")
+    yield [Wait()]
+    note("closed")
+
+
+@asynccontextmanager
+async def held_async() -> AsyncIterator[list[Wait]]:
+    note("opened")
+    async with trio.open_nursery():
+        yield [Wait()]
+    note("closed")
+
+
+@asynccontextmanager
+async def pool() -> AsyncIterator[list[Query]]:
+    """For `--asyncio`. The task group wants to be left by the task that entered it."""
+    note("opened")
+    async with asyncio.TaskGroup():
+        yield [Query(Pool())]
+    note("closed")
+
+
+def breaks() -> list[Wait]:
+    raise LookupError("no such database")
+
+
+def __getattr__(name: str) -> Any:
+    """`bad` is defined only when asked for: the definition is refused."""
+    if name == "bad":
+
+        class Bad(Saga[Call, str]):
+            pass
+
+        return [Bad()]
+    if name == "changed":
+
+        class Wait(Saga[Call, str]):
+            @step(pivot=True)
+            async def other(self, call: Call, ctx: Ctx) -> int:
+                return 1
+
+            def output(self, input: Call, ctx: Ctx) -> str:
+                return ""
+
+        return [Wait()]
+    raise AttributeError(name)

@@ -1,0 +1,103 @@
+"""`sagakit worker` as a real process, and who talks to it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import msgspec
+import trio
+
+ROOT = Path(__file__).parents[2]
+SAGAKIT = str(Path(sys.executable).parent / "sagakit")
+
+
+class Process:
+    """A running `sagakit worker` that logs JSON."""
+
+    def __init__(self, popen: subprocess.Popen[bytes], folder: Path) -> None:
+        self.popen = popen
+        self.folder = folder
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it logged so far; each whole line is one JSON object."""
+        whole = self.folder.joinpath("log").read_bytes().rpartition(b"\n")[0]
+        return [msgspec.json.decode(line) for line in whole.splitlines()]
+
+    @property
+    def notes(self) -> list[str]:
+        """What its sagas noted so far."""
+        file = self.folder / "notes"
+        return file.read_text().splitlines() if file.exists() else []
+
+    async def said(self, text: str) -> dict[str, Any]:
+        """The line whose message has `text`, once it is there."""
+        with trio.fail_after(30):
+            while True:
+                for line in self.lines:
+                    if text in line["message"]:
+                        return line
+                assert self.popen.poll() is None, self.lines
+                await trio.sleep(0.02)
+
+    async def noted(self, text: str) -> None:
+        """Return once its sagas have noted it."""
+        with trio.fail_after(30):
+            while text not in self.notes:
+                assert self.popen.poll() is None, self.lines
+                await trio.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.popen.send_signal(number)
+
+    async def ended(self) -> int:
+        """Its exit code; negative is the signal that it died of."""
+        with trio.fail_after(30):
+            while self.popen.poll() is None:  # noqa: ASYNC110  # another process
+                await trio.sleep(0.02)
+        return int(self.popen.returncode)
+
+    async def health(self) -> str:
+        """The URL of its health page."""
+        return str((await self.said("health at"))["url"])
+
+
+@contextmanager
+def worker(folder: Path, sagas: str, *arguments: str, **environment: str) -> Iterator[Process]:
+    """Run one on `tests.cli.jobs:{sagas}`; what still runs in the end is killed."""
+    folder.mkdir(exist_ok=True)
+    command = [SAGAKIT, "worker", f"tests.cli.jobs:{sagas}", "--log-format", "json", *arguments]
+    given = os.environ | {"NOTES": str(folder / "notes")} | environment
+    with (folder / "log").open("wb") as log:
+        popen = subprocess.Popen(command, cwd=ROOT, env=given, stderr=log, start_new_session=True)
+    try:
+        yield Process(popen, folder)
+    finally:
+        if popen.poll() is None:
+            popen.kill()
+            popen.wait()
+
+
+async def get(url: str) -> httpx.Response:
+    """One request from outside."""
+    async with httpx.AsyncClient(timeout=5) as client:
+        return await client.get(url)
+
+
+async def start(url: str, namespace: str, saga_type: str, saga_id: str, **given: Any) -> None:
+    """A start as another program sends it."""
+    import sagakit.system.opening as opening
+    from sagakit import Config
+
+    async with opening.open_store(url, Config(namespace=namespace)) as store:
+        payload = msgspec.json.encode({"kind": "start", "input": given})
+        await store.inbox.send(id=uuid4().hex, saga_type=saga_type, saga_id=saga_id, payload=payload)
