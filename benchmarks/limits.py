@@ -20,6 +20,7 @@ import nats
 from nats.js.api import StorageType, StreamConfig
 
 from benchmarks import floor as floor_bench
+from benchmarks.servers import die_with_owner
 
 RECORD = b"x" * 700
 """A record of a saga with three steps has about this many bytes."""
@@ -72,7 +73,9 @@ class Limits:
 def limits() -> Iterator[Limits]:
     """Run the measuring process while the context is open."""
     command = [sys.executable, "-m", "benchmarks.limits"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_owner
+    ) as running:
         yield Limits(running)  # leaving closes its standard input, which ends it
 
 

@@ -21,7 +21,7 @@ from sagakit import Ctx, Runtime, Saga, open_runtime, step
 from benchmarks.limits import limits
 from benchmarks.load import start_all
 from benchmarks.result import Bench, Case, Figures, quantile
-from benchmarks.servers import Sync, servers
+from benchmarks.servers import Sync, die_with_owner, servers
 from benchmarks.workload import Job, Made
 
 INFLIGHT = 500
@@ -144,7 +144,9 @@ def _declared() -> Iterator[list[float]]:
 def _victim(url: str, sagas: int) -> Iterator[subprocess.Popen[str]]:
     """A worker process that holds so many sagas once the context is open."""
     command = [sys.executable, "-m", "benchmarks.recovery", url, str(sagas)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_owner
+    ) as running:
         try:
             assert running.stdout is not None
             if running.stdout.readline() != "holding\n":

@@ -96,7 +96,7 @@ def process(
             start_new_session=True,
             env=None if env is None else os.environ | env,
             cwd=cwd,
-            preexec_fn=_die_with_owner if sys.platform == "linux" else None,
+            preexec_fn=die_with_owner,
         )
     try:
         yield running
@@ -112,8 +112,10 @@ def process(
             running.wait()
 
 
-def _die_with_owner() -> None:
-    """Between fork and exec; the thread that forks must live as long as the server is to."""
+def die_with_owner() -> None:
+    """Between fork and exec: end when the owner is killed. The thread that forks must outlive the child."""
+    if sys.platform != "linux":
+        return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 

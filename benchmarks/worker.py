@@ -18,6 +18,7 @@ import trio
 from sagakit import Completed, Failed, open_runtime
 
 from benchmarks.load import closed, retired, start_all
+from benchmarks.servers import die_with_owner
 from benchmarks.workload import Job, Kind, Napping, saga_of
 
 WARM_UP = 500
@@ -77,7 +78,9 @@ class Worker:
 def worker(task: Task) -> Iterator[Worker]:
     """Run a worker process while the context is open; it is warm once it has said its first line."""
     command = [sys.executable, "-m", "benchmarks.worker"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_owner
+    ) as running:
         try:
             found = Worker(running)
             found.write(msgspec.json.encode(task).decode())
