@@ -273,8 +273,6 @@ def _asks(turn: Turn) -> bool:
 def ready(plan: Plan, record: Record) -> list[NodePlan]:
     """The pending nodes of which all that they come after is done or skipped."""
     begun = {name for name, log in record.steps.items() if log.state != "pending"}
-    if len(begun) >= len(plan.nodes) and not plan.has_items:
-        return []
     passed = {name for name, log in record.steps.items() if log.state in PASSED}
     return [node for node in plan.nodes if node.name not in begun and passed.issuperset(node.after)]
 

@@ -24,6 +24,7 @@ import nats.errors
 import trio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.transport import TcpTransport
 
 from sagakit.errors import (
     Ambiguous,
@@ -229,7 +230,7 @@ class Link:
             if self._queue and not self._full():
                 if len(self._pending) > BUSY:
                     await trio.lowlevel.checkpoint()  # more will gather: larger writes, here and at the server
-                self._send_some()
+                await self._send_some()
                 await trio.lowlevel.checkpoint()
             else:
                 self._parked = trio.lowlevel.current_task()
@@ -244,7 +245,7 @@ class Link:
             trio.lowlevel.reschedule(self._parked)
             self._parked = None
 
-    def _send_some(self) -> None:
+    async def _send_some(self) -> None:
         """Write a batch to nats-py's socket, which buffers what the kernel does not take; the window bounds that."""
         client: Any = self.client
         parts: list[bytes] = []
@@ -253,8 +254,15 @@ class Link:
         else:
             for _ in range(len(self._queue)):
                 self._never_sent(self._queue.popleft(), "not connected")
-        if parts:
-            client._transport.write(b"".join(parts))  # see docs/decisions/0002-frames.md
+        if parts and isinstance(client._transport, TcpTransport):
+            client._transport.write(b"".join(parts))  # type: ignore[no-untyped-call]  # see decision 0002
+        elif parts:
+            await self.on_asyncio(self._hand_over, b"".join(parts))
+
+    async def _hand_over(self, frames: bytes) -> None:
+        """Over a WebSocket nothing goes without asyncio: give it to nats-py's flusher."""
+        await self.client._send_command(frames)
+        await self.client._flush_pending()
 
     def _frame(self, max_payload: int, parts: list[bytes]) -> None:
         """Make the frames of as many messages as the window has room for."""
