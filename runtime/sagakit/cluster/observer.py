@@ -70,10 +70,13 @@ class Observer:
         """The workers that were found dead and whose sagas may be adopted."""
         return frozenset(self._dead)
 
-    def forget(self, worker_id: str) -> None:
-        """It left nothing behind."""
-        self._dead.pop(worker_id, None)
-        self._watched.pop(worker_id, None)
+    def renewal_at_death(self, worker_id: str) -> int | None:
+        """Where its renewal number stood when it was found dead; None without a lease, or if it is not dead."""
+        return self._dead.get(worker_id)
+
+    def buried(self, worker_id: str) -> None:
+        """Its lease was removed. An id is never used again: that it is dead need not be found out once more."""
+        self._dead[worker_id] = None
 
     # ------------------------------------------------------------- judging
 

@@ -117,7 +117,8 @@ class Recovery(Actor[None]):
         orphans = [one for one in elsewhere if one.seen.owner in dead or one.seen.owner == self._worker_id]
         fates = await self._adopt_all(orphans)
         still_named = {one.seen.owner for one in orphans if fates[one.entry.key] != "taken"}
-        await self._forget(dead - still_named)
+        leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
+        await self._bury(leases - still_named)
         return "again" not in fates.values()
 
     async def _read_all(self) -> list[Found]:
@@ -147,13 +148,18 @@ class Recovery(Actor[None]):
             return None
         return seen
 
-    async def _forget(self, dead: Iterable[str]) -> None:
-        """Remove the leases of the dead that no record names, as far as this worker can know."""
+    async def _bury(self, dead: Iterable[str]) -> None:
+        """Remove the leases of the dead that no record names, as far as this worker can know.
+
+        One that has come back meanwhile renews its lease anyway, which then counts as any other.
+        """
         for worker_id in dead:
             lease = await read_lease(self._store, worker_id)
+            if lease is not None and self._observer.renewal_at_death(worker_id) != lease.renewal:
+                continue
             if lease is None or set(lease.definitions) <= set(self._registry.types):
-                self._observer.forget(worker_id)
                 await forget_lease(self._store, worker_id)
+                self._observer.buried(worker_id)
 
     # --------------------------------------------------------------- adoption
 

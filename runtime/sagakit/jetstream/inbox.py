@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from functools import partial
 from logging import getLogger
 
+import msgspec
 import nats.errors
 import trio
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from sagakit.errors import StoreError
-from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names, SagaKey
@@ -29,6 +30,18 @@ FETCH_TIMEOUT = 0.5
 server, which would hand a message to nobody."""
 ACK_WAIT = 30.0
 """Seconds after which an unacknowledged message comes again."""
+
+
+class _Stored(msgspec.Struct):
+    seq: int
+
+
+class _First(msgspec.Struct):
+    message: _Stored | None = None
+    error: ApiError | None = None
+
+
+_first = msgspec.json.Decoder(_First)
 
 
 class StreamInbox:
@@ -47,6 +60,15 @@ class StreamInbox:
         result = decode_ack(answer, key=str(key), expected=None)
         if isinstance(result, StoreError):
             raise result
+
+    async def is_first(self, message: InboundMessage) -> bool:
+        """Whether no earlier message to the same saga is there."""
+        subject = self._names.inbox_subject(SagaKey(message.saga_type, message.saga_id))
+        request = msgspec.json.encode({"next_by_subj": subject, "seq": 1})
+        answer = _first.decode(await self._link.request(f"$JS.API.STREAM.MSG.GET.{self._names.inbox}", request))
+        if answer.error is not None and answer.error.err_code != NO_MESSAGE:
+            raise to_error(answer.error, key=subject, expected=None)
+        return answer.message is None or answer.message.seq >= message.position
 
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
@@ -115,4 +137,5 @@ class StreamInbox:
             return None
         message_id = (msg.headers or {}).get("Nats-Msg-Id") or f"seq-{msg.metadata.sequence.stream}"
         release = partial(self._link.tell, msg.reply, b"-NAK")
-        return InboundMessage(message_id, saga_type, key.saga_id, msg.data, ack, release)
+        position = msg.metadata.sequence.stream
+        return InboundMessage(message_id, saga_type, key.saga_id, position, msg.data, ack, release)

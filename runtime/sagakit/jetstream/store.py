@@ -82,16 +82,16 @@ async def open_jetstream(
     Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, StoreError.
     """
     async with open_link(connection) as link:
-        await check_server(link)
         await _laid_out(link, names, options if options is not None else Options())
         yield JetStreamStore(link, names)
 
 
 async def _laid_out(link: Link, names: Names, options: Options) -> None:
-    """On a cluster, what somebody else has just made may have no leader yet."""
+    """Through an outage: on a cluster, what somebody else has just made may have no leader yet."""
     give_up = trio.current_time() + link.connect_timeout
     while True:
         try:
+            await check_server(link)
             await make_layout(link, names, options)
             return
         except (Unavailable, Ambiguous):

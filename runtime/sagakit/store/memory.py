@@ -236,8 +236,17 @@ class MemoryInbox:
             raise Unavailable("disconnected")
         if id not in server.inbox_ids:
             server.inbox_ids.add(id)
-            server.inbox.append(Queued(id, saga_type, saga_id, payload))
+            server.inbox.append(Queued(id, saga_type, saga_id, payload, len(server.inbox_ids)))
             server.inbox_changed.unpark_all()
+
+    async def is_first(self, message: InboundMessage) -> bool:
+        """Whether no earlier message to the same saga is there."""
+        await trio.lowlevel.checkpoint()
+        if self._connection.away:
+            raise Unavailable("disconnected")
+        address = (message.saga_type, message.saga_id)
+        same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
+        return not any(one.position < message.position for one in same)
 
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
@@ -255,7 +264,8 @@ class MemoryInbox:
             for one in due:
                 one.again_at = now + ACK_WAIT
                 ack = partial(_forget, server, one)
-                yield InboundMessage(one.id, one.saga_type, one.saga_id, one.payload, ack, partial(self._release, one))
+                release = partial(self._release, one)
+                yield InboundMessage(one.id, one.saga_type, one.saga_id, one.position, one.payload, ack, release)
             if not due:
                 with trio.move_on_at(min((one.again_at for one in mine), default=inf)):
                     await server.inbox_changed.park()

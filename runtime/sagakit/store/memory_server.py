@@ -82,7 +82,8 @@ class MemoryBucket:
 class Queued:
     """An inbound message on the server."""
 
-    def __init__(self, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+    def __init__(self, id: str, saga_type: str, saga_id: str, payload: bytes, position: int) -> None:
+        self.position = position
         self.id = id
         self.saga_type = saga_type
         self.saga_id = saga_id

@@ -82,6 +82,7 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "make it, where it is not"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
         Grant(f"$JS.ACK.{names.inbox}.>", "acknowledge them"),
+        Grant(f"$JS.API.STREAM.MSG.GET.{names.inbox}", "is an earlier message to the same saga still there"),
         *(
             Grant(f"$JS.API.STREAM.PURGE.KV_{bucket}", "`Runtime.delete`; leave it out where no worker deletes")
             for bucket in (*names.state, *names.archive)

@@ -140,12 +140,14 @@ class EventLog(Protocol):
 class InboundMessage(msgspec.Struct, frozen=True):
     """One message of the inbox, not yet acknowledged; unacknowledged ones come again after a while.
 
-    `ack` is a fire-and-forget, and so is `release`: it lets another worker have the message at once.
+    `position` grows from message to message. `ack` is a fire-and-forget, and so is `release`: it lets another worker
+    have the message at once.
     """
 
     id: str
     saga_type: str
     saga_id: str
+    position: int
     payload: bytes
     ack: Callable[[], None]
     release: Callable[[], None]
@@ -156,6 +158,10 @@ class Inbox(Protocol):
 
     async def send(self, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
         """Append; durable once this returns. The same `id` again is stored once (within the dedup window)."""
+        ...
+
+    async def is_first(self, message: InboundMessage) -> bool:
+        """Whether no earlier message to the same saga is still to be applied. Raises Unavailable, Ambiguous."""
         ...
 
     def receive(self, saga_types: Sequence[str]) -> AbstractAsyncContextManager[AsyncIterator[InboundMessage]]:

@@ -8,6 +8,7 @@ from the server after that. One that can never be applied is reported and acknow
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from logging import getLogger
 
 import msgspec
@@ -17,6 +18,7 @@ from sagakit_actors import Actor, Backoff, Context, Down
 from sagakit.engine.record import NOTHING
 from sagakit.errors import (
     AlreadyStarted,
+    Ambiguous,
     InputTooLarge,
     InvalidId,
     InvalidInput,
@@ -89,7 +91,7 @@ class Intake(Actor[None]):
                         return
                     failures += 1
                     await trio.sleep(pause.delay(failures))
-            if isinstance(trouble, UnknownSaga):
+            if isinstance(trouble, UnknownSaga) and await self._comes_first(message):
                 _drop(message, trouble)
                 message.ack()
         except trio.Cancelled:
@@ -97,6 +99,12 @@ class Intake(Actor[None]):
             raise
         finally:
             self._limit.release_on_behalf_of(token)
+
+    async def _comes_first(self, message: InboundMessage) -> bool:
+        """A start that is still in the inbox, since whoever took it died, comes before what was sent after it."""
+        with suppress(Unavailable, Ambiguous):
+            return await self._store.inbox.is_first(message)
+        return False
 
     async def _apply(self, message: InboundMessage) -> SagakitError | None:
         """What speaks against it now, if another try may help. An unknown saga's start may be a moment behind."""

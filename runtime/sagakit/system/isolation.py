@@ -14,7 +14,7 @@ from functools import partial
 from math import inf
 
 import trio
-from sagakit_actors import Actor, ActorDied, ActorStopped, Context, Down, MailboxFull, Ref
+from sagakit_actors import Actor, ActorDied, ActorStopped, Context, Down, Ref
 
 from sagakit.system.messages import AskAlone, AwaitQuiet, IsolationMessage, RunAlone, SagaMessage, Wake
 
@@ -53,8 +53,7 @@ class Gate:
         opened.set()
         held, self._held = self._held, set()
         for ref in held:
-            with suppress(MailboxFull, ActorStopped):  # what waits in its mailbox wakes it, too
-                ref.tell_nowait(Wake())
+            ref.signal(Wake())
 
 
 class Isolation(Actor[IsolationMessage]):

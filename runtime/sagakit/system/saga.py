@@ -139,6 +139,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._intended_at = inf
         """When the last write, or look, that shows this worker to be the owner was begun (trio's time)."""
         self._lease_awaited = False
+        self._held = False
         self._alone: Literal["", "asked", "granted"] = ""
         self._timer: float | None = None
         self._rest_at: float | None = None
@@ -298,6 +299,9 @@ class SagaActor(Reactor[SagaMessage]):
         """Fold what has gathered, unless a write is in flight; answer those whose answer is known."""
         if self._operation is not None or self._over or not self._begun:
             return
+        if self._lease_awaited:  # an attempt is intended and not called yet: nothing may overtake it
+            self._mind_drain()
+            return
         record = self._record
         if self._events or self._due:
             events, self._events, self._due = self._events, [], False
@@ -318,13 +322,14 @@ class SagaActor(Reactor[SagaMessage]):
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
         now = services.now()
-        hold = self._draining or not services.gate.admits(self._ref)
+        self._held = not services.gate.admits(self._ref)
+        hold = self._draining or self._held
         return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=hold))
 
     def _answered(self, record: Record) -> Record:
         """Answer the engine's questions: functions without effects, so no write need come before them."""
         services = self._services
-        while not self._draining and (asked := questions(self._plan, record)):
+        while not self._draining and not self._held and (asked := questions(self._plan, record)):
             answers = [self._binding.answer(question, record) for question in asked]
             record = apply(self._plan, record, answers, services.now(), limits=services.limits)
         return record
@@ -353,7 +358,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_rest(self) -> None:
         """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
         rests, self._rests = self._rests, False
-        busy = self._running or self._outcome_awaited or self._finishing or self._alone or self._lease_awaited
+        busy = self._running or self._finishing or self._outcome_awaited or self._held or self._alone
         if self._over or self._draining or busy:
             return
         now, wake_at = self._services.now(), self._record.wake_at
