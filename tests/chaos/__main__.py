@@ -29,8 +29,8 @@ app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 @app.command()
 def main(
     seed: Annotated[int | None, typer.Option(help="Replays a schedule of faults; made up by default.")] = None,
-    seconds: Annotated[float, typer.Option(help="How long faults are made.")] = 300.0,
-    sagas: Annotated[int, typer.Option(help="Sagas to start.")] = 3000,
+    seconds: Annotated[float, typer.Option(help="How long faults are made.")] = 120.0,
+    sagas: Annotated[int, typer.Option(help="Sagas to start.")] = 2000,
     runs: Annotated[int, typer.Option(help="Runs, with one seed after the other.")] = 1,
     only: Annotated[Only, typer.Option(help="Whose faults; `servers` judges P12, too.")] = "all",
     plant: Annotated[str | None, typer.Option(help=f"A bug to run with: {', '.join(PLANTS)}.")] = None,

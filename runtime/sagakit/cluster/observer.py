@@ -115,7 +115,10 @@ class Observer:
         elif now - watched.absent_since >= RECHECK:
             lease = await read_lease(self._store, worker_id)
             if (None if lease is None else lease.renewal) == watched.renewal:
-                _log.warning("worker %s is dead: nobody listens at its address", worker_id)
+                if lease is None:
+                    _log.info("worker %s has gone: it has no lease, and nobody listens at its address", worker_id)
+                else:
+                    _log.warning("worker %s is dead: nobody listens at its address", worker_id)
                 return "dead"
         return "unsure"
 

@@ -36,7 +36,7 @@ class _Connection:
         self.handed_in: int = 0
         self.cut = False
         self.served: list[str] = []
-        self.thawed = trio.Event()
+        self.thawed: trio.Event = trio.Event()
         self.thawed.set()
 
     @property
