@@ -173,6 +173,19 @@ class AsyncioRuntime(Runtime):
         """The options in force."""
         return self._inner.config
 
+    @property
+    def ready(self) -> bool:
+        """As `Runtime.ready`."""
+        return self._inner.ready
+
+    def metrics(self) -> Mapping[str, float]:
+        """As `Runtime.metrics`."""
+        return self._inner.metrics()
+
+    async def drain(self) -> None:
+        """As `Runtime.drain`."""
+        await self._thread.call(self._inner.drain)
+
     async def start(
         self,
         saga: type[Saga[D, T]],

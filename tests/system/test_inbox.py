@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 
+import pytest
 import trio
+import trio.testing
 from sagakit import Completed, Failed, Runtime, open_runtime
 from sagakit.errors import UnknownSaga
+from sagakit.store.memory_server import MemoryServer, Queued
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+from tests.system.members import member
+from tests.system.test_nodes import Confirm
 from tests.system.test_ownership import Stop
 
 SENDER = """
@@ -75,3 +80,30 @@ async def test_messages_sent_while_no_worker_runs_are_there_when_one_comes(serve
             assert await outcome(runtime, f"s{n}") == Completed("tickets-Rome")
         assert await runtime.execute(BookTrip, "s7", Trip()) == Completed("tickets-Rome")
     assert len(saga.calls) == len(set(saga.calls)) == 150
+
+
+async def test_p8_a_signal_waits_for_a_start_that_is_still_in_the_inbox(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever took the start has died: it comes again later than what was sent after it."""
+    server = MemoryServer()
+    async with member(server, Confirm()) as running:
+        server.faults.begin_outage()  # nobody takes anything while they are put there
+        server.inbox += [
+            Queued("s1", "Confirm", "one", b'{"kind": "start", "input": "x"}', 1),
+            Queued("s2", "Confirm", "one", b'{"kind": "signal", "step": "second", "payload": 5}', 2),
+            Queued("s3", "Confirm", "nobody", b'{"kind": "signal", "step": "second", "payload": 5}', 3),
+        ]
+        server.inbox[0].again_at = trio.current_time() + 100
+        server.faults.end_outage()
+        server.inbox_changed.unpark_all()
+        with trio.fail_after(7200):
+            while not server.bucket("SAGA_STATE").read("Confirm.one"):  # noqa: ASYNC110  # virtual time
+                await trio.sleep(1)
+            assert trio.current_time() >= 100
+            handle = await running.runtime.get(Confirm, "one")
+            assert await handle.outcome() == Completed("None 5")
+        assert not server.inbox
+    dropped = [line for line in caplog.messages if "is dropped" in line]
+    assert len(dropped) == 1, "only the one that nobody ever starts"
+    assert "Confirm.nobody" in dropped[0]

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
-from sagakit import Completed
+from sagakit import Completed, Failed
 from sagakit.cluster.membership import NEIGHBOURS, Members
 from sagakit.errors import StoreFull
 from sagakit.store.faults import Watched
@@ -240,6 +240,28 @@ async def test_no_action_starts_on_a_lease_that_is_older_than_its_ttl(
     archived = stands(server, "SAGA_ARCHIVE", KEY)
     assert archived is not None
     assert archived["epoch"] == 1
+
+
+async def test_p2_nothing_overtakes_an_action_that_waits_for_the_lease(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cancel must not begin to undo while an action is intended and not called yet."""
+    server, stop = MemoryServer(), Stop("hotel")
+    leases = Leases(server, monkeypatch)
+    saga = BookTrip(stop)
+    async with member(server, saga, lease_ttl=TTL) as running, bounded(), trio.open_nursery() as nursery:
+        handle = await running.runtime.start(BookTrip, "one", Trip())
+        await stop.reached.wait()
+        leases.full = True
+        await trio.sleep(TTL + 0.1)
+        stop.go_on.set()
+        await trio.sleep(1)
+        nursery.start_soon(handle.cancel)
+        await trio.sleep(5 * TTL)
+        assert saga.names == ["hotel"]
+        leases.full = False
+        assert isinstance(await handle.outcome(), Failed)
+    assert saga.names == ["hotel", "flight", "cancel_flight", "cancel_hotel"]
 
 
 async def test_a_lease_that_has_lapsed_is_no_proof_of_ownership(autojump_clock: Clock) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, RetryPolicy, Saga, step
+from sagakit import Completed, Ctx, RetryPolicy, Saga, step
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system import isolation
 
@@ -140,13 +140,55 @@ async def _until_stuck(server: MemoryServer, key: str) -> None:
         await trio.sleep(0.1)
 
 
+class Lives:
+    """Workers that follow each other, each with one saga to start, and with five seconds to die of the bad one."""
+
+    def __init__(self, start: Callable[..., Awaitable[Member]], poison: Poison, hook: Hook) -> None:
+        self._server = MemoryServer()
+        self._start = start
+        self._poison = poison
+        self._hook = hook
+
+    async def one(self, saga_id: str) -> Member:
+        running = await self._start(self._server, Fly(self._hook), scan_interval=1e6)
+        self._poison.kill, self._poison.died = running.kill, trio.Event()
+        await running.runtime.start(Fly, saga_id, "Rome")
+        with trio.move_on_after(5):
+            await self._poison.died.wait()
+        return running
+
+
+async def test_p8_what_is_held_back_for_a_suspect_does_not_go_to_rest(autojump_clock: Clock) -> None:
+    """It waits for no time and for no message: who would wake it?"""
+    poison, go_on = Poison(), trio.Event()
+
+    async def hook(name: str, ctx: Ctx) -> None:
+        if ctx.saga_id != BAD:
+            await trio.sleep(3)
+        elif poison.deaths < 2:
+            await poison(name, ctx)
+        else:
+            await go_on.wait()
+
+    async with killable() as start, bounded():
+        lives = Lives(start, poison, hook)
+        await lives.one(BAD)
+        await lives.one("another")
+        running = await lives.one("beside")
+        handle = await running.runtime.get(Fly, "beside")
+        await trio.sleep(100)
+        record = await handle.record()
+        assert {name: log.state for name, log in record.steps.items()} == {"flight": "done"}, "it is held back"
+        go_on.set()
+        assert isinstance(await handle.outcome(), Completed)
+
+
 async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_goes_on(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attempt that takes an hour does not keep the others from working for an hour."""
     monkeypatch.setattr(isolation, "PATIENCE", 30.0)
-    server, poison = MemoryServer(), Poison()
-    go_on = trio.Event()
+    poison, go_on = Poison(), trio.Event()
 
     async def hook(name: str, ctx: Ctx) -> None:
         if ctx.saga_id == "long" and name == "flight":
@@ -154,18 +196,11 @@ async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_goes_o
         elif ctx.saga_id == BAD:
             await poison(name, ctx)
 
-    async def one_life(saga_id: str) -> Member:
-        running: Member = await start(server, Fly(hook), scan_interval=1e6)
-        poison.kill, poison.died = running.kill, trio.Event()
-        await running.runtime.start(Fly, saga_id, "Rome")
-        with trio.move_on_after(5):
-            await poison.died.wait()
-        return running
-
     async with killable() as start, bounded():
-        await one_life(BAD)
-        await one_life("beside")
-        running = await one_life("long")
+        lives = Lives(start, poison, hook)
+        await lives.one(BAD)
+        await lives.one("beside")
+        running = await lives.one("long")
         assert poison.deaths == 2, "as a suspect it waits"
         for number in range(20):
             await running.runtime.execute(Fly, f"beside-{number}", "Rome")

@@ -67,7 +67,7 @@ class Runtime:
 
     @property
     def ready(self) -> bool:
-        """Whether sagas move here: connected, with a lease in force, and not draining."""
+        """Whether sagas move here: connected, with a lease in force, and not draining. For any thread."""
         return self._worker.ready
 
     async def drain(self) -> None:
@@ -79,7 +79,7 @@ class Runtime:
         await self._worker.drain()
 
     def metrics(self) -> Mapping[str, float]:
-        """Counters (`..._total`) and gauges of this worker by name, as they are now: for a health page."""
+        """Counters (`..._total`) and gauges of this worker by name, as they are now. For any thread."""
         worker = self._worker
         return {
             "ready": float(worker.ready),

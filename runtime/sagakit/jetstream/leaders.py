@@ -73,16 +73,17 @@ class Leaders:
             self._begin(stream, next_number)
         await self._asking[stream].wait()
 
-    async def run(self) -> None:
-        """Ask, until cancelled."""
+    async def run(self, task_status: trio.TaskStatus[None]) -> None:
+        """Ask, until cancelled. Started before anybody waits."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            task_status.started()
             await trio.sleep_forever()
 
     def _begin(self, stream: str, next_number: int) -> None:
+        assert self._nursery is not None, "it runs"
         self._asking[stream] = trio.Event()
-        if self._nursery is not None:
-            self._nursery.start_soon(self._until_answered, stream, next_number)
+        self._nursery.start_soon(self._until_answered, stream, next_number)
 
     async def _until_answered(self, stream: str, next_number: int) -> None:
         while not await self._answers(stream):  # noqa: ASYNC110  # the server tells nobody of a new leader

@@ -423,8 +423,8 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.pump)
+                await nursery.start(link.leaders.run)
                 nursery.start_soon(link.sweep)
-                nursery.start_soon(link.leaders.run)
                 nursery.start_soon(link.fail)
                 yield link
                 nursery.cancel_scope.cancel()

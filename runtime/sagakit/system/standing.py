@@ -11,10 +11,11 @@ import trio
 
 
 class Standing:
-    """What the worker knows of its lease. For tasks of the trio thread; times are trio's, in seconds."""
+    """What the worker knows of its lease. For tasks of the trio thread, `is_good` for any thread; trio's times."""
 
     def __init__(self, ttl: float) -> None:
         self._ttl = ttl
+        self._clock = trio.lowlevel.current_clock()
         self._sent = -inf
         self._held_since = inf
         self._steady_since = inf
@@ -23,7 +24,7 @@ class Standing:
     @property
     def is_good(self) -> bool:
         """Whether the last renewal that was acknowledged was sent within the ttl."""
-        return trio.current_time() - self._sent <= self._ttl
+        return self._clock.current_time() - self._sent <= self._ttl
 
     @property
     def steady_since(self) -> float:
