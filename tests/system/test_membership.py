@@ -217,6 +217,20 @@ async def test_p12_no_responders_prove_nothing_right_after_a_reconnect(autojump_
         assert TTL - 1 < await adopted_after(server) < TTL + 3
 
 
+async def test_p12_a_worker_that_renews_is_alive_though_nobody_hears_it(autojump_clock: Clock) -> None:
+    """Its address is lost, say by a route between servers; its lease tells."""
+    server, stop = MemoryServer(), Stop("flight")
+    async with killable() as start, bounded():
+        owner = await start(server, BookTrip(stop), lease_ttl=1.2)
+        other = await start(server, BookTrip(), lease_ttl=1.2, scan_interval=1.0)
+        await stopped_in(server, owner, stop)
+        del server.handlers[owner.runtime.worker_id]
+        await trio.sleep(100)
+        assert other.worker.recovery.adopted == 0
+        stop.go_on.set()
+        await until_ended(server, KEY)
+
+
 async def test_no_action_starts_on_a_lease_that_is_older_than_its_ttl(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
