@@ -93,7 +93,7 @@ class Observer:
         if await self._answers(worker_id):
             watched.absent_since = None
             return "alive"
-        return await self._absent(worker_id, watched, asked)
+        return self._absent(worker_id, watched, asked)
 
     def _seen(self, worker_id: str, renewal: int | None) -> _Watched:
         """What was seen so far; a renewal that has moved begins anew."""
@@ -105,7 +105,7 @@ class Observer:
     def _silent(self, watched: _Watched) -> bool:
         return trio.current_time() - max(watched.still_since, self._standing.steady_since) > self._ttl
 
-    async def _absent(self, worker_id: str, watched: _Watched, asked: float) -> Verdict:
+    def _absent(self, worker_id: str, watched: _Watched, asked: float) -> Verdict:
         """Nobody listens there."""
         now = trio.current_time()
         if now - self._store.reconnected_at < self._ttl or not self._standing.is_good:
@@ -113,13 +113,11 @@ class Observer:
         elif watched.absent_since is None:
             watched.absent_since = asked
         elif now - watched.absent_since >= RECHECK:
-            lease = await read_lease(self._store, worker_id)
-            if (None if lease is None else lease.renewal) == watched.renewal:
-                if lease is None:
-                    _log.info("worker %s has gone: it has no lease, and nobody listens at its address", worker_id)
-                else:
-                    _log.warning("worker %s is dead: nobody listens at its address", worker_id)
-                return "dead"
+            if watched.renewal is None:
+                _log.info("worker %s has gone: it has no lease, and nobody listens at its address", worker_id)
+            else:
+                _log.warning("worker %s is dead: nobody listens at its address", worker_id)
+            return "dead"
         return "unsure"
 
     async def _answers(self, worker_id: str) -> bool:
