@@ -86,6 +86,10 @@ def _shards(scale: float, syncs: Syncs) -> Plan:
     return Plan(variants.SHARDS_BENCH, variants.shards(_load(scale), syncs), "state buckets and event streams")
 
 
+def _fleet(scale: float, syncs: Syncs) -> Plan:
+    return Plan(variants.FLEET, variants.fleet(_load(scale), syncs), "workers and shards on three nodes")
+
+
 def _actors(scale: float, syncs: Syncs) -> Plan:
     found = actors.cases(_size(scale, 20_000, least=50), _size(scale, 20_000, least=50))
     return Plan(actors.BENCH, found, "actors beside bare trio channels and pykka")
@@ -102,6 +106,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "growth": ("Cost with more live sagas, and with more steps.", _growth),
     "durability": ("One node and three, with and without an fsync before every acknowledgement.", _durability),
     "shards": ("More state buckets and event streams.", _shards),
+    "fleet": ("More workers and more shards, on a cluster of three.", _fleet),
     "actors": ("Mailbox, ask, spawn, memory, against bare trio channels and pykka.", _actors),
 }
 """What each does in one line, and its plan at a scale for some durabilities."""

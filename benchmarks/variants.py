@@ -15,6 +15,7 @@ BRANCHES = 100
 LIVE = (1_000, 10_000, 100_000)
 STEPS = (3, 10, 30, 100)
 SHARDS: dict[Literal[1, 3], tuple[int, ...]] = {1: (1, 2, 4, 8), 3: (1, 2, 4)}
+WORKERS = (1, 2, 3)
 NODES: tuple[Literal[1, 3], ...] = (1, 3)
 
 
@@ -44,6 +45,14 @@ def _growth(rows: Sequence[Row]) -> Figures:
 
 def _against_the_first(rows: Sequence[Row]) -> Figures:
     names = [f"{row.labels['sync']}_R{row.labels['replicas']}" for row in rows]
+    return {
+        f"sagas_per_s_{name}_over_{names[0]}": paired(row, rows[0], "sagas_per_s")
+        for name, row in zip(names[1:], rows[1:], strict=True)
+    }
+
+
+def _against_one_worker(rows: Sequence[Row]) -> Figures:
+    names = [f"workers_{row.labels['workers']}_shards_{row.labels['shards']}" for row in rows]
     return {
         f"sagas_per_s_{name}_over_{names[0]}": paired(row, rows[0], "sagas_per_s")
         for name, row in zip(names[1:], rows[1:], strict=True)
@@ -82,6 +91,14 @@ SHARDS_BENCH = Bench(
     FIGURES,
     f"the floor is one stream at any number of shards; on several disks and machines, shards gain more; {NOT_SHOWN}",
     _against_one_shard,
+)
+
+FLEET = Bench(
+    "fleet",
+    FIGURES,
+    "three servers with three copies of everything and up to three workers share two cores and one disk: what more "
+    f"machines would bring cannot be seen, only what each addition costs; {NOT_SHOWN}",
+    _against_one_worker,
 )
 
 
@@ -129,4 +146,16 @@ def shards(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
         for nodes in NODES
         for sync in syncs
         for shards in SHARDS[nodes]
+    ]
+
+
+def fleet(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
+    """More workers and more shards, on three nodes; with the first of the durabilities only."""
+    return [
+        case(
+            replace(load, sync=syncs[0], nodes=3, shards=shards, workers=workers),
+            {"sync": syncs[0], "workers": workers, "shards": shards},
+        )
+        for workers in WORKERS
+        for shards in SHARDS[3]
     ]

@@ -26,6 +26,7 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "LIVE", (1_000,))
     monkeypatch.setattr(variants, "STEPS", (3, 30))
     monkeypatch.setattr(variants, "SHARDS", {1: (1, 2), 3: (1,)})
+    monkeypatch.setattr(variants, "WORKERS", (2,))
 
 
 def run(name: str, file: Path, *options: str) -> Result:
@@ -58,6 +59,7 @@ EXPECTED = {
         *({"sync": "relaxed", "replicas": 1, "shards": shards} for shards in (1, 2)),
         {"sync": "relaxed", "replicas": 3, "shards": 1},
     ],
+    "fleet": [{"sync": "relaxed", "workers": 2, "shards": 1}],
     "actors": [{"messages": 50, "idle": 50}],
 }
 
