@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import msgspec
 import pytest
 import trio
 import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
-from sagakit import Completed, Failed
+from sagakit import Completed, Config, Failed
 from sagakit.cluster.membership import NEIGHBOURS, Members
-from sagakit.errors import StoreFull
+from sagakit.cluster.worker import run_worker
+from sagakit.errors import InvalidConfig, StoreFull
 from sagakit.store.faults import Watched
-from sagakit.store.memory import MemoryControl
+from sagakit.store.memory import MemoryControl, open_memory
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 from sagakit.store.ports import Write
+from sagakit.system.registry import Registry
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, killable, member, stands, until_ended
+from tests.system.members import Member, killable, member, no_asyncio, stands, until_ended
 from tests.system.test_ownership import KEY, Stop, bounded
 
 Clock = trio.testing.MockClock
@@ -75,6 +79,20 @@ async def test_the_lease_is_durable_before_the_first_saga(autojump_clock: Clock)
     async with member(server, BookTrip()) as running:
         await running.runtime.execute(BookTrip, "one", Trip())
     assert order.index(running.runtime.worker_id) < order.index("saga")
+
+
+async def test_a_lease_that_is_too_short_for_a_cluster_is_refused(autojump_clock: Clock) -> None:
+    async with open_memory(MemoryServer()) as store:
+        store.clustered = True
+        for ttl, refused in ((5.9, True), (6.0, False)):
+            with pytest.raises(InvalidConfig, match="too short for a cluster") if refused else nullcontext():
+                async with run_worker(
+                    store,
+                    registry=Registry([BookTrip()]),
+                    config=Config(lease_ttl=ttl),
+                    call_asyncio=no_asyncio,
+                ):
+                    pass
 
 
 async def test_the_lease_is_renewed_every_third_of_its_ttl_and_at_once_after_an_outage(autojump_clock: Clock) -> None:

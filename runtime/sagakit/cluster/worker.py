@@ -22,7 +22,7 @@ from sagakit.cluster.plans import keep_plans
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
-from sagakit.errors import StoreError
+from sagakit.errors import InvalidConfig, StoreError
 from sagakit.jetstream.bridge import open_bridge
 from sagakit.store.ports import Store
 from sagakit.system.children import Children
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
 _log = getLogger("sagakit.cluster")
 
+CLUSTER_TTL = 6.0
+"""Seconds that a lease must last on a cluster, at the least."""
 MAILBOX = 100_000
 """Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond it."""
 
@@ -151,7 +153,15 @@ async def run_worker(
     random: Callable[[], float] = random.random,
     longest_sleep: float = LONGEST_SLEEP,
 ) -> AsyncIterator[Worker]:
-    """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it."""
+    """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it.
+
+    Raises InvalidConfig, PlanChanged.
+    """
+    if store.clustered and config.lease_ttl < CLUSTER_TTL:
+        raise InvalidConfig(
+            f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a new leader may take {CLUSTER_TTL:g} s, and "
+            "workers would be taken for dead; give it that much at the least"
+        )
     runs = Runs(call_asyncio, call_thread, now, random, longest_sleep)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     standing = Standing(config.lease_ttl)

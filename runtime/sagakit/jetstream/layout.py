@@ -55,6 +55,7 @@ class _Account(msgspec.Struct):
 
 class _Stream(msgspec.Struct):
     config: dict[str, Any] = {}
+    cluster: dict[str, Any] = {}
     error: ApiError | None = None
 
 
@@ -92,6 +93,11 @@ async def make_layout(link: Link, names: Names, options: Options) -> None:
         if not missing:
             raise
         raise LayoutMissing(missing) from None
+
+
+async def is_cluster(link: Link, names: Names) -> bool:
+    """Whether the servers form a cluster, as the meta bucket's stream has it. Raises StoreError."""
+    return bool((await _ask(link, f"$JS.API.STREAM.INFO.KV_{names.meta}", b"")).cluster.get("name"))
 
 
 async def _missing(link: Link, names: Names) -> list[str]:

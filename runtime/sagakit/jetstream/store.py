@@ -12,7 +12,7 @@ from sagakit.jetstream.control import CoreControl
 from sagakit.jetstream.events import Events
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
-from sagakit.jetstream.layout import Options, check_server, make_bucket, make_layout
+from sagakit.jetstream.layout import Options, check_server, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Connection, Link, open_link
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions
@@ -24,9 +24,10 @@ AGAIN = 0.1
 class JetStreamStore:
     """The port is `Store`; each part's port has its documentation."""
 
-    def __init__(self, link: Link, names: Names) -> None:
+    def __init__(self, link: Link, names: Names, *, clustered: bool) -> None:
         self._link = link
         self.names = names
+        self.clustered: bool = clustered
         self.state: Bucket = Bucket(link, names, names.state)
         self.archive: Bucket = Bucket(link, names, names.archive)
         self.meta: Bucket = Bucket(link, names, [names.meta])
@@ -82,18 +83,18 @@ async def open_jetstream(
     Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, StoreError.
     """
     async with open_link(connection) as link:
-        await _laid_out(link, names, options if options is not None else Options())
-        yield JetStreamStore(link, names)
+        clustered = await _laid_out(link, names, options if options is not None else Options())
+        yield JetStreamStore(link, names, clustered=clustered)
 
 
-async def _laid_out(link: Link, names: Names, options: Options) -> None:
+async def _laid_out(link: Link, names: Names, options: Options) -> bool:
     """Through an outage: on a cluster, what somebody else has just made may have no leader yet."""
     give_up = trio.current_time() + link.connect_timeout
     while True:
         try:
             await check_server(link)
             await make_layout(link, names, options)
-            return
+            return await is_cluster(link, names)
         except (Unavailable, Ambiguous):
             if trio.current_time() > give_up:
                 raise

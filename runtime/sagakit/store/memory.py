@@ -342,6 +342,7 @@ class MemoryStore:
         self._server = connection.server
         self._connection = connection
         self.names = names
+        self.clustered: bool = False
         self.state: MemoryKeyValue = MemoryKeyValue(connection, names, names.state, where="state")
         self.archive: MemoryKeyValue = MemoryKeyValue(connection, names, names.archive, where="archive")
         self.meta: MemoryKeyValue = MemoryKeyValue(connection, names, [names.meta])
