@@ -19,7 +19,7 @@ demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kil
 test: $(STAMP)  ## the whole suite, against a real nats-server
 	$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(STAMP)  ## five minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
+chaos: $(STAMP)  ## two minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 check: $(STAMP)  ## lint and types
