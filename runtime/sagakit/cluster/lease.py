@@ -59,6 +59,11 @@ class OwnLease:
             worker=worker_id, name=name, host=socket.gethostname(), pid=os.getpid(), definitions=definitions
         )
 
+    @property
+    def worker_id(self) -> str:
+        """Whose it is."""
+        return self._lease.worker
+
     async def take(self) -> None:
         """Make it durable for the first time; waits through an outage. Raises StoreError."""
         await through_outage(self._store, self.renew)

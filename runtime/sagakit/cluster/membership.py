@@ -21,6 +21,8 @@ from sagakit.store.ports import Store
 
 _log = getLogger("sagakit.cluster")
 
+ACKNOWLEDGED_WITHIN = 1.0
+"""Seconds that a renewal gets before it is sent again under the next number."""
 NEIGHBOURS = 3
 """Workers that each one watches without being asked."""
 
@@ -130,23 +132,25 @@ class Membership(Actor[None]):
     # -------------------------------------------------------------- my own
 
     async def _renew(self) -> None:
-        pause = self._ttl / 3
         while True:
             seen = self._store.reconnected_at
-            with trio.move_on_after(pause):  # at once when the connection is back
+            with trio.move_on_after(self._ttl / 3):  # at once when the connection is back
                 await self._store.until_reconnected(seen)
-            pause = self._ttl / 3 if await self._renewed() else self._ttl / 10
+            while not await self._renewed():  # at once when there is a leader again
+                with trio.move_on_after(self._ttl / 10):
+                    await self._store.workers.until_there(self._lease.worker_id)
 
     async def _renewed(self) -> bool:
         active, resting = self._load()
         try:
-            with trio.move_on_after(self._ttl / 3):
+            with trio.move_on_after(min(ACKNOWLEDGED_WITHIN, self._ttl / 3)):
                 await self._lease.renew(load=active, resting=resting)
                 return True
         except Unavailable as error:
             _log.info("lease not renewed: %s", error)
         except StoreError as error:
             _log.warning("lease not renewed: %s", error)
+            await trio.sleep(self._ttl / 10)
         self._failed()
         return False
 
