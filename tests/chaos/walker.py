@@ -1,13 +1,15 @@
 """A worker whose sagas walk, step after step: `python -m tests.chaos.walker --url ... --name w1 --folder F`.
 
 Every call is a line in `calls-{name}.jsonl`. A call of a saga that a file `{saga}.hold` is there for waits until it has
-gone, so that a test can stand in the middle of an action.
+gone, so that a test can stand in the middle of an action. One that a file `{saga}.poison` is there for kills its
+process.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import time
 from pathlib import Path
@@ -46,6 +48,8 @@ def walk(folder: Path, name: str, log: BinaryIO, pace: float) -> Saga[Any, Any]:
         called = Called(name, ctx.saga_id, ctx.key.split("/")[3], ctx.epoch, time.time())
         log.write(msgspec.json.encode(called) + b"\n")
         await trio.sleep(pace)
+        if (folder / f"{ctx.saga_id}.poison").exists():
+            os.kill(os.getpid(), signal.SIGKILL)
         while (folder / f"{ctx.saga_id}.hold").exists():  # noqa: ASYNC110  # other processes set no event
             await trio.sleep(LOOK)
 
@@ -74,7 +78,7 @@ async def main(given: argparse.Namespace) -> None:
             "namespace": given.namespace,
         }
         async with open_runtime(given.url, sagas=[saga], connect_timeout=60.0, **options) as runtime:
-            for number in range(given.sagas):
+            for number in range(given.sagas if not (given.folder / f"{given.name}.up").exists() else 0):
                 await runtime.start(type(saga), f"{given.name}-{number}", None)
             (given.folder / f"{given.name}.up").touch()
             await anext(aiter(signals))

@@ -186,16 +186,19 @@ def _adopted(turn: Turn, event: Adopted) -> None:
     record.alone = False
     turn.emit("recovered", epoch=record.epoch, worker=event.worker, open=open_steps)
     lost = Error(error="the worker was lost during this attempt", at_once=True)
+    went_forward = turn.forward
     for step in open_steps:
         _ended(turn, Ended(step, turn.look(step).calls, lost, event.jitter))
     if record.lone_deaths >= turn.limits.lone_deaths:
-        _found_out(turn, open_steps[0])
+        _found_out(turn, open_steps[0], went_forward=went_forward)
 
 
-def _found_out(turn: Turn, step: str) -> None:
+def _found_out(turn: Turn, step: str, *, went_forward: bool) -> None:
     """It takes its worker down: undone, with a fresh budget for that; or stuck, where there is no way back."""
     reason = f"its worker died {turn.record.lone_deaths} times while it ran alone"
     turn.progress()
+    if went_forward and not turn.forward:
+        return  # the step's own budget was spent at the same time: it is undone as it is
     if turn.forward and not pivot_passed(turn) and not pivot_open(turn):
         turn.fail(Failure("exhausted", step=step, reason=reason))
     else:
