@@ -24,7 +24,7 @@ from sagakit.engine.events import decode_event
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.store.names import Names, SagaKey, captures
 from sagakit.store.permissions import ROLES, Role, permissions_of, streams_of
-from sagakit.store.ports import Store
+from sagakit.store.ports import InboundMessage, Store
 
 from tests.security.accounts import (
     SAGAKIT,
@@ -164,6 +164,9 @@ async def a_worker_looks_and_deletes(server: Server, names: Names) -> None:
         assert "own" in [info.saga_id for info in (await runtime.list(status="completed", type=Gift)).items]
         assert len((await runtime.history(Gift, "own")).events) > 5
         await runtime.delete(Gift, "own")
+    async with opened(server, "worker", names) as store:  # as the intake does before it drops what nobody started
+        message = InboundMessage("lost", "Gift", "nobody", 1, b"{}", lambda: None, lambda: None)
+        assert await store.inbox.is_first(message)
 
 
 async def test_without_the_right_to_make_streams_all_that_are_missing_are_named(tmp_path: Path) -> None:
