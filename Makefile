@@ -17,7 +17,7 @@ demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kil
 	$(BIN)/sagakit demo $(ARGS)
 
 test: $(STAMP)  ## the whole suite, against a real nats-server
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 chaos: $(STAMP)  ## two minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
 	$(BIN)/python -m tests.chaos $(ARGS)
