@@ -102,8 +102,13 @@ def _fresh(measure: Measure) -> Figures:
 
 
 def paired(over: Row, under: Row, figure: str) -> float:
-    """The median, over the runs, of one row's figure divided by the other's of the same round."""
-    return median(one[figure] / other[figure] for one, other in zip(over.runs, under.runs, strict=True))
+    """The median, over the runs, of one row's figure divided by the other's of the same round.
+
+    Rounds in which the other's was nothing are left out: a short run may use less CPU than the system counts. 0 if all
+    were.
+    """
+    rounds = [(one[figure], other[figure]) for one, other in zip(over.runs, under.runs, strict=True)]
+    return median([one / other for one, other in rounds if other] or [0.0])
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
