@@ -53,6 +53,10 @@ class _Account(msgspec.Struct):
     error: ApiError | None = None
 
 
+ANSWERS_WITHIN = 2.0
+"""Seconds that one question about a stream may take: without a leader nobody answers it, and it is asked again."""
+
+
 class _Stream(msgspec.Struct):
     config: dict[str, Any] = {}
     cluster: dict[str, Any] = {}
@@ -182,7 +186,7 @@ async def _ensure(link: Link, config: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _ask(link: Link, subject: str, payload: bytes) -> _Stream:
-    return msgspec.json.decode(await link.request(subject, payload), type=_Stream)
+    return msgspec.json.decode(await link.request(subject, payload, timeout=ANSWERS_WITHIN), type=_Stream)
 
 
 def _check_state(bucket: str, config: dict[str, Any]) -> None:

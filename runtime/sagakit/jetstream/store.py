@@ -17,6 +17,8 @@ from sagakit.jetstream.link import Connection, Link, open_link
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions
 
+ELECTED_WITHIN = 15.0
+"""Seconds that streams get to have their leaders, at the least, when several workers make them at once."""
 AGAIN = 0.1
 """Seconds until a layout that could not be made is tried again."""
 
@@ -89,7 +91,7 @@ async def open_jetstream(
 
 async def _laid_out(link: Link, names: Names, options: Options) -> bool:
     """Through an outage: on a cluster, what somebody else has just made may have no leader yet."""
-    give_up = trio.current_time() + link.connect_timeout
+    give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:
             await check_server(link)
