@@ -22,17 +22,24 @@ WORKERS = 3
 
 
 async def test_a_rolling_restart_repeats_no_call(server: Server, namespace: str, tmp_path: Path) -> None:
+    """Every saga of a worker that is told to leave stands in the middle of a call, which ends within the grace."""
     options = ("--sagas", str(SAGAS), "--pace", "0.1")
     old = [walker(f"old{n}", server, namespace, tmp_path, *options) for n in range(WORKERS)]
     new = [walker(f"new{n}", server, namespace, tmp_path) for n in range(WORKERS)]
+    holds = {child.name: [tmp_path / f"{child.name}-{number}.hold" for number in range(SAGAS)] for child in old}
     try:
         for child in old:
+            for hold in holds[child.name]:
+                hold.touch()
             child.start()
-        await _until_up(tmp_path, old)
+        await _until(tmp_path, old, "up")
         for before, after in zip(old, new, strict=True):
             after.start()
-            await _until_up(tmp_path, [after])
+            await _until(tmp_path, [after], "up")
             before.signal(signal.SIGTERM)
+            await _until(tmp_path, [before], "leaving")
+            for hold in holds[before.name]:
+                hold.unlink()
             with trio.fail_after(60):
                 await before.ended()
             assert before.exit_code == 0
@@ -56,7 +63,7 @@ async def test_a_rolling_restart_repeats_no_call(server: Server, namespace: str,
         assert all(step["attempt"] == 1 for step in record["steps"].values())
 
 
-async def _until_up(folder: Path, children: list[Child]) -> None:
+async def _until(folder: Path, children: list[Child], what: str) -> None:
     with trio.fail_after(60):
-        while not all((folder / f"{child.name}.up").exists() for child in children):  # noqa: ASYNC110  # as above
+        while not all((folder / f"{child.name}.{what}").exists() for child in children):  # noqa: ASYNC110  # as above
             await trio.sleep(0.02)

@@ -82,6 +82,7 @@ async def main(given: argparse.Namespace) -> None:
                 await runtime.start(type(saga), f"{given.name}-{number}", None)
             (given.folder / f"{given.name}.up").touch()
             await anext(aiter(signals))
+            (given.folder / f"{given.name}.leaving").touch()
 
 
 if __name__ == "__main__":

@@ -54,6 +54,8 @@ BUSY = 64
 """Messages under way from which on a turn of the loop is waited for more to send."""
 STILL = 3
 """Sweeps after which an oldest message that is still unanswered makes us look closer."""
+FLUSH_TRY = 1
+"""Seconds after which opening asks again whether the server has what it was sent."""
 CLOSE_TIMEOUT = 2.0
 """Seconds that closing may take."""
 
@@ -407,7 +409,11 @@ class Link:
             self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
         self.client._ps = AnswerParser(self.client, self._inbox, subscription._id, self._answer)
-        await self.client.flush()
+        while True:
+            try:
+                return await self.client.flush(FLUSH_TRY)
+            except nats.errors.FlushTimeoutError:
+                continue  # nats-py drops the pongs it waits for with the connection they were asked on
 
 
 @asynccontextmanager
@@ -419,8 +425,9 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
         loop.set_exception_handler(_on_loop_error)
         client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
         link = Link(client, connection)
-        await _connect(link, client, connection)
+        connect = _connecting(link, client, connection)
         try:
+            await _connect(link, connect, connection)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.pump)
                 await nursery.start(link.leaders.run)
@@ -433,8 +440,9 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
                 await link.on_asyncio(link.close)
 
 
-async def _connect(link: Link, client: Client, connection: Connection) -> None:
-    connect = partial(
+def _connecting(link: Link, client: Client, connection: Connection) -> Callable[[], Awaitable[None]]:
+    """What connects. Raises InvalidConfig."""
+    return partial(
         client.connect,
         servers=list(connection.servers),
         name=connection.name,
@@ -450,6 +458,9 @@ async def _connect(link: Link, client: Client, connection: Connection) -> None:
         drain_timeout=2,
         **connection.options(),
     )
+
+
+async def _connect(link: Link, connect: Callable[[], Awaitable[None]], connection: Connection) -> None:
     where = ", ".join(connection.servers)
     try:
         with trio.fail_after(connection.connect_timeout):

@@ -1,0 +1,86 @@
+"""Opening a store while the connection is not what it should be."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+from sagakit.errors import CannotConnect
+from sagakit.jetstream.link import Connection
+from sagakit.jetstream.store import open_jetstream
+from sagakit.store.names import Names
+
+from tests.servers import Server
+
+
+class Relay:
+    """Between a client and a server; it can spoil what comes after the login, whose last word is a ping."""
+
+    def __init__(self, server: Server, *, breaks: int = 0, mute: bool = False) -> None:
+        self._server = server
+        self._breaks = breaks
+        self._mute = mute
+        self.connections: int = 0
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        self.connections += 1
+        async with client, await trio.open_tcp_stream("127.0.0.1", self._server.port) as upstream:
+            async with trio.open_nursery() as both:
+                both.start_soon(self._copy, upstream, client, both.cancel_scope)
+                both.start_soon(self._copy_until_spoilt, client, upstream, both.cancel_scope)
+
+    async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream, both: trio.CancelScope) -> None:
+        try:
+            async for piece in source:
+                await sink.send_all(piece)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        both.cancel()
+
+    async def _copy_until_spoilt(
+        self, source: trio.SocketStream, sink: trio.SocketStream, both: trio.CancelScope
+    ) -> None:
+        pings = 0
+        while pings < 1:
+            piece = await source.receive_some()
+            pings += piece.count(b"PING")
+            await sink.send_all(piece)
+        if self.connections <= self._breaks:
+            await source.receive_some()
+            both.cancel()
+        elif self._mute:
+            async for _ in source:
+                pass
+        else:
+            await self._copy(source, sink, both)
+
+
+@asynccontextmanager
+async def listening(relay: Relay) -> AsyncIterator[Connection]:
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(partial(trio.serve_tcp, relay.serve, 0, host="127.0.0.1"))
+        port = listeners[0].socket.getsockname()[1]
+        yield Connection(servers=(f"nats://127.0.0.1:{port}",), connect_timeout=5.0)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_connection_that_breaks_before_it_is_in_use_is_made_again(server: Server, namespace: str) -> None:
+    """As an overloaded server does that took a login, and is past its own time for it."""
+    relay = Relay(server, breaks=1)
+    async with listening(relay) as connection, open_jetstream(connection, names=Names(namespace=namespace)) as store:
+        revision = await store.state.create("Walk.one", b"{}")
+        entry = await store.state.get("Walk.one")
+    assert entry is not None
+    assert (entry.revision, relay.connections) == (revision, 2)
+
+
+async def test_a_connection_that_is_of_no_use_is_closed(server: Server, namespace: str) -> None:
+    async with listening(Relay(server, mute=True)) as connection:
+        with pytest.RaisesGroup(pytest.RaisesExc(CannotConnect, match="within 5 s"), flatten_subgroups=True):
+            async with open_jetstream(connection, names=Names(namespace=namespace)):
+                pass
+    gc.collect()  # an open socket would complain, and pytest with it
