@@ -31,7 +31,8 @@ PATIENCE = 120.0
 BENCH = Bench(
     "recovery",
     {
-        "first_resumed_s": "from the word that the worker is dead to the first saga's step called again",
+        "adopted_s": "from the word that the worker is dead to the last adoption's write",
+        "first_resumed_s": "from that word to the first saga's step called again",
         "p50_resumed_s": "the same, half of the sagas",
         "last_resumed_s": "the same, the last saga",
         "all_ended_s": "from that word until all sagas have ended",
@@ -48,10 +49,12 @@ BENCH = Bench(
 
 
 class Held(Saga[Job]):
-    """Three steps; in the worker that is to be killed the second never ends."""
+    """Three steps; the second ends once so many sagas are in it: with them in flight at the kill, steps take time."""
 
-    def __init__(self, *, hold: bool) -> None:
-        self.hold = hold
+    def __init__(self, *, until: int | None) -> None:
+        """`until` None: never, as in the worker that is to be killed."""
+        self._until = until
+        self._all = trio.Event()
         self.calls: list[float] = []
 
     @step
@@ -65,8 +68,9 @@ class Held(Saga[Job]):
     @step(first)
     async def second(self, job: Job, made: Made, ctx: Ctx) -> Made:
         self.calls.append(time.perf_counter())
-        if self.hold:
-            await trio.sleep_forever()
+        if len(self.calls) == self._until:
+            self._all.set()
+        await self._all.wait()
         return Made(ctx.key)
 
     @second.compensate
@@ -85,7 +89,7 @@ def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
 
 async def measure(sagas: int, sync: Sync) -> Figures:
     """Run once on a fresh server."""
-    saga = Held(hold=False)
+    saga = Held(until=sagas)
     with servers(sync=sync) as running, limits() as limit:
         floor = limit.floor(running.url, 5 * sagas)
         with _victim(running.url, sagas) as victim, _declared() as declared:
@@ -93,6 +97,7 @@ async def measure(sagas: int, sync: Sync) -> Figures:
                 cpu = time.process_time()
                 killed = time.perf_counter()
                 victim.send_signal(signal.SIGKILL)
+                adopted = await _until_adopted(runtime, sagas)
                 await _until_all_ended(runtime, saga, sagas)
                 ended, cpu = time.perf_counter(), time.process_time() - cpu
     if not declared:
@@ -100,6 +105,7 @@ async def measure(sagas: int, sync: Sync) -> Figures:
     word = declared[0]
     resumed = sorted(call - word for call in saga.calls)
     return {
+        "adopted_s": adopted - word,
         "first_resumed_s": resumed[0],
         "p50_resumed_s": quantile(resumed, 0.5),
         "last_resumed_s": resumed[-1],
@@ -111,6 +117,14 @@ async def measure(sagas: int, sync: Sync) -> Figures:
         "cpu_us_per_saga": cpu / sagas * 1e6,
         "floor_messages_per_s": floor.messages_per_s,
     }
+
+
+async def _until_adopted(runtime: Runtime, sagas: int) -> float:
+    """When the last of them was."""
+    with trio.fail_after(PATIENCE):
+        while runtime.metrics()["adopted_total"] < sagas:  # noqa: ASYNC110  # as below
+            await trio.sleep(0.01)
+    return time.perf_counter()
 
 
 async def _until_all_ended(runtime: Runtime, saga: Held, sagas: int) -> None:
@@ -158,7 +172,7 @@ def _victim(url: str, sagas: int) -> Iterator[subprocess.Popen[str]]:
 
 async def hold(url: str, sagas: int) -> None:
     """The process to be killed; ends by itself when its standard input is closed."""
-    saga = Held(hold=True)
+    saga = Held(until=None)
     async with open_runtime(url, sagas=[saga], max_active=2 * sagas, worker_name="first", grace=0) as runtime:
         await start_all(runtime, Held, map(Job, range(sagas)), inflight=INFLIGHT)
         while len(saga.calls) < sagas:  # noqa: ASYNC110  # so as not to be in the way

@@ -18,6 +18,7 @@ from sagakit_actors.cell import Cell, Exit, Restart
 from sagakit_actors.helpers import Helpers, Work
 from sagakit_actors.mailbox import Overflow
 from sagakit_actors.messages import Down
+from sagakit_actors.reply import Reply
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -49,6 +50,12 @@ class ReactorContext(Surroundings[M]):
 
     __slots__ = ()
     _cell: ReactorCell[M]
+
+    def promise(self) -> Reply[Any]:
+        """A slot for an answer that this incarnation owes, as if it had been asked; ActorDied if it ends before."""
+        reply: Reply[Any] = Reply(self._cell)
+        self._cell.unanswered.add(reply)
+        return reply
 
     def pipe_to_self(
         self, to: Callable[[R | None], M], fn: Callable[[*Ts], Awaitable[R]], *args: *Ts, timeout: float = inf

@@ -28,10 +28,10 @@ class Relay:
 
     async def serve(self, client: trio.SocketStream) -> None:
         self.connections += 1
-        async with client, await trio.open_tcp_stream("127.0.0.1", self._server.port) as upstream:
-            async with trio.open_nursery() as both:
-                both.start_soon(self._copy, upstream, client, both.cancel_scope)
-                both.start_soon(self._copy_until_spoilt, client, upstream, both.cancel_scope)
+        upstream = await trio.open_tcp_stream("127.0.0.1", self._server.port)
+        async with client, upstream, trio.open_nursery() as both:
+            both.start_soon(self._copy, upstream, client, both.cancel_scope)
+            both.start_soon(self._copy_until_spoilt, client, upstream, both.cancel_scope)
 
     async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream, both: trio.CancelScope) -> None:
         try:

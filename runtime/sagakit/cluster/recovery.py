@@ -1,51 +1,35 @@
-"""Recovery: takes over what was left behind, by a dead worker or by an earlier life of this process.
+"""Recovery: finds what was left behind, by a dead worker or by an earlier life of this process, and has it adopted.
 
-A scan looks at every live key. It adopts the records of workers that are dead, in random order: the compare-and-set
-decides between several adopters. It holds the records that name this worker against what runs here, and finds sagas
-whose time has long passed. What cannot be read, or whose definition is not known here, is reported once and left
-alone (P11).
+A scan looks at every live key, and hands on what is to be adopted while it goes on. It holds the records that name this
+worker against what runs here, and finds sagas whose time has long passed.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
 from logging import getLogger
-from typing import Literal, NamedTuple, TypeAlias
 
 import trio
-from sagakit_actors import Actor, ActorDied, Context
+from sagakit_actors import Actor, Context
 
+from sagakit.cluster.adoption import Adoption, Orphan
 from sagakit.cluster.lease import forget_lease, read_lease
 from sagakit.cluster.membership import Members
 from sagakit.cluster.observer import Observer
-from sagakit.engine import ENDS, Glimpse, Loaded, decode, glimpse
-from sagakit.errors import Ambiguous, CannotMigrate, Conflict, Fenced, StoreError, Unavailable, Undecodable
+from sagakit.engine import glimpse
+from sagakit.errors import Ambiguous, Unavailable, Undecodable
 from sagakit.store.ports import Entry, Store
-from sagakit.system.attempts import SagaBinding
-from sagakit.system.origin import Stored
 from sagakit.system.registry import Registry
 from sagakit.system.sagas import Sagas
 
 _log = getLogger("sagakit.recovery")
 
-CONCURRENT = 256
-"""Adoptions under way at once."""
-BREATH = 100
-"""Records that are looked at before other tasks get their turn."""
+PAGE = 500
+"""Records that are adopted in an order of this worker's own: the more, the less are adopters in each other's way."""
 AGAIN = 1.0
 """Seconds until a scan that was broken off, or that could not adopt all, is made again."""
-
-
-Fate: TypeAlias = Literal["taken", "left alone", "again"]
-"""What became of a record: adopted, here or elsewhere; not readable, or not known here; to be tried once more."""
-
-
-class Found(NamedTuple):
-    """A live record, as the scan saw it."""
-
-    entry: Entry
-    seen: Glimpse
 
 
 class Recovery(Actor[None]):
@@ -69,17 +53,24 @@ class Recovery(Actor[None]):
         self._store = store
         self._registry = registry
         self._sagas = sagas
+        self._adoption = Adoption(registry, sagas)
         self._members = members
         self._observer = observer
         self._worker_id = worker_id
         self._interval = interval
         self._now = now
         self._stall_timeout = stall_timeout
-        self._reported: set[str] = set()
         self._due = trio.Event()
-        self.adopted: int = 0
-        self.pending: int = 0
+
+    @property
+    def adopted(self) -> int:
+        """Sagas that this worker has adopted so far."""
+        return self._adoption.adopted
+
+    @property
+    def pending(self) -> int:
         """Records that are about to be adopted: the progress of an adoption."""
+        return self._adoption.pending
 
     def wake(self) -> None:
         """There is something to adopt: scan soon."""
@@ -107,38 +98,39 @@ class Recovery(Actor[None]):
 
     async def scan(self) -> bool:
         """Look at every live key of the known types once; False if another look is wanted soon. Raises StoreError."""
-        with self._sagas.noting_exits() as gone:
-            found = await self._read_all()
         dead = self._observer.dead
-        found = [one for one in found if one.entry.key not in gone]  # what was seen of these was out of date
-        elsewhere = [one for one in found if not self._sagas.has(one.entry.key)]
-        for owner in {one.seen.owner for one in elsewhere} - dead - {self._worker_id}:
-            self._members.ask(owner)
-        orphans = [one for one in elsewhere if one.seen.owner in dead or one.seen.owner == self._worker_id]
-        fates = await self._adopt_all(orphans)
-        still_named = {one.seen.owner for one in orphans if fates[one.entry.key] != "taken"}
+        with self._sagas.noting_exits() as gone:
+            async with self._adoption.sweep() as sweep, aclosing(self._elsewhere()) as pages:
+                async for page in pages:
+                    found = [one for one in page if one.entry.key not in gone]  # what was seen of these is out of date
+                    for owner in {one.owner for one in found} - dead - {self._worker_id}:
+                        self._members.ask(owner)
+                    sweep.adopt([one for one in found if one.owner in dead or one.owner == self._worker_id])
         leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
-        await self._bury(leases - still_named)
-        return "again" not in fates.values()
+        await self._bury(leases - sweep.still_named)
+        return not sweep.unfinished
 
-    async def _read_all(self) -> list[Found]:
-        found: list[Found] = []
+    async def _elsewhere(self) -> AsyncGenerator[list[Orphan]]:
+        """The live records that do not live here, in pages."""
+        page: list[Orphan] = []
         for saga_type in self._registry.types:
             async with self._store.state.entries(saga_type) as entries:
                 async for entry in entries:
-                    seen = self._look_at(entry)
-                    if seen is not None:
-                        found.append(Found(entry, seen))
-                        if len(found) % BREATH == 0:
-                            await trio.lowlevel.checkpoint()
-        return found
+                    owner = self._owner_elsewhere(entry)
+                    if owner is not None:
+                        page.append(Orphan(entry, owner))
+                    if len(page) == PAGE:
+                        yield page
+                        page = []
+        if page:
+            yield page
 
-    def _look_at(self, entry: Entry) -> Glimpse | None:
-        """None for what is no record. Records of what lives here are held against it, and are not kept."""
+    def _owner_elsewhere(self, entry: Entry) -> str | None:
+        """None for what is no record, and for what lives here, which is held against what stands there."""
         try:
             seen = glimpse(entry.key, entry.value)
         except Undecodable as error:
-            self._report(entry.key, str(error))
+            self._adoption.report(entry.key, str(error))
             return None
         if seen.ended is not None:
             return None
@@ -146,7 +138,7 @@ class Recovery(Actor[None]):
             overdue = seen.wake_at is not None and seen.wake_at + self._stall_timeout < self._now()
             self._sagas.compare(entry.key, seen.owner, entry.revision, overdue=overdue)
             return None
-        return seen
+        return seen.owner
 
     async def _bury(self, dead: Iterable[str]) -> None:
         """Remove the leases of the dead that no record names, as far as this worker can know.
@@ -160,75 +152,3 @@ class Recovery(Actor[None]):
             if lease is None or set(lease.definitions) <= set(self._registry.types):
                 await forget_lease(self._store, worker_id)
                 self._observer.buried(worker_id)
-
-    # --------------------------------------------------------------- adoption
-
-    async def _adopt_all(self, found: list[Found]) -> dict[str, Fate]:
-        """Adopt in random order, so many at once; what became of each, by its key."""
-        fates: dict[str, Fate] = {}
-        if not found:
-            return fates
-        random.shuffle(found)
-        _log.info("adopting up to %d sagas", len(found))
-        began, before = trio.current_time(), self.adopted
-        self.pending = len(found)
-        left = iter(found)
-
-        async def adopt() -> None:
-            for one in left:
-                fates[one.entry.key] = await self._adopt(one.entry)
-                self.pending -= 1
-
-        try:
-            async with trio.open_nursery() as nursery:
-                for _ in range(min(CONCURRENT, len(found))):
-                    nursery.start_soon(adopt)
-        finally:
-            self.pending = 0
-        taken = self.adopted - before
-        _log.info("adopted %d of %d sagas in %.2f s", taken, len(found), trio.current_time() - began)
-        return fates
-
-    async def _adopt(self, entry: Entry) -> Fate:
-        try:
-            loaded = decode(entry.key, entry.value)
-        except Undecodable as error:
-            self._report(entry.key, str(error))
-            return "left alone"
-        heir = self._heir(entry.key, loaded) if isinstance(loaded, Loaded) else None
-        if heir is None:
-            return "left alone"
-        try:
-            if await self._sagas.begin(entry.key, heir[0], Stored(heir[1], entry.revision)) is not None:
-                self.adopted += 1
-        except (Fenced, Conflict):
-            _log.debug("%s: another worker was faster", entry.key)
-        except (StoreError, ActorDied) as error:
-            _log.warning("%s: not adopted yet: %s", entry.key, error)
-            return "again"
-        return "taken"
-
-    def _heir(self, key: str, loaded: Loaded) -> tuple[SagaBinding, Loaded] | None:
-        """Who may run the record here, and the record as they run it; None, and a report, if nobody may."""
-        record = loaded.record
-        binding = self._registry.of_record(record)
-        if binding is not None:
-            return binding, loaded
-        heir = self._registry.heir_of(record) if record.status not in ENDS else None
-        if heir is None:
-            self._report(
-                key,
-                f"{record.saga_type} version {record.definition_version} with plan {record.plan_digest} is not known "
-                "to this worker: left alone",
-            )
-            return None
-        try:
-            return heir, Loaded(heir.migrate(record), loaded.unknown)
-        except CannotMigrate as error:
-            self._report(key, f"cannot be moved to version {heir.plan.version}: {error}: left alone")
-            return None
-
-    def _report(self, key: str, text: str) -> None:
-        if key not in self._reported:
-            self._reported.add(key)
-            _log.error("%s", text)

@@ -104,13 +104,15 @@ def _own_memory(record: Record) -> Record:
 
 
 def _unknown(value: bytes) -> UnknownFields | None:
-    top = {name: raw.copy() for name, raw in _top.decode(value).items() if name not in _KNOWN_TOP}
-    steps = {
-        step: rest
-        for step, fields in _steps.decode(value).steps.items()
-        if (rest := {name: raw.copy() for name, raw in fields.items() if name not in _KNOWN_STEP})
-    }
-    return UnknownFields(top, steps) if top or steps else None
+    top, steps = _top.decode(value), _steps.decode(value).steps
+    if _KNOWN_TOP.issuperset(top) and all(map(_KNOWN_STEP.issuperset, steps.values())):
+        return None
+    rest = {step: _copied(fields, _KNOWN_STEP) for step, fields in steps.items()}
+    return UnknownFields(_copied(top, _KNOWN_TOP), {step: fields for step, fields in rest.items() if fields})
+
+
+def _copied(fields: dict[str, msgspec.Raw], known: frozenset[str]) -> dict[str, msgspec.Raw]:
+    return {name: raw.copy() for name, raw in fields.items() if name not in known}
 
 
 def _merge(data: bytes, unknown: UnknownFields) -> bytes:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from functools import partial
 
-import nats.errors
-
-from sagakit.errors import StoreError, Unavailable
-from sagakit.jetstream import scan
+from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.scan import pages
+from sagakit.jetstream.scan import since as since_time
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, EventMessage
@@ -29,17 +26,14 @@ class Events:
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
         take = partial(_appended, message.key, done)
-        self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode())
+        self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
 
     async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
         """Read what may be of one saga."""
         stream = self._names.events[self._names.shard_of(key)]
         subject = self._names.event_subject(key, saga_type, ">")
-        try:
-            async with aclosing(pages(self._link, scan.since(self._link.client, stream, subject, since))) as found:
-                return [msg.data async for page in found for msg in page]
-        except (nats.errors.Error, OSError) as error:
-            raise Unavailable(f"{stream}: the scan was broken off: {error}") from error
+        async with aclosing(since_time(self._link, stream, subject, since).pages()) as pages:
+            return [one.payload async for page in pages for one in page]
 
 
 def _appended(key: str, done: Done, answer: bytes | StoreError) -> None:

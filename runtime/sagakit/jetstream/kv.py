@@ -9,14 +9,13 @@ from functools import partial
 from math import ceil
 
 import msgspec
-import nats.errors
 import trio
 from nats.aio.msg import Msg
 
-from sagakit.errors import StoreError, Unavailable
+from sagakit.errors import StoreError
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.scan import last_of_each, pages
+from sagakit.jetstream.scan import last_of_each
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
@@ -27,6 +26,7 @@ WATCH_BUFFER = 10_000
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 OPERATION = "KV-Operation"
+_OPERATION = OPERATION.encode()
 _EXPECTS = header_block({EXPECTED: "%d"})
 
 
@@ -51,6 +51,7 @@ class Bucket(BucketBase):
         self._link = link
         self._names = names
         self._buckets = tuple(buckets)
+        self._lingers = self._buckets == tuple(names.archive)
         self._only = f"$KV.{buckets[0]}." if len(buckets) == 1 else None
 
     def _bucket(self, key: str) -> str:
@@ -64,7 +65,10 @@ class Bucket(BucketBase):
     def submit(self, write: Write, done: Done) -> None:
         """Queue a write."""
         key, expected = write.key, write.expected
-        self._link.send(self._subject(key), write.value, partial(_acked, key, expected, done), _headers(write))
+        take = partial(_acked, key, expected, done)
+        self._link.send(
+            self._subject(key), write.value, take, _headers(write), linger=self._lingers or write.ttl is not None
+        )
 
     async def _write(self, write: Write) -> int:
         answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))
@@ -94,7 +98,7 @@ class Bucket(BucketBase):
                 return None
             raise to_error(got.error, key=key, expected=None)
         assert got.message is not None
-        if OPERATION.encode() in b64decode(got.message.hdrs):
+        if _OPERATION in b64decode(got.message.hdrs):
             return None
         return Entry(key, b64decode(got.message.data), got.message.seq)
 
@@ -105,15 +109,12 @@ class Bucket(BucketBase):
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
             head = f"$KV.{bucket}."
-            scan = last_of_each(self._link.client, f"KV_{bucket}", f"{head}{prefix}.>" if prefix else f"{head}>")
-            try:
-                async with aclosing(pages(self._link, scan)) as found:
-                    async for page in found:
-                        for msg in page:
-                            if msg.headers is None or OPERATION not in msg.headers:
-                                yield Entry(msg.subject[len(head) :], msg.data, msg.metadata.sequence.stream)
-            except (nats.errors.Error, OSError) as error:
-                raise Unavailable(f"{bucket}: the scan was broken off: {error}") from error
+            scan = last_of_each(self._link, f"KV_{bucket}", f"{head}{prefix}.>" if prefix else f"{head}>")
+            async with aclosing(scan.pages()) as pages:
+                async for page in pages:
+                    for one in page:
+                        if _OPERATION not in one.headers:
+                            yield Entry(one.subject[len(head) :], one.payload, one.sequence)
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:

@@ -39,7 +39,7 @@ from sagakit.errors import (
 )
 from sagakit.jetstream.leaders import Leaders, stream_of
 from sagakit.jetstream.nats_client import NatsClient
-from sagakit.jetstream.parser import AnswerParser
+from sagakit.jetstream.parser import AnswerParser, Delivery
 from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.troubles import Troubles
 from sagakit.jetstream.wire import frame
@@ -54,6 +54,8 @@ BUSY = 64
 """Messages under way from which on a turn of the loop is waited for more to send."""
 STILL = 3
 """Sweeps after which an oldest message that is still unanswered makes us look closer."""
+LINGER = 0.002
+"""Seconds that a message waits at most for others to go with."""
 FLUSH_TRY = 1
 """Seconds after which opening asks again whether the server has what it was sent."""
 CLOSE_TIMEOUT = 2.0
@@ -99,6 +101,7 @@ class Link:
         self.client = client
         self._connection = connection
         self._inbox: str = client.new_inbox()
+        self._parser: AnswerParser
         self._prefix = len(self._inbox) + 1
         self._numbers = count(1)
         self._queue: deque[Outgoing] = deque()
@@ -106,6 +109,8 @@ class Link:
         self._pending_bytes = 0
         self._parked: trio.lowlevel.Task | None = None
         """The pump, while it has nothing to send or no room."""
+        self._hurried = False
+        self._lingers = False
         self._room: trio.Event | None = None
         self._up = trio.Event()
         self.reconnected_at: float = -inf
@@ -152,8 +157,9 @@ class Link:
 
     async def until_room(self) -> None:
         """Return when little enough is queued and unanswered."""
-        while self._full() or len(self._queue) > self._connection.window:
-            self._room = trio.Event()
+        while not self._has_room():
+            if self._room is None:
+                self._room = trio.Event()
             await self._room.wait()
         await trio.lowlevel.checkpoint()
 
@@ -165,13 +171,20 @@ class Link:
         headers: bytes = b"",
         *,
         timeout: float | None = None,
+        linger: bool = False,
     ) -> None:
         """Queue a message; `take` is called once, later, with the answer's bytes or with what went wrong.
 
-        `subject` and `headers` (a `wire.header_block`) go out as they are.
+        `subject` and `headers` (a `wire.header_block`) go out as they are. What may `linger` goes with the next
+        message that may not, or alone after LINGER: nobody waits for it, and a write to the socket is dear.
         """
         deadline = self._now + (self._connection.ack_timeout if timeout is None else timeout)
         self._queue.append(Outgoing(subject, payload, headers, take, deadline))
+        if linger and not self._hurried:
+            if not self._lingers:
+                self._wake()
+            return
+        self._hurried = True
         self._wake()
 
     async def request(
@@ -220,11 +233,33 @@ class Link:
         result: T = await trio_asyncio.aio_as_trio(partial(fn, *args, **kwargs))()
         return result
 
+    @asynccontextmanager
+    async def diverting(self, take: Callable[[Delivery], None]) -> AsyncIterator[str]:
+        """A subject whose messages go straight to `take` while the context is open. Raises Unavailable, Ambiguous."""
+        inbox = self.client.new_inbox()
+        subscription = await self.on_asyncio(self.client.subscribe, inbox)
+        self._parser.diverted[subscription._id] = take
+        try:
+            yield inbox
+        finally:
+            del self._parser.diverted[subscription._id]
+            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await self.on_asyncio(subscription.unsubscribe)
+
     # ---------------------------------------------------------------- pump
 
     def _full(self) -> bool:
         limits = self._connection
         return len(self._pending) >= limits.window or self._pending_bytes >= limits.window_bytes
+
+    def _has_room(self) -> bool:
+        return not self._full() and len(self._queue) <= self._connection.window
+
+    def _tell_of_room(self) -> None:
+        """To all who wait for it."""
+        if self._room is not None and self._has_room():
+            self._room.set()
+            self._room = None
 
     async def pump(self) -> None:
         """Send what is queued, as long as the window has room: one write a batch. Until cancelled."""
@@ -232,11 +267,25 @@ class Link:
             if self._queue and not self._full():
                 if len(self._pending) > BUSY:
                     await trio.lowlevel.checkpoint()  # more will gather: larger writes, here and at the server
+                elif not self._hurried:
+                    await self._linger()
+                self._hurried = False
                 await self._send_some()
                 await trio.lowlevel.checkpoint()
             else:
-                self._parked = trio.lowlevel.current_task()
-                await trio.lowlevel.wait_task_rescheduled(self._unpark)
+                await self._park()
+
+    async def _linger(self) -> None:
+        """Until there is something to send that may not wait, or LINGER is over."""
+        self._lingers = True
+        with trio.move_on_after(LINGER):
+            while not self._hurried:
+                await self._park()
+        self._lingers = False
+
+    async def _park(self) -> None:
+        self._parked = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._unpark)
 
     def _unpark(self, _: object) -> trio.lowlevel.Abort:
         self._parked = None
@@ -254,8 +303,7 @@ class Link:
         if client.is_connected:
             self._frame(client.max_payload, parts)
         else:
-            for _ in range(len(self._queue)):
-                self._never_sent(self._queue.popleft(), "not connected")
+            self._drop_all("not connected")
         if parts and isinstance(client._transport, TcpTransport):
             client._transport.write(b"".join(parts))  # type: ignore[no-untyped-call]  # see decision 0002
         elif parts:
@@ -302,9 +350,7 @@ class Link:
         self._pending_bytes -= len(out.payload)
         if self._queue:
             self._wake()
-        if self._room is not None and not self._full():
-            self._room.set()
-            self._room = None
+        self._tell_of_room()
         self._tell(out, answer)
 
     def _tell(self, out: Outgoing, answer: bytes | StoreError) -> None:
@@ -383,8 +429,13 @@ class Link:
             _log.warning("disconnected from NATS; sagas wait")
         for number in list(self._pending):
             self._answer(number, Ambiguous("the connection was lost before the answer came"))
-        while self._queue:
-            self._never_sent(self._queue.popleft(), "disconnected")
+        self._drop_all("disconnected")
+
+    def _drop_all(self, why: str) -> None:
+        """What is queued now; those who are told may queue more."""
+        for _ in range(len(self._queue)):
+            self._never_sent(self._queue.popleft(), why)
+        self._tell_of_room()
 
     def _never_sent(self, out: Outgoing, why: str) -> None:
         self._tell(out, Unavailable(f"{out.subject}: not sent: {why}"))
@@ -408,7 +459,7 @@ class Link:
         subscription = await self.client.subscribe(
             self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
-        self.client._ps = AnswerParser(self.client, self._inbox, subscription._id, self._answer)
+        self._parser = self.client._ps = AnswerParser(self.client, self._inbox, subscription._id, self._answer)
         while True:
             try:
                 return await self.client.flush(FLUSH_TRY)

@@ -1,4 +1,4 @@
-"""The parser of what the server sends: plain answers are taken at once, all else goes to nats-py, piece by piece.
+"""The parser of what the server sends: plain answers and scans are taken at once, all else is nats-py's, by the piece.
 
 Source: the NATS client protocol, `MSG` and `HMSG`. See docs/decisions/0002-frames.md for what it saves.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from nats.aio.client import Client
 from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
@@ -14,6 +15,15 @@ from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
 from sagakit.jetstream.wire import LINE
 
 _MESSAGE = (b"MSG ", b"HMSG ")
+
+
+class Delivery(NamedTuple):
+    """One message as it came. `reply` is empty where there is none, `headers` the whole block."""
+
+    subject: str
+    reply: str
+    headers: bytes
+    payload: bytes
 
 
 class AnswerParser(Parser):
@@ -26,6 +36,8 @@ class AnswerParser(Parser):
         super().__init__(client)
         self._answer = re.compile(rb"MSG %b\.(\d+) %d (\d+)\r\n" % (re.escape(inbox.encode()), sid))
         self._take = take
+        self.diverted: dict[int, Callable[[Delivery], None]] = {}
+        """Who gets the messages of a subscription in nats-py's stead, by its number; called in the trio thread."""
 
     async def parse(self, data: bytes = b"") -> None:
         """Take in what was read; what is not complete yet is kept for the next time."""
@@ -40,7 +52,8 @@ class AnswerParser(Parser):
                 end = _end_of_piece(data, at)
                 if end > size:
                     break
-                await super().parse(data[at:end])
+                if not (self.diverted and self._divert(data[at:end])):
+                    await super().parse(data[at:end])
                 at = end
                 continue
             begin = line.end()
@@ -50,6 +63,21 @@ class AnswerParser(Parser):
             take(int(line[1]), data[begin:end])
             at = end + 2
         self.buf += data[at:]
+
+    def _divert(self, piece: bytes) -> bool:
+        """Whether it was a message to one of `diverted`, which has it now."""
+        line, _, block = piece.partition(LINE)
+        words = line.split(b" ")
+        if words[0] not in (b"MSG", b"HMSG") or not words[2].isdigit():
+            return False
+        take = self.diverted.get(int(words[2]))
+        if take is None:
+            return False
+        sizes = 1 if words[0] == b"MSG" else 2
+        reply = words[3].decode() if len(words) == 4 + sizes else ""
+        headers = int(words[-2]) if sizes == 2 else 0
+        take(Delivery(words[1].decode(), reply, block[:headers], block[headers : -len(LINE)]))
+        return True
 
 
 def _end_of_piece(data: bytes, at: int) -> int:

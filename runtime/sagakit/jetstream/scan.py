@@ -1,96 +1,165 @@
-"""Reading much of a stream, by a consumer that is removed again. A `Scan` runs on the asyncio side."""
+"""Reading much of a stream, by a consumer that is removed again.
+
+Each message is parsed once, and nothing is made of it but what a scan wants: see docs/decisions/0002-frames.md.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
+import msgspec
 import trio
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.client import JetStreamContext
 
+from sagakit.errors import Ambiguous, Refused, StoreError, Unavailable
+from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.parser import Delivery
 
-PAGE = 500
-"""Messages fetched at once."""
+PAGE = 1000
+"""Messages asked for at once."""
+EXPIRES = 1.0
+"""Seconds that the server keeps a request for a page."""
+SILENCE = 1.5
+"""Seconds after which a page counts as ended that is not complete: what it lacks may have been replaced meanwhile."""
 END_TIMEOUT = 1.0
 """Seconds that removing the consumer may take; after half a minute without use it goes by itself."""
 
 
-class Scan:
-    """What stood under `subject` when the scan began, a page at a time: however much it is, one page is in memory.
+class Found(NamedTuple):
+    """One message of the stream; `headers` is the whole block."""
 
-    What is written meanwhile is left out: a busy stream would never end.
+    subject: str
+    sequence: int
+    headers: bytes
+    payload: bytes
+
+
+class _State(msgspec.Struct):
+    last_seq: int = 0
+
+
+class _Info(msgspec.Struct):
+    """Of a stream, or of a consumer."""
+
+    state: _State = msgspec.field(default_factory=_State)
+    num_pending: int = 0
+    error: ApiError | None = None
+
+
+_info = msgspec.json.Decoder(_Info)
+
+
+class Scan:
+    """What stood under `subject` when the scan began, a page at a time: however much it is, two pages are in memory.
+
+    What is written meanwhile is left out: a busy stream would never end. `start` says where to start, in the words of
+    the consumer's configuration.
     """
 
-    def __init__(self, client: Client, stream: str, subject: str, **start: Any) -> None:
-        self._js = client.jetstream(timeout=5)
+    def __init__(self, link: Link, stream: str, subject: str, **start: str) -> None:
+        self._link = link
         self._stream = stream
         self._subject = subject
         self._start = start
-        self._subscription: JetStreamContext.PullSubscription | None = None
+        self._inbox = ""
         self._consumer = ""
         self._last = 0
         self._left = 0
+        self._owed = 0
+        self._page: list[Found] = []
+        self._ended = trio.Event()
+        """The page that was asked for is complete, or will never be: then messages are still owed."""
 
-    async def begin(self) -> None:
-        """Make the consumer."""
-        self._last = (await self._js.stream_info(self._stream)).state.last_seq
-        config = ConsumerConfig(
-            ack_policy=AckPolicy.NONE, mem_storage=True, num_replicas=1, inactive_threshold=30.0, **self._start
-        )
-        self._subscription = await self._js.pull_subscribe(self._subject, stream=self._stream, config=config)
-        info = await self._subscription.consumer_info()
-        self._consumer, self._left = info.name, info.num_pending or 0
-
-    async def page(self) -> list[Msg]:
-        """The next messages; none at the end."""
-        assert self._subscription is not None, "begun"
-        found: list[Msg] = []
-        while self._left > 0 and not found:
+    async def pages(self) -> AsyncGenerator[list[Found]]:
+        """The pages, none of them empty. Raises Unavailable, NotPermitted."""
+        async with self._link.diverting(self._take) as self._inbox:
+            self._consumer = f"scan-{self._inbox.rpartition('.')[2]}"
             try:
-                page = await self._subscription.fetch(min(PAGE, self._left), timeout=1)
-            except TimeoutError:  # what was left may have been replaced meanwhile
-                self._left = (await self._subscription.consumer_info()).num_pending or 0
-                continue
-            for msg in page:
-                self._left = msg.metadata.num_pending if msg.metadata.sequence.stream < self._last else 0
-                if msg.metadata.sequence.stream <= self._last:
-                    found.append(msg)
-        return found
+                await self._begin()
+                while page := await self._next():
+                    yield page
+            except (Ambiguous, Refused) as error:
+                raise Unavailable(f"{self._stream}: the scan was broken off: {error}") from error
+            finally:
+                with trio.move_on_after(END_TIMEOUT, shield=True):
+                    await self._remove()
 
-    async def end(self) -> None:
-        """Remove the consumer."""
-        if self._subscription is not None:
-            await self._subscription.unsubscribe()
-            await self._js.delete_consumer(self._stream, self._consumer)
+    async def _begin(self) -> None:
+        self._last = (await self._ask(f"STREAM.INFO.{self._stream}")).state.last_seq
+        config = {
+            "name": self._consumer,
+            "filter_subject": self._subject,
+            "ack_policy": "none",
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": 30_000_000_000,
+        }
+        create = msgspec.json.encode({"stream_name": self._stream, "config": config | self._start})
+        made = await self._ask(f"CONSUMER.CREATE.{self._stream}.{self._consumer}.{self._subject}", create)
+        await self._want(made.num_pending)
+
+    async def _next(self) -> list[Found]:
+        """The page that was asked for; the next one is on its way while this one is looked at."""
+        while self._left > 0 or self._page:
+            with trio.move_on_after(SILENCE):
+                await self._ended.wait()
+            if self._owed > 0 and self._left > 0:
+                self._left = (await self._ask(f"CONSUMER.INFO.{self._stream}.{self._consumer}")).num_pending
+            page, self._page = self._page, []
+            await self._want(self._left)
+            if page:
+                return page
+        return []
+
+    async def _want(self, left: int) -> None:
+        """Ask for a page, if there is one."""
+        self._left, self._owed = left, min(PAGE, left)
+        self._ended = trio.Event()
+        if self._owed:
+            request = msgspec.json.encode({"batch": self._owed, "expires": int(EXPIRES * 1e9)})
+            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
+            await self._link.on_asyncio(self._link.client.publish, subject, request, reply=self._inbox)
+
+    def _take(self, delivery: Delivery) -> None:
+        if not delivery.reply:  # no message: the word that this request has come to its end
+            self._ended.set()
+            return
+        sequence, left = _position(delivery.reply)
+        self._left = left if sequence < self._last else 0
+        self._owed -= 1
+        if sequence <= self._last:
+            self._page.append(Found(delivery.subject, sequence, delivery.headers, delivery.payload))
+        if self._owed <= 0 or not self._left:
+            self._ended.set()
+
+    async def _ask(self, call: str, request: bytes = b"") -> _Info:
+        answer = _info.decode(await self._link.request(f"$JS.API.{call}", request))
+        if answer.error is not None:
+            raise to_error(answer.error, key=self._stream, expected=None)
+        return answer
+
+    async def _remove(self) -> None:
+        try:
+            await self._ask(f"CONSUMER.DELETE.{self._stream}.{self._consumer}")
+        except StoreError:
+            return
 
 
-def last_of_each(client: Client, stream: str, subject: str) -> Scan:
+def last_of_each(link: Link, stream: str, subject: str) -> Scan:
     """The last message of each subject."""
-    return Scan(client, stream, subject, deliver_policy=DeliverPolicy.LAST_PER_SUBJECT)
+    return Scan(link, stream, subject, deliver_policy="last_per_subject")
 
 
-def since(client: Client, stream: str, subject: str, start: float) -> Scan:
+def since(link: Link, stream: str, subject: str, start: float) -> Scan:
     """What was stored from `start` on, in seconds since the epoch."""
-    return Scan(
-        client,
-        stream,
-        subject,
-        deliver_policy=DeliverPolicy.BY_START_TIME,
-        opt_start_time=datetime.fromtimestamp(start, UTC).isoformat(),
-    )
+    at = datetime.fromtimestamp(start, UTC).isoformat()
+    return Scan(link, stream, subject, deliver_policy="by_start_time", opt_start_time=at)
 
 
-async def pages(link: Link, scan: Scan) -> AsyncGenerator[list[Msg]]:
-    """The pages of a scan, for a trio task. Raises nats-py's errors, OSError."""
-    try:
-        await link.on_asyncio(scan.begin)
-        while page := await link.on_asyncio(scan.page):
-            yield page
-    finally:
-        with trio.move_on_after(END_TIMEOUT, shield=True):
-            await link.on_asyncio(scan.end)
+def _position(reply: str) -> tuple[int, int]:
+    """A message's sequence in the stream, and how many are left, from the subject for its acknowledgement."""
+    words = reply.split(".")
+    at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
+    return int(words[at]), int(words[at + 3])

@@ -69,7 +69,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     scan_interval: Annotated[float, _about("Seconds between scans for sagas left behind.", gt=0)] = 30.0
     stall_timeout: Annotated[float, _about("Seconds past its time after which a saga counts as stalled.", gt=0)] = 60.0
     max_recoveries: Annotated[int, _about("Deaths of its worker, while it ran alone, that one saga gets.", ge=1)] = 3
-    gc_threshold: Annotated[int, _about("Allocations between looks of Python's collector; 0: as it is.", ge=0)] = 50_000
+    gc_threshold: Annotated[int, _about("Allocations between looks of Python's collector; 0: as it is.", ge=0)] = (
+        500_000
+    )
     grace: Annotated[float, _about("Seconds that running attempts get when the runtime closes.", ge=0)] = 10.0
     restarts: Annotated[int, _about("Restarts of one saga's actor within `restart_period`.", ge=0)] = 5
     restart_period: Annotated[float, _about("Seconds over which `restarts` are counted.", gt=0)] = 60.0

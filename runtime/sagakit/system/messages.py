@@ -142,12 +142,6 @@ IsolationMessage: TypeAlias = AskAlone | DoneAlone
 # ------------------------------------------------------------------- to a saga's actor
 
 
-class Begin(msgspec.Struct, frozen=True):
-    """Write the first record (or the adoption) and go. Answered once that is durable, or with why not."""
-
-    reply: Reply[None]
-
-
 class Started(msgspec.Struct, frozen=True):
     """Answered with the record as soon as the saga has begun: for a repeated start."""
 
@@ -232,8 +226,7 @@ class Drain(msgspec.Struct, frozen=True):
 
 
 SagaMessage: TypeAlias = (
-    Begin
-    | Started
+    Started
     | Attempted
     | Wake
     | Rest

@@ -48,7 +48,7 @@ from sagakit.engine import (
     stamped,
 )
 from sagakit.engine.table import OPEN
-from sagakit.errors import Fenced, InternalError, SagakitError, StoreError
+from sagakit.errors import Fenced, SagakitError, StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding, timed_out
 from sagakit.system.messages import (
@@ -57,7 +57,6 @@ from sagakit.system.messages import (
     Attempted,
     AwaitOutcome,
     AwaitQuiet,
-    Begin,
     ChildrenReleased,
     Compare,
     Done,
@@ -91,14 +90,16 @@ class SagaLife:
     """What outlives one incarnation of a saga's actor. `incarnate` makes the next one, for the supervisor."""
 
     def __init__(self, services: Services, binding: SagaBinding, key: str, origin: Origin) -> None:
+        self.binding = binding
+        self.key = key
         self._services = services
-        self._binding = binding
-        self._key = key
         self._origin: Origin = origin
+        self.begun: Reply[None] | None = None
+        """Answered by the first incarnation when its first write is durable, or with why that failed."""
 
     def incarnate(self) -> SagaActor:
         """The first incarnation starts from the origin, each later one from the record."""
-        actor = SagaActor(self._services, self._binding, self._key, self._origin)
+        actor = SagaActor(self._services, self, self._origin)
         self._origin = Reload()
         return actor
 
@@ -111,11 +112,12 @@ class SagaActor(Reactor[SagaMessage]):
     _record: Record
     """The last durable record; there is none before the first write is."""
 
-    def __init__(self, services: Services, binding: SagaBinding, key: str, origin: Origin) -> None:
+    def __init__(self, services: Services, life: SagaLife, origin: Origin) -> None:
         self._services = services
-        self._binding = binding
-        self._plan = binding.plan
-        self._key = key
+        self._life = life
+        self._binding = life.binding
+        self._plan = life.binding.plan
+        self._key = key = life.key
         self._origin = origin
         self._unknown: UnknownFields | None = None
         self._revision = 0
@@ -150,15 +152,24 @@ class SagaActor(Reactor[SagaMessage]):
         self._finishing = False
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
-        """A first incarnation is told to begin; a later one looks for its record by itself."""
+        """Write the first record, or the adoption; a later incarnation looks for its record."""
         self._ctx = ctx
         self._ref = ctx.ref
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
         ctx.watch(self._services.isolation)
-        if isinstance(self._origin, Reload | GiveUp | Rested):
-            self._operate(Load(self._key, self._done()), self._loaded)
+        match self._origin:
+            case Fresh(record=record, not_after=not_after):
+                self._begin = self._life.begun = ctx.promise()
+                self._write(self._answered(record), not_after=None if not_after == inf else not_after)
+            case Stored(loaded=loaded, revision=revision):
+                self._begin = self._life.begun = ctx.promise()
+                self._take_over(loaded, revision)
+            case Reload() | GiveUp() | Rested():
+                self._operate(Load(self._key, self._done()), self._loaded)
+            case _:
+                assert_never(self._origin)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
         """Take what has come in, fold, write, perform."""
@@ -181,9 +192,6 @@ class SagaActor(Reactor[SagaMessage]):
                 self._on_settled(message)
             case Attempted():
                 self._events.append(message.ended)  # it counts as running until that is folded: nothing is called twice
-            case Begin():
-                self._begin = message.reply
-                self._start()
             case AwaitOutcome():
                 self._outcome_awaited.append(message)
             case Started() | Peek():
@@ -254,17 +262,6 @@ class SagaActor(Reactor[SagaMessage]):
             self._over = True
 
     # ---------------------------------------------------------------- begin
-
-    def _start(self) -> None:
-        match self._origin:
-            case Fresh(record=record, not_after=not_after):
-                self._write(self._answered(record), not_after=None if not_after == inf else not_after)
-            case Stored(loaded=loaded, revision=revision):
-                self._take_over(loaded, revision)
-            case Reload() | GiveUp() | Rested():
-                raise InternalError("an actor that reloads its record is not told to begin")
-            case _:
-                assert_never(self._origin)
 
     def _loaded(self, entry: int | Entry | None) -> None:
         """This worker's own record, after a rest, or after a crash of the incarnation before."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from logging import getLogger
-from math import inf
 
 import trio
 from sagakit_actors import (
@@ -19,7 +18,7 @@ from sagakit_actors import (
 
 from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
-from sagakit.system.messages import Begin, Compare, Drain, SagaMessage, SetAlarm
+from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm
 from sagakit.system.origin import Fresh, GiveUp, Origin, Rested, Resting
 from sagakit.system.saga import SagaLife
 from sagakit.system.services import Services
@@ -99,7 +98,7 @@ class Sagas:
             self._places.release()
             return self._drained is not None or key not in self._active
         resting = self._resting.pop(key)
-        self._live(key, resting.binding, Rested(resting.confirmed))
+        self._live(SagaLife(self._services, resting.binding, key, Rested(resting.confirmed)))
         return True
 
     def compare(self, key: str, owner: str, revision: int, *, overdue: bool) -> None:
@@ -150,18 +149,20 @@ class Sagas:
         if self.has(key):
             self._places.release()
             return None
-        ref = self._live(key, binding, origin)
-        await ref.ask(Begin, timeout=inf)
+        life = SagaLife(self._services, binding, key, origin)
+        ref = self._live(life)
+        assert life.begun is not None, "a new saga, and an adopted one, promises to say when it has begun"
+        await life.begun.wait()
         return ref
 
-    def _live(self, key: str, binding: SagaBinding, origin: Origin) -> Ref[SagaMessage]:
-        life = SagaLife(self._services, binding, key, origin)
+    def _live(self, life: SagaLife) -> Ref[SagaMessage]:
+        key = life.key
         spec = ReactorSpec(
             key, life.incarnate, restart="transient", shutdown=SHUTDOWN, capacity=self._services.config.mailbox
         )
         ref: Ref[SagaMessage] = self._supervisor.start_reactor(spec)
         self._active[key] = ref
-        self._bindings[key] = binding
+        self._bindings[key] = life.binding
         return ref
 
     def exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
@@ -172,7 +173,7 @@ class Sagas:
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s; it is stuck until an operator says retry", ref.name, reason)
                 self._given_up.add(ref.name)
-                self._live(ref.name, binding, GiveUp(repr(reason.__cause__)))
+                self._live(SagaLife(self._services, binding, ref.name, GiveUp(repr(reason.__cause__))))
                 return
             self._given_up.discard(ref.name)
             del self._active[ref.name]
