@@ -138,12 +138,12 @@ class Helpers:
                     work = None
             if work is not None:
                 work.over(result)
-        except Exception as error:
+        except Exception as error:  # of the work: its owner decides, and the helper goes on
             if work is None:
                 _log.error("side work left a cancel scope open", exc_info=error)
             else:
                 work.crashed(error)
-        except BaseException:
+        except BaseException:  # passed on
             if work is not None:
                 work.dropped()
             raise

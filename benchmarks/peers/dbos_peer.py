@@ -24,22 +24,22 @@ def define(dbos: Any) -> One:
     async def act(number: int) -> str:
         return f"made {number}"
 
-    @dbos.step()  # type: ignore[untyped-decorator]
+    @dbos.step()  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def undo(made: str) -> None:
         return None
 
-    @dbos.step()  # type: ignore[untyped-decorator]
+    @dbos.step()  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def refuse(number: int) -> str:
         raise Refused
 
-    @dbos.workflow()  # type: ignore[untyped-decorator]
+    @dbos.workflow()  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def steps(number: int) -> str:
         made = ""
         for _ in range(3):
             made = await act(number)
         return made
 
-    @dbos.workflow()  # type: ignore[untyped-decorator]
+    @dbos.workflow()  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def refused(number: int) -> str:
         first, second = await act(number), await act(number)
         try:

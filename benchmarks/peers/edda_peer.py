@@ -23,22 +23,22 @@ def define(edda: Any) -> One:
     async def act(ctx: Any, number: int) -> dict[str, int]:
         return {"made": number}
 
-    @edda.compensation  # type: ignore[untyped-decorator]
+    @edda.compensation  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def undo(ctx: Any, number: int) -> None:
         UNDONE[number] += 1
 
-    @edda.activity  # type: ignore[untyped-decorator]
+    @edda.activity  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def refuse(ctx: Any, number: int) -> dict[str, int]:
         raise edda.TerminalError("no")
 
-    @edda.workflow  # type: ignore[untyped-decorator]
+    @edda.workflow  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def steps(ctx: Any, number: int) -> dict[str, int]:
         made: dict[str, int] = {}
         for _ in range(3):
             made = await act(ctx, number)
         return made
 
-    @edda.workflow  # type: ignore[untyped-decorator]
+    @edda.workflow  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def refused(ctx: Any, number: int) -> dict[str, int]:
         for _ in range(2):
             await act(ctx, number)

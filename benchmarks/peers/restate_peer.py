@@ -60,7 +60,7 @@ def application() -> Any:
             made = await ctx.run_typed(step, act)
         return made
 
-    @service.handler("refused")  # type: ignore[untyped-decorator]
+    @service.handler("refused")  # type: ignore[untyped-decorator]  # loaded by name: it is optional
     async def refused(ctx: Any, number: int) -> str:
         await ctx.run_typed("one", act)
         await ctx.run_typed("two", act)

@@ -24,6 +24,7 @@ from sagakit_actors import (
     ReactorContext,
     ReactorSpec,
     Ref,
+    Reply,
     Restart,
     RestartIntensityExceeded,
     Supervisor,
@@ -317,6 +318,34 @@ async def test_no_incarnation_begins_before_the_side_tasks_of_the_last_have_ende
         await ref.tell(slow_to_go)
         await trio.testing.wait_all_tasks_blocked()
     assert ended == [20, 49], "closing cancelled it and waited for it"
+
+
+class Promising(Reactor[Any]):
+    """Promises something as it begins; told what it is to be."""
+
+    def __init__(self, promises: list[Reply[str]]) -> None:
+        self.promises = promises
+
+    def begin(self, ctx: ReactorContext[Any]) -> None:
+        self.promises.append(ctx.promise())
+
+    def react(self, messages: list[Any]) -> bool:
+        if "crash" in messages:
+            raise RuntimeError("told to")
+        self.promises[-1].send(messages[0])
+        return True
+
+
+async def test_a_promise_is_kept_or_fails_with_the_incarnation(autojump_clock: Clock) -> None:
+    promises: list[Reply[str]] = []
+    async with dynamic() as supervisor:
+        ref = supervisor.start_reactor(ReactorSpec("promising", lambda: Promising(promises), restart="transient"))
+        await ref.tell("crash")
+        with pytest.raises(ActorDied, match="#1 ended before it answered"):
+            await promises[0].wait()
+        await trio.sleep(5)
+        await ref.tell("kept")
+        assert await promises[1].wait() == "kept"
 
 
 async def test_a_busy_reactor_lets_others_have_their_turn(autojump_clock: Clock) -> None:

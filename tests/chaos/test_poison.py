@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import trio
-from sagakit.jetstream.link import Connection
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.names import Names
 

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import trio
-from sagakit.jetstream.link import Connection
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.names import Names
 

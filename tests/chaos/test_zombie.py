@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import trio
-from sagakit.jetstream.link import Connection
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.names import Names
 

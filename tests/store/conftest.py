@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
-from sagakit.jetstream.link import Connection
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import MemoryServer, Names, Store, open_memory
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 import trio
 from sagakit.errors import CannotConnect
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.embedded import Running, embedded_server
-from sagakit.jetstream.link import Connection
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import trio
-from sagakit.jetstream.link import Connection, Link, open_link
+from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.link import Link
 
 from tests.servers import Server, running_server
 

@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 import trio
 from sagakit.errors import CannotConnect
-from sagakit.jetstream.link import Connection
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.names import Names
 

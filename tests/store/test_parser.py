@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nats.protocol.parser import Parser
-from sagakit.jetstream.parser import AnswerParser
+from sagakit.jetstream.parser import AnswerParser, Delivery
 
 INBOX = "_INBOX.mine"
 STREAM = (
@@ -87,3 +87,30 @@ async def test_a_reconnect_forgets_half_a_message() -> None:
     parser.reset()
     await parser.parse(b"MSG _INBOX.mine.2 7 3\r\ntwo\r\n")
     assert taken == [2]
+
+
+async def test_a_diverted_subscription_reaches_nobody_else() -> None:
+    """Messages with and without headers and reply, cut anywhere; what nats-py makes of them is the measure."""
+
+    async def diverted(*pieces: bytes) -> tuple[list[Delivery], list[tuple[Any, ...]]]:
+        client: Any = Client()
+        found: list[Delivery] = []
+        parser = AnswerParser(client, INBOX, 7, lambda number, answer: None)
+        parser.diverted[9] = found.append
+        for piece in pieces:
+            await parser.parse(piece)
+        return found, client.told
+
+    client: Any = Client()
+    await Parser(client).parse(STREAM)
+    messages = [told for told in client.told if len(told) == 5]
+    expected = [
+        Delivery(subject.decode(), reply.decode(), headers or b"", payload)
+        for sid, subject, reply, payload, headers in messages
+        if sid == 9
+    ]
+    assert [len(one.headers) for one in expected] == [0, 12]
+    for cut in range(len(STREAM)):
+        found, told = await diverted(STREAM[:cut], STREAM[cut:])
+        assert found == expected
+        assert not [message for message in told if message[0] == 9]

@@ -173,7 +173,7 @@ async def _spawn(folder: Path, url: str) -> subprocess.Popen[bytes]:
     except trio.TooSlowError:
         _kill(process)
         raise CannotConnect(f"nats-server did not listen within {READY_TIMEOUT:g} s: {_last_words(folder)}") from None
-    except BaseException:
+    except BaseException:  # passed on: whatever it was, no server is left behind
         _kill(process)
         raise
     return process

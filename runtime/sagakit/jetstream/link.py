@@ -9,7 +9,6 @@ While disconnected nothing is queued: what was not sent ends as Unavailable, wha
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -28,19 +27,16 @@ from nats.aio.transport import TcpTransport
 
 from sagakit.errors import (
     Ambiguous,
-    CannotConnect,
     InternalError,
-    LoginRefused,
     NoResponders,
     NotPermitted,
     StoreError,
     TooLarge,
     Unavailable,
 )
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.leaders import Leaders, stream_of
-from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.parser import AnswerParser, Delivery
-from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.troubles import Troubles
 from sagakit.jetstream.wire import frame
 
@@ -63,25 +59,6 @@ CLOSE_TIMEOUT = 2.0
 
 Taker = Callable[[bytes | StoreError], None]
 """Gets the answer, once, in the trio thread. Must not block."""
-
-
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the servers. Times in seconds; `window` in messages, `window_bytes` in bytes."""
-
-    servers: tuple[str, ...]
-    name: str = "sagakit"
-    identity: Identity = Identity()
-    tls: Tls = Tls()
-    inbox_prefix: str = "_INBOX"
-    connect_timeout: float = 5.0
-    ack_timeout: float = 5.0
-    window: int = 4096
-    window_bytes: int = 32 * 2**20
-
-    def options(self) -> dict[str, Any]:
-        """Those that nats-py takes as they are. Raises InvalidConfig."""
-        tls = {"tls": self.tls.context(), "tls_handshake_first": self.tls.first} if self.tls.wanted else {}
-        return self.identity.options() | tls | {"inbox_prefix": self.inbox_prefix}
 
 
 class Outgoing(msgspec.Struct):
@@ -465,86 +442,3 @@ class Link:
                 return await self.client.flush(FLUSH_TRY)
             except nats.errors.FlushTimeoutError:
                 continue  # nats-py drops the pongs it waits for with the connection they were asked on
-
-
-@asynccontextmanager
-async def open_link(connection: Connection) -> AsyncIterator[Link]:
-    """Connect and pump until the context ends. Raises CannotConnect."""
-    import trio_asyncio
-
-    async with trio_asyncio.open_loop() as loop:
-        loop.set_exception_handler(_on_loop_error)
-        client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
-        link = Link(client, connection)
-        connect = _connecting(link, client, connection)
-        try:
-            await _connect(link, connect, connection)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.pump)
-                await nursery.start(link.leaders.run)
-                nursery.start_soon(link.sweep)
-                nursery.start_soon(link.fail)
-                yield link
-                nursery.cancel_scope.cancel()
-        finally:
-            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await link.on_asyncio(link.close)
-
-
-def _connecting(link: Link, client: Client, connection: Connection) -> Callable[[], Awaitable[None]]:
-    """What connects. Raises InvalidConfig."""
-    return partial(
-        client.connect,
-        servers=list(connection.servers),
-        name=connection.name,
-        error_cb=link.on_error,
-        disconnected_cb=link.on_disconnected,
-        reconnected_cb=link.on_reconnected,
-        connect_timeout=2,
-        reconnect_time_wait=0.1,  # type: ignore[arg-type]  # annotated int, slept on as it is
-        max_reconnect_attempts=-1,
-        ping_interval=5,
-        max_outstanding_pings=2,
-        pending_size=0,
-        drain_timeout=2,
-        **connection.options(),
-    )
-
-
-async def _connect(link: Link, connect: Callable[[], Awaitable[None]], connection: Connection) -> None:
-    where = ", ".join(connection.servers)
-    try:
-        with trio.fail_after(connection.connect_timeout):
-            await link.on_asyncio(_cancellable, connect)
-            await link.on_asyncio(link.start)
-    except trio.TooSlowError:
-        raise _why_not(where, connection.connect_timeout, link.troubles) from None
-    except (nats.errors.Error, OSError, ValueError) as error:
-        raise CannotConnect(f"cannot connect to {where}: {error}") from error
-
-
-async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
-    """Cancel until it is cancelled: before Python 3.12 `asyncio.wait_for`, which connecting uses, may swallow one."""
-    task = asyncio.ensure_future(fn())
-    try:
-        await asyncio.wait([task])
-    except asyncio.CancelledError:
-        while not task.done():
-            task.cancel()
-            await asyncio.wait([task], timeout=0.05)
-        raise
-    task.result()
-
-
-def _why_not(where: str, timeout: float, troubles: Troubles) -> CannotConnect:
-    """The most telling of the errors met while connecting."""
-    if troubles.refused_login is not None:
-        return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
-    why = f": {troubles.most_telling}" if troubles.most_telling else ""
-    return CannotConnect(f"no NATS server answered at {where} within {timeout:g} s{why}")
-
-
-def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An unhandled asyncio exception must not end the trio program; nats-py reconnects by itself."""
-    error = context.get("exception")
-    _log.error("asyncio: %s", context.get("message"), exc_info=error if error is not None else None)

@@ -46,7 +46,7 @@ class NatsClient(Client):
         """A try that fails leaves no socket behind: during an outage there are ten a second."""
         try:
             await super()._process_connect_init()
-        except BaseException:
+        except BaseException:  # passed on
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
             raise

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 import trio
 
 from sagakit.errors import Ambiguous, Unavailable
+from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.control import CoreControl
 from sagakit.jetstream.events import Events
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.layout import Options, check_server, is_cluster, make_bucket, make_layout
-from sagakit.jetstream.link import Connection, Link, open_link
+from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
 from sagakit.errors import InvalidConfig
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.layout import Options
-from sagakit.jetstream.link import Connection
 from sagakit.jetstream.security import Identity, Tls, merged, servers_of
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.memory import open_memory

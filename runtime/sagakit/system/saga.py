@@ -72,14 +72,15 @@ from sagakit.system.messages import (
     Retire,
     RunAlone,
     SagaMessage,
-    SetTimer,
     Settled,
     Started,
     Wake,
 )
 from sagakit.system.origin import Fresh, GiveUp, Origin, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
+from sagakit.system.reminders import Reminders
 from sagakit.system.services import Services
+from sagakit.system.waiting import Waiting, answer_asked
 
 
 class OutOfDate(SagakitError):
@@ -109,6 +110,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     _ctx: ReactorContext[SagaMessage]
     _ref: Ref[SagaMessage]
+    _reminders: Reminders
     _record: Record
     """The last durable record; there is none before the first write is."""
 
@@ -127,10 +129,7 @@ class SagaActor(Reactor[SagaMessage]):
         # what came in and is not folded yet; who waits for what
         self._events: list[InputEvent] = []
         self._begin: Reply[None] | None = None
-        self._looking: list[Reply[Record]] = []
-        self._asked: list[Ask] = []
-        self._outcome_awaited: list[AwaitOutcome] = []
-        self._quiet_awaited: list[Reply[None]] = []
+        self._waiting = Waiting()
         # what is under way
         self._operation: PersistenceMessage | None = None
         self._operation_number = 0
@@ -143,8 +142,6 @@ class SagaActor(Reactor[SagaMessage]):
         self._lease_awaited = False
         self._held = False
         self._alone: Literal["", "asked", "granted"] = ""
-        self._timer: float | None = None
-        self._rest_at: float | None = None
         self._rests = False
         self._due = False
         self._telling = ""
@@ -155,6 +152,7 @@ class SagaActor(Reactor[SagaMessage]):
         """Write the first record, or the adoption; a later incarnation looks for its record."""
         self._ctx = ctx
         self._ref = ctx.ref
+        self._reminders = Reminders(self._services.timers, ctx.ref)
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
@@ -179,8 +177,7 @@ class SagaActor(Reactor[SagaMessage]):
             self._advance()
         except Fenced as error:
             self._services.fenced(error)
-            for waiting in self._outcome_awaited:
-                waiting.reply.fail(error)
+            self._waiting.fail(error)
             return False
         return not self._over
 
@@ -193,13 +190,13 @@ class SagaActor(Reactor[SagaMessage]):
             case Attempted():
                 self._events.append(message.ended)  # it counts as running until that is folded: nothing is called twice
             case AwaitOutcome():
-                self._outcome_awaited.append(message)
+                self._waiting.for_end(message)
             case Started() | Peek():
-                self._looking.append(message.reply)
+                self._waiting.for_record(message.reply)
             case Ask():
                 self._on_ask(message)
             case Wake():
-                self._timer = None
+                self._reminders.woken()
                 self._due = True
             case Rest():
                 self._rests = True
@@ -217,7 +214,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._alone = "granted"
                 self._events.append(Isolated())
             case AwaitQuiet():
-                self._quiet_awaited.append(message.reply)
+                self._waiting.for_quiet(message.reply)
             case LeaseGood():
                 self._look_again()
             case Drain():
@@ -230,7 +227,7 @@ class SagaActor(Reactor[SagaMessage]):
         if refusal is not None:
             ask.reply.send(f"refused: {refusal}")
             return
-        self._asked.append(ask)
+        self._waiting.for_verdict(ask)
         self._events.append(ask.message)
 
     def _on_down(self, notice: Down) -> None:
@@ -245,7 +242,7 @@ class SagaActor(Reactor[SagaMessage]):
         elif notice.ref is services.isolation:
             self._alone = ""
         else:
-            self._set_timers()
+            self._reminders.again()
 
     def _on_settled(self, settled: Settled) -> None:
         if settled.number != self._operation_number or self._operation is None:
@@ -311,7 +308,7 @@ class SagaActor(Reactor[SagaMessage]):
         if record is not self._record:
             self._write(record)
         else:
-            self._answer_waiting()
+            self._waiting.answer(record)
             self._mind_isolation()
             self._mind_drain()
             self._mind_rest()
@@ -347,53 +344,29 @@ class SagaActor(Reactor[SagaMessage]):
         if self._alone == "" and awaits_isolation(self._plan, record, self._services.now()) and not self._draining:
             self._alone = "asked"
             self._services.isolation.tell_nowait(AskAlone(self._ref))
-        if self._quiet_awaited and not self._running:
-            for reply in self._quiet_awaited:
-                reply.send(None)
-            self._quiet_awaited.clear()
+        if not self._running:
+            self._waiting.quiet()
 
     def _mind_rest(self) -> None:
         """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
         rests, self._rests = self._rests, False
-        busy = self._running or self._finishing or self._outcome_awaited or self._held or self._alone
+        busy = self._running or self._finishing or self._waiting.for_outcome or self._held or self._alone
         if self._over or self._draining or busy:
             return
         now, wake_at = self._services.now(), self._record.wake_at
         if wake_at is not None and wake_at < now + self._services.config.rest_after:
             return
-        if self._rest_at is None or self._rest_at <= now:
-            due = self._rest_at is not None
-            self._rest_at = None
-            if due and rests and self._outbox.is_out and (self._told or self._record.status not in ENDS):
-                self._services.sagas.rest(self._key, Resting(wake_at, self._outbox.confirmed, self._binding))
-                self._over = True
-            else:
-                self._rest_at = now + self._services.config.rest_after
-                self._services.timers.tell_nowait(SetTimer(self._ref, self._rest_at, Rest()))
+        rest_at, self._reminders.rest_at = self._reminders.rest_at, None
+        if rest_at is not None and rest_at > now:
+            self._reminders.rest_at = rest_at
+        elif rest_at is not None and rests and self._may_rest():
+            self._services.sagas.rest(self._key, Resting(wake_at, self._outbox.confirmed, self._binding))
+            self._over = True
+        else:
+            self._reminders.rest(now + self._services.config.rest_after)
 
-    def _set_timers(self) -> None:
-        """The timers actor was lost, and with it what it was to remind of."""
-        for at, message in ((self._timer, Wake()), (self._rest_at, Rest())):
-            if at is not None:
-                self._services.timers.tell_nowait(SetTimer(self._ref, at, message))
-
-    def _answer_waiting(self) -> None:
-        """Answer from the durable record."""
-        if not (self._looking or self._asked or self._outcome_awaited):
-            return
-        record = self._record
-        for reply in self._looking:
-            reply.send(record)
-        self._looking.clear()
-        for ask in self._asked:
-            ask.reply.send(_verdict(record, ask.message.id))
-        self._asked.clear()
-        if (self._outcome_awaited and record.status in ENDS) or record.status == "stuck":
-            over = record.status in ENDS
-            for waiting in self._outcome_awaited:
-                if over or waiting.or_stuck:
-                    waiting.reply.send(record)
-            self._outcome_awaited = [waiting for waiting in self._outcome_awaited if not (over or waiting.or_stuck)]
+    def _may_rest(self) -> bool:
+        return self._outbox.is_out and (self._told or self._record.status not in ENDS)
 
     # ---------------------------------------------------------------- write
 
@@ -401,23 +374,20 @@ class SagaActor(Reactor[SagaMessage]):
         record = stamped(record, write=self._services.next_write())
         value = encode(record, self._unknown)
         put = Put(key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after)
-        asked, self._asked = self._asked, []
-        self._operate(put, partial(self._written, record, asked, trio.current_time()))
+        self._operate(put, partial(self._written, record, self._waiting.take_asked(), trio.current_time()))
 
     def _written(self, record: Record, asked: list[Ask], sent: float, revision: int | Entry | None) -> None:
         assert isinstance(revision, int)
         self._record, self._revision = record, revision
         self._intended_at = sent
-        self._rest_at = None
-        for ask in asked:
-            ask.reply.send(_verdict(record, ask.message.id))
+        self._reminders.rest_at = None
+        answer_asked(asked, record)
         if not self._begun:
             self._begun = True
             if self._begin is not None:
                 self._begin.send(None)
         self._perform()
-        if record.status in ENDS or record.status == "stuck":
-            self._answer_waiting()
+        self._waiting.answer_end(record)
 
     def _done(self) -> Done:
         """For the next operation: tells its result to this actor, with its number."""
@@ -433,7 +403,6 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _perform(self) -> None:
         """Do what the durable record asks for and what is not under way yet."""
-        ref = self._ref
         for effect in effects(self._plan, self._record):
             match effect:
                 case Call():
@@ -443,9 +412,7 @@ class SagaActor(Reactor[SagaMessage]):
                 case Publish():
                     self._outbox.publish(self._record)
                 case WakeAt():
-                    if self._timer != effect.at:
-                        self._timer = effect.at
-                        self._services.timers.tell_nowait(SetTimer(ref, effect.at, Wake()))
+                    self._reminders.wake(effect.at)
                 case TellParent():
                     self._tell_parent(effect)
                 case Finish():
@@ -527,7 +494,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._operate(retire, self._retired)
 
     def _retired(self, _: int | Entry | None) -> None:
-        self._answer_waiting()
+        self._waiting.answer(self._record)
         self._over = True
 
 
@@ -553,10 +520,6 @@ def _children_released(_: None) -> ChildrenReleased:
 
 def _has_open_attempts(record: Record) -> bool:
     return any(log.state in OPEN for log in record.steps.values())
-
-
-def _verdict(record: Record, message_id: str) -> str:
-    return next((known.verdict for known in record.inbound if known.id == message_id), "ended")
 
 
 def _outcome(record: Record) -> SagaOutcome:

@@ -134,7 +134,7 @@ async def _an_undo_tolerates_never_happened(tried: _Tried) -> None:
     """A compensation of what never happened does nothing, and does not fail."""
     try:
         await tried.undo()
-    except Exception as error:
+    except Exception as error:  # whatever it was, it is not what the contract says
         raise ContractBroken(f"the undo of what never happened raised {error!r}") from error
     await tried.stands(0, "the undo of what never happened")
 

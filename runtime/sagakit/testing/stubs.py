@@ -54,7 +54,7 @@ def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
             continue
         try:
             node.result.encode(None)
-        except Exception:
+        except Exception:  # of a type that knows no null, whichever codec it has
             wanted = definition.plan.by_name[name].result_type
             raise DefinitionError(
                 f"stub({saga.__name__}): give {name} an answer of type {wanted}: "

@@ -1,0 +1,105 @@
+"""Opening and closing a link: a NATS client on the asyncio side that never gives up, and its tasks on trio's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from logging import getLogger
+from typing import Any
+
+import nats.errors
+import trio
+from nats.aio.client import Client
+
+from sagakit.errors import CannotConnect, LoginRefused
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.link import CLOSE_TIMEOUT, Link
+from sagakit.jetstream.nats_client import NatsClient
+from sagakit.jetstream.troubles import Troubles
+
+_log = getLogger("sagakit.link")
+
+
+@asynccontextmanager
+async def open_link(connection: Connection) -> AsyncIterator[Link]:
+    """Connect and pump until the context ends. Raises CannotConnect."""
+    import trio_asyncio
+
+    async with trio_asyncio.open_loop() as loop:
+        loop.set_exception_handler(_on_loop_error)
+        client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
+        link = Link(client, connection)
+        connect = _connecting(link, client, connection)
+        try:
+            await _connect(link, connect, connection)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(link.pump)
+                await nursery.start(link.leaders.run)
+                nursery.start_soon(link.sweep)
+                nursery.start_soon(link.fail)
+                yield link
+                nursery.cancel_scope.cancel()
+        finally:
+            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+                await link.on_asyncio(link.close)
+
+
+def _connecting(link: Link, client: Client, connection: Connection) -> Callable[[], Awaitable[None]]:
+    """What connects. Raises InvalidConfig."""
+    return partial(
+        client.connect,
+        servers=list(connection.servers),
+        name=connection.name,
+        error_cb=link.on_error,
+        disconnected_cb=link.on_disconnected,
+        reconnected_cb=link.on_reconnected,
+        connect_timeout=2,
+        reconnect_time_wait=0.1,  # type: ignore[arg-type]  # annotated int, slept on as it is
+        max_reconnect_attempts=-1,
+        ping_interval=5,
+        max_outstanding_pings=2,
+        pending_size=0,
+        drain_timeout=2,
+        **connection.options(),
+    )
+
+
+async def _connect(link: Link, connect: Callable[[], Awaitable[None]], connection: Connection) -> None:
+    where = ", ".join(connection.servers)
+    try:
+        with trio.fail_after(connection.connect_timeout):
+            await link.on_asyncio(_cancellable, connect)
+            await link.on_asyncio(link.start)
+    except trio.TooSlowError:
+        raise _why_not(where, connection.connect_timeout, link.troubles) from None
+    except (nats.errors.Error, OSError, ValueError) as error:
+        raise CannotConnect(f"cannot connect to {where}: {error}") from error
+
+
+async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
+    """Cancel until it is cancelled: before Python 3.12 `asyncio.wait_for`, which connecting uses, may swallow one."""
+    task = asyncio.ensure_future(fn())
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=0.05)
+        raise
+    task.result()
+
+
+def _why_not(where: str, timeout: float, troubles: Troubles) -> CannotConnect:
+    """The most telling of the errors met while connecting."""
+    if troubles.refused_login is not None:
+        return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
+    why = f": {troubles.most_telling}" if troubles.most_telling else ""
+    return CannotConnect(f"no NATS server answered at {where} within {timeout:g} s{why}")
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An unhandled asyncio exception must not end the trio program; nats-py reconnects by itself."""
+    error = context.get("exception")
+    _log.error("asyncio: %s", context.get("message"), exc_info=error if error is not None else None)

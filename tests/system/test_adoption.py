@@ -1,0 +1,102 @@
+"""A sweep adopts what is handed to it, whatever becomes of the scan that hands it in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Ctx
+from sagakit.cluster import adoption as module
+from sagakit.cluster.adoption import Adoption, Orphan
+from sagakit.errors import Conflict, Unavailable
+from sagakit.store.memory_server import MemoryServer
+from sagakit.system.registry import Registry
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import member
+
+
+class Begun:
+    """In the place of `Sagas`: what is begun takes a second; one saga is another worker's, one cannot be written."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+        self.at_once = 0
+        self.most = 0
+
+    async def begin(self, key: str, binding: object, origin: object) -> object:
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        await trio.sleep(1)
+        self.at_once -= 1
+        if key.endswith("taken"):
+            raise Conflict(key, 1)
+        if key.endswith("away"):
+            raise Unavailable(key)
+        self.keys.append(key)
+        return object()
+
+
+async def orphans(*ids: str) -> list[Orphan]:
+    """Records in the middle of a step, as a scan finds them."""
+    server = MemoryServer()
+    async with member(server, BookTrip(_held)) as one:
+        for saga_id in ids:
+            await one.runtime.start(BookTrip, saga_id, Trip())
+        entries = [server.bucket("SAGA_STATE").read(f"BookTrip.{saga_id}") for saga_id in ids]
+        one.kill()
+    return [Orphan(entry, f"owner of {entry.key}") for entry in entries if entry is not None]
+
+
+async def _held(name: str, ctx: Ctx) -> None:
+    if name == "flight":
+        await trio.sleep_forever()
+
+
+async def swept(begun: Begun, *found: list[Orphan], broken: bool = False) -> tuple[Adoption, module.Sweep]:
+    any_begun: Any = begun
+    adoption = Adoption(Registry([BookTrip()]), any_begun)
+    sweep: module.Sweep | None = None
+    try:
+        async with adoption.sweep() as sweep:
+            for page in found:
+                sweep.adopt(page)
+                await trio.sleep(0.1)
+            if broken:
+                raise Unavailable("the scan was broken off")
+    finally:
+        assert adoption.pending == 0
+    return adoption, sweep
+
+
+async def test_what_was_handed_in_is_adopted_before_a_broken_scan_is_reported(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    begun = Begun()
+    with pytest.raises(Unavailable, match="broken off"):
+        await swept(begun, await orphans("a", "b", "c"), broken=True)
+    assert sorted(begun.keys) == ["BookTrip.a", "BookTrip.b", "BookTrip.c"]
+
+
+async def test_pages_are_adopted_as_they_come_so_many_at_once(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONCURRENT", 4)
+    begun = Begun()
+    found = await orphans(*(f"s{number}" for number in range(10)))
+    began = trio.current_time()
+    adoption, sweep = await swept(begun, found[:3], found[3:])
+    assert (begun.most, adoption.adopted, sweep.handed_in) == (4, 10, 10)
+    assert trio.current_time() - began < 4, "three came and went with the first page"
+
+
+async def test_another_workers_is_taken_and_what_cannot_be_written_is_tried_again(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    begun = Begun()
+    adoption, sweep = await swept(begun, await orphans("a", "taken"))
+    assert (adoption.adopted, sweep.unfinished, sweep.still_named) == (1, False, set())
+    adoption, sweep = await swept(begun, await orphans("b", "away"))
+    assert (adoption.adopted, sweep.unfinished, sweep.still_named) == (1, True, {"owner of BookTrip.away"})
