@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from sagakit.cluster.adoption import Adoption
 from sagakit.cluster.recovery import Recovery
 from sagakit.engine import Record, codec, decode, glimpse
 from sagakit.store.memory_server import MemoryBucket
@@ -67,11 +68,11 @@ def _no_compare_and_set(patch: Patch) -> None:
 
 
 def _nobody_adopts(patch: Patch) -> None:
-    async def nothing(self: Recovery, entry: Any) -> bool:
+    async def nothing(self: Adoption, entry: Any) -> str:
         await trio.lowlevel.checkpoint()
-        return True
+        return "taken"
 
-    patch.setattr(Recovery, "_adopt", nothing)
+    patch.setattr(Adoption, "adopt", nothing)
 
 
 def _events_sent_once_only(patch: Patch) -> None:
@@ -93,7 +94,7 @@ def _newer_schemas_are_read(patch: Patch) -> None:
 
 
 def _one_bad_record_stops_the_scan(patch: Patch) -> None:
-    patch.setattr(Recovery, "_look_at", lambda self, entry: glimpse(entry.key, entry.value))
+    patch.setattr(Recovery, "_owner_elsewhere", lambda self, entry: glimpse(entry.key, entry.value).owner)
 
 
 def _an_outage_fails_the_write(patch: Patch) -> None:

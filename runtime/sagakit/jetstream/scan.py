@@ -19,10 +19,11 @@ from sagakit.jetstream.parser import Delivery
 
 PAGE = 1000
 """Messages asked for at once."""
-EXPIRES = 1.0
-"""Seconds that the server keeps a request for a page."""
-SILENCE = 1.5
-"""Seconds after which a page counts as ended that is not complete: what it lacks may have been replaced meanwhile."""
+EXPIRES = 2.0
+"""Seconds that the server keeps a request for a page: then it says that the page will not become complete."""
+SILENCE = 3.0
+"""Seconds after which a page that neither came nor was given up breaks the scan off."""
+_GIVEN_UP = (b"NATS/1.0 404", b"NATS/1.0 408")
 END_TIMEOUT = 1.0
 """Seconds that removing the consumer may take; after half a minute without use it goes by itself."""
 
@@ -68,9 +69,11 @@ class Scan:
         self._last = 0
         self._left = 0
         self._owed = 0
+        self._asked = False
         self._page: list[Found] = []
         self._ended = trio.Event()
-        """The page that was asked for is complete, or will never be: then messages are still owed."""
+        """The page that was asked for is complete, or will not be."""
+        self._broken = ""
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
         """The pages, none of them empty. Raises Unavailable, NotPermitted."""
@@ -102,28 +105,29 @@ class Scan:
 
     async def _next(self) -> list[Found]:
         """The page that was asked for; the next one is on its way while this one is looked at."""
-        while self._left > 0 or self._page:
-            with trio.move_on_after(SILENCE):
-                await self._ended.wait()
-            if self._owed > 0 and self._left > 0:
-                self._left = (await self._ask(f"CONSUMER.INFO.{self._stream}.{self._consumer}")).num_pending
-            page, self._page = self._page, []
-            await self._want(self._left)
-            if page:
-                return page
-        return []
+        if not self._asked:
+            return []
+        with trio.move_on_after(SILENCE) as patience:
+            await self._ended.wait()
+        if patience.cancelled_caught or self._broken:
+            raise Unavailable(f"{self._stream}: the scan was broken off: {self._broken or 'no answer'}")
+        page, self._page = self._page, []
+        await self._want(self._left if page else 0)  # what an empty page lacks was removed, or replaced, meanwhile
+        return page
 
     async def _want(self, left: int) -> None:
         """Ask for a page, if there is one."""
-        self._left, self._owed = left, min(PAGE, left)
+        self._left, self._owed, self._asked = left, min(PAGE, left), left > 0
         self._ended = trio.Event()
-        if self._owed:
+        if self._asked:
             request = msgspec.json.encode({"batch": self._owed, "expires": int(EXPIRES * 1e9)})
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
             await self._link.on_asyncio(self._link.client.publish, subject, request, reply=self._inbox)
 
     def _take(self, delivery: Delivery) -> None:
-        if not delivery.reply:  # no message: the word that this request has come to its end
+        if not delivery.reply:  # no message, but the word that the request has come to its end
+            if not delivery.headers.startswith(_GIVEN_UP):
+                self._broken = delivery.headers.partition(b"\r\n")[0].decode(errors="replace")
             self._ended.set()
             return
         sequence, left = _position(delivery.reply)

@@ -134,7 +134,7 @@ def _reads(names: Names) -> Iterator[Grant]:
 def _scans(streams: Iterable[str], why: str) -> Iterator[Grant]:
     """By a consumer that is removed again."""
     for stream in streams:
-        for call in ("CREATE", "INFO", "MSG.NEXT", "DELETE"):
+        for call in ("CREATE", "MSG.NEXT", "DELETE"):
             yield Grant(f"$JS.API.CONSUMER.{call}.{stream}.>", why)
 
 

@@ -151,8 +151,9 @@ class Sagas:
             return None
         life = SagaLife(self._services, binding, key, origin)
         ref = self._live(life)
-        assert life.begun is not None, "a new saga, and an adopted one, promises to say when it has begun"
-        await life.begun.wait()
+        begun, life.begun = life.begun, None
+        assert begun is not None, "a new saga, and an adopted one, promises to say when it has begun"
+        await begun.wait()
         return ref
 
     def _live(self, life: SagaLife) -> Ref[SagaMessage]:
