@@ -1,10 +1,13 @@
-"""The window of a connection: whoever waits for room gets it."""
+"""A connection's window and its socket: whoever waits for room gets it, and who reads is known."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import trio
+from sagakit.errors import TooLarge
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
@@ -40,6 +43,61 @@ async def test_who_waits_for_room_is_told_when_all_was_dropped(tmp_path: Path) -
                 await link.until_room()
 
 
+async def test_what_lingers_goes_before_what_comes_after_it_and_alone_if_nothing_does(server: Server) -> None:
+    async with open_link(Connection(servers=(server.url,))) as link:
+        with trio.fail_after(10):
+            assert await answers(link, "lingers") == ["lingers"]
+            assert await answers(link, "lingers", "at once", "lingers") == ["lingers", "at once", "lingers"]
+
+
+async def test_what_is_too_large_is_refused_later_also_on_an_idle_link(server: Server) -> None:
+    async with open_link(Connection(servers=(server.url,))) as link:
+        told: list[Any] = []
+        link.send("a", b"x" * (link.max_payload + 1), told.append)
+        assert told == [], "never while it is being sent"
+        with trio.fail_after(10):
+            while not told:
+                await trio.lowlevel.checkpoint()
+        assert isinstance(told[0], TooLarge)
+
+
+async def test_asyncio_does_not_read_a_plain_connection_nor_the_next_one(tmp_path: Path) -> None:
+    with running_server(tmp_path) as server:
+        async with open_link(Connection(servers=(server.url,))) as link:
+            await until_asyncio_reads(link, False)
+            server.kill()
+            with trio.fail_after(10):
+                while link.connected:  # noqa: ASYNC110  # the link tells of the other direction only
+                    await trio.sleep(0.01)
+            await trio.to_thread.run_sync(server.start)
+            await link.until_reconnected(0.0)
+            await until_asyncio_reads(link, False)
+            assert await link.request("$JS.API.INFO", b"")
+
+
 def fill(link: Link) -> None:
     for _ in range(20):
         link.send("$JS.API.INFO", b"", lambda _: None)
+
+
+async def answers(link: Link, *messages: str) -> list[str]:
+    """Send them in one go; in which order they are answered."""
+    found: list[str] = []
+    complete = trio.Event()
+
+    def note(message: str, _: object) -> None:
+        found.append(message)
+        if len(found) == len(messages):
+            complete.set()
+
+    for message in messages:
+        link.send("$JS.API.INFO", b"", partial(note, message), linger=message == "lingers")
+    await complete.wait()
+    return found
+
+
+async def until_asyncio_reads(link: Link, reads: bool) -> None:
+    client: Any = link.client
+    with trio.fail_after(10):
+        while client._transport._io_writer.transport.is_reading() is not reads:  # noqa: ASYNC110  # it tells nobody
+            await trio.sleep(0.01)

@@ -63,7 +63,7 @@ async def parsed(*pieces: bytes) -> tuple[list[tuple[int, bytes]], list[tuple[An
     parser = AnswerParser(client, INBOX, 7, lambda number, answer: taken.append((number, answer)))
     for piece in pieces:
         await parser.parse(piece)
-    return taken, client.told, bytes(parser.buf)
+    return taken, client.told, parser.partial
 
 
 async def test_wherever_the_stream_is_cut() -> None:

@@ -36,6 +36,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
             await _connect(link, connect, connection)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(link.pump)
+                nursery.start_soon(link.read)
                 await nursery.start(link.leaders.run)
                 nursery.start_soon(link.sweep)
                 nursery.start_soon(link.fail)

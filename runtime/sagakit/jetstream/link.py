@@ -37,6 +37,7 @@ from sagakit.errors import (
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.leaders import Leaders, stream_of
 from sagakit.jetstream.parser import AnswerParser, Delivery
+from sagakit.jetstream.reader import SocketReader
 from sagakit.jetstream.troubles import Troubles
 from sagakit.jetstream.wire import frame
 
@@ -79,6 +80,7 @@ class Link:
         self._connection = connection
         self._inbox: str = client.new_inbox()
         self._parser: AnswerParser
+        self._reader = SocketReader(client, self.on_asyncio)
         self._prefix = len(self._inbox) + 1
         self._numbers = count(1)
         self._queue: deque[Outgoing] = deque()
@@ -160,9 +162,9 @@ class Link:
         if linger and not self._hurried:
             if not self._lingers:
                 self._wake()
-            return
-        self._hurried = True
-        self._wake()
+        elif self._pending or self._parked is None or not self._write():  # an idle link sends at once
+            self._hurried = True
+            self._wake()
 
     async def request(
         self, subject: str, payload: bytes, *, headers: bytes = b"", timeout: float | None = None
@@ -274,33 +276,43 @@ class Link:
             self._parked = None
 
     async def _send_some(self) -> None:
-        """Write a batch to nats-py's socket, which buffers what the kernel does not take; the window bounds that."""
-        client: Any = self.client
-        parts: list[bytes] = []
-        if client.is_connected:
-            self._frame(client.max_payload, parts)
-        else:
+        if not self.client.is_connected:
             self._drop_all("not connected")
-        if parts and isinstance(client._transport, TcpTransport):
-            client._transport.write(b"".join(parts))  # type: ignore[no-untyped-call]  # see decision 0002
-        elif parts:
-            await self.on_asyncio(self._hand_over, b"".join(parts))
+        elif not self._write():
+            frames = self._frame()
+            if frames:
+                await self.on_asyncio(self._hand_over, frames)
+
+    def _write(self) -> bool:
+        """Write a batch to nats-py's socket, which buffers what the kernel does not take; the window bounds that.
+
+        False if it does not take bytes as they are.
+        """
+        transport = self.client._transport
+        if not isinstance(transport, TcpTransport) or not self.client.is_connected:
+            return False
+        frames = self._frame()
+        if frames:
+            transport.write(frames)  # type: ignore[no-untyped-call]  # see decision 0002
+        return True
 
     async def _hand_over(self, frames: bytes) -> None:
         """Over a WebSocket nothing goes without asyncio: give it to nats-py's flusher."""
         await self.client._send_command(frames)
         await self.client._flush_pending()
 
-    def _frame(self, max_payload: int, parts: list[bytes]) -> None:
-        """Make the frames of as many messages as the window has room for."""
-        queue, pending, inbox = self._queue, self._pending, self._inbox
+    def _frame(self) -> bytes:
+        """The frames of as many messages as the window has room for."""
+        queue, pending, inbox, max_payload = self._queue, self._pending, self._inbox, self.client.max_payload
+        parts: list[bytes] = []
         room_bytes = self._connection.window_bytes - self._pending_bytes
         for _ in range(min(len(queue), self._connection.window - len(pending))):
             if room_bytes <= 0:
                 break
             out = queue.popleft()
             if len(out.headers) + len(out.payload) > max_payload:
-                self._tell(out, TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}"))
+                error = TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}")
+                trio.lowlevel.current_trio_token().run_sync_soon(self._tell, out, error)
                 continue
             reply = ""
             if out.take is not None:
@@ -311,6 +323,7 @@ class Link:
                 room_bytes -= len(out.payload)
             parts += frame(out.subject, reply, out.headers, out.payload)
             self.sent += 1
+        return b"".join(parts)
 
     async def _answered(self, msg: Msg) -> None:
         """The inbox's callback."""
@@ -342,6 +355,14 @@ class Link:
         _log.critical("an answer could not be taken in", exc_info=error)
         self._failure = self._failure or error
         self._failed.set()
+
+    async def read(self) -> None:
+        """Read what comes in, connection by connection, where nats-py need not. Until cancelled."""
+        while True:
+            await self.until_connected()
+            since = self.reconnected_at
+            await self._reader.read(self._parser)
+            await self.until_reconnected(since)
 
     async def fail(self) -> None:
         """Raise InternalError once an answer could not be taken in, NotPermitted once a subscription was refused."""
@@ -402,6 +423,7 @@ class Link:
 
     async def on_disconnected(self) -> None:
         """End everything that is under way: sent is ambiguous, queued was never sent."""
+        self._reader.let_go()
         if not self._closing:
             _log.warning("disconnected from NATS; sagas wait")
         for number in list(self._pending):

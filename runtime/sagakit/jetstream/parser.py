@@ -39,11 +39,29 @@ class AnswerParser(Parser):
         self.diverted: dict[int, Callable[[Delivery], None]] = {}
         """Who gets the messages of a subscription in nats-py's stead, by its number; called in the trio thread."""
 
+    def reset(self) -> None:
+        """On a new connection: forget half a piece."""
+        super().reset()
+        self.partial: bytes = b""
+
     async def parse(self, data: bytes = b"") -> None:
-        """Take in what was read; what is not complete yet is kept for the next time."""
-        if self.buf:
-            data = bytes(self.buf) + data
-            self.buf.clear()
+        """Take in what nats-py has read."""
+        rest = self.take_in(data)
+        if rest:
+            await self.hand_on(rest)
+
+    async def hand_on(self, pieces: bytes) -> None:
+        """Whole pieces that are nats-py's; on the asyncio side. Raises ProtocolError."""
+        await super().parse(pieces)
+
+    def take_in(self, data: bytes) -> bytes:
+        """Take what is for us out of what was read, and return the rest of its pieces, to be handed on.
+
+        What is not complete yet is kept for the next time.
+        """
+        if self.partial:
+            data = self.partial + data
+        rest: list[bytes] = []
         match, take = self._answer.match, self._take
         at, size = 0, len(data)
         while at < size:
@@ -53,7 +71,7 @@ class AnswerParser(Parser):
                 if end > size:
                     break
                 if not (self.diverted and self._divert(data[at:end])):
-                    await super().parse(data[at:end])
+                    rest.append(data[at:end])
                 at = end
                 continue
             begin = line.end()
@@ -62,7 +80,8 @@ class AnswerParser(Parser):
                 break
             take(int(line[1]), data[begin:end])
             at = end + 2
-        self.buf += data[at:]
+        self.partial = data[at:]
+        return b"".join(rest)
 
     def _divert(self, piece: bytes) -> bool:
         """Whether it was a message to one of `diverted`, which has it now."""
