@@ -81,8 +81,9 @@ async def test_what_was_handed_in_is_adopted_before_a_broken_scan_is_reported(
 
 
 async def test_pages_are_adopted_as_they_come_so_many_at_once(
-    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     monkeypatch.setattr(module, "CONCURRENT", 4)
     begun = Begun()
     found = await orphans(*(f"s{number}" for number in range(10)))
@@ -90,6 +91,9 @@ async def test_pages_are_adopted_as_they_come_so_many_at_once(
     adoption, sweep = await swept(begun, found[:3], found[3:])
     assert (begun.most, adoption.adopted, sweep.handed_in) == (4, 10, 10)
     assert trio.current_time() - began < 4, "three came and went with the first page"
+    progress, end = caplog.messages
+    assert progress.endswith("of 10 sagas that were found so far")
+    assert end == "adopted 10 of 10 sagas in 3.00 s"
 
 
 async def test_another_workers_is_taken_and_what_cannot_be_written_is_tried_again(

@@ -28,6 +28,8 @@ _log = getLogger("sagakit.recovery")
 
 CONCURRENT = 1024
 """Adoptions under way at once."""
+REPORT = 2.0
+"""Seconds between words in the log on how far an adoption is."""
 
 Fate: TypeAlias = Literal["taken", "left alone", "again"]
 """What became of a record: adopted, here or elsewhere; not readable, or not known here; to be tried once more."""
@@ -57,7 +59,7 @@ class Adoption:
 
         Also when the body raises a StoreError, which is raised again.
         """
-        began, before = trio.current_time(), self.adopted
+        began = trio.current_time()
         broken: StoreError | None = None
         try:
             async with trio.open_nursery() as nursery:
@@ -69,8 +71,7 @@ class Adoption:
         finally:
             self.pending = 0
         if sweep.handed_in:
-            seconds = trio.current_time() - began
-            _log.info("adopted %d of %d sagas in %.2f s", self.adopted - before, sweep.handed_in, seconds)
+            _log.info("%s in %.2f s", sweep, trio.current_time() - began)
         if broken is not None:
             raise broken
 
@@ -129,11 +130,16 @@ class Sweep:
         self._nursery = nursery
         self._queue: deque[Orphan] = deque()
         self._workers = 0
+        self._adopted_before = adoption.adopted
+        self._reported_at = trio.current_time()
         self.handed_in: int = 0
         self.unfinished: bool = False
         """Whether another scan is wanted soon."""
         self.still_named: set[str] = set()
         """The owners of records that were not adopted."""
+
+    def __str__(self) -> str:
+        return f"adopted {self._adoption.adopted - self._adopted_before} of {self.handed_in} sagas"
 
     def adopt(self, orphans: Sequence[Orphan]) -> None:
         """Hand in what a scan has found; adopted in random order."""
@@ -152,4 +158,11 @@ class Sweep:
             self.unfinished = self.unfinished or fate == "again"
             if fate != "taken":
                 self.still_named.add(orphan.owner)
+            self._report()
         self._workers -= 1
+
+    def _report(self) -> None:
+        now = trio.current_time()
+        if now - self._reported_at > REPORT:
+            self._reported_at = now
+            _log.info("%s that were found so far", self)
