@@ -120,6 +120,8 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
             client = await stack.enter_async_context(_process("client", argv, folder))
             seconds = inf if options.schedule else options.seconds
             faults = Faults(folder, cluster, workers, proxies, seconds=seconds)
+            for name, worker in workers.items():  # a worker that has nothing to lose shows nothing
+                await _until_there(folder / f"acked-{name}.jsonl", worker)
             await trio.sleep(WARM_UP)
             await faults.run(options.schedule or _schedule(options, cluster))
             await _let_it_settle(folder, options, cluster, client, faults)
