@@ -71,7 +71,7 @@ class Work(ABC):
     def waits(self) -> None:
         """It is about to wait for the first time."""
         self.waited = True
-        if self._scope is not None:
+        if self._scope is not None and self._scope.deadline != self.deadline:
             self._scope.deadline = self.deadline
 
 

@@ -6,7 +6,6 @@ messages, which are FIFO per sender.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
@@ -29,7 +28,10 @@ _Item: TypeAlias = "tuple[M, Reply[Any] | None]"
 
 
 class Mailbox(Generic[M]):
-    """One actor's mailbox; it outlives the actor's incarnations."""
+    """One actor's mailbox; it outlives the actor's incarnations.
+
+    Lists where queues are meant: most mailboxes are short and there are many; an empty deque takes ten times as much.
+    """
 
     __slots__ = (
         "_in_a_row",
@@ -52,10 +54,10 @@ class Mailbox(Generic[M]):
         self.closed: bool = False
         self.dropped: int = 0
         self._overflow: Overflow = overflow
-        self._items: deque[_Item[M]] = deque()
-        self._signals: deque[Down | M] = deque()
+        self._items: list[_Item[M]] = []
+        self._signals: list[Down | M] = []
         self._receiver: Callable[[], None] | None = None
-        self._senders: deque[tuple[trio.lowlevel.Task, _Item[M]]] = deque()
+        self._senders: list[tuple[trio.lowlevel.Task, _Item[M]]] = []
         self._in_a_row = 0
 
     def __len__(self) -> int:
@@ -112,7 +114,7 @@ class Mailbox(Generic[M]):
             self._drop(reply)
             return False
         if self._overflow == "drop_oldest":
-            self._drop(self._items.popleft()[1])
+            self._drop(self._items.pop(0)[1])
             return True
         raise MailboxFull(f"{self.capacity} messages are waiting")
 
@@ -148,24 +150,22 @@ class Mailbox(Generic[M]):
 
     def take(self, most: int, unanswered: set[Reply[Any]]) -> list[M | Down]:
         """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
-        signals, items = self._signals, self._items
-        if len(signals) <= most:
-            found = list(signals)
-            signals.clear()
-        else:
-            found = [signals.popleft() for _ in range(most)]
-        while items and len(found) < most:
-            message, reply = items.popleft()
-            if reply is not None and not reply.settled:
-                unanswered.add(reply)
-            found.append(message)
+        found: list[Down | M] = self._signals[:most]
+        del self._signals[:most]
+        if self._items and len(found) < most:
+            items = self._items[: most - len(found)]
+            del self._items[: len(items)]
+            for message, reply in items:
+                if reply is not None and not reply.settled:
+                    unanswered.add(reply)
+                found.append(message)
         if self._senders:
             self._admit()
         return found
 
     def _admit(self) -> None:
         while self._senders and len(self._items) < self.capacity:
-            task, item = self._senders.popleft()
+            task, item = self._senders.pop(0)
             self._items.append(item)
             trio.lowlevel.reschedule(task)
 
