@@ -26,7 +26,7 @@ Ts = TypeVarTuple("Ts")
 
 BATCH = 1000
 """Messages that one call of `react` gets at most."""
-TURN = 64
+TURN = 256
 """Calls in a row after which other tasks get their turn."""
 
 
