@@ -39,7 +39,7 @@ async def closed(
 async def retired(runtime: Runtime) -> None:
     """Return when no saga is active: all are in the archive, or at rest. Polled, so as not to be in the way."""
     with trio.fail_after(RETIRED_WITHIN):
-        while await runtime.list_active():  # noqa: ASYNC110  # as said
+        while await runtime.list_active():  # noqa: ASYNC110  # so as not to be in the way
             await trio.sleep(0.01)
 
 

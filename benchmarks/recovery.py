@@ -122,7 +122,7 @@ async def measure(sagas: int, sync: Sync) -> Figures:
 async def _until_adopted(runtime: Runtime, sagas: int) -> float:
     """When the last of them was."""
     with trio.fail_after(PATIENCE):
-        while runtime.metrics()["adopted_total"] < sagas:  # noqa: ASYNC110  # as below
+        while runtime.metrics()["adopted_total"] < sagas:  # noqa: ASYNC110  # a counter tells nobody
             await trio.sleep(0.01)
     return time.perf_counter()
 

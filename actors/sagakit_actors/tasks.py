@@ -53,7 +53,7 @@ class TaskCell(Cell[M], Generic[M]):
             await self._live(self._make())
         except Stopped:
             pass
-        except BaseExceptionGroup as group:
+        except BaseExceptionGroup as group:  # what is no crash is raised again
             crash = self._crash_in(group)
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             crash = error

@@ -80,7 +80,7 @@ class _TrioThread:
             self._thread.join()
 
     def _tell(self, fn: Callable[[], object]) -> None:
-        with suppress(trio.RunFinishedError):
+        with suppress(trio.RunFinishedError):  # then there is nothing left to tell
             self._token.run_sync_soon(fn)
 
     def _work(self, began: threading.Event) -> None:
@@ -115,7 +115,7 @@ class _TrioThread:
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            with suppress(trio.RunFinishedError):
+            with suppress(trio.RunFinishedError):  # then there is nothing left to tell
                 self._token.run_sync_soon(scope.cancel)
             await asyncio.wait([answer])
             raise

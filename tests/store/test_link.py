@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
+import trio.testing
 from sagakit.errors import TooLarge
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
@@ -48,6 +49,17 @@ async def test_what_lingers_goes_before_what_comes_after_it_and_alone_if_nothing
         with trio.fail_after(10):
             assert await answers(link, "lingers") == ["lingers"]
             assert await answers(link, "lingers", "at once", "lingers") == ["lingers", "at once", "lingers"]
+
+
+async def test_on_an_idle_link_what_may_not_linger_is_sent_at_once(server: Server) -> None:
+    async with open_link(Connection(servers=(server.url,))) as link:
+        await trio.testing.wait_all_tasks_blocked()
+        before = link.sent
+        link.tell("a", b"", linger=True)
+        assert link.sent == before
+        await trio.testing.wait_all_tasks_blocked()
+        link.tell("b", b"")
+        assert link.sent == before + 2, "an answer to a request, for one"
 
 
 async def test_what_is_too_large_is_refused_later_also_on_an_idle_link(server: Server) -> None:

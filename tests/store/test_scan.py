@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
 
+import pytest
 import trio
+import trio.testing
+from sagakit.errors import Unavailable
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.scan import PAGE
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.store.names import Names
 from sagakit.store.ports import Write
 
-from tests.servers import Server
+from tests.servers import Server, running_server
 
 KEYS = [f"Walk.{number:05}" for number in range(2 * PAGE + PAGE // 2)]
 
@@ -50,34 +55,47 @@ async def test_every_key_once_in_several_pages(server: Server, namespace: str) -
         assert await store.state.keys() == KEYS[:7] + KEYS[8:]
 
 
-async def test_what_is_replaced_meanwhile_is_left_out_and_holds_nothing_up(server: Server, namespace: str) -> None:
-    async with filled(server, namespace) as store:
-        found: list[str] = []
-        began = trio.current_time()
+async def scanned(store: JetStreamStore, meanwhile: Callable[[], Awaitable[object]]) -> list[str]:
+    """The keys that a scan finds if that is done while its first page is looked at; it must not be held up."""
+    found: list[str] = []
+    with trio.fail_after(30):
         async with store.state.entries("Walk") as entries:
             async for entry in entries:
                 assert entry.value == b"old"
                 found.append(entry.key)
                 if len(found) == 10:
-                    await write(store, KEYS[PAGE // 2 :], b"new", None)
-        assert trio.current_time() - began < 30
+                    await meanwhile()
+    return found
+
+
+async def test_what_is_replaced_meanwhile_is_left_out(server: Server, namespace: str) -> None:
+    async with filled(server, namespace) as store:
+        found = await scanned(store, partial(write, store, KEYS[PAGE // 2 :], b"new", None))
     assert len(found) == len(set(found))
     assert found[: PAGE // 2] == KEYS[: PAGE // 2], "what was not replaced is there"
 
 
-async def test_what_is_removed_meanwhile_holds_nothing_up(server: Server, namespace: str) -> None:
+async def test_what_is_removed_meanwhile_is_not_waited_for(server: Server, namespace: str) -> None:
     """What a page lacks will never come."""
     async with filled(server, namespace) as store:
-        found: list[str] = []
-        began = trio.current_time()
-        async with store.state.entries("Walk") as entries:
-            async for entry in entries:
-                found.append(entry.key)
-                if len(found) == 10:
-                    await store._link.request(f"$JS.API.STREAM.PURGE.KV_{store.names.state[0]}", b"")
-        assert trio.current_time() - began < 30
+        purge = f"$JS.API.STREAM.PURGE.KV_{store.names.state[0]}"
+        found = await scanned(store, partial(store._link.request, purge, b""))
     assert found == KEYS[: len(found)]
     assert PAGE <= len(found) < len(KEYS)
+
+
+async def test_a_scan_whose_connection_is_lost_is_broken_off(tmp_path: Path, namespace: str) -> None:
+    with running_server(tmp_path) as own:
+        async with filled(own, namespace) as store:
+
+            async def lose_it() -> None:
+                await trio.testing.wait_all_tasks_blocked(0.03)  # the second page has come, the third is not asked for
+                own.kill()
+                while store.connected:  # noqa: ASYNC110  # the store tells of the other direction only
+                    await trio.sleep(0.01)
+
+            with pytest.raises(Unavailable, match="broken off"):
+                await scanned(store, lose_it)
 
 
 async def test_a_consumer_is_not_left_behind(server: Server, namespace: str) -> None:

@@ -52,6 +52,13 @@ class Leases:
 
         patch.setattr(MemoryBucket, "write", maybe_full)
 
+    async def lapse_during(self, stop: Stop) -> None:
+        """None is renewed while a call stands still, which then goes on."""
+        await stop.reached.wait()
+        self.full = True
+        await trio.sleep(TTL + 0.1)
+        stop.go_on.set()
+
 
 async def stopped_in(server: MemoryServer, running: Member, stop: Stop) -> None:
     """One saga stands still in the middle of a call."""
@@ -257,10 +264,7 @@ async def test_no_action_starts_on_a_lease_that_is_older_than_its_ttl(
     saga = BookTrip(stop)
     async with member(server, saga, lease_ttl=TTL) as running, bounded():
         handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
-        leases.full = True
-        await trio.sleep(TTL + 0.1)
-        stop.go_on.set()
+        await leases.lapse_during(stop)
         await trio.sleep(5 * TTL)
         record = stands(server, "SAGA_STATE", KEY)
         assert record is not None
@@ -283,10 +287,7 @@ async def test_p2_nothing_overtakes_an_action_that_waits_for_the_lease(
     saga = BookTrip(stop)
     async with member(server, saga, lease_ttl=TTL) as running, bounded(), trio.open_nursery() as nursery:
         handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
-        leases.full = True
-        await trio.sleep(TTL + 0.1)
-        stop.go_on.set()
+        await leases.lapse_during(stop)
         await trio.sleep(1)
         nursery.start_soon(handle.cancel)
         await trio.sleep(5 * TTL)

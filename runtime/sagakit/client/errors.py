@@ -11,7 +11,7 @@ def bare_errors() -> Iterator[None]:
     """Take a lone error out of the exception groups that nurseries put around it; several stay together."""
     try:
         yield
-    except BaseExceptionGroup as group:
+    except BaseExceptionGroup as group:  # raised again, whole or its one leaf
         only = _only_leaf(group)
         if only is None:
             raise

@@ -43,7 +43,7 @@ class Orphan(NamedTuple):
 
 
 class Adoption:
-    """One a worker, used by one task."""
+    """One a worker; several sweeps may go on at once."""
 
     def __init__(self, registry: Registry, sagas: Sagas) -> None:
         self._registry = registry
@@ -61,15 +61,15 @@ class Adoption:
         """
         began = trio.current_time()
         broken: StoreError | None = None
-        try:
-            async with trio.open_nursery() as nursery:
-                sweep = Sweep(self, nursery)
-                try:
-                    yield sweep
-                except StoreError as error:
-                    broken = error
-        finally:
-            self.pending = 0
+        async with trio.open_nursery() as nursery:
+            sweep = Sweep(self, nursery)
+            try:
+                yield sweep
+            except StoreError as error:
+                broken = error
+            except BaseException:  # passed on: nobody will look at what still waits
+                sweep.drop()
+                raise
         if sweep.handed_in:
             _log.info("%s in %.2f s", sweep, trio.current_time() - began)
         if broken is not None:
@@ -150,11 +150,18 @@ class Sweep:
             self._workers += 1
             self._nursery.start_soon(self._work)
 
+    def drop(self) -> None:
+        """Adopt nothing more."""
+        self._adoption.pending -= len(self._queue)
+        self._queue.clear()
+
     async def _work(self) -> None:
         while self._queue:
             orphan = self._queue.popleft()
-            fate = await self._adoption.adopt(orphan.entry)
-            self._adoption.pending -= 1
+            try:
+                fate = await self._adoption.adopt(orphan.entry)
+            finally:
+                self._adoption.pending -= 1
             self.unfinished = self.unfinished or fate == "again"
             if fate != "taken":
                 self.still_named.add(orphan.owner)

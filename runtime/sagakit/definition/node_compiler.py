@@ -102,14 +102,14 @@ class NodeCompiler:
         signature = self._action(each, [("item", Any, "an item")], before)
         item_name, item_type = signature.parameters[1]
         item = (item_name, item_type, "the item of its action")
-        self.results[each.name] = Sequence[signature.returns]  # type: ignore[name-defined]
+        self.results[each.name] = Sequence[signature.returns]  # type: ignore[name-defined]  # a type known at run time only
         definition = {
             "action": self._function(each, each.fn, each.options.retry),
             "undo": self._undo(each, [item], signature.returns),
             "inputs": tuple(node.name for node in each.inputs),
             "result": codec_of(self.saga, each.name, signature.returns),
             "prepare": each.items or list,
-            "given": codec_of(self.saga, each.name, list[item_type]),  # type: ignore[valid-type]
+            "given": codec_of(self.saga, each.name, list[item_type]),  # type: ignore[valid-type]  # as known at run time only
         }
         return definition, {**self._called_plan(each, "each"), "parallel": each.parallel}
 

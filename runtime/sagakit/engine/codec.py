@@ -76,10 +76,8 @@ def glimpse(key: str, value: bytes) -> Glimpse:
         seen = _glimpse.decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _undecodable(key, error) from error
-    if seen.ended is None and seen.schema is not None and seen.schema > SCHEMA:
-        raise NewerSchema(
-            key, f"its schema is {seen.schema}, this sagakit reads up to {SCHEMA}: left alone; upgrade this worker"
-        )
+    if seen.ended is None and seen.schema is not None:
+        _check_schema(key, seen.schema)
     return seen
 
 
@@ -91,9 +89,15 @@ def decode(key: str, value: bytes) -> Loaded | EndMarker:
         if glimpse(key, value).ended is None:
             raise _undecodable(key, error) from error
         return _decode_marker(key, value)
-    if record.schema > SCHEMA:
-        glimpse(key, value)
+    _check_schema(key, record.schema)
     return Loaded(_own_memory(record), _unknown(value))
+
+
+def _check_schema(key: str, schema: int) -> None:
+    if schema > SCHEMA:
+        raise NewerSchema(
+            key, f"its schema is {schema}, this sagakit reads up to {SCHEMA}: left alone; upgrade this worker"
+        )
 
 
 def _decode_marker(key: str, value: bytes) -> EndMarker:

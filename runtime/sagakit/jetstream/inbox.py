@@ -128,7 +128,7 @@ class StreamInbox:
                 send.send_nowait(message)
 
     def _message(self, head: str, saga_type: str, msg: Msg) -> InboundMessage | None:
-        ack = partial(self._link.tell, msg.reply, b"+ACK")
+        ack = partial(self._link.tell, msg.reply, b"+ACK", linger=True)
         try:
             key = SagaKey.parse(f"{saga_type}.{msg.subject[len(head) :]}")
         except ValueError:

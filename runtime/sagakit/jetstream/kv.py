@@ -51,7 +51,6 @@ class Bucket(BucketBase):
         self._link = link
         self._names = names
         self._buckets = tuple(buckets)
-        self._lingers = self._buckets == tuple(names.archive)
         self._only = f"$KV.{buckets[0]}." if len(buckets) == 1 else None
 
     def _bucket(self, key: str) -> str:
@@ -66,9 +65,7 @@ class Bucket(BucketBase):
         """Queue a write."""
         key, expected = write.key, write.expected
         take = partial(_acked, key, expected, done)
-        self._link.send(
-            self._subject(key), write.value, take, _headers(write), linger=self._lingers or write.ttl is not None
-        )
+        self._link.send(self._subject(key), write.value, take, _headers(write), linger=write.linger)
 
     async def _write(self, write: Write) -> int:
         answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))

@@ -70,6 +70,8 @@ class Outgoing(msgspec.Struct):
     headers: bytes
     take: Taker | None
     deadline: float
+    reply: str = ""
+    """Where its answers go that are not for `take`."""
 
 
 class Link:
@@ -158,7 +160,15 @@ class Link:
         message that may not, or alone after LINGER: nobody waits for it, and a write to the socket is dear.
         """
         deadline = self._now + (self._connection.ack_timeout if timeout is None else timeout)
-        self._queue.append(Outgoing(subject, payload, headers, take, deadline))
+        self._enqueue(Outgoing(subject, payload, headers, take, deadline), linger)
+
+    def tell(self, subject: str, payload: bytes, *, reply: str = "", linger: bool = False) -> None:
+        """Queue a message that wants no answer here; it is lost if the connection is. `linger` as in `send`."""
+        deadline = self._now + self._connection.ack_timeout
+        self._enqueue(Outgoing(subject, payload, b"", None, deadline, reply), linger)
+
+    def _enqueue(self, out: Outgoing, linger: bool) -> None:
+        self._queue.append(out)
         if linger and not self._hurried:
             if not self._lingers:
                 self._wake()
@@ -200,11 +210,6 @@ class Link:
             raise answer
         return answer
 
-    def tell(self, subject: str, payload: bytes) -> None:
-        """Queue a message that wants no answer; it is lost if the connection is."""
-        self._queue.append(Outgoing(subject, payload, b"", None, self._now + self._connection.ack_timeout))
-        self._wake()
-
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
         """Run an asyncio function of nats-py: one crossing, for what is rare."""
         import trio_asyncio
@@ -214,7 +219,7 @@ class Link:
 
     @asynccontextmanager
     async def diverting(self, take: Callable[[Delivery], None]) -> AsyncIterator[str]:
-        """A subject whose messages go straight to `take` while the context is open. Raises Unavailable, Ambiguous."""
+        """A subject whose messages go straight to `take` while the context is open; across reconnects, too."""
         inbox = self.client.new_inbox()
         subscription = await self.on_asyncio(self.client.subscribe, inbox)
         self._parser.diverted[subscription._id] = take
@@ -314,7 +319,7 @@ class Link:
                 error = TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}")
                 trio.lowlevel.current_trio_token().run_sync_soon(self._tell, out, error)
                 continue
-            reply = ""
+            reply = out.reply
             if out.take is not None:
                 number = next(self._numbers)
                 pending[number] = out

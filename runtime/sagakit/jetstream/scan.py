@@ -101,7 +101,7 @@ class Scan:
         }
         create = msgspec.json.encode({"stream_name": self._stream, "config": config | self._start})
         made = await self._ask(f"CONSUMER.CREATE.{self._stream}.{self._consumer}.{self._subject}", create)
-        await self._want(made.num_pending)
+        self._want(made.num_pending)
 
     async def _next(self) -> list[Found]:
         """The page that was asked for; the next one is on its way while this one is looked at."""
@@ -112,17 +112,17 @@ class Scan:
         if patience.cancelled_caught or self._broken:
             raise Unavailable(f"{self._stream}: the scan was broken off: {self._broken or 'no answer'}")
         page, self._page = self._page, []
-        await self._want(self._left if page else 0)  # what an empty page lacks was removed, or replaced, meanwhile
+        self._want(self._left if page else 0)  # what an empty page lacks was removed, or replaced, meanwhile
         return page
 
-    async def _want(self, left: int) -> None:
+    def _want(self, left: int) -> None:
         """Ask for a page, if there is one."""
         self._left, self._owed, self._asked = left, min(PAGE, left), left > 0
         self._ended = trio.Event()
         if self._asked:
             request = msgspec.json.encode({"batch": self._owed, "expires": int(EXPIRES * 1e9)})
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
-            await self._link.on_asyncio(self._link.client.publish, subject, request, reply=self._inbox)
+            self._link.tell(subject, request, reply=self._inbox)
 
     def _take(self, delivery: Delivery) -> None:
         if not delivery.reply:  # no message, but the word that the request has come to its end
@@ -156,7 +156,7 @@ def last_of_each(link: Link, stream: str, subject: str) -> Scan:
     return Scan(link, stream, subject, deliver_policy="last_per_subject")
 
 
-def since(link: Link, stream: str, subject: str, start: float) -> Scan:
+def stored_since(link: Link, stream: str, subject: str, start: float) -> Scan:
     """What was stored from `start` on, in seconds since the epoch."""
     at = datetime.fromtimestamp(start, UTC).isoformat()
     return Scan(link, stream, subject, deliver_policy="by_start_time", opt_start_time=at)

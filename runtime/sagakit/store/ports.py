@@ -36,13 +36,15 @@ class Write(msgspec.Struct, frozen=True):
     """A write of one key.
 
     `expected` is the revision to replace: 0 means that the key must not exist, None means whatever is there.
-    `ttl` in seconds makes the value go by itself; None keeps it.
+    `ttl` in seconds makes the value go by itself; None keeps it. With `linger` nobody waits for it: it
+    may wait a moment for others to go with.
     """
 
     key: str
     value: bytes
     expected: int | None = None
     ttl: float | None = None
+    linger: bool = False
 
 
 class BucketOptions(msgspec.Struct, frozen=True, kw_only=True):

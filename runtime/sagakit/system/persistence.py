@@ -110,7 +110,7 @@ class Persistence(Actor[PersistenceMessage]):
     # ----------------------------------------------------------- archive
 
     def _archive(self, retire: Retire, expected: int = 0) -> None:
-        write = Write(retire.key, retire.value, expected)
+        write = Write(retire.key, retire.value, expected, linger=True)
         self._store.archive.submit(write, partial(self._archive_ended, retire))
 
     def _archive_ended(self, retire: Retire, result: int | StoreError) -> None:
@@ -127,6 +127,7 @@ class Persistence(Actor[PersistenceMessage]):
                 value=retire.marker,
                 expected=retire.expected,
                 ttl=retire.marker_ttl,
+                linger=True,
                 done=retire.done,
             )
         )
