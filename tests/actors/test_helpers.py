@@ -73,6 +73,25 @@ async def test_work_that_waits_holds_up_no_other(autojump_clock: MockClock) -> N
     assert ends[-1] == 21
 
 
+async def test_work_begins_in_the_order_in_which_it_was_taken(autojump_clock: MockClock) -> None:
+    """Whatever comes later in it: what trio runs in one turn of its loop, it runs in random order."""
+
+    async def work(number: int) -> None:
+        begun.append(number)
+        if number % 3:
+            await trio.sleep(number % 5)
+
+    begun: list[int] = []
+    ends: list[Any] = []
+    async with helping() as (helpers, _):
+        for number in range(1000):
+            helpers.take(Noted(ends, partial(work, number)))
+            if number % 70 == 0:
+                await trio.lowlevel.checkpoint()
+        await trio.sleep(10)
+    assert begun == list(range(1000))
+
+
 async def test_work_runs_in_one_task_and_in_a_context_of_its_own(autojump_clock: MockClock) -> None:
     async def work(*, waits: bool) -> tuple[str, ...]:
         first, task = VALUE.get(), trio.lowlevel.current_task()

@@ -71,10 +71,11 @@ class Desk:
 
     async def call(self, ctx: Ctx, step: str, kind: Kind, *, refuse: bool = False) -> str:
         """Make one call. Raises OSError, trio.BrokenResourceError when the answer does not come."""
+        begin = time.time_ns()  # before anything is awaited: that is when the runtime has made the call
         await self._known.wait()
         request = Request(
             self._worker, ctx.saga_type, ctx.saga_id, ctx.run, step, kind, ctx.key, ctx.action_key, ctx.epoch,
-            ctx.attempt, time.time_ns(), refuse,
+            ctx.attempt, begin, refuse,
         )  # fmt: skip
         stream = await trio.open_tcp_stream("127.0.0.1", self._port)
         async with stream:

@@ -31,6 +31,7 @@ from sagakit.engine.table import HELD, PASSED
 from sagakit.engine.turn import Turn
 from sagakit.errors import IllegalTransition
 
+from tests.engine import world
 from tests.engine.plans import plans
 from tests.engine.world import Broken, World
 
@@ -318,6 +319,10 @@ def started_beside_a_question(patch: Patch) -> None:
     patch.setattr(apply_module, "CALLED", frozenset())
 
 
+def asked_for_after_turning_back(patch: Patch) -> None:
+    patch.setattr(world, "effects", lambda plan, record: effects(plan, structs.replace(record, failure=None)))
+
+
 MUTANTS: dict[Callable[[Patch], None], str] = {
     undo_order_forward: "P2: .* is undone before",
     intent_not_durable: "P1: .* is called without a durable record",
@@ -340,7 +345,7 @@ MUTANTS: dict[Callable[[Patch], None], str] = {
     event_before_record: "P9: .* is published before the record",
     event_rewritten: "P9: ",
     epoch_not_raised: "P7: ",
-    deadline_dropped: "P6: the deadline has passed",
+    deadline_dropped: "P6: the deadline has passed|wake_at .* is not after",
     message_applied_twice: "P6: .* was applied twice",
     verb_not_audited: "is not audited",
     early_signal_lost: "P8: ",
@@ -354,6 +359,7 @@ MUTANTS: dict[Callable[[Patch], None], str] = {
     suspects_run_beside_others: "P11: .* not alone",
     every_death_counts: "P11: found out",
     started_beside_a_question: "P2: .* goes forward",
+    asked_for_after_turning_back: "P2: .* goes forward",
 }  # fmt: skip
 """Each mutant, and how the world condemns it."""
 

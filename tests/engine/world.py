@@ -50,6 +50,7 @@ from sagakit.engine import (
 from sagakit.engine.keys import key_of
 from sagakit.engine.record import StepLog
 from sagakit.engine.turn import present
+from sagakit.system.attempts import WITHDRAWN
 
 from tests.engine.participants import FATES, Fate, Participants, step_of
 
@@ -76,7 +77,10 @@ class World:
         self.participants = Participants()
         self.budget: Counter[str] = Counter()  # calls of each action since an operator's last retry
         self.running: dict[tuple[str, int], Call] = {}
-        self.called: set[tuple[str, int]] = set()
+        self.asked: set[tuple[str, int]] = set()
+        self.queued: dict[tuple[str, int], Call] = {}  # wait for their turn
+        self.withdrawn: list[tuple[str, int]] = []  # were not wanted any more before it came
+        self.opened: set[tuple[str, int]] = set()
         self.published: list[Any] = []
         self.compensating = False
         self.asked_to_undo = False
@@ -105,7 +109,11 @@ class World:
         self.record = stamped(record, write=f"w:{self.turns}")
         self.durable = encode(self.record)
         self._judge_record()
-        for effect in effects(self.plan, self.record):
+        asked = effects(self.plan, self.record)
+        wanted = {(effect.step, effect.call) for effect in asked if isinstance(effect, Call)}
+        self.withdrawn += [call for call in self.queued if call not in wanted]
+        self.queued = {call: queued for call, queued in self.queued.items() if call in wanted}
+        for effect in asked:
             match effect:
                 case Call():
                     self._call(effect)
@@ -177,9 +185,11 @@ class World:
 
     def crash(self) -> None:
         """The worker dies; another reads the record and takes it over."""
-        for call in self.running.values():
+        for call in [*self.running.values(), *self.queued.values()]:
             self.participants.lost(call)
         self.running.clear()
+        self.queued.clear()
+        self.withdrawn.clear()
         loaded = decode("k", self.durable)
         assert isinstance(loaded, Loaded)
         self.record = loaded.record
@@ -194,8 +204,17 @@ class World:
     # ------------------------------------------------------- what is called
 
     def _call(self, call: Call) -> None:
-        if (call.step, call.call) in self.called:
+        if (call.step, call.call) in self.asked:
             return
+        self.asked.add((call.step, call.call))
+        if call.kind == "do":
+            self.budget[call.step] += 1
+            if self._rarely("waits for its turn", 3):
+                self.queued[call.step, call.call] = call
+                return
+        self._made(call)
+
+    def _made(self, call: Call) -> None:
         stored = decode("k", self.durable) if self.durable else None
         log = stored.record.steps.get(call.step) if isinstance(stored, Loaded) else None
         if log is None or log.calls != call.call or log.state not in ("running", "checking", "undoing"):
@@ -204,7 +223,6 @@ class World:
             raise Broken(f"P11: {call.step} is called, though the saga is suspect and not alone")
         self._judge_order(call)
         self._judge_key(call)
-        self.called.add((call.step, call.call))
         self.running[call.step, call.call] = call
 
     def end(self, running: tuple[str, int], fate: Fate) -> None:
@@ -249,7 +267,6 @@ class World:
 
     def _judge_action(self, call: Call) -> None:
         node = self.plan.node(call.step)
-        self.budget[call.step] += 1
         if node.retries.attempts is not None and self.budget[call.step] > node.retries.attempts:
             raise Broken(f"P3: {call.step} is called more often than its budget allows")
         if self.compensating:
@@ -281,6 +298,10 @@ class World:
             raise Broken("P6: the deadline has passed, and the saga goes on")
         for name, log in record.steps.items():
             node = self.plan.node(name)
+            if log.state == "running" and (name, log.calls) not in self.opened:
+                self.opened.add((name, log.calls))
+                if self.compensating:
+                    raise Broken(f"P2: {name} goes forward after compensation has begun")
             if node.kind == "timer" and log.state in ("awaiting", "done"):
                 due = self.timers.setdefault(name, self.now + (node.wait or 0.0))
                 if log.state == "done" and self.now < due:
@@ -442,6 +463,7 @@ class World:
     def _step(self) -> None:
         wild = self.turns <= self.calm_after
         choices: list[tuple[str, str]] = [("end", "")] * 6 * bool(self.running)
+        choices += [("turn", "")] * 3 * bool(self.queued) + [("withdrawn", "")] * 3 * bool(self.withdrawn)
         choices += [("wait", "")] * bool(self.record.wake_at)
         choices += [("isolate", "")] * 3 * awaits_isolation(self.plan, self.record, self.now)
         for name in (name for name, node in self.plan.by_name.items() if node.kind == "signal"):
@@ -466,6 +488,10 @@ class World:
             case "end", _:
                 which = self.data.draw(st.sampled_from(sorted(self.running)), "call")
                 self.end(which, self.data.draw(st.sampled_from(FATES), "fate") if wild else "done")
+            case "turn", _:
+                self._made(self.queued.pop(self.data.draw(st.sampled_from(sorted(self.queued)), "its turn")))
+            case "withdrawn", _:
+                self._turn(Ended(*self.withdrawn.pop(), WITHDRAWN, 0.5))
             case "wait", _:
                 assert self.record.wake_at is not None
                 self.now = max(self.now, self.record.wake_at)

@@ -6,11 +6,14 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import pytest
 import trio
-from sagakit.errors import CannotConnect
+from sagakit.errors import CannotConnect, Unavailable
+from sagakit.jetstream import store as jetstream_store
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.link import Link
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.names import Names
 
@@ -84,3 +87,52 @@ async def test_a_connection_that_is_of_no_use_is_closed(server: Server, namespac
             async with open_jetstream(connection, names=Names(namespace=namespace)):
                 pass
     gc.collect()  # an open socket would complain, and pytest with it
+
+
+async def test_opening_that_is_given_up_before_it_has_begun(server: Server, namespace: str) -> None:
+    connection = Connection(servers=(server.url,), connect_timeout=0.0)
+    with pytest.RaisesGroup(pytest.RaisesExc(CannotConnect, match="within 0 s"), flatten_subgroups=True):
+        async with open_jetstream(connection, names=Names(namespace=namespace)):
+            pass
+
+
+ALONE = b'{"error":{"code":400,"err_code":10005,"description":"no suitable peers for placement, peer offline"}}'
+"""What a node answers that has just become the leader, and has not heard from the other nodes yet."""
+
+
+class Alone:
+    """Answers so for a while to whoever wants a stream; all else is the real server's answer."""
+
+    def __init__(self, times: int) -> None:
+        self.left = times
+        self._request = Link.request
+
+    async def request(self, link: Link, subject: str, *args: Any, **kwargs: Any) -> bytes:
+        if "STREAM.CREATE" in subject and self.left:
+            self.left -= 1
+            return ALONE
+        return await self._request(link, subject, *args, **kwargs)
+
+
+async def test_buckets_are_made_once_the_nodes_have_found_each_other(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Alone(times=3)
+    monkeypatch.setattr(Link, "request", lambda *args, **kwargs: alone.request(*args, **kwargs))
+    monkeypatch.setattr(jetstream_store, "AGAIN", 0.001)
+    async with open_jetstream(Connection(servers=(server.url,)), names=Names(namespace=namespace)) as store:
+        assert await store.state.create("Walk.one", b"{}") > 0
+    assert alone.left == 0
+
+
+async def test_servers_that_stay_away_are_named_as_what_is_missing(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = Alone(times=10**9)
+    monkeypatch.setattr(Link, "request", lambda *args, **kwargs: alone.request(*args, **kwargs))
+    monkeypatch.setattr(jetstream_store, "ELECTED_WITHIN", 0.0)
+    connection = Connection(servers=(server.url,), connect_timeout=1.0)
+    text = "offline: start the servers that are missing, or ask for fewer replicas than 1"
+    with pytest.RaisesGroup(pytest.RaisesExc(Unavailable, match=text), flatten_subgroups=True):
+        async with open_jetstream(connection, names=Names(namespace=namespace)):
+            pass

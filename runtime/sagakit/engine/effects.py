@@ -81,10 +81,15 @@ class MakeOutput(msgspec.Struct, frozen=True):
 Question: TypeAlias = Decide | Prepare | MakeOutput
 
 _KIND: dict[StepState, CallKind] = {"running": "do", "checking": "check", "undoing": "undo"}
+_KIND_BACK: dict[StepState, CallKind] = {"checking": "check", "undoing": "undo"}
+"""Nothing goes forward once compensation has begun (P2)."""
 
 
 def effects(plan: Plan, record: Record) -> list[Effect]:
-    """Everything that the record, being durable, allows and asks for. Performing an effect twice is harmless."""
+    """Everything that the record, being durable, allows and asks for. Performing an effect twice is harmless.
+
+    A call that was asked for and is not any more is not to be made, if it was not yet; its end is awaited all the same.
+    """
     found: list[Effect] = []
     if record.outbox:
         found.append(Publish(tuple(record.outbox)))
@@ -93,9 +98,10 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
         return found
     if record.halted:
         return found
+    kinds = _KIND if record.failure is None else _KIND_BACK
     for step, log in record.steps.items():
-        if log.state in _KIND:
-            found.append(_call(plan, record, step, log, _KIND[log.state]))
+        if log.state in kinds:
+            found.append(_call(plan, record, step, log, kinds[log.state]))
     if record.wake_at is not None:
         found.append(WakeAt(record.wake_at))
     return found

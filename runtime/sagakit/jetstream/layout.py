@@ -28,6 +28,8 @@ from sagakit.store.ports import BucketOptions
 SCHEMA = 1
 NOT_FOUND = 10059
 IN_USE = 10058
+NO_PEERS = 10005
+"""The servers on which the replicas are to be: there are too few, full, of the wrong tags, or offline."""
 NO_JETSTREAM = frozenset({10039, 10076})
 API_LEVEL = 1
 """nats-server 2.11."""
@@ -182,6 +184,9 @@ async def _ensure(link: Link, config: dict[str, Any]) -> dict[str, Any]:
         return found.config
     if found.error.err_code in AWAY:
         raise Unavailable(f"{name}: {found.error.description}")
+    if found.error.err_code == NO_PEERS and "offline" in found.error.description:
+        few = f"start the servers that are missing, or ask for fewer replicas than {config['num_replicas']}"
+        raise Unavailable(f"{name} cannot be made now: {found.error.description}: {few}")
     raise BadBucket(f"{name} cannot be made: {found.error.description} (err_code {found.error.err_code})")
 
 

@@ -1,5 +1,5 @@
-"""nats-py's client, with three of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
-nor leave sockets open.
+"""nats-py's client, with four of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
+nor leave sockets open, nor complain when it is closed before it has begun to connect.
 
 No TLS is offered where it is wanted: nats-py would go on without. The server ends a connection (a user that expired or
 was taken out, too many connections): nats-py would close for ever; here it is an outage, and each new try reads the
@@ -50,6 +50,10 @@ class NatsClient(Client):
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
             raise
+
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        """`close` calls it, whatever there is to flush."""
+        return await super()._flush_pending(force_flush) if self._flush_queue is not None else None
 
     async def _process_err(self, err_msg: str) -> None:
         if PERMISSIONS in err_msg:

@@ -38,8 +38,11 @@ from sagakit.engine import (
 from sagakit.engine.record import NOTHING
 from sagakit.errors import CannotMigrate, DefinitionError
 from sagakit.system.services import Services
+from sagakit.system.ticket import Ticket, Withdrawn
 
 _log = getLogger("sagakit.step")
+
+WITHDRAWN = Error(error="withdrawn: the saga turned back before the call was made", not_done=True)
 
 
 class SagaBinding:
@@ -102,30 +105,40 @@ class SagaBinding:
             return inf
         return call.timeout
 
-    async def perform(self, call: Call, record: Record, services: Services) -> AttemptResult:
-        """Make one call; returns only when the user's code has.
+    async def perform(self, call: Call, record: Record, services: Services, ticket: Ticket) -> AttemptResult:
+        """Make one call, unless the ticket is withdrawn before; returns only when the user's code has.
 
         Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
         """
         node = self.definition.nodes[self.plan.step_of(call.step)]
         if node.action is None:
+            ticket.use()
             return await services.children.call(call, record, self.plan.node(call.step).child_type)
         limit = _function(node, call).limit
         if limit is None and call.heartbeat is None:
-            return await self._perform(node, call, record, services, None)
+            return await self._perform(node, call, record, services, ticket, None)
         ends = inf
         with trio.CancelScope() as scope:
+            ticket.queue = scope
             async with services.limiters.of(limit):
                 ends = trio.current_time() + call.timeout
                 beat = _Heartbeat(services, scope, ends, call.heartbeat or inf)
                 beat.extend()
-                return await self._perform(node, call, record, services, beat)
+                return await self._perform(node, call, record, services, ticket, beat)
+        if ticket.withdrawn:
+            return WITHDRAWN
         if trio.current_time() < ends:
             return Error(error=f"no heartbeat for {call.heartbeat:g} s")
         return timed_out(call)
 
     async def _perform(
-        self, node: NodeDefinition, call: Call, record: Record, services: Services, beat: Callable[[], None] | None
+        self,
+        node: NodeDefinition,
+        call: Call,
+        record: Record,
+        services: Services,
+        ticket: Ticket,
+        beat: Callable[[], None] | None,
     ) -> AttemptResult:
         function = _function(node, call)
         try:
@@ -133,20 +146,25 @@ class SagaBinding:
         except msgspec.DecodeError as error:
             return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
         try:
-            return _answer(node, call, await self.invoke(call, function, services, args))
+            return _answer(node, call, await self.invoke(call, function, services, ticket, args))
+        except Withdrawn:
+            return WITHDRAWN
         except Exception as error:  # it ends the attempt, not the worker
             _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
             return _classify(function, error)
 
-    async def invoke(self, call: Call, function: Function, services: Services, args: tuple[Any, ...]) -> Any:
-        """Run the user's function where it belongs."""
+    async def invoke(
+        self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
+    ) -> Any:
+        """Run the user's function where it belongs. Raises Withdrawn if the ticket was, before it could be used there."""
         match function.runner:
             case "trio":
+                ticket.use()
                 return await function.fn(*args)
             case "asyncio":
-                return await services.call_asyncio(function.fn, *args)
+                return await services.call_asyncio(ticket.with_coroutine(function.fn), *args)
             case "thread":
-                return await services.call_thread(function.fn, *args)
+                return await services.call_thread(ticket.with_thread(function.fn), *args)
             case _:
                 assert_never(function.runner)
 

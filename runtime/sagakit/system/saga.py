@@ -23,6 +23,7 @@ from sagakit.engine import (
     Adopted,
     AttemptResult,
     Call,
+    Effect,
     Ended,
     EndMarker,
     Finish,
@@ -80,6 +81,7 @@ from sagakit.system.origin import Fresh, GiveUp, Origin, Reload, Rested, Resting
 from sagakit.system.outbox import Outbox
 from sagakit.system.reminders import Reminders
 from sagakit.system.services import Services
+from sagakit.system.ticket import Ticket
 from sagakit.system.waiting import Waiting, answer_asked
 
 
@@ -134,7 +136,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._operation: PersistenceMessage | None = None
         self._operation_number = 0
         self._then: Callable[[int | Entry | None], None] | None = None
-        self._running: dict[str, int] = {}
+        self._running: dict[str, Ticket] = {}
         confirmed = origin.confirmed if isinstance(origin, Rested) else 0
         self._outbox = Outbox(services.publisher, key, confirmed=confirmed)
         self._intended_at = inf
@@ -403,11 +405,14 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _perform(self) -> None:
         """Do what the durable record asks for and what is not under way yet."""
-        for effect in effects(self._plan, self._record):
+        asked = effects(self._plan, self._record)
+        if self._running:
+            self._withdraw(asked)
+        for effect in asked:
             match effect:
                 case Call():
-                    if self._running.get(effect.step) != effect.call and self._may_call():
-                        self._running[effect.step] = effect.call
+                    running = self._running.get(effect.step)
+                    if (running is None or running.call != effect.call) and self._may_call():
                         self._attempt(effect)
                 case Publish():
                     self._outbox.publish(self._record)
@@ -419,6 +424,13 @@ class SagaActor(Reactor[SagaMessage]):
                     self._finish(effect)
                 case _:
                     assert_never(effect)
+
+    def _withdraw(self, asked: Sequence[Effect]) -> None:
+        """A call that waits for its turn, and is not asked for any more, is not to be made."""
+        wanted = {effect.step for effect in asked if isinstance(effect, Call)}
+        for step, ticket in self._running.items():
+            if step not in wanted:
+                ticket.withdraw()
 
     def _may_call(self) -> bool:
         """Not on a lease that has lapsed since the record was seen to be ours: another may have adopted it."""
@@ -456,9 +468,10 @@ class SagaActor(Reactor[SagaMessage]):
                 raise OutOfDate(f"{self._key}: stalled: its time passed and nothing happened")
 
     def _attempt(self, call: Call) -> None:
+        self._running[call.step] = ticket = Ticket(call.call)
         to = partial(_attempted, call, self._services.random())
-        binding = self._binding
-        self._ctx.pipe_to_self(to, binding.perform, call, self._record, self._services, timeout=binding.bound(call))
+        perform, bound = self._binding.perform, self._binding.bound(call)
+        self._ctx.pipe_to_self(to, perform, call, self._record, self._services, ticket, timeout=bound)
 
     # --------------------------------------------------------------- finish
 

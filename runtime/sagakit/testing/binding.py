@@ -13,6 +13,7 @@ from sagakit.definition import Function, Reject, Saga
 from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Record, Retry
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.services import Services
+from sagakit.system.ticket import Ticket
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import CallFault, CallFaultKind
 from sagakit.testing.stubs import stubs_of
@@ -86,7 +87,7 @@ class WatchedBinding(SagaBinding):
         self._stubs = stubs_of(saga)
         self._begun: dict[tuple[str, int], Called] = {}
 
-    async def perform(self, call: Call, record: Record, services: Services) -> AttemptResult:
+    async def perform(self, call: Call, record: Record, services: Services, ticket: Ticket) -> AttemptResult:
         """Watch the call from its beginning to its end."""
         calling = self._calling
         called = Called(
@@ -99,26 +100,33 @@ class WatchedBinding(SagaBinding):
         fault = calling.fault_for(call) if is_child else None
         called.ended, called.error = "unknown", "cut off"
         try:
-            make = self._child(call, record, services, fault) if fault else super().perform(call, record, services)
-            result = await make
+            if fault is None:
+                result = await super().perform(call, record, services, ticket)
+            else:
+                result = await self._child(call, record, services, ticket, fault)
         finally:
             calling.judge.ends(called)
         called.ended, called.error = _ended(result)
         return result
 
-    async def _child(self, call: Call, record: Record, services: Services, fault: CallFaultKind) -> AttemptResult:
+    async def _child(
+        self, call: Call, record: Record, services: Services, ticket: Ticket, fault: CallFaultKind
+    ) -> AttemptResult:
         """A call that starts or undoes a child goes wrong."""
         if fault in ("lost_ack", "twice"):
-            result = await super().perform(call, record, services)
+            result = await super().perform(call, record, services, ticket)
             return Error(error="injected: the answer is lost") if fault == "lost_ack" else result
         if fault == "timeout":
             await trio.sleep(call.timeout)
         return Error(error=f"injected: {fault}")
 
-    async def invoke(self, call: Call, function: Function, services: Services, args: tuple[Any, ...]) -> Any:
+    async def invoke(
+        self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
+    ) -> Any:
         """Run the user's function, or what the schedule wants in its place."""
+        ticket.use()
         called = self._begun[call.step, call.call]
-        run = partial(self._run, call, function, services, args)
+        run = partial(self._run, call, function, services, ticket, args)
         fault = self._calling.fault_for(call)
         called.injected = fault is not None
         match fault:
@@ -155,9 +163,11 @@ class WatchedBinding(SagaBinding):
             )
         return second
 
-    async def _run(self, call: Call, function: Function, services: Services, args: tuple[Any, ...]) -> Any:
+    async def _run(
+        self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
+    ) -> Any:
         if self._stubs is None:
-            return await super().invoke(call, function, services, args)
+            return await super().invoke(call, function, services, ticket, args)
         await trio.lowlevel.checkpoint()
         return self._stubs.call(self.plan.step_of(call.step), call.kind, call.action_key)
 

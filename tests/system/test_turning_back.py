@@ -1,0 +1,118 @@
+"""P2: a call that was intended, and still waits for its turn when its saga turns back, is never made."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Ctx, Failed, Limit, Reject, RetryPolicy, Saga, step
+from sagakit.store.memory_server import MemoryServer
+from sagakit.system.ticket import Ticket, Withdrawn
+
+from tests.system.members import events_of, member, suffixes
+
+Clock = trio.testing.MockClock
+ONE = Limit("one", at_once=1)
+
+
+class Twofold(Saga[str]):
+    """Two branches from one step: `scarce` waits for its turn, `quick` refuses a second later."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.turn = trio.Event()
+
+    @step(retry=RetryPolicy(attempts=1))
+    async def begin(self, input: str, ctx: Ctx) -> None:
+        self.calls.append(f"begin {ctx.saga_id}")
+
+    @begin.compensate
+    async def undo_begin(self, input: str, left: None, ctx: Ctx) -> None:
+        self.calls.append(f"undo {ctx.saga_id}")
+
+    @step(begin, compensate=None, limit=ONE, timeout=timedelta(hours=1))
+    async def scarce(self, input: str, begun: None, ctx: Ctx) -> None:
+        self.calls.append(f"scarce {ctx.saga_id}")
+        await self.turn.wait()
+
+    @step(begin, compensate=None)
+    async def quick(self, input: str, begun: None, ctx: Ctx) -> None:
+        await trio.sleep(1)
+        if input == "refused":
+            raise Reject("refused")
+
+
+async def test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_turns_back(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), Twofold()
+    async with member(server, saga) as running:
+        first = await running.runtime.start(Twofold, "first", "fine")
+        await trio.sleep(0.1)
+        outcome = await running.runtime.execute(Twofold, "second", "refused")
+        assert trio.current_time() == pytest.approx(1.1, abs=0.1), "nobody waited for the turn of what is not wanted"
+        assert isinstance(outcome, Failed)
+        assert (outcome.code, outcome.undone) == ("refused", ("begin",))
+        saga.turn.set()
+        await first.outcome()
+    assert saga.calls == ["begin first", "scarce first", "begin second", "undo second"]
+    assert suffixes(server, "second")[-2:] == ["step.begin.undone", "failed"]
+    assert "step.scarce" not in [event["type"] for event in events_of(server, "second")]
+
+
+class Threaded(Saga[str]):
+    """As above; `scarce` waits for one of the worker's threads, `quick` for the test's word."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.occupied = trio.Event()
+        self.word = trio.Event()
+        self.turn = threading.Event()
+
+    @step(compensate=None)
+    def scarce(self, input: str, ctx: Ctx) -> None:
+        self.calls.append(ctx.saga_id)
+        trio.from_thread.run_sync(self.occupied.set)
+        self.turn.wait()
+
+    @step(compensate=None, after=())
+    async def quick(self, input: str, ctx: Ctx) -> None:
+        if input == "refused":
+            await self.word.wait()
+            raise Reject("refused")
+
+
+async def test_p2_a_call_that_waits_for_a_thread_is_not_made_when_the_saga_turns_back() -> None:
+    server, saga = MemoryServer(), Threaded()
+    async with member(server, saga, threads=1) as running:
+        first = await running.runtime.start(Threaded, "first", "fine")
+        await saga.occupied.wait()
+        second = await running.runtime.start(Threaded, "second", "refused")
+        saga.word.set()
+        with trio.fail_after(30):
+            while "compensating" not in suffixes(server, "second"):  # noqa: ASYNC110  # the event tells it, nothing here
+                await trio.sleep(0.001)
+        saga.turn.set()
+        assert isinstance(await second.outcome(), Failed)
+        await first.outcome()
+    assert saga.calls == ["first"]
+
+
+async def test_a_ticket_is_looked_at_where_the_call_is_made() -> None:
+    calls: list[str] = []
+
+    async def fn(name: str) -> str:
+        calls.append(name)
+        return name
+
+    used, withdrawn = Ticket(1), Ticket(2)
+    before, after = withdrawn.with_coroutine(fn)("withdrawn"), used.with_coroutine(fn)("used")
+    withdrawn.withdraw()
+    with pytest.raises(Withdrawn):
+        await before
+    assert await after == "used"
+    used.withdraw()
+    assert not used.withdrawn, "too late"
+    assert await used.with_coroutine(fn)("again") == "again"
+    assert calls == ["used", "again"]
