@@ -156,7 +156,7 @@ class SagaBinding:
     async def invoke(
         self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
     ) -> Any:
-        """Run the user's function where it belongs. Raises Withdrawn if the ticket was, before it could be used there."""
+        """Run the user's function where it belongs. Raises Withdrawn if the ticket was before it came to that."""
         match function.runner:
             case "trio":
                 ticket.use()
