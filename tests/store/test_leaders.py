@@ -19,7 +19,8 @@ class Server:
         self.answer: bytes | type[Exception] = HERE
         self.asked: list[float] = []
         self.given_up: list[tuple[float, str, int]] = []
-        self.leaders = Leaders(self._ask, self._connected, self._give_up)
+        self.next_number = 1000
+        self.leaders = Leaders(self._ask, self._connected, lambda: self.next_number, self._give_up)
 
     async def _ask(self, subject: str, payload: bytes, timeout: float) -> bytes:
         self.asked.append(trio.current_time())
@@ -40,7 +41,7 @@ class Server:
         """Look ten times a second; what the stream owes is the same, or moves on."""
         for turn in range(round(seconds * 10)):
             owed = {} if oldest is None else {"KV_S": oldest + turn * moves}
-            self.leaders.look(owed, trio.current_time(), 1000)
+            self.leaders.look(owed, trio.current_time())
             await trio.sleep(0.1)
 
 
@@ -76,14 +77,29 @@ async def test_all_who_wait_ask_with_one_question(autojump_clock: Clock, nursery
     await nursery.start(server.leaders.run)
     async with trio.open_nursery() as waiting:
         for _ in range(1000):
-            waiting.start_soon(server.leaders.until_there, "KV_S", 1)
+            waiting.start_soon(server.leaders.until_there, "KV_S")
         await trio.sleep(10)
         assert len(server.asked) <= 101
         server.answer = HERE
     assert trio.current_time() < 10.2
 
 
+async def test_what_was_sent_while_there_was_no_leader_is_given_up_with_the_rest(
+    autojump_clock: Clock, nursery: trio.Nursery
+) -> None:
+    server = Server()
+    server.answer = NoResponders
+    await nursery.start(server.leaders.run)
+    await server.sweep(3, 7)
+    server.next_number = 1500
+    await server.sweep(3, 7)
+    server.answer = HERE
+    await server.sweep(2, None)
+    assert [given_up[1:] for given_up in server.given_up] == [("KV_S", 1500)]
+
+
 def test_only_buckets_are_watched() -> None:
     assert stream_of("$KV.shop_SAGA_STATE.Trip.a") == "KV_shop_SAGA_STATE"
+    assert stream_of("$JS.API.STREAM.MSG.GET.KV_SAGA_STATE") == "KV_SAGA_STATE", "only its leader answers"
     assert stream_of("saga.Trip.started") is None
     assert stream_of("$JS.API.INFO") is None

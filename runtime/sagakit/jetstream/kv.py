@@ -101,7 +101,7 @@ class Bucket(BucketBase):
 
     async def until_there(self, key: str) -> None:
         """Return when the leader answers."""
-        await self._link.leaders.until_there(f"KV_{self._bucket(key)}", self._link.next_number)
+        await self._link.leaders.until_there(f"KV_{self._bucket(key)}")
 
     async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:

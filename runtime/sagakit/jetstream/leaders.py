@@ -3,8 +3,8 @@
 They are found out in a second, not at the deadline of each acknowledgement, and a server that is merely busy is not
 taken for one that is away: a stream is silent when the oldest message that it owes an answer has stayed the same for
 SILENCE; a busy one answers in order, so its oldest moves on. A silent stream is asked, by one request at a time for all
-who wait, until its leader answers. What was sent to it before that and is still unanswered may have been lost with the
-old leader: it ends as ambiguous, and its sender decides by reading.
+who wait, until its leader answers. What was sent to it before that question and is still unanswered may have been lost
+with the old leader, or while there was none: it ends as ambiguous, and its sender decides by reading.
 """
 
 from __future__ import annotations
@@ -35,29 +35,39 @@ class _Got(msgspec.Struct):
 _got = msgspec.json.Decoder(_Got)
 
 
+_READ = "$JS.API.STREAM.MSG.GET."
+
+
 def stream_of(subject: str) -> str | None:
-    """The bucket's stream that a message goes to; None for all else."""
-    return "KV_" + subject.split(".", 2)[1] if subject.startswith("$KV.") else None
+    """The bucket's stream that is written to, or read from its leader; None for all else."""
+    if subject.startswith("$KV."):
+        return "KV_" + subject.split(".", 2)[1]
+    return subject.removeprefix(_READ) if subject.startswith(_READ) else None
 
 
 class Leaders:
-    """One a link. `ask` sends a request, `give_up` ends what a stream owes of the messages before a number."""
+    """One a link. `ask` sends a request; messages that were sent so far have numbers smaller than `next_number()`.
+
+    `give_up` ends what a stream owes of the messages before a number.
+    """
 
     def __init__(
         self,
         ask: Callable[[str, bytes, float], Awaitable[bytes]],
         until_connected: Callable[[], Awaitable[None]],
+        next_number: Callable[[], int],
         give_up: Callable[[str, int], None],
     ) -> None:
         self._ask = ask
         self._until_connected = until_connected
+        self._next_number = next_number
         self._give_up = give_up
         self._oldest: dict[str, tuple[int, float]] = {}
         self._asking: dict[str, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
 
-    def look(self, owed: Mapping[str, int], now: float, next_number: int) -> None:
-        """`owed` has the number of the oldest message that each stream owes an answer; the next is `next_number`."""
+    def look(self, owed: Mapping[str, int], now: float) -> None:
+        """`owed` has the number of the oldest message that each stream owes an answer."""
         known, self._oldest = self._oldest, {}
         for stream, number in owed.items():
             seen = known.get(stream)
@@ -65,12 +75,12 @@ class Leaders:
             self._oldest[stream] = (number, since)
             if now - since >= SILENCE and stream not in self._asking:
                 _log.warning("%s does not answer: has it lost its leader?", stream)
-                self._begin(stream, next_number)
+                self._begin(stream)
 
-    async def until_there(self, stream: str, next_number: int) -> None:
+    async def until_there(self, stream: str) -> None:
         """Return when the stream's leader answers. One question at a time is asked for all who wait."""
         if stream not in self._asking:
-            self._begin(stream, next_number)
+            self._begin(stream)
         await self._asking[stream].wait()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
@@ -80,22 +90,24 @@ class Leaders:
             task_status.started()
             await trio.sleep_forever()
 
-    def _begin(self, stream: str, next_number: int) -> None:
+    def _begin(self, stream: str) -> None:
         assert self._nursery is not None, "it runs"
         self._asking[stream] = trio.Event()
-        self._nursery.start_soon(self._until_answered, stream, next_number)
+        self._nursery.start_soon(self._until_answered, stream)
 
-    async def _until_answered(self, stream: str, next_number: int) -> None:
-        while not await self._answers(stream):  # noqa: ASYNC110  # the server tells nobody of a new leader
+    async def _until_answered(self, stream: str) -> None:
+        before = self._next_number()
+        while not await self._answers(stream):
             await trio.sleep(ASK_AGAIN)
+            before = self._next_number()
         self._asking.pop(stream).set()
-        self._give_up(stream, next_number)
+        self._give_up(stream, before)
 
     async def _answers(self, stream: str) -> bool:
         await self._until_connected()
         question = msgspec.json.encode({"last_by_subj": f"$KV.{stream.removeprefix('KV_')}.is-there-a-leader"})
         try:
-            answer = await self._ask(f"$JS.API.STREAM.MSG.GET.{stream}", question, ANSWERS_WITHIN)
+            answer = await self._ask(_READ + stream, question, ANSWERS_WITHIN)
         except (Ambiguous, Unavailable):
             return False
         except NotPermitted:

@@ -104,7 +104,7 @@ class Link:
         self._failed = trio.Event()
         self._first: tuple[int, int] = (0, 0)
         """The oldest unanswered message, and for how many sweeps it has been that."""
-        self.leaders: Leaders = Leaders(self._ask, self.until_connected, self._give_up)
+        self.leaders: Leaders = Leaders(self._ask, self.until_connected, self._next_number, self._give_up)
         self.sent: int = 0
 
     # ------------------------------------------------------------- sending
@@ -410,11 +410,9 @@ class Link:
                 stream = stream_of(out.subject)
                 if stream is not None:
                     owed.setdefault(stream, number)
-        self.leaders.look(owed, now, self.next_number)
+        self.leaders.look(owed, now)
 
-    @property
-    def next_number(self) -> int:
-        """Messages that were sent so far have smaller numbers."""
+    def _next_number(self) -> int:
         return next(reversed(self._pending), 0) + 1
 
     async def _ask(self, subject: str, payload: bytes, timeout: float) -> bytes:
