@@ -103,7 +103,8 @@ class Helpers:
         while self._queue or len(self._idle) < KEPT:
             if self._queue:
                 await self._work()
-                await trio.lowlevel.checkpoint()
+                if self._queue:
+                    await trio.lowlevel.checkpoint()
             else:
                 await self._rest()
         self._free -= 1

@@ -150,8 +150,11 @@ class Mailbox(Generic[M]):
 
     def take(self, most: int, unanswered: set[Reply[Any]]) -> list[M | Down]:
         """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
-        found: list[Down | M] = self._signals[:most]
-        del self._signals[:most]
+        found: list[Down | M] = self._signals
+        if len(found) <= most:
+            self._signals = []
+        else:
+            self._signals, found = found[most:], found[:most]
         if self._items and len(found) < most:
             items = self._items[: most - len(found)]
             del self._items[: len(items)]

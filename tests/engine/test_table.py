@@ -31,10 +31,10 @@ CELLS = [
 @pytest.mark.parametrize(("table", "state", "move"), CELLS, ids=lambda value: value if isinstance(value, str) else "")
 def test_each_cell(table: Mapping[Any, Mapping[Any, Any]], state: Any, move: Any) -> None:
     if move in table[state]:
-        assert advance(table, state, move, of="it") == table[state][move]
+        assert advance(table, state, move, of="it", name="x") == table[state][move]
     else:
         with pytest.raises(IllegalTransition, match=f"no move '{move}' from '{state}'"):
-            advance(table, state, move, of="it")
+            advance(table, state, move, of="it", name="x")
 
 
 def test_every_state_and_move_is_in_the_tables() -> None:
@@ -61,9 +61,9 @@ def _a_child_past_the_pivot_fails_while_its_start_is_in_doubt() -> None:
 def test_random_runs_visit_every_legal_cell(monkeypatch: pytest.MonkeyPatch) -> None:
     visited: set[tuple[str, str]] = set()
 
-    def noted(table: Any, state: Any, move: Any, *, of: str) -> Any:
+    def noted(table: Any, state: Any, move: Any, *, of: str, name: str) -> Any:
         visited.add((state, move))
-        return advance(table, state, move, of=of)
+        return advance(table, state, move, of=of, name=name)
 
     monkeypatch.setattr("sagakit.engine.turn.advance", noted)
 

@@ -33,8 +33,8 @@ from sagakit.engine.messages import AFTER_THE_END, inbound
 from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record, SagaOutcome
 from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.engine.results import Error
-from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, PASSED, StepMove, StepState
-from sagakit.engine.turn import SUSPECT, Limits, Turn, is_suspect, shorten
+from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, StepMove, StepState
+from sagakit.engine.turn import SUSPECT, Limits, Turn, is_suspect, passed, shorten
 from sagakit.errors import IllegalTransition
 
 _DEFAULT_LIMITS = Limits()
@@ -275,9 +275,13 @@ def _asks(turn: Turn) -> bool:
 
 def ready(plan: Plan, record: Record) -> list[NodePlan]:
     """The pending nodes of which all that they come after is done or skipped."""
-    begun = {name for name, log in record.steps.items() if log.state != "pending"}
-    passed = {name for name, log in record.steps.items() if log.state in PASSED}
-    return [node for node in plan.nodes if node.name not in begun and passed.issuperset(node.after)]
+    steps = record.steps
+    found: list[NodePlan] = []
+    for node in plan.nodes:
+        log = steps.get(node.name)
+        if (log is None or log.state == "pending") and passed(steps, node.after):
+            found.append(node)
+    return found
 
 
 def undecided(node: NodePlan, record: Record) -> bool:

@@ -118,11 +118,11 @@ _S = TypeVar("_S", SagaStatus, StepState)
 _M = TypeVar("_M", SagaMove, StepMove)
 
 
-def advance(table: Mapping[_S, Mapping[_M, _S]], state: _S, move: _M, *, of: str) -> _S:
-    """Where `move` leads from `state`; `of` names the saga or step for the error. Raises IllegalTransition."""
+def advance(table: Mapping[_S, Mapping[_M, _S]], state: _S, move: _M, *, of: str, name: str) -> _S:
+    """Where `move` leads from `state`; `of` and `name` say of what, for the error. Raises IllegalTransition."""
     try:
         return table[state][move]
     except KeyError:
         raise IllegalTransition(
-            f"{of}: no move {move!r} from {state!r}; it allows {', '.join(table[state]) or 'none'}"
+            f"{of} {name}: no move {move!r} from {state!r}; it allows {', '.join(table[state]) or 'none'}"
         ) from None

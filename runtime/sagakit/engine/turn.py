@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from msgspec import structs
@@ -109,7 +109,7 @@ class Turn:
 
     def move(self, step: str, move: StepMove) -> StepLog:
         """Take a step along its table. Raises IllegalTransition."""
-        state = advance(STEP_TABLE, self.look(step).state, move, of=f"step {step}")
+        state = advance(STEP_TABLE, self.look(step).state, move, of="step", name=step)
         log = self.edit(step)
         log.state = state
         log.due = log.until = None
@@ -122,7 +122,7 @@ class Turn:
 
     def move_saga(self, move: SagaMove) -> None:
         """Take the saga along its table. Raises IllegalTransition."""
-        status = advance(SAGA_TABLE, self.record.status, move, of=f"saga {self.record.saga_id!r}")
+        status = advance(SAGA_TABLE, self.record.status, move, of="saga", name=repr(self.record.saga_id))
         self.touch()
         self.record.status = status
         if status != "stuck":
@@ -185,11 +185,13 @@ def present(plan: Plan, record: Record) -> Sequence[NodePlan]:
 
 def all_passed(plan: Plan, record: Record) -> bool:
     """Whether every node of the plan is done or skipped."""
-    steps = record.steps
-    if len(steps) < len(plan.nodes):
-        return False
-    for node in plan.nodes:  # not `all(...)`: a generator costs more than the look
-        log = steps.get(node.name)
+    return len(record.steps) >= len(plan.nodes) and passed(record.steps, plan.by_name)
+
+
+def passed(steps: Mapping[str, StepLog], names: Iterable[str]) -> bool:
+    """Whether each of these nodes is done or skipped."""
+    for name in names:  # not `all(...)`: a generator costs more than the look
+        log = steps.get(name)
         if log is None or log.state not in PASSED:
             return False
     return True

@@ -137,12 +137,12 @@ class Link:
         await trio.lowlevel.checkpoint()
 
     async def until_room(self) -> None:
-        """Return when little enough is queued and unanswered."""
+        """Return when little enough is queued and unanswered; at once if that is so, without a turn for others."""
+        await trio.lowlevel.checkpoint_if_cancelled()
         while not self._has_room():
             if self._room is None:
                 self._room = trio.Event()
             await self._room.wait()
-        await trio.lowlevel.checkpoint()
 
     def send(
         self,
@@ -343,9 +343,10 @@ class Link:
         if out is None:
             return
         self._pending_bytes -= len(out.payload)
-        if self._queue:
+        if self._parked is not None and self._queue:
             self._wake()
-        self._tell_of_room()
+        if self._room is not None:
+            self._tell_of_room()
         self._tell(out, answer)
 
     def _tell(self, out: Outgoing, answer: bytes | StoreError) -> None:

@@ -403,7 +403,7 @@ class MemoryStore:
 
     async def until_room(self) -> None:
         """There always is."""
-        await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint_if_cancelled()
 
 
 @asynccontextmanager
