@@ -14,7 +14,7 @@ from benchmarks.peers import bench as peers_bench
 from benchmarks.plans import PLANS, Plan, Syncs, load_plan
 from benchmarks.report import console, markdown, plain, show, surroundings, title_of
 from benchmarks.result import Figures, Labels, Result, take
-from benchmarks.throughput import Load
+from benchmarks.throughput import ENOUGH, Load
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Figures as ratios to a floor of the same run.")
 
@@ -62,7 +62,7 @@ def _finish(result: Result, json: Path | None, plot: Path | None) -> None:
 def throughput(
     sagas: Annotated[int, typer.Option(min=1, help="Sagas a run.")] = 10_000,
     steps: Annotated[int, typer.Option(min=1, help="Steps a saga.")] = 3,
-    inflight: Annotated[int, typer.Option(min=1, help="Sagas in flight at once.")] = 500,
+    inflight: Annotated[int, typer.Option(min=1, help="Sagas in flight at once.")] = ENOUGH,
     shards: Annotated[int, typer.Option(min=1, help="State buckets and event streams.")] = 1,
     workers: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     runs: Runs = 3,

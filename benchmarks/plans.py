@@ -36,7 +36,7 @@ def load_plan(load: Load, syncs: Syncs) -> Plan:
 
 
 def _throughput(scale: float, syncs: Syncs) -> Plan:
-    return load_plan(_load(scale), syncs)
+    return load_plan(_load(scale, inflight=throughput.ENOUGH), syncs)
 
 
 def _latency(scale: float, syncs: Syncs) -> Plan:
@@ -49,8 +49,9 @@ def _single(scale: float, syncs: Syncs) -> Plan:
 
 
 def _compensation(scale: float, syncs: Syncs) -> Plan:
-    title = "third step refused, two undone, 500 in flight"
-    return Plan(variants.COMPENSATION, variants.compensation(_load(scale), syncs), title)
+    title = f"third step refused, two undone, {throughput.ENOUGH} in flight"
+    load = _load(scale, inflight=throughput.ENOUGH)
+    return Plan(variants.COMPENSATION, variants.compensation(load, syncs), title)
 
 
 def _fanout(scale: float, syncs: Syncs) -> Plan:

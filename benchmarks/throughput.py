@@ -38,6 +38,9 @@ NOT_SHOWN = (
     "on loopback. CPU of the server's threads and of the workers is counted, time lost by waiting for a core is not."
 )
 
+ENOUGH = 100
+"""Sagas in flight with which a worker on a server without fsync is busy: more of them only miss its caches."""
+
 BENCH = Bench("throughput", FIGURES, NOT_SHOWN)
 
 

@@ -95,13 +95,12 @@ class Context(Surroundings[M]):
 
     def ready(self) -> None:
         """Tell the supervisor that this child has started; the first receive does so, too."""
-        self._cell.is_ready = True
         self._cell.ready.set()
 
     async def receive_batch(self, most: int = 1000) -> list[M | Down]:
         """All that waits, death notices first, at most `most`; waits for the first. Raises Stopped."""
         cell = self._cell
-        if not cell.is_ready:
+        if not cell.ready.is_set:
             self.ready()
         await cell.mailbox.wait()
         return cell.mailbox.take(most, cell.unanswered)

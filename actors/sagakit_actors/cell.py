@@ -80,7 +80,7 @@ class Cell(ABC, Generic[M]):
         self.state: State = "new"
         self.task: trio.lowlevel.Task | None = None
         self.awaiting: Cell[Any] | None = None
-        self.unanswered: set[Reply[Any]] = set()
+        self.unanswered: dict[Reply[Any], None] = {}
         self.watchers: dict[Cell[Any], None] = {}
         self.watching: dict[Cell[Any], None] = {}
 

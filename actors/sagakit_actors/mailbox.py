@@ -148,7 +148,7 @@ class Mailbox(Generic[M]):
         else:
             self._receiver = call
 
-    def take(self, most: int, unanswered: set[Reply[Any]]) -> list[M | Down]:
+    def take(self, most: int, unanswered: dict[Reply[Any], None]) -> list[M | Down]:
         """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
         found: list[Down | M] = self._signals
         if len(found) <= most:
@@ -160,7 +160,7 @@ class Mailbox(Generic[M]):
             del self._items[: len(items)]
             for message, reply in items:
                 if reply is not None and not reply.settled:
-                    unanswered.add(reply)
+                    unanswered[reply] = None
                 found.append(message)
         if self._senders:
             self._admit()

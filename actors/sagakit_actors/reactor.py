@@ -15,6 +15,7 @@ import trio
 
 from sagakit_actors.actor import Surroundings
 from sagakit_actors.cell import Cell, Exit, Restart
+from sagakit_actors.flag import Flag
 from sagakit_actors.helpers import Helpers, Work
 from sagakit_actors.mailbox import Overflow
 from sagakit_actors.messages import Down
@@ -54,7 +55,7 @@ class ReactorContext(Surroundings[M]):
     def promise(self) -> Reply[Any]:
         """A slot for an answer that this incarnation owes, as if it had been asked; ActorDied if it ends before."""
         reply: Reply[Any] = Reply(self._cell)
-        self._cell.unanswered.add(reply)
+        self._cell.unanswered[reply] = None
         return reply
 
     def pipe_to_self(
@@ -130,7 +131,7 @@ class ReactorCell(Cell[M], Generic[M]):
         self._reactor: Reactor[M] | None = None
         self._beside: set[Piped] = set()
         self._ended: Exit | None = None
-        self._exited: trio.Event | None = None
+        self._exited: Flag | None = None
 
     # ------------------------------------------------------------- running
 
@@ -225,7 +226,7 @@ class ReactorCell(Cell[M], Generic[M]):
     async def stop(self) -> None:
         """End it between two calls, and wait for its side tasks. The dispatcher must be running."""
         if self.state == "running":
-            self._exited = self._exited or trio.Event()
+            self._exited = self._exited or Flag()
             self.mailbox.stop()
             await self._exited.wait()
 

@@ -40,7 +40,7 @@ class Reply(Generic[R]):
         if self.settled:
             return False
         self.settled, self._value, self._error = True, value, error
-        self._cell.unanswered.discard(self)
+        self._cell.unanswered.pop(self, None)
         if self._waiter is not None:
             trio.lowlevel.reschedule(self._waiter)
             self._waiter = None

@@ -61,5 +61,5 @@ async def open_system(root: Supervisor, *, shutdown: float = 30.0) -> AsyncItera
     crash = exits[0].crash if exits else None
     if crash is not None:
         raise crash
-    if not cell.ready.is_set():
+    if not cell.ready.is_set:
         raise StartFailed("the root ended before it was ready")

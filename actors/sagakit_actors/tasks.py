@@ -11,6 +11,7 @@ from sagakit_actors.actor import Actor, Context
 from sagakit_actors.cell import Cell, Exit, Restart
 from sagakit_actors.current import running_cell
 from sagakit_actors.errors import Stopped
+from sagakit_actors.flag import Flag
 from sagakit_actors.mailbox import Overflow
 
 M = TypeVar("M")
@@ -33,15 +34,14 @@ class ChildSpec(NamedTuple):
 class TaskCell(Cell[M], Generic[M]):
     """A child whose incarnations each are one call of `Actor.run`, in the task that awaits `incarnate`."""
 
-    __slots__ = ("_exited", "_make", "_scope", "is_ready", "ready")
+    __slots__ = ("_exited", "_make", "_scope", "ready")
 
     def __init__(self, spec: ChildSpec) -> None:
         super().__init__(spec)
         self._make = spec.make
-        self.ready: trio.Event = trio.Event()
-        self.is_ready: bool = False
+        self.ready: Flag = Flag()
         self._scope: trio.CancelScope | None = None
-        self._exited = trio.Event()
+        self._exited = Flag()
 
     # ------------------------------------------------------------- running
 
@@ -92,10 +92,8 @@ class TaskCell(Cell[M], Generic[M]):
 
     def renew(self) -> None:
         """Another incarnation is about to begin."""
-        if self._exited.is_set():
-            self.ready = trio.Event()
-            self._exited = trio.Event()
-            self.is_ready = False
+        if self._exited.is_set:
+            self.ready, self._exited = Flag(), Flag()
 
     def _end(self, crash: Exception | None) -> None:
         super()._end(crash)
@@ -114,7 +112,7 @@ class TaskCell(Cell[M], Generic[M]):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_then_cancel, ready, nursery)
             nursery.start_soon(_then_cancel, exited, nursery)
-        return ready.is_set()
+        return ready.is_set
 
     def kill(self) -> None:
         """Cancel the running incarnation."""
@@ -137,6 +135,6 @@ class TaskCell(Cell[M], Generic[M]):
         self.mailbox.stopping = self.mailbox.closed = False
 
 
-async def _then_cancel(event: trio.Event, nursery: trio.Nursery) -> None:
+async def _then_cancel(event: Flag, nursery: trio.Nursery) -> None:
     await event.wait()
     nursery.cancel_scope.cancel()
