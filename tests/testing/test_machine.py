@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
+from sagakit import Reject
 from sagakit.engine import Record, apply
 from sagakit.errors import IllegalTransition
 from sagakit.testing import BrokenPromise, SagaMachine, machine_of
 from sagakit.testing import machine as machine_module
+from sagakit.testing.stubs import Stubs
 
 from tests.engine.plans import plans
 from tests.testing.shops import Fetch
@@ -87,3 +89,14 @@ def test_p7_the_machine_condemns(
 
     with pytest.raises((BrokenPromise, IllegalTransition), match=broken):
         run_state_machine_as_test(Fresh, settings=settings(settings.get_profile("hunt"), max_examples=2000))
+
+
+def test_a_participant_that_refused_a_key_refuses_it_ever_after_and_does_not_refuse_what_it_has_done() -> None:
+    """So a zombie's call of the pivot that comes to its end after the new owner's refusal does nothing (P5)."""
+    stubs = Stubs({"pay": 1})
+    assert stubs.refuse("one")
+    with pytest.raises(Reject):
+        stubs.call("pay", "do", "one")
+    assert stubs.call("pay", "do", "two") == 1
+    assert not stubs.refuse("two")
+    assert stubs.call("pay", "do", "two") == 1

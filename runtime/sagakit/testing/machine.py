@@ -267,7 +267,9 @@ class SagaMachine(RuleBasedStateMachine):
             result = Error(error="not done", not_done=True)
         elif fate == "never":
             result = Error(error="nobody knows")
-        elif fate == "reject" and call.kind != "check":
+        elif fate == "reject" and (
+            call.kind == "undo" or (call.kind == "do" and self.participants.refuse(call.action_key))
+        ):
             result = Compensating(code="no")
         else:
             result = self._does(call, called)
@@ -277,11 +279,11 @@ class SagaMachine(RuleBasedStateMachine):
         return result
 
     def _does(self, call: Call, called: Called) -> AttemptResult:
-        called.executed += 1
         try:
             answer = self.participants.call(self.plan.step_of(call.step), call.kind, call.action_key)
         except Reject as refusal:
             return Compensating(code=refusal.code)
+        called.executed += 1  # a refusal did nothing, also when its answer is lost
         return NotDone() if isinstance(answer, DidNotHappen) else Complete(_ONE)
 
 

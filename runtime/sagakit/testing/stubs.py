@@ -40,6 +40,13 @@ class Stubs:
         self.done.add(action_key)
         return self._answers[step]
 
+    def refuse(self, action_key: str) -> bool:
+        """Refuse an action, and its key ever after; False if it has happened: an idempotent participant says so."""
+        if action_key in self.done:
+            return False
+        self._void.add(action_key)
+        return True
+
 
 def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
     """An instance of the saga that calls none of its functions; its `__init__` is not run.
