@@ -25,7 +25,7 @@ from sagakit.testing import explore
 
 from tests.engine import test_mutants, test_table
 from tests.engine.conftest import two_steps
-from tests.system import test_faults, test_ownership
+from tests.system import test_faults, test_ownership, test_turning_back
 from tests.testing import test_explore
 from tests.testing.shops import Fetch
 
@@ -89,6 +89,10 @@ def _the_archive_is_not_read(patch: Patch) -> None:
     patch.setattr(Starts, "_known_digest", marker)
 
 
+def _tickets_are_kept(patch: Patch) -> None:
+    patch.setattr(SagaActor, "_withdraw", lambda self, asked: None)
+
+
 def _newer_schemas_are_read(patch: Patch) -> None:
     patch.setattr(codec, "SCHEMA", 100)
 
@@ -118,6 +122,10 @@ def _timers_come_first(patch: Patch) -> None:
 GUARDED: dict[str, tuple[Callable[[], object], Callable[[Patch], None]]] = {
     "P1": (_explored, _calls_before_the_write),
     "P2": (_explored, test_mutants.undo_order_forward),
+    "P2, a call that waits for its turn": (
+        _async(test_turning_back.test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_turns_back),
+        _tickets_are_kept,
+    ),
     "P3": (_explored, test_mutants.unknown_taken_for_done),
     "P4": (_explored, test_mutants.failed_undo_swallowed),
     "P5": (test_explore.test_p1_to_p10_a_saga_with_every_kind_of_node, test_mutants.pivot_ignored),
