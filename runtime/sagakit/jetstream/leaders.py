@@ -96,15 +96,16 @@ class Leaders:
         self._nursery.start_soon(self._until_answered, stream)
 
     async def _until_answered(self, stream: str) -> None:
-        before = self._next_number()
-        while not await self._answers(stream):
-            await trio.sleep(ASK_AGAIN)
+        while True:
+            await self._until_connected()
             before = self._next_number()
+            if await self._answers(stream):
+                break
+            await trio.sleep(ASK_AGAIN)
         self._asking.pop(stream).set()
         self._give_up(stream, before)
 
     async def _answers(self, stream: str) -> bool:
-        await self._until_connected()
         question = msgspec.json.encode({"last_by_subj": f"$KV.{stream.removeprefix('KV_')}.is-there-a-leader"})
         try:
             answer = await self._ask(_READ + stream, question, ANSWERS_WITHIN)

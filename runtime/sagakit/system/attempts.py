@@ -101,9 +101,7 @@ class SagaBinding:
     def bound(self, call: Call) -> float:
         """Seconds after which the caller is to cancel `perform`; infinite where it minds the time by itself."""
         node = self.definition.nodes[self.plan.step_of(call.step)]
-        if node.action is None or call.heartbeat is not None or _function(node, call).limit is not None:
-            return inf
-        return call.timeout
+        return inf if node.action is None or _may_queue(_function(node, call), call) else call.timeout
 
     async def perform(self, call: Call, record: Record, services: Services, ticket: Ticket) -> AttemptResult:
         """Make one call, unless the ticket is withdrawn before; returns only when the user's code has.
@@ -111,21 +109,23 @@ class SagaBinding:
         Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
         """
         node = self.definition.nodes[self.plan.step_of(call.step)]
+        if ticket.is_withdrawn():
+            return WITHDRAWN
         if node.action is None:
             ticket.use()
             return await services.children.call(call, record, self.plan.node(call.step).child_type)
-        limit = _function(node, call).limit
-        if limit is None and call.heartbeat is None:
+        function = _function(node, call)
+        if not _may_queue(function, call):
             return await self._perform(node, call, record, services, ticket, None)
         ends = inf
         with trio.CancelScope() as scope:
             ticket.queue = scope
-            async with services.limiters.of(limit):
+            async with services.limiters.of(function.limit):
                 ends = trio.current_time() + call.timeout
                 beat = _Heartbeat(services, scope, ends, call.heartbeat or inf)
                 beat.extend()
                 return await self._perform(node, call, record, services, ticket, beat)
-        if ticket.withdrawn:
+        if ticket.is_withdrawn():
             return WITHDRAWN
         if trio.current_time() < ends:
             return Error(error=f"no heartbeat for {call.heartbeat:g} s")
@@ -309,6 +309,11 @@ def _function(node: NodeDefinition, call: Call) -> Function:
     function = node.action if call.kind == "do" else node.check if call.kind == "check" else node.undo
     assert function is not None, "the plan has it"
     return function
+
+
+def _may_queue(function: Function, call: Call) -> bool:
+    """Whether the call needs a scope of its own: it may wait for its turn, or wants signs of life."""
+    return function.limit is not None or call.heartbeat is not None or function.runner != "trio"
 
 
 def _classify(function: Function, error: Exception) -> AttemptResult:

@@ -18,15 +18,17 @@ class Limiter:
         self._places = None if limit.at_once is None else trio.Semaphore(limit.at_once)
         self._interval = 0.0 if limit.per_second is None else 1 / limit.per_second
         self._next = 0.0
+        self._line = trio.Lock()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Held during the call. Waits, first come first served."""
+        """Held during the call. Waits, first come first served; whoever is cancelled meanwhile has taken nothing."""
         async with self._places or nullcontext():
             if self._interval:
-                at = max(trio.current_time(), self._next)
-                self._next = at + self._interval
-                await trio.sleep_until(at)
+                async with self._line:
+                    at = max(trio.current_time(), self._next)
+                    await trio.sleep_until(at)
+                    self._next = at + self._interval
             yield
 
 

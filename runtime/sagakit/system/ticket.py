@@ -28,8 +28,7 @@ class Ticket:
         """In which the call waits for its turn, and is made; left when the ticket is withdrawn before."""
         self._first: dict[str, bool] = {}
 
-    @property
-    def withdrawn(self) -> bool:
+    def is_withdrawn(self) -> bool:
         """Whether the call was not made, and is not to be made any more."""
         return self._first.get("used") is False
 
