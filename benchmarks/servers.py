@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 import psutil
-from sagakit.jetstream.embedded import find_server
+from sagakit.jetstream.embedded import environment, find_server
 
 Sync = Literal["relaxed", "always"]
 
@@ -56,8 +56,11 @@ def servers(*, sync: Sync, nodes: Literal[1, 3] = 1) -> Iterator[Servers]:
     """Run fresh servers on a temporary folder while the context is open. Raises RuntimeError if one does not get up."""
     ports = [(free_port(), free_port(), free_port()) for _ in range(nodes)]
     with tempfile.TemporaryDirectory(prefix="sagakit-bench-") as folder, ExitStack() as stack:
+        env = environment(sync) if nodes == 1 else None  # the log that three nodes share syncs for many at once
         running = [
-            stack.enter_context(process(_command(Path(folder), node, ports, sync), log=Path(folder) / f"{node}.log"))
+            stack.enter_context(
+                process(_command(Path(folder), node, ports, sync), log=Path(folder) / f"{node}.log", env=env)
+            )
             for node in range(nodes)
         ]
         for (_, http, _), one in zip(ports, running, strict=True):

@@ -59,6 +59,24 @@ async def read(url: str, key: str) -> bool:
         return await store.state.get(key) is not None
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(line.split("=", 1) for line in lines if line)
+
+
+async def test_a_server_that_fsyncs_may_wait_for_the_disk_with_several_streams_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
+    async with embedded_server(tmp_path):
+        assert int(environment_of(running(tmp_path).pid)["GOMAXPROCS"]) >= 8
+    async with embedded_server(tmp_path, sync="relaxed"):
+        assert "GOMAXPROCS" not in environment_of(running(tmp_path).pid)
+    monkeypatch.setenv("GOMAXPROCS", "3")
+    async with embedded_server(tmp_path):
+        assert environment_of(running(tmp_path).pid)["GOMAXPROCS"] == "3"
+
+
 async def test_data_outlive_the_server_and_the_server_does_not_outlive_its_owner(tmp_path: Path) -> None:
     async with embedded_server(tmp_path) as url:
         await write(url, "Trip.a")

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from logging import getLogger
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, TypeAlias
 
 import msgspec
 import trio
@@ -27,12 +27,17 @@ from sagakit.errors import CannotConnect
 
 _log = getLogger("sagakit.embedded")
 
+Sync: TypeAlias = Literal["always", "relaxed"]
+"""When a server calls fsync: before each acknowledgement, or as it comes."""
+
 READY_TIMEOUT = 10.0
 """Seconds until a started server must listen."""
 STOP_TIMEOUT = 5.0
 """Seconds that a server gets to stop before it is killed."""
 POLL = 0.05
 """Seconds between looks whether the child still runs."""
+SIDE_BY_SIDE = 8
+"""Threads of a server that fsyncs that may wait for the disk at once, at least."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -57,8 +62,19 @@ def find_server() -> str:
     return found
 
 
+def environment(sync: Sync) -> dict[str, str]:
+    """The environment of a server: ours, and room for streams to wait for the disk side by side.
+
+    Go runs as many threads at once as there are cores, and one that waits in fsync counts as running for a while: on
+    two cores two streams sync, and the others wait for them. GOMAXPROCS is left alone if it is set.
+    """
+    if sync == "relaxed":
+        return dict(os.environ)
+    return {"GOMAXPROCS": str(max(SIDE_BY_SIDE, os.cpu_count() or 1))} | os.environ
+
+
 @asynccontextmanager
-async def embedded_server(folder: Path, *, sync: Literal["always", "relaxed"] = "always") -> AsyncIterator[str]:
+async def embedded_server(folder: Path, *, sync: Sync = "always") -> AsyncIterator[str]:
     """Run a server on `folder` while the context is open, or join the one that runs there; yields its URL.
 
     `sync="always"`: what was acknowledged survives a power cut; `relaxed`: it survives `kill -9` only, and is faster.
@@ -128,13 +144,13 @@ def _is_ours(pid: int, folder: Path) -> bool:
 
 
 @asynccontextmanager
-async def _own_server(folder: Path, sync: str) -> AsyncIterator[str]:
+async def _own_server(folder: Path, sync: Sync) -> AsyncIterator[str]:
     port = _free_port()
     url = f"nats://127.0.0.1:{port}"
     _write_config(folder, port, sync)
-    process = await _spawn(folder, url)
+    keeper = _Keeper(folder, url, environment(sync))
+    await keeper.start()
     async with trio.open_nursery() as nursery:
-        keeper = _Keeper(folder, url, process)
         nursery.start_soon(keeper.keep)
         try:
             yield url
@@ -146,23 +162,28 @@ async def _own_server(folder: Path, sync: str) -> AsyncIterator[str]:
 
 
 class _Keeper:
-    """Starts the server again, on the same port, when it dies."""
+    """Starts the server, and again, on the same port, when it dies."""
 
-    def __init__(self, folder: Path, url: str, process: subprocess.Popen[bytes]) -> None:
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, folder: Path, url: str, env: dict[str, str]) -> None:
         self._folder = folder
         self._url = url
-        self.process = process
+        self._env = env
+
+    async def start(self) -> None:
+        self.process = await _spawn(self._folder, self._url, self._env)
 
     async def keep(self) -> None:
         while True:
             await _ended(self.process)
             _log.warning("the embedded nats-server ended with %s; starting it again", self.process.returncode)
-            self.process = await _spawn(self._folder, self._url)
+            await self.start()
 
 
-async def _spawn(folder: Path, url: str) -> subprocess.Popen[bytes]:
+async def _spawn(folder: Path, url: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a server and wait until it listens. Raises CannotConnect."""
-    process = _fork(folder)
+    process = _fork(folder, env)
     try:
         (folder / "server.json").write_bytes(msgspec.json.encode(Running(url, process.pid)))
         with trio.fail_after(READY_TIMEOUT):
@@ -180,7 +201,7 @@ async def _spawn(folder: Path, url: str) -> subprocess.Popen[bytes]:
 
 
 @trio.lowlevel.enable_ki_protection
-def _fork(folder: Path) -> subprocess.Popen[bytes]:
+def _fork(folder: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
     """A Ctrl-C in the middle would leave a process that nobody knows: it comes right after."""
     with (folder / "nats.log").open("ab") as log:
         return subprocess.Popen(
@@ -188,6 +209,7 @@ def _fork(folder: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env=env,
             start_new_session=True,  # Ctrl-C is the owner's to handle
             preexec_fn=_die_with(os.getpid()),  # forked by this very thread: the child is to die with it
         )

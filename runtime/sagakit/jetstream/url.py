@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.embedded import embedded_server
+from sagakit.jetstream.embedded import Sync, embedded_server
 from sagakit.jetstream.layout import Options
 from sagakit.jetstream.security import Identity, Tls, merged, servers_of
 from sagakit.jetstream.store import open_jetstream
@@ -29,7 +29,7 @@ async def open_url(
     *,
     names: Names,
     options: Options,
-    sync: Literal["always", "relaxed"] = "always",
+    sync: Sync = "always",
     identity: Identity | None = None,
     **connection: Any,
 ) -> AsyncIterator[Store]:
