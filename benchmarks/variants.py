@@ -130,19 +130,20 @@ def growth(load: Load, syncs: tuple[Sync, ...], *, scale: float) -> list[Case]:
     return live + steps
 
 
+def _on(load: Load, nodes: Literal[1, 3], sync: Sync) -> Load:
+    """With a log that is shared, what is in flight shares each fsync: twice as much keeps it as busy."""
+    return replace(load, nodes=nodes, sync=sync, inflight=load.inflight * (2 if (nodes, sync) == (3, "always") else 1))
+
+
 def durability(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
     """Both kinds of sync on one node and on three."""
-    return [
-        case(replace(load, sync=sync, nodes=nodes), {"sync": sync, "replicas": nodes})
-        for nodes in NODES
-        for sync in syncs
-    ]
+    return [case(_on(load, nodes, sync), {"sync": sync, "replicas": nodes}) for nodes in NODES for sync in syncs]
 
 
 def shards(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
     """More state buckets and event streams."""
     return [
-        case(replace(load, sync=sync, nodes=nodes, shards=shards), {"sync": sync, "replicas": nodes, "shards": shards})
+        case(replace(_on(load, nodes, sync), shards=shards), {"sync": sync, "replicas": nodes, "shards": shards})
         for nodes in NODES
         for sync in syncs
         for shards in SHARDS[nodes]

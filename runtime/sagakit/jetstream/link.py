@@ -367,7 +367,7 @@ class Link:
         while True:
             await self.until_connected()
             since = self.reconnected_at
-            await self._reader.read(self._parser)
+            await self._reader.read(self._parser, self._pending)
             await self.until_reconnected(since)
 
     async def fail(self) -> None:

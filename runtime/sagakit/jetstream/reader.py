@@ -11,7 +11,7 @@ Only plain TCP: what a socket holds of TLS or a WebSocket is not for a parser.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,10 @@ from sagakit.jetstream.parser import AnswerParser
 
 CHUNK = 256 * 1024
 """Bytes that are read at once."""
+MANY = 200
+"""Answers that are owed from which on they are left to gather between two reads."""
+GATHER = 0.001
+"""Seconds that they are left: a turn of the loop for a handful of them would take the core that the server wants."""
 LOOK = 0.001
 """Seconds between looks whether nats-py has come to rest."""
 
@@ -41,8 +45,11 @@ class SocketReader:
         if self._scope is not None:
             self._scope.cancel()
 
-    async def read(self, parser: AnswerParser) -> None:
-        """Read the present connection; return when it is lost, or at once if this is not for us."""
+    async def read(self, parser: AnswerParser, owed: Sized) -> None:
+        """Read the present connection; return when it is lost, or at once if this is not for us.
+
+        `owed` are the answers that are still to come.
+        """
         transport = self._client._transport
         if not isinstance(transport, TcpTransport) or transport._io_writer is not transport._bare_io_writer:
             return
@@ -50,9 +57,9 @@ class SocketReader:
             while not _is_idle(transport):  # noqa: ASYNC110  # nothing of nats-py's tells
                 await trio.sleep(LOOK)
             with _borrowed(transport) as fd:
-                await self._read(fd, parser)
+                await self._read(fd, parser, owed)
 
-    async def _read(self, fd: int, parser: AnswerParser) -> None:
+    async def _read(self, fd: int, parser: AnswerParser, owed: Sized) -> None:
         while True:
             await trio.lowlevel.wait_readable(fd)
             try:
@@ -66,6 +73,8 @@ class SocketReader:
             rest = parser.take_in(data)
             if rest:
                 await self._on_asyncio(self._hand_on, parser, rest)
+            if len(owed) >= MANY:
+                await trio.sleep(GATHER)
 
     async def _hand_on(self, parser: AnswerParser, pieces: bytes) -> None:
         try:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from logging import DEBUG, getLogger
 from math import inf
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import msgspec
 import trio
@@ -35,6 +35,7 @@ from sagakit.engine import (
     Retry,
     migrated,
 )
+from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import CannotMigrate, DefinitionError
 from sagakit.system.services import Services
@@ -45,6 +46,15 @@ _log = getLogger("sagakit.step")
 WITHDRAWN = Error(error="withdrawn: the saga turned back before the call was made", not_done=True)
 
 
+class _Callee(NamedTuple):
+    """What a call of one kind of one node comes to."""
+
+    node: NodeDefinition
+    function: Function
+    queues: bool
+    """Whether a call may have to wait for its turn: for the limit, for a thread, or for asyncio."""
+
+
 class SagaBinding:
     """A saga instance with its compiled definition. Shared by all sagas of the type in this worker."""
 
@@ -52,6 +62,7 @@ class SagaBinding:
         self.saga = saga
         self.definition: Definition = compiled(type(saga))
         self.plan: Plan = self.definition.plan
+        self._callees = _callees(self.definition)
 
     def encode_input(self, value: object) -> bytes:
         """Raises InvalidInput."""
@@ -100,47 +111,50 @@ class SagaBinding:
 
     def bound(self, call: Call) -> float:
         """Seconds after which the caller is to cancel `perform`; infinite where it minds the time by itself."""
-        node = self.definition.nodes[self.plan.step_of(call.step)]
-        return inf if node.action is None or _may_queue(_function(node, call), call) else call.timeout
+        callee = self._callee(call)
+        return inf if callee is None or _minds_time(callee, call) else call.timeout
 
     async def perform(self, call: Call, record: Record, services: Services, ticket: Ticket) -> AttemptResult:
         """Make one call, unless the ticket is withdrawn before; returns only when the user's code has.
 
         Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
         """
-        node = self.definition.nodes[self.plan.step_of(call.step)]
         if ticket.is_withdrawn():
             return WITHDRAWN
-        if node.action is None:
+        callee = self._callee(call)
+        if callee is None:
             ticket.use()
             return await services.children.call(call, record, self.plan.node(call.step).child_type)
-        function = _function(node, call)
-        if not _may_queue(function, call):
-            return await self._perform(node, call, record, services, ticket, None)
+        if not _minds_time(callee, call):
+            return await self._perform(callee, call, record, services, ticket, None)
         ends = inf
         with trio.CancelScope() as scope:
             ticket.queue = scope
-            async with services.limiters.of(function.limit):
+            async with services.limiters.of(callee.function.limit):
                 ends = trio.current_time() + call.timeout
                 beat = _Heartbeat(services, scope, ends, call.heartbeat or inf)
                 beat.extend()
-                return await self._perform(node, call, record, services, ticket, beat)
+                return await self._perform(callee, call, record, services, ticket, beat)
         if ticket.is_withdrawn():
             return WITHDRAWN
         if trio.current_time() < ends:
             return Error(error=f"no heartbeat for {call.heartbeat:g} s")
         return timed_out(call)
 
+    def _callee(self, call: Call) -> _Callee | None:
+        """None for a child: the runtime itself calls it."""
+        return self._callees.get((self.plan.step_of(call.step), call.kind))
+
     async def _perform(
         self,
-        node: NodeDefinition,
+        callee: _Callee,
         call: Call,
         record: Record,
         services: Services,
         ticket: Ticket,
         beat: Callable[[], None] | None,
     ) -> AttemptResult:
-        function = _function(node, call)
+        node, function, _ = callee
         try:
             args = self._arguments(node, call, record, beat)
         except msgspec.DecodeError as error:
@@ -305,15 +319,20 @@ def timed_out(call: Call) -> AttemptResult:
     return Error(error=f"timeout after {call.timeout:g} s")
 
 
-def _function(node: NodeDefinition, call: Call) -> Function:
-    function = node.action if call.kind == "do" else node.check if call.kind == "check" else node.undo
-    assert function is not None, "the plan has it"
-    return function
+def _callees(definition: Definition) -> dict[tuple[str, CallKind], _Callee]:
+    found: dict[tuple[str, CallKind], _Callee] = {}
+    for name, node in definition.nodes.items():
+        functions: dict[CallKind, Function | None] = {"do": node.action, "check": node.check, "undo": node.undo}
+        for kind, function in functions.items():
+            if function is not None:
+                queues = function.limit is not None or function.runner != "trio"
+                found[name, kind] = _Callee(node, function, queues)
+    return found
 
 
-def _may_queue(function: Function, call: Call) -> bool:
-    """Whether the call needs a scope of its own: it may wait for its turn, or wants signs of life."""
-    return function.limit is not None or call.heartbeat is not None or function.runner != "trio"
+def _minds_time(callee: _Callee, call: Call) -> bool:
+    """Whether the call has a scope of its own: its time begins with its turn, or it wants signs of life."""
+    return callee.queues or call.heartbeat is not None
 
 
 def _classify(function: Function, error: Exception) -> AttemptResult:
