@@ -52,7 +52,7 @@ EXPECTED = {
     "waiting": [{"sync": "relaxed", "waiting": 20}, {"sync": "relaxed", "waiting": 100}],
     "recovery": [{"sync": "relaxed"}],
     "growth": [
-        {"live": 1_000, "sync": "relaxed"},
+        {"live": 1, "sync": "relaxed"},
         *({"steps": steps, "sync": "relaxed"} for steps in (3, 30)),
     ],
     "shards": [
