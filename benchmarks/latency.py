@@ -15,11 +15,12 @@ from itertools import pairwise
 import msgspec
 import trio
 from sagakit import Completed, Runtime, Saga, open_runtime
+from sagakit.jetstream.embedded import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import closed, retired
 from benchmarks.result import Bench, Case, Figures, quantile
-from benchmarks.servers import Sync, servers
+from benchmarks.servers import servers
 from benchmarks.workload import Job, stamped
 
 STEPS = 3

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from sagakit.jetstream.embedded import Sync
+
 from benchmarks import actors, latency, recovery, single, throughput, variants, waiting
 from benchmarks.result import Bench, Case
-from benchmarks.servers import Sync
 from benchmarks.throughput import Load
 
 Syncs = tuple[Sync, ...]

@@ -17,11 +17,12 @@ from functools import partial
 
 import trio
 from sagakit import Ctx, Runtime, Saga, open_runtime, step
+from sagakit.jetstream.embedded import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import start_all
 from benchmarks.result import Bench, Case, Figures, quantile
-from benchmarks.servers import Sync, die_with_owner, servers
+from benchmarks.servers import die_with_owner, servers
 from benchmarks.workload import Job, Made
 
 INFLIGHT = 500

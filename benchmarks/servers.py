@@ -22,9 +22,7 @@ from typing import Literal
 
 import msgspec
 import psutil
-from sagakit.jetstream.embedded import environment, find_server
-
-Sync = Literal["relaxed", "always"]
+from sagakit.jetstream.embedded import Sync, environment, find_server
 
 READY = 20.0
 """Seconds until every node must be healthy; a cluster elects a leader first."""

@@ -7,11 +7,12 @@ from functools import partial
 
 import trio
 from sagakit import Completed, Runtime, Saga, open_runtime
+from sagakit.jetstream.embedded import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import retired
 from benchmarks.result import Bench, Case, Figures, quantile
-from benchmarks.servers import Sync, servers
+from benchmarks.servers import servers
 from benchmarks.workload import Job, saga_of
 
 ROUNDS = 10

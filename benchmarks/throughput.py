@@ -12,10 +12,11 @@ from typing import Literal
 import msgspec
 import trio
 from msgspec.structs import replace
+from sagakit.jetstream.embedded import Sync
 
 from benchmarks.limits import Floor, limits
 from benchmarks.result import Bench, Case, Figures, Labels, quantile
-from benchmarks.servers import Servers, Sync, servers
+from benchmarks.servers import Servers, servers
 from benchmarks.worker import Report, Task, worker
 from benchmarks.workload import Kind
 

@@ -11,11 +11,12 @@ import msgspec
 import psutil
 import trio
 from sagakit import Ctx, Runtime, Saga, open_runtime, step, timer
+from sagakit.jetstream.embedded import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import start_all
 from benchmarks.result import Bench, Case, Figures, quantile
-from benchmarks.servers import Sync, servers
+from benchmarks.servers import servers
 
 INFLIGHT = 500
 WARM_UP = 2_000

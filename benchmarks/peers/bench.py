@@ -8,11 +8,12 @@ from functools import partial
 from tempfile import TemporaryDirectory
 
 import trio
+from sagakit.jetstream.embedded import Sync
 
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.harness import FIGURES, Task, in_a_process
 from benchmarks.result import Bench, Case, Figures, Labels, Row, paired, quantile
-from benchmarks.servers import Servers, Sync, servers
+from benchmarks.servers import Servers, servers
 from benchmarks.worker import Report, worker
 from benchmarks.worker import Task as Load
 from benchmarks.workload import Kind

@@ -14,7 +14,7 @@ import pytest
 import trio
 from sagakit.errors import CannotConnect
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.embedded import Running, embedded_server
+from sagakit.jetstream.embedded import Running, Sync, embedded_server
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
@@ -64,17 +64,24 @@ def environment_of(pid: int) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line)
 
 
-async def test_a_server_that_fsyncs_may_wait_for_the_disk_with_several_streams_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("sync", "cores", "said", "threads"),
+    [
+        pytest.param("always", 2, None, "8", id="few cores"),
+        pytest.param("always", 2, "3", "3", id="said by the user"),
+        pytest.param("always", 64, None, None, id="cores enough"),
+        pytest.param("relaxed", 2, None, None, id="no fsync to wait for"),
+    ],
+)
+async def test_streams_of_a_server_that_fsyncs_wait_for_the_disk_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sync: Sync, cores: int, said: str | None, threads: str | None
 ) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
     monkeypatch.delenv("GOMAXPROCS", raising=False)
-    async with embedded_server(tmp_path):
-        assert int(environment_of(running(tmp_path).pid)["GOMAXPROCS"]) >= 8
-    async with embedded_server(tmp_path, sync="relaxed"):
-        assert "GOMAXPROCS" not in environment_of(running(tmp_path).pid)
-    monkeypatch.setenv("GOMAXPROCS", "3")
-    async with embedded_server(tmp_path):
-        assert environment_of(running(tmp_path).pid)["GOMAXPROCS"] == "3"
+    if said is not None:
+        monkeypatch.setenv("GOMAXPROCS", said)
+    async with embedded_server(tmp_path, sync=sync):
+        assert environment_of(running(tmp_path).pid).get("GOMAXPROCS") == threads
 
 
 async def test_data_outlive_the_server_and_the_server_does_not_outlive_its_owner(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ async def reading(owed: int) -> AsyncIterator[tuple[socket.socket, Taken]]:
 
     ours, servers = socket.socketpair()
     ours.setblocking(False)
-    reader = SocketReader(SimpleNamespace(is_connected=True), never)  # type: ignore[arg-type]
+    reader = SocketReader(SimpleNamespace(is_connected=True), never)  # type: ignore[arg-type]  # all that it looks at
     taken = Taken()
     with ours, servers:
         async with trio.open_nursery() as nursery:

@@ -37,7 +37,7 @@ STOP_TIMEOUT = 5.0
 POLL = 0.05
 """Seconds between looks whether the child still runs."""
 SIDE_BY_SIDE = 8
-"""Threads of a server that fsyncs that may wait for the disk at once, at least."""
+"""Threads of a server that fsyncs that are to wait for the disk at once, at least."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -66,11 +66,12 @@ def environment(sync: Sync) -> dict[str, str]:
     """The environment of a server: ours, and room for streams to wait for the disk side by side.
 
     Go runs as many threads at once as there are cores, and one that waits in fsync counts as running for a while: on
-    two cores two streams sync, and the others wait for them. GOMAXPROCS is left alone if it is set.
+    two cores two streams sync, and the others wait for them. GOMAXPROCS is left alone if it is set, and where there
+    are cores enough: Go knows better what a container may use of them.
     """
-    if sync == "relaxed":
+    if sync == "relaxed" or (os.cpu_count() or 1) >= SIDE_BY_SIDE:
         return dict(os.environ)
-    return {"GOMAXPROCS": str(max(SIDE_BY_SIDE, os.cpu_count() or 1))} | os.environ
+    return {"GOMAXPROCS": str(SIDE_BY_SIDE)} | os.environ
 
 
 @asynccontextmanager
