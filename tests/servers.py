@@ -56,6 +56,15 @@ class Server:
         assert self._process is not None
         self._process.send_signal(number)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stopped, with its connections open: the kernel takes what it is sent, as long as there is room."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL, as a crash."""
         assert self._process is not None

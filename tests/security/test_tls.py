@@ -11,9 +11,13 @@ import pytest
 import trustme
 from sagakit import Completed, open_runtime
 from sagakit.errors import CannotConnect, InvalidConfig
+from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.security import Tls
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server, running_server
+from tests.store.frozen import left_for_another
 
 
 class Pki:
@@ -124,3 +128,10 @@ async def test_missing_and_wrong_files_are_named(tmp_path: Path, pki: Pki) -> No
     assert "holds no certificate" in await complains(tls_ca=pki.client_key)
     assert "are no certificate and its key" in await complains(tls_cert=pki.client_cert, tls_key=pki.ca)
     assert "are no certificate and its key" in await complains(tls_cert=pki.client_cert)
+
+
+async def test_a_frozen_server_is_left_without_a_goodbye(tmp_path: Path, pki: Pki) -> None:
+    tls = Tls(ca=pki.ca)
+    with tls_server(tmp_path / "a", pki.config()) as one, tls_server(tmp_path / "b", pki.config()) as other:
+        async with open_link(Connection(servers=(one.url, other.url), tls=tls)) as link:
+            await left_for_another(link, (one, other), unsent=0)

@@ -6,14 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
+from sagakit import Config
 from sagakit.errors import TooLarge
-from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connecting import CONNECT_TRY, NOTICED, open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
 
 from tests.servers import Server, running_server
+from tests.store.frozen import left_for_another
 
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
@@ -85,6 +88,23 @@ async def test_asyncio_does_not_read_a_plain_connection_nor_the_next_one(tmp_pat
             await link.until_reconnected(0.0)
             await until_asyncio_reads(link, False)
             assert await link.request("$JS.API.INFO", b"")
+
+
+def test_a_frozen_server_is_noticed_before_a_lease_ends() -> None:
+    """Renewed a third of the ttl ago; noticed; and the first other server does not answer either (P12)."""
+    ttl = Config().lease_ttl
+    assert ttl / 3 + NOTICED + CONNECT_TRY < ttl
+
+
+@pytest.mark.parametrize("unsent", [0, 16 * 2**20])
+async def test_a_frozen_server_is_left_for_another(
+    unsent: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P12: what the kernel did not take any more must not hold it up, nor is the frozen one the first to be tried."""
+    monkeypatch.setattr("sagakit.jetstream.nats_client.shuffle", list.reverse)
+    with running_server(tmp_path / "a") as one, running_server(tmp_path / "b") as other:
+        async with open_link(Connection(servers=(one.url, other.url))) as link:
+            await left_for_another(link, (one, other), unsent)
 
 
 def fill(link: Link) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from logging import getLogger
+from random import sample
 from typing import Any
 
 import nats.errors
@@ -20,6 +21,16 @@ from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.troubles import Troubles
 
 _log = getLogger("sagakit.link")
+
+CONNECT_TRY = 2
+"""Seconds that one server gets to answer while connecting."""
+PING_EVERY = 1
+"""Seconds between two questions whether the server is still there."""
+PINGS_OWED = 2
+"""Questions that may be without an answer; at the next one the server counts as lost, and another is connected to."""
+NOTICED = PING_EVERY * (PINGS_OWED + 1)
+"""Seconds, at most, until a server is left that is frozen. Renewals of a lease that only it could take are late by as
+much, and other workers, on other servers, must not declare the worker dead for that (P12)."""
 
 
 @asynccontextmanager
@@ -51,16 +62,17 @@ def _connecting(link: Link, client: Client, connection: Connection) -> Callable[
     """What connects. Raises InvalidConfig."""
     return partial(
         client.connect,
-        servers=list(connection.servers),
+        servers=sample(connection.servers, len(connection.servers)),
+        dont_randomize=True,  # the client does it, in its own way
         name=connection.name,
         error_cb=link.on_error,
         disconnected_cb=link.on_disconnected,
         reconnected_cb=link.on_reconnected,
-        connect_timeout=2,
+        connect_timeout=CONNECT_TRY,
         reconnect_time_wait=0.1,  # type: ignore[arg-type]  # annotated int, slept on as it is
         max_reconnect_attempts=-1,
-        ping_interval=5,
-        max_outstanding_pings=2,
+        ping_interval=PING_EVERY,
+        max_outstanding_pings=PINGS_OWED,
         pending_size=0,
         drain_timeout=2,
         **connection.options(),

@@ -1,17 +1,20 @@
-"""nats-py's client, with four of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
-nor leave sockets open, nor complain when it is closed before it has begun to connect.
+"""nats-py's client, with five of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
+nor leave sockets open, nor complain when it is closed before it has begun to connect, nor cling to a silent server.
 
 No TLS is offered where it is wanted: nats-py would go on without. The server ends a connection (a user that expired or
 was taken out, too many connections): nats-py would close for ever; here it is an outage, and each new try reads the
-credentials again.
+credentials again. A connection is silent, since its server is frozen or the network swallows everything: nats-py would
+wait until the server has taken the rest of what was written, or has said goodbye by TLS; then it might try it first.
 """
 
 from __future__ import annotations
 
+from random import shuffle
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.protocol.parser import PERMISSIONS_ERR
 
 PERMISSIONS: str = PERMISSIONS_ERR
@@ -50,6 +53,14 @@ class NatsClient(Client):
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
             raise
+
+    async def _attempt_reconnect(self) -> None:
+        """To any other server sooner than to the one that was lost."""
+        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
+            self._transport._io_writer.transport.abort()
+        shuffle(self._server_pool)
+        self._server_pool.sort(key=lambda server: server is self._current_server)
+        await super()._attempt_reconnect()
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """`close` calls it, whatever there is to flush."""
