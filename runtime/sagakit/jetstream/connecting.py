@@ -84,7 +84,7 @@ async def _connect(link: Link, connect: Callable[[], Awaitable[None]], connectio
     try:
         with trio.fail_after(connection.connect_timeout):
             await link.on_asyncio(_cancellable, connect)
-            await link.on_asyncio(link.start)
+            await link.start()
     except trio.TooSlowError:
         raise _why_not(where, connection.connect_timeout, link.troubles) from None
     except (nats.errors.Error, OSError, ValueError) as error:

@@ -458,13 +458,21 @@ class Link:
         await self.client.close()
 
     async def start(self) -> None:
-        """Subscribe the inbox; on the asyncio side. The server knows of it before the pump sends anything."""
+        """Subscribe the inbox. The server knows of it before the pump sends anything."""
+        await self.on_asyncio(self._subscribe)
+        while not await self.on_asyncio(self._flush) or not self.connected:  # without a connection nothing is asked
+            await self.until_connected()
+
+    async def _subscribe(self) -> None:
         subscription = await self.client.subscribe(
             self._inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
         self._parser = self.client._ps = AnswerParser(self.client, self._inbox, subscription._id, self._answer)
-        while True:
-            try:
-                return await self.client.flush(FLUSH_TRY)
-            except nats.errors.FlushTimeoutError:
-                continue  # nats-py drops the pongs it waits for with the connection they were asked on
+
+    async def _flush(self) -> bool:
+        """Whether the server has answered a ping. nats-py forgets those that were asked on a connection before."""
+        try:
+            await self.client.flush(FLUSH_TRY)
+        except nats.errors.FlushTimeoutError:
+            return False
+        return True
