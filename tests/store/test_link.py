@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,12 @@ import trio
 import trio.testing
 from sagakit import Config
 from sagakit.errors import TooLarge
-from sagakit.jetstream.connecting import CONNECT_TRY, NOTICED, open_link
+from sagakit.jetstream.connecting import CONNECT_TRY, NOTICED, PINGS_OWED, open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
 
 from tests.servers import Server, running_server
-from tests.store.frozen import left_for_another
+from tests.store.frozen import left_for_another, pongless
 
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
@@ -105,6 +106,19 @@ async def test_a_frozen_server_is_left_for_another(
     with running_server(tmp_path / "a") as one, running_server(tmp_path / "b") as other:
         async with open_link(Connection(servers=(one.url, other.url))) as link:
             await left_for_another(link, (one, other), unsent)
+
+
+async def test_a_server_that_answers_is_there_whatever_becomes_of_its_pongs(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They wait behind megabytes of answers on a slow network: to begin anew would send it all again, for ever."""
+    monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
+    async with pongless(server) as relay, open_link(Connection(servers=(relay.url,))) as link:
+        relay.begins = True
+        with trio.fail_after(10):
+            while relay.kept < 2 * PINGS_OWED:
+                assert await link.request("$JS.API.INFO", b"")
+        assert link.reconnected_at == -inf
 
 
 def fill(link: Link) -> None:

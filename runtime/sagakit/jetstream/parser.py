@@ -34,6 +34,7 @@ class AnswerParser(Parser):
 
     def __init__(self, client: Client, inbox: str, sid: int, take: Callable[[int, bytes], None]) -> None:
         super().__init__(client)
+        self._client = client
         self._answer = re.compile(rb"MSG %b\.(\d+) %d (\d+)\r\n" % (re.escape(inbox.encode()), sid))
         self._take = take
         self.diverted: dict[int, Callable[[Delivery], None]] = {}
@@ -57,8 +58,10 @@ class AnswerParser(Parser):
     def take_in(self, data: bytes) -> bytes:
         """Take what is for us out of what was read, and return the rest of its pieces, to be handed on.
 
-        What is not complete yet is kept for the next time.
+        What is not complete yet is kept for the next time. Whatever comes shows that the server is there: pongs wait
+        behind megabytes of answers.
         """
+        self._client._pings_outstanding = 0
         if self.partial:
             data = self.partial + data
         rest: list[bytes] = []
