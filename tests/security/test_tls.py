@@ -134,4 +134,4 @@ async def test_a_frozen_server_is_left_without_a_goodbye(tmp_path: Path, pki: Pk
     tls = Tls(ca=pki.ca)
     with tls_server(tmp_path / "a", pki.config()) as one, tls_server(tmp_path / "b", pki.config()) as other:
         async with open_link(Connection(servers=(one.url, other.url), tls=tls)) as link:
-            await left_for_another(link, (one, other), unsent=0)
+            await left_for_another(link, {one.port: one, other.port: other}, unsent=0)

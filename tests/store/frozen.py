@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -12,12 +12,12 @@ from sagakit.jetstream.link import Link
 from tests.servers import Server
 
 
-async def left_for_another(link: Link, servers: tuple[Server, Server], unsent: int) -> None:
-    """Freeze the server that the link is connected to; it must get its answers from the other one."""
+async def left_for_another(link: Link, servers: Mapping[int, Server], unsent: int) -> None:
+    """Freeze the one of two servers, by port, that the link is connected to; it must get its answers from the other."""
     before = link.client.connected_url
     assert before is not None
-    (server,) = (server for server in servers if server.port == before.port)
-    with server.frozen():
+    assert before.port is not None
+    with servers[before.port].frozen():
         for _ in range(unsent // 2**19):
             link.tell("x", bytes(2**19))
         with trio.fail_after(10):

@@ -105,7 +105,7 @@ async def test_a_frozen_server_is_left_for_another(
     monkeypatch.setattr("sagakit.jetstream.nats_client.shuffle", list.reverse)
     with running_server(tmp_path / "a") as one, running_server(tmp_path / "b") as other:
         async with open_link(Connection(servers=(one.url, other.url))) as link:
-            await left_for_another(link, (one, other), unsent)
+            await left_for_another(link, {one.port: one, other.port: other}, unsent)
 
 
 async def test_a_server_that_answers_is_there_whatever_becomes_of_its_pongs(

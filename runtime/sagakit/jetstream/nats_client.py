@@ -9,12 +9,14 @@ wait until the server has taken the rest of what was written, or has said goodby
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import shuffle
+from socket import SHUT_RDWR
 from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
-from nats.aio.transport import TcpTransport
+from nats.aio.transport import TcpTransport, Transport
 from nats.protocol.parser import PERMISSIONS_ERR
 
 PERMISSIONS: str = PERMISSIONS_ERR
@@ -56,8 +58,7 @@ class NatsClient(Client):
 
     async def _attempt_reconnect(self) -> None:
         """To any other server sooner than to the one that was lost."""
-        if isinstance(self._transport, TcpTransport) and self._transport._io_writer is not None:
-            self._transport._io_writer.transport.abort()
+        _hang_up(self._transport)
         shuffle(self._server_pool)
         self._server_pool.sort(key=lambda server: server is self._current_server)
         await super()._attempt_reconnect()
@@ -73,3 +74,12 @@ class NatsClient(Client):
         text = err_msg.strip("'")
         await self._error_cb(nats.errors.Error(f"the server ended the connection: {text}"))
         await self._process_op_err(nats.errors.Error(f"nats: {text}"))
+
+
+def _hang_up(transport: Transport | None) -> None:
+    """Say nothing more on a connection, and wait for no answer."""
+    stream = transport._io_writer if isinstance(transport, TcpTransport) else getattr(transport, "_ws", None)
+    socket = stream.get_extra_info("socket") if stream is not None else None
+    if socket is not None:
+        with suppress(OSError):  # it was cut already
+            socket.shutdown(SHUT_RDWR)
