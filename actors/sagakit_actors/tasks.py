@@ -34,13 +34,14 @@ class ChildSpec(NamedTuple):
 class TaskCell(Cell[M], Generic[M]):
     """A child whose incarnations each are one call of `Actor.run`, in the task that awaits `incarnate`."""
 
-    __slots__ = ("_exited", "_make", "_scope", "ready")
+    __slots__ = ("_exited", "_killed", "_make", "_scope", "ready")
 
     def __init__(self, spec: ChildSpec) -> None:
         super().__init__(spec)
         self._make = spec.make
         self.ready: Flag = Flag()
         self._scope: trio.CancelScope | None = None
+        self._killed = False
         self._exited = Flag()
 
     # ------------------------------------------------------------- running
@@ -59,9 +60,8 @@ class TaskCell(Cell[M], Generic[M]):
             crash = error
         finally:
             self._end(crash)
-        killed = self._scope is not None and self._scope.cancelled_caught
         self._scope = None
-        return Exit(crash, stopped=self.mailbox.stopping or killed)
+        return Exit(crash, stopped=self.mailbox.stopping or self._killed)  # a crash beside cancels the scope, too
 
     async def _live(self, actor: Actor[M]) -> None:
         if not actor.tasks:
@@ -87,6 +87,7 @@ class TaskCell(Cell[M], Generic[M]):
 
     def _begin(self) -> None:
         self._next(trio.lowlevel.current_task())
+        self._killed = False
         running_cell.set(self)
         self.renew()
 
@@ -117,6 +118,7 @@ class TaskCell(Cell[M], Generic[M]):
     def kill(self) -> None:
         """Cancel the running incarnation."""
         if self._scope is not None:
+            self._killed = True
             self._scope.cancel()
 
     async def stop(self) -> None:

@@ -30,7 +30,7 @@ STEP = 10.0
 
 
 class Event(NamedTuple):
-    """At its turn, this child crashes or finishes."""
+    """At its turn, this child crashes, in its own task or in one beside it, or finishes."""
 
     child: int
     kind: str
@@ -49,7 +49,7 @@ def scripts(draw: st.DrawFn) -> Script:
     kinds: list[Restart] = ["permanent", "transient", "temporary"]
     strategies: list[Strategy] = ["one_for_one", "one_for_all", "rest_for_one"]
     restarts = draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=4))
-    event = st.builds(Event, st.integers(0, len(restarts) - 1), st.sampled_from(["crash", "crash", "finish"]))
+    event = st.builds(Event, st.integers(0, len(restarts) - 1), st.sampled_from(["crash", "crash beside", "finish"]))
     return Script(
         draw(st.sampled_from(strategies)),
         restarts,
@@ -67,7 +67,7 @@ def expected(script: Script) -> list[set[int] | None]:
     for number, (child, kind) in enumerate(script.events):
         now = number * STEP + CLEANUP
         if child in alive:
-            again = {"permanent": True, "transient": kind == "crash", "temporary": False}[script.restarts[child]]
+            again = {"permanent": True, "transient": kind != "finish", "temporary": False}[script.restarts[child]]
             if not again:
                 alive.discard(child)
             else:
@@ -108,6 +108,8 @@ class Log:
 class Child(Actor[str | Reply[str]]):
     """Crashes and finishes when told; answers no ask; takes its time to go."""
 
+    tasks = True
+
     def __init__(self, number: int, log: Log) -> None:
         self.number = number
         self.log = log
@@ -119,6 +121,8 @@ class Child(Actor[str | Reply[str]]):
                 message = await ctx.receive()
                 if message == "crash":
                     raise RuntimeError("told to")
+                if message == "crash beside":
+                    ctx.nursery.start_soon(_crash)
                 if message == "finish":
                     return
                 assert not isinstance(message, Down)
@@ -126,6 +130,10 @@ class Child(Actor[str | Reply[str]]):
             with trio.CancelScope(shield=True):
                 await trio.sleep(CLEANUP)
             self.log.exit(self.number)
+
+
+async def _crash() -> None:
+    raise RuntimeError("told to")
 
 
 async def run_script(script: Script) -> None:

@@ -6,6 +6,7 @@
 4 the window's edge does not count         10 the window is never pruned
 5 one_for_all restarts only the crashed    11 one restart too many is allowed
 6 rest_for_one restarts those before       12 the first restart is one too many already
+                                           13 who was cancelled counts as killed
 """
 
 from __future__ import annotations
@@ -122,10 +123,23 @@ def gives_up_at_once(patch: Patch) -> None:
     patch.setattr(Intensity, "allows", lambda self, now: False)
 
 
+def cancelled_taken_for_killed(patch: Patch) -> None:
+    live = TaskCell._live
+
+    async def confused(self: TaskCell[Any], actor: Any) -> None:
+        try:
+            await live(self, actor)
+        finally:
+            self._killed = self._scope is not None and self._scope.cancelled_caught
+
+    patch.setattr(TaskCell, "_live", confused)
+
+
 MUTANTS = [
     temporary_restarted, transient_restarted, permanent_not_restarted, edge_not_counted,
     _as("one_for_all", "one_for_one"), _as("rest_for_one", "one_for_all"), exit_not_awaited, stopped_in_order,
     ask_left_hanging, window_never_pruned, one_too_many, gives_up_at_once,
+    cancelled_taken_for_killed,
 ]  # fmt: skip
 
 
