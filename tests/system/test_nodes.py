@@ -283,7 +283,8 @@ async def test_a_signal_of_the_wrong_type_is_refused(autojump_clock: Clock) -> N
         with pytest.raises(InvalidInput, match="not what second takes"):
             await running.runtime.signal(Confirm, "one", Confirm.second, wrong)
         record = await handle.record()
-        assert record.inbound == []
+        assert [known.verdict.partition(":")[0] for known in record.inbound] == ["refused"]
+        assert "second" not in record.steps
 
 
 async def test_nobody_packs_it(autojump_clock: Clock) -> None:

@@ -46,7 +46,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message from outside; each `id` is applied once. `by` and `reason` are for the audit.
 
     `step` names the node that a signal, a report or an operator's verb is for; `payload` is its JSON. A child that has
-    failed says so by `code`.
+    failed says so by `code`. What the owner has found wrong with it stands in `refused`: it leaves its verdict alone.
     """
 
     id: str
@@ -56,6 +56,7 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: str = ""
     payload: msgspec.Raw = NOTHING
     code: str | None = None
+    refused: str = ""
 
 
 class Published(msgspec.Struct, frozen=True):

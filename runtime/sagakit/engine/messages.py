@@ -29,7 +29,7 @@ def inbound(turn: Turn, message: Inbound) -> None:
     if any(known.id == message.id for known in record.inbound):
         return
     turn.touch()
-    verdict = _APPLY[message.kind](turn, message)
+    verdict = f"refused: {shorten(message.refused)}" if message.refused else _APPLY[message.kind](turn, message)
     kept = record.inbound[-(turn.limits.inbound - 1) :]
     record.inbound = [*kept, Verdict(message.id, message.kind, verdict)]
 

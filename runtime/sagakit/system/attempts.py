@@ -37,6 +37,7 @@ from sagakit.engine import (
 )
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
+from sagakit.engine.turn import shorten
 from sagakit.errors import CannotMigrate, DefinitionError
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
@@ -163,9 +164,15 @@ class SagaBinding:
             return _answer(node, call, await self.invoke(call, function, services, ticket, args))
         except Withdrawn:
             return WITHDRAWN
-        except Exception as error:  # it ends the attempt, not the worker
-            _log.info("%s attempt %d: %r", call.key, call.attempt, error, exc_info=_log.isEnabledFor(DEBUG))
+        except (Exception, SystemExit) as error:  # it ends the attempt, not the worker
+            _log.info("%s attempt %d: %s", call.key, call.attempt, _told(error), exc_info=_log.isEnabledFor(DEBUG))
             return _classify(function, error)
+        except BaseExceptionGroup as group:  # what is not cancellation in it has nobody to tell: its time is over
+            cancelled, rest = group.split(trio.Cancelled)
+            if cancelled is None or not isinstance(rest, ExceptionGroup):
+                raise
+            _log.info("%s attempt %d: while it was cancelled: %s", call.key, call.attempt, _told(rest))
+            raise cancelled from None
 
     async def invoke(
         self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
@@ -228,16 +235,16 @@ class SagaBinding:
 
     # ------------------------------------------------------------- messages
 
-    def refuses(self, message: Inbound) -> str | None:
+    def refuses(self, message: Inbound) -> str:
         """What speaks against a message's payload, if anything: it is not of the type that the node has."""
         node = self.definition.nodes.get(self.plan.step_of(message.step))
         if message.kind not in ("signal", "report", "complete-step") or node is None:
-            return None
+            return ""
         try:
             node.result.decode(message.payload if message.payload is not NOTHING else msgspec.Raw(b"null"))
-        except msgspec.DecodeError as error:
-            return f"the payload is not what {message.step} takes: {error}"
-        return None
+        except Exception as error:  # msgspec's, or what the user's own type makes of it
+            return f"the payload is not what {message.step} takes: {_told_as_text(error)}"
+        return ""
 
     # ----------------------------------------------------------- questions
 
@@ -335,20 +342,48 @@ def _minds_time(callee: _Callee, call: Call) -> bool:
     return callee.queues or call.heartbeat is not None
 
 
-def _classify(function: Function, error: Exception) -> AttemptResult:
-    """Refused, to be called again, known not done, or unknown (DESIGN 5)."""
-    if isinstance(error, Reject):
-        return Compensating(code=error.code, detail=_as_json(error.detail))
-    if isinstance(error, CallAgain):
-        after = None if error.after is None else error.after.total_seconds()
-        return Retry(reason=error.reason, after=after, not_done=error.not_done)
-    if isinstance(error, function.policy.reject_on):
-        return Compensating(code=type(error).__name__, detail=_as_json({"message": str(error)}))
-    return Error(error=repr(error), not_done=isinstance(error, function.policy.not_done_on))
+def _classify(function: Function, error: BaseException) -> AttemptResult:
+    """Refused, to be called again, known not done, or unknown (DESIGN 5). Nothing that it says of itself is trusted."""
+    policy = function.policy
+    try:
+        if isinstance(error, Reject):
+            return Compensating(code=_text(error.code), detail=_as_json(error.detail))
+        if isinstance(error, CallAgain):
+            after = None if error.after is None else error.after.total_seconds()
+            return Retry(reason=_text(error.reason), after=after, not_done=error.not_done)
+        if isinstance(error, policy.reject_on):
+            return Compensating(code=type(error).__name__, detail=_as_json({"message": str(error)}))
+    except Exception:  # of the user's own class: what kind it is shall count
+        _log.warning("%s cannot say what it is about", type(error).__name__, exc_info=True)
+        if not isinstance(error, CallAgain):
+            return Compensating(code=type(error).__name__)
+    return Error(error=_told(error), not_done=isinstance(error, policy.not_done_on))
+
+
+def _told(value: object) -> str:
+    """In Python's words, if it has any."""
+    try:
+        return shorten(_text(repr(value)))
+    except Exception:  # of the user's own class
+        return type(value).__name__
+
+
+def _told_as_text(error: Exception) -> str:
+    return _text(error) if isinstance(error, msgspec.DecodeError) else _told(error)
+
+
+def _text(value: object) -> str:
+    """As UTF-8 can carry it."""
+    text = value if isinstance(value, str) else str(value)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(detail, enc_hook=repr))
+    """What cannot be encoded is told in words: a refusal stays one."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(detail, enc_hook=repr))
+    except Exception:  # there is no rule for what a user puts there
+        return msgspec.Raw(msgspec.json.encode({"not_encodable": _told(detail)}))
 
 
 def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:

@@ -99,12 +99,19 @@ class SagaLife:
         self._origin: Origin = origin
         self.begun: Reply[None] | None = None
         """Answered by the first incarnation when its first write is durable, or with why that failed."""
+        self.operations: int = 0
+        """Handed to the persistence actor so far: an incarnation does not take what its predecessor asked for."""
 
     def incarnate(self) -> SagaActor:
         """The first incarnation starts from the origin, each later one from the record."""
         actor = SagaActor(self._services, self, self._origin)
-        self._origin = Reload()
+        if not isinstance(self._origin, GiveUp):  # that stands until it is written
+            self._origin = Reload()
         return actor
+
+    def has_begun(self) -> None:
+        """An incarnation has written what its origin asked for."""
+        self._origin = Reload()
 
 
 class SagaActor(Reactor[SagaMessage]):
@@ -126,7 +133,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._unknown: UnknownFields | None = None
         self._revision = 0
         self._begun = False
-        self._draining = False
+        self._draining = services.sagas.draining
         self._over = False
         # what came in and is not folded yet; who waits for what
         self._events: list[InputEvent] = []
@@ -225,12 +232,8 @@ class SagaActor(Reactor[SagaMessage]):
                 assert_never(message)
 
     def _on_ask(self, ask: Ask) -> None:
-        refusal = self._binding.refuses(ask.message)
-        if refusal is not None:
-            ask.reply.send(f"refused: {refusal}")
-            return
         self._waiting.for_verdict(ask)
-        self._events.append(ask.message)
+        self._events.append(structs.replace(ask.message, refused=self._binding.refuses(ask.message)))
 
     def _on_down(self, notice: Down) -> None:
         """An actor of the system was lost: hand in again what it has not answered."""
@@ -308,7 +311,7 @@ class SagaActor(Reactor[SagaMessage]):
                 events.append(Published(self._outbox.confirmed))
             record = self._fold(record, events)
         if record is not self._record:
-            self._write(record)
+            self._write(record, self._waiting.take_asked())
         else:
             self._waiting.answer(record)
             self._mind_isolation()
@@ -372,13 +375,14 @@ class SagaActor(Reactor[SagaMessage]):
 
     # ---------------------------------------------------------------- write
 
-    def _write(self, record: Record, *, not_after: float | None = None) -> None:
+    def _write(self, record: Record, asked: Sequence[Ask] = (), *, not_after: float | None = None) -> None:
+        """Those whose messages are folded into it are told once it is durable."""
         record = stamped(record, write=self._services.next_write())
         value = encode(record, self._unknown)
         put = Put(key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after)
-        self._operate(put, partial(self._written, record, self._waiting.take_asked(), trio.current_time()))
+        self._operate(put, partial(self._written, record, asked, trio.current_time()))
 
-    def _written(self, record: Record, asked: list[Ask], sent: float, revision: int | Entry | None) -> None:
+    def _written(self, record: Record, asked: Sequence[Ask], sent: float, revision: int | Entry | None) -> None:
         assert isinstance(revision, int)
         self._record, self._revision = record, revision
         self._intended_at = sent
@@ -386,6 +390,7 @@ class SagaActor(Reactor[SagaMessage]):
         answer_asked(asked, record)
         if not self._begun:
             self._begun = True
+            self._life.has_begun()
             if self._begin is not None:
                 self._begin.send(None)
         self._perform()
@@ -393,7 +398,8 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _done(self) -> Done:
         """For the next operation: tells its result to this actor, with its number."""
-        self._operation_number += 1
+        self._life.operations += 1
+        self._operation_number = self._life.operations
         return partial(_settled, self._ref, self._operation_number)
 
     def _operate(self, operation: PersistenceMessage, then: Callable[[int | Entry | None], None]) -> None:

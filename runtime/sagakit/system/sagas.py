@@ -48,6 +48,11 @@ class Sagas:
     def __len__(self) -> int:
         return len(self._active)
 
+    @property
+    def draining(self) -> bool:
+        """Whether all that live here are to be left to others."""
+        return self._drained is not None
+
     def get(self, key: str) -> Ref[SagaMessage] | None:
         """The actor of the saga under `key`, if it is active here."""
         return self._active.get(key)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sagakit_actors import Reply
 
 from sagakit.engine import ENDS, Record
@@ -22,6 +24,7 @@ class Waiting:
     @property
     def for_outcome(self) -> bool:
         """Whether somebody waits for the end."""
+        self._forget_those_who_gave_up()
         return bool(self._outcome)
 
     def for_record(self, reply: Reply[Record]) -> None:
@@ -34,10 +37,16 @@ class Waiting:
 
     def for_end(self, message: AwaitOutcome) -> None:
         """Somebody wants the terminal record."""
+        self._forget_those_who_gave_up()
         self._outcome.append(message)
+
+    def _forget_those_who_gave_up(self) -> None:
+        if self._outcome:
+            self._outcome = [waiting for waiting in self._outcome if not waiting.reply.settled]
 
     def for_quiet(self, reply: Reply[None]) -> None:
         """Somebody waits until no attempt is open."""
+        self._quiet = [waiting for waiting in self._quiet if not waiting.settled]
         self._quiet.append(reply)
 
     def take_asked(self) -> list[Ask]:
@@ -77,7 +86,7 @@ class Waiting:
             waiting.reply.fail(error)
 
 
-def answer_asked(asked: list[Ask], record: Record) -> None:
+def answer_asked(asked: Sequence[Ask], record: Record) -> None:
     """Tell what became of their messages; one that left no verdict came after the end."""
     for ask in asked:
         ask.reply.send(next((known.verdict for known in record.inbound if known.id == ask.message.id), "ended"))

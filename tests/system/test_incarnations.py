@@ -1,0 +1,131 @@
+"""A saga's actor crashes: its next incarnation knows what it must, and takes nothing for its own that is not."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, Saga, signal, step
+from sagakit.store.faults import Fault
+from sagakit.store.memory_server import MemoryServer
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import Member, member, stands, until_ended
+
+Clock = trio.testing.MockClock
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """Crashes are the point here; their tracebacks are not."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+
+
+def crash(worker: Member, key: str) -> None:
+    """A bug of ours."""
+    ref: Any = worker.worker.sagas.get(key)
+    ref._cell.crash(RuntimeError("a bug"))
+
+
+async def test_an_acknowledgement_of_the_one_before_is_not_the_answer_to_its_own_look(autojump_clock: Clock) -> None:
+    """Both were the first operation of an incarnation, and what is no record looks as if the saga were gone."""
+    server, saga = MemoryServer(), BookTrip()
+    server.faults.order(Fault(kind="slow", key="BookTrip.one", delay=2.0))
+    async with member(server, saga, scan_interval=36000.0, lease_ttl=3600.0) as worker, trio.open_nursery() as nursery:
+        nursery.start_soon(worker.runtime.start, BookTrip, "one", Trip())
+        await trio.sleep(1)
+        crash(worker, "BookTrip.one")
+        with trio.fail_after(100):
+            await until_ended(server, "BookTrip.one")
+
+
+class Hears(Saga[int, str]):
+    """A step that takes its time beside a signal."""
+
+    said = signal(str, after=())
+
+    @step(after=(), compensate=None, timeout=timedelta(seconds=60))
+    async def slow(self, number: int, ctx: Ctx) -> None:
+        await trio.sleep(20)
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return ctx.result(Hears.said)
+
+
+async def test_a_message_that_comes_while_the_record_is_read_again_gets_its_own_verdict(autojump_clock: Clock) -> None:
+    """Not that of the take-over's write, which does not contain it: the saga would seem to be over."""
+    server = MemoryServer()
+    async with member(server, Hears()) as worker:
+        handle = await worker.runtime.start(Hears, "h", 1)
+        await trio.sleep(1)
+        crash(worker, "Hears.h")
+        await worker.runtime.signal(Hears, "h", Hears.said, "hello")
+        assert await handle.outcome() == Completed("hello")
+
+
+class Three(Saga[int, None]):
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    @step(compensate=None, timeout=timedelta(seconds=60))
+    async def first(self, number: int, ctx: Ctx) -> None:
+        self.calls.append("first")
+        await trio.sleep(3)
+
+    @step(first, compensate=None)
+    async def second(self, number: int, first: None, ctx: Ctx) -> None:
+        self.calls.append("second")
+
+
+async def test_who_begins_during_a_drain_begins_nothing(autojump_clock: Clock) -> None:
+    """The worker leaves while the first step is under way, and the actor crashes meanwhile."""
+    server, saga = MemoryServer(), Three()
+    async with trio.open_nursery() as nursery, member(server, saga, grace=60.0) as worker:
+        await worker.runtime.start(Three, "t", 1)
+        await trio.sleep(1)
+
+        async def later() -> None:
+            await trio.sleep(1)
+            crash(worker, "Three.t")
+
+        nursery.start_soon(later)
+    record = stands(server, "SAGA_STATE", "Three.t")
+    assert record is not None
+    assert "second" not in saga.calls
+    assert record["status"] == "running"
+
+
+class Fragile(msgspec.Struct, frozen=True):
+    size: int
+
+    def __post_init__(self) -> None:
+        assert self.size > 0
+
+
+class Takes(Saga[int, None]):
+    fragile = signal(Fragile)
+
+
+async def test_a_payload_that_its_own_type_refuses_is_refused_for_good(autojump_clock: Clock) -> None:
+    """No crash, after which it would be handed in again; and whoever looks into the record finds the verdict."""
+    async with member(MemoryServer(), Takes()) as worker:
+        handle = await worker.runtime.start(Takes, "f", 1)
+        payload = msgspec.Raw(b'{"size": 0}')
+        verdict = await worker.runtime.apply("Takes.f", "signal", step="fragile", payload=payload)
+        record = await handle.record()
+    assert verdict.startswith("refused: the payload is not what fragile takes")
+    assert ([known.verdict for known in record.inbound], record.epoch) == ([verdict], 1)
+
+
+async def test_who_has_given_up_waiting_for_the_end_does_not_keep_the_actor(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Takes()) as worker:
+        await worker.runtime.start(Takes, "f", 1)
+        with trio.move_on_after(0.5):
+            await worker.worker.requests.ended("Takes.f")
+        await trio.sleep(100)
+        assert worker.worker.sagas.resting == 1

@@ -1,0 +1,164 @@
+"""Whatever a step raises ends its attempt (P3): the actor and its other branches know nothing of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, Failed, Outcome, Reject, Retry, RetryPolicy, Saga, step
+from sagakit.store.memory_server import MemoryServer
+
+from tests.system.members import member
+
+Clock = trio.testing.MockClock
+QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+
+
+class Silent(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("no words")
+
+    __str__ = __repr__
+
+
+class SoldOut(Reject):
+    def __init__(self, sku: str) -> None:
+        self.sku = sku
+
+
+class Code(enum.Enum):
+    SOLD_OUT = "sold out"
+
+
+def mistaken(make: Callable[[], Exception], **fields: object) -> Exception:
+    """As a user's class or a cast may make it."""
+    error = make()
+    vars(error).update(fields)
+    return error
+
+
+def cyclic() -> Reject:
+    ring: list[object] = []
+    ring.append(ring)
+    return Reject("sold-out", ring=ring)
+
+
+REFUSALS: list[Callable[[], Exception]] = [
+    lambda: mistaken(lambda: Reject("x"), code=404),
+    lambda: mistaken(lambda: Reject("x"), code=Code.SOLD_OUT),
+    lambda: mistaken(lambda: Reject("x"), code="\udc80"),
+    lambda: mistaken(lambda: Reject("x"), detail={"file": "\udc80"}),
+    lambda: SoldOut("s-7"),
+    cyclic,
+]
+UNKNOWN: list[Callable[[], BaseException]] = [
+    Silent,
+    lambda: mistaken(lambda: Retry("again"), after=1),
+    lambda: mistaken(lambda: Retry("again"), reason="\udc80"),
+    lambda: mistaken(lambda: Retry("again"), reason=Silent()),
+    lambda: SystemExit("argparse does so"),
+]
+
+
+class Twins(Saga[int, str]):
+    """Two steps side by side; one raises what it is given, once or each time; the other waits."""
+
+    def __init__(self, make: Callable[[], BaseException], *, times: int = 1000) -> None:
+        self.make = make
+        self.times = times
+        self.calls: list[str] = []
+
+    @step(after=(), retry=QUICK, compensate=None)
+    async def one(self, number: int, ctx: Ctx) -> str:
+        self.calls.append("one")
+        await trio.sleep(1)
+        if self.calls.count("one") <= self.times:
+            raise self.make()
+        return "done"
+
+    @step(after=(), retry=QUICK, compensate=None)
+    async def other(self, number: int, ctx: Ctx) -> str:
+        self.calls.append("other")
+        await trio.sleep(5)
+        return "done"
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return f"{ctx.result(Twins.one)} {ctx.result(Twins.other)}"
+
+
+async def outcome_of(saga: Saga[int, str]) -> Outcome[str]:
+    async with member(MemoryServer(), saga) as worker:
+        with trio.fail_after(1000):
+            return await worker.runtime.execute(type(saga), "s", 1)
+
+
+@pytest.mark.parametrize("make", REFUSALS)
+async def test_a_refusal_is_one_whatever_it_says(make: Callable[[], Exception], autojump_clock: Clock) -> None:
+    saga = Twins(make)
+    ended = await outcome_of(saga)
+    assert isinstance(ended, Failed)
+    assert ended.cause == "rejected"
+    assert sorted(saga.calls) == ["one", "other"]
+
+
+@pytest.mark.parametrize("make", UNKNOWN)
+async def test_anything_else_is_tried_again(make: Callable[[], BaseException], autojump_clock: Clock) -> None:
+    saga = Twins(make, times=1)
+    assert await outcome_of(saga) == Completed("done done")
+    assert sorted(saga.calls) == ["one", "one", "other"], "nothing else was torn down"
+
+
+async def untidy(epochs: list[int], ctx: Ctx) -> str:
+    """The first attempt runs out of time, and fails in its cleanup, in a task of its own."""
+    epochs.append(ctx.epoch)
+    if len(epochs) == 1:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(breaks)
+            await trio.sleep_forever()
+    return "paid"
+
+
+async def breaks() -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        raise ValueError("while it was cancelled")
+
+
+class Timed(Saga[int, str]):
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    @step(retry=QUICK, timeout=timedelta(seconds=1), compensate=None)
+    async def pay(self, number: int, ctx: Ctx) -> str:
+        return await untidy(self.epochs, ctx)
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return ctx.result(Timed.pay)
+
+
+class Beating(Saga[int, str]):
+    """Its calls have a scope of their own."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+
+    @step(retry=QUICK, heartbeat=timedelta(seconds=1), timeout=timedelta(seconds=9), compensate=None)
+    async def pay(self, number: int, ctx: Ctx) -> str:
+        return await untidy(self.epochs, ctx)
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return ctx.result(Beating.pay)
+
+
+@pytest.mark.parametrize("make", [Timed, Beating])
+async def test_a_timeout_whose_cleanup_fails_is_a_timeout(
+    make: Callable[[], Timed | Beating], autojump_clock: Clock
+) -> None:
+    saga = make()
+    assert await outcome_of(saga) == Completed("paid")
+    assert saga.epochs == [1, 1], "no worker was lost"
