@@ -129,3 +129,13 @@ async def test_who_has_given_up_waiting_for_the_end_does_not_keep_the_actor(auto
             await worker.worker.requests.ended("Takes.f")
         await trio.sleep(100)
         assert worker.worker.sagas.resting == 1
+
+
+async def test_what_the_grace_cuts_off_is_left_to_others(autojump_clock: Clock) -> None:
+    """So the lease is handed back, and they need not wait until it is seen to have gone."""
+    server = MemoryServer()
+    async with member(server, Three(), grace=1.0) as worker:
+        await worker.runtime.start(Three, "t", 1)
+    lease = stands(server, "SAGA_WORKERS", worker.worker.services.worker_id)
+    assert lease is not None
+    assert lease["handed_back"] is True

@@ -13,7 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.system import isolation
 
 from tests.sagas import Hook
-from tests.system.members import Member, killable, stands, until_ended
+from tests.system.members import Member, killable, member, stands, until_ended
 from tests.system.test_ownership import bounded
 
 Clock = trio.testing.MockClock
@@ -209,3 +209,31 @@ async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_goes_o
         go_on.set()
         await poison.died.wait()
     assert poison.deaths == 3
+
+
+class Stays(Saga[float, None]):
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    @step(compensate=None, timeout=timedelta(hours=1))
+    async def go(self, seconds: float, ctx: Ctx) -> None:
+        self.begun.append(ctx.saga_id)
+        await trio.sleep(seconds)
+
+
+async def test_a_new_saga_that_waited_for_a_place_looks_at_the_gate_again(autojump_clock: Clock) -> None:
+    saga = Stays()
+    async with member(MemoryServer(), saga, max_active=2) as worker, trio.open_nursery() as nursery:
+        await worker.runtime.start(Stays, "suspect", 100.0)
+        await worker.runtime.start(Stays, "other", 5.0)
+        nursery.start_soon(worker.runtime.start, Stays, "new", 1.0)
+        await trio.sleep(1)
+        suspect = worker.worker.sagas.get("Stays.suspect")
+        assert suspect is not None
+        gate = worker.worker.services.gate
+        gate.close(suspect)
+        await trio.sleep(20)
+        assert saga.begun == ["suspect", "other"]
+        gate.open()
+        await trio.sleep(5)
+        assert saga.begun == ["suspect", "other", "new"]

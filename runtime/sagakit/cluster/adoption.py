@@ -17,7 +17,7 @@ import trio
 from sagakit_actors import ActorDied
 
 from sagakit.engine import ENDS, Loaded, decode
-from sagakit.errors import CannotMigrate, Conflict, Fenced, StoreError, Undecodable
+from sagakit.errors import CannotMigrate, Conflict, Fenced, StoreError, TooLarge, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
@@ -96,6 +96,9 @@ class Adoption:
                 self.adopted += 1
         except (Fenced, Conflict):
             _log.debug("%s: another worker was faster", entry.key)
+        except TooLarge as error:  # until the server takes larger messages again
+            self.report(entry.key, f"{error}: left alone")
+            return "left alone"
         except (StoreError, ActorDied) as error:
             _log.warning("%s: not adopted yet: %s", entry.key, error)
             return "again"

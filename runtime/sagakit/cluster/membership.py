@@ -146,6 +146,7 @@ class Membership(Actor[None]):
             with trio.move_on_after(min(ACKNOWLEDGED_WITHIN, self._ttl / 3)):
                 await self._lease.renew(load=active, resting=resting)
                 return True
+            _log.warning("lease not renewed: no answer in time")
         except Unavailable as error:
             _log.info("lease not renewed: %s", error)
         except StoreError as error:

@@ -15,7 +15,7 @@ import trio
 
 from sagakit.cluster.lease import Lease, read_lease
 from sagakit.cluster.reception import PING
-from sagakit.errors import Ambiguous, NoResponders, Unavailable
+from sagakit.errors import Ambiguous, NoResponders, StoreError
 from sagakit.store.ports import Store
 from sagakit.system.standing import Standing
 
@@ -57,7 +57,7 @@ class Observer:
                 return "dead"
             self._dead.pop(worker_id, None)
             verdict = await self._judge(worker_id, lease)
-        except (Unavailable, Ambiguous):
+        except StoreError:
             self._watched.pop(worker_id, None)  # our own reads must be answered throughout
             return "unsure"
         if verdict == "dead":

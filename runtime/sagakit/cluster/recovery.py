@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from logging import getLogger
+from logging import INFO, WARNING, getLogger
 
 import trio
 from sagakit_actors import Actor, Context
@@ -19,7 +19,7 @@ from sagakit.cluster.lease import forget_lease, read_lease
 from sagakit.cluster.membership import Members
 from sagakit.cluster.observer import Observer
 from sagakit.engine import glimpse
-from sagakit.errors import Ambiguous, Unavailable, Undecodable
+from sagakit.errors import Ambiguous, StoreError, Unavailable, Undecodable
 from sagakit.store.ports import Entry, Store
 from sagakit.system.registry import Registry
 from sagakit.system.sagas import Sagas
@@ -84,8 +84,8 @@ class Recovery(Actor[None]):
             self._due = trio.Event()
             try:
                 complete = await self.scan()
-            except (Unavailable, Ambiguous) as error:
-                _log.info("scan given up: %s", error)
+            except StoreError as error:
+                _log.log(INFO if isinstance(error, Unavailable | Ambiguous) else WARNING, "scan given up: %s", error)
                 complete = False
             pause = self._interval if complete else min(AGAIN, self._interval)
             with trio.move_on_after(pause * (0.5 + random.random())):

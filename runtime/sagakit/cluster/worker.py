@@ -252,8 +252,10 @@ class _Life:
                 async with open_system(self._takers(worker)):  # what brings sagas in stops first
                     task_status.started(worker)
                     await worker.leaving.wait()
-                with trio.move_on_after(config.grace):
+                with trio.move_on_after(config.grace) as grace:
                     await sagas.drain()
+                if grace.cancelled_caught:
+                    sagas.let_go()
         worker.left.set()
 
     def _root(self, dynamic: DynamicSupervisor) -> Supervisor:

@@ -7,11 +7,12 @@ import msgspec
 from sagakit.errors import Conflict, Refused, StoreError, StoreFull, TooLarge, Unavailable
 
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
-STORAGE_FULL = frozenset({10023, 10047, 10077, 10110, 10122})
+STORAGE_FULL = frozenset({10002, 10023, 10028, 10047, 10077, 10110, 10122})
 MESSAGE_TOO_LARGE = frozenset({10054})
 NO_MESSAGE = 10037
-AWAY = frozenset({10008, 10009, 10076})
-"""JetStream not available now: no leader, starting up, temporarily offline."""
+AWAY = frozenset({10008, 10009, 10076, 10158, 10167})
+"""JetStream not available now: no leader, starting up, temporarily offline, its answer to the same message under way,
+too many requests."""
 
 
 class ApiError(msgspec.Struct, frozen=True):
@@ -29,7 +30,9 @@ def to_error(error: ApiError, *, key: str, expected: int | None) -> StoreError:
     if error.err_code in MESSAGE_TOO_LARGE:
         return TooLarge(f"{key}: {error.description}")
     if error.err_code in STORAGE_FULL or "maximum bytes exceeded" in error.description:
-        return StoreFull(f"{key}: the server is full ({error.description}): raise max_bytes or free space")
+        return StoreFull(
+            f"{key}: the server is full ({error.description}): raise max_bytes or the account's limit, or free space"
+        )
     if error.err_code in AWAY or error.code == 503:
         return Unavailable(f"{key}: {error.description}")
     return Refused(error.err_code, error.description)

@@ -201,6 +201,7 @@ def _check_state(bucket: str, config: dict[str, Any]) -> None:
         "direct get (stale reads)": bool(config.get("allow_direct")),
         "a history other than 1": config.get("max_msgs_per_subject") != 1,
         "limit markers": bool(config.get("subject_delete_marker_ttl")),
+        "old messages discarded for new ones": config.get("discard") != "new",
     }
     found = [what for what, is_so in wrong.items() if is_so]
     if found:

@@ -19,11 +19,15 @@ from sagakit.jetstream.parser import Delivery
 
 PAGE = 1000
 """Messages asked for at once."""
+PAGE_BYTES = 4 * 2**20
+"""Bytes asked for at once: beyond 64 MB the server takes a client for too slow, and hangs up."""
 EXPIRES = 2.0
 """Seconds that the server keeps a request for a page: then it says that the page will not become complete."""
 SILENCE = 3.0
-"""Seconds after which a page that neither came nor was given up breaks the scan off."""
-_GIVEN_UP = (b"NATS/1.0 404", b"NATS/1.0 408")
+"""Seconds without any message after which a page that is not complete breaks the scan off."""
+_GIVEN_UP = (b"NATS/1.0 404", b"NATS/1.0 408", b"NATS/1.0 409 Message Size Exceeds MaxBytes")
+_COMPLETE = b"NATS/1.0 409 Batch Completed"
+"""Said of a page that has come as a whole."""
 END_TIMEOUT = 1.0
 """Seconds that removing the consumer may take; after half a minute without use it goes by itself."""
 
@@ -70,6 +74,7 @@ class Scan:
         self._left = 0
         self._owed = 0
         self._asked = False
+        self._heard = 0
         self._page: list[Found] = []
         self._ended = trio.Event()
         """The page that was asked for is complete, or will not be."""
@@ -107,25 +112,37 @@ class Scan:
         """The page that was asked for; the next one is on its way while this one is looked at."""
         if not self._asked:
             return []
-        with trio.move_on_after(SILENCE) as patience:
-            await self._ended.wait()
-        if patience.cancelled_caught or self._broken:
+        if await self._falls_silent() or self._broken:
             raise Unavailable(f"{self._stream}: the scan was broken off: {self._broken or 'no answer'}")
         page, self._page = self._page, []
         self._want(self._left if page else 0)  # what an empty page lacks was removed, or replaced, meanwhile
         return page
+
+    async def _falls_silent(self) -> bool:
+        """Wait for the end of the page; True if nothing has come for a while."""
+        while not self._ended.is_set():
+            heard = self._heard
+            with trio.move_on_after(SILENCE):
+                await self._ended.wait()
+            if heard == self._heard and not self._ended.is_set():
+                return True
+        return False
 
     def _want(self, left: int) -> None:
         """Ask for a page, if there is one."""
         self._left, self._owed, self._asked = left, min(PAGE, left), left > 0
         self._ended = trio.Event()
         if self._asked:
-            request = msgspec.json.encode({"batch": self._owed, "expires": int(EXPIRES * 1e9)})
+            wanted = {"batch": self._owed, "max_bytes": PAGE_BYTES, "expires": int(EXPIRES * 1e9)}
+            request = msgspec.json.encode(wanted)
             subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
             self._link.tell(subject, request, reply=self._inbox)
 
     def _take(self, delivery: Delivery) -> None:
+        self._heard += 1
         if not delivery.reply:  # no message, but the word that the request has come to its end
+            if delivery.headers.startswith(_COMPLETE):
+                return
             if not delivery.headers.startswith(_GIVEN_UP):
                 self._broken = delivery.headers.partition(b"\r\n")[0].decode(errors="replace")
             self._ended.set()

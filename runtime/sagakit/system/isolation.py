@@ -37,6 +37,11 @@ class Gate:
         self._held.add(ref)
         return False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether all may open attempts."""
+        return self._only is None
+
     async def until_open(self) -> None:
         """Return when a new saga may open attempts; at once if it may."""
         while self._only is not None:

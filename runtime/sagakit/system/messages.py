@@ -155,7 +155,9 @@ class Attempted(msgspec.Struct, frozen=True):
 
 
 class Wake(msgspec.Struct, frozen=True):
-    """A timer is due."""
+    """A timer is due: the one that was set for this time, in seconds since the epoch, if any was."""
+
+    set_for: float | None = None
 
 
 class Rest(msgspec.Struct, frozen=True):

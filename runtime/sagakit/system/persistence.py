@@ -23,6 +23,9 @@ from sagakit.system.messages import Load, PersistenceMessage, Put, Retire
 _log = getLogger("sagakit.persistence")
 
 BATCH = 512
+AGAIN = 0.1
+"""Seconds after which a write is sent again that was refused though what it expects is in place: one before it may be
+on its way through a cluster still."""
 T = TypeVar("T")
 
 
@@ -93,7 +96,7 @@ class Persistence(Actor[PersistenceMessage]):
         if isinstance(error, StoreFull):
             _log.warning("%s: %s; trying again", put.key, error)
             await trio.sleep(1.0)
-        entry = await read(self._store, self._store.state, put.key)
+        entry = await self._read(self._store.state, put.key)
         if entry is not None and entry.value == put.value:
             put.done(entry.revision)
         elif (0 if entry is None else entry.revision) != put.expected:
@@ -103,6 +106,8 @@ class Persistence(Actor[PersistenceMessage]):
         elif put.not_after is not None and trio.current_time() > put.not_after:
             put.done(Ambiguous(f"{put.key}: could not be created in time; look at the archive and try again"))
         else:
+            if isinstance(error, Conflict):
+                await trio.sleep(AGAIN)
             self._put(put)
             return
         self._leave(put.key)
@@ -136,7 +141,7 @@ class Persistence(Actor[PersistenceMessage]):
         if not isinstance(error, Conflict | Ambiguous | Unavailable):
             _log.warning("%s: not archived yet: %s; trying again", retire.key, error)
             await trio.sleep(1.0)
-        entry = await read(self._store, self._store.archive, retire.key)
+        entry = await self._read(self._store.archive, retire.key)
         if entry is not None and _at_least(entry.value, retire):
             self._mark(retire)
         else:
@@ -151,7 +156,19 @@ class Persistence(Actor[PersistenceMessage]):
             self._soon(self._answer, load)
 
     async def _answer(self, load: Load) -> None:
-        load.done(await read(self._store, self._store.state, load.key))
+        load.done(await self._read(self._store.state, load.key))
+
+    async def _read(self, bucket: KeyValue, key: str) -> Entry | None:
+        """Through whatever the server says: a stream that was deleted, a permission withdrawn may come back."""
+        pause = Backoff(first=0.05, most=10.0)
+        failures = 0
+        while True:
+            try:
+                return await read(self._store, bucket, key)
+            except StoreError as error:
+                failures += 1
+                _log.warning("%s: cannot be read: %s; trying again", key, error)
+                await trio.sleep(pause.delay(failures))
 
     def _enter(self, key: str) -> None:
         self._in_flight[key] = self._in_flight.get(key, 0) + 1
@@ -201,5 +218,6 @@ def _at_least(value: bytes, retire: Retire) -> bool:
 def _not_ours(put: Put, entry: Entry | None) -> KvError:
     if put.expected == 0:
         return Conflict(put.key, 0)
-    found = "nothing" if entry is None else f"revision {entry.revision}"
-    return Fenced(put.key, f"another writer has it: expected revision {put.expected}, found {found}")
+    if entry is None:
+        return Fenced(put.key, f"its record is gone: expected revision {put.expected}, found nothing")
+    return Fenced(put.key, f"another writer has it: expected revision {put.expected}, found revision {entry.revision}")

@@ -20,6 +20,8 @@ from sagakit.system.messages import PublishEvents, Receipt
 _log = getLogger("sagakit.publisher")
 
 BATCH = 512
+LONG = 10
+"""Tries of one event, half a minute, after which an outage is worth a word."""
 
 
 class _Queue:
@@ -97,7 +99,7 @@ class Publisher(Actor[PublishEvents]):
 
     async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1
-        if not isinstance(error, Unavailable | Ambiguous):
+        if not isinstance(error, Unavailable | Ambiguous) or queue.failures % LONG == 0:
             _log.warning("%s: event %d not published yet: %s", queue.key, queue.events[0].seq, error)
         await trio.sleep(self._pause.delay(queue.failures))
         await self._store.until_connected()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from logging import getLogger
 from math import inf
 from typing import Literal, assert_never
 
@@ -83,6 +84,8 @@ from sagakit.system.reminders import Reminders
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket
 from sagakit.system.waiting import Waiting, answer_asked
+
+_log = getLogger("sagakit")
 
 
 class OutOfDate(SagakitError):
@@ -205,7 +208,7 @@ class SagaActor(Reactor[SagaMessage]):
             case Ask():
                 self._on_ask(message)
             case Wake():
-                self._reminders.woken()
+                self._reminders.woken(message, self._services.now())
                 self._due = True
             case Rest():
                 self._rests = True
@@ -271,6 +274,8 @@ class SagaActor(Reactor[SagaMessage]):
         ours = isinstance(found, Loaded) and found.record.owner == self._services.worker_id
         if not isinstance(found, Loaded) or not isinstance(entry, Entry) or not ours:
             self._over = True  # it never came to be, it has ended, or it is another worker's
+            if isinstance(self._origin, Rested) and found is None:
+                _log.warning("%s: its record is gone; it was at rest here", self._key)
         elif isinstance(self._origin, Rested) and not _has_open_attempts(found.record):
             self._go_on(found, entry.revision)
         else:

@@ -142,12 +142,7 @@ class Sagas:
         A new saga also waits while a suspect has the worker to itself. None if another actor came first under the same
         key. Raises what the write raised; then nothing is active.
         """
-        if isinstance(origin, Fresh):
-            await self._services.gate.until_open()
-        try:
-            self._places.acquire_nowait()
-        except trio.WouldBlock:
-            await self._places.acquire()
+        await self._acquire(minds_gate=isinstance(origin, Fresh))
         if self._drained is not None:
             self._places.release()
             raise RuntimeClosed(f"{key}: the runtime is closing and starts nothing any more")
@@ -160,6 +155,20 @@ class Sagas:
         assert begun is not None, "a new saga, and an adopted one, promises to say when it has begun"
         await begun.wait()
         return ref
+
+    async def _acquire(self, *, minds_gate: bool) -> None:
+        """A place; the gate may have been closed while it was waited for."""
+        gate = self._services.gate
+        while True:
+            if minds_gate:
+                await gate.until_open()
+            try:
+                self._places.acquire_nowait()
+            except trio.WouldBlock:
+                await self._places.acquire()
+            if gate.is_open or not minds_gate:
+                return
+            self._places.release()
 
     def _live(self, life: SagaLife) -> Ref[SagaMessage]:
         key = life.key

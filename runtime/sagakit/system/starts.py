@@ -72,6 +72,7 @@ class Starts:
             try:
                 if await self._sagas.begin(key, binding, origin) is not None:
                     return address
+                await self._sagas.reach(key)  # if it is at rest, and its record gone, it finds out
             except (Conflict, Ambiguous, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False

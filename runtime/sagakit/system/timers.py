@@ -92,9 +92,19 @@ class Timers(Actor[TimersMessage]):
                 self._set(whom, now + FULL_PAUSE)
 
     def _tidy(self) -> None:
-        self._heap = [entry for entry in self._heap if isinstance(entry[2], str) or entry[2][0]() is not None]
+        """Of the alarms of one key the last counts."""
+        last = {whom: order for _, order, whom in sorted(self._heap, key=_order) if isinstance(whom, str)}
+        self._heap = [
+            (at, order, whom)
+            for at, order, whom in self._heap
+            if (last[whom] == order if isinstance(whom, str) else whom[0]() is not None)
+        ]
         heapq.heapify(self._heap)
         self._tidy_at = max(TIDY, 2 * len(self._heap))
+
+
+def _order(entry: tuple[float, int, _Timer | str]) -> int:
+    return entry[1]
 
 
 def _tell(timer: _Timer) -> bool:

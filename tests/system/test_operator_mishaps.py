@@ -1,0 +1,107 @@
+"""What an operator or a server may do to streams and records under a running worker: it waits, says so, and goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+from sagakit import Completed, Ctx, Saga, open_runtime, signal, step
+from sagakit.errors import BadBucket, Refused, StoreFull, Unavailable
+from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.link import Link
+from sagakit.jetstream.scan import PAGE_BYTES
+from sagakit.jetstream.store import open_jetstream
+from sagakit.store.names import Names
+
+from tests.sagas import BookTrip, Trip
+from tests.servers import Server
+
+
+async def api(link: Link, call: str, **request: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = msgspec.json.decode(await link.request(f"$JS.API.{call}", msgspec.json.encode(request)))
+    assert "error" not in answer, answer
+    return answer
+
+
+class Waits(Saga[str, str]):
+    go = signal(str)
+
+    @step(go, compensate=None)
+    async def end(self, name: str, said: str, ctx: Ctx) -> str:
+        return said
+
+    def output(self, input: str, ctx: Ctx) -> str:
+        return ctx.result(Waits.end)
+
+
+async def test_a_stream_that_is_deleted_and_made_again(server: Server, namespace: str) -> None:
+    """The archive is away while sagas end: the persistence actor waits for it, and serves others after it."""
+    async with (
+        open_link(Connection(servers=(server.url,))) as link,
+        open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime,
+    ):
+        stream = f"KV_{Names(namespace=namespace).archive[0]}"
+        config = (await api(link, f"STREAM.INFO.{stream}"))["config"]
+        await api(link, f"STREAM.DELETE.{stream}")
+        assert await runtime.execute(BookTrip, None, Trip()) == Completed("tickets-Rome")
+        await trio.sleep(0.3)  # a few tries fail meanwhile
+        await api(link, f"STREAM.CREATE.{stream}", **config)
+        with trio.fail_after(30):
+            assert await runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
+            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
+                await trio.sleep(0.05)
+
+
+async def test_a_bucket_that_discards_the_old_for_the_new_is_refused(server: Server, namespace: str) -> None:
+    names = Names(namespace=namespace)
+    connection = Connection(servers=(server.url,))
+    async with open_jetstream(connection, names=names), open_link(connection) as link:
+        stream = f"KV_{names.state[0]}"
+        config = (await api(link, f"STREAM.INFO.{stream}"))["config"]
+        await api(link, f"STREAM.UPDATE.{stream}", **config | {"discard": "old", "max_msgs": 5})
+    with pytest.RaisesGroup(pytest.RaisesExc(BadBucket, match="discarded"), flatten_subgroups=True):
+        async with open_jetstream(connection, names=names):
+            pass
+
+
+async def test_a_scan_of_many_large_records(server: Server, namespace: str) -> None:
+    """Beyond 64 MB under way the server would hang up: a page has bounds in bytes, too."""
+    names = Names(namespace=namespace)
+    count, size = 320, 240_000
+    assert count * size > 64 * 2**20 > PAGE_BYTES
+    async with open_jetstream(Connection(servers=(server.url,)), names=names) as store:
+        for number in range(count):
+            await store.state.create(f"Walk.{number:03}", bytes(size))
+        with trio.fail_after(60):
+            assert len(await store.state.keys("Walk")) == count
+        assert store.reconnected_at < 0, "the server has not hung up"
+
+
+async def test_an_id_whose_record_an_operator_has_purged_can_be_started_again(
+    server: Server, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_runtime(server.url, sagas=[Waits()], namespace=namespace, rest_after=0.01) as runtime:
+        await runtime.start(Waits, "ghost", "x")
+        with trio.fail_after(10):
+            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
+                await trio.sleep(0.01)
+        async with open_jetstream(Connection(servers=(server.url,)), names=Names(namespace=namespace)) as store:
+            await store.state.purge("Waits.ghost")
+        with trio.fail_after(10):
+            handle = await runtime.start(Waits, "ghost", "x")
+            await runtime.signal(Waits, "ghost", Waits.go, "hello")
+            assert await handle.outcome() == Completed("hello")
+    assert "its record is gone" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("err_code", "kind"),
+    [(10002, StoreFull), (10028, StoreFull), (10158, Unavailable), (10167, Unavailable), (10059, Refused)],
+)
+def test_what_passes_is_waited_for(err_code: int, kind: type[Exception]) -> None:
+    """An account's quota that is used up, too many requests, the same message id under way; not a missing stream."""
+    assert isinstance(to_error(ApiError(400, err_code, "so it says"), key="k", expected=None), kind)

@@ -1,0 +1,94 @@
+"""What the timers actor is told: enough that nobody sleeps too long, and no more than it can forget."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, RetryPolicy, Saga, signal, step, timer
+from sagakit.cluster import worker as cluster_worker
+from sagakit.engine import Inbound
+from sagakit.store.memory_server import MemoryServer
+from sagakit.system import timers
+from sagakit.system.messages import SetTimer, Wake
+from sagakit.system.timers import Timers
+
+from tests.system.members import member
+
+Clock = trio.testing.MockClock
+MONTH = timedelta(days=30)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The timers actors of the test, to be looked into."""
+    found: list[Any] = []
+
+    class Seen(Timers):
+        def __init__(self, *args: Any, **how: Any) -> None:
+            super().__init__(*args, **how)
+            found.append(self)
+
+    monkeypatch.setattr(cluster_worker, "Timers", Seen)
+    return found
+
+
+class Patient(Saga[int, None], deadline=MONTH):
+    @step(compensate=None, retry=RetryPolicy(attempts=None, first=timedelta(seconds=0.5), most=timedelta(seconds=0.9)))
+    async def go(self, number: int, ctx: Ctx) -> None:
+        if ctx.attempt < 500:
+            raise RuntimeError("not yet")
+
+
+async def test_a_far_deadline_is_told_once_however_often_a_step_is_retried(autojump_clock: Clock, made: Any) -> None:
+    async with member(MemoryServer(), Patient()) as worker:
+        handle = await worker.runtime.start(Patient, "p", 1)
+        assert await handle.outcome() == Completed(None)
+        assert len(made[0]._heap) < 10
+
+
+class Asked(Saga[int, None], deadline=MONTH):
+    go = signal(str)
+
+
+async def test_of_the_alarms_of_a_saga_at_rest_the_last_is_kept(
+    autojump_clock: Clock, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timers, "TIDY", 20)
+    async with member(MemoryServer(), Asked(), lease_ttl=36000.0, scan_interval=360000.0) as worker:
+        handle = await worker.runtime.start(Asked, "a", 1)
+        for number in range(100):
+            await trio.sleep(5)
+            message = Inbound(id=f"i{number}", kind="signal", step="nobody")
+            assert await worker.worker.requests.here("Asked.a", message) == "unknown"
+        await trio.sleep(5)
+        assert worker.worker.sagas.resting == 1
+        assert len(made[0]._heap) < 50
+        await trio.sleep(MONTH.total_seconds())
+        assert (await handle.record()).status == "failed"
+
+
+class Pauses(Saga[int, None]):
+    pause = timer(timedelta(seconds=20))
+
+
+async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) -> None:
+    """Nor does it need the timers actor's memory, which may be lost right after it."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    nobody: Any = "nobody"
+    async with member(MemoryServer(), Pauses(), rest_after=30.0) as worker:
+        handle = await worker.runtime.start(Pauses, "p", 1)
+        await trio.sleep(1)
+        ref = worker.worker.sagas.get("Pauses.p")
+        assert ref is not None
+        ref.signal(Wake())
+        await trio.sleep(1)
+        worker.worker.services.timers.tell_nowait(
+            SetTimer(nobody, 0.0, Wake())
+        )  # text takes no weak reference: a crash
+        assert await handle.outcome() == Completed(None)
+        assert (trio.current_time() // 1, (await handle.record()).epoch) == (20, 1)
