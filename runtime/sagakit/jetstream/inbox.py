@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from logging import getLogger
+from math import inf
 
 import msgspec
 import nats.errors
@@ -14,7 +16,7 @@ import trio
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from sagakit.errors import StoreError
+from sagakit.errors import InternalError, StoreError
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
@@ -42,6 +44,46 @@ class _First(msgspec.Struct):
 
 
 _first = msgspec.json.Decoder(_First)
+
+
+class _Fetched:
+    """What was fetched and is not taken yet. Each type has room of its own, for one fetch: none waits for another's."""
+
+    def __init__(self) -> None:
+        self._send, self._receive = trio.open_memory_channel[InboundMessage | InternalError](inf)
+        self._waiting = Counter[str]()
+
+    def has_room(self, saga_type: str) -> bool:
+        return not self._waiting[saga_type]
+
+    def put(self, message: InboundMessage) -> None:
+        self._waiting[message.saga_type] += 1
+        self._send.send_nowait(message)
+
+    def ended(self, fetching: asyncio.Task[None]) -> None:
+        """If it was by an error, whoever takes messages gets it: a type that is not fetched any more must not wait."""
+        error = None if fetching.cancelled() else fetching.exception()
+        if error is not None:
+            failure = InternalError("the inbox is not fetched any more")
+            failure.__cause__ = error
+            self._send.send_nowait(failure)
+
+    def release(self) -> None:
+        """All that nobody took."""
+        while self._receive.statistics().current_buffer_used:
+            found = self._receive.receive_nowait()
+            if isinstance(found, InboundMessage):
+                found.release()
+
+    def __aiter__(self) -> AsyncIterator[InboundMessage]:
+        return self
+
+    async def __anext__(self) -> InboundMessage:
+        found = await self._receive.receive()
+        if isinstance(found, InternalError):
+            raise found
+        self._waiting[found.saga_type] -= 1
+        return found
 
 
 class StreamInbox:
@@ -73,28 +115,25 @@ class StreamInbox:
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
         """The messages for these types; goes on across outages. Those that nobody took go back on the way out."""
-        send, receive = trio.open_memory_channel[InboundMessage](FETCH * max(1, len(saga_types)))
+        fetched = _Fetched()
         stopped = asyncio.Event()
-        tasks = [await self._link.on_asyncio(self._start, saga_type, send, stopped) for saga_type in saga_types]
+        tasks = [await self._link.on_asyncio(self._start, saga_type, fetched, stopped) for saga_type in saga_types]
         try:
-            yield receive
+            yield fetched
         finally:
             stopped.set()
             with trio.move_on_after(2 * FETCH_TIMEOUT, shield=True):
-                await self._link.on_asyncio(asyncio.gather, *tasks)
+                await self._link.on_asyncio(partial(asyncio.gather, return_exceptions=True), *tasks)
             for task in tasks:
                 task.cancel()
-            while receive.statistics().current_buffer_used:
-                receive.receive_nowait().release()
+            fetched.release()
 
-    async def _start(
-        self, saga_type: str, send: trio.MemorySendChannel[InboundMessage], stopped: asyncio.Event
-    ) -> asyncio.Task[None]:
-        return asyncio.get_running_loop().create_task(self._fetch(saga_type, send, stopped))
+    async def _start(self, saga_type: str, fetched: _Fetched, stopped: asyncio.Event) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._fetch(saga_type, fetched, stopped))
+        task.add_done_callback(fetched.ended)
+        return task
 
-    async def _fetch(
-        self, saga_type: str, send: trio.MemorySendChannel[InboundMessage], stopped: asyncio.Event
-    ) -> None:
+    async def _fetch(self, saga_type: str, fetched: _Fetched, stopped: asyncio.Event) -> None:
         """On the asyncio side: fetch while there is room."""
         head = self._names.subject(f"sagain.{saga_type}.")
         while not stopped.is_set():
@@ -105,17 +144,14 @@ class StreamInbox:
                     head + "*", durable=saga_type, stream=self._names.inbox, config=config
                 )
                 while not stopped.is_set():
-                    await self._fetch_once(subscription.fetch, head, saga_type, send)
+                    await self._fetch_once(subscription.fetch, head, saga_type, fetched)
                 await subscription.unsubscribe()
             except (nats.errors.Error, OSError) as error:
                 _log.info("%s: inbox away: %s", saga_type, error)
                 await asyncio.sleep(0.5)
 
-    async def _fetch_once(
-        self, fetch: Fetch, head: str, saga_type: str, send: trio.MemorySendChannel[InboundMessage]
-    ) -> None:
-        room = int(send.statistics().max_buffer_size) - send.statistics().current_buffer_used
-        if room < FETCH:
+    async def _fetch_once(self, fetch: Fetch, head: str, saga_type: str, fetched: _Fetched) -> None:
+        if not fetched.has_room(saga_type):
             await asyncio.sleep(0.05)
             return
         try:
@@ -125,7 +161,7 @@ class StreamInbox:
         for msg in found:
             message = self._message(head, saga_type, msg)
             if message is not None:
-                send.send_nowait(message)
+                fetched.put(message)
 
     def _message(self, head: str, saga_type: str, msg: Msg) -> InboundMessage | None:
         ack = partial(self._link.tell, msg.reply, b"+ACK", linger=True)
