@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+from nats.errors import ProtocolError
 from nats.protocol.parser import Parser
 from sagakit.jetstream.parser import AnswerParser, Delivery
 
@@ -114,3 +116,42 @@ async def test_a_diverted_subscription_reaches_nobody_else() -> None:
         found, told = await diverted(STREAM[:cut], STREAM[cut:])
         assert found == expected
         assert not [message for message in told if message[0] == 9]
+
+
+async def test_what_nats_py_cannot_take_in_is_dropped_and_the_rest_goes_on() -> None:
+    """One message is not worth the connection; what came from a stream must not come again."""
+
+    class Strict(Client):
+        async def _process_msg(self, sid: int, subject: bytes, reply: bytes, *rest: Any) -> None:
+            self.told.append((subject.decode(), reply.decode()))
+
+        async def publish(self, subject: str, payload: bytes) -> None:
+            self.told.append((subject, payload))
+
+    client: Any = Strict()
+    parser = AnswerParser(client, INBOX, 7, lambda number, answer: None)
+    await parser.parse(
+        b"MSG a 9 0\r\n\r\n"
+        b"MSG \xff 9 $JS.ACK.s.c.1 2\r\nhi\r\n"
+        b"MSG a\x0ba 9 $JS.ACK.s.c.2 2\r\nhi\r\n"
+        b"MSG b 9 \xff 2\r\nhi\r\n"
+        b"INFO {\r\n"
+        b"MSG b 9 0\r\n\r\n"
+    )
+    assert client.told == [("a", ""), ("$JS.ACK.s.c.1", b"+TERM"), ("$JS.ACK.s.c.2", b"+TERM"), ("b", "")]
+    with pytest.raises(ProtocolError):
+        await parser.parse(b"HTTP/1.1 503 away\r\n")
+
+
+async def test_whoever_a_subscription_is_diverted_to_does_not_end_the_connection() -> None:
+    client: Any = Client()
+    parser = AnswerParser(client, INBOX, 7, lambda number, answer: None)
+    found: list[str] = []
+
+    def take(delivery: Delivery) -> None:
+        found.append(delivery.subject)
+        int(delivery.reply)
+
+    parser.diverted[9] = take
+    await parser.parse(b"MSG \xff 9 \xff 0\r\n\r\n" b"MSG b 9 1 0\r\n\r\n")
+    assert found == ["\ufffd", "b"]

@@ -21,9 +21,9 @@ class Taken(AnswerParser):
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
 
-    def take_in(self, data: bytes) -> bytes:
+    def take_in(self, data: bytes) -> list[bytes]:
         self.pieces.append(data)
-        return b""
+        return []
 
 
 @asynccontextmanager

@@ -6,15 +6,22 @@ Source: the NATS client protocol, `MSG` and `HMSG`. See docs/decisions/0002-fram
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from logging import getLogger
 from typing import NamedTuple
 
 from nats.aio.client import Client
+from nats.errors import Error, ProtocolError
 from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
 
 from sagakit.jetstream.wire import LINE
 
+_log = getLogger("sagakit.link")
+
 _MESSAGE = (b"MSG ", b"HMSG ")
+_FROM_STREAM = re.compile(r"\$JS\.ACK\.[!-~]+").fullmatch
+"""Where a message is acknowledged that came from a stream."""
 
 
 class Delivery(NamedTuple):
@@ -47,15 +54,34 @@ class AnswerParser(Parser):
 
     async def parse(self, data: bytes = b"") -> None:
         """Take in what nats-py has read."""
-        rest = self.take_in(data)
-        if rest:
-            await self.hand_on(rest)
+        await self.hand_on(self.take_in(data))
 
-    async def hand_on(self, pieces: bytes) -> None:
-        """Whole pieces that are nats-py's; on the asyncio side. Raises ProtocolError."""
-        await super().parse(pieces)
+    async def hand_on(self, pieces: Sequence[bytes]) -> None:
+        """Whole pieces that are nats-py's; on the asyncio side. Raises ProtocolError, OSError.
 
-    def take_in(self, data: bytes) -> bytes:
+        What others may send does not end the connection: a message that nats-py cannot take in is dropped.
+        """
+        for piece in pieces:
+            try:
+                await super().parse(piece)
+                if self.buf and piece.startswith(_MESSAGE):
+                    raise ProtocolError("nats: malformed MSG")
+            except Exception as error:
+                Parser.reset(self)
+                if isinstance(error, ProtocolError | OSError) and not piece.startswith(_MESSAGE):
+                    raise
+                await self._drop(piece, error)
+
+    async def _drop(self, piece: bytes, error: Exception) -> None:
+        """For good: what came from a stream would come again, to one worker after the other."""
+        line = piece.partition(LINE)[0]
+        _log.error("dropped what came in as %r", line, exc_info=error)
+        reply = _reply(line.split(b" ")) if line.startswith(_MESSAGE) else ""
+        if _FROM_STREAM(reply):
+            with suppress(Error):
+                await self._client.publish(reply, b"+TERM")
+
+    def take_in(self, data: bytes) -> list[bytes]:
         """Take what is for us out of what was read, and return the rest of its pieces, to be handed on.
 
         What is not complete yet is kept for the next time. Whatever comes shows that the server is there: pongs wait
@@ -84,7 +110,7 @@ class AnswerParser(Parser):
             take(int(line[1]), data[begin:end])
             at = end + 2
         self.partial = data[at:]
-        return b"".join(rest)
+        return rest
 
     def _divert(self, piece: bytes) -> bool:
         """Whether it was a message to one of `diverted`, which has it now."""
@@ -95,11 +121,20 @@ class AnswerParser(Parser):
         take = self.diverted.get(int(words[2]))
         if take is None:
             return False
-        sizes = 1 if words[0] == b"MSG" else 2
-        reply = words[3].decode() if len(words) == 4 + sizes else ""
-        headers = int(words[-2]) if sizes == 2 else 0
-        take(Delivery(words[1].decode(), reply, block[:headers], block[headers : -len(LINE)]))
+        headers = int(words[-2]) if words[0] == b"HMSG" else 0
+        subject = words[1].decode(errors="replace")
+        delivery = Delivery(subject, _reply(words), block[:headers], block[headers : -len(LINE)])
+        try:
+            take(delivery)
+        except Exception as error:  # as with nats-py: what others may send does not end the connection
+            _log.error("dropped what came in as %r", line, exc_info=error)
         return True
+
+
+def _reply(words: Sequence[bytes]) -> str:
+    """The reply subject, by the words of a message's line; empty where there is none."""
+    sizes = 1 if words[0] == b"MSG" else 2
+    return words[3].decode(errors="replace") if len(words) == 4 + sizes else ""
 
 
 def _end_of_piece(data: bytes, at: int) -> int:

@@ -11,7 +11,7 @@ Only plain TCP: what a socket holds of TLS or a WebSocket is not for a parser.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterator, Sized
+from collections.abc import Awaitable, Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from typing import Any
 
@@ -76,10 +76,10 @@ class SocketReader:
             if len(owed) >= MANY:
                 await trio.sleep(GATHER)
 
-    async def _hand_on(self, parser: AnswerParser, pieces: bytes) -> None:
+    async def _hand_on(self, parser: AnswerParser, pieces: Sequence[bytes]) -> None:
         try:
             await parser.hand_on(pieces)
-        except nats.errors.ProtocolError as error:
+        except (nats.errors.ProtocolError, OSError) as error:
             await self._client._process_op_err(error)
 
 

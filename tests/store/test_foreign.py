@@ -1,0 +1,83 @@
+"""What others may send to a worker, by rights or not: it ends neither its connection nor its work, nor is it obeyed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+
+import pytest
+import trio
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.store import JetStreamStore, open_jetstream
+from sagakit.store.names import Names
+
+from tests.servers import Server
+
+
+class Anybody:
+    """A client that writes what it likes."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+
+    async def write(self, text: bytes) -> None:
+        """The server has it once this returns."""
+        await self._stream.send_all(text + b"PING\r\n")
+        received = b""
+        while not received.endswith(b"PONG\r\n"):
+            received += await self._stream.receive_some()
+
+    async def publish(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
+        await self.write(b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload))
+
+
+@asynccontextmanager
+async def anybody(server: Server) -> AsyncIterator[Anybody]:
+    async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
+        someone = Anybody(stream)
+        await someone.write(b'CONNECT {"verbose":false}\r\n')
+        yield someone
+
+
+@asynccontextmanager
+async def opened(server: Server, namespace: str) -> AsyncIterator[tuple[JetStreamStore, Anybody]]:
+    """A store, which must have the same connection in the end, and somebody else."""
+    names = Names(namespace=namespace)
+    async with anybody(server) as someone, open_jetstream(Connection(servers=(server.url,)), names=names) as store:
+        with trio.fail_after(20):
+            yield store, someone
+        assert store.connected
+        assert store.reconnected_at == -inf
+
+
+async def shout(request: bytes) -> bytes:
+    return request.upper()
+
+
+@pytest.mark.parametrize("token", [b"\xff\xfe", b"a\x0ba", b"\x0b" + b"long" * 900])
+async def test_a_message_that_is_no_text_is_dropped_from_the_inbox(
+    token: bytes, server: Server, namespace: str
+) -> None:
+    """It would come again to one worker after the other."""
+    async with opened(server, namespace) as (store, someone), store.inbox.receive(["Trip"]) as messages:
+        subject = f"{namespace}.sagain.Trip.".encode()
+        await someone.publish(subject + token, b"{}")
+        await someone.publish(subject + b"good", b"{}")
+        message = await anext(messages)
+        assert message.saga_id == "good"
+        message.ack()
+        await until_empty(store)
+
+
+async def test_a_reply_that_is_no_text_is_not_answered(server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
+        await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"\xff\xfe")
+        assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+
+
+async def until_empty(store: JetStreamStore) -> None:
+    """The inbox's stream holds nothing any more."""
+    link = store.inbox._link
+    while b'"messages":0,' not in await link.request(f"$JS.API.STREAM.INFO.{store.names.inbox}", b""):
+        pass
