@@ -8,8 +8,10 @@ from math import inf
 
 import pytest
 import trio
+from sagakit.errors import Refused
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
+from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 
 from tests.servers import Server
@@ -74,6 +76,35 @@ async def test_a_reply_that_is_no_text_is_not_answered(server: Server, namespace
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"\xff\xfe")
         assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+
+
+@pytest.mark.parametrize("announced", [b"*", b"a.b", b"a b", b"x 0\r\n\r\nPUB evil 2\r\nhi\r\nPUB y", b"\xff", b"", b"long" * 99])
+async def test_only_what_may_be_a_worker_is_heard_of(announced: bytes, server: Server, namespace: str) -> None:
+    """Its id becomes a part of subjects and keys: `*` would be everybody's lease."""
+    heard: list[str] = []
+    told = trio.Event()
+
+    def hear(worker_id: str) -> None:
+        heard.append(worker_id)
+        told.set()
+
+    async with opened(server, namespace) as (store, someone), store.control.announced(["Trip"], hear):
+        subject = f"{namespace}.sagactl.adopt.Trip".encode()
+        await someone.publish(subject, announced)
+        await someone.publish(subject, b"worker-0123456789ab")
+        await told.wait()
+    assert heard == ["worker-0123456789ab"]
+
+
+@pytest.mark.parametrize("id", ["a b", "x 0\r\n\r\nPUB evil 2\r\nhi\r\nPUB y", "\t", "a\u2028b", ""])
+async def test_what_is_no_subject_is_not_sent(id: str, server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as (store, _):
+        with pytest.raises(Refused, match="not a subject"):
+            await store.inbox._link.request(id, b"")
+        with pytest.raises(Refused, match="not a subject"):
+            await store.inbox._link.request(id, b"", headers=header_block({"a": "b"}))
+        store.inbox._link.tell("a", b"", reply=f"{id} {id}")
+        assert await store.state.create("Trip.a", b"") > 0
 
 
 async def until_empty(store: JetStreamStore) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from logging import getLogger
 
 import trio
 from nats.aio.msg import Msg
@@ -11,8 +13,12 @@ from nats.aio.msg import Msg
 from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
 
+_log = getLogger("sagakit.control")
+
 WAITING = 1000
 """Requests that wait for the handler at most; the rest go unanswered."""
+_worker_id = re.compile(rb"[A-Za-z0-9_-]{1,100}").fullmatch
+"""One token of a key and a subject: whatever else is announced would be a part of both."""
 
 
 class CoreControl:
@@ -65,7 +71,10 @@ class CoreControl:
         """Hear what is announced."""
 
         async def on_announced(msg: Msg) -> None:
-            heard(msg.data.decode(errors="replace"))
+            if _worker_id(msg.data):
+                heard(msg.data.decode())
+            else:
+                _log.error("%s: not a worker's id: %.100r", msg.subject, msg.data)
 
         subscriptions = [
             await self._link.on_asyncio(

@@ -30,6 +30,7 @@ from sagakit.errors import (
     InternalError,
     NoResponders,
     NotPermitted,
+    Refused,
     StoreError,
     TooLarge,
     Unavailable,
@@ -316,19 +317,26 @@ class Link:
                 break
             out = queue.popleft()
             if len(out.headers) + len(out.payload) > max_payload:
-                error = TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}")
-                trio.lowlevel.current_trio_token().run_sync_soon(self._tell, out, error)
+                self._refuse(out, TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}"))
                 continue
-            reply = out.reply
+            number = next(self._numbers)
+            try:
+                reply = out.reply if out.take is None else f"{inbox}.{number}"
+                parts += frame(out.subject, reply, out.headers, out.payload)
+            except ValueError as error:
+                self._refuse(out, Refused(0, f"not sent: {error}"))
+                continue
             if out.take is not None:
-                number = next(self._numbers)
                 pending[number] = out
-                reply = f"{inbox}.{number}"
                 self._pending_bytes += len(out.payload)
                 room_bytes -= len(out.payload)
-            parts += frame(out.subject, reply, out.headers, out.payload)
             self.sent += 1
         return b"".join(parts)
+
+    def _refuse(self, out: Outgoing, error: StoreError) -> None:
+        """What cannot be sent: told later, never while it is being sent."""
+        _log.error("%s", error)
+        trio.lowlevel.current_trio_token().run_sync_soon(self._tell, out, error)
 
     async def _answered(self, msg: Msg) -> None:
         """The inbox's callback."""

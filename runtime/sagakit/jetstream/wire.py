@@ -22,8 +22,20 @@ def header_block(fields: Mapping[str, str]) -> bytes:
 
 
 def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:
-    """The parts of one publish, headers included; the caller has checked the size."""
+    """The parts of one publish, headers included; the caller has checked the size.
+
+    Raises ValueError for a subject or a reply that would break out of its line, or be two words of it.
+    """
     if not headers:
-        return (f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, LINE)
+        line = f"PUB {subject} {reply} {len(payload)}"
+        _check(line, 3, subject)
+        return (line.encode() + LINE, payload, LINE)
     size = len(headers)
-    return (f"HPUB {subject} {reply} {size} {size + len(payload)}\r\n".encode(), headers, payload, LINE)
+    line = f"HPUB {subject} {reply} {size} {size + len(payload)}"
+    _check(line, 4, subject)
+    return (line.encode() + LINE, headers, payload, LINE)
+
+
+def _check(line: str, spaces: int, subject: str) -> None:
+    if not subject or line.count(" ") != spaces or not line.isprintable():
+        raise ValueError(f"not a subject: {line!r}")
