@@ -8,13 +8,19 @@ from math import inf
 
 import pytest
 import trio
+from sagakit import Completed
 from sagakit.errors import Refused
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
+from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
+from sagakit.system.requests import NOT_MINE
+from trio.testing import MockClock
 
+from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+from tests.system.members import member
 
 
 class Anybody:
@@ -105,6 +111,35 @@ async def test_what_is_no_subject_is_not_sent(id: str, server: Server, namespace
             await store.inbox._link.request(id, b"", headers=header_block({"a": "b"}))
         store.inbox._link.tell("a", b"", reply=f"{id} {id}")
         assert await store.state.create("Trip.a", b"") > 0
+
+
+async def test_a_request_that_breaks_its_handler_breaks_nothing_else(server: Server, namespace: str) -> None:
+    async def number(request: bytes) -> bytes:
+        return b"%d" % int(request)
+
+    async with opened(server, namespace) as (store, someone), store.control.serve("w1", number):
+        await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"x")
+        assert await store.control.request("w1", b"7", timeout=5) == b"7"
+
+
+DEEP = b"[" * 20_000 + b"]" * 20_000
+"""JSON that is nested too deeply to be read."""
+
+
+async def test_what_is_nested_too_deeply_is_what_cannot_be_read(autojump_clock: MockClock) -> None:
+    """In the inbox it ended the intake each time that it came, and then the worker; as a request at once."""
+    server = MemoryServer()
+    async with member(server, BookTrip()) as running:
+        payload = b'{"kind": "signal", "step": "a", "payload": %b}' % DEEP
+        await running.store.inbox.send(id="m1", saga_type="BookTrip", saga_id="x", payload=payload)
+        passed_on = b'{"key": "BookTrip.x", "message": {"id": "1", "kind": "signal", "payload": %b}}' % DEEP
+        answer = await running.store.control.request(running.runtime.worker_id, passed_on, timeout=5)
+        assert answer == NOT_MINE
+        with trio.fail_after(60):
+            while server.inbox:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+        handle = await running.runtime.start(BookTrip, "one", Trip())
+        assert await handle.outcome() == Completed("tickets-Rome")
 
 
 async def until_empty(store: JetStreamStore) -> None:

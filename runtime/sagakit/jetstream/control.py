@@ -44,7 +44,12 @@ class CoreControl:
                 return
 
         async def answer_one(msg: Msg) -> None:
-            self._link.tell(msg.reply, await handler(msg.data))
+            try:
+                answer = await handler(msg.data)
+            except Exception as error:  # whoever asks must not end us
+                _log.error("%s: a request is not answered", msg.subject, exc_info=error)
+            else:
+                self._link.tell(msg.reply, answer)
 
         async def answer(nursery: trio.Nursery) -> None:
             async for msg in receive:

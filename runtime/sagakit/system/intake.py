@@ -33,7 +33,7 @@ from sagakit.store.ports import InboundMessage, Store
 from sagakit.system import starts
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.registry import Registry
-from sagakit.system.requests import Requests
+from sagakit.system.requests import UNREADABLE, Requests
 from sagakit.system.starts import Starts
 
 _log = getLogger("sagakit.intake")
@@ -47,7 +47,7 @@ OURS = 25.0
 _decoder = msgspec.json.Decoder(InboxRequest)
 
 _NEVER = (
-    AlreadyStarted, InputTooLarge, InvalidId, InvalidInput, Undecodable, msgspec.DecodeError,
+    AlreadyStarted, InputTooLarge, InvalidId, InvalidInput, Undecodable, *UNREADABLE,
 )  # fmt: skip
 """What no other try would change."""
 

@@ -25,6 +25,8 @@ from sagakit.system.persistence import read, through_outage
 from sagakit.system.sagas import Sagas
 
 NOT_MINE = b"not mine"
+UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What decoding others' bytes may raise; RecursionError if they are nested too deeply."""
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0
 """Seconds between looks at a saga that another worker runs."""
 PASS_ON_TIMEOUT = 5.0
@@ -118,7 +120,7 @@ class Requests:
         """What another worker passed on."""
         try:
             request = _passed_on.decode(payload)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             return NOT_MINE
         verdict = await self.here(request.key, request.message)
         return NOT_MINE if verdict is None else verdict.encode()
