@@ -8,6 +8,7 @@ from math import inf
 
 import pytest
 import trio
+from nats.aio.msg import Msg
 from sagakit import Completed
 from sagakit.errors import Refused
 from sagakit.jetstream.connection import Connection
@@ -120,6 +121,39 @@ async def test_a_request_that_breaks_its_handler_breaks_nothing_else(server: Ser
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", number):
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"x")
         assert await store.control.request("w1", b"7", timeout=5) == b"7"
+
+
+async def test_a_request_that_wants_no_answer_gets_none(
+    server: Server, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
+        await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello")
+        assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("subject", ["$KV.{}_SAGA_STATE.Trip.a", "{}.sagain.Trip.a", "{}.saga.Trip.started"])
+async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server: Server, namespace: str) -> None:
+    """Who may ask a worker may not write what the worker may."""
+    async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
+        reply = subject.format(namespace)
+        async with heard_on(store, reply) as heard:
+            await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=reply.encode())
+            assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+            await store.inbox._link.on_asyncio(store.inbox._link.client.flush)
+        assert heard == []
+
+
+@asynccontextmanager
+async def heard_on(store: JetStreamStore, subject: str) -> AsyncIterator[list[bytes]]:
+    link = store.inbox._link
+    heard: list[bytes] = []
+
+    async def hear(msg: Msg) -> None:
+        heard.append(msg.data)
+
+    await link.on_asyncio(link.client.subscribe, subject, cb=hear)
+    yield heard
 
 
 DEEP = b"[" * 20_000 + b"]" * 20_000

@@ -49,7 +49,8 @@ class CoreControl:
             except Exception as error:  # whoever asks must not end us
                 _log.error("%s: a request is not answered", msg.subject, exc_info=error)
             else:
-                self._link.tell(msg.reply, answer)
+                if self._may_be_answered(msg.reply):
+                    self._link.tell(msg.reply, answer)
 
         async def answer(nursery: trio.Nursery) -> None:
             async for msg in receive:
@@ -65,6 +66,11 @@ class CoreControl:
         finally:
             with trio.move_on_after(1.0, shield=True):
                 await self._link.on_asyncio(subscription.unsubscribe)
+
+    def _may_be_answered(self, reply: str) -> bool:
+        """Not where whoever asks might not publish, to a bucket, say: it would be done with a worker's rights."""
+        ours = tuple(self._names.subject(f"{head}.") for head in ("saga", "sagain", "sagactl"))
+        return bool(reply) and not reply.startswith(("$", *ours))
 
     def announce(self, saga_types: Sequence[str], worker_id: str) -> None:
         """Tell the workers that know any of these types."""
