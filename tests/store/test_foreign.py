@@ -60,6 +60,11 @@ async def opened(server: Server, namespace: str) -> AsyncIterator[tuple[JetStrea
         assert store.reconnected_at == -inf
 
 
+async def subscribed(store: JetStreamStore) -> None:
+    """The server knows of all that was subscribed so far."""
+    assert await store.inbox._link.request("$JS.API.INFO", b"")
+
+
 async def shout(request: bytes) -> bytes:
     return request.upper()
 
@@ -81,6 +86,7 @@ async def test_a_message_that_is_no_text_is_dropped_from_the_inbox(
 
 async def test_a_reply_that_is_no_text_is_not_answered(server: Server, namespace: str) -> None:
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
+        await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"\xff\xfe")
         assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
 
@@ -96,6 +102,7 @@ async def test_only_what_may_be_a_worker_is_heard_of(announced: bytes, server: S
         told.set()
 
     async with opened(server, namespace) as (store, someone), store.control.announced(["Trip"], hear):
+        await subscribed(store)
         subject = f"{namespace}.sagactl.adopt.Trip".encode()
         await someone.publish(subject, announced)
         await someone.publish(subject, b"worker-0123456789ab")
@@ -119,6 +126,7 @@ async def test_a_request_that_breaks_its_handler_breaks_nothing_else(server: Ser
         return b"%d" % int(request)
 
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", number):
+        await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=b"x")
         assert await store.control.request("w1", b"7", timeout=5) == b"7"
 
@@ -127,6 +135,7 @@ async def test_a_request_that_wants_no_answer_gets_none(
     server: Server, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
+        await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello")
         assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
     assert caplog.text == ""
@@ -136,24 +145,23 @@ async def test_a_request_that_wants_no_answer_gets_none(
 async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server: Server, namespace: str) -> None:
     """Who may ask a worker may not write what the worker may."""
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
-        reply = subject.format(namespace)
-        async with heard_on(store, reply) as heard:
-            await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=reply.encode())
-            assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
-            await store.inbox._link.on_asyncio(store.inbox._link.client.flush)
-        assert heard == []
+        reply = subject.format(namespace).encode()
+        heard: list[bytes] = []
+        last = trio.Event()
 
+        async def hear(msg: Msg) -> None:
+            heard.append(msg.data)
+            if msg.data == b"last":
+                last.set()
 
-@asynccontextmanager
-async def heard_on(store: JetStreamStore, subject: str) -> AsyncIterator[list[bytes]]:
-    link = store.inbox._link
-    heard: list[bytes] = []
-
-    async def hear(msg: Msg) -> None:
-        heard.append(msg.data)
-
-    await link.on_asyncio(link.client.subscribe, subject, cb=hear)
-    yield heard
+        link = store.inbox._link
+        await link.on_asyncio(link.client.subscribe, reply.decode(), cb=hear)
+        await subscribed(store)
+        await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=reply)
+        assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
+        await someone.publish(reply, b"last")
+        await last.wait()
+    assert heard == [b"last"]
 
 
 DEEP = b"[" * 20_000 + b"]" * 20_000
