@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import TypeVar
 
 import trio
 from sagakit.jetstream.link import Link
@@ -29,33 +30,69 @@ async def left_for_another(link: Link, servers: Mapping[int, Server], unsent: in
         assert [known.reconnects for known in link.client.server_pool] == [0, 0], "the frozen one was not tried"
 
 
-class Pongless:
-    """A relay to a server; from `begins` on it keeps the pongs to itself."""
+class Relay:
+    """To a server. `up` and `down` say what becomes of a piece on a connection, counted from 1."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self.begins: bool = False
-        self.kept: int = 0
+        self.connections: int = 0
         self.url: str
 
-    async def serve(self, client: trio.SocketStream) -> None:
-        upstream = await trio.open_tcp_stream("127.0.0.1", self._server.port)
-        async with client, upstream, trio.open_nursery() as nursery:
-            nursery.start_soon(self._copy, client, upstream)
-            async for piece in upstream:
-                if self.begins:
-                    self.kept += piece.count(b"PONG\r\n")
-                await client.send_all(piece.replace(b"PONG\r\n", b"") if self.begins else piece)
-            nursery.cancel_scope.cancel()
+    async def up(self, piece: bytes, connection: int) -> bytes:
+        return piece
 
-    async def _copy(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
-        async for piece in source:
-            await sink.send_all(piece)
+    async def down(self, piece: bytes, connection: int) -> bytes:
+        return piece
+
+    async def serve(self, client: trio.SocketStream) -> None:
+        self.connections += 1
+        number = self.connections
+        upstream = await trio.open_tcp_stream("127.0.0.1", self._server.port)
+        async with client, upstream, trio.open_nursery() as both:
+            both.start_soon(self._copy, client, upstream, partial(self.up, connection=number), both.cancel_scope)
+            both.start_soon(self._copy, upstream, client, partial(self.down, connection=number), both.cancel_scope)
+
+    async def _copy(
+        self,
+        source: trio.SocketStream,
+        sink: trio.SocketStream,
+        passed: Callable[[bytes], Awaitable[bytes]],
+        both: trio.CancelScope,
+    ) -> None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for piece in source:
+                if kept := await passed(piece):
+                    await sink.send_all(kept)
+        both.cancel()
+
+
+class Pongless(Relay):
+    """From `begins` on it keeps the pongs to itself."""
+
+    begins: bool = False
+    kept: int = 0
+
+    async def down(self, piece: bytes, connection: int) -> bytes:
+        if not self.begins:
+            return piece
+        self.kept += piece.count(b"PONG\r\n")
+        return piece.replace(b"PONG\r\n", b"")
+
+
+class OneWay(Relay):
+    """From `begins` on the server hears no more of the first connection."""
+
+    begins: bool = False
+
+    async def up(self, piece: bytes, connection: int) -> bytes:
+        return b"" if self.begins and connection == 1 else piece
+
+
+AnyRelay = TypeVar("AnyRelay", bound=Relay)
 
 
 @asynccontextmanager
-async def pongless(server: Server) -> AsyncIterator[Pongless]:
-    relay = Pongless(server)
+async def relaying(relay: AnyRelay) -> AsyncIterator[AnyRelay]:
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(partial(trio.serve_tcp, relay.serve, 0, host="127.0.0.1"))
         relay.url = f"nats://127.0.0.1:{listeners[0].socket.getsockname()[1]}"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from nats.aio.msg import Msg
 from sagakit import Config
 from sagakit.errors import TooLarge
 from sagakit.jetstream.connecting import CONNECT_TRY, NOTICED, PINGS_OWED, open_link
@@ -17,7 +18,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
 
 from tests.servers import Server, running_server
-from tests.store.frozen import left_for_another, pongless
+from tests.store.frozen import OneWay, Pongless, left_for_another, relaying
 
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
@@ -113,12 +114,43 @@ async def test_a_server_that_answers_is_there_whatever_becomes_of_its_pongs(
 ) -> None:
     """They wait behind megabytes of answers on a slow network: to begin anew would send it all again, for ever."""
     monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
-    async with pongless(server) as relay, open_link(Connection(servers=(relay.url,))) as link:
+    async with relaying(Pongless(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.begins = True
         with trio.fail_after(10):
             while relay.kept < 2 * PINGS_OWED:
                 assert await link.request("$JS.API.INFO", b"")
         assert link.reconnected_at == -inf
+
+
+async def test_a_server_that_hears_nothing_is_left_whatever_comes_from_others(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network swallows what we say, and only that: nothing of ours would ever be answered."""
+    monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
+    async with (
+        relaying(OneWay(server)) as relay,
+        open_link(Connection(servers=(relay.url,))) as link,
+        open_link(Connection(servers=(server.url,))) as other,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def tell() -> None:
+            while True:
+                other.tell("news", b"")
+                assert await other.request("$JS.API.INFO", b"")
+
+        await link.on_asyncio(link.client.subscribe, "news", cb=ignore)
+        assert await link.request("$JS.API.INFO", b"")
+        nursery.start_soon(tell)
+        relay.begins = True
+        with trio.fail_after(10):
+            await link.until_reconnected(0.0)
+            assert await link.request("$JS.API.INFO", b"")
+        nursery.cancel_scope.cancel()
+
+
+async def ignore(msg: Msg) -> None:
+    pass
 
 
 def fill(link: Link) -> None:

@@ -155,3 +155,20 @@ async def test_whoever_a_subscription_is_diverted_to_does_not_end_the_connection
     parser.diverted[9] = take
     await parser.parse(b"MSG \xff 9 \xff 0\r\n\r\n" b"MSG b 9 1 0\r\n\r\n")
     assert found == ["\ufffd", "b"]
+
+
+@pytest.mark.parametrize(
+    ("piece", "shows"),
+    [
+        (b"MSG _INBOX.mine.1 7 3\r\none\r\n", True),
+        (b"MSG orders.new 9 $JS.ACK.s.c.1 2\r\nhi\r\n", True),
+        (b"MSG orders.new 9 reply 19\r\n $JS.ACK.s.c.1 2\r\nhi\r\n", False),
+        (b"MSG orders.new 9 2\r\nhi\r\n", False),
+        (b"PING\r\n", False),
+    ],
+)
+async def test_what_we_have_asked_for_shows_that_the_server_hears_us(piece: bytes, shows: bool) -> None:
+    client: Any = Client()
+    client._pings_outstanding = 2
+    await AnswerParser(client, INBOX, 7, lambda number, answer: None).parse(piece)
+    assert client._pings_outstanding == (0 if shows else 2)

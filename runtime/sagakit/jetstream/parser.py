@@ -20,6 +20,8 @@ from sagakit.jetstream.wire import LINE
 _log = getLogger("sagakit.link")
 
 _MESSAGE = (b"MSG ", b"HMSG ")
+_PULLED = b" $JS.ACK."
+"""In the line of what comes from a stream; no subscription of ours gets that unasked."""
 _FROM_STREAM = re.compile(r"\$JS\.ACK\.[!-~]+").fullmatch
 """Where a message is acknowledged that came from a stream."""
 
@@ -84,13 +86,13 @@ class AnswerParser(Parser):
     def take_in(self, data: bytes) -> list[bytes]:
         """Take what is for us out of what was read, and return the rest of its pieces, to be handed on.
 
-        What is not complete yet is kept for the next time. Whatever comes shows that the server is there: pongs wait
-        behind megabytes of answers.
+        What is not complete yet is kept for the next time. Whatever we have asked for shows that the server is there,
+        and hears us: pongs wait behind megabytes of answers. What others publish does not show that it hears us.
         """
-        self._client._pings_outstanding = 0
         if self.partial:
             data = self.partial + data
         rest: list[bytes] = []
+        asked_for = False
         match, take = self._answer.match, self._take
         at, size = 0, len(data)
         while at < size:
@@ -99,6 +101,7 @@ class AnswerParser(Parser):
                 end = _end_of_piece(data, at)
                 if end > size:
                     break
+                asked_for = asked_for or data.find(_PULLED, at, data.find(LINE, at)) >= 0
                 if not (self.diverted and self._divert(data[at:end])):
                     rest.append(data[at:end])
                 at = end
@@ -108,7 +111,10 @@ class AnswerParser(Parser):
             if end + 2 > size:
                 break
             take(int(line[1]), data[begin:end])
+            asked_for = True
             at = end + 2
+        if asked_for:
+            self._client._pings_outstanding = 0
         self.partial = data[at:]
         return rest
 
