@@ -79,6 +79,20 @@ class Pongless(Relay):
         return piece.replace(b"PONG\r\n", b"")
 
 
+class LatePongs(Relay):
+    """While it `holds` them, pongs are kept, and come with what comes next."""
+
+    holds: bool = False
+    held: bytes = b""
+
+    async def down(self, piece: bytes, connection: int) -> bytes:
+        if not self.holds:
+            held, self.held = self.held, b""
+            return held + piece
+        self.held += b"PONG\r\n" * piece.count(b"PONG\r\n")
+        return piece.replace(b"PONG\r\n", b"")
+
+
 class OneWay(Relay):
     """From `begins` on the server hears no more of the first connection."""
 

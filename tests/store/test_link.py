@@ -18,7 +18,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
 
 from tests.servers import Server, running_server
-from tests.store.frozen import OneWay, Pongless, left_for_another, relaying
+from tests.store.frozen import LatePongs, OneWay, Pongless, left_for_another, relaying
 
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
@@ -147,6 +147,33 @@ async def test_a_server_that_hears_nothing_is_left_whatever_comes_from_others(
             await link.until_reconnected(0.0)
             assert await link.request("$JS.API.INFO", b"")
         nursery.cancel_scope.cancel()
+
+
+async def test_a_pong_that_comes_late_is_no_trouble(
+    server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for it any more: a flush while opening was given up."""
+    async with relaying(LatePongs(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
+        relay.holds = True
+        with monkeypatch.context() as impatient:
+            impatient.setattr("sagakit.jetstream.link.FLUSH_TRY", 0.01)
+            assert not await link.on_asyncio(link._flush)
+        relay.holds = False
+        assert await link.request("$JS.API.INFO", b"")
+        assert await link.on_asyncio(link._flush)
+    assert caplog.text == ""
+
+
+async def test_a_client_that_reads_no_more_begins_anew(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nats-py stays connected, and takes in nothing, after an error that it does not know."""
+    monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 1000)  # else they would find it out
+    async with open_link(Connection(servers=(server.url,))) as link:
+        reading = link.client._reading_task
+        assert reading is not None
+        reading.cancel()
+        with trio.fail_after(10):
+            await link.until_reconnected(0.0)
+            assert await link.request("$JS.API.INFO", b"")
 
 
 async def ignore(msg: Msg) -> None:

@@ -1,5 +1,6 @@
-"""nats-py's client, with five of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
-nor leave sockets open, nor complain when it is closed before it has begun to connect, nor cling to a silent server.
+"""nats-py's client, with some of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
+nor leave sockets open, nor complain when it is closed before it has begun to connect, nor cling to a silent server, nor
+stop reading without a word.
 
 No TLS is offered where it is wanted: nats-py would go on without. The server ends a connection (a user that expired or
 was taken out, too many connections): nats-py would close for ever; here it is an outage, and each new try reads the
@@ -9,6 +10,7 @@ wait until the server has taken the rest of what was written, or has said goodby
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from random import shuffle
 from socket import SHUT_RDWR
@@ -66,6 +68,18 @@ class NatsClient(Client):
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """`close` calls it, whatever there is to flush."""
         return await super()._flush_pending(force_flush) if self._flush_queue is not None else None
+
+    async def _process_pong(self) -> None:
+        """One that nobody waits for any more comes late, and that is all."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.Future()
+        await super()._process_pong()
+
+    async def _read_loop(self) -> None:
+        """Whatever ends it, the connection ends with it: nats-py would stay connected and deaf."""
+        await super()._read_loop()
+        if self._reading_task is asyncio.current_task() and self.is_connected:
+            await self._process_op_err(nats.errors.Error("nats: reading has ended"))
 
     async def _process_err(self, err_msg: str) -> None:
         if PERMISSIONS in err_msg:
