@@ -93,6 +93,24 @@ class LatePongs(Relay):
         return piece.replace(b"PONG\r\n", b"")
 
 
+class Impostor(Relay):
+    """From `begins` on the first connection is cut, and on the next one something else answers."""
+
+    begins: bool = False
+
+    def __init__(self, server: Server, answer: bytes) -> None:
+        super().__init__(server)
+        self._answer = answer
+
+    async def up(self, piece: bytes, connection: int) -> bytes:
+        if self.begins and connection == 1:
+            raise trio.BrokenResourceError
+        return piece
+
+    async def down(self, piece: bytes, connection: int) -> bytes:
+        return self._answer if connection == 2 else piece
+
+
 class OneWay(Relay):
     """From `begins` on the server hears no more of the first connection."""
 

@@ -18,7 +18,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
 
 from tests.servers import Server, running_server
-from tests.store.frozen import LatePongs, OneWay, Pongless, left_for_another, relaying
+from tests.store.frozen import Impostor, LatePongs, OneWay, Pongless, left_for_another, relaying
 
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
@@ -174,6 +174,18 @@ async def test_a_client_that_reads_no_more_begins_anew(server: Server, monkeypat
         with trio.fail_after(10):
             await link.until_reconnected(0.0)
             assert await link.request("$JS.API.INFO", b"")
+
+
+@pytest.mark.parametrize("answer", [b"x" * 100_000, b"INFO []\r\n", b"INFO {\"connect_urls\":7}\r\n", b"\xff\r\n"])
+async def test_whatever_answers_on_the_port_the_server_is_found_again(answer: bytes, server: Server) -> None:
+    """A balancer's error page, say, while the server is away."""
+    async with relaying(Impostor(server, answer)) as relay, open_link(Connection(servers=(relay.url,))) as link:
+        relay.begins = True
+        link.tell("x", b"")
+        with trio.fail_after(10):
+            await link.until_reconnected(0.0)
+            assert await link.request("$JS.API.INFO", b"")
+        assert relay.connections == 3
 
 
 async def ignore(msg: Msg) -> None:

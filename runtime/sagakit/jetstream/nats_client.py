@@ -50,13 +50,18 @@ class NatsClient(Client):
         info["tls_required"] = True  # nats-py looks at this alone
 
     async def _process_connect_init(self) -> None:
-        """A try that fails leaves no socket behind: during an outage there are ten a second."""
+        """A try that fails leaves no socket behind: during an outage there are ten a second.
+
+        Raises nats.errors.Error, OSError: those nats-py tries again after.
+        """
         try:
             await super()._process_connect_init()
-        except BaseException:  # passed on
+        except BaseException as error:
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
-            raise
+            if isinstance(error, nats.errors.Error | OSError) or not isinstance(error, Exception):
+                raise
+            raise nats.errors.Error(f"what answered is no NATS server: {error!r}") from error
 
     async def _attempt_reconnect(self) -> None:
         """To any other server sooner than to the one that was lost."""
