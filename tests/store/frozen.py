@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -36,6 +37,7 @@ class Relay:
     def __init__(self, server: Server) -> None:
         self._server = server
         self.connections: int = 0
+        self.open: int = 0
         self.url: str
 
     async def up(self, piece: bytes, connection: int) -> bytes:
@@ -46,11 +48,13 @@ class Relay:
 
     async def serve(self, client: trio.SocketStream) -> None:
         self.connections += 1
+        self.open += 1
         number = self.connections
         upstream = await trio.open_tcp_stream("127.0.0.1", self._server.port)
         async with client, upstream, trio.open_nursery() as both:
             both.start_soon(self._copy, client, upstream, partial(self.up, connection=number), both.cancel_scope)
             both.start_soon(self._copy, upstream, client, partial(self.down, connection=number), both.cancel_scope)
+        self.open -= 1
 
     async def _copy(
         self,
@@ -93,19 +97,35 @@ class LatePongs(Relay):
         return piece.replace(b"PONG\r\n", b"")
 
 
-class Impostor(Relay):
-    """From `begins` on the first connection is cut, and on the next one something else answers."""
+class Cut(Relay):
+    """From `begins` on the first connection is cut."""
 
     begins: bool = False
-
-    def __init__(self, server: Server, answer: bytes) -> None:
-        super().__init__(server)
-        self._answer = answer
 
     async def up(self, piece: bytes, connection: int) -> bytes:
         if self.begins and connection == 1:
             raise trio.BrokenResourceError
         return piece
+
+
+class Unsteady(Cut):
+    """On the next two the answer to the login is the last pong that comes."""
+
+    def __init__(self, server: Server) -> None:
+        super().__init__(server)
+        self._pongs = Counter[int]()
+
+    async def down(self, piece: bytes, connection: int) -> bytes:
+        self._pongs[connection] += piece.count(b"PONG\r\n")
+        return piece if connection not in (2, 3) or self._pongs[connection] < 2 else piece.replace(b"PONG\r\n", b"")
+
+
+class Impostor(Cut):
+    """On the next one something else answers."""
+
+    def __init__(self, server: Server, answer: bytes) -> None:
+        super().__init__(server)
+        self._answer = answer
 
     async def down(self, piece: bytes, connection: int) -> bytes:
         return self._answer if connection == 2 else piece

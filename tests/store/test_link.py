@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from math import inf
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from sagakit import Config
 from sagakit.errors import TooLarge
@@ -18,7 +20,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
 
 from tests.servers import Server, running_server
-from tests.store.frozen import Impostor, LatePongs, OneWay, Pongless, left_for_another, relaying
+from tests.store.frozen import Impostor, LatePongs, OneWay, Pongless, Unsteady, left_for_another, relaying
 
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
@@ -186,6 +188,29 @@ async def test_whatever_answers_on_the_port_the_server_is_found_again(answer: by
             await link.until_reconnected(0.0)
             assert await link.request("$JS.API.INFO", b"")
         assert relay.connections == 3
+
+
+async def test_a_connection_that_is_given_up_leaves_nothing_behind(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was made, but its first flush was not answered: its tasks went on, on the next one."""
+    monkeypatch.setattr(Client.flush, "__defaults__", (0.05,))
+    async with relaying(Unsteady(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
+        before = await link.on_asyncio(tasks_of_nats)
+        relay.begins = True
+        link.tell("x", b"")
+        with trio.fail_after(10):
+            await link.until_reconnected(0.0)
+            assert relay.connections == 4
+            while relay.open > 1:
+                await trio.lowlevel.checkpoint()
+        assert await link.request("$JS.API.INFO", b"")
+        assert await link.on_asyncio(tasks_of_nats) == before
+
+
+async def tasks_of_nats() -> list[str]:
+    names = [str(getattr(task.get_coro(), "__qualname__", "")) for task in asyncio.all_tasks()]
+    return sorted(name for name in names if "Client." in name)
 
 
 async def ignore(msg: Msg) -> None:

@@ -14,10 +14,10 @@ import asyncio
 from contextlib import suppress
 from random import shuffle
 from socket import SHUT_RDWR
-from typing import Any
+from typing import Any, TypeGuard
 
 import nats.errors
-from nats.aio.client import Client
+from nats.aio.client import Client, Srv
 from nats.aio.transport import TcpTransport, Transport
 from nats.protocol.parser import PERMISSIONS_ERR
 
@@ -48,6 +48,16 @@ class NatsClient(Client):
         if not info.get("tls_available"):
             raise nats.errors.Error("the server offers no TLS, and the URL or an option tls_... asks for it")
         info["tls_required"] = True  # nats-py looks at this alone
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        """One connection at a time: nats-py gives up on one that is made, but does not flush, and leaves it be."""
+        former = [task for task in (self._reading_task, self._ping_interval_task, self._flusher_task) if _runs(task)]
+        if former and self._transport is not None:
+            _hang_up(self._transport)
+            self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
+        for task in former:
+            task.cancel()
+        await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
         """A try that fails leaves no socket behind: during an outage there are ten a second.
@@ -93,6 +103,10 @@ class NatsClient(Client):
         text = err_msg.strip("'")
         await self._error_cb(nats.errors.Error(f"the server ended the connection: {text}"))
         await self._process_op_err(nats.errors.Error(f"nats: {text}"))
+
+
+def _runs(task: asyncio.Task[None] | None) -> TypeGuard[asyncio.Task[None]]:
+    return task is not None and not task.done()
 
 
 def _hang_up(transport: Transport | None) -> None:
