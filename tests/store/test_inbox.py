@@ -12,6 +12,7 @@ import pytest
 import trio
 import trio_asyncio
 from nats.aio.msg import Msg
+from nats.errors import ConnectionClosedError
 from sagakit.errors import InternalError
 from sagakit.jetstream.inbox import FETCH, FETCH_TIMEOUT, StreamInbox
 from sagakit.jetstream.link import Link
@@ -27,11 +28,13 @@ class Nats:
     def __init__(self, fetched: Callable[[str], None] = lambda _: None) -> None:
         self.client = self
         self.fetched = fetched
+        self.subscribed: int = 0
 
     def jetstream(self, **_: Any) -> Nats:
         return self
 
     async def pull_subscribe(self, subject: str, **_: Any) -> Pull:
+        self.subscribed += 1
         return Pull(self, subject.removesuffix("*"))
 
     def tell(self, subject: str, payload: bytes, *, linger: bool = False) -> None:
@@ -50,7 +53,7 @@ class Pull:
         return [Msg(nobody, f"{self._head}{n}", f"$JS.ACK.s.c.1.{n + 1}.1.1.0", b"{}") for n in range(number)]
 
     async def unsubscribe(self) -> None:
-        pass
+        self._nats.subscribed -= 1
 
 
 @asynccontextmanager
@@ -97,3 +100,16 @@ async def test_fetching_that_ends_by_an_error_is_told_to_whoever_takes(autojump_
         with pytest.raises(InternalError, match="not fetched") as raised:
             await taken(10**6)
     assert isinstance(raised.value.__cause__, LookupError)
+
+
+async def test_an_outage_leaves_no_subscription_behind(autojump_clock: MockClock) -> None:
+    def away(_: str) -> None:
+        raise ConnectionClosedError
+
+    nats = Nats(away)
+    async with receiving(nats, "A", "B") as taken:
+        await trio.sleep(10 * FETCH_TIMEOUT)
+        nats.fetched = lambda _: None
+        assert await taken(2 * FETCH) == {"A": FETCH, "B": FETCH}
+        assert nats.subscribed == 2
+    assert nats.subscribed == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from logging import getLogger
 from math import inf
@@ -138,17 +138,24 @@ class StreamInbox:
         head = self._names.subject(f"sagain.{saga_type}.")
         while not stopped.is_set():
             try:
-                js = self._link.client.jetstream(timeout=5)
-                config = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT)
-                subscription = await js.pull_subscribe(
-                    head + "*", durable=saga_type, stream=self._names.inbox, config=config
-                )
-                while not stopped.is_set():
-                    await self._fetch_once(subscription.fetch, head, saga_type, fetched)
-                await subscription.unsubscribe()
+                async with self._pulling(saga_type, head) as fetch:
+                    while not stopped.is_set():
+                        await self._fetch_once(fetch, head, saga_type, fetched)
             except (nats.errors.Error, OSError) as error:
                 _log.info("%s: inbox away: %s", saga_type, error)
                 await asyncio.sleep(0.5)
+
+    @asynccontextmanager
+    async def _pulling(self, saga_type: str, head: str) -> AsyncIterator[Fetch]:
+        """What fetches from the type's consumer, which is made if it is not there; no subscription is left behind."""
+        js = self._link.client.jetstream(timeout=5)
+        config = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT)
+        subscription = await js.pull_subscribe(head + "*", durable=saga_type, stream=self._names.inbox, config=config)
+        try:
+            yield subscription.fetch
+        finally:
+            with suppress(nats.errors.Error, OSError):  # it is gone with its connection
+                await subscription.unsubscribe()
 
     async def _fetch_once(self, fetch: Fetch, head: str, saga_type: str, fetched: _Fetched) -> None:
         if not fetched.has_room(saga_type):
