@@ -51,6 +51,23 @@ async def test_who_waits_for_room_is_told_when_all_was_dropped(tmp_path: Path) -
                 await link.until_room()
 
 
+async def test_who_waits_for_room_is_told_when_what_wants_no_answer_is_sent(server: Server) -> None:
+    async with open_link(Connection(servers=(server.url,), window=2)) as link:
+        for _ in range(5):
+            link.tell("a", b"", linger=True)
+        with trio.fail_after(10):
+            await link.until_room()
+
+
+async def test_who_waits_for_room_is_told_when_the_time_of_what_was_queued_is_over(server: Server) -> None:
+    async with open_link(Connection(servers=(server.url,), window=2, ack_timeout=0.1)) as link:
+        await link.on_asyncio(link.client.subscribe, "mute", cb=ignore)
+        for _ in range(20):
+            link.send("mute", b"", lambda _: None)
+        with trio.fail_after(10):
+            await link.until_room()
+
+
 async def test_what_lingers_goes_before_what_comes_after_it_and_alone_if_nothing_does(server: Server) -> None:
     async with open_link(Connection(servers=(server.url,))) as link:
         with trio.fail_after(10):

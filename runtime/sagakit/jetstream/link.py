@@ -331,6 +331,7 @@ class Link:
                 self._pending_bytes += len(out.payload)
                 room_bytes -= len(out.payload)
             self.sent += 1
+        self._tell_of_room()
         return b"".join(parts)
 
     def _refuse(self, out: Outgoing, error: StoreError) -> None:
@@ -407,6 +408,7 @@ class Link:
             self._look_for_silence(now)
             while self._queue and self._queue[0].deadline <= now:
                 self._never_sent(self._queue.popleft(), "the window was full")
+            self._tell_of_room()
 
     def _look_for_silence(self, now: float) -> None:
         """In ordinary times the oldest unanswered message is another one at each sweep, and that is all to look at."""
