@@ -91,7 +91,9 @@ async def test_a_reply_that_is_no_text_is_not_answered(server: Server, namespace
         assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
 
 
-@pytest.mark.parametrize("announced", [b"*", b"a.b", b"a b", b"x 0\r\n\r\nPUB evil 2\r\nhi\r\nPUB y", b"\xff", b"", b"long" * 99])
+@pytest.mark.parametrize(
+    "announced", [b"*", b"a.b", b"a b", b"x 0\r\n\r\nPUB evil 2\r\nhi\r\nPUB y", b"\xff", b"", b"long" * 99]
+)
 async def test_only_what_may_be_a_worker_is_heard_of(announced: bytes, server: Server, namespace: str) -> None:
     """Its id becomes a part of subjects and keys: `*` would be everybody's lease."""
     heard: list[str] = []

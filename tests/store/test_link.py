@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from sagakit.errors import TooLarge
 from sagakit.jetstream.connecting import CONNECT_TRY, NOTICED, PINGS_OWED, open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.parser import Delivery
 
 from tests.servers import Server, running_server
 from tests.store.frozen import Impostor, LatePongs, OneWay, Pongless, Unsteady, left_for_another, relaying
@@ -71,8 +71,8 @@ async def test_who_waits_for_room_is_told_when_the_time_of_what_was_queued_is_ov
 async def test_what_lingers_goes_before_what_comes_after_it_and_alone_if_nothing_does(server: Server) -> None:
     async with open_link(Connection(servers=(server.url,))) as link:
         with trio.fail_after(10):
-            assert await answers(link, "lingers") == ["lingers"]
-            assert await answers(link, "lingers", "at once", "lingers") == ["lingers", "at once", "lingers"]
+            assert await arrivals(link, "lingers") == ["lingers"]
+            assert await arrivals(link, "lingers", "at once", "lingers") == ["lingers", "at once", "lingers"]
 
 
 async def test_on_an_idle_link_what_may_not_linger_is_sent_at_once(server: Server) -> None:
@@ -195,7 +195,7 @@ async def test_a_client_that_reads_no_more_begins_anew(server: Server, monkeypat
             assert await link.request("$JS.API.INFO", b"")
 
 
-@pytest.mark.parametrize("answer", [b"x" * 100_000, b"INFO []\r\n", b"INFO {\"connect_urls\":7}\r\n", b"\xff\r\n"])
+@pytest.mark.parametrize("answer", [b"x" * 100_000, b"INFO []\r\n", b'INFO {"connect_urls":7}\r\n', b"\xff\r\n"])
 async def test_whatever_answers_on_the_port_the_server_is_found_again(answer: bytes, server: Server) -> None:
     """A balancer's error page, say, while the server is away."""
     async with relaying(Impostor(server, answer)) as relay, open_link(Connection(servers=(relay.url,))) as link:
@@ -239,19 +239,21 @@ def fill(link: Link) -> None:
         link.send("$JS.API.INFO", b"", lambda _: None)
 
 
-async def answers(link: Link, *messages: str) -> list[str]:
-    """Send them in one go; in which order they are answered."""
+async def arrivals(link: Link, *messages: str) -> list[str]:
+    """Send them to ourselves in one go; in which order they come, which is the order of the wire."""
     found: list[str] = []
     complete = trio.Event()
 
-    def note(message: str, _: object) -> None:
-        found.append(message)
+    def note(delivery: Delivery) -> None:
+        found.append(delivery.payload.decode())
         if len(found) == len(messages):
             complete.set()
 
-    for message in messages:
-        link.send("$JS.API.INFO", b"", partial(note, message), linger=message == "lingers")
-    await complete.wait()
+    async with link.diverting(note) as subject:
+        assert await link.request("$JS.API.INFO", b"")  # the server knows of the subscription
+        for message in messages:
+            link.tell(subject, message.encode(), linger=message == "lingers")
+        await complete.wait()
     return found
 
 

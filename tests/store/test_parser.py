@@ -153,7 +153,7 @@ async def test_whoever_a_subscription_is_diverted_to_does_not_end_the_connection
         int(delivery.reply)
 
     parser.diverted[9] = take
-    await parser.parse(b"MSG \xff 9 \xff 0\r\n\r\n" b"MSG b 9 1 0\r\n\r\n")
+    await parser.parse(b"MSG \xff 9 \xff 0\r\n\r\nMSG b 9 1 0\r\n\r\n")
     assert found == ["\ufffd", "b"]
 
 
