@@ -65,7 +65,7 @@ class Relay:
     ) -> None:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             async for piece in source:
-                if kept := await passed(piece):
+                if kept := await passed(bytes(piece)):
                     await sink.send_all(kept)
         both.cancel()
 

@@ -26,16 +26,10 @@ def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[byt
 
     Raises ValueError for a subject or a reply that would break out of its line, or be two words of it.
     """
+    words = subject + reply
+    if not subject or " " in words or not words.isprintable():
+        raise ValueError(f"not a subject: {subject!r}, or not a reply: {reply!r}")
     if not headers:
-        line = f"PUB {subject} {reply} {len(payload)}"
-        _check(line, 3, subject)
-        return (line.encode() + LINE, payload, LINE)
+        return (f"PUB {subject} {reply} {len(payload)}\r\n".encode(), payload, LINE)
     size = len(headers)
-    line = f"HPUB {subject} {reply} {size} {size + len(payload)}"
-    _check(line, 4, subject)
-    return (line.encode() + LINE, headers, payload, LINE)
-
-
-def _check(line: str, spaces: int, subject: str) -> None:
-    if not subject or line.count(" ") != spaces or not line.isprintable():
-        raise ValueError(f"not a subject: {line!r}")
+    return (f"HPUB {subject} {reply} {size} {size + len(payload)}\r\n".encode(), headers, payload, LINE)
