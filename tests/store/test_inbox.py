@@ -89,17 +89,20 @@ async def test_what_one_type_has_waiting_leaves_room_for_the_others(autojump_clo
         assert await taken(2 * FETCH) == {"A": FETCH, "B": FETCH}
 
 
-async def test_fetching_that_ends_by_an_error_is_told_to_whoever_takes(autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("error", [LookupError("a bug"), asyncio.CancelledError()])
+async def test_fetching_that_ends_unexpectedly_is_told_to_whoever_takes(
+    error: BaseException, autojump_clock: MockClock
+) -> None:
     """A supervisor begins anew; a type that nobody fetches any more would be noticed by nobody."""
 
     def broken(head: str) -> None:
         if "B" in head:
-            raise LookupError("a bug")
+            raise error
 
     async with receiving(Nats(broken), "A", "B") as taken:
         with pytest.raises(InternalError, match="not fetched") as raised:
             await taken(10**6)
-    assert isinstance(raised.value.__cause__, LookupError)
+    assert raised.value.__cause__ is (error if isinstance(error, Exception) else None)
 
 
 async def test_an_outage_leaves_no_subscription_behind(autojump_clock: MockClock) -> None:

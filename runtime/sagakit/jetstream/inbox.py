@@ -52,6 +52,7 @@ class _Fetched:
     def __init__(self) -> None:
         self._send, self._receive = trio.open_memory_channel[InboundMessage | InternalError](inf)
         self._waiting = Counter[str]()
+        self.stopped = asyncio.Event()
 
     def has_room(self, saga_type: str) -> bool:
         return not self._waiting[saga_type]
@@ -61,11 +62,10 @@ class _Fetched:
         self._send.send_nowait(message)
 
     def ended(self, fetching: asyncio.Task[None]) -> None:
-        """If it was by an error, whoever takes messages gets it: a type that is not fetched any more must not wait."""
-        error = None if fetching.cancelled() else fetching.exception()
-        if error is not None:
+        """Before it was stopped: whoever takes messages is told, instead of waiting for those of a type for ever."""
+        if not self.stopped.is_set():
             failure = InternalError("the inbox is not fetched any more")
-            failure.__cause__ = error
+            failure.__cause__ = None if fetching.cancelled() else fetching.exception()
             self._send.send_nowait(failure)
 
     def release(self) -> None:
@@ -116,30 +116,31 @@ class StreamInbox:
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
         """The messages for these types; goes on across outages. Those that nobody took go back on the way out."""
         fetched = _Fetched()
-        stopped = asyncio.Event()
-        tasks = [await self._link.on_asyncio(self._start, saga_type, fetched, stopped) for saga_type in saga_types]
+        tasks: list[asyncio.Task[None]] = []
         try:
+            for saga_type in saga_types:
+                tasks.append(await self._link.on_asyncio(self._start, saga_type, fetched))
             yield fetched
         finally:
-            stopped.set()
+            fetched.stopped.set()
             with trio.move_on_after(2 * FETCH_TIMEOUT, shield=True):
                 await self._link.on_asyncio(partial(asyncio.gather, return_exceptions=True), *tasks)
             for task in tasks:
                 task.cancel()
             fetched.release()
 
-    async def _start(self, saga_type: str, fetched: _Fetched, stopped: asyncio.Event) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._fetch(saga_type, fetched, stopped))
+    async def _start(self, saga_type: str, fetched: _Fetched) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._fetch(saga_type, fetched))
         task.add_done_callback(fetched.ended)
         return task
 
-    async def _fetch(self, saga_type: str, fetched: _Fetched, stopped: asyncio.Event) -> None:
+    async def _fetch(self, saga_type: str, fetched: _Fetched) -> None:
         """On the asyncio side: fetch while there is room."""
         head = self._names.subject(f"sagain.{saga_type}.")
-        while not stopped.is_set():
+        while not fetched.stopped.is_set():
             try:
                 async with self._pulling(saga_type, head) as fetch:
-                    while not stopped.is_set():
+                    while not fetched.stopped.is_set():
                         await self._fetch_once(fetch, head, saga_type, fetched)
             except (nats.errors.Error, OSError) as error:
                 _log.info("%s: inbox away: %s", saga_type, error)
