@@ -30,7 +30,8 @@ PINGS_OWED = 2
 """Questions that may be without an answer; at the next one the server counts as lost, and another is connected to."""
 NOTICED = PING_EVERY * (PINGS_OWED + 1)
 """Seconds, at most, until a server is left that is frozen. Renewals of a lease that only it could take are late by as
-much, and other workers, on other servers, must not declare the worker dead for that (P12)."""
+much, and other workers, on other servers, must not declare the worker dead for that (P12). CONNECT_TRY comes on top
+only if the first of the other servers does not answer either."""
 
 
 @asynccontextmanager
