@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from nats.errors import ProtocolError
-from nats.protocol.parser import Parser
+from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
 from sagakit.jetstream.parser import AnswerParser, Delivery
 
 INBOX = "_INBOX.mine"
@@ -81,6 +81,16 @@ async def test_wherever_the_stream_is_cut() -> None:
         assert await parsed(STREAM[:cut], STREAM[cut:]) == (taken, rest, b"")
 
 
+async def test_a_message_with_a_long_line_is_whole_wherever_it_is_cut() -> None:
+    """Longer than a control line may be that nats-py knows: a subject and the reply of a stream together are."""
+    line = b"MSG %b 9 reply 5\r\n" % (b"x" * MAX_CONTROL_LINE_SIZE)
+    for cut in range(MAX_CONTROL_LINE_SIZE, len(line)):
+        whole = line + b"hello\r\n"
+        _, told, left = await parsed(whole[:cut], whole[cut:])
+        assert told == [(9, b"x" * MAX_CONTROL_LINE_SIZE, b"reply", b"hello", None)]
+        assert left == b""
+
+
 async def test_a_reconnect_forgets_half_a_message() -> None:
     client: Any = Client()
     taken: list[int] = []
@@ -122,7 +132,8 @@ async def test_what_nats_py_cannot_take_in_is_dropped_and_the_rest_goes_on() -> 
     """One message is not worth the connection; what came from a stream must not come again."""
 
     class Strict(Client):
-        async def _process_msg(self, sid: int, subject: bytes, reply: bytes, *rest: Any) -> None:
+        async def _process_msg(self, *message: Any) -> None:
+            _, subject, reply, *_ = message
             self.told.append((subject.decode(), reply.decode()))
 
         async def publish(self, subject: str, payload: bytes) -> None:

@@ -77,7 +77,7 @@ class AnswerParser(Parser):
     async def _drop(self, piece: bytes, error: Exception) -> None:
         """For good: what came from a stream would come again, to one worker after the other."""
         line = piece.partition(LINE)[0]
-        _log.error("dropped what came in as %r", line, exc_info=error)
+        _log.error("dropped what came in as %.200r", line, exc_info=error)
         reply = _reply(line.split(b" ")) if line.startswith(_MESSAGE) else ""
         if _FROM_STREAM(reply):
             with suppress(Error):
@@ -133,7 +133,7 @@ class AnswerParser(Parser):
         try:
             take(delivery)
         except Exception as error:  # as with nats-py: what others may send does not end the connection
-            _log.error("dropped what came in as %r", line, exc_info=error)
+            _log.error("dropped what came in as %.200r", line, exc_info=error)
         return True
 
 
@@ -147,7 +147,8 @@ def _end_of_piece(data: bytes, at: int) -> int:
     """Where the piece ends that begins at `at`; beyond the end of `data` if it is not all there."""
     line = data.find(LINE, at)
     if line < 0:
-        return len(data) + (len(data) - at < MAX_CONTROL_LINE_SIZE)  # nats-py knows what to say of an endless line
+        endless = len(data) - at >= MAX_CONTROL_LINE_SIZE and not data.startswith(_MESSAGE, at)
+        return len(data) + (not endless)  # nats-py knows what to say of an endless line
     if not data.startswith(_MESSAGE, at):
         return line + len(LINE)
     size = data[at:line].rpartition(b" ")[2]
