@@ -13,6 +13,11 @@ Fields carry the facts, the text says what to do next.
 
 from __future__ import annotations
 
+import msgspec
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What decoding bytes that others may have written raises; RecursionError if they are nested too deeply."""
+
 
 class SagakitError(Exception):
     """Root of the tree."""

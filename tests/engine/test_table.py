@@ -133,7 +133,10 @@ def test_a_record_round_trips_and_unknown_fields_survive(simple: Plan) -> None:
     assert written["steps"]["a"]["result"] == 7
 
 
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"schema": 1}', b"\xff", b'{"schema": "x"}', b"null"])
+DEEP = b'{"schema": 1, "x": ' + b"[" * 100_000
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"schema": 1}', b"\xff", b'{"schema": "x"}', b"null", DEEP])
 def test_p11_what_is_no_record_is_refused(value: bytes) -> None:
     with pytest.raises(Undecodable, match="left alone"):
         decode("k", value)

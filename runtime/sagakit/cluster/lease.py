@@ -13,6 +13,7 @@ from functools import partial
 import msgspec
 import trio
 
+from sagakit.errors import UNREADABLE
 from sagakit.store.ports import Store
 from sagakit.system.persistence import through_outage
 from sagakit.system.standing import Standing
@@ -43,7 +44,7 @@ def decode_lease(value: bytes) -> Lease | None:
     """None for what is no lease that this version can read."""
     try:
         return _decoder.decode(value)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -11,7 +11,7 @@ from functools import partial
 import msgspec
 
 from sagakit.definition import Plan
-from sagakit.errors import Conflict, PlanChanged
+from sagakit.errors import UNREADABLE, Conflict, PlanChanged
 from sagakit.store.ports import Store
 from sagakit.system.persistence import through_outage
 from sagakit.system.registry import Registry
@@ -40,7 +40,7 @@ async def _kept(store: Store) -> list[Plan]:
     found: list[Plan] = []
     async with store.meta.entries("plan") as entries:
         async for entry in entries:
-            with suppress(msgspec.DecodeError):  # kept by a newer sagakit, of which this one need not know all
+            with suppress(*UNREADABLE):  # kept by a newer sagakit, of which this one need not know all
                 found.append(msgspec.json.decode(entry.value, type=Plan))
     return found
 

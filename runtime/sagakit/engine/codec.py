@@ -7,7 +7,7 @@ from hashlib import sha256
 import msgspec
 
 from sagakit.engine.record import NOTHING, SCHEMA, EndMarker, PersistedSagaState, Record, StepLog
-from sagakit.errors import NewerSchema, Undecodable
+from sagakit.errors import UNREADABLE, NewerSchema, Undecodable
 
 
 class UnknownFields(msgspec.Struct, frozen=True):
@@ -74,7 +74,7 @@ def glimpse(key: str, value: bytes) -> Glimpse:
     """A look at what stands under a live key, at a fraction of the cost of `decode`, and with its errors."""
     try:
         seen = _glimpse.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise _undecodable(key, error) from error
     if seen.ended is None and seen.schema is not None:
         _check_schema(key, seen.schema)
@@ -85,7 +85,7 @@ def decode(key: str, value: bytes) -> Loaded | EndMarker:
     """Read what stands under a live key. Raises Undecodable or NewerSchema: then leave it alone (P11)."""
     try:
         record = _record.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         if glimpse(key, value).ended is None:
             raise _undecodable(key, error) from error
         return _decode_marker(key, value)
@@ -103,7 +103,7 @@ def _check_schema(key: str, schema: int) -> None:
 def _decode_marker(key: str, value: bytes) -> EndMarker:
     try:
         return _marker.decode(value)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise _undecodable(key, error) from error
 
 

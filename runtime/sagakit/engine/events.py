@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from sagakit.engine.record import OutboxEvent, Record
+from sagakit.errors import UNREADABLE
 
 
 class CloudEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -33,7 +34,7 @@ def decode_event(payload: bytes) -> CloudEvent | None:
     """An event of the log; None if somebody else put something there that is none."""
     try:
         return _decoder.decode(payload)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

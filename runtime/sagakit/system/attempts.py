@@ -38,7 +38,7 @@ from sagakit.engine import (
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
 from sagakit.engine.turn import shorten
-from sagakit.errors import CannotMigrate, DefinitionError
+from sagakit.errors import UNREADABLE, CannotMigrate, DefinitionError
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
 
@@ -158,7 +158,7 @@ class SagaBinding:
         node, function, _ = callee
         try:
             args = self._arguments(node, call, record, beat)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
         try:
             return _answer(node, call, await self.invoke(call, function, services, ticket, args))

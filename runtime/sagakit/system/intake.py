@@ -17,6 +17,7 @@ from sagakit_actors import Actor, Backoff, Context, Down
 
 from sagakit.engine.record import NOTHING
 from sagakit.errors import (
+    UNREADABLE,
     AlreadyStarted,
     Ambiguous,
     InputTooLarge,
@@ -33,7 +34,7 @@ from sagakit.store.ports import InboundMessage, Store
 from sagakit.system import starts
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.registry import Registry
-from sagakit.system.requests import UNREADABLE, Requests
+from sagakit.system.requests import Requests
 from sagakit.system.starts import Starts
 
 _log = getLogger("sagakit.intake")

@@ -16,7 +16,7 @@ import msgspec
 import trio
 from sagakit_actors import Actor, Backoff, Context, Down
 
-from sagakit.errors import Ambiguous, Conflict, Fenced, KvError, StoreError, StoreFull, Unavailable
+from sagakit.errors import UNREADABLE, Ambiguous, Conflict, Fenced, KvError, StoreError, StoreFull, Unavailable
 from sagakit.store.ports import Entry, KeyValue, Store, Write
 from sagakit.system.messages import Load, PersistenceMessage, Put, Retire
 
@@ -210,7 +210,7 @@ def _at_least(value: bytes, retire: Retire) -> bool:
         return True
     try:
         found = _version.decode(value)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
     return found.run == retire.run and found.version >= retire.version
 

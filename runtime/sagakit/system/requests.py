@@ -16,7 +16,7 @@ from sagakit_actors import ActorDied, ActorStopped
 
 from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode
 from sagakit.engine.messages import AFTER_THE_END
-from sagakit.errors import Ambiguous, NoResponders, Unavailable, UnknownSaga
+from sagakit.errors import UNREADABLE, Ambiguous, NoResponders, Unavailable, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.inbox_request import InboxRequest
@@ -25,8 +25,6 @@ from sagakit.system.persistence import read, through_outage
 from sagakit.system.sagas import Sagas
 
 NOT_MINE = b"not mine"
-UNREADABLE = (msgspec.DecodeError, RecursionError)
-"""What decoding others' bytes may raise; RecursionError if they are nested too deeply."""
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0
 """Seconds between looks at a saga that another worker runs."""
 PASS_ON_TIMEOUT = 5.0
