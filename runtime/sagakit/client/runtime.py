@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 import trio
+from msgspec import structs
 from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
@@ -287,10 +288,10 @@ async def open_runtime(
     """Open a worker in this trio program: connect, make what is missing, take over what was left behind.
 
     `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
-    of `Config`. Leaving the context gives running attempts `grace` seconds. Raises CannotConnect, ServerTooOld,
-    JetStreamOff, BadBucket, InvalidConfig, DefinitionError, PlanChanged.
+    of `Config`, and win over `config`. Leaving the context gives running attempts `grace` seconds. Raises
+    CannotConnect, ServerTooOld, JetStreamOff, BadBucket, InvalidConfig, DefinitionError, PlanChanged.
     """
-    settings = config if config is not None and not options else Config.of(options)
+    settings = Config.of(({} if config is None else structs.asdict(config)) | options)
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop) as worker:
             yield Runtime(worker)
