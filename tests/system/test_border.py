@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 import sagakit.asyncio
-from sagakit import Config, errors, open_runtime
+import trio
+import trio.testing
+from sagakit import Config, Ctx, Saga, errors, open_runtime, signal, step
 
 CONFIG = Config(worker_name="shop", lease_ttl=20.0)
 
@@ -25,3 +28,94 @@ def test_options_win_over_a_config_beside_asyncio() -> None:
             return runtime.config
 
     assert asyncio.run(main()) == Config(worker_name="shop", lease_ttl=20.0, grace=1.0)
+
+
+class Go(Saga[int]):
+    """Waits for a signal."""
+
+    go = signal(str)
+
+    @step(go, compensate=None)
+    async def end(self, n: int, go: str, ctx: Ctx) -> None: ...
+
+
+HALF = "\udc80"
+"""A lone surrogate, as `os.fsdecode` makes them."""
+BAD_CONTEXTS: list[tuple[dict[str, Any], str]] = [
+    ({"attributes": {"customer": 42}}, r"Expected `str`, got `int` - at `\$.attributes\[...\]`"),
+    ({"attributes": {"customer": HALF}}, "no Unicode text"),
+    ({"attributes": 5}, "Expected `object`, got `int`"),
+    ({"attributes": {"customer": "x" * 17_000}}, "the limit is 16,384"),
+    ({"correlation_id": 7}, "got `int`"),
+    ({"correlation_id": HALF}, "no Unicode text"),
+    ({"correlation_id": "c" * 513}, "length <= 512"),
+    ({"causation_id": "c" * 513}, "length <= 512"),
+    ({"trace": {"tracestate": 1}}, "got `int`"),
+    ({"trace": {"baggage": "x" * 17_000}}, "the limit is 16,384"),
+    ({"trace": object()}, "no JSON"),
+]
+
+
+@pytest.mark.parametrize(("given", "says"), BAD_CONTEXTS, ids=[str(given)[:40] for given, _ in BAD_CONTEXTS])
+async def test_where_a_saga_comes_from_is_checked_before_it_starts(
+    given: dict[str, Any], says: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Else its record could not be written, or not be read again, or every event would carry it."""
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        with trio.fail_after(60), pytest.raises(errors.InvalidInput, match=says):
+            await runtime.start(Go, "1", 1, **given)
+        with pytest.raises(errors.UnknownSaga):
+            await runtime.load(Go, "1")
+
+
+async def test_what_a_saga_is_found_by_is_kept_as_it_was_given(autojump_clock: trio.testing.MockClock) -> None:
+    attributes = {"customer": "ü" * 4_000}
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        await runtime.start(Go, "1", 1, attributes=attributes, correlation_id="c" * 512, trace={"x": "y"})
+        attributes["customer"] = "somebody else"
+        record = await runtime.load(Go, "1")
+        assert record.attributes == {"customer": "ü" * 4_000}
+        assert (record.correlation_id, record.trace) == ("c" * 512, {"x": "y"})
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"by": "x" * 513}, "length <= 512"),
+        ({"by": HALF}, "no Unicode text"),
+        ({"by": 5}, "got `int`"),
+        ({"reason": HALF}, "no Unicode text"),
+        ({"reason": 5}, "got `int`"),
+    ],
+)
+async def test_who_and_why_are_checked_before_a_verb_is_applied(
+    given: dict[str, Any], says: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        handle = await runtime.start(Go, "1", 1)
+        with trio.fail_after(60), pytest.raises(errors.InvalidInput, match=says):
+            await handle.terminate(**{"reason": "enough", **given})
+        assert (await handle.record()).status == "running"
+
+
+async def test_what_is_no_json_is_refused_wherever_it_is_given(autojump_clock: trio.testing.MockClock) -> None:
+    wrong: Any = object()
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        handle = await runtime.start(Go, "1", 1)
+        for value in (HALF, wrong):
+            with pytest.raises(errors.InvalidInput, match="no JSON"):
+                await runtime.signal(Go, "1", Go.go, value)
+            with pytest.raises(errors.InvalidInput, match="no JSON"):
+                await handle.complete_step("end", value, "by hand")
+            with pytest.raises(errors.InvalidInput, match="no JSON"):
+                await handle.report("end", value)
+
+
+async def test_an_unknown_kind_of_message_reaches_no_saga(autojump_clock: trio.testing.MockClock) -> None:
+    kind: Any = "bogus"
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        handle = await runtime.start(Go, "1", 1)
+        with trio.fail_after(60), pytest.raises(errors.InvalidInput, match="bogus"):
+            await runtime.apply(handle.key, kind)
+        assert (await handle.record()).recoveries == 0
+        assert (await handle.record()).epoch == 1

@@ -84,7 +84,7 @@ class Handle(Generic[T]):
 
         Raises NotAllowed when the step is not held or waiting, InvalidInput when the result is not of its type.
         """
-        payload = msgspec.Raw(msgspec.json.encode(result))
+        payload = as_payload(result, step)
         text = f"{step} cannot be completed by hand"
         await self._operate("complete-step", text, reason=reason, by=by, step=step, payload=payload)
 
@@ -105,7 +105,7 @@ class Handle(Generic[T]):
         True if that settles the step; False if the step was given up: then the saga's account names it as `late`.
         Raises NotAllowed when nobody asks, InvalidInput when the result is not of the step's type.
         """
-        payload = msgspec.Raw(msgspec.json.encode(result))
+        payload = as_payload(result, step)
         verdict = await self._runtime.apply(self.key, "report", step=step, payload=payload)
         if verdict not in ("accepted", "late"):
             raise refusal(self.key, f"the report of {step}", verdict)
@@ -117,6 +117,14 @@ class Handle(Generic[T]):
         verdict = await self._runtime.apply(self.key, kind, reason=reason, by=by, step=step, payload=payload)
         if verdict not in ("accepted", "waiting"):
             raise refusal(self.key, text, verdict)
+
+
+def as_payload(value: object, what: str) -> msgspec.Raw:
+    """What a signal or a step is given by hand, as JSON. Raises InvalidInput."""
+    try:
+        return msgspec.Raw(msgspec.json.encode(value))
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{what} cannot take it, for it is no JSON: {error}") from None
 
 
 def refusal(key: str, what: str, verdict: str) -> CallerError:

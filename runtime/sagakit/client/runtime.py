@@ -14,7 +14,7 @@ from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
 from sagakit.client.errors import bare_errors
-from sagakit.client.handle import Handle, refusal
+from sagakit.client.handle import Handle, as_payload, refusal
 from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
@@ -24,6 +24,7 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, UnknownSaga
 from sagakit.store.names import SagaKey
+from sagakit.system.border import checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
@@ -112,7 +113,8 @@ class Runtime:
     ) -> Handle[T]:
         """Start a saga; durable once this returns. The same id and input again give the same saga (P10).
 
-        `attributes` are what `list` finds it by.
+        `attributes` are what `list` finds it by: texts by name. They, `trace` and the two ids may have 16 KiB together,
+        as JSON; each id, which every event repeats, 512 characters.
 
         `id=None` makes an id up, and saves the look into the archive that a caller's own id needs. Waits while the
         worker is full or the store away; cancelled meanwhile, the saga may or may not have been started: start it again
@@ -122,7 +124,8 @@ class Runtime:
         context = Context(
             correlation_id=correlation_id, causation_id=causation_id, trace=trace, attributes=attributes or {}
         )
-        address = await self._worker.starts.start(binding, id, binding.encode_input(input), context)
+        value = binding.encode_input(input)
+        address = await self._worker.starts.start(binding, id, value, checked_context(context))
         return Handle(self, binding, address.saga_id, str(address))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
@@ -212,7 +215,7 @@ class Runtime:
         turned back, does not await it any more, or has one of this name already).
         """
         key = str(SagaKey(self._registry.of_class(saga).plan.saga_type, id))
-        verdict = await self.apply(key, "signal", step=signal.name, payload=msgspec.Raw(msgspec.json.encode(payload)))
+        verdict = await self.apply(key, "signal", step=signal.name, payload=as_payload(payload, signal.name))
         if verdict != "accepted":
             raise refusal(key, f"the signal {signal.name}", verdict)
 
@@ -227,12 +230,12 @@ class Runtime:
         payload: msgspec.Raw = NOTHING,
         id: str | None = None,
     ) -> str:
-        """Apply a message to a saga and return its verdict, once that is durable. Raises UnknownSaga.
+        """Apply a message to a saga and return its verdict, once that is durable. Raises UnknownSaga, InvalidInput.
 
-        The same `id` is applied once; None makes one up.
+        The same `id` is applied once; None makes one up. It and `by` may have 512 characters; of `reason` 500 are kept.
         """
         message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
-        return await self._worker.requests.deliver(key, message)
+        return await self._worker.requests.deliver(key, checked_message(message))
 
     async def bulk(
         self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True

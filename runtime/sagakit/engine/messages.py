@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from msgspec import structs
+
 from sagakit.engine.backward import finish_terminated
 from sagakit.engine.forward import arrived, succeed
 from sagakit.engine.inputs import Inbound, InboundKind
@@ -29,9 +31,18 @@ def inbound(turn: Turn, message: Inbound) -> None:
     if any(known.id == message.id for known in record.inbound):
         return
     turn.touch()
-    verdict = f"refused: {shorten(message.refused)}" if message.refused else _APPLY[message.kind](turn, message)
+    if message.refused:
+        verdict = f"refused: {shorten(message.refused)}"
+    else:
+        verdict = _APPLY[message.kind](turn, _shortened(message))
     kept = record.inbound[-(turn.limits.inbound - 1) :]
     record.inbound = [*kept, Verdict(message.id, message.kind, verdict)]
+
+
+def _shortened(message: Inbound) -> Inbound:
+    """Nothing that goes into the record or an event by itself is longer than the record has room for."""
+    code = None if message.code is None else shorten(message.code)
+    return structs.replace(message, by=shorten(message.by), step=shorten(message.step), code=code)
 
 
 # ------------------------------------------------------- callers, participants

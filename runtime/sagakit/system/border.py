@@ -1,0 +1,68 @@
+"""What is checked of a message before it comes in, whoever sends it: a record must be readable again, and must fit."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from sagakit.engine import Inbound
+from sagakit.errors import InvalidInput
+from sagakit.system.starts import Context
+
+MAX_TEXT = 512
+"""Characters of a correlation or causation id, which every event repeats, and of the `by` and the id of a message."""
+MAX_CONTEXT = 16 * 1024
+"""Bytes as JSON of all that says where a saga comes from and what it is found by."""
+
+_Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+
+
+class _Context(Context, frozen=True, kw_only=True):
+    correlation_id: _Text | None = None
+    causation_id: _Text | None = None
+
+
+class _Inbound(Inbound, frozen=True, kw_only=True, omit_defaults=True):
+    id: _Text
+    by: _Text = ""
+    step: _Text = ""
+
+
+_encoder = msgspec.json.Encoder()
+_context = msgspec.json.Decoder(_Context)
+_inbound = msgspec.json.Decoder(_Inbound)
+T = TypeVar("T")
+
+
+def checked_context(context: Context) -> Context:
+    """The context, as it will be read again from the record. Raises InvalidInput."""
+    data = _encoded(context, "what a saga is started with")
+    if len(data) > MAX_CONTEXT:
+        raise InvalidInput(
+            f"attributes, trace and the like have {len(data):,} bytes together, the limit is {MAX_CONTEXT:,}: "
+            "keep large data elsewhere and pass a reference"
+        )
+    return _decoded(_context, data, "what a saga is started with")
+
+
+def checked_message(message: Inbound) -> Inbound:
+    """The message, as it will be read again from the inbox. Raises InvalidInput."""
+    return _decoded(_inbound, _encoded(message, "a message to a saga"), "a message to a saga")
+
+
+def _encoded(value: object, what: str) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError as error:
+        raise InvalidInput(f"{what} holds {error.object[error.start : error.start + 20]!r}: no Unicode text") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidInput(f"{what} is no JSON: {error}") from None
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], data: bytes, what: str) -> T:
+    try:
+        return decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{what}: {error}: mend it, or keep it elsewhere and pass a reference") from None
