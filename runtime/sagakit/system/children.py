@@ -25,17 +25,34 @@ from sagakit.engine import (
     child_id,
     encode_marker,
 )
-from sagakit.errors import AlreadyStarted, Conflict, SagakitError, UnknownSaga
+from sagakit.errors import (
+    AlreadyStarted,
+    Conflict,
+    InputTooLarge,
+    InvalidId,
+    InvalidInput,
+    SagakitError,
+    UnknownSaga,
+)
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.persistence import through_outage
 from sagakit.system.registry import Registry
 from sagakit.system.requests import Requests
+from sagakit.system.services import input_limit
 from sagakit.system.starts import Context, Starts
 
 LOOK_AGAIN = 1.0
 """Seconds until a child that is not undone yet is looked at again, if nothing was heard of it."""
+
+_CODES: dict[type[SagakitError], str] = {
+    AlreadyStarted: "child_id_taken",
+    InputTooLarge: "child_input_too_large",
+    InvalidId: "child_id_invalid",
+    InvalidInput: "child_input_invalid",
+}
+"""What no other attempt to start a child would change."""
 
 
 class Children:
@@ -58,10 +75,10 @@ class Children:
                 if call.kind == "do":
                     return await self._start(address, call, record)
                 return await self._undo(str(address), call)
-            except AlreadyStarted as error:
-                return Compensating(
-                    code="child_id_taken", detail=msgspec.Raw(msgspec.json.encode({"error": str(error)}))
-                )
+            except InvalidId as error:
+                return _refused(error) if call.kind == "do" else Complete()  # there never was such a child
+            except (AlreadyStarted, InputTooLarge, InvalidInput) as error:
+                return _refused(error)
             except SagakitError as error:
                 return Error(error=repr(error))
         return Error(error=f"timeout after {call.timeout:g} s")
@@ -75,6 +92,9 @@ class Children:
             parent=parent,
         )
         given = record.steps[call.step].given
+        size, limit = len(memoryview(given)), input_limit(self._store.max_payload)
+        if size > limit:  # else it would be left to the inbox, and dropped there
+            raise InputTooLarge(size, limit)
         if address.saga_type in self._registry.types:
             binding = self._registry.latest(address.saga_type)
             await self._starts.start(binding, address.saga_id, bytes(given), context)
@@ -121,7 +141,11 @@ class Children:
     async def release(self, run: str, children: tuple[tuple[str, str], ...]) -> None:
         """Let go of children, whose parent has ended; durable once this returns."""
         for saga_type, saga_id in children:
-            with suppress(UnknownSaga):
+            with suppress(UnknownSaga, InvalidId):
                 await self._requests.post(
                     str(SagaKey(saga_type, saga_id)), Inbound(id=f"{run}.release", kind="release")
                 )
+
+
+def _refused(error: SagakitError) -> Compensating:
+    return Compensating(code=_CODES[type(error)], detail=msgspec.Raw(msgspec.json.encode({"error": str(error)})))

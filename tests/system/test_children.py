@@ -1,0 +1,93 @@
+"""Children that can never be: the parent turns back at once, rather than to ask for them for ever."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, Failed, Saga, child, step
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.names import encode_id
+
+from tests.system.members import killable, member, until_ended
+
+Clock = trio.testing.MockClock
+
+
+class Part(Saga[str]):
+    @step(compensate=None)
+    async def make(self, text: str, ctx: Ctx) -> None: ...
+
+
+class Whole(Saga[int]):
+    """Its child's input is as long as it is told."""
+
+    def __init__(self) -> None:
+        self.undone = 0
+
+    @step
+    async def first(self, size: int, ctx: Ctx) -> None: ...
+
+    @first.compensate
+    async def undo_first(self, size: int, none: None, ctx: Ctx) -> None:
+        self.undone += 1
+
+    part = child(Part, lambda size, ctx: "x" * size)
+
+
+LONG_ID = "ü" * 80
+"""An id that is none any more once a child's is made of it."""
+
+
+@pytest.mark.parametrize(
+    ("saga_id", "size", "code"), [("1", 300_000, "child_input_too_large"), (LONG_ID, 1, "child_id_invalid")]
+)
+async def test_a_child_that_cannot_be_started_turns_its_parent_back(
+    saga_id: str, size: int, code: str, autojump_clock: Clock
+) -> None:
+    server, whole = MemoryServer(), Whole()
+    async with member(server, Part(), whole) as running:
+        with trio.fail_after(600):
+            outcome = await running.runtime.execute(Whole, saga_id, size)
+        assert isinstance(outcome, Failed)
+        assert (outcome.cause, outcome.code, outcome.step) == ("rejected", code, "part")
+        assert "error" in outcome.detail
+        assert whole.undone == 1
+        await until_ended(server, f"Whole.{encode_id(saga_id)}")
+
+
+async def test_a_child_that_could_not_be_is_undone_though_its_first_attempt_is_in_doubt(autojump_clock: Clock) -> None:
+    server, whole = MemoryServer(), Whole()
+    async with killable() as start:
+        first = await start(server, Part(), whole)
+        called = trio.Event()
+
+        async def hang(call: Any, record: Any, child_type: str) -> Any:
+            called.set()
+            await trio.sleep_forever()
+
+        first.worker.services.children.call = hang  # type: ignore[method-assign]
+        await first.runtime.start(Whole, LONG_ID, 1)
+        await called.wait()
+        first.kill()
+        second = await start(server, Part(), whole)
+        with trio.fail_after(600):
+            outcome = await (await second.runtime.get(Whole, LONG_ID)).outcome()
+        assert isinstance(outcome, Failed)
+        assert outcome.undone == ("first", "part")
+        await until_ended(server, f"Whole.{encode_id(LONG_ID)}")
+
+
+async def test_also_where_another_worker_would_start_it(autojump_clock: Clock) -> None:
+    """Its inbox would drop the message, and the parent wait for ever."""
+    server = MemoryServer()
+    async with killable() as start:
+        await start(server, Part())
+        runtime = (await start(server, Whole())).runtime
+        with trio.fail_after(600):
+            outcome = await runtime.execute(Whole, "1", 300_000)
+            assert isinstance(outcome, Failed)
+            assert outcome.code == "child_input_too_large"
+            assert isinstance(await runtime.execute(Whole, "2", 10), Completed)
