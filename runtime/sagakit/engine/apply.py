@@ -354,8 +354,11 @@ def _cannot_begin(turn: Turn, node: NodePlan, error: str) -> None:
 
 
 def _output_made(turn: Turn, event: OutputMade) -> None:
+    size, room = len(memoryview(event.output)), turn.room()
     if event.error is not None:
         _stuck(turn, f"output: {event.error}")
+    elif size > room:
+        _stuck(turn, f"output: too large: {size:,} bytes, {room:,} are left")
     else:
         _complete(turn, event.output)
 

@@ -10,6 +10,9 @@ from sagakit.engine.record import NOTHING, Failure, StepLog
 from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
+NO_ROOM = "sagakit: output too large"
+"""Code of a child that is done, and of whose output the record has no room."""
+
 
 def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
     """Apply the end of an action's attempt: done, refused, known not done, or unknown."""
@@ -81,6 +84,9 @@ def arrived(turn: Turn, node: NodePlan) -> None:
     log = turn.look(node.name)
     if log.code is None:
         succeed(turn, node, Complete(log.result))
+    elif log.code == NO_ROOM:
+        turn.edit(node.name).unsure = True  # it is done, and is to be undone
+        _settle_doubt(turn, node, Failure("exhausted", step=node.name, reason=log.error))
     else:
         _refused(turn, node, Compensating(code=log.code, detail=log.detail))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec import structs
 
 from sagakit.engine.backward import finish_terminated
-from sagakit.engine.forward import arrived, succeed
+from sagakit.engine.forward import NO_ROOM, arrived, succeed
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.operator import compensate, complete_step, mark_undone, retry
 from sagakit.engine.record import NOTHING, Failure, UndoRequest, Verdict
@@ -124,8 +124,12 @@ def _child_ended(turn: Turn, message: Inbound) -> VerdictText:
     log = turn.look(message.step)
     if node is None or node.kind != "child" or log.state not in ("running", "waiting", "awaiting"):
         return "nothing to do"
+    size, room = len(memoryview(message.payload)), turn.room()
     log = turn.edit(node.name)
     log.arrived, log.unsure, log.code, log.result = True, False, message.code, message.payload
+    if size > room:
+        log.code, log.result = NO_ROOM, NOTHING
+        log.error = f"the child's output is too large: {size:,} bytes, {room:,} are left"
     if log.state != "running":
         arrived(turn, node)
     return "accepted"
