@@ -202,7 +202,10 @@ def backoff(retries: Retries, attempt: int, jitter: float) -> float:
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    wait = min(retries.most, retries.first * retries.factor ** min(attempt - 1, 64))
+    try:
+        wait = min(retries.most, retries.first * float(retries.factor) ** (attempt - 1))
+    except OverflowError:
+        wait = retries.most
     return wait * (0.5 + 0.5 * jitter)
 
 
