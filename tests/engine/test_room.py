@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from msgspec import structs
 from sagakit.definition.plan import NodePlan, Plan, Retries, UndoPlan
 from sagakit.engine import (
+    AttemptResult,
     Call,
+    Compensating,
     Complete,
     Ended,
     Error,
     Inbound,
     InboundKind,
     InputEvent,
+    Limits,
     MakeOutput,
     OutputMade,
+    Prepared,
+    Published,
     Record,
     apply,
     create,
@@ -23,6 +30,7 @@ from sagakit.engine import (
     encode,
     questions,
 )
+from sagakit.engine.turn import ITEM_SIZE, makes_room
 
 LONG = "x" * 1_000_000
 
@@ -110,3 +118,135 @@ def test_a_pivot_whose_output_is_too_large_is_held_for_a_person() -> None:
     assert apply(plan, record, [given], 3.0).status == "completed"
     refused = apply(plan, record, [Inbound(id="1", kind="compensate")], 3.0)
     assert refused.steps["two"].state == "doubtful", "it is done, so nobody may say that it is not"
+
+
+# ------------------------------------------------------------------------ items
+
+PAYLOAD = 1024 * 1024
+LIMITS = Limits(results=PAYLOAD // 2)
+QUICK = Retries(attempts=1, first=0.0, most=0.0)
+TOP = msgspec.Raw(msgspec.json.encode("x" * (PAYLOAD // 4 - 2)))
+
+
+def spread(items: int, *, given: int = 2) -> tuple[Plan, Record]:
+    """An each over so many items, `given` bytes altogether, all at once as far as its plan goes."""
+    undo = UndoPlan(retries=Retries(attempts=2, first=0.0, most=0.0), timeout=30)
+    each = NodePlan(name="e" * 64, kind="each", prepared=True, parallel=10_000, retries=QUICK, undo=undo)
+    plan = Plan(saga_type="T", nodes=(each, NodePlan(name="last", after=(each.name,), retries=QUICK)))
+    record = create(
+        plan, saga_id="i" * 512, run="r" * 32, input=TOP, owner="w", now=0.0, correlation_id="c" * 512, limits=LIMITS
+    )
+    value = msgspec.Raw(msgspec.json.encode("x" * (given - 2)))
+    return plan, apply(plan, record, [Prepared(each.name, value=value, items=items)], 1.0, limits=LIMITS)
+
+
+def calls_of(plan: Plan, record: Record) -> list[Call]:
+    return [effect for effect in effects(plan, record) if isinstance(effect, Call)]
+
+
+def driven(plan: Plan, record: Record, result: Callable[[Call], AttemptResult]) -> Record:
+    """Run until nothing is called any more: all that is called ends, then half of the outbox is confirmed."""
+    for _ in range(1000):
+        calls = calls_of(plan, record)
+        assert len(calls) <= LIMITS.outbox
+        assert len(encode(record)) <= PAYLOAD
+        for call in calls:
+            record = apply(plan, record, [Ended(call.step, call.call, result(call))], record.updated_at, limits=LIMITS)
+            assert len(encode(record)) <= PAYLOAD
+        seq = makes_room(record, LIMITS)
+        if seq is None and not calls:
+            return record
+        if seq is not None:
+            record = apply(plan, record, [Published(seq)], record.updated_at, limits=LIMITS)
+    raise AssertionError("no end")
+
+
+def test_attempts_are_held_back_while_events_gather_and_go_on_when_they_are_out() -> None:
+    plan, record = spread(300)
+    first = calls_of(plan, record)
+    assert len(first) == LIMITS.outbox - len(record.outbox)
+    ends = [Ended(call.step, call.call, Complete()) for call in first]
+    held = apply(plan, record, ends, 2.0, limits=LIMITS)
+    assert calls_of(plan, held) == []
+    assert held.status == "running"
+    assert apply(plan, held, [], 2.0, limits=LIMITS) is held
+    seq = makes_room(held, LIMITS)
+    assert seq == held.outbox[len(held.outbox) // 2].seq
+    assert len(calls_of(plan, apply(plan, held, [Published(seq)], 2.0, limits=LIMITS))) == seq
+    assert driven(plan, record, lambda call: Complete()).status == "completed"
+
+
+def test_the_most_items_with_the_longest_errors_fit_all_the_way_there_and_back() -> None:
+    size = LIMITS.items * ITEM_SIZE
+    plan, record = spread(LIMITS.items, given=LIMITS.results - size - 10_000)
+
+    def result(call: Call) -> AttemptResult:
+        if call.kind == "undo":
+            return Error(error="x" * 10_000)
+        return Complete() if call.step != "last" else Compensating(code="c" * 10_000, detail=BIG)
+
+    record = driven(plan, record, result)
+    assert record.status == "stuck"
+    assert len(record.steps) == LIMITS.items + 2
+    assert {log.state for step, log in record.steps.items() if "/" in step} == {"undo_failed"}
+    record = apply(plan, record, [Inbound(id="1", kind="retry")], record.updated_at, limits=LIMITS)
+    assert driven(plan, record, lambda call: Complete()).status == "failed"
+
+
+def test_items_that_are_refused_keep_little_of_why() -> None:
+    plan, record = spread(LIMITS.items)
+    detail = msgspec.Raw(msgspec.json.encode({"why": "x" * 4_000}))
+    record = driven(plan, record, lambda call: Compensating(code="c" * 500, detail=detail))
+    assert record.status == "failed"
+    assert record.failure is not None
+    assert record.failure.detail == detail, "the saga itself keeps all of it, once"
+    assert len(record.failure.code or "") == 500
+
+
+@pytest.mark.parametrize("items", [LIMITS.items + 1, 1_000])
+def test_items_for_which_the_record_has_no_room_are_refused(items: int) -> None:
+    limits = LIMITS if items > LIMITS.items else Limits(results=100_000)
+    plan, record = spread(0)
+    record = create(plan, saga_id="1", run="r", input=TOP, owner="w", now=0.0, limits=limits)
+    value = msgspec.Raw(msgspec.json.encode(list(range(items))))
+    record = apply(plan, record, [Prepared(plan.nodes[0].name, value=value, items=items)], 1.0, limits=limits)
+    assert record.failure is not None
+    assert ("too many items" if items > LIMITS.items else "too large") in (record.failure.reason or "")
+
+
+def test_results_leave_room_for_the_entries_of_the_items_to_come() -> None:
+    plan, record = spread(LIMITS.items)
+    result = msgspec.Raw(msgspec.json.encode("x" * 498))
+    record = driven(plan, record, lambda call: Complete(result) if call.kind == "do" else Complete())
+    assert record.failure is not None
+    assert "result too large" in (record.failure.reason or "")
+
+
+def test_a_saga_is_not_stuck_while_some_of_its_items_are_held_back() -> None:
+    each = NodePlan(name="each", kind="each", position="after", after=("a",), prepared=True, parallel=2, retries=QUICK)
+    plan = Plan(saga_type="T", nodes=(NodePlan(name="a", position="pivot"), each))
+    limits = Limits(outbox=3)
+    record = create(plan, saga_id="1", run="r", input=TOP, owner="w", now=0.0, limits=limits)
+    events: list[InputEvent] = [
+        Ended("a", 1, Complete()),
+        Prepared("each", value=msgspec.Raw(b"[1,2,3]"), items=3),
+        Ended("each/0", 1, Error(error="no")),
+        Ended("each/1", 1, Complete()),
+    ]
+    for event in events:
+        record = apply(plan, record, [event], 1.0, limits=limits)
+    assert (record.status, calls_of(plan, record)) == ("running", [])
+    record = apply(plan, record, [Published(record.next_event - 1)], 2.0, limits=limits)
+    assert [call.step for call in calls_of(plan, record)] == ["each/2"]
+    record = apply(plan, record, [Ended("each/2", 1, Complete())], 3.0, limits=limits)
+    assert (record.status, record.stuck) == ("stuck", "each/0: blocked, no")
+
+
+def test_a_check_takes_the_place_of_the_attempt_that_it_asks_about() -> None:
+    plan = Plan(saga_type="T", nodes=(NodePlan(name="a", on_unknown="check", has_check=True, retries=QUICK),))
+    limits = Limits(outbox=1)
+    record = create(plan, saga_id="1", run="r", input=TOP, owner="w", now=0.0, limits=limits)
+    assert calls_of(plan, record) == []
+    record = apply(plan, record, [Published(1)], 1.0, limits=limits)
+    record = apply(plan, record, [Ended("a", 1, Error(error="lost"))], 2.0, limits=limits)
+    assert [call.kind for call in calls_of(plan, record)] == ["check"]

@@ -49,7 +49,7 @@ from sagakit.engine import (
 )
 from sagakit.engine.keys import key_of
 from sagakit.engine.record import StepLog
-from sagakit.engine.turn import present
+from sagakit.engine.turn import count_open, makes_room, present
 from sagakit.system.attempts import WITHDRAWN
 
 from tests.engine.participants import FATES, Fate, Participants, step_of
@@ -58,6 +58,7 @@ UNSETTLED = ("running", "awaiting", "checking", "undoing", "undo_waiting", "chec
 OPERATOR = ("retry", "mark-undone", "complete-step", "compensate", "terminate")
 FINE = Failure("cancelled")
 PARENT = Parent("P.1", "pr", "node")
+LIMITS = Limits()
 
 
 class Broken(AssertionError):
@@ -67,9 +68,12 @@ class Broken(AssertionError):
 class World:
     """One saga, its participants and its worker. `data` draws what happens."""
 
-    def __init__(self, plan: Plan, data: Any, *, calm_after: int = 60, gives_up: bool = True) -> None:
+    def __init__(
+        self, plan: Plan, data: Any, *, calm_after: int = 60, gives_up: bool = True, limits: Limits = LIMITS
+    ) -> None:
         self.plan = plan
         self.data = data
+        self.limits = limits
         self.calm_after = calm_after
         self.gives_up = gives_up
         self.now = 1000.0
@@ -94,8 +98,16 @@ class World:
         self.parent = PARENT if data.draw(st.integers(0, 3), "has a parent") == 0 else None
         self.durable: bytes = b""
         self.record: Record
+        self.looked_at: Record | None = None
         first = create(
-            plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=self.now, parent=self.parent
+            plan,
+            saga_id="1",
+            run="r",
+            input=msgspec.Raw(b"{}"),
+            owner="w",
+            now=self.now,
+            parent=self.parent,
+            limits=limits,
         )
         self._write(self._answered(first))
 
@@ -110,6 +122,7 @@ class World:
         self.durable = encode(self.record)
         self._judge_record()
         asked = effects(self.plan, self.record)
+        self._judge_backlog([effect for effect in asked if isinstance(effect, Call)])
         wanted = {(effect.step, effect.call) for effect in asked if isinstance(effect, Call)}
         self.withdrawn += [call for call in self.queued if call not in wanted]
         self.queued = {call: queued for call, queued in self.queued.items() if call in wanted}
@@ -120,7 +133,7 @@ class World:
                 case Publish(events=events):
                     self._publish(events)
                 case WakeAt(at=at):
-                    if at <= self.now and not self._held():
+                    if at <= self.now and not self._held() and not self._full():
                         raise Broken(f"wake_at {at} is not after {self.now}")
                 case TellParent():
                     self.told = True
@@ -132,7 +145,7 @@ class World:
         before = encode(self.record)
         taken_over = any(isinstance(event, Adopted) for event in events)
         published = [Published(self.published[-1]["sequence"])] if self.published else []
-        after = apply(self.plan, self.record, [*published, *events], self.now)
+        after = apply(self.plan, self.record, [*published, *events], self.now, limits=self.limits)
         if before != encode(self.record):
             raise Broken("apply changed the record it was given")
         if taken_over and after.epoch <= self.record.epoch:
@@ -153,14 +166,15 @@ class World:
         if self._rarely("sent again", 5) and self.record.status not in ENDS:
             before = self.record
             self._turn(message)
-            if self.record.inbound != before.inbound or self.record.next_event != before.next_event:
+            goes_on = makes_room(before, self.limits) is not None  # for its events are out
+            if self.record.inbound != before.inbound or (self.record.next_event != before.next_event and not goes_on):
                 raise Broken(f"P6: {kind} was applied twice")
         return verdict
 
     def _answered(self, record: Record) -> Record:
         while asked := questions(self.plan, record):
             answers = [self._answer(question) for question in asked]
-            record = apply(self.plan, record, answers, self.now)
+            record = apply(self.plan, record, answers, self.now, limits=self.limits)
         return record
 
     def _answer(self, question: Decide | Prepare | MakeOutput) -> InputEvent:
@@ -182,6 +196,9 @@ class World:
 
     def _held(self) -> bool:
         return self.record.recoveries >= SUSPECT and not self.record.alone
+
+    def _full(self) -> bool:
+        return len(self.record.outbox) + count_open(self.record) >= self.limits.outbox
 
     def crash(self) -> None:
         """The worker dies; another reads the record and takes it over."""
@@ -309,6 +326,12 @@ class World:
             if name in self.sent and log.state == "awaiting":
                 raise Broken(f"P8: the signal {name} was accepted, and is waited for")
             self._judge_budget(node, log)
+
+    def _judge_backlog(self, calls: list[Call]) -> None:
+        """No attempt is opened while events gather that nobody confirms."""
+        new = [call for call in calls if (call.step, call.call) not in self.asked and call.kind != "check"]
+        if new and len(calls) > self.limits.outbox:
+            raise Broken(f"{len(calls)} attempts are open, {self.limits.outbox} are allowed")
 
     def _judge_budget(self, node: NodePlan, log: StepLog) -> None:
         """A step is not given up before its budget is spent."""
@@ -465,6 +488,8 @@ class World:
         choices: list[tuple[str, str]] = [("end", "")] * 6 * bool(self.running)
         choices += [("turn", "")] * 3 * bool(self.queued) + [("withdrawn", "")] * 3 * bool(self.withdrawn)
         choices += [("wait", "")] * bool(self.record.wake_at)
+        full = makes_room(self.record, self.limits) is not None and self.looked_at is not self.record
+        choices += [("published", "")] * 3 * full
         choices += [("isolate", "")] * 3 * awaits_isolation(self.plan, self.record, self.now)
         for name in (name for name, node in self.plan.by_name.items() if node.kind == "signal"):
             if wild or self._state(name) == "awaiting":
@@ -495,6 +520,9 @@ class World:
             case "wait", _:
                 assert self.record.wake_at is not None
                 self.now = max(self.now, self.record.wake_at)
+                self._turn()
+            case "published", _:
+                self.looked_at = self.record  # once for each write: its owner hears of it once
                 self._turn()
             case "isolate", _:
                 self._turn(Isolated())

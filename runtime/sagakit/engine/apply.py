@@ -34,7 +34,7 @@ from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSag
 from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, StepMove, StepState
-from sagakit.engine.turn import SUSPECT, Limits, Turn, is_suspect, passed, shorten
+from sagakit.engine.turn import ITEM_SIZE, SUSPECT, Limits, Turn, is_suspect, passed, shorten
 from sagakit.errors import IllegalTransition
 
 _DEFAULT_LIMITS = Limits()
@@ -120,6 +120,8 @@ def apply(
     if turn.record.alone and not _is_open(turn.record):
         turn.touch()
         turn.record.alone = False
+    if plan.has_items:
+        turn.trim_items()
     return turn.record if turn.changed else record
 
 
@@ -243,7 +245,8 @@ def _settle(turn: Turn) -> None:
             _complete(turn, NOTHING)
     else:
         proceed(turn)
-    if turn.record.status in ("running", "compensating") and not turn.hold and not _in_motion(turn):
+    held_back = turn.hold or turn.full
+    if turn.record.status in ("running", "compensating") and not held_back and not _in_motion(turn):
         held = [node.name for node in turn.nodes if turn.look(node.name).state in HELD]
         if held:
             _stuck(turn, "; ".join(f"{name}: {turn.look(name).state}, {turn.look(name).error}" for name in held))
@@ -332,7 +335,7 @@ def _decided(turn: Turn, event: Decided) -> None:
 def _prepared(turn: Turn, event: Prepared) -> None:
     node = turn.plan.by_name[event.step]
     given = event.value if event.due is None else msgspec.Raw(msgspec.json.encode(event.due))
-    size, room = len(memoryview(given)), turn.room()
+    size, room = len(memoryview(given)) + event.items * ITEM_SIZE, turn.room()
     if event.error is not None:
         _cannot_begin(turn, node, event.error)
     elif event.items > turn.limits.items:

@@ -10,10 +10,16 @@ from msgspec import structs
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
-from sagakit.engine.table import PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
+from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
 
 MAX_TEXT = 500
 """Characters of an error or a reason that are kept: a record must never outgrow its message."""
+
+ITEM_TEXT = 100
+"""Characters of an item's error and code, and bytes of its detail, that are kept: there may be many."""
+
+ITEM_SIZE = 300
+"""Bytes that the entry of an item takes beside its result."""
 
 SUSPECT = 2
 """Takeovers with an open attempt, without progress, from which on a saga runs alone."""
@@ -25,12 +31,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that keep status, undo and outbox below `max_payload` whatever the steps return.
 
     Bytes of results, payloads and what nodes start with, together; bytes of one refusal's detail; items of one each;
-    inbound messages whose verdicts are kept; deaths of its worker while a saga ran alone, after which it is given up.
+    events that are not confirmed yet and attempts that are open, together; inbound messages whose verdicts are kept;
+    deaths of its worker while a saga ran alone, after which it is given up.
     """
 
     results: int = 512 * 1024
     detail: int = 4 * 1024
-    items: int = 10_000
+    items: int = 1_000
+    outbox: int = 128
     inbound: int = 64
     lone_deaths: int = 3
 
@@ -38,7 +46,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """One application of input events to a record. `record` is a draft; the original is untouched."""
 
-    __slots__ = ("_hold", "_touched", "changed", "limits", "now", "plan", "record")
+    __slots__ = ("_hold", "_open", "_touched", "changed", "limits", "now", "plan", "record")
 
     def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits, hold: bool = False) -> None:
         self.plan: Plan = plan
@@ -48,6 +56,7 @@ class Turn:
         self._hold = hold
         self.changed: bool = False
         self._touched: set[str] = set()
+        self._open: int | None = None
 
     # ------------------------------------------------------------ reading
 
@@ -70,6 +79,15 @@ class Turn:
         return self._hold or is_suspect(self.record)
 
     @property
+    def full(self) -> bool:
+        """Whether no attempt may be opened until events are confirmed, or one that is open ends."""
+        if len(self.record.outbox) + len(self.record.steps) < self.limits.outbox:
+            return False  # most sagas, and soon seen
+        if self._open is None:
+            self._open = count_open(self.record)
+        return len(self.record.outbox) + self._open >= self.limits.outbox
+
+    @property
     def forward(self) -> bool:
         """Whether the saga still means to complete."""
         return self.record.failure is None
@@ -83,6 +101,7 @@ class Turn:
         """Bytes that the record has left for results and payloads."""
         left = self.limits.results
         for log in self.record.steps.values():
+            left -= log.items * ITEM_SIZE
             if log.result is not NOTHING:
                 left -= len(memoryview(log.result))
             if log.given is not NOTHING:
@@ -109,9 +128,12 @@ class Turn:
 
     def move(self, step: str, move: StepMove) -> StepLog:
         """Take a step along its table. Raises IllegalTransition."""
-        state = advance(STEP_TABLE, self.look(step).state, move, of="step", name=step)
+        before = self.look(step).state
+        state = advance(STEP_TABLE, before, move, of="step", name=step)
         log = self.edit(step)
         log.state = state
+        if self._open is not None:
+            self._open += (state in OPEN) - (before in OPEN)
         log.due = log.until = None
         return log
 
@@ -142,10 +164,25 @@ class Turn:
         self.record.outbox = [*self.record.outbox, event]
         self.record.next_event += 1
 
+    def trim_items(self) -> None:
+        """Of what went wrong with the items keep so little that all of them fit."""
+        for step in self._touched:
+            if step in self.plan.by_name:
+                continue
+            log = self.record.steps[step]
+            log.error, log.code = _trimmed(log.error), _trimmed(log.code)
+            if len(memoryview(log.detail)) > ITEM_TEXT:
+                log.detail = NOTHING
+
     # ------------------------------------------------------------ attempts
 
     def open(self, node: NodePlan, move: StepMove) -> None:
-        """Open an attempt: `start` the action, `check` or `undo`. The call itself is made once this is durable (P1)."""
+        """Open an attempt: `start` the action, `check` or `undo`. The call itself is made once this is durable (P1).
+
+        Leaves the step as it is while the outbox is full, unless the attempt takes the place of one.
+        """
+        if self.full and self.look(node.name).state not in OPEN:
+            return
         log = self.move(node.name, move)
         log.calls += 1
         timeout = node.timeout
@@ -169,6 +206,22 @@ class Turn:
             self.move_saga(move)
             self.record.failure = failure
             self.emit("compensating", cause=failure.cause, code=failure.code, step=failure.step, reason=failure.reason)
+
+
+def makes_room(record: Record, limits: Limits) -> int | None:
+    """The event with which, once it is in the log, half of a full outbox is out; None if it is not full.
+
+    Attempts are held back until then: whoever hears of it is to apply again.
+    """
+    outbox = record.outbox
+    if not outbox or record.status in ENDS or len(outbox) + count_open(record) < limits.outbox:
+        return None
+    return outbox[len(outbox) // 2].seq
+
+
+def count_open(record: Record) -> int:
+    """How many attempts are open."""
+    return sum(log.state in OPEN for log in record.steps.values())
 
 
 def is_suspect(record: Record) -> bool:
@@ -212,6 +265,10 @@ def backoff(retries: Retries, attempt: int, jitter: float) -> float:
 def spent(retries: Retries, attempt: int) -> bool:
     """Whether attempt number `attempt` was the last of its budget."""
     return retries.attempts is not None and attempt >= retries.attempts
+
+
+def _trimmed(text: str | None) -> str | None:
+    return text if text is None or len(text) <= ITEM_TEXT else text[: ITEM_TEXT - 3] + "..."
 
 
 def shorten(text: str) -> str:
