@@ -40,7 +40,8 @@ class Handle(Generic[T]):
     async def outcome(self) -> Outcome[T]:
         """Wait until the saga has ended. A stuck saga has not: bound the wait with a timeout of your own.
 
-        Cancelling the wait leaves the saga alone. Raises UnknownSaga if its retention is over.
+        Cancelling the wait leaves the saga alone. Raises UnknownSaga if its retention is over, NotAllowed if it ended
+        under another version, whose output is none of this handle's class.
         """
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
@@ -145,11 +146,11 @@ _WHY = {
 
 
 def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
-    """The typed outcome of a terminal record."""
+    """The typed outcome of a terminal record. Raises NotAllowed where its output is none of this version's."""
     outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
     if outcome.status == "completed":
-        return Completed(binding.decode_output(outcome.output))
+        return Completed(_output_of(binding, record, outcome.output))
     failure = outcome.failure
     assert failure is not None, "a failed saga has a cause"
     detail = msgspec.json.decode(failure.detail) if len(memoryview(failure.detail)) else {}
@@ -157,3 +158,16 @@ def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
         cause=failure.cause, code=failure.code, undone=outcome.undone, step=failure.step, detail=detail,
         reason=failure.reason, late=outcome.late,
     )  # fmt: skip
+
+
+def _output_of(binding: SagaBinding, record: Record, output: msgspec.Raw) -> Any:
+    mine, its = binding.plan.version, record.definition_version
+    try:
+        if output is NOTHING and binding.plan.has_output and mine != its:
+            raise msgspec.ValidationError("there is none")
+        return binding.decode_output(output)
+    except msgspec.DecodeError as error:
+        raise NotAllowed(
+            f"{record.saga_type}.{record.saga_id} ended under version {its}, its output is none of version {mine}'s, "
+            f"{binding.plan.output_type}: {error}; get it through the class of version {its}, or read its record"
+        ) from None
