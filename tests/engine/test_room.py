@@ -171,6 +171,7 @@ def test_attempts_are_held_back_while_events_gather_and_go_on_when_they_are_out(
     assert held.status == "running"
     assert apply(plan, held, [], 2.0, limits=LIMITS) is held
     seq = makes_room(held, LIMITS)
+    assert seq is not None
     assert seq == held.outbox[len(held.outbox) // 2].seq
     assert len(calls_of(plan, apply(plan, held, [Published(seq)], 2.0, limits=LIMITS))) == seq
     assert driven(plan, record, lambda call: Complete()).status == "completed"

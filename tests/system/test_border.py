@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sagakit.asyncio
@@ -119,3 +119,31 @@ async def test_an_unknown_kind_of_message_reaches_no_saga(autojump_clock: trio.t
             await runtime.apply(handle.key, kind)
         assert (await handle.record()).recoveries == 0
         assert (await handle.record()).epoch == 1
+
+
+async def test_what_is_no_class_and_what_is_no_id_is_refused_with_what_to_write(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    instance, number, none = cast(Any, Go()), cast(Any, 5), cast(Any, None)
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        for call in (runtime.load, runtime.get, runtime.delete, runtime.history):
+            with pytest.raises(errors.InvalidInput, match="write the class"):
+                await call(instance, "1")
+            for wrong in (number, none):
+                with pytest.raises(errors.InvalidId, match=r"write str\(...\)"):
+                    await call(Go, wrong)
+        with pytest.raises(errors.InvalidInput, match="write the class"):
+            await runtime.start(instance, "1", 1)
+        with pytest.raises(errors.InvalidId, match=r"write str\(...\)"):
+            await runtime.start(Go, number, 1)
+        with pytest.raises(errors.InvalidInput, match="write the class"):
+            await runtime.list(type=instance)
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+async def test_a_page_has_at_least_one_line(limit: int, autojump_clock: trio.testing.MockClock) -> None:
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        await runtime.start(Go, "1", 1)
+        with pytest.raises(errors.InvalidInput, match=f"limit={limit}: at least 1"):
+            await runtime.list(limit=limit)
+        assert len((await runtime.list(limit=1)).items) == 1

@@ -22,9 +22,10 @@ from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
 from sagakit.engine.events import decode_event
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import NotAllowed, UnknownSaga
+from sagakit.errors import InvalidInput, NotAllowed, UnknownSaga
 from sagakit.store.names import SagaKey
-from sagakit.system.border import checked_context, checked_message
+from sagakit.system.attempts import SagaBinding
+from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
@@ -120,7 +121,9 @@ class Runtime:
         worker is full or the store away; cancelled meanwhile, the saga may or may not have been started: start it again
         to know. Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull.
         """
-        binding = self._registry.of_class(saga)
+        binding = self._binding(saga)
+        if id is not None:
+            check_id(id)
         context = Context(
             correlation_id=correlation_id, causation_id=causation_id, trace=trace, attributes=attributes or {}
         )
@@ -136,14 +139,13 @@ class Runtime:
 
     async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
         """A handle on a saga that was started before, wherever it runs. Raises UnknownSaga, NotRegistered."""
-        binding = self._registry.of_class(saga)
-        key = str(SagaKey(binding.plan.saga_type, id))
+        binding, key = self._binding(saga), self._key(saga, id)
         await self.record(key)
         return Handle(self, binding, id, key)
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
         """The last durable record of a saga. Raises UnknownSaga, NotRegistered, Undecodable."""
-        return await self.record(str(SagaKey(self._registry.of_class(saga).plan.saga_type, id)))
+        return await self.record(self._key(saga, id))
 
     async def record(self, key: str) -> Record:
         """The last durable record under a live or archived key. Raises UnknownSaga, Undecodable."""
@@ -174,9 +176,11 @@ class Runtime:
 
         `attributes` are those given to `start`; times are seconds since the epoch. With a `limit` they come in the
         order of their keys, and the page's `cursor` asks for the next ones; without, by age. Reads every key of the
-        types asked for: for operators, not for hot paths.
+        types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
         """
-        types = self._registry.types if type is None else [self._registry.of_class(type).plan.saga_type]
+        if limit is not None and limit < 1:
+            raise InvalidInput(f"limit={limit}: at least 1, or None for all of them")
+        types = self._registry.types if type is None else [self._binding(type).plan.saga_type]
         bucket = self._store.archive if status in ENDS else self._store.state
         wanted = Wanted(
             status=status,
@@ -214,7 +218,7 @@ class Runtime:
         Raises UnknownSaga, NotRegistered, InvalidInput (not what the signal takes), NotAllowed (the saga is over or
         turned back, does not await it any more, or has one of this name already).
         """
-        key = str(SagaKey(self._registry.of_class(saga).plan.saga_type, id))
+        key = self._key(saga, id)
         verdict = await self.apply(key, "signal", step=signal.name, payload=as_payload(payload, signal.name))
         if verdict != "accepted":
             raise refusal(key, f"the signal {signal.name}", verdict)
@@ -264,7 +268,7 @@ class Runtime:
 
         Raises UnknownSaga, and NotAllowed while the saga has unfinished business.
         """
-        key = str(SagaKey(self._registry.of_class(saga).plan.saga_type, id))
+        key = self._key(saga, id)
         entry = await read(self._store, self._store.state, key)
         if self._sagas.get(key) is not None or (entry is not None and isinstance(decode(key, entry.value), Loaded)):
             raise NotAllowed(f"{key} has unfinished business: cancel or terminate it, wait for its end, then delete it")
@@ -277,6 +281,16 @@ class Runtime:
         if entry is not None:
             await self._store.state.delete(key, revision=entry.revision)
             await self._store.state.purge(key)
+
+    def _binding(self, saga: type[Saga[D, T]]) -> SagaBinding:
+        """What belongs to a class. Raises NotRegistered, InvalidInput."""
+        if not isinstance(saga, type):
+            raise InvalidInput(f"{saga!r} is no Saga class: write the class that is in sagas=[...], not an instance")
+        return self._registry.of_class(saga)
+
+    def _key(self, saga: type[Saga[Any, Any]], id: str) -> str:
+        """Where a saga stands. Raises InvalidId, NotRegistered, InvalidInput."""
+        return str(SagaKey(self._binding(saga).plan.saga_type, check_id(id)))
 
 
 @asynccontextmanager

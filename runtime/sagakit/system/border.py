@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from sagakit.engine import Inbound
-from sagakit.errors import InvalidInput
+from sagakit.errors import InvalidId, InvalidInput
 from sagakit.system.starts import Context
 
 MAX_TEXT = 512
@@ -34,6 +34,13 @@ _encoder = msgspec.json.Encoder()
 _context = msgspec.json.Decoder(_Context)
 _inbound = msgspec.json.Decoder(_Inbound)
 T = TypeVar("T")
+
+
+def check_id(saga_id: str) -> str:
+    """A saga's id; how long one may be is said where it is encoded. Raises InvalidId."""
+    if not isinstance(saga_id, str):
+        raise InvalidId(f"the saga id {saga_id!r} is no text: write str(...)")
+    return saga_id
 
 
 def checked_context(context: Context) -> Context:

@@ -1,0 +1,20 @@
+"""What `from sagakit import *` brings: the public names, and no submodule in the place of somebody else's module."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import sagakit
+import sagakit.asyncio
+
+
+def test_a_star_brings_what_is_exported_and_nothing_else() -> None:
+    found: dict[str, Any] = {}
+    exec("import asyncio\nfrom sagakit import *", found)
+    assert found["asyncio"].__name__ == "asyncio"
+    tree = ast.parse(Path(sagakit.__file__).read_text())
+    exported = {alias.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert set(found) - {"__builtins__", "asyncio"} == exported
+    assert sagakit.asyncio.open_runtime is not sagakit.open_runtime
