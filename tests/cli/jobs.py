@@ -139,13 +139,22 @@ def breaks() -> list[Wait]:
 
 
 def __getattr__(name: str) -> Any:
-    """`bad` is defined only when asked for: the definition is refused."""
+    """`bad` and `late` are defined only when asked for: the definition is refused."""
     if name == "bad":
 
         class Bad(Saga[Call, str]):
             pass
 
         return [Bad()]
+    if name == "Late":
+
+        class Late(Saga[Call]):
+            @step(compensate=None)
+            async def later(self, call: Call, ctx: Ctx) -> Nowhere: ...  # type: ignore[name-defined]  # noqa: F821
+
+        return Late
+    if name == "late":
+        return [__getattr__("Late")()]
     if name == "changed":
 
         class Wait(Saga[Call, str]):

@@ -34,6 +34,13 @@ def test_no_subject_reaches_beyond_the_namespace(role: Role) -> None:
         assert "shop" in grant.subject or grant.subject in ("$JS.API.INFO", "_INBOX_x.>"), grant
 
 
+@pytest.mark.parametrize("prefix", ["a >", "", "*", "a..b", "ä"])
+def test_an_inbox_prefix_that_no_runtime_would_take_is_a_wrong_command_line(prefix: str) -> None:
+    done = CliRunner().invoke(app, ["permissions", "reader", "--inbox-prefix", prefix])
+    assert done.exit_code == 2
+    assert "inbox_prefix=" in done.stderr
+
+
 def test_a_wrong_namespace_is_a_wrong_command_line() -> None:
     done = CliRunner().invoke(app, ["permissions", "reader", "--namespace", "a b"])
     assert done.exit_code == 2

@@ -109,6 +109,7 @@ async def test_clients_and_pools_live_as_long_as_the_worker(
         ("number", Exit.USAGE, "gives int: it must be a list"),
         ("empty", Exit.USAGE, "holds no sagas"),
         ("bad", Exit.DEFINITION, "Bad"),
+        ("late", Exit.DEFINITION, "Late: name 'Nowhere' is not defined"),
         ("breaks", Exit.CRASH, "no such database"),
     ],
 )
@@ -195,6 +196,14 @@ async def test_a_wrong_option(
     with worker(tmp_path / "one", "sagas", *url, *arguments, **environment) as process:
         assert await process.ended() == Exit.CONFIG
         assert says in process.lines[-1]["message"]
+
+
+async def test_a_file_without_a_table_of_options(tmp_path: Path) -> None:
+    file = tmp_path / "options.toml"
+    file.write_text("sagakit = 3\n")
+    with worker(tmp_path / "one", "sagas", "--nats", "memory:", "--config", str(file)) as process:
+        assert await process.ended() == Exit.CONFIG
+        assert "write a table, [sagakit]" in process.lines[-1]["message"]
 
 
 async def test_flags_win_over_the_environment_and_that_over_the_file(

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import sys
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import trio
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from sagakit.cli import accounts
+from sagakit.cli import accounts, definitions
 from sagakit.cli import demo as demo_command
+from sagakit.cli.exits import Usage, exit_of
 from sagakit.client.errors import bare_errors
-from sagakit.definition import Saga
-from sagakit.errors import InvalidName, SagakitError
-from sagakit.store.names import Names
+from sagakit.errors import CallerError, SagakitError
 from sagakit.store.permissions import permissions_of
 from sagakit.system.config import Config
+from sagakit.system.opening import names_of
 
 app: typer.Typer = typer.Typer(no_args_is_help=True, add_completion=False, help="Sagas on NATS JetStream.")
 console: Console = Console()
@@ -78,7 +77,13 @@ def demo(
 def diagram(saga: Annotated[str, typer.Argument(help=f"module:Class, such as {EXAMPLE}")]) -> None:
     """Print a saga's plan as a Mermaid flowchart."""
     sys.path.insert(0, str(Path.cwd()))
-    typer.echo(_saga_class(saga).diagram(), nl=False)
+    try:
+        typer.echo(definitions.saga_class(saga, form=f"module:Class, such as {EXAMPLE}").diagram(), nl=False)
+    except Usage as error:
+        raise typer.BadParameter(str(error)) from None
+    except SagakitError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(exit_of(error)) from None
 
 
 @app.command()
@@ -193,9 +198,10 @@ def permissions(
 ) -> None:
     """Print the least that an account of NATS needs, for the configuration of nats-server."""
     try:
-        found = permissions_of(role.value, Names(namespace=namespace, shards=shards), inbox_prefix=inbox_prefix)
-    except InvalidName as error:
+        options = Config(namespace=namespace, shards=shards, inbox_prefix=inbox_prefix)
+    except CallerError as error:
         raise typer.BadParameter(str(error)) from None
+    found = permissions_of(role.value, names_of(options), inbox_prefix=options.inbox_prefix)
     typer.echo(accounts.as_nsc(found) if nsc else accounts.as_server_config(found))
 
 
@@ -206,19 +212,6 @@ def config() -> None:
     for name, text, default in Config.describe():
         table.add_row(name, text, repr(default))
     console.print(table)
-
-
-def _saga_class(address: str) -> type[Saga[Any, Any]]:
-    module, colon, name = address.partition(":")
-    if not colon:
-        raise typer.BadParameter(f"write module:Class, such as {EXAMPLE}")
-    try:
-        found = getattr(import_module(module), name)
-    except (ModuleNotFoundError, AttributeError, SagakitError) as error:
-        raise typer.BadParameter(str(error)) from None
-    if not (isinstance(found, type) and issubclass(found, Saga)):
-        raise typer.BadParameter(f"{address} is no Saga class")
-    return found
 
 
 def _needs(error: ModuleNotFoundError, extra: str) -> typer.BadParameter:

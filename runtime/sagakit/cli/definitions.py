@@ -9,17 +9,18 @@ from importlib import import_module
 from typing import Any
 
 from sagakit.cli.exits import Usage
-from sagakit.definition import Saga
+from sagakit.definition import Saga, compiled
+from sagakit.errors import DefinitionError
 from sagakit.jetstream.host import Host
 
 Sagas = Sequence[Saga[Any, Any]]
 
 
-def load(address: str) -> Any:
+def load(address: str, *, form: str = "module:name, such as shop.worker:sagas") -> Any:
     """What stands under `module:name`. Raises Usage, and what importing the module raises."""
     module, colon, name = address.partition(":")
-    if not (module and colon and name):
-        raise Usage(f"{address!r}: write module:name, such as shop.worker:sagas")
+    if not (module and colon and name) or module.startswith("."):
+        raise Usage(f"{address!r}: write {form}")
     try:
         found: Any = import_module(module)
     except ModuleNotFoundError as error:
@@ -34,6 +35,23 @@ def load(address: str) -> Any:
         except AttributeError:
             raise Usage(f"{module} has no {name!r}; {_offers(import_module(module))}") from None
     return found
+
+
+def saga_class(address: str, *, form: str) -> type[Saga[Any, Any]]:
+    """The Saga class under `module:Class`, compiled. Raises Usage, DefinitionError, and what importing it raises."""
+    found = load(address, form=form)
+    if not (isinstance(found, type) and issubclass(found, Saga)):
+        raise Usage(f"{address} is no Saga class")
+    _compile(found)
+    return found
+
+
+def _compile(saga: type[Saga[Any, Any]]) -> None:
+    """Its types may stand below it in the module, so creating the class has not shown yet that they are there."""
+    try:
+        compiled(saga)
+    except NameError as error:
+        raise DefinitionError(f"{saga.__name__}: {error}: import what its annotations name") from error
 
 
 @asynccontextmanager
@@ -79,6 +97,7 @@ def _checked(sagas: Any, address: str) -> Sagas:
         if not isinstance(saga, Saga):
             hint = ": write an instance" if isinstance(saga, type) else ""
             raise Usage(f"{address} holds {saga!r}, which is no Saga instance{hint}")
+        _compile(type(saga))
     return sagas
 
 

@@ -1,0 +1,28 @@
+"""`sagakit diagram`: what is wrong with the argument or with the class is said in a line, without a traceback."""
+
+from __future__ import annotations
+
+import pytest
+from sagakit.cli.app import app
+from sagakit.cli.exits import Exit
+from typer.testing import CliRunner
+
+
+@pytest.mark.parametrize(
+    ("address", "code", "says"),
+    [
+        (":X", Exit.USAGE, "write module:Class"),
+        ("tests.cli.jobs:", Exit.USAGE, "write module:Class"),
+        ("..:Ok", Exit.USAGE, "write module:Class"),
+        ("tests..jobs:Wait", Exit.USAGE, "no module"),
+        ("tests.cli.jobs:Wait.wait", Exit.USAGE, "is no Saga class"),
+        ("tests.cli.jobs:Nobody", Exit.USAGE, "has no 'Nobody'"),
+        ("sagakit:Saga", Exit.DEFINITION, "has no steps"),
+        ("tests.cli.jobs:Late", Exit.DEFINITION, "name 'Nowhere' is not defined"),
+    ],
+)
+def test_what_is_wrong_is_said(address: str, code: Exit, says: str) -> None:
+    done = CliRunner().invoke(app, ["diagram", address])
+    assert done.exit_code == code
+    assert says in done.stderr
+    assert "Traceback" not in done.output
