@@ -72,4 +72,6 @@ def _decoded(decoder: msgspec.json.Decoder[T], data: bytes, what: str) -> T:
     try:
         return decoder.decode(data)
     except msgspec.DecodeError as error:
-        raise InvalidInput(f"{what}: {error}: mend it, or keep it elsewhere and pass a reference") from None
+        raise InvalidInput(
+            f"{what}: {error}; it takes short texts: keep anything else elsewhere and pass a reference"
+        ) from None
