@@ -197,6 +197,27 @@ MISTAKES = [
         RESERVE.replace("@step", "@step(retry=RetryPolicy(first=timedelta(minutes=2)))"),
         "it must be 0 < first <= most",
     ),
+    Mistake(
+        "a generator action",
+        "@step(compensate=None)\ndef pay(self, order: str, ctx: Ctx) -> Any:\n    yield",
+        r"S\.pay: is a generator function, whose body would not run when it is called: remove the yield",
+    ),
+    Mistake(
+        "a generator compensation",
+        RESERVE.replace("async def release", "def release").replace("Ctx) -> None: ...", "Ctx) -> None:\n    yield"),
+        r"S\.reserve's compensation: is a generator function",
+    ),
+    Mistake(
+        "an async generator compensation",
+        RESERVE.replace("Ctx) -> None: ...", "Ctx) -> None:\n    yield"),
+        r"S\.reserve's compensation: is a generator function",
+    ),
+    Mistake(
+        "an async generator check",
+        "@step(on_unknown='check', compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> str: ...\n"
+        "@pay.check\nasync def paid(self, order: str, ctx: Ctx) -> Any:\n    yield",
+        r"S: the check of pay: is a generator function",
+    ),
     Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
     Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),
     Mistake("an empty name", RESERVE, "the name of saga S", "class S(Saga[str], name=''):"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sagakit import Ctx, Failed, Saga, child, each, signal, step, timer
+from sagakit import Ctx, Failed, Reject, Saga, child, each, signal, step, timer
 from sagakit.testing import (
     BrokenPromise,
     CallFault,
@@ -183,6 +185,32 @@ def test_an_asyncio_saga_and_plain_functions(tmp_path: Path) -> None:
     trace.check_promises()
     assert trace.outcome is not None
     assert getattr(trace.outcome, "output", None) == "abab"
+
+
+def test_a_plain_function_that_returns_a_coroutine_fails_as_in_a_worker() -> None:
+    def traced(fn: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(fn)
+        def call(*args: Any) -> Any:
+            return fn(*args)
+
+        return call
+
+    class Wrapped(Saga[str]):
+        @step
+        async def charge(self, input: str, ctx: Ctx) -> str:
+            return input
+
+        @charge.compensate
+        @traced
+        async def refund(self, input: str, charged: str | None, ctx: Ctx) -> None: ...
+
+        @step(charge, pivot=True)
+        async def ship(self, input: str, charged: str, ctx: Ctx) -> None:
+            raise Reject("no")
+
+    trace = simulate(Wrapped(), "x")
+    assert trace.stuck
+    assert "make it a coroutine function" in trace.calls.of(Wrapped.charge, "undo")[0].error
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

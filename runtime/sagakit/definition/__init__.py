@@ -11,6 +11,7 @@ outcome      Completed, Failed
 compiler     from a class to its plan; finds every mistake
 node_compiler  the same for one node, by its kind
 annotations  what a function says of its types
+functions    what is wrong with a function that was given
 model        a compiled definition
 migration    OldSaga: from one version to the next
 plan         the plan: a definition as data

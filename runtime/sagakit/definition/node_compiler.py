@@ -9,6 +9,7 @@ from types import NoneType
 from typing import Any
 
 from sagakit.definition.annotations import Signature, accepts, asked_results, show, signature_of
+from sagakit.definition.functions import fault_of_called
 from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
 from sagakit.definition.nodes import CalledNode, CheckedStep, Child, EachStep, Node, Signal, Timer, Undo
 from sagakit.definition.plan import NodePlan, Position, UndoPlan
@@ -151,7 +152,7 @@ class NodeCompiler:
             raise self.wrong(step.name, 'on_unknown="undo", but from the pivot on nothing is undone')
 
     def _action(self, step: CalledNode[Any], given: list[tuple[str, Any, str]], before: set[str]) -> Signature:
-        signature = signature_of(step.fn, step.namespace, where=f"{self.saga.__name__}.{step.name}")
+        signature = self._signature(step, step.fn, f"{self.saga.__name__}.{step.name}")
         wanted = ["input", *(name for name, _, _ in given), "ctx"]
         if len(signature.parameters) != len(wanted):
             raise self.wrong(
@@ -164,6 +165,12 @@ class NodeCompiler:
             self._parameter(step.name, signature, position, type, what)
         self._results_asked_for(step.name, step.fn, before)
         return signature
+
+    def _signature(self, step: CalledNode[Any], fn: Callable[..., Any], where: str) -> Signature:
+        fault = fault_of_called(fn)
+        if fault is not None:
+            raise DefinitionError(f"{where}: {fault}")
+        return signature_of(fn, step.namespace, where=where)
 
     def _parameter(self, where: str, signature: Signature, position: int, given: Any, what: str) -> None:
         name, declared = signature.parameters[position]
@@ -179,7 +186,7 @@ class NodeCompiler:
         if step.checked is None:
             return None
         where = f"{self.saga.__name__}: the check of {step.name}"
-        signature = signature_of(step.checked.fn, step.namespace, where=where)
+        signature = self._signature(step, step.checked.fn, where)
         if len(signature.parameters) != 2:
             raise DefinitionError(f"{where}: is called with input and ctx, it takes {len(signature.parameters)}")
         return self._function(step, step.checked.fn, step.options.retry)
@@ -188,7 +195,7 @@ class NodeCompiler:
         if step.undo is None:
             return None
         where = f"{step.name}'s compensation"
-        signature = signature_of(step.undo.fn, step.namespace, where=f"{self.saga.__name__}: {where}")
+        signature = self._signature(step, step.undo.fn, f"{self.saga.__name__}.{where}")
         if len(signature.parameters) != 3 + len(given):
             wanted = ", ".join(["input", *("item" for _ in given), "result and ctx"])
             raise self.wrong(step.name, f"its compensation is called with {wanted} after self")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from inspect import isawaitable, iscoroutine
 from logging import CRITICAL, getLogger
 from math import inf
 from typing import Any
@@ -252,9 +253,14 @@ class _Simulation:
 
 
 async def _in_place(fn: Callable[..., Any], *args: Any) -> Any:
-    """A thread would let the virtual clock run on."""
+    """A thread would let the virtual clock run on. Like trio's, refuses what only begins once it is awaited."""
     await trio.lowlevel.checkpoint()
-    return fn(*args)
+    answer = fn(*args)
+    if isawaitable(answer):
+        if iscoroutine(answer):
+            answer.close()
+        raise TypeError(f"a plain function returned {answer!r}, which nobody awaits: make it a coroutine function")
+    return answer
 
 
 @contextmanager
