@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from sagakit import Ctx, NotDone, RetryPolicy, Saga, step
+from sagakit import Ctx, NotDone, RetryPolicy, Saga, signal, step, timer
 
 class Order:
     lines: list[str]
@@ -217,6 +217,16 @@ MISTAKES = [
         "@step(on_unknown='check', compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> str: ...\n"
         "@pay.check\nasync def paid(self, order: str, ctx: Ctx) -> Any:\n    yield",
         r"S: the check of pay: is a generator function",
+    ),
+    Mistake(
+        "a node under two names",
+        RESERVE + "hold = reserve",
+        r"S\.hold: is the node .*S\.reserve under a second name: remove it, or make another",
+    ),
+    Mistake(
+        "a node of two sagas",
+        "class Other(Saga[str]):\n    rest = timer(timedelta(1))\npause = Other.rest",
+        r"S\.pause: is the node .*S\.Other\.rest under a second name",
     ),
     Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
     Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),

@@ -7,6 +7,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin
 
 from sagakit.definition.annotations import show
+from sagakit.definition.members import nodes_of
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.node_compiler import NodeCompiler, codec_of
 from sagakit.definition.nodes import Node
@@ -32,7 +33,7 @@ class _Compiler:
         self.has_output = has_output
         self.child = child
         self.input_type, self.output_type = _type_arguments(saga)
-        self.nodes: list[Node[Any]] = [value for value in vars(saga).values() if isinstance(value, Node)]
+        self.nodes: list[Node[Any]] = nodes_of(saga)
 
     def wrong(self, node: str, text: str) -> DefinitionError:
         return DefinitionError(f"{self.saga.__name__}.{node}: {text}")

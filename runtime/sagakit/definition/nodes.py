@@ -62,13 +62,20 @@ class Node(Generic[R_co]):
         pivot: bool = False,
     ) -> None:
         self.name: str = ""
+        self.place: str = ""
         self.inputs: tuple[Any, ...] = inputs
         self.after: tuple[Any, ...] | None = after
         self.when: Callable[[Any, Ctx], bool] | None = when
         self.pivot: bool = pivot
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+        if not self.name:  # a second name is refused when the class is compiled
+            self.name, self.place = name, place(owner, name)
+
+
+def place(owner: type, name: str) -> str:
+    """Where a node stands. A decorator that makes its class anew, as `dataclass(slots=True)`, changes nothing of it."""
+    return f"{owner.__module__}.{owner.__qualname__}.{name}"
 
 
 class CalledNode(Node[R_co]):
