@@ -221,12 +221,12 @@ MISTAKES = [
     Mistake(
         "a node under two names",
         RESERVE + "hold = reserve",
-        r"S\.hold: is the node .*S\.reserve under a second name: remove it, or make another",
+        r"S\.hold: is the node .*S\.reserve once more: remove it, or make another",
     ),
     Mistake(
         "a node of two sagas",
         "class Other(Saga[str]):\n    rest = timer(timedelta(1))\npause = Other.rest",
-        r"S\.pause: is the node .*S\.Other\.rest under a second name",
+        r"S\.pause: is the node .*S\.Other\.rest once more",
     ),
     Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
     Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),

@@ -9,7 +9,8 @@ control      Reject, Retry, Done, NotDone
 context      Ctx
 outcome      Completed, Failed
 compiler     from a class to its plan; finds every mistake
-members      the nodes of a class
+members      the nodes of a class and its bases
+type_arguments  what its bases' type variables stand for
 node_compiler  the same for one node, by its kind
 annotations  what a function says of its types
 functions    what is wrong with a function that was given

@@ -4,36 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import NoneType
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from sagakit.definition.annotations import show
-from sagakit.definition.members import nodes_of
+from sagakit.definition.members import owners_of
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.node_compiler import NodeCompiler, codec_of
 from sagakit.definition.nodes import Node
 from sagakit.definition.plan import Plan, Position
+from sagakit.definition.type_arguments import Variables, open_variables, variables_of
 from sagakit.errors import DefinitionError, InvalidName
 from sagakit.naming import check_name
 
 RESERVED = frozenset({"output", "diagram", "migrate"})
 
 
-def compile_saga(saga: type, header: Header, *, has_output: bool, child: Callable[[Any], Definition]) -> Definition:
+def compile_saga(saga: type, root: type, header: Header, *, child: Callable[[Any], Definition]) -> Definition:
     """Compile, or raise DefinitionError. Raises NameError where an annotation cannot be resolved yet.
 
-    `child` compiles the saga of a child node.
+    `root` is `Saga` itself; `child` compiles the saga of a child node.
     """
-    return _Compiler(saga, header, has_output=has_output, child=child).definition()
+    return _Compiler(saga, root, header, child).definition()
 
 
 class _Compiler:
-    def __init__(self, saga: type, header: Header, *, has_output: bool, child: Callable[[Any], Definition]) -> None:
+    def __init__(self, saga: Any, root: Any, header: Header, child: Callable[[Any], Definition]) -> None:
         self.saga = saga
         self.header = header
-        self.has_output = has_output
+        self.has_output: bool = saga.output is not root.output
         self.child = child
-        self.input_type, self.output_type = _type_arguments(saga)
-        self.nodes: list[Node[Any]] = nodes_of(saga)
+        self.variables = variables_of(saga)
+        self.input_type, self.output_type = _input_and_output(saga, root, self.variables)
+        self.owners = owners_of(saga)
+        self.nodes: list[Node[Any]] = list(self.owners)
 
     def wrong(self, node: str, text: str) -> DefinitionError:
         return DefinitionError(f"{self.saga.__name__}.{node}: {text}")
@@ -44,7 +47,8 @@ class _Compiler:
         self._own_names()
         after = self._order()
         positions = self._positions(after)
-        compiler = NodeCompiler(self.saga, self.header, self.input_type, self.nodes, self.child)
+        variables = {node.name: self.variables[owner] for node, owner in self.owners.items()}
+        compiler = NodeCompiler(self.saga, self.header, self.input_type, variables, self.child)
         compiled = [
             compiler.compile(node, after[node.name], _ancestors(node.name, after), positions[node.name])
             for node in self.nodes
@@ -133,13 +137,14 @@ def _ancestors(name: str, after: dict[str, tuple[str, ...]]) -> set[str]:
     return found
 
 
-def _type_arguments(saga: type) -> tuple[Any, Any]:
+def _input_and_output(saga: type, root: type, variables: dict[type, Variables]) -> tuple[Any, Any]:
     """D and T of `Saga[D, T]`."""
-    for base in getattr(saga, "__orig_bases__", ()):
-        origin = get_origin(base)
-        if origin is not None and "_header" in getattr(origin, "__annotations__", {}):
-            given: tuple[Any, ...] = get_args(base)
-            output = given[1] if len(given) > 1 else None
-            first: Any = next(iter(given))
-            return first, NoneType if output is None or hasattr(output, "__default__") else output
-    raise DefinitionError(f"{saga.__name__}: say what its input is: class {saga.__name__}(Saga[Input, Output])")
+    given = [type for type in variables[root].values() if not open_variables(type)]
+    if len(given) < 2:
+        base = next((base for base in saga.__bases__ if issubclass(base, root) and base is not root), None)
+        names = (
+            "Input, Output" if base is None else ", ".join(one.__name__ for one in getattr(base, "__parameters__", ()))
+        )
+        written = f"class {saga.__name__}({(base or root).__name__}[{names}])"
+        raise DefinitionError(f"{saga.__name__}: say what its input is: {written}")
+    return given[0], given[1]

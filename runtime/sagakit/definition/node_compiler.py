@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import NoneType
 from typing import Any
@@ -14,6 +14,7 @@ from sagakit.definition.model import Codec, Definition, Function, Header, NodeDe
 from sagakit.definition.nodes import CalledNode, CheckedStep, Child, EachStep, Node, Signal, Timer, Undo
 from sagakit.definition.plan import NodePlan, Position, UndoPlan
 from sagakit.definition.policy import FOREVER, RetryPolicy
+from sagakit.definition.type_arguments import Variables, substituted
 from sagakit.errors import DefinitionError
 
 CHILD_TIMEOUT = 30.0
@@ -31,20 +32,23 @@ def codec_of(saga: type, where: str, type: Any) -> Codec:
 
 
 class NodeCompiler:
-    """Compiles the nodes of one class, in their order. Raises DefinitionError, NameError."""
+    """Compiles the nodes of one class, in their order. Raises DefinitionError, NameError.
+
+    `variables` says for each node what the type variables of the class that it stands in are.
+    """
 
     def __init__(
         self,
         saga: type,
         header: Header,
         input_type: Any,
-        nodes: Sequence[Node[Any]],
+        variables: Mapping[str, Variables],
         child: Callable[[Any], Definition],
     ) -> None:
         self.saga = saga
         self.header = header
         self.input_type = input_type
-        self.own_names: set[str] = {node.name for node in nodes}
+        self.variables = variables
         self.child = child
         self.results: dict[str, Any] = {}
         """What each node leaves for those after it, by type."""
@@ -170,7 +174,10 @@ class NodeCompiler:
         fault = fault_of_called(fn)
         if fault is not None:
             raise DefinitionError(f"{where}: {fault}")
-        return signature_of(fn, step.namespace, where=where)
+        signature = signature_of(fn, step.namespace, where=where)
+        own = self.variables[step.name]
+        parameters = [(name, substituted(type, own)) for name, type in signature.parameters]
+        return Signature(parameters, substituted(signature.returns, own))
 
     def _parameter(self, where: str, signature: Signature, position: int, given: Any, what: str) -> None:
         name, declared = signature.parameters[position]
@@ -179,7 +186,7 @@ class NodeCompiler:
 
     def _results_asked_for(self, name: str, fn: Callable[..., Any], before: set[str]) -> None:
         """`ctx.result(X.step)` of a step that need not be done by then, where the source shows it."""
-        for other in asked_results(fn) & self.own_names - before:
+        for other in asked_results(fn) & self.variables.keys() - before:
             raise self.wrong(name, f"asks for the result of {other}, which it does not come after: add it to @step")
 
     def _check(self, step: CalledNode[Any]) -> Function | None:
@@ -217,7 +224,8 @@ class NodeCompiler:
             raise self.wrong(signal.name, f"timeout={signal.timeout} must be positive")
         if signal.timeout is None and signal.on_timeout == "continue":
             raise self.wrong(signal.name, 'on_timeout="continue" needs a timeout')
-        left = signal.payload | None if signal.on_timeout == "continue" else signal.payload
+        payload = substituted(signal.payload, self.variables[signal.name])
+        left = payload | None if signal.on_timeout == "continue" else payload
         self.results[signal.name] = left
         wait = None if signal.timeout is None else signal.timeout.total_seconds()
         plan = {"kind": "signal", "wait": wait, "on_timeout": signal.on_timeout}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import timedelta
+from types import EllipsisType
 from typing import Any, Generic
 
 from typing_extensions import TypeVar
@@ -11,6 +12,7 @@ from typing_extensions import TypeVar
 from sagakit.definition.compiler import compile_saga
 from sagakit.definition.context import Ctx
 from sagakit.definition.diagram import mermaid
+from sagakit.definition.members import has_nodes
 from sagakit.definition.migration import OldSaga
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.nodes import Backend, Node, Undo
@@ -41,36 +43,36 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
 
     An instance holds what the worker lends to every saga of the type: clients, pools; nothing of one saga. Class
     arguments: `name` on the wire (default: the class's name), `version`, `deadline` from the start of a saga, and
-    `backend`, under which coroutine functions run. Creating the class raises DefinitionError.
+    `backend`, under which coroutine functions run. What a class does not say it has from its bases; the steps of mixins
+    and of generic bases are its own. Creating the class raises DefinitionError.
     """
 
     def __init_subclass__(
         cls,
         *,
         name: str | None = None,
-        version: int = 1,
-        deadline: timedelta | None = None,
-        backend: Backend = "trio",
+        version: int | None = None,
+        deadline: timedelta | EllipsisType | None = ...,
+        backend: Backend | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init_subclass__(**kwargs)
         base = next((base for base in cls.__mro__[1:] if "_definition" in vars(base)), None)
         if base is not None:
-            raise DefinitionError(f"{cls.__name__} inherits from the saga {base.__name__}: compose instead")
-        if version < 1:
-            raise DefinitionError(f"{cls.__name__}: version={version} must be at least 1")
-        check_name(cls.__name__ if name is None else name, what=f"the name of saga {cls.__name__}")
-        cls._header = Header(
-            name=cls.__name__ if name is None else name,
-            version=version,
-            deadline=None if deadline is None else deadline.total_seconds(),
-            backend=backend,
-        )
-        if any(isinstance(value, Node) for value in vars(cls).values()):
+            raise DefinitionError(
+                f"{cls.__name__} inherits from the saga {base.__name__}: compose instead, or share a mixin"
+            )
+        said: dict[str, Any] = {"name": name, "version": version, "backend": backend}
+        own = {key: value for key, value in said.items() if value is not None}
+        own |= {} if deadline is ... else {"deadline": deadline}
+        cls._said = {**vars(cls).get("_said", {}), **own}  # a decorator may make the class anew, and says nothing
+        cls._header = _header(cls)
+        if has_nodes(cls) and not vars(cls).get("__parameters__"):
             cls._definition = None
             with suppress(NameError):  # a type that is defined further down: compiled at its first use instead
                 compiled(cls)
 
+    _said: dict[str, Any]
     _header: Header
     _definition: Definition | None
 
@@ -92,13 +94,27 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         return mermaid(compiled(cls).plan)
 
 
+def _header(saga: type) -> Header:
+    """What the class and its bases say, or what holds where none does."""
+    said: dict[str, Any] = {"name": saga.__name__, "version": 1, "deadline": None, "backend": "trio"}
+    for base in reversed(saga.__mro__):
+        said |= vars(base).get("_said", {})
+    if said["version"] < 1:
+        raise DefinitionError(f"{saga.__name__}: version={said['version']} must be at least 1")
+    check_name(said["name"], what=f"the name of saga {saga.__name__}")
+    deadline = said["deadline"]
+    return Header(**{**said, "deadline": None if deadline is None else deadline.total_seconds()})
+
+
 def compiled(saga: type[Saga[Any, Any]]) -> Definition:
     """The definition of a saga class, compiled once. Raises DefinitionError, NameError."""
     found = vars(saga).get("_definition")
     if isinstance(found, Definition):
         return found
-    if "_definition" not in vars(saga):
+    if not has_nodes(saga):
         raise DefinitionError(f"{saga.__name__} has no steps: write at least one method with @step")
-    definition = compile_saga(saga, saga._header, has_output=saga.output is not Saga.output, child=compiled)
+    if "_definition" not in vars(saga):
+        raise DefinitionError(f"{saga.__name__} is generic: derive a class from it that says what its types are")
+    definition = compile_saga(saga, Saga, saga._header, child=compiled)
     saga._definition = definition
     return definition
