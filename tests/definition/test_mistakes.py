@@ -18,8 +18,12 @@ HEAD = """
 from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
-from sagakit import Ctx, NotDone, RetryPolicy, Saga, signal, step, timer
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from sagakit import Ctx, Limit, NotDone, RetryPolicy, Saga, child, each, signal, step, timer
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 class Order:
     lines: list[str]
@@ -188,9 +192,15 @@ MISTAKES = [
     ),
     Mistake("no timeout", RESERVE.replace("@step", "@step(timeout=timedelta(0))"), "timeout=0:00:00 must be positive"),
     Mistake("version", RESERVE, "version=0 must be at least 1", "class S(Saga[str], version=0):"),
-    Mistake("no attempts", RESERVE.replace("@step", "@step(retry=RetryPolicy(attempts=0))"), "attempts=0: at least 1"),
     Mistake(
-        "waits that shrink", RESERVE.replace("@step", "@step(retry=RetryPolicy(factor=0.5))"), "factor=0.5: at least 1"
+        "no attempts",
+        RESERVE.replace("@step", "@step(retry=RetryPolicy(attempts=0))"),
+        "RetryPolicy: attempts=0 must be at least 1, or None",
+    ),
+    Mistake(
+        "waits that shrink",
+        RESERVE.replace("@step", "@step(retry=RetryPolicy(factor=0.5))"),
+        "RetryPolicy: factor=0.5: say a number from 1",
     ),
     Mistake(
         "waits upside down",
@@ -250,6 +260,11 @@ def load(folder: Path, source: str) -> ModuleType:
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "_"))
 def test_mistake(mistake: Mistake, tmp_path: Path) -> None:
+    is_refused(mistake, tmp_path)
+
+
+def is_refused(mistake: Mistake, tmp_path: Path) -> None:
+    """Defining the class, or using it for the first time, says what it should."""
     source = f"{mistake.head}\n{indent(dedent(mistake.body), '    ')}\nS.diagram()\n"
     with pytest.raises((DefinitionError, InvalidName), match=mistake.says):
         load(tmp_path, source)

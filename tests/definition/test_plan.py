@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagakit import Ctx, RetryPolicy, Saga, step
+from sagakit import Ctx, RetryPolicy, Saga, each, step
 from sagakit.definition import Plan, compiled
 from sagakit.definition.plan import NodePlan, Retries, UndoPlan
 from sagakit.errors import InvalidInput
@@ -136,6 +138,37 @@ def test_descendants_are_all_that_come_after(plan: Plan, data: st.DataObject) ->
         if node.name in other.after or found & set(other.after):
             found.add(other.name)
     assert plan.descendants[node.name] == found
+
+
+def test_what_is_no_mistake() -> None:
+    @dataclass
+    class Wide:
+        price: float
+
+    class Sized(Protocol):
+        price: float
+
+    class Fine(Saga[str, float]):
+        @step(compensate=None, when=partial(max, 1))
+        async def one(self, order: str, ctx: Ctx) -> int: ...
+
+        @step(one, compensate=None, when=lambda *given: True)
+        async def two(self, order: str, one: float | None, ctx: Ctx) -> Wide: ...
+
+        @step(two, compensate=None)
+        async def three(self, order: str, two: Sized | None, ctx: Ctx, *, extra: int = 1) -> list[str]: ...
+
+        @each(three, sorted)
+        async def four(self, order: str, item: str, ctx: Ctx) -> None: ...
+
+        @four.compensate
+        async def undo_four(self, order: str, item: str, four: None, ctx: Ctx) -> None: ...
+
+        @staticmethod
+        def output(input: str, ctx: Ctx) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+            return 1
+
+    assert list(compiled(Fine).nodes) == ["one", "two", "three", "four"]
 
 
 def test_the_diagram() -> None:

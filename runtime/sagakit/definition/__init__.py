@@ -14,6 +14,7 @@ type_arguments  what its bases' type variables stand for
 node_compiler  the same for one node, by its kind
 annotations  what a function says of its types
 functions    what is wrong with a function that was given
+options      what options may say
 model        a compiled definition
 migration    OldSaga: from one version to the next
 plan         the plan: a definition as data

@@ -6,10 +6,21 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from sagakit.errors import DefinitionError
+
+
+class NotKnownYet(NameError):
+    """A type is named that is not there: it may be defined further down, or for type checkers only."""
+
+    def __init__(self, where: str, error: NameError) -> None:
+        super().__init__(
+            f"{where}: {error.name or error} is not known at run time: define it, or import it not only under "
+            "`if TYPE_CHECKING`"
+        )
 
 
 class Signature(NamedTuple):
@@ -20,17 +31,29 @@ class Signature(NamedTuple):
 
 
 def signature_of(fn: Callable[..., Any], namespace: Mapping[str, Any], *, where: str) -> Signature:
-    """Read a function's annotations. Raises DefinitionError where one is missing, NameError where none can be found."""
-    names = [
-        parameter.name
-        for parameter in inspect.signature(fn).parameters.values()
-        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-    ]
-    hints = get_type_hints(fn, localns=dict(namespace))
+    """Read a function's annotations. Raises DefinitionError, and NotKnownYet for a type that cannot be found."""
+    parameters = inspect.signature(fn).parameters.values()
+    names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    for one in parameters:
+        if one.kind is one.KEYWORD_ONLY and one.default is one.empty:
+            raise DefinitionError(
+                f"{where}: takes {one.name} by keyword, but is called by position: move it before the *"
+            )
+    try:
+        hints = get_type_hints(fn, localns=dict(namespace))
+    except NameError as error:
+        raise NotKnownYet(where, error) from None
     missing = [name for name in [*names[1:], "return"] if name not in hints]
     if missing:
         raise DefinitionError(f"{where}: annotate {', '.join(missing)}: its types say how results are kept and checked")
     return Signature([(name, hints[name]) for name in names[1:]], hints["return"])
+
+
+def returned_by(fn: Callable[..., Any], namespace: Mapping[str, Any]) -> Any:
+    """What a function says that it returns; Any where it does not, or cannot be asked."""
+    with suppress(NameError, TypeError):
+        return get_type_hints(fn, localns=dict(namespace)).get("return", Any)
+    return Any
 
 
 def accepts(declared: Any, given: Any) -> bool:
@@ -45,7 +68,14 @@ def accepts(declared: Any, given: Any) -> bool:
     wanted, offered = _members(declared), _members(given)
     if not all(isinstance(one, type) for one in (*wanted, *offered)):
         return NoneType in wanted or NoneType not in offered
-    return all(any(issubclass(one, other) for other in wanted) for one in offered)
+    return all(any(_is_kind_of(one, other) for other in wanted) for one in offered)
+
+
+def _is_kind_of(one: type, other: type) -> bool:
+    try:
+        return issubclass(one, other) or (one is int and other is float)
+    except TypeError:  # a protocol, or a TypedDict
+        return True
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import getattr_static
 from types import NoneType
 from typing import Any
 
-from sagakit.definition.annotations import show
+from sagakit.definition.annotations import accepts, returned_by, show
+from sagakit.definition.functions import fault_of_asked
 from sagakit.definition.members import owners_of
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.node_compiler import NodeCompiler, codec_of
-from sagakit.definition.nodes import Node
+from sagakit.definition.nodes import CalledNode, Node
 from sagakit.definition.plan import Plan, Position
-from sagakit.definition.type_arguments import Variables, open_variables, variables_of
+from sagakit.definition.type_arguments import Variables, open_variables, substituted, variables_of
 from sagakit.errors import DefinitionError, InvalidName
 from sagakit.naming import check_name
 
@@ -20,7 +22,7 @@ RESERVED = frozenset({"output", "diagram", "migrate"})
 
 
 def compile_saga(saga: type, root: type, header: Header, *, child: Callable[[Any], Definition]) -> Definition:
-    """Compile, or raise DefinitionError. Raises NameError where an annotation cannot be resolved yet.
+    """Compile, or raise DefinitionError. Raises NotKnownYet where an annotation cannot be resolved yet.
 
     `root` is `Saga` itself; `child` compiles the saga of a child node.
     """
@@ -62,8 +64,7 @@ class _Compiler:
             output_type=show(self.output_type),
             nodes=tuple(node_plan for _, node_plan in compiled),
         )
-        if self.output_type is not NoneType and not self.has_output:
-            raise self.wrong("output", f"the output type is {show(self.output_type)}: write output(self, input, ctx)")
+        self._own_functions()
         return Definition(
             plan=plan,
             nodes={definition.name: definition for definition, _ in compiled},
@@ -79,6 +80,28 @@ class _Compiler:
                 raise self.wrong(node.name, str(error)) from None
             if node.name in RESERVED:
                 raise self.wrong(node.name, "the name is taken by Saga itself: use another")
+
+    def _own_functions(self) -> None:
+        """`output` and `migrate`."""
+        if self.output_type is not NoneType and not self.has_output:
+            raise self.wrong("output", f"the output type is {show(self.output_type)}: write output(self, input, ctx)")
+        for name, given in {"output": ("input", "ctx"), "migrate": ("old",)}.items():
+            bound = isinstance(getattr_static(self.saga, name), staticmethod | classmethod)
+            fault = fault_of_asked(getattr(self.saga, name), *(() if bound else ("self",)), *given)
+            if fault is not None:
+                raise self.wrong(name, fault)
+        returned = self._returned_by_output()
+        if self.has_output and not accepts(self.output_type, returned):
+            raise self.wrong(
+                "output",
+                f"returns {show(returned)}, but the output type is {show(self.output_type)}: say which in "
+                f"class {self.saga.__name__}(Saga[Input, Output])",
+            )
+
+    def _returned_by_output(self) -> Any:
+        namespace = next((node.namespace for node in self.nodes if isinstance(node, CalledNode)), {})
+        owner = next(base for base in self.saga.__mro__ if "output" in vars(base))
+        return substituted(returned_by(self.saga.output, namespace), self.variables[owner])
 
     def _order(self) -> dict[str, tuple[str, ...]]:
         """What each node comes after, directly."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from types import NoneType
-from typing import Any
+from typing import Any, get_args
 
-from sagakit.definition.annotations import Signature, accepts, asked_results, show, signature_of
-from sagakit.definition.functions import fault_of_called
+from sagakit.definition.annotations import NotKnownYet, Signature, accepts, asked_results, show, signature_of
+from sagakit.definition.functions import fault_of_asked, fault_of_called
 from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
-from sagakit.definition.nodes import CalledNode, CheckedStep, Child, EachStep, Node, Signal, Timer, Undo
-from sagakit.definition.plan import NodePlan, Position, UndoPlan
-from sagakit.definition.policy import FOREVER, RetryPolicy
+from sagakit.definition.nodes import Backend, CalledNode, CheckedStep, Child, EachStep, Node, Signal, Timer, Undo
+from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
+from sagakit.definition.plan import NodePlan, OnUnknown, Position, UndoPlan
+from sagakit.definition.policy import FOREVER, Limit, RetryPolicy
 from sagakit.definition.type_arguments import Variables, substituted
 from sagakit.errors import DefinitionError
 
@@ -24,15 +24,17 @@ Compiled = tuple[NodeDefinition, NodePlan]
 
 
 def codec_of(saga: type, where: str, type: Any) -> Codec:
-    """The codec of a type. Raises DefinitionError."""
+    """The codec of a type. Raises DefinitionError, NotKnownYet."""
     try:
         return Codec(type)
+    except NameError as error:
+        raise NotKnownYet(f"{saga.__name__}.{where}: within {show(type)}", error) from None
     except TypeError as error:
         raise DefinitionError(f"{saga.__name__}.{where}: {show(type)} cannot be kept as JSON: {error}") from None
 
 
 class NodeCompiler:
-    """Compiles the nodes of one class, in their order. Raises DefinitionError, NameError.
+    """Compiles the nodes of one class, in their order. Raises DefinitionError, NotKnownYet.
 
     `variables` says for each node what the type variables of the class that it stands in are.
     """
@@ -55,6 +57,8 @@ class NodeCompiler:
 
     def compile(self, node: Node[Any], after: tuple[str, ...], before: set[str], position: Position) -> Compiled:
         """The node's definition and plan. `before` are all that it comes after, `after` those it names."""
+        if node.when is not None:
+            self._asked(node, "when", node.when, "input", "ctx")
         match node:
             case EachStep():
                 definition, plan = self._each(node, before, position)
@@ -81,13 +85,21 @@ class NodeCompiler:
             result_type=show(definition.result.type),
         )
 
+    def _asked(self, node: Node[Any], what: str, fn: Any, *given: str, may_yield: bool = False) -> None:
+        fault = fault_of_asked(fn, *given, may_yield=may_yield)
+        if fault is not None:
+            raise self.wrong(node.name, f"{what} {fault}")
+
+    def _seconds(self, node: Node[Any], what: str, value: object) -> float:
+        return seconds(value, f"{self.saga.__name__}.{node.name}: {what}")
+
     def wrong(self, node: str, text: str) -> DefinitionError:
         return DefinitionError(f"{self.saga.__name__}.{node}: {text}")
 
     # --------------------------------------------------------------- steps
 
     def _step(self, step: CalledNode[Any], before: set[str], position: Position) -> tuple[Any, Any]:
-        self._policies(step, position)
+        self._policies(step, position, get_args(OnUnknown))
         given = [(node.name, self.results[node.name], f"the result of {node.name}") for node in step.inputs]
         signature = self._action(step, given, before)
         self.results[step.name] = signature.returns
@@ -101,9 +113,10 @@ class NodeCompiler:
         return definition, self._called_plan(step, "step")
 
     def _each(self, each: EachStep[Any, Any, Any, Any], before: set[str], position: Position) -> tuple[Any, Any]:
-        self._policies(each, position)
-        if each.parallel < 1:
-            raise self.wrong(each.name, f"parallel={each.parallel} must be at least 1")
+        self._policies(each, position, ("retry", "undo"))
+        at_least_one(each.parallel, f"{self.saga.__name__}.{each.name}: parallel")
+        if each.items is not None:
+            self._asked(each, "what computes its items", each.items, "result", may_yield=True)
         signature = self._action(each, [("item", Any, "an item")], before)
         item_name, item_type = signature.parameters[1]
         item = (item_name, item_type, "the item of its action")
@@ -119,24 +132,36 @@ class NodeCompiler:
         return definition, {**self._called_plan(each, "each"), "parallel": each.parallel}
 
     def _called_plan(self, node: CalledNode[Any], kind: str) -> dict[str, Any]:
-        timeout = node.options.timeout.total_seconds()
+        timeout = self._seconds(node, "timeout", node.options.timeout)
+        heartbeat = node.options.heartbeat
         return {
             "kind": kind,
             "inputs": tuple(other.name for other in node.inputs),
             "on_unknown": node.options.on_unknown,
             "has_check": node.checked is not None,
             "timeout": timeout,
-            "heartbeat": None if node.options.heartbeat is None else node.options.heartbeat.total_seconds(),
+            "heartbeat": None if heartbeat is None else self._seconds(node, "heartbeat", heartbeat),
             "retries": node.options.retry.as_data(),
-            "undo": None if node.undo is None else _undo_plan(node.undo, timeout),
+            "undo": None if node.undo is None else self._undo_plan(node, node.undo, timeout),
         }
 
-    def _policies(self, step: CalledNode[Any], position: Position) -> None:
+    def _undo_plan(self, node: CalledNode[Any], undo: Undo, timeout: float) -> UndoPlan:
+        where = "its compensation's timeout"
+        own = timeout if undo.timeout is None else self._seconds(node, where, undo.timeout)
+        instance_of(undo.retry, RetryPolicy, f"{self.saga.__name__}.{node.name}: its compensation's retry")
+        return UndoPlan(retries=undo.retry.as_data(), timeout=own)
+
+    def _words(self, step: CalledNode[Any], on_unknown: Sequence[str]) -> None:
+        options, where = step.options, f"{self.saga.__name__}.{step.name}"
+        one_of(options.on_unknown, on_unknown, f"{where}: on_unknown")
+        one_of(options.backend, (*get_args(Backend), None), f"{where}: backend")
+        instance_of(options.retry, RetryPolicy, f"{where}: retry")
+        if options.limit is not None:
+            instance_of(options.limit, Limit, f"{where}: limit")
+
+    def _policies(self, step: CalledNode[Any], position: Position, on_unknown: Sequence[str]) -> None:
+        self._words(step, on_unknown)
         options = step.options
-        if options.timeout.total_seconds() <= 0:
-            raise self.wrong(step.name, f"timeout={options.timeout} must be positive")
-        if options.heartbeat is not None and options.heartbeat.total_seconds() <= 0:
-            raise self.wrong(step.name, f"heartbeat={options.heartbeat} must be positive")
         if options.on_unknown == "check" and step.checked is None:
             raise self.wrong(step.name, f'on_unknown="check" needs a check: write one with @{step.name}.check')
         if step.checked is not None and options.on_unknown != "check":
@@ -220,28 +245,28 @@ class NodeCompiler:
     # --------------------------------------------- signals, timers, children
 
     def _signal(self, signal: Signal[Any, Any]) -> tuple[Any, Any]:
-        if signal.timeout is not None and signal.timeout.total_seconds() <= 0:
-            raise self.wrong(signal.name, f"timeout={signal.timeout} must be positive")
+        wait = None if signal.timeout is None else self._seconds(signal, "timeout", signal.timeout)
+        one_of(signal.on_timeout, ("compensate", "continue"), f"{self.saga.__name__}.{signal.name}: on_timeout")
         if signal.timeout is None and signal.on_timeout == "continue":
             raise self.wrong(signal.name, 'on_timeout="continue" needs a timeout')
         payload = substituted(signal.payload, self.variables[signal.name])
         left = payload | None if signal.on_timeout == "continue" else payload
         self.results[signal.name] = left
-        wait = None if signal.timeout is None else signal.timeout.total_seconds()
         plan = {"kind": "signal", "wait": wait, "on_timeout": signal.on_timeout}
         return {"result": codec_of(self.saga, signal.name, left)}, plan
 
     def _timer(self, timer: Timer) -> tuple[Any, Any]:
         self.results[timer.name] = NoneType
         definition: dict[str, Any] = {"result": codec_of(self.saga, timer.name, NoneType)}
-        if not isinstance(timer.wait, timedelta):
+        if callable(timer.wait):
+            self._asked(timer, "what computes its time", timer.wait, "input", "ctx")
             return {**definition, "prepare": timer.wait}, {"kind": "timer"}
-        if timer.wait.total_seconds() < 0:
-            raise self.wrong(timer.name, f"{timer.wait} must not be negative")
-        return definition, {"kind": "timer", "wait": timer.wait.total_seconds()}
+        wait = seconds(timer.wait, f"{self.saga.__name__}.{timer.name}: wait", zero=True)
+        return definition, {"kind": "timer", "wait": wait}
 
     def _child(self, child: Child[Any], position: Position) -> tuple[Any, Any]:
         inner = self.child(child.saga)
+        self._asked(child, "what makes its input", child.make_input, "input", "ctx")
         if position == "before" and inner.plan.pivot is not None:
             raise self.wrong(
                 child.name,
@@ -258,8 +283,3 @@ class NodeCompiler:
             "undo": undo,
         }
         return {"result": inner.output, "prepare": child.make_input, "given": inner.input}, plan
-
-
-def _undo_plan(undo: Undo, timeout: float) -> UndoPlan:
-    own = undo.timeout.total_seconds() if undo.timeout is not None else timeout
-    return UndoPlan(retries=undo.retry.as_data(), timeout=own)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 
+from sagakit.definition.options import at_least_one, seconds
 from sagakit.definition.plan import Retries
 from sagakit.errors import DefinitionError
+
+MOST_FACTOR = 1000
+"""Beyond it a wait could not be computed as a float."""
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
@@ -15,7 +21,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     The wait after attempt n is `min(most, first * factor ** (n - 1))`, spread by jitter. Exceptions in `reject_on` mean
     the same as `Reject`: a business refusal, known not done. Those in `not_done_on` mean that this attempt is known not
-    to have happened; the next one gets a new key. Raises DefinitionError.
+    to have happened; the next one gets a new key. Both take any iterable. Raises DefinitionError.
     """
 
     attempts: int | None = 5
@@ -26,12 +32,16 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     not_done_on: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.attempts is not None and self.attempts < 1:
-            raise DefinitionError(f"attempts={self.attempts}: at least 1, or None to retry for ever")
-        if not timedelta(0) < self.first <= self.most:
-            raise DefinitionError(f"first={self.first}, most={self.most}: it must be 0 < first <= most")
-        if self.factor < 1:
-            raise DefinitionError(f"factor={self.factor}: at least 1, or waits would shrink")
+        if self.attempts is not None:
+            at_least_one(self.attempts, "RetryPolicy: attempts", ", or None to retry for ever")
+        if not seconds(self.first, "RetryPolicy: first") <= seconds(self.most, "RetryPolicy: most"):
+            raise DefinitionError(f"RetryPolicy: first={self.first}, most={self.most}: it must be 0 < first <= most")
+        if not isinstance(self.factor, int | float) or not 1 <= self.factor <= MOST_FACTOR:
+            raise DefinitionError(
+                f"RetryPolicy: factor={self.factor!r}: say a number from 1, or waits would shrink, to {MOST_FACTOR}"
+            )
+        for name in ("reject_on", "not_done_on"):
+            msgspec.structs.force_setattr(self, name, _exceptions(getattr(self, name), f"RetryPolicy: {name}"))
 
     def as_data(self) -> Retries:
         """What the engine needs of it."""
@@ -41,6 +51,14 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             factor=self.factor,
             most=self.most.total_seconds(),
         )
+
+
+def _exceptions(given: Any, where: str) -> tuple[type[BaseException], ...]:
+    classes: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)
+    for one in classes:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise DefinitionError(f"{where}: {one!r} is no exception class")
+    return classes
 
 
 class Limit(msgspec.Struct, frozen=True):
@@ -56,7 +74,7 @@ class Limit(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.at_once is None and self.per_second is None:
             raise DefinitionError(f"Limit({self.name!r}) limits nothing: give at_once or per_second")
-        if (self.at_once is not None and self.at_once < 1) or (self.per_second is not None and self.per_second <= 0):
+        if (self.at_once is not None and self.at_once < 1) or (self.per_second is not None and not self.per_second > 0):
             raise DefinitionError(f"{self}: at_once must be at least 1, per_second more than 0")
 
 

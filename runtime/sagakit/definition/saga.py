@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import timedelta
 from types import EllipsisType
-from typing import Any, Generic
+from typing import Any, Generic, get_args
 
 from typing_extensions import TypeVar
 
+from sagakit.definition.annotations import NotKnownYet
 from sagakit.definition.compiler import compile_saga
 from sagakit.definition.context import Ctx
 from sagakit.definition.diagram import mermaid
@@ -16,6 +17,7 @@ from sagakit.definition.members import has_nodes
 from sagakit.definition.migration import OldSaga
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.nodes import Backend, Node, Undo
+from sagakit.definition.options import at_least_one, one_of, seconds
 from sagakit.errors import DefinitionError
 from sagakit.naming import check_name
 
@@ -69,8 +71,8 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         cls._header = _header(cls)
         if has_nodes(cls) and not vars(cls).get("__parameters__"):
             cls._definition = None
-            with suppress(NameError):  # a type that is defined further down: compiled at its first use instead
-                compiled(cls)
+            with suppress(NotKnownYet):  # a type that is defined further down: compiled at its first use instead
+                _compiled(cls)
 
     _said: dict[str, Any]
     _header: Header
@@ -99,15 +101,23 @@ def _header(saga: type) -> Header:
     said: dict[str, Any] = {"name": saga.__name__, "version": 1, "deadline": None, "backend": "trio"}
     for base in reversed(saga.__mro__):
         said |= vars(base).get("_said", {})
-    if said["version"] < 1:
-        raise DefinitionError(f"{saga.__name__}: version={said['version']} must be at least 1")
+    at_least_one(said["version"], f"{saga.__name__}: version")
+    one_of(said["backend"], get_args(Backend), f"{saga.__name__}: backend")
     check_name(said["name"], what=f"the name of saga {saga.__name__}")
     deadline = said["deadline"]
-    return Header(**{**said, "deadline": None if deadline is None else deadline.total_seconds()})
+    return Header(**{**said, "deadline": None if deadline is None else seconds(deadline, f"{saga.__name__}: deadline")})
 
 
 def compiled(saga: type[Saga[Any, Any]]) -> Definition:
-    """The definition of a saga class, compiled once. Raises DefinitionError, NameError."""
+    """The definition of a saga class, compiled once. Raises DefinitionError."""
+    try:
+        return _compiled(saga)
+    except NotKnownYet as error:
+        raise DefinitionError(str(error)) from None
+
+
+def _compiled(saga: type[Saga[Any, Any]]) -> Definition:
+    """Raises NotKnownYet, too."""
     found = vars(saga).get("_definition")
     if isinstance(found, Definition):
         return found
@@ -115,6 +125,6 @@ def compiled(saga: type[Saga[Any, Any]]) -> Definition:
         raise DefinitionError(f"{saga.__name__} has no steps: write at least one method with @step")
     if "_definition" not in vars(saga):
         raise DefinitionError(f"{saga.__name__} is generic: derive a class from it that says what its types are")
-    definition = compile_saga(saga, Saga, saga._header, child=compiled)
+    definition = compile_saga(saga, Saga, saga._header, child=_compiled)
     saga._definition = definition
     return definition

@@ -1,0 +1,46 @@
+"""Options must mean something: each of these returns the value that it was given, or raises DefinitionError.
+
+`where` names the saga, the node and the option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from sagakit.errors import DefinitionError
+
+V = TypeVar("V")
+
+
+def seconds(value: object, where: str, *, zero: bool = False) -> float:
+    """A time that is more than nothing, in seconds; with `zero`, it may be nothing."""
+    if not isinstance(value, timedelta):
+        raise DefinitionError(f"{where}={value!r}: say a timedelta, such as timedelta(seconds=5)")
+    if value < timedelta(0) or (value == timedelta(0) and not zero):
+        raise DefinitionError(f"{where}={value} must {'not be negative' if zero else 'be positive'}")
+    return value.total_seconds()
+
+
+def at_least_one(value: int, where: str, otherwise: str = "") -> int:
+    """A count. `otherwise` says what else may be said."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise DefinitionError(f"{where}={value!r}: say a whole number{otherwise}")
+    if value < 1:
+        raise DefinitionError(f"{where}={value} must be at least 1{otherwise}")
+    return value
+
+
+def one_of(value: V, allowed: Sequence[V], where: str) -> V:
+    """A word that is known."""
+    if value not in allowed:
+        raise DefinitionError(f"{where}={value!r}: say {' or '.join(repr(one) for one in allowed)}")
+    return value
+
+
+def instance_of(value: V, kind: type, where: str) -> V:
+    """An object of this class."""
+    if not isinstance(value, kind):
+        raise DefinitionError(f"{where}={value!r}: say {kind.__name__}(...)")
+    return value
