@@ -149,7 +149,7 @@ def test_what_is_no_mistake() -> None:
         price: float
 
     class Fine(Saga[str, float]):
-        @step(compensate=None, when=partial(max, 1))
+        @step(compensate=None, when=partial(lambda least, order, ctx: len(order) > least, 1))
         async def one(self, order: str, ctx: Ctx) -> int: ...
 
         @step(one, compensate=None, when=lambda *given: True)

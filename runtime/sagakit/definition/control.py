@@ -5,32 +5,59 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Generic
 
+import msgspec
 from typing_extensions import TypeVar
 
 R_co = TypeVar("R_co", covariant=True)
 
 
 class Reject(Exception):
-    """A business refusal: known not done, and the saga is to be undone. `code` and `detail` reach the outcome."""
+    """A business refusal: known not done, and the saga is to be undone. `code` and `detail` reach the outcome.
+
+    What JSON cannot hold is kept as its `repr`. Raises TypeError, ValueError.
+    """
 
     def __init__(self, code: str, /, **detail: object) -> None:
-        super().__init__(code)
-        self.code = code
-        self.detail = detail
+        self.code: str = _text(code, "the code of a Reject", "Reject('not_found', status=404)")
+        self.detail: dict[str, object] = detail
+        super().__init__(self.code)
+        try:
+            msgspec.json.encode(detail, enc_hook=repr)
+        except Exception as error:  # a repr may raise anything
+            raise ValueError(
+                f"Reject({self.code!r}): its detail cannot be kept as JSON ({error!r}): say it as text"
+            ) from error
 
 
 class Retry(Exception):
     """Call me again: after `after`, else by the retry policy.
 
     `not_done=True` says that this attempt is known not to have happened; otherwise its outcome counts as unknown and
-    the next attempt has the same key.
+    the next attempt has the same key. Raises TypeError, ValueError.
     """
 
     def __init__(self, reason: str, /, *, after: timedelta | None = None, not_done: bool = False) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.after = after
-        self.not_done = not_done
+        self.reason: str = _text(reason, "the reason of a Retry", "Retry(str(error))")
+        super().__init__(self.reason)
+        if after is not None and not isinstance(after, timedelta):
+            raise TypeError(f"Retry(after={after!r}): say a timedelta, such as timedelta(seconds=5)")
+        self.after: timedelta | None = after
+        self.not_done: bool = not_done
+
+
+def _text(given: str, what: str, example: str) -> str:
+    """Plain text that UTF-8 can hold: of an enum that is a str, its value."""
+    if not isinstance(given, str):
+        raise TypeError(f"{what} is text, not {given!r}: say {example}")
+    text = str.__str__(given)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        escaped = "text.encode(errors='backslashreplace').decode()"
+        raise ValueError(
+            f"{what} holds half a character, as undecodable file names do: {text!a}: say {escaped}"
+        ) from None
+    return text
 
 
 class Done(Generic[R_co]):
