@@ -180,6 +180,13 @@ MISTAKES = [
         "S.pay: asks for the result of pack, which it does not come after: add it to @step",
     ),
     Mistake(
+        "result of a later step asked for by another name",
+        "@step(compensate=None)\nasync def pay(self, order: str, call: Ctx) -> str:\n"
+        "    return call.result(S.pack)\n"
+        "@step(compensate=None)\nasync def pack(self, order: str, ctx: Ctx) -> str: ...",
+        "S.pay: asks for the result of pack, which it does not come after: add it to @step",
+    ),
+    Mistake(
         "no output",
         RESERVE,
         r"S\.output: the output type is int: write output\(self, input, ctx\)",

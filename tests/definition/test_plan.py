@@ -171,6 +171,27 @@ def test_what_is_no_mistake() -> None:
     assert list(compiled(Fine).nodes) == ["one", "two", "three", "four"]
 
 
+def test_only_the_context_is_asked_for_results() -> None:
+    class Service:
+        ship = "by sea"
+
+        def result(self, what: str) -> str:
+            return what
+
+    service = Service()
+
+    class Asks(Saga[str]):
+        @step(compensate=None)
+        async def pay(self, order: str, ctx: Ctx) -> str:
+            return service.result(Service.ship)
+
+        @step(compensate=None)
+        async def ship(self, order: str, ctx: Ctx) -> str:
+            return order
+
+    assert list(compiled(Asks).nodes) == ["pay", "ship"]
+
+
 def test_the_diagram() -> None:
     assert BookTrip.diagram() == EXPECTED
 

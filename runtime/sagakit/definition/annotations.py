@@ -32,9 +32,8 @@ class Signature(NamedTuple):
 
 def signature_of(fn: Callable[..., Any], namespace: Mapping[str, Any], *, where: str) -> Signature:
     """Read a function's annotations. Raises DefinitionError, and NotKnownYet for a type that cannot be found."""
-    parameters = inspect.signature(fn).parameters.values()
-    names = [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    for one in parameters:
+    names = _positional(fn)
+    for one in inspect.signature(fn).parameters.values():
         if one.kind is one.KEYWORD_ONLY and one.default is one.empty:
             raise DefinitionError(
                 f"{where}: takes {one.name} by keyword, but is called by position: move it before the *"
@@ -47,6 +46,11 @@ def signature_of(fn: Callable[..., Any], namespace: Mapping[str, Any], *, where:
     if missing:
         raise DefinitionError(f"{where}: annotate {', '.join(missing)}: its types say how results are kept and checked")
     return Signature([(name, hints[name]) for name in names[1:]], hints["return"])
+
+
+def _positional(fn: Callable[..., Any]) -> list[str]:
+    parameters = inspect.signature(fn).parameters.values()
+    return [one.name for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
 
 
 def returned_by(fn: Callable[..., Any], namespace: Mapping[str, Any]) -> Any:
@@ -92,17 +96,20 @@ def show(hint: Any) -> str:
 
 
 def asked_results(fn: Callable[..., Any]) -> set[str]:
-    """The names N in calls of the form `ctx.result(Anything.N)` within a function, as far as its source is there."""
+    """The names N in calls of the form `ctx.result(Anything.N)` within a function, as far as its source is there.
+
+    `ctx` is its last positional parameter, whatever its name.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))
     except (OSError, SyntaxError):
         return set()
+    ctx = _positional(fn)[-1]
     return {
         call.args[0].attr
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
-        and isinstance(call.func, ast.Attribute)
-        and call.func.attr == "result"
+        and ast.unparse(call.func) == f"{ctx}.result"
         and len(call.args) == 1
         and isinstance(call.args[0], ast.Attribute)
     }
