@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -39,16 +40,23 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Codec:
-    """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold."""
+    """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold.
 
-    __slots__ = ("_decoder", "type")
+    A value is kept as the declared type: what a subclass has beyond it, and what stands in no field, is not.
+    """
+
+    __slots__ = ("_decoder", "_may_lose_floats", "type")
 
     def __init__(self, type: Any) -> None:
-        unknown = _custom_types(msgspec.inspect.type_info(type), set())
-        if unknown:
-            raise TypeError(f"{unknown[0].__qualname__} is no dataclass, msgspec.Struct, TypedDict or plain JSON type")
+        within = list(_types_within(msgspec.inspect.type_info(type), set()))
+        for info in within:
+            if isinstance(info, msgspec.inspect.CustomType):
+                raise TypeError(
+                    f"{info.cls.__qualname__} is no dataclass, msgspec.Struct, TypedDict or plain JSON type"
+                )
         self.type: Any = type
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
+        self._may_lose_floats = any(_takes_float_and_null(info) for info in within)
 
     def decode(self, value: bytes | msgspec.Raw) -> Any:
         """Raises msgspec.DecodeError."""
@@ -57,20 +65,50 @@ class Codec:
     def encode(self, value: object) -> bytes:
         """The value as JSON that decodes again as the type. Raises TypeError, ValueError, msgspec.ValidationError."""
         data = _encoder.encode(value)
-        self._decoder.decode(data)
+        if self._may_lose_floats and b"null" in data:
+            _refuse_what_is_not_finite(value)
+        try:
+            self._decoder.decode(data)
+        except msgspec.ValidationError:
+            _refuse_what_is_not_finite(value)
+            raise
         return data
 
 
-def _custom_types(info: object, seen: set[int]) -> list[type]:
-    """The classes within a type of which msgspec would know nothing but the name."""
-    if isinstance(info, msgspec.inspect.CustomType):
-        return [info.cls]
+def _takes_float_and_null(info: object) -> bool:
+    """Whether NaN and infinity, of which msgspec makes null, would come back as None."""
+    if isinstance(info, msgspec.inspect.UnionType):
+        kinds = [type(one) for one in info.types]
+        return msgspec.inspect.FloatType in kinds and msgspec.inspect.NoneType in kinds
+    return isinstance(info, msgspec.inspect.AnyType)
+
+
+def _types_within(info: object, seen: set[int]) -> Iterator[object]:
+    """A type, and all that it is made of."""
     if isinstance(info, list | tuple):
-        return [cls for one in info for cls in _custom_types(one, seen)]
-    if not isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) or id(info) in seen:
-        return []
-    seen.add(id(info))
-    return [cls for name in info.__struct_fields__ for cls in _custom_types(getattr(info, name), seen)]
+        for one in info:
+            yield from _types_within(one, seen)
+    elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) and id(info) not in seen:
+        seen.add(id(info))
+        yield info
+        for name in info.__struct_fields__:
+            yield from _types_within(getattr(info, name), seen)
+
+
+def _refuse_what_is_not_finite(value: object) -> None:
+    for number in _floats_within(msgspec.to_builtins(value, str_keys=True, enc_hook=repr)):
+        if not isfinite(number):
+            raise ValueError(f"{number} is no JSON number, and would be kept as null: say None or text instead")
+
+
+def _floats_within(value: object) -> Iterator[float]:
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, dict):
+        yield from _floats_within(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for one in value:
+            yield from _floats_within(one)
 
 
 class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
