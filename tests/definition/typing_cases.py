@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import assert_type
 
 from sagakit import (
+    FOREVER,
     Completed,
     Ctx,
     Done,
@@ -160,3 +161,85 @@ def wrong_nodes() -> None:
 
         @each(packed, lambda parcels: parcels)  # type: ignore[arg-type]
         async def label(self, order: Order, parcel: int, ctx: Ctx) -> Held: ...
+
+
+# ------------------------------------------------------- conditions, unions, many dependencies
+
+
+class Sometimes(Saga[Order, str | None]):
+    placed = child(Place, lambda order, ctx: Order(1), when=lambda order, ctx: order.number > 1)
+    packed = signal(list[str])
+    noted = signal(str | None)
+
+    @each(packed, when=lambda order, ctx: order.number > 1)
+    async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+
+    @label.compensate(retry=FOREVER, timeout=timedelta(minutes=1))
+    def tear(self, order: Order, parcel: str, label: Held | None, ctx: Ctx) -> None: ...
+
+    @each(packed, lambda parcels: parcels, compensate=None, when=lambda order, ctx: order.number > 1)
+    def weigh(self, order: Order, parcel: str, ctx: Ctx) -> int: ...
+
+    @each(packed)
+    async def count(self, order: Order, parcel: str, ctx: Ctx) -> int: ...
+
+    @count.compensate(retry=FOREVER)
+    async def forget(self, order: Order, parcel: str, counted: int | None, ctx: Ctx) -> None: ...
+
+    @step(placed, packed, label, weigh, count, on_unknown="check")
+    async def send(
+        self,
+        order: Order,
+        placed: str | None,
+        packed: list[str],
+        labels: Sequence[Held] | None,
+        weights: Sequence[int] | None,
+        counts: Sequence[int],
+        ctx: Ctx,
+    ) -> int: ...
+
+    @send.compensate(retry=FOREVER)
+    def unsend(self, order: Order, sent: int, ctx: Ctx) -> None: ...
+
+    @step(placed, packed, label, weigh, count, compensate=None, when=lambda order, ctx: True)
+    def tell(
+        self,
+        order: Order,
+        placed: str | None,
+        packed: list[str],
+        labels: Sequence[Held] | None,
+        weights: Sequence[int] | None,
+        counts: Sequence[int],
+        ctx: Ctx,
+    ) -> int: ...
+
+    def output(self, input: Order, ctx: Ctx) -> str | None:
+        assert_type(ctx.result(Sometimes.label), Sequence[Held] | None)
+        assert_type(ctx.result(Sometimes.weigh), Sequence[int] | None)
+        assert_type(ctx.result(Sometimes.count), Sequence[int])
+        assert_type(ctx.result(Sometimes.send), int)
+        assert_type(ctx.result(Sometimes.tell), int | None)
+        return ctx.result(Sometimes.placed)
+
+
+async def sends_either(runtime: Runtime) -> None:
+    await runtime.signal(Sometimes, "one", Sometimes.noted, None)
+    await runtime.signal(Sometimes, "one", Sometimes.noted, "now")
+
+
+def results_that_may_be_skipped() -> None:
+    class Wrong(Saga[Order, str]):
+        placed = child(Place, lambda order, ctx: Order(1), when=lambda order, ctx: order.number > 1)
+        packed = signal(list[str])
+
+        @each(packed, when=lambda order, ctx: order.number > 1)
+        async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+
+        @label.compensate(retry=FOREVER)  # type: ignore[arg-type]
+        def tear(self, order: Order, parcel: str, label: Held, ctx: Ctx) -> None: ...
+
+        @step(label, compensate=None)  # type: ignore[arg-type]
+        async def send(self, order: Order, labels: Sequence[Held], ctx: Ctx) -> int: ...
+
+        def output(self, input: Order, ctx: Ctx) -> str:
+            return ctx.result(Wrong.placed)  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 saga         Saga: the class that a user derives from
 decorators   @step
+step_types   what it returns
 more_nodes   @each, signal, timer, child
 nodes        all of them, as they stand in a class body
 policy       retry policies
@@ -38,6 +39,8 @@ from sagakit.definition.more_nodes import timer as timer
 from sagakit.definition.nodes import CheckedStep as CheckedStep
 from sagakit.definition.nodes import Child as Child
 from sagakit.definition.nodes import EachStep as EachStep
+from sagakit.definition.nodes import MaybeChild as MaybeChild
+from sagakit.definition.nodes import MaybeEachStep as MaybeEachStep
 from sagakit.definition.nodes import Node as Node
 from sagakit.definition.nodes import Signal as Signal
 from sagakit.definition.nodes import Step as Step

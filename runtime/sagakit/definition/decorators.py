@@ -6,7 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal, Protocol, TypedDict, overload
+from typing import Any, Literal, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
@@ -14,6 +14,32 @@ from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import Backend, CheckedStep, Node, Options, Step
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import Limit, RetryPolicy
+from sagakit.definition.step_types import (
+    Checked0,
+    Checked1,
+    Checked2,
+    Checked3,
+    Checked4,
+    Checked5,
+    CheckedMaybe0,
+    CheckedMaybe1,
+    CheckedMaybe2,
+    CheckedMaybe3,
+    CheckedMaybe4,
+    CheckedMaybe5,
+    Maybe0,
+    Maybe1,
+    Maybe2,
+    Maybe3,
+    Maybe4,
+    Maybe5,
+    Plain0,
+    Plain1,
+    Plain2,
+    Plain3,
+    Plain4,
+    Plain5,
+)
 
 S = TypeVar("S")
 D = TypeVar("D")
@@ -22,10 +48,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 E = TypeVar("E")
-A_co = TypeVar("A_co", covariant=True)
-B_co = TypeVar("B_co", covariant=True)
-C_co = TypeVar("C_co", covariant=True)
-E_co = TypeVar("E_co", covariant=True)
+F = TypeVar("F")
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_RETRY = RetryPolicy()
@@ -44,152 +67,6 @@ class Given(TypedDict, total=False):
     heartbeat: timedelta | None
 
 
-# One protocol for each number of dependencies; `Checked` when an attempt in doubt is checked or handed to a person, so
-# that there always is a result to undo; `Maybe` when a condition may skip the step.
-
-
-class _Plain0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class _Checked0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class _Maybe0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class _CheckedMaybe0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class _Plain1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class _Checked1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class _Maybe1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class _CheckedMaybe1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class _Plain2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class _Checked2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class _Maybe2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class _CheckedMaybe2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class _Plain3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class _Checked3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class _Maybe3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class _CheckedMaybe3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class _Plain4(Protocol[A_co, B_co, C_co, E_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class _Checked4(Protocol[A_co, B_co, C_co, E_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class _Maybe4(Protocol[A_co, B_co, C_co, E_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class _CheckedMaybe4(Protocol[A_co, B_co, C_co, E_co]):
-    @overload
-    def __call__(
-        self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /
-    ) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
 @overload
 def step(fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
 @overload
@@ -197,21 +74,21 @@ def step(fn: Callable[[S, D, Ctx], R], /) -> Step[S, D, R]: ...
 @overload
 def step(
     *, on_unknown: Literal["check", "ask"], when: Callable[[Any, Ctx], bool], **given: Unpack[Given]
-) -> _CheckedMaybe0: ...
+) -> CheckedMaybe0: ...
 @overload
-def step(*, on_unknown: Literal["check", "ask"], **given: Unpack[Given]) -> _Checked0: ...
+def step(*, on_unknown: Literal["check", "ask"], **given: Unpack[Given]) -> Checked0: ...
 @overload
 def step(
     *, on_unknown: Literal["retry", "undo"] = ..., when: Callable[[Any, Ctx], bool], **given: Unpack[Given]
-) -> _Maybe0: ...
+) -> Maybe0: ...
 @overload
-def step(*, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]) -> _Plain0: ...
+def step(*, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]) -> Plain0: ...
 @overload
 def step(
     a: Node[A], /, *, on_unknown: Literal["check", "ask"], when: Callable[[Any, Ctx], bool], **given: Unpack[Given]
-) -> _CheckedMaybe1[A]: ...
+) -> CheckedMaybe1[A]: ...
 @overload
-def step(a: Node[A], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]) -> _Checked1[A]: ...
+def step(a: Node[A], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]) -> Checked1[A]: ...
 @overload
 def step(
     a: Node[A],
@@ -220,9 +97,9 @@ def step(
     on_unknown: Literal["retry", "undo"] = ...,
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> _Maybe1[A]: ...
+) -> Maybe1[A]: ...
 @overload
-def step(a: Node[A], /, *, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]) -> _Plain1[A]: ...
+def step(a: Node[A], /, *, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]) -> Plain1[A]: ...
 @overload
 def step(
     a: Node[A],
@@ -232,11 +109,11 @@ def step(
     on_unknown: Literal["check", "ask"],
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> _CheckedMaybe2[A, B]: ...
+) -> CheckedMaybe2[A, B]: ...
 @overload
 def step(
     a: Node[A], b: Node[B], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]
-) -> _Checked2[A, B]: ...
+) -> Checked2[A, B]: ...
 @overload
 def step(
     a: Node[A],
@@ -246,11 +123,11 @@ def step(
     on_unknown: Literal["retry", "undo"] = ...,
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> _Maybe2[A, B]: ...
+) -> Maybe2[A, B]: ...
 @overload
 def step(
     a: Node[A], b: Node[B], /, *, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]
-) -> _Plain2[A, B]: ...
+) -> Plain2[A, B]: ...
 @overload
 def step(
     a: Node[A],
@@ -261,11 +138,11 @@ def step(
     on_unknown: Literal["check", "ask"],
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> _CheckedMaybe3[A, B, C]: ...
+) -> CheckedMaybe3[A, B, C]: ...
 @overload
 def step(
     a: Node[A], b: Node[B], c: Node[C], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]
-) -> _Checked3[A, B, C]: ...
+) -> Checked3[A, B, C]: ...
 @overload
 def step(
     a: Node[A],
@@ -276,11 +153,11 @@ def step(
     on_unknown: Literal["retry", "undo"] = ...,
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> _Maybe3[A, B, C]: ...
+) -> Maybe3[A, B, C]: ...
 @overload
 def step(
     a: Node[A], b: Node[B], c: Node[C], /, *, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]
-) -> _Plain3[A, B, C]: ...
+) -> Plain3[A, B, C]: ...
 @overload
 def step(
     a: Node[A],
@@ -292,11 +169,11 @@ def step(
     on_unknown: Literal["check", "ask"],
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> _CheckedMaybe4[A, B, C, E]: ...
+) -> CheckedMaybe4[A, B, C, E]: ...
 @overload
 def step(
     a: Node[A], b: Node[B], c: Node[C], e: Node[E], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]
-) -> _Checked4[A, B, C, E]: ...
+) -> Checked4[A, B, C, E]: ...
 @overload
 def step(
     a: Node[A],
@@ -308,7 +185,7 @@ def step(
     on_unknown: Literal["retry", "undo"] = ...,
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> _Maybe4[A, B, C, E]: ...
+) -> Maybe4[A, B, C, E]: ...
 @overload
 def step(
     a: Node[A],
@@ -319,7 +196,57 @@ def step(
     *,
     on_unknown: Literal["retry", "undo"] = ...,
     **given: Unpack[Given],
-) -> _Plain4[A, B, C, E]: ...
+) -> Plain4[A, B, C, E]: ...
+@overload
+def step(
+    a: Node[A],
+    b: Node[B],
+    c: Node[C],
+    e: Node[E],
+    f: Node[F],
+    /,
+    *,
+    on_unknown: Literal["check", "ask"],
+    when: Callable[[Any, Ctx], bool],
+    **given: Unpack[Given],
+) -> CheckedMaybe5[A, B, C, E, F]: ...
+@overload
+def step(
+    a: Node[A],
+    b: Node[B],
+    c: Node[C],
+    e: Node[E],
+    f: Node[F],
+    /,
+    *,
+    on_unknown: Literal["check", "ask"],
+    **given: Unpack[Given],
+) -> Checked5[A, B, C, E, F]: ...
+@overload
+def step(
+    a: Node[A],
+    b: Node[B],
+    c: Node[C],
+    e: Node[E],
+    f: Node[F],
+    /,
+    *,
+    on_unknown: Literal["retry", "undo"] = ...,
+    when: Callable[[Any, Ctx], bool],
+    **given: Unpack[Given],
+) -> Maybe5[A, B, C, E, F]: ...
+@overload
+def step(
+    a: Node[A],
+    b: Node[B],
+    c: Node[C],
+    e: Node[E],
+    f: Node[F],
+    /,
+    *,
+    on_unknown: Literal["retry", "undo"] = ...,
+    **given: Unpack[Given],
+) -> Plain5[A, B, C, E, F]: ...
 def step(
     *given: Any,
     on_unknown: OnUnknown = "retry",

@@ -6,13 +6,25 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.decorators import DEFAULT_RETRY, DEFAULT_TIMEOUT, visible_names
-from sagakit.definition.nodes import Backend, Child, EachStep, Node, Options, Signal, Timer
+from sagakit.definition.nodes import (
+    Backend,
+    CalledForEach,
+    Child,
+    EachStep,
+    MaybeChild,
+    MaybeEachStep,
+    Node,
+    Options,
+    Signal,
+    Timer,
+)
 from sagakit.definition.policy import Limit, RetryPolicy
 
 if TYPE_CHECKING:
@@ -27,12 +39,11 @@ T = TypeVar("T")
 
 
 class EachGiven(TypedDict, total=False):
-    """The options of `@each`."""
+    """The options of `@each` that do not change its type."""
 
     parallel: int
     on_unknown: Literal["retry", "undo"]
     after: Sequence[Node[Any]]
-    when: Callable[[Any, Ctx], bool] | None
     compensate: None
     retry: RetryPolicy
     timeout: timedelta
@@ -47,10 +58,30 @@ class _Each(Protocol[I]):
     def __call__(self, fn: Callable[[S, D, I, Ctx], R], /) -> EachStep[S, D, I, R]: ...
 
 
+class _MaybeEach(Protocol[I]):
+    @overload
+    def __call__(self, fn: Callable[[S, D, I, Ctx], Awaitable[R]], /) -> MaybeEachStep[S, D, I, R]: ...
+    @overload
+    def __call__(self, fn: Callable[[S, D, I, Ctx], R], /) -> MaybeEachStep[S, D, I, R]: ...
+
+
 @overload
 def each(source: Node[Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
 @overload
+def each(
+    source: Node[Sequence[I]], /, *, when: Callable[[Any, Ctx], bool], **given: Unpack[EachGiven]
+) -> _MaybeEach[I]: ...
+@overload
 def each(source: Node[A], items: Callable[[A], Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
+@overload
+def each(
+    source: Node[A],
+    items: Callable[[A], Sequence[I]],
+    /,
+    *,
+    when: Callable[[Any, Ctx], bool],
+    **given: Unpack[EachGiven],
+) -> _MaybeEach[I]: ...
 def each(
     source: Any,
     items: Callable[[Any], Sequence[Any]] | None = None,
@@ -82,8 +113,9 @@ def each(
 
 def _make_each(
     source: Any, items: Any, parallel: int, options: Options, namespace: Any, fn: Callable[..., Any], /, **given: Any
-) -> EachStep[Any, Any, Any, Any]:
-    node: EachStep[Any, Any, Any, Any] = EachStep(fn, (source,), options, namespace, **given)
+) -> CalledForEach[Any, Any, Any, Any, Any]:
+    kind: Callable[..., CalledForEach[Any, Any, Any, Any, Any]] = EachStep if given["when"] is None else MaybeEachStep
+    node = kind(fn, (source,), options, namespace, **given)
     node.items, node.parallel = items, parallel
     return node
 
@@ -117,6 +149,16 @@ def signal(
     on_timeout: Literal["compensate"] = ...,
     after: Sequence[Node[Any]] | None = ...,
 ) -> Signal[R, R]: ...
+@overload
+def signal(
+    payload: UnionType,
+    /,
+    *,
+    timeout: timedelta | None = ...,
+    on_timeout: Literal["compensate", "continue"] = ...,
+    after: Sequence[Node[Any]] | None = ...,
+    when: Callable[[Any, Ctx], bool] | None = ...,
+) -> Signal[Any, Any]: ...
 def signal(
     payload: Any,
     /,
@@ -150,19 +192,39 @@ def timer(
     return Timer(wait, after=None if after is None else tuple(after), when=when)
 
 
+@overload
 def child(
     saga: type[Saga[D, T]],
     make_input: Callable[[Any, Ctx], D],
     /,
     *,
+    after: Sequence[Node[Any]] | None = ...,
+    pivot: bool = ...,
+) -> Child[T]: ...
+@overload
+def child(
+    saga: type[Saga[D, T]],
+    make_input: Callable[[Any, Ctx], D],
+    /,
+    *,
+    after: Sequence[Node[Any]] | None = ...,
+    when: Callable[[Any, Ctx], bool],
+    pivot: bool = ...,
+) -> MaybeChild[T]: ...
+def child(
+    saga: Any,
+    make_input: Callable[[Any, Ctx], Any],
+    /,
+    *,
     after: Sequence[Node[Any]] | None = None,
     when: Callable[[Any, Ctx], bool] | None = None,
     pivot: bool = False,
-) -> Child[T]:
+) -> Child[Any]:
     """Run another saga as one unit of this one; its output is the node's result.
 
     Its input is `make_input(input, ctx)`, which has no effects; its id is derived from this saga's. When the child
     fails, this saga is compensated; when this saga is undone, a running child is cancelled and a completed one reversed
     by its own compensations. A child with a pivot cannot be reversed: it may only be this saga's pivot, or come after.
     """
-    return Child(saga, make_input, after=None if after is None else tuple(after), when=when, pivot=pivot)
+    kind: Callable[..., Child[Any]] = Child if when is None else MaybeChild
+    return kind(saga, make_input, after=None if after is None else tuple(after), when=when, pivot=pivot)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from sagakit.definition.annotations import NotKnownYet, Signature, accepts, asked_results, show, signature_of
 from sagakit.definition.functions import fault_of_asked, fault_of_called
 from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
-from sagakit.definition.nodes import Backend, CalledNode, CheckedStep, Child, EachStep, Node, Signal, Timer, Undo
+from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, CheckedStep, Child, Node, Signal, Timer, Undo
 from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
 from sagakit.definition.plan import NodePlan, OnUnknown, Position, UndoPlan
 from sagakit.definition.policy import FOREVER, Limit, RetryPolicy
@@ -60,7 +60,7 @@ class NodeCompiler:
         if node.when is not None:
             self._asked(node, "when", node.when, "input", "ctx")
         match node:
-            case EachStep():
+            case CalledForEach():
                 definition, plan = self._each(node, before, position)
             case CalledNode():
                 definition, plan = self._step(node, before, position)
@@ -112,7 +112,9 @@ class NodeCompiler:
         }
         return definition, self._called_plan(step, "step")
 
-    def _each(self, each: EachStep[Any, Any, Any, Any], before: set[str], position: Position) -> tuple[Any, Any]:
+    def _each(
+        self, each: CalledForEach[Any, Any, Any, Any, Any], before: set[str], position: Position
+    ) -> tuple[Any, Any]:
         self._policies(each, position, ("retry", "undo"))
         at_least_one(each.parallel, f"{self.saga.__name__}.{each.name}: parallel")
         if each.items is not None:

@@ -21,6 +21,8 @@ D_co = TypeVar("D_co", covariant=True)
 D = TypeVar("D")
 R_co = TypeVar("R_co", covariant=True)
 I = TypeVar("I")  # noqa: E741  # an item
+I_co = TypeVar("I_co", covariant=True)
+L_co = TypeVar("L_co", covariant=True)
 W = TypeVar("W")
 
 Backend: TypeAlias = Literal["trio", "asyncio"]
@@ -163,8 +165,17 @@ class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
         return self._set_check(fn)
 
 
-class EachStep(CalledNode[Sequence[R_co]], Generic[S, D, I, R_co]):
-    """A step over a list that is known at run time: one call, and one undo, for each item. Its result is their list."""
+class _UndoItemWith(Protocol[S_co, D_co, I_co, R_co]):
+    """The same for one item."""
+
+    @overload
+    def __call__(self, fn: Callable[[S_co, D_co, I_co, R_co, Ctx], Awaitable[None]], /) -> Undo: ...
+    @overload
+    def __call__(self, fn: Callable[[S_co, D_co, I_co, R_co, Ctx], None], /) -> Undo: ...
+
+
+class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
+    """A step over a list that is known at run time: one call, and one undo, for each item. L_co is what it leaves."""
 
     items: Callable[[Any], Sequence[Any]] | None
     parallel: int
@@ -176,12 +187,20 @@ class EachStep(CalledNode[Sequence[R_co]], Generic[S, D, I, R_co]):
     @overload
     def compensate(
         self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...
-    ) -> Callable[[Callable[[S, D, I, R_co | None, Ctx], Awaitable[None]]], Undo]: ...
+    ) -> _UndoItemWith[S, D, I, R_co | None]: ...
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
         """Make a method the compensation of one item. Its result argument is None when the outcome is unknown."""
         return self._set_undo(fn, retry, timeout)
+
+
+class EachStep(CalledForEach[S, D, I, R_co, Sequence[R_co]]):
+    """Its result is the list of its items'."""
+
+
+class MaybeEachStep(CalledForEach[S, D, I, R_co, Sequence[R_co] | None]):
+    """The same with a condition: its result is None when it is skipped."""
 
 
 class Signal(Node[R_co], Generic[W, R_co]):
@@ -234,3 +253,7 @@ class Child(Node[R_co], Generic[R_co]):
         super().__init__(after=after, when=when, pivot=pivot)
         self.saga: Any = saga
         self.make_input: Callable[[Any, Ctx], Any] = make_input
+
+
+class MaybeChild(Child[R_co | None], Generic[R_co]):
+    """The same with a condition: its result is None when it is skipped."""
