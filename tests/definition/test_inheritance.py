@@ -168,5 +168,5 @@ def test_hiding_a_compensation_of_a_base() -> None:
 def test_a_step_is_no_static_method(kind: Callable[..., Any]) -> None:
     with pytest.raises(DefinitionError, match=r"Place\.pay: a step is called with the saga as self: remove"):
 
-        class Place(Audited, Saga[Order]):
+        class Place(Saga[Order]):
             pay = kind(Audited.audit)

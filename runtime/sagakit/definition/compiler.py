@@ -160,14 +160,18 @@ def _ancestors(name: str, after: dict[str, tuple[str, ...]]) -> set[str]:
     return found
 
 
-def _input_and_output(saga: type, root: type, variables: dict[type, Variables]) -> tuple[Any, Any]:
+def _input_and_output(saga: type, root: Any, variables: dict[type, Variables]) -> tuple[Any, Any]:
     """D and T of `Saga[D, T]`."""
-    given = [type for type in variables[root].values() if not open_variables(type)]
-    if len(given) < 2:
-        base = next((base for base in saga.__bases__ if issubclass(base, root) and base is not root), None)
+    of_input, of_output = root.__parameters__
+    own = variables[root]
+    input, output = own.get(of_input, of_input), own.get(of_output, of_output)
+    if output is of_output:
+        output = NoneType
+    if open_variables(input) or open_variables(output):
+        generic = next((base for base in saga.__bases__ if base is not root and vars(base).get("__parameters__")), None)
         names = (
-            "Input, Output" if base is None else ", ".join(one.__name__ for one in getattr(base, "__parameters__", ()))
+            "Input, Output" if generic is None else ", ".join(one.__name__ for one in vars(generic)["__parameters__"])
         )
-        written = f"class {saga.__name__}({(base or root).__name__}[{names}])"
+        written = f"class {saga.__name__}({(generic or root).__name__}[{names}])"
         raise DefinitionError(f"{saga.__name__}: say what its input is: {written}")
-    return given[0], given[1]
+    return input, output

@@ -12,7 +12,7 @@ from sagakit.errors import DefinitionError
 
 def has_nodes(saga: type) -> bool:
     """Whether a class or a base of it has a node."""
-    return any(isinstance(value, Node) for _, _, value in _members(saga))
+    return any(isinstance(value, Node) or _wraps_a_node(value) for _, _, value in _members(saga))
 
 
 def owners_of(saga: type) -> dict[Node[Any], type]:
@@ -23,7 +23,7 @@ def owners_of(saga: type) -> dict[Node[Any], type]:
     found: dict[Node[Any], type] = {}
     for owner, name, value in _members(saga):
         where = f"{saga.__name__}.{name}"
-        if isinstance(value, staticmethod | classmethod) and isinstance(value.__func__, Node):
+        if _wraps_a_node(value):
             raise DefinitionError(f"{where}: a step is called with the saga as self: remove {type(value).__name__}")
         if isinstance(value, Node | Undo) and getattr_static(saga, name) is not value:
             raise DefinitionError(f"{where}: hides what stands in {owner.__qualname__}: give it another name")
@@ -32,6 +32,10 @@ def owners_of(saga: type) -> dict[Node[Any], type]:
                 raise DefinitionError(f"{where}: is the node {value.place} once more: remove it, or make another")
             found[value] = owner
     return found
+
+
+def _wraps_a_node(value: object) -> bool:
+    return isinstance(value, staticmethod | classmethod) and isinstance(value.__func__, Node)
 
 
 def _members(saga: type) -> Iterator[tuple[type, str, Any]]:
