@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from math import inf
 from typing import Any
 
 import msgspec
@@ -74,8 +75,10 @@ class Limit(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         if self.at_once is None and self.per_second is None:
             raise DefinitionError(f"Limit({self.name!r}) limits nothing: give at_once or per_second")
-        if (self.at_once is not None and self.at_once < 1) or (self.per_second is not None and not self.per_second > 0):
-            raise DefinitionError(f"{self}: at_once must be at least 1, per_second more than 0")
+        if self.at_once is not None:
+            at_least_one(self.at_once, f"Limit({self.name!r}): at_once")
+        if self.per_second is not None and not (isinstance(self.per_second, int | float) and 0 < self.per_second < inf):
+            raise DefinitionError(f"Limit({self.name!r}): per_second={self.per_second!r}: say a number, more than 0")
 
 
 FOREVER = RetryPolicy(attempts=None)
