@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from sagakit import Completed, Ctx, Failed, NotAllowed, Reject, RetryPolicy, Saga, child, each, signal, step, timer
 from sagakit.errors import InvalidInput
-from sagakit.store.faults import Fault
+from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import EPOCH, killable, member, stands, suffixes, until_ended
@@ -387,3 +387,35 @@ class Family(Saga[Order, str]):
 
     def output(self, input: Order, ctx: Ctx) -> str:
         return ctx.result(Family.sign)
+
+
+class Wide(Saga[int, int]):
+    """As many items at once as an each may have."""
+
+    @step(compensate=None)
+    async def listed(self, count: int, ctx: Ctx) -> int:
+        return count
+
+    @each(listed, lambda count: range(count), parallel=10_000, compensate=None)
+    async def label(self, count: int, item: int, ctx: Ctx) -> str:
+        return f"label-{item}"
+
+    def output(self, input: int, ctx: Ctx) -> int:
+        return len(ctx.result(Wide.label))
+
+
+async def test_items_wait_while_events_gather_and_go_on_by_themselves(autojump_clock: Clock) -> None:
+    """Their entries and the events that are not out yet share one message."""
+    server = MemoryServer()
+    widest = 0
+
+    def look(write: Watched) -> None:
+        nonlocal widest
+        if write.where == "state":
+            widest = max(widest, len(write.value))
+
+    server.faults.before_write = look
+    async with member(server, Wide(), **CALM) as running:
+        with trio.fail_after(1000):
+            assert await running.runtime.execute(Wide, "one", 1000) == Completed(1000)
+    assert widest < 512 * 1024

@@ -77,3 +77,4 @@ from sagakit.engine.table import ENDS as ENDS
 from sagakit.engine.table import SagaStatus as SagaStatus
 from sagakit.engine.turn import SUSPECT as SUSPECT
 from sagakit.engine.turn import Limits as Limits
+from sagakit.engine.turn import makes_room as makes_room

@@ -214,6 +214,8 @@ def makes_room(record: Record, limits: Limits) -> int | None:
     Attempts are held back until then: whoever hears of it is to apply again.
     """
     outbox = record.outbox
+    if len(outbox) + len(record.steps) < limits.outbox:
+        return None  # most sagas, and soon seen
     if not outbox or record.status in ENDS or len(outbox) + count_open(record) < limits.outbox:
         return None
     return outbox[len(outbox) // 2].seq

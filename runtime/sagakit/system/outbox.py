@@ -51,6 +51,11 @@ class Outbox:
             if self._then is not None:
                 self._await_last()
 
+    def when_confirmed(self, seq: int, then: Callable[[], None]) -> None:
+        """Call `then` once, when the event is in the log; the last that asks is told, and not after `when_out`."""
+        if self._then is None:
+            self._receipt.when_reached(seq, then)
+
     def when_out(self, record: Record, then: Callable[[], None]) -> None:
         """Call `then` once, when the last event of a terminal record is in the log; at once if it is."""
         self._last, self._then = record.next_event - 1, then

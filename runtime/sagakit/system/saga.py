@@ -46,6 +46,7 @@ from sagakit.engine import (
     effects,
     encode,
     encode_marker,
+    makes_room,
     questions,
     stamped,
 )
@@ -247,6 +248,7 @@ class SagaActor(Reactor[SagaMessage]):
         elif notice.ref is services.publisher:
             if self._begun:
                 self._outbox.publish_again(self._record)
+                self._mind_room()
         elif notice.ref is services.isolation:
             self._alone = ""
         else:
@@ -357,6 +359,12 @@ class SagaActor(Reactor[SagaMessage]):
         if not self._running:
             self._waiting.quiet()
 
+    def _mind_room(self) -> None:
+        """While attempts are held back for want of room in the outbox: look again once half of it is in the log."""
+        seq = makes_room(self._record, self._services.limits)
+        if seq is not None:
+            self._outbox.when_confirmed(seq, partial(self._ref.signal, Wake()))
+
     def _mind_rest(self) -> None:
         """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
         rests, self._rests = self._rests, False
@@ -399,6 +407,7 @@ class SagaActor(Reactor[SagaMessage]):
             if self._begin is not None:
                 self._begin.send(None)
         self._perform()
+        self._mind_room()
         self._waiting.answer_end(record)
 
     def _done(self) -> Done:
