@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import msgspec
 import pytest
 import sagakit.asyncio
 import trio
@@ -100,15 +101,25 @@ async def test_who_and_why_are_checked_before_a_verb_is_applied(
 
 async def test_what_is_no_json_is_refused_wherever_it_is_given(autojump_clock: trio.testing.MockClock) -> None:
     wrong: Any = object()
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
     async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
         handle = await runtime.start(Go, "1", 1)
-        for value in (HALF, wrong):
+        for value in (HALF, wrong, deep):
             with pytest.raises(errors.InvalidInput, match="no JSON"):
                 await runtime.signal(Go, "1", Go.go, value)
             with pytest.raises(errors.InvalidInput, match="no JSON"):
                 await handle.complete_step("end", value, "by hand")
             with pytest.raises(errors.InvalidInput, match="no JSON"):
                 await handle.report("end", value)
+
+
+async def test_a_payload_that_is_nested_too_deeply_is_refused(autojump_clock: trio.testing.MockClock) -> None:
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        handle = await runtime.start(Go, "1", 1)
+        with pytest.raises(errors.InvalidInput):
+            await runtime.apply(handle.key, "signal", step="go", payload=msgspec.Raw(b"[" * 100_000 + b"]" * 100_000))
 
 
 async def test_an_unknown_kind_of_message_reaches_no_saga(autojump_clock: trio.testing.MockClock) -> None:

@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 from sagakit.definition import Completed, Failed, Outcome
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate
+from sagakit.errors import UNREADABLE, CallerError, InvalidInput, NotAllowed, TooLate
 
 if TYPE_CHECKING:
     from sagakit.client.runtime import Runtime
@@ -124,7 +124,7 @@ def as_payload(value: object, what: str) -> msgspec.Raw:
     """What a signal or a step is given by hand, as JSON. Raises InvalidInput."""
     try:
         return msgspec.Raw(msgspec.json.encode(value))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} cannot take it, for it is no JSON: {error}") from None
 
 
@@ -166,7 +166,7 @@ def _output_of(binding: SagaBinding, record: Record, output: msgspec.Raw) -> Any
         if output is NOTHING and binding.plan.has_output and mine != its:
             raise msgspec.ValidationError("there is none")
         return binding.decode_output(output)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise NotAllowed(
             f"{record.saga_type}.{record.saga_id} ended under version {its}, its output is none of version {mine}'s, "
             f"{binding.plan.output_type}: {error}; get it through the class of version {its}, or read its record"

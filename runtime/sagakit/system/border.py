@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from sagakit.engine import Inbound
-from sagakit.errors import InvalidId, InvalidInput
+from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
 from sagakit.system.starts import Context
 
 MAX_TEXT = 512
@@ -64,14 +64,14 @@ def _encoded(value: object, what: str) -> bytes:
         return _encoder.encode(value)
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{what} holds {error.object[error.start : error.start + 20]!r}: no Unicode text") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{what} is no JSON: {error}") from None
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], data: bytes, what: str) -> T:
     try:
         return decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise InvalidInput(
             f"{what}: {error}; it takes short texts: keep anything else elsewhere and pass a reference"
         ) from None
