@@ -11,6 +11,9 @@ import sagakit.asyncio
 import trio
 import trio.testing
 from sagakit import Config, Ctx, Saga, errors, open_runtime, signal, step
+from sagakit.engine import Inbound, Parent
+from sagakit.system.border import MAX_CONTEXT, checked_context, checked_message
+from sagakit.system.starts import Context
 
 CONFIG = Config(worker_name="shop", lease_ttl=20.0)
 
@@ -67,6 +70,20 @@ async def test_where_a_saga_comes_from_is_checked_before_it_starts(
             await runtime.start(Go, "1", 1, **given)
         with pytest.raises(errors.UnknownSaga):
             await runtime.load(Go, "1")
+
+
+def test_what_suits_a_parent_suits_its_children() -> None:
+    trace = {"baggage": "x" * (MAX_CONTEXT - 200)}
+    checked_context(Context(trace=trace))
+    parent = Parent(f"{'T' * 64}.{'i' * 512}", "r" * 32, "n" * 64)
+    context = Context(correlation_id="i" * 512, causation_id="r" * 32, trace=trace, parent=parent)
+    assert (checked_context(context).trace, checked_context(context).parent) == (trace, parent)
+    message_id = f"{'T' * 64}/{'i' * 512}/{'r' * 32}/{'n' * 64}/undo/1"
+    assert checked_message(Inbound(id=message_id, kind="reverse")).id == message_id
+    with pytest.raises(errors.InvalidInput, match="the limit is 20,480"):
+        checked_context(Context(parent=Parent("k" * 30_000, "r", "n")))
+    with pytest.raises(errors.InvalidInput, match="length <= 1024"):
+        checked_message(Inbound(id="m" * 1_025, kind="cancel"))
 
 
 async def test_what_a_saga_is_found_by_is_kept_as_it_was_given(autojump_clock: trio.testing.MockClock) -> None:

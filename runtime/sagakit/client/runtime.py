@@ -236,7 +236,8 @@ class Runtime:
     ) -> str:
         """Apply a message to a saga and return its verdict, once that is durable. Raises UnknownSaga, InvalidInput.
 
-        The same `id` is applied once; None makes one up. It and `by` may have 512 characters; of `reason` 500 are kept.
+        The same `id` is applied once; None makes one up. It may have 1,024 characters, `by` 512; of `reason` 500 are
+        kept.
         """
         message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
         return await self._worker.requests.deliver(key, checked_message(message))

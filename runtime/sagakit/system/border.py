@@ -12,9 +12,13 @@ from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
 from sagakit.system.starts import Context
 
 MAX_TEXT = 512
-"""Characters of a correlation or causation id, which every event repeats, and of the `by` and the id of a message."""
+"""Characters of a correlation or causation id, which every event repeats, and of the `by` of a message."""
+MAX_MESSAGE_ID = 1024
+"""Characters of a message's id, which the record keeps for a while; those between parent and child hold a saga's id."""
 MAX_CONTEXT = 16 * 1024
 """Bytes as JSON of all that says where a saga comes from and what it is found by."""
+INHERITED = 4 * 1024
+"""Bytes that a child's may have more: its parent's name and run stand there, and what suits the parent suits it."""
 
 _Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
@@ -25,7 +29,7 @@ class _Context(Context, frozen=True, kw_only=True):
 
 
 class _Inbound(Inbound, frozen=True, kw_only=True, omit_defaults=True):
-    id: _Text
+    id: Annotated[str, Meta(max_length=MAX_MESSAGE_ID)]
     by: _Text = ""
     step: _Text = ""
 
@@ -46,9 +50,10 @@ def check_id(saga_id: str) -> str:
 def checked_context(context: Context) -> Context:
     """The context, as it will be read again from the record. Raises InvalidInput."""
     data = _encoded(context, "what a saga is started with")
-    if len(data) > MAX_CONTEXT:
+    limit = MAX_CONTEXT + (0 if context.parent is None else INHERITED)
+    if len(data) > limit:
         raise InvalidInput(
-            f"attributes, trace and the like have {len(data):,} bytes together, the limit is {MAX_CONTEXT:,}: "
+            f"attributes, trace and the like have {len(data):,} bytes together, the limit is {limit:,}: "
             "keep large data elsewhere and pass a reference"
         )
     return _decoded(_context, data, "what a saga is started with")
