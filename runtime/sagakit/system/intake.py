@@ -32,6 +32,7 @@ from sagakit.errors import (
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import InboundMessage, Store
 from sagakit.system import starts
+from sagakit.system.border import checked_context, checked_message
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.registry import Registry
 from sagakit.system.requests import Requests
@@ -115,7 +116,7 @@ class Intake(Actor[None]):
             if request.kind == "start":
                 await self._start(message, request)
                 return None
-            if await self._requests.anywhere(key, request.as_inbound(message.id)) is None:
+            if await self._requests.anywhere(key, checked_message(request.as_inbound(message.id))) is None:
                 return Unavailable(f"{key}: nobody owns it just now")
         except _NEVER as error:
             _drop(message, error)
@@ -133,7 +134,7 @@ class Intake(Actor[None]):
             attributes=request.attributes,
             parent=request.parent,
         )
-        await self._starts.start(binding, message.saga_id, value, context)
+        await self._starts.start(binding, message.saga_id, value, checked_context(context))
 
 
 def _drop(message: InboundMessage, error: Exception) -> None:

@@ -1,0 +1,52 @@
+"""What comes through the inbox is checked as what callers hand in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Ctx, Saga, UnknownSaga, signal, step
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.names import SagaKey
+from sagakit.system.inbox_request import InboxRequest
+
+from tests.system.members import Member, member
+
+Clock = trio.testing.MockClock
+
+
+class Go(Saga[None]):
+    go = signal(str)
+
+    @step(go, compensate=None)
+    async def end(self, input: None, go: str, ctx: Ctx) -> None: ...
+
+
+async def sent(running: Member, saga_id: str, message_id: str, request: InboxRequest) -> None:
+    await running.worker.requests.send(SagaKey("Go", saga_id), message_id, request)
+    await trio.sleep(60)
+
+
+@pytest.mark.parametrize("given", [{"attributes": {"x": "x" * 17_000}}, {"correlation_id": "c" * 513}])
+async def test_a_start_from_the_inbox_that_no_record_should_hold_is_dropped(
+    given: dict[str, Any], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member(MemoryServer(), Go()) as running:
+        await sent(running, "1", "m1", InboxRequest(kind="start", **given))
+        assert "message m1 is dropped" in caplog.text
+        with pytest.raises(UnknownSaga):
+            await running.runtime.load(Go, "1")
+
+
+async def test_a_message_with_an_id_too_long_to_be_kept_is_dropped(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member(MemoryServer(), Go()) as running:
+        handle = await running.runtime.start(Go, "1", None)
+        await sent(running, "1", "m" * 1_025, InboxRequest(kind="terminate", reason="enough"))
+        assert "is dropped" in caplog.text
+        assert (await handle.record()).status == "running"
+        await sent(running, "1", "m", InboxRequest(kind="terminate", reason="enough"))
+        assert (await running.runtime.load(Go, "1")).status == "failed"
