@@ -50,12 +50,12 @@ def _explored() -> None:
 def _calls_before_the_write(patch: Patch) -> None:
     write = SagaActor._write
 
-    def early(self: SagaActor, record: Record, *, not_after: float | None = None) -> None:
+    def early(self: SagaActor, record: Record, asked: Any = (), *, not_after: float | None = None) -> None:
         if self._begun:
             durable, self._record = self._record, record
             self._perform()
             self._record = durable
-        write(self, record, not_after=not_after)
+        write(self, record, asked, not_after=not_after)
 
     patch.setattr(SagaActor, "_write", early)
 

@@ -28,6 +28,8 @@ from sagakit.definition import Done as Done
 from sagakit.definition import EachStep as EachStep
 from sagakit.definition import Failed as Failed
 from sagakit.definition import Limit as Limit
+from sagakit.definition import MaybeChild as MaybeChild
+from sagakit.definition import MaybeEachStep as MaybeEachStep
 from sagakit.definition import Node as Node
 from sagakit.definition import NotDone as NotDone
 from sagakit.definition import OldSaga as OldSaga
@@ -73,6 +75,8 @@ __all__ = [
     "Handle",
     "KvError",
     "Limit",
+    "MaybeChild",
+    "MaybeEachStep",
     "Node",
     "NotAllowed",
     "NotDone",

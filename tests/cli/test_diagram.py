@@ -18,7 +18,7 @@ from typer.testing import CliRunner
         ("tests.cli.jobs:Wait.wait", Exit.USAGE, "is no Saga class"),
         ("tests.cli.jobs:Nobody", Exit.USAGE, "has no 'Nobody'"),
         ("sagakit:Saga", Exit.DEFINITION, "has no steps"),
-        ("tests.cli.jobs:Late", Exit.DEFINITION, "name 'Nowhere' is not defined"),
+        ("tests.cli.jobs:Late", Exit.DEFINITION, "Nowhere is not known at run time"),
     ],
 )
 def test_what_is_wrong_is_said(address: str, code: Exit, says: str) -> None:

@@ -109,7 +109,7 @@ async def test_clients_and_pools_live_as_long_as_the_worker(
         ("number", Exit.USAGE, "gives int: it must be a list"),
         ("empty", Exit.USAGE, "holds no sagas"),
         ("bad", Exit.DEFINITION, "Bad"),
-        ("late", Exit.DEFINITION, "Late: name 'Nowhere' is not defined"),
+        ("late", Exit.DEFINITION, "Nowhere is not known at run time"),
         ("breaks", Exit.CRASH, "no such database"),
     ],
 )

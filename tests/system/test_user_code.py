@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from datetime import timedelta
+from typing import cast
 
 import pytest
 import trio
@@ -41,10 +42,10 @@ def mistaken(make: Callable[[], Exception], **fields: object) -> Exception:
     return error
 
 
-def cyclic() -> Reject:
+def cyclic() -> Exception:
     ring: list[object] = []
     ring.append(ring)
-    return Reject("sold-out", ring=ring)
+    return mistaken(lambda: Reject("sold-out"), detail={"ring": ring})
 
 
 REFUSALS: list[Callable[[], Exception]] = [
@@ -162,3 +163,34 @@ async def test_a_timeout_whose_cleanup_fails_is_a_timeout(
     saga = make()
     assert await outcome_of(saga) == Completed("paid")
     assert saga.epochs == [1, 1], "no worker was lost"
+
+
+class Undone(Saga[int, None]):
+    """Its compensation hands back a coroutine that somebody else wrote."""
+
+    def __init__(self) -> None:
+        self.undone = 0
+
+    async def _undo(self) -> None:
+        self.undone += 1
+
+    @step(retry=QUICK)
+    async def first(self, number: int, ctx: Ctx) -> None: ...
+
+    @first.compensate(retry=QUICK)
+    async def unfirst(self, number: int, result: None, ctx: Ctx) -> None:
+        return cast(None, self._undo())
+
+    @step(first, compensate=None)
+    async def second(self, number: int, first: None, ctx: Ctx) -> None:
+        raise Reject("no")
+
+
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+async def test_a_compensation_that_runs_nothing_has_undone_nothing(autojump_clock: Clock) -> None:
+    saga = Undone()
+    async with member(MemoryServer(), saga) as worker:
+        handle = await worker.runtime.start(Undone, "u", 1)
+        record = await handle.settled()
+    assert (record.status, saga.undone) == ("stuck", 0)
+    assert "nobody runs" in (record.steps["first"].error or "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
+from inspect import isasyncgen, isawaitable, isgenerator
 from logging import DEBUG, getLogger
 from math import inf
 from typing import Any, NamedTuple, assert_never
@@ -260,7 +261,10 @@ class SagaBinding:
                 condition = self.definition.nodes[question.step].condition
                 assert condition is not None
                 try:
-                    return Decided(question.step, run=bool(condition(value, ctx)))
+                    runs = condition(value, ctx)
+                    if _is_unfinished(runs):
+                        raise TypeError(_NOT_RUN)
+                    return Decided(question.step, run=bool(runs))
                 except Exception as error:  # the engine decides what becomes of it
                     return Decided(question.step, error=f"when: {error!r}")
             case Prepare():
@@ -386,11 +390,18 @@ def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
         return msgspec.Raw(msgspec.json.encode({"not_encodable": _told(detail)}))
 
 
+_NOT_RUN = "it returned a coroutine or a generator, which nobody runs: make it a plain function, or `async def`"
+
+
+def _is_unfinished(value: object) -> bool:
+    return isawaitable(value) or isgenerator(value) or isasyncgen(value)
+
+
 def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
     if call.kind == "do":
         return Complete(msgspec.Raw(node.result.encode(value)))
     if call.kind == "undo":
-        return Complete()
+        return Error(error=_NOT_RUN) if value is not None and _is_unfinished(value) else Complete()
     match value:
         case Done(result=result):
             return Complete(msgspec.Raw(node.result.encode(result)))
