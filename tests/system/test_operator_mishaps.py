@@ -38,7 +38,9 @@ class Waits(Saga[str, str]):
         return ctx.result(Waits.end)
 
 
-async def test_a_stream_that_is_deleted_and_made_again(server: Server, namespace: str) -> None:
+async def test_a_stream_that_is_deleted_and_made_again(
+    server: Server, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The archive is away while sagas end: the persistence actor waits for it, and serves others after it."""
     async with (
         open_link(Connection(servers=(server.url,))) as link,
@@ -48,7 +50,9 @@ async def test_a_stream_that_is_deleted_and_made_again(server: Server, namespace
         config = (await api(link, f"STREAM.INFO.{stream}"))["config"]
         await api(link, f"STREAM.DELETE.{stream}")
         assert await runtime.execute(BookTrip, None, Trip()) == Completed("tickets-Rome")
-        await trio.sleep(0.3)  # a few tries fail meanwhile
+        with trio.fail_after(10):
+            while "cannot be read" not in caplog.text:  # noqa: ASYNC110  # a log sets no event
+                await trio.sleep(0.01)
         await api(link, f"STREAM.CREATE.{stream}", **config)
         with trio.fail_after(30):
             assert await runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")

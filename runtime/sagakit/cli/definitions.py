@@ -10,7 +10,6 @@ from typing import Any
 
 from sagakit.cli.exits import Usage
 from sagakit.definition import Saga, compiled
-from sagakit.errors import DefinitionError
 from sagakit.jetstream.host import Host
 
 Sagas = Sequence[Saga[Any, Any]]
@@ -42,16 +41,8 @@ def saga_class(address: str, *, form: str) -> type[Saga[Any, Any]]:
     found = load(address, form=form)
     if not (isinstance(found, type) and issubclass(found, Saga)):
         raise Usage(f"{address} is no Saga class")
-    _compile(found)
+    compiled(found)  # its types may stand below it: that the class could be created has not shown that they do
     return found
-
-
-def _compile(saga: type[Saga[Any, Any]]) -> None:
-    """Its types may stand below it in the module, so creating the class has not shown yet that they are there."""
-    try:
-        compiled(saga)
-    except NameError as error:
-        raise DefinitionError(f"{saga.__name__}: {error}: import what its annotations name") from error
 
 
 @asynccontextmanager
@@ -97,7 +88,7 @@ def _checked(sagas: Any, address: str) -> Sagas:
         if not isinstance(saga, Saga):
             hint = ": write an instance" if isinstance(saga, type) else ""
             raise Usage(f"{address} holds {saga!r}, which is no Saga instance{hint}")
-        _compile(type(saga))
+        compiled(type(saga))  # as above
     return sagas
 
 

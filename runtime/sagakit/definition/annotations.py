@@ -55,7 +55,7 @@ def _positional(fn: Callable[..., Any]) -> list[str]:
 
 def returned_by(fn: Callable[..., Any], namespace: Mapping[str, Any]) -> Any:
     """What a function says that it returns; Any where it does not, or cannot be asked."""
-    with suppress(NameError, TypeError):
+    with suppress(NameError, TypeError):  # it is asked for a mistake in what it says, not for saying it
         return get_type_hints(fn, localns=dict(namespace)).get("return", Any)
     return Any
 

@@ -170,7 +170,8 @@ class Turn:
             if step in self.plan.by_name:
                 continue
             log = self.record.steps[step]
-            log.error, log.code = _trimmed(log.error), _trimmed(log.code)
+            log.error = None if log.error is None else shorten(log.error, ITEM_TEXT)
+            log.code = None if log.code is None else shorten(log.code, ITEM_TEXT)
             if len(memoryview(log.detail)) > ITEM_TEXT:
                 log.detail = NOTHING
 
@@ -269,10 +270,6 @@ def spent(retries: Retries, attempt: int) -> bool:
     return retries.attempts is not None and attempt >= retries.attempts
 
 
-def _trimmed(text: str | None) -> str | None:
-    return text if text is None or len(text) <= ITEM_TEXT else text[: ITEM_TEXT - 3] + "..."
-
-
-def shorten(text: str) -> str:
-    """At most MAX_TEXT characters of `text`."""
-    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 3] + "..."
+def shorten(text: str, most: int = MAX_TEXT) -> str:
+    """At most so many characters of `text`."""
+    return text if len(text) <= most else text[: most - 3] + "..."

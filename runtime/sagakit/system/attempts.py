@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from inspect import isasyncgen, isawaitable, isgenerator
 from logging import DEBUG, getLogger
 from math import inf
 from typing import Any, NamedTuple, assert_never
@@ -13,33 +12,27 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 import trio
 
-from sagakit.definition import Ctx, Definition, Done, Function, NodeDefinition, OldSaga, Plan, Reject, Saga, compiled
-from sagakit.definition import NotDone as DidNotHappen
-from sagakit.definition import Retry as CallAgain
+from sagakit.definition import Ctx, Definition, Function, NodeDefinition, OldSaga, Plan, Saga, compiled
 from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine import (
     AttemptResult,
     Call,
-    Compensating,
-    Complete,
     Decide,
     Decided,
     Error,
     Inbound,
     MakeOutput,
-    NotDone,
     OutputMade,
     Prepare,
     Prepared,
     Question,
     Record,
-    Retry,
     migrated,
 )
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
-from sagakit.engine.turn import shorten
 from sagakit.errors import UNREADABLE, CannotMigrate, DefinitionError
+from sagakit.system.results import NOT_RUN, answer_of, classify, is_unfinished, told, told_as_text
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
 
@@ -162,17 +155,17 @@ class SagaBinding:
         except UNREADABLE as error:
             return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
         try:
-            return _answer(node, call, await self.invoke(call, function, services, ticket, args))
+            return answer_of(node, call, await self.invoke(call, function, services, ticket, args))
         except Withdrawn:
             return WITHDRAWN
         except (Exception, SystemExit) as error:  # it ends the attempt, not the worker
-            _log.info("%s attempt %d: %s", call.key, call.attempt, _told(error), exc_info=_log.isEnabledFor(DEBUG))
-            return _classify(function, error)
+            _log.info("%s attempt %d: %s", call.key, call.attempt, told(error), exc_info=_log.isEnabledFor(DEBUG))
+            return classify(function, error)
         except BaseExceptionGroup as group:  # what is not cancellation in it has nobody to tell: its time is over
             cancelled, rest = group.split(trio.Cancelled)
             if cancelled is None or not isinstance(rest, ExceptionGroup):
                 raise
-            _log.info("%s attempt %d: while it was cancelled: %s", call.key, call.attempt, _told(rest))
+            _log.info("%s attempt %d: while it was cancelled: %s", call.key, call.attempt, told(rest))
             raise cancelled from None
 
     async def invoke(
@@ -244,7 +237,7 @@ class SagaBinding:
         try:
             node.result.decode(message.payload if message.payload is not NOTHING else msgspec.Raw(b"null"))
         except Exception as error:  # msgspec's, or what the user's own type makes of it
-            return f"the payload is not what {message.step} takes: {_told_as_text(error)}"
+            return f"the payload is not what {message.step} takes: {told_as_text(error)}"
         return ""
 
     # ----------------------------------------------------------- questions
@@ -262,8 +255,8 @@ class SagaBinding:
                 assert condition is not None
                 try:
                     runs = condition(value, ctx)
-                    if _is_unfinished(runs):
-                        raise TypeError(_NOT_RUN)
+                    if is_unfinished(runs):
+                        raise TypeError(NOT_RUN)
                     return Decided(question.step, run=bool(runs))
                 except Exception as error:  # the engine decides what becomes of it
                     return Decided(question.step, error=f"when: {error!r}")
@@ -344,70 +337,3 @@ def _callees(definition: Definition) -> dict[tuple[str, CallKind], _Callee]:
 def _minds_time(callee: _Callee, call: Call) -> bool:
     """Whether the call has a scope of its own: its time begins with its turn, or it wants signs of life."""
     return callee.queues or call.heartbeat is not None
-
-
-def _classify(function: Function, error: BaseException) -> AttemptResult:
-    """Refused, to be called again, known not done, or unknown (DESIGN 5). Nothing that it says of itself is trusted."""
-    policy = function.policy
-    try:
-        if isinstance(error, Reject):
-            return Compensating(code=_text(error.code), detail=_as_json(error.detail))
-        if isinstance(error, CallAgain):
-            after = None if error.after is None else error.after.total_seconds()
-            return Retry(reason=_text(error.reason), after=after, not_done=error.not_done)
-        if isinstance(error, policy.reject_on):
-            return Compensating(code=type(error).__name__, detail=_as_json({"message": str(error)}))
-    except Exception:  # of the user's own class: what kind it is shall count
-        _log.warning("%s cannot say what it is about", type(error).__name__, exc_info=True)
-        if not isinstance(error, CallAgain):
-            return Compensating(code=type(error).__name__)
-    return Error(error=_told(error), not_done=isinstance(error, policy.not_done_on))
-
-
-def _told(value: object) -> str:
-    """In Python's words, if it has any."""
-    try:
-        return shorten(_text(repr(value)))
-    except Exception:  # of the user's own class
-        return type(value).__name__
-
-
-def _told_as_text(error: Exception) -> str:
-    return _text(error) if isinstance(error, msgspec.DecodeError) else _told(error)
-
-
-def _text(value: object) -> str:
-    """As UTF-8 can carry it."""
-    text = value if isinstance(value, str) else str(value)
-    return text.encode(errors="backslashreplace").decode()
-
-
-def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
-    """What cannot be encoded is told in words: a refusal stays one."""
-    try:
-        return msgspec.Raw(msgspec.json.encode(detail, enc_hook=repr))
-    except Exception:  # there is no rule for what a user puts there
-        return msgspec.Raw(msgspec.json.encode({"not_encodable": _told(detail)}))
-
-
-_NOT_RUN = "it returned a coroutine or a generator, which nobody runs: make it a plain function, or `async def`"
-
-
-def _is_unfinished(value: object) -> bool:
-    return isawaitable(value) or isgenerator(value) or isasyncgen(value)
-
-
-def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
-    if call.kind == "do":
-        return Complete(msgspec.Raw(node.result.encode(value)))
-    if call.kind == "undo":
-        return Error(error=_NOT_RUN) if value is not None and _is_unfinished(value) else Complete()
-    match value:
-        case Done(result=result):
-            return Complete(msgspec.Raw(node.result.encode(result)))
-        case DidNotHappen():
-            return NotDone()
-        case None:
-            return Error(error="the check cannot tell")
-        case _:
-            return Error(error=f"a check answers Done, NotDone or None, not {value!r}")

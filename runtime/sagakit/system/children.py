@@ -75,12 +75,8 @@ class Children:
                 if call.kind == "do":
                     return await self._start(address, call, record)
                 return await self._undo(str(address), call)
-            except InvalidId as error:
-                return _refused(error) if call.kind == "do" else Complete()  # there never was such a child
-            except (AlreadyStarted, InputTooLarge, InvalidInput) as error:
-                return _refused(error)
             except SagakitError as error:
-                return Error(error=repr(error))
+                return _answer(call, error)
         return Error(error=f"timeout after {call.timeout:g} s")
 
     async def _start(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
@@ -147,5 +143,10 @@ class Children:
                 )
 
 
-def _refused(error: SagakitError) -> Compensating:
-    return Compensating(code=_CODES[type(error)], detail=msgspec.Raw(msgspec.json.encode({"error": str(error)})))
+def _answer(call: Call, error: SagakitError) -> AttemptResult:
+    code = _CODES.get(type(error))
+    if code is None:
+        return Error(error=repr(error))
+    if call.kind == "undo" and isinstance(error, InvalidId):
+        return Complete()  # there never was such a child
+    return Compensating(code=code, detail=msgspec.Raw(msgspec.json.encode({"error": str(error)})))

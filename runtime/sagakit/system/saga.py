@@ -145,7 +145,6 @@ class SagaActor(Reactor[SagaMessage]):
         self._waiting = Waiting()
         # what is under way
         self._operation: PersistenceMessage | None = None
-        self._operation_number = 0
         self._then: Callable[[int | Entry | None], None] | None = None
         self._running: dict[str, Ticket] = {}
         confirmed = origin.confirmed if isinstance(origin, Rested) else 0
@@ -255,8 +254,8 @@ class SagaActor(Reactor[SagaMessage]):
             self._reminders.again()
 
     def _on_settled(self, settled: Settled) -> None:
-        if settled.number != self._operation_number or self._operation is None:
-            return  # the answer of a persistence actor that was lost meanwhile
+        if settled.number != self._life.operations or self._operation is None:
+            return  # the answer of a persistence actor that was lost meanwhile, or to the incarnation before
         self._operation = None
         then, self._then = self._then, None
         assert then is not None
@@ -413,8 +412,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _done(self) -> Done:
         """For the next operation: tells its result to this actor, with its number."""
         self._life.operations += 1
-        self._operation_number = self._life.operations
-        return partial(_settled, self._ref, self._operation_number)
+        return partial(_settled, self._ref, self._life.operations)
 
     def _operate(self, operation: PersistenceMessage, then: Callable[[int | Entry | None], None]) -> None:
         """Hand one operation to the persistence actor; `then` is called with its result."""

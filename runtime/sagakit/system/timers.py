@@ -92,19 +92,18 @@ class Timers(Actor[TimersMessage]):
                 self._set(whom, now + FULL_PAUSE)
 
     def _tidy(self) -> None:
-        """Of the alarms of one key the last counts."""
-        last = {whom: order for _, order, whom in sorted(self._heap, key=_order) if isinstance(whom, str)}
-        self._heap = [
-            (at, order, whom)
-            for at, order, whom in self._heap
-            if (last[whom] == order if isinstance(whom, str) else whom[0]() is not None)
-        ]
+        """Of the alarms of one key the one that was set last counts."""
+        alarms: dict[str, tuple[float, int, _Timer | str]] = {}
+        timers: list[tuple[float, int, _Timer | str]] = []
+        for entry in self._heap:
+            whom = entry[2]
+            if not isinstance(whom, str):
+                timers += [entry] if whom[0]() is not None else []
+            elif whom not in alarms or alarms[whom][1] < entry[1]:
+                alarms[whom] = entry
+        self._heap = [*timers, *alarms.values()]
         heapq.heapify(self._heap)
         self._tidy_at = max(TIDY, 2 * len(self._heap))
-
-
-def _order(entry: tuple[float, int, _Timer | str]) -> int:
-    return entry[1]
 
 
 def _tell(timer: _Timer) -> bool:

@@ -23,9 +23,8 @@ class Waiting:
 
     @property
     def for_outcome(self) -> bool:
-        """Whether somebody waits for the end."""
-        self._forget_those_who_gave_up()
-        return bool(self._outcome)
+        """Whether somebody waits for the end, and has not given up."""
+        return any(not waiting.reply.settled for waiting in self._outcome)
 
     def for_record(self, reply: Reply[Record]) -> None:
         """Somebody wants to see the record."""
@@ -37,12 +36,8 @@ class Waiting:
 
     def for_end(self, message: AwaitOutcome) -> None:
         """Somebody wants the terminal record."""
-        self._forget_those_who_gave_up()
+        self._outcome = [waiting for waiting in self._outcome if not waiting.reply.settled]
         self._outcome.append(message)
-
-    def _forget_those_who_gave_up(self) -> None:
-        if self._outcome:
-            self._outcome = [waiting for waiting in self._outcome if not waiting.reply.settled]
 
     def for_quiet(self, reply: Reply[None]) -> None:
         """Somebody waits until no attempt is open."""
