@@ -139,15 +139,16 @@ class Helpers:
                     work = None
             if work is not None:
                 work.over(result)
-        except Exception as error:  # of the work: its owner decides, and the helper goes on
+        except BaseException as error:
+            crash = _as_crash(error)
+            if crash is None:
+                if work is not None:
+                    work.dropped()
+                raise
             if work is None:
-                _log.error("side work left a cancel scope open", exc_info=error)
-            else:
-                work.crashed(error)
-        except BaseException:  # passed on
-            if work is not None:
-                work.dropped()
-            raise
+                _log.error("side work left a cancel scope open", exc_info=crash)
+            else:  # its owner decides, and the helper goes on
+                work.crashed(crash)
         finally:
             self._free += work is not None and work.waited
 
@@ -157,6 +158,15 @@ class Helpers:
         self._free -= 1
         for _ in range(min(2, len(self._queue) - self._free)):
             self._call_one()
+
+
+def _as_crash(error: BaseException) -> Exception | None:
+    """None for what is to be passed on. A cancellation that is not the helper's own is a mistake as any other."""
+    if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() > -inf:
+        crash = RuntimeError("it raised trio.Cancelled, and nobody had cancelled it")
+        crash.__cause__ = error
+        return crash
+    return error if isinstance(error, Exception) else None
 
 
 @coroutine

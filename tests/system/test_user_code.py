@@ -48,6 +48,25 @@ def cyclic() -> Exception:
     return mistaken(lambda: Reject("sold-out"), detail={"ring": ring})
 
 
+def _cancelled() -> trio.Cancelled:
+    """As a future keeps it for whoever asks: the cancellation of something else."""
+    kept: list[trio.Cancelled] = []
+
+    async def main() -> None:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled as error:
+                kept.append(error)
+                raise
+
+    trio.run(main)
+    return kept[0]
+
+
+STALE = _cancelled()
+
 REFUSALS: list[Callable[[], Exception]] = [
     lambda: mistaken(lambda: Reject("x"), code=404),
     lambda: mistaken(lambda: Reject("x"), code=Code.SOLD_OUT),
@@ -62,6 +81,9 @@ UNKNOWN: list[Callable[[], BaseException]] = [
     lambda: mistaken(lambda: Retry("again"), reason="\udc80"),
     lambda: mistaken(lambda: Retry("again"), reason=Silent()),
     lambda: SystemExit("argparse does so"),
+    lambda: BaseExceptionGroup("in a nursery", [SystemExit("argparse does so")]),
+    lambda: STALE,
+    lambda: BaseExceptionGroup("in a nursery", [STALE, ValueError("beside it")]),
 ]
 
 

@@ -32,7 +32,16 @@ from sagakit.engine import (
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, CannotMigrate, DefinitionError
-from sagakit.system.results import NOT_RUN, answer_of, classify, is_unfinished, told, told_as_text
+from sagakit.system.results import (
+    NOT_RUN,
+    answer_of,
+    cancellation_in,
+    classify,
+    is_interrupt,
+    is_unfinished,
+    told,
+    told_as_text,
+)
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
 
@@ -158,15 +167,14 @@ class SagaBinding:
             return answer_of(node, call, await self.invoke(call, function, services, ticket, args))
         except Withdrawn:
             return WITHDRAWN
-        except (Exception, SystemExit) as error:  # it ends the attempt, not the worker
-            _log.info("%s attempt %d: %s", call.key, call.attempt, told(error), exc_info=_log.isEnabledFor(DEBUG))
-            return classify(function, error)
-        except BaseExceptionGroup as group:  # what is not cancellation in it has nobody to tell: its time is over
-            cancelled, rest = group.split(trio.Cancelled)
-            if cancelled is None or not isinstance(rest, ExceptionGroup):
+        except BaseException as error:  # it ends the attempt, not the worker
+            if is_interrupt(error):
                 raise
-            _log.info("%s attempt %d: while it was cancelled: %s", call.key, call.attempt, told(rest))
-            raise cancelled from None
+            _log.info("%s attempt %d: %s", call.key, call.attempt, told(error), exc_info=_log.isEnabledFor(DEBUG))
+            cancellation = cancellation_in(error) if trio.current_effective_deadline() == -inf else None
+            if cancellation is not None:  # what else is in it has nobody to tell: its time is over
+                raise cancellation from None
+            return classify(function, error)
 
     async def invoke(
         self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]

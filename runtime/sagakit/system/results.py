@@ -7,6 +7,7 @@ from logging import getLogger
 from typing import Any
 
 import msgspec
+import trio
 
 from sagakit.definition import Done, Function, NodeDefinition, Reject
 from sagakit.definition import NotDone as DidNotHappen
@@ -35,6 +36,21 @@ def classify(function: Function, error: BaseException) -> AttemptResult:
         if not isinstance(error, CallAgain):
             return Compensating(code=type(error).__name__)
     return Error(error=told(error), not_done=isinstance(error, policy.not_done_on))
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Whether it concerns the whole program."""
+    ends_an_attempt = (Exception, SystemExit, trio.Cancelled)
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(ends_an_attempt)[1] is not None
+    return not isinstance(error, ends_an_attempt)
+
+
+def cancellation_in(error: BaseException) -> BaseException | None:
+    """What of it is trio's cancellation: the attempt's only while it is being cancelled, else somebody else's."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(trio.Cancelled)[0]
+    return error if isinstance(error, trio.Cancelled) else None
 
 
 def told(value: object) -> str:
