@@ -15,7 +15,7 @@ import trio
 import trio.testing
 from sagakit.cluster.adoption import Adoption
 from sagakit.cluster.recovery import Recovery
-from sagakit.engine import Record, codec, decode, glimpse
+from sagakit.engine import EndMarker, Loaded, Record, codec, decode, glimpse
 from sagakit.store.memory_server import MemoryBucket
 from sagakit.system.persistence import Persistence, read
 from sagakit.system.publisher import Publisher
@@ -81,12 +81,12 @@ def _events_sent_once_only(patch: Patch) -> None:
 
 
 def _the_archive_is_not_read(patch: Patch) -> None:
-    async def marker(self: Starts, key: str) -> str | None:
+    async def marker(self: Starts, key: str) -> Record | EndMarker | None:
         entry = await read(self._store, self._store.state, key)
         found = decode(key, entry.value) if entry is not None else None
-        return None if found is None else getattr(found, "input_digest", None) or found.record.input_digest  # type: ignore[union-attr]
+        return found.record if isinstance(found, Loaded) else found
 
-    patch.setattr(Starts, "_known_digest", marker)
+    patch.setattr(Starts, "_known", marker)
 
 
 def _tickets_are_kept(patch: Patch) -> None:

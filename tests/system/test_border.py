@@ -123,7 +123,8 @@ async def test_what_is_no_json_is_refused_wherever_it_is_given(autojump_clock: t
         deep = [deep]
     async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
         handle = await runtime.start(Go, "1", 1)
-        for value in (HALF, wrong, deep):
+        value: Any
+        for value in (HALF, wrong, deep, float("nan"), {"price": [float("inf")]}):
             with pytest.raises(errors.InvalidInput, match="no JSON"):
                 await runtime.signal(Go, "1", Go.go, value)
             with pytest.raises(errors.InvalidInput, match="no JSON"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.definition import Completed, Failed, Outcome
+from sagakit.definition import Codec, Completed, Failed, Outcome
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, CallerError, InvalidInput, NotAllowed, TooLate
@@ -120,11 +120,14 @@ class Handle(Generic[T]):
             raise refusal(self.key, text, verdict)
 
 
+_anything = Codec(Any)
+
+
 def as_payload(value: object, what: str) -> msgspec.Raw:
     """What a signal or a step is given by hand, as JSON. Raises InvalidInput."""
     try:
-        return msgspec.Raw(msgspec.json.encode(value))
-    except (TypeError, ValueError, RecursionError) as error:
+        return msgspec.Raw(_anything.encode(value))
+    except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
         raise InvalidInput(f"{what} cannot take it, for it is no JSON: {error}") from None
 
 

@@ -112,7 +112,7 @@ class Runtime:
         trace: dict[str, str] | None = None,
         attributes: dict[str, str] | None = None,
     ) -> Handle[T]:
-        """Start a saga; durable once this returns. The same id and input again give the same saga (P10).
+        """Start a saga; durable once this returns. The same id and an equal input again give the same saga (P10).
 
         `attributes` are what `list` finds it by: texts by name. They, `trace` and the two ids may have 16 KiB together,
         as JSON; each id, which every event repeats, 512 characters.

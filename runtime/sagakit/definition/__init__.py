@@ -29,6 +29,7 @@ from sagakit.definition.control import Reject as Reject
 from sagakit.definition.control import Retry as Retry
 from sagakit.definition.decorators import step as step
 from sagakit.definition.migration import OldSaga as OldSaga
+from sagakit.definition.model import Codec as Codec
 from sagakit.definition.model import Definition as Definition
 from sagakit.definition.model import Function as Function
 from sagakit.definition.model import NodeDefinition as NodeDefinition

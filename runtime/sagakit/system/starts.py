@@ -9,7 +9,7 @@ import msgspec
 import trio
 from sagakit_actors import ActorDied, ActorStopped
 
-from sagakit.engine import EndMarker, Parent, create, decode, digest
+from sagakit.engine import EndMarker, Parent, Record, create, decode, digest
 from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
@@ -61,9 +61,9 @@ class Starts:
         made_up = saga_id is None
         while True:
             before = trio.current_time()
-            known = None if made_up else await self._known_digest(key)
+            known = None if made_up else await self._known(key)
             if known is not None:
-                if known != digest(value):
+                if not _is_input_of(binding, known, value):
                     raise AlreadyStarted(
                         f"{key} was started before with a different input: use another id, or get() the one there is"
                     )
@@ -94,12 +94,12 @@ class Starts:
         )
         return Fresh(record, before + self._services.config.marker_ttl / 2)
 
-    async def _known_digest(self, key: str) -> str | None:
-        """The digest of the input that this id was started with, running, just ended, or archived."""
+    async def _known(self, key: str) -> Record | EndMarker | None:
+        """What this id was started as, running, archived, or just ended."""
         ref = self._sagas.get(key)
         if ref is not None:
             try:
-                return (await ref.ask(Started, timeout=inf)).input_digest
+                return await ref.ask(Started, timeout=inf)
             except (ActorDied, ActorStopped):
                 await trio.lowlevel.checkpoint()
         archived = await read(self._store, self._store.archive, key)
@@ -107,4 +107,17 @@ class Starts:
         if entry is None:
             return None
         found = decode(key, entry.value)
-        return found.input_digest if isinstance(found, EndMarker) else found.record.input_digest
+        return found if isinstance(found, EndMarker) else found.record
+
+
+def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) -> bool:
+    """Whether a saga was started with this input. Equal values may differ as JSON: a set's order, 5 for 5.0."""
+    if known.input_digest == digest(value):
+        return True
+    if isinstance(known, EndMarker):
+        return False
+    decode = binding.definition.input.decode
+    try:
+        return bool(decode(known.input) == decode(value))
+    except Exception:  # of the user's own type, or not of this version's
+        return False

@@ -1,0 +1,103 @@
+"""P10: what is the same input. Equal values are, however they come to stand in JSON."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+import pytest
+from sagakit import AlreadyStarted, Completed, Ctx, Saga, open_runtime, signal, step
+
+from tests.servers import Server
+
+
+class Colour(Enum):
+    """Its members have no order, so nor has a set of them; what it is iterated in differs from process to process."""
+
+    RED = "red"
+    BLUE = "blue"
+
+
+class Seat(msgspec.Struct, frozen=True):
+    """As above; and a set of those with one hash stands in the order in which it was filled."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return 0
+
+
+class Order(msgspec.Struct):
+    price: float = 5.0
+    seats: set[Seat] = set()
+    counts: dict[str, int] = {}
+    by_row: dict[int, str] = {}
+    colours: dict[Colour, int] = {}
+
+
+class Book(Saga[Order, int]):
+    go = signal(int)
+
+    @step(go, compensate=None)
+    async def seats(self, input: Order, go: int, ctx: Ctx) -> int:
+        return go
+
+    def output(self, input: Order, ctx: Ctx) -> int:
+        return ctx.result(Book.seats)
+
+
+ONE, TWO = Seat(1), Seat(2)
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "other"),
+    [
+        (Order(price=5.0), Order(price=5), Order(price=6)),
+        (Order(seats={ONE, TWO}), Order(seats={TWO, ONE}), Order(seats={TWO})),
+        (Order(counts={"a": 1, "b": 2}), Order(counts={"b": 2, "a": 1}), Order(counts={"a": 2, "b": 1})),
+        (Order(by_row={1: "a", 2: "b"}), Order(by_row={2: "b", 1: "a"}), Order(by_row={1: "b", 2: "a"})),
+        (
+            Order(colours={Colour.RED: 1, Colour.BLUE: 2}),
+            Order(colours={Colour.BLUE: 2, Colour.RED: 1}),
+            Order(colours={Colour.RED: 2}),
+        ),
+    ],
+)
+async def test_p10_equal_inputs_are_the_same_input(
+    first: Order, again: Order, other: Order, server: Server, namespace: str
+) -> None:
+    assert msgspec.json.encode(first) != msgspec.json.encode(again)
+    async with open_runtime(server.url, sagas=[Book()], namespace=namespace) as runtime:
+        begun = await runtime.start(Book, "1", first)
+        await runtime.start(Book, "1", again)  # while it runs
+        with pytest.raises(AlreadyStarted, match="different input"):
+            await runtime.start(Book, "1", other)
+        await runtime.signal(Book, "1", Book.go, 7)
+        assert await begun.outcome() == Completed(7)
+    async with open_runtime(server.url, sagas=[Book()], namespace=namespace) as runtime:
+        assert await runtime.execute(Book, "1", again) == Completed(7)  # from the archive
+        with pytest.raises(AlreadyStarted, match="different input"):
+            await runtime.start(Book, "1", other)
+
+
+class Rude(msgspec.Struct):
+    """Of its own opinion of what equals what."""
+
+    number: float
+
+    def __eq__(self, other: object) -> Any:
+        raise TypeError("not with me")
+
+
+class Ask(Saga[Rude, None]):
+    @step(compensate=None)
+    async def ask(self, input: Rude, ctx: Ctx) -> None: ...
+
+
+async def test_p10_an_input_that_cannot_be_compared_is_another_one(server: Server, namespace: str) -> None:
+    async with open_runtime(server.url, sagas=[Ask()], namespace=namespace) as runtime:
+        await runtime.execute(Ask, "1", Rude(5))
+        await runtime.execute(Ask, "1", Rude(5))
+        with pytest.raises(AlreadyStarted, match="different input"):
+            await runtime.start(Ask, "1", Rude(5.0))
