@@ -8,6 +8,7 @@ import pytest
 import trio
 from sagakit.errors import Ambiguous, Conflict, NoResponders, StoreError, TooLarge, Unavailable
 from sagakit.store import BucketOptions, EventMessage, KeyValue, Store, Write
+from sagakit.store.ports import Cursor
 
 from tests.store.conftest import OpenStore
 
@@ -94,6 +95,51 @@ async def test_keys_and_entries_by_type(open_store: OpenStore) -> None:
         assert sorted(await store.state.keys("Trip")) == sorted(KEYS[:-1])
         async with store.state.entries("Other") as entries:
             assert [(entry.key, entry.value) async for entry in entries] == [("Other.a", b"Other.a")]
+
+
+async def test_what_was_written_since_the_last_scan(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        cursor = Cursor()
+
+        async def scanned() -> list[tuple[str, bytes]]:
+            async with store.state.entries("Trip", after=cursor) as entries:
+                return sorted([(entry.key, entry.value) async for entry in entries])
+
+        assert await scanned() == []
+        for key in ("Trip.a", "Trip.b", "Trip.c", "Other.a"):
+            await store.state.create(key, b"1")
+        assert await scanned() == [("Trip.a", b"1"), ("Trip.b", b"1"), ("Trip.c", b"1")]
+        assert await scanned() == []
+        await store.state.create("Other.b", b"1")
+        assert await scanned() == []
+        await store.state.put("Trip.b", b"2")
+        await store.state.delete("Trip.c")
+        assert await scanned() == [("Trip.b", b"2")]
+
+
+async def test_a_scan_that_is_not_read_to_its_end_does_not_move_the_cursor(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        cursor = Cursor()
+        for key in ("Trip.a", "Trip.b"):
+            await store.state.create(key, b"1")
+        async with store.state.entries("Trip", after=cursor) as entries:
+            await anext(aiter(entries))
+        async with store.state.entries("Trip", after=cursor) as entries:
+            assert [entry.key async for entry in entries] == ["Trip.a", "Trip.b"]
+
+
+async def test_a_cursor_of_another_bucket_that_stood_there_leaves_nothing_out(open_store: OpenStore) -> None:
+    """It was made anew, or put back to what it was: then there is less than the cursor has seen."""
+    async with open_store() as store:
+        cursor = Cursor()
+        for _ in range(3):
+            await store.state.put("Trip.a", b"1")
+        assert await store.state.keys("Trip") == ["Trip.a"]
+        async with store.state.entries("Trip", after=cursor) as entries:
+            assert len([entry async for entry in entries]) == 1
+        cursor.reached = {shard: reached + 1000 for shard, reached in cursor.reached.items()}
+        async with store.state.entries("Trip", after=cursor) as entries:
+            assert [entry.key async for entry in entries] == ["Trip.a"]
 
 
 async def test_a_watch_tells_of_later_changes(open_store: OpenStore) -> None:

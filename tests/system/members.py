@@ -120,7 +120,12 @@ def stands(server: MemoryServer, bucket: str, key: str) -> dict[str, Any] | None
 
 
 async def until_ended(server: MemoryServer, key: str) -> None:
-    """Return when the end marker stands under a key."""
+    """Return when the archive has it, and no record stands under its key any more."""
     with trio.fail_after(1000):
-        while "ended" not in (stands(server, "SAGA_STATE", key) or {}):  # noqa: ASYNC110  # virtual time
+        while not _is_retired(server, key):  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
+
+
+def _is_retired(server: MemoryServer, key: str) -> bool:
+    live = stands(server, "SAGA_STATE", key)
+    return stands(server, "SAGA_ARCHIVE", key) is not None and (live is None or "ended" in live)

@@ -146,8 +146,8 @@ async def test_a_scan_does_not_take_a_saga_that_ends_meanwhile_for_one_left_behi
         entries = MemoryKeyValue.entries
 
         @asynccontextmanager
-        async def slow(self: MemoryKeyValue, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
-            async with entries(self, prefix) as found:
+        async def slow(self: MemoryKeyValue, prefix: str = "", **after: Any) -> AsyncIterator[AsyncIterator[Entry]]:
+            async with entries(self, prefix, **after) as found:
                 seen = [entry async for entry in found]
             stop.go_on.set()
             await handle.outcome()

@@ -34,7 +34,7 @@ async def test_p9_keys_events_and_buckets_as_documented(server: Server, namespac
     for marker in seen["state"].values():
         assert marker["value"].keys() == {"ended", "outcome", "input_digest", "run"}
         assert "KV-Operation" not in marker["headers"]
-        assert marker["headers"]["Nats-TTL"] == "3600s"
+        assert marker["headers"]["Nats-TTL"] == "60s"
     record = seen["archive"]["BookTrip.bad"]["value"]
     documented = "schema saga_type saga_id run status input steps version write owner epoch created_at updated_at"
     assert set(documented.split()) <= record.keys()

@@ -1,7 +1,8 @@
 """Recovery: finds what was left behind, by a dead worker or by an earlier life of this process, and has it adopted.
 
-A scan looks at every live key, and hands on what is to be adopted while it goes on. It holds the records that name this
-worker against what runs here, and finds sagas whose time has long passed.
+A whole scan looks at every live key, and hands on what is to be adopted while it goes on. Those between look at what
+was written since the last one: they cost as much as goes on, whatever waits. Each holds the records that name this
+worker against what runs here, and wakes sagas whose time has long passed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from sagakit.cluster.membership import Members
 from sagakit.cluster.observer import Observer
 from sagakit.engine import glimpse
 from sagakit.errors import Ambiguous, StoreError, Unavailable, Undecodable
-from sagakit.store.ports import Entry, Store
+from sagakit.store.ports import Cursor, Entry, Store
+from sagakit.system.config import Config
 from sagakit.system.registry import Registry
 from sagakit.system.sagas import Sagas
 
@@ -28,12 +30,18 @@ _log = getLogger("sagakit.recovery")
 
 PAGE = 500
 """Records that are adopted in an order of this worker's own: the more, the less are adopters in each other's way."""
+WHOLE = 10
+"""Every so many scans one is whole without a reason."""
 AGAIN = 1.0
 """Seconds until a scan that was broken off, or that could not adopt all, is made again."""
 
 
 class Recovery(Actor[None]):
-    """Scans at the start, when there is something to adopt, after a reconnect, and now and then with jitter."""
+    """Scans at the start, when there is something to adopt, after a reconnect, and now and then with jitter.
+
+    The latter leave out what they have seen, unless the last scan did not come to its end, or a saga of this worker
+    was lost sight of.
+    """
 
     tasks = True
 
@@ -46,21 +54,23 @@ class Recovery(Actor[None]):
         members: Members,
         observer: Observer,
         worker_id: str,
-        interval: float,
+        config: Config,
         now: Callable[[], float],
-        stall_timeout: float,
     ) -> None:
         self._store = store
         self._registry = registry
         self._sagas = sagas
-        self._adoption = Adoption(registry, sagas)
+        self._adoption = Adoption(store, registry, sagas, marker_ttl=config.marker_ttl)
         self._members = members
         self._observer = observer
         self._worker_id = worker_id
-        self._interval = interval
+        self._interval = config.scan_interval
         self._now = now
-        self._stall_timeout = stall_timeout
+        self._stall_timeout = config.stall_timeout
         self._due = trio.Event()
+        self._cursors: dict[str, Cursor] = {}
+        self._whole_due = True
+        self._since_whole = 0
 
     @property
     def adopted(self) -> int:
@@ -73,7 +83,8 @@ class Recovery(Actor[None]):
         return self._adoption.pending
 
     def wake(self) -> None:
-        """There is something to adopt: scan soon."""
+        """There may be something to adopt: make a whole scan soon."""
+        self._whole_due = True
         self._due.set()
 
     async def run(self, ctx: Context[None]) -> None:
@@ -83,7 +94,9 @@ class Recovery(Actor[None]):
         while True:
             self._due = trio.Event()
             try:
-                complete = await self.scan()
+                complete = await self.scan(
+                    whole=self._whole_due or self._since_whole >= WHOLE or self._sagas.lost_sight
+                )
             except StoreError as error:
                 _log.log(INFO if isinstance(error, Unavailable | Ambiguous) else WARNING, "scan given up: %s", error)
                 complete = False
@@ -96,8 +109,25 @@ class Recovery(Actor[None]):
             await self._store.until_reconnected(self._store.reconnected_at)
             self.wake()
 
-    async def scan(self) -> bool:
-        """Look at every live key of the known types once; False if another look is wanted soon. Raises StoreError."""
+    async def scan(self, *, whole: bool = True) -> bool:
+        """Look at the live keys of the known types once: at every one, or at those written since the last scan.
+
+        False if another look is wanted soon. Raises StoreError.
+        """
+        self._since_whole += 1
+        if whole:
+            self._since_whole = 0
+            self._whole_due = self._sagas.lost_sight = False
+            self._cursors = {saga_type: Cursor() for saga_type in self._registry.types}
+        self._sagas.wake_stalled(self._now() - self._stall_timeout)
+        complete = False
+        try:
+            complete = await self._scan(whole=whole)
+        finally:
+            self._whole_due = self._whole_due or not complete
+        return complete
+
+    async def _scan(self, *, whole: bool) -> bool:
         dead = self._observer.dead
         with self._sagas.noting_exits() as gone:
             async with self._adoption.sweep() as sweep, aclosing(self._elsewhere()) as pages:
@@ -106,15 +136,16 @@ class Recovery(Actor[None]):
                     for owner in {one.owner for one in found} - dead - {self._worker_id}:
                         self._members.ask(owner)
                     sweep.adopt([one for one in found if one.owner in dead or one.owner == self._worker_id])
-        leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
-        await self._bury(leases - sweep.still_named)
+        if whole:
+            leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
+            await self._bury(leases - sweep.still_named)
         return not sweep.unfinished
 
     async def _elsewhere(self) -> AsyncGenerator[list[Orphan]]:
         """The live records that do not live here, in pages."""
         page: list[Orphan] = []
         for saga_type in self._registry.types:
-            async with self._store.state.entries(saga_type) as entries:
+            async with self._store.state.entries(saga_type, after=self._cursors[saga_type]) as entries:
                 async for entry in entries:
                     owner = self._owner_elsewhere(entry)
                     if owner is not None:
@@ -135,8 +166,7 @@ class Recovery(Actor[None]):
         if seen.ended is not None:
             return None
         if self._sagas.has(entry.key):
-            overdue = seen.wake_at is not None and seen.wake_at + self._stall_timeout < self._now()
-            self._sagas.compare(entry.key, seen.owner, entry.revision, overdue=overdue)
+            self._sagas.compare(entry.key, seen.owner, entry.revision)
             return None
         return seen.owner
 

@@ -74,7 +74,7 @@ class Worker:
         self.starts: Starts = Starts(store, sagas, services)
         self.requests: Requests = Requests(store, sagas, services.worker_id, absent=members.ask)
         services.sagas = sagas
-        services.children = Children(store, registry, self.starts, self.requests, marker_ttl=config.marker_ttl)
+        services.children = Children(store, registry, self.starts, self.requests)
         self.observer: Observer = Observer(store, services.standing, ttl=config.lease_ttl)
         self.recovery: Recovery = Recovery(
             store=store,
@@ -83,9 +83,8 @@ class Worker:
             members=members,
             observer=self.observer,
             worker_id=services.worker_id,
-            interval=config.scan_interval,
+            config=config,
             now=services.now,
-            stall_timeout=config.stall_timeout,
         )
         self.leaving: trio.Event = trio.Event()
         self.left: trio.Event = trio.Event()
@@ -259,10 +258,10 @@ class _Life:
         worker.left.set()
 
     def _root(self, dynamic: DynamicSupervisor) -> Supervisor:
-        store, runs = self._store, self._runs
+        store, runs, marker_ttl = self._store, self._runs, self._config.marker_ttl
         timers = partial(Timers, runs.now, *_resting(self._actives), longest_sleep=runs.longest_sleep)
         return _supervisor(
-            ChildSpec("persistence", lambda: Persistence(store), capacity=MAILBOX),
+            ChildSpec("persistence", lambda: Persistence(store, marker_ttl=marker_ttl), capacity=MAILBOX),
             ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
             ChildSpec("timers", timers, capacity=MAILBOX),
             ChildSpec("isolation", lambda: Isolation(self._gate, lambda key: self._actives[0].others(key))),

@@ -70,6 +70,13 @@ def encode_marker(marker: EndMarker) -> bytes:
     return _encoder.encode(marker)
 
 
+def marker_of(record: Record) -> bytes:
+    """The end marker of a terminal record, as JSON."""
+    outcome = record.outcome
+    assert outcome is not None, "a terminal record has an outcome"
+    return encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run))
+
+
 def glimpse(key: str, value: bytes) -> Glimpse:
     """A look at what stands under a live key, at a fraction of the cost of `decode`, and with its errors."""
     try:

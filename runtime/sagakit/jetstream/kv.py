@@ -19,7 +19,7 @@ from sagakit.jetstream.scan import last_of_each
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
-from sagakit.store.ports import Done, Entry, Write
+from sagakit.store.ports import Cursor, Done, Entry, Write
 
 WATCH_BUFFER = 10_000
 """Changes that a slow watcher may be behind; beyond it the oldest are lost (a watch is a hint)."""
@@ -103,15 +103,17 @@ class Bucket(BucketBase):
         """Return when the leader answers."""
         await self._link.leaders.until_there(f"KV_{self._bucket(key)}")
 
-    async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
+    async def _scan(self, prefix: str, cursor: Cursor) -> AsyncGenerator[Entry]:
         for bucket in self._buckets:
             head = f"$KV.{bucket}."
-            scan = last_of_each(self._link, f"KV_{bucket}", f"{head}{prefix}.>" if prefix else f"{head}>")
+            subject = f"{head}{prefix}.>" if prefix else f"{head}>"
+            scan = last_of_each(self._link, f"KV_{bucket}", subject, after=cursor.reached.get(bucket, 0))
             async with aclosing(scan.pages()) as pages:
                 async for page in pages:
                     for one in page:
                         if _OPERATION not in one.headers:
                             yield Entry(one.subject[len(head) :], one.payload, one.sequence)
+            cursor.reached[bucket] = scan.last
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:

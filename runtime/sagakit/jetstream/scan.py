@@ -60,17 +60,20 @@ class Scan:
     """What stood under `subject` when the scan began, a page at a time: however much it is, two pages are in memory.
 
     What is written meanwhile is left out: a busy stream would never end. `start` says where to start, in the words of
-    the consumer's configuration.
+    the consumer's configuration. What stands up to `after` is left out, too; unless the stream is not the one any more
+    in which that was the last.
     """
 
-    def __init__(self, link: Link, stream: str, subject: str, **start: str) -> None:
+    def __init__(self, link: Link, stream: str, subject: str, *, after: int = 0, **start: str) -> None:
         self._link = link
         self._stream = stream
         self._subject = subject
-        self._start = start
+        self._start: dict[str, object] = {**start}
+        self._after = after
         self._inbox = ""
         self._consumer = ""
-        self._last = 0
+        self.last: int = 0
+        """The last sequence of the stream when the scan began; known once the first page is."""
         self._left = 0
         self._owed = 0
         self._asked = False
@@ -83,7 +86,6 @@ class Scan:
     async def pages(self) -> AsyncGenerator[list[Found]]:
         """The pages, none of them empty. Raises Unavailable, NotPermitted."""
         async with self._link.diverting(self._take) as self._inbox:
-            self._consumer = f"scan-{self._inbox.rpartition('.')[2]}"
             try:
                 await self._begin()
                 while page := await self._next():
@@ -95,7 +97,12 @@ class Scan:
                     await self._remove()
 
     async def _begin(self) -> None:
-        self._last = (await self._ask(f"STREAM.INFO.{self._stream}")).state.last_seq
+        self.last = (await self._ask(f"STREAM.INFO.{self._stream}")).state.last_seq
+        if self.last == self._after:
+            return
+        if 0 < self._after < self.last:
+            self._start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self._after + 1}
+        self._consumer = f"scan-{self._inbox.rpartition('.')[2]}"
         config = {
             "name": self._consumer,
             "filter_subject": self._subject,
@@ -148,9 +155,9 @@ class Scan:
             self._ended.set()
             return
         sequence, left = _position(delivery.reply)
-        self._left = left if sequence < self._last else 0
+        self._left = left if sequence < self.last else 0
         self._owed -= 1
-        if sequence <= self._last:
+        if sequence <= self.last:
             self._page.append(Found(delivery.subject, sequence, delivery.headers, delivery.payload))
         if self._owed <= 0 or not self._left:
             self._ended.set()
@@ -162,15 +169,17 @@ class Scan:
         return answer
 
     async def _remove(self) -> None:
+        if not self._consumer:
+            return
         try:
             await self._ask(f"CONSUMER.DELETE.{self._stream}.{self._consumer}")
         except StoreError:
             return
 
 
-def last_of_each(link: Link, stream: str, subject: str) -> Scan:
-    """The last message of each subject."""
-    return Scan(link, stream, subject, deliver_policy="last_per_subject")
+def last_of_each(link: Link, stream: str, subject: str, *, after: int) -> Scan:
+    """The last message of each subject, in a stream that keeps no others; of those, the ones stored after `after`."""
+    return Scan(link, stream, subject, after=after, deliver_policy="last_per_subject")
 
 
 def stored_since(link: Link, stream: str, subject: str, start: float) -> Scan:

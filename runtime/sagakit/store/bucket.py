@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
-from sagakit.store.ports import Entry, Write
+from sagakit.store.ports import Cursor, Entry, Write
 
 
 class BucketBase(ABC):
@@ -16,7 +16,7 @@ class BucketBase(ABC):
     async def _write(self, write: Write) -> int: ...
 
     @abstractmethod
-    def _scan(self, prefix: str) -> AsyncGenerator[Entry]: ...
+    def _scan(self, prefix: str, cursor: Cursor) -> AsyncGenerator[Entry]: ...
 
     async def put(self, key: str, value: bytes, *, ttl: float | None = None) -> int:
         """Write whatever is there."""
@@ -36,7 +36,7 @@ class BucketBase(ABC):
             return [entry.key async for entry in entries]
 
     @asynccontextmanager
-    async def entries(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
+    async def entries(self, prefix: str = "", *, after: Cursor | None = None) -> AsyncIterator[AsyncIterator[Entry]]:
         """A scan; it leaves nothing behind. Raises Unavailable in the middle of an outage."""
-        async with aclosing(self._scan(prefix)) as scan:
+        async with aclosing(self._scan(prefix, Cursor() if after is None else after)) as scan:
             yield scan

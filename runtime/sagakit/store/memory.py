@@ -19,7 +19,7 @@ from sagakit.store.bucket import BucketBase
 from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import BucketOptions, Done, Entry, EventMessage, InboundMessage, Write
+from sagakit.store.ports import BucketOptions, Cursor, Done, Entry, EventMessage, InboundMessage, Write
 
 ACK_WAIT = 30.0
 """Seconds after which an unacknowledged inbound message comes again."""
@@ -171,11 +171,13 @@ class MemoryKeyValue(BucketBase):
         await trio.sleep(0.02)
         await self._connection.server.faults.until_over()
 
-    async def _scan(self, prefix: str) -> AsyncGenerator[Entry]:
-        for bucket in self._buckets:
+    async def _scan(self, prefix: str, cursor: Cursor) -> AsyncGenerator[Entry]:
+        for number, bucket in enumerate(self._buckets):
             await self._reachable()
-            for entry in bucket.entries(prefix):
+            last, shard = bucket.last_revision, str(number)
+            for entry in bucket.entries(prefix, after=cursor.reached.get(shard, 0)):
                 yield entry
+            cursor.reached[shard] = last
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:

@@ -29,7 +29,7 @@ class MemoryBucket:
 
     def __init__(self) -> None:
         self._values: dict[str, _Value] = {}
-        self._revision = 0
+        self.last_revision: int = 0
         self._watchers: list[tuple[str, trio.MemorySendChannel[Entry]]] = []
         self.ttl: float | None = None
 
@@ -45,13 +45,13 @@ class MemoryBucket:
         standing = self._standing(write.key)
         if write.expected is not None and (standing.revision if standing else 0) != write.expected:
             raise Conflict(write.key, write.expected)
-        self._revision += 1
+        self.last_revision += 1
         ttl = self.ttl if write.ttl is None else write.ttl
         expires = None if ttl is None else trio.current_time() + ttl
-        self._values[write.key] = _Value(None if delete else write.value, self._revision, expires)
+        self._values[write.key] = _Value(None if delete else write.value, self.last_revision, expires)
         if not delete:
-            self._tell(Entry(write.key, write.value, self._revision))
-        return self._revision
+            self._tell(Entry(write.key, write.value, self.last_revision))
+        return self.last_revision
 
     def read(self, key: str) -> Entry | None:
         """What a leader read answers."""
@@ -62,9 +62,11 @@ class MemoryBucket:
         """Remove every trace."""
         self._values.pop(key, None)
 
-    def entries(self, prefix: str) -> list[Entry]:
-        """All entries whose first token is `prefix`, or all."""
-        keys = [key for key in self._values if not prefix or key.startswith(prefix + ".")]
+    def entries(self, prefix: str, *, after: int = 0) -> list[Entry]:
+        """All entries whose first token is `prefix`, or all; of those the ones of a later revision than `after`."""
+        first = 0 if after > self.last_revision else after
+        later = [key for key, value in self._values.items() if value.revision > first]
+        keys = [key for key in later if not prefix or key.startswith(prefix + ".")]
         return [entry for key in keys if (entry := self.read(key)) is not None]
 
     def watch(self, prefix: str, send: trio.MemorySendChannel[Entry]) -> Callable[[], None]:

@@ -67,6 +67,16 @@ class EventMessage(msgspec.Struct, frozen=True):
     payload: bytes
 
 
+class Cursor:
+    """How far scans have come in a bucket: the next one that is given it begins there. For one prefix of one bucket."""
+
+    __slots__ = ("reached",)
+
+    def __init__(self) -> None:
+        self.reached: dict[str, int] = {}
+        """The last revision that stood in each shard when the last scan of it began."""
+
+
 class KeyValue(Protocol):
     """A bucket. With several shards one object stands for all of them; revisions are comparable per key only."""
 
@@ -115,8 +125,14 @@ class KeyValue(Protocol):
         """The keys that exist now; `prefix` is a whole first token such as `PlaceOrder`, filtered at the server."""
         ...
 
-    def entries(self, prefix: str = "") -> AbstractAsyncContextManager[AsyncIterator[Entry]]:
-        """The entries that exist now, as a stream: a scan, for start-up and recovery."""
+    def entries(
+        self, prefix: str = "", *, after: Cursor | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Entry]]:
+        """The entries that exist now, as a stream: a scan, for start-up and recovery.
+
+        With a cursor only those that were written since the scan that moved it. A scan that is read to its end moves
+        it; of a bucket that was made anew since, or put back to what it was, everything is read.
+        """
         ...
 
     def watch(self, prefix: str = "") -> AbstractAsyncContextManager[AsyncIterator[Entry]]:

@@ -43,6 +43,8 @@ from sagakit.system.requests import Requests
 from sagakit.system.services import input_limit
 from sagakit.system.starts import Context, Starts
 
+FORESTALLED = 3600.0
+"""Seconds for which a child that never was cannot start: longer than its start may still be on its way."""
 LOOK_AGAIN = 1.0
 """Seconds until a child that is not undone yet is looked at again, if nothing was heard of it."""
 
@@ -58,14 +60,11 @@ _CODES: dict[type[SagakitError], str] = {
 class Children:
     """For tasks of one worker's trio thread."""
 
-    def __init__(
-        self, store: Store, registry: Registry, starts: Starts, requests: Requests, *, marker_ttl: float
-    ) -> None:
+    def __init__(self, store: Store, registry: Registry, starts: Starts, requests: Requests) -> None:
         self._store = store
         self._registry = registry
         self._starts = starts
         self._requests = requests
-        self._marker_ttl = marker_ttl
 
     async def call(self, call: Call, record: Record, child_type: str) -> AttemptResult:
         """One attempt to start or to undo a child, within its timeout."""
@@ -125,7 +124,7 @@ class Children:
     async def _forestall(self, key: str) -> None:
         """An end marker for a child that never was, so that it can never start late. Raises Conflict."""
         marker = encode_marker(EndMarker(0.0, "failed", "", ""))
-        await through_outage(self._store, partial(self._store.state.create, key, marker, ttl=self._marker_ttl))
+        await through_outage(self._store, partial(self._store.state.create, key, marker, ttl=FORESTALLED))
 
     async def tell(self, parent: Parent, message: Inbound) -> bool:
         """Tell a parent that its child has ended; durable once this returns. Whether it still is there to hear it."""

@@ -55,7 +55,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     storage: Annotated[Literal["file", "memory"], _about("Where the server keeps buckets and streams.")] = "file"
     state_max_bytes: Annotated[_Positive | None, _about("Bytes that a state bucket may hold; None: no limit.")] = None
     archive_ttl: Annotated[float, _about("Seconds that a finished saga is kept.", gt=0)] = 7 * 86400.0
-    marker_ttl: Annotated[float, _about("Seconds that an end marker stands under a finished key.", ge=1)] = 3600.0
+    marker_ttl: Annotated[float, _about("Seconds that an end marker stands under a finished key.", ge=1)] = 60.0
     events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: for ever.")] = None
     max_active: Annotated[int, _about("Sagas in this worker at once; `start` waits beyond it.", ge=1)] = 10_000
     rest_after: Annotated[float, _about("Seconds that a saga waits before it gives up its actor.", gt=0)] = 1.0

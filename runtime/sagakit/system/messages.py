@@ -26,8 +26,8 @@ Whoever hands in an operation hands it in again when the persistence actor is lo
 class Put(Write, frozen=True, kw_only=True):
     """Write one value by compare-and-set and settle what is ambiguous; `done` gets the revision.
 
-    The bytes never change between resends. A create (`expected` 0) that is still undecided at `not_after` (trio time)
-    fails with Ambiguous instead of being sent again. Fails with Conflict (a create met something else), Fenced,
+    The bytes never change between resends. A create (`expected` 0) that was acknowledged after `not_after` (trio time)
+    counts only if the archive has nothing under the key. Fails with Conflict (a create met something else), Fenced,
     TooLarge, StoreFull or Refused.
     """
 
@@ -46,7 +46,6 @@ class Retire(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     version: int
     marker: bytes
-    marker_ttl: float
     expected: int
     done: Done
 
@@ -202,11 +201,14 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """What a scan has found under the saga's key; `overdue`: its time has passed long ago."""
+    """What a scan has found under the saga's key."""
 
     owner: str
     revision: int
-    overdue: bool
+
+
+class Stalled(msgspec.Struct, frozen=True):
+    """The saga's time has passed long ago, and nothing was written since."""
 
 
 class RunAlone(msgspec.Struct, frozen=True):
@@ -239,6 +241,7 @@ SagaMessage: TypeAlias = (
     | Peek
     | Settled
     | Compare
+    | Stalled
     | RunAlone
     | AwaitQuiet
     | LeaseGood

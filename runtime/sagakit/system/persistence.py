@@ -16,9 +16,20 @@ import msgspec
 import trio
 from sagakit_actors import Actor, Backoff, Context, Down
 
-from sagakit.errors import UNREADABLE, Ambiguous, Conflict, Fenced, KvError, StoreError, StoreFull, Unavailable
+from sagakit.engine import Loaded, decode, marker_of
+from sagakit.errors import (
+    UNREADABLE,
+    Ambiguous,
+    Conflict,
+    Fenced,
+    KvError,
+    StoreError,
+    StoreFull,
+    Unavailable,
+    Undecodable,
+)
 from sagakit.store.ports import Entry, KeyValue, Store, Write
-from sagakit.system.messages import Load, PersistenceMessage, Put, Retire
+from sagakit.system.messages import Done, Load, PersistenceMessage, Put, Retire
 
 _log = getLogger("sagakit.persistence")
 
@@ -42,8 +53,9 @@ class Persistence(Actor[PersistenceMessage]):
 
     tasks = True
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, marker_ttl: float) -> None:
         self._store = store
+        self._marker_ttl = marker_ttl
         self._in_flight: dict[str, int] = {}
         self._loads: dict[str, list[Load]] = {}
         self._nursery: trio.Nursery | None = None
@@ -83,13 +95,35 @@ class Persistence(Actor[PersistenceMessage]):
 
     def _put_ended(self, put: Put, result: int | StoreError) -> None:
         if isinstance(result, int):
-            put.done(result)
-            self._leave(put.key)
+            self._stands(put, result)
         elif isinstance(result, Conflict | Ambiguous | Unavailable) or (isinstance(result, StoreFull) and put.expected):
             self._soon(self._settle, put, result)
         else:
             put.done(result)
             self._leave(put.key)
+
+    def _stands(self, put: Put, revision: int) -> None:
+        if put.not_after is None or trio.current_time() <= put.not_after:
+            put.done(revision)
+            self._leave(put.key)
+        else:
+            self._soon(self._confirm, put, revision)
+
+    async def _confirm(self, put: Put, revision: int) -> None:
+        """It was created so late that another run of the same id may have come and gone meanwhile, with its marker."""
+        archived = await self._read(self._store.archive, put.key)
+        conflict = Conflict(put.key, 0)
+        try:
+            marker = marker_of_other(archived, _version.decode(put.value).run)
+        except Undecodable as error:
+            _log.error("%s: cannot be created: %s", put.key, error)
+            put.done(conflict)
+        else:
+            if marker is None:
+                put.done(revision)
+            else:
+                self._mark(put.key, marker, revision, lambda _: put.done(conflict))
+        self._leave(put.key)
 
     async def _settle(self, put: Put, error: StoreError) -> None:
         """Decide an ambiguous write by reading from the leader."""
@@ -98,13 +132,14 @@ class Persistence(Actor[PersistenceMessage]):
             await trio.sleep(1.0)
         entry = await self._read(self._store.state, put.key)
         if entry is not None and entry.value == put.value:
-            put.done(entry.revision)
+            self._stands(put, entry.revision)
+            return
+        if entry is None and put.ttl is not None:
+            put.done(put.expected)  # it was an end marker, and its time is over
         elif (0 if entry is None else entry.revision) != put.expected:
             put.done(_not_ours(put, entry))
         elif isinstance(error, Conflict) and put.expected == 0:
             put.done(KvError(put.key, "a delete marker stands under the key: wait until it is gone, or purge it"))
-        elif put.not_after is not None and trio.current_time() > put.not_after:
-            put.done(Ambiguous(f"{put.key}: could not be created in time; look at the archive and try again"))
         else:
             if isinstance(error, Conflict):
                 await trio.sleep(AGAIN)
@@ -120,22 +155,16 @@ class Persistence(Actor[PersistenceMessage]):
 
     def _archive_ended(self, retire: Retire, result: int | StoreError) -> None:
         if isinstance(result, int):
-            self._mark(retire)
+            self._replace(retire)
         else:
             self._soon(self._settle_archive, retire, result)
 
-    def _mark(self, retire: Retire) -> None:
+    def _replace(self, retire: Retire) -> None:
         """The archive has it: the record may give way to its end marker."""
-        self._take(
-            Put(
-                key=retire.key,
-                value=retire.marker,
-                expected=retire.expected,
-                ttl=retire.marker_ttl,
-                linger=True,
-                done=retire.done,
-            )
-        )
+        self._mark(retire.key, retire.marker, retire.expected, retire.done)
+
+    def _mark(self, key: str, marker: bytes, expected: int, done: Done) -> None:
+        self._take(Put(key=key, value=marker, expected=expected, ttl=self._marker_ttl, linger=True, done=done))
 
     async def _settle_archive(self, retire: Retire, error: StoreError) -> None:
         if not isinstance(error, Conflict | Ambiguous | Unavailable):
@@ -143,7 +172,7 @@ class Persistence(Actor[PersistenceMessage]):
             await trio.sleep(1.0)
         entry = await self._read(self._store.archive, retire.key)
         if entry is not None and _at_least(entry.value, retire):
-            self._mark(retire)
+            self._replace(retire)
         else:
             self._archive(retire, entry.revision if entry is not None else 0)
 
@@ -189,6 +218,12 @@ async def read(store: Store, bucket: KeyValue, key: str) -> Entry | None:
             return await bucket.get(key)
         except (Unavailable, Ambiguous):
             await bucket.until_there(key)
+
+
+def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
+    """The end marker of what the archive has under an id, if that is not this run. Raises Undecodable."""
+    ended = None if archived is None else decode(archived.key, archived.value)
+    return marker_of(ended.record) if isinstance(ended, Loaded) and ended.record.run != run else None
 
 
 async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:

@@ -26,7 +26,6 @@ from sagakit.engine import (
     Call,
     Effect,
     Ended,
-    EndMarker,
     Finish,
     GaveUp,
     Inbound,
@@ -36,7 +35,6 @@ from sagakit.engine import (
     Publish,
     Published,
     Record,
-    SagaOutcome,
     TellParent,
     UnknownFields,
     WakeAt,
@@ -45,13 +43,13 @@ from sagakit.engine import (
     decode,
     effects,
     encode,
-    encode_marker,
     makes_room,
+    marker_of,
     questions,
     stamped,
 )
 from sagakit.engine.table import OPEN
-from sagakit.errors import Fenced, SagakitError, StoreError
+from sagakit.errors import Conflict, Fenced, SagakitError, StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding, timed_out
 from sagakit.system.messages import (
@@ -76,6 +74,7 @@ from sagakit.system.messages import (
     RunAlone,
     SagaMessage,
     Settled,
+    Stalled,
     Started,
     Wake,
 )
@@ -105,6 +104,10 @@ class SagaLife:
         """Answered by the first incarnation when its first write is durable, or with why that failed."""
         self.operations: int = 0
         """Handed to the persistence actor so far: an incarnation does not take what its predecessor asked for."""
+        self.wake_at: float = inf
+        """When the durable record wants to be looked at again, in seconds since the epoch."""
+        self.accounted_for: bool = False
+        """Whether, once it is over, nothing can stand in the bucket that names this worker."""
 
     def incarnate(self) -> SagaActor:
         """The first incarnation starts from the origin, each later one from the record."""
@@ -222,6 +225,8 @@ class SagaActor(Reactor[SagaMessage]):
                 self._on_down(message)
             case Compare():
                 self._compare(message)
+            case Stalled():
+                self._check_time()
             case RunAlone():
                 self._alone = "granted"
                 self._events.append(Isolated())
@@ -265,6 +270,7 @@ class SagaActor(Reactor[SagaMessage]):
             raise settled.result
         else:
             self._begin.fail(settled.result)
+            self._life.accounted_for = isinstance(settled.result, Conflict)
             self._over = True
 
     # ---------------------------------------------------------------- begin
@@ -274,7 +280,7 @@ class SagaActor(Reactor[SagaMessage]):
         found = decode(self._key, entry.value) if isinstance(entry, Entry) else None
         ours = isinstance(found, Loaded) and found.record.owner == self._services.worker_id
         if not isinstance(found, Loaded) or not isinstance(entry, Entry) or not ours:
-            self._over = True  # it never came to be, it has ended, or it is another worker's
+            self._over = self._life.accounted_for = True  # it never came to be, has ended, or is another worker's
             if isinstance(self._origin, Rested) and found is None:
                 _log.warning("%s: its record is gone; it was at rest here", self._key)
         elif isinstance(self._origin, Rested) and not _has_open_attempts(found.record):
@@ -284,7 +290,8 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _go_on(self, loaded: Loaded, revision: int) -> None:
         """After a rest nothing was under way: there is nothing to take over."""
-        self._record, self._unknown, self._revision = loaded.record, loaded.unknown, revision
+        self._unknown = loaded.unknown
+        self._stands(loaded.record, revision)
         self._begun = self._due = True
         self._intended_at = trio.current_time()
         self._perform()
@@ -396,7 +403,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _written(self, record: Record, asked: Sequence[Ask], sent: float, revision: int | Entry | None) -> None:
         assert isinstance(revision, int)
-        self._record, self._revision = record, revision
+        self._stands(record, revision)
         self._intended_at = sent
         self._reminders.rest_at = None
         answer_asked(asked, record)
@@ -408,6 +415,11 @@ class SagaActor(Reactor[SagaMessage]):
         self._perform()
         self._mind_room()
         self._waiting.answer_end(record)
+
+    def _stands(self, record: Record, revision: int) -> None:
+        """This is durable."""
+        self._record, self._revision = record, revision
+        self._life.wake_at = inf if record.wake_at is None else record.wake_at
 
     def _done(self) -> Done:
         """For the next operation: tells its result to this actor, with its number."""
@@ -480,10 +492,14 @@ class SagaActor(Reactor[SagaMessage]):
             if found.owner != self._services.worker_id:
                 raise Fenced(self._key, f"worker {found.owner} has it")
             raise OutOfDate(f"{self._key}: revision {found.revision} stands there, {self._revision} is known here")
-        if found.overdue and self._alone == "" and not self._draining:
-            now = self._services.now()
-            if apply(self._plan, self._record, [], now, limits=self._services.limits) is not self._record:
-                raise OutOfDate(f"{self._key}: stalled: its time passed and nothing happened")
+
+    def _check_time(self) -> None:
+        """It is told to wake: if there was something to do by now, what should have woken it was lost."""
+        if self._operation is not None or not self._begun or self._over or self._alone or self._draining:
+            return
+        now = self._services.now()
+        if apply(self._plan, self._record, [], now, limits=self._services.limits) is not self._record:
+            raise OutOfDate(f"{self._key}: stalled: its time passed and nothing happened")
 
     def _attempt(self, call: Call) -> None:
         self._running[call.step] = ticket = Ticket(call.call)
@@ -511,14 +527,13 @@ class SagaActor(Reactor[SagaMessage]):
             self._retire()
 
     def _retire(self) -> None:
-        record, outcome = self._record, _outcome(self._record)
+        record = self._record
         retire = Retire(
             key=self._key,
             value=encode(structs.replace(record, outbox=[]), self._unknown),
             run=record.run,
             version=record.version,
-            marker=encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run)),
-            marker_ttl=self._services.config.marker_ttl,
+            marker=marker_of(record),
             expected=self._revision,
             done=self._done(),
         )
@@ -526,7 +541,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _retired(self, _: int | Entry | None) -> None:
         self._waiting.answer(self._record)
-        self._over = True
+        self._over = self._life.accounted_for = True
 
 
 def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreError | None) -> None:
@@ -551,8 +566,3 @@ def _children_released(_: None) -> ChildrenReleased:
 
 def _has_open_attempts(record: Record) -> bool:
     return any(log.state in OPEN for log in record.steps.values())
-
-
-def _outcome(record: Record) -> SagaOutcome:
-    assert record.outcome is not None, "a terminal record has an outcome"
-    return record.outcome

@@ -18,7 +18,7 @@ from sagakit_actors import (
 
 from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
-from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm
+from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm, Stalled
 from sagakit.system.origin import Fresh, GiveUp, Origin, Rested, Resting
 from sagakit.system.saga import SagaLife
 from sagakit.system.services import Services
@@ -39,9 +39,11 @@ class Sagas:
         self._places = trio.Semaphore(services.config.max_active)
         self._drained: trio.Event | None = None
         self._noting: list[set[str]] = []
-        self._bindings: dict[str, SagaBinding] = {}
+        self._lives: dict[str, SagaLife] = {}
         self._given_up: set[str] = set()
         self._resting: dict[str, Resting] = {}
+        self.lost_sight: bool = False
+        """Whether a saga may stand in the bucket as this worker's that does not live here any more."""
         self.left: bool = True
         """Whether a drain has left sagas for others; as good as sure before it has come to its end."""
 
@@ -106,17 +108,26 @@ class Sagas:
         self._live(SagaLife(self._services, resting.binding, key, Rested(resting.confirmed)))
         return True
 
-    def compare(self, key: str, owner: str, revision: int, *, overdue: bool) -> None:
-        """Hold what stands in the bucket against what lives here; `overdue`: its time has passed long ago."""
+    def compare(self, key: str, owner: str, revision: int) -> None:
+        """Hold what stands in the bucket against what lives here."""
         ref = self._active.get(key)
         if ref is not None:
-            with suppress(MailboxFull, ActorStopped):  # it is awake, and the next scan comes
-                ref.tell_nowait(Compare(owner, revision, overdue))
+            try:
+                ref.tell_nowait(Compare(owner, revision))
+            except (MailboxFull, ActorStopped):  # the next whole scan comes
+                self.lost_sight = True
         elif owner != self._services.worker_id and self._resting.pop(key, None) is not None:
             self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
-        elif overdue:
-            with suppress(trio.WouldBlock):
+
+    def wake_stalled(self, before: float) -> None:
+        """Wake those whose time came `before`, in seconds since the epoch, and who did not wake by themselves."""
+        for key in [key for key, at in self.alarms() if at < before]:
+            with suppress(trio.WouldBlock):  # a full worker: the next scan comes
                 self.ring(key)
+        for key, life in self._lives.items():
+            if life.wake_at < before:
+                with suppress(MailboxFull, ActorStopped):  # it is awake
+                    self._active[key].tell_nowait(Stalled())
 
     @contextmanager
     def noting_exits(self) -> Iterator[set[str]]:
@@ -177,22 +188,23 @@ class Sagas:
         )
         ref: Ref[SagaMessage] = self._supervisor.start_reactor(spec)
         self._active[key] = ref
-        self._bindings[key] = life.binding
+        self._lives[key] = life
         return ref
 
     def exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
         """The supervisor's notice that an actor has gone for good."""
         if self._active.get(ref.name) is ref:
-            binding = self._bindings.pop(ref.name)
+            life = self._lives.pop(ref.name)
             may_keep = self._drained is None and ref.name not in self._given_up
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s; it is stuck until an operator says retry", ref.name, reason)
                 self._given_up.add(ref.name)
-                self._live(SagaLife(self._services, binding, ref.name, GiveUp(repr(reason.__cause__))))
+                self._live(SagaLife(self._services, life.binding, ref.name, GiveUp(repr(reason.__cause__))))
                 return
             self._given_up.discard(ref.name)
             del self._active[ref.name]
             if ref.name not in self._resting:
+                self.lost_sight = self.lost_sight or not life.accounted_for
                 for gone in self._noting:
                     gone.add(ref.name)
             self._places.release()

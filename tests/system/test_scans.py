@@ -1,0 +1,172 @@
+"""What a scan looks at: all of it when something may have been left behind, else what was written since the last."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed
+from sagakit.cluster import recovery
+from sagakit.errors import Unavailable
+from sagakit.store.memory import MemoryKeyValue
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.ports import Cursor, Entry, Write
+from sagakit.system.saga import SagaActor
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import EPOCH, Member, killable, member, stands
+from tests.system.test_nodes import Remind
+from tests.system.test_ownership import Stop, bounded
+
+Clock = trio.testing.MockClock
+INTERVAL = 20.0
+SOON = 1.6 * INTERVAL
+"""Seconds within which there is one scan for sure."""
+
+
+class Seen:
+    """The keys that scans were given, oldest first."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.keys: list[str] = []
+        scan = MemoryKeyValue._scan
+
+        async def noted(bucket: MemoryKeyValue, prefix: str, cursor: Cursor) -> AsyncGenerator[Entry]:
+            async for entry in scan(bucket, prefix, cursor):
+                self.keys.append(entry.key)
+                yield entry
+
+        patch.setattr(MemoryKeyValue, "_scan", noted)
+
+    async def of_next(self, scans: int = 1) -> list[str]:
+        """What the next scans are given."""
+        self.keys.clear()
+        await trio.sleep(scans * SOON)
+        return self.keys
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    monkeypatch.setattr(recovery, "WHOLE", 1000)
+    return Seen(monkeypatch)
+
+
+@asynccontextmanager
+async def waiting(server: MemoryServer, *ids: str) -> AsyncIterator[Member]:
+    """A worker with sagas at rest, which its scans have seen."""
+    async with member(server, Remind(), BookTrip(), scan_interval=INTERVAL, lease_ttl=1e6) as running, bounded():
+        for id in ids:
+            await running.runtime.start(Remind, id, EPOCH + 1e6)
+        await trio.sleep(SOON)
+        yield running
+        await running.worker.drain()
+
+
+async def test_what_has_not_changed_is_not_looked_at_again(seen: Seen, autojump_clock: Clock) -> None:
+    async with waiting(MemoryServer(), "a", "b") as running:
+        assert await seen.of_next(3) == []
+        await running.runtime.execute(BookTrip, "one", Trip())
+        await running.retired()
+        assert set(await seen.of_next()) == {"BookTrip.one"}, "its end marker"
+        assert await seen.of_next() == []
+        seen.keys.clear()
+        await running.runtime.scan()
+        assert set(seen.keys) >= {"Remind.a", "Remind.b"}
+
+
+async def test_now_and_then_everything_is_looked_at(
+    seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "WHOLE", 4)
+    async with waiting(MemoryServer(), "a", "b"):
+        found = await seen.of_next(20)
+        scans = 20 * SOON / INTERVAL
+        assert scans / 10 < found.count("Remind.a") < scans / 2
+
+
+async def test_a_record_that_was_changed_by_others_is_seen_by_the_next_scan(seen: Seen, autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with waiting(server, "a", "b") as running:
+        bucket = server.bucket("SAGA_STATE")
+        entry = bucket.read("Remind.a")
+        assert entry is not None
+        owner = running.worker.services.worker_id.encode()
+        bucket.write(Write("Remind.a", entry.value.replace(owner, b"somebody-else"), entry.revision))
+        assert await seen.of_next() == ["Remind.a"]
+        assert running.runtime.resting == 1
+        assert running.worker.services.fenced_count == 1
+
+
+async def test_after_a_scan_that_was_broken_off_everything_is_looked_at(
+    seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with waiting(MemoryServer(), "a", "b") as running:
+        with monkeypatch.context() as patch:
+
+            def broken(self: MemoryKeyValue, prefix: str, cursor: Cursor) -> AsyncGenerator[Entry]:
+                raise Unavailable("broken off")
+
+            patch.setattr(MemoryKeyValue, "_scan", broken)
+            with pytest.raises(Unavailable):
+                await running.worker.recovery.scan(whole=False)
+        assert set(await seen.of_next()) == {"Remind.a", "Remind.b"}
+
+
+async def test_after_an_outage_everything_is_looked_at(seen: Seen, autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with waiting(server, "a", "b"):
+        server.faults.begin_outage()
+        await trio.sleep(1)
+        server.faults.end_outage()
+        seen.keys.clear()
+        await trio.sleep(1)
+        assert set(seen.keys) == {"Remind.a", "Remind.b"}
+
+
+async def test_a_worker_that_dies_leaves_nothing_that_scans_have_seen_before(autojump_clock: Clock) -> None:
+    """Its record stood when the others' last scan was made, and was not written since."""
+    server, stop, beside = MemoryServer(), Stop("flight"), BookTrip()
+    async with killable() as start, bounded():
+        owner = await start(server, BookTrip(stop))
+        other = await start(server, beside, scan_interval=INTERVAL)
+        await owner.runtime.start(BookTrip, "one", Trip())
+        await stop.reached.wait()
+        await other.runtime.scan()
+        owner.kill()
+        with trio.fail_after(60):  # long before a scan is whole without a reason
+            assert await (await other.runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
+    assert beside.names == ["flight", "tickets"]
+
+
+async def test_a_saga_that_was_lost_sight_of_is_found_by_the_next_scan(
+    seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its actor crashes until it is given up, and as it is given up; its record was seen by scans before."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    server, stop = MemoryServer(), Stop("flight")
+    options = {"scan_interval": INTERVAL, "lease_ttl": 1e6, "restarts": 0}
+    async with member(server, BookTrip(stop), **options) as running, bounded():
+        handle = await running.runtime.start(BookTrip, "one", Trip())
+        await stop.reached.wait()
+        for _ in range(2):
+            seen.keys.clear()
+            await running.worker.recovery.scan(whole=False)
+        assert seen.keys == []
+        with monkeypatch.context() as patch:
+
+            def crash(self: SagaActor, *args: object) -> None:
+                raise LookupError("a bug")
+
+            patch.setattr(SagaActor, "_advance", crash)
+            patch.setattr(SagaActor, "_loaded", crash)
+            stop.go_on.set()
+            await running.retired()
+        record = stands(server, "SAGA_STATE", "BookTrip.one")
+        assert record is not None
+        assert record["owner"] == running.worker.services.worker_id
+        assert await seen.of_next() == ["BookTrip.one"]
+        assert await handle.outcome() == Completed("tickets-Rome")
