@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from sagakit.jetstream.embedded import Sync
 
 from benchmarks.result import Bench, Case, Figures, Row, paired
-from benchmarks.throughput import FIGURES, NOT_SHOWN, Load, case, cases
+from benchmarks.throughput import ENOUGH, FIGURES, NOT_SHOWN, Load, case, cases
 
 BRANCHES = 100
 LIVE = (1_000, 10_000, 100_000)
@@ -115,14 +115,14 @@ def fanout(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
 def growth(load: Load, syncs: tuple[Sync, ...], *, scale: float) -> list[Case]:
     """More live sagas, then more steps; of those with many steps fewer run, so that each row takes as long."""
     live = [
-        case(replace(load, live=live, sync=sync), {"live": live, "sync": sync})
+        case(replace(load, live=live, inflight=ENOUGH, sync=sync), {"live": live, "sync": sync})
         for sync in syncs
         for full in (LIVE if sync == "relaxed" else LIVE[:-1])  # to start the last would take minutes
         for live in [max(1, int(scale * full))]
     ]
     steps = [
         case(
-            replace(load, steps=steps, sagas=max(20, load.sagas * 3 // steps), inflight=100, sync=sync),
+            replace(load, steps=steps, sagas=max(20, load.sagas * 3 // steps), inflight=ENOUGH, sync=sync),
             {"steps": steps, "sync": sync},
         )
         for sync in syncs
