@@ -17,6 +17,7 @@ from sagakit.cluster.adoption import Adoption
 from sagakit.cluster.recovery import Recovery
 from sagakit.engine import EndMarker, Loaded, Record, codec, decode, glimpse
 from sagakit.store.memory_server import MemoryBucket
+from sagakit.system.calls import Calls
 from sagakit.system.persistence import Persistence, read
 from sagakit.system.publisher import Publisher
 from sagakit.system.saga import SagaActor
@@ -90,7 +91,7 @@ def _the_archive_is_not_read(patch: Patch) -> None:
 
 
 def _tickets_are_kept(patch: Patch) -> None:
-    patch.setattr(SagaActor, "_withdraw", lambda self, asked: None)
+    patch.setattr(Calls, "withdraw_all_but", lambda self, asked: None)
 
 
 def _newer_schemas_are_read(patch: Patch) -> None:

@@ -15,7 +15,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.scan import PAGE
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.store.names import Names
-from sagakit.store.ports import Write
+from sagakit.store.ports import Cursor, Write
 
 from tests.servers import Server, running_server
 
@@ -96,6 +96,17 @@ async def test_a_scan_whose_connection_is_lost_is_broken_off(tmp_path: Path, nam
 
             with pytest.raises(Unavailable, match="broken off"):
                 await scanned(store, lose_it)
+
+
+async def test_a_cursor_goes_no_further_than_what_was_given_out(server: Server, namespace: str) -> None:
+    """On a cluster the consumer may live where the stream lags behind: the rest comes with the next scan."""
+    async with filled(server, namespace) as store:
+        last = await store.state.put(KEYS[0], b"new")
+        await store.state.put("Run.1", b"beyond it")
+        cursor = Cursor()
+        async with store.state.entries("Walk", after=cursor) as entries:
+            assert len([entry async for entry in entries]) == len(KEYS)
+        assert list(cursor.reached.values()) == [last]
 
 
 async def test_a_consumer_is_not_left_behind(server: Server, namespace: str) -> None:

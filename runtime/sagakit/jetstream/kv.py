@@ -113,7 +113,7 @@ class Bucket(BucketBase):
                     for one in page:
                         if _OPERATION not in one.headers:
                             yield Entry(one.subject[len(head) :], one.payload, one.sequence)
-            cursor.reached[bucket] = scan.last
+            cursor.reached[bucket] = scan.reached
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:

@@ -69,11 +69,11 @@ class Scan:
         self._stream = stream
         self._subject = subject
         self._start: dict[str, object] = {**start}
-        self._after = after
+        self.reached: int = after
+        """The last sequence that was given out: all before it has been. Where the consumer lives may lag behind."""
         self._inbox = ""
         self._consumer = ""
-        self.last: int = 0
-        """The last sequence of the stream when the scan began; known once the first page is."""
+        self._last = 0
         self._left = 0
         self._owed = 0
         self._asked = False
@@ -97,11 +97,11 @@ class Scan:
                     await self._remove()
 
     async def _begin(self) -> None:
-        self.last = (await self._ask(f"STREAM.INFO.{self._stream}")).state.last_seq
-        if self.last == self._after:
-            return
-        if 0 < self._after < self.last:
-            self._start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self._after + 1}
+        self._last = (await self._ask(f"STREAM.INFO.{self._stream}")).state.last_seq
+        if 0 < self.reached <= self._last:
+            self._start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.reached + 1}
+        else:
+            self.reached = 0
         self._consumer = f"scan-{self._inbox.rpartition('.')[2]}"
         config = {
             "name": self._consumer,
@@ -155,9 +155,10 @@ class Scan:
             self._ended.set()
             return
         sequence, left = _position(delivery.reply)
-        self._left = left if sequence < self.last else 0
+        self._left = left if sequence < self._last else 0
         self._owed -= 1
-        if sequence <= self.last:
+        if sequence <= self._last:
+            self.reached = sequence
             self._page.append(Found(delivery.subject, sequence, delivery.headers, delivery.payload))
         if self._owed <= 0 or not self._left:
             self._ended.set()

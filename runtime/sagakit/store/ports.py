@@ -74,7 +74,7 @@ class Cursor:
 
     def __init__(self) -> None:
         self.reached: dict[str, int] = {}
-        """The last revision that stood in each shard when the last scan of it began."""
+        """The last revision that was read of each shard."""
 
 
 class KeyValue(Protocol):

@@ -22,9 +22,7 @@ from sagakit_actors import Down, Reactor, ReactorContext, Ref, Reply
 from sagakit.engine import (
     ENDS,
     Adopted,
-    AttemptResult,
     Call,
-    Effect,
     Ended,
     Finish,
     GaveUp,
@@ -51,7 +49,9 @@ from sagakit.engine import (
 from sagakit.engine.table import OPEN
 from sagakit.errors import Conflict, Fenced, SagakitError, StoreError
 from sagakit.store.ports import Entry
-from sagakit.system.attempts import SagaBinding, timed_out
+from sagakit.system.calls import Calls
+from sagakit.system.ending import Ending
+from sagakit.system.life import SagaLife
 from sagakit.system.messages import (
     Ask,
     AskAlone,
@@ -78,11 +78,10 @@ from sagakit.system.messages import (
     Started,
     Wake,
 )
-from sagakit.system.origin import Fresh, GiveUp, Origin, Reload, Rested, Resting, Stored
+from sagakit.system.origin import Fresh, GiveUp, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
 from sagakit.system.reminders import Reminders
 from sagakit.system.services import Services
-from sagakit.system.ticket import Ticket
 from sagakit.system.waiting import Waiting, answer_asked
 
 _log = getLogger("sagakit")
@@ -92,51 +91,24 @@ class OutOfDate(SagakitError):
     """What this incarnation remembers is not what stands in the bucket, or its time passed unnoticed: begin anew."""
 
 
-class SagaLife:
-    """What outlives one incarnation of a saga's actor. `incarnate` makes the next one, for the supervisor."""
-
-    def __init__(self, services: Services, binding: SagaBinding, key: str, origin: Origin) -> None:
-        self.binding = binding
-        self.key = key
-        self._services = services
-        self._origin: Origin = origin
-        self.begun: Reply[None] | None = None
-        """Answered by the first incarnation when its first write is durable, or with why that failed."""
-        self.operations: int = 0
-        """Handed to the persistence actor so far: an incarnation does not take what its predecessor asked for."""
-        self.wake_at: float = inf
-        """When the durable record wants to be looked at again, in seconds since the epoch."""
-        self.accounted_for: bool = False
-        """Whether, once it is over, nothing can stand in the bucket that names this worker."""
-
-    def incarnate(self) -> SagaActor:
-        """The first incarnation starts from the origin, each later one from the record."""
-        actor = SagaActor(self._services, self, self._origin)
-        if not isinstance(self._origin, GiveUp):  # that stands until it is written
-            self._origin = Reload()
-        return actor
-
-    def has_begun(self) -> None:
-        """An incarnation has written what its origin asked for."""
-        self._origin = Reload()
-
-
 class SagaActor(Reactor[SagaMessage]):
     """One incarnation. Ends when the end marker stands, or when the record turns out to be another worker's."""
 
     _ctx: ReactorContext[SagaMessage]
     _ref: Ref[SagaMessage]
     _reminders: Reminders
+    _calls: Calls
+    _ending: Ending
     _record: Record
     """The last durable record; there is none before the first write is."""
 
-    def __init__(self, services: Services, life: SagaLife, origin: Origin) -> None:
+    def __init__(self, services: Services, life: SagaLife) -> None:
         self._services = services
         self._life = life
         self._binding = life.binding
         self._plan = life.binding.plan
         self._key = key = life.key
-        self._origin = origin
+        self._origin = origin = life.next_origin()
         self._unknown: UnknownFields | None = None
         self._revision = 0
         self._begun = False
@@ -149,7 +121,6 @@ class SagaActor(Reactor[SagaMessage]):
         # what is under way
         self._operation: PersistenceMessage | None = None
         self._then: Callable[[int | Entry | None], None] | None = None
-        self._running: dict[str, Ticket] = {}
         confirmed = origin.confirmed if isinstance(origin, Rested) else 0
         self._outbox = Outbox(services.publisher, key, confirmed=confirmed)
         self._intended_at = inf
@@ -159,15 +130,14 @@ class SagaActor(Reactor[SagaMessage]):
         self._alone: Literal["", "asked", "granted"] = ""
         self._rests = False
         self._due = False
-        self._telling = ""
-        self._told = False
-        self._finishing = False
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
         """Write the first record, or the adoption; a later incarnation looks for its record."""
         self._ctx = ctx
         self._ref = ctx.ref
         self._reminders = Reminders(self._services.timers, ctx.ref)
+        self._calls = Calls(ctx, self._binding, self._services)
+        self._ending = Ending(ctx, self._services, self._outbox)
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
@@ -216,7 +186,7 @@ class SagaActor(Reactor[SagaMessage]):
             case Rest():
                 self._rests = True
             case ParentTold():
-                self._told = True
+                self._ending.parent_knows = True
                 if not message.there:
                     self._events.append(Inbound(id=f"{self._record.run}.orphan", kind="release"))
             case ChildrenReleased():
@@ -319,7 +289,7 @@ class SagaActor(Reactor[SagaMessage]):
             events, self._events, self._due = self._events, [], False
             for event in events:
                 if isinstance(event, Ended):
-                    self._running.pop(event.step, None)
+                    self._calls.ended(event.step)
             if self._outbox.confirmed:
                 events.append(Published(self._outbox.confirmed))
             record = self._fold(record, events)
@@ -348,8 +318,8 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _mind_drain(self) -> None:
         """A draining saga is left to the next owner once nothing is open, unless it is about to be over."""
-        waits = self._record.status not in ENDS or (self._told and not self._finishing)  # for its parent's release
-        if self._draining and not self._running and waits and not self._over:
+        waits = self._record.status not in ENDS or self._ending.awaits_release
+        if self._draining and not self._calls and waits and not self._over:
             self._services.sagas.let_go()
             self._over = True
 
@@ -362,7 +332,7 @@ class SagaActor(Reactor[SagaMessage]):
         if self._alone == "" and awaits_isolation(self._plan, record, self._services.now()) and not self._draining:
             self._alone = "asked"
             self._services.isolation.tell_nowait(AskAlone(self._ref))
-        if not self._running:
+        if not self._calls:
             self._waiting.quiet()
 
     def _mind_room(self) -> None:
@@ -374,7 +344,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_rest(self) -> None:
         """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
         rests, self._rests = self._rests, False
-        busy = self._running or self._finishing or self._waiting.for_outcome or self._held or self._alone
+        busy = self._calls or self._ending.has_begun or self._waiting.for_outcome or self._held or self._alone
         if self._over or self._draining or busy:
             return
         now, wake_at = self._services.now(), self._record.wake_at
@@ -390,7 +360,7 @@ class SagaActor(Reactor[SagaMessage]):
             self._reminders.rest(now + self._services.config.rest_after)
 
     def _may_rest(self) -> bool:
-        return self._outbox.is_out and (self._told or self._record.status not in ENDS)
+        return self._outbox.is_out and (self._ending.parent_knows or self._record.status not in ENDS)
 
     # ---------------------------------------------------------------- write
 
@@ -436,31 +406,23 @@ class SagaActor(Reactor[SagaMessage]):
     def _perform(self) -> None:
         """Do what the durable record asks for and what is not under way yet."""
         asked = effects(self._plan, self._record)
-        if self._running:
-            self._withdraw(asked)
+        if self._calls:
+            self._calls.withdraw_all_but(asked)
         for effect in asked:
             match effect:
                 case Call():
-                    running = self._running.get(effect.step)
-                    if (running is None or running.call != effect.call) and self._may_call():
-                        self._attempt(effect)
+                    if not self._calls.has(effect) and self._may_call():
+                        self._calls.make(effect, self._record)
                 case Publish():
                     self._outbox.publish(self._record)
                 case WakeAt():
                     self._reminders.wake(effect.at)
                 case TellParent():
-                    self._tell_parent(effect)
+                    self._ending.tell_parent(effect)
                 case Finish():
-                    self._finish(effect)
+                    self._ending.finish(effect, self._record, self._retire)
                 case _:
                     assert_never(effect)
-
-    def _withdraw(self, asked: Sequence[Effect]) -> None:
-        """A call that waits for its turn, and is not asked for any more, is not to be made."""
-        wanted = {effect.step for effect in asked if isinstance(effect, Call)}
-        for step, ticket in self._running.items():
-            if step not in wanted:
-                ticket.withdraw()
 
     def _may_call(self) -> bool:
         """Not on a lease that has lapsed since the record was seen to be ours: another may have adopted it."""
@@ -501,30 +463,7 @@ class SagaActor(Reactor[SagaMessage]):
         if apply(self._plan, self._record, [], now, limits=self._services.limits) is not self._record:
             raise OutOfDate(f"{self._key}: stalled: its time passed and nothing happened")
 
-    def _attempt(self, call: Call) -> None:
-        self._running[call.step] = ticket = Ticket(call.call)
-        to = partial(_attempted, call, self._services.random())
-        perform, bound = self._binding.perform, self._binding.bound(call)
-        self._ctx.pipe_to_self(to, perform, call, self._record, self._services, ticket, timeout=bound)
-
-    # --------------------------------------------------------------- finish
-
-    def _tell_parent(self, effect: TellParent) -> None:
-        if self._telling != effect.message.id:
-            self._telling, self._told = effect.message.id, False
-            self._ctx.pipe_to_self(_parent_told, self._services.children.tell, effect.parent, effect.message)
-
-    def _finish(self, effect: Finish) -> None:
-        """Events, then children, archive, and the end marker in the record's place: in this order nothing is lost."""
-        if not self._finishing:
-            self._finishing = True
-            self._outbox.when_out(self._record, partial(self._release, effect.children))
-
-    def _release(self, children: tuple[tuple[str, str], ...]) -> None:
-        if children:
-            self._ctx.pipe_to_self(_children_released, self._services.children.release, self._record.run, children)
-        else:
-            self._retire()
+    # --------------------------------------------------------------- retire
 
     def _retire(self) -> None:
         record = self._record
@@ -548,20 +487,8 @@ def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreErro
     ref.signal(Settled(number, result))
 
 
-def _attempted(call: Call, random: float, result: AttemptResult | None) -> Attempted:
-    return Attempted(Ended(call.step, call.call, timed_out(call) if result is None else result, random))
-
-
-def _parent_told(there: bool | None) -> ParentTold:
-    return ParentTold(there is not False)
-
-
 def _lease_good(_: None) -> LeaseGood:
     return LeaseGood()
-
-
-def _children_released(_: None) -> ChildrenReleased:
-    return ChildrenReleased()
 
 
 def _has_open_attempts(record: Record) -> bool:

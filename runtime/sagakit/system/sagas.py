@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from logging import getLogger
 
 import trio
@@ -18,9 +19,10 @@ from sagakit_actors import (
 
 from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
+from sagakit.system.life import SagaLife
 from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm, Stalled
 from sagakit.system.origin import Fresh, GiveUp, Origin, Rested, Resting
-from sagakit.system.saga import SagaLife
+from sagakit.system.saga import SagaActor
 from sagakit.system.services import Services
 
 _log = getLogger("sagakit")
@@ -105,7 +107,7 @@ class Sagas:
             self._places.release()
             return self._drained is not None or key not in self._active
         resting = self._resting.pop(key)
-        self._live(SagaLife(self._services, resting.binding, key, Rested(resting.confirmed)))
+        self._live(SagaLife(resting.binding, key, Rested(resting.confirmed)))
         return True
 
     def compare(self, key: str, owner: str, revision: int) -> None:
@@ -160,7 +162,7 @@ class Sagas:
         if self.has(key):
             self._places.release()
             return None
-        life = SagaLife(self._services, binding, key, origin)
+        life = SagaLife(binding, key, origin)
         ref = self._live(life)
         begun, life.begun = life.begun, None
         assert begun is not None, "a new saga, and an adopted one, promises to say when it has begun"
@@ -183,9 +185,8 @@ class Sagas:
 
     def _live(self, life: SagaLife) -> Ref[SagaMessage]:
         key = life.key
-        spec = ReactorSpec(
-            key, life.incarnate, restart="transient", shutdown=SHUTDOWN, capacity=self._services.config.mailbox
-        )
+        make, capacity = partial(SagaActor, self._services, life), self._services.config.mailbox
+        spec = ReactorSpec(key, make, restart="transient", shutdown=SHUTDOWN, capacity=capacity)
         ref: Ref[SagaMessage] = self._supervisor.start_reactor(spec)
         self._active[key] = ref
         self._lives[key] = life
@@ -199,7 +200,7 @@ class Sagas:
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s; it is stuck until an operator says retry", ref.name, reason)
                 self._given_up.add(ref.name)
-                self._live(SagaLife(self._services, life.binding, ref.name, GiveUp(repr(reason.__cause__))))
+                self._live(SagaLife(life.binding, ref.name, GiveUp(repr(reason.__cause__))))
                 return
             self._given_up.discard(ref.name)
             del self._active[ref.name]

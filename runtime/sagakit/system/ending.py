@@ -1,0 +1,64 @@
+"""How one saga takes its leave: its parent is told, its events are out, its children are let go, then it may retire."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from sagakit_actors import ReactorContext
+
+from sagakit.engine import Finish, Record, TellParent
+from sagakit.system.messages import ChildrenReleased, ParentTold, SagaMessage
+from sagakit.system.outbox import Outbox
+from sagakit.system.services import Services
+
+
+class Ending:
+    """Belongs to one incarnation of a saga's actor."""
+
+    __slots__ = ("_ctx", "_outbox", "_services", "_told_under", "has_begun", "parent_knows")
+
+    def __init__(self, ctx: ReactorContext[SagaMessage], services: Services, outbox: Outbox) -> None:
+        self._ctx = ctx
+        self._services = services
+        self._outbox = outbox
+        self._told_under = ""
+        self.parent_knows: bool = False
+        """The parent has been told what is to be told by now."""
+        self.has_begun: bool = False
+        """There is no way back: the saga is on its way to the archive."""
+
+    @property
+    def awaits_release(self) -> bool:
+        """Whether it is the parent's turn."""
+        return self.parent_knows and not self.has_begun
+
+    def tell_parent(self, effect: TellParent) -> None:
+        """Tell it, once for each thing there is to tell; `ParentTold` says that it knows."""
+        if self._told_under != effect.message.id:
+            self._told_under, self.parent_knows = effect.message.id, False
+            self._ctx.pipe_to_self(_parent_told, self._services.children.tell, effect.parent, effect.message)
+
+    def finish(self, effect: Finish, record: Record, retire: Callable[[], None]) -> None:
+        """Events, then children, then archive and end marker: in this order nothing is lost.
+
+        When the events are out, and the saga has no children, `retire` is called; when it has some, `ChildrenReleased`
+        says that they are let go.
+        """
+        if not self.has_begun:
+            self.has_begun = True
+            self._outbox.when_out(record, partial(self._release, effect.children, record.run, retire))
+
+    def _release(self, children: tuple[tuple[str, str], ...], run: str, retire: Callable[[], None]) -> None:
+        if children:
+            self._ctx.pipe_to_self(_children_released, self._services.children.release, run, children)
+        else:
+            retire()
+
+
+def _parent_told(there: bool | None) -> ParentTold:
+    return ParentTold(there is not False)
+
+
+def _children_released(_: None) -> ChildrenReleased:
+    return ChildrenReleased()

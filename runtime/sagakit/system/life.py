@@ -1,0 +1,38 @@
+"""One saga's life in this worker: what its actor's incarnations have in common."""
+
+from __future__ import annotations
+
+from math import inf
+
+from sagakit_actors import Reply
+
+from sagakit.system.attempts import SagaBinding
+from sagakit.system.origin import GiveUp, Origin, Reload
+
+
+class SagaLife:
+    """What outlives one incarnation of a saga's actor."""
+
+    def __init__(self, binding: SagaBinding, key: str, origin: Origin) -> None:
+        self.binding: SagaBinding = binding
+        self.key: str = key
+        self._origin: Origin = origin
+        self.begun: Reply[None] | None = None
+        """Answered by the first incarnation when its first write is durable, or with why that failed."""
+        self.operations: int = 0
+        """Handed to the persistence actor so far: an incarnation does not take what its predecessor asked for."""
+        self.wake_at: float = inf
+        """When the durable record wants to be looked at again, in seconds since the epoch."""
+        self.accounted_for: bool = False
+        """Whether, once it is over, nothing can stand in the bucket that names this worker."""
+
+    def next_origin(self) -> Origin:
+        """What the next incarnation starts from: the first one from the origin, each later one from the record."""
+        origin = self._origin
+        if not isinstance(origin, GiveUp):  # that stands until it is written
+            self._origin = Reload()
+        return origin
+
+    def has_begun(self) -> None:
+        """An incarnation has written what its origin asked for."""
+        self._origin = Reload()
