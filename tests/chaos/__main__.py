@@ -54,6 +54,8 @@ def main(
         condemned = condemned or result.verdict.condemned
         if folder is None and not result.verdict.condemned:
             shutil.rmtree(keep)
+        else:
+            console.print(f"what it left: {where}", markup=False)
     sys.exit(condemned)
 
 

@@ -46,4 +46,3 @@ def show(result: Result, console: Console) -> None:
         console.print(f"{violation.promise} {violation.key}: {violation.text}", style="red", markup=False)
     verdict = ", ".join(f"{name} {count} times" for name, count in result.verdict.broken.items())
     console.print(f"condemned: {verdict}" if verdict else "all promises held", style="red" if verdict else "green")
-    console.print(f"what it left: {result.folder}", markup=False)
