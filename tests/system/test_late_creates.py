@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 from sagakit import Completed
@@ -20,7 +21,11 @@ GONE = 2 * Config().marker_ttl
 ONCE = ["started", "step.hotel", "step.flight", "step.tickets", "completed"]
 
 
-async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_ended(autojump_clock: Clock) -> None:
+@pytest.mark.parametrize("marker_ttl", [Config().marker_ttl, 3600.0])
+async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_ended(
+    marker_ttl: float, autojump_clock: Clock
+) -> None:
+    """Also if it takes the others' markers to stand longer than they do."""
     server, late, other = MemoryServer(), BookTrip(), BookTrip()
     ended: list[object] = []
 
@@ -28,7 +33,7 @@ async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_end
         handle = await one.runtime.start(BookTrip, "one", Trip())
         ended.append(await handle.outcome())
 
-    async with member(server, late) as one, member(server, other) as two, bounded():
+    async with member(server, late, marker_ttl=marker_ttl) as one, member(server, other) as two, bounded():
         server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(start_and_wait)

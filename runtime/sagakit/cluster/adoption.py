@@ -119,7 +119,7 @@ class Adoption:
         """
         if record.version > 1:
             return False
-        marker = marker_of_other(await read(self._store, self._store.archive, entry.key), record.run)
+        marker = marker_of_other(await read(self._store, self._store.archive, entry.key), record.run, record.created_at)
         if marker is None:
             return False
         _log.warning("%s: created after a run of the same id had ended: it is not run", entry.key)

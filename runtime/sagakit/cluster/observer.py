@@ -16,6 +16,7 @@ import trio
 from sagakit.cluster.lease import Lease, read_lease
 from sagakit.cluster.reception import PING
 from sagakit.errors import Ambiguous, NoResponders, StoreError
+from sagakit.naming import is_name
 from sagakit.store.ports import Store
 from sagakit.system.standing import Standing
 
@@ -47,6 +48,7 @@ class Observer:
         self._ttl = ttl
         self._watched: dict[str, _Watched] = {}
         self._dead: dict[str, int | None] = {}
+        self._types: dict[str, frozenset[str]] = {}
 
     async def look(self, worker_id: str) -> Verdict:
         """Look at a worker once. `unsure` asks for another look, RECHECK later."""
@@ -63,6 +65,7 @@ class Observer:
         if verdict == "dead":
             self._watched.pop(worker_id, None)
             self._dead[worker_id] = renewal
+            self._types[worker_id] = frozenset() if lease is None else frozenset(filter(is_name, lease.definitions))
         return verdict
 
     @property
@@ -73,6 +76,10 @@ class Observer:
     def renewal_at_death(self, worker_id: str) -> int | None:
         """Where its renewal number stood when it was found dead; None without a lease, or if it is not dead."""
         return self._dead.get(worker_id)
+
+    def types_of(self, worker_id: str) -> frozenset[str]:
+        """The saga types that a dead worker knew; empty if it had no lease."""
+        return self._types.get(worker_id, frozenset())
 
     def buried(self, worker_id: str) -> None:
         """Its lease was removed. An id is never used again: that it is dead need not be found out once more."""

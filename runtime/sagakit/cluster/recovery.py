@@ -68,7 +68,10 @@ class Recovery(Actor[None]):
         self._now = now
         self._stall_timeout = config.stall_timeout
         self._due = trio.Event()
+        self._scanning = trio.Lock()
         self._cursors: dict[str, Cursor] = {}
+        self._owners: set[str] = set()
+        """Other workers that scans have seen since the last whole one began. Each scan asks after all of them."""
         self._whole_due = True
         self._since_whole = 0
 
@@ -112,34 +115,45 @@ class Recovery(Actor[None]):
     async def scan(self, *, whole: bool = True) -> bool:
         """Look at the live keys of the known types once: at every one, or at those written since the last scan.
 
-        False if another look is wanted soon. Raises StoreError.
+        One at a time. False if another look is wanted soon. Raises StoreError.
         """
+        async with self._scanning:
+            return await self._scan(whole=whole)
+
+    async def _scan(self, *, whole: bool) -> bool:
         self._since_whole += 1
         if whole:
             self._since_whole = 0
             self._whole_due = self._sagas.lost_sight = False
             self._cursors = {saga_type: Cursor() for saga_type in self._registry.types}
+            self._owners = set()
+        self._ask_after(self._owners - self._observer.dead)
         self._sagas.wake_stalled(self._now() - self._stall_timeout)
         complete = False
         try:
-            complete = await self._scan(whole=whole)
+            complete = await self._look(whole=whole)
         finally:
             self._whole_due = self._whole_due or not complete
         return complete
 
-    async def _scan(self, *, whole: bool) -> bool:
+    async def _look(self, *, whole: bool) -> bool:
         dead = self._observer.dead
         with self._sagas.noting_exits() as gone:
             async with self._adoption.sweep() as sweep, aclosing(self._elsewhere()) as pages:
                 async for page in pages:
                     found = [one for one in page if one.entry.key not in gone]  # what was seen of these is out of date
-                    for owner in {one.owner for one in found} - dead - {self._worker_id}:
-                        self._members.ask(owner)
+                    self._ask_after({one.owner for one in found} - dead - {self._worker_id})
                     sweep.adopt([one for one in found if one.owner in dead or one.owner == self._worker_id])
         if whole:
             leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
             await self._bury(leases - sweep.still_named)
         return not sweep.unfinished
+
+    def _ask_after(self, owners: set[str]) -> None:
+        """What an owner's records would tell of its death is read once; an announcement may be lost."""
+        self._owners |= owners
+        for owner in owners:
+            self._members.ask(owner)
 
     async def _elsewhere(self) -> AsyncGenerator[list[Orphan]]:
         """The live records that do not live here, in pages."""

@@ -106,7 +106,8 @@ class Worker:
         """A worker was found dead, or gone: its sagas are there to be adopted, here and elsewhere."""
         self.recovery.wake()
         if is_news:
-            self.store.control.announce(self.registry.types, worker_id)
+            types = self.observer.types_of(worker_id) or self.registry.types
+            self.store.control.announce(sorted(types), worker_id)
 
 
 @asynccontextmanager

@@ -207,10 +207,6 @@ class Compare(msgspec.Struct, frozen=True):
     revision: int
 
 
-class Stalled(msgspec.Struct, frozen=True):
-    """The saga's time has passed long ago, and nothing was written since."""
-
-
 class RunAlone(msgspec.Struct, frozen=True):
     """The saga is a suspect, and now it has the worker to itself."""
 
@@ -241,7 +237,6 @@ SagaMessage: TypeAlias = (
     | Peek
     | Settled
     | Compare
-    | Stalled
     | RunAlone
     | AwaitQuiet
     | LeaseGood

@@ -12,7 +12,7 @@ from sagakit.system.attempts import SagaBinding
 
 
 class Fresh(msgspec.Struct, frozen=True):
-    """A saga to be created. A create that is undecided at `not_after` (trio time) is given up, see `Put`."""
+    """A saga to be created. `not_after` (trio time) as of `Put`."""
 
     record: Record
     not_after: float = inf

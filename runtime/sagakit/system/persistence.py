@@ -34,6 +34,8 @@ from sagakit.system.messages import Done, Load, PersistenceMessage, Put, Retire
 _log = getLogger("sagakit.persistence")
 
 BATCH = 512
+CLOCKS_DIFFER = 60.0
+"""Seconds by which the clocks of two workers may differ."""
 AGAIN = 0.1
 """Seconds after which a write is sent again that was refused though what it expects is in place: one before it may be
 on its way through a cluster still."""
@@ -43,6 +45,7 @@ T = TypeVar("T")
 class _Version(msgspec.Struct):
     run: str = ""
     version: int = 0
+    created_at: float = 0.0
 
 
 _version = msgspec.json.Decoder(_Version)
@@ -114,7 +117,8 @@ class Persistence(Actor[PersistenceMessage]):
         archived = await self._read(self._store.archive, put.key)
         conflict = Conflict(put.key, 0)
         try:
-            marker = marker_of_other(archived, _version.decode(put.value).run)
+            created = _version.decode(put.value)
+            marker = marker_of_other(archived, created.run, created.created_at)
         except Undecodable as error:
             _log.error("%s: cannot be created: %s", put.key, error)
             put.done(conflict)
@@ -220,10 +224,15 @@ async def read(store: Store, bucket: KeyValue, key: str) -> Entry | None:
             await bucket.until_there(key)
 
 
-def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
-    """The end marker of what the archive has under an id, if that is not this run. Raises Undecodable."""
+def marker_of_other(archived: Entry | None, run: str, created_at: float) -> bytes | None:
+    """The end marker of another run that the archive has, if it ended when this one was under way to be created.
+
+    One that had ended before was deleted: whoever created this one has looked. Raises Undecodable.
+    """
     ended = None if archived is None else decode(archived.key, archived.value)
-    return marker_of(ended.record) if isinstance(ended, Loaded) and ended.record.run != run else None
+    if not isinstance(ended, Loaded) or ended.record.outcome is None or ended.record.run == run:
+        return None
+    return marker_of(ended.record) if ended.record.outcome.at > created_at - CLOCKS_DIFFER else None
 
 
 async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:

@@ -74,7 +74,6 @@ from sagakit.system.messages import (
     RunAlone,
     SagaMessage,
     Settled,
-    Stalled,
     Started,
     Wake,
 )
@@ -88,7 +87,7 @@ _log = getLogger("sagakit")
 
 
 class OutOfDate(SagakitError):
-    """What this incarnation remembers is not what stands in the bucket, or its time passed unnoticed: begin anew."""
+    """What this incarnation remembers is not what stands in the bucket: begin anew."""
 
 
 class SagaActor(Reactor[SagaMessage]):
@@ -195,8 +194,6 @@ class SagaActor(Reactor[SagaMessage]):
                 self._on_down(message)
             case Compare():
                 self._compare(message)
-            case Stalled():
-                self._check_time()
             case RunAlone():
                 self._alone = "granted"
                 self._events.append(Isolated())
@@ -454,14 +451,6 @@ class SagaActor(Reactor[SagaMessage]):
             if found.owner != self._services.worker_id:
                 raise Fenced(self._key, f"worker {found.owner} has it")
             raise OutOfDate(f"{self._key}: revision {found.revision} stands there, {self._revision} is known here")
-
-    def _check_time(self) -> None:
-        """It is told to wake: if there was something to do by now, what should have woken it was lost."""
-        if self._operation is not None or not self._begun or self._over or self._alone or self._draining:
-            return
-        now = self._services.now()
-        if apply(self._plan, self._record, [], now, limits=self._services.limits) is not self._record:
-            raise OutOfDate(f"{self._key}: stalled: its time passed and nothing happened")
 
     # --------------------------------------------------------------- retire
 

@@ -20,7 +20,7 @@ from sagakit_actors import (
 from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.life import SagaLife
-from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm, Stalled
+from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm, Wake
 from sagakit.system.origin import Fresh, GiveUp, Origin, Rested, Resting
 from sagakit.system.saga import SagaActor
 from sagakit.system.services import Services
@@ -128,8 +128,7 @@ class Sagas:
                 self.ring(key)
         for key, life in self._lives.items():
             if life.wake_at < before:
-                with suppress(MailboxFull, ActorStopped):  # it is awake
-                    self._active[key].tell_nowait(Stalled())
+                self._active[key].signal(Wake())
 
     @contextmanager
     def noting_exits(self) -> Iterator[set[str]]:

@@ -23,6 +23,9 @@ from sagakit.system.services import Services, input_limit
 
 _log = getLogger("sagakit")
 
+LATE = 1.0
+"""Seconds after the look into the archive from which on a create is confirmed by another: no end marker goes sooner."""
+
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """Where a saga comes from, and what it can be found by: kept in its record."""
@@ -68,7 +71,8 @@ class Starts:
                         f"{key} was started before with a different input: use another id, or get() the one there is"
                     )
                 return address
-            origin = self._origin(binding, address, value, context, before)
+            not_after = inf if made_up else before + LATE
+            origin = Fresh(self._record(binding, address, value, context), not_after)
             try:
                 if await self._sagas.begin(key, binding, origin) is not None:
                     return address
@@ -77,8 +81,8 @@ class Starts:
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False
 
-    def _origin(self, binding: SagaBinding, address: SagaKey, value: bytes, context: Context, before: float) -> Fresh:
-        record = create(
+    def _record(self, binding: SagaBinding, address: SagaKey, value: bytes, context: Context) -> Record:
+        return create(
             binding.plan,
             saga_id=address.saga_id,
             run=new_id(),
@@ -92,7 +96,6 @@ class Starts:
             parent=context.parent,
             limits=self._services.limits,
         )
-        return Fresh(record, before + self._services.config.marker_ttl / 2)
 
     async def _known(self, key: str) -> Record | EndMarker | None:
         """What this id was started as, running, archived, or just ended."""
