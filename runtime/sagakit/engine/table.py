@@ -111,6 +111,8 @@ MOVING: frozenset[StepState] = OPEN | WAITING | frozenset[StepState]({"awaiting"
 """Something will follow, by itself or from outside."""
 HELD: frozenset[StepState] = frozenset({"asked", "blocked", "undo_failed"})
 """Only an operator leads out."""
+AWAITED: frozenset[StepState] = frozenset({"running", "waiting", "checking", "check_waiting", "asked", "awaiting"})
+"""A child that has not begun may begin: its parent has asked for it, and has not turned back from it."""
 PASSED: frozenset[StepState] = frozenset({"done", "skipped"})
 """What comes after may start."""
 
