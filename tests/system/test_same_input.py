@@ -81,23 +81,53 @@ async def test_p10_equal_inputs_are_the_same_input(
             await runtime.start(Book, "1", other)
 
 
-class Rude(msgspec.Struct):
+class Pay(msgspec.Struct):
+    """Equal in Python, whatever the amount."""
+
+    order: str
+    amount: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pay) and self.order == other.order
+
+
+class Thing(msgspec.Struct, frozen=True):
     """Of its own opinion of what equals what."""
 
-    number: float
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
 
     def __eq__(self, other: object) -> Any:
-        raise TypeError("not with me")
+        raise ValueError("not with me")
 
 
-class Ask(Saga[Rude, None]):
+class Several(msgspec.Struct):
+    options: dict[str, Any] = {}
+    pay: Pay = msgspec.field(default_factory=lambda: Pay("o"))
+    things: set[Thing] = set()
+
+
+class Ask(Saga[Several, None]):
     @step(compensate=None)
-    async def ask(self, input: Rude, ctx: Ctx) -> None: ...
+    async def ask(self, input: Several, ctx: Ctx) -> None: ...
 
 
-async def test_p10_an_input_that_cannot_be_compared_is_another_one(server: Server, namespace: str) -> None:
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        (Several(options={"notify": True}), Several(options={"notify": 1})),
+        (Several(pay=Pay("o", 10)), Several(pay=Pay("o", 10_000))),
+        (Several(things={Thing(0), Thing(8)}), Several(things={Thing(8), Thing(0)})),
+    ],
+    ids=["true is not 1", "what == leaves out", "what cannot be compared"],
+)
+async def test_p10_what_is_not_the_same_value_is_another_input(
+    first: Several, other: Several, server: Server, namespace: str
+) -> None:
     async with open_runtime(server.url, sagas=[Ask()], namespace=namespace) as runtime:
-        await runtime.execute(Ask, "1", Rude(5))
-        await runtime.execute(Ask, "1", Rude(5))
+        await runtime.execute(Ask, "1", first)
+        await runtime.execute(Ask, "1", first)
         with pytest.raises(AlreadyStarted, match="different input"):
-            await runtime.start(Ask, "1", Rude(5.0))
+            await runtime.start(Ask, "1", other)

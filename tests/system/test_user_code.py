@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import trio
@@ -133,6 +133,46 @@ async def test_anything_else_is_tried_again(make: Callable[[], BaseException], a
     saga = Twins(make, times=1)
     assert await outcome_of(saga) == Completed("done done")
     assert sorted(saga.calls) == ["one", "one", "other"], "nothing else was torn down"
+
+
+RAISED: list[BaseException] = []
+
+
+def _raises() -> bool:
+    raise RAISED[0]
+
+
+class Asks(Saga[int, None]):
+    """A condition raises."""
+
+    @step(compensate=None, when=lambda number, ctx: _raises())
+    async def one(self, number: int, ctx: Ctx) -> str:
+        return "done"
+
+
+class Sums(Saga[int, str]):
+    """The output raises."""
+
+    @step(compensate=None)
+    async def one(self, number: int, ctx: Ctx) -> str:
+        return "done"
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return str(_raises())
+
+
+@pytest.mark.parametrize("make", UNKNOWN)
+@pytest.mark.parametrize("saga", [Asks, Sums])
+async def test_what_a_condition_or_the_output_raises_is_a_verdict_on_the_saga(
+    saga: type[Saga[int, Any]], make: Callable[[], BaseException], autojump_clock: Clock
+) -> None:
+    RAISED[:] = [make()]
+    async with member(MemoryServer(), saga()) as worker:
+        handle = await worker.runtime.start(saga, "s", 1)
+        with trio.fail_after(1000):
+            record = await handle.settled()
+        assert (record.epoch, record.recoveries) == (1, 0), "no worker was lost"
+        assert record.status in ("failed", "stuck")
 
 
 async def untidy(epochs: list[int], ctx: Ctx) -> str:

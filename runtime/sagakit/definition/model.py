@@ -62,6 +62,17 @@ class Codec:
         """Raises msgspec.DecodeError."""
         return self._decoder.decode(value)
 
+    def same(self, one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
+        """Whether two pieces of JSON are the same value: a set or a dict in another order, 5 for 5.0 in a float.
+
+        Where a set's members have no order, Python's `==` decides. Raises msgspec.DecodeError, and what that raises.
+        """
+        first, second = self.decode(one), self.decode(other)
+        try:
+            return _in_order(first) == _in_order(second)
+        except TypeError:
+            return bool(first == second)
+
     def encode(self, value: object) -> bytes:
         """The value as JSON that decodes again as the type. Raises TypeError, ValueError, msgspec.ValidationError."""
         data = _encoder.encode(value)
@@ -73,6 +84,11 @@ class Codec:
             _refuse_what_is_not_finite(value)
             raise
         return data
+
+
+def _in_order(value: object) -> bytes:
+    """JSON in which equal values are equal. Raises TypeError for a set whose members have no order."""
+    return _encoder.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
 
 
 def _takes_float_and_null(info: object) -> bool:

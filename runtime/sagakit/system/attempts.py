@@ -39,8 +39,8 @@ from sagakit.system.results import (
     classify,
     is_interrupt,
     is_unfinished,
+    mistake,
     told,
-    told_as_text,
 )
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
@@ -244,8 +244,8 @@ class SagaBinding:
             return ""
         try:
             node.result.decode(message.payload if message.payload is not NOTHING else msgspec.Raw(b"null"))
-        except Exception as error:  # msgspec's, or what the user's own type makes of it
-            return f"the payload is not what {message.step} takes: {told_as_text(error)}"
+        except BaseException as error:  # msgspec's, or what the user's own type makes of it
+            return f"the payload is not what {message.step} takes: {mistake(error)}"
         return ""
 
     # ----------------------------------------------------------- questions
@@ -266,15 +266,15 @@ class SagaBinding:
                     if is_unfinished(runs):
                         raise TypeError(NOT_RUN)
                     return Decided(question.step, run=bool(runs))
-                except Exception as error:  # the engine decides what becomes of it
-                    return Decided(question.step, error=f"when: {error!r}")
+                except BaseException as error:  # the engine decides what becomes of it
+                    return Decided(question.step, error=f"when: {mistake(error)}")
             case Prepare():
                 return self._prepared(question.step, record, value, ctx)
             case MakeOutput():
                 try:
                     output = self.definition.output.encode(self.saga.output(value, ctx))
-                except Exception as error:  # as above
-                    return OutputMade(error=repr(error))
+                except BaseException as error:  # as above
+                    return OutputMade(error=mistake(error))
                 return OutputMade(msgspec.Raw(output))
             case _:
                 assert_never(question)
@@ -291,8 +291,8 @@ class SagaBinding:
                     return Prepared(step, _encoded(node, items), len(items))
                 case _:
                     return Prepared(step, _encoded(node, node.prepare(value, ctx)))
-        except Exception as error:  # the engine decides what becomes of it
-            return Prepared(step, error=repr(error))
+        except BaseException as error:  # the engine decides what becomes of it
+            return Prepared(step, error=mistake(error))
 
 
 def _encoded(node: NodeDefinition, value: object) -> msgspec.Raw:

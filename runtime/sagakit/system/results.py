@@ -19,6 +19,9 @@ _log = getLogger("sagakit.step")
 
 NOT_RUN: str = "it returned a coroutine or a generator, which nobody runs: make it a plain function, or `async def`"
 
+_MISTAKES = (Exception, SystemExit, trio.Cancelled)
+"""What a user's function may raise, and the worker goes on. A cancellation where nobody cancels is somebody else's."""
+
 
 def classify(function: Function, error: BaseException) -> AttemptResult:
     """Refused, to be called again, known not done, or unknown. Nothing that an exception says of itself is trusted."""
@@ -40,10 +43,9 @@ def classify(function: Function, error: BaseException) -> AttemptResult:
 
 def is_interrupt(error: BaseException) -> bool:
     """Whether it concerns the whole program."""
-    ends_an_attempt = (Exception, SystemExit, trio.Cancelled)
     if isinstance(error, BaseExceptionGroup):
-        return error.split(ends_an_attempt)[1] is not None
-    return not isinstance(error, ends_an_attempt)
+        return error.split(_MISTAKES)[1] is not None
+    return not isinstance(error, _MISTAKES)
 
 
 def cancellation_in(error: BaseException) -> BaseException | None:
@@ -61,8 +63,10 @@ def told(value: object) -> str:
         return type(value).__name__
 
 
-def told_as_text(error: Exception) -> str:
-    """msgspec says by itself what is wrong."""
+def mistake(error: BaseException) -> str:
+    """What a function that cannot wait has raised, in words. Raises it again if it concerns the whole program."""
+    if is_interrupt(error):
+        raise error
     return _text(error) if isinstance(error, msgspec.DecodeError) else told(error)
 
 

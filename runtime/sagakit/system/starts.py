@@ -119,8 +119,7 @@ def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) 
         return True
     if isinstance(known, EndMarker):
         return False
-    decode = binding.definition.input.decode
     try:
-        return bool(decode(known.input) == decode(value))
+        return binding.definition.input.same(known.input, value)
     except Exception:  # of the user's own type, or not of this version's
         return False
