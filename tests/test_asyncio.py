@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sagakit
 import sagakit.asyncio
+import trio
 from sagakit import Completed, Ctx, Failed, Saga, signal, step
 from sagakit.errors import AlreadyStarted, CannotConnect, RuntimeClosed, TooLate
 
@@ -215,9 +217,11 @@ class Wait(Saga[str, int]):
         return ctx.result(Wait.double)
 
 
-def test_signals_listings_and_histories_from_the_host() -> None:
+@pytest.mark.parametrize("where", ["memory:", "server"])
+def test_signals_listings_and_histories_from_the_host(where: str, server: Server, namespace: str) -> None:
     async def main() -> None:
-        async with sagakit.asyncio.open_runtime("memory:", sagas=[Wait()]) as runtime:
+        url = server.url if where == "server" else where
+        async with sagakit.asyncio.open_runtime(url, sagas=[Wait()], namespace=namespace) as runtime:
             handle = await runtime.start(Wait, "one", "x", attributes={"tenant": "a"})
             assert [info.saga_id for info in (await runtime.list(attributes={"tenant": "a"})).items] == ["one"]
             await runtime.signal(Wait, "one", Wait.number, 21)
@@ -226,5 +230,93 @@ def test_signals_listings_and_histories_from_the_host() -> None:
             assert history.record.status == "completed"
             assert [event.sequence for event in history.events] == list(range(1, len(history.events) + 1))
             assert history.events[0].type == "saga.Wait.started"
+            await runtime.scan()
+            assert await runtime.list_active() in ([], [handle.key])
 
     program(main)
+
+
+def test_a_task_that_was_started_before_the_runtime_may_use_all_of_it(server: Server, namespace: str) -> None:
+    """As the handlers of a server may be: their context knows nothing of the runtime's loop."""
+
+    async def main() -> None:
+        send, receive = trio.open_memory_channel[sagakit.Runtime](0)
+        used = trio.Event()
+
+        async def early() -> None:
+            runtime = await receive.receive()
+            assert not (await runtime.list()).items
+            await runtime.scan()
+            used.set()
+
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(early)
+                async with sagakit.open_runtime(server.url, sagas=[Wait()], namespace=namespace) as runtime:
+                    await send.send(runtime)
+                    await used.wait()
+
+    trio.run(main)
+
+
+def test_calls_while_the_runtime_closes_are_answered() -> None:
+    async def main() -> None:
+        for _ in range(5):
+            over = asyncio.Event()
+            ends: set[str] = set()
+
+            async def caller(runtime: sagakit.asyncio.AsyncioRuntime, over: asyncio.Event, ends: set[str]) -> None:
+                while not over.is_set():
+                    try:
+                        await runtime.load(Wait, "one")
+                    except RuntimeClosed:
+                        ends.add("closed")
+                        await asyncio.sleep(0)
+
+            async with sagakit.asyncio.open_runtime("memory:", sagas=[Wait()], grace=0) as runtime:
+                await runtime.start(Wait, "one", "x")
+                tasks = [asyncio.create_task(caller(runtime, over, ends)) for _ in range(20)]
+                await asyncio.sleep(0.02)
+            over.set()
+            await asyncio.wait_for(asyncio.gather(*tasks), 5)
+
+    program(main)
+
+
+class Exits(Saga[str, str], backend="asyncio"):
+    """What would end a loop, once."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.errors = [error]
+
+    @step(retry=QUICK, compensate=None)
+    async def work(self, input: str, ctx: Ctx) -> str:
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop()
+        return "done"
+
+    def output(self, input: str, ctx: Ctx) -> str:
+        return ctx.result(Exits.work)
+
+
+class Odd(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), Odd()], ids=repr)
+@pytest.mark.parametrize("host", [True, False], ids=["host", "own loop"])
+def test_what_would_end_a_loop_ends_an_attempt(error: BaseException, host: bool) -> None:
+    async def on_host() -> None:
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[Exits(error)]) as runtime:
+            assert await runtime.execute(Exits, "one", "x") == Completed("done")
+
+    async def on_own_loop() -> None:
+        with trio.fail_after(30):
+            async with sagakit.open_runtime("memory:", sagas=[Exits(error)]) as runtime:
+                assert await runtime.execute(Exits, "one", "x") == Completed("done")
+
+    if host:
+        program(on_host)
+    else:
+        trio.run(on_own_loop)

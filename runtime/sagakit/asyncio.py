@@ -51,6 +51,8 @@ class _TrioThread:
         self._closing = trio.Event()
         self._serving: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._ended.add_done_callback(self._fail_the_rest)
+        self._owed: set[asyncio.Future[Any]] = set()
 
     async def open(self) -> None:
         """Return once the program serves. Raises what it raises; cancelled, it is cancelled and awaited."""
@@ -98,19 +100,32 @@ class _TrioThread:
             await self._program(self._serve)
 
     async def _serve(self) -> None:
-        async with trio.open_nursery() as self._nursery:
-            self._loop.call_soon_threadsafe(self._serving.set_result, None)
-            await self._closing.wait()
-            self._nursery.cancel_scope.cancel()
-        self._nursery = None
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                self._loop.call_soon_threadsafe(self._serving.set_result, None)
+                await self._closing.wait()
+            finally:
+                self._nursery = None  # what comes from now on is refused
+                nursery.cancel_scope.cancel()
+
+    def _fail_the_rest(self, _: asyncio.Future[None]) -> None:
+        """The trio program is over: calls that it did not come to begin, or to end, are answered here."""
+        for answer in list(self._owed):
+            _fail(answer, RuntimeClosed(_CLOSED))
 
     async def call(self, fn: Callable[..., Awaitable[R]], *args: Any) -> R:
         """Run `fn(*args)` in the trio thread; cancelling here cancels there, and waits for it."""
         answer: asyncio.Future[R] = self._loop.create_future()
+        if self._ended.done():
+            raise RuntimeClosed(_CLOSED)
+        self._owed.add(answer)
+        answer.add_done_callback(self._owed.discard)
         scope = trio.CancelScope()
         try:
             self._token.run_sync_soon(self._start, fn, args, scope, answer)
         except trio.RunFinishedError:
+            self._owed.discard(answer)
             raise RuntimeClosed(_CLOSED) from None
         try:
             return await asyncio.shield(answer)

@@ -198,6 +198,15 @@ async def test_a_wrong_option(
         assert says in process.lines[-1]["message"]
 
 
+async def test_options_that_stand_in_no_table_are_not_ignored(tmp_path: Path) -> None:
+    file = tmp_path / "options.toml"
+    file.write_text("lease_ttl = 3\n")
+    url = ["--nats", "tls://127.0.0.1:1", "--config", str(file)]
+    with worker(tmp_path / "one", "sagas", *url) as process:
+        assert await process.ended() == Exit.CONFIG
+        assert "it has no table [sagakit]" in process.lines[-1]["message"]
+
+
 async def test_a_file_without_a_table_of_options(tmp_path: Path) -> None:
     file = tmp_path / "options.toml"
     file.write_text("sagakit = 3\n")

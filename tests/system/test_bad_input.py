@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,60 @@ async def test_an_input_that_is_too_large(server: Server, namespace: str) -> Non
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         with pytest.raises(errors.InputTooLarge, match="pass a reference"):
             await runtime.start(BookTrip, "1", Trip(city="x" * 400_000))
+
+
+@pytest.mark.parametrize("where", ["memory:", "server"])
+async def test_a_runtime_whose_context_was_left_says_so(where: str, server: Server, namespace: str) -> None:
+    url = server.url if where == "server" else where
+    async with open_runtime(url, sagas=[BookTrip()], namespace=namespace) as runtime:
+        handle = await runtime.start(BookTrip, "1", Trip())
+        await handle.outcome()
+    calls: list[Callable[[], Awaitable[Any]]] = [
+        lambda: runtime.start(BookTrip, "2", Trip()),
+        lambda: runtime.start(BookTrip, None, Trip()),
+        lambda: runtime.get(BookTrip, "1"),
+        lambda: runtime.list(),
+        lambda: runtime.history(BookTrip, "1"),
+        lambda: runtime.scan(),
+        lambda: handle.outcome(),
+        lambda: handle.record(),
+        lambda: handle.cancel(),
+    ]
+    for call in calls:
+        with trio.fail_after(5), pytest.raises(errors.RuntimeClosed, match="closed"):
+            await call()
+
+
+async def test_what_waits_as_the_context_is_left_is_told(server: Server, namespace: str) -> None:
+    ends: list[str] = []
+
+    async def looks() -> None:
+        try:
+            while True:
+                await runtime.get(BookTrip, "1")
+        except errors.RuntimeClosed:
+            ends.append("closed")
+
+    with trio.fail_after(20):
+        async with (
+            trio.open_nursery() as nursery,
+            open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime,
+        ):
+            await runtime.execute(BookTrip, "1", Trip())
+            for _ in range(5):
+                nursery.start_soon(looks)
+            await trio.lowlevel.checkpoint()
+    assert ends == ["closed"] * 5
+
+
+async def test_a_listing_of_what_there_is_not_is_refused() -> None:
+    async with open_runtime("memory:", sagas=[BookTrip()]) as runtime:
+        wrong: Any = "Stuck"
+        with pytest.raises(errors.InvalidInput, match=r"status='Stuck': one of running, .*stuck"):
+            await runtime.list(status=wrong)
+        names: Any = ["tenant"]
+        with pytest.raises(errors.InvalidInput, match="a mapping of names"):
+            await runtime.list(attributes=names)
 
 
 async def test_p10_the_same_id_with_another_input(server: Server, namespace: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Saga, child, step
+from sagakit import Completed, Ctx, Failed, Reject, Saga, child, step
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import encode_id
 
@@ -91,3 +91,21 @@ async def test_also_where_another_worker_would_start_it(autojump_clock: Clock) -
             assert isinstance(outcome, Failed)
             assert outcome.code == "child_input_too_large"
             assert isinstance(await runtime.execute(Whole, "2", 10), Completed)
+
+
+class Insure(Saga[int]):
+    @step(compensate=None)
+    async def ask(self, number: int, ctx: Ctx) -> None:
+        raise Reject("unlucky", number=number)
+
+
+class Travel(Saga[int]):
+    policy = child(Insure, lambda number, ctx: number)
+
+
+async def test_a_childs_refusal_is_told_with_its_detail(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Insure(), Travel()) as running:
+        with trio.fail_after(600):
+            outcome = await running.runtime.execute(Travel, "1", 13)
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.step, outcome.detail) == ("unlucky", "policy", {"number": 13})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,6 +25,10 @@ class Silent(Exception):
         raise RuntimeError("no words")
 
     __str__ = __repr__
+
+
+class Odd(BaseException):
+    pass
 
 
 class SoldOut(Reject):
@@ -82,6 +87,8 @@ UNKNOWN: list[Callable[[], BaseException]] = [
     lambda: mistaken(lambda: Retry("again"), reason=Silent()),
     lambda: SystemExit("argparse does so"),
     lambda: BaseExceptionGroup("in a nursery", [SystemExit("argparse does so")]),
+    asyncio.CancelledError,
+    Odd,
     lambda: STALE,
     lambda: BaseExceptionGroup("in a nursery", [STALE, ValueError("beside it")]),
 ]

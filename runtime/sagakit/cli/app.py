@@ -21,7 +21,9 @@ from sagakit.store.permissions import permissions_of
 from sagakit.system.config import Config
 from sagakit.system.opening import names_of
 
-app: typer.Typer = typer.Typer(no_args_is_help=True, add_completion=False, help="Sagas on NATS JetStream.")
+app: typer.Typer = typer.Typer(
+    no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Sagas on NATS JetStream."
+)
 console: Console = Console()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import msgspec
 import trio
@@ -22,7 +22,7 @@ from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
 from sagakit.engine.events import decode_event
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NotAllowed, UnknownSaga
+from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import check_id, checked_context, checked_message
@@ -149,6 +149,7 @@ class Runtime:
 
     async def record(self, key: str) -> Record:
         """The last durable record under a live or archived key. Raises UnknownSaga, Undecodable."""
+        self._check_open()
         ref = self._sagas.get(key)
         if ref is not None:
             try:
@@ -159,6 +160,7 @@ class Runtime:
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
+        self._check_open()
         return await self._worker.requests.ended(key, or_stuck=or_stuck)
 
     async def list(
@@ -178,8 +180,13 @@ class Runtime:
         order of their keys, and the page's `cursor` asks for the next ones; without, by age. Reads every key of the
         types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
         """
+        self._check_open()
         if limit is not None and limit < 1:
             raise InvalidInput(f"limit={limit}: at least 1, or None for all of them")
+        if status is not None and status not in get_args(SagaStatus):
+            raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
+        if attributes is not None and not isinstance(attributes, Mapping):
+            raise InvalidInput(f"attributes={attributes!r}: a mapping of names to texts")
         types = self._registry.types if type is None else [self._binding(type).plan.saga_type]
         bucket = self._store.archive if status in ENDS else self._store.state
         wanted = Wanted(
@@ -208,6 +215,7 @@ class Runtime:
 
     async def scan(self) -> None:
         """Look for sagas left behind now, rather than at the next interval. Raises StoreError in an outage."""
+        self._check_open()
         await self._worker.recovery.scan()
 
     # ------------------------------------------------------------- changing
@@ -239,6 +247,7 @@ class Runtime:
         The same `id` is applied once; None makes one up. It may have 1,024 characters, `by` 512; of `reason` 500 are
         kept.
         """
+        self._check_open()
         message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
         return await self._worker.requests.deliver(key, checked_message(message))
 
@@ -283,8 +292,13 @@ class Runtime:
             await self._store.state.delete(key, revision=entry.revision)
             await self._store.state.purge(key)
 
+    def _check_open(self) -> None:
+        if self._worker.closed:
+            raise RuntimeClosed("the runtime has closed: its context was left")
+
     def _binding(self, saga: type[Saga[D, T]]) -> SagaBinding:
-        """What belongs to a class. Raises NotRegistered, InvalidInput."""
+        """What belongs to a class. Raises NotRegistered, InvalidInput, RuntimeClosed."""
+        self._check_open()
         if not isinstance(saga, type):
             raise InvalidInput(f"{saga!r} is no Saga class: write the class that is in sagas=[...], not an instance")
         return self._registry.of_class(saga)
@@ -312,4 +326,7 @@ async def open_runtime(
     settings = Config.of(({} if config is None else structs.asdict(config)) | options)
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop) as worker:
-            yield Runtime(worker)
+            try:
+                yield Runtime(worker)
+            finally:
+                worker.closed = True

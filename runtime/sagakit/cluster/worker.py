@@ -88,6 +88,8 @@ class Worker:
         )
         self.leaving: trio.Event = trio.Event()
         self.left: trio.Event = trio.Event()
+        self.closed: bool = False
+        """Whether the runtime's context was left."""
 
     @property
     def ready(self) -> bool:

@@ -140,7 +140,7 @@ def _end(plan: Plan, record: Record) -> Effect:
             id=f"{record.run}.ended.{outcome.status}",
             kind="child-ended",
             step=record.parent.node,
-            payload=outcome.output,
+            payload=outcome.output if failure is None else failure.detail,
             code=code,
             reason=(failure.reason if failure is not None else None) or "",
         ),

@@ -46,7 +46,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A message from outside; each `id` is applied once. `by` and `reason` are for the audit.
 
     `step` names the node that a signal, a report or an operator's verb is for; `payload` is its JSON. A child that has
-    failed says so by `code`. What the owner has found wrong with it stands in `refused`: it leaves its verdict alone.
+    failed says so by `code`, and its `payload` is the detail. What the owner has found wrong with the message stands in
+    `refused`: it leaves its verdict alone.
     """
 
     id: str

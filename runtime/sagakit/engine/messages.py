@@ -126,8 +126,12 @@ def _child_ended(turn: Turn, message: Inbound) -> VerdictText:
         return "nothing to do"
     size, room = len(memoryview(message.payload)), turn.room()
     log = turn.edit(node.name)
-    log.arrived, log.unsure, log.code, log.result = True, False, message.code, message.payload
-    if size > room:
+    log.arrived, log.unsure, log.code = True, False, message.code
+    if message.code is not None:
+        log.detail = message.payload if size <= min(room, turn.limits.detail) else NOTHING
+    else:
+        log.result = message.payload
+    if size > room and message.code is None:
         log.code, log.result = NO_ROOM, NOTHING
         log.error = f"the child's output is too large: {size:,} bytes, {room:,} are left"
     if log.state != "running":

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from functools import partial
 from typing import Any
 
 import outcome
@@ -40,14 +39,11 @@ class _Crossing:
         self._raise_cancel: Callable[[], Any] | None = None
 
     def start(self, fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> None:
-        async def call() -> Any:
-            return await fn(*args)
-
-        self._task = self._loop.create_task(call())
+        self._task = self._loop.create_task(_kept(fn, args))
         self._task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        result = outcome.capture(task.result)
+        result = outcome.capture(lambda: task.result().unwrap())
         self._token.run_sync_soon(self._return, result)
 
     def _return(self, result: outcome.Outcome[Any]) -> None:
@@ -69,9 +65,18 @@ async def _on_own_loop(fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
     import trio_asyncio  # changes what plain asyncio.run uses: only for those who need it
 
     try:
-        return await trio_asyncio.aio_as_trio(partial(fn, *args))()
+        kept: outcome.Outcome[Any] = await trio_asyncio.aio_as_trio(_kept)(fn, args)
+        return kept.unwrap()
     except asyncio.CancelledError:  # not ours: trio's own cancellation arrives as trio.Cancelled
         return _foreign_cancel().unwrap()
+
+
+async def _kept(fn: Callable[..., Awaitable[Any]], args: tuple[Any, ...]) -> outcome.Outcome[Any]:
+    """What would end the loop, and all that runs on it, is raised where it is awaited instead."""
+    try:
+        return outcome.Value(await fn(*args))
+    except (SystemExit, KeyboardInterrupt) as error:
+        return outcome.Error(error)
 
 
 def _foreign_cancel() -> outcome.Error:

@@ -42,7 +42,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
     async with trio_asyncio.open_loop() as loop:
         loop.set_exception_handler(_on_loop_error)
         client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
-        link = Link(client, connection)
+        link = Link(client, connection, loop)
         connect = _connecting(link, client, connection)
         try:
             await _connect(link, connect, connection)

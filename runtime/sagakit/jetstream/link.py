@@ -16,7 +16,7 @@ from functools import partial
 from itertools import count
 from logging import getLogger
 from math import inf
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import nats.errors
@@ -31,6 +31,7 @@ from sagakit.errors import (
     NoResponders,
     NotPermitted,
     Refused,
+    RuntimeClosed,
     StoreError,
     TooLarge,
     Unavailable,
@@ -41,6 +42,9 @@ from sagakit.jetstream.parser import AnswerParser, Delivery
 from sagakit.jetstream.reader import SocketReader
 from sagakit.jetstream.troubles import Troubles
 from sagakit.jetstream.wire import frame
+
+if TYPE_CHECKING:
+    from trio_asyncio import BaseTrioEventLoop
 
 _log = getLogger("sagakit.link")
 
@@ -78,8 +82,9 @@ class Outgoing(msgspec.Struct):
 class Link:
     """An open connection. For tasks of the trio thread that opened it."""
 
-    def __init__(self, client: Client, connection: Connection) -> None:
+    def __init__(self, client: Client, connection: Connection, loop: BaseTrioEventLoop) -> None:
         self.client = client
+        self._loop = loop
         self._connection = connection
         self._inbox: str = client.new_inbox()
         self._parser: AnswerParser
@@ -126,8 +131,10 @@ class Link:
         return self.client.is_connected
 
     async def until_connected(self) -> None:
-        """Return when the connection is up."""
+        """Return when the connection is up. Raises RuntimeClosed when it never will be again."""
         while not self.client.is_connected:
+            if self._closing:
+                raise RuntimeClosed("the runtime has closed")
             await self._up.wait()
         await trio.lowlevel.checkpoint()
 
@@ -212,10 +219,10 @@ class Link:
         return answer
 
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
-        """Run an asyncio function of nats-py: one crossing, for what is rare."""
+        """Run an asyncio function of nats-py: one crossing, for what is rare. From any task of the trio thread."""
         import trio_asyncio
 
-        result: T = await trio_asyncio.aio_as_trio(partial(fn, *args, **kwargs))()
+        result: T = await trio_asyncio.aio_as_trio(partial(fn, *args, **kwargs), loop=self._loop)()
         return result
 
     @asynccontextmanager
@@ -466,6 +473,7 @@ class Link:
         """Close the connection; what is under way ends as after a disconnect. Runs on the asyncio side."""
         self._closing = True
         await self.client.close()
+        self._up.set()
 
     async def start(self) -> None:
         """Subscribe the inbox. The server knows of it before the pump sends anything."""

@@ -146,9 +146,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 def _table(path: str | Path) -> dict[str, Any]:
     try:
-        found: object = tomllib.loads(Path(path).read_text()).get("sagakit", {})
+        found: object = tomllib.loads(Path(path).read_text()).get("sagakit")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidConfig(f"{path}: {error}") from None
+    if found is None:
+        raise InvalidConfig(f"{path}: it has no table [sagakit]: write the options under that")
     if not isinstance(found, dict):
         raise InvalidConfig(f"{path}: sagakit is {found!r}: write a table, [sagakit], with the options in it")
     return found

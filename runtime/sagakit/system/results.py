@@ -19,8 +19,8 @@ _log = getLogger("sagakit.step")
 
 NOT_RUN: str = "it returned a coroutine or a generator, which nobody runs: make it a plain function, or `async def`"
 
-_MISTAKES = (Exception, SystemExit, trio.Cancelled)
-"""What a user's function may raise, and the worker goes on. A cancellation where nobody cancels is somebody else's."""
+_INTERRUPTS = (KeyboardInterrupt, GeneratorExit)
+"""All else that a user's function raises ends what it was called for: sys.exit(), another loop's cancellation."""
 
 
 def classify(function: Function, error: BaseException) -> AttemptResult:
@@ -44,8 +44,8 @@ def classify(function: Function, error: BaseException) -> AttemptResult:
 def is_interrupt(error: BaseException) -> bool:
     """Whether it concerns the whole program."""
     if isinstance(error, BaseExceptionGroup):
-        return error.split(_MISTAKES)[1] is not None
-    return not isinstance(error, _MISTAKES)
+        return error.split(_INTERRUPTS)[0] is not None
+    return isinstance(error, _INTERRUPTS)
 
 
 def cancellation_in(error: BaseException) -> BaseException | None:
