@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sagakit import Ctx, Failed, Reject, Saga, child, each, signal, step, timer
+from sagakit.errors import DefinitionError
 from sagakit.testing import (
     BrokenPromise,
     CallFault,
@@ -245,3 +246,10 @@ def test_the_trace_names_the_schedule() -> None:
     with pytest.raises(BrokenPromise, match="cancel after write 2") as caught:
         trace.check_promises()
     assert "Faults(faults=(MessageAt(number=2, name=''),))" in str(caught.value)
+
+
+def test_a_child_that_is_not_there_is_named() -> None:
+    with pytest.raises(DefinitionError, match=r"pass instances of Part as also="):
+        simulate(Build(), 2)
+    with pytest.raises(DefinitionError, match=r"pass instances of Part as also="):
+        explore(Build, 2)

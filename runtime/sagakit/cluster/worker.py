@@ -164,6 +164,8 @@ async def run_worker(
             f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a new leader may take {CLUSTER_TTL:g} s, and "
             "workers would be taken for dead; give it that much at the least"
         )
+    if registry.strangers:
+        _log.info("sagas of this worker start children that only others can run: %s", ", ".join(registry.strangers))
     runs = Runs(call_asyncio, call_thread, now, random, longest_sleep)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     standing = Standing(config.lease_ttl)

@@ -52,6 +52,12 @@ class Registry:
         return self._by_version[max(address for address in self._by_version if address[0] == saga_type)]
 
     @property
+    def strangers(self) -> list[str]:
+        """The types of children that only other workers can run."""
+        nodes = (node for binding in self.bindings for node in binding.plan.nodes)
+        return sorted({node.child_type for node in nodes if node.child_type} - set(self.types))
+
+    @property
     def bindings(self) -> list[SagaBinding]:
         """All of them."""
         return list(self._by_version.values())

@@ -26,7 +26,7 @@ from sagakit.client.runtime import Runtime
 from sagakit.cluster.worker import run_worker
 from sagakit.definition import Saga, Signal
 from sagakit.engine import ENDS, EndMarker, decode
-from sagakit.errors import NotAllowed, SagakitError
+from sagakit.errors import DefinitionError, NotAllowed, SagakitError
 from sagakit.jetstream.bridge import in_place
 from sagakit.store.faults import Watched
 from sagakit.store.memory import open_memory
@@ -73,8 +73,12 @@ def simulate(
     """Run the saga to its end, with these faults; the same arguments give the same run.
 
     `send` are signals; `also` are instances of the sagas that are its children. Must not be called from within trio.
-    Raises what `start` raises: InvalidInput, InputTooLarge. What goes wrong in the saga stands in the trace.
+    Raises DefinitionError for children that are not there, and what `start` raises: InvalidInput, InputTooLarge. What
+    goes wrong in the saga stands in the trace.
     """
+    strangers = Registry([saga, *also]).strangers
+    if strangers:
+        raise DefinitionError(f"children are missing: pass instances of {', '.join(strangers)} as also=[...]")
     trace = Trace(faults)
     with _deterministic(seed), _quiet(), in_place() as call_asyncio:
         run = _Simulation(saga, input, trace, send, also, call_asyncio, random.Random(seed))
