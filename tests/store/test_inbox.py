@@ -24,6 +24,7 @@ class Nats:
     """As much of a link and its client as an inbox needs: there is always something for whoever fetches."""
 
     on_asyncio = Link.on_asyncio
+    _loop = None  # the one that is open here
 
     def __init__(self, fetched: Callable[[str], None] = lambda _: None) -> None:
         self.client = self
