@@ -58,7 +58,8 @@ async def _open(client: Client, folder: Path) -> tuple[list[str], int]:
     started = {f"{one.saga_type}.{one.saga_id}" for one in read_acked(folder) if one.kind == "start"}
     live = [key for key, one in found.items() if one.record is not None and one.record.status != "stuck"]
     inbox = (await client.jetstream(timeout=10).stream_info("SAGA_INBOX")).state.messages
-    return sorted(set(live) | (started - set(found))), inbox
+    ended = {one.key for one in await _stored(client, "SAGA_ARCHIVE")}  # end markers go after a while
+    return sorted(set(live) | (started - set(found) - ended)), inbox
 
 
 async def _settle(client: Client, folder: Path, seconds: float) -> int:
