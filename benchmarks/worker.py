@@ -106,7 +106,8 @@ async def work(task: Task) -> None:
         await start_all(runtime, Napping, map(Job, range(task.live)), inflight=500)
         await closed(runtime, saga, min(task.sagas, WARM_UP), inflight=task.inflight, ends=ends)
         await retired(runtime)
-        await runtime.scan()  # each saga is scanned once after it was written: for the live ones that is over
+        if task.live:
+            await runtime.scan()  # each saga is scanned once after it was written: for the live ones that is over
         print("ready", flush=True)
         while await trio.to_thread.run_sync(sys.stdin.readline):
             sent, cpu, began = runtime.messages_sent, time.process_time(), time.monotonic()
