@@ -139,7 +139,7 @@ class Helpers:
                     work = None
             if work is not None:
                 work.over(result)
-        except BaseException as error:
+        except BaseException as error:  # told apart below
             crash = _as_crash(error)
             if crash is None:
                 if work is not None:

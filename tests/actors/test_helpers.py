@@ -14,6 +14,8 @@ import trio
 from sagakit_actors.helpers import KEPT, Helpers, Work
 from trio.testing import MockClock
 
+from tests.stale import STALE
+
 VALUE: ContextVar[str] = ContextVar("VALUE", default="unset")
 
 
@@ -220,28 +222,17 @@ async def test_work_under_way_is_dropped_with_the_helpers(autojump_clock: MockCl
 
 
 async def test_a_cancellation_that_is_not_the_helpers_own_is_a_crash(autojump_clock: MockClock) -> None:
-    kept: list[trio.Cancelled] = []
-
-    async def is_cancelled() -> None:
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            try:
-                await trio.lowlevel.checkpoint()
-            except trio.Cancelled as error:
-                kept.append(error)
-                raise
-
-    async def raises_it_again() -> None:
-        raise kept[0]
+    async def raises_it() -> None:
+        raise STALE
 
     async def works() -> str:
         return "done"
 
     ends: list[Any] = []
     async with helping() as (helpers, _):
-        for fn in (is_cancelled, raises_it_again, works):
+        for fn in (raises_it, works):
             helpers.take(Noted(ends, fn))
             await trio.testing.wait_all_tasks_blocked()
-    assert isinstance(ends[1], RuntimeError)
-    assert ends[1].__cause__ is kept[0]
-    assert [ends[0], ends[2]] == [None, "done"]
+    assert isinstance(ends[0], RuntimeError)
+    assert ends[0].__cause__ is STALE
+    assert ends[1] == "done"

@@ -12,6 +12,8 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import encode_id
 
 from tests.system.members import killable, member, until_ended
+from tests.system.test_nodes import CALM, Deliver, Order, Packed
+from tests.system.test_nodes import Insure as Policy
 
 Clock = trio.testing.MockClock
 
@@ -109,3 +111,27 @@ async def test_a_childs_refusal_is_told_with_its_detail(autojump_clock: Clock) -
             outcome = await running.runtime.execute(Travel, "1", 13)
     assert isinstance(outcome, Failed)
     assert (outcome.code, outcome.step, outcome.detail) == ("unlucky", "policy", {"number": 13})
+
+
+@pytest.mark.parametrize("hours", [0.5, 5.0])
+async def test_p4_a_child_whose_start_waits_in_the_inbox_does_not_start_when_its_parent_is_undone(
+    hours: float, autojump_clock: Clock
+) -> None:
+    """Nobody who knows it is there; when somebody comes, the marker that forestalls it may have gone."""
+    server, log, late = MemoryServer(), list[str](), list[str]()
+    async with killable() as start:
+        parent = await start(server, Deliver(log), **CALM)
+        handle = await parent.runtime.start(Deliver, "one", Order(parcels=1))
+        await parent.runtime.signal(Deliver, "one", Deliver.packed, Packed([1]))
+        await trio.sleep(10)
+        await handle.cancel("no more")
+        with trio.fail_after(3000):
+            assert isinstance(await handle.outcome(), Failed)
+        assert [message.saga_type for message in server.inbox] == ["Insure"]
+        await trio.sleep(hours * 3600)
+        await start(server, Policy(late), **CALM)
+        with trio.fail_after(100):
+            while server.inbox:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+        await trio.sleep(100)
+    assert late == []

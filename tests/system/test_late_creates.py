@@ -6,6 +6,7 @@ import pytest
 import trio
 import trio.testing
 from sagakit import Completed
+from sagakit.errors import Undecodable
 from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
@@ -60,6 +61,22 @@ async def test_p12_a_create_that_is_acknowledged_late_goes_on_if_there_was_none(
     assert record is not None
     assert (record["epoch"], record["recoveries"]) == (1, 0)
     assert len(saga.calls) == 3
+
+
+async def test_p11_a_late_create_over_what_cannot_be_read_is_told_and_runs_nothing(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+
+    async def spoil() -> None:
+        await trio.sleep(1)
+        server.bucket("SAGA_ARCHIVE").write(Write(KEY, b"{not json", 0))
+
+    async with member(server, saga) as running, bounded(), trio.open_nursery() as nursery:
+        server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
+        nursery.start_soon(spoil)
+        with pytest.raises(Undecodable, match="not a saga record"):
+            await running.runtime.start(BookTrip, "one", Trip())
+        await trio.sleep(GONE)
+    assert saga.calls == []
 
 
 async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(autojump_clock: Clock) -> None:

@@ -14,6 +14,7 @@ import trio.testing
 from sagakit import Completed, Ctx, Failed, Outcome, Reject, Retry, RetryPolicy, Saga, step
 from sagakit.store.memory_server import MemoryServer
 
+from tests.stale import STALE
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
@@ -52,25 +53,6 @@ def cyclic() -> Exception:
     ring.append(ring)
     return mistaken(lambda: Reject("sold-out"), detail={"ring": ring})
 
-
-def _cancelled() -> trio.Cancelled:
-    """As a future keeps it for whoever asks: the cancellation of something else."""
-    kept: list[trio.Cancelled] = []
-
-    async def main() -> None:
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            try:
-                await trio.lowlevel.checkpoint()
-            except trio.Cancelled as error:
-                kept.append(error)
-                raise
-
-    trio.run(main)
-    return kept[0]
-
-
-STALE = _cancelled()
 
 REFUSALS: list[Callable[[], Exception]] = [
     lambda: mistaken(lambda: Reject("x"), code=404),

@@ -29,7 +29,7 @@ from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
-from sagakit.system.persistence import read
+from sagakit.system.persistence import CLOCKS_DIFFER, read
 from sagakit.system.starts import Context
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W")
-CLOCKS_DIFFER = 60.0
-"""Seconds by which the clocks of a worker and of the server may differ."""
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 
 

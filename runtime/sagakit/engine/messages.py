@@ -129,9 +129,9 @@ def _child_ended(turn: Turn, message: Inbound) -> VerdictText:
     log.arrived, log.unsure, log.code = True, False, message.code
     if message.code is not None:
         log.detail = message.payload if size <= min(room, turn.limits.detail) else NOTHING
-    else:
+    elif size <= room:
         log.result = message.payload
-    if size > room and message.code is None:
+    else:
         log.code, log.result = NO_ROOM, NOTHING
         log.error = f"the child's output is too large: {size:,} bytes, {room:,} are left"
     if log.state != "running":

@@ -27,8 +27,8 @@ class Put(Write, frozen=True, kw_only=True):
     """Write one value by compare-and-set and settle what is ambiguous; `done` gets the revision.
 
     The bytes never change between resends. A create (`expected` 0) that was acknowledged after `not_after` (trio time)
-    counts only if the archive has nothing under the key. Fails with Conflict (a create met something else), Fenced,
-    TooLarge, StoreFull or Refused.
+    counts only if the archive has no other run under the key that ended meanwhile. Fails with Conflict (a create met
+    something else, or such a run), Undecodable (what the archive has), Fenced, TooLarge, StoreFull or Refused.
     """
 
     expected: int = 0

@@ -35,7 +35,7 @@ _log = getLogger("sagakit.persistence")
 
 BATCH = 512
 CLOCKS_DIFFER = 60.0
-"""Seconds by which the clocks of two workers may differ."""
+"""Seconds by which the clocks of two machines may differ."""
 AGAIN = 0.1
 """Seconds after which a write is sent again that was refused though what it expects is in place: one before it may be
 on its way through a cluster still."""
@@ -115,18 +115,16 @@ class Persistence(Actor[PersistenceMessage]):
     async def _confirm(self, put: Put, revision: int) -> None:
         """It was created so late that another run of the same id may have come and gone meanwhile, with its marker."""
         archived = await self._read(self._store.archive, put.key)
-        conflict = Conflict(put.key, 0)
+        created = _version.decode(put.value)
         try:
-            created = _version.decode(put.value)
             marker = marker_of_other(archived, created.run, created.created_at)
         except Undecodable as error:
-            _log.error("%s: cannot be created: %s", put.key, error)
-            put.done(conflict)
+            put.done(error)
         else:
             if marker is None:
                 put.done(revision)
             else:
-                self._mark(put.key, marker, revision, lambda _: put.done(conflict))
+                self._mark(put.key, marker, revision, lambda _: put.done(Conflict(put.key, 0)))
         self._leave(put.key)
 
     async def _settle(self, put: Put, error: StoreError) -> None:

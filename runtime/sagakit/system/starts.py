@@ -10,7 +10,7 @@ import trio
 from sagakit_actors import ActorDied, ActorStopped
 
 from sagakit.engine import EndMarker, Parent, Record, create, decode, digest
-from sagakit.errors import AlreadyStarted, Ambiguous, Conflict, InputTooLarge
+from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.attempts import SagaBinding
@@ -77,7 +77,7 @@ class Starts:
                 if await self._sagas.begin(key, binding, origin) is not None:
                     return address
                 await self._sagas.reach(key)  # if it is at rest, and its record gone, it finds out
-            except (Conflict, Ambiguous, ActorDied):
+            except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False
 
