@@ -100,4 +100,4 @@ async def start(url: str, namespace: str, saga_type: str, saga_id: str, **given:
 
     async with opening.open_store(url, Config(namespace=namespace)) as store:
         payload = msgspec.json.encode({"kind": "start", "input": given})
-        await store.inbox.send(id=uuid4().hex, saga_type=saga_type, saga_id=saga_id, payload=payload)
+        await store.inbox.send("client", id=uuid4().hex, saga_type=saga_type, saga_id=saga_id, payload=payload)

@@ -22,6 +22,8 @@ from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.permissions import ROLES, Role, permissions_of
 from sagakit.store.ports import Store
+from sagakit.system.channels import channel_of
+from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.opening import open_store
 
 from tests.servers import Server, running_server
@@ -36,14 +38,16 @@ def prefix(role: Role) -> str:
 
 
 @contextmanager
-def guarded(folder: Path, names: Names) -> Iterator[Server]:
-    """One user a role, each with its permissions under `names` and nothing else."""
+def guarded(folder: Path, names: Names, *, trace: bool = True) -> Iterator[Server]:
+    """One user a role, each with its permissions under `names` and nothing else. The log traces what it is told."""
     users = "\n".join(
         f"{{ user: {role}, password: {PASSWORD}\n"
         f"{as_server_config(permissions_of(role, names, inbox_prefix=prefix(role)))} }}"
         for role in ROLES
     )
-    with running_server(folder / "nats", config=f"trace: true\nauthorization {{ users: [\n{users}\n] }}") as server:
+    with running_server(
+        folder / "nats", config=f"trace: {str(trace).lower()}\nauthorization {{ users: [\n{users}\n] }}"
+    ) as server:
         yield server
 
 
@@ -130,7 +134,8 @@ class Client:
 
     async def send(self, saga_type: str, saga_id: str, **message: Any) -> None:
         payload = msgspec.json.encode(message)
-        await self.store.inbox.send(id=uuid4().hex, saga_type=saga_type, saga_id=saga_id, payload=payload)
+        channel = channel_of(msgspec.json.decode(payload, type=InboxRequest))
+        await self.store.inbox.send(channel, id=uuid4().hex, saga_type=saga_type, saga_id=saga_id, payload=payload)
 
     async def record(self, saga_type: str, saga_id: str) -> Record | None:
         key = str(SagaKey(saga_type, saga_id))

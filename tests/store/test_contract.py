@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 import trio
 from sagakit.errors import Ambiguous, Conflict, NoResponders, StoreError, TooLarge, Unavailable
 from sagakit.store import BucketOptions, EventMessage, KeyValue, Store, Write
-from sagakit.store.ports import Cursor
+from sagakit.store.ports import ACK_WAIT, Cursor, InboundMessage
 
 from tests.store.conftest import OpenStore
 
@@ -221,18 +222,101 @@ async def test_the_inbox_delivers_once_by_id_until_acknowledged(open_store: Open
     odd = "a.b c>*"
     async with open_store() as store:
         for _ in range(2):
-            await store.inbox.send(id="m1", saga_type="Trip", saga_id=odd, payload=b"1")
-        await store.inbox.send(id="m2", saga_type="Trip", saga_id="b", payload=b"2")
-        await store.inbox.send(id="m3", saga_type="Other", saga_id="c", payload=b"3")
-        async with store.inbox.receive(["Trip"]) as messages:
-            found = []
-            with trio.fail_after(10):
-                async for message in messages:
-                    found.append((message.id, message.saga_type, message.saga_id, message.payload))
-                    message.ack()
-                    if len(found) == 2:
-                        break
-    assert sorted(found) == [("m1", "Trip", odd, b"1"), ("m2", "Trip", "b", b"2")]
+            await store.inbox.send("client", id="m1", saga_type="Trip", saga_id=odd, payload=b"1")
+        await store.inbox.send("operator", id="m1", saga_type="Trip", saga_id="b", payload=b"2")
+        await store.inbox.send("system", id="m3", saga_type="Trip", saga_id="", payload=b"3")
+        await store.inbox.send("client", id="m4", saga_type="Other", saga_id="c", payload=b"4")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(3)]
+            for message in found:
+                message.acknowledger.ack()
+    seen = [(message.channel, message.id, message.saga_id, message.payload) for message in found]
+    assert sorted(seen) == [
+        ("client", "m1", odd, b"1"),
+        ("operator", "m1", "b", b"2"),
+        ("system", "m3", "", b"3"),
+    ]
+
+
+async def taken(messages: AsyncIterator[InboundMessage], *, within: float = 20) -> InboundMessage:
+    """The next message."""
+    with trio.fail_after(within):
+        return await anext(messages)
+
+
+async def test_a_message_that_is_given_back_comes_again(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.inbox.send("client", id="m1", saga_type="Trip", saga_id="a", payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            first = await taken(messages)
+            first.acknowledger.defer(0)
+            again = await taken(messages)
+            assert (again.id, again.position) == (first.id, first.position)
+            again.acknowledger.defer(0.5)
+            assert (await taken(messages)).id == "m1"
+
+
+async def test_a_message_that_nobody_acknowledges_comes_again_unless_it_is_extended(open_store: OpenStore) -> None:
+    """A worker that has died holds up what it had for ACK_WAIT at the most."""
+    async with open_store() as store:
+        await store.inbox.send("client", id="m1", saga_type="Trip", saga_id="a", payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            first = await taken(messages)
+            came_again = trio.Event()
+
+            async def take() -> None:
+                assert (await taken(messages, within=60)).id == "m1"
+                came_again.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(take)
+                for _ in range(4):
+                    await trio.sleep(ACK_WAIT / 2)
+                    assert not came_again.is_set()
+                    first.acknowledger.extend()
+
+
+@pytest.mark.parametrize("start", [False, True])
+async def test_what_is_parked_keeps_what_it_was(start: bool, open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.inbox.send("operator", id="m1", saga_type="Trip", saga_id="a b", payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            message = await taken(messages)
+            assert not message.parked
+            await store.inbox.park(message, start=start)
+        for source in ("parked starts", "parked") if start else ("parked", "parked starts"):
+            async with store.inbox.receive("Trip", source) as messages:
+                with trio.move_on_after(20 if source.endswith("starts") == start else 1):
+                    parked = await anext(messages)
+                    parked.acknowledger.ack()
+        assert (parked.id, parked.channel, parked.saga_id, parked.payload) == ("m1", "operator", "a b", b"1")
+        assert (parked.since, parked.subject) == (message.since, message.subject)
+        assert parked.parked
+        assert 0 <= store.inbox.age(parked) < 60
+
+
+async def test_a_start_waits_wherever_it_is_in_the_inbox(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        for saga_id, payload in (("a", b"[]"), ("a", b'{"kind":"cancel"}'), ("a", b'{"kind":"start"}'), ("b", b"{}")):
+            await store.inbox.send("client", id=f"{payload!r}", saga_type="Trip", saga_id=saga_id, payload=payload)
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(4)]
+            assert await store.inbox.start_waits(found[0])
+            assert not await store.inbox.start_waits(found[3])
+            await store.inbox.park(found[2], start=True)
+            assert await store.inbox.start_waits(found[0])
+
+
+async def test_the_inbox_takes_an_id_for_a_duplicate_only_for_the_same_saga(open_store: OpenStore) -> None:
+    """The ids are the saga's; the window in which the server compares them is the stream's."""
+    async with open_store() as store:
+        for saga_id in ("a", "b", "a"):
+            await store.inbox.send("client", id="evt-42", saga_type="Trip", saga_id=saga_id, payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(2)]
+            with trio.move_on_after(0.5):
+                found.append(await anext(messages))
+    assert [(message.saga_id, message.id) for message in found] == [("a", "evt-42"), ("b", "evt-42")]
 
 
 async def test_control_answers_or_tells_that_nobody_is_there(open_store: OpenStore) -> None:

@@ -1,119 +1,151 @@
-"""The work queue of a worker that knows several types, over a nats-py of the test's own."""
+"""The inbox of a real server: what others may put there, outages, and a consumer that several workers share."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 import trio
-import trio_asyncio
-from nats.aio.msg import Msg
-from nats.errors import ConnectionClosedError
-from sagakit.errors import InternalError
-from sagakit.jetstream.inbox import FETCH, FETCH_TIMEOUT, StreamInbox
-from sagakit.jetstream.link import Link
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.store import JetStreamStore, open_jetstream
+from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
-from trio.testing import MockClock
+from sagakit.store.ports import DUPLICATES, InboundMessage
+from sagakit.system.intake import UNKNOWN_FOR
 
-
-class Nats:
-    """As much of a link and its client as an inbox needs: there is always something for whoever fetches."""
-
-    on_asyncio = Link.on_asyncio
-    _loop = None  # the one that is open here
-
-    def __init__(self, fetched: Callable[[str], None] = lambda _: None) -> None:
-        self.client = self
-        self.fetched = fetched
-        self.subscribed: int = 0
-
-    def jetstream(self, **_: Any) -> Nats:
-        return self
-
-    async def pull_subscribe(self, subject: str, **_: Any) -> Pull:
-        self.subscribed += 1
-        return Pull(self, subject.removesuffix("*"))
-
-    def tell(self, subject: str, payload: bytes, *, linger: bool = False) -> None:
-        pass
-
-
-class Pull:
-    def __init__(self, nats: Nats, head: str) -> None:
-        self._nats = nats
-        self._head = head
-
-    async def fetch(self, number: int, *, timeout: float) -> list[Msg]:
-        await asyncio.sleep(timeout / 2)
-        self._nats.fetched(self._head)
-        nobody: Any = None
-        return [Msg(nobody, f"{self._head}{n}", f"$JS.ACK.s.c.1.{n + 1}.1.1.0", b"{}") for n in range(number)]
-
-    async def unsubscribe(self) -> None:
-        self._nats.subscribed -= 1
+from tests.servers import Server
 
 
 @asynccontextmanager
-async def receiving(nats: Any, *saga_types: str) -> AsyncIterator[Callable[[int], Any]]:
-    """How many messages of each type are among the next ones."""
-    async with trio_asyncio.open_loop(), StreamInbox(nats, Names()).receive(saga_types) as messages:
-
-        async def taken(number: int) -> Counter[str]:
-            return Counter([(await anext(messages)).saga_type for _ in range(number)])
-
-        with trio.fail_after(60):
-            yield taken
+async def opened(server: Server, namespace: str) -> AsyncIterator[JetStreamStore]:
+    async with open_jetstream(Connection(servers=(server.url,)), names=Names(namespace=namespace)) as store:
+        yield store
 
 
-async def test_a_worker_that_is_full_loses_no_type(autojump_clock: MockClock) -> None:
-    """All types find room at the same time, and all of them get what they have asked for."""
-    async with receiving(Nats(), "A", "B") as taken:
-        first = await taken(FETCH)
-        await trio.sleep(10 * FETCH_TIMEOUT)
-        assert first + await taken(5 * FETCH) == {"A": 3 * FETCH, "B": 3 * FETCH}
+async def taken(messages: AsyncIterator[InboundMessage], number: int) -> list[InboundMessage]:
+    """The next messages, acknowledged."""
+    found: list[InboundMessage] = []
+    with trio.fail_after(30):
+        async for message in messages:
+            message.acknowledger.ack()
+            found.append(message)
+            if len(found) == number:
+                break
+    return found
 
 
-async def test_what_one_type_has_waiting_leaves_room_for_the_others(autojump_clock: MockClock) -> None:
-    def only_a(head: str) -> None:
-        if "B" in head:
-            raise TimeoutError
-
-    nats = Nats(only_a)
-    async with receiving(nats, "A", "B") as taken:
-        await trio.sleep(10 * FETCH_TIMEOUT)
-        nats.fetched = lambda _: None
-        await trio.sleep(10 * FETCH_TIMEOUT)
-        assert await taken(2 * FETCH) == {"A": FETCH, "B": FETCH}
+async def publish(store: JetStreamStore, subject: str, payload: bytes = b"{}", **headers: str) -> None:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    await store._link.request(store.names.subject(subject), payload, headers=header_block(named))
 
 
-@pytest.mark.parametrize("error", [LookupError("a bug"), asyncio.CancelledError()])
-async def test_fetching_that_ends_unexpectedly_is_told_to_whoever_takes(
-    error: BaseException, autojump_clock: MockClock
-) -> None:
-    """A supervisor begins anew; a type that nobody fetches any more would be noticed by nobody."""
-
-    def broken(head: str) -> None:
-        if "B" in head:
-            raise error
-
-    async with receiving(Nats(broken), "A", "B") as taken:
-        with pytest.raises(InternalError, match="not fetched") as raised:
-            await taken(10**6)
-    assert raised.value.__cause__ is (error if isinstance(error, Exception) else None)
+def test_a_duplicate_is_dropped_only_while_the_first_copy_still_waits() -> None:
+    assert DUPLICATES < UNKNOWN_FOR
 
 
-async def test_an_outage_leaves_no_subscription_behind(autojump_clock: MockClock) -> None:
-    def away(_: str) -> None:
-        raise ConnectionClosedError
+@pytest.mark.parametrize("status", ["100", "404", "408", "409", "503"])
+async def test_a_status_that_others_set_is_a_header_like_any_other(status: str, server: Server, namespace: str) -> None:
+    """A thousand of them were never acknowledged, and then the type got no message any more."""
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        for number in range(200):
+            await publish(store, f"sagain.Trip.s{number}", b"", Status=status, Description="Consumer Deleted")
+        await publish(store, "sagain.Trip.last", b"{}")
+        found = await taken(messages, 201)
+    assert [message.saga_id for message in found][-1] == "last"
 
-    nats = Nats(away)
-    async with receiving(nats, "A", "B") as taken:
-        await trio.sleep(10 * FETCH_TIMEOUT)
-        nats.fetched = lambda _: None
-        assert await taken(2 * FETCH) == {"A": FETCH, "B": FETCH}
-        assert nats.subscribed == 2
-    assert nats.subscribed == 0
+
+async def test_a_message_without_an_id_has_its_position_for_one(server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        await publish(store, "sagain.Trip.a")
+        [message] = await taken(messages, 1)
+    assert message.id == f"seq-{message.position}"
+
+
+@pytest.mark.parametrize(
+    ("subject", "says"),
+    [
+        ("sagain.Trip.a=2e", "not an encoded saga id"),
+        ("sagain.Trip." + "a" * 600, "600 characters"),
+        ("sagain.Trip." + "=E8=88=B9" * 58, "522 characters"),
+        ("sagaop.Trip.a=zz", "not an encoded saga id"),
+    ],
+)
+async def test_a_subject_that_is_no_address_says_why(subject: str, says: str, server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        await publish(store, subject)
+        [message] = await taken(messages, 1)
+    assert says in message.fault
+
+
+async def test_strays_are_what_no_consumer_covers(server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as store:
+        async with store.inbox.receive("Trip", "new") as messages:
+            await publish(store, "sagain.Trip.a")
+            await taken(messages, 1)
+            assert await store.inbox.strays() == []
+        for subject in ("sagain.Trip.a.b", "sagain.Trip", "sagain.9.a", "sagain.Nobody.x", "sagareply.Trip.a"):
+            await publish(store, subject, b"{}", Nats_Msg_Id=subject)
+        strays = {message.subject.removeprefix(f"{namespace}."): message for message in await store.inbox.strays()}
+        assert set(strays) == {"sagain.Trip.a.b", "sagain.Trip", "sagain.9.a", "sagain.Nobody.x", "sagareply.Trip.a"}
+        assert strays.pop("sagain.Nobody.x").fault == ""
+        assert all("is not the address of a saga" in message.fault for message in strays.values())
+        for message in await store.inbox.strays():
+            await store.inbox.bury(message, "in a test", by="w1")
+        with trio.fail_after(20):
+            while await store.inbox.strays():  # noqa: ASYNC110  # the server says nothing of a removal
+                await trio.sleep(0.02)
+        info = await store._link.request(f"$JS.API.STREAM.INFO.{store.names.dead}", b"")
+        assert b'"messages":5,' in info
+
+
+async def test_a_dead_letter_has_the_message_and_why(server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        await publish(store, "sagain.Trip.a", b'{"kind": "dance"}', Nats_Msg_Id="m1", Color="red")
+        message = await anext(messages)
+        await store.inbox.bury(message, "nobody\r\ndances here \u2603", by="w1")
+        await store.inbox.bury(message, "said twice", by="w1")
+        found = await store.inbox._dead.next(store.names.dead_subject("inbox", "Trip"))
+        assert found is not None
+        assert await store.inbox._dead.count() == 1
+    assert found.payload == b'{"kind": "dance"}'
+    headers = found.headers.decode()
+    assert f"Sagakit-Subject: {namespace}.sagain.Trip.a\r\n" in headers
+    assert "Sagakit-Reason: nobody  dances here \\u2603\r\n" in headers
+    assert "Sagakit-By: w1\r\n" in headers
+    assert '"Color":"red"' in headers
+
+
+async def test_reading_goes_on_when_its_consumer_was_deleted(server: Server, namespace: str) -> None:
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        await publish(store, "sagain.Trip.a")
+        await taken(messages, 1)
+        await store._link.request(f"$JS.API.CONSUMER.DELETE.{store.names.inbox}.Trip", b"")
+        await publish(store, "sagain.Trip.b")
+        [message] = await taken(messages, 1)
+    assert message.saga_id == "b"
+
+
+async def test_two_workers_share_the_messages_of_a_type(server: Server, namespace: str) -> None:
+    found: list[str] = []
+
+    async def take(messages: AsyncIterator[InboundMessage], scope: trio.CancelScope) -> None:
+        async for message in messages:
+            message.acknowledger.ack()
+            found.append(message.saga_id)
+            if len(found) == 20:
+                scope.cancel()
+
+    async with (
+        opened(server, namespace) as one,
+        opened(server, namespace) as other,
+        one.inbox.receive("Trip", "new") as mine,
+        other.inbox.receive("Trip", "new") as theirs,
+    ):
+        for number in range(20):
+            await publish(one, f"sagain.Trip.s{number}")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(take, mine, nursery.cancel_scope)
+            nursery.start_soon(take, theirs, nursery.cancel_scope)
+            nursery.cancel_scope.deadline = trio.current_time() + 30
+    assert sorted(found) == sorted(f"s{number}" for number in range(20))

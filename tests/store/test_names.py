@@ -47,7 +47,7 @@ def test_namespace_and_shards_stand_in_every_name() -> None:
     shard = names.shard_of(key)
     assert names.event_subject(key, "Trip", "started") == f"shop.saga.{shard}.Trip.started"
     assert f"shop.saga.{shard}.*.started" in names.event_subjects(shard)
-    assert names.inbox_subject(SagaKey("Trip", ".")) == "shop.sagain.Trip.=2E"
+    assert names.inbound_subject("client", SagaKey("Trip", ".")) == "shop.sagain.Trip.=2E"
     plain = Names()
     assert (plain.meta, plain.state, plain.archive) == ("SAGA_META", ("SAGA_STATE",), ("SAGA_ARCHIVE",))
     assert plain.event_subject(key, "Trip", "step.hotel") == "saga.Trip.step.hotel"

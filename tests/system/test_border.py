@@ -82,7 +82,7 @@ def test_what_suits_a_parent_suits_its_children() -> None:
     assert checked_message(Inbound(id=message_id, kind="reverse")).id == message_id
     with pytest.raises(errors.InvalidInput, match="the limit is 20,480"):
         checked_context(Context(parent=Parent("k" * 30_000, "r", "n")))
-    with pytest.raises(errors.InvalidInput, match="length <= 1024"):
+    with pytest.raises(errors.InvalidInput, match="at most 1,024"):
         checked_message(Inbound(id="m" * 1_025, kind="cancel"))
 
 

@@ -30,23 +30,23 @@ async def sent(running: Member, saga_id: str, message_id: str, request: InboxReq
 
 
 @pytest.mark.parametrize("given", [{"attributes": {"x": "x" * 17_000}}, {"correlation_id": "c" * 513}])
-async def test_a_start_from_the_inbox_that_no_record_should_hold_is_dropped(
+async def test_a_start_from_the_inbox_that_no_record_should_hold_is_a_dead_letter(
     given: dict[str, Any], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with member(MemoryServer(), Go()) as running:
         await sent(running, "1", "m1", InboxRequest(kind="start", **given))
-        assert "message m1 is dropped" in caplog.text
+        assert "message m1 is a dead letter" in caplog.text
         with pytest.raises(UnknownSaga):
             await running.runtime.load(Go, "1")
 
 
-async def test_a_message_with_an_id_too_long_to_be_kept_is_dropped(
+async def test_a_message_with_an_id_too_long_to_be_kept_is_a_dead_letter(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with member(MemoryServer(), Go()) as running:
         handle = await running.runtime.start(Go, "1", None)
         await sent(running, "1", "m" * 1_025, InboxRequest(kind="terminate", reason="enough"))
-        assert "is dropped" in caplog.text
+        assert "is a dead letter" in caplog.text
         assert (await handle.record()).status == "running"
         await sent(running, "1", "m", InboxRequest(kind="terminate", reason="enough"))
         assert (await running.runtime.load(Go, "1")).status == "failed"

@@ -104,6 +104,6 @@ async def test_p8_a_signal_waits_for_a_start_that_is_still_in_the_inbox(
             handle = await running.runtime.get(Confirm, "one")
             assert await handle.outcome() == Completed("None 5")
         assert not server.inbox
-    dropped = [line for line in caplog.messages if "is dropped" in line]
+    dropped = [line for line in caplog.messages if "is a dead letter" in line]
     assert len(dropped) == 1, "only the one that nobody ever starts"
     assert "Confirm.nobody" in dropped[0]

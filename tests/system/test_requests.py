@@ -267,7 +267,7 @@ async def test_a_request_to_nobody_is_an_error(autojump_clock: Clock) -> None:
 async def send(running: Member, message_id: str, body: object, saga_id: str = "one") -> None:
     """As another program would."""
     payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    await running.store.inbox.send(id=message_id, saga_type="BookTrip", saga_id=saga_id, payload=payload)
+    await running.store.inbox.send("client", id=message_id, saga_type="BookTrip", saga_id=saga_id, payload=payload)
 
 
 async def test_p10_a_start_by_message_is_one_start(autojump_clock: Clock) -> None:
@@ -313,7 +313,7 @@ async def test_a_message_is_applied_once_though_it_comes_twice(autojump_clock: C
         ({"kind": "cancel"}, "never started"),
     ],
 )
-async def test_a_message_that_can_never_be_applied_is_reported_and_dropped(
+async def test_a_message_that_can_never_be_applied_is_a_dead_letter(
     body: object, says: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, saga = MemoryServer(), BookTrip()
@@ -321,10 +321,12 @@ async def test_a_message_that_can_never_be_applied_is_reported_and_dropped(
         await send(running, "bad", body, saga_id="bad")
         await send(running, "good", {"kind": "start", "input": {}}, saga_id="good")
         await until_ended(server, "BookTrip.good")
-        await trio.sleep(30)
+        await trio.sleep(60)
     assert server.inbox == []
-    [line] = [line for line in caplog.messages if "message bad is dropped" in line]
+    [line] = [line for line in caplog.messages if "message bad is a dead letter" in line]
     assert says in line
+    [letter] = server.dead
+    assert (letter.message.id, says in letter.reason, letter.by) == ("bad", True, running.runtime.worker_id)
     assert stands(server, "SAGA_STATE", "BookTrip.bad") is None
 
 

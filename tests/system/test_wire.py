@@ -59,5 +59,13 @@ async def test_p9_keys_events_and_buckets_as_documented(server: Server, namespac
             assert {"source", "subject", "time", "datacontenttype", "data"} <= body.keys()
     assert seen["streams"] == sorted(
         f"{namespace}_{name}" if not name.startswith("KV_") else f"KV_{namespace}_{name[3:]}"
-        for name in ("SAGA_EVENTS", "SAGA_INBOX", "KV_SAGA_META", "KV_SAGA_STATE", "KV_SAGA_ARCHIVE", "KV_SAGA_WORKERS")
+        for name in (
+            "SAGA_DEAD",
+            "SAGA_EVENTS",
+            "SAGA_INBOX",
+            "KV_SAGA_META",
+            "KV_SAGA_STATE",
+            "KV_SAGA_ARCHIVE",
+            "KV_SAGA_WORKERS",
+        )
     )

@@ -25,6 +25,7 @@ from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig, StoreError
 from sagakit.jetstream.bridge import open_bridge
 from sagakit.store.ports import Store
+from sagakit.system.applier import Applier
 from sagakit.system.children import Children
 from sagakit.system.config import Config
 from sagakit.system.intake import Intake
@@ -293,7 +294,15 @@ class _Life:
         )
 
     def _takers(self, worker: Worker) -> Supervisor:
-        intake = partial(Intake, self._store, self._registry, worker.starts, worker.requests)
+        applier = Applier(self._registry, worker.starts, worker.requests)
+        intake = partial(
+            Intake,
+            self._store,
+            applier,
+            saga_types=self._registry.types,
+            worker_id=self._worker_id,
+            interval=self._config.scan_interval,
+        )
         return _supervisor(
             ChildSpec("recovery", lambda: worker.recovery, shutdown=0.0), ChildSpec("intake", intake, shutdown=0.0)
         )

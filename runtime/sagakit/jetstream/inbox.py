@@ -1,89 +1,46 @@
-"""The work queue of inbound messages: one durable pull consumer a saga type, shared by the workers that know it."""
+"""The inbox: a work-queue stream of inbound messages, and what a worker does with those that it was handed.
+
+Each saga type has three durable consumers, which the workers that know it share: of the messages as they are sent, of
+those that wait for an owner, and of the starts that wait for room.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from functools import partial
-from logging import getLogger
-from math import inf
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 
 import msgspec
-import nats.errors
-import trio
-from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig
 
-from sagakit.errors import InternalError, StoreError
-from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
+from sagakit.errors import StoreError
+from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.parser import Delivery
+from sagakit.jetstream.pull import Consumer, Pull
+from sagakit.jetstream.stored import Stored, StreamReader
 from sagakit.jetstream.wire import header_block
-from sagakit.store.names import Names, SagaKey
-from sagakit.store.ports import InboundMessage
+from sagakit.store.names import Channel, Names, SagaKey
+from sagakit.store.ports import ACK_WAIT, InboundMessage, Source
 
-_log = getLogger("sagakit.inbox")
+OUT = 10_000
+"""Messages of one type that may be out with workers at once, before any of them is acknowledged."""
+LOOKED_AT = 8
+"""Messages to one saga that are looked at for a start: more than a few before it mean that there is none."""
+HEADERS_LIMIT = 2_048
+"""Bytes that a parked or buried message may have for its own headers, within `max_payload`."""
 
-Fetch = Callable[..., Awaitable[list[Msg]]]
-FETCH = 64
-FETCH_TIMEOUT = 0.5
-"""Seconds that one fetch waits: short, because whoever stops waits for it. A cancelled fetch leaves its request on the
-server, which would hand a message to nobody."""
-ACK_WAIT = 30.0
-"""Seconds after which an unacknowledged message comes again."""
-
-
-class _Stored(msgspec.Struct):
-    seq: int
-
-
-class _First(msgspec.Struct):
-    message: _Stored | None = None
-    error: ApiError | None = None
+_ID = "Nats-Msg-Id"
+_KEPT_ID = "Sagakit-Id"
+_KEPT_CHANNEL = "Sagakit-Channel"
+_KEPT_SINCE = "Sagakit-Since"
+_KEPT_SUBJECT = "Sagakit-Subject"
 
 
-_first = msgspec.json.Decoder(_First)
+class _Kind(msgspec.Struct):
+    kind: str = ""
 
 
-class _Fetched:
-    """What was fetched and is not taken yet. Each type has room of its own, for one fetch: none waits for another's."""
-
-    def __init__(self) -> None:
-        self._send, self._receive = trio.open_memory_channel[InboundMessage | InternalError](inf)
-        self._waiting = Counter[str]()
-        self.stopped = asyncio.Event()
-
-    def has_room(self, saga_type: str) -> bool:
-        return not self._waiting[saga_type]
-
-    def put(self, message: InboundMessage) -> None:
-        self._waiting[message.saga_type] += 1
-        self._send.send_nowait(message)
-
-    def ended(self, fetching: asyncio.Task[None]) -> None:
-        """Before it was stopped: whoever takes messages is told, instead of waiting for those of a type for ever."""
-        if not self.stopped.is_set():
-            failure = InternalError("the inbox is not fetched any more")
-            failure.__cause__ = None if fetching.cancelled() else fetching.exception()
-            self._send.send_nowait(failure)
-
-    def release(self) -> None:
-        """All that nobody took."""
-        while self._receive.statistics().current_buffer_used:
-            found = self._receive.receive_nowait()
-            if isinstance(found, InboundMessage):
-                found.release()
-
-    def __aiter__(self) -> AsyncIterator[InboundMessage]:
-        return self
-
-    async def __anext__(self) -> InboundMessage:
-        found = await self._receive.receive()
-        if isinstance(found, InternalError):
-            raise found
-        self._waiting[found.saga_type] -= 1
-        return found
+_kind = msgspec.json.Decoder(_Kind)
 
 
 class StreamInbox:
@@ -92,94 +49,249 @@ class StreamInbox:
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
         self._names = names
+        self._stream = StreamReader(link, names.inbox)
+        self._dead = StreamReader(link, names.dead)
 
-    async def send(self, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
-        """Append; durable once this returns."""
+    async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+        """Append; the id on the wire has the saga's key before it, for the server compares ids of the whole stream."""
         key = SagaKey(saga_type, saga_id)
-        answer = await self._link.request(
-            self._names.inbox_subject(key), payload, headers=header_block({"Nats-Msg-Id": id})
+        await self._publish(self._names.inbound_subject(channel, key), payload, {_ID: f"{key}/{id}"})
+
+    @asynccontextmanager
+    async def receive(self, saga_type: str, source: Source) -> AsyncIterator[AsyncIterator[InboundMessage]]:
+        """Open the messages of one type."""
+        pull = Pull(self._link, self._consumer(saga_type, source))
+        try:
+            async with aclosing(self._messages(pull, saga_type)) as messages:
+                yield messages
+        finally:
+            for delivery in pull.left():
+                StreamAcknowledger(self._link, delivery.reply).defer(0)
+
+    async def park(self, message: InboundMessage, *, start: bool) -> None:
+        """Copy it to where it waits, then acknowledge it."""
+        headers = {
+            _ID: f"park-{message.position}",
+            _KEPT_ID: message.id,
+            _KEPT_CHANNEL: message.channel,
+            _KEPT_SINCE: repr(message.since),
+            _KEPT_SUBJECT: message.subject,
+        }
+        await self._publish(self._names.parked_subject(message.address, start=start), message.payload, headers)
+        message.acknowledger.ack()
+
+    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+        """Write the dead letter, then acknowledge it."""
+        room = self._link.max_payload - HEADERS_LIMIT
+        kept = {"subject": message.subject, "id": message.id, "headers": _told(message.headers)}
+        size = len(message.payload)
+        headers = {
+            _ID: f"dead-{self._names.inbox}-{message.position}",
+            "Sagakit-Reason": _line(reason),
+            "Sagakit-By": by,
+            **{f"Sagakit-{name.title()}": _line(text) for name, text in kept.items()},
+            **({"Sagakit-Cut": f"{size} bytes"} if size > room else {}),
+        }
+        subject = self._names.dead_subject("inbox", message.saga_type)
+        await self._publish(subject, message.payload[: max(0, room)], headers)
+        message.acknowledger.ack()
+
+    async def start_waits(self, message: InboundMessage) -> bool:
+        """Look at what is there for the same saga; a start that waits for room has a subject of its own."""
+        names, key = self._names, message.address
+        if await self._stream.next(names.parked_subject(key, start=True)) is not None:
+            return True
+        for channel in ("client", "system"):
+            position = 0
+            for _ in range(LOOKED_AT):
+                found = await self._stream.next(names.inbound_subject(channel, key), after=position)
+                if found is None:
+                    break
+                if _is_start(found.payload):
+                    return True
+                position = found.position
+        return False
+
+    async def strays(self) -> list[InboundMessage]:
+        """Return the first message of each subject that leads nowhere, or to a type that no worker has ever known."""
+        consumers = await self._stream.consumers()
+        if await self._stream.count() <= sum(consumers.values()):
+            return []
+        found: list[InboundMessage] = []
+        async for subject in self._stream.subjects():
+            stray = await self._stray(subject, consumers)
+            found += [] if stray is None else [stray]
+        return found
+
+    def age(self, message: InboundMessage) -> float:
+        """Return for how long the server has had it."""
+        return time.time() - message.since
+
+    # ------------------------------------------------------------- private
+
+    def _consumer(self, saga_type: str, source: Source) -> Consumer:
+        names = self._names
+        waits, starts = source != "new", source == "parked starts"
+        return Consumer(
+            stream=names.inbox,
+            name=_consumer_name(saga_type, source),
+            filters=[names.parked_filter(saga_type, start=starts)] if waits else names.inbound_filters(saga_type),
+            ack_wait=ACK_WAIT,
+            max_ack_pending=-1 if waits else OUT,
         )
-        result = decode_ack(answer, key=str(key), expected=None)
+
+    async def _messages(self, pull: Pull, saga_type: str) -> AsyncGenerator[InboundMessage]:
+        async with aclosing(pull.deliveries()) as deliveries:
+            async for delivery in deliveries:
+                yield self._message(delivery, saga_type)
+
+    def _message(self, delivery: Delivery, saga_type: str) -> InboundMessage:
+        position, since = _stored(delivery.reply)
+        acknowledger = StreamAcknowledger(self._link, delivery.reply)
+        return self._read(
+            delivery.subject, delivery.headers, delivery.payload, position, since, acknowledger, saga_type
+        )
+
+    def _read(
+        self,
+        subject: str,
+        headers: bytes,
+        payload: bytes,
+        position: int,
+        since: float,
+        acknowledger: StreamAcknowledger | _Remover,
+        saga_type: str = "",
+    ) -> InboundMessage:
+        fields = dict(_fields(headers))
+        message_id = fields.get(_ID, f"seq-{position}")
+        channel: Channel | None = "client"
+        saga_id = fault = ""
+        parked = False
+        try:
+            channel, key = self._names.address_of(subject)
+            saga_type, saga_id = key.saga_type, key.saga_id
+            message_id = message_id.removeprefix(f"{key}/")
+            parked = channel is None
+        except ValueError as error:
+            fault = str(error)
+        if parked:
+            channel, message_id, since, subject, fault = _kept(fields, position, since, subject)
+        return InboundMessage(
+            message_id, channel or "client", saga_type, saga_id, position, payload, since, subject, acknowledger,
+            parked=parked, headers=headers, fault=fault,
+        )  # fmt: skip
+
+    async def _stray(self, subject: str, consumers: Mapping[str, int]) -> InboundMessage | None:
+        """Return the first message of a subject that no consumer covers."""
+        try:
+            if self._names.address_of(subject).key.saga_type in consumers:
+                return None
+        except ValueError:
+            pass
+        found = await self._stream.next(subject)
+        return None if found is None else self._from_store(found)
+
+    def _from_store(self, found: Stored) -> InboundMessage:
+        remover = _Remover(self._link, self._names.inbox, found.position)
+        return self._read(found.subject, found.headers, found.payload, found.position, found.stored_at, remover)
+
+    async def _publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        answer = await self._link.request(subject, payload, headers=header_block(headers))
+        result = decode_ack(answer, key=subject, expected=None)
         if isinstance(result, StoreError):
             raise result
 
-    async def is_first(self, message: InboundMessage) -> bool:
-        """Whether no earlier message to the same saga is there."""
-        subject = self._names.inbox_subject(SagaKey(message.saga_type, message.saga_id))
-        request = msgspec.json.encode({"next_by_subj": subject, "seq": 1})
-        answer = _first.decode(await self._link.request(f"$JS.API.STREAM.MSG.GET.{self._names.inbox}", request))
-        if answer.error is not None and answer.error.err_code != NO_MESSAGE:
-            raise to_error(answer.error, key=subject, expected=None)
-        return answer.message is None or answer.message.seq >= message.position
 
-    @asynccontextmanager
-    async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
-        """The messages for these types; goes on across outages. Those that nobody took go back on the way out."""
-        fetched = _Fetched()
-        tasks: list[asyncio.Task[None]] = []
-        try:
-            for saga_type in saga_types:
-                tasks.append(await self._link.on_asyncio(self._start, saga_type, fetched))
-            yield fetched
-        finally:
-            fetched.stopped.set()
-            with trio.move_on_after(2 * FETCH_TIMEOUT, shield=True):
-                await self._link.on_asyncio(partial(asyncio.gather, return_exceptions=True), *tasks)
-            for task in tasks:
-                task.cancel()
-            fetched.release()
+class StreamAcknowledger:
+    """The port is `Acknowledger`; for a message that a consumer has handed out."""
 
-    async def _start(self, saga_type: str, fetched: _Fetched) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(self._fetch(saga_type, fetched))
-        task.add_done_callback(fetched.ended)
-        return task
+    __slots__ = ("_link", "_subject")
 
-    async def _fetch(self, saga_type: str, fetched: _Fetched) -> None:
-        """On the asyncio side: fetch while there is room."""
-        head = self._names.subject(f"sagain.{saga_type}.")
-        while not fetched.stopped.is_set():
+    def __init__(self, link: Link, subject: str) -> None:
+        self._link = link
+        self._subject = subject
+
+    def ack(self) -> None:
+        """It is done with."""
+        self._link.tell(self._subject, b"+ACK", linger=True)
+
+    def extend(self) -> None:
+        """It is being worked on."""
+        self._link.tell(self._subject, b"+WPI", linger=True)
+
+    def defer(self, seconds: float) -> None:
+        """It may come again after so many seconds."""
+        self._link.tell(self._subject, b'-NAK {"delay":%d}' % round(seconds * 1e9) if seconds else b"-NAK", linger=True)
+
+
+class _Remover:
+    """The port is `Acknowledger`; for a message that no consumer covers. It stays until it is acknowledged."""
+
+    def __init__(self, link: Link, stream: str, position: int) -> None:
+        self._link = link
+        self._subject = f"$JS.API.STREAM.MSG.DELETE.{stream}"
+        self._request = msgspec.json.encode({"seq": position, "no_erase": True})
+
+    def ack(self) -> None:
+        """Remove it."""
+        self._link.tell(self._subject, self._request)
+
+    def extend(self) -> None:
+        """Nobody else takes it."""
+
+    def defer(self, seconds: float) -> None:
+        """It is looked at again in any case."""
+
+
+def _consumer_name(saga_type: str, source: Source) -> str:
+    """Return a durable name. A type begins with a letter, so no other type has a consumer of that name."""
+    return saga_type if source == "new" else f"_{source.replace(' ', '_')}_{saga_type}"
+
+
+def _stored(reply: str) -> tuple[int, float]:
+    """Return a message's sequence in the stream, and when it was stored, from the subject for its acknowledgement."""
+    words = reply.split(".")
+    at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
+    return int(words[at]), int(words[at + 2]) / 1e9
+
+
+def _fields(block: bytes) -> Iterator[tuple[str, str]]:
+    """Return the fields of a block of headers, the first of each name last, so that in a dict the first one counts."""
+    lines = block.decode(errors="replace").split("\r\n")[1:]
+    pairs = [line.partition(":") for line in lines if line]
+    return ((name, value.strip()) for name, _, value in reversed(pairs))
+
+
+def _kept(
+    fields: Mapping[str, str], position: int, since: float, subject: str
+) -> tuple[Channel | None, str, float, str, str]:
+    """Return channel, id, time and subject of a message before it was parked, and what is wrong with that."""
+    channel, id = fields.get(_KEPT_CHANNEL, ""), fields.get(_KEPT_ID, f"seq-{position}")
+    kept = fields.get(_KEPT_SUBJECT, subject)
+    for known in _CHANNELS:
+        if known == channel:
             try:
-                async with self._pulling(saga_type, head) as fetch:
-                    while not fetched.stopped.is_set():
-                        await self._fetch_once(fetch, head, saga_type, fetched)
-            except (nats.errors.Error, OSError) as error:
-                _log.info("%s: inbox away: %s", saga_type, error)
-                await asyncio.sleep(0.5)
+                return known, id, min(since, float(fields.get(_KEPT_SINCE, since))), kept, ""
+            except ValueError:
+                break
+    return None, id, since, kept, "it was parked without the headers that a worker gives it"
 
-    @asynccontextmanager
-    async def _pulling(self, saga_type: str, head: str) -> AsyncIterator[Fetch]:
-        """What fetches from the type's consumer, which is made if it is not there; no subscription is left behind."""
-        js = self._link.client.jetstream(timeout=5)
-        config = ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_WAIT)
-        subscription = await js.pull_subscribe(head + "*", durable=saga_type, stream=self._names.inbox, config=config)
-        try:
-            yield subscription.fetch
-        finally:
-            with suppress(nats.errors.Error, OSError):  # it is gone with its connection
-                await subscription.unsubscribe()
 
-    async def _fetch_once(self, fetch: Fetch, head: str, saga_type: str, fetched: _Fetched) -> None:
-        if not fetched.has_room(saga_type):
-            await asyncio.sleep(0.05)
-            return
-        try:
-            found = await fetch(FETCH, timeout=FETCH_TIMEOUT)
-        except TimeoutError:  # also the plain one, which nats-py raises when little time is left
-            return
-        for msg in found:
-            message = self._message(head, saga_type, msg)
-            if message is not None:
-                fetched.put(message)
+_CHANNELS: tuple[Channel, ...] = ("client", "operator", "system", "reply")
 
-    def _message(self, head: str, saga_type: str, msg: Msg) -> InboundMessage | None:
-        ack = partial(self._link.tell, msg.reply, b"+ACK", linger=True)
-        try:
-            key = SagaKey.parse(f"{saga_type}.{msg.subject[len(head) :]}")
-        except ValueError:
-            _log.error("%s: not a saga's address: message dropped", msg.subject)
-            ack()
-            return None
-        message_id = (msg.headers or {}).get("Nats-Msg-Id") or f"seq-{msg.metadata.sequence.stream}"
-        release = partial(self._link.tell, msg.reply, b"-NAK")
-        position = msg.metadata.sequence.stream
-        return InboundMessage(message_id, saga_type, key.saga_id, position, msg.data, ack, release)
+
+def _is_start(payload: bytes) -> bool:
+    try:
+        return _kind.decode(payload).kind == "start"
+    except (msgspec.DecodeError, RecursionError):
+        return False
+
+
+def _line(text: str) -> str:
+    """Return text that may be a header's value, shortened."""
+    return text.encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")[:400]
+
+
+def _told(headers: bytes) -> str:
+    """Return a block of headers as one line of JSON."""
+    return msgspec.json.encode(dict(_fields(headers))).decode()

@@ -23,9 +23,9 @@ from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
 from sagakit.store.permissions import streams_of
-from sagakit.store.ports import BucketOptions
+from sagakit.store.ports import DUPLICATES, BucketOptions
 
-SCHEMA = 1
+SCHEMA = 2
 NOT_FOUND = 10059
 IN_USE = 10058
 NO_PEERS = 10005
@@ -33,6 +33,10 @@ NO_PEERS = 10005
 NO_JETSTREAM = frozenset({10039, 10076})
 API_LEVEL = 1
 """nats-server 2.11."""
+DEAD_TTL = 30 * 86400.0
+"""Seconds that a dead letter is kept."""
+DEAD_LETTERS = 1_000_000
+"""Dead letters that are kept; the oldest ones go first."""
 SECOND = 10**9
 
 
@@ -134,16 +138,23 @@ async def _make_layout(link: Link, names: Names, options: Options) -> None:
             | base
             | _max_age(options.events_ttl),
         )
-    await _ensure(
-        link,
-        {
-            "name": names.inbox,
-            "subjects": [names.subject("sagain.>")],
-            "retention": "workqueue",
-            "description": "sagakit: inbound messages",
-        }
-        | base,
-    )
+    inbox = {
+        "name": names.inbox,
+        "subjects": names.inbox_subjects,
+        "retention": "workqueue",
+        "duplicate_window": round(DUPLICATES * SECOND),
+        "description": "sagakit: inbound messages",
+    }
+    await _ensure(link, inbox | base)
+    dead = {
+        "name": names.dead,
+        "subjects": [names.subject("sagadead.>")],
+        "max_age": round(DEAD_TTL * SECOND),
+        "max_msgs": DEAD_LETTERS,
+        "discard": "old",
+        "description": "sagakit: messages that can never be applied",
+    }
+    await _ensure(link, dead | base)
 
 
 async def make_bucket(link: Link, name: str, options: BucketOptions) -> dict[str, Any]:
@@ -234,6 +245,11 @@ async def _check_shards(link: Link, names: Names) -> None:
     found = msgspec.json.decode(entry.value, type=Layout)
     if found.schema > SCHEMA:
         raise BadBucket(f"{names.meta} was made by a newer sagakit (schema {found.schema}): upgrade this one")
+    if found.schema < SCHEMA:
+        raise BadBucket(
+            f"{names.meta} was made by an older sagakit (schema {found.schema}, this one has {SCHEMA}): use another "
+            "namespace, and let the old workers finish what they have"
+        )
     if found.shards != names.shards:
         raise BadBucket(
             f"the buckets were made with shards={found.shards}, this runtime says shards={names.shards}: the number is "

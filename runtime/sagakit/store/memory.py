@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
-from math import inf
 
 import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
 from sagakit.store.bucket import BucketBase
 from sagakit.store.faults import Fault, Watched
-from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
+from sagakit.store.memory_inbox import MemoryInbox
+from sagakit.store.memory_server import MemoryBucket, MemoryServer
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import BucketOptions, Cursor, Done, Entry, EventMessage, InboundMessage, Write
-
-ACK_WAIT = 30.0
-"""Seconds after which an unacknowledged inbound message comes again."""
+from sagakit.store.ports import BucketOptions, Cursor, Done, Entry, EventMessage, Write
 
 
 class _Connection:
@@ -224,66 +221,6 @@ class MemoryEvents:
         return [one.payload for one in self._connection.server.events if captures(subject, one.subject)]
 
 
-class MemoryInbox:
-    """The port is `Inbox`."""
-
-    def __init__(self, connection: _Connection) -> None:
-        self._connection = connection
-
-    async def send(self, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
-        """Append once."""
-        await trio.lowlevel.checkpoint()
-        server = self._connection.server
-        if self._connection.away:
-            raise Unavailable("disconnected")
-        if id not in server.inbox_ids:
-            server.inbox_ids.add(id)
-            server.inbox.append(Queued(id, saga_type, saga_id, payload, len(server.inbox_ids)))
-            server.inbox_changed.unpark_all()
-
-    async def is_first(self, message: InboundMessage) -> bool:
-        """Whether no earlier message to the same saga is there."""
-        await trio.lowlevel.checkpoint()
-        if self._connection.away:
-            raise Unavailable("disconnected")
-        address = (message.saga_type, message.saga_id)
-        same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
-        return not any(one.position < message.position for one in same)
-
-    @asynccontextmanager
-    async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:
-        """The messages for these types."""
-        async with aclosing(self._messages(frozenset(saga_types))) as messages:
-            yield messages
-
-    async def _messages(self, saga_types: frozenset[str]) -> AsyncGenerator[InboundMessage]:
-        server = self._connection.server
-        while not self._connection.cut:
-            await server.faults.until_over()
-            now = trio.current_time()
-            mine = [one for one in server.inbox if one.saga_type in saga_types]
-            due = [one for one in mine if one.again_at <= now]
-            for one in due:
-                one.again_at = now + ACK_WAIT
-                ack = partial(_forget, server, one)
-                release = partial(self._release, one)
-                yield InboundMessage(one.id, one.saga_type, one.saga_id, one.position, one.payload, ack, release)
-            if not due:
-                with trio.move_on_at(min((one.again_at for one in mine), default=inf)):
-                    await server.inbox_changed.park()
-        await trio.sleep_forever()
-
-    def _release(self, message: Queued) -> None:
-        if not self._connection.away:
-            message.again_at = 0.0
-            self._connection.server.inbox_changed.unpark_all()
-
-
-def _forget(server: MemoryServer, message: Queued) -> None:
-    if message in server.inbox:
-        server.inbox.remove(message)
-
-
 class MemoryControl:
     """The port is `Control`."""
 
@@ -350,7 +287,7 @@ class MemoryStore:
         self.meta: MemoryKeyValue = MemoryKeyValue(connection, names, [names.meta])
         self.workers: MemoryKeyValue = MemoryKeyValue(connection, names, [names.workers])
         self.events: MemoryEvents = MemoryEvents(connection, names)
-        self.inbox: MemoryInbox = MemoryInbox(connection)
+        self.inbox: MemoryInbox = MemoryInbox(connection, names)
         self.control: MemoryControl = MemoryControl(connection)
 
     @property

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Literal, NamedTuple
 
 import trio
 
 from sagakit.errors import Conflict
 from sagakit.store.faults import Faults
-from sagakit.store.ports import Entry, EventMessage, Write
+from sagakit.store.names import Channel
+from sagakit.store.ports import Entry, EventMessage, InboundMessage, Write
 
 MAX_PAYLOAD = 2**20
 
@@ -82,15 +84,37 @@ class MemoryBucket:
 
 
 class Queued:
-    """An inbound message on the server."""
+    """An inbound message on the server. `parked` is "" for one that is new; a parked one keeps what it was."""
 
-    def __init__(self, id: str, saga_type: str, saga_id: str, payload: bytes, position: int) -> None:
+    def __init__(
+        self,
+        id: str,
+        saga_type: str,
+        saga_id: str,
+        payload: bytes,
+        position: int,
+        *,
+        channel: Channel = "client",
+        parked: Literal["", "parked", "parked starts"] = "",
+        since: float = 0.0,
+    ) -> None:
         self.position = position
         self.id = id
         self.saga_type = saga_type
         self.saga_id = saga_id
         self.payload = payload
+        self.channel: Channel = channel
+        self.parked = parked
+        self.since = since
         self.again_at: float = 0.0
+
+
+class DeadLetter(NamedTuple):
+    """A message that can never be applied, and why."""
+
+    message: InboundMessage
+    reason: str
+    by: str
 
 
 class MemoryServer:
@@ -103,7 +127,10 @@ class MemoryServer:
         self._event_ids: dict[str, int] = {}
         self._buckets: dict[str, MemoryBucket] = {}
         self.inbox: list[Queued] = []
-        self.inbox_ids: set[str] = set()
+        self.inbox_ids: dict[str, float] = {}
+        """The ids that were sent, each with the time until which it is not stored again."""
+        self.inbox_position: int = 0
+        self.dead: list[DeadLetter] = []
         self.inbox_changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.handlers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self.listeners: list[tuple[frozenset[str], Callable[[str], None]]] = []

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import re
+from typing import Literal, NamedTuple, TypeAlias
 from zlib import crc32
 
 import msgspec
 
 from sagakit.errors import InvalidId, InvalidName
-from sagakit.naming import check_name
+from sagakit.naming import check_name, is_name
 
 MAX_ENCODED_ID = 512
+
+Channel: TypeAlias = Literal["client", "operator", "system", "reply"]
+"""Who may have sent an inbound message: its subject says so, and NATS permissions are granted by subject."""
+
+_HEADS: dict[Channel, str] = {"client": "sagain", "operator": "sagaop", "system": "sagasys", "reply": "sagareply"}
+_CHANNELS: dict[str, Channel] = {head: channel for channel, head in _HEADS.items()}
+_PARKED = "sagapark"
+_START = "start"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -41,6 +50,8 @@ def decode_id(token: str) -> str:
     """The inverse of `encode_id`. Raises ValueError on a token that no id encodes to."""
     if token == "=":
         return ""
+    if len(token) > MAX_ENCODED_ID:
+        raise ValueError(f"the id has {len(token)} characters once encoded, the limit is {MAX_ENCODED_ID}")
     if re.fullmatch(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", token) is None:
         raise ValueError(f"{token!r} is not an encoded saga id")
     raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), token.encode())
@@ -61,6 +72,13 @@ class SagaKey(msgspec.Struct, frozen=True):
         """The inverse of `str()`. Raises ValueError on a key that sagakit did not write."""
         saga_type, _, token = key.partition(".")
         return cls(saga_type, decode_id(token))
+
+
+class Address(NamedTuple):
+    """Where an inbound subject leads: to one saga, over one channel. A parked message says its channel itself."""
+
+    channel: Channel | None
+    key: SagaKey
 
 
 class Names(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,9 +153,53 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         plain = ("started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
         return [f"{head}.{suffix}" for suffix in (*plain, "step.>", "signalled.*", "operator.*")]
 
-    def inbox_subject(self, key: SagaKey) -> str:
-        """Where an inbound message for one saga is published."""
-        return self.subject(f"sagain.{key}")
+    # ------------------------------------------------------------- inbound
+
+    @property
+    def inbox_subjects(self) -> list[str]:
+        """Return what the inbox stream captures."""
+        return [self.subject(f"{head}.>") for head in (*_HEADS.values(), _PARKED)]
+
+    def inbound_subject(self, channel: Channel, key: SagaKey, *, service: str = "") -> str:
+        """Return where a message for one saga is published; a reply names the service that it comes from."""
+        head = f"{_HEADS[channel]}.{service}" if channel == "reply" else _HEADS[channel]
+        return self.subject(f"{head}.{key}")
+
+    def inbound_filters(self, saga_type: str) -> list[str]:
+        """Return the subjects of all messages for sagas of one type, those that wait in the inbox apart."""
+        return [
+            self.subject(f"{_HEADS[channel]}.*.{saga_type}.*" if channel == "reply" else f"{head}.{saga_type}.*")
+            for channel, head in _HEADS.items()
+        ]
+
+    def parked_subject(self, key: SagaKey, *, start: bool) -> str:
+        """Return where a message waits that cannot be applied yet: a start for room, any other for an owner."""
+        return self.subject(f"{_PARKED}.{key}.{_START}" if start else f"{_PARKED}.{key}")
+
+    def parked_filter(self, saga_type: str, *, start: bool) -> str:
+        """Return the subjects of all messages of one type that wait."""
+        return self.subject(f"{_PARKED}.{saga_type}.*.{_START}" if start else f"{_PARKED}.{saga_type}.*")
+
+    def address_of(self, subject: str) -> Address:
+        """Return where a subject of the inbox leads. Raises ValueError for one that leads to no saga."""
+        head, *rest = subject.removeprefix(f"{self.namespace}." if self.namespace else "").split(".")
+        channel = _CHANNELS.get(head)
+        if channel == "reply":
+            rest = rest[1:]
+        elif head == _PARKED and len(rest) == 3 and rest[2] == _START:
+            rest = rest[:2]
+        if (channel is None and head != _PARKED) or len(rest) != 2 or not is_name(rest[0]):
+            raise ValueError(f"the subject {subject[:100]!r} is not the address of a saga")
+        return Address(channel, SagaKey(rest[0], decode_id(rest[1])))
+
+    @property
+    def dead(self) -> str:
+        """Stream of the dead letters."""
+        return self._thing("SAGA_DEAD")
+
+    def dead_subject(self, source: str, name: str) -> str:
+        """Return where a message is kept that can never be applied; `name` is a type or a service."""
+        return self.subject(f"sagadead.{source}.{name if is_name(name) else '_'}")
 
     def control_subject(self, worker_id: str) -> str:
         """Where a worker answers requests."""

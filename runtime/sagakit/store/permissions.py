@@ -2,7 +2,8 @@
 
     setup    makes buckets and streams, once
     worker   runs sagas; makes nothing
-    client   starts sagas, sends them messages, asks workers, reads
+    client   starts sagas, signals and cancels them, reads
+    operator does what a client does, and mends sagas that are stuck
     reader   reads
 
 A role's subjects are those of one namespace. Each is listed with what it is for.
@@ -17,8 +18,8 @@ import msgspec
 
 from sagakit.store.names import Names
 
-Role: TypeAlias = Literal["setup", "worker", "client", "reader"]
-ROLES: tuple[Role, ...] = ("setup", "worker", "client", "reader")
+Role: TypeAlias = Literal["setup", "worker", "client", "operator", "reader"]
+ROLES: tuple[Role, ...] = ("setup", "worker", "client", "operator", "reader")
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class Permissions(msgspec.Struct, frozen=True):
 
 def streams_of(names: Names) -> list[str]:
     """Every stream, the buckets' ones first, in the order in which they are made."""
-    return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox]
+    return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox, names.dead]
 
 
 def permissions_of(role: Role, names: Names, *, inbox_prefix: str) -> Permissions:
@@ -76,13 +77,18 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(f"$KV.{names.workers}.>", "write and renew its lease"),
         Grant(f"$JS.API.STREAM.PURGE.{leases}", "hand back its lease"),
         Grant(names.subject("saga.>"), "events"),
-        Grant(names.subject("sagain.>"), "messages to other sagas: children, parents"),
+        Grant(names.subject("sagasys.>"), "messages between parents and children"),
+        Grant(names.subject("sagain.>"), "signals and cancels of its callers, to sagas that have no owner just now"),
+        Grant(names.subject("sagaop.>"), "operators' verbs of its callers, likewise"),
+        Grant(names.subject("sagapark.>"), "messages that wait for an owner or for room"),
+        Grant(names.subject("sagadead.>"), "messages that can never be applied"),
         Grant(names.subject("sagactl.>"), "requests to other workers"),
-        Grant(f"$JS.API.CONSUMER.INFO.{names.inbox}.>", "is there a consumer for its types"),
-        Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "make it, where it is not"),
+        Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "make the consumers of its types"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
+        Grant(f"$JS.API.CONSUMER.LIST.{names.inbox}", "is there anything that no consumer covers"),
         Grant(f"$JS.ACK.{names.inbox}.>", "acknowledge them"),
-        Grant(f"$JS.API.STREAM.MSG.GET.{names.inbox}", "is an earlier message to the same saga still there"),
+        Grant(f"$JS.API.STREAM.MSG.GET.{names.inbox}", "is a start of the same saga still there"),
+        Grant(f"$JS.API.STREAM.MSG.DELETE.{names.inbox}", "remove what leads to no saga, once it is a dead letter"),
         *(
             Grant(f"$JS.API.STREAM.PURGE.KV_{bucket}", "`Runtime.delete`; leave it out where no worker deletes")
             for bucket in (*names.state, *names.archive)
@@ -90,7 +96,7 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
     )
     subscribe = (
         inbox,
-        Grant(names.subject("sagactl.>"), "requests from clients and workers"),
+        Grant(names.subject("sagactl.>"), "requests from other workers"),
         Grant(f"$KV.{names.workers}.>", "leases as they change"),
     )
     return Permissions(publish, subscribe, responses=True)
@@ -98,11 +104,14 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
 
 def _client(names: Names, inbox: Grant) -> Permissions:
     read = _reader(names, inbox)
-    more = (
-        Grant(names.subject("sagain.>"), "start sagas, signals, cancels, operators' verbs"),
-        Grant(names.subject("sagactl.>"), "ask workers"),
-    )
-    return Permissions((*read.publish, *more), read.subscribe)
+    more = Grant(names.subject("sagain.>"), "start, signal and cancel sagas")
+    return Permissions((*read.publish, more), read.subscribe)
+
+
+def _operator(names: Names, inbox: Grant) -> Permissions:
+    client = _client(names, inbox)
+    more = Grant(names.subject("sagaop.>"), "retry, compensate, terminate and the like")
+    return Permissions((*client.publish, more), client.subscribe)
 
 
 def _reader(names: Names, inbox: Grant) -> Permissions:
@@ -129,6 +138,7 @@ def _reads(names: Names) -> Iterator[Grant]:
     yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
     yield from _scans([f"KV_{names.workers}"], "list workers")
     yield from _scans(names.events, "read the history of a saga")
+    yield from _scans([names.dead], "read the dead letters")
 
 
 def _scans(streams: Iterable[str], why: str) -> Iterator[Grant]:
@@ -143,5 +153,5 @@ def _buckets(names: Names) -> list[str]:
 
 
 _MAKERS: dict[Role, Callable[[Names, Grant], Permissions]] = {
-    "setup": _setup, "worker": _worker, "client": _client, "reader": _reader,
+    "setup": _setup, "worker": _worker, "client": _client, "operator": _operator, "reader": _reader,
 }  # fmt: skip

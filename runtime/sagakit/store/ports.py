@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from sagakit.errors import StoreError
-from sagakit.store.names import Names
+from sagakit.store.names import Channel, Names, SagaKey
 
 Done = Callable[[int | StoreError], None]
 """Called once with the revision (or stream sequence) that was acknowledged, or with what went wrong. Must not block."""
@@ -155,35 +155,101 @@ class EventLog(Protocol):
         ...
 
 
-class InboundMessage(msgspec.Struct, frozen=True):
-    """One message of the inbox, not yet acknowledged; unacknowledged ones come again after a while.
+class Acknowledger(Protocol):
+    """What a worker can tell the server about a message that it was handed. Each is sent without waiting."""
 
-    `position` grows from message to message. `ack` is a fire-and-forget, and so is `release`: it lets another worker
-    have the message at once.
+    def ack(self) -> None:
+        """Say that the message is done with."""
+        ...
+
+    def extend(self) -> None:
+        """Say that the message is still being worked on: it stays here for another ACK_WAIT seconds."""
+        ...
+
+    def defer(self, seconds: float) -> None:
+        """Give the message back; it comes again, to any worker, after so many seconds."""
+        ...
+
+
+class InboundMessage(msgspec.Struct, frozen=True):
+    """One message of the inbox, not yet acknowledged; it comes again unless it is extended or acknowledged in time.
+
+    `id` is the message's own, without the saga's key. `fault` says why its subject is not the address of a saga.
+    `position` grows from message to message. `since` is when the server first stored it, in seconds since the epoch by
+    the server's clock; parking keeps that. `headers` is the block as it came.
     """
 
     id: str
+    channel: Channel
     saga_type: str
     saga_id: str
     position: int
     payload: bytes
-    ack: Callable[[], None]
-    release: Callable[[], None]
+    since: float
+    subject: str
+    acknowledger: Acknowledger
+    parked: bool = False
+    headers: bytes = b""
+    fault: str = ""
+
+    @property
+    def address(self) -> SagaKey:
+        """The saga that it is for."""
+        return SagaKey(self.saga_type, self.saga_id)
+
+
+Source: TypeAlias = Literal["new", "parked", "parked starts"]
+"""The messages of one type come from three places: as they are sent; those that wait for an owner; starts that wait for
+room. None of them can hold up another."""
+
+ACK_WAIT = 4.0
+"""Seconds after which a message that is neither acknowledged nor extended comes again."""
+DUPLICATES = 30.0
+"""Seconds for which the inbox drops a message with an id that it has."""
 
 
 class Inbox(Protocol):
     """The work queue of what reaches sagas from outside."""
 
-    async def send(self, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
-        """Append; durable once this returns. The same `id` again is stored once (within the dedup window)."""
+    async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+        """Append; durable once this returns. The same `id` for the same saga again within DUPLICATES is dropped.
+
+        Raises Unavailable, Ambiguous, StoreFull, TooLarge.
+        """
         ...
 
-    async def is_first(self, message: InboundMessage) -> bool:
-        """Whether no earlier message to the same saga is still to be applied. Raises Unavailable, Ambiguous."""
+    def receive(self, saga_type: str, source: Source) -> AbstractAsyncContextManager[AsyncIterator[InboundMessage]]:
+        """Open the messages of one type; they are shared with the other workers that know it.
+
+        Goes on across outages. A page is asked for when the one before has been taken; what nobody took is given back
+        when the context closes.
+        """
         ...
 
-    def receive(self, saga_types: Sequence[str]) -> AbstractAsyncContextManager[AsyncIterator[InboundMessage]]:
-        """The messages for these types, shared with the other workers that know them; goes on across outages."""
+    async def park(self, message: InboundMessage, *, start: bool) -> None:
+        """Move a message to where it waits for an owner, or a start for room. Raises StoreError.
+
+        The copy is durable before the message is acknowledged.
+        """
+        ...
+
+    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+        """Keep a message that can never be applied as a dead letter, with its reason and the worker that gave it up.
+
+        The dead letter is durable before the message is acknowledged. Raises StoreError.
+        """
+        ...
+
+    async def start_waits(self, message: InboundMessage) -> bool:
+        """Return whether a start of the same saga is still in the inbox. Raises Unavailable, Ambiguous."""
+        ...
+
+    def age(self, message: InboundMessage) -> float:
+        """Return the seconds since the server first stored a message, by the server's clock."""
+        ...
+
+    async def strays(self) -> Sequence[InboundMessage]:
+        """Return messages that no worker's `receive` covers: a few, the oldest of each subject. Raises StoreError."""
         ...
 
 

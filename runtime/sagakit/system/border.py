@@ -47,6 +47,15 @@ def check_id(saga_id: str) -> str:
     return saga_id
 
 
+def checked_message_id(id: str) -> str:
+    """Return a message's id if it may be kept in a record and sent in a header. Raises InvalidInput."""
+    if len(id) > MAX_MESSAGE_ID or "\r" in id or "\n" in id:
+        raise InvalidInput(
+            f"the message id {id[:40]!r} has {len(id):,} characters: at most {MAX_MESSAGE_ID:,}, and no line breaks"
+        )
+    return id
+
+
 def checked_context(context: Context) -> Context:
     """The context, as it will be read again from the record. Raises InvalidInput."""
     data = _encoded(context, "what a saga is started with")
@@ -61,6 +70,7 @@ def checked_context(context: Context) -> Context:
 
 def checked_message(message: Inbound) -> Inbound:
     """The message, as it will be read again from the inbox. Raises InvalidInput."""
+    checked_message_id(message.id)
     return _decoded(_inbound, _encoded(message, "a message to a saga"), "a message to a saga")
 
 

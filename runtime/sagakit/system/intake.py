@@ -1,59 +1,52 @@
 """The intake: takes messages from the inbox and sees to it that each is applied before it is acknowledged.
 
-The wire format is public: JSON on `sagain.{type}.{id}` with the message's id in `Nats-Msg-Id`, see `InboxRequest`. A
-message that cannot be applied now (no owner, an outage) is tried again here for as long as it is ours, and comes again
-from the server after that. One that can never be applied is reported and acknowledged.
+The wire format is public: JSON, see `InboxRequest` and docs/wire.md. A message meets one of four ends here:
+
+    applied      its effect is durable: it is acknowledged
+    parked       it cannot be applied yet (no owner, no room): a durable copy waits, and comes again
+    a dead letter  it can never be applied: it is kept with the reason
+    given back   this worker stops: another one has it at once
+
+Each type has lanes of its own, one for starts and one for all else, so that no type, no unknown id and no flood of
+starts holds up anything but itself. What finds its lane full is parked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from logging import getLogger
+from typing import TypeAlias, TypeVar
 
-import msgspec
 import trio
-from sagakit_actors import Actor, Backoff, Context, Down
+from sagakit_actors import Actor, Backoff, Context
 
-from sagakit.engine import ENDS, Parent
-from sagakit.engine.record import NOTHING
-from sagakit.engine.table import AWAITED
-from sagakit.errors import (
-    UNREADABLE,
-    AlreadyStarted,
-    Ambiguous,
-    InputTooLarge,
-    InvalidId,
-    InvalidInput,
-    SagakitError,
-    StoreError,
-    Unavailable,
-    Undecodable,
-    UnknownSaga,
-)
-from sagakit.store.names import SagaKey
-from sagakit.store.ports import InboundMessage, Store
-from sagakit.system import starts
-from sagakit.system.border import checked_context, checked_message
+from sagakit.errors import SagakitError, StoreError, TooLarge, UnknownSaga
+from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage, Source, Store
+from sagakit.system.applier import Applier, Unowned, is_final, read_request
+from sagakit.system.dead_letters import DeadLetters
 from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.registry import Registry
-from sagakit.system.requests import Requests
-from sagakit.system.starts import Starts
+from sagakit.system.lane import Lane
+from sagakit.system.persistence import through_outage
 
 _log = getLogger("sagakit.intake")
 
-CONCURRENT = 256
-"""Messages that are being applied at once."""
-OURS = 25.0
-"""Seconds that a message is ours; somewhat less than the server waits before it hands it out again."""
-
-
-_decoder = msgspec.json.Decoder(InboxRequest)
-
-_NEVER = (
-    AlreadyStarted, InputTooLarge, InvalidId, InvalidInput, Undecodable, *UNREADABLE,
-)  # fmt: skip
-"""What no other try would change."""
+AT_ONCE, WAITING = 128, 128
+"""Messages of one type and sort that are handled at once, and that wait here for that."""
+DISPOSING = 256
+"""Messages that are parked or buried at once beside those that are handled."""
+PATIENCE = 3.0
+"""Seconds that a message gets here before it is parked."""
+UNKNOWN_TRIES = 2
+"""Tries again, within a quarter of a second, for a saga that is not there: its start may be a moment behind."""
+UNKNOWN_FOR = 40.0
+"""Seconds after which a message to a saga that is not there is a dead letter. It is longer than DUPLICATES: while the
+server drops a second copy for its id, the first one still waits for its saga."""
+SOONEST, LATEST = 0.5, 5.0
+"""Seconds between two tries of a message that is parked; they grow with its age."""
+T = TypeVar("T")
+_Taken: TypeAlias = tuple[InboundMessage, InboxRequest]
+_Lane: TypeAlias = Lane[_Taken]
 
 
 class Intake(Actor[None]):
@@ -61,102 +54,161 @@ class Intake(Actor[None]):
 
     tasks = True
 
-    def __init__(self, store: Store, registry: Registry, starts: Starts, requests: Requests) -> None:
+    def __init__(
+        self, store: Store, applier: Applier, *, saga_types: Sequence[str], worker_id: str, interval: float
+    ) -> None:
         self._store = store
-        self._registry = registry
-        self._starts = starts
-        self._requests = requests
-        self._limit = trio.CapacityLimiter(CONCURRENT)
+        self._applier = applier
+        self._saga_types = saga_types
+        self._dead_letters = DeadLetters(store, worker_id, interval=interval)
+        self._held: dict[int, InboundMessage] = {}
+        """The messages that this worker has and is not done with, by their positions."""
+        self._holds = trio.Event()
+        """Set while there are any, or were a moment ago."""
+        self._disposing = trio.CapacityLimiter(DISPOSING)
+        self._nursery: trio.Nursery
 
     async def run(self, ctx: Context[None]) -> None:
-        """Until stopped."""
-        ctx.nursery.start_soon(self._take, ctx.nursery)
-        while True:
-            assert isinstance(await ctx.receive(), Down | None)
-
-    async def _take(self, nursery: trio.Nursery) -> None:
-        async with self._store.inbox.receive(self._registry.types) as messages:
-            async for message in messages:
-                token = object()
-                await self._limit.acquire_on_behalf_of(token)
-                nursery.start_soon(self._handle, message, token)
-
-    async def _handle(self, message: InboundMessage, token: object) -> None:
-        pause = Backoff(first=0.05, most=2.0)
-        failures = 0
-        trouble: SagakitError | None = None
+        """Run until stopped; then what is not done with goes back."""
+        self._nursery = ctx.nursery
+        for saga_type in self._saga_types:
+            starts = self._lane(partial(self._handle, start=True))
+            others = self._lane(partial(self._handle, start=False))
+            parked = self._lane(partial(self._handle, start=False), waiting=0)
+            ctx.nursery.start_soon(self._take_new, saga_type, starts, others)
+            ctx.nursery.start_soon(self._take_parked, saga_type, "parked", parked)
+            ctx.nursery.start_soon(self._take_parked, saga_type, "parked starts", starts)
+        ctx.nursery.start_soon(self._extend)
+        ctx.nursery.start_soon(self._dead_letters.mind_strays)
         try:
-            with trio.move_on_after(OURS):
-                while True:
-                    trouble = None  # not known while it is under way
-                    trouble = await self._apply(message)
-                    if trouble is None:
-                        message.ack()
-                        return
-                    failures += 1
-                    await trio.sleep(pause.delay(failures))
-            if isinstance(trouble, UnknownSaga) and await self._comes_first(message):
-                _drop(message, trouble)
-                message.ack()
-        except trio.Cancelled:
-            message.release()  # nothing is taken here any more: let another worker have it at once
-            raise
+            while True:
+                await ctx.receive()
         finally:
-            self._limit.release_on_behalf_of(token)
+            for message in self._held.values():
+                message.acknowledger.defer(0)
 
-    async def _comes_first(self, message: InboundMessage) -> bool:
-        """A start that is still in the inbox, since whoever took it died, comes before what was sent after it."""
-        with suppress(Unavailable, Ambiguous):
-            return await self._store.inbox.is_first(message)
-        return False
+    def _lane(self, handle: Callable[[_Taken], Awaitable[None]], *, waiting: int = WAITING) -> _Lane:
+        return Lane(self._nursery, handle, at_once=AT_ONCE, waiting=waiting)
 
-    async def _apply(self, message: InboundMessage) -> SagakitError | None:
-        """What speaks against it now, if another try may help. An unknown saga's start may be a moment behind."""
-        key = str(SagaKey(message.saga_type, message.saga_id))
+    # -------------------------------------------------------------- taking
+
+    async def _take_new(self, saga_type: str, starts: _Lane, others: _Lane) -> None:
+        async with self._store.inbox.receive(saga_type, "new") as messages:
+            async for message in messages:
+                request = await self._hold(message)
+                if request is None:
+                    continue
+                start = request.kind == "start"
+                if not (starts if start else others).offer((message, request)):
+                    await self._dispose(self._park, message, start)
+
+    async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
+        async with self._store.inbox.receive(saga_type, source) as messages:
+            async for message in messages:
+                request = await self._hold(message)
+                if request is not None:
+                    await lane.put((message, request))
+
+    async def _hold(self, message: InboundMessage) -> InboxRequest | None:
+        """Return what a message asks for; None for one that is held already, or that can never be applied."""
+        if message.position in self._held:
+            return None
+        self._held[message.position] = message
+        self._holds.set()
         try:
-            request = _decoder.decode(message.payload)
-            if request.kind == "start":
-                await self._start(message, request)
-                return None
-            if await self._requests.anywhere(key, checked_message(request.as_inbound(message.id))) is None:
-                return Unavailable(f"{key}: nobody owns it just now")
-        except _NEVER as error:
-            _drop(message, error)
-        except (StoreError, UnknownSaga) as error:
-            return error
-        return None
+            return read_request(message)
+        except SagakitError as error:
+            await self._dispose(self._bury, message, error)
+            return None
 
-    async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
-        if request.parent is not None and not await self._is_awaited(request.parent):
-            _log.info("%s.%s: not started: its parent awaits it no more", message.saga_type, message.saga_id)
-            return
-        binding = self._registry.latest(message.saga_type)
-        value = binding.definition.encode_input(_as_input(binding.definition.input.decode, request.input))
-        context = starts.Context(
-            correlation_id=request.correlation_id,
-            causation_id=request.causation_id,
-            trace=request.trace,
-            attributes=request.attributes,
-            parent=request.parent,
-        )
-        await self._starts.start(binding, message.saga_id, value, checked_context(context))
+    async def _extend(self) -> None:
+        """Keep what is held from being handed to others, or here once more, while it is worked on."""
+        while True:
+            await self._holds.wait()
+            await trio.sleep(ACK_WAIT / 3)
+            for message in list(self._held.values()):
+                message.acknowledger.extend()
+            if not self._held:
+                self._holds = trio.Event()
 
-    async def _is_awaited(self, parent: Parent) -> bool:
-        """A start may have waited here for days, longer than the marker that forestalls it stands (P4)."""
-        try:
-            record = await self._requests.record(parent.key)
-        except UnknownSaga:
+    # ------------------------------------------------------------ handling
+
+    async def _handle(self, taken: _Taken, *, start: bool) -> None:
+        message, request = taken
+        trouble = await self._apply(message, request, once=message.parked and not start)
+        if trouble is None:
+            self._let_go(message).ack()
+        elif is_final(trouble) or await self._is_hopeless(message, trouble):
+            await self._bury(message, trouble)
+        elif not message.parked:
+            await self._park(message, start)
+        else:
+            self._let_go(message).defer(0 if start else self._pause(message))
+
+    async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
+        """Apply a message; return what is in the way for good, or still is after a while."""
+        pause, failures = Backoff(first=0.05, most=1.0), 0
+        trouble: SagakitError = Unowned(f"{message.subject}: it takes longer than {PATIENCE:g} s")
+        with trio.move_on_after(PATIENCE):
+            while True:
+                try:
+                    await self._applier.apply(message, request)
+                    return None
+                except SagakitError as error:
+                    trouble = error
+                failures += 1
+                unknown = isinstance(trouble, UnknownSaga) and failures > UNKNOWN_TRIES
+                if once or unknown or is_final(trouble):
+                    break
+                await trio.sleep(pause.delay(failures))
+        return trouble
+
+    async def _is_hopeless(self, message: InboundMessage, trouble: SagakitError) -> bool:
+        """Return whether its saga has not come in all this time, and is not about to."""
+        if not isinstance(trouble, UnknownSaga) or self._store.inbox.age(message) < UNKNOWN_FOR:
             return False
-        except Undecodable:  # a newer worker's: let the child ask it
-            return True
-        log = record.steps.get(parent.node)
-        return record.run == parent.run and record.status not in ENDS and log is not None and log.state in AWAITED
+        try:
+            return not await self._store.inbox.start_waits(message)
+        except StoreError:
+            return False
 
+    def _pause(self, message: InboundMessage) -> float:
+        return min(LATEST, max(SOONEST, self._store.inbox.age(message) / 4))
 
-def _drop(message: InboundMessage, error: Exception) -> None:
-    _log.error("%s.%s: message %s is dropped: %s", message.saga_type, message.saga_id, message.id, error)
+    # ----------------------------------------------------------- disposing
 
+    async def _dispose(
+        self, dispose: Callable[[InboundMessage, T], Awaitable[None]], message: InboundMessage, how: T
+    ) -> None:
+        """Park or bury a message beside what follows; wait while too many are under way."""
+        token = object()
+        await self._disposing.acquire_on_behalf_of(token)
 
-def _as_input(decode: Callable[[msgspec.Raw], object], raw: msgspec.Raw) -> object:
-    """The input as the definition's type, so that the same input always has the same bytes and digest."""
-    return decode(raw if raw is not NOTHING else msgspec.Raw(b"null"))
+        async def run() -> None:
+            try:
+                await dispose(message, how)
+            finally:
+                self._disposing.release_on_behalf_of(token)
+
+        self._nursery.start_soon(run)
+
+    async def _park(self, message: InboundMessage, start: bool) -> None:
+        try:
+            await through_outage(self._store, partial(self._store.inbox.park, message, start=start))
+        except TooLarge as error:
+            await self._bury(message, error)
+        except StoreError as error:
+            _log.warning("%s: message %s cannot wait in the inbox: %s", message.subject, message.id, error)
+            self._let_go(message).defer(LATEST)
+        else:
+            self._let_go(message)
+
+    async def _bury(self, message: InboundMessage, error: Exception) -> None:
+        if not await self._dead_letters.bury(message, str(error)):
+            self._let_go(message).defer(LATEST)
+        else:
+            self._let_go(message)
+
+    def _let_go(self, message: InboundMessage) -> Acknowledger:
+        self._held.pop(message.position, None)
+        return message.acknowledger

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from logging import getLogger
 from math import inf
 
 import msgspec
@@ -16,13 +17,17 @@ from sagakit_actors import ActorDied, ActorStopped
 
 from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode
 from sagakit.engine.messages import AFTER_THE_END
-from sagakit.errors import UNREADABLE, Ambiguous, NoResponders, Unavailable, UnknownSaga
+from sagakit.errors import UNREADABLE, Ambiguous, InvalidInput, NoResponders, Unavailable, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
+from sagakit.system.border import checked_message
+from sagakit.system.channels import channel_of
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.messages import Ask, AwaitOutcome
 from sagakit.system.persistence import read, through_outage
 from sagakit.system.sagas import Sagas
+
+_log = getLogger("sagakit")
 
 NOT_MINE = b"not mine"
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0
@@ -96,6 +101,7 @@ class Requests:
         """Put a request into the inbox; durable once this returns."""
         send = partial(
             self._store.inbox.send,
+            channel_of(request),
             id=id,
             saga_type=address.saga_type,
             saga_id=address.saga_id,
@@ -115,10 +121,12 @@ class Requests:
         return None if answer == NOT_MINE else answer.decode()
 
     async def answer(self, payload: bytes) -> bytes:
-        """What another worker passed on."""
+        """What another worker passed on. What callers and the inbox may not send may not come this way, either."""
         try:
             request = _passed_on.decode(payload)
-        except UNREADABLE:
+            checked_message(request.message)
+        except (*UNREADABLE, InvalidInput) as error:
+            _log.warning("a request that another process passed on is not applied: %s", error)
             return NOT_MINE
         verdict = await self.here(request.key, request.message)
         return NOT_MINE if verdict is None else verdict.encode()

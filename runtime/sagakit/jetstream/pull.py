@@ -1,0 +1,152 @@
+"""A pull consumer: one durable consumer that several workers share, read by one of them a page at a time.
+
+The pages come straight from the parser, as scans do, so that nothing but a message's place in the protocol decides what
+it is: what comes from the stream has a subject for its acknowledgement, and the server's own words have none. A header
+`Status`, which anybody may set, means nothing here. (nats-py goes by that header.)
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from logging import getLogger
+from typing import Any
+
+import msgspec
+import trio
+
+from sagakit.errors import StoreError
+from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.link import Link
+from sagakit.jetstream.parser import Delivery
+
+_log = getLogger("sagakit.inbox")
+
+PAGE = 64
+"""Messages asked for at once."""
+PAGE_BYTES = 4 * 2**20
+"""Bytes asked for at once, unless one message may have more."""
+EXPIRES = 5.0
+"""Seconds that the server keeps a request for a page."""
+SLACK = 2.0
+"""Seconds without a word after the end of a request from which on it counts as lost."""
+FRESH = 0.75
+"""Part of the time to acknowledge within which a message must be taken; later the server may give it to others."""
+AGAIN = 0.5
+"""Seconds until a consumer that could not be made or read is tried again."""
+_ENDED = (b"NATS/1.0 404", b"NATS/1.0 408", b"NATS/1.0 409 Message Size Exceeds MaxBytes")
+_COMPLETE = b"NATS/1.0 409 Batch Completed"
+
+
+class Consumer(msgspec.Struct, frozen=True, kw_only=True):
+    """How a durable consumer is made. Its filters must not overlap with those of another one of a work queue.
+
+    `max_ack_pending` is how many messages may be out with workers at once; -1 is no limit.
+    """
+
+    stream: str
+    name: str
+    filters: Sequence[str]
+    ack_wait: float
+    max_ack_pending: int
+
+
+class _Made(msgspec.Struct):
+    error: ApiError | None = None
+
+
+_made = msgspec.json.Decoder(_Made)
+
+
+class Pull:
+    """Reads one consumer. For one task of the trio thread."""
+
+    def __init__(self, link: Link, consumer: Consumer) -> None:
+        self._link = link
+        self._consumer = consumer
+        self._inbox = ""
+        self._owed = 0
+        self._lost = ""
+        self._news = trio.Event()
+        self._came: deque[tuple[float, Delivery]] = deque()
+        """What was not taken yet, each with when it came."""
+
+    def left(self) -> list[Delivery]:
+        """Return what has come and was not taken, once."""
+        left, self._came = [delivery for _, delivery in self._came], deque()
+        return left
+
+    async def deliveries(self) -> AsyncGenerator[Delivery]:
+        """Yield what comes, across outages. The next page is asked for when the last message of one was taken."""
+        while True:
+            await self._link.until_connected()
+            try:
+                await self._make()
+                async with self._link.diverting(self._take) as self._inbox:
+                    self._owed, self._lost = 0, ""
+                    while not self._lost:
+                        while self._came:
+                            came_at, delivery = self._came.popleft()
+                            if came_at > trio.current_time() - FRESH * self._consumer.ack_wait:
+                                yield delivery
+                        if not self._owed:
+                            self._ask()
+                        await self._until_news()
+                reason: object = self._lost
+            except StoreError as error:
+                reason = error
+            _log.info("%s: not read just now: %s", self._consumer.name, reason)
+            await trio.sleep(AGAIN)
+
+    async def _make(self) -> None:
+        """Make the consumer, or bring one that exists up to date."""
+        consumer = self._consumer
+        config: dict[str, Any] = {
+            "durable_name": consumer.name,
+            "name": consumer.name,
+            "filter_subjects": list(consumer.filters),
+            "ack_policy": "explicit",
+            "ack_wait": round(consumer.ack_wait * 1e9),
+            "max_ack_pending": consumer.max_ack_pending,
+        }
+        request = msgspec.json.encode({"stream_name": consumer.stream, "config": config})
+        subject = f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}"
+        answer = _made.decode(await self._link.request(subject, request))
+        if answer.error is not None:
+            raise to_error(answer.error, key=consumer.name, expected=None)
+
+    def _ask(self) -> None:
+        self._owed = PAGE
+        page_bytes = max(PAGE_BYTES, 2 * self._link.max_payload)
+        request = msgspec.json.encode({"batch": PAGE, "max_bytes": page_bytes, "expires": int(EXPIRES * 1e9)})
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer.stream}.{self._consumer.name}"
+        self._link.tell(subject, request, reply=self._inbox)
+
+    async def _until_news(self) -> None:
+        """Return when something has come. A request that a lost connection took along is asked again at once."""
+        self._news = trio.Event()
+        since = self._link.reconnected_at
+        with trio.move_on_after(EXPIRES + SLACK) as patience:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._until_reconnected, since)
+                await self._news.wait()
+                nursery.cancel_scope.cancel()
+        if patience.cancelled_caught:
+            self._lost = "the server has not answered a request"
+
+    async def _until_reconnected(self, since: float) -> None:
+        await self._link.until_reconnected(since)
+        self._lost = "the connection was lost"
+        self._news.set()
+
+    def _take(self, delivery: Delivery) -> None:
+        if delivery.reply:
+            self._owed = max(0, self._owed - 1)
+            self._came.append((trio.current_time(), delivery))
+        elif delivery.headers.startswith(_COMPLETE):
+            return
+        else:
+            self._owed = 0
+            if not delivery.headers.startswith(_ENDED):
+                self._lost = delivery.headers.partition(b"\r\n")[0].decode(errors="replace")
+        self._news.set()

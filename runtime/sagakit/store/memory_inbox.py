@@ -1,0 +1,173 @@
+"""The inbox in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from math import inf
+from typing import Protocol
+
+import msgspec
+import trio
+
+from sagakit.errors import Unavailable
+from sagakit.store.memory_server import DeadLetter, MemoryServer, Queued
+from sagakit.store.names import Channel, Names, SagaKey
+from sagakit.store.ports import ACK_WAIT, DUPLICATES, InboundMessage, Source
+
+
+class _Connection(Protocol):
+    """What the inbox needs of a connection."""
+
+    @property
+    def server(self) -> MemoryServer: ...
+    @property
+    def away(self) -> bool: ...
+    @property
+    def cut(self) -> bool: ...
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+_kind = msgspec.json.Decoder(_Kind)
+
+
+class MemoryInbox:
+    """The port is `Inbox`."""
+
+    def __init__(self, connection: _Connection, names: Names) -> None:
+        self._connection = connection
+        self._names = names
+
+    async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+        """Append, unless a message of this id for this saga came a moment ago."""
+        await self._reached()
+        server, now = self._connection.server, trio.current_time()
+        wire_id = f"{SagaKey(saga_type, saga_id)}/{id}"
+        if server.inbox_ids.get(wire_id, -inf) > now:
+            return
+        server.inbox_ids[wire_id] = now + DUPLICATES
+        self._append(Queued(id, saga_type, saga_id, payload, 0, channel=channel, since=now))
+
+    @asynccontextmanager
+    async def receive(self, saga_type: str, source: Source) -> AsyncIterator[AsyncIterator[InboundMessage]]:
+        """Open the messages of one type."""
+        async with aclosing(self._messages(saga_type, "" if source == "new" else source)) as messages:
+            yield messages
+
+    async def park(self, message: InboundMessage, *, start: bool) -> None:
+        """Put a copy where it waits, then acknowledge it."""
+        await self._reached()
+        self._append(
+            Queued(
+                message.id,
+                message.saga_type,
+                message.saga_id,
+                message.payload,
+                0,
+                channel=message.channel,
+                parked="parked starts" if start else "parked",
+                since=message.since,
+            )
+        )
+        message.acknowledger.ack()
+
+    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+        """Keep it as a dead letter, then acknowledge it."""
+        await self._reached()
+        self._connection.server.dead.append(DeadLetter(message, reason, by))
+        message.acknowledger.ack()
+
+    async def start_waits(self, message: InboundMessage) -> bool:
+        """Look through what is there for the same saga."""
+        await self._reached()
+        address = (message.saga_type, message.saga_id)
+        same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
+        return any(_is_start(one.payload) for one in same)
+
+    async def strays(self) -> list[InboundMessage]:
+        """Nothing in memory has a subject, so nothing leads nowhere."""
+        await self._reached()
+        return []
+
+    def age(self, message: InboundMessage) -> float:
+        """Return for how long the server has had it."""
+        return trio.current_time() - message.since
+
+    async def _reached(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self._connection.away:
+            raise Unavailable("disconnected")
+
+    def _append(self, message: Queued) -> None:
+        server = self._connection.server
+        server.inbox_position += 1
+        message.position = server.inbox_position
+        server.inbox.append(message)
+        server.inbox_changed.unpark_all()
+
+    async def _messages(self, saga_type: str, parked: str) -> AsyncGenerator[InboundMessage]:
+        server = self._connection.server
+        while not self._connection.cut:
+            await server.faults.until_over()
+            now = trio.current_time()
+            mine = [one for one in server.inbox if one.saga_type == saga_type and one.parked == parked]
+            due = [one for one in mine if one.again_at <= now]
+            for one in due:
+                if one.again_at > trio.current_time() or one not in server.inbox:
+                    continue  # another connection took it meanwhile
+                one.again_at = trio.current_time() + ACK_WAIT
+                yield self._message(one)
+            if not due:
+                with trio.move_on_at(min((one.again_at for one in mine), default=inf)):
+                    await server.inbox_changed.park()
+        await trio.sleep_forever()
+
+    def _message(self, one: Queued) -> InboundMessage:
+        subject = self._names.inbound_subject(one.channel, SagaKey(one.saga_type, one.saga_id), service="service")
+        return InboundMessage(
+            one.id,
+            one.channel,
+            one.saga_type,
+            one.saga_id,
+            one.position,
+            one.payload,
+            one.since,
+            subject,
+            _MemoryAcknowledger(self._connection, one),
+            parked=bool(one.parked),
+        )
+
+
+class _MemoryAcknowledger:
+    """The port is `Acknowledger`."""
+
+    def __init__(self, connection: _Connection, message: Queued) -> None:
+        self._connection = connection
+        self._message = message
+
+    def ack(self) -> None:
+        """It is done with."""
+        inbox = self._connection.server.inbox
+        if not self._connection.cut and self._message in inbox:
+            inbox.remove(self._message)
+
+    def extend(self) -> None:
+        """It is being worked on."""
+        if not self._connection.away:
+            self._message.again_at = trio.current_time() + ACK_WAIT
+
+    def defer(self, seconds: float) -> None:
+        """It may come again after so many seconds."""
+        if not self._connection.away:
+            self._message.again_at = trio.current_time() + seconds
+            self._connection.server.inbox_changed.unpark_all()
+
+
+def _is_start(payload: bytes) -> bool:
+    try:
+        return _kind.decode(payload).kind == "start"
+    except (msgspec.DecodeError, RecursionError):
+        return False

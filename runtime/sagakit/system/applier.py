@@ -1,0 +1,121 @@
+"""The applier: applies one inbound message, a start or a message to a saga, or says why that cannot be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from logging import getLogger
+
+import msgspec
+
+from sagakit.engine import ENDS, Parent
+from sagakit.engine.record import NOTHING
+from sagakit.engine.table import AWAITED
+from sagakit.errors import (
+    UNREADABLE,
+    CallerError,
+    InvalidInput,
+    NewerSchema,
+    NotRegistered,
+    RuntimeClosed,
+    SagakitError,
+    TooLarge,
+    Undecodable,
+    UnknownSaga,
+)
+from sagakit.store.ports import InboundMessage
+from sagakit.system import starts
+from sagakit.system.border import checked_context, checked_message, checked_message_id
+from sagakit.system.channels import check_channel
+from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.registry import Registry
+from sagakit.system.requests import Requests
+from sagakit.system.starts import Starts
+
+_log = getLogger("sagakit.intake")
+_decoder = msgspec.json.Decoder(InboxRequest)
+
+
+class Unowned(SagakitError):
+    """Nobody owns the saga just now: its worker has died, and the next owner has not come yet."""
+
+
+def is_final(error: Exception) -> bool:
+    """Return whether no other try, here or elsewhere, would apply the message."""
+    if isinstance(error, UnknownSaga | NewerSchema | RuntimeClosed | NotRegistered):
+        return False
+    return isinstance(error, CallerError | Undecodable | TooLarge)
+
+
+def read_request(message: InboundMessage) -> InboxRequest:
+    """Return what a message asks for. Raises InvalidInput, for a message that nobody can apply."""
+    if message.fault:
+        raise InvalidInput(message.fault)
+    checked_message_id(message.id)
+    try:
+        request = _decoder.decode(message.payload)
+    except UNREADABLE as error:
+        raise InvalidInput(f"it is not a message to a saga: {error}") from None
+    check_channel(message.channel, request)
+    return request
+
+
+class Applier:
+    """For tasks of the worker's trio thread."""
+
+    def __init__(self, registry: Registry, starts: Starts, requests: Requests) -> None:
+        self._registry = registry
+        self._starts = starts
+        self._requests = requests
+
+    async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
+        """Apply a message; its effect is durable once this returns.
+
+        Raises Unowned, UnknownSaga, NewerSchema and StoreError, after which another try may succeed, and what
+        `is_final` tells apart.
+        """
+        if request.kind == "start":
+            await self._start(message, request)
+            return
+        inbound = checked_message(request.as_inbound(message.id))
+        if await self._requests.anywhere(str(message.address), inbound) is None:
+            raise Unowned(f"{message.address}: nobody owns it just now")
+
+    async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
+        if request.parent is not None and not await self._is_awaited(request.parent):
+            _log.info("%s: not started: its parent awaits it no more", message.address)
+            return
+        binding = self._registry.latest(message.saga_type)
+        value = binding.definition.encode_input(_as_input(binding.definition.input.decode, request.input))
+        context = starts.Context(
+            correlation_id=request.correlation_id,
+            causation_id=request.causation_id,
+            trace=request.trace,
+            attributes=request.attributes,
+            parent=request.parent,
+        )
+        await self._starts.start(binding, message.saga_id, value, checked_context(context))
+
+    async def _is_awaited(self, parent: Parent) -> bool:
+        """Return whether a parent still waits for its child.
+
+        The start may have been in the inbox for longer than the marker exists that forestalls the child (P4).
+        """
+        try:
+            record = await self._requests.record(parent.key)
+        except UnknownSaga:
+            return False
+        except Undecodable:  # a newer worker's: let the child ask it
+            return True
+        log = record.steps.get(parent.node)
+        return record.run == parent.run and record.status not in ENDS and log is not None and log.state in AWAITED
+
+
+def _as_input(decode: Callable[[msgspec.Raw], object], raw: msgspec.Raw) -> object:
+    """Return the input as the definition's type, so that the same input always has the same bytes and digest.
+
+    Raises InvalidInput.
+    """
+    try:
+        return decode(raw if raw is not NOTHING else msgspec.Raw(b"null"))
+    except UNREADABLE as error:
+        raise InvalidInput(f"the input is not what the saga takes: {error}") from None

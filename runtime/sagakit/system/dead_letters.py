@@ -1,0 +1,88 @@
+"""Dead letters: messages that can never be applied are kept, each with its reason, and the log tells of them."""
+
+from __future__ import annotations
+
+import random
+from functools import partial
+from logging import getLogger
+
+import trio
+
+from sagakit.errors import StoreError
+from sagakit.store.ports import InboundMessage, Store
+from sagakit.system.persistence import through_outage
+
+_log = getLogger("sagakit.intake")
+
+UNKNOWN_TYPE_FOR = 600.0
+"""Seconds after which a message for a type that no worker has ever known is a dead letter."""
+TOLD, TOLD_PER = 20, 10.0
+"""Dead letters that are logged one by one within so many seconds; of the rest their number is told."""
+REPORTED = 1_000
+"""Types without a worker that are told apart."""
+
+
+class DeadLetters:
+    """For tasks of the worker's trio thread."""
+
+    def __init__(self, store: Store, worker_id: str, *, interval: float) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._interval = interval
+        self._reported: set[str] = set()
+        self._since = 0.0
+        self._count = 0
+
+    async def bury(self, message: InboundMessage, reason: str) -> bool:
+        """Keep a message as a dead letter, through any outage; it is acknowledged then. False if the store refuses."""
+        try:
+            await through_outage(self._store, partial(self._store.inbox.bury, message, reason, by=self._worker_id))
+        except StoreError as error:
+            _log.error("%s: message %s cannot be applied, nor kept as a dead letter: %s", *_name(message), error)
+            return False
+        self._tell(message, reason)
+        return True
+
+    async def mind_strays(self) -> None:
+        """Look every `interval` seconds for messages that lead to no saga, or to a type that no worker has known."""
+        while True:
+            try:
+                for message in await self._store.inbox.strays():
+                    await self._mind_stray(message)
+            except StoreError as error:
+                _log.info("the inbox was not searched for stray messages: %s", error)
+            await trio.sleep(self._interval * (0.5 + random.random()))
+
+    async def _mind_stray(self, message: InboundMessage) -> None:
+        if message.fault:
+            await self.bury(message, message.fault)
+        elif self._store.inbox.age(message) > UNKNOWN_TYPE_FOR:
+            await self.bury(message, f"no worker has ever known the saga type {message.saga_type}")
+        elif message.saga_type not in self._reported and len(self._reported) < REPORTED:
+            self._reported.add(message.saga_type)
+            _log.warning(
+                "messages wait for the saga type %s, which no worker has ever known: start a worker that has it "
+                "within %g s of their arrival; later they become dead letters",
+                message.saga_type,
+                UNKNOWN_TYPE_FOR,
+            )
+
+    def _tell(self, message: InboundMessage, reason: str) -> None:
+        """Log it; of a flood only the beginning and how much it was."""
+        now = trio.current_time()
+        if now - self._since > TOLD_PER:
+            if self._count > TOLD:
+                _log.error("%d more messages became dead letters: see the stream %s", self._count - TOLD, self._dead)
+            self._since, self._count = now, 0
+        self._count += 1
+        if self._count <= TOLD:
+            _log.error("%s: message %s is a dead letter: %s", *_name(message), reason)
+
+    @property
+    def _dead(self) -> str:
+        return self._store.names.dead
+
+
+def _name(message: InboundMessage) -> tuple[str, str]:
+    """Return the subject and the id, short enough for a line of the log."""
+    return message.subject[:200], message.id[:100]

@@ -1,0 +1,152 @@
+"""The field: a guarded server, a worker as a process, and a client that may do what the role says and no more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import psutil
+import trio
+from sagakit.engine import ENDS, Loaded, Record, decode
+from sagakit.jetstream.store import JetStreamStore
+from sagakit.jetstream.wire import header_block
+from sagakit.store.names import Names, SagaKey
+from sagakit.store.permissions import Role
+
+from tests.security.accounts import ROOT, SAGAKIT, guarded, opened, options
+from tests.servers import Server
+
+NAMES = Names()
+
+
+class Field:
+    """One attack. Figures are printed by the script, and judged by the tests."""
+
+    def __init__(self, server: Server, popen: subprocess.Popen[bytes], log: Path) -> None:
+        self.server = server
+        self._popen = popen
+        self._log = log
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The worker's log."""
+        return [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines()]
+
+    def restarts(self) -> list[str]:
+        """Actors that have crashed, and errors that nobody expected."""
+        texts = [str(line.get("message", "")) for line in self.lines()]
+        return [text for text in texts if "crashed" in text or "Traceback" in text]
+
+    def alive(self) -> bool:
+        """Whether the worker still runs."""
+        return self._popen.poll() is None
+
+    def memory(self) -> int:
+        """Bytes of the worker that are in memory."""
+        return int(psutil.Process(self._popen.pid).memory_info().rss)
+
+    @asynccontextmanager
+    async def client(self, role: Role = "client") -> AsyncIterator[Client]:
+        """A program that may do what the role says."""
+        async with opened(self.server, role, NAMES) as store:
+            assert isinstance(store, JetStreamStore)
+            yield Client(store)
+
+    async def until_empty(self, *, within: float) -> None:
+        """Return when the inbox is empty."""
+        async with opened(self.server, "worker", NAMES) as store:
+            assert isinstance(store, JetStreamStore)
+            with trio.fail_after(within):
+                while await store.inbox._stream.count():  # noqa: ASYNC110  # the server does not tell
+                    await trio.sleep(0.1)
+
+    async def dead_letters(self) -> Counter[str]:
+        """The ids of the dead letters, each with how many there are of it."""
+        from sagakit.jetstream.scan import Scan
+
+        found: Counter[str] = Counter()
+        async with opened(self.server, "reader", NAMES) as store:
+            assert isinstance(store, JetStreamStore)
+            scan = Scan(store._link, NAMES.dead, "sagadead.>", deliver_policy="all")
+            async for page in scan.pages():
+                for letter in page:
+                    found[_field(letter.headers, "Sagakit-Id")] += 1
+        return found
+
+
+class Client:
+    """What any program may do with the rights of one role."""
+
+    def __init__(self, store: JetStreamStore) -> None:
+        self.store = store
+
+    async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> bytes:
+        """Publish, and return the server's answer. Raises StoreError."""
+        return await self.store._link.request(subject, payload, headers=header_block(headers))
+
+    async def record(self, saga_type: str, saga_id: str) -> Record | None:
+        """The record, live or archived."""
+        key = str(SagaKey(saga_type, saga_id))
+        for bucket in (self.store.state, self.store.archive):
+            entry = await bucket.get(key)
+            found = None if entry is None else decode(key, entry.value)
+            if isinstance(found, Loaded):
+                return found.record
+        return None
+
+    async def until_ended(self, saga_type: str, saga_id: str, *, within: float = 60) -> Record:
+        """The record, once the saga is over."""
+        with trio.fail_after(within):
+            while True:
+                record = await self.record(saga_type, saga_id)
+                if record is not None and record.status in ENDS:
+                    return record
+                await trio.sleep(0.02)
+
+
+@asynccontextmanager
+async def field(**more: Any) -> AsyncIterator[Field]:
+    """A server with one account a role, its layout, and a worker that is up. `more` are the worker's options."""
+    with tempfile.TemporaryDirectory() as folder, guarded(Path(folder), NAMES, trace=False) as server:
+        async with opened(server, "setup", NAMES):
+            pass
+        with _worker(server, Path(folder) / "worker.log", more) as (popen, log):
+            found = Field(server, popen, log)
+            with trio.fail_after(60):
+                while not any("worker_id" in line for line in found.lines()):  # another process
+                    assert found.alive(), log.read_text()
+                    await trio.sleep(0.05)
+            yield found
+
+
+@contextmanager
+def _worker(server: Server, log: Path, more: dict[str, Any]) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    given = options("worker", NAMES, **more)
+    environment = os.environ | {f"SAGAKIT_{option.upper()}": str(value) for option, value in given.items()}
+    command = [str(SAGAKIT), "worker", "tests.hostile.sagas:sagas", "--nats", server.url, "--log-format", "json"]
+    with log.open("wb") as file:
+        popen = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=file, start_new_session=True)
+    try:
+        yield popen, log
+    finally:
+        popen.send_signal(signal.SIGTERM)
+        try:
+            popen.wait(20)
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            popen.wait()
+
+
+def _field(headers: bytes, name: str) -> str:
+    for line in headers.decode(errors="replace").split("\r\n"):
+        found, _, value = line.partition(":")
+        if found == name:
+            return value.strip()
+    return ""

@@ -1,0 +1,53 @@
+"""The sagas of the worker under attack, as a process: `tests.hostile.sagas:sagas`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import trio
+from sagakit import Ctx, Saga, signal, step
+
+RATES = {"EUR": 1.0, "USD": 1.1}
+
+
+@dataclass
+class Money:
+    """Reading it looks a rate up, and so it raises whatever a dictionary raises."""
+
+    currency: str
+    amount: int = 1
+
+    def __post_init__(self) -> None:
+        self.value = self.amount * RATES[self.currency]
+
+
+class Honest(Saga[Money, int]):
+    """Two steps and a signal."""
+
+    @step
+    async def reserve(self, money: Money, ctx: Ctx) -> str:
+        return ctx.key
+
+    @reserve.compensate
+    async def release(self, money: Money, key: str | None, ctx: Ctx) -> None:
+        return None
+
+    go = signal(int, after=[reserve])
+
+    @step(go, pivot=True)
+    async def pay(self, money: Money, go: int, ctx: Ctx) -> int:
+        return money.amount + go
+
+    def output(self, input: Money, ctx: Ctx) -> int:
+        return ctx.result(Honest.pay)
+
+
+class Slow(Saga[int]):
+    """Holds its place for as long as it is told."""
+
+    @step(compensate=None)
+    async def wait(self, seconds: int, ctx: Ctx) -> None:
+        await trio.sleep(seconds)
+
+
+sagas = [Honest(), Slow()]
