@@ -368,7 +368,7 @@ MUTANTS: dict[Callable[[Patch], None], str] = {
 def test_the_world_condemns(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutant(monkeypatch)
 
-    @settings(settings.get_profile("hunt"), max_examples=5000)
+    @settings(settings.get_profile("hunt"), max_examples=20_000)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
         World(plan, data, calm_after=25, gives_up=False).run()

@@ -5,7 +5,22 @@ from __future__ import annotations
 import msgspec
 import pytest
 from sagakit.definition.plan import NodePlan, Plan, Retries, UndoPlan
-from sagakit.engine import SUSPECT, Adopted, Complete, Ended, Isolated, Limits, Record, apply, create
+from sagakit.engine import (
+    SUSPECT,
+    Adopted,
+    Compensating,
+    Complete,
+    Ended,
+    Inbound,
+    Isolated,
+    Limits,
+    Record,
+    apply,
+    create,
+    effects,
+    goes_on,
+)
+from sagakit.engine.effects import Call
 
 LIVES = SUSPECT + Limits().lone_deaths
 
@@ -47,3 +62,66 @@ def test_p11_a_compensation_that_kills_its_worker_is_stuck() -> None:
     record = after_deaths(saga, record, LIVES)
     assert record.status == "stuck"
     assert "while it ran alone" in (record.stuck or "")
+
+
+def undoing_a_child() -> tuple[Plan, Record]:
+    """A saga whose child has completed, and is being undone after the next step was refused."""
+    forever = UndoPlan(retries=Retries(attempts=None, first=0.0, most=0.0), timeout=30)
+    saga = Plan(
+        saga_type="T",
+        nodes=(NodePlan(name="kid", kind="child", child_type="C", undo=forever), NodePlan(name="b", after=("kid",))),
+    )
+    record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
+    record = apply(saga, record, [Ended("kid", 1, Complete())], 1.0)
+    record = apply(saga, record, [Inbound(id="i", kind="child-ended", step="kid")], 2.0)
+    record = apply(saga, record, [Ended("b", 1, Compensating(code="no"))], 3.0)
+    assert record.steps["kid"].state == "undoing"
+    return saga, record
+
+
+def test_p11_whoever_waits_for_a_child_to_be_undone_is_not_suspected_of_the_deaths_of_its_worker() -> None:
+    """The child's own steps run meanwhile, and those of others; the parent runs nothing."""
+    saga, record = undoing_a_child()
+    for death in range(LIVES):
+        record = apply(saga, record, [Adopted(f"w{death}", 0.5)], record.updated_at + 10)
+        record = apply(saga, record, [], record.updated_at + 10)
+    assert (record.status, record.recoveries, record.lone_deaths) == ("compensating", 0, 0)
+    assert record.steps["kid"].state == "undoing"
+
+
+def test_p11_a_suspect_that_undoes_a_child_does_not_keep_the_worker_to_itself_meanwhile() -> None:
+    """The child needs the worker, too."""
+    saga, record = undoing_a_child()
+    record = apply(saga, record, [Adopted("w2", 0.5)], 10.0)
+    record.recoveries = SUSPECT
+    assert apply(saga, record, [], 20.0) is record, "it is held"
+    record = apply(saga, record, [Isolated()], 30.0)
+    assert (record.steps["kid"].state, record.alone) == ("undoing", False)
+    assert [effect.waits for effect in effects(saga, record) if isinstance(effect, Call)] == [True]
+
+
+def test_p11_one_that_died_alone_more_often_than_this_worker_allows_is_adopted_while_nothing_is_open() -> None:
+    """`max_recoveries` may differ from worker to worker."""
+    saga = plan(None)
+    record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
+    record = after_deaths(saga, record, SUSPECT + 2)
+    assert record.steps["a"].state == "waiting"
+    record = apply(saga, record, [Adopted("w9", 0.5)], record.updated_at + 1, limits=Limits(lone_deaths=1))
+    assert record.status == "running"
+
+
+def test_a_saga_that_is_created_while_it_is_held_opens_nothing_and_would_go_on() -> None:
+    saga = plan(None)
+    record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0, hold=True)
+    assert (record.status, record.steps) == ("running", {})
+    assert goes_on(saga, record, 1.0, published=1, limits=Limits())
+    record = apply(saga, record, [], 1.0)
+    assert record.steps["a"].state == "running"
+    assert not goes_on(saga, record, 1.0, published=1, limits=Limits())
+
+
+def test_a_saga_whose_outbox_was_full_goes_on_once_its_events_are_in_the_log() -> None:
+    saga, limits = plan(None), Limits(outbox=1)
+    record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0, limits=limits, hold=True)
+    assert not goes_on(saga, record, 1.0, published=0, limits=limits)
+    assert goes_on(saga, record, 1.0, published=1, limits=limits)

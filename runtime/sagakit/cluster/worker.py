@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -41,6 +42,7 @@ from sagakit.system.services import Services
 from sagakit.system.standing import Standing
 from sagakit.system.starts import Starts
 from sagakit.system.timers import LONGEST_SLEEP, Timers
+from sagakit.system.turns import Turns
 
 if TYPE_CHECKING:
     import asyncio
@@ -203,7 +205,7 @@ async def _hand_back(store: Store, lease: OwnLease, registry: Registry, worker_i
         _log.info("lease not handed back: %s", error)
 
 
-def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], bool]]:
+def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], None]]:
     """The sagas at rest, for a timers actor; before the first of them there are none."""
     return (
         lambda: actives[0].alarms() if actives else (),
@@ -243,7 +245,7 @@ class _Life:
             intensity=config.restarts,
             period=config.restart_period,
             backoff=Backoff(first=0.05, most=5.0),
-            max_children=config.max_active,
+            max_children=sys.maxsize,  # those at work are bounded by their places
             on_exit=lambda ref, reason: self._actives[0].exited(ref, reason),
         )
         async with open_system(self._root(dynamic)) as system:
@@ -266,11 +268,12 @@ class _Life:
     def _root(self, dynamic: DynamicSupervisor) -> Supervisor:
         store, runs, marker_ttl = self._store, self._runs, self._config.marker_ttl
         timers = partial(Timers, runs.now, *_resting(self._actives), longest_sleep=runs.longest_sleep)
+        isolation = partial(Isolation, self._gate, Turns(), lambda key: self._actives[0].others(key))
         return _supervisor(
             ChildSpec("persistence", lambda: Persistence(store, marker_ttl=marker_ttl), capacity=MAILBOX),
             ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
             ChildSpec("timers", timers, capacity=MAILBOX),
-            ChildSpec("isolation", lambda: Isolation(self._gate, lambda key: self._actives[0].others(key))),
+            ChildSpec("isolation", isolation, capacity=MAILBOX),
             ChildSpec("sagas", lambda: dynamic),
         )
 

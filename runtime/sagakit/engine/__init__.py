@@ -14,7 +14,7 @@ operator   what an operator can do about a saga that is stuck
 verdicts   what may become of a message
 requests   to undo: cancel, deadline
 apply      `create`, `apply`: record x input events -> record
-effects    `effects`, `questions`: what a record asks its owner to do
+effects    `effects`, `questions`, `goes_on`: what a record asks its owner to do
 events     the CloudEvents that a saga publishes
 keys       idempotency keys
 migration  from one version of a definition to the next
@@ -44,6 +44,7 @@ from sagakit.engine.effects import Question as Question
 from sagakit.engine.effects import TellParent as TellParent
 from sagakit.engine.effects import WakeAt as WakeAt
 from sagakit.engine.effects import effects as effects
+from sagakit.engine.effects import goes_on as goes_on
 from sagakit.engine.effects import questions as questions
 from sagakit.engine.events import event_id as event_id
 from sagakit.engine.inputs import Adopted as Adopted

@@ -34,7 +34,7 @@ from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSag
 from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, StepMove, StepState
-from sagakit.engine.turn import ITEM_SIZE, SUSPECT, Limits, Turn, is_suspect, passed, shorten
+from sagakit.engine.turn import ITEM_SIZE, SUSPECT, Limits, Turn, at_work, is_suspect, passed, shorten
 from sagakit.errors import IllegalTransition
 
 _DEFAULT_LIMITS = Limits()
@@ -56,8 +56,9 @@ def create(
     attributes: dict[str, str] | None = None,
     parent: Parent | None = None,
     limits: Limits = _DEFAULT_LIMITS,
+    hold: bool = False,
 ) -> Record:
-    """The first record of a saga, its first steps already intended."""
+    """The first record of a saga, its first steps already intended; with `hold` none is."""
     record: Record = PersistedSagaState(
         schema=SCHEMA,
         saga_type=plan.saga_type,
@@ -84,7 +85,7 @@ def create(
         attributes=attributes or {},
         parent=parent,
     )
-    turn = Turn(plan, record, now=now, limits=limits)
+    turn = Turn(plan, record, now=now, limits=limits, hold=hold)
     turn.emit("started", version=plan.version)
     _settle(turn)
     return turn.record
@@ -117,7 +118,7 @@ def apply(
     elif turn.record.status not in ENDS:
         _timers(turn)
         _settle(turn)
-    if turn.record.alone and not _is_open(turn.record):
+    if turn.record.alone and not at_work(plan, turn.record):
         turn.touch()
         turn.record.alone = False
     if plan.has_items:
@@ -131,10 +132,6 @@ def awaits_isolation(plan: Plan, record: Record, now: float) -> bool:
         return False
     trial = apply(plan, record, [Isolated()], now)
     return (trial.status, trial.steps) != (record.status, record.steps)
-
-
-def _is_open(record: Record) -> bool:
-    return any(log.state in OPEN for log in record.steps.values())
 
 
 def _apply_one(turn: Turn, event: InputEvent) -> None:
@@ -182,7 +179,8 @@ def _adopted(turn: Turn, event: Adopted) -> None:
     if record.status in ENDS:
         return
     open_steps = [name for name, log in record.steps.items() if log.state in OPEN]
-    if open_steps:
+    suspected = at_work(turn.plan, record)
+    if suspected:
         record.recoveries += 1
         record.lone_deaths += record.alone
     record.alone = False
@@ -191,8 +189,8 @@ def _adopted(turn: Turn, event: Adopted) -> None:
     went_forward = turn.forward
     for step in open_steps:
         _ended(turn, Ended(step, turn.look(step).calls, lost, event.jitter))
-    if record.lone_deaths >= turn.limits.lone_deaths:
-        _found_out(turn, open_steps[0], went_forward=went_forward)
+    if suspected and record.lone_deaths >= turn.limits.lone_deaths:
+        _found_out(turn, suspected[0], went_forward=went_forward)
 
 
 def _found_out(turn: Turn, step: str, *, went_forward: bool) -> None:

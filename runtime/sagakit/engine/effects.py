@@ -7,18 +7,19 @@ from typing import TypeAlias
 import msgspec
 
 from sagakit.definition.plan import Plan
-from sagakit.engine.apply import ready, undecided, unprepared
-from sagakit.engine.inputs import Inbound
+from sagakit.engine.apply import apply, ready, undecided, unprepared
+from sagakit.engine.inputs import Inbound, Published
 from sagakit.engine.keys import CallKind, child_id, key_of
 from sagakit.engine.record import OutboxEvent, Parent, Record, StepLog
 from sagakit.engine.table import ENDS, StepState
-from sagakit.engine.turn import all_passed
+from sagakit.engine.turn import Limits, all_passed, waits_for_child
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
     """Call the step's action, check or compensation; answer with `Ended(step, call, ...)`.
 
-    `timeout` bounds the call, `heartbeat` its silence; in seconds.
+    `timeout` bounds the call, `heartbeat` its silence; in seconds. `waits` says that nothing is done meanwhile but to
+    wait for another saga.
     """
 
     step: str
@@ -29,6 +30,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     timeout: float
     heartbeat: float | None = None
+    waits: bool = False
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -120,6 +122,13 @@ def questions(plan: Plan, record: Record) -> list[Question]:
     return [MakeOutput()] if plan.has_output and all_passed(plan, record) else []
 
 
+def goes_on(plan: Plan, record: Record, now: float, *, published: int, limits: Limits) -> bool:
+    """Whether a saga that was held back would go on now; events up to `published` are in the log."""
+    return (
+        bool(questions(plan, record)) or apply(plan, record, [Published(published)], now, limits=limits) is not record
+    )
+
+
 def _end(plan: Plan, record: Record) -> Effect:
     if record.parent is None or record.released:
         children = (node for node in plan.nodes if node.child_type and node.name in record.steps)
@@ -161,4 +170,5 @@ def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -
         attempt=attempt,
         timeout=timeout,
         heartbeat=node.heartbeat if kind == "do" else None,
+        waits=waits_for_child(node, log),
     )

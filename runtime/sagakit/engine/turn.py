@@ -227,6 +227,17 @@ def count_open(record: Record) -> int:
     return sum(log.state in OPEN for log in record.steps.values())
 
 
+def at_work(plan: Plan, record: Record) -> list[str]:
+    """The steps with an attempt open that does more than wait for another saga."""
+    opened = [name for name, log in record.steps.items() if log.state in OPEN]
+    return [name for name in opened if not waits_for_child(plan.node(name), record.steps[name])]
+
+
+def waits_for_child(node: NodePlan, log: StepLog) -> bool:
+    """Whether a child is being undone: it does that itself."""
+    return log.state == "undoing" and node.child_type != ""
+
+
 def is_suspect(record: Record) -> bool:
     """Whether the saga may have taken its workers down, and must wait until it is alone (DESIGN 7)."""
     return record.recoveries >= SUSPECT and not record.alone

@@ -17,16 +17,23 @@ from sagakit.system.ticket import Ticket
 class Calls:
     """Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_binding", "_ctx", "_services", "_tickets")
+    __slots__ = ("_binding", "_ctx", "_services", "_tickets", "_waits")
 
     def __init__(self, ctx: ReactorContext[SagaMessage], binding: SagaBinding, services: Services) -> None:
         self._ctx = ctx
         self._binding = binding
         self._services = services
         self._tickets: dict[str, Ticket] = {}
+        self._waits: set[str] = set()
+        """The steps whose calls only wait for another saga."""
 
     def __len__(self) -> int:
         return len(self._tickets)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a call is under way that does more than wait for another saga."""
+        return len(self._tickets) > len(self._waits)
 
     def has(self, call: Call) -> bool:
         """Whether this attempt is under way, or its end is not folded yet."""
@@ -36,6 +43,8 @@ class Calls:
     def make(self, call: Call, record: Record) -> None:
         """Make one attempt; `Attempted` says how it ended."""
         self._tickets[call.step] = ticket = Ticket(call.call)
+        if call.waits:
+            self._waits.add(call.step)
         to = partial(_attempted, call, self._services.random())
         perform, bound = self._binding.perform, self._binding.bound(call)
         self._ctx.pipe_to_self(to, perform, call, record, self._services, ticket, timeout=bound)
@@ -43,6 +52,7 @@ class Calls:
     def ended(self, step: str) -> None:
         """The end of its call is folded into the record."""
         self._tickets.pop(step, None)
+        self._waits.discard(step)
 
     def withdraw_all_but(self, asked: Sequence[Effect]) -> None:
         """A call that waits for its turn, and is not asked for any more, is not to be made."""

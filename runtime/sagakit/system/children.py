@@ -92,7 +92,7 @@ class Children:
             raise InputTooLarge(size, limit)
         if address.saga_type in self._registry.types:
             binding = self._registry.latest(address.saga_type)
-            await self._starts.start(binding, address.saga_id, bytes(given), context)
+            await self._starts.start(binding, address.saga_id, bytes(given), context, in_line=False)
         else:
             request = InboxRequest(
                 kind="start",

@@ -123,16 +123,20 @@ TimersMessage: TypeAlias = SetTimer | SetAlarm
 # ---------------------------------------------------------------- to the isolation actor
 
 
-class AskAlone(msgspec.Struct, frozen=True):
-    """A suspect would go on if it had the worker to itself: tell it when it has."""
+class AskAlone(msgspec.Struct, frozen=True, eq=False):
+    """A suspect would go on if it had the worker to itself: tell it when it has.
+
+    The request itself names the turn, which belongs to this incarnation of the suspect's actor.
+    """
 
     ref: Ref[SagaMessage]
+    incarnation: int
 
 
 class DoneAlone(msgspec.Struct, frozen=True):
-    """The suspect does not need the worker to itself any more."""
+    """The suspect does not need this turn any more."""
 
-    ref: Ref[SagaMessage]
+    turn: AskAlone
 
 
 IsolationMessage: TypeAlias = AskAlone | DoneAlone
@@ -208,7 +212,9 @@ class Compare(msgspec.Struct, frozen=True):
 
 
 class RunAlone(msgspec.Struct, frozen=True):
-    """The saga is a suspect, and now it has the worker to itself."""
+    """The saga is a suspect, and now it has the worker to itself. Answered by `DoneAlone`."""
+
+    turn: AskAlone
 
 
 class AwaitQuiet(msgspec.Struct, frozen=True):

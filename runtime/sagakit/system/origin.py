@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -11,10 +11,16 @@ from sagakit.engine import Loaded, Record
 from sagakit.system.attempts import SagaBinding
 
 
+class CreateRecord(Protocol):
+    """Makes the first record of a saga; with `hold` no attempt is opened in it."""
+
+    def __call__(self, *, hold: bool) -> Record: ...
+
+
 class Fresh(msgspec.Struct, frozen=True):
     """A saga to be created. `not_after` (trio time) as of `Put`."""
 
-    record: Record
+    create: CreateRecord
     not_after: float = inf
 
 

@@ -56,6 +56,10 @@ class Outbox:
         if self._then is None:
             self._receipt.when_reached(seq, then)
 
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Call `then` once, when all that was handed in is in the log; else as `when_confirmed`."""
+        self.when_confirmed(self._handed_in, then)
+
     def when_out(self, record: Record, then: Callable[[], None]) -> None:
         """Call `then` once, when the last event of a terminal record is in the log; at once if it is."""
         self._last, self._then = record.next_event - 1, then

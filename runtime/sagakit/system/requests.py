@@ -60,7 +60,7 @@ class Requests:
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply to a saga that lives here, active or at rest; the verdict, or None if it does not."""
-        while (ref := await self._sagas.reach(key)) is not None:
+        while (ref := self._sagas.reach(key)) is not None:
             try:
                 verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
                 return verdict
@@ -151,7 +151,7 @@ class Requests:
         """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
         pause = FIRST_LOOK
         while True:
-            ref = await self._sagas.reach(key)
+            ref = self._sagas.reach(key)
             if ref is not None:
                 with suppress(ActorDied, ActorStopped):
                     record: Record = await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)

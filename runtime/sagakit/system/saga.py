@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from logging import getLogger
 from math import inf
-from typing import Literal, assert_never
+from typing import assert_never
 
 import trio
 from msgspec import structs
@@ -49,19 +49,18 @@ from sagakit.engine import (
 from sagakit.engine.table import OPEN
 from sagakit.errors import Conflict, Fenced, SagakitError, StoreError
 from sagakit.store.ports import Entry
+from sagakit.system.alone import Alone
 from sagakit.system.calls import Calls
 from sagakit.system.ending import Ending
 from sagakit.system.life import SagaLife
 from sagakit.system.messages import (
     Ask,
-    AskAlone,
     Attempted,
     AwaitOutcome,
     AwaitQuiet,
     ChildrenReleased,
     Compare,
     Done,
-    DoneAlone,
     Drain,
     LeaseGood,
     Load,
@@ -80,6 +79,7 @@ from sagakit.system.messages import (
 from sagakit.system.origin import Fresh, GiveUp, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
 from sagakit.system.reminders import Reminders
+from sagakit.system.repose import Repose
 from sagakit.system.services import Services
 from sagakit.system.waiting import Waiting, answer_asked
 
@@ -96,8 +96,10 @@ class SagaActor(Reactor[SagaMessage]):
     _ctx: ReactorContext[SagaMessage]
     _ref: Ref[SagaMessage]
     _reminders: Reminders
+    _alone: Alone
     _calls: Calls
     _ending: Ending
+    _repose: Repose
     _record: Record
     """The last durable record; there is none before the first write is."""
 
@@ -126,7 +128,9 @@ class SagaActor(Reactor[SagaMessage]):
         """When the last write, or look, that shows this worker to be the owner was begun (trio's time)."""
         self._lease_awaited = False
         self._held = False
-        self._alone: Literal["", "asked", "granted"] = ""
+        """Whether another saga, a suspect, has the worker to itself."""
+        self._hold = False
+        """Whether no attempt may be opened, for whatever reason."""
         self._rests = False
         self._due = False
 
@@ -135,16 +139,21 @@ class SagaActor(Reactor[SagaMessage]):
         self._ctx = ctx
         self._ref = ctx.ref
         self._reminders = Reminders(self._services.timers, ctx.ref)
+        self._alone = Alone(self._services.isolation, ctx.ref, ctx.incarnation)
         self._calls = Calls(ctx, self._binding, self._services)
         self._ending = Ending(ctx, self._services, self._outbox)
+        self._repose = Repose(
+            self._services, self._key, self._plan, ctx.ref, self._outbox, self._reminders, self._ending
+        )
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
         ctx.watch(self._services.isolation)
         match self._origin:
-            case Fresh(record=record, not_after=not_after):
+            case Fresh(create=create, not_after=not_after):
                 self._begin = self._life.begun = ctx.promise()
-                self._write(self._answered(record), not_after=None if not_after == inf else not_after)
+                record = self._answered(create(hold=self._holds()))
+                self._write(record, not_after=None if not_after == inf else not_after)
             case Stored(loaded=loaded, revision=revision):
                 self._begin = self._life.begun = ctx.promise()
                 self._take_over(loaded, revision)
@@ -195,8 +204,9 @@ class SagaActor(Reactor[SagaMessage]):
             case Compare():
                 self._compare(message)
             case RunAlone():
-                self._alone = "granted"
-                self._events.append(Isolated())
+                if self._alone.granted(message):
+                    self._services.sagas.places.seize(self._key)
+                    self._events.append(Isolated())
             case AwaitQuiet():
                 self._waiting.for_quiet(message.reply)
             case LeaseGood():
@@ -221,7 +231,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._outbox.publish_again(self._record)
                 self._mind_room()
         elif notice.ref is services.isolation:
-            self._alone = ""
+            self._alone.isolation_lost()
         else:
             self._reminders.again()
 
@@ -296,19 +306,22 @@ class SagaActor(Reactor[SagaMessage]):
             self._waiting.answer(record)
             self._mind_isolation()
             self._mind_drain()
-            self._mind_rest()
+            self._mind_repose()
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
         now = services.now()
-        self._held = not services.gate.admits(self._ref)
-        hold = self._draining or self._held
-        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=hold))
+        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=self._holds()))
+
+    def _holds(self) -> bool:
+        self._held = not self._services.gate.admits(self._ref)
+        self._hold = self._draining or self._held or not self._services.sagas.places.use(self._key)
+        return self._hold
 
     def _answered(self, record: Record) -> Record:
         """Answer the engine's questions: functions without effects, so no write need come before them."""
         services = self._services
-        while not self._draining and not self._held and (asked := questions(self._plan, record)):
+        while not self._hold and (asked := questions(self._plan, record)):
             answers = [self._binding.answer(question, record) for question in asked]
             record = apply(self._plan, record, answers, services.now(), limits=services.limits)
         return record
@@ -316,20 +329,15 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_drain(self) -> None:
         """A draining saga is left to the next owner once nothing is open, unless it is about to be over."""
         waits = self._record.status not in ENDS or self._ending.awaits_release
-        if self._draining and not self._calls and waits and not self._over:
+        if self._draining and not self._calls.at_work and waits and not self._over:
             self._services.sagas.let_go()
             self._over = True
 
     def _mind_isolation(self) -> None:
         """Ask for a turn alone, and give it back; let those go on who wait until nothing is under way here."""
-        record = self._record
-        if self._alone == "granted" and not record.alone:
-            self._alone = ""
-            self._services.isolation.tell_nowait(DoneAlone(self._ref))
-        if self._alone == "" and awaits_isolation(self._plan, record, self._services.now()) and not self._draining:
-            self._alone = "asked"
-            self._services.isolation.tell_nowait(AskAlone(self._ref))
-        if not self._calls:
+        wanted = not self._draining and awaits_isolation(self._plan, self._record, self._services.now())
+        self._alone.mind(alone=self._record.alone, wanted=wanted)
+        if not self._calls.at_work:
             self._waiting.quiet()
 
     def _mind_room(self) -> None:
@@ -338,26 +346,18 @@ class SagaActor(Reactor[SagaMessage]):
         if seq is not None:
             self._outbox.when_confirmed(seq, partial(self._ref.signal, Wake()))
 
-    def _mind_rest(self) -> None:
-        """A saga that has nothing to do for a while gives up its actor (DESIGN 7)."""
-        rests, self._rests = self._rests, False
-        busy = self._calls or self._ending.has_begun or self._waiting.for_outcome or self._held or self._alone
-        if self._over or self._draining or busy:
+    def _mind_repose(self) -> None:
+        """While nothing is under way others may have the place; the actor gives way if that lasts (DESIGN 7)."""
+        told, self._rests = self._rests, False
+        if self._over or self._calls.at_work or self._ending.has_begun:
             return
-        now, wake_at = self._services.now(), self._record.wake_at
-        if wake_at is not None and wake_at < now + self._services.config.rest_after:
+        record, sagas, stays = self._record, self._services.sagas, self._draining or self._held
+        self._repose.mind_place(record, held=stays)
+        if stays or self._calls or self._waiting.for_outcome or self._alone.pending:
             return
-        rest_at, self._reminders.rest_at = self._reminders.rest_at, None
-        if rest_at is not None and rest_at > now:
-            self._reminders.rest_at = rest_at
-        elif rest_at is not None and rests and self._may_rest():
-            self._services.sagas.rest(self._key, Resting(wake_at, self._outbox.confirmed, self._binding))
+        if self._repose.may_rest(record, told=told):
+            sagas.rest(self._key, Resting(record.wake_at, self._outbox.confirmed, self._binding))
             self._over = True
-        else:
-            self._reminders.rest(now + self._services.config.rest_after)
-
-    def _may_rest(self) -> bool:
-        return self._outbox.is_out and (self._ending.parent_knows or self._record.status not in ENDS)
 
     # ---------------------------------------------------------------- write
 

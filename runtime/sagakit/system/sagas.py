@@ -20,8 +20,9 @@ from sagakit_actors import (
 from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.life import SagaLife
-from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm, Wake
+from sagakit.system.messages import Compare, Drain, Rest, SagaMessage, SetAlarm, Wake
 from sagakit.system.origin import Fresh, GiveUp, Origin, Rested, Resting
+from sagakit.system.places import Places
 from sagakit.system.saga import SagaActor
 from sagakit.system.services import Services
 
@@ -38,7 +39,7 @@ class Sagas:
         self._supervisor = supervisor
         self._services = services
         self._active: dict[str, Ref[SagaMessage]] = {}
-        self._places = trio.Semaphore(services.config.max_active)
+        self.places: Places = Places(services.config.max_active, granted=self._has_turn, taken=self._gives_way)
         self._drained: trio.Event | None = None
         self._noting: list[set[str]] = []
         self._lives: dict[str, SagaLife] = {}
@@ -68,10 +69,11 @@ class Sagas:
     # -------------------------------------------------------------- at rest
 
     def rest(self, key: str, resting: Resting) -> None:
-        """An actor gives way: the saga waits for a time or a message."""
+        """An actor gives way: the saga waits for a time, a message or a place."""
         self._resting[key] = resting
         if resting.at is not None:
             self._services.timers.tell_nowait(SetAlarm(key, resting.at))
+        self.places.vacate(key)
 
     def let_go(self) -> None:
         """An actor leaves its saga to the next owner."""
@@ -86,29 +88,38 @@ class Sagas:
         """How many are at rest."""
         return len(self._resting)
 
-    def ring(self, key: str) -> bool:
-        """A resting saga's time has come: wake it; False: ring again. Raises trio.WouldBlock in a full worker."""
+    def ring(self, key: str) -> None:
+        """A resting saga's time has come: wake it when there is a place for it."""
         resting = self._resting.get(key)
-        if resting is None or resting.at is None or resting.at > self._services.now():
-            return True
-        self._places.acquire_nowait()
-        return self._wake(key)
+        if resting is not None and resting.at is not None and resting.at <= self._services.now():
+            self.places.ask(key)
 
-    async def reach(self, key: str) -> Ref[SagaMessage] | None:
-        """The actor of the saga under `key`, woken if it is at rest; None if it does not live here."""
-        while key not in self._active and key in self._resting:
-            await self._places.acquire()
+    def reach(self, key: str) -> Ref[SagaMessage] | None:
+        """The actor of the saga under `key`, woken if it is at rest; None if it does not live here.
+
+        It needs no place: whatever is asked of a saga is applied at once.
+        """
+        if key not in self._active and key in self._resting:
             self._wake(key)
         return self._active.get(key)
 
-    def _wake(self, key: str) -> bool:
-        """With a place taken; it is given back if there is nobody to wake, or if the last actor is still on its way."""
-        if self._drained is not None or key in self._active or key not in self._resting:
-            self._places.release()
-            return self._drained is not None or key not in self._active
+    def _wake(self, key: str) -> None:
         resting = self._resting.pop(key)
         self._live(SagaLife(resting.binding, key, Rested(resting.confirmed)))
-        return True
+
+    def _has_turn(self, key: str) -> None:
+        """The saga has asked for a place, and has got one."""
+        if key in self._resting:
+            if key not in self._active:  # else its last actor is still on its way: it is woken after that
+                self._wake(key)
+        elif key in self._active:
+            self._active[key].signal(Wake())
+        else:
+            self.places.leave(key)
+
+    def _gives_way(self, key: str) -> None:
+        """The saga only waits, and its place is another's: it need not keep its actor."""
+        self._active[key].signal(Rest())
 
     def compare(self, key: str, owner: str, revision: int) -> None:
         """Hold what stands in the bucket against what lives here."""
@@ -119,13 +130,13 @@ class Sagas:
             except (MailboxFull, ActorStopped):  # the next whole scan comes
                 self.lost_sight = True
         elif owner != self._services.worker_id and self._resting.pop(key, None) is not None:
+            self.places.leave(key)
             self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
 
     def wake_stalled(self, before: float) -> None:
         """Wake those whose time came `before`, in seconds since the epoch, and who did not wake by themselves."""
         for key in [key for key, at in self.alarms() if at < before]:
-            with suppress(trio.WouldBlock):  # a full worker: the next scan comes
-                self.ring(key)
+            self.ring(key)
         for key, life in self._lives.items():
             if life.wake_at < before:
                 self._active[key].signal(Wake())
@@ -148,19 +159,25 @@ class Sagas:
         """The actors that are active here, but for the saga under `key`."""
         return [ref for other, ref in self._active.items() if other != key]
 
-    async def begin(self, key: str, binding: SagaBinding, origin: Origin) -> Ref[SagaMessage] | None:
-        """Start an actor and wait until its first write is durable; waits while the worker is full.
+    async def begin(
+        self, key: str, binding: SagaBinding, origin: Origin, *, in_line: bool = True
+    ) -> Ref[SagaMessage] | None:
+        """Start an actor and wait until its first write is durable; waits in line while the worker is full.
 
-        A new saga also waits while a suspect has the worker to itself. None if another actor came first under the same
-        key. Raises what the write raised; then nothing is active.
+        A new saga also waits while a suspect has the worker to itself. With `in_line=False` it waits for neither: it is
+        created and held until it may open attempts. None if another actor came first under the same key. Raises what
+        the write raised; then nothing is active.
         """
-        await self._acquire(minds_gate=isinstance(origin, Fresh))
-        if self._drained is not None:
-            self._places.release()
-            raise RuntimeClosed(f"{key}: the runtime is closing and starts nothing any more")
-        if self.has(key):
-            self._places.release()
+        if in_line:
+            await self._enter(minds_gate=isinstance(origin, Fresh))
+        if self._drained is not None or self.has(key):
+            if in_line:
+                self.places.give_back()
+            if self._drained is not None:
+                raise RuntimeClosed(f"{key}: the runtime is closing and starts nothing any more")
             return None
+        if in_line:
+            self.places.seat(key)
         life = SagaLife(binding, key, origin)
         ref = self._live(life)
         begun, life.begun = life.begun, None
@@ -168,19 +185,16 @@ class Sagas:
         await begun.wait()
         return ref
 
-    async def _acquire(self, *, minds_gate: bool) -> None:
-        """A place; the gate may have been closed while it was waited for."""
+    async def _enter(self, *, minds_gate: bool) -> None:
+        """Take a place; the gate may have been closed while it was waited for."""
         gate = self._services.gate
         while True:
             if minds_gate:
                 await gate.until_open()
-            try:
-                self._places.acquire_nowait()
-            except trio.WouldBlock:
-                await self._places.acquire()
+            await self.places.enter()
             if gate.is_open or not minds_gate:
                 return
-            self._places.release()
+            self.places.give_back()
 
     def _live(self, life: SagaLife) -> Ref[SagaMessage]:
         key = life.key
@@ -207,13 +221,16 @@ class Sagas:
                 self.lost_sight = self.lost_sight or not life.accounted_for
                 for gone in self._noting:
                     gone.add(ref.name)
-            self._places.release()
+                self.places.leave(ref.name)
+            elif self.places.has(ref.name):  # its turn came while this actor was on its way
+                self._wake(ref.name)
             if self._drained is not None and not self._active:
                 self._drained.set()
 
     async def drain(self) -> None:
         """Start nothing new and return once no saga is active here; what is not over is left for the next owner."""
         self._drained = trio.Event()
+        self._services.gate.dismiss()
         self.left = bool(self._resting)
         self._resting.clear()
         for ref in list(self._active.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from logging import getLogger
 from math import inf
 
@@ -16,7 +17,7 @@ from sagakit.store.ports import Store
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Started
-from sagakit.system.origin import Fresh
+from sagakit.system.origin import CreateRecord, Fresh
 from sagakit.system.persistence import read
 from sagakit.system.sagas import Sagas
 from sagakit.system.services import Services, input_limit
@@ -49,12 +50,18 @@ class Starts:
         self._services = services
 
     async def start(
-        self, binding: SagaBinding, saga_id: str | None, value: bytes, context: Context = NOWHERE
+        self,
+        binding: SagaBinding,
+        saga_id: str | None,
+        value: bytes,
+        context: Context = NOWHERE,
+        *,
+        in_line: bool = True,
     ) -> SagaKey:
         """Start a saga with this encoded input; durable once this returns.
 
-        Waits while the worker is full or the store away; cancelled meanwhile, the saga may or may not have been
-        started. Raises InvalidId, InputTooLarge, AlreadyStarted, StoreFull, RuntimeClosed.
+        Waits while the store is away and, if `in_line`, while the worker is full; cancelled meanwhile, the saga may or
+        may not have been started. Raises InvalidId, InputTooLarge, AlreadyStarted, StoreFull, RuntimeClosed.
         """
         limit = input_limit(self._store.max_payload)
         if len(value) > limit:
@@ -72,17 +79,18 @@ class Starts:
                     )
                 return address
             not_after = inf if made_up else before + LATE
-            origin = Fresh(self._record(binding, address, value, context), not_after)
+            origin = Fresh(self._creator(binding, address, value, context), not_after)
             try:
-                if await self._sagas.begin(key, binding, origin) is not None:
+                if await self._sagas.begin(key, binding, origin, in_line=in_line) is not None:
                     return address
-                await self._sagas.reach(key)  # if it is at rest, and its record gone, it finds out
+                self._sagas.reach(key)  # if it is at rest, and its record gone, it finds out
             except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False
 
-    def _record(self, binding: SagaBinding, address: SagaKey, value: bytes, context: Context) -> Record:
-        return create(
+    def _creator(self, binding: SagaBinding, address: SagaKey, value: bytes, context: Context) -> CreateRecord:
+        return partial(
+            create,
             binding.plan,
             saga_id=address.saga_id,
             run=new_id(),

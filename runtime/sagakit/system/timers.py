@@ -18,8 +18,6 @@ LONGEST_SLEEP = 60.0
 """Seconds after which the wall clock is looked at again: it may have been set."""
 FULL_PAUSE = 0.1
 """Seconds until a saga whose mailbox is full is woken again; it is awake anyway."""
-NO_PLACE_PAUSE = 0.01
-"""Seconds until a worker that had no place for a saga is looked at again."""
 AT_ONCE = 32
 """Wakes before the actors woken get their turn: after a stall those that were due first go first."""
 TIDY = 10_000
@@ -31,15 +29,14 @@ _Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Rest]"
 class Timers(Actor[TimersMessage]):
     """Wakes sagas. Its memory is a cache: after a restart active sagas set their timers again, and `resting` is asked.
 
-    `wake` is called with the key of a resting saga whose time has come. False asks to be called again for it soon;
-    `trio.WouldBlock` says that the worker has no place for any: they all wait, in their order.
+    `wake` is called with the key of a resting saga whose time has come.
     """
 
     def __init__(
         self,
         now: Callable[[], float],
         resting: Callable[[], Iterable[tuple[str, float]]],
-        wake: Callable[[str], bool],
+        wake: Callable[[str], None],
         *,
         longest_sleep: float = LONGEST_SLEEP,
     ) -> None:
@@ -49,14 +46,12 @@ class Timers(Actor[TimersMessage]):
         self._order = count()
         self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in resting()]
         self._tidy_at = TIDY
-        self._not_before = 0.0
         heapq.heapify(self._heap)
 
     async def run(self, ctx: Context[TimersMessage]) -> None:
         """Wait for the next due time or the next message, whichever comes first."""
         while True:
-            next_due = max(self._heap[0][0], self._not_before) if self._heap else inf
-            wait = min(self._longest_sleep, next_due - self._now()) if self._heap else inf
+            wait = min(self._longest_sleep, self._heap[0][0] - self._now()) if self._heap else inf
             with trio.move_on_after(max(0.0, wait)):
                 for message in await ctx.receive_batch():
                     self._take(message)
@@ -81,14 +76,10 @@ class Timers(Actor[TimersMessage]):
         for _ in range(AT_ONCE):
             if not self._heap or self._heap[0][0] > now:
                 return
-            whom = self._heap[0][2]
-            try:
-                told = self._wake(whom) if isinstance(whom, str) else _tell(whom)
-            except trio.WouldBlock:
-                self._not_before = now + NO_PLACE_PAUSE
-                return
-            heapq.heappop(self._heap)
-            if not told:
+            whom = heapq.heappop(self._heap)[2]
+            if isinstance(whom, str):
+                self._wake(whom)
+            elif not _tell(whom):
                 self._set(whom, now + FULL_PAUSE)
 
     def _tidy(self) -> None:

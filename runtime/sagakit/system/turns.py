@@ -1,0 +1,106 @@
+"""Turns: which suspect has the worker to itself, and who is next. A small state machine, without I/O and clock.
+
+Rules that the table encodes:
+
+- A turn belongs to one incarnation of a suspect's actor, and is named by its request. What is said of any other turn
+  than the present one (a late answer, the death of an earlier incarnation) moves nothing.
+- `idle`: nobody asks. `preparing`: the gate is closed, and the others' open attempts are awaited. `running`: the
+  suspect was told, and the gate is open for it alone. `pausing`: the gate is open, and the others get as much time as
+  the turn took.
+- The gate is closed only while `preparing` or `running`. Both are left when the turn is over: the suspect says so, or
+  has died. `preparing` is also left when the others take too long.
+- When the actor that keeps the turns is lost, the suspect that runs goes on alone: to open the gate would let others
+  run beside it, while its record says that it is alone. Whoever waits asks again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+from sagakit.system.messages import AskAlone
+
+State = Literal["idle", "preparing", "running", "pausing"]
+Event = Literal["asked", "quiet", "impatient", "over", "paused", "lost"]
+"""`asked`: somebody waits. `quiet`: no other saga has an attempt open. `impatient`: that took too long. `over`: the
+present turn is. `paused`: the others have had their time. `lost`: the actor was, and begins anew."""
+Action = Literal["", "prepare", "grant", "pause", "open", "resume"]
+"""What is to be done then. `prepare`: close the gate and wait for the others. `grant`: open it for the suspect, and
+tell it. `pause`: open it, and wait. `resume`: watch the suspect that has its turn."""
+
+TABLE: Mapping[State, Mapping[Event, tuple[State, Action]]] = {
+    "idle": {"asked": ("preparing", "prepare"), "lost": ("idle", "open")},
+    "preparing": {
+        "quiet": ("running", "grant"),
+        "impatient": ("pausing", "pause"),
+        "over": ("pausing", "pause"),
+        "lost": ("idle", "open"),
+    },
+    "running": {"over": ("pausing", "pause"), "lost": ("running", "resume")},
+    "pausing": {"paused": ("idle", ""), "lost": ("idle", "open")},
+}
+"""An event that a state does not have changes nothing."""
+
+Turn: TypeAlias = AskAlone
+
+
+class Turns:
+    """The present turn and those that wait. Each method returns what is to be done now."""
+
+    def __init__(self) -> None:
+        self.state: State = "idle"
+        self.turn: Turn | None = None
+        """The one that is prepared or runs."""
+        self.waiting: deque[Turn] = deque()
+
+    def asked(self, turn: Turn) -> Action:
+        """A suspect asks for a turn. A request that its actor made before counts no more."""
+        self.waiting = deque(other for other in self.waiting if other.ref is not turn.ref)
+        self.waiting.append(turn)
+        if self.turn is not None and self.turn.ref is turn.ref:
+            return self._move("over")
+        return self._next()
+
+    def quiet(self, turn: Turn) -> Action:
+        """No saga but this turn's has an attempt open."""
+        return self._move("quiet") if turn is self.turn else ""
+
+    def impatient(self, turn: Turn) -> Action:
+        """The others' attempts take too long: the turn is put off."""
+        if turn is not self.turn or self.state != "preparing":
+            return ""
+        self.waiting.append(turn)
+        return self._move("impatient")
+
+    def over(self, turn: Turn) -> Action:
+        """The suspect does not need the turn any more, or has died."""
+        if turn is self.turn:
+            return self._move("over")
+        self.waiting = deque(other for other in self.waiting if other is not turn)
+        return ""
+
+    def paused(self) -> Action:
+        """The others have had their time."""
+        return self._move("paused") or self._next()
+
+    def lost(self) -> Action:
+        """The actor begins anew; those who wait hear of that, and ask again."""
+        self.waiting.clear()
+        return self._move("lost")
+
+    def of(self, ref: object) -> list[Turn]:
+        """What this actor has asked for."""
+        known = [*self.waiting] if self.turn is None else [self.turn, *self.waiting]
+        return [turn for turn in known if turn.ref is ref]
+
+    def _next(self) -> Action:
+        return self._move("asked") if self.waiting else ""
+
+    def _move(self, event: Event) -> Action:
+        self.state, action = TABLE[self.state].get(event, (self.state, ""))
+        if action == "prepare":
+            self.turn = self.waiting.popleft()
+        elif self.state in ("idle", "pausing"):
+            self.turn = None
+        return action

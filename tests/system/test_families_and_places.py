@@ -1,0 +1,206 @@
+"""Parents and children in a worker with fewer places than sagas: nobody holds the place that another one needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, Failed, Reject, RetryPolicy, Saga, child, signal, step, timer
+from sagakit.store.memory_server import MemoryServer
+
+from tests.sagas import Hook, nothing
+from tests.system.members import Member, member, stands, until_ended
+
+Clock = trio.testing.MockClock
+NEVER = 1e7
+"""Seconds: so long a saga keeps its actor, unless somebody needs its place."""
+QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+LONG = timedelta(days=100)
+
+full = pytest.mark.parametrize("places", [1, 2])
+rests = pytest.mark.parametrize("rest_after", [0.5, NEVER])
+
+
+class Leaf(Saga[str, str]):
+    """One step, and a hook in its calls."""
+
+    def __init__(self, hook: Hook = nothing) -> None:
+        self.hook = hook
+        self.log: list[str] = []
+
+    @step(retry=QUICK, timeout=LONG)
+    async def work(self, text: str, ctx: Ctx) -> str:
+        self.log.append("work")
+        await self.hook("work", ctx)
+        return text
+
+    @work.compensate(retry=QUICK, timeout=LONG)
+    async def undo_work(self, text: str, done: str | None, ctx: Ctx) -> None:
+        self.log.append("undo_work")
+        await self.hook("undo_work", ctx)
+
+    def output(self, input: str, ctx: Ctx) -> str:
+        return ctx.result(Leaf.work)
+
+
+class Middle(Saga[str, str]):
+    leaf = child(Leaf, lambda text, ctx: text)
+
+    @step(leaf, retry=QUICK)
+    async def after_leaf(self, text: str, leaf: Any, ctx: Ctx) -> None: ...
+
+    @after_leaf.compensate(retry=QUICK)
+    async def undo_after_leaf(self, text: str, done: None, ctx: Ctx) -> None: ...
+
+    def output(self, input: str, ctx: Ctx) -> str:
+        return ctx.result(Middle.leaf)
+
+
+class Top(Saga[str]):
+    """Its child has a child; with the input `refuse` all three turn back."""
+
+    middle = child(Middle, lambda text, ctx: text)
+
+    @step(middle, retry=QUICK, compensate=None)
+    async def last(self, text: str, middle: Any, ctx: Ctx) -> None:
+        if text == "refuse":
+            raise Reject("refused")
+
+
+class Fan(Saga[str]):
+    """Five children side by side."""
+
+    one = child(Leaf, lambda text, ctx: text, after=())
+    two = child(Leaf, lambda text, ctx: text, after=())
+    three = child(Leaf, lambda text, ctx: text, after=())
+    four = child(Leaf, lambda text, ctx: text, after=())
+    five = child(Leaf, lambda text, ctx: text, after=())
+
+    @step(one, two, three, four, five, retry=QUICK, compensate=None)
+    async def last(self, text: str, a: Any, b: Any, c: Any, d: Any, e: Any, ctx: Ctx) -> None:
+        if text == "refuse":
+            raise Reject("refused")
+
+
+def keys_in(server: MemoryServer, bucket: str) -> list[str]:
+    return [entry.key for name in ("Leaf", "Middle", "Top", "Fan") for entry in server.bucket(bucket).entries(name)]
+
+
+async def all_retired(server: MemoryServer, count: int) -> None:
+    """So many are in the archive, and no record is left."""
+    with trio.fail_after(1000):
+        while len(keys_in(server, "SAGA_ARCHIVE")) < count:  # noqa: ASYNC110  # virtual time
+            await trio.sleep(0.1)
+        for key in keys_in(server, "SAGA_ARCHIVE"):
+            await until_ended(server, key)
+
+
+async def run_all(worker: Member, saga: type[Saga[str, Any]], inputs: Sequence[str]) -> list[Any]:
+    outcomes: list[Any] = [None] * len(inputs)
+
+    async def one(number: int, text: str) -> None:
+        outcomes[number] = await worker.runtime.execute(saga, f"s{number}", text)
+
+    with trio.fail_after(2000):
+        async with trio.open_nursery() as nursery:
+            for number, text in enumerate(inputs):
+                nursery.start_soon(one, number, text)
+    return outcomes
+
+
+@full
+@rests
+@pytest.mark.parametrize(("saga", "each"), [(Middle, 2), (Top, 3), (Fan, 6)])
+async def test_parents_and_their_children_complete(
+    saga: type[Saga[str, Any]], each: int, places: int, rest_after: float, autojump_clock: Clock
+) -> None:
+    server = MemoryServer()
+    async with member(server, Leaf(), Middle(), Top(), Fan(), max_active=places, rest_after=rest_after) as worker:
+        outcomes = await run_all(worker, saga, ["go"] * 6)
+        assert all(isinstance(outcome, Completed) for outcome in outcomes)
+        await all_retired(server, 6 * each)
+
+
+@full
+@rests
+@pytest.mark.parametrize(("saga", "each"), [(Top, 3), (Fan, 6)])
+async def test_parents_that_turn_back_have_their_children_undone(
+    saga: type[Saga[str, Any]], each: int, places: int, rest_after: float, autojump_clock: Clock
+) -> None:
+    """All places are held by parents that undo; their children have completed, and some are at rest."""
+    server, leaf = MemoryServer(), Leaf()
+    async with member(server, leaf, Middle(), Top(), Fan(), max_active=places, rest_after=rest_after) as worker:
+        outcomes = await run_all(worker, saga, ["refuse"] * 4)
+        assert all(isinstance(outcome, Failed) for outcome in outcomes)
+        await all_retired(server, 4 * each)
+    assert leaf.log.count("work") == leaf.log.count("undo_work")
+
+
+class Asked(Saga[str, str]):
+    """Waits for a signal, then works."""
+
+    said = signal(str)
+
+    @step(said, compensate=None)
+    async def answer(self, text: str, said: str, ctx: Ctx) -> str:
+        return said
+
+    def output(self, input: str, ctx: Ctx) -> str:
+        return ctx.result(Asked.answer)
+
+
+class Later(Saga[str]):
+    pause = timer(timedelta(seconds=30))
+
+    @step(pause, compensate=None)
+    async def go(self, text: str, pause: None, ctx: Ctx) -> None: ...
+
+
+class Asks(Saga[str]):
+    asked = child(Asked, lambda text, ctx: text)
+
+
+class Waits(Saga[str]):
+    later = child(Later, lambda text, ctx: text)
+
+
+class Holds(Saga[str]):
+    """Keeps its place until it is let go."""
+
+    def __init__(self) -> None:
+        self.go_on = trio.Event()
+        self.begun = 0
+
+    @step(compensate=None, timeout=LONG)
+    async def hold(self, text: str, ctx: Ctx) -> None:
+        self.begun += 1
+        await self.go_on.wait()
+
+
+@full
+async def test_a_signal_to_a_child_at_rest_is_applied_at_once_and_acted_on_when_there_is_a_place(
+    places: int, autojump_clock: Clock
+) -> None:
+    server, holds = MemoryServer(), Holds()
+    async with member(server, Asked(), Asks(), holds, max_active=places) as worker:
+        parent = await worker.runtime.start(Asks, "p", "x")
+        with trio.fail_after(100):
+            while worker.worker.sagas.resting < 2:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+        for number in range(places):
+            await worker.runtime.start(Holds, str(number), "x")
+        [kid] = [entry.key for entry in server.bucket("SAGA_STATE").entries("Asked")]
+        with trio.fail_after(1):
+            await worker.runtime.signal(Asked, kid.partition(".")[2].replace("=2F", "/"), Asked.said, "hello")
+        record = stands(server, "SAGA_STATE", kid)
+        assert record is not None
+        assert "answer" not in record["steps"], "there is no place for it"
+        await trio.sleep(100)
+        assert stands(server, "SAGA_STATE", kid) == record
+        holds.go_on.set()
+        with trio.fail_after(100):
+            assert isinstance(await parent.outcome(), Completed)
