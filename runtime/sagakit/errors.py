@@ -42,6 +42,34 @@ class InvalidInput(CallerError):
     """The input cannot be encoded as, or does not match, the saga's input type."""
 
 
+class DoesNotFit(InvalidInput):
+    """A value does not fit its declared type, or code of that type has raised: then that is the `__cause__`.
+
+    `type` names the type, `reason` says what is wrong, `path` where in the value it is, as `$.lines[0].price`, if that
+    is known.
+    """
+
+    _verb = "does not fit"
+
+    def __init__(self, what: str, type: str, reason: str, path: str | None = None) -> None:
+        super().__init__(f"{what} {self._verb} {type}: {reason}")
+        self.type = type
+        self.reason = reason
+        self.path = path
+
+
+class Unreadable(DoesNotFit):
+    """JSON cannot be read as its declared type."""
+
+    _verb = "cannot be read as"
+
+
+class Unwritable(DoesNotFit):
+    """A value cannot be kept as JSON of its declared type."""
+
+    _verb = "cannot be kept as"
+
+
 class InputTooLarge(CallerError):
     """The input exceeds the bound that keeps a record below the server's `max_payload`."""
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf, nan
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
 from sagakit import Ctx, Saga, step
 from sagakit.definition import compiled
 from sagakit.definition.model import Codec
-from sagakit.errors import InvalidInput
+from sagakit.errors import DoesNotFit, InvalidInput, Unreadable, Unwritable
 
 
 @dataclass
@@ -41,7 +42,7 @@ class Tree(msgspec.Struct):
 )
 def test_what_is_not_finite_is_refused(type: Any, make: Any, bad: float) -> None:
     with pytest.raises(
-        ValueError, match=f"{bad} is no JSON number, and would be kept as null: say None or text instead"
+        Unwritable, match=f"{bad} is no JSON number, and would be kept as null: say None or text instead"
     ):
         Codec(type).encode(make(bad))
 
@@ -76,3 +77,91 @@ def test_an_input_that_is_not_finite_is_the_callers_mistake() -> None:
 
     with pytest.raises(InvalidInput, match=r"Quote: not an input of type .*Price: nan is no JSON number"):
         compiled(Quote).encode_input(Price(1.0, nan))
+
+
+# ------------------------------------------------------- what the type's own code raises
+
+
+class Stop(BaseException):
+    pass
+
+
+class Moody(msgspec.Struct):
+    """Reads well until it is told what to raise."""
+
+    word: str = ""
+    raises: ClassVar[BaseException | None] = None
+
+    def __post_init__(self) -> None:
+        if Moody.raises is not None:
+            raise Moody.raises
+
+
+@pytest.fixture(params=[KeyError("XXX"), SystemExit("no"), Stop(), MemoryError()], ids=repr)
+def raised(request: pytest.FixtureRequest) -> Iterator[BaseException]:
+    Moody.raises = request.param
+    yield request.param
+    Moody.raises = None
+
+
+def test_whatever_a_type_raises_is_one_error_that_names_it(raised: BaseException) -> None:
+    codec = Codec(list[Moody], "Pay.input")
+    calls: list[tuple[type[DoesNotFit], Callable[[], object]]] = [
+        (Unreadable, lambda: codec.decode(b"[{}]")),
+        (Unreadable, lambda: codec.same(b"[{}]", b"[ {} ]")),
+        (Unwritable, lambda: codec.encode([MADE])),
+    ]
+    for kind, call in calls:
+        with pytest.raises(kind, match=r"Pay\.input cannot be (read|kept) as list\[.*Moody\]: ") as caught:
+            call()
+        assert caught.value.__cause__ is raised
+        assert (caught.value.reason, caught.value.path) == (repr(raised), None)
+
+
+MADE = Moody()
+
+
+def test_where_a_value_does_not_fit_is_known() -> None:
+    with pytest.raises(Unreadable) as caught:
+        Codec(dict[str, Price]).decode(b'{"a": {"amount": "much"}}')
+    assert (caught.value.type, caught.value.path) == ("dict[str, tests.definition.test_codec.Price]", "$[...].amount")
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt(), BaseExceptionGroup("both", [KeyboardInterrupt(), Stop()])])
+def test_what_concerns_the_whole_program_passes(interrupt: BaseException) -> None:
+    Moody.raises = interrupt
+    try:
+        for call in (lambda: Codec(Moody).decode(b"{}"), lambda: Codec(Moody).encode(MADE)):
+            with pytest.raises(type(interrupt)):
+                call()
+    finally:
+        Moody.raises = None
+
+
+def test_no_json_at_all_is_null() -> None:
+    assert Codec(int | None).decode(msgspec.Raw()) is None
+    with pytest.raises(Unreadable, match="Expected `int`, got `null`"):
+        Codec(int).decode(msgspec.Raw())
+
+
+def nested(levels: int) -> Any:
+    value: Any = '[[[ {{{ \\" ]'
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
+
+def test_a_value_is_nested_only_as_deeply_as_it_can_be_read_from_any_stack() -> None:
+    codec = Codec(Any)
+    assert codec.decode(codec.encode(nested(500))) == nested(500)
+    assert codec.encode([nested(3)] * 600)
+    for deep in (nested(501), [[], nested(500)]):
+        with pytest.raises(Unwritable, match="more than 500 levels deep"):
+            codec.encode(deep)
+
+
+def test_a_value_that_contains_itself_is_refused() -> None:
+    ring: list[Any] = []
+    ring.append(ring)
+    with pytest.raises(Unwritable, match="it contains itself, or is nested too deeply"):
+        Codec(Any).encode({"ring": ring})

@@ -35,6 +35,9 @@ def anyhow(make: Callable[..., Exception], *args: object, **given: object) -> Ex
 
 CYCLE: list[Any] = []
 CYCLE.append(CYCLE)
+DEEP: list[Any] = []
+for _ in range(500):
+    DEEP = [DEEP]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,7 @@ CYCLE.append(CYCLE)
         (lambda: Reject("\udc80"), ValueError, r"the code of a Reject holds half a character.*'\\udc80'"),
         (lambda: Reject("x", file="\udc80"), ValueError, "its detail cannot be kept as JSON.*: say it as text"),
         (lambda: Reject("x", cycle=CYCLE), ValueError, "its detail cannot be kept as JSON"),
+        (lambda: Reject("x", deep=DEEP), ValueError, r"its detail cannot be kept as JSON .*more than 500 levels deep"),
         (lambda: Reject("x", what=Unshowable()), ValueError, r"Reject\('x'\): its detail cannot be kept as JSON"),
         (
             lambda: anyhow(Retry, OSError("x")),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, cast, get_args
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ import sagakit.asyncio
 import trio
 import trio.testing
 from sagakit import Config, Ctx, Saga, errors, open_runtime, signal, step
-from sagakit.engine import Inbound, Parent
+from sagakit.engine import Inbound, InboundKind, Parent
 from sagakit.system.border import MAX_CONTEXT, checked_context, checked_message
 from sagakit.system.starts import Context
 
@@ -138,6 +139,9 @@ async def test_a_payload_that_is_nested_too_deeply_is_refused(autojump_clock: tr
         handle = await runtime.start(Go, "1", 1)
         with pytest.raises(errors.InvalidInput):
             await runtime.apply(handle.key, "signal", step="go", payload=msgspec.Raw(b"[" * 100_000 + b"]" * 100_000))
+        for kind in get_args(InboundKind):
+            with pytest.raises(errors.InvalidInput, match="more than 500 levels deep"):
+                await runtime.apply(handle.key, kind, payload=msgspec.Raw(b"[" * 501 + b"]" * 501))
 
 
 async def test_an_unknown_kind_of_message_reaches_no_saga(autojump_clock: trio.testing.MockClock) -> None:
@@ -176,3 +180,25 @@ async def test_a_page_has_at_least_one_line(limit: int, autojump_clock: trio.tes
         with pytest.raises(errors.InvalidInput, match=f"limit={limit}: at least 1"):
             await runtime.list(limit=limit)
         assert len((await runtime.list(limit=1)).items) == 1
+
+
+class Zone(tzinfo):
+    """A time zone of the caller's, whose table is not there."""
+
+    def utcoffset(self, dt: datetime | None) -> timedelta | None:
+        raise LookupError("no table of zones")
+
+    tzname = dst = utcoffset  # type: ignore[assignment]
+
+
+async def test_what_an_object_of_the_callers_raises_is_told_as_a_wrong_argument(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    when: Any = datetime(2030, 1, 1, tzinfo=Zone())
+    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+        with pytest.raises(errors.InvalidInput, match="no table of zones"):
+            await runtime.start(Go, "1", when)
+        with pytest.raises(errors.InvalidInput, match="no table of zones"):
+            await runtime.start(Go, "1", 1, attributes={"customer": when})
+        with pytest.raises(errors.InvalidInput, match="no table of zones"):
+            await runtime.signal(Go, "1", Go.go, when)

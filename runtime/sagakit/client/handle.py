@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 from sagakit.definition import Codec, Completed, Failed, Outcome
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, CallerError, InvalidInput, NotAllowed, TooLate
+from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate, Unreadable, Unwritable
 
 if TYPE_CHECKING:
     from sagakit.client.runtime import Runtime
@@ -40,8 +40,8 @@ class Handle(Generic[T]):
     async def outcome(self) -> Outcome[T]:
         """Wait until the saga has ended. A stuck saga has not: bound the wait with a timeout of your own.
 
-        Cancelling the wait leaves the saga alone. Raises UnknownSaga if its retention is over, NotAllowed if it ended
-        under another version, whose output is none of this handle's class.
+        Cancelling the wait leaves the saga alone. Raises UnknownSaga if its retention is over, NotAllowed if its output
+        cannot be read as this handle's class has it: it ended under another version, or the type has changed.
         """
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
@@ -127,8 +127,8 @@ def as_payload(value: object, what: str) -> msgspec.Raw:
     """What a signal or a step is given by hand, as JSON. Raises InvalidInput."""
     try:
         return msgspec.Raw(_anything.encode(value))
-    except (TypeError, ValueError, RecursionError, msgspec.ValidationError) as error:
-        raise InvalidInput(f"{what} cannot take it, for it is no JSON: {error}") from None
+    except Unwritable as error:
+        raise InvalidInput(f"{what} cannot take it, for it is no JSON: {error.reason}") from error.__cause__
 
 
 def refusal(key: str, what: str, verdict: str) -> CallerError:
@@ -149,7 +149,7 @@ _WHY = {
 
 
 def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
-    """The typed outcome of a terminal record. Raises NotAllowed where its output is none of this version's."""
+    """The typed outcome of a terminal record. Raises NotAllowed where its output cannot be read as this version's."""
     outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
     if outcome.status == "completed":
@@ -165,12 +165,17 @@ def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
 
 def _output_of(binding: SagaBinding, record: Record, output: msgspec.Raw) -> Any:
     mine, its = binding.plan.version, record.definition_version
+    key, wanted = f"{record.saga_type}.{record.saga_id}", binding.plan.output_type
     try:
-        if output is NOTHING and binding.plan.has_output and mine != its:
-            raise msgspec.ValidationError("there is none")
+        if output is NOTHING and binding.plan.has_output:  # null may be one, and it has made none
+            raise Unreadable("its output", wanted, "there is none")
         return binding.decode_output(output)
-    except UNREADABLE as error:
-        raise NotAllowed(
-            f"{record.saga_type}.{record.saga_id} ended under version {its}, its output is none of version {mine}'s, "
-            f"{binding.plan.output_type}: {error}; get it through the class of version {its}, or read its record"
-        ) from None
+    except Unreadable as error:
+        if mine == its:
+            text = f"{key}: its output cannot be read as {wanted}: {error.reason}; mend the type, or read its record"
+        else:
+            text = (
+                f"{key} ended under version {its}, its output is none of version {mine}'s, {wanted}: {error.reason}; "
+                f"get it through the class of version {its}, or read its record"
+            )
+        raise NotAllowed(text) from error.__cause__

@@ -17,6 +17,8 @@ annotations  what a function says of its types
 functions    what is wrong with a function that was given
 options      what options may say
 model        a compiled definition
+nesting      how deeply a value may be nested
+raised       what a user's code has raised, in words
 migration    OldSaga: from one version to the next
 plan         the plan: a definition as data
 diagram      a plan as a Mermaid flowchart

@@ -8,6 +8,8 @@ from typing import Generic
 import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.definition.nesting import check_nesting
+
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -22,7 +24,7 @@ class Reject(Exception):
         self.detail: dict[str, object] = detail
         super().__init__(self.code)
         try:
-            msgspec.json.encode(detail, enc_hook=repr)
+            check_nesting(msgspec.json.encode(detail, enc_hook=repr))
         except Exception as error:  # a repr may raise anything
             raise ValueError(
                 f"Reject({self.code!r}): its detail cannot be kept as JSON ({error!r}): say it as text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any, Literal, TypeAlias
@@ -9,16 +10,21 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 import msgspec.inspect
 
+from sagakit.definition.annotations import show
 from sagakit.definition.context import Ctx
+from sagakit.definition.nesting import check_nesting
 from sagakit.definition.nodes import Backend
 from sagakit.definition.plan import Plan
 from sagakit.definition.policy import Limit, RetryPolicy
-from sagakit.errors import InvalidInput
+from sagakit.definition.raised import is_interrupt, plain, told
+from sagakit.errors import DoesNotFit, InvalidInput, Unreadable, Unwritable
 
 Runner: TypeAlias = Literal["trio", "asyncio", "thread"]
 """Where a function runs: in the trio loop, in an asyncio loop, in a worker thread."""
 
+NULL = msgspec.Raw(b"null")
 _encoder = msgspec.json.Encoder()
+_PATH = re.compile(r" - at `(.+)`$")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,11 +49,14 @@ class Codec:
     """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold.
 
     A value is kept as the declared type: what a subclass has beyond it, and what stands in no field, is not.
+
+    Reading and writing run code of the type, such as a `__post_init__`. Whatever that raises becomes one error of ours
+    here, and nowhere else; only what concerns the whole program passes. `what` names the value in that error.
     """
 
-    __slots__ = ("_decoder", "_may_lose_floats", "type")
+    __slots__ = ("_decoder", "_may_lose_floats", "_what", "type")
 
-    def __init__(self, type: Any) -> None:
+    def __init__(self, type: Any, what: str = "the value") -> None:
         within = list(_types_within(msgspec.inspect.type_info(type), set()))
         for info in within:
             if isinstance(info, msgspec.inspect.CustomType):
@@ -55,27 +64,38 @@ class Codec:
                     f"{info.cls.__qualname__} is no dataclass, msgspec.Struct, TypedDict or plain JSON type"
                 )
         self.type: Any = type
+        self._what = what
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
         self._may_lose_floats = any(_takes_float_and_null(info) for info in within)
 
     def decode(self, value: bytes | msgspec.Raw) -> Any:
-        """Raises msgspec.DecodeError."""
-        return self._decoder.decode(value)
+        """The value; where there is no JSON at all it is that of null. Raises Unreadable."""
+        try:
+            return self._decoder.decode(value if memoryview(value).nbytes else NULL)
+        except BaseException as error:  # of the type
+            raise self._does_not_fit(Unreadable, error) from error
 
     def same(self, one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
         """Whether two pieces of JSON are the same value: a set or a dict in another order, 5 for 5.0 in a float.
 
-        Where a set's members have no order, Python's `==` decides. Raises msgspec.DecodeError, and what that raises.
+        Where a set's members have no order, Python's `==` decides. Raises Unreadable, also for what that raises.
         """
         first, second = self.decode(one), self.decode(other)
         try:
-            return _in_order(first) == _in_order(second)
-        except TypeError:
-            return bool(first == second)
+            return _are_same(first, second)
+        except BaseException as error:  # of the type
+            raise self._does_not_fit(Unreadable, error) from error
 
     def encode(self, value: object) -> bytes:
-        """The value as JSON that decodes again as the type. Raises TypeError, ValueError, msgspec.ValidationError."""
+        """The value as JSON that decodes again as the type. Raises Unwritable."""
+        try:
+            return self._encoded(value)
+        except BaseException as error:  # of the type
+            raise self._does_not_fit(Unwritable, error) from error
+
+    def _encoded(self, value: object) -> bytes:
         data = _encoder.encode(value)
+        check_nesting(data)
         if self._may_lose_floats and b"null" in data:
             _refuse_what_is_not_finite(value)
         try:
@@ -84,6 +104,26 @@ class Codec:
             _refuse_what_is_not_finite(value)
             raise
         return data
+
+    def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException) -> DoesNotFit:
+        """What reading or writing has raised, as an error of ours. Raises what concerns the whole program."""
+        if is_interrupt(error):
+            raise error
+        path = _PATH.search(plain(error)) if isinstance(error, msgspec.ValidationError) else None
+        return kind(self._what, show(self.type), _reason(error), path and path[1])
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "it contains itself, or is nested too deeply"
+    return plain(error) if isinstance(error, msgspec.MsgspecError | TypeError | ValueError) else told(error)
+
+
+def _are_same(one: object, other: object) -> bool:
+    try:
+        return _in_order(one) == _in_order(other)
+    except TypeError:
+        return bool(one == other)
 
 
 def _in_order(value: object) -> bytes:
@@ -163,5 +203,6 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
         """The input as JSON. Raises InvalidInput."""
         try:
             return self.input.encode(value)
-        except (TypeError, ValueError, msgspec.ValidationError) as error:
-            raise InvalidInput(f"{self.plan.saga_type}: not an input of type {self.plan.input_type}: {error}") from None
+        except Unwritable as error:
+            text = f"{self.plan.saga_type}: not an input of type {self.plan.input_type}: {error.reason}"
+            raise InvalidInput(text) from error.__cause__

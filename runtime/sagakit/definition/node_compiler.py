@@ -26,7 +26,7 @@ Compiled = tuple[NodeDefinition, NodePlan]
 def codec_of(saga: type, where: str, type: Any) -> Codec:
     """The codec of a type. Raises DefinitionError, NotKnownYet."""
     try:
-        return Codec(type)
+        return Codec(type, f"{saga.__name__}.{where}")
     except NameError as error:
         raise NotKnownYet(f"{saga.__name__}.{where}: within {show(type)}", error) from None
     except TypeError as error:

@@ -8,7 +8,7 @@ from sagakit.definition.plan import NodePlan
 from sagakit.engine.forward import error_of, give_up_waiting
 from sagakit.engine.inputs import Ended
 from sagakit.engine.record import SagaOutcome, StepLog
-from sagakit.engine.results import Compensating, Complete, Error, NotDone, Retry
+from sagakit.engine.results import Compensating, Complete, Error, NotDone, Retry, Unreadable
 from sagakit.engine.table import HELD, MOVING
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
@@ -25,7 +25,7 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             turn.emit_of(node, ".undone")
         case Compensating():
             _fail_undo(turn, node, f"rejected: {ended.result.code}")
-        case Retry() | Error():
+        case Retry() | Error() | Unreadable():
             log = turn.edit(node.name)
             log.error = shorten(error_of(ended.result))
             log.undo_unsure = log.undo_unsure or not ended.result.not_done

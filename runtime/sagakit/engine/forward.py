@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import assert_never
 
+import msgspec
+
 from sagakit.definition.plan import NodePlan
 from sagakit.engine.inputs import Ended
 from sagakit.engine.record import NOTHING, Failure, StepLog
-from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry
+from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry, Unreadable
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 NO_ROOM = "sagakit: output too large"
 """Code of a child that is done, and of whose output the record has no room."""
+
+_NULL = msgspec.Raw(b"null")
+"""The result of what ends without saying one: a signal without payload, a child without output."""
 
 
 def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
@@ -25,7 +30,7 @@ def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             succeed(turn, node, result)
         case Compensating():
             _refused(turn, node, result)
-        case Retry() | Error():
+        case Retry() | Error() | Unreadable():
             log = turn.edit(node.name)
             log.error = shorten(error_of(result))
             log.unsure = log.unsure or not result.not_done
@@ -60,7 +65,7 @@ def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 _refused(turn, node, Compensating(code=log.code, detail=log.detail))
             else:
                 _known_not_done(turn, node, log, backoff(node.retries, log.attempt, ended.jitter))
-        case Retry() | Error() | Compensating():
+        case Retry() | Error() | Unreadable() | Compensating():
             log.error = shorten(error_of(result))
             if spent(node.retries, log.check_attempt):
                 turn.move(node.name, "ask")
@@ -108,7 +113,7 @@ def wait_is_over(turn: Turn, node: NodePlan) -> None:
 def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
     """The action happened."""
     log = turn.move(node.name, "succeed")
-    log.result = result.result
+    log.result = result.result if result.result is not NOTHING else _NULL
     log.unsure = False
     log.error = log.code = None
     log.detail = NOTHING
@@ -140,7 +145,7 @@ def delay_after(node: NodePlan, log: StepLog, ended: Ended) -> float:
 def error_of(result: AttemptResult) -> str:
     """What went wrong, as text."""
     match result:
-        case Retry(reason=text) | Error(error=text) | Compensating(code=text):
+        case Retry(reason=text) | Error(error=text) | Unreadable(error=text) | Compensating(code=text):
             return text
         case Complete() | NotDone():
             return ""
@@ -181,7 +186,7 @@ def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
         turn.fail(failure)
 
 
-def _unknown(turn: Turn, node: NodePlan, ended: Ended, result: Retry | Error) -> None:
+def _unknown(turn: Turn, node: NodePlan, ended: Ended, result: Retry | Error | Unreadable) -> None:
     log = turn.look(node.name)
     if turn.forward and node.on_unknown == "retry" and not spent(node.retries, log.attempt):
         _retry(turn, node, delay=delay_after(node, log, ended))

@@ -8,12 +8,10 @@ import msgspec
 from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
+from sagakit.definition.raised import shorten as shorten
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
 from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
-
-MAX_TEXT = 500
-"""Characters of an error or a reason that are kept: a record must never outgrow its message."""
 
 ITEM_TEXT = 100
 """Characters of an item's error and code, and bytes of its detail, that are kept: there may be many."""
@@ -279,8 +277,3 @@ def backoff(retries: Retries, attempt: int, jitter: float) -> float:
 def spent(retries: Retries, attempt: int) -> bool:
     """Whether attempt number `attempt` was the last of its budget."""
     return retries.attempts is not None and attempt >= retries.attempts
-
-
-def shorten(text: str, most: int = MAX_TEXT) -> str:
-    """At most so many characters of `text`."""
-    return text if len(text) <= most else text[: most - 3] + "..."

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple, assert_never
 import msgspec
 import trio
 
+from sagakit import errors
 from sagakit.definition import Ctx, Definition, Function, NodeDefinition, OldSaga, Plan, Saga, compiled
 from sagakit.definition.plan import ITEM, item_name
+from sagakit.definition.raised import is_interrupt, mistake, told
 from sagakit.engine import (
     AttemptResult,
     Call,
@@ -27,21 +29,13 @@ from sagakit.engine import (
     Prepared,
     Question,
     Record,
+    Unreadable,
     migrated,
 )
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, CannotMigrate, DefinitionError
-from sagakit.system.results import (
-    NOT_RUN,
-    answer_of,
-    cancellation_in,
-    classify,
-    is_interrupt,
-    is_unfinished,
-    mistake,
-    told,
-)
+from sagakit.errors import CannotMigrate, DefinitionError
+from sagakit.system.results import NOT_RUN, answer_of, cancellation_in, classify, is_unfinished
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
 
@@ -73,8 +67,8 @@ class SagaBinding:
         return self.definition.encode_input(value)
 
     def decode_output(self, output: msgspec.Raw) -> Any:
-        """The saga's typed output; None where the definition computes none."""
-        return None if output is NOTHING else self.definition.output.decode(output)
+        """The saga's typed output; None where the definition computes none. Raises Unreadable."""
+        return self.definition.output.decode(output)
 
     # ------------------------------------------------------------- versions
 
@@ -96,12 +90,11 @@ class SagaBinding:
             self.saga.migrate(old)
             value = self.encode_input(self.definition.input.decode(msgspec.json.encode(old.input)))
             results = {name: self._migrated_result(old, name) for name in done if ITEM not in name}
-        except CannotMigrate:
-            raise
-        except Exception as error:  # user code, and what it made of the values
-            raise CannotMigrate(f"migrate: {error!r}") from error
+            names = dict(old.names)
+        except BaseException as error:  # user code, and what it made of the values
+            raise CannotMigrate(f"migrate: {mistake(error)}") from error
         kept = {name: result for name, result in results.items() if result is not None}
-        return migrated(self.plan, record, input=msgspec.Raw(value), names=old.names, results=kept)
+        return migrated(self.plan, record, input=msgspec.Raw(value), names=names, results=kept)
 
     def _migrated_result(self, old: OldSaga, name: str) -> msgspec.Raw | None:
         """A result as the new version has it; None if the step is gone."""
@@ -161,10 +154,10 @@ class SagaBinding:
         node, function, _ = callee
         try:
             args = self._arguments(node, call, record, beat)
-        except UNREADABLE as error:
-            return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
+        except errors.Unreadable as error:
+            return Unreadable(error=f"its arguments cannot be read: {error}")
         try:
-            return answer_of(node, call, await self.invoke(call, function, services, ticket, args))
+            value = await self.invoke(call, function, services, ticket, args)
         except Withdrawn:
             return WITHDRAWN
         except BaseException as error:  # it ends the attempt, not the worker
@@ -175,6 +168,7 @@ class SagaBinding:
             if cancellation is not None:  # what else is in it has nobody to tell: its time is over
                 raise cancellation from None
             return classify(function, error)
+        return answer_of(node, call, value)
 
     async def invoke(
         self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
@@ -243,9 +237,9 @@ class SagaBinding:
         if message.kind not in ("signal", "report", "complete-step") or node is None:
             return ""
         try:
-            node.result.decode(message.payload if message.payload is not NOTHING else msgspec.Raw(b"null"))
-        except BaseException as error:  # msgspec's, or what the user's own type makes of it
-            return f"the payload is not what {message.step} takes: {mistake(error)}"
+            node.result.decode(message.payload)
+        except errors.Unreadable as error:
+            return f"the payload is not what {message.step} takes: {error.reason}"
         return ""
 
     # ----------------------------------------------------------- questions
@@ -253,46 +247,55 @@ class SagaBinding:
     def answer(self, question: Question, record: Record) -> Decided | Prepared | OutputMade:
         """Evaluate a `when=`, what a node starts with, or the output.
 
-        They are free of effects, so nothing needs to be written before.
+        They are free of effects, so nothing needs to be written before. What they raise the engine is told.
         """
-        ctx = self._context(record)
-        value = self.definition.input.decode(record.input)
+        try:
+            value = self.definition.input.decode(record.input)
+            return self._answer(question, record, value, self._context(record))
+        except BaseException as error:  # of the function, or of what it is given
+            return _no_answer(question, error)
+
+    def _answer(self, question: Question, record: Record, value: Any, ctx: Ctx) -> Decided | Prepared | OutputMade:
         match question:
             case Decide():
                 condition = self.definition.nodes[question.step].condition
                 assert condition is not None
-                try:
-                    runs = condition(value, ctx)
-                    if is_unfinished(runs):
-                        raise TypeError(NOT_RUN)
-                    return Decided(question.step, run=bool(runs))
-                except BaseException as error:  # the engine decides what becomes of it
-                    return Decided(question.step, error=f"when: {mistake(error)}")
+                runs = condition(value, ctx)
+                if is_unfinished(runs):
+                    raise TypeError(NOT_RUN)
+                return Decided(question.step, run=bool(runs))
             case Prepare():
                 return self._prepared(question.step, record, value, ctx)
             case MakeOutput():
-                try:
-                    output = self.definition.output.encode(self.saga.output(value, ctx))
-                except BaseException as error:  # as above
-                    return OutputMade(error=mistake(error))
-                return OutputMade(msgspec.Raw(output))
+                return OutputMade(msgspec.Raw(self.definition.output.encode(self.saga.output(value, ctx))))
             case _:
                 assert_never(question)
 
     def _prepared(self, step: str, record: Record, value: Any, ctx: Ctx) -> Prepared:
         node = self.definition.nodes[step]
         assert node.prepare is not None
-        try:
-            match self.plan.by_name[step].kind:
-                case "timer":
-                    return Prepared(step, due=_due(node.prepare(value, ctx), record.updated_at))
-                case "each":
-                    items = list(node.prepare(*(self._result(record, name) for name in node.inputs)))
-                    return Prepared(step, _encoded(node, items), len(items))
-                case _:
-                    return Prepared(step, _encoded(node, node.prepare(value, ctx)))
-        except BaseException as error:  # the engine decides what becomes of it
-            return Prepared(step, error=mistake(error))
+        match self.plan.by_name[step].kind:
+            case "timer":
+                return Prepared(step, due=_due(node.prepare(value, ctx), record.updated_at))
+            case "each":
+                items = list(node.prepare(*(self._result(record, name) for name in node.inputs)))
+                return Prepared(step, _encoded(node, items), len(items))
+            case _:
+                return Prepared(step, _encoded(node, node.prepare(value, ctx)))
+
+
+def _no_answer(question: Question, error: BaseException) -> Decided | Prepared | OutputMade:
+    """Raises what concerns the whole program."""
+    text, unreadable = mistake(error), isinstance(error, errors.Unreadable)
+    match question:
+        case Decide():
+            return Decided(question.step, error=f"when: {text}", unreadable=unreadable)
+        case Prepare():
+            return Prepared(question.step, error=text, unreadable=unreadable)
+        case MakeOutput():
+            return OutputMade(error=text)
+        case _:
+            assert_never(question)
 
 
 def _encoded(node: NodeDefinition, value: object) -> msgspec.Raw:

@@ -7,6 +7,8 @@ from typing import Annotated, TypeVar
 import msgspec
 from msgspec import Meta
 
+from sagakit.definition.nesting import check_nesting
+from sagakit.definition.raised import is_interrupt, plain
 from sagakit.engine import Inbound
 from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
 from sagakit.system.starts import Context
@@ -71,7 +73,13 @@ def checked_context(context: Context) -> Context:
 def checked_message(message: Inbound) -> Inbound:
     """The message, as it will be read again from the inbox. Raises InvalidInput."""
     checked_message_id(message.id)
-    return _decoded(_inbound, _encoded(message, "a message to a saga"), "a message to a saga")
+    what = "a message to a saga"
+    checked = _decoded(_inbound, _encoded(message, what), what)
+    try:
+        check_nesting(checked.payload)
+    except ValueError as error:
+        raise InvalidInput(f"{what}: {error}") from None
+    return checked
 
 
 def _encoded(value: object, what: str) -> bytes:
@@ -79,8 +87,10 @@ def _encoded(value: object, what: str) -> bytes:
         return _encoder.encode(value)
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{what} holds {error.object[error.start : error.start + 20]!r}: no Unicode text") from None
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidInput(f"{what} is no JSON: {error}") from None
+    except BaseException as error:  # of a class of the caller's
+        if is_interrupt(error):
+            raise
+        raise InvalidInput(f"{what} is no JSON: {plain(error)}") from error
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], data: bytes, what: str) -> T:

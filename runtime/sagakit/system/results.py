@@ -9,23 +9,25 @@ from typing import Any
 import msgspec
 import trio
 
+from sagakit import errors
 from sagakit.definition import Done, Function, NodeDefinition, Reject
 from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
-from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Retry
-from sagakit.engine.turn import shorten
+from sagakit.definition.nesting import check_nesting
+from sagakit.definition.raised import is_interrupt, mistake, plain, told, utf8
+from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Retry, Unreadable
 
 _log = getLogger("sagakit.step")
 
 NOT_RUN: str = "it returned a coroutine or a generator, which nobody runs: make it a plain function, or `async def`"
 
-_INTERRUPTS = (KeyboardInterrupt, GeneratorExit)
-"""All else that a user's function raises ends what it was called for: sys.exit(), another loop's cancellation."""
-
 
 def classify(function: Function, error: BaseException) -> AttemptResult:
     """Refused, to be called again, known not done, or unknown. Nothing that an exception says of itself is trusted."""
     policy = function.policy
+    unread = unreadable_in(error)
+    if unread is not None:
+        return Unreadable(error=plain(unread), not_done=isinstance(error, policy.not_done_on))
     try:
         if isinstance(error, Reject):
             return Compensating(code=_text(error.code), detail=_as_json(error.detail))
@@ -34,18 +36,13 @@ def classify(function: Function, error: BaseException) -> AttemptResult:
             return Retry(reason=_text(error.reason), after=after, not_done=error.not_done)
         if isinstance(error, policy.reject_on):
             return Compensating(code=type(error).__name__, detail=_as_json({"message": str(error)}))
-    except Exception:  # of the user's own class: what kind it is shall count
+    except BaseException as fault:  # of the user's own class: what kind it is shall count
+        if is_interrupt(fault):
+            raise
         _log.warning("%s cannot say what it is about", type(error).__name__, exc_info=True)
         if not isinstance(error, CallAgain):
             return Compensating(code=type(error).__name__)
     return Error(error=told(error), not_done=isinstance(error, policy.not_done_on))
-
-
-def is_interrupt(error: BaseException) -> bool:
-    """Whether it concerns the whole program."""
-    if isinstance(error, BaseExceptionGroup):
-        return error.split(_INTERRUPTS)[0] is not None
-    return isinstance(error, _INTERRUPTS)
 
 
 def cancellation_in(error: BaseException) -> BaseException | None:
@@ -55,32 +52,26 @@ def cancellation_in(error: BaseException) -> BaseException | None:
     return error if isinstance(error, trio.Cancelled) else None
 
 
-def told(value: object) -> str:
-    """In Python's words, if it has any."""
-    try:
-        return shorten(_text(repr(value)))
-    except Exception:  # of the user's own class
-        return type(value).__name__
-
-
-def mistake(error: BaseException) -> str:
-    """What a function that cannot wait has raised, in words. Raises it again if it concerns the whole program."""
-    if is_interrupt(error):
-        raise error
-    return _text(error) if isinstance(error, msgspec.DecodeError) else told(error)
+def unreadable_in(error: BaseException) -> errors.Unreadable | None:
+    """What of it says that a result cannot be read, for which the function has asked its `ctx`."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := unreadable_in(one)) is not None), None)
+    return error if isinstance(error, errors.Unreadable) else None
 
 
 def _text(value: object) -> str:
-    """As UTF-8 can carry it."""
-    text = value if isinstance(value, str) else str(value)
-    return text.encode(errors="backslashreplace").decode()
+    return utf8(value if isinstance(value, str) else str(value))
 
 
 def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
     """What cannot be encoded is told in words: a refusal stays one."""
     try:
-        return msgspec.Raw(msgspec.json.encode(detail, enc_hook=repr))
-    except Exception:  # there is no rule for what a user puts there
+        data = msgspec.json.encode(detail, enc_hook=repr)
+        check_nesting(data)
+        return msgspec.Raw(data)
+    except BaseException as error:  # there is no rule for what a user puts there
+        if is_interrupt(error):
+            raise
         return msgspec.Raw(msgspec.json.encode({"not_encodable": told(detail)}))
 
 
@@ -90,7 +81,14 @@ def is_unfinished(value: object) -> bool:
 
 
 def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
-    """What a call has returned. Raises what encoding it raises."""
+    """The result of a call that has returned this: it has happened, so what cannot be kept leaves it unknown."""
+    try:
+        return _answer(node, call, value)
+    except BaseException as error:  # of what was returned
+        return Error(error=f"its result cannot be encoded: {mistake(error)}")
+
+
+def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
     if call.kind == "do":
         return Complete(msgspec.Raw(node.result.encode(value)))
     if call.kind == "undo":
@@ -103,4 +101,4 @@ def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
         case None:
             return Error(error="the check cannot tell")
         case _:
-            return Error(error=f"a check answers Done, NotDone or None, not {value!r}")
+            return Error(error=f"a check answers Done, NotDone or None, not {told(value)}")

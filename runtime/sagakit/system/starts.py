@@ -11,7 +11,7 @@ import trio
 from sagakit_actors import ActorDied, ActorStopped
 
 from sagakit.engine import EndMarker, Parent, Record, create, decode, digest
-from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge
+from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, Unreadable
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.attempts import SagaBinding
@@ -129,5 +129,5 @@ def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) 
         return False
     try:
         return binding.definition.input.same(known.input, value)
-    except Exception:  # of the user's own type, or not of this version's
+    except Unreadable:  # as this version has the type
         return False

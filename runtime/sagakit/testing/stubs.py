@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from sagakit.definition import Done, Node, NotDone, Reject, Saga, compiled
 from sagakit.engine.keys import CallKind
-from sagakit.errors import DefinitionError
+from sagakit.errors import DefinitionError, Unwritable
 
 S = TypeVar("S", bound="Saga[Any, Any]")
 
@@ -61,7 +61,7 @@ def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
             continue
         try:
             node.result.encode(None)
-        except Exception:  # of a type that knows no null, whichever codec it has
+        except Unwritable:  # it knows no null
             wanted = definition.plan.by_name[name].result_type
             raise DefinitionError(
                 f"stub({saga.__name__}): give {name} an answer of type {wanted}: "

@@ -1,0 +1,134 @@
+"""A type that reads and writes well until a test says what it raises from then on, and sagas that keep it.
+
+So does a type that looks a table up, once the table has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+import trio
+import trio.testing
+from sagakit import (
+    Ctx,
+    RetryPolicy,
+    Saga,
+    signal,
+    step,
+)
+
+from tests.stale import STALE
+
+QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+
+
+class Silent(Exception):
+    def __repr__(self) -> str:
+        raise SystemExit("no words")
+
+    __str__ = __repr__
+
+
+class Odd(BaseException):
+    pass
+
+
+RAISED: list[Callable[[], BaseException]] = [
+    lambda: KeyError("XXX"),
+    Silent,
+    lambda: SystemExit("argparse does so"),
+    asyncio.CancelledError,
+    Odd,
+    lambda: STALE,
+    lambda: BaseExceptionGroup("in a nursery", [SystemExit("argparse does so")]),
+]
+IDS = ["KeyError", "silent", "exit", "asyncio", "odd", "stale", "group"]
+raising = pytest.mark.parametrize("make", RAISED, ids=IDS)
+
+SAYS: list[Callable[[], BaseException]] = []
+
+
+@pytest.fixture(autouse=True)
+def money_is_good() -> Iterator[None]:
+    SAYS.clear()
+    yield
+    SAYS.clear()
+
+
+@dataclass
+class Money:
+    currency: str
+
+    def __post_init__(self) -> None:
+        if self.currency == "XXX":
+            raise KeyError(self.currency)
+        if SAYS:
+            raise SAYS[0]()
+
+    def __eq__(self, other: object) -> bool:
+        if SAYS:
+            raise SAYS[0]()
+        return isinstance(other, Money) and self.currency == other.currency
+
+    __hash__ = None  # type: ignore[assignment]  # as dataclass has it
+
+
+EUR = Money("EUR")
+
+
+class Pay(Saga[Money, str]):
+    """Waits, and pays."""
+
+    def __init__(self) -> None:
+        self.paid: list[str] = []
+
+    go = signal(str)
+
+    @step(go, retry=QUICK)
+    async def pay(self, money: Money, go: str, ctx: Ctx) -> str:
+        self.paid.append(money.currency)
+        return go
+
+    @pay.compensate(retry=QUICK)
+    async def refund(self, money: Money, paid: str | None, ctx: Ctx) -> None:
+        self.paid.append(f"-{money.currency}")
+
+    stay = signal(str)
+
+    def output(self, input: Money, ctx: Ctx) -> str:
+        return ctx.result(Pay.pay)
+
+
+class Kept(Saga[int]):
+    """A step leaves money; the others ask for it in their ways."""
+
+    @step
+    async def first(self, n: int, ctx: Ctx) -> Money:
+        return EUR
+
+    @first.compensate(retry=QUICK)
+    async def undo_first(self, n: int, money: Money | None, ctx: Ctx) -> None: ...
+
+    go = signal(str)
+
+    @step(go, retry=QUICK, compensate=None)
+    async def asks(self, n: int, go: str, ctx: Ctx) -> str:
+        async with trio.open_nursery():
+            return ctx.result(Kept.first).currency
+
+    @step(first, retry=QUICK, after=[asks], compensate=None)
+    async def takes(self, n: int, first: Money, ctx: Ctx) -> str:
+        return first.currency
+
+    stay = signal(str)
+
+
+class Conditional(Saga[Money]):
+    go = signal(str)
+
+    @step(go, compensate=None, when=lambda money, ctx: True)
+    async def one(self, money: Money, go: str, ctx: Ctx) -> None: ...

@@ -1,0 +1,154 @@
+"""What cannot be kept: a value that contains itself, is nested too deeply, or whose type raises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import (
+    Completed,
+    Ctx,
+    Done,
+    Failed,
+    Reject,
+    RetryPolicy,
+    Saga,
+    errors,
+    step,
+)
+from sagakit.store.memory_server import MemoryServer
+
+from tests.system.members import member
+from tests.system.money import QUICK, SAYS, Kept, raising
+from tests.system.money import money_is_good as money_is_good
+
+Clock = trio.testing.MockClock
+
+RING: list[Any] = []
+RING.append(RING)
+DEEP: list[Any] = []
+for _ in range(600):
+    DEEP = [DEEP]
+
+
+class Returns(Saga[int]):
+    """Its action returns what it is told to; a refusal is told by the same exceptions that encoding may raise."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.calls: list[str] = []
+
+    @step(retry=RetryPolicy(attempts=1, reject_on=(Exception,)))
+    async def make(self, n: int, ctx: Ctx) -> Any:
+        self.calls.append("make")
+        return self.value
+
+    @make.compensate(retry=QUICK)
+    async def unmake(self, n: int, made: Any, ctx: Ctx) -> None:
+        self.calls.append("unmake")
+
+
+@pytest.mark.parametrize("value", [RING, DEEP, {"a": (RING,)}, object()], ids=["ring", "deep", "within", "object"])
+async def test_p3_a_result_that_cannot_be_kept_leaves_the_attempt_unknown(value: Any, autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), saga := Returns(value)) as running:
+        with trio.fail_after(1000):
+            outcome = await running.runtime.execute(Returns, "1", 1)
+    assert isinstance(outcome, Failed)
+    assert outcome.cause == "exhausted", "it has happened, so it is no refusal"
+    assert (outcome.reason or "").startswith("its result cannot be encoded: Returns.make cannot be kept as Any: ")
+    assert saga.calls == ["make", "unmake"]
+
+
+@raising
+async def test_p3_a_result_whose_type_raises_leaves_the_attempt_unknown(
+    make: Callable[[], BaseException], autojump_clock: Clock
+) -> None:
+    async with member(MemoryServer(), Kept()) as running:
+        SAYS[:] = [make]
+        handle = await running.runtime.start(Kept, "1", 1)
+        with trio.fail_after(1000):
+            record = await handle.settled()
+    assert (record.epoch, record.recoveries) == (1, 0)
+    assert record.failure is not None
+    reason = record.failure.reason or ""
+    assert reason.startswith("its result cannot be encoded: Kept.first cannot be kept as Money: ")
+    assert record.steps["first"].state == "undone", "it may have happened"
+
+
+class Asked(Saga[int, str]):
+    """In doubt, and its check answers with a ring at first."""
+
+    def __init__(self) -> None:
+        self.answers: list[Any] = [RING, "made"]
+
+    @step(on_unknown="check", retry=QUICK, compensate=None)
+    async def make(self, n: int, ctx: Ctx) -> Any:
+        raise OSError("no answer")
+
+    @make.check
+    async def was_made(self, n: int, ctx: Ctx) -> Done[Any]:
+        return Done(self.answers.pop(0))
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return str(ctx.result(Asked.make))
+
+
+async def test_a_check_whose_result_cannot_be_kept_is_asked_again(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Asked()) as running:
+        with trio.fail_after(1000):
+            assert await running.runtime.execute(Asked, "1", 1) == Completed("made")
+
+
+class Refuses(Saga[int]):
+    def __init__(self, make: Callable[[], BaseException]) -> None:
+        self.make = make
+
+    @step(retry=QUICK, compensate=None)
+    async def ask(self, n: int, ctx: Ctx) -> None:
+        raise self.make()
+
+
+class Shown:
+    def __repr__(self) -> str:
+        raise SystemExit("while it is shown")
+
+
+def refusal(**detail: object) -> Exception:
+    """With a detail that was put there afterwards."""
+    error = Reject("sold-out")
+    error.detail = detail
+    return error
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(refusal, ring=RING),
+        partial(refusal, deep=DEEP),
+        partial(refusal, what=Shown()),
+    ],
+    ids=["ring", "deep", "shown"],
+)
+async def test_a_refusal_whose_detail_cannot_be_kept_is_one(make: Any, autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Refuses(make)) as running:
+        with trio.fail_after(1000):
+            outcome = await running.runtime.execute(Refuses, "1", 1)
+    assert isinstance(outcome, Failed)
+    assert (outcome.cause, outcome.code) == ("rejected", "sold-out")
+    assert list(outcome.detail) == ["not_encodable"]
+
+
+class Anything(Saga[Any]):
+    @step(compensate=None)
+    async def note(self, value: Any, ctx: Ctx) -> None: ...
+
+
+@pytest.mark.parametrize("value", [RING, DEEP, {"a": (RING,)}], ids=["ring", "deep", "within"])
+async def test_an_input_that_contains_itself_is_refused(value: Any, autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Anything()) as running:
+        with pytest.raises(errors.InvalidInput, match="nested"):
+            await running.runtime.start(Anything, "1", value)
