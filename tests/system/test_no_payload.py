@@ -85,7 +85,7 @@ class Waits(Saga[int, str]):
 
 
 async def test_messages_without_a_payload_say_null_or_are_refused(server: Server, namespace: str) -> None:
-    subject = f"{namespace}.sagain.Waits.1"
+    subject, operator = f"{namespace}.sagain.Waits.1", f"{namespace}.sagaop.Waits.1"
     async with open_runtime(server.url, sagas=[Waits()], namespace=namespace) as runtime:
         handle = await runtime.start(Waits, "1", 1)
         with trio.fail_after(30):
@@ -95,9 +95,9 @@ async def test_messages_without_a_payload_say_null_or_are_refused(server: Server
                 server,
                 *(subject, "m1", '{"kind": "signal", "step": "bell"}'),
                 *(subject, "m2", '{"kind": "signal", "step": "name"}'),
-                *(subject, "m3", '{"kind": "complete-step", "step": "ring"}'),
-                *(subject, "m4", '{"kind": "complete-step", "step": "ask"}'),
-                *(subject, "m5", '{"kind": "report", "step": "ask"}'),
+                *(operator, "m3", '{"kind": "complete-step", "step": "ring"}'),
+                *(operator, "m4", '{"kind": "complete-step", "step": "ask"}'),
+                *(operator, "m5", '{"kind": "report", "step": "ask"}'),
             )
             while len((await handle.record()).inbound) < 5:  # noqa: ASYNC110  # nobody tells
                 await trio.sleep(0.05)

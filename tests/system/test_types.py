@@ -79,7 +79,7 @@ async def test_p11_a_start_whose_type_raises_is_refused_and_hurts_nobody(
 
 
 def _dropped(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [line for line in caplog.messages if "is dropped" in line]
+    return [line for line in caplog.messages if "is a dead letter" in line]
 
 
 @raising
