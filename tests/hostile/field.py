@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,17 @@ class Field:
             assert isinstance(store, JetStreamStore)
             yield Client(store)
 
-    async def until_empty(self, *, within: float) -> None:
-        """Return when the inbox is empty."""
+    async def until_empty(self, *, within: float, but_for: Sequence[str] = ()) -> None:
+        """Return when the inbox is empty, but for messages of these types."""
         async with opened(self.server, "worker", NAMES) as store:
             assert isinstance(store, JetStreamStore)
             with trio.fail_after(within):
-                while await store.inbox._stream.count():  # noqa: ASYNC110  # the server does not tell
-                    await trio.sleep(0.1)
+                while await self._is_busy(store, but_for):  # noqa: ASYNC110  # the server does not tell
+                    await trio.sleep(0.2)
+
+    async def _is_busy(self, store: JetStreamStore, but_for: Sequence[str]) -> bool:
+        subjects = [subject async for subject in store.inbox._stream.subjects()]
+        return any(subject.split(".")[1] not in but_for for subject in subjects)
 
     async def dead_letters(self) -> Counter[str]:
         """The ids of the dead letters, each with how many there are of it."""

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 HONEST = "honest-{}"
+STRANGERS = ("Nobody", "honest")
+"""Types that no worker has; their messages wait for ten minutes before they are dead letters."""
 KINDS = (
     "start", "signal", "cancel", "report", "retry", "mark-undone", "complete-step", "compensate", "terminate",
     "child-ended", "reverse", "release", "dance", "", "START",
@@ -109,7 +111,7 @@ def _odd_address(dice: random.Random, honest: int) -> tuple[str, bytes]:
 
 
 def _type(dice: random.Random) -> str:
-    return dice.choice(["Honest", "Honest", "Slow", "Slow", "Nobody", "honest", "9", "X" * 70])
+    return dice.choice(["Honest", "Honest", "Slow", "Slow", *STRANGERS, "9", "X" * 70])
 
 
 def _id(dice: random.Random) -> str:

@@ -21,6 +21,6 @@ async def test_an_operator_is_heard_while_starts_wait_for_room() -> None:
 
 
 async def test_no_generated_message_harms_anybody_or_is_lost() -> None:
-    figures = await fuzz(1_500, honest=20, seed=7)
+    figures = await fuzz(1_500, honest=20, seed=7, to_the_end=False)
     assert (figures["neither"], figures["twice"], figures["restarts"], figures["alive"]) == ([], [], [], True)
     assert figures["core requests that the server let through"] == []

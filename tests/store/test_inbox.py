@@ -83,17 +83,20 @@ async def test_strays_are_what_no_consumer_covers(server: Server, namespace: str
         async with store.inbox.receive("Trip", "new") as messages:
             await publish(store, "sagain.Trip.a")
             await taken(messages, 1)
-            assert await store.inbox.strays() == []
+            assert [one async for one in store.inbox.strays()] == []
         for subject in ("sagain.Trip.a.b", "sagain.Trip", "sagain.9.a", "sagain.Nobody.x", "sagareply.Trip.a"):
             await publish(store, subject, b"{}", Nats_Msg_Id=subject)
-        strays = {message.subject.removeprefix(f"{namespace}."): message for message in await store.inbox.strays()}
+        strays = {
+            message.subject.removeprefix(f"{namespace}."): message
+            for message in [one async for one in store.inbox.strays()]
+        }
         assert set(strays) == {"sagain.Trip.a.b", "sagain.Trip", "sagain.9.a", "sagain.Nobody.x", "sagareply.Trip.a"}
         assert strays.pop("sagain.Nobody.x").fault == ""
         assert all("is not the address of a saga" in message.fault for message in strays.values())
-        for message in await store.inbox.strays():
+        for message in [one async for one in store.inbox.strays()]:
             await store.inbox.bury(message, "in a test", by="w1")
         with trio.fail_after(20):
-            while await store.inbox.strays():  # noqa: ASYNC110  # the server says nothing of a removal
+            while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
                 await trio.sleep(0.02)
         info = await store._link.request(f"$JS.API.STREAM.INFO.{store.names.dead}", b"")
         assert b'"messages":5,' in info

@@ -20,7 +20,7 @@ from sagakit.jetstream.pull import Consumer, Pull
 from sagakit.jetstream.stored import Stored, StreamReader
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Channel, Names, SagaKey
-from sagakit.store.ports import ACK_WAIT, InboundMessage, Source
+from sagakit.store.ports import ACK_WAIT, UNKNOWN_TYPE_FOR, InboundMessage, Source
 
 OUT = 10_000
 """Messages of one type that may be out with workers at once, before any of them is acknowledged."""
@@ -112,16 +112,17 @@ class StreamInbox:
                 position = found.position
         return False
 
-    async def strays(self) -> list[InboundMessage]:
-        """Return the first message of each subject that leads nowhere, or to a type that no worker has ever known."""
+    async def strays(self) -> AsyncGenerator[InboundMessage]:
+        """Yield what no consumer covers; most of the time a comparison of two numbers shows that there is nothing."""
         consumers = await self._stream.consumers()
         if await self._stream.count() <= sum(consumers.values()):
-            return []
-        found: list[InboundMessage] = []
-        async for subject in self._stream.subjects():
-            stray = await self._stray(subject, consumers)
-            found += [] if stray is None else [stray]
-        return found
+            return
+        async with aclosing(self._stream.subjects()) as subjects:
+            async for subject in subjects:
+                if not self._is_covered(subject, consumers):
+                    async with aclosing(self._strays_of(subject)) as strays:
+                        async for stray in strays:
+                            yield stray
 
     def age(self, message: InboundMessage) -> float:
         """Return for how long the server has had it."""
@@ -181,15 +182,20 @@ class StreamInbox:
             parked=parked, headers=headers, fault=fault,
         )  # fmt: skip
 
-    async def _stray(self, subject: str, consumers: Mapping[str, int]) -> InboundMessage | None:
-        """Return the first message of a subject that no consumer covers."""
+    def _is_covered(self, subject: str, consumers: Mapping[str, int]) -> bool:
         try:
-            if self._names.address_of(subject).key.saga_type in consumers:
-                return None
+            return self._names.address_of(subject).key.saga_type in consumers
         except ValueError:
-            pass
+            return False
+
+    async def _strays_of(self, subject: str) -> AsyncGenerator[InboundMessage]:
         found = await self._stream.next(subject)
-        return None if found is None else self._from_store(found)
+        while found is not None:
+            message = self._from_store(found)
+            yield message
+            if not message.fault and self.age(message) < UNKNOWN_TYPE_FOR:
+                return  # those behind it have waited for less
+            found = await self._stream.next(subject, after=found.position)
 
     def _from_store(self, found: Stored) -> InboundMessage:
         remover = _Remover(self._link, self._names.inbox, found.position)

@@ -87,10 +87,12 @@ class MemoryInbox:
         same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
         return any(_is_start(one.payload) for one in same)
 
-    async def strays(self) -> list[InboundMessage]:
+    async def strays(self) -> AsyncGenerator[InboundMessage]:
         """Nothing in memory has a subject, so nothing leads nowhere."""
         await self._reached()
-        return []
+        nothing: tuple[InboundMessage, ...] = ()
+        for message in nothing:
+            yield message
 
     def age(self, message: InboundMessage) -> float:
         """Return for how long the server has had it."""

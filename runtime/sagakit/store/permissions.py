@@ -117,7 +117,7 @@ def _operator(names: Names, inbox: Grant) -> Permissions:
 def _reader(names: Names, inbox: Grant) -> Permissions:
     changes = (Grant(f"$KV.{bucket}.>", "records as they change") for bucket in names.state)
     return Permissions(
-        (_SERVER, *_are_there(names), *_reads(names)),
+        (_SERVER, *_are_there(names), *_reads(names), *_scans([names.dead], "read the dead letters")),
         (inbox, *changes, Grant(names.subject("saga.>"), "events as they come")),
     )
 
@@ -138,7 +138,6 @@ def _reads(names: Names) -> Iterator[Grant]:
     yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
     yield from _scans([f"KV_{names.workers}"], "list workers")
     yield from _scans(names.events, "read the history of a saga")
-    yield from _scans([names.dead], "read the dead letters")
 
 
 def _scans(streams: Iterable[str], why: str) -> Iterator[Grant]:

@@ -11,7 +11,7 @@ cancelled async write may still land.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias
 
@@ -204,6 +204,8 @@ room. None of them can hold up another."""
 
 ACK_WAIT = 4.0
 """Seconds after which a message that is neither acknowledged nor extended comes again."""
+UNKNOWN_TYPE_FOR = 600.0
+"""Seconds that messages wait for the first worker that knows their type."""
 DUPLICATES = 30.0
 """Seconds for which the inbox drops a message with an id that it has."""
 
@@ -248,8 +250,12 @@ class Inbox(Protocol):
         """Return the seconds since the server first stored a message, by the server's clock."""
         ...
 
-    async def strays(self) -> Sequence[InboundMessage]:
-        """Return messages that no worker's `receive` covers: a few, the oldest of each subject. Raises StoreError."""
+    def strays(self) -> AsyncGenerator[InboundMessage]:
+        """Yield messages that no worker's `receive` covers. Raises StoreError.
+
+        That is every message whose subject is not the address of a saga, and of those for types that no worker has ever
+        known the ones that have waited for UNKNOWN_TYPE_FOR; of each subject the first one in any case.
+        """
         ...
 
 

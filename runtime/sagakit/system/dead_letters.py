@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import random
+from contextlib import aclosing
 from functools import partial
 from logging import getLogger
 
 import trio
 
 from sagakit.errors import StoreError
-from sagakit.store.ports import InboundMessage, Store
+from sagakit.store.ports import UNKNOWN_TYPE_FOR, InboundMessage, Store
 from sagakit.system.persistence import through_outage
 
 _log = getLogger("sagakit.intake")
 
-UNKNOWN_TYPE_FOR = 600.0
-"""Seconds after which a message for a type that no worker has ever known is a dead letter."""
 TOLD, TOLD_PER = 20, 10.0
 """Dead letters that are logged one by one within so many seconds; of the rest their number is told."""
 REPORTED = 1_000
@@ -47,8 +46,9 @@ class DeadLetters:
         """Look every `interval` seconds for messages that lead to no saga, or to a type that no worker has known."""
         while True:
             try:
-                for message in await self._store.inbox.strays():
-                    await self._mind_stray(message)
+                async with aclosing(self._store.inbox.strays()) as strays:
+                    async for message in strays:
+                        await self._mind_stray(message)
             except StoreError as error:
                 _log.info("the inbox was not searched for stray messages: %s", error)
             await trio.sleep(self._interval * (0.5 + random.random()))
