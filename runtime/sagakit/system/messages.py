@@ -9,7 +9,7 @@ import msgspec
 from sagakit_actors import Ref, Reply
 
 from sagakit.engine import Ended, Inbound, OutboxEvent, Record
-from sagakit.errors import StoreError
+from sagakit.errors import Overwritten, StoreError
 from sagakit.store.ports import Entry, Write
 
 Bucket = Literal["state", "archive"]
@@ -28,7 +28,8 @@ class Put(Write, frozen=True, kw_only=True):
 
     The bytes never change between resends. A create (`expected` 0) that was acknowledged after `not_after` (trio time)
     counts only if the archive has no other run under the key that ended meanwhile. Fails with Conflict (a create met
-    something else, or such a run), Undecodable (what the archive has), Fenced, TooLarge, StoreFull or Refused.
+    something else, or such a run), Undecodable (what the archive has), Fenced, Overwritten, TooLarge, StoreFull or
+    Refused.
     """
 
     expected: int = 0
@@ -201,10 +202,17 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """What a scan has found under the saga's key."""
+    """What a scan that began at `at` (trio time) has found under the saga's key."""
 
     owner: str
     revision: int
+    at: float
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """What a scan has found under the saga's key is not a record of it."""
+
+    error: Overwritten
 
 
 class RunAlone(msgspec.Struct, frozen=True):
@@ -237,6 +245,7 @@ SagaMessage: TypeAlias = (
     | Peek
     | Settled
     | Compare
+    | Replaced
     | RunAlone
     | AwaitQuiet
     | LeaseGood
