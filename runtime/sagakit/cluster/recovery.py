@@ -20,7 +20,7 @@ from sagakit.cluster.lease import forget_lease, read_lease
 from sagakit.cluster.membership import Members
 from sagakit.cluster.observer import Observer
 from sagakit.engine import glimpse
-from sagakit.errors import Ambiguous, NewerSchema, StoreError, Unavailable, Undecodable
+from sagakit.errors import Ambiguous, StoreError, Unavailable, Undecodable
 from sagakit.store.ports import Cursor, Entry, Store
 from sagakit.system.config import Config
 from sagakit.system.registry import Registry
@@ -179,18 +179,18 @@ class Recovery(Actor[None]):
             yield page
 
     def _owner_elsewhere(self, entry: Entry, began: float) -> str | None:
-        """None for what is no record, and for what lives here, which is held against what stands there."""
+        """None for what is not a record, and for what lives here, which is held against what stands there."""
+        if self._sagas.compare(entry.key, entry.revision, began):
+            return None
         try:
             seen = glimpse(entry.key, entry.value)
         except Undecodable as error:
-            is_newer = isinstance(error, NewerSchema)
-            if is_newer or not self._sagas.replaced(entry.key, error, entry.revision):
-                self._reports.left_alone(entry.key, str(error))
+            self._reports.left_alone(entry.key, str(error))
             return None
         if seen.ended is not None:
             return None
         if self._sagas.has(entry.key):
-            self._sagas.compare(entry.key, seen.owner, entry.revision, began)
+            self._sagas.is_owned_by(entry.key, seen.owner)
             return None
         return seen.owner
 

@@ -9,7 +9,7 @@ import msgspec
 from sagakit_actors import Ref, Reply
 
 from sagakit.engine import Ended, Inbound, OutboxEvent, Record
-from sagakit.errors import Overwritten, StoreError
+from sagakit.errors import StoreError
 from sagakit.store.ports import Entry, Write
 
 Bucket = Literal["state", "archive"]
@@ -202,17 +202,10 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """What a scan that began at `at` (trio time) has found under the saga's key."""
+    """What a scan that began at `at` (trio time) has found under the saga's key has this revision."""
 
-    owner: str
     revision: int
     at: float
-
-
-class Replaced(msgspec.Struct, frozen=True):
-    """What a scan has found under the saga's key is not a record of it."""
-
-    error: Overwritten
 
 
 class RunAlone(msgspec.Struct, frozen=True):
@@ -245,7 +238,6 @@ SagaMessage: TypeAlias = (
     | Peek
     | Settled
     | Compare
-    | Replaced
     | RunAlone
     | AwaitQuiet
     | LeaseGood

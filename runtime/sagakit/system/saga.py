@@ -10,6 +10,7 @@ takes it over.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from logging import getLogger
 from math import inf
@@ -42,6 +43,7 @@ from sagakit.engine import (
     effects,
     encode,
     foreign,
+    glimpse,
     makes_room,
     marker_of,
     questions,
@@ -70,7 +72,6 @@ from sagakit.system.messages import (
     Peek,
     PersistenceMessage,
     Put,
-    Replaced,
     Rest,
     Retire,
     RunAlone,
@@ -194,9 +195,6 @@ class SagaActor(Reactor[SagaMessage]):
                 self._on_down(message)
             case Compare():
                 self._compare(message)
-            case Replaced(error=error):
-                if self._is_older_than(error.revision):
-                    self._write_back(error, self._written_back)
             case RunAlone():
                 self._alone = "granted"
                 self._events.append(Isolated())
@@ -460,26 +458,33 @@ class SagaActor(Reactor[SagaMessage]):
             self._operate(Load(self._key, self._done()), partial(self._looked, trio.current_time()))
 
     def _looked(self, at: float, entry: int | Entry | None) -> None:
-        found = entry.revision if isinstance(entry, Entry) else 0
-        if found == self._revision:
+        if not isinstance(entry, Entry):
+            raise Fenced(self._key, f"its record is gone: expected revision {self._revision}, found nothing")
+        if entry.revision == self._revision:
             self._life.seen_at = at
             self._perform()
-        elif isinstance(entry, Entry) and (other := foreign(self._key, entry.value)) is not None:
-            self._write_back(Overwritten(self._key, other.found, found), self._written_back)
+        elif (other := foreign(self._key, entry.value)) is not None:
+            self._write_back(Overwritten(self._key, other.found, entry.revision), self._written_back)
         else:
-            raise Fenced(self._key, f"expected revision {self._revision}, found {found}, after the lease had lapsed")
+            self._changed(entry)
 
-    def _is_older_than(self, revision: int) -> bool:
-        """Whether a scan saw something newer; not if an operation under way will show what stands there now."""
-        return self._operation is None and self._begun and not self._over and revision > self._revision
+    def _changed(self, entry: Entry) -> None:
+        """It is a record, an end marker, or what a newer sagakit has written: not this incarnation."""
+        text = f"expected revision {self._revision}, found revision {entry.revision}"
+        with suppress(NewerSchema):
+            if glimpse(self._key, entry.value).owner == self._services.worker_id:
+                self._life.durable = None  # older than what stands there
+                raise OutOfDate(f"{self._key}: {text}")
+        raise Fenced(self._key, f"another writer has it: {text}")
 
     def _compare(self, found: Compare) -> None:
+        """What a scan saw is older than what an operation under way will show."""
+        if self._operation is not None or not self._begun or self._over:
+            return
         if found.revision == self._revision:
             self._life.seen_at = max(self._life.seen_at, found.at)
-        elif self._is_older_than(found.revision):
-            if found.owner != self._services.worker_id:
-                raise Fenced(self._key, f"worker {found.owner} has it")
-            raise OutOfDate(f"{self._key}: revision {found.revision} stands there, {self._revision} is known here")
+        elif found.revision > self._revision:
+            self._look_again()
 
     # ---------------------------------------------------------- overwritten
 

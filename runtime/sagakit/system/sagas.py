@@ -17,10 +17,10 @@ from sagakit_actors import (
     RestartIntensityExceeded,
 )
 
-from sagakit.errors import Fenced, Overwritten, RuntimeClosed, Undecodable
+from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.life import SagaLife
-from sagakit.system.messages import Compare, Drain, Replaced, SagaMessage, SetAlarm, Wake
+from sagakit.system.messages import Compare, Drain, SagaMessage, SetAlarm, Wake
 from sagakit.system.origin import Fresh, Origin, Rested, Resting
 from sagakit.system.saga import SagaActor
 from sagakit.system.services import Services
@@ -110,26 +110,21 @@ class Sagas:
         self._live(SagaLife(resting.binding, key, Rested(resting.confirmed)))
         return True
 
-    def compare(self, key: str, owner: str, revision: int, at: float) -> None:
-        """Hold what a scan that began at `at` (trio time) has found in the bucket against what lives here."""
-        if self._tell(key, Compare(owner, revision, at)):
-            return
-        if owner != self._services.worker_id and self._resting.pop(key, None) is not None:
-            self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
-
-    def replaced(self, key: str, error: Undecodable, revision: int) -> bool:
-        """Tell the actor of a saga that its record was replaced by something else; False: nobody has it in memory."""
-        return self._tell(key, Replaced(Overwritten(key, error.found, revision)))
-
-    def _tell(self, key: str, message: Compare | Replaced) -> bool:
+    def compare(self, key: str, revision: int, at: float) -> bool:
+        """Tell an actor the revision that a scan which began at `at` (trio time) has found; False: none is active."""
         ref = self._active.get(key)
         if ref is None:
             return False
         try:
-            ref.tell_nowait(message)
+            ref.tell_nowait(Compare(revision, at))
         except (MailboxFull, ActorStopped):  # the next whole scan comes
             self.lost_sight = True
         return True
+
+    def is_owned_by(self, key: str, owner: str) -> None:
+        """Let go of a saga at rest whose record names another worker."""
+        if owner != self._services.worker_id and self._resting.pop(key, None) is not None:
+            self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
 
     def wake_stalled(self, before: float) -> None:
         """Wake those whose time came `before`, in seconds since the epoch, and who did not wake by themselves."""
