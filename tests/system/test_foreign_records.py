@@ -144,7 +144,7 @@ async def test_a_time_that_no_calendar_shows_breaks_no_listing_and_no_history(
         assert await running.runtime.execute(BookTrip, "beside", Trip()) == Completed("tickets-Rome")
 
 
-async def test_the_first_moment_of_the_calendar_has_a_history(server: Server, namespace: str) -> None:
+async def test_each_moment_of_the_calendar_has_a_history(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         handle = await runtime.start(BookTrip, "one", Trip())
         await handle.outcome()
@@ -156,6 +156,12 @@ async def test_the_first_moment_of_the_calendar_has_a_history(server: Server, na
             await runtime._store.archive.put(KEY, value)
             assert (await runtime.history(BookTrip, "one")).record.created_at == created_at
             assert [info.created_at for info in (await runtime.list(status="completed")).items] == [created_at]
+        for created_at in (1e300, -1.0):  # beyond it there is none
+            value = json.dumps(json.loads(entry.value) | {"created_at": created_at}).encode()
+            await runtime._store.archive.put(KEY, value)
+            with pytest.raises(Undecodable, match="created_at"):
+                await runtime.history(BookTrip, "one")
+            assert [one.key for one in (await runtime.list(status="completed")).unreadable] == [KEY]
 
 
 @pytest.mark.parametrize("limit", [None, 1])

@@ -18,6 +18,10 @@ _log = getLogger("sagakit.control")
 
 WAITING = 1000
 """Requests that wait for the handler at most; the rest go unanswered."""
+FAMILIES = (
+    "saga", "sagain", "sagaop", "sagasys", "sagareply", "sagapark", "sagadead", "sagacmd", "sagactl",
+)  # fmt: skip
+"""First tokens of the subjects that mean something here (DESIGN 6): nobody awaits an answer there."""
 
 
 class CoreControl:
@@ -70,7 +74,7 @@ class CoreControl:
 
     def _may_be_answered(self, reply: str) -> bool:
         """Not where whoever asks might not publish, to a bucket, say: it would be done with a worker's rights."""
-        ours = tuple(self._names.subject(f"{head}.") for head in ("saga", "sagain", "sagactl"))
+        ours = tuple(self._names.subject(f"{head}.") for head in FAMILIES)
         return bool(reply) and not reply.startswith(("$", *ours))
 
     def announce(self, saga_types: Sequence[str], worker_id: str) -> None:
