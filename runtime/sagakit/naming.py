@@ -68,6 +68,8 @@ def decode_id(token: str) -> str:
     """The inverse of `encode_id`. Raises ValueError on a token that no id encodes to."""
     if token == "=":
         return ""
+    if len(token) > MAX_ENCODED_ID:
+        raise ValueError(f"the id has {len(token)} characters once encoded, the limit is {MAX_ENCODED_ID}")
     if re.fullmatch(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", token) is None:
         raise ValueError(f"{token!r} is not an encoded saga id")
     raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), token.encode())

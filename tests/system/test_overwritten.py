@@ -146,6 +146,18 @@ async def test_a_scan_has_it_written_back_byte_for_byte_while_an_attempt_runs(
         assert await handle.outcome() == Completed("tickets-Rome")
 
 
+async def test_a_scan_of_what_is_new_sees_it_by_itself(autojump_clock: Clock) -> None:
+    server, stop = MemoryServer(), Stop("flight")
+    async with member(server, BookTrip(stop), scan_interval=2.0) as running, bounded():
+        await started(running, stop)
+        before = value_of(server)
+        await trio.sleep(5)
+        overwrite(server, ANSWER)
+        await trio.sleep(5)
+        assert value_of(server) == before
+        assert running.worker.services.overwritten_count == 1
+
+
 async def test_bytes_of_another_saga_are_not_its_record(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, saga := BookTrip(stop), scan_interval=1e6) as running, bounded():

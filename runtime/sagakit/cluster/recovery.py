@@ -190,7 +190,7 @@ class Recovery(Actor[None]):
         if seen.ended is not None:
             return None
         if self._sagas.has(entry.key):
-            self._sagas.is_owned_by(entry.key, seen.owner)
+            self._sagas.compare_resting(entry.key, seen.owner)
             return None
         return seen.owner
 

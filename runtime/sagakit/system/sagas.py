@@ -121,7 +121,7 @@ class Sagas:
             self.lost_sight = True
         return True
 
-    def is_owned_by(self, key: str, owner: str) -> None:
+    def compare_resting(self, key: str, owner: str) -> None:
         """Let go of a saga at rest whose record names another worker."""
         if owner != self._services.worker_id and self._resting.pop(key, None) is not None:
             self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
