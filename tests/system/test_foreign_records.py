@@ -151,7 +151,7 @@ async def test_each_moment_of_the_calendar_has_a_history(server: Server, namespa
         with trio.fail_after(20):
             while (entry := await runtime._store.archive.get(KEY)) is None:  # noqa: ASYNC110  # it is on its way there
                 await trio.sleep(0.01)
-        for created_at in (0, 253_402_300_799):
+        for created_at in (0.0, 253_402_300_799.0):
             value = json.dumps(json.loads(entry.value) | {"created_at": created_at}).encode()
             await runtime._store.archive.put(KEY, value)
             assert (await runtime.history(BookTrip, "one")).record.created_at == created_at
