@@ -14,7 +14,7 @@ ACTORS = ROOT / "actors" / "sagakit_actors"
 
 LAYERS = [
     {"errors"},
-    {"naming"},
+    {"naming", "ration"},
     {"definition"},
     {"engine"},
     {"store"},

@@ -16,6 +16,7 @@ from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
 from sagakit.client.listing import Page as Page
 from sagakit.client.listing import SagaInfo as SagaInfo
+from sagakit.client.listing import Unreadable as Unreadable
 from sagakit.client.runtime import Runtime as Runtime
 from sagakit.client.runtime import open_runtime as open_runtime
 from sagakit.client.script import run as run
@@ -99,6 +100,7 @@ __all__ = [
     "Timer",
     "TooLate",
     "UnknownSaga",
+    "Unreadable",
     "child",
     "each",
     "open_runtime",

@@ -196,11 +196,28 @@ class Fenced(KvError):
 
 
 class Undecodable(KvError):
-    """The value under the key is not a record that this version can read (P11); it was left alone."""
+    """The value under the key is not a record that this version can read (P11); it was left alone.
+
+    `found` says what stands there.
+    """
+
+    def __init__(
+        self, key: str, found: str, advice: str = "look at it with `nats kv get`, then mend or delete it"
+    ) -> None:
+        super().__init__(key, f"{found}: left alone; {advice}")
+        self.found = found
 
 
 class NewerSchema(Undecodable):
     """The record was written by a newer sagakit; it was left alone."""
+
+
+class Overwritten(KvError):
+    """Something that is not a record of the saga has replaced its record. `revision` is that of what stands there."""
+
+    def __init__(self, key: str, found: str, revision: int) -> None:
+        super().__init__(key, f"something has replaced its record at revision {revision}: {found}")
+        self.revision = revision
 
 
 # ---------------------------------------------------------------- server
@@ -239,6 +256,10 @@ class JetStreamOff(ServerError):
 
 class BadBucket(ServerError):
     """A bucket or stream exists with settings under which the promises would not hold."""
+
+
+class BadLayout(ServerError):
+    """The bucket that says how the others are laid out says something else."""
 
 
 # -------------------------------------------------------------- internal

@@ -1,14 +1,23 @@
-"""What may serve as a name: types, steps, signals, namespaces. Ids are another matter, see `sagakit.store.names`."""
+"""Names: what may be a type, a step, a signal, a namespace or a worker, and how an id becomes part of a key.
+
+A saga's id may be any text. It is encoded here and nowhere else.
+"""
 
 from __future__ import annotations
 
 import re
 
-from sagakit.errors import InvalidName
+import msgspec
+
+from sagakit.errors import InvalidId, InvalidName
 
 MAX_NAME = 64
+MAX_ENCODED_ID = 512
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_WORKER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}").fullmatch
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 
 
 def is_name(text: str) -> bool:
@@ -27,3 +36,65 @@ def check_name(name: str, *, what: str) -> str:
             "it becomes one token of a NATS key and subject"
         )
     return name
+
+
+def is_worker_id(text: str) -> bool:
+    """Return whether `text` may be a worker's id: one token of a subject and a key, so no other worker's address."""
+    return _WORKER_ID(text) is not None
+
+
+def encode_id(saga_id: str) -> str:
+    """Encode any string, reversibly, as one token: letters, digits, `_` and `-` stay, each other UTF-8 byte is `=XX`.
+
+    The empty string is a lone `=`. Raises InvalidId when the result exceeds MAX_ENCODED_ID characters, or when the id
+    is no Unicode text (lone surrogates).
+    """
+    if len(saga_id) <= MAX_ENCODED_ID and _PLAIN(saga_id):
+        return saga_id
+    try:
+        raw = saga_id.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidId(f"the saga id {saga_id[:40]!r} is no Unicode text: {error.reason}") from None
+    token = "".join(chr(b) if b in _SAFE else f"={b:02X}" for b in raw) or "="
+    if len(token) > MAX_ENCODED_ID:
+        raise InvalidId(
+            f"the saga id {saga_id[:40]!r}... has {len(token)} characters once encoded, the limit is {MAX_ENCODED_ID}: "
+            "use a shorter id"
+        )
+    return token
+
+
+def decode_id(token: str) -> str:
+    """The inverse of `encode_id`. Raises ValueError on a token that no id encodes to."""
+    if token == "=":
+        return ""
+    if len(token) > MAX_ENCODED_ID:
+        raise ValueError(f"the id has {len(token)} characters once encoded, the limit is {MAX_ENCODED_ID}")
+    if re.fullmatch(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", token) is None:
+        raise ValueError(f"{token!r} is not an encoded saga id")
+    raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), token.encode())
+    return raw.decode()
+
+
+class SagaKey(msgspec.Struct, frozen=True):
+    """Address of one saga: its type and id. `str()` gives the KV key."""
+
+    saga_type: str
+    saga_id: str
+
+    def __str__(self) -> str:
+        return f"{self.saga_type}.{encode_id(self.saga_id)}"
+
+    @classmethod
+    def parse(cls, key: str) -> SagaKey:
+        """The inverse of `str()`. Raises ValueError on a key that sagakit did not write."""
+        saga_type, _, token = key.partition(".")
+        return cls(saga_type, decode_id(token))
+
+
+def is_key_of(key: str, saga_type: str, saga_id: str) -> bool:
+    """Return whether `key` is the key of the saga with this type and id."""
+    try:
+        return key == f"{saga_type}.{encode_id(saga_id)}"
+    except InvalidId:
+        return False

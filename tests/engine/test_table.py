@@ -120,11 +120,11 @@ def test_p6_an_inbound_message_is_applied_once(simple: Plan) -> None:
 
 def test_a_record_round_trips_and_unknown_fields_survive(simple: Plan) -> None:
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b'{"n":1}'), owner="w", now=0.0)
-    assert decode("k", encode(record)) == Loaded(record, None)
+    assert decode("T.1", encode(record)) == Loaded(record, None)
     fields = msgspec.json.decode(encode(record))
     fields["future"] = {"a": [1]}
     fields["steps"]["a"]["hint"] = "later"
-    loaded = decode("k", msgspec.json.encode(fields))
+    loaded = decode("T.1", msgspec.json.encode(fields))
     assert isinstance(loaded, Loaded)
     after = apply(simple, loaded.record, [Ended("a", 1, Complete(msgspec.Raw(b"7")))], 1.0)
     written = msgspec.json.decode(encode(after, loaded.unknown))
@@ -139,12 +139,12 @@ DEEP = b'{"schema": 1, "x": ' + b"[" * 100_000
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"schema": 1}', b"\xff", b'{"schema": "x"}', b"null", DEEP])
 def test_p11_what_is_no_record_is_refused(value: bytes) -> None:
     with pytest.raises(Undecodable, match="left alone"):
-        decode("k", value)
+        decode("T.1", value)
 
 
 def test_p11_a_newer_schema_is_refused() -> None:
     with pytest.raises(NewerSchema, match="upgrade"):
-        decode("k", b'{"schema": 2}')
+        decode("T.1", b'{"schema": 2}')
 
 
 def test_the_record_and_the_event_as_they_stand_on_the_wire(simple: Plan) -> None:

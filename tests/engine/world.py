@@ -207,7 +207,7 @@ class World:
         self.running.clear()
         self.queued.clear()
         self.withdrawn.clear()
-        loaded = decode("k", self.durable)
+        loaded = decode("T.1", self.durable)
         assert isinstance(loaded, Loaded)
         self.record = loaded.record
         if self.record.status in ENDS:
@@ -232,7 +232,7 @@ class World:
         self._made(call)
 
     def _made(self, call: Call) -> None:
-        stored = decode("k", self.durable) if self.durable else None
+        stored = decode("T.1", self.durable) if self.durable else None
         log = stored.record.steps.get(call.step) if isinstance(stored, Loaded) else None
         if log is None or log.calls != call.call or log.state not in ("running", "checking", "undoing"):
             raise Broken(f"P1: {call.kind} of {call.step} is called without a durable record that says so")
@@ -250,7 +250,7 @@ class World:
     def _publish(self, events: Any) -> None:
         for event in events:
             body = msgspec.json.decode(event.event)
-            stored = decode("k", self.durable)
+            stored = decode("T.1", self.durable)
             if not isinstance(stored, Loaded) or stored.record.next_event <= body["sequence"]:
                 raise Broken(f"P9: event {body['sequence']} is published before the record that has it")
             known = next((one for one in self.published if one["sequence"] == body["sequence"]), None)

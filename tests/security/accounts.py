@@ -7,16 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
+from unittest.mock import patch
 from uuid import uuid4
 
 import msgspec
+import pytest
 import trio
 from sagakit import Config
-from sagakit.cli.accounts import as_server_config
+from sagakit.cli.accounts import as_server_config, as_two_accounts
 from sagakit.client.errors import bare_errors
 from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.store.names import Names, SagaKey
@@ -49,6 +51,19 @@ def guarded(folder: Path, names: Names, *, trace: bool = True) -> Iterator[Serve
         folder / "nats", config=f"trace: {str(trace).lower()}\nauthorization {{ users: [\n{users}\n] }}"
     ) as server:
         yield server
+
+
+@contextmanager
+def separated(folder: Path, names: Names) -> Iterator[Server]:
+    """The same users in two accounts, as `sagakit permissions --accounts` prints them."""
+    passwords = {f"SAGAKIT_{role.upper()}_PASSWORD": PASSWORD for role in ROLES}
+    config = f"trace: true\n{as_two_accounts(names, inbox_prefix='_INBOX')}"
+    with patch.dict(os.environ, passwords), running_server(folder / "nats", config=config) as server:
+        yield server
+
+
+Serve: TypeAlias = Callable[[Path, Names], AbstractContextManager[Server]]
+SERVERS = pytest.mark.parametrize("serve", [guarded, separated], ids=["one-account", "two-accounts"])
 
 
 def published(server: Server, role: Role) -> set[str]:

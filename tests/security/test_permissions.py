@@ -29,7 +29,9 @@ from sagakit.store.ports import Store
 
 from tests.security.accounts import (
     SAGAKIT,
+    SERVERS,
     Client,
+    Serve,
     guarded,
     open_client,
     opened,
@@ -47,10 +49,11 @@ NAMES = [Names(), Names(namespace="shop", shards=2)]
 IDS = ["plain", "namespace-and-shards"]
 
 
+@SERVERS
 @pytest.mark.parametrize("names", NAMES, ids=IDS)
-async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, names: Names) -> None:
+async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, names: Names, serve: Serve) -> None:
     gate = tmp_path / "gate"
-    with guarded(tmp_path, names) as server:
+    with serve(tmp_path, names) as server:
         async with opened(server, "setup", names):
             pass
         async with open_client(server, names) as shop, opened(server, "reader", names) as reader:
@@ -252,10 +255,11 @@ FORBIDDEN["operator"] = tuple(subject for subject in FORBIDDEN["client"] if not 
 FORBIDDEN["reader"] = (*FORBIDDEN["client"], "sagain.Gift.x")
 
 
+@SERVERS
 @pytest.mark.parametrize("role", ROLES)
-async def test_what_a_role_may_not_do_is_refused(tmp_path: Path, role: Role) -> None:
+async def test_what_a_role_may_not_do_is_refused(tmp_path: Path, role: Role, serve: Serve) -> None:
     names = Names()
-    with guarded(tmp_path, names) as server:
+    with serve(tmp_path, names) as server:
         async with opened(server, "setup", names):
             pass
         async with opened(server, role, names) as store:

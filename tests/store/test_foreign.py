@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
@@ -9,7 +11,7 @@ from math import inf
 import pytest
 import trio
 from nats.aio.msg import Msg
-from sagakit import Completed
+from sagakit import Completed, open_runtime
 from sagakit.errors import Refused
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
@@ -144,7 +146,14 @@ async def test_a_request_that_wants_no_answer_gets_none(
     assert caplog.text == ""
 
 
-@pytest.mark.parametrize("subject", ["$KV.{}_SAGA_STATE.Trip.a", "{}.sagain.Trip.a", "{}.saga.Trip.started"])
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "$KV.{}_SAGA_STATE.Trip.a", "{}.sagain.Trip.a", "{}.saga.Trip.started", "{}.sagaop.Trip.a", "{}.sagasys.Trip.a",
+        "{}.sagareply.bank.Trip.a", "{}.sagapark.Trip.a", "{}.sagadead.inbox.Trip", "{}.sagacmd.bank.pay",
+        "{}.sagactl.w2",
+    ],
+)  # fmt: skip
 async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server: Server, namespace: str) -> None:
     """Who may ask a worker may not write what the worker may."""
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
@@ -165,6 +174,36 @@ async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server:
         await someone.publish(reply, b"last")
         await last.wait()
     assert heard == [b"last"]
+
+
+async def test_forged_announcements_leave_nothing_behind(
+    server: Server, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Well-formed ones, of workers that there never were: each was looked at, told to the log, and kept for good."""
+    caplog.set_level("INFO")
+    subject = f"{namespace}.sagactl.adopt.BookTrip".encode()
+    async with (
+        anybody(server) as someone,
+        open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime,
+    ):
+        assert await runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
+        caplog.clear()
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for first in range(0, 20_000, 1000):
+            ids = [b"worker-%012x" % number for number in range(first, first + 1000)]
+            await someone.write(b"".join(b"PUB %b %d\r\n%b\r\n" % (subject, len(one), one) for one in ids))
+        await someone.publish(subject, b"*")  # refused, and so told to the log, after all others
+        with trio.fail_after(20):
+            while "not a worker's id" not in caplog.text:  # noqa: ASYNC110  # a log
+                await trio.sleep(0.01)
+        assert runtime._worker.recovery._members.watched() == set()
+        assert runtime._worker.observer.dead == frozenset()
+        assert await runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] - before < 500_000, "20,000 ids alone are 1.2 MB"
+        tracemalloc.stop()
+    assert len([line for line in caplog.records if line.name.startswith("sagakit")]) < 10
 
 
 DEEP = b"[" * 20_000 + b"]" * 20_000

@@ -15,6 +15,7 @@ from sagakit.errors import Conflict, Unavailable
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.registry import Registry
+from sagakit.system.reports import Reports
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import member
@@ -62,7 +63,8 @@ async def swept(begun: Begun, *found: list[Orphan], broken: bool = False) -> tup
     sweep: module.Sweep | None = None
     with bare_errors():
         async with open_memory(MemoryServer()) as store:
-            adoption = Adoption(store, Registry([BookTrip()]), any_begun, marker_ttl=60.0)
+            registry = Registry([BookTrip()])
+            adoption = Adoption(store, registry, any_begun, marker_ttl=60.0, reports=Reports())
             try:
                 async with adoption.sweep() as sweep:
                     for page in found:

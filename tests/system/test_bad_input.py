@@ -153,7 +153,7 @@ async def test_p11_a_corrupt_record_and_a_newer_one_are_reported_and_left_alone(
     await trio.to_thread.run_sync(_put_raw, server.url, namespace, bad)
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         await runtime.scan()
-        assert "BookTrip.corrupt: not a saga record" in caplog.text
+        assert "BookTrip.corrupt: not a record of this saga" in caplog.text
         assert "schema is 99" in caplog.text
         with pytest.raises(errors.Undecodable):
             await runtime.start(BookTrip, "corrupt", Trip())

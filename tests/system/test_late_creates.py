@@ -73,7 +73,7 @@ async def test_p11_a_late_create_over_what_cannot_be_read_is_told_and_runs_nothi
     async with member(server, saga) as running, bounded(), trio.open_nursery() as nursery:
         server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
         nursery.start_soon(spoil)
-        with pytest.raises(Undecodable, match="not a saga record"):
+        with pytest.raises(Undecodable, match="not a record of this saga"):
             await running.runtime.start(BookTrip, "one", Trip())
         await trio.sleep(GONE)
     assert saga.calls == []

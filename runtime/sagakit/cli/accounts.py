@@ -10,8 +10,9 @@ import trio
 from sagakit.cli.exits import Exit, exit_of
 from sagakit.client.errors import bare_errors
 from sagakit.errors import SagakitError
+from sagakit.store.accounts import INSIDE, OUTSIDE, Export, exports_of
 from sagakit.store.names import Names
-from sagakit.store.permissions import Grant, Permissions, streams_of
+from sagakit.store.permissions import Grant, Permissions, Role, permissions_of, streams_of
 from sagakit.system.config import Config
 from sagakit.system.opening import names_of, open_store
 
@@ -37,6 +38,49 @@ def as_nsc(permissions: Permissions) -> str:
     lines = [f"--allow-pub '{','.join(grant.subject for grant in permissions.publish)}'"]
     lines.append(f"--allow-sub '{','.join(grant.subject for grant in permissions.subscribe)}'")
     return " ".join([*lines, *(["--allow-pub-response --response-ttl 1m"] if permissions.responses else [])])
+
+
+def as_two_accounts(names: Names, *, inbox_prefix: str) -> str:
+    """Return the block `accounts` for nats-server's configuration file: workers with JetStream, the others without.
+
+    Each role's user has its permissions and an inbox prefix of its own, `{inbox_prefix}_{role}`.
+    """
+    workers, clients = (f"{names.namespace}_{name}" if names.namespace else name for name in ("WORKERS", "CLIENTS"))
+    exports = exports_of(names)
+    return "\n".join(
+        [
+            "# Passwords come from nats-server's environment, such as SAGAKIT_WORKER_PASSWORD.",
+            "accounts {",
+            f"{workers} {{",
+            "jetstream: enabled",
+            *_users(INSIDE, names, inbox_prefix),
+            "exports: [",
+            *(f"  {{ {one.kind}: {_quoted(one)}, accounts: [{clients}]{_answers(one)} }}" for one in exports),
+            "] }",
+            f"{clients} {{",
+            *_users(OUTSIDE, names, inbox_prefix),
+            "imports: [",
+            *(f"  {{ {one.kind}: {{ account: {workers}, subject: {_quoted(one)} }} }}" for one in exports),
+            "] }",
+            "}",
+        ]
+    )
+
+
+def _users(roles: tuple[Role, ...], names: Names, inbox_prefix: str) -> Iterator[str]:
+    yield "users: ["
+    for role in roles:
+        yield f"{{ user: {role}, password: $SAGAKIT_{role.upper()}_PASSWORD"
+        yield as_server_config(permissions_of(role, names, inbox_prefix=f"{inbox_prefix}_{role}")) + " }"
+    yield "]"
+
+
+def _quoted(export: Export) -> str:
+    return f'"{export.grant.subject}"'
+
+
+def _answers(export: Export) -> str:
+    return ", response: stream" if export.has_many_answers else ""
 
 
 def _block(verb: str, grants: tuple[Grant, ...]) -> Iterator[str]:

@@ -190,19 +190,27 @@ def setup(
 
 @app.command()
 def permissions(
-    role: Annotated[RoleName, typer.Argument(help="What the account is for.")],
+    role: Annotated[RoleName | None, typer.Argument(help="What the account is for.")] = None,
     namespace: Annotated[str, typer.Option(help="Option namespace of the runtimes.")] = "",
     shards: Annotated[int, typer.Option(help="Option shards of the runtimes.")] = 1,
     inbox_prefix: Annotated[
         str, typer.Option(help="Option inbox_prefix of this account; best one of its own.")
     ] = "_INBOX",
     nsc: Annotated[bool, typer.Option("--nsc", help="As options of `nsc add user`.")] = False,
+    two: Annotated[
+        bool, typer.Option("--accounts", help="All roles: workers in one account, the others in another one.")
+    ] = False,
 ) -> None:
-    """Print the least that an account of NATS needs, for the configuration of nats-server."""
+    """Print the least that a role needs, for the configuration of nats-server: of ROLE, or of all with --accounts."""
+    if (role is None) != two or (two and nsc):
+        raise typer.BadParameter("give a role, with or without --nsc, or --accounts for all of them")
     try:
         options = Config(namespace=namespace, shards=shards, inbox_prefix=inbox_prefix)
     except CallerError as error:
         raise typer.BadParameter(str(error)) from None
+    if role is None:
+        typer.echo(accounts.as_two_accounts(names_of(options), inbox_prefix=options.inbox_prefix))
+        return
     found = permissions_of(role.value, names_of(options), inbox_prefix=options.inbox_prefix)
     typer.echo(accounts.as_nsc(found) if nsc else accounts.as_server_config(found))
 

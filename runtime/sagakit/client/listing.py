@@ -33,11 +33,22 @@ class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
     attributes: dict[str, str] = {}
 
 
+class Unreadable(msgspec.Struct, frozen=True):
+    """A key under which there is no record that this version can read, and what stands there."""
+
+    key: str
+    reason: str
+
+
 class Page(msgspec.Struct, frozen=True):
-    """Some lines of a listing. `cursor` asks for those that follow; None: there are none."""
+    """Some lines of a listing. `cursor` asks for those that follow; None: there are none.
+
+    `unreadable` are the keys on the way that are not listed: whether they fit what is looked for cannot be known.
+    """
 
     items: Sequence[SagaInfo]
     cursor: str | None = None
+    unreadable: Sequence[Unreadable] = ()
 
 
 class History(msgspec.Struct, frozen=True):
@@ -70,22 +81,25 @@ async def page_of(
 ) -> Page:
     """The next `limit` sagas after `cursor`, by key; all of them in one pass where there is no limit.
 
-    What cannot be read is left out: `recovery` reports it. Raises Unavailable, Ambiguous.
+    Raises Unavailable, Ambiguous.
     """
     found: list[SagaInfo] = []
+    unreadable: list[Unreadable] = []
     if limit is None:
         for saga_type in types:
             async with bucket.entries(saga_type) as entries:
                 async for entry in entries:
-                    _add(found, entry, wanted, cursor)
-        return Page(sorted(found, key=lambda info: info.created_at))
+                    if cursor is None or entry.key > cursor:
+                        _add(found, unreadable, entry, wanted)
+        return Page(sorted(found, key=lambda info: info.created_at), None, unreadable)
     keys = sorted({key for saga_type in types for key in await bucket.keys(saga_type)})
     async with aclosing(_in_order(store, bucket, [key for key in keys if cursor is None or key > cursor])) as entries:
         async for key, one in entries:
-            _add(found, one, wanted, None)
+            if one is not None:
+                _add(found, unreadable, one, wanted)
             if len(found) == limit:
-                return Page(found, key if key != keys[-1] else None)
-    return Page(found)
+                return Page(found, key if key != keys[-1] else None, unreadable)
+    return Page(found, None, unreadable)
 
 
 async def _in_order(store: Store, bucket: KeyValue, keys: Sequence[str]) -> AsyncGenerator[tuple[str, Entry | None]]:
@@ -103,12 +117,11 @@ async def _in_order(store: Store, bucket: KeyValue, keys: Sequence[str]) -> Asyn
             yield key, entries[key]
 
 
-def _add(found: list[SagaInfo], entry: Entry | None, wanted: Wanted, cursor: str | None) -> None:
-    if entry is None or (cursor is not None and entry.key <= cursor):
-        return
+def _add(found: list[SagaInfo], unreadable: list[Unreadable], entry: Entry, wanted: Wanted) -> None:
     try:
         loaded = decode(entry.key, entry.value)
-    except Undecodable:
+    except Undecodable as error:
+        unreadable.append(Unreadable(entry.key, error.found))
         return
     if isinstance(loaded, Loaded) and wanted.fits(loaded.record):
         record = loaded.record

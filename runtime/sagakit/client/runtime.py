@@ -89,6 +89,7 @@ class Runtime:
             "adoptions_pending": float(worker.recovery.pending),
             "adopted_total": float(worker.recovery.adopted),
             "fenced_total": float(self._services.fenced_count),
+            "overwritten_total": float(self._services.overwritten_count),
             "messages_sent_total": float(self._store.messages_sent),
         }
 
@@ -319,7 +320,7 @@ async def open_runtime(
 
     `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
     of `Config`, and win over `config`. Leaving the context gives running attempts `grace` seconds. Raises
-    CannotConnect, ServerTooOld, JetStreamOff, BadBucket, InvalidConfig, DefinitionError, PlanChanged.
+    CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, InvalidConfig, DefinitionError, PlanChanged.
     """
     settings = Config.of(({} if config is None else structs.asdict(config)) | options)
     with bare_errors():

@@ -23,6 +23,7 @@ from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
 from sagakit.system.persistence import marker_of_other, read
 from sagakit.system.registry import Registry
+from sagakit.system.reports import Reports
 from sagakit.system.sagas import Sagas
 
 _log = getLogger("sagakit.recovery")
@@ -46,12 +47,12 @@ class Orphan(NamedTuple):
 class Adoption:
     """One a worker; several sweeps may go on at once."""
 
-    def __init__(self, store: Store, registry: Registry, sagas: Sagas, *, marker_ttl: float) -> None:
+    def __init__(self, store: Store, registry: Registry, sagas: Sagas, *, marker_ttl: float, reports: Reports) -> None:
         self._store = store
         self._marker_ttl = marker_ttl
         self._registry = registry
         self._sagas = sagas
-        self._reported: set[str] = set()
+        self._reports = reports
         self.adopted: int = 0
         self.pending: int = 0
         """Records that are about to be adopted: the progress of an adoption."""
@@ -78,18 +79,12 @@ class Adoption:
         if broken is not None:
             raise broken
 
-    def report(self, key: str, text: str) -> None:
-        """Say once why a record is left alone."""
-        if key not in self._reported:
-            self._reported.add(key)
-            _log.error("%s", text)
-
     async def adopt(self, entry: Entry) -> Fate:
         """Adopt one record. Waits while the worker is full, or the store away."""
         try:
             loaded = decode(entry.key, entry.value)
         except Undecodable as error:
-            self.report(entry.key, str(error))
+            self._reports.left_alone(entry.key, str(error))
             return "left alone"
         heir = self._heir(entry.key, loaded) if isinstance(loaded, Loaded) else None
         if heir is None:
@@ -102,10 +97,10 @@ class Adoption:
         except (Fenced, Conflict):
             _log.debug("%s: another worker was faster", entry.key)
         except Undecodable as error:  # what the archive has
-            self.report(entry.key, f"{error}: not run")
+            self._reports.left_alone(entry.key, f"{error}: not run")
             return "left alone"
         except TooLarge as error:  # until the server takes larger messages again
-            self.report(entry.key, f"{error}: left alone")
+            self._reports.left_alone(entry.key, f"{error}: left alone")
             return "left alone"
         except (StoreError, ActorDied) as error:
             _log.warning("%s: not adopted yet: %s", entry.key, error)
@@ -134,7 +129,7 @@ class Adoption:
             return binding, loaded
         heir = self._registry.heir_of(record) if record.status not in ENDS else None
         if heir is None:
-            self.report(
+            self._reports.left_alone(
                 key,
                 f"{record.saga_type} version {record.definition_version} with plan {record.plan_digest} is not known "
                 "to this worker: left alone",
@@ -143,7 +138,7 @@ class Adoption:
         try:
             return heir, Loaded(heir.migrate(record), loaded.unknown)
         except CannotMigrate as error:
-            self.report(key, f"cannot be moved to version {heir.plan.version}: {error}: left alone")
+            self._reports.left_alone(key, f"cannot be moved to version {heir.plan.version}: {error}: left alone")
             return None
 
 

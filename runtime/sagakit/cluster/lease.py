@@ -14,7 +14,8 @@ import msgspec
 import trio
 
 from sagakit.errors import UNREADABLE
-from sagakit.store.ports import Store
+from sagakit.naming import is_worker_id
+from sagakit.store.ports import Entry, Store
 from sagakit.system.persistence import through_outage
 from sagakit.system.standing import Standing
 
@@ -40,12 +41,13 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
 _decoder = msgspec.json.Decoder(Lease)
 
 
-def decode_lease(value: bytes) -> Lease | None:
-    """None for what is no lease that this version can read."""
+def lease_of(entry: Entry) -> Lease | None:
+    """Return the lease of the worker that the key names; None for anything else that stands there."""
     try:
-        return _decoder.decode(value)
+        lease = _decoder.decode(entry.value)
     except UNREADABLE:
         return None
+    return lease if lease.worker == entry.key and is_worker_id(lease.worker) else None
 
 
 class OwnLease:
@@ -93,7 +95,7 @@ class OwnLease:
 async def read_lease(store: Store, worker_id: str) -> Lease | None:
     """The lease of a worker, as the leader has it. Raises Unavailable, Ambiguous."""
     entry = await store.workers.get(worker_id)
-    return None if entry is None else decode_lease(entry.value)
+    return None if entry is None else lease_of(entry)
 
 
 async def forget_lease(store: Store, worker_id: str) -> None:

@@ -14,10 +14,10 @@ from logging import getLogger
 import trio
 from sagakit_actors import Actor, Context
 
-from sagakit.cluster.lease import OwnLease
+from sagakit.cluster.lease import OwnLease, lease_of
 from sagakit.cluster.observer import RECHECK, Observer
 from sagakit.errors import StoreError, Unavailable
-from sagakit.store.ports import Store
+from sagakit.store.ports import Entry, Store
 
 _log = getLogger("sagakit.cluster")
 
@@ -25,6 +25,8 @@ ACKNOWLEDGED_WITHIN = 1.0
 """Seconds that a renewal gets before it is sent again under the next number."""
 NEIGHBOURS = 3
 """Workers that each one watches without being asked."""
+LOOKS = 256
+"""Workers that are looked at at once."""
 
 
 class Members:
@@ -37,9 +39,14 @@ class Members:
         self._heard: set[str] = set()
         self._news = trio.Event()
 
+    def knows(self, worker_id: str) -> bool:
+        """Return whether its lease was seen."""
+        place = bisect_right(self._ring, worker_id)
+        return place > 0 and self._ring[place - 1] == worker_id
+
     def add(self, worker_id: str) -> None:
         """Its lease was seen."""
-        if worker_id != self._worker_id and not self._knows(worker_id):
+        if worker_id != self._worker_id and not self.knows(worker_id):
             insort(self._ring, worker_id)
             self._tell()
 
@@ -47,7 +54,7 @@ class Members:
         """It is dead, or was never there."""
         self._asked.discard(worker_id)
         self._heard.discard(worker_id)
-        if self._knows(worker_id):
+        if self.knows(worker_id):
             self._ring.remove(worker_id)
 
     def ask(self, worker_id: str) -> None:
@@ -57,9 +64,13 @@ class Members:
             self._tell()
 
     def hear(self, worker_id: str) -> None:
-        """Another worker has announced that it is gone."""
-        self._heard.add(worker_id)
-        self.ask(worker_id)
+        """Another worker has announced that it is gone: look at it, if a lease or a record was seen that names it.
+
+        Anybody may announce what is not so. If there are sagas of an unknown worker, the next scan finds them.
+        """
+        if self.knows(worker_id) or worker_id in self._asked:
+            self._heard.add(worker_id)
+            self.ask(worker_id)
 
     def was_heard(self, worker_id: str) -> bool:
         """Whether its death would be news to nobody."""
@@ -80,10 +91,6 @@ class Members:
     async def until_news(self) -> None:
         """Return when there is somebody new to look at."""
         await self._news.wait()
-
-    def _knows(self, worker_id: str) -> bool:
-        place = bisect_right(self._ring, worker_id)
-        return place > 0 and self._ring[place - 1] == worker_id
 
     def _tell(self) -> None:
         news, self._news = self._news, trio.Event()
@@ -119,6 +126,7 @@ class Membership(Actor[None]):
         self._load = load
         self._died = died
         self._failed = failed
+        self._looks = trio.CapacityLimiter(LOOKS)
 
     async def run(self, ctx: Context[None]) -> None:
         """Until stopped."""
@@ -164,13 +172,18 @@ class Membership(Actor[None]):
                 async with self._store.workers.watch() as renewals:
                     async with self._store.workers.entries() as leases:
                         async for lease in leases:
-                            self._members.add(lease.key)
+                            self._meet(lease)
                     async for renewal in renewals:
-                        self._members.add(renewal.key)
+                        self._meet(renewal)
             except StoreError as error:
                 _log.info("the other workers are not known yet: %s", error)
                 await trio.sleep(RECHECK)
                 await self._store.until_connected()
+
+    def _meet(self, entry: Entry) -> None:
+        """What is not a lease names no worker."""
+        if not self._members.knows(entry.key) and lease_of(entry) is not None:
+            self._members.add(entry.key)
 
     async def _watch(self) -> None:
         while True:
@@ -185,7 +198,9 @@ class Membership(Actor[None]):
 
     async def _look(self, worker_id: str) -> None:
         known = worker_id in self._observer.dead
-        match await self._observer.look(worker_id):
+        async with self._looks:
+            verdict = await self._observer.look(worker_id)
+        match verdict:
             case "dead":
                 heard = self._members.was_heard(worker_id)
                 self._members.remove(worker_id)

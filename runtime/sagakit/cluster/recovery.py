@@ -24,7 +24,9 @@ from sagakit.errors import Ambiguous, StoreError, Unavailable, Undecodable
 from sagakit.store.ports import Cursor, Entry, Store
 from sagakit.system.config import Config
 from sagakit.system.registry import Registry
+from sagakit.system.reports import Reports
 from sagakit.system.sagas import Sagas
+from sagakit.system.standing import Standing
 
 _log = getLogger("sagakit.recovery")
 
@@ -55,12 +57,16 @@ class Recovery(Actor[None]):
         observer: Observer,
         worker_id: str,
         config: Config,
+        standing: Standing,
+        reports: Reports,
         now: Callable[[], float],
     ) -> None:
         self._store = store
         self._registry = registry
         self._sagas = sagas
-        self._adoption = Adoption(store, registry, sagas, marker_ttl=config.marker_ttl)
+        self._reports = reports
+        self._standing = standing
+        self._adoption = Adoption(store, registry, sagas, marker_ttl=config.marker_ttl, reports=reports)
         self._members = members
         self._observer = observer
         self._worker_id = worker_id
@@ -110,6 +116,7 @@ class Recovery(Actor[None]):
     async def _mind_reconnects(self) -> None:
         while True:
             await self._store.until_reconnected(self._store.reconnected_at)
+            await self._standing.until_good()  # what is seen before that does not prove ownership (see Compare)
             self.wake()
 
     async def scan(self, *, whole: bool = True) -> bool:
@@ -159,9 +166,10 @@ class Recovery(Actor[None]):
         """The live records that do not live here, in pages."""
         page: list[Orphan] = []
         for saga_type in self._registry.types:
+            began = trio.current_time()
             async with self._store.state.entries(saga_type, after=self._cursors[saga_type]) as entries:
                 async for entry in entries:
-                    owner = self._owner_elsewhere(entry)
+                    owner = self._owner_elsewhere(entry, began)
                     if owner is not None:
                         page.append(Orphan(entry, owner))
                     if len(page) == PAGE:
@@ -170,17 +178,19 @@ class Recovery(Actor[None]):
         if page:
             yield page
 
-    def _owner_elsewhere(self, entry: Entry) -> str | None:
-        """None for what is no record, and for what lives here, which is held against what stands there."""
+    def _owner_elsewhere(self, entry: Entry, began: float) -> str | None:
+        """None for what is not a record, and for what lives here, which is held against what stands there."""
+        if self._sagas.compare(entry.key, entry.revision, began):
+            return None
         try:
             seen = glimpse(entry.key, entry.value)
         except Undecodable as error:
-            self._adoption.report(entry.key, str(error))
+            self._reports.left_alone(entry.key, str(error))
             return None
         if seen.ended is not None:
             return None
         if self._sagas.has(entry.key):
-            self._sagas.compare(entry.key, seen.owner, entry.revision)
+            self._sagas.compare_resting(entry.key, seen.owner)
             return None
         return seen.owner
 

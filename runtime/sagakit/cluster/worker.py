@@ -87,6 +87,8 @@ class Worker:
             observer=self.observer,
             worker_id=services.worker_id,
             config=config,
+            standing=services.standing,
+            reports=services.reports,
             now=services.now,
         )
         self.leaving: trio.Event = trio.Event()

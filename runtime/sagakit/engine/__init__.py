@@ -31,6 +31,7 @@ from sagakit.engine.codec import decode as decode
 from sagakit.engine.codec import digest as digest
 from sagakit.engine.codec import encode as encode
 from sagakit.engine.codec import encode_marker as encode_marker
+from sagakit.engine.codec import foreign as foreign
 from sagakit.engine.codec import glimpse as glimpse
 from sagakit.engine.codec import marker_of as marker_of
 from sagakit.engine.effects import Call as Call

@@ -1,4 +1,8 @@
-"""Records to bytes and back. Fields that this version does not know survive the round trip."""
+"""Records to bytes and back. Fields that this version does not know survive the round trip.
+
+A value is a record only under its own key: its type and id must name the key. Everything else is reported and left
+alone (P11): JSON of another kind, times that are none, an owner that cannot be a worker.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,12 @@ from hashlib import sha256
 
 import msgspec
 
-from sagakit.engine.record import NOTHING, SCHEMA, EndMarker, PersistedSagaState, Record, StepLog
+from sagakit.engine.record import NOTHING, SCHEMA, EndMarker, PersistedSagaState, Record, StepLog, Time
 from sagakit.errors import UNREADABLE, NewerSchema, Undecodable
+from sagakit.naming import is_key_of, is_worker_id
+
+SHOWN = 80
+"""Bytes of a value that an error shows."""
 
 
 class UnknownFields(msgspec.Struct, frozen=True):
@@ -28,7 +36,9 @@ class Glimpse(msgspec.Struct, frozen=True):
     """What a scan wants to know of a value before it reads all of it. `ended` is set in an end marker."""
 
     schema: int | None = None
-    ended: float | None = None
+    saga_type: str | None = None
+    saga_id: str | None = None
+    ended: Time | None = None
     owner: str = ""
     wake_at: float | None = None
 
@@ -78,46 +88,65 @@ def marker_of(record: Record) -> bytes:
 
 
 def glimpse(key: str, value: bytes) -> Glimpse:
-    """A look at what stands under a live key, at a fraction of the cost of `decode`, and with its errors."""
+    """Look at what stands under a live key, at a fraction of the cost of `decode`, and with its errors."""
     try:
         seen = _glimpse.decode(value)
     except UNREADABLE as error:
-        raise _undecodable(key, error) from error
-    if seen.ended is None and seen.schema is not None:
-        _check_schema(key, seen.schema)
+        raise _undecodable(key, value, str(error)) from error
+    if seen.ended is None:
+        _check(key, value, seen.schema or 0, seen.saga_type, seen.saga_id, seen.owner)
     return seen
 
 
 def decode(key: str, value: bytes) -> Loaded | EndMarker:
-    """Read what stands under a live key. Raises Undecodable or NewerSchema: then leave it alone (P11)."""
+    """Read what stands under a key. Raises Undecodable or NewerSchema: then leave it alone (P11)."""
     try:
         record = _record.decode(value)
     except UNREADABLE as error:
         if glimpse(key, value).ended is None:
-            raise _undecodable(key, error) from error
+            raise _undecodable(key, value, str(error)) from error
         return _decode_marker(key, value)
-    _check_schema(key, record.schema)
+    _check(key, value, record.schema, record.saga_type, record.saga_id, record.owner)
     return Loaded(_own_memory(record), _unknown(value))
 
 
-def _check_schema(key: str, schema: int) -> None:
-    if schema > SCHEMA:
-        raise NewerSchema(
-            key, f"its schema is {schema}, this sagakit reads up to {SCHEMA}: left alone; upgrade this worker"
-        )
+def foreign(key: str, value: bytes) -> Undecodable | None:
+    """Return why a value is not a record of the saga under `key`; None if it is one.
+
+    A record counts of any run, owner and schema, and so does an end marker: sagakit has written it.
+    """
+    try:
+        decode(key, value)
+    except NewerSchema:
+        return None
+    except Undecodable as error:
+        return error
+    return None
+
+
+def _check(key: str, value: bytes, schema: int, saga_type: str | None, saga_id: str | None, owner: str) -> None:
+    """A schema to come may name its saga in another way: what names none is taken for a newer worker's."""
+    newer = schema > SCHEMA
+    if saga_type is None or saga_id is None:
+        if not newer:
+            raise _undecodable(key, value, "it names no saga")
+    elif not is_key_of(key, saga_type, saga_id):
+        raise _undecodable(key, value, f"it names the saga {saga_id[:SHOWN]!r} of type {saga_type[:SHOWN]!r}")
+    if newer:
+        raise NewerSchema(key, f"its schema is {schema}, this sagakit reads up to {SCHEMA}", "upgrade this worker")
+    if not is_worker_id(owner):
+        raise _undecodable(key, value, f"its owner {owner[:SHOWN]!r} is not a worker's id")
 
 
 def _decode_marker(key: str, value: bytes) -> EndMarker:
     try:
         return _marker.decode(value)
     except UNREADABLE as error:
-        raise _undecodable(key, error) from error
+        raise _undecodable(key, value, str(error)) from error
 
 
-def _undecodable(key: str, error: Exception) -> Undecodable:
-    return Undecodable(
-        key, f"not a saga record ({error}): left alone; look at it with `nats kv get`, then mend or delete it"
-    )
+def _undecodable(key: str, value: bytes, why: str) -> Undecodable:
+    return Undecodable(key, f"not a record of this saga ({why}); it begins with {value[:SHOWN]!r}")
 
 
 def digest(value: bytes | msgspec.Raw) -> str:

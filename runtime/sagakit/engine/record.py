@@ -5,7 +5,7 @@ Times are seconds since the epoch. A record that `apply` has returned is never c
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeAlias
+from typing import Annotated, Generic, Literal, TypeAlias
 
 import msgspec
 from typing_extensions import TypeVar
@@ -16,6 +16,9 @@ SCHEMA = 1
 
 NOTHING = msgspec.Raw()
 """No JSON here: the field is left out. (A union with None would make msgspec decode the JSON.)"""
+
+Time = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+"""Seconds since the epoch, up to the year 9999: what a calendar can show. Nothing else is read back."""
 
 Cause = Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
 Input = TypeVar("Input", default=msgspec.Raw)
@@ -97,7 +100,7 @@ class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     status: Literal["completed", "failed"]
-    at: float
+    at: Time
     output: msgspec.Raw = NOTHING
     failure: Failure | None = None
     undone: tuple[str, ...] = ()
@@ -130,8 +133,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     status: SagaStatus
     input: Input
     input_digest: str
-    created_at: float
-    updated_at: float
+    created_at: Time
+    updated_at: Time
     steps: dict[str, StepLog]
     version: int
     write: str
@@ -164,7 +167,7 @@ Record: TypeAlias = PersistedSagaState[msgspec.Raw]
 class EndMarker(msgspec.Struct, frozen=True):
     """What stands under a finished saga's key for a while, so that a repeated start finds it (P10)."""
 
-    ended: float
+    ended: Time
     outcome: Literal["completed", "failed"]
     input_digest: str
     run: str

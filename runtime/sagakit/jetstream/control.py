@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from logging import getLogger
+from logging import ERROR, getLogger
 
 import trio
 from nats.aio.msg import Msg
 
 from sagakit.jetstream.link import Link
+from sagakit.naming import is_worker_id
+from sagakit.ration import Ration
 from sagakit.store.names import Names
 
 _log = getLogger("sagakit.control")
 
 WAITING = 1000
 """Requests that wait for the handler at most; the rest go unanswered."""
-_worker_id = re.compile(rb"[A-Za-z0-9_-]{1,100}").fullmatch
-"""One token of a key and a subject: whatever else is announced would be a part of both."""
+FAMILIES = (
+    "saga", "sagain", "sagaop", "sagasys", "sagareply", "sagapark", "sagadead", "sagacmd", "sagactl",
+)  # fmt: skip
+"""First tokens of the subjects that mean something here (DESIGN 6): nobody awaits an answer there."""
 
 
 class CoreControl:
@@ -27,6 +30,8 @@ class CoreControl:
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
         self._names = names
+        self._unanswered = Ration(_log)
+        self._odd = Ration(_log)
 
     async def request(self, worker_id: str, payload: bytes, *, timeout: float) -> bytes:
         """Ask a worker."""
@@ -47,7 +52,7 @@ class CoreControl:
             try:
                 answer = await handler(msg.data)
             except Exception as error:  # whoever asks must not end us
-                _log.error("%s: a request is not answered", msg.subject, exc_info=error)
+                self._unanswered.say(ERROR, "%s: a request is not answered", msg.subject, exc_info=error)
             else:
                 if self._may_be_answered(msg.reply):
                     self._link.tell(msg.reply, answer)
@@ -69,7 +74,7 @@ class CoreControl:
 
     def _may_be_answered(self, reply: str) -> bool:
         """Not where whoever asks might not publish, to a bucket, say: it would be done with a worker's rights."""
-        ours = tuple(self._names.subject(f"{head}.") for head in ("saga", "sagain", "sagactl"))
+        ours = tuple(self._names.subject(f"{head}.") for head in FAMILIES)
         return bool(reply) and not reply.startswith(("$", *ours))
 
     def announce(self, saga_types: Sequence[str], worker_id: str) -> None:
@@ -82,10 +87,11 @@ class CoreControl:
         """Hear what is announced."""
 
         async def on_announced(msg: Msg) -> None:
-            if _worker_id(msg.data):
-                heard(msg.data.decode())
+            worker_id = msg.data.decode("ascii", "replace")
+            if is_worker_id(worker_id):
+                heard(worker_id)
             else:
-                _log.error("%s: not a worker's id: %.100r", msg.subject, msg.data)
+                self._odd.say(ERROR, "%s: not a worker's id: %.100r", msg.subject, msg.data)
 
         subscriptions = [
             await self._link.on_asyncio(

@@ -9,7 +9,9 @@ import msgspec
 import trio
 
 from sagakit.errors import (
+    UNREADABLE,
     BadBucket,
+    BadLayout,
     JetStreamOff,
     LayoutMissing,
     NoResponders,
@@ -242,7 +244,7 @@ async def _check_shards(link: Link, names: Names) -> None:
             entry = await meta.get("layout")
     if entry is None:
         return
-    found = msgspec.json.decode(entry.value, type=Layout)
+    found = _layout_of(names, entry.value)
     if found.schema > SCHEMA:
         raise BadBucket(f"{names.meta} was made by a newer sagakit (schema {found.schema}): upgrade this one")
     if found.schema < SCHEMA:
@@ -255,3 +257,16 @@ async def _check_shards(link: Link, names: Names) -> None:
             f"the buckets were made with shards={found.shards}, this runtime says shards={names.shards}: the number is "
             "fixed when they are made; open with the same, or use another namespace"
         )
+
+
+def _layout_of(names: Names, value: bytes) -> Layout:
+    """Raises BadLayout: what was made with another number of shards must not be opened on a guess."""
+    try:
+        return msgspec.json.decode(value, type=Layout)
+    except UNREADABLE as error:
+        right = msgspec.json.encode(Layout(SCHEMA, names.shards)).decode()
+        raise BadLayout(
+            f"the key `layout` of bucket {names.meta} does not hold a layout ({error}), it begins with {value[:80]!r}: "
+            f"somebody has overwritten it. Put it back, with the number of shards that the buckets have: "
+            f"nats kv put {names.meta} layout '{right}'"
+        ) from None

@@ -84,7 +84,7 @@ async def open_jetstream(
 ) -> AsyncIterator[JetStreamStore]:
     """Connect, check the server, make what is missing.
 
-    Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, StoreError.
+    Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, StoreError.
     """
     async with open_link(connection) as link:
         clustered = await _laid_out(link, names, options if options is not None else Options())

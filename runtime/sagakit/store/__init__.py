@@ -1,7 +1,9 @@
 """The ports of the store, its names on the wire, and the store in memory.
 
 ports           what the runtime needs of a store, with its crash contract
-names           keys, buckets, streams, subjects; ids; namespace; shards
+names           buckets, streams, subjects; namespace; shards
+permissions     the least that each role needs
+accounts        the same as two accounts of NATS
 memory          the ports in memory: for virtual time and fault injection
 memory_server   its durable side
 bucket          what the adapters of a bucket do in the same way

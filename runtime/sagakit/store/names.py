@@ -1,17 +1,18 @@
-"""Names on the wire (DESIGN 6), all of them: id encoding, namespace and shards live here and nowhere else."""
+"""Names on the wire (DESIGN 6), all of them: namespace and shards live here and nowhere else."""
 
 from __future__ import annotations
 
-import re
 from typing import Literal, NamedTuple, TypeAlias
 from zlib import crc32
 
 import msgspec
 
-from sagakit.errors import InvalidId, InvalidName
+from sagakit.errors import InvalidName
+from sagakit.naming import MAX_ENCODED_ID as MAX_ENCODED_ID
+from sagakit.naming import SagaKey as SagaKey
 from sagakit.naming import check_name, is_name
-
-MAX_ENCODED_ID = 512
+from sagakit.naming import decode_id as decode_id
+from sagakit.naming import encode_id as encode_id
 
 Channel: TypeAlias = Literal["client", "operator", "system", "reply"]
 """Who may have sent an inbound message: its subject says so, and NATS permissions are granted by subject."""
@@ -20,58 +21,6 @@ _HEADS: dict[Channel, str] = {"client": "sagain", "operator": "sagaop", "system"
 _CHANNELS: dict[str, Channel] = {head: channel for channel, head in _HEADS.items()}
 _PARKED = "sagapark"
 _START = "start"
-
-_PLAIN = re.compile(r"[A-Za-z0-9_-]+").fullmatch
-_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-
-
-def encode_id(saga_id: str) -> str:
-    """Encode any string, reversibly, as one token: letters, digits, `_` and `-` stay, each other UTF-8 byte is `=XX`.
-
-    The empty string is a lone `=`. Raises InvalidId when the result exceeds MAX_ENCODED_ID characters, or when the id
-    is no Unicode text (lone surrogates).
-    """
-    if len(saga_id) <= MAX_ENCODED_ID and _PLAIN(saga_id):
-        return saga_id
-    try:
-        raw = saga_id.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidId(f"the saga id {saga_id[:40]!r} is no Unicode text: {error.reason}") from None
-    token = "".join(chr(b) if b in _SAFE else f"={b:02X}" for b in raw) or "="
-    if len(token) > MAX_ENCODED_ID:
-        raise InvalidId(
-            f"the saga id {saga_id[:40]!r}... has {len(token)} characters once encoded, the limit is {MAX_ENCODED_ID}: "
-            "use a shorter id"
-        )
-    return token
-
-
-def decode_id(token: str) -> str:
-    """The inverse of `encode_id`. Raises ValueError on a token that no id encodes to."""
-    if token == "=":
-        return ""
-    if len(token) > MAX_ENCODED_ID:
-        raise ValueError(f"the id has {len(token)} characters once encoded, the limit is {MAX_ENCODED_ID}")
-    if re.fullmatch(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", token) is None:
-        raise ValueError(f"{token!r} is not an encoded saga id")
-    raw = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), token.encode())
-    return raw.decode()
-
-
-class SagaKey(msgspec.Struct, frozen=True):
-    """Address of one saga: its type and id. `str()` gives the KV key."""
-
-    saga_type: str
-    saga_id: str
-
-    def __str__(self) -> str:
-        return f"{self.saga_type}.{encode_id(self.saga_id)}"
-
-    @classmethod
-    def parse(cls, key: str) -> SagaKey:
-        """The inverse of `str()`. Raises ValueError on a key that sagakit did not write."""
-        saga_type, _, token = key.partition(".")
-        return cls(saga_type, decode_id(token))
 
 
 class Address(NamedTuple):

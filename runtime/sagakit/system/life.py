@@ -6,6 +6,7 @@ from math import inf
 
 from sagakit_actors import Reply
 
+from sagakit.engine import Loaded
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import GiveUp, Origin, Reload
 
@@ -21,6 +22,10 @@ class SagaLife:
         """Answered by the first incarnation when its first write is durable, or with why that failed."""
         self.operations: int = 0
         """Handed to the persistence actor so far: an incarnation does not take what its predecessor asked for."""
+        self.durable: Loaded | None = None
+        """The last record that this worker has written or read; None before that."""
+        self.seen_at: float = -inf
+        """When the last write, or look, that shows this worker to be the owner was begun (trio's time)."""
         self.wake_at: float = inf
         """When the durable record wants to be looked at again, in seconds since the epoch."""
         self.accounted_for: bool = False
@@ -32,6 +37,12 @@ class SagaLife:
         if not isinstance(origin, GiveUp):  # that stands until it is written
             self._origin = Reload()
         return origin
+
+    def given_up(self, error: str) -> SagaLife:
+        """Return what follows when the saga's actor has crashed too often: `error` says why."""
+        last = SagaLife(self.binding, self.key, GiveUp(error))
+        last.durable, last.seen_at = self.durable, self.seen_at
+        return last
 
     def has_begun(self) -> None:
         """An incarnation has written what its origin asked for."""

@@ -28,7 +28,8 @@ class Put(Write, frozen=True, kw_only=True):
 
     The bytes never change between resends. A create (`expected` 0) that was acknowledged after `not_after` (trio time)
     counts only if the archive has no other run under the key that ended meanwhile. Fails with Conflict (a create met
-    something else, or such a run), Undecodable (what the archive has), Fenced, TooLarge, StoreFull or Refused.
+    something else, or such a run), Undecodable (what the archive has), Fenced, Overwritten, TooLarge, StoreFull or
+    Refused.
     """
 
     expected: int = 0
@@ -205,10 +206,10 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Compare(msgspec.Struct, frozen=True):
-    """What a scan has found under the saga's key."""
+    """What a scan that began at `at` (trio time) has found under the saga's key has this revision."""
 
-    owner: str
     revision: int
+    at: float
 
 
 class RunAlone(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 Source of the rule for ambiguous writes: DESIGN 6. A resend is byte-identical. After a timeout or a conflict the value
 is read from the leader: own bytes mean committed; the expected revision still in place means send the same
-compare-and-set again; anything else means that the record is another writer's (P7).
+compare-and-set again; another record means that it is another writer's (P7). What is no record of the saga was put
+there by somebody who may not write it: the owner is told, and decides.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import msgspec
 import trio
 from sagakit_actors import Actor, Backoff, Context, Down
 
-from sagakit.engine import Loaded, decode, marker_of
+from sagakit.engine import Loaded, decode, foreign, marker_of
 from sagakit.errors import (
     UNREADABLE,
     Ambiguous,
     Conflict,
     Fenced,
     KvError,
+    Overwritten,
     StoreError,
     StoreFull,
     Unavailable,
@@ -262,4 +264,7 @@ def _not_ours(put: Put, entry: Entry | None) -> KvError:
         return Conflict(put.key, 0)
     if entry is None:
         return Fenced(put.key, f"its record is gone: expected revision {put.expected}, found nothing")
+    why = foreign(put.key, entry.value)
+    if why is not None:
+        return Overwritten(put.key, why.found, entry.revision)
     return Fenced(put.key, f"another writer has it: expected revision {put.expected}, found revision {entry.revision}")

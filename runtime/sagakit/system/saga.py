@@ -10,6 +10,7 @@ takes it over.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from logging import getLogger
 from math import inf
@@ -41,13 +42,15 @@ from sagakit.engine import (
     decode,
     effects,
     encode,
+    foreign,
+    glimpse,
     makes_room,
     marker_of,
     questions,
     stamped,
 )
 from sagakit.engine.table import OPEN
-from sagakit.errors import Conflict, Fenced, SagakitError, StoreError
+from sagakit.errors import Conflict, Fenced, NewerSchema, Overwritten, SagakitError, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.alone import Alone
 from sagakit.system.calls import Calls
@@ -124,8 +127,6 @@ class SagaActor(Reactor[SagaMessage]):
         self._then: Callable[[int | Entry | None], None] | None = None
         confirmed = origin.confirmed if isinstance(origin, Rested) else 0
         self._outbox = Outbox(services.publisher, key, confirmed=confirmed)
-        self._intended_at = inf
-        """When the last write, or look, that shows this worker to be the owner was begun (trio's time)."""
         self._lease_awaited = False
         self._held = False
         """Whether another saga, a suspect, has the worker to itself."""
@@ -158,7 +159,7 @@ class SagaActor(Reactor[SagaMessage]):
                 self._begin = self._life.begun = ctx.promise()
                 self._take_over(loaded, revision)
             case Reload() | GiveUp() | Rested():
-                self._operate(Load(self._key, self._done()), self._loaded)
+                self._load()
             case _:
                 assert_never(self._origin)
 
@@ -238,11 +239,13 @@ class SagaActor(Reactor[SagaMessage]):
     def _on_settled(self, settled: Settled) -> None:
         if settled.number != self._life.operations or self._operation is None:
             return  # the answer of a persistence actor that was lost meanwhile, or to the incarnation before
-        self._operation = None
+        operation, self._operation = self._operation, None
         then, self._then = self._then, None
         assert then is not None
         if not isinstance(settled.result, StoreError):
             then(settled.result)
+        elif isinstance(settled.result, Overwritten) and (self._begun or self._begin is None):
+            self._hand_in_again(operation, then, settled.result)
         elif self._begun or self._begin is None:
             raise settled.result
         else:
@@ -252,25 +255,42 @@ class SagaActor(Reactor[SagaMessage]):
 
     # ---------------------------------------------------------------- begin
 
-    def _loaded(self, entry: int | Entry | None) -> None:
+    def _load(self, _: int | Entry | None = None) -> None:
+        self._operate(Load(self._key, self._done()), partial(self._loaded, trio.current_time()))
+
+    def _loaded(self, at: float, entry: int | Entry | None) -> None:
         """This worker's own record, after a rest, or after a crash of the incarnation before."""
-        found = decode(self._key, entry.value) if isinstance(entry, Entry) else None
+        try:
+            found = decode(self._key, entry.value) if isinstance(entry, Entry) else None
+        except Undecodable as error:
+            assert isinstance(entry, Entry)
+            self._not_read(error, entry.revision)
+            return
         ours = isinstance(found, Loaded) and found.record.owner == self._services.worker_id
         if not isinstance(found, Loaded) or not isinstance(entry, Entry) or not ours:
             self._over = self._life.accounted_for = True  # it never came to be, has ended, or is another worker's
             if isinstance(self._origin, Rested) and found is None:
                 _log.warning("%s: its record is gone; it was at rest here", self._key)
-        elif isinstance(self._origin, Rested) and not _has_open_attempts(found.record):
+            return
+        self._life.seen_at = at
+        if isinstance(self._origin, Rested) and not _has_open_attempts(found.record):
             self._go_on(found, entry.revision)
         else:
             self._take_over(found, entry.revision)
+
+    def _not_read(self, error: Undecodable, revision: int) -> None:
+        """What stands there is not a record, or a newer worker's. After a rest nobody has the record in memory."""
+        if self._life.durable is None or isinstance(error, NewerSchema):
+            self._services.reports.left_alone(self._key, str(error))
+            self._over = True
+        else:
+            self._write_back(Overwritten(self._key, error.found, revision), self._load)
 
     def _go_on(self, loaded: Loaded, revision: int) -> None:
         """After a rest nothing was under way: there is nothing to take over."""
         self._unknown = loaded.unknown
         self._stands(loaded.record, revision)
         self._begun = self._due = True
-        self._intended_at = trio.current_time()
         self._perform()
 
     def _take_over(self, loaded: Loaded, revision: int) -> None:
@@ -371,7 +391,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _written(self, record: Record, asked: Sequence[Ask], sent: float, revision: int | Entry | None) -> None:
         assert isinstance(revision, int)
         self._stands(record, revision)
-        self._intended_at = sent
+        self._life.seen_at = sent
         self._reminders.rest_at = None
         answer_asked(asked, record)
         if not self._begun:
@@ -386,6 +406,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _stands(self, record: Record, revision: int) -> None:
         """This is durable."""
         self._record, self._revision = record, revision
+        self._life.durable = Loaded(record, self._unknown)
         self._life.wake_at = inf if record.wake_at is None else record.wake_at
 
     def _done(self) -> Done:
@@ -423,7 +444,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _may_call(self) -> bool:
         """Not on a lease that has lapsed since the record was seen to be ours: another may have adopted it."""
-        if self._services.standing.covers(self._intended_at):
+        if self._services.standing.covers(self._life.seen_at):
             return True
         if not self._lease_awaited:
             self._lease_awaited = True
@@ -437,20 +458,56 @@ class SagaActor(Reactor[SagaMessage]):
             self._operate(Load(self._key, self._done()), partial(self._looked, trio.current_time()))
 
     def _looked(self, at: float, entry: int | Entry | None) -> None:
-        found = entry.revision if isinstance(entry, Entry) else 0
-        if found != self._revision:
-            raise Fenced(self._key, f"expected revision {self._revision}, found {found}, after the lease had lapsed")
-        self._intended_at = at
-        self._perform()
+        if not isinstance(entry, Entry):
+            raise Fenced(self._key, f"its record is gone: expected revision {self._revision}, found nothing")
+        if entry.revision == self._revision:
+            self._life.seen_at = at
+            self._perform()
+        elif (other := foreign(self._key, entry.value)) is not None:
+            self._write_back(Overwritten(self._key, other.found, entry.revision), self._written_back)
+        else:
+            self._changed(entry)
+
+    def _changed(self, entry: Entry) -> None:
+        """It is a record, an end marker, or what a newer sagakit has written: not this incarnation."""
+        text = f"expected revision {self._revision}, found revision {entry.revision}"
+        with suppress(NewerSchema):
+            if glimpse(self._key, entry.value).owner == self._services.worker_id:
+                self._life.durable = None  # older than what stands there
+                raise OutOfDate(f"{self._key}: {text}")
+        raise Fenced(self._key, f"another writer has it: {text}")
 
     def _compare(self, found: Compare) -> None:
         """What a scan saw is older than what an operation under way will show."""
         if self._operation is not None or not self._begun or self._over:
             return
-        if found.revision > self._revision:
-            if found.owner != self._services.worker_id:
-                raise Fenced(self._key, f"worker {found.owner} has it")
-            raise OutOfDate(f"{self._key}: revision {found.revision} stands there, {self._revision} is known here")
+        if found.revision == self._revision:
+            self._life.seen_at = max(self._life.seen_at, found.at)
+        elif found.revision > self._revision:
+            self._look_again()
+
+    # ---------------------------------------------------------- overwritten
+
+    def _hand_in_again(
+        self, operation: PersistenceMessage, then: Callable[[int | Entry | None], None], error: Overwritten
+    ) -> None:
+        """The same operation, in the place of what has replaced the record that it was to replace."""
+        assert not isinstance(operation, Load), "a Load has nothing to replace"
+        self._services.overwritten(error, seen_at=self._life.seen_at)
+        self._operate(structs.replace(operation, expected=error.revision, done=self._done()), then)
+
+    def _write_back(self, error: Overwritten, then: Callable[[int | Entry | None], None]) -> None:
+        """Put the last durable record, byte for byte, in the place of what has replaced it. Raises Fenced."""
+        last = self._life.durable
+        assert last is not None, "only what was durable can have been replaced"
+        self._services.overwritten(error, seen_at=self._life.seen_at)
+        value = encode(last.record, last.unknown)
+        self._operate(Put(key=self._key, value=value, expected=error.revision, done=self._done()), then)
+
+    def _written_back(self, revision: int | Entry | None) -> None:
+        assert isinstance(revision, int)
+        self._stands(self._record, revision)
+        self._perform()
 
     # --------------------------------------------------------------- retire
 

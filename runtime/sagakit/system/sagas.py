@@ -21,7 +21,7 @@ from sagakit.errors import Fenced, RuntimeClosed
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.life import SagaLife
 from sagakit.system.messages import Compare, Drain, Rest, SagaMessage, SetAlarm, Wake
-from sagakit.system.origin import Fresh, GiveUp, Origin, Rested, Resting
+from sagakit.system.origin import Fresh, Origin, Rested, Resting
 from sagakit.system.places import Places
 from sagakit.system.saga import SagaActor
 from sagakit.system.services import Services
@@ -121,15 +121,20 @@ class Sagas:
         """The saga only waits, and its place is another's: it need not keep its actor."""
         self._active[key].signal(Rest())
 
-    def compare(self, key: str, owner: str, revision: int) -> None:
-        """Hold what stands in the bucket against what lives here."""
+    def compare(self, key: str, revision: int, at: float) -> bool:
+        """Tell an actor the revision that a scan which began at `at` (trio time) has found; False: none is active."""
         ref = self._active.get(key)
-        if ref is not None:
-            try:
-                ref.tell_nowait(Compare(owner, revision))
-            except (MailboxFull, ActorStopped):  # the next whole scan comes
-                self.lost_sight = True
-        elif owner != self._services.worker_id and self._resting.pop(key, None) is not None:
+        if ref is None:
+            return False
+        try:
+            ref.tell_nowait(Compare(revision, at))
+        except (MailboxFull, ActorStopped):  # the next whole scan comes
+            self.lost_sight = True
+        return True
+
+    def compare_resting(self, key: str, owner: str) -> None:
+        """Let go of a saga at rest whose record names another worker."""
+        if owner != self._services.worker_id and self._resting.pop(key, None) is not None:
             self.places.leave(key)
             self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
 
@@ -213,7 +218,7 @@ class Sagas:
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s; it is stuck until an operator says retry", ref.name, reason)
                 self._given_up.add(ref.name)
-                self._live(SagaLife(life.binding, ref.name, GiveUp(repr(reason.__cause__))))
+                self._live(life.given_up(repr(reason.__cause__)))
                 return
             self._given_up.discard(ref.name)
             del self._active[ref.name]

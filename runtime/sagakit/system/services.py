@@ -7,19 +7,21 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
-from logging import getLogger
+from logging import CRITICAL, getLogger
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import trio
 from sagakit_actors import Ref
 
 from sagakit.engine import Limits
-from sagakit.errors import Fenced
+from sagakit.errors import Fenced, Overwritten
+from sagakit.ration import Ration
 from sagakit.store.ports import Store
 from sagakit.system.config import Config
 from sagakit.system.isolation import Gate
 from sagakit.system.limiters import Limiters
 from sagakit.system.messages import IsolationMessage, PersistenceMessage, PublishEvents, TimersMessage
+from sagakit.system.reports import Reports
 from sagakit.system.standing import Standing
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ class Services:
         self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self.fenced_count: int = 0
+        self.overwritten_count: int = 0
+        self.reports: Reports = Reports()
+        self._alarms = Ration(_log)
         self._writes = count(1)
 
     def next_write(self) -> str:
@@ -91,6 +96,19 @@ class Services:
         """A record turned out to be another worker's; its actor here stops."""
         self.fenced_count += 1
         _log.warning("fenced: %s", error)
+
+    def overwritten(self, error: Overwritten, *, seen_at: float) -> None:
+        """Say loudly that something has replaced a record which this worker is about to write back.
+
+        Nothing tells what stood there in between: `seen_at` (trio time) is when the record was last seen to be this
+        worker's. Raises Fenced if another worker may have adopted the saga since then: that one writes it back (P7).
+        """
+        self.overwritten_count += 1
+        if self.standing.covers(seen_at) and self.store.reconnected_at <= seen_at:
+            self._alarms.say(CRITICAL, "%s; it is written back. Who may write to the bucket?", error)
+            return
+        self._alarms.say(CRITICAL, "%s; left alone: the saga may be another worker's by now", error)
+        raise Fenced(error.key, "its record was replaced, and another worker may have adopted the saga before that")
 
 
 def limits_for(max_payload: int, *, max_recoveries: int) -> Limits:

@@ -16,8 +16,9 @@ _UNSETTLED = ("running", "awaiting", "checking", "undoing", "undo_waiting", "che
 class Judge:
     """Watches one saga of a run, and writes into `trace.broken`."""
 
-    def __init__(self, plan: Plan, trace: Trace) -> None:
+    def __init__(self, plan: Plan, key: str, trace: Trace) -> None:
         self._plan = plan
+        self._key = key
         self._trace = trace
         self._running: dict[str, Called] = {}
         self._open_then: dict[str, int] | None = None  # the attempts that were open when compensation began
@@ -32,10 +33,10 @@ class Judge:
 
     # ------------------------------------------------------------ durability
 
-    def stored(self, key: str, value: bytes) -> None:
+    def stored(self, value: bytes) -> None:
         """A record, or the end marker, has just become durable."""
         try:
-            found = decode(key, value)
+            found = decode(self._key, value)
         except SagakitError as error:
             self.broke(f"P11: {error}")
             return
@@ -53,7 +54,7 @@ class Judge:
 
     def begins(self, called: Called, durable: bytes | None) -> None:
         """User code is about to be called."""
-        found = None if durable is None else decode(called.key, durable)
+        found = None if durable is None else decode(self._key, durable)
         log = found.record.steps.get(called.step) if isinstance(found, Loaded) else None
         state = {"do": "running", "check": "checking", "undo": "undoing"}[called.kind]
         if not isinstance(found, Loaded) or log is None or log.state != state:

@@ -50,13 +50,14 @@ from sagakit.engine import (
     questions,
     stamped,
 )
+from sagakit.naming import SagaKey
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import Faults
 from sagakit.testing.stubs import Stubs
 from sagakit.testing.trace import BrokenPromise, Called, Trace
 
 WORKERS = ("w1", "w2", "w3")
-KEY = "T.1"
+SAGA_ID = "1"
 _ONE = msgspec.Raw(b"1")
 _WHAT_COMES: dict[str, InboundKind] = {"signal": "signal", "child": "child-ended"}
 """What a node of this kind waits for."""
@@ -93,9 +94,10 @@ class SagaMachine(RuleBasedStateMachine):
     def start(self, data: st.DataObject) -> None:
         """The first worker starts the saga."""
         self.plan: Plan = data.draw(self.plans, "plan")
-        self.judge: Judge = Judge(self.plan, self.trace)
+        self._key = str(SagaKey(self.plan.saga_type, SAGA_ID))
+        self.judge: Judge = Judge(self.plan, self._key, self.trace)
         self.participants: Stubs = Stubs({node.name: 1 for node in self.plan.nodes})
-        record = create(self.plan, saga_id="1", run="r", input=_ONE, owner="w1", now=self.now)
+        record = create(self.plan, saga_id=SAGA_ID, run="r", input=_ONE, owner="w1", now=self.now)
         self._write("w1", self._answered(record), expected=0)
 
     # ----------------------------------------------------------------- rules
@@ -199,7 +201,7 @@ class SagaMachine(RuleBasedStateMachine):
     # --------------------------------------------------------------- the store
 
     def _stored(self) -> Record:
-        found = decode(KEY, self._value)
+        found = decode(self._key, self._value)
         assert isinstance(found, Loaded)
         return found.record
 
@@ -212,7 +214,7 @@ class SagaMachine(RuleBasedStateMachine):
         self._writes += 1
         record = stamped(record, write=f"{name}:{self._writes}")
         self._value, self._revision = encode(record), self._revision + 1
-        self.judge.stored(KEY, self._value)
+        self.judge.stored(self._value)
         worker = self.workers.setdefault(name, _Worker(record, self._revision))
         worker.record, worker.revision = record, self._revision
         self._perform(worker)

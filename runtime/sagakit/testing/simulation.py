@@ -110,7 +110,7 @@ class _Simulation:
         binding = SagaBinding(saga)
         self._plan = binding.plan
         self._key = str(SagaKey(self._plan.saga_type, SAGA_ID))
-        self._judge = Judge(self._plan, trace)
+        self._judge = Judge(self._plan, self._key, trace)
         self._calling = Calling(trace, self._judge, self._durable)
         self._kill: Callable[[], None] = lambda: None
         self._deliver: Callable[[MessageAt], None] = lambda message: None
@@ -136,7 +136,7 @@ class _Simulation:
         if not self._concerns(write):
             return
         if write.where == "state":
-            self._judge.stored(write.key, write.value)
+            self._judge.stored(write.value)
         for index, fault in enumerate(self._trace.faults.faults):
             if isinstance(fault, MessageAt) and fault.number == self._trace.writes:
                 self._trace.reached.add(index)
