@@ -7,6 +7,7 @@ from hashlib import sha256
 import msgspec
 
 from sagakit.engine.record import NOTHING, SCHEMA, EndMarker, PersistedSagaState, Record, StepLog
+from sagakit.engine.table import ENDS
 from sagakit.errors import UNREADABLE, NewerSchema, Undecodable
 
 
@@ -97,6 +98,7 @@ def decode(key: str, value: bytes) -> Loaded | EndMarker:
             raise _undecodable(key, error) from error
         return _decode_marker(key, value)
     _check_schema(key, record.schema)
+    _check_outcome(key, record)
     return Loaded(_own_memory(record), _unknown(value))
 
 
@@ -105,6 +107,13 @@ def _check_schema(key: str, schema: int) -> None:
         raise NewerSchema(
             key, f"its schema is {schema}, this sagakit reads up to {SCHEMA}: left alone; upgrade this worker"
         )
+
+
+def _check_outcome(key: str, record: Record) -> None:
+    """Whoever reads the end of a saga relies on this; a record from outside may lack it."""
+    outcome = record.outcome
+    if record.status in ENDS and (outcome is None or (outcome.status == "failed" and outcome.failure is None)):
+        raise _undecodable(key, ValueError(f"its status is {record.status}, and it does not say how it ended"))
 
 
 def _decode_marker(key: str, value: bytes) -> EndMarker:

@@ -13,7 +13,7 @@ from logging import getLogger
 
 import msgspec
 import trio
-from sagakit_actors import Actor, Backoff, Context, Down
+from sagakit_actors import Actor, Backoff, Context
 
 from sagakit.engine import ENDS, Parent
 from sagakit.engine.record import NOTHING
@@ -72,7 +72,7 @@ class Intake(Actor[None]):
         """Until stopped."""
         ctx.nursery.start_soon(self._take, ctx.nursery)
         while True:
-            assert isinstance(await ctx.receive(), Down | None)
+            await ctx.receive()
 
     async def _take(self, nursery: trio.Nursery) -> None:
         async with self._store.inbox.receive(self._registry.types) as messages:
