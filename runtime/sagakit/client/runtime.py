@@ -212,9 +212,13 @@ class Runtime:
         return self._sagas.keys()
 
     async def scan(self) -> None:
-        """Look for sagas left behind now, rather than at the next interval. Raises StoreError in an outage."""
-        self._check_open()
+        """Look for sagas left behind now, rather than at the next interval.
+
+        Raises StoreError in an outage, and RuntimeClosed once a drain has begun: what is found then is for others.
+        """
+        self._check_taking()
         await self._worker.recovery.scan()
+        self._check_taking()
 
     # ------------------------------------------------------------- changing
 
@@ -293,6 +297,11 @@ class Runtime:
     def _check_open(self) -> None:
         if self._worker.closed:
             raise RuntimeClosed("the runtime has closed: its context was left")
+
+    def _check_taking(self) -> None:
+        self._check_open()
+        if self._worker.leaving.is_set():
+            raise RuntimeClosed("the runtime drains: it takes no sagas over any more")
 
     def _binding(self, saga: type[Saga[D, T]]) -> SagaBinding:
         """What belongs to a class. Raises NotRegistered, InvalidInput, RuntimeClosed."""
