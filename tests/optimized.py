@@ -14,7 +14,7 @@ from datetime import timedelta
 import sagakit
 import sagakit.asyncio
 import trio
-from sagakit import Completed, Ctx, Done, Failed, NotDone, Reject, RetryPolicy, Runtime, Saga
+from sagakit import Completed, Ctx, Done, Failed, NotDone, Reject, RetryPolicy, RuntimeApi, Saga
 from sagakit.errors import UnknownSaga
 
 QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
@@ -85,7 +85,7 @@ class Everything(Saga[int, str]):
         return ctx.result(Everything.send)
 
 
-async def _told(runtime: Runtime, id: str, sleep: Callable[[float], Awaitable[object]]) -> None:
+async def _told(runtime: RuntimeApi, id: str, sleep: Callable[[float], Awaitable[object]]) -> None:
     """Say what became of a saga, once it is there and has ended."""
     while True:
         try:
@@ -100,7 +100,7 @@ async def _told(runtime: Runtime, id: str, sleep: Callable[[float], Awaitable[ob
             print(f"{id}: {code}, undone: {' '.join(sorted(undone))}")
 
 
-async def _use(runtime: Runtime, ids: Sequence[str], sleep: Callable[[float], Awaitable[object]]) -> None:
+async def _use(runtime: RuntimeApi, ids: Sequence[str], sleep: Callable[[float], Awaitable[object]]) -> None:
     for id, number in (("mine", 1), ("mine-too", -1)):
         await runtime.start(Everything, id, number)
         await runtime.signal(Everything, id, Everything.approved, "ann")

@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.client.api import BulkVerb
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
-from sagakit.client.runtime import BulkVerb, Runtime
+from sagakit.client.runtime import Runtime
 from sagakit.client.runtime import open_runtime as open_trio_runtime
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
@@ -33,8 +34,8 @@ T = TypeVar("T", default=None)
 W = TypeVar("W")
 
 
-class AsyncioRuntime(Runtime):
-    """A `Runtime` for tasks of the asyncio loop that opened it."""
+class AsyncioRuntime:
+    """A `Runtime` for tasks of the asyncio loop that opened it: the same methods, by `RuntimeApi`."""
 
     def __init__(self, inner: Runtime, thread: TrioThread) -> None:
         self._inner = inner
@@ -49,6 +50,11 @@ class AsyncioRuntime(Runtime):
     def config(self) -> Config:
         """The options in force."""
         return self._inner.config
+
+    @property
+    def messages_sent(self) -> int:
+        """As `Runtime.messages_sent`."""
+        return self._inner.messages_sent
 
     @property
     def ready(self) -> bool:
@@ -185,7 +191,7 @@ class AsyncioRuntime(Runtime):
 @asynccontextmanager
 async def open_runtime(
     url: str, *, sagas: Sequence[Saga[Any, Any]], config: Config | None = None, **options: Any
-) -> AsyncIterator[Runtime]:
+) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
 
     Steps with `backend="asyncio"` run on the loop that this is called from. Leaving the context drains the worker and

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import trio
@@ -13,6 +13,7 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
+from sagakit.client.api import BulkVerb
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle, as_payload, refusal
 from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W")
-BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 
 
 class Runtime:
