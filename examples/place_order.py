@@ -151,7 +151,7 @@ def script(order: Order, http: httpx.AsyncClient, stock: Stock, *, url: str = "e
 
 
 def service(url: str, http: httpx.AsyncClient, stock: Stock, **options: Any) -> FastAPI:
-    sagas: sagakit.Runtime
+    sagas: sagakit.asyncio.AsyncioRuntime
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:

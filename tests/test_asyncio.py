@@ -265,7 +265,7 @@ def test_calls_while_the_runtime_closes_are_answered() -> None:
             over = asyncio.Event()
             ends: set[str] = set()
 
-            async def caller(runtime: sagakit.Runtime, over: asyncio.Event, ends: set[str]) -> None:
+            async def caller(runtime: sagakit.RuntimeApi, over: asyncio.Event, ends: set[str]) -> None:
                 while not over.is_set():
                     try:
                         await runtime.load(Wait, "one")

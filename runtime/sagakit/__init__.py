@@ -12,6 +12,7 @@ cli          the command `sagakit`
 errors       every error, as one tree
 """
 
+from sagakit.client.api import RuntimeApi as RuntimeApi
 from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
 from sagakit.client.listing import Page as Page
@@ -89,6 +90,7 @@ __all__ = [
     "Retry",
     "RetryPolicy",
     "Runtime",
+    "RuntimeApi",
     "Saga",
     "SagaExecutor",
     "SagaInfo",

@@ -9,172 +9,35 @@ Everything that the trio runtime has is awaitable here.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
 import msgspec
-import trio
 from typing_extensions import TypeVar
 
+from sagakit.client.api import BulkVerb
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
-from sagakit.client.runtime import BulkVerb, Runtime
+from sagakit.client.runtime import Runtime
 from sagakit.client.runtime import open_runtime as open_trio_runtime
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import RuntimeClosed
+from sagakit.jetstream.trio_thread import TrioThread
 from sagakit.system.config import Config
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
-R = TypeVar("R")
 W = TypeVar("W")
 
-_CLOSED = "the runtime has closed or broken down; leaving its context says which"
 
+class AsyncioRuntime:
+    """A `Runtime` for tasks of the asyncio loop that opened it: the same methods, by `RuntimeApi`."""
 
-class _TrioThread:
-    """A thread that runs one trio program; `call` runs one trio function there and awaits it here."""
-
-    def __init__(self, program: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
-        """`program` is given `serve`, which it is to await while calls are welcome; `close` has it return."""
-        self._loop = asyncio.get_running_loop()
-        self._program = program
-        self._token: trio.lowlevel.TrioToken
-        self._nursery: trio.Nursery | None = None
-        self._scope = trio.CancelScope()
-        self._closing = trio.Event()
-        self._serving: asyncio.Future[None] = self._loop.create_future()
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._ended.add_done_callback(self._fail_the_rest)
-        self._owed: set[asyncio.Future[Any]] = set()
-
-    async def open(self) -> None:
-        """Return once the program serves. Raises what it raises; cancelled, it is cancelled and awaited."""
-        began = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=[began], name="sagakit", daemon=True)
-        self._thread.start()
-        began.wait()
-        try:
-            await asyncio.wait([self._serving, self._ended], return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            self._tell(self._scope.cancel)
-            with suppress(Exception):  # the cancellation is what the caller is to hear of
-                await self._end()
-            raise
-        if not self._serving.done():
-            await self._end()
-
-    async def close(self) -> None:
-        """Let the program end, and wait for it. Raises what it raises."""
-        self._tell(self._closing.set)
-        await self._end()
-
-    async def _end(self) -> None:
-        try:
-            await self._ended
-        finally:
-            self._thread.join()
-
-    def _tell(self, fn: Callable[[], object]) -> None:
-        with suppress(trio.RunFinishedError):  # then there is nothing left to tell
-            self._token.run_sync_soon(fn)
-
-    def _work(self, began: threading.Event) -> None:
-        try:
-            trio.run(self._main, began)
-        except BaseException as error:  # raised in the thread that opened, or that leaves
-            self._loop.call_soon_threadsafe(self._ended.set_exception, error)
-        else:
-            self._loop.call_soon_threadsafe(self._ended.set_result, None)
-
-    async def _main(self, began: threading.Event) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        began.set()
-        with self._scope:
-            await self._program(self._serve)
-
-    async def _serve(self) -> None:
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                self._loop.call_soon_threadsafe(self._serving.set_result, None)
-                await self._closing.wait()
-            finally:
-                self._nursery = None  # what comes from now on is refused
-                nursery.cancel_scope.cancel()
-
-    def _fail_the_rest(self, _: asyncio.Future[None]) -> None:
-        """The trio program is over: calls that it did not come to begin, or to end, are answered here."""
-        for answer in list(self._owed):
-            _fail(answer, RuntimeClosed(_CLOSED))
-
-    async def call(self, fn: Callable[..., Awaitable[R]], *args: Any) -> R:
-        """Run `fn(*args)` in the trio thread; cancelling here cancels there, and waits for it."""
-        answer: asyncio.Future[R] = self._loop.create_future()
-        if self._ended.done():
-            raise RuntimeClosed(_CLOSED)
-        self._owed.add(answer)
-        answer.add_done_callback(self._owed.discard)
-        scope = trio.CancelScope()
-        try:
-            self._token.run_sync_soon(self._start, fn, args, scope, answer)
-        except trio.RunFinishedError:
-            self._owed.discard(answer)
-            raise RuntimeClosed(_CLOSED) from None
-        try:
-            return await asyncio.shield(answer)
-        except asyncio.CancelledError:
-            with suppress(trio.RunFinishedError):  # then there is nothing left to tell
-                self._token.run_sync_soon(scope.cancel)
-            await asyncio.wait([answer])
-            raise
-
-    def _start(
-        self, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], scope: trio.CancelScope, answer: asyncio.Future[R]
-    ) -> None:
-        if self._nursery is None:
-            self._loop.call_soon_threadsafe(_fail, answer, RuntimeClosed(_CLOSED))
-        else:
-            self._nursery.start_soon(self._run, fn, args, scope, answer)
-
-    async def _run(
-        self, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], scope: trio.CancelScope, answer: asyncio.Future[R]
-    ) -> None:
-        with scope:
-            try:
-                result = await fn(*args)
-            except trio.Cancelled:
-                if scope.cancel_called:
-                    self._loop.call_soon_threadsafe(answer.cancel)
-                else:
-                    self._loop.call_soon_threadsafe(_fail, answer, RuntimeClosed(_CLOSED))
-                raise
-            except Exception as error:  # carried over to the caller
-                self._loop.call_soon_threadsafe(_fail, answer, error)
-            else:
-                self._loop.call_soon_threadsafe(_resolve, answer, result)
-
-
-def _resolve(answer: asyncio.Future[R], result: R) -> None:
-    if not answer.done():
-        answer.set_result(result)
-
-
-def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
-
-
-class AsyncioRuntime(Runtime):
-    """A `Runtime` for tasks of the asyncio loop that opened it."""
-
-    def __init__(self, inner: Runtime, thread: _TrioThread) -> None:
+    def __init__(self, inner: Runtime, thread: TrioThread) -> None:
         self._inner = inner
         self._thread = thread
 
@@ -187,6 +50,11 @@ class AsyncioRuntime(Runtime):
     def config(self) -> Config:
         """The options in force."""
         return self._inner.config
+
+    @property
+    def messages_sent(self) -> int:
+        """As `Runtime.messages_sent`."""
+        return self._inner.messages_sent
 
     @property
     def ready(self) -> bool:
@@ -323,11 +191,13 @@ class AsyncioRuntime(Runtime):
 @asynccontextmanager
 async def open_runtime(
     url: str, *, sagas: Sequence[Saga[Any, Any]], config: Config | None = None, **options: Any
-) -> AsyncIterator[Runtime]:
+) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
 
     Steps with `backend="asyncio"` run on the loop that this is called from. Leaving the context drains the worker and
-    ends its thread. If the worker breaks down meanwhile, leaving raises what broke it.
+    ends its thread; cancelled meanwhile, it does not wait for attempts that run, and they count as unknown. If the
+    worker breaks down, leaving raises what broke it. Raises RuntimeError or OSError where the system has no thread or
+    no file left for it; nothing is left behind then.
     """
     loop = asyncio.get_running_loop()
     opened: list[Runtime] = []
@@ -337,7 +207,7 @@ async def open_runtime(
             opened.append(runtime)
             await serve()
 
-    thread = _TrioThread(program)
+    thread = TrioThread(program)
     await thread.open()
     try:
         yield AsyncioRuntime(opened[0], thread)

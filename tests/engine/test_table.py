@@ -142,6 +142,17 @@ def test_p11_what_is_no_record_is_refused(value: bytes) -> None:
         decode("T.1", value)
 
 
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [("completed", None), ("failed", None), ("failed", {"status": "failed", "at": 1.0})],
+)
+def test_p11_an_end_that_says_nothing_of_itself_is_refused(status: str, outcome: object, simple: Plan) -> None:
+    record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
+    fields = msgspec.json.decode(encode(record)) | {"status": status, "outcome": outcome}
+    with pytest.raises(Undecodable, match=f"its status is {status}, and it does not say how it ended.*left alone"):
+        decode("k", msgspec.json.encode(fields))
+
+
 def test_p11_a_newer_schema_is_refused() -> None:
     with pytest.raises(NewerSchema, match="upgrade"):
         decode("T.1", b'{"schema": 2}')

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
 from sagakit.errors import CannotConnect
+from sagakit.jetstream import embedded, server_lock
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.embedded import Running, Sync, embedded_server
 from sagakit.jetstream.store import open_jetstream
@@ -21,7 +23,10 @@ from sagakit.store import Names
 OWNER = """
 import sys, trio
 from pathlib import Path
+import sagakit.jetstream.embedded
 from sagakit.jetstream.embedded import embedded_server
+
+exec(sys.argv[2])
 
 async def main():
     async with embedded_server(Path(sys.argv[1])) as url:
@@ -32,8 +37,8 @@ trio.run(main)
 """
 
 
-def start_owner(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, text=True)
+def start_owner(folder: Path, before: str = "") -> tuple[subprocess.Popen[str], str]:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder), before], stdout=subprocess.PIPE, text=True)
     assert owner.stdout is not None
     return owner, owner.stdout.readline().strip()
 
@@ -118,6 +123,90 @@ async def test_kill_9_of_the_owner_leaves_no_server_and_no_stale_lock(tmp_path: 
     assert not lives(pid)
     async with embedded_server(tmp_path) as again:
         assert await read(again, "Trip.a")
+
+
+@pytest.fixture
+def orphans(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Be on a system such as macOS: servers outlive owners that are killed, and there is no /proc.
+
+    What is put into the list, and outlives the test as well, is killed.
+    """
+    read = Path.read_bytes
+
+    def read_bytes(self: Path) -> bytes:
+        if self.parts[:2] == ("/", "proc"):
+            raise FileNotFoundError(self)
+        return read(self)
+
+    monkeypatch.setattr(embedded, "DIES_WITH_OWNER", False)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    found: list[int] = []
+    yield found
+    for pid in filter(lives, found):
+        os.kill(pid, signal.SIGKILL)
+
+
+async def orphan(folder: Path, orphans: list[int]) -> int:
+    """The process id of a server whose owner was killed, and which knows the key Trip.a."""
+    owner, url = await trio.to_thread.run_sync(
+        start_owner, folder, "sagakit.jetstream.embedded.DIES_WITH_OWNER = False"
+    )
+    pid = running(folder).pid
+    orphans.append(pid)
+    await write(url, "Trip.a")
+    owner.kill()
+    await trio.to_thread.run_sync(owner.communicate)
+    assert lives(pid)
+    return pid
+
+
+async def test_a_server_that_outlives_its_owner_is_ended_before_its_files_are_opened(
+    tmp_path: Path, orphans: list[int]
+) -> None:
+    pid = await orphan(tmp_path, orphans)
+    async with embedded_server(tmp_path) as again:
+        assert not lives(pid)
+        assert await read(again, "Trip.a")
+
+
+async def test_a_frozen_server_that_outlives_its_owner_is_killed(
+    tmp_path: Path, orphans: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_lock, "LET_GO_TIMEOUT", 0.5)
+    pid = await orphan(tmp_path, orphans)
+    os.kill(pid, signal.SIGSTOP)
+    async with embedded_server(tmp_path) as again:
+        assert not lives(pid)
+        assert await read(again, "Trip.a")
+
+
+async def test_while_any_process_holds_the_servers_lock_its_files_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who it is may be unknown: its owner was killed before it could write that down."""
+    monkeypatch.setattr(server_lock, "LET_GO_TIMEOUT", 0.2)
+    with server_lock.server_lock(tmp_path) as lock:
+        holder = subprocess.Popen(["sleep", "1000"], pass_fds=[lock.fileno()])  # noqa: ASYNC220  # it does not block
+    try:
+        with pytest.raises(CannotConnect, match=f"a nats-server still runs on {tmp_path}, but its owner was killed"):
+            async with embedded_server(tmp_path):
+                raise AssertionError("it opened")
+        monkeypatch.setattr(server_lock, "LET_GO_TIMEOUT", 30.0)
+        opened = trio.Event()
+
+        async def open_again() -> None:
+            async with embedded_server(tmp_path):
+                opened.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(open_again)
+            await trio.sleep(3 * server_lock.POLL)
+            assert not opened.is_set()
+            holder.kill()
+    finally:
+        holder.kill()
+        holder.wait()
+    assert opened.is_set()
 
 
 async def test_a_server_that_dies_is_started_again_on_the_same_port(tmp_path: Path) -> None:

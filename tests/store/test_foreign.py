@@ -7,13 +7,15 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
+from typing import Any
 
 import pytest
 import trio
 from nats.aio.msg import Msg
 from sagakit import Completed, open_runtime
-from sagakit.errors import Refused
+from sagakit.errors import Refused, Unavailable
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.memory_server import MemoryServer
@@ -208,6 +210,19 @@ async def test_forged_announcements_leave_nothing_behind(
 
 DEEP = b"[" * 20_000 + b"]" * 20_000
 """JSON that is nested too deeply to be read."""
+
+
+async def test_an_answer_that_says_nothing_is_no_answer() -> None:
+    """The server's own; `python -O` must not make an empty value of it."""
+
+    class Empty:
+        async def request(self, subject: str, payload: bytes) -> bytes:
+            await trio.lowlevel.checkpoint()
+            return b"{}"
+
+    empty: Any = Empty()
+    with pytest.raises(Unavailable, match=r"T\.one: .* neither a message nor an error"):
+        await Bucket(empty, Names(), ["SAGA_STATE"]).get("T.one")
 
 
 async def test_what_is_nested_too_deeply_is_what_cannot_be_read(autojump_clock: MockClock) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 from sagakit.errors import Unavailable
+from sagakit.jetstream import scan
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.link import Link
 from sagakit.jetstream.scan import PAGE
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.store.names import Names
@@ -116,3 +119,37 @@ async def test_a_consumer_is_not_left_behind(server: Server, namespace: str) -> 
         await store.state.keys("Walk")
         answer = await store._link.request(f"$JS.API.CONSUMER.NAMES.KV_{store.names.state[0]}", b"")
     assert b'"total":0' in answer
+
+
+async def test_a_page_that_nobody_has_heard_of_is_asked_for_again(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer was made, but where it lives it does not listen yet: the server answers 503 for it."""
+    tell, unheard = Link.tell, [0, 1, 3]  # the first page twice, and a later one
+    asked = count()
+
+    def astray(self: Link, subject: str, payload: bytes, *, reply: str = "") -> None:
+        if ".CONSUMER.MSG.NEXT." in subject and next(asked) in unheard:
+            subject += "-that-is-not-there"
+        tell(self, subject, payload, reply=reply)
+
+    monkeypatch.setattr(Link, "tell", astray)
+    async with filled(server, namespace) as store:
+        assert await store.state.keys("Walk") == KEYS
+    assert next(asked) > len(unheard) + 2
+
+
+async def test_a_consumer_that_nobody_ever_hears_of_breaks_the_scan_off(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "SILENCE", 0.2)
+    tell = Link.tell
+
+    def astray(self: Link, subject: str, payload: bytes, *, reply: str = "") -> None:
+        away = ".CONSUMER.MSG.NEXT." in subject
+        tell(self, subject + "-that-is-not-there" if away else subject, payload, reply=reply)
+
+    monkeypatch.setattr(Link, "tell", astray)
+    async with filled(server, namespace) as store:
+        with pytest.raises(Unavailable, match=r"the scan was broken off: NATS/1\.0 503"):
+            await store.state.keys("Walk")

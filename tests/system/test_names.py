@@ -17,4 +17,4 @@ def test_a_star_brings_what_is_exported_and_nothing_else() -> None:
     tree = ast.parse(Path(sagakit.__file__).read_text())
     exported = {alias.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert set(found) - {"__builtins__", "asyncio"} == exported
-    assert sagakit.asyncio.open_runtime is not sagakit.open_runtime
+    assert sagakit.asyncio.open_runtime.__module__ == "sagakit.asyncio"

@@ -12,8 +12,10 @@ import trio
 import trio.testing
 from sagakit import Completed, Ctx, Failed, Handle, Limit, NotAllowed, RetryPolicy, Saga, step
 from sagakit.engine import Inbound
-from sagakit.errors import DefinitionError, InvalidInput, UnknownSaga
+from sagakit.errors import DefinitionError, InvalidInput, NotPermitted, UnknownSaga
+from sagakit.store.memory import MemoryKeyValue
 from sagakit.store.memory_server import MemoryServer
+from sagakit.store.ports import Entry
 
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import EPOCH, events_of, member, suffixes, until_ended
@@ -105,6 +107,22 @@ async def test_a_bulk_runs_dry_first(autojump_clock: Clock) -> None:
 
 
 # --------------------------------------------------------------------- listing
+
+
+async def test_a_page_that_the_server_refuses_is_one_error_and_no_group(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(self: MemoryKeyValue, key: str) -> Entry | None:
+        await trio.lowlevel.checkpoint()
+        raise NotPermitted(key, publish=True)
+
+    async with member(MemoryServer(), saga := BookTrip()) as running:
+        for number in range(3):
+            await stuck(running.runtime, saga, f"s{number}", Trip(fail="tickets"))
+        with monkeypatch.context() as patch:
+            patch.setattr(MemoryKeyValue, "get", refused)
+            with pytest.raises(NotPermitted, match="may not publish"):
+                await running.runtime.list(limit=3)
 
 
 async def test_sagas_are_found_by_type_status_time_and_attribute_page_by_page(autojump_clock: Clock) -> None:

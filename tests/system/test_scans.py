@@ -12,7 +12,7 @@ import trio
 import trio.testing
 from sagakit import Completed
 from sagakit.cluster import recovery
-from sagakit.errors import Unavailable
+from sagakit.errors import RuntimeClosed, Unavailable
 from sagakit.store.memory import MemoryControl, MemoryKeyValue
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Cursor, Entry, Write
@@ -242,3 +242,53 @@ async def test_a_scan_that_is_asked_for_beside_another_leaves_nothing_out(
         with trio.fail_after(100):
             await until_owned(server, heir)
         nursery.cancel_scope.cancel()
+
+
+async def handed_to(server: MemoryServer, worker_id: str, *ids: str) -> None:
+    """Leave records with one step under way behind, which name that worker."""
+    async with killable() as start:
+        victim = await start(server, BookTrip(Stop("flight")), **CALM)
+        for id in ids:
+            await victim.runtime.start(BookTrip, id, Trip())
+        victim.kill()
+    bucket = server.bucket("SAGA_STATE")
+    for id in ids:
+        entry = bucket.read(f"BookTrip.{id}")
+        assert entry is not None
+        mine = entry.value.replace(victim.worker.services.worker_id.encode(), worker_id.encode())
+        bucket.write(Write(entry.key, mine, entry.revision))
+
+
+CALM = {"scan_interval": 1e6, "lease_ttl": 1e6}
+
+
+async def test_after_a_drain_a_scan_says_that_the_runtime_takes_nothing(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, BookTrip(), **CALM) as running, bounded():
+        await running.runtime.drain()
+        await handed_to(server, running.runtime.worker_id, "one", "two")
+        with pytest.raises(RuntimeClosed, match="drains: it takes no sagas over"):
+            await running.runtime.scan()
+
+
+async def test_a_scan_that_a_drain_overtakes_says_the_same(autojump_clock: Clock) -> None:
+    """The worker is full: what was found waits for a place, and there is none for it any more."""
+    server, stop = MemoryServer(), Stop("flight")
+    async with member(server, BookTrip(stop), max_active=1, **CALM) as running, bounded():
+        await running.runtime.start(BookTrip, "mine", Trip())
+        await stop.reached.wait()
+        await handed_to(server, running.runtime.worker_id, "one", "two")
+
+        async def scan() -> None:
+            with pytest.raises(RuntimeClosed, match="drains: it takes no sagas over"):
+                await running.runtime.scan()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(scan)
+            await trio.testing.wait_all_tasks_blocked()
+            assert running.worker.recovery.pending == 2
+            await running.runtime.drain()
+    for id in ("one", "two"):
+        record = stands(server, "SAGA_STATE", f"BookTrip.{id}")
+        assert record is not None
+        assert record["epoch"] == 1

@@ -13,18 +13,18 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate, Unreadable, Unwritable
 
 if TYPE_CHECKING:
-    from sagakit.client.runtime import Runtime
+    from sagakit.client.api import RuntimeApi
     from sagakit.system.attempts import SagaBinding
 
 T = TypeVar("T")
 
 
 class Handle(Generic[T]):
-    """One saga. Made by `Runtime.start` and `Runtime.get`; usable by any task of the runtime's trio thread."""
+    """One saga. Made by `Runtime.start` and `Runtime.get`; usable by any task that may use that runtime."""
 
     __slots__ = ("_binding", "_runtime", "id", "key")
 
-    def __init__(self, runtime: Runtime, binding: SagaBinding, saga_id: str, key: str) -> None:
+    def __init__(self, runtime: RuntimeApi, binding: SagaBinding, saga_id: str, key: str) -> None:
         self._runtime = runtime
         self._binding = binding
         self.id: str = saga_id
@@ -33,7 +33,7 @@ class Handle(Generic[T]):
     def __repr__(self) -> str:
         return f"<Handle {self.key}>"
 
-    def through(self, runtime: Runtime) -> Handle[T]:
+    def through(self, runtime: RuntimeApi) -> Handle[T]:
         """The same saga, seen through another runtime."""
         return Handle(runtime, self._binding, self.id, self.key)
 

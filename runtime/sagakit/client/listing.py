@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
 
 import msgspec
 import trio
 
 from sagakit.engine import Loaded, Record, SagaStatus, decode
 from sagakit.engine.events import CloudEvent
-from sagakit.errors import Undecodable
+from sagakit.errors import StoreError, Undecodable
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.persistence import read
 
@@ -106,15 +105,23 @@ async def _in_order(store: Store, bucket: KeyValue, keys: Sequence[str]) -> Asyn
     for start in range(0, len(keys), AT_ONCE):
         some = keys[start : start + AT_ONCE]
         entries: dict[str, Entry | None] = {}
-
-        async def get(key: str, into: dict[str, Entry | None]) -> None:
-            into[key] = await read(store, bucket, key)
-
+        refused: list[StoreError] = []
         async with trio.open_nursery() as nursery:
             for key in some:
-                nursery.start_soon(partial(get, into=entries), key)
+                nursery.start_soon(_get, store, bucket, key, entries, refused)
+        if refused:  # one is enough to say so, and a group is nothing that callers look for
+            raise refused[0]
         for key in some:
             yield key, entries[key]
+
+
+async def _get(
+    store: Store, bucket: KeyValue, key: str, into: dict[str, Entry | None], refused: list[StoreError]
+) -> None:
+    try:
+        into[key] = await read(store, bucket, key)
+    except StoreError as error:
+        refused.append(error)
 
 
 def _add(found: list[SagaInfo], unreadable: list[Unreadable], entry: Entry, wanted: Wanted) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 import trio
@@ -13,6 +13,7 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
+from sagakit.client.api import BulkVerb
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle, as_payload, refusal
 from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W")
-BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 
 
 class Runtime:
@@ -213,9 +213,13 @@ class Runtime:
         return self._sagas.keys()
 
     async def scan(self) -> None:
-        """Look for sagas left behind now, rather than at the next interval. Raises StoreError in an outage."""
-        self._check_open()
+        """Look for sagas left behind now, rather than at the next interval.
+
+        Raises StoreError in an outage, and RuntimeClosed once a drain has begun: what is found then is for others.
+        """
+        self._check_taking()
         await self._worker.recovery.scan()
+        self._check_taking()
 
     # ------------------------------------------------------------- changing
 
@@ -294,6 +298,11 @@ class Runtime:
     def _check_open(self) -> None:
         if self._worker.closed:
             raise RuntimeClosed("the runtime has closed: its context was left")
+
+    def _check_taking(self) -> None:
+        self._check_open()
+        if self._worker.leaving.is_set():
+            raise RuntimeClosed("the runtime drains: it takes no sagas over any more")
 
     def _binding(self, saga: type[Saga[D, T]]) -> SagaBinding:
         """What belongs to a class. Raises NotRegistered, InvalidInput, RuntimeClosed."""

@@ -17,7 +17,7 @@ import trio
 from sagakit_actors import ActorDied
 
 from sagakit.engine import ENDS, Loaded, Record, decode
-from sagakit.errors import CannotMigrate, Conflict, Fenced, StoreError, TooLarge, Undecodable
+from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, TooLarge, Undecodable
 from sagakit.store.ports import Entry, Store
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
@@ -102,6 +102,8 @@ class Adoption:
         except TooLarge as error:  # until the server takes larger messages again
             self._reports.left_alone(entry.key, f"{error}: left alone")
             return "left alone"
+        except RuntimeClosed:  # a drain has begun: it is for others, and its owner's lease stays for them
+            return "again"
         except (StoreError, ActorDied) as error:
             _log.warning("%s: not adopted yet: %s", entry.key, error)
             return "again"

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +15,7 @@ from uuid import uuid4
 import trio
 from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, System, open_system
 
+from sagakit.cluster.garbage import collecting_less
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.membership import Members, Membership
 from sagakit.cluster.observer import Observer
@@ -132,20 +132,8 @@ async def open_worker(
         open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,
         run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker,
     ):
-        with _collecting_less(config.gc_threshold):
+        with collecting_less(config.gc_threshold):
             yield worker
-
-
-@contextmanager
-def _collecting_less(threshold: int) -> Iterator[None]:
-    """Sagas in flight are no garbage: looking through thousands of them all the time costs much of the throughput."""
-    before = gc.get_threshold()
-    if threshold:
-        gc.set_threshold(max(threshold, before[0]), *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from hashlib import sha256
 import msgspec
 
 from sagakit.engine.record import NOTHING, SCHEMA, EndMarker, PersistedSagaState, Record, StepLog, Time
+from sagakit.engine.table import ENDS
 from sagakit.errors import UNREADABLE, NewerSchema, Undecodable
 from sagakit.naming import is_key_of, is_worker_id
 
@@ -107,6 +108,7 @@ def decode(key: str, value: bytes) -> Loaded | EndMarker:
             raise _undecodable(key, value, str(error)) from error
         return _decode_marker(key, value)
     _check(key, value, record.schema, record.saga_type, record.saga_id, record.owner)
+    _check_outcome(key, value, record)
     return Loaded(_own_memory(record), _unknown(value))
 
 
@@ -136,6 +138,13 @@ def _check(key: str, value: bytes, schema: int, saga_type: str | None, saga_id: 
         raise NewerSchema(key, f"its schema is {schema}, this sagakit reads up to {SCHEMA}", "upgrade this worker")
     if not is_worker_id(owner):
         raise _undecodable(key, value, f"its owner {owner[:SHOWN]!r} is not a worker's id")
+
+
+def _check_outcome(key: str, value: bytes, record: Record) -> None:
+    """Whoever reads the end of a saga relies on this; a record from outside may lack it."""
+    outcome = record.outcome
+    if record.status in ENDS and (outcome is None or (outcome.status == "failed" and outcome.failure is None)):
+        raise _undecodable(key, value, f"its status is {record.status}, and it does not say how it ended")
 
 
 def _decode_marker(key: str, value: bytes) -> EndMarker:

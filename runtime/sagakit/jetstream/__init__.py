@@ -14,7 +14,9 @@ control    request and reply between workers
 layout     makes and checks buckets and streams
 store      all of it as one `Store`
 embedded   nats-server as a child process
+server_lock  the proof that the server before has ended
 bridge     asyncio steps, called from trio
 host       an asyncio loop in a thread of its own
+trio_thread  a trio program in a thread of its own, beside an asyncio loop
 url        from a URL to an open store
 """

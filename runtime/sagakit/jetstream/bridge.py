@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from typing import Any
 
 import outcome
@@ -105,23 +105,30 @@ async def open_bridge(
 
 
 @contextmanager
-def in_place() -> Iterator[Callable[..., Awaitable[Any]]]:
-    """A caller that stops everything here until the coroutine has ended in a loop of its own: for virtual time."""
-    loops: list[asyncio.AbstractEventLoop] = []
-    threads: list[threading.Thread] = []
-
-    async def call(fn: Callable[..., Any], *args: Any) -> Any:
-        await trio.lowlevel.checkpoint()
-        if not loops:
-            loops.append(asyncio.SelectorEventLoop())  # whatever policy trio-asyncio has set
-            threads.append(threading.Thread(target=loops[0].run_forever, daemon=True))
-            threads[0].start()
-        return asyncio.run_coroutine_threadsafe(fn(*args), loops[0]).result()
-
-    try:
-        yield call
-    finally:
-        for loop, thread in zip(loops, threads, strict=True):
+def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """Run an asyncio loop in a thread of its own while the context is open. Raises RuntimeError, OSError."""
+    loop = asyncio.SelectorEventLoop()  # whatever policy trio-asyncio has set
+    with closing(loop):  # also when no thread can be started
+        thread = threading.Thread(target=loop.run_forever, name="asyncio", daemon=True)
+        thread.start()
+        try:
+            yield loop
+        finally:
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
-            loop.close()
+
+
+@contextmanager
+def in_place() -> Iterator[Callable[..., Awaitable[Any]]]:
+    """A caller that stops everything here until the coroutine has ended in a loop of its own: for virtual time."""
+    loop: asyncio.AbstractEventLoop | None = None
+
+    async def call(fn: Callable[..., Any], *args: Any) -> Any:
+        nonlocal loop
+        await trio.lowlevel.checkpoint()
+        if loop is None:
+            loop = opened.enter_context(loop_in_thread())
+        return asyncio.run_coroutine_threadsafe(fn(*args), loop).result()
+
+    with ExitStack() as opened:
+        yield call

@@ -1,13 +1,13 @@
 """nats-server as a child process (DESIGN 8): loopback only, one per data folder, stopped with its owner.
 
 The owner holds a lock on the folder. Whoever finds it locked by a living process joins that process's server. The
-child dies with its owner, `kill -9` included, where the system can do that (Linux).
+child dies with its owner, `kill -9` included, where the system can do that (Linux); elsewhere the next owner ends it.
+A lock that the child itself holds proves that it is gone before another opens its files.
 """
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import shutil
 import signal
@@ -24,6 +24,7 @@ import msgspec
 import trio
 
 from sagakit.errors import CannotConnect
+from sagakit.jetstream.server_lock import locked, server_lock, until_let_go
 
 _log = getLogger("sagakit.embedded")
 
@@ -39,6 +40,8 @@ POLL = 0.05
 SIDE_BY_SIDE = 8
 """Threads of a server that fsyncs that are to wait for the disk at once, at least."""
 PR_SET_PDEATHSIG = 1
+DIES_WITH_OWNER = sys.platform == "linux"
+"""Whether the system ends a server whose owner was killed."""
 
 
 class Running(msgspec.Struct):
@@ -83,10 +86,11 @@ async def embedded_server(folder: Path, *, sync: Sync = "always") -> AsyncIterat
     """
     folder = _made(folder)
     with (folder / "lock").open("a") as lock:
-        if not _locked(lock):
+        if not locked(lock):
             yield await _join(folder)
             return
-        await _until_gone(folder)
+        before = _read(folder)
+        await until_let_go(folder, None if before is None else before.pid, dies_with_owner=DIES_WITH_OWNER)
         async with _own_server(folder, sync) as url:
             yield url
 
@@ -95,14 +99,6 @@ def _made(folder: Path) -> Path:
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _locked(lock: IO[str]) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 async def _join(folder: Path) -> str:
@@ -121,27 +117,6 @@ def _read(folder: Path) -> Running | None:
         return msgspec.json.decode((folder / "server.json").read_bytes(), type=Running)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-
-
-async def _until_gone(folder: Path) -> None:
-    """The server of an owner that was killed must have ended before another opens its files."""
-    running = _read(folder)
-    if running is None:
-        return
-    with trio.move_on_after(STOP_TIMEOUT):
-        await _until(lambda: not _is_ours(running.pid, folder))
-    if _is_ours(running.pid, folder):
-        os.kill(running.pid, signal.SIGKILL)
-        await _until(lambda: not _is_ours(running.pid, folder))
-
-
-def _is_ours(pid: int, folder: Path) -> bool:
-    """Whether `pid` still is the server started on this folder, and not another process by now."""
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return str(folder / "nats.conf").encode() in command
 
 
 @asynccontextmanager
@@ -184,7 +159,9 @@ class _Keeper:
 
 async def _spawn(folder: Path, url: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a server and wait until it listens. Raises CannotConnect."""
-    process = _fork(folder, env)
+    (folder / "server.json").unlink(missing_ok=True)  # it never names a process that has ended
+    with server_lock(folder) as lock:
+        process = _fork(folder, env, lock)
     try:
         (folder / "server.json").write_bytes(msgspec.json.encode(Running(url, process.pid)))
         with trio.fail_after(READY_TIMEOUT):
@@ -202,7 +179,7 @@ async def _spawn(folder: Path, url: str, env: dict[str, str]) -> subprocess.Pope
 
 
 @trio.lowlevel.enable_ki_protection
-def _fork(folder: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
+def _fork(folder: Path, env: dict[str, str], lock: IO[str]) -> subprocess.Popen[bytes]:
     """A Ctrl-C in the middle would leave a process that nobody knows: it comes right after."""
     with (folder / "nats.log").open("ab") as log:
         return subprocess.Popen(
@@ -211,6 +188,7 @@ def _fork(folder: Path, env: dict[str, str]) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             env=env,
+            pass_fds=[lock.fileno()],
             start_new_session=True,  # Ctrl-C is the owner's to handle
             preexec_fn=_die_with(os.getpid()),  # forked by this very thread: the child is to die with it
         )
@@ -247,7 +225,7 @@ def _die_with(owner: int) -> Callable[[], None] | None:
 
     The owner is the thread that forks: the one that runs trio.
     """
-    if sys.platform != "linux":
+    if not DIES_WITH_OWNER:
         return None
     prctl = ctypes.CDLL(None).prctl
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
 import trio
 
-from sagakit.jetstream.bridge import HostLoop
+from sagakit.jetstream.bridge import HostLoop, loop_in_thread
 
 T = TypeVar("T")
 
@@ -51,19 +50,17 @@ class Host:
 
 @asynccontextmanager
 async def open_host() -> AsyncIterator[Host]:
-    """Run a loop while the context is open; what still runs on it then is cancelled and awaited."""
-    loop = asyncio.SelectorEventLoop()  # whatever policy trio-asyncio has set
-    thread = threading.Thread(target=loop.run_forever, name="asyncio", daemon=True)
-    thread.start()
-    host = Host(loop)
-    try:
-        yield host
-    finally:
-        with trio.CancelScope(shield=True):
-            await host.call(_end_all)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    """Run a loop while the context is open; what still runs on it then is cancelled and awaited.
+
+    Raises RuntimeError or OSError where the system has no thread or no file left for it.
+    """
+    with loop_in_thread() as loop:
+        host = Host(loop)
+        try:
+            yield host
+        finally:
+            with trio.CancelScope(shield=True):
+                await host.call(_end_all)
 
 
 async def _end_all() -> None:

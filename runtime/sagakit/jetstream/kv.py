@@ -12,7 +12,7 @@ import msgspec
 import trio
 from nats.aio.msg import Msg
 
-from sagakit.errors import StoreError
+from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.scan import last_of_each
@@ -94,7 +94,8 @@ class Bucket(BucketBase):
             if got.error.err_code == NO_MESSAGE:
                 return None
             raise to_error(got.error, key=key, expected=None)
-        assert got.message is not None
+        if got.message is None:
+            raise Unavailable(f"{key}: the server's answer has neither a message nor an error")
         if _OPERATION in b64decode(got.message.hdrs):
             return None
         return Entry(key, b64decode(got.message.data), got.message.seq)

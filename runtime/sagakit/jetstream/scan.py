@@ -25,6 +25,10 @@ EXPIRES = 2.0
 """Seconds that the server keeps a request for a page: then it says that the page will not become complete."""
 SILENCE = 3.0
 """Seconds without any message after which a page that is not complete breaks the scan off."""
+ASK_AGAIN = 0.05
+"""Seconds until a page is asked for again, if nobody has heard of the consumer yet."""
+_UNHEARD = "NATS/1.0 503"
+"""Said of a request that met nobody: where the consumer lives it may still be about to begin."""
 _GIVEN_UP = (b"NATS/1.0 404", b"NATS/1.0 408", b"NATS/1.0 409 Message Size Exceeds MaxBytes")
 _COMPLETE = b"NATS/1.0 409 Batch Completed"
 """Said of a page that has come as a whole."""
@@ -119,7 +123,13 @@ class Scan:
         """The page that was asked for; the next one is on its way while this one is looked at."""
         if not self._asked:
             return []
-        if await self._falls_silent() or self._broken:
+        silent = await self._falls_silent()
+        patience = trio.current_time() + SILENCE
+        while self._broken.startswith(_UNHEARD) and trio.current_time() < patience:
+            await trio.sleep(ASK_AGAIN)
+            self._want(self._left)
+            silent = await self._falls_silent()
+        if silent or self._broken:
             raise Unavailable(f"{self._stream}: the scan was broken off: {self._broken or 'no answer'}")
         page, self._page = self._page, []
         self._want(self._left if page else 0)  # what an empty page lacks was removed, or replaced, meanwhile
@@ -139,6 +149,7 @@ class Scan:
         """Ask for a page, if there is one."""
         self._left, self._owed, self._asked = left, min(PAGE, left), left > 0
         self._ended = trio.Event()
+        self._broken = ""
         if self._asked:
             wanted = {"batch": self._owed, "max_bytes": PAGE_BYTES, "expires": int(EXPIRES * 1e9)}
             request = msgspec.json.encode(wanted)

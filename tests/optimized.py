@@ -1,0 +1,133 @@
+"""A program for `python -O`: a worker, and sagas with every kind of node; it prints what became of each.
+
+`python -O -m tests.optimized trio|asyncio URL NAMESPACE [ID...]`. It starts two sagas itself, and awaits those with the
+given ids, which somebody else starts. It says nothing by `assert`, for that would be left out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+
+import sagakit
+import sagakit.asyncio
+import trio
+from sagakit import Completed, Ctx, Done, Failed, NotDone, Reject, RetryPolicy, RuntimeApi, Saga
+from sagakit.errors import UnknownSaga
+
+QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+LONG = timedelta(seconds=60)
+
+
+class Wrap(Saga[int, str]):
+    @sagakit.step(retry=QUICK)
+    async def box(self, number: int, ctx: Ctx) -> str:
+        return f"box-{number}"
+
+    @box.compensate
+    async def unbox(self, number: int, box: str | None, ctx: Ctx) -> None: ...
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return ctx.result(Wrap.box)
+
+
+class Everything(Saga[int, str]):
+    """Completed for a number above zero, else refused by its last step and undone."""
+
+    def __init__(self) -> None:
+        self.charged: set[str] = set()
+
+    @sagakit.step(retry=QUICK)
+    def reserve(self, number: int, ctx: Ctx) -> str:  # in a thread
+        return "held"
+
+    @reserve.compensate
+    def release(self, number: int, held: str | None, ctx: Ctx) -> None: ...
+
+    @sagakit.step(reserve, on_unknown="check", retry=QUICK)
+    async def charge(self, number: int, held: str, ctx: Ctx) -> str:
+        self.charged.add(ctx.key)
+        raise ConnectionError("the answer was lost")
+
+    @charge.check
+    async def was_charged(self, number: int, ctx: Ctx) -> Done[str] | NotDone:
+        return Done("charged") if ctx.action_key in self.charged else NotDone()
+
+    @charge.compensate
+    async def refund(self, number: int, charge: str, ctx: Ctx) -> None: ...
+
+    approved = sagakit.signal(str, timeout=LONG)
+    cooled = sagakit.timer(timedelta(milliseconds=10))
+
+    @sagakit.each(charge, lambda charge: [1, 2], retry=QUICK, backend="asyncio")
+    async def label(self, number: int, item: int, ctx: Ctx) -> str:
+        await asyncio.sleep(0)
+        return f"L{item}"
+
+    @label.compensate
+    async def void(self, number: int, item: int, label: str | None, ctx: Ctx) -> None:
+        await asyncio.sleep(0)
+
+    wrapped = sagakit.child(Wrap, lambda number, ctx: number)
+
+    @sagakit.step(compensate=None, when=lambda number, ctx: False)
+    async def gift(self, number: int, ctx: Ctx) -> None: ...
+
+    @sagakit.step(label, wrapped, approved, after=[cooled, gift], compensate=None)
+    async def send(self, number: int, labels: Sequence[str], wrapped: str, approved: str, ctx: Ctx) -> str:
+        if number < 0:
+            raise Reject("strike")
+        return f"{'+'.join(labels)} {wrapped} {approved}"
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return ctx.result(Everything.send)
+
+
+async def _told(runtime: RuntimeApi, id: str, sleep: Callable[[float], Awaitable[object]]) -> None:
+    """Say what became of a saga, once it is there and has ended."""
+    while True:
+        try:
+            outcome = await (await runtime.get(Everything, id)).outcome()
+            break
+        except UnknownSaga:
+            await sleep(0.02)
+    match outcome:
+        case Completed(output=output):
+            print(f"{id}: {output}")
+        case Failed(code=code, undone=undone):
+            print(f"{id}: {code}, undone: {' '.join(sorted(undone))}")
+
+
+async def _use(runtime: RuntimeApi, ids: Sequence[str], sleep: Callable[[float], Awaitable[object]]) -> None:
+    for id, number in (("mine", 1), ("mine-too", -1)):
+        await runtime.start(Everything, id, number)
+        await runtime.signal(Everything, id, Everything.approved, "ann")
+    for id in ("mine", "mine-too", *ids):
+        await _told(runtime, id, sleep)
+
+
+async def on_trio(url: str, namespace: str, ids: Sequence[str]) -> None:
+    with trio.fail_after(50):
+        async with sagakit.open_runtime(url, sagas=[Everything(), Wrap()], namespace=namespace) as runtime:
+            await _use(runtime, ids, trio.sleep)
+
+
+async def on_asyncio(url: str, namespace: str, ids: Sequence[str]) -> None:
+    async with asyncio.timeout(50):
+        async with sagakit.asyncio.open_runtime(url, sagas=[Everything(), Wrap()], namespace=namespace) as runtime:
+            await _use(runtime, ids, asyncio.sleep)
+
+
+def main(face: str, url: str, namespace: str, *ids: str) -> None:
+    if __debug__:
+        sys.exit("run it with `python -O`")
+    if face == "trio":
+        trio.run(on_trio, url, namespace, ids)
+    else:
+        asyncio.run(on_asyncio(url, namespace, ids))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
