@@ -18,6 +18,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from sagakit.errors import InternalError, StoreError
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
+from sagakit.jetstream.domains import check_only_ours_captures
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names, SagaKey
@@ -111,6 +112,10 @@ class StreamInbox:
         if answer.error is not None and answer.error.err_code != NO_MESSAGE:
             raise to_error(answer.error, key=subject, expected=None)
         return answer.message is None or answer.message.seq >= message.position
+
+    async def check_only_ours(self) -> None:
+        """Refuse streams of other domains on our subjects."""
+        await check_only_ours_captures(self._link, self._names)
 
     @asynccontextmanager
     async def receive(self, saga_types: Sequence[str]) -> AsyncIterator[AsyncIterator[InboundMessage]]:

@@ -139,6 +139,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         """Where an inbound message for one saga is published."""
         return self.subject(f"sagain.{key}")
 
+    @property
+    def inbox_question(self) -> str:
+        """Where it is asked which streams store inbound messages; none stores the question."""
+        return self.subject("sagain.who.captures")
+
     def control_subject(self, worker_id: str) -> str:
         """Where a worker answers requests."""
         return self.subject(f"sagactl.{worker_id}")
