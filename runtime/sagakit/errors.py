@@ -195,6 +195,17 @@ class Fenced(KvError):
     """The record belongs to another writer now (P7); this one must stop writing."""
 
 
+class Deleted(KvError):
+    """The record was deleted from outside, with `nats kv del` or `purge`; what that left there blocks the id."""
+
+    def __init__(self, key: str, how: str) -> None:
+        super().__init__(
+            key,
+            f"its record was deleted from outside, with {how}, and what that left there blocks the id: "
+            "`Runtime.delete` removes it, and the id may be started again",
+        )
+
+
 class Undecodable(KvError):
     """The value under the key is not a record that this version can read (P11); it was left alone.
 
@@ -246,8 +257,36 @@ class LayoutMissing(ServerError):
         self.missing = missing
 
 
+class OtherDomain(ServerError):
+    """Other streams store our messages, too: in another JetStream domain of the account. `streams` are all that do."""
+
+    def __init__(self, subject: str, streams: list[str]) -> None:
+        head = subject.removesuffix("sagain.who.captures")
+        denied = ", ".join(f'"{head}{name}.>"' for name in ("saga", "sagain", "sagactl"))
+        super().__init__(
+            f"streams of another JetStream domain (a hub's or a leaf node's) store what is sent to {head}sagain.>: "
+            f"{', '.join(streams)} answered for it; every saga would run once in each domain. Give the sagas of this "
+            "domain a namespace of their own (option `namespace`), or keep the domains apart: in the leaf node's "
+            f"configuration write `deny_imports: [{denied}]` and the same under `deny_exports`"
+        )
+        self.subject = subject
+        self.streams = streams
+
+
 class ServerTooOld(ServerError):
     """JetStream API level 1 (nats-server 2.11) is needed."""
+
+
+class PayloadTooSmall(ServerError):
+    """The server's `max_payload` leaves no room for records. `found` and `least` in bytes."""
+
+    def __init__(self, found: int, least: int) -> None:
+        super().__init__(
+            f"the server takes messages of {found:,} bytes at most; sagakit needs {least:,}: "
+            "raise `max_payload` in the server's configuration (1 MB is its default)"
+        )
+        self.found = found
+        self.least = least
 
 
 class JetStreamOff(ServerError):

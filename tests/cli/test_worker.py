@@ -164,6 +164,15 @@ async def test_credentials_refused(tmp_path: Path) -> None:
             assert await process.ended() == Exit.NOT_PERMITTED
 
 
+async def test_a_server_that_takes_small_messages_only(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path / "nats", config="max_payload: 1024") as server,
+        worker(tmp_path / "one", "sagas", "--nats", server.url) as process,
+    ):
+        assert await process.ended() == Exit.CONFIG
+        assert "raise `max_payload` in the server's configuration" in process.lines[-1]["message"]
+
+
 async def test_a_server_without_jetstream(tmp_path: Path) -> None:
     with (
         running_server(tmp_path / "nats", jetstream=None) as server,

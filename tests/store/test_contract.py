@@ -75,6 +75,27 @@ async def test_delete_leaves_a_marker_and_purge_leaves_nothing(open_store: OpenS
         assert await store.state.create("Trip.a", b"2") > 0
 
 
+async def test_purge_leaves_what_is_newer_than_its_revision(open_store: OpenStore) -> None:
+    """Two callers delete, and a third starts the id anew between them."""
+    async with open_store() as store:
+        revision = await store.state.delete("Trip.a")
+        await store.state.purge("Trip.a", revision=revision)
+        await store.state.create("Trip.a", b"new")
+        await store.state.purge("Trip.a", revision=revision)
+        assert await store.state.get("Trip.a") is not None
+
+
+async def test_a_deletion_is_told_from_a_value_and_from_nothing(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        assert await store.state.deletion("Trip.a") is None
+        await store.state.create("Trip.a", b"1")
+        assert await store.state.deletion("Trip.a") is None
+        revision = await store.state.delete("Trip.a")
+        deletion = await store.state.deletion("Trip.a")
+        assert deletion is not None
+        assert (deletion.operation, deletion.revision) == ("DEL", revision)
+
+
 async def test_p10_an_end_marker_refuses_a_create_until_its_ttl_is_over(open_store: OpenStore) -> None:
     async with open_store() as store:
         revision = await store.state.create("Trip.a", b"record")

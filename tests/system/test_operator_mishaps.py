@@ -8,13 +8,14 @@ import msgspec
 import pytest
 import trio
 from sagakit import Completed, Ctx, Saga, open_runtime, signal, step
-from sagakit.errors import BadBucket, Refused, StoreFull, Unavailable
+from sagakit.errors import BadBucket, Deleted, Refused, StoreFull, Unavailable, UnknownSaga
 from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.scan import PAGE_BYTES
 from sagakit.jetstream.store import open_jetstream
+from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 
 from tests.sagas import BookTrip, Trip
@@ -100,6 +101,86 @@ async def test_an_id_whose_record_an_operator_has_purged_can_be_started_again(
             await runtime.signal(Waits, "ghost", Waits.go, "hello")
             assert await handle.outcome() == Completed("hello")
     assert "its record is gone" in caplog.text
+
+
+async def delete_from_outside(link: Link, bucket: str, key: str, verb: str) -> None:
+    """As `nats kv del` and `nats kv purge` do."""
+    headers = {"KV-Operation": verb} | ({"Nats-Rollup": "sub"} if verb == "PURGE" else {})
+    await link.request(f"$KV.{bucket}.{key}", b"", headers=header_block(headers))
+
+
+VERBS = pytest.mark.parametrize("verb", ["DEL", "PURGE"])
+
+
+@VERBS
+async def test_an_id_whose_record_was_deleted_from_outside_says_so_and_is_free_after_delete(
+    server: Server, namespace: str, verb: str
+) -> None:
+    state = Names(namespace=namespace).state[0]
+    async with (
+        open_link(Connection(servers=(server.url,))) as link,
+        open_runtime(server.url, sagas=[Waits()], namespace=namespace, rest_after=0.01) as runtime,
+    ):
+        await runtime.start(Waits, "ghost", "x")
+        with trio.fail_after(10):
+            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
+                await trio.sleep(0.01)
+        await delete_from_outside(link, state, "Waits.ghost", verb)
+        said = rf"deleted from outside, with `nats kv {verb.lower()}` at 20\d\d-.*`Runtime.delete`"
+        with pytest.raises(UnknownSaga, match=said):
+            await runtime.get(Waits, "ghost")
+        with pytest.raises(Deleted, match=said):
+            await runtime.start(Waits, "ghost", "x")
+        await runtime.delete(Waits, "ghost")
+        handle = await runtime.start(Waits, "ghost", "x")
+        await runtime.signal(Waits, "ghost", Waits.go, "hello")
+        assert await handle.outcome() == Completed("hello")
+        with pytest.raises(UnknownSaga, match="no saga is stored"):
+            await runtime.delete(Waits, "nobody")
+
+
+@VERBS
+async def test_a_running_saga_whose_record_is_deleted_from_outside_stops_and_says_so(
+    server: Server, namespace: str, verb: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = Names(namespace=namespace).state[0]
+    go_on = trio.Event()
+
+    async def hook(name: str, ctx: Ctx) -> None:
+        await go_on.wait()
+
+    saga = BookTrip(hook)
+    async with (
+        open_link(Connection(servers=(server.url,))) as link,
+        open_runtime(server.url, sagas=[saga], namespace=namespace) as runtime,
+    ):
+        await runtime.start(BookTrip, "one", Trip())
+        await delete_from_outside(link, state, "BookTrip.one", verb)
+        go_on.set()
+        with trio.fail_after(10):
+            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
+                await trio.sleep(0.01)
+        [told] = [record for record in caplog.records if "deleted from outside" in record.message]
+        assert told.levelname == "WARNING"
+        assert f"`nats kv {verb.lower()}`" in told.message
+        assert "nothing of it is undone" in told.message
+        assert saga.names == ["hotel"]
+        await runtime.delete(BookTrip, "one")
+        assert await runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
+
+
+async def test_a_deletion_in_the_archive_does_not_keep_a_saga_from_its_end(server: Server, namespace: str) -> None:
+    names = Names(namespace=namespace)
+    async with (
+        open_link(Connection(servers=(server.url,))) as link,
+        open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime,
+    ):
+        await delete_from_outside(link, names.archive[0], "BookTrip.one", "DEL")
+        await runtime.execute(BookTrip, "one", Trip())
+        with trio.fail_after(10):
+            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
+                await trio.sleep(0.01)
+        assert [info.saga_id for info in (await runtime.list(status="completed")).items] == ["one"]
 
 
 @pytest.mark.parametrize(

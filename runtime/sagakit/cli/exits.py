@@ -11,8 +11,11 @@ from sagakit.errors import (
     InvalidName,
     LoginRefused,
     NotPermitted,
+    OtherDomain,
+    PayloadTooSmall,
     ServerError,
     StoreError,
+    TooLarge,
 )
 
 
@@ -41,7 +44,11 @@ class Exit(IntEnum):
     CRASH = 70, "anything else: a bug, in a saga's module or in sagakit; the log has the traceback", True
     SERVER = 76, "the server answers and cannot be used: too old, no JetStream, a bucket missing or made wrong", False
     NOT_PERMITTED = 77, "the server refuses the credentials, or the account a subject", False
-    CONFIG = 78, "an option is out of bounds, or a file that it names cannot be read", False
+    CONFIG = (
+        78,
+        "an option of the worker or of the server is out of bounds, or a file that it names cannot be read",
+        False,
+    )
 
 
 def exit_of(error: BaseException) -> Exit:
@@ -55,7 +62,7 @@ def exit_of(error: BaseException) -> Exit:
 _CODES: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
     ((Usage,), Exit.USAGE),
     ((DefinitionError,), Exit.DEFINITION),
-    ((InvalidConfig, InvalidName), Exit.CONFIG),
+    ((InvalidConfig, InvalidName, OtherDomain, PayloadTooSmall, TooLarge), Exit.CONFIG),
     ((LoginRefused, NotPermitted), Exit.NOT_PERMITTED),
     ((CannotConnect, StoreError), Exit.UNAVAILABLE),
     ((ServerError,), Exit.SERVER),

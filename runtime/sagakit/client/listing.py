@@ -51,7 +51,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """What is known of one saga. `events` are those of the record's run, in order; some may not be published yet."""
+    """What is known of one saga. `events` are those of the record's run, in order, up to the record's last one."""
 
     record: Record
     events: Sequence[CloudEvent]

@@ -25,12 +25,13 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
 from sagakit.store.names import SagaKey
+from sagakit.store.ports import Entry, KeyValue
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
-from sagakit.system.persistence import CLOCKS_DIFFER, read
+from sagakit.system.persistence import CLOCKS_DIFFER, ask, read
 from sagakit.system.starts import Context
 
 if TYPE_CHECKING:
@@ -199,14 +200,17 @@ class Runtime:
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
 
-        Reads all events of its type since its start: for operators. Raises UnknownSaga, NotRegistered, Undecodable,
+        Each event stands there once; those that are not published yet are taken from the record. Reads all events of
+        its type since its start: for operators. Raises UnknownSaga, NotRegistered, Undecodable,
         Unavailable.
         """
         record = await self.load(saga, id)
         key = str(SagaKey(record.saga_type, id))
         found = await self._store.events.read(key, record.saga_type, since=record.created_at - CLOCKS_DIFFER)
+        found += [bytes(waiting.event) for waiting in record.outbox]
         events = [event for event in map(decode_event, found) if event is not None and event.run == record.run]
-        return History(record, sorted(events, key=lambda event: event.sequence))
+        once = {event.sequence: event for event in events}
+        return History(record, [once[sequence] for sequence in sorted(once)])
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
@@ -279,21 +283,30 @@ class Runtime:
     async def delete(self, saga: type[Saga[D, T]], id: str) -> None:
         """Forget a finished saga: its archive entry and its end marker. The id may then be started again.
 
-        Raises UnknownSaga, and NotAllowed while the saga has unfinished business.
+        So may the id of a saga whose record was deleted from outside (`nats kv del`, `nats kv purge`): what that left
+        under its key is removed. Raises UnknownSaga, and NotAllowed while the saga has unfinished business.
         """
         key = self._key(saga, id)
         entry = await read(self._store, self._store.state, key)
         if self._sagas.get(key) is not None or (entry is not None and isinstance(decode(key, entry.value), Loaded)):
             raise NotAllowed(f"{key} has unfinished business: cancel or terminate it, wait for its end, then delete it")
         archived = await read(self._store, self._store.archive, key)
-        if archived is None and entry is None:
+        if not await self._forget(self._store.archive, key, archived) | await self._forget(
+            self._store.state, key, entry
+        ):
             raise UnknownSaga(f"no saga is stored under {key}")
-        if archived is not None:
-            await self._store.archive.delete(key, revision=archived.revision)
-            await self._store.archive.purge(key)
+
+    async def _forget(self, bucket: KeyValue, key: str, entry: Entry | None) -> bool:
+        """Remove this entry, or what a deletion has left; False if there is nothing. What is newer stays."""
         if entry is not None:
-            await self._store.state.delete(key, revision=entry.revision)
-            await self._store.state.purge(key)
+            revision = await bucket.delete(key, revision=entry.revision)
+        else:
+            gone = await ask(self._store, bucket, key, bucket.deletion)
+            if gone is None:
+                return False
+            revision = gone.revision
+        await bucket.purge(key, revision=revision)
+        return True
 
     def _check_open(self) -> None:
         if self._worker.closed:

@@ -163,6 +163,7 @@ async def run_worker(
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     standing = Standing(config.lease_ttl)
     lease = OwnLease(store, standing, worker_id=worker_id, name=config.worker_name, definitions=registry.versions)
+    await store.inbox.check_only_ours()
     await keep_plans(store, registry)
     reception = Reception()
     members = Members(worker_id)

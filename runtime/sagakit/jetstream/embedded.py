@@ -3,6 +3,9 @@
 The owner holds a lock on the folder. Whoever finds it locked by a living process joins that process's server. The
 child dies with its owner, `kill -9` included, where the system can do that (Linux); elsewhere the next owner ends it.
 A lock that the child itself holds proves that it is gone before another opens its files.
+
+The owner starts the server again when it ends, and when it has stopped writing, as on a full disk, once the folder
+takes writes again. To those who are connected that is an outage (P12).
 """
 
 from __future__ import annotations
@@ -15,15 +18,18 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from logging import getLogger
+from math import inf
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
 import msgspec
 import trio
+from sagakit_actors import Backoff
 
 from sagakit.errors import CannotConnect
+from sagakit.jetstream.disk import why_it_stopped_writing, why_not_writable
 from sagakit.jetstream.server_lock import locked, server_lock, until_let_go
 
 _log = getLogger("sagakit.embedded")
@@ -37,6 +43,12 @@ STOP_TIMEOUT = 5.0
 """Seconds that a server gets to stop before it is killed."""
 POLL = 0.05
 """Seconds between looks whether the child still runs."""
+LOOK = 1.0
+"""Seconds between looks whether it still writes."""
+WELL = 60.0
+"""Seconds without a restart after which the pauses between restarts are short again."""
+REMIND = 60.0
+"""Seconds between words in the log while the server cannot be started again."""
 SIDE_BY_SIDE = 8
 """Threads of a server that fsyncs that are to wait for the disk at once, at least."""
 PR_SET_PDEATHSIG = 1
@@ -82,10 +94,10 @@ async def embedded_server(folder: Path, *, sync: Sync = "always") -> AsyncIterat
     """Run a server on `folder` while the context is open, or join the one that runs there; yields its URL.
 
     `sync="always"`: what was acknowledged survives a power cut; `relaxed`: it survives `kill -9` only, and is faster.
-    Raises CannotConnect.
+    Raises CannotConnect, also for a folder that cannot be written to.
     """
     folder = _made(folder)
-    with (folder / "lock").open("a") as lock:
+    with _lock_file(folder) as lock:
         if not locked(lock):
             yield await _join(folder)
             return
@@ -96,9 +108,28 @@ async def embedded_server(folder: Path, *, sync: Sync = "always") -> AsyncIterat
 
 
 def _made(folder: Path) -> Path:
+    """Return the folder by its absolute name; it is made if it is not there. Raises CannotConnect."""
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error.strerror or str(error)) from None
     return folder
+
+
+def _lock_file(folder: Path) -> IO[str]:
+    """Open the file that the owner locks. Raises CannotConnect."""
+    try:
+        return (folder / "lock").open("a")
+    except OSError as error:
+        raise _unwritable(folder, error.strerror or str(error)) from None
+
+
+def _unwritable(folder: Path, why: str) -> CannotConnect:
+    return CannotConnect(
+        f"the embedded nats-server cannot write to {folder}: {why}: make the folder writable, with at least 1 MB free, "
+        "or choose another one (embedded:///folder)"
+    )
 
 
 async def _join(folder: Path) -> str:
@@ -121,10 +152,11 @@ def _read(folder: Path) -> Running | None:
 
 @asynccontextmanager
 async def _own_server(folder: Path, sync: Sync) -> AsyncIterator[str]:
-    port = _free_port()
-    url = f"nats://127.0.0.1:{port}"
-    _write_config(folder, port, sync)
-    keeper = _Keeper(folder, url, environment(sync))
+    url = f"nats://127.0.0.1:{_free_port()}"
+    keeper = _Keeper(folder, url, sync)
+    why = await why_not_writable(folder)
+    if why is not None:
+        raise _unwritable(folder, why)
     await keeper.start()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.keep)
@@ -134,31 +166,75 @@ async def _own_server(folder: Path, sync: Sync) -> AsyncIterator[str]:
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True, deadline=trio.current_time() + 2 * STOP_TIMEOUT):
                 await _stop(keeper.process)
-            (folder / "server.json").unlink(missing_ok=True)
+            with suppress(OSError):  # the disk may have become read-only
+                (folder / "server.json").unlink(missing_ok=True)
 
 
 class _Keeper:
-    """Starts the server, and again, on the same port, when it dies."""
+    """Starts the server, and again, on the same port, when it ends or has stopped writing."""
 
     process: subprocess.Popen[bytes]
 
-    def __init__(self, folder: Path, url: str, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, url: str, sync: Sync) -> None:
         self._folder = folder
         self._url = url
-        self._env = env
+        self._sync = sync
+        self._monitoring = 0
 
     async def start(self) -> None:
-        self.process = await _spawn(self._folder, self._url, self._env)
+        """Start it. Raises CannotConnect, OSError."""
+        self._monitoring = _free_port()
+        _write_config(self._folder, self._url, self._monitoring, self._sync)
+        self.process = await _spawn(self._folder, self._url, environment(self._sync))
 
     async def keep(self) -> None:
+        """Until cancelled. A server that is in trouble again and again is started again more and more slowly."""
+        pause, restarts = Backoff(first=0.2, most=30.0), 0
         while True:
-            await _ended(self.process)
-            _log.warning("the embedded nats-server ended with %s; starting it again", self.process.returncode)
+            started_at = trio.current_time()
+            _log.warning("the embedded nats-server %s; it is started again", await self._trouble())
+            restarts = 1 if trio.current_time() - started_at > WELL else restarts + 1
+            if restarts > 1:
+                await trio.sleep(pause.delay(restarts - 1))
+            await self._start_again()
+
+    async def _trouble(self) -> str:
+        """Return what makes a new start necessary, once there is something."""
+        looked_at = trio.current_time()
+        while self.process.poll() is None:
+            if trio.current_time() - looked_at >= LOOK:
+                looked_at = trio.current_time()
+                why = await why_it_stopped_writing(self._monitoring)
+                if why is not None:
+                    return f"has stopped writing to {self._folder}: {why}"
+            await trio.sleep(POLL)
+        return f"ended with {self.process.returncode}"
+
+    async def _start_again(self) -> None:
+        """Start it once the folder takes writes: until then, if it still runs, it answers those who only read."""
+        pause, failures, told_at = Backoff(first=0.2, most=2.0), 0, -inf
+        while (why := await self._why_not_started()) is not None:
+            failures += 1
+            if trio.current_time() - told_at >= REMIND:
+                told_at = trio.current_time()
+                _log.error("the embedded nats-server cannot be started again yet: %s: sagas wait", why)
+            await trio.sleep(pause.delay(failures))
+        _log.warning("the embedded nats-server was started again")
+
+    async def _why_not_started(self) -> str | None:
+        why = await why_not_writable(self._folder)
+        if why is not None:
+            return f"{self._folder} cannot be written to: {why}"
+        await _stop(self.process)
+        try:
             await self.start()
+        except (CannotConnect, OSError) as error:
+            return str(error)
+        return None
 
 
 async def _spawn(folder: Path, url: str, env: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start a server and wait until it listens. Raises CannotConnect."""
+    """Start a server and wait until it listens. Raises CannotConnect, OSError."""
     (folder / "server.json").unlink(missing_ok=True)  # it never names a process that has ended
     with server_lock(folder) as lock:
         process = _fork(folder, env, lock)
@@ -254,13 +330,21 @@ def _free_port() -> int:
         return port
 
 
-def _write_config(folder: Path, port: int, sync: str) -> None:
+def _write_config(folder: Path, url: str, monitoring: int, sync: Sync) -> None:
+    """Write the server's configuration. Raises OSError.
+
+    By default a server takes three quarters of what is free when it starts for its limit, and would refuse to use what
+    is freed later. Here the disk is the limit.
+    """
+    disk = shutil.disk_usage(folder).total
     lines = [
         "host: 127.0.0.1",
-        f"port: {port}",
+        f"port: {url.rpartition(':')[2]}",
+        f'http: "127.0.0.1:{monitoring}"',
         "max_payload: 1MB",
         "jetstream {",
         f"  store_dir: {msgspec.json.encode(str(folder / 'js')).decode()}",
+        f"  max_file_store: {disk}",
         *(["  sync_interval: always"] if sync == "always" else []),
         "}",
     ]

@@ -14,6 +14,7 @@ import msgspec
 
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.domains import check_only_ours_captures
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
 from sagakit.jetstream.pull import Consumer, Pull
@@ -56,6 +57,10 @@ class StreamInbox:
         """Append; the id on the wire has the saga's key before it, for the server compares ids of the whole stream."""
         key = SagaKey(saga_type, saga_id)
         await self._publish(self._names.inbound_subject(channel, key), payload, {_ID: f"{key}/{id}"})
+
+    async def check_only_ours(self) -> None:
+        """Refuse streams of other domains on our subjects."""
+        await check_only_ours_captures(self._link, self._names)
 
     @asynccontextmanager
     async def receive(self, saga_type: str, source: Source) -> AsyncIterator[AsyncIterator[InboundMessage]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
@@ -19,7 +20,7 @@ from sagakit.jetstream.scan import last_of_each
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
-from sagakit.store.ports import Cursor, Done, Entry, Write
+from sagakit.store.ports import Cursor, Deletion, Done, Entry, Write
 
 WATCH_BUFFER = 10_000
 """Changes that a slow watcher may be behind; beyond it the oldest are lost (a watch is a hint)."""
@@ -27,6 +28,7 @@ WATCH_BUFFER = 10_000
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 OPERATION = "KV-Operation"
 _OPERATION = OPERATION.encode()
+_operation = re.compile(rb"KV-Operation: *(\w+)").search
 _EXPECTS = header_block({EXPECTED: "%d"})
 
 
@@ -34,6 +36,7 @@ class _Stored(msgspec.Struct, frozen=True):
     seq: int
     data: str = ""
     hdrs: str = ""
+    time: str = ""
 
 
 class _Got(msgspec.Struct, frozen=True):
@@ -71,22 +74,35 @@ class Bucket(BucketBase):
         answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))
         return _revision(write.key, write.expected, answer)
 
-    async def delete(self, key: str, *, revision: int | None = None) -> None:
+    async def delete(self, key: str, *, revision: int | None = None) -> int:
         """Delete, leaving a delete marker."""
         headers = header_block({OPERATION: "DEL"} | ({} if revision is None else {EXPECTED: str(revision)}))
         answer = await self._link.request(self._subject(key), b"", headers=headers)
-        _revision(key, revision, answer)
+        return _revision(key, revision, answer)
 
-    async def purge(self, key: str) -> None:
+    async def purge(self, key: str, *, revision: int | None = None) -> None:
         """Remove every trace of a key, a delete marker too."""
         bucket = self._bucket(key)
-        request = msgspec.json.encode({"filter": f"$KV.{bucket}.{key}"})
+        newer = {} if revision is None else {"seq": revision + 1}
+        request = msgspec.json.encode({"filter": f"$KV.{bucket}.{key}"} | newer)
         _revision(key, None, await self._link.request(f"$JS.API.STREAM.PURGE.KV_{bucket}", request))
 
     # --------------------------------------------------------------- reads
 
     async def get(self, key: str) -> Entry | None:
         """Read from the leader."""
+        found = await self._last(key)
+        if found is None or _OPERATION in b64decode(found.hdrs):
+            return None
+        return Entry(key, b64decode(found.data), found.seq)
+
+    async def deletion(self, key: str) -> Deletion | None:
+        """Read what a deletion has left."""
+        found = await self._last(key)
+        operation = None if found is None else _operation(b64decode(found.hdrs))
+        return None if found is None or operation is None else Deletion(operation[1].decode(), found.seq, found.time)
+
+    async def _last(self, key: str) -> _Stored | None:
         bucket = self._bucket(key)
         request = msgspec.json.encode({"last_by_subj": f"$KV.{bucket}.{key}"})
         got = _got.decode(await self._link.request(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", request))
@@ -96,9 +112,7 @@ class Bucket(BucketBase):
             raise to_error(got.error, key=key, expected=None)
         if got.message is None:
             raise Unavailable(f"{key}: the server's answer has neither a message nor an error")
-        if _OPERATION in b64decode(got.message.hdrs):
-            return None
-        return Entry(key, b64decode(got.message.data), got.message.seq)
+        return got.message
 
     async def until_there(self, key: str) -> None:
         """Return when the leader answers."""

@@ -16,11 +16,14 @@ from sagakit.errors import (
     LayoutMissing,
     NoResponders,
     NotPermitted,
+    OtherDomain,
+    PayloadTooSmall,
     ServerTooOld,
     StoreError,
     Unavailable,
 )
 from sagakit.jetstream.answers import AWAY, ApiError, to_error
+from sagakit.jetstream.domains import check_nobody_captures
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
@@ -39,6 +42,8 @@ DEAD_TTL = 30 * 86400.0
 """Seconds that a dead letter is kept."""
 DEAD_LETTERS = 1_000_000
 """Dead letters that are kept; the oldest ones go first."""
+LEAST_PAYLOAD = 64 * 1024
+"""Bytes that one message must be able to have: a quarter of them holds what a saga is started with, and its events."""
 SECOND = 10**9
 
 
@@ -79,7 +84,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 async def check_server(link: Link) -> None:
-    """Raises JetStreamOff, ServerTooOld."""
+    """Raises JetStreamOff, PayloadTooSmall, ServerTooOld."""
     try:
         account = msgspec.json.decode(await link.request("$JS.API.INFO", b""), type=_Account)
     except NoResponders:
@@ -94,10 +99,12 @@ async def check_server(link: Link) -> None:
         found = link.client.connected_server_version
         version = f"{found.major}.{found.minor}.{found.patch}"
         raise ServerTooOld(f"the server is nats-server {version}; sagakit needs 2.11 or newer: upgrade it")
+    if link.max_payload < LEAST_PAYLOAD:
+        raise PayloadTooSmall(link.max_payload, LEAST_PAYLOAD)
 
 
 async def make_layout(link: Link, names: Names, options: Options) -> None:
-    """Make what is missing, the meta bucket first. Raises BadBucket, LayoutMissing, StoreError."""
+    """Make what is missing, the meta bucket first. Raises BadBucket, LayoutMissing, OtherDomain, StoreError."""
     try:
         await _make_layout(link, names, options)
     except NotPermitted as refused:
@@ -113,15 +120,16 @@ async def is_cluster(link: Link, names: Names) -> bool:
 
 
 async def _missing(link: Link, names: Names) -> list[str]:
-    return [
-        name
-        for name in streams_of(names)
-        if (found := await _ask(link, f"$JS.API.STREAM.INFO.{name}", b"")).error is not None
-        and found.error.err_code == NOT_FOUND
-    ]
+    return [name for name in streams_of(names) if await _is_missing(link, name)]
+
+
+async def _is_missing(link: Link, stream: str) -> bool:
+    error = (await _ask(link, f"$JS.API.STREAM.INFO.{stream}", b"")).error
+    return error is not None and error.err_code == NOT_FOUND
 
 
 async def _make_layout(link: Link, names: Names, options: Options) -> None:
+    await _check_domains(link, names)
     replicas = options.replicas or (3 if len(link.client.servers) >= 3 else 1)
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
     base = {"storage": options.storage, "num_replicas": replicas}
@@ -157,6 +165,17 @@ async def _make_layout(link: Link, names: Names, options: Options) -> None:
         "description": "sagakit: messages that can never be applied",
     }
     await _ensure(link, dead | base)
+
+
+async def _check_domains(link: Link, names: Names) -> None:
+    """Refuse to make a second inbox in the account. Raises OtherDomain, Unavailable."""
+    if not await _is_missing(link, names.inbox):
+        return
+    try:
+        await check_nobody_captures(link, names)
+    except OtherDomain:
+        if await _is_missing(link, names.inbox):  # else somebody has just made ours
+            raise
 
 
 async def make_bucket(link: Link, name: str, options: BucketOptions) -> dict[str, Any]:

@@ -121,6 +121,12 @@ class Link:
         return self.client.max_payload
 
     @property
+    def may_have_leaf_nodes(self) -> bool:
+        """Whether the server may be a leaf node, or have some: it names a domain, or a cluster, as leaf nodes do."""
+        told = self.client._server_info
+        return bool(told.get("domain") or told.get("cluster"))
+
+    @property
     def connect_timeout(self) -> float:
         """Seconds until opening gives up."""
         return self._connection.connect_timeout
@@ -170,10 +176,12 @@ class Link:
         deadline = self._now + (self._connection.ack_timeout if timeout is None else timeout)
         self._enqueue(Outgoing(subject, payload, headers, take, deadline), linger)
 
-    def tell(self, subject: str, payload: bytes, *, reply: str = "", linger: bool = False) -> None:
-        """Queue a message that wants no answer here; it is lost if the connection is. `linger` as in `send`."""
+    def tell(
+        self, subject: str, payload: bytes, *, headers: bytes = b"", reply: str = "", linger: bool = False
+    ) -> None:
+        """Queue a message that wants no answer here; it is lost if the connection is. The rest as in `send`."""
         deadline = self._now + self._connection.ack_timeout
-        self._enqueue(Outgoing(subject, payload, b"", None, deadline, reply), linger)
+        self._enqueue(Outgoing(subject, payload, headers, None, deadline, reply), linger)
 
     def _enqueue(self, out: Outgoing, linger: bool) -> None:
         self._queue.append(out)

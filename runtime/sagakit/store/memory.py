@@ -19,7 +19,7 @@ from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import BucketOptions, Cursor, Done, Entry, EventMessage, Write
+from sagakit.store.ports import BucketOptions, Cursor, Deletion, Done, Entry, EventMessage, Write
 
 
 class _Connection:
@@ -148,20 +148,25 @@ class MemoryKeyValue(BucketBase):
             raise result[0]
         return result[0]
 
-    async def delete(self, key: str, *, revision: int | None = None) -> None:
+    async def delete(self, key: str, *, revision: int | None = None) -> int:
         """Delete, leaving a delete marker."""
         write = Write(key, b"", revision)
-        await self._carried(write, partial(self._bucket(key).write, write, delete=True))
+        return await self._carried(write, partial(self._bucket(key).write, write, delete=True))
 
-    async def purge(self, key: str) -> None:
+    async def purge(self, key: str, *, revision: int | None = None) -> None:
         """Remove every trace of a key."""
         await self._reachable()
-        self._bucket(key).purge(key)
+        self._bucket(key).purge(key, revision)
 
     async def get(self, key: str) -> Entry | None:
         """Read."""
         await self._reachable()
         return self._bucket(key).read(key)
+
+    async def deletion(self, key: str) -> Deletion | None:
+        """Read what a deletion has left."""
+        await self._reachable()
+        return self._bucket(key).deletion(key)
 
     async def until_there(self, key: str) -> None:
         """Return when there is no outage."""

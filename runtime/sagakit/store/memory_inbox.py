@@ -51,6 +51,10 @@ class MemoryInbox:
         server.inbox_ids[wire_id] = now + DUPLICATES
         self._append(Queued(id, saga_type, saga_id, payload, 0, channel=channel, since=now))
 
+    async def check_only_ours(self) -> None:
+        """There are no others."""
+        await trio.lowlevel.checkpoint()
+
     @asynccontextmanager
     async def receive(self, saga_type: str, source: Source) -> AsyncIterator[AsyncIterator[InboundMessage]]:
         """Open the messages of one type."""

@@ -10,7 +10,7 @@ import trio
 from sagakit.errors import Conflict
 from sagakit.store.faults import Faults
 from sagakit.store.names import Channel
-from sagakit.store.ports import Entry, EventMessage, InboundMessage, Write
+from sagakit.store.ports import Deletion, Entry, EventMessage, InboundMessage, Write
 
 MAX_PAYLOAD = 2**20
 
@@ -60,9 +60,16 @@ class MemoryBucket:
         found = self._standing(key)
         return None if found is None or found.value is None else Entry(key, found.value, found.revision)
 
-    def purge(self, key: str) -> None:
-        """Remove every trace."""
-        self._values.pop(key, None)
+    def deletion(self, key: str) -> Deletion | None:
+        """What a deletion has left; the store in memory knows no time of day."""
+        found = self._standing(key)
+        return None if found is None or found.value is not None else Deletion("DEL", found.revision, "an unknown time")
+
+    def purge(self, key: str, revision: int | None = None) -> None:
+        """Remove every trace, but for what is newer."""
+        found = self._values.get(key)
+        if found is not None and (revision is None or found.revision <= revision):
+            del self._values[key]
 
     def entries(self, prefix: str, *, after: int = 0) -> list[Entry]:
         """All entries whose first token is `prefix`, or all; of those the ones of a later revision than `after`."""

@@ -150,6 +150,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         """Return where a message is kept that can never be applied; `name` is a type or a service."""
         return self.subject(f"sagadead.{source}.{name if is_name(name) else '_'}")
 
+    @property
+    def inbox_question(self) -> str:
+        """Where it is asked which streams store inbound messages; none stores the question."""
+        return self.subject("sagain.who.captures")
+
     def control_subject(self, worker_id: str) -> str:
         """Where a worker answers requests."""
         return self.subject(f"sagactl.{worker_id}")

@@ -61,7 +61,8 @@ def _setup(names: Names, inbox: Grant) -> Permissions:
         Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.meta}", "read schema and number of shards"),
         Grant(f"$KV.{names.meta}.layout", "write them, once"),
     )
-    return Permissions((_SERVER, *made, *layout), (inbox,))
+    others = Grant(names.inbox_question, "does another domain store our messages")
+    return Permissions((_SERVER, others, *made, *layout), (inbox,))
 
 
 def _worker(names: Names, inbox: Grant) -> Permissions:

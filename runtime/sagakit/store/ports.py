@@ -32,6 +32,20 @@ class Entry(msgspec.Struct, frozen=True):
     revision: int
 
 
+class Deletion(msgspec.Struct, frozen=True):
+    """What a deletion has left under a key: nothing can be created there while it is there.
+
+    `operation` is DEL or PURGE, `at` the server's time in ISO 8601.
+    """
+
+    operation: str
+    revision: int
+    at: str
+
+    def __str__(self) -> str:
+        return f"`nats kv {self.operation.lower()}` at {self.at}"
+
+
 class Write(msgspec.Struct, frozen=True):
     """A write of one key.
 
@@ -94,6 +108,13 @@ class KeyValue(Protocol):
         """
         ...
 
+    async def deletion(self, key: str) -> Deletion | None:
+        """Read from the leader what a deletion has left under the key; None for a value, and for nothing at all.
+
+        Raises Unavailable, Ambiguous.
+        """
+        ...
+
     async def until_there(self, key: str) -> None:
         """Return when the leader answers again for this key, after an operation ended in Unavailable or Ambiguous.
 
@@ -113,12 +134,15 @@ class KeyValue(Protocol):
         """Replace exactly `revision`. Raises Conflict."""
         ...
 
-    async def delete(self, key: str, *, revision: int | None = None) -> None:
-        """Delete, leaving a delete marker. Raises Conflict when `revision` is given and does not match."""
+    async def delete(self, key: str, *, revision: int | None = None) -> int:
+        """Delete, leaving a delete marker, whose revision is returned.
+
+        Raises Conflict when `revision` is given and does not match.
+        """
         ...
 
-    async def purge(self, key: str) -> None:
-        """Remove every trace of the key, a delete marker too, whatever its revision."""
+    async def purge(self, key: str, *, revision: int | None = None) -> None:
+        """Remove every trace of the key, a delete marker too; with a `revision` nothing that is newer."""
         ...
 
     async def keys(self, prefix: str = "") -> list[str]:
@@ -217,6 +241,13 @@ class Inbox(Protocol):
         """Append; durable once this returns. The same `id` for the same saga again within DUPLICATES is dropped.
 
         Raises Unavailable, Ambiguous, StoreFull, TooLarge.
+        """
+        ...
+
+    async def check_only_ours(self) -> None:
+        """Raise OtherDomain if a stream of another JetStream domain stores the same messages, too.
+
+        For a worker that opens. Raises Unavailable.
         """
         ...
 

@@ -22,6 +22,7 @@ from sagakit.errors import (
     UNREADABLE,
     Ambiguous,
     Conflict,
+    Deleted,
     Fenced,
     KvError,
     Overwritten,
@@ -30,7 +31,7 @@ from sagakit.errors import (
     Unavailable,
     Undecodable,
 )
-from sagakit.store.ports import Entry, KeyValue, Store, Write
+from sagakit.store.ports import Deletion, Entry, KeyValue, Store, Write
 from sagakit.system.messages import Done, Load, PersistenceMessage, Put, Retire
 
 _log = getLogger("sagakit.persistence")
@@ -141,15 +142,36 @@ class Persistence(Actor[PersistenceMessage]):
         if entry is None and put.ttl is not None:
             put.done(put.expected)  # it was an end marker, and its time is over
         elif (0 if entry is None else entry.revision) != put.expected:
-            put.done(_not_ours(put, entry))
-        elif isinstance(error, Conflict) and put.expected == 0:
-            put.done(KvError(put.key, "a delete marker stands under the key: wait until it is gone, or purge it"))
+            put.done(await self._not_ours(put, entry))
+        elif put.expected == 0 and (gone := await self._deletion(self._store.state, put.key)) is not None:
+            put.done(Deleted(put.key, str(gone)))
         else:
             if isinstance(error, Conflict):
                 await trio.sleep(AGAIN)
             self._put(put)
             return
         self._leave(put.key)
+
+    async def _not_ours(self, put: Put, entry: Entry | None) -> KvError:
+        """What has become of the record under the key of a write that can never be done."""
+        key, expected = put.key, put.expected
+        if expected == 0:
+            return Conflict(key, 0)
+        if entry is not None:
+            why = foreign(key, entry.value)
+            if why is not None:
+                return Overwritten(key, why.found, entry.revision)
+            return Fenced(key, f"another writer has it: expected revision {expected}, found revision {entry.revision}")
+        gone = await self._deletion(self._store.state, key)
+        if gone is None:
+            return Fenced(
+                key, f"its record is gone: expected revision {expected}, found nothing; its id can be started"
+            )
+        return Fenced(
+            key,
+            f"its record was deleted from outside, with {gone}: the saga stops here, and nothing of it is undone; "
+            "`Runtime.delete` makes its id free to be started again",
+        )
 
     # ----------------------------------------------------------- archive
 
@@ -177,8 +199,9 @@ class Persistence(Actor[PersistenceMessage]):
         entry = await self._read(self._store.archive, retire.key)
         if entry is not None and _at_least(entry.value, retire):
             self._replace(retire)
-        else:
-            self._archive(retire, entry.revision if entry is not None else 0)
+            return
+        stands = entry or await self._deletion(self._store.archive, retire.key)
+        self._archive(retire, 0 if stands is None else stands.revision)
 
     # ------------------------------------------------------------- reads
 
@@ -192,12 +215,18 @@ class Persistence(Actor[PersistenceMessage]):
         load.done(await self._read(self._store.state, load.key))
 
     async def _read(self, bucket: KeyValue, key: str) -> Entry | None:
+        return await self._ask(bucket, key, bucket.get)
+
+    async def _deletion(self, bucket: KeyValue, key: str) -> Deletion | None:
+        return await self._ask(bucket, key, bucket.deletion)
+
+    async def _ask(self, bucket: KeyValue, key: str, question: Callable[[str], Awaitable[T]]) -> T:
         """Through whatever the server says: a stream that was deleted, a permission withdrawn may come back."""
         pause = Backoff(first=0.05, most=10.0)
         failures = 0
         while True:
             try:
-                return await read(self._store, bucket, key)
+                return await ask(self._store, bucket, key, question)
             except StoreError as error:
                 failures += 1
                 _log.warning("%s: cannot be read: %s; trying again", key, error)
@@ -216,10 +245,15 @@ class Persistence(Actor[PersistenceMessage]):
 
 async def read(store: Store, bucket: KeyValue, key: str) -> Entry | None:
     """Read from the leader, through any outage (P12)."""
+    return await ask(store, bucket, key, bucket.get)
+
+
+async def ask(store: Store, bucket: KeyValue, key: str, question: Callable[[str], Awaitable[T]]) -> T:
+    """Ask a bucket's leader about a key, through any outage (P12)."""
     while True:
         await store.until_connected()
         try:
-            return await bucket.get(key)
+            return await question(key)
         except (Unavailable, Ambiguous):
             await bucket.until_there(key)
 
@@ -257,14 +291,3 @@ def _at_least(value: bytes, retire: Retire) -> bool:
     except UNREADABLE:
         return False
     return found.run == retire.run and found.version >= retire.version
-
-
-def _not_ours(put: Put, entry: Entry | None) -> KvError:
-    if put.expected == 0:
-        return Conflict(put.key, 0)
-    if entry is None:
-        return Fenced(put.key, f"its record is gone: expected revision {put.expected}, found nothing")
-    why = foreign(put.key, entry.value)
-    if why is not None:
-        return Overwritten(put.key, why.found, entry.revision)
-    return Fenced(put.key, f"another writer has it: expected revision {put.expected}, found revision {entry.revision}")

@@ -24,7 +24,7 @@ from sagakit.system.border import checked_message
 from sagakit.system.channels import channel_of
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.messages import Ask, AwaitOutcome
-from sagakit.system.persistence import read, through_outage
+from sagakit.system.persistence import ask, read, through_outage
 from sagakit.system.sagas import Sagas
 
 _log = getLogger("sagakit")
@@ -145,7 +145,11 @@ class Requests:
             if isinstance(found, Loaded):
                 return found.record, bucket is self._store.state
             assert found is None or isinstance(found, EndMarker)
-        raise UnknownSaga(f"no saga is stored under {key}: it was never started, or its retention is over")
+        gone = await ask(self._store, self._store.state, key, self._store.state.deletion)
+        why = "it was never started, or its retention is over"
+        if gone is not None:
+            why = f"its record was deleted from outside, with {gone}; `Runtime.delete` makes its id free to be started"
+        raise UnknownSaga(f"no saga is stored under {key}: {why}")
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""

@@ -270,7 +270,7 @@ class SagaActor(Reactor[SagaMessage]):
         if not isinstance(found, Loaded) or not isinstance(entry, Entry) or not ours:
             self._over = self._life.accounted_for = True  # it never came to be, has ended, or is another worker's
             if isinstance(self._origin, Rested) and found is None:
-                _log.warning("%s: its record is gone; it was at rest here", self._key)
+                _log.warning("%s: its record is gone, removed from outside; nothing of it is undone", self._key)
             return
         self._life.seen_at = at
         if isinstance(self._origin, Rested) and not _has_open_attempts(found.record):

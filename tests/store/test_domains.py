@@ -1,0 +1,69 @@
+"""Two JetStream domains in one account, a hub and a leaf node: no saga runs in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import trio
+from sagakit import open_runtime
+from sagakit.errors import OtherDomain
+from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connection import Connection
+
+from tests.sagas import BookTrip
+from tests.servers import Server, running_server
+from tests.store.domains import APART, joined, starts_at, told
+
+NAMES = pytest.mark.parametrize("domains", [("hub", "leaf"), ("", "leaf"), ("", "")], ids=str)
+
+
+@NAMES
+@pytest.mark.parametrize("first", ["hub", "leaf"])
+async def test_a_worker_does_not_open_beside_one_of_another_domain(
+    tmp_path: Path, domains: tuple[str, str], first: str
+) -> None:
+    with joined(tmp_path, domains=domains) as sides:
+        text = await told(*(sides if first == "hub" else reversed(sides)))
+    assert text is not None
+    assert "SAGA_INBOX answered" in text
+    assert "option `namespace`" in text
+    assert 'deny_imports: ["saga.>", "sagain.>", "sagactl.>"]' in text
+
+
+@NAMES
+async def test_a_leaf_node_that_was_joined_later_is_refused(tmp_path: Path, domains: tuple[str, str]) -> None:
+    """Both sides have their streams already; the question is stored in neither."""
+    for side, domain in zip(("hub", "leaf"), domains, strict=True):
+        with running_server(tmp_path / side, jetstream=f"domain: {domain}" if domain else "") as alone:
+            await opened(alone)
+    with joined(tmp_path, domains=domains) as sides:
+        with pytest.raises(OtherDomain) as refused:
+            await opened(sides.leaf)
+        assert refused.value.streams == ["SAGA_INBOX", "SAGA_INBOX"]
+        assert [await stored(side) for side in sides] == [0, 0]
+
+
+@pytest.mark.parametrize(("remote", "namespace"), [("", "leaf"), (APART, "")], ids=["namespace", "denied subjects"])
+async def test_each_way_out_that_the_error_names_runs_a_saga_once(tmp_path: Path, remote: str, namespace: str) -> None:
+    with joined(tmp_path, remote=remote) as sides:
+        assert await starts_at(sides, leaf_namespace=namespace) == [0, 1]
+
+
+async def test_a_leaf_node_without_streams_of_its_own_is_told_before_any_is_made(tmp_path: Path) -> None:
+    with joined(tmp_path) as sides:
+        await told(*sides)
+        assert await stored(sides.leaf) is None
+
+
+async def opened(server: Server) -> None:
+    async with open_runtime(server.url, sagas=[BookTrip()]):
+        await trio.lowlevel.checkpoint()
+
+
+async def stored(server: Server) -> int | None:
+    """How many messages the inbox of the server's own domain has taken in; None if it has none."""
+    async with open_link(Connection(servers=(server.url,))) as link:
+        answer = msgspec.json.decode(await link.request("$JS.API.STREAM.INFO.SAGA_INBOX", b""))
+    return answer["state"]["last_seq"] if "state" in answer else None

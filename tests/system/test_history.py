@@ -1,0 +1,38 @@
+"""The history of one saga: each of its events once, in order, up to the last one of its record."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+from sagakit import Completed
+from sagakit.store.faults import Fault
+from sagakit.store.memory_server import MemoryServer
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import member
+
+TYPES = ["started", "step.hotel", "step.flight", "step.tickets", "completed"]
+
+
+async def test_the_history_of_one_who_was_just_told_of_the_end_has_all_events(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    server = MemoryServer()
+    server.faults.order(Fault(kind="slow", key="saga.BookTrip.step.tickets", delay=60.0))
+    async with member(server, BookTrip()) as here, member(server, BookTrip()) as elsewhere:
+        assert await here.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
+        assert len(server.events) == 3, "the last two are still on their way"
+        for runtime in (here.runtime, elsewhere.runtime):
+            history = await runtime.history(BookTrip, "one")
+            assert [event.type.removeprefix("saga.BookTrip.") for event in history.events] == TYPES
+
+
+async def test_an_event_that_the_log_has_twice_is_told_once(autojump_clock: trio.testing.MockClock) -> None:
+    """As after a failover beyond the server's window for duplicates."""
+    server = MemoryServer()
+    async with member(server, BookTrip()) as running:
+        await running.runtime.execute(BookTrip, "one", Trip())
+        await running.retired()
+        server.events.append(server.events[0])
+        history = await running.runtime.history(BookTrip, "one")
+    assert [event.sequence for event in history.events] == [1, 2, 3, 4, 5]
