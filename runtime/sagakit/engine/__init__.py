@@ -74,6 +74,7 @@ from sagakit.engine.results import Error as Error
 from sagakit.engine.results import NotDone as NotDone
 from sagakit.engine.results import Retry as Retry
 from sagakit.engine.results import StepExecutionResult as StepExecutionResult
+from sagakit.engine.results import Unreadable as Unreadable
 from sagakit.engine.table import ENDS as ENDS
 from sagakit.engine.table import SagaStatus as SagaStatus
 from sagakit.engine.turn import SUSPECT as SUSPECT

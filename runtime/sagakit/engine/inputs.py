@@ -67,18 +67,22 @@ class Published(msgspec.Struct, frozen=True):
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """The answer to `Decide`: whether the step is to run, or the error of its `when=`."""
+    """The answer to `Decide`: whether the step is to run, or the error of its `when=`.
+
+    `unreadable`: it is no error of the function; what it is given, or asks its `ctx` for, cannot be read here.
+    """
 
     step: str
     run: bool = False
     error: str | None = None
+    unreadable: bool = False
 
 
 class Prepared(msgspec.Struct, frozen=True):
     """The answer to `Prepare`: what the node starts with, or the error of computing it.
 
     `value` is a child's input, or the list of an each's items, `items` long; `due` is a timer's time in seconds since
-    the epoch.
+    the epoch. `unreadable` as for `Decided`.
     """
 
     step: str
@@ -86,6 +90,7 @@ class Prepared(msgspec.Struct, frozen=True):
     items: int = 0
     due: float | None = None
     error: str | None = None
+    unreadable: bool = False
 
 
 class OutputMade(msgspec.Struct, frozen=True):

@@ -46,7 +46,18 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
     at_once: bool = False
 
 
-StepExecutionResult: TypeAlias = Complete | Retry | Compensating | Error
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+    """What the record holds for the call cannot be read as the types that this worker has.
+
+    Another attempt here would come to the same. With `not_done` the call was not made: its arguments could not be read.
+    Otherwise the function was called, and has asked its `ctx` for a result that could not be read.
+    """
+
+    error: str
+    not_done: bool = True
+
+
+StepExecutionResult: TypeAlias = Complete | Retry | Compensating | Error | Unreadable
 """What an attempt of an action or of a compensation ends in; a check may also answer `NotDone`."""
 
 AttemptResult: TypeAlias = StepExecutionResult | NotDone

@@ -27,6 +27,7 @@ from sagakit.engine import (
     Prepared,
     Question,
     Record,
+    Unreadable,
     migrated,
 )
 from sagakit.engine.keys import CallKind
@@ -162,7 +163,7 @@ class SagaBinding:
         try:
             args = self._arguments(node, call, record, beat)
         except UNREADABLE as error:
-            return Error(error=f"its arguments cannot be read back: {error}", not_done=True)
+            return Unreadable(error=f"its arguments cannot be read: {error}")
         try:
             return answer_of(node, call, await self.invoke(call, function, services, ticket, args))
         except Withdrawn:
@@ -256,7 +257,10 @@ class SagaBinding:
         They are free of effects, so nothing needs to be written before.
         """
         ctx = self._context(record)
-        value = self.definition.input.decode(record.input)
+        try:
+            value = self.definition.input.decode(record.input)
+        except UNREADABLE as error:
+            return _unasked(question, error)
         match question:
             case Decide():
                 condition = self.definition.nodes[question.step].condition
@@ -283,16 +287,33 @@ class SagaBinding:
         node = self.definition.nodes[step]
         assert node.prepare is not None
         try:
+            results = [self._result(record, name) for name in node.inputs]
+        except UNREADABLE as error:
+            return Prepared(step, error=mistake(error), unreadable=True)
+        try:
             match self.plan.by_name[step].kind:
                 case "timer":
                     return Prepared(step, due=_due(node.prepare(value, ctx), record.updated_at))
                 case "each":
-                    items = list(node.prepare(*(self._result(record, name) for name in node.inputs)))
+                    items = list(node.prepare(*results))
                     return Prepared(step, _encoded(node, items), len(items))
                 case _:
                     return Prepared(step, _encoded(node, node.prepare(value, ctx)))
         except BaseException as error:  # the engine decides what becomes of it
             return Prepared(step, error=mistake(error))
+
+
+def _unasked(question: Question, error: Exception) -> Decided | Prepared | OutputMade:
+    """The input cannot be read."""
+    match question:
+        case Decide():
+            return Decided(question.step, error=mistake(error), unreadable=True)
+        case Prepare():
+            return Prepared(question.step, error=mistake(error), unreadable=True)
+        case MakeOutput():
+            return OutputMade(error=mistake(error))
+        case _:
+            assert_never(question)
 
 
 def _encoded(node: NodeDefinition, value: object) -> msgspec.Raw:

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from sagakit.definition import Function, Reject, Saga
-from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Record, Retry
+from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Record, Retry, Unreadable
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket
@@ -180,5 +180,9 @@ def _ended(result: AttemptResult) -> tuple[str, str]:
             return "not done", f"rejected: {code}"
         case NotDone():
             return "not done", ""
-        case Retry(reason=text, not_done=known) | Error(error=text, not_done=known):
+        case (
+            Retry(reason=text, not_done=known)
+            | Error(error=text, not_done=known)
+            | Unreadable(error=text, not_done=known)
+        ):
             return "not done" if known else "unknown", text
