@@ -41,9 +41,7 @@ class Case:
     def __init__(self, *nodes: NodePlan, **fields: Any) -> None:
         self.plan = Plan(saga_type="T", nodes=nodes, **fields)
         self.now = 0.0
-        self.record: Record = create(
-            self.plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=self.now
-        )
+        self.record: Record = create(self.plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=self.now)
 
     def take(self, *events: InputEvent) -> None:
         """They come in, somewhat later."""

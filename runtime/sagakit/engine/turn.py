@@ -210,7 +210,9 @@ class Turn:
             self.emit("compensating", cause=failure.cause, code=failure.code, step=failure.step, reason=failure.reason)
 
     def halt(self, reason: str) -> None:
-        """Stop the saga as it is: nothing moves until an operator says retry."""
+        """Stop the saga as it is, once: nothing moves until an operator says retry. The first reason stands."""
+        if self.record.halted:
+            return
         reason = shorten(reason)
         if self.record.status != "stuck":
             self.move_saga("block")
