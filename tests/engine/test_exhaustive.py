@@ -13,11 +13,11 @@ from sagakit.definition.plan import Kind, NodePlan, OnUnknown, Plan, Position, R
 from sagakit.engine import ENDS
 
 from tests.engine.participants import FATES, Fate
-from tests.engine.world import World
+from tests.engine.world import Broken, World
 
 _UNDO = UndoPlan(retries=Retries(attempts=2, first=1.0), timeout=30)
 _DRAWS: dict[str, Any] = {"has a parent": 1, "condition": "run", "items": 2, "due": 20.0}
-_FAULTS = (*sorted(set(get_args(Fate))), "crash", "cancel", "message")
+_FAULTS = (*sorted(set(get_args(Fate))), "crash", "cancel", "message", "unread")
 
 
 class Calm:
@@ -35,6 +35,8 @@ class Schedule(World):
         for point in range(200):
             if self.record.status in ENDS or self.record.status == "stuck":
                 self.judge_end()
+                if fault == "unread" and self.record.status != "completed":
+                    raise Broken(f"{self.record.status}, though all could be read once an operator had said retry")
                 return point
             self._happens(fault if point == at else None)
         raise AssertionError(f"no end: {self.record}")
@@ -49,6 +51,11 @@ class Schedule(World):
                 for name, node in self.plan.by_name.items():
                     if node.kind == "signal":
                         self._signal(name)
+            case "unread" if self.running:
+                self.unread(min(self.running))
+                self._tell("retry")
+            case "unread":
+                self._goes_on("done")
             case None | "done" | "not_done" | "lost" | "never" | "reject" | "later":
                 self._goes_on(fault or "done")
             case _:

@@ -323,6 +323,45 @@ def asked_for_after_turning_back(patch: Patch) -> None:
     patch.setattr(world, "effects", lambda plan, record: effects(plan, structs.replace(record, failure=None)))
 
 
+def unread_and_spent(patch: Patch) -> None:
+    unread = forward.unread
+
+    def counted(turn: Turn, node: NodePlan, result: Any) -> None:
+        unread(turn, node, result)
+        turn.edit(node.name).attempt += 1
+
+    patch.setattr(forward, "unread", counted)
+
+
+def unread_and_rekeyed(patch: Patch) -> None:
+    unread = forward.unread
+
+    def rekeyed(turn: Turn, node: NodePlan, result: Any) -> None:
+        unread(turn, node, result)
+        turn.edit(node.name).group += 1
+
+    patch.setattr(forward, "unread", rekeyed)
+
+
+def unread_and_tried_again(patch: Patch) -> None:
+    patch.setattr(Turn, "halt", lambda turn, reason: None)
+
+
+def unread_and_undone(patch: Patch) -> None:
+    cannot = apply_module._cannot_begin
+    patch.setattr(apply_module, "_cannot_begin", lambda turn, node, error, *, unreadable: cannot(turn, node, error))
+
+
+def unread_and_goes_on_by_itself(patch: Patch) -> None:
+    fail = Turn.fail
+
+    def fails(turn: Turn, failure: Any, **options: Any) -> None:
+        turn.record.halted = False
+        fail(turn, failure, **options)
+
+    patch.setattr(Turn, "fail", fails)
+
+
 MUTANTS: dict[Callable[[Patch], None], str] = {
     undo_order_forward: "P2: .* is undone before",
     intent_not_durable: "P1: .* is called without a durable record",
@@ -360,6 +399,11 @@ MUTANTS: dict[Callable[[Patch], None], str] = {
     every_death_counts: "P11: found out",
     started_beside_a_question: "P2: .* goes forward",
     asked_for_after_turning_back: "P2: .* goes forward",
+    unread_and_spent: "P3: .* was not called, and has spent",
+    unread_and_rekeyed: "P3: .* was not called, and has spent",
+    unread_and_tried_again: "P4: the saga goes on, though",
+    unread_and_undone: "P4: the saga goes on, though",
+    unread_and_goes_on_by_itself: "halted goes on before|P4: the saga goes on, though",
 }  # fmt: skip
 """Each mutant, and how the world condemns it."""
 
@@ -371,7 +415,8 @@ def test_the_world_condemns(mutant: Callable[[Patch], None], monkeypatch: Patch)
     @settings(settings.get_profile("hunt"), max_examples=20_000)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
-        World(plan, data, calm_after=25, gives_up=False).run()
+        misread = mutant.__name__.startswith("unread")
+        World(plan, data, calm_after=25, gives_up=False, misread=misread).run()
 
     with pytest.raises((Broken, IllegalTransition), match=MUTANTS[mutant]):
         schedule()

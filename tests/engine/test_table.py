@@ -77,7 +77,7 @@ def test_random_runs_visit_every_legal_cell(monkeypatch: pytest.MonkeyPatch) -> 
     @settings(settings.get_profile("hunt"), max_examples=12_000)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
-        World(plan, data).run()
+        World(plan, data, misread=False).run()
         if not cells - visited:
             raise AllVisited
 

@@ -37,6 +37,7 @@ from sagakit.engine import (
     Published,
     Record,
     TellParent,
+    Unreadable,
     WakeAt,
     apply,
     awaits_isolation,
@@ -66,16 +67,27 @@ class Broken(AssertionError):
 
 
 class World:
-    """One saga, its participants and its worker. `data` draws what happens."""
+    """One saga, its participants and its worker. `data` draws what happens.
+
+    `gives_up`: its actor may crash too often. `misread`: what the record holds may be unreadable for a worker.
+    """
 
     def __init__(
-        self, plan: Plan, data: Any, *, calm_after: int = 60, gives_up: bool = True, limits: Limits = LIMITS
+        self,
+        plan: Plan,
+        data: Any,
+        *,
+        calm_after: int = 60,
+        gives_up: bool = True,
+        misread: bool = True,
+        limits: Limits = LIMITS,
     ) -> None:
         self.plan = plan
         self.data = data
         self.limits = limits
         self.calm_after = calm_after
         self.gives_up = gives_up
+        self.misread = misread
         self.now = 1000.0
         self.turns = 0
         self.participants = Participants()
@@ -114,6 +126,9 @@ class World:
     def _rarely(self, what: str, one_in: int = 10) -> bool:
         return self.turns < self.calm_after and self.data.draw(st.integers(1, one_in), what) == 1
 
+    def _is_misread(self) -> bool:
+        return self.misread and self._rarely("what it is given cannot be read", 15)
+
     # ---------------------------------------------------------- the worker
 
     def _write(self, record: Record) -> None:
@@ -124,8 +139,9 @@ class World:
         asked = effects(self.plan, self.record)
         self._judge_backlog([effect for effect in asked if isinstance(effect, Call)])
         wanted = {(effect.step, effect.call) for effect in asked if isinstance(effect, Call)}
-        self.withdrawn += [call for call in self.queued if call not in wanted]
-        self.queued = {call: queued for call, queued in self.queued.items() if call in wanted}
+        if not self.record.halted:
+            self.withdrawn += [call for call in self.queued if call not in wanted]
+            self.queued = {call: queued for call, queued in self.queued.items() if call in wanted}
         for effect in asked:
             match effect:
                 case Call():
@@ -175,10 +191,15 @@ class World:
         while asked := questions(self.plan, record):
             answers = [self._answer(question) for question in asked]
             record = apply(self.plan, record, answers, self.now, limits=self.limits)
+            if any(not isinstance(one, OutputMade) and one.unreadable for one in answers) and not record.halted:
+                raise Broken("P4: the saga goes on, though its definition could not be asked")
         return record
 
-    def _answer(self, question: Decide | Prepare | MakeOutput) -> InputEvent:
+    def _answer(self, question: Decide | Prepare | MakeOutput) -> Decided | Prepared | OutputMade:
         match question:
+            case Decide(step=step) | Prepare(step=step) if self._is_misread():
+                kind = Decided if isinstance(question, Decide) else Prepared
+                return kind(step, error="no such field", unreadable=True)
             case Decide(step=step):
                 answer = self.data.draw(st.sampled_from(["run", "run", "skip", "raise"]), "condition")
                 return Decided(step, run=answer == "run", error="broke" if answer == "raise" else None)
@@ -246,6 +267,21 @@ class World:
         """One call comes to its end."""
         call = self.running.pop(running)
         self._turn(Ended(call.step, call.call, self.participants.answer(call, fate), 0.5))
+
+    def unread(self, running: tuple[str, int]) -> None:
+        """What one call was to be given cannot be read: it is not made."""
+        call = self.running.pop(running)
+        self.budget[call.step] -= call.kind == "do"
+        turned_back = self.record.failure is not None
+        self._turn(Ended(call.step, call.call, Unreadable(error="no such field"), 0.5))
+        log, node = self.record.steps[call.step], self.plan.node(call.step)
+        if self.record.status in ENDS or node.kind == "child":
+            return  # a child may have told its end already
+        if not self.record.halted and not (turned_back and call.kind == "do"):
+            raise Broken(f"P4: the saga goes on, though {call.step} could not be given what it takes")
+        attempts = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}
+        if attempts[call.kind] != call.attempt - 1 or key_of(self.record, call.step, call.kind, log) != call.key:
+            raise Broken(f"P3: {call.step} was not called, and has spent of its budget, or its key")
 
     def _publish(self, events: Any) -> None:
         for event in events:
@@ -401,7 +437,7 @@ class World:
     def run(self) -> None:
         """Let things happen until the saga has ended, or is stuck and nobody comes."""
         for _ in range(500):
-            if self.record.status == "stuck" and self._help():
+            if self.record.status == "stuck" and (self._goes_on_meanwhile() or self._help()):
                 continue
             if self.record.status in ENDS or self.record.status == "stuck":
                 self.judge_end()
@@ -410,6 +446,19 @@ class World:
                 continue
             self._step()
         raise Broken(f"no end: {self.record.status}")
+
+    def _goes_on_meanwhile(self) -> bool:
+        """Whether a call that was under way when the saga was halted comes to its end before anybody helps."""
+        if not self.record.halted or not self.running or not self._rarely("goes on meanwhile", 2):
+            return False
+        compensating = self.compensating
+        self.end(min(self.running), self.data.draw(st.sampled_from(FATES), "fate"))
+        if self.record.status != "stuck" or (self.compensating and not compensating and self._has_begun_to_undo()):
+            raise Broken("a saga that is halted goes on before an operator says so")
+        return True
+
+    def _has_begun_to_undo(self) -> bool:
+        return any(call.kind == "undo" for call in self.running.values())
 
     def _reversed(self) -> bool:
         """The parent of a child that has ended undoes it, or lets it go."""
@@ -462,8 +511,8 @@ class World:
             return
         step = self.data.draw(st.sampled_from(sorted(self.record.steps)), "by hand")
         action_key = key_of(self.record, step, "do", self.record.steps[step])
-        if self._state(step) == "blocked":
-            self.timers[step] = self.now  # a timer that is done by hand need not ring
+        if verb == "complete-step" and step in self.plan.by_name and self.plan.by_name[step].kind == "timer":
+            self.timers[step] = self.now  # nobody waits for it any more
         verdict = self._tell(verb, step=step, **({"payload": msgspec.Raw(b"7")} if verb == "complete-step" else {}))
         if verdict == "accepted":
             self.participants.by_hand(action_key, undone=verb == "mark-undone")
@@ -488,6 +537,7 @@ class World:
     def _step(self) -> None:
         wild = self.turns <= self.calm_after
         choices: list[tuple[str, str]] = [("end", "")] * 6 * bool(self.running)
+        choices += [("unread", "")] * bool(self.running and wild and self.misread)
         choices += [("turn", "")] * 3 * bool(self.queued) + [("withdrawn", "")] * 3 * bool(self.withdrawn)
         choices += [("wait", "")] * bool(self.record.wake_at)
         full = makes_room(self.record, self.limits) is not None and self.looked_at is not self.record
@@ -515,6 +565,8 @@ class World:
             case "end", _:
                 which = self.data.draw(st.sampled_from(sorted(self.running)), "call")
                 self.end(which, self.data.draw(st.sampled_from(FATES), "fate") if wild else "done")
+            case "unread", _:
+                self.unread(self.data.draw(st.sampled_from(sorted(self.running)), "call"))
             case "turn", _:
                 self._made(self.queued.pop(self.data.draw(st.sampled_from(sorted(self.queued)), "its turn")))
             case "withdrawn", _:

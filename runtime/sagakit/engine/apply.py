@@ -150,7 +150,7 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             turn.touch()
             turn.record.alone = turn.record.recoveries >= SUSPECT
         case GaveUp():
-            _halt(turn, f"no worker can run it: {event.error}")
+            turn.halt(f"no worker can run it: {event.error}")
         case Inbound():
             inbound(turn, event)
         case Decided():
@@ -202,16 +202,7 @@ def _found_out(turn: Turn, step: str, *, went_forward: bool) -> None:
     if turn.forward and not pivot_passed(turn) and not pivot_open(turn):
         turn.fail(Failure("exhausted", step=step, reason=reason))
     else:
-        _halt(turn, reason)
-
-
-def _halt(turn: Turn, reason: str) -> None:
-    reason = shorten(reason)
-    if turn.record.status != "stuck":
-        turn.move_saga("block")
-        turn.emit("stuck", reason=reason)
-    turn.touch()
-    turn.record.stuck, turn.record.halted = reason, True
+        turn.halt(reason)
 
 
 def _timers(turn: Turn) -> None:
@@ -327,7 +318,7 @@ def _decided(turn: Turn, event: Decided) -> None:
         else:
             turn.move(event.step, "skip")
         return
-    _cannot_begin(turn, node, event.error)
+    _cannot_begin(turn, node, event.error, unreadable=event.unreadable)
 
 
 def _prepared(turn: Turn, event: Prepared) -> None:
@@ -335,7 +326,7 @@ def _prepared(turn: Turn, event: Prepared) -> None:
     given = event.value if event.due is None else msgspec.Raw(msgspec.json.encode(event.due))
     size, room = len(memoryview(given)) + event.items * ITEM_SIZE, turn.room()
     if event.error is not None:
-        _cannot_begin(turn, node, event.error)
+        _cannot_begin(turn, node, event.error, unreadable=event.unreadable)
     elif event.items > turn.limits.items:
         _cannot_begin(turn, node, f"too many items: {event.items:,}; {turn.limits.items:,} are allowed")
     elif size > room:
@@ -345,9 +336,12 @@ def _prepared(turn: Turn, event: Prepared) -> None:
         log.given, log.items = given, event.items
 
 
-def _cannot_begin(turn: Turn, node: NodePlan, error: str) -> None:
+def _cannot_begin(turn: Turn, node: NodePlan, error: str, *, unreadable: bool = False) -> None:
+    """Its condition, or what it starts with, is not known: give it up, or halt where the record cannot be read."""
     turn.edit(node.name).error = shorten(error)
-    if node.position == "before":
+    if unreadable:
+        turn.halt(f"{node.name}: {error}")
+    elif node.position == "before":
         turn.move(node.name, "refuse")
         turn.fail(Failure("exhausted", step=node.name, reason=shorten(error)))
     else:

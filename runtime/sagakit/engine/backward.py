@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from sagakit.definition.plan import NodePlan
-from sagakit.engine.forward import error_of, give_up_waiting
+from sagakit.engine.forward import error_of, give_up_waiting, unread
 from sagakit.engine.inputs import Ended
 from sagakit.engine.record import SagaOutcome, StepLog
 from sagakit.engine.results import Compensating, Complete, Error, NotDone, Retry, Unreadable
@@ -35,6 +35,8 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             if not log.undo_unsure:
                 log.undo_group += 1
             turn.defer(node, "wait_undo", delay=_delay(node, log, ended))
+        case Unreadable():
+            unread(turn, node, ended.result)
         case NotDone():
             raise AssertionError("only a check answers NotDone")
         case _:

@@ -10,6 +10,7 @@ from sagakit.definition.plan import NodePlan
 from sagakit.engine.inputs import Ended
 from sagakit.engine.record import NOTHING, Failure, StepLog
 from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry, Unreadable
+from sagakit.engine.table import StepMove
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 NO_ROOM = "sagakit: output too large"
@@ -38,6 +39,8 @@ def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 _unknown(turn, node, ended, result)
             else:
                 _known_not_done(turn, node, log, delay_after(node, log, ended))
+        case Unreadable():
+            unread(turn, node, result)
         case NotDone():
             raise AssertionError("only a check answers NotDone")
         case _:
@@ -65,7 +68,7 @@ def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 _refused(turn, node, Compensating(code=log.code, detail=log.detail))
             else:
                 _known_not_done(turn, node, log, backoff(node.retries, log.attempt, ended.jitter))
-        case Retry() | Error() | Unreadable() | Compensating():
+        case Retry() | Error() | Compensating():
             log.error = shorten(error_of(result))
             if spent(node.retries, log.check_attempt):
                 turn.move(node.name, "ask")
@@ -73,8 +76,32 @@ def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 delay = _asked_delay(result)
                 wait = backoff(node.retries, log.check_attempt, ended.jitter) if delay is None else delay
                 turn.defer(node, "wait_check", delay=wait)
+        case Unreadable():
+            unread(turn, node, result)
         case _:
             assert_never(result)
+
+
+def unread(turn: Turn, node: NodePlan, result: Unreadable) -> None:
+    """What the call was to be given cannot be read: close the attempt as if it had not been opened, and halt the saga.
+
+    Neither its budget is spent nor its key: once the record can be read, `retry` opens the same attempt again. An
+    action of a saga that has turned back meanwhile is not wanted any more, so that nothing need be halted for it.
+    """
+    log = turn.edit(node.name)
+    log.error = shorten(result.error)
+    move: StepMove
+    if log.state == "running":
+        move, log.attempt = "wait", log.attempt - 1
+        log.unsure = log.unsure or not result.not_done
+    elif log.state == "checking":
+        move, log.check_attempt = "wait_check", log.check_attempt - 1
+    else:
+        move, log.undo_attempt = "wait_undo", log.undo_attempt - 1
+        log.undo_unsure = log.undo_unsure or not result.not_done
+    turn.defer(node, move, delay=0.0)
+    if turn.forward or move != "wait":
+        turn.halt(f"{node.name}: {result.error}")
 
 
 def give_up_waiting(turn: Turn, node: NodePlan) -> None:

@@ -120,7 +120,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
 
     `recoveries` counts the takeovers with an open attempt since the last progress; from SUSPECT on the saga is `alone`
     while an attempt is open, and takeovers of one that was alone are `lone_deaths`.
-    `halted` says that no worker could run it, through crashes of its actor: nothing moves until an operator says retry.
+    `halted` says that no worker could run it, through crashes of its actor, or that what the record holds could not be
+    read: nothing moves until an operator says retry.
     `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
     """
 

@@ -73,8 +73,8 @@ class Turn:
 
     @property
     def hold(self) -> bool:
-        """Whether no attempt may be opened: the owner lets go, or the saga is a suspect that is not alone."""
-        return self._hold or is_suspect(self.record)
+        """Whether no attempt may be opened: the owner lets go, the saga is halted, or a suspect that is not alone."""
+        return self._hold or self.record.halted or is_suspect(self.record)
 
     @property
     def full(self) -> bool:
@@ -200,11 +200,23 @@ class Turn:
         self.move(node.name, move).due = self.now + delay
 
     def fail(self, failure: Failure, *, move: SagaMove = "compensate") -> None:
-        """Turn back, once: the first reason stands."""
+        """Turn back, once: the first reason stands. A saga that is halted does so once an operator lets it go on."""
         if self.record.failure is None:
-            self.move_saga(move)
+            if not self.record.halted:
+                self.move_saga(move)
             self.record.failure = failure
             self.emit("compensating", cause=failure.cause, code=failure.code, step=failure.step, reason=failure.reason)
+
+    def halt(self, reason: str) -> None:
+        """Stop the saga as it is, once: nothing moves until an operator says retry. The first reason stands."""
+        if self.record.halted:
+            return
+        reason = shorten(reason)
+        if self.record.status != "stuck":
+            self.move_saga("block")
+            self.emit("stuck", reason=reason)
+        self.touch()
+        self.record.stuck, self.record.halted = reason, True
 
 
 def makes_room(record: Record, limits: Limits) -> int | None:

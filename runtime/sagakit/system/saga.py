@@ -424,7 +424,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _perform(self) -> None:
         """Do what the durable record asks for and what is not under way yet."""
         asked = effects(self._plan, self._record)
-        if self._calls:
+        if self._calls and not self._record.halted:  # else what waits for its turn is still meant to be made
             self._calls.withdraw_all_but(asked)
         for effect in asked:
             match effect:

@@ -1,0 +1,329 @@
+"""A deployment has changed a type under the same version, and what running sagas hold cannot be read any more.
+
+They are stuck as they were: nothing is called, spent or undone. Once the deployment is rolled back, `retry` completes
+them. The opening would have refused the deployment; here records are carried to a server that knows of no other schema.
+"""
+
+# mypy: disable-error-code="valid-type, attr-defined, no-any-return, unused-ignore"
+# pyright: reportInvalidTypeForm=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, Done, Failed, Limit, Reject, RetryPolicy, Saga, child, each, signal, step, timer
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.ports import Write
+
+from tests.system.members import Member, killable
+
+Clock = trio.testing.MockClock
+POLICY = RetryPolicy(attempts=3, first=timedelta(milliseconds=10))
+
+
+def record_type(name: str, changed: bool) -> Any:
+    """As it was first, or with a field more."""
+    return msgspec.defstruct(name, [("ref", str), *([("currency", str)] if changed else [])])
+
+
+class Calls:
+    """What the steps were called for, with their keys; one of them never answers, if it is told so."""
+
+    def __init__(self, hang: str = "", reject: str = "") -> None:
+        self.hang = hang
+        self.reject = reject
+        self.made: list[tuple[str, str]] = []
+        self.reached = trio.Event()
+
+    async def note(self, what: str, ctx: Ctx) -> None:
+        """One call."""
+        self.made.append((what, ctx.key))
+        if what == self.hang:
+            self.reached.set()
+            await trio.sleep_forever()
+        if what == self.reject:
+            raise Reject("no")
+
+
+def shop(calls: Calls, changed: str = "") -> tuple[Saga[Any, Any], Any]:
+    """The saga, and its input; one of its types has changed."""
+    Cart = record_type("Cart", changed == "input")
+    Hold = record_type("Hold", changed == "result")
+    Line = record_type("Line", changed == "item")
+    Approval = record_type("Approval", changed == "payload")
+
+    class Shop(Saga[Cart, str]):
+        @step(retry=POLICY, on_unknown="check")
+        async def reserve(self, cart: Cart, ctx: Ctx) -> Hold:
+            await calls.note("reserve", ctx)
+            return Hold("h")
+
+        @reserve.check
+        async def reserved(self, cart: Cart, ctx: Ctx) -> Done[Hold]:
+            await calls.note("check", ctx)
+            return Done(Hold("h"))
+
+        @reserve.compensate(retry=POLICY)
+        async def release(self, cart: Cart, hold: Hold, ctx: Ctx) -> None:
+            await calls.note("release", ctx)
+
+        approved = signal(Approval, after=())
+
+        @each(reserve, lambda hold: [Line("a"), Line("b")], compensate=None, retry=POLICY)
+        async def pack(self, cart: Cart, line: Line, ctx: Ctx) -> str:
+            await calls.note("pack", ctx)
+            return line.ref
+
+        @step(reserve, approved, pivot=True, after=[pack], retry=POLICY)
+        async def pay(self, cart: Cart, hold: Hold, approval: Approval, ctx: Ctx) -> None:
+            await calls.note("pay", ctx)
+
+        @step(after=[pay], retry=POLICY)
+        async def mail(self, cart: Cart, ctx: Ctx) -> None:
+            await calls.note("mail", ctx)
+
+        def output(self, input: Cart, ctx: Ctx) -> str:
+            return input.ref
+
+    return Shop(), Cart
+
+
+def carried(server: MemoryServer, key: str) -> MemoryServer:
+    """Another server, with this record alone."""
+    entry, other = server.bucket("SAGA_STATE").read(key), MemoryServer()
+    assert entry is not None
+    other.bucket("SAGA_STATE").write(Write(key, entry.value, 0))
+    return other
+
+
+async def let_go_on(running: Member, key: str) -> None:
+    """An operator says retry, as soon as the worker has adopted the saga."""
+    with trio.fail_after(1000):
+        while await running.runtime.apply(key, "retry", by="eve", reason="rolled back") != "accepted":  # noqa: ASYNC110
+            await trio.sleep(1)
+
+
+async def send(running: Member, key: str, name: str, payload: msgspec.Raw) -> None:
+    """A signal, which is accepted, perhaps once the worker has adopted the saga."""
+    with trio.fail_after(1000):
+        assert await running.runtime.apply(key, "signal", step=name, payload=payload) == "accepted"
+
+
+async def stuck(running: Member, key: str) -> Any:
+    """The record, once it is stuck."""
+    with trio.fail_after(1000):
+        return await running.runtime.ended(key, or_stuck=True)
+
+
+@pytest.mark.parametrize(
+    ("hang", "changed", "at"),
+    [
+        ("reserve", "input", "reserve"),  # its check
+        ("check", "input", "reserve"),
+        ("pack", "item", "pack/0"),
+        ("pay", "result", "pay"),
+        ("pay", "payload", "pay"),
+        ("pay", "input", "pay"),
+        ("mail", "input", "mail"),
+        ("release", "input", "reserve"),
+        ("release", "result", "reserve"),
+    ],
+)
+async def test_what_cannot_be_read_leaves_the_saga_stuck_until_the_deployment_is_rolled_back(
+    hang: str, changed: str, at: str, autojump_clock: Clock
+) -> None:
+    turned_back = hang == "release"
+    server = MemoryServer()
+    calls = Calls("reserve" if hang == "check" else hang, reject="pay" if turned_back else "")
+    async with killable() as start:
+        old, Cart = shop(calls)
+        victim = await start(server, old)
+        handle = await victim.runtime.start(type(old), "1", Cart("c"))
+        await send(victim, handle.key, "approved", msgspec.Raw(b'{"ref":"x"}'))
+        await calls.reached.wait()
+        victim.kill()
+
+        if hang == "check":  # adopted once by a worker that can read it, and dies while it asks
+            server, second = carried(server, handle.key), Calls("check")
+            victim = await start(server, shop(second)[0])
+            await second.reached.wait()
+            victim.kill()
+
+        server, none = carried(server, handle.key), Calls()
+        deployed = await start(server, shop(none, changed)[0])
+        first = await stuck(deployed, handle.key)
+        assert first.halted
+        again = first
+        assert first.stuck.startswith(f"{at}: its arguments cannot be read: ")
+        assert "missing required field `currency`" in first.stuck
+        for number in range(5):  # more often than there are attempts
+            await deployed.runtime.apply(handle.key, "retry", id=f"r{number}", reason="does it work now?")
+            again = await stuck(deployed, handle.key)
+        assert none.made == [], "nothing was called"
+        one, other = first.steps[at], again.steps[at]
+        budget = ("attempt", "group", "check_attempt", "undo_attempt", "undo_group", "unsure", "undo_unsure")
+        assert [getattr(one, name) for name in budget] == [getattr(other, name) for name in budget]
+        assert (again.failure is not None) == turned_back
+        deployed.kill()
+
+        server, rest = carried(server, handle.key), Calls()
+        back = shop(rest)[0]
+        rolled_back = await start(server, back)
+        await let_go_on(rolled_back, handle.key)
+        with trio.fail_after(1000):
+            outcome = await (await rolled_back.runtime.get(type(back), "1")).outcome()
+    if turned_back:
+        assert isinstance(outcome, Failed)
+        assert outcome.cause == "rejected"
+    else:
+        assert outcome == Completed("c")
+    key = {what: key for what, key in calls.made if what == hang}.get(hang)
+    assert key is None or hang == "reserve" or key in [made for _, made in rest.made], "it goes on under its key"
+    assert ("release" in [what for what, _ in rest.made]) == turned_back, "nothing was undone for it"
+
+
+# ------------------------------------------------------------------- questions
+
+
+def asks(changed: bool) -> tuple[Saga[Any, Any], Any]:
+    """After a signal it asks for a condition, whose input has changed."""
+    Cart = record_type("Cart", changed)
+
+    class Asks(Saga[Cart]):
+        go = signal(int)
+
+        @step(after=[go], when=lambda cart, ctx: cart.ref == "c", compensate=None)
+        async def last(self, cart: Cart, ctx: Ctx) -> None: ...
+
+    return Asks(), Cart
+
+
+def spreads(changed: bool) -> tuple[Saga[Any, Any], Any]:
+    """After a signal it asks for items; the payload of the one before has changed."""
+    Order = record_type("Order", changed)
+
+    class Spreads(Saga[str]):
+        early = signal(Order, after=())
+        go = signal(int, after=())
+
+        @each(early, lambda order: [order.ref], after=[go], compensate=None)
+        async def last(self, cart: str, line: str, ctx: Ctx) -> None: ...
+
+    return Spreads(), str
+
+
+def begets(changed: bool) -> tuple[Saga[Any, Any], Any, Saga[Any, Any]]:
+    """After a signal it asks for its child's input, and its own has changed."""
+    Cart = record_type("Cart", changed)
+
+    class Kid(Saga[str]):
+        @step(compensate=None)
+        async def only(self, cart: str, ctx: Ctx) -> None: ...
+
+    class Begets(Saga[Cart]):
+        go = signal(int)
+        last = child(Kid, lambda cart, ctx: cart.ref, after=[go])
+
+    return Begets(), Cart, Kid()
+
+
+def concludes(changed: bool) -> tuple[Saga[Any, Any], Any]:
+    """After a signal it asks for its output; its input has changed."""
+    Cart = record_type("Cart", changed)
+
+    class Concludes(Saga[Cart, str]):
+        go = signal(int)
+
+        def output(self, input: Cart, ctx: Ctx) -> str:
+            return input.ref
+
+    return Concludes(), Cart
+
+
+@pytest.mark.parametrize("make", [asks, spreads, begets, concludes])
+async def test_so_does_a_question_that_cannot_be_asked(make: Callable[[bool], Any], autojump_clock: Clock) -> None:
+    async with killable() as start:
+        server = MemoryServer()
+        old, Input, *others = make(False)
+        victim = await start(server, old, *others)
+        handle = await victim.runtime.start(type(old), "1", Input("c"))
+        if make is spreads:
+            await send(victim, handle.key, "early", msgspec.Raw(b'{"ref":"c"}'))
+        victim.kill()
+
+        server = carried(server, handle.key)
+        deployed = await start(server, make(True)[0], *others)
+        await send(deployed, handle.key, "go", msgspec.Raw(b"1"))
+        record = await stuck(deployed, handle.key)
+        assert "missing required field `currency`" in record.stuck
+        assert record.failure is None
+        await deployed.runtime.apply(handle.key, "retry")
+        assert (await stuck(deployed, handle.key)).stuck == record.stuck, "it was asked again"
+        deployed.kill()
+
+        rolled_back = await start(carried(server, handle.key), old, *others)
+        await let_go_on(rolled_back, handle.key)
+        with trio.fail_after(1000):
+            outcome = await rolled_back.runtime.ended(handle.key)
+    assert outcome.status == "completed"
+
+
+# ------------------------------------------------------------- beside other steps
+
+
+async def test_what_waits_for_its_turn_meanwhile_has_spent_nothing_either(autojump_clock: Clock) -> None:
+    """It has one attempt: if that were withdrawn when the saga stops, the saga would turn back."""
+    quota, reached = Limit("psp", at_once=1), trio.Event()
+
+    def make(changed: bool) -> Saga[str, Any]:
+        Hold = record_type("Hold", changed)
+        once = RetryPolicy(attempts=1)
+
+        class Beside(Saga[str]):
+            @step(compensate=None)
+            async def first(self, cart: str, ctx: Ctx) -> Hold:
+                return Hold("h")
+
+            go = signal(int, after=[first])
+
+            @step(after=[go], compensate=None, limit=quota)
+            async def holder(self, cart: str, ctx: Ctx) -> None:
+                reached.set()
+                await trio.sleep(20)
+
+            @step(after=[go], compensate=None, limit=quota, retry=once)
+            async def queued(self, cart: str, ctx: Ctx) -> None: ...
+
+            pause = timer(timedelta(seconds=5), after=[go])
+
+            @step(first, after=[pause], compensate=None)
+            async def last(self, cart: str, hold: Hold, ctx: Ctx) -> None: ...
+
+        return Beside()
+
+    async with killable() as start:
+        server = MemoryServer()
+        old = make(False)
+        victim = await start(server, old)
+        handle = await victim.runtime.start(type(old), "1", "c")
+        await trio.sleep(1)
+        victim.kill()
+        server = carried(server, handle.key)
+        deployed = await start(server, make(True))
+        await send(deployed, handle.key, "go", msgspec.Raw(b"1"))
+        await reached.wait()
+        assert (await stuck(deployed, handle.key)).steps["queued"].state == "running"
+        await trio.sleep(100)
+        record = await stuck(deployed, handle.key)
+        assert record.failure is None
+        assert {name: record.steps[name].state for name in ("holder", "queued", "last")} == {
+            "holder": "done",
+            "queued": "done",
+            "last": "waiting",
+        }
