@@ -90,6 +90,7 @@ class Runtime:
             "adopted_total": float(worker.recovery.adopted),
             "fenced_total": float(self._services.fenced_count),
             "messages_sent_total": float(self._store.messages_sent),
+            "clock_skew_seconds": self._store.clock.skew,
         }
 
     @property

@@ -17,7 +17,7 @@ import trio
 from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
 from sagakit.store.bucket import BucketBase
 from sagakit.store.faults import Fault, Watched
-from sagakit.store.memory_server import MemoryBucket, MemoryServer, Queued
+from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer, Queued
 from sagakit.store.names import Names, captures
 from sagakit.store.ports import BucketOptions, Cursor, Done, Entry, EventMessage, InboundMessage, Write
 
@@ -352,6 +352,7 @@ class MemoryStore:
         self.events: MemoryEvents = MemoryEvents(connection, names)
         self.inbox: MemoryInbox = MemoryInbox(connection)
         self.control: MemoryControl = MemoryControl(connection)
+        self.clock: MemoryClock = connection.server.clock()
 
     @property
     def max_payload(self) -> int:
