@@ -61,8 +61,10 @@ class Member:
 
 
 @asynccontextmanager
-async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
-    """Run a worker here; leaving closes it in good order. A kill cancels the body."""
+async def member(
+    server: MemoryServer, *sagas: Saga[Any, Any], now: Callable[[], float] | None = wall_clock, **options: Any
+) -> AsyncIterator[Member]:
+    """Run a worker here; leaving closes it in good order. A kill cancels the body. `now` None: the server's clock."""
     with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,
@@ -71,7 +73,7 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
                 registry=Registry(sagas),
                 config=Config.of(options),
                 call_asyncio=no_asyncio,
-                now=wall_clock,
+                now=now,
             ) as worker,
         ):
             yield Member(store, worker, scope)
