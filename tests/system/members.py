@@ -61,10 +61,12 @@ class Member:
 
 
 @asynccontextmanager
-async def member(
-    server: MemoryServer, *sagas: Saga[Any, Any], now: Callable[[], float] | None = wall_clock, **options: Any
-) -> AsyncIterator[Member]:
-    """Run a worker here; leaving closes it in good order. A kill cancels the body. `now` None: the server's clock."""
+async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
+    """Run a worker here; leaving closes it in good order. A kill cancels the body.
+
+    The option `now` is a clock in place of `wall_clock`; None: the server's.
+    """
+    now = options.pop("now", wall_clock)
     with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,

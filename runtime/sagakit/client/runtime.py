@@ -15,11 +15,11 @@ from typing_extensions import TypeVar
 
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle, as_payload, refusal
+from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
-from sagakit.engine.events import decode_event
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
@@ -29,7 +29,7 @@ from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
-from sagakit.system.persistence import CLOCKS_DIFFER, read
+from sagakit.system.persistence import read
 from sagakit.system.starts import Context
 
 if TYPE_CHECKING:
@@ -199,14 +199,11 @@ class Runtime:
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
 
-        Reads all events of its type since its start: for operators. Raises UnknownSaga, NotRegistered, Undecodable,
-        Unavailable.
+        Reads all events of its type since its start, and those before it if its first one is not among them: for
+        operators. Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
         """
         record = await self.load(saga, id)
-        key = str(SagaKey(record.saga_type, id))
-        found = await self._store.events.read(key, record.saga_type, since=record.created_at - CLOCKS_DIFFER)
-        events = [event for event in map(decode_event, found) if event is not None and event.run == record.run]
-        return History(record, sorted(events, key=lambda event: event.sequence))
+        return History(record, await events_of(self._store, record))
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""

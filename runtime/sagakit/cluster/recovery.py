@@ -60,7 +60,7 @@ class Recovery(Actor[None]):
         self._store = store
         self._registry = registry
         self._sagas = sagas
-        self._adoption = Adoption(store, registry, sagas, marker_ttl=config.marker_ttl)
+        self._adoption = Adoption(registry, sagas)
         self._members = members
         self._observer = observer
         self._worker_id = worker_id

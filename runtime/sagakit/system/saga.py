@@ -47,7 +47,7 @@ from sagakit.engine import (
     stamped,
 )
 from sagakit.engine.table import OPEN
-from sagakit.errors import Conflict, Fenced, SagakitError, StoreError
+from sagakit.errors import Conflict, Fenced, SagakitError, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.calls import Calls
 from sagakit.system.ending import Ending
@@ -60,6 +60,7 @@ from sagakit.system.messages import (
     AwaitQuiet,
     ChildrenReleased,
     Compare,
+    Confirm,
     Done,
     DoneAlone,
     Drain,
@@ -237,7 +238,7 @@ class SagaActor(Reactor[SagaMessage]):
             raise settled.result
         else:
             self._begin.fail(settled.result)
-            self._life.accounted_for = isinstance(settled.result, Conflict)
+            self._life.accounted_for = isinstance(settled.result, Conflict | Undecodable)
             self._over = True
 
     # ---------------------------------------------------------------- begin
@@ -264,6 +265,14 @@ class SagaActor(Reactor[SagaMessage]):
         self._perform()
 
     def _take_over(self, loaded: Loaded, revision: int) -> None:
+        """What was written once may have been created too late, by whoever did not live to see it."""
+        if loaded.record.version > 1:
+            self._adopt(loaded, revision)
+        else:
+            confirm = Confirm(key=self._key, run=loaded.record.run, revision=revision, done=self._done())
+            self._operate(confirm, lambda _: self._adopt(loaded, revision))
+
+    def _adopt(self, loaded: Loaded, revision: int) -> None:
         services = self._services
         self._unknown = loaded.unknown
         self._revision = revision
