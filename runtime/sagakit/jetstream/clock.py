@@ -76,7 +76,7 @@ class _Bounds(NamedTuple):
 
 
 class ServerClock:
-    """The port is `Clock`. `ask` asks the server once; `reconnected_at` as of `Store`; `wall` is the machine's clock."""
+    """The port is `Clock`. `ask` asks the server once; `reconnected_at` as of `Store`; `wall` is this machine's."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class ServerClock:
             told.set()
 
     async def keep(self) -> None:
-        """Ask again every minute, after a reconnect and after a jump; tell when the wall clock is off. Until cancelled."""
+        """Ask every minute, after a reconnect, after a jump; tell when the wall clock is off. Until cancelled."""
         while True:
             if self._is_due():
                 try:
