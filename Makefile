@@ -1,9 +1,10 @@
-# Each target makes .venv when it is missing; nothing else is needed than Python 3.11 and make.
+# Each target makes .venv when it is missing; nothing else is needed than Python 3.11 and make. The tests also need
+# libfaketime, which .ci/install gets on Debian where it may; without it those that need it fail, and say so.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test chaos check bench bench-all bench-guard peers docs clean
+.PHONY: demo test chaos clocks faketime check bench bench-all bench-guard peers docs clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -16,11 +17,17 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kills the worker on the way
 	$(BIN)/sagakit demo $(ARGS)
 
-test: $(STAMP)  ## the whole suite, against a real nats-server
+faketime:
+	-@.ci/install
+
+test: $(STAMP) faketime  ## the whole suite, against a real nats-server
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-chaos: $(STAMP)  ## two minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
+chaos: $(STAMP) faketime  ## two minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
 	$(BIN)/python -m tests.chaos $(ARGS)
+
+clocks: $(STAMP) faketime  ## a minute with workers whose wall clocks are hours apart and jump, and what was measured
+	$(BIN)/python -m tests.clocks
 
 check: $(STAMP)  ## lint and types
 	$(BIN)/ruff format --check .

@@ -91,6 +91,30 @@ def _only_for_types(path: Path) -> bool:
     return all(node in guarded for node in found)
 
 
+WALL_CLOCKS = {
+    ("time", "time"),
+    ("time", "time_ns"),
+    ("datetime", "now"),
+    ("datetime", "utcnow"),
+    ("datetime", "today"),
+}
+
+
+def _asks_the_wall_clock(path: Path) -> bool:
+    return any(
+        isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in WALL_CLOCKS
+        for node in ast.walk(ast.parse(path.read_text()))
+    )
+
+
+def test_only_the_servers_clock_asks_this_machines_wall_clock() -> None:
+    """Which may be an hour off, and set at any moment: whoever wants to know the time asks `store.clock`."""
+    asking = {str(path.relative_to(RUNTIME)) for path in modules(RUNTIME) if _asks_the_wall_clock(path)}
+    assert asking == {"jetstream/clock.py", "store/memory_server.py"}
+
+
 def test_the_engine_is_pure() -> None:
     for path in modules(RUNTIME / "engine"):
         assert not imported(path) & {"trio", "time", "random", "uuid", "os", "socket", "logging"}, path

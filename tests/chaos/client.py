@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-import time
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,7 +43,7 @@ class Inbox:
             await self._send(saga_type, saga_id, message, {"kind": kind} | body)
             await asyncio.sleep(SOME_TIME_LATER)
         await self._send(saga_type, saga_id, message, {"kind": kind} | body)
-        self._log.write(msgspec.json.encode(Acked(saga_type, saga_id, kind, message, time.time_ns())) + b"\n")
+        self._log.write(msgspec.json.encode(Acked(saga_type, saga_id, kind, message)) + b"\n")
 
     async def _send(self, saga_type: str, saga_id: str, message: str, body: dict[str, Any]) -> None:
         payload = msgspec.json.encode(body)

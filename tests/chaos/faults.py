@@ -17,6 +17,7 @@ from tests.chaos.load import read_lines
 from tests.chaos.processes import Child
 from tests.chaos.proxy import Proxy
 from tests.chaos.schedule import Fault, Schedule
+from tests.clocks.faked import SEEN_WITHIN, WallClock
 
 
 class _Line(msgspec.Struct):
@@ -24,7 +25,7 @@ class _Line(msgspec.Struct):
 
 
 class Faults:
-    """For one run. `workers` and `proxies` by the workers' names."""
+    """For one run. `workers`, `proxies` and `clocks` by the workers' names."""
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class Faults:
         cluster: Cluster,
         workers: Mapping[str, Child],
         proxies: Mapping[str, Proxy],
+        clocks: Mapping[str, WallClock],
         *,
         seconds: float,
     ) -> None:
@@ -41,12 +43,14 @@ class Faults:
         self._cluster = cluster
         self._workers = workers
         self._proxies = proxies
+        self._clocks = clocks
         self.made: list[Made] = []
         self._perform: dict[str, Callable[[Fault], Awaitable[None]]] = {
             "kill-worker": self._kill_worker,
             "kill-all": self._kill_all,
             "term-worker": self._term_worker,
             "pause-worker": self._pause_worker,
+            "clock": self._set_clock,
             "cut": self._network,
             "half-open": self._network,
             "latency": self._network,
@@ -105,6 +109,11 @@ class Faults:
             await trio.sleep(fault.lasts)
         finally:
             worker.signal(signal.SIGCONT)
+
+    async def _set_clock(self, fault: Fault) -> None:
+        """It jumps, by minutes, and stays so: there is nothing to heal."""
+        self._clocks[fault.target].set(fault.extra)
+        await trio.sleep(SEEN_WITHIN)
 
     async def _network(self, fault: Fault) -> None:
         proxy = self._proxies[fault.target]

@@ -117,7 +117,7 @@ def _silences(history: History) -> list[tuple[str, float]]:
 
     As long as sagas are started there is something to do; after that, silence means nothing.
     """
-    loaded = max((one.at for one in history.acked if one.kind == "start"), default=0)
+    loaded = max((one.at for one in history.versions if one.record is not None and one.record.version == 1), default=0)
     faults = sorted(history.faults, key=lambda fault: fault.begin)
     begins = [fault.begin - REACTION for fault in faults]
     longest = [0.0] * len(faults)

@@ -36,13 +36,12 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Acked(msgspec.Struct, frozen=True):
-    """What a server or a runtime has acknowledged, and when; `message` is a message's id."""
+    """What a server or a runtime has acknowledged; `message` is a message's id."""
 
     saga_type: str
     saga_id: str
     kind: Literal["start", "signal", "cancel"]
     message: str
-    at: int
 
 
 def plan_load(folder: Path, *, seed: int, sagas: int, workers: Sequence[str]) -> list[Start]:

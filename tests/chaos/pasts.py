@@ -26,7 +26,7 @@ class Past:
         self._steps: dict[str, StepLog] = {}
         self._events: list[str] = []
         self._calls: dict[str, int] = {}
-        self.history.acked.append(Acked(saga_type, saga_id, "start", "", self._tick()))
+        self.history.acked.append(Acked(saga_type, saga_id, "start", ""))
 
     def _tick(self) -> int:
         self._now += TICK

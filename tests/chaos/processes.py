@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import trio
@@ -18,10 +18,16 @@ COMES_BACK_AFTER = 1.0
 
 
 class Child:
-    """One program with one log; it may have several lives, one after the other. For one task at a time."""
+    """One program with one log; it may have several lives, one after the other. For one task at a time.
 
-    def __init__(self, name: str, argv: Sequence[str], folder: Path) -> None:
+    `environment` is added to this process's.
+    """
+
+    def __init__(
+        self, name: str, argv: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
+        self._environment = os.environ | dict(environment or {})
         self.log = folder / f"{name}.log"
         self._argv = list(argv)
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,7 +48,9 @@ class Child:
         """Begin a life."""
         assert not self.alive, f"{self.name} runs already"
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._argv, stdout=log, stderr=log, start_new_session=True)
+            self._process = subprocess.Popen(
+                self._argv, env=self._environment, stdout=log, stderr=log, start_new_session=True
+            )
         self.wanted = True
 
     def signal(self, number: signal.Signals) -> None:

@@ -1,9 +1,12 @@
-"""One run: cluster, services, workers behind proxies, a client, faults; then quiet, and the checker's verdict."""
+"""One run: cluster, services, workers behind proxies, a client, faults; then quiet, and the checker's verdict.
+
+The workers' wall clocks are minutes off, each in its own way; all other processes have the machine's.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from math import inf
 from pathlib import Path
@@ -20,6 +23,7 @@ from tests.chaos.load import plan_load
 from tests.chaos.processes import Child
 from tests.chaos.proxy import Proxy, running_proxy
 from tests.chaos.schedule import Only, Schedule, make_schedule
+from tests.clocks.faked import WallClock
 
 WARM_UP = 3.0
 """Seconds of load before the first fault."""
@@ -113,17 +117,21 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
         async with AsyncExitStack() as stack:
             await _prepare(folder, options, cluster, stack)
             nursery.start_soon(leaders.watch)
-            workers, proxies = await _start_workers(folder, options, cluster, stack)
+            schedule = options.schedule or _schedule(options, cluster)
+            clocks = {
+                name: WallClock(folder / f"{name}.clock", schedule.clocks.get(name, 0.0)) for name in options.names
+            }
+            workers, proxies = await _start_workers(folder, options, cluster, clocks, stack)
             for worker in workers.values():
                 nursery.start_soon(worker.keep)
             argv = ["client", cluster.url, str(folder), str(_rate(options) / 2)]
             client = await stack.enter_async_context(_process("client", argv, folder))
             seconds = inf if options.schedule else options.seconds
-            faults = Faults(folder, cluster, workers, proxies, seconds=seconds)
+            faults = Faults(folder, cluster, workers, proxies, clocks, seconds=seconds)
             for name, worker in workers.items():  # a worker that has nothing to lose shows nothing
                 await _until_there(folder / f"acked-{name}.jsonl", worker)
             await trio.sleep(WARM_UP)
-            await faults.run(options.schedule or _schedule(options, cluster))
+            await faults.run(schedule)
             await _let_it_settle(folder, options, cluster, client, faults)
         nursery.cancel_scope.cancel()
     return _Ends([worker.exit_code for worker in workers.values()], sum(one.came_back for one in workers.values()))
@@ -141,14 +149,14 @@ async def _prepare(folder: Path, options: Options, cluster: Cluster, stack: Asyn
 
 
 async def _start_workers(
-    folder: Path, options: Options, cluster: Cluster, stack: AsyncExitStack
+    folder: Path, options: Options, cluster: Cluster, clocks: Mapping[str, WallClock], stack: AsyncExitStack
 ) -> tuple[dict[str, Child], dict[str, Proxy]]:
     workers: dict[str, Child] = {}
     proxies: dict[str, Proxy] = {}
     for name in options.names:
         proxies[name] = await stack.enter_async_context(running_proxy([node.port for node in cluster.nodes]))
         argv = ["worker", *_worker(folder, options, name, proxies[name].url)]
-        workers[name] = await stack.enter_async_context(_process(name, argv, folder))
+        workers[name] = await stack.enter_async_context(_process(name, argv, folder, clocks[name].environment))
     return workers, proxies
 
 
@@ -189,8 +197,10 @@ def _worker(folder: Path, options: Options, name: str, url: str) -> list[str]:
 
 
 @asynccontextmanager
-async def _process(name: str, argv: Sequence[str], folder: Path) -> AsyncIterator[Child]:
-    child = Child(name, [sys.executable, "-m", f"tests.chaos.{argv[0]}", *argv[1:]], folder)
+async def _process(
+    name: str, argv: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Child]:
+    child = Child(name, [sys.executable, "-m", f"tests.chaos.{argv[0]}", *argv[1:]], folder, environment)
     child.start()
     try:
         yield child

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 Kind = Literal[
-    "kill-worker", "kill-all", "pause-worker", "term-worker", "cut", "half-open", "latency",
+    "kill-worker", "kill-all", "pause-worker", "term-worker", "clock", "cut", "half-open", "latency",
     "kill-node", "kill-leader", "pause-node", "roll",
 ]  # fmt: skip
 Kinds = Mapping[Kind, tuple[float, float, float]]
@@ -24,6 +24,7 @@ WORKERS: Kinds = {
     "kill-all": (1, 0.5, 3.0),
     "pause-worker": (3, 1.3, 2.0),  # times the lease's ttl: a zombie each time
     "term-worker": (1, 0.5, 2.0),
+    "clock": (2, 0.0, 0.0),
     "cut": (1, 1.0, 12.0),
     "half-open": (1, 4.0, 14.0),
     "latency": (1, 4.0, 10.0),
@@ -37,12 +38,15 @@ SERVERS: Kinds = {
 PAUSE = (1.0, 5.0)
 """Seconds between two faults of a track, at least and at most."""
 LATENCY = (0.02, 0.25)
+SKEW = (60.0, 600.0)
+"""Seconds by which a worker's wall clock is ahead or behind, at least and at most."""
 
 
 class Fault(msgspec.Struct, frozen=True):
     """One fault: `wait` seconds after the last of its track, for `lasts` seconds.
 
-    `target` is a worker's or a node's name; `extra` is what the kind needs besides: the latency in seconds.
+    `target` is a worker's or a node's name; `extra` is what the kind needs besides, in seconds: the latency, or by how
+    much the clock is ahead from now on.
     """
 
     kind: Kind
@@ -56,10 +60,11 @@ Only = Literal["all", "servers", "workers"]
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """The two tracks."""
+    """The two tracks; and by how many seconds each worker's wall clock is ahead at first, 0 for those left out."""
 
     workers: list[Fault]
     servers: list[Fault]
+    clocks: dict[str, float] = {}
 
 
 def make_schedule(
@@ -68,7 +73,13 @@ def make_schedule(
     """As many faults as begin within `seconds`. Every kind comes once before the dice decide, if there is time."""
     on_workers = _track(random.Random(f"faults of workers {seed}"), WORKERS, workers, seconds, lease_ttl)
     on_servers = _track(random.Random(f"faults of servers {seed}"), SERVERS, nodes, seconds, lease_ttl)
-    return Schedule(on_workers if only != "servers" else [], on_servers if only != "workers" else [])
+    dice = random.Random(f"clocks of workers {seed}")
+    clocks = {name: _skew(dice) for name in workers}
+    return Schedule(on_workers if only != "servers" else [], on_servers if only != "workers" else [], clocks)
+
+
+def _skew(dice: random.Random) -> float:
+    return dice.choice((1, -1)) * round(dice.uniform(*SKEW), 1)
 
 
 def _track(
@@ -86,9 +97,8 @@ def _track(
         kind = first.pop() if first else dice.choices(names, weights=[kinds[name][0] for name in names])[0]
         wait = dice.uniform(*PAUSE)
         lasts = dice.uniform(*kinds[kind][1:]) * (lease_ttl if kind == "pause-worker" else 1.0)
-        fault = Fault(
-            kind, round(wait, 2), round(lasts, 2), dice.choice(list(targets)), round(dice.uniform(*LATENCY), 3)
-        )
+        extra = _skew(dice) if kind == "clock" else round(dice.uniform(*LATENCY), 3)
+        fault = Fault(kind, round(wait, 2), round(lasts, 2), dice.choice(list(targets)), extra)
         time += wait + lasts
         if time > seconds:
             return found

@@ -4,10 +4,11 @@ Contract: an action is idempotent by its key; an undo, and a check that says no,
 answer comes late, before and after the effect, by a time that the key decides: so that kills and pauses meet calls on
 their way, and a repeated run meets the same.
 
-One JSON line a call: who called (worker, epoch, attempt), when the worker said that it began, when it arrived, took
-effect and was answered (wall clock, ns), and its result: `effect`, `duplicate`, `refused` (the key is unusable),
+One JSON line a call: who called (worker, epoch, attempt), when it began, arrived, took effect and was answered (this
+process's wall clock, ns), and its result: `effect`, `duplicate`, `refused` (the key is unusable),
 `rejected` (for business reasons); of an undo `effect` or `nothing` (there was nothing to undo), of a check `happened`
-or `never`.
+or `never`. A worker's wall clock is wrong, so it says by the monotonic clock when it began the call: that is the
+machine's, and the same for all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any, BinaryIO, Literal
 
 import msgspec
 import trio
+from msgspec import structs
 from sagakit import Ctx
 
 Kind = Literal["do", "undo", "check"]
@@ -30,7 +32,7 @@ LATEST = 0.35
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One call, as the worker makes it."""
+    """One call, as the worker makes it: `begin` by the monotonic clock; in the log by the services' wall clock."""
 
     worker: str
     saga_type: str
@@ -71,7 +73,7 @@ class Desk:
 
     async def call(self, ctx: Ctx, step: str, kind: Kind, *, refuse: bool = False) -> str:
         """Make one call. Raises OSError, trio.BrokenResourceError when the answer does not come."""
-        begin = time.time_ns()  # before anything is awaited: that is when the runtime has made the call
+        begin = time.monotonic_ns()  # before anything is awaited: that is when the runtime has made the call
         await self._known.wait()
         request = Request(
             self._worker, ctx.saga_type, ctx.saga_id, ctx.run, step, kind, ctx.key, ctx.action_key, ctx.epoch,
@@ -105,8 +107,9 @@ class Participants:
                 line += part
         except trio.BrokenResourceError:
             return  # the worker died before it had said what it wants
-        arrived = time.time_ns()
+        arrived, began_before = time.time_ns(), time.monotonic_ns()
         request = msgspec.json.decode(line, type=Request)
+        request = structs.replace(request, begin=arrived - (began_before - request.begin))
         before, after = delays(request)
         await trio.sleep(before)
         result, effect = self._answer(request), time.time_ns()

@@ -197,7 +197,7 @@ def it_is_nowhere(history: History) -> None:
 
 
 def an_acknowledged_start_came_to_nothing(history: History) -> None:
-    history.acked.append(Acked("Order", "never-seen", "start", "", 0))
+    history.acked.append(Acked("Order", "never-seen", "start", ""))
 
 
 def it_never_ended(history: History) -> None:
@@ -223,7 +223,7 @@ def a_message_was_left_in_the_inbox(history: History) -> None:
 
 
 def a_signal_was_lost(history: History) -> None:
-    history.acked.append(Acked("Approval", "3", "signal", "signal-Approval-3", 0))
+    history.acked.append(Acked("Approval", "3", "signal", "signal-Approval-3"))
     _last(history, failure=Failure("exhausted", "approved"))
 
 

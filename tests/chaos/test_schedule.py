@@ -32,6 +32,14 @@ def test_pauses_of_workers_outlast_the_lease() -> None:
     assert min(pauses) > 6.0
 
 
+def test_the_workers_clocks_differ_by_minutes_and_jump_as_far() -> None:
+    apart = [max(made(seed).clocks.values()) - min(made(seed).clocks.values()) for seed in range(50)]
+    assert sum(seconds > 120 for seconds in apart) > 45
+    jumps = [fault.extra for seed in range(50) for fault in made(seed).workers if fault.kind == "clock"]
+    assert min(jumps) < -300
+    assert max(jumps) > 300
+
+
 def test_a_longer_run_begins_as_a_shorter_one() -> None:
     short, long = made(1, 60.0), made(1)
     assert long.workers[: len(short.workers)] == short.workers

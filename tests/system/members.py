@@ -62,7 +62,11 @@ class Member:
 
 @asynccontextmanager
 async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
-    """Run a worker here; leaving closes it in good order. A kill cancels the body."""
+    """Run a worker here; leaving closes it in good order. A kill cancels the body.
+
+    The option `now` is a clock in place of `wall_clock`; None: the server's.
+    """
+    now = options.pop("now", wall_clock)
     with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,
@@ -71,7 +75,7 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
                 registry=Registry(sagas),
                 config=Config.of(options),
                 call_asyncio=no_asyncio,
-                now=wall_clock,
+                now=now,
             ) as worker,
         ):
             yield Member(store, worker, scope)

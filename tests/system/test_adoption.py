@@ -12,7 +12,6 @@ from sagakit.client.errors import bare_errors
 from sagakit.cluster import adoption as module
 from sagakit.cluster.adoption import Adoption, Orphan
 from sagakit.errors import Conflict, Unavailable
-from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.registry import Registry
 from sagakit.system.reports import Reports
@@ -61,19 +60,17 @@ async def _held(name: str, ctx: Ctx) -> None:
 async def swept(begun: Begun, *found: list[Orphan], broken: bool = False) -> tuple[Adoption, module.Sweep]:
     any_begun: Any = begun
     sweep: module.Sweep | None = None
+    adoption = Adoption(Registry([BookTrip()]), any_begun, reports=Reports())
     with bare_errors():
-        async with open_memory(MemoryServer()) as store:
-            registry = Registry([BookTrip()])
-            adoption = Adoption(store, registry, any_begun, marker_ttl=60.0, reports=Reports())
-            try:
-                async with adoption.sweep() as sweep:
-                    for page in found:
-                        sweep.adopt(page)
-                        await trio.sleep(0.1)
-                    if broken:
-                        raise Unavailable("the scan was broken off")
-            finally:
-                assert adoption.pending == 0
+        try:
+            async with adoption.sweep() as sweep:
+                for page in found:
+                    sweep.adopt(page)
+                    await trio.sleep(0.1)
+                if broken:
+                    raise Unavailable("the scan was broken off")
+        finally:
+            assert adoption.pending == 0
     return adoption, sweep
 
 

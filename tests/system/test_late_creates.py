@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
@@ -11,22 +15,35 @@ from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 from sagakit.system.config import Config
+from sagakit.system.persistence import Persistence
+from sagakit.system.starts import Starts
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import killable, member, stands, suffixes
+from tests.system.members import Member, killable, member, stands, suffixes, wall_clock
+from tests.system.test_incarnations import crash
 from tests.system.test_ownership import bounded
 
 Clock = trio.testing.MockClock
 KEY = "BookTrip.one"
 GONE = 2 * Config().marker_ttl
 ONCE = ["started", "step.hotel", "step.flight", "step.tickets", "completed"]
+HOUR = 3600.0
+
+others_clock = pytest.mark.parametrize("ahead", [0.0, HOUR, -HOUR], ids=["right", "ahead", "behind"])
+"""Of the worker whose run comes and goes; the late one's is right."""
 
 
+def by(seconds: float) -> Callable[[], float]:
+    """A clock that is ahead by so much."""
+    return lambda: wall_clock() + seconds
+
+
+@others_clock
 @pytest.mark.parametrize("marker_ttl", [Config().marker_ttl, 3600.0])
 async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_ended(
-    marker_ttl: float, autojump_clock: Clock
+    marker_ttl: float, ahead: float, autojump_clock: Clock
 ) -> None:
-    """Also if it takes the others' markers to stand longer than they do."""
+    """Also if it takes the others' markers to stand longer than they do, and whatever the others' clocks say."""
     server, late, other = MemoryServer(), BookTrip(), BookTrip()
     ended: list[object] = []
 
@@ -34,7 +51,11 @@ async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_end
         handle = await one.runtime.start(BookTrip, "one", Trip())
         ended.append(await handle.outcome())
 
-    async with member(server, late, marker_ttl=marker_ttl) as one, member(server, other) as two, bounded():
+    async with (
+        member(server, late, marker_ttl=marker_ttl) as one,
+        member(server, other, now=by(ahead)) as two,
+        bounded(),
+    ):
         server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(start_and_wait)
@@ -79,7 +100,8 @@ async def test_p11_a_late_create_over_what_cannot_be_read_is_told_and_runs_nothi
     assert saga.calls == []
 
 
-async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(autojump_clock: Clock) -> None:
+@others_clock
+async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(ahead: float, autojump_clock: Clock) -> None:
     server, late, other = MemoryServer(), BookTrip(), BookTrip()
     creates: list[bytes] = []
 
@@ -95,7 +117,7 @@ async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(autojump_c
             nursery.start_soon(one.runtime.start, BookTrip, "one", Trip())
             await trio.sleep(1)
             server.faults.before_write = None
-            two = await start(server, other)
+            two = await start(server, other, now=by(ahead))
             assert await two.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
             await trio.sleep(GONE)
             assert stands(server, "SAGA_STATE", KEY) is None, "the marker has gone"
@@ -107,3 +129,113 @@ async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(autojump_c
     assert late.calls == []
     assert len(other.calls) == 3
     assert suffixes(server, "one") == ONCE
+
+
+@others_clock
+async def test_p10_a_late_create_whose_actors_have_crashed_is_not_taken_over(
+    ahead: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next incarnation finds a record of its own worker's, and nobody who knows that it came late."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    server, late, other = MemoryServer(), BookTrip(), BookTrip()
+
+    async def freeze_after_the_look(self: Starts, key: str) -> Any:
+        found = await look(self, key)
+        if self._store is one.store and not crashes:
+            one.store.freeze()
+        return found
+
+    async def crash_both(self: Persistence, *args: Any) -> None:
+        crashes.append(args)
+        if len(crashes) == 1:
+            crash(one, KEY)
+            raise RuntimeError("a bug, too")
+        await confirm(self, *args)
+
+    crashes: list[Any] = []
+    look, confirm = Starts._known, Persistence._confirm
+    monkeypatch.setattr(Starts, "_known", freeze_after_the_look)
+    monkeypatch.setattr(Persistence, "_confirm", crash_both)
+    async with member(server, late) as one, member(server, other, now=by(ahead)) as two, bounded():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.runtime.start, BookTrip, "one", Trip())
+            await trio.sleep(1)
+            assert await two.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
+            await trio.sleep(GONE)
+            assert stands(server, "SAGA_STATE", KEY) is None, "the marker has gone"
+            one.store.thaw()
+        await one.retired()
+    assert crashes
+    assert late.calls == []
+    assert len(other.calls) == 3
+    assert suffixes(server, "one") == ONCE
+
+
+async def deleted(worker: Member) -> None:
+    await worker.retired()
+    await worker.runtime.delete(BookTrip, "one")
+
+
+async def test_p10_a_late_create_goes_on_if_the_run_that_has_ended_was_deleted(autojump_clock: Clock) -> None:
+    """Before it was made, or while it was on its way: the id is free."""
+    server, late, other = MemoryServer(), BookTrip(), BookTrip()
+    async with member(server, late) as one, member(server, other) as two, bounded():
+        await two.runtime.execute(BookTrip, "one", Trip())
+        await deleted(two)
+        server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one.runtime.execute, BookTrip, "one", Trip())
+            await trio.sleep(1)
+            await two.runtime.execute(BookTrip, "one", Trip())
+            await deleted(two)
+        await one.retired()
+    assert len(other.calls) == 6
+    assert len(late.calls) == 3
+    record = stands(server, "SAGA_ARCHIVE", KEY)
+    assert record is not None
+    assert record["owner"] == one.runtime.worker_id
+
+
+async def test_p10_a_run_that_ends_leaves_another_ones_record_in_the_archive(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither is lost: its own stays where it is, until a person has looked."""
+    server, saga, elsewhere = MemoryServer(), BookTrip(), MemoryServer()
+    async with member(elsewhere, BookTrip()) as away:
+        await away.runtime.execute(BookTrip, "one", Trip())
+        await away.retired()
+    other = elsewhere.bucket("SAGA_ARCHIVE").read(KEY)
+    assert other is not None
+    async with member(server, saga, grace=0.0) as running, bounded():
+        await running.runtime.start(BookTrip, "one", Trip())
+        server.bucket("SAGA_ARCHIVE").write(Write(KEY, other.value, 0))
+        await trio.sleep(100)
+        archived = server.bucket("SAGA_ARCHIVE").read(KEY)
+        assert archived is not None
+        assert archived.value == other.value
+        live = stands(server, "SAGA_STATE", KEY)
+        assert live is not None
+        assert live["status"] == "completed"
+        errors = [one.getMessage() for one in caplog.records if one.levelname == "ERROR"]
+        assert len(errors) == 1
+        assert "nats kv purge SAGA_ARCHIVE BookTrip.one" in errors[0]
+        server.bucket("SAGA_ARCHIVE").purge(KEY)
+        await running.retired()
+    archived = server.bucket("SAGA_ARCHIVE").read(KEY)
+    assert archived is not None
+    assert running.runtime.worker_id.encode() in archived.value
+
+
+async def test_p10_a_delete_marker_in_the_archive_is_no_reason_to_press_the_server(autojump_clock: Clock) -> None:
+    """Somebody has said `nats kv del`."""
+    server, saga = MemoryServer(), BookTrip()
+    server.bucket("SAGA_ARCHIVE").write(Write(KEY, b"", None), delete=True)
+    async with member(server, saga) as running, bounded():
+        await running.runtime.start(BookTrip, "one", Trip())
+        await trio.sleep(10)
+        before = running.store.messages_sent
+        await trio.sleep(10)
+        assert running.store.messages_sent - before < 200
+        server.bucket("SAGA_ARCHIVE").purge(KEY)
+        await running.retired()
+    assert stands(server, "SAGA_ARCHIVE", KEY) is not None

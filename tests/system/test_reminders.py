@@ -17,7 +17,7 @@ from sagakit.system import timers
 from sagakit.system.messages import SetTimer, Wake
 from sagakit.system.timers import Timers
 
-from tests.system.members import member
+from tests.system.members import EPOCH, member, until_ended
 
 Clock = trio.testing.MockClock
 MONTH = timedelta(days=30)
@@ -74,6 +74,44 @@ async def test_of_the_alarms_of_a_saga_at_rest_the_last_is_kept(
 
 class Pauses(Saga[int, None]):
     pause = timer(timedelta(seconds=20))
+
+
+class Settable:
+    """A server's clock that is corrected."""
+
+    skew = 0.0
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._set = trio.Event()
+
+    def now(self) -> float:
+        return EPOCH + self._ahead + trio.current_time()
+
+    async def until_set(self) -> None:
+        await self._set.wait()
+
+    def put_forward(self, seconds: float) -> None:
+        self._ahead += seconds
+        told, self._set = self._set, trio.Event()
+        told.set()
+
+
+@pytest.mark.parametrize("rest_after", [1.0, 3600.0], ids=["resting", "active"])
+async def test_a_clock_that_is_put_forward_wakes_those_whose_time_has_come(
+    rest_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a suspension: the machine's monotonic clock stood still, and the sleep was reckoned by it."""
+    clock = Settable()
+    monkeypatch.setattr(MemoryServer, "clock", lambda self: clock)
+    server = MemoryServer()
+    async with member(server, Pauses(), now=None, rest_after=rest_after) as worker:
+        await worker.runtime.start(Pauses, "p", 1)
+        for _ in range(2):
+            await trio.sleep(2)
+            clock.put_forward(8)
+        with trio.fail_after(1):
+            await until_ended(server, "Pauses.p")
 
 
 async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) -> None:

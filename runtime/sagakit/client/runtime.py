@@ -16,11 +16,11 @@ from typing_extensions import TypeVar
 from sagakit.client.api import BulkVerb
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle, as_payload, refusal
+from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
-from sagakit.engine.events import decode_event
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
@@ -31,7 +31,7 @@ from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
-from sagakit.system.persistence import CLOCKS_DIFFER, ask, read
+from sagakit.system.persistence import ask, read
 from sagakit.system.starts import Context
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ class Runtime:
             "fenced_total": float(self._services.fenced_count),
             "overwritten_total": float(self._services.overwritten_count),
             "messages_sent_total": float(self._store.messages_sent),
+            "clock_skew_seconds": self._store.clock.skew,
         }
 
     @property
@@ -200,17 +201,12 @@ class Runtime:
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
 
-        Each event stands there once; those that are not published yet are taken from the record. Reads all events of
-        its type since its start: for operators. Raises UnknownSaga, NotRegistered, Undecodable,
-        Unavailable.
+        Each event is listed once; those that are not published yet are taken from the record. Reads all events of its
+        type since its start, and those before it if its first one is not among them: for operators. Raises UnknownSaga,
+        NotRegistered, Undecodable, Unavailable.
         """
         record = await self.load(saga, id)
-        key = str(SagaKey(record.saga_type, id))
-        found = await self._store.events.read(key, record.saga_type, since=record.created_at - CLOCKS_DIFFER)
-        found += [bytes(waiting.event) for waiting in record.outbox]
-        events = [event for event in map(decode_event, found) if event is not None and event.run == record.run]
-        once = {event.sequence: event for event in events}
-        return History(record, [once[sequence] for sequence in sorted(once)])
+        return History(record, await events_of(self._store, record))
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""

@@ -16,12 +16,11 @@ from typing import Literal, NamedTuple, TypeAlias
 import trio
 from sagakit_actors import ActorDied
 
-from sagakit.engine import ENDS, Loaded, Record, decode
+from sagakit.engine import ENDS, Loaded, decode
 from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, TooLarge, Undecodable
-from sagakit.store.ports import Entry, Store
+from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
-from sagakit.system.persistence import marker_of_other, read
 from sagakit.system.registry import Registry
 from sagakit.system.reports import Reports
 from sagakit.system.sagas import Sagas
@@ -47,9 +46,7 @@ class Orphan(NamedTuple):
 class Adoption:
     """One a worker; several sweeps may go on at once."""
 
-    def __init__(self, store: Store, registry: Registry, sagas: Sagas, *, marker_ttl: float, reports: Reports) -> None:
-        self._store = store
-        self._marker_ttl = marker_ttl
+    def __init__(self, registry: Registry, sagas: Sagas, *, reports: Reports) -> None:
         self._registry = registry
         self._sagas = sagas
         self._reports = reports
@@ -90,12 +87,10 @@ class Adoption:
         if heir is None:
             return "left alone"
         try:
-            if await self._came_late(entry, heir[1].record):
-                return "taken"
             if await self._sagas.begin(entry.key, heir[0], Stored(heir[1], entry.revision)) is not None:
                 self.adopted += 1
         except (Fenced, Conflict):
-            _log.debug("%s: another worker was faster", entry.key)
+            _log.debug("%s: another worker was faster, or it may not run", entry.key)
         except Undecodable as error:  # what the archive has
             self._reports.left_alone(entry.key, f"{error}: not run")
             return "left alone"
@@ -108,20 +103,6 @@ class Adoption:
             _log.warning("%s: not adopted yet: %s", entry.key, error)
             return "again"
         return "taken"
-
-    async def _came_late(self, entry: Entry, record: Record) -> bool:
-        """Whether a run under the same id had come and gone before this one was created: then it is not to be (P10).
-
-        Its worker died before it could see that.
-        """
-        if record.version > 1:
-            return False
-        marker = marker_of_other(await read(self._store, self._store.archive, entry.key), record.run, record.created_at)
-        if marker is None:
-            return False
-        _log.warning("%s: created after a run of the same id had ended: it is not run", entry.key)
-        await self._store.state.update(entry.key, marker, revision=entry.revision, ttl=self._marker_ttl)
-        return True
 
     def _heir(self, key: str, loaded: Loaded) -> tuple[SagaBinding, Loaded] | None:
         """Who may run the record here, and the record as they run it; None, and a report, if nobody may."""

@@ -66,7 +66,7 @@ class Recovery(Actor[None]):
         self._sagas = sagas
         self._reports = reports
         self._standing = standing
-        self._adoption = Adoption(store, registry, sagas, marker_ttl=config.marker_ttl, reports=reports)
+        self._adoption = Adoption(registry, sagas, reports=reports)
         self._members = members
         self._observer = observer
         self._worker_id = worker_id

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -41,7 +40,7 @@ from sagakit.system.sagas import Sagas
 from sagakit.system.services import Services
 from sagakit.system.standing import Standing
 from sagakit.system.starts import Starts
-from sagakit.system.timers import LONGEST_SLEEP, Timers
+from sagakit.system.timers import Timers
 from sagakit.system.turns import Turns
 
 if TYPE_CHECKING:
@@ -56,13 +55,12 @@ MAILBOX = 100_000
 
 
 class Runs(NamedTuple):
-    """Where user code runs, what time it is, how often that is looked at in seconds, and the dice."""
+    """Where user code runs, what time it is, and the dice."""
 
     call_asyncio: Callable[..., Awaitable[Any]]
     call_thread: Callable[..., Awaitable[Any]] | None
     now: Callable[[], float]
     random: Callable[[], float]
-    longest_sleep: float
 
 
 class Worker:
@@ -144,13 +142,12 @@ async def run_worker(
     config: Config,
     call_asyncio: Callable[..., Awaitable[Any]],
     call_thread: Callable[..., Awaitable[Any]] | None = None,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], float] | None = None,
     random: Callable[[], float] = random.random,
-    longest_sleep: float = LONGEST_SLEEP,
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it.
 
-    Raises InvalidConfig, PlanChanged.
+    `now` is for tests; None is the server's clock. Raises InvalidConfig, PlanChanged.
     """
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
@@ -159,7 +156,7 @@ async def run_worker(
         )
     if registry.strangers:
         _log.info("sagas of this worker start children that only others can run: %s", ", ".join(registry.strangers))
-    runs = Runs(call_asyncio, call_thread, now, random, longest_sleep)
+    runs = Runs(call_asyncio, call_thread, now or store.clock.now, random)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     standing = Standing(config.lease_ttl)
     lease = OwnLease(store, standing, worker_id=worker_id, name=config.worker_name, definitions=registry.versions)
@@ -258,7 +255,7 @@ class _Life:
 
     def _root(self, dynamic: DynamicSupervisor) -> Supervisor:
         store, runs, marker_ttl = self._store, self._runs, self._config.marker_ttl
-        timers = partial(Timers, runs.now, *_resting(self._actives), longest_sleep=runs.longest_sleep)
+        timers = partial(Timers, runs.now, *_resting(self._actives), until_set=store.clock.until_set)
         isolation = partial(Isolation, self._gate, Turns(), lambda key: self._actives[0].others(key))
         return _supervisor(
             ChildSpec("persistence", lambda: Persistence(store, marker_ttl=marker_ttl), capacity=MAILBOX),

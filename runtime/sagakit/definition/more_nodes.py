@@ -187,7 +187,7 @@ def timer(
 ) -> Timer:
     """Wait this long, or until the time that `wait(input, ctx)` says once the node is reached; it has no effects.
 
-    Durable, and wall-clock: a saga may wait for months, and costs no actor meanwhile. A datetime must have a time zone.
+    Durable, by the server's clock: a saga may wait for months, and costs no actor meanwhile. A datetime needs a zone.
     """
     return Timer(wait, after=None if after is None else tuple(after), when=when)
 

@@ -11,6 +11,7 @@ kv         buckets
 events     the event log
 inbox      the work queue of inbound messages
 control    request and reply between workers
+clock      the server's time, as this process knows it
 layout     makes and checks buckets and streams
 store      all of it as one `Store`
 embedded   nats-server as a child process

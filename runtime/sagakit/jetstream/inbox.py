@@ -6,7 +6,6 @@ those that wait for an owner, and of the starts that wait for room.
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
@@ -14,6 +13,7 @@ import msgspec
 
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.clock import ServerClock
 from sagakit.jetstream.domains import check_only_ours_captures
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
@@ -47,9 +47,10 @@ _kind = msgspec.json.Decoder(_Kind)
 class StreamInbox:
     """The port is `Inbox`."""
 
-    def __init__(self, link: Link, names: Names) -> None:
+    def __init__(self, link: Link, names: Names, clock: ServerClock) -> None:
         self._link = link
         self._names = names
+        self._clock = clock
         self._stream = StreamReader(link, names.inbox)
         self._dead = StreamReader(link, names.dead)
 
@@ -131,7 +132,7 @@ class StreamInbox:
 
     def age(self, message: InboundMessage) -> float:
         """Return for how long the server has had it."""
-        return time.time() - message.since
+        return self._clock.now() - message.since
 
     # ------------------------------------------------------------- private
 

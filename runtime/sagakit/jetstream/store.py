@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import trio
 
 from sagakit.errors import Ambiguous, Unavailable
+from sagakit.jetstream.clock import ServerClock, server_time
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.control import CoreControl
@@ -28,7 +30,7 @@ AGAIN = 0.1
 class JetStreamStore:
     """The port is `Store`; each part's port has its documentation."""
 
-    def __init__(self, link: Link, names: Names, *, clustered: bool) -> None:
+    def __init__(self, link: Link, names: Names, clock: ServerClock, *, clustered: bool) -> None:
         self._link = link
         self.names = names
         self.clustered: bool = clustered
@@ -37,8 +39,9 @@ class JetStreamStore:
         self.meta: Bucket = Bucket(link, names, [names.meta])
         self.workers: Bucket = Bucket(link, names, [names.workers])
         self.events: Events = Events(link, names)
-        self.inbox: StreamInbox = StreamInbox(link, names)
+        self.inbox: StreamInbox = StreamInbox(link, names, clock)
         self.control: CoreControl = CoreControl(link, names)
+        self.clock: ServerClock = clock
 
     @property
     def max_payload(self) -> int:
@@ -87,17 +90,22 @@ async def open_jetstream(
     Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, StoreError.
     """
     async with open_link(connection) as link:
-        clustered = await _laid_out(link, names, options if options is not None else Options())
-        yield JetStreamStore(link, names, clustered=clustered)
+        clock = ServerClock(partial(server_time, link, names), reconnected_at=lambda: link.reconnected_at)
+        clustered = await _laid_out(link, names, options if options is not None else Options(), clock)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.keep)
+            yield JetStreamStore(link, names, clock, clustered=clustered)
+            nursery.cancel_scope.cancel()
 
 
-async def _laid_out(link: Link, names: Names, options: Options) -> bool:
+async def _laid_out(link: Link, names: Names, options: Options, clock: ServerClock) -> bool:
     """Through an outage: on a cluster, what somebody else has just made may have no leader yet."""
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:
             await check_server(link)
             await make_layout(link, names, options)
+            await clock.sample()
             return await is_cluster(link, names)
         except (Unavailable, Ambiguous):
             if trio.current_time() > give_up:

@@ -17,6 +17,7 @@ from sagakit.store.memory_server import MemoryServer as MemoryServer
 from sagakit.store.names import Names as Names
 from sagakit.store.names import SagaKey as SagaKey
 from sagakit.store.ports import BucketOptions as BucketOptions
+from sagakit.store.ports import Clock as Clock
 from sagakit.store.ports import Control as Control
 from sagakit.store.ports import Entry as Entry
 from sagakit.store.ports import EventLog as EventLog

@@ -17,7 +17,7 @@ from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLa
 from sagakit.store.bucket import BucketBase
 from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_inbox import MemoryInbox
-from sagakit.store.memory_server import MemoryBucket, MemoryServer
+from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer
 from sagakit.store.names import Names, captures
 from sagakit.store.ports import BucketOptions, Cursor, Deletion, Done, Entry, EventMessage, Write
 
@@ -294,6 +294,7 @@ class MemoryStore:
         self.events: MemoryEvents = MemoryEvents(connection, names)
         self.inbox: MemoryInbox = MemoryInbox(connection, names)
         self.control: MemoryControl = MemoryControl(connection)
+        self.clock: MemoryClock = connection.server.clock()
 
     @property
     def max_payload(self) -> int:

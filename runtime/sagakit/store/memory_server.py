@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Literal, NamedTuple
 
@@ -124,6 +125,24 @@ class DeadLetter(NamedTuple):
     by: str
 
 
+class MemoryClock:
+    """The port is `Clock`: starts at the time of day and goes as trio's clock does, so that virtual time moves it."""
+
+    skew: float = 0.0
+
+    def __init__(self, clock: trio.abc.Clock) -> None:
+        self.clock: trio.abc.Clock = clock
+        self._start = time.time() - clock.current_time()
+
+    def now(self) -> float:
+        """The server's time."""
+        return self._start + self.clock.current_time()
+
+    async def until_set(self) -> None:
+        """It never is."""
+        await trio.sleep_forever()
+
+
 class MemoryServer:
     """The durable side. One a test; several stores may be connected to it."""
 
@@ -141,6 +160,14 @@ class MemoryServer:
         self.inbox_changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.handlers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}
         self.listeners: list[tuple[frozenset[str], Callable[[str], None]]] = []
+        self._clock: MemoryClock | None = None
+
+    def clock(self) -> MemoryClock:
+        """The one clock of all stores that this trio program opens."""
+        trios = trio.lowlevel.current_clock()
+        if self._clock is None or self._clock.clock is not trios:
+            self._clock = MemoryClock(trios)
+        return self._clock
 
     def bucket(self, name: str) -> MemoryBucket:
         """The bucket of that name, made when first asked for."""

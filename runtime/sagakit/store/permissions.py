@@ -128,7 +128,7 @@ _SERVER = Grant("$JS.API.INFO", "is JetStream on, and new enough")
 
 def _are_there(names: Names) -> Iterator[Grant]:
     for stream in streams_of(names):
-        yield Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, and how far it goes")
+        yield Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, how far it goes, and what time it is")
 
 
 def _reads(names: Names) -> Iterator[Grant]:

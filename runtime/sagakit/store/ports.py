@@ -310,6 +310,26 @@ class Control(Protocol):
         ...
 
 
+class Clock(Protocol):
+    """The server's wall clock, as this process knows it: all times of sagas are its times. For any thread.
+
+    Never two machines' clocks are compared: what is said on one worker holds on every other.
+    """
+
+    def now(self) -> float:
+        """Seconds since the epoch. Runs back only when the server's clock was set back, by a second or more."""
+        ...
+
+    @property
+    def skew(self) -> float:
+        """Seconds by which this machine's own wall clock is ahead of it; negative: behind."""
+        ...
+
+    async def until_set(self) -> None:
+        """Return when it is corrected the next time: whoever waits for a time looks again. For trio's thread."""
+        ...
+
+
 class Store(Protocol):
     """An open store with its buckets and streams in place."""
 
@@ -339,6 +359,8 @@ class Store(Protocol):
     def inbox(self) -> Inbox: ...
     @property
     def control(self) -> Control: ...
+    @property
+    def clock(self) -> Clock: ...
 
     @property
     def connected(self) -> bool:

@@ -27,9 +27,8 @@ class Put(Write, frozen=True, kw_only=True):
     """Write one value by compare-and-set and settle what is ambiguous; `done` gets the revision.
 
     The bytes never change between resends. A create (`expected` 0) that was acknowledged after `not_after` (trio time)
-    counts only if the archive has no other run under the key that ended meanwhile. Fails with Conflict (a create met
-    something else, or such a run), Undecodable (what the archive has), Fenced, Overwritten, TooLarge, StoreFull or
-    Refused.
+    counts only if a `Confirm` says so. Fails with Conflict (a create met something else), Fenced, Overwritten,
+    TooLarge, StoreFull or Refused, and as `Confirm`.
     """
 
     expected: int = 0
@@ -37,9 +36,23 @@ class Put(Write, frozen=True, kw_only=True):
     not_after: float | None = None
 
 
+class Confirm(msgspec.Struct, frozen=True, kw_only=True):
+    """Make sure that a record which was created, and not written since, may run (P10).
+
+    `done` gets its revision. Fails with Conflict once it has given way to the end marker of another run that the
+    archive has under the key, and with Undecodable (what the archive has).
+    """
+
+    key: str
+    run: str
+    revision: int
+    done: Done
+
+
 class Retire(msgspec.Struct, frozen=True, kw_only=True):
-    """Put a finished record into the archive, unless a version at least as high stands there; then put the end marker
-    in its place. `done` gets the marker's revision; fails as `Put`.
+    """Put a finished record into the archive, unless this run's is there at a version at least as high; then put the
+    end marker in its place. `done` gets the marker's revision; fails as `Put`. While the archive has another run's
+    record under the key, both stay where they are: it waits until a person has removed that.
     """
 
     key: str
@@ -58,7 +71,7 @@ class Load(msgspec.Struct, frozen=True):
     done: Done
 
 
-PersistenceMessage: TypeAlias = Put | Retire | Load
+PersistenceMessage: TypeAlias = Put | Confirm | Retire | Load
 
 # -------------------------------------------------------------- to the publisher actor
 

@@ -32,23 +32,24 @@ from sagakit.errors import (
     Undecodable,
 )
 from sagakit.store.ports import Deletion, Entry, KeyValue, Store, Write
-from sagakit.system.messages import Done, Load, PersistenceMessage, Put, Retire
+from sagakit.system.messages import Confirm, Done, Load, PersistenceMessage, Put, Retire
 
 _log = getLogger("sagakit.persistence")
 
 BATCH = 512
-CLOCKS_DIFFER = 60.0
-"""Seconds by which the clocks of two machines may differ."""
 AGAIN = 0.1
 """Seconds after which a write is sent again that was refused though what it expects is in place: one before it may be
 on its way through a cluster still."""
+ARCHIVE_AGAIN = 1.0
+"""Seconds after which the archive is tried again that did not take a record."""
+TAKEN_AGAIN = 10.0
+"""Seconds after which the archive is looked at again that has another run's record: only a person can remove that."""
 T = TypeVar("T")
 
 
 class _Version(msgspec.Struct):
     run: str = ""
     version: int = 0
-    created_at: float = 0.0
 
 
 _version = msgspec.json.Decoder(_Version)
@@ -82,6 +83,9 @@ class Persistence(Actor[PersistenceMessage]):
             case Put():
                 self._enter(message.key)
                 self._put(message)
+            case Confirm():
+                self._enter(message.key)
+                self._soon(self._confirm, message)
             case Retire():
                 self._archive(message)
             case Load():
@@ -112,23 +116,24 @@ class Persistence(Actor[PersistenceMessage]):
         if put.not_after is None or trio.current_time() <= put.not_after:
             put.done(revision)
             self._leave(put.key)
-        else:
-            self._soon(self._confirm, put, revision)
+        else:  # so late that another run of the id may have come and gone meanwhile, with its marker
+            run = _version.decode(put.value).run
+            self._soon(self._confirm, Confirm(key=put.key, run=run, revision=revision, done=put.done))
 
-    async def _confirm(self, put: Put, revision: int) -> None:
-        """It was created so late that another run of the same id may have come and gone meanwhile, with its marker."""
-        archived = await self._read(self._store.archive, put.key)
-        created = _version.decode(put.value)
+    async def _confirm(self, created: Confirm) -> None:
+        key, done = created.key, created.done
+        archived = await self._read(self._store.archive, key)
         try:
-            marker = marker_of_other(archived, created.run, created.created_at)
+            marker = marker_of_other(archived, created.run)
         except Undecodable as error:
-            put.done(error)
+            done(error)
         else:
             if marker is None:
-                put.done(revision)
+                done(created.revision)
             else:
-                self._mark(put.key, marker, revision, lambda _: put.done(Conflict(put.key, 0)))
-        self._leave(put.key)
+                _log.warning("%s: created after a run of the same id had ended: it is not run", key)
+                self._mark(key, marker, created.revision, lambda _: done(Conflict(key, 0)))
+        self._leave(key)
 
     async def _settle(self, put: Put, error: StoreError) -> None:
         """Decide an ambiguous write by reading from the leader."""
@@ -195,13 +200,36 @@ class Persistence(Actor[PersistenceMessage]):
     async def _settle_archive(self, retire: Retire, error: StoreError) -> None:
         if not isinstance(error, Conflict | Ambiguous | Unavailable):
             _log.warning("%s: not archived yet: %s; trying again", retire.key, error)
-            await trio.sleep(1.0)
-        entry = await self._read(self._store.archive, retire.key)
+            await trio.sleep(ARCHIVE_AGAIN)
+        entry = await self._until_ours_or_free(retire)
         if entry is not None and _at_least(entry.value, retire):
             self._replace(retire)
             return
         stands = entry or await self._deletion(self._store.archive, retire.key)
         self._archive(retire, 0 if stands is None else stands.revision)
+
+    async def _until_ours_or_free(self, retire: Retire) -> Entry | None:
+        """What the archive has, once that is not another run's record.
+
+        Every run that began had been confirmed, so there is none, unless somebody has put it there: from a backup,
+        say. Which of the two is to be known under this id only a person can tell; until then neither is lost.
+        """
+        told = False
+        while (entry := await self._read(self._store.archive, retire.key)) is not None:
+            other = _run_of(entry.value)
+            if other in ("", retire.run):
+                break
+            if not told:
+                names = self._store.names
+                bucket = names.archive[names.shard_of(retire.key)]
+                _log.error(
+                    "%s: run %s has ended, and the archive has the record of another run, %s: both are kept; look at "
+                    "them, then remove the archived one with `nats kv purge %s %s`, and this one takes its place",
+                    retire.key, retire.run, other, bucket, retire.key,
+                )  # fmt: skip
+            told = True
+            await trio.sleep(TAKEN_AGAIN)
+        return entry
 
     # ------------------------------------------------------------- reads
 
@@ -258,15 +286,19 @@ async def ask(store: Store, bucket: KeyValue, key: str, question: Callable[[str]
             await bucket.until_there(key)
 
 
-def marker_of_other(archived: Entry | None, run: str, created_at: float) -> bytes | None:
-    """The end marker of another run that the archive has, if it ended when this one was under way to be created.
+def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
+    """The end marker of another run that the archive has, to which a record that was created must give way.
 
-    One that had ended before was deleted: whoever created this one has looked. Raises Undecodable.
+    No clock is asked when which of them ended or began: those of two machines differ. The order of the writes says it.
+    Whoever creates a record under an id that may be known has looked into the archive, and seen none: else there is no
+    create. So another run that is there now came there after that look. It was there before the create took effect,
+    too, since its own record stood in the way until its end marker did, and that is written after the archive's. It
+    came and went while the create was on its way. See docs/decisions/0012-late-creates.md. Raises Undecodable.
     """
     ended = None if archived is None else decode(archived.key, archived.value)
     if not isinstance(ended, Loaded) or ended.record.outcome is None or ended.record.run == run:
         return None
-    return marker_of(ended.record) if ended.record.outcome.at > created_at - CLOCKS_DIFFER else None
+    return marker_of(ended.record)
 
 
 async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:
@@ -280,6 +312,14 @@ async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) ->
         except (Unavailable, Ambiguous):
             failures += 1
             await trio.sleep(pause.delay(failures))
+
+
+def _run_of(value: bytes) -> str:
+    """The run that an archived value is of; empty for what is no record."""
+    try:
+        return _version.decode(value).run
+    except UNREADABLE:
+        return ""
 
 
 def _at_least(value: bytes, retire: Retire) -> bool:

@@ -63,6 +63,7 @@ from sagakit.system.messages import (
     AwaitQuiet,
     ChildrenReleased,
     Compare,
+    Confirm,
     Done,
     Drain,
     LeaseGood,
@@ -250,7 +251,7 @@ class SagaActor(Reactor[SagaMessage]):
             raise settled.result
         else:
             self._begin.fail(settled.result)
-            self._life.accounted_for = isinstance(settled.result, Conflict)
+            self._life.accounted_for = isinstance(settled.result, Conflict | Undecodable)
             self._over = True
 
     # ---------------------------------------------------------------- begin
@@ -294,6 +295,14 @@ class SagaActor(Reactor[SagaMessage]):
         self._perform()
 
     def _take_over(self, loaded: Loaded, revision: int) -> None:
+        """What was written once may have been created too late, by whoever did not live to see it."""
+        if loaded.record.version > 1:
+            self._adopt(loaded, revision)
+        else:
+            confirm = Confirm(key=self._key, run=loaded.record.run, revision=revision, done=self._done())
+            self._operate(confirm, lambda _: self._adopt(loaded, revision))
+
+    def _adopt(self, loaded: Loaded, revision: int) -> None:
         services = self._services
         self._unknown = loaded.unknown
         self._revision = revision

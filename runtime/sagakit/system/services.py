@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
@@ -61,8 +60,8 @@ class Services:
         standing: Standing,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
+        now: Callable[[], float],
         call_thread: Caller | None = None,
-        now: Callable[[], float] = time.time,
         random: Callable[[], float] = random.random,
     ) -> None:
         self.worker_id = worker_id

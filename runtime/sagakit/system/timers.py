@@ -1,9 +1,9 @@
-"""The timers actor: one heap for all sagas that wait. Wall-clock times; a saga that has ended just ignores its wake."""
+"""The timers actor: one heap for all sagas that wait. The server's times; a saga that has ended ignores its wake."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from itertools import count
 from math import inf
 from typing import TypeAlias
@@ -14,8 +14,6 @@ from sagakit_actors import Actor, ActorStopped, Context, Down, MailboxFull, Ref
 
 from sagakit.system.messages import Rest, SagaMessage, SetAlarm, SetTimer, TimersMessage, Wake
 
-LONGEST_SLEEP = 60.0
-"""Seconds after which the wall clock is looked at again: it may have been set."""
 FULL_PAUSE = 0.1
 """Seconds until a saga whose mailbox is full is woken again; it is awake anyway."""
 AT_ONCE = 32
@@ -29,8 +27,11 @@ _Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Rest]"
 class Timers(Actor[TimersMessage]):
     """Wakes sagas. Its memory is a cache: after a restart active sagas set their timers again, and `resting` is asked.
 
-    `wake` is called with the key of a resting saga whose time has come.
+    `wake` is called with the key of a resting saga whose time has come. `until_set` returns when the clock behind `now`
+    is corrected.
     """
+
+    tasks = True
 
     def __init__(
         self,
@@ -38,10 +39,11 @@ class Timers(Actor[TimersMessage]):
         resting: Callable[[], Iterable[tuple[str, float]]],
         wake: Callable[[str], None],
         *,
-        longest_sleep: float = LONGEST_SLEEP,
+        until_set: Callable[[], Awaitable[None]],
     ) -> None:
         self._now = now
-        self._longest_sleep = longest_sleep
+        self._until_set = until_set
+        self._sleep = trio.CancelScope()
         self._wake = wake
         self._order = count()
         self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in resting()]
@@ -50,14 +52,21 @@ class Timers(Actor[TimersMessage]):
 
     async def run(self, ctx: Context[TimersMessage]) -> None:
         """Wait for the next due time or the next message, whichever comes first."""
+        ctx.nursery.start_soon(self._mind_clock)
         while True:
-            wait = min(self._longest_sleep, self._heap[0][0] - self._now()) if self._heap else inf
-            with trio.move_on_after(max(0.0, wait)):
+            wait = self._heap[0][0] - self._now() if self._heap else inf
+            with trio.move_on_after(max(0.0, wait)) as self._sleep:
                 for message in await ctx.receive_batch():
                     self._take(message)
             self._wake_due()
             if len(self._heap) > self._tidy_at:
                 self._tidy()
+
+    async def _mind_clock(self) -> None:
+        """How long it is until the next due time was reckoned by a clock that was wrong."""
+        while True:
+            await self._until_set()
+            self._sleep.cancel()
 
     def _take(self, message: TimersMessage | Down) -> None:
         match message:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from inspect import isawaitable, iscoroutine
 from logging import CRITICAL, getLogger
-from math import inf
 from typing import Any
 
 import msgspec
@@ -205,7 +204,6 @@ class _Simulation:
                 call_thread=_in_place,
                 now=lambda: EPOCH + trio.current_time(),
                 random=self._dice.random,
-                longest_sleep=inf,
             ) as worker,
         ):
 

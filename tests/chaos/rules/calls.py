@@ -1,7 +1,8 @@
 """P1: each call was intended by a stored record. The calls' side of P2: order, and nothing forward after turning back.
 
-The server stamps a record before it is acknowledged, the worker stamps a call before it is made, on the same machine's
-clock: a call that began before its record's stamp came too early for certain.
+The server stamps a record before it is acknowledged. The worker notes when it makes a call, by the monotonic clock, and
+the services write that down by their own wall clock, which is the servers', too: a call that began before its record's
+stamp came too early for certain. The workers' wall clocks are never asked.
 """
 
 from __future__ import annotations

@@ -1,0 +1,44 @@
+"""The events of one saga, found in the log that it shares with all others of its type."""
+
+from __future__ import annotations
+
+from math import inf
+
+from sagakit.engine import Record
+from sagakit.engine.events import CloudEvent, decode_event
+from sagakit.store.names import SagaKey
+from sagakit.store.ports import Store
+
+SLACKS = (60.0, 86400.0, inf)
+"""Seconds before the start of a saga at which reading begins: again and again, until its first event is found.
+
+The servers of a cluster may have clocks of their own, and a record of an older version has the time of its worker's
+wall clock: the log may have its events long before the time that it says.
+"""
+
+
+async def events_of(store: Store, record: Record) -> list[CloudEvent]:
+    """Return the events of the record's run, in order, each once. Raises Unavailable, Ambiguous.
+
+    Those that are not published yet are taken from the record.
+    """
+    key = str(SagaKey(record.saga_type, record.saga_id))
+    began = min(record.created_at, store.clock.now())
+    found: list[CloudEvent] = []
+    for slack in SLACKS:
+        since = max(0.0, began - slack)
+        payloads = await store.events.read(key, record.saga_type, since=since)
+        payloads += [bytes(waiting.event) for waiting in record.outbox]
+        events = (event for event in map(decode_event, payloads) if event is not None)
+        once = {event.sequence: event for event in events if event.run == record.run}
+        found = [once[sequence] for sequence in sorted(once)]
+        if not since or _begins(found, record):
+            break
+    return found
+
+
+def _begins(found: list[CloudEvent], record: Record) -> bool:
+    """Whether the first event is there; or on its way, and then it cannot be further back in the log."""
+    if found:
+        return found[0].sequence == 1
+    return bool(record.outbox) and record.outbox[0].seq == 1

@@ -1,0 +1,53 @@
+"""A process whose wall clock is not the machine's: libfaketime moves it, and leaves the monotonic clock alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PLACES = (
+    "/usr/lib/*/faketime/libfaketime.so.1",
+    "/usr/lib/faketime/libfaketime.so.1",
+    "/usr/lib64/faketime/libfaketime.so.1",
+    "/usr/local/lib/faketime/libfaketime.so.1",
+)
+SEEN_WITHIN = 1
+"""Seconds after which a process has seen that its clock was set."""
+
+
+def find_libfaketime() -> str:
+    """Where the library is. Raises RuntimeError, which says how to get it."""
+    for place in PLACES:
+        for found in Path("/").glob(place.removeprefix("/")):
+            return str(found)
+    raise RuntimeError(
+        "libfaketime is missing, which gives processes wrong clocks: install the package `libfaketime` "
+        "(`apt-get install libfaketime`; .ci/install does that)"
+    )
+
+
+class WallClock:
+    """The wall clock of one process, or of one after the other; it may be set while they run."""
+
+    def __init__(self, file: Path, ahead: float = 0.0) -> None:
+        self._file = file
+        self.ahead: float = ahead
+        self.set(ahead)
+
+    def set(self, ahead: float) -> None:
+        """From now on, or SEEN_WITHIN seconds later, it is so many seconds ahead of the machine's; negative: behind."""
+        self.ahead = ahead
+        new = self._file.with_suffix(".new")
+        new.write_text(f"{ahead:+.3f}\n")
+        new.rename(self._file)  # as a whole: it may be read at any moment
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process must be started with."""
+        return {
+            "LD_PRELOAD": find_libfaketime(),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_CACHE_DURATION": str(SEEN_WITHIN),
+            "DONT_FAKE_MONOTONIC": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",  # or Python would take its compiled modules for old
+        }

@@ -1,0 +1,112 @@
+"""P10 on a real server: a create that is held on the wire while another worker runs the same id to its end.
+
+Each goes by a clock of its own, as every worker did once, and the end marker goes after a second. The late one sends
+its create again when there is no answer for a while. When the two come through, one after the other, nothing is in
+their way but what the archive has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import trio
+from sagakit import Completed, Config, Runtime
+from sagakit.client.errors import bare_errors
+from sagakit.cluster.worker import run_worker
+from sagakit.engine import ENDS
+from sagakit.system.opening import open_store
+from sagakit.system.registry import Registry
+
+from tests.sagas import BookTrip, Trip
+from tests.servers import Server
+from tests.store.frozen import Relay, relaying
+from tests.system.members import no_asyncio
+
+HELD = 5.0
+"""Seconds that the create is on its way."""
+
+
+class Holding(Relay):
+    """Takes the create of one key out of what is sent, and puts it back HELD seconds later."""
+
+    def __init__(self, server: Server, bucket: str, key: str) -> None:
+        super().__init__(server)
+        self._head = f"HPUB $KV.{bucket}.{key} ".encode()
+        self._frame = b""
+        self.held: trio.Event = trio.Event()
+        self.passed: trio.Event = trio.Event()
+        self._until = 0.0
+
+    async def up(self, piece: bytes, connection: int) -> bytes:
+        if not self.held.is_set() and self._head in piece:
+            piece = self._take_out(piece)
+        elif self._frame and trio.current_time() >= self._until:
+            piece, self._frame = self._frame + piece, b""
+            self.passed.set()
+        return piece
+
+    def _take_out(self, piece: bytes) -> bytes:
+        before, _, rest = piece.partition(self._head)
+        line, _, body = rest.partition(b"\r\n")
+        size = int(line.split()[-1]) + len(b"\r\n")
+        assert len(body) >= size, "the frame came in pieces"
+        self._frame = self._head + line + b"\r\n" + body[:size]
+        self._until = trio.current_time() + HELD
+        self.held.set()
+        return before + body[size:]
+
+
+class Report(msgspec.Struct):
+    """How often the steps of each worker's saga were called, and what the archive has in the end."""
+
+    late_calls: int
+    other_calls: int
+    late_outcome: Any
+    owner_archived: str
+    other_worker: str
+
+    @property
+    def right(self) -> bool:
+        """The id was run once, by the other, and that is what is known of it."""
+        once = (self.late_calls, self.other_calls) == (0, 3)
+        return once and self.late_outcome == Completed("tickets-Rome") and self.owner_archived == self.other_worker
+
+
+async def run(server: Server, namespace: str, *, ahead: float) -> Report:
+    """`ahead`: seconds by which the other worker's clock is."""
+    late, other = BookTrip(), BookTrip()
+    config = Config(namespace=namespace, ack_timeout=30.0, marker_ttl=1.0)
+    outcomes: list[Any] = []
+    async with (
+        relaying(Holding(server, f"{namespace}_SAGA_STATE", "BookTrip.one")) as relay,
+        _worker(server.url, config, other, now=lambda: time.time() + ahead) as two,
+        _worker(relay.url, config, late, now=time.time) as one,
+    ):
+
+        async def start() -> None:
+            outcomes.append(await one.execute(BookTrip, "one", Trip()))
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(start)
+                await relay.held.wait()
+                assert await two.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
+                await relay.passed.wait()
+            while (record := await two.record("BookTrip.one")).status not in ENDS or await one.list_active():
+                await one.scan()  # what comes after the start has ended belongs to nobody, until a scan finds it
+                await trio.sleep(0.1)
+    return Report(len(late.calls), len(other.calls), outcomes[0], record.owner, two.worker_id)
+
+
+@asynccontextmanager
+async def _worker(url: str, config: Config, saga: BookTrip, *, now: Callable[[], float]) -> AsyncIterator[Runtime]:
+    with bare_errors():
+        async with (
+            open_store(url, config) as store,
+            run_worker(store, registry=Registry([saga]), config=config, call_asyncio=no_asyncio, now=now) as worker,
+        ):
+            yield Runtime(worker)

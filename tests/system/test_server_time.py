@@ -1,0 +1,58 @@
+"""Time is the server's: what a worker writes, and where it looks for what others wrote. On a real server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+from sagakit import Completed, Config, Runtime, open_runtime
+from sagakit.client.errors import bare_errors
+from sagakit.cluster.worker import run_worker
+from sagakit.system.opening import open_store
+from sagakit.system.registry import Registry
+
+from tests.sagas import BookTrip, Trip
+from tests.servers import Server
+from tests.system.members import no_asyncio
+
+HOUR = 3600.0
+
+
+@asynccontextmanager
+async def worker(server: Server, namespace: str, *, now: Callable[[], float]) -> AsyncIterator[Runtime]:
+    """One that goes by a clock of its own, as all did once."""
+    config = Config(namespace=namespace)
+    with bare_errors():
+        async with (
+            open_store(server.url, config) as store,
+            run_worker(
+                store, registry=Registry([BookTrip()]), config=config, call_asyncio=no_asyncio, now=now
+            ) as running,
+        ):
+            yield Runtime(running)
+
+
+@pytest.mark.parametrize("ahead", [HOUR, -HOUR, 40 * 24 * HOUR])
+async def test_the_history_of_a_saga_is_found_whatever_time_its_record_says(
+    ahead: float, server: Server, namespace: str
+) -> None:
+    """An older worker, an hour ahead, wrote it: its events seemed to be in the log before it began."""
+    async with worker(server, namespace, now=lambda: time.time() + ahead) as runtime:
+        assert await runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
+        with trio.fail_after(20):
+            while await runtime.list_active():  # noqa: ASYNC110  # its events are out when it has retired
+                await trio.sleep(0.01)
+        history = await runtime.history(BookTrip, "one")
+    assert [event.sequence for event in history.events] == [1, 2, 3, 4, 5]
+
+
+async def test_a_worker_writes_the_servers_time_and_says_how_far_off_its_own_is(server: Server, namespace: str) -> None:
+    async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
+        before = runtime._store.clock.now()
+        handle = await runtime.start(BookTrip, "one", Trip())
+        record = await handle.record()
+        assert before <= record.created_at <= runtime._store.clock.now()
+        assert abs(runtime.metrics()["clock_skew_seconds"]) < 30, "the server is on this machine"
