@@ -61,11 +61,12 @@ class Faults:
         }
 
     async def run(self, schedule: Schedule) -> None:
-        """Both tracks, as far as they get in the time: a node takes as long as it takes to be back."""
+        """All tracks, as far as they get in the time: a node takes as long as it takes to be back."""
         self._ends = trio.current_time() + self._seconds
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._track, schedule.workers)
             nursery.start_soon(self._track, schedule.servers)
+            nursery.start_soon(self._track, schedule.clocks)
 
     async def _track(self, faults: list[Fault]) -> None:
         for fault in faults:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from tests.chaos.history import History
+from tests.chaos.history import Fault, History
 
 SECOND = 10**9
 AFTERMATH = 30 * SECOND
@@ -19,6 +19,8 @@ AFTERMATH = 30 * SECOND
 REACTION = SECOND // 4
 """How long before the last sign of life a fault may have begun."""
 NETWORK = ("cut", "half-open", "latency", "pause-worker")
+FREE = ("clock",)
+"""Faults that stop nobody: what happens after them is put down to the others."""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -112,13 +114,18 @@ def _fenced_calls(history: History) -> int:
     return count
 
 
+def _costly(history: History) -> list[Fault]:
+    """The faults that may stop somebody, in order."""
+    return sorted((fault for fault in history.faults if fault.kind not in FREE), key=lambda fault: fault.begin)
+
+
 def _silences(history: History) -> list[tuple[str, float]]:
     """Each fault's longest silence: a silence is put down to the fault that began last before it.
 
     As long as sagas are started there is something to do; after that, silence means nothing.
     """
     loaded = max((one.at for one in history.versions if one.record is not None and one.record.version == 1), default=0)
-    faults = sorted(history.faults, key=lambda fault: fault.begin)
+    faults = _costly(history)
     begins = [fault.begin - REACTION for fault in faults]
     longest = [0.0] * len(faults)
     for one, two in pairwise(_marks(history)):
@@ -135,7 +142,7 @@ def _marks(history: History) -> list[int]:
 
 def _adopted(history: History, changes: list[Change], *, first: bool) -> list[tuple[str, float]]:
     """Of each fault of a worker that lost sagas; an adoption is put down to the victim's last fault before it."""
-    faults = sorted(history.faults, key=lambda fault: fault.begin)
+    faults = _costly(history)
     times: defaultdict[int, list[int]] = defaultdict(list)
     for change in changes:
         before = [

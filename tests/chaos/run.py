@@ -119,7 +119,7 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
             nursery.start_soon(leaders.watch)
             schedule = options.schedule or _schedule(options, cluster)
             clocks = {
-                name: WallClock(folder / f"{name}.clock", schedule.clocks.get(name, 0.0)) for name in options.names
+                name: WallClock(folder / f"{name}.clock", schedule.ahead.get(name, 0.0)) for name in options.names
             }
             workers, proxies = await _start_workers(folder, options, cluster, clocks, stack)
             for worker in workers.values():

@@ -1,7 +1,8 @@
 """Which faults, when, to whom and for how long: all from the seed, so that a seed can be had again.
 
-Two tracks run side by side: one for the workers and their network, one for the servers. Within a track one fault
-follows the other, so a quorum of the servers is always there. What a leader is shows at run time only.
+Three tracks run side by side: one for the workers and their network, one for the servers, one for the workers' wall
+clocks. Within a track one fault follows the other, so a quorum of the servers is always there. Who leads shows at run
+time only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ WORKERS: Kinds = {
     "kill-all": (1, 0.5, 3.0),
     "pause-worker": (3, 1.3, 2.0),  # times the lease's ttl: a zombie each time
     "term-worker": (1, 0.5, 2.0),
-    "clock": (2, 0.0, 0.0),
     "cut": (1, 1.0, 12.0),
     "half-open": (1, 4.0, 14.0),
     "latency": (1, 4.0, 10.0),
@@ -35,6 +35,7 @@ SERVERS: Kinds = {
     "pause-node": (1, 2.0, 6.0),
     "roll": (1, 0.0, 0.0),
 }
+CLOCKS: Kinds = {"clock": (1, 0.0, 0.0)}
 PAUSE = (1.0, 5.0)
 """Seconds between two faults of a track, at least and at most."""
 LATENCY = (0.02, 0.25)
@@ -60,11 +61,12 @@ Only = Literal["all", "servers", "workers"]
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """The two tracks; and by how many seconds each worker's wall clock is ahead at first, 0 for those left out."""
+    """The three tracks; and by how many seconds each worker's wall clock is `ahead` at first, 0 for those left out."""
 
     workers: list[Fault]
     servers: list[Fault]
-    clocks: dict[str, float] = {}
+    clocks: list[Fault] = []
+    ahead: dict[str, float] = {}
 
 
 def make_schedule(
@@ -74,8 +76,9 @@ def make_schedule(
     on_workers = _track(random.Random(f"faults of workers {seed}"), WORKERS, workers, seconds, lease_ttl)
     on_servers = _track(random.Random(f"faults of servers {seed}"), SERVERS, nodes, seconds, lease_ttl)
     dice = random.Random(f"clocks of workers {seed}")
-    clocks = {name: _skew(dice) for name in workers}
-    return Schedule(on_workers if only != "servers" else [], on_servers if only != "workers" else [], clocks)
+    ahead = {name: _skew(dice) for name in workers}
+    on_clocks = _track(dice, CLOCKS, workers, seconds, lease_ttl)  # they are to cost nothing, whose faults there be
+    return Schedule(on_workers if only != "servers" else [], on_servers if only != "workers" else [], on_clocks, ahead)
 
 
 def _skew(dice: random.Random) -> float:

@@ -32,6 +32,7 @@ async def test_p1_to_p10_under_chaos(tmp_path: Path) -> None:
     assert not result.verdict.condemned
     assert result.verdict.figures.adoptions, "no saga changed hands: the faults did not bite"
     assert result.verdict.figures.ended["completed"] > result.verdict.figures.sagas / 2
+    assert result.verdict.figures.faults["clock"] > 5
     for log in (tmp_path / "run").glob("w?.log"):
         assert "wall clock is" in log.read_text(), "its clock was right"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.chaos.load import CLIENT, plan_load, read_said, read_starts
 from tests.chaos.plans import PLANS
-from tests.chaos.schedule import SERVERS, WORKERS, Schedule, make_schedule
+from tests.chaos.schedule import CLOCKS, SERVERS, WORKERS, Schedule, make_schedule
 
 NAMES = ["w1", "w2", "w3"]
 
@@ -25,6 +25,7 @@ def test_every_kind_comes_within_five_minutes() -> None:
         schedule = made(seed)
         assert {fault.kind for fault in schedule.workers} == set(WORKERS)
         assert {fault.kind for fault in schedule.servers} == set(SERVERS)
+        assert {fault.kind for fault in schedule.clocks} == set(CLOCKS)
 
 
 def test_pauses_of_workers_outlast_the_lease() -> None:
@@ -33,17 +34,18 @@ def test_pauses_of_workers_outlast_the_lease() -> None:
 
 
 def test_the_workers_clocks_differ_by_minutes_and_jump_as_far() -> None:
-    apart = [max(made(seed).clocks.values()) - min(made(seed).clocks.values()) for seed in range(50)]
-    assert sum(seconds > 120 for seconds in apart) > 45
-    jumps = [fault.extra for seed in range(50) for fault in made(seed).workers if fault.kind == "clock"]
-    assert min(jumps) < -300
-    assert max(jumps) > 300
+    assert all(60 <= abs(seconds) <= 600 for seed in range(50) for seconds in made(seed).ahead.values())
+    for seed in range(50):
+        jumps = made(seed, 60.0).clocks
+        assert {fault.target for fault in jumps} == set(NAMES)
+        assert all(fault.kind == "clock" and 60 <= abs(fault.extra) <= 600 for fault in jumps)
 
 
 def test_a_longer_run_begins_as_a_shorter_one() -> None:
     short, long = made(1, 60.0), made(1)
     assert long.workers[: len(short.workers)] == short.workers
     assert long.servers[: len(short.servers)] == short.servers
+    assert long.clocks[: len(short.clocks)] == short.clocks
 
 
 def test_a_seed_replays_the_load(tmp_path: Path) -> None:
