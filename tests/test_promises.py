@@ -1,54 +1,60 @@
-"""Each promise is guarded: the test that names it fails when a mutant of the runtime breaks it.
+"""Each promise is guarded: the test that names it fails, and says why, when a mutant of the runtime breaks it.
 
-P1 to P6 and P9 have mutants of the engine, too: `tests/engine/test_mutants.py`.
+A guard is a test of its own; here it is run twice, without its mutant and with it. P1 to P9 and P11 have mutants of the
+engine, too: `tests/engine/test_mutants.py`. `docs/promises.md` claims no other guards than these.
 """
 
 from __future__ import annotations
 
+import inspect
+import logging
+import re
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 import trio
 import trio.testing
+from msgspec import structs
 from sagakit.cluster.adoption import Adoption
+from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
-from sagakit.engine import EndMarker, Loaded, Record, codec, decode, glimpse
+from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, glimpse, messages
 from sagakit.store.memory_server import MemoryBucket
+from sagakit.system import starts
 from sagakit.system.calls import Calls
 from sagakit.system.persistence import Persistence, read
 from sagakit.system.publisher import Publisher
 from sagakit.system.saga import SagaActor
+from sagakit.system.sagas import Sagas
 from sagakit.system.starts import Starts
-from sagakit.testing import explore
 
 from tests.engine import test_mutants, test_table
 from tests.engine.conftest import two_steps
-from tests.system import test_faults, test_ownership, test_turning_back
+from tests.system import (
+    test_faults,
+    test_membership,
+    test_ownership,
+    test_requests,
+    test_same_input,
+    test_suspects,
+    test_turning_back,
+    test_wire,
+)
 from tests.testing import test_explore
-from tests.testing.shops import Fetch
 
 Patch = pytest.MonkeyPatch
 apply_module: Any = sys.modules["sagakit.engine.apply"]
+ROOT = Path(__file__).parent.parent
 
 
-def _async(test: Callable[..., Any], *args: Any) -> Callable[[], None]:
-    """A trio test, under virtual time, in a run of its own."""
-
-    def run() -> None:
-        clock = trio.testing.MockClock(autojump_threshold=0)
-        trio.run(partial(test, *args, clock), clock=clock)
-
-    return run
+# ------------------------------------------------------------------------- mutants
 
 
-def _explored() -> None:
-    explore(Fetch, 3)
-
-
-def _calls_before_the_write(patch: Patch) -> None:
+def calls_before_the_write(patch: Patch) -> None:
     write = SagaActor._write
 
     def early(self: SagaActor, record: Record, asked: Any = (), *, not_after: float | None = None) -> None:
@@ -61,14 +67,16 @@ def _calls_before_the_write(patch: Patch) -> None:
     patch.setattr(SagaActor, "_write", early)
 
 
-def _no_compare_and_set(patch: Patch) -> None:
+def no_compare_and_set(patch: Patch) -> None:
     write = MemoryBucket.write
-    patch.setattr(
-        MemoryBucket, "write", lambda self, wanted, **options: write(self, wanted._replace(expected=None), **options)
-    )
+
+    def blind(self: MemoryBucket, wanted: Any, **options: Any) -> Any:
+        return write(self, structs.replace(wanted, expected=None), **options)
+
+    patch.setattr(MemoryBucket, "write", blind)
 
 
-def _nobody_adopts(patch: Patch) -> None:
+def nobody_adopts(patch: Patch) -> None:
     async def nothing(self: Adoption, entry: Any) -> str:
         await trio.lowlevel.checkpoint()
         return "taken"
@@ -76,12 +84,12 @@ def _nobody_adopts(patch: Patch) -> None:
     patch.setattr(Adoption, "adopt", nothing)
 
 
-def _events_sent_once_only(patch: Patch) -> None:
+def events_sent_once_only(patch: Patch) -> None:
     sent = Publisher._sent
     patch.setattr(Publisher, "_sent", lambda self, queue, result: sent(self, queue, 1))
 
 
-def _the_archive_is_not_read(patch: Patch) -> None:
+def the_archive_is_not_read(patch: Patch) -> None:
     async def marker(self: Starts, key: str) -> Record | EndMarker | None:
         entry = await read(self._store, self._store.state, key)
         found = decode(key, entry.value) if entry is not None else None
@@ -90,19 +98,32 @@ def _the_archive_is_not_read(patch: Patch) -> None:
     patch.setattr(Starts, "_known", marker)
 
 
-def _tickets_are_kept(patch: Patch) -> None:
+def inputs_as_they_are_written(patch: Patch) -> None:
+    patch.setattr(starts, "_is_input_of", lambda binding, known, value: known.input_digest == digest(value))
+
+
+def no_cancel_is_too_late(patch: Patch) -> None:
+    patch.setattr(messages, "pivot_passed", lambda turn: False)
+
+
+def tickets_are_kept(patch: Patch) -> None:
     patch.setattr(Calls, "withdraw_all_but", lambda self, asked: None)
 
 
-def _newer_schemas_are_read(patch: Patch) -> None:
+def newer_schemas_are_read(patch: Patch) -> None:
     patch.setattr(codec, "SCHEMA", 100)
 
 
-def _one_bad_record_stops_the_scan(patch: Patch) -> None:
+def one_bad_record_stops_the_scan(patch: Patch) -> None:
     patch.setattr(Recovery, "_owner_elsewhere", lambda self, entry: glimpse(entry.key, entry.value).owner)
 
 
-def _an_outage_fails_the_write(patch: Patch) -> None:
+def crashes_are_forgotten(patch: Patch) -> None:
+    exited = Sagas.exited
+    patch.setattr(Sagas, "exited", lambda self, ref, reason: exited(self, ref, None))
+
+
+def an_outage_fails_the_write(patch: Patch) -> None:
     def ended(self: Persistence, put: Any, result: Any) -> None:
         put.done(result)
         self._leave(put.key)
@@ -110,7 +131,19 @@ def _an_outage_fails_the_write(patch: Patch) -> None:
     patch.setattr(Persistence, "_put_ended", ended)
 
 
-def _timers_come_first(patch: Patch) -> None:
+def silence_is_death_also_in_an_outage(patch: Patch) -> None:
+    seen, since = Observer._seen, dict[object, float]()
+
+    def silent_since(self: Observer, worker_id: str, renewal: int | None) -> Any:
+        watched = seen(self, worker_id, renewal)
+        watched.still_since = since.setdefault((self, worker_id, renewal), trio.current_time())
+        return watched
+
+    patch.setattr(Observer, "_seen", silent_since)
+    patch.setattr(Observer, "_silent", lambda self, watched: trio.current_time() - watched.still_since > self._ttl)
+
+
+def timers_come_first(patch: Patch) -> None:
     one = apply_module._apply_one
 
     def late(turn: Any, event: Any) -> None:
@@ -120,69 +153,215 @@ def _timers_come_first(patch: Patch) -> None:
     patch.setattr(apply_module, "_apply_one", late)
 
 
-GUARDED: dict[str, tuple[Callable[[], object], Callable[[Patch], None]]] = {
-    "P1": (_explored, _calls_before_the_write),
-    "P2": (_explored, test_mutants.undo_order_forward),
-    "P2, a call that waits for its turn": (
-        _async(test_turning_back.test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_turns_back),
-        _tickets_are_kept,
+# -------------------------------------------------------------------------- guards
+
+
+class Guard(NamedTuple):
+    """A test, what breaks its promise, and a pattern of what it says then. `given` are its parameters and fixtures."""
+
+    test: Callable[..., Any]
+    mutant: Callable[[Patch], None]
+    says: str
+    given: dict[str, Any] = {}
+
+    @property
+    def address(self) -> str:
+        """As docs/promises.md writes it."""
+        return f"{self.test.__module__.replace('.', '/')}.py::{self.test.__name__}"
+
+    def __str__(self) -> str:
+        return f"{self.mutant.__name__}-{self.test.__name__}"
+
+    def run(self, request: pytest.FixtureRequest) -> None:
+        """Run the test as pytest would; virtual time where it asks for that."""
+        clock = trio.testing.MockClock(autojump_threshold=0)
+        given = {"autojump_clock": clock} | self.given
+        wanted = inspect.signature(self.test).parameters
+        arguments = {name: given[name] if name in given else request.getfixturevalue(name) for name in wanted}
+        if not inspect.iscoroutinefunction(self.test):
+            self.test(**arguments)
+        else:
+            trio.run(partial(self.test, **arguments), clock=clock if "autojump_clock" in wanted else None)
+
+
+KILLED = "P8: the saga of the worker that was killed does not come to its end"
+GUARDS = [
+    Guard(test_explore.test_a_saga_without_a_bug, calls_before_the_write, "P1: .* without a durable record"),
+    Guard(test_explore.test_a_saga_without_a_bug, test_mutants.undo_order_forward, "P2: .* before .* is undone"),
+    Guard(
+        test_turning_back.test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_turns_back,
+        tickets_are_kept,
+        "P2: it waited for the turn of what is not wanted",
     ),
-    "P3": (_explored, test_mutants.unknown_taken_for_done),
-    "P4": (_explored, test_mutants.failed_undo_swallowed),
-    "P5": (test_explore.test_p1_to_p10_a_saga_with_every_kind_of_node, test_mutants.pivot_ignored),
-    "P6": (_explored, test_mutants.cancel_dropped),
-    "P7": (
-        _async(lambda clock: test_ownership.test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(clock, LOG)),
-        _no_compare_and_set,
+    Guard(
+        test_explore.test_p3_what_is_in_doubt_is_not_taken_for_done,
+        test_mutants.unknown_taken_for_done,
+        "P3: .* counts as done, and never happened",
     ),
-    "P8": (_async(test_ownership.test_p8_a_worker_is_killed_during_a_call, "flight", ""), _nobody_adopts),
-    "P9": (_async(test_faults.test_p9_one_event_of_a_saga_goes_wrong, "never_applied", 1), _events_sent_once_only),
-    "P10": (
-        _async(test_ownership.test_p10_an_id_finds_its_saga_again_running_ended_and_archived),
-        _the_archive_is_not_read,
+    Guard(
+        test_ownership.test_p8_a_worker_is_killed_during_a_call,
+        test_mutants.new_key_in_doubt,
+        "P3: the call in doubt was not made again under the same key",
+        {"call": "flight", "refuse": ""},
     ),
-    "P11, a newer schema": (test_table.test_p11_a_newer_schema_is_refused, _newer_schemas_are_read),
-    "P11, a bad record": (
-        _async(
-            lambda clock: test_ownership.test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left_alone(
-                clock, LOG
-            )
-        ),
-        _one_bad_record_stops_the_scan,
+    Guard(
+        test_explore.test_a_saga_without_a_bug,
+        test_mutants.failed_undo_swallowed,
+        "P4: it failed, and the effect of .* is left",
     ),
-    "P12, an outage": (
-        _async(test_faults.test_p12_an_outage_in_the_middle_of_a_call, "flight"),
-        _an_outage_fails_the_write,
+    Guard(
+        test_requests.test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable,
+        test_mutants.failed_undo_swallowed,
+        "P4: the undo that failed was swallowed",
     ),
-    "P12, results first": (
-        lambda: test_table.test_p12_results_and_inbound_come_before_timers(two_steps()),
-        _timers_come_first,
+    Guard(
+        test_explore.test_p1_to_p10_a_saga_with_every_kind_of_node,
+        test_mutants.pivot_ignored,
+        "P5: .* after the pivot",
     ),
-}
-"""A test that names the promise, and a mutant that breaks it."""
+    Guard(
+        test_requests.test_p5_a_cancel_waits_while_the_pivot_is_open_and_is_too_late_after_it,
+        test_mutants.pivot_ignored,
+        "P5: the cancel did not wait for the pivot",
+    ),
+    Guard(
+        test_requests.test_p5_a_cancel_past_the_pivot_is_answered_too_late,
+        no_cancel_is_too_late,
+        "DID NOT RAISE .*TooLate",
+    ),
+    Guard(test_explore.test_a_saga_without_a_bug, test_mutants.cancel_dropped, "P6: it was cancelled, and completed"),
+    Guard(
+        test_requests.test_p6_a_cancel_survives_the_worker,
+        test_mutants.cancel_dropped,
+        "P6: the cancel was lost with the worker",
+    ),
+    Guard(
+        test_requests.test_p6_a_deadline_compensates_once_the_attempt_in_flight_has_ended,
+        test_mutants.deadline_dropped,
+        "P6: the deadline was dropped",
+    ),
+    Guard(
+        test_ownership.test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing,
+        no_compare_and_set,
+        "DID NOT RAISE .*Fenced",
+    ),
+    Guard(
+        test_ownership.test_p8_a_worker_is_killed_during_a_call, nobody_adopts, KILLED, {"call": "flight", "refuse": ""}
+    ),
+    Guard(
+        test_ownership.test_p1_p8_a_worker_is_killed_at_each_write,
+        nobody_adopts,
+        KILLED,
+        {"position": 2, "applied": False},
+    ),
+    Guard(
+        test_faults.test_p9_one_event_of_a_saga_goes_wrong,
+        events_sent_once_only,
+        "P9: the events come as",
+        {"kind": "never_applied", "position": 1},
+    ),
+    Guard(
+        test_wire.test_p9_keys_events_and_buckets_as_documented,
+        test_mutants.sequence_with_a_gap,
+        "P9: the events come as",
+    ),
+    Guard(
+        test_same_input.test_p10_equal_inputs_are_the_same_input,
+        inputs_as_they_are_written,
+        "AlreadyStarted: .* different input",
+        {
+            "first": test_same_input.Order(price=5.0),
+            "again": test_same_input.Order(price=5),
+            "other": test_same_input.Order(price=6),
+        },
+    ),
+    Guard(
+        test_ownership.test_p10_an_id_finds_its_saga_again_running_ended_and_archived,
+        the_archive_is_not_read,
+        "P10: it has run once more",
+    ),
+    Guard(
+        test_ownership.test_p10_many_starts_at_once_are_one,
+        no_compare_and_set,
+        "P10: it has run more than once",
+    ),
+    Guard(
+        test_table.test_p11_a_newer_schema_is_refused,
+        newer_schemas_are_read,
+        "DID NOT RAISE .*NewerSchema",
+        {"simple": two_steps()},
+    ),
+    Guard(
+        test_ownership.test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left_alone,
+        one_bad_record_stops_the_scan,
+        "P11: what cannot be read holds up what can",
+    ),
+    Guard(
+        test_faults.test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobody_with_it,
+        crashes_are_forgotten,
+        "P11: a saga that crashes its actor goes on",
+    ),
+    Guard(
+        test_suspects.test_p11_a_saga_that_kills_its_worker_is_found_out_and_the_hundred_beside_it_complete,
+        test_mutants.suspects_run_beside_others,
+        "P11: the saga that kills its worker is never found out",
+    ),
+    Guard(
+        test_faults.test_p12_an_outage_in_the_middle_of_a_call,
+        an_outage_fails_the_write,
+        "P12: it cost an attempt",
+        {"call": "flight"},
+    ),
+    Guard(
+        test_membership.test_p12_an_outage_kills_nobody,
+        silence_is_death_also_in_an_outage,
+        "P12: a worker was declared dead for an outage",
+    ),
+    Guard(
+        test_requests.test_p12_a_deadline_that_passed_while_nobody_ran_still_holds,
+        test_mutants.deadline_dropped,
+        "P12: the deadline did not run on",
+    ),
+    Guard(
+        test_table.test_p12_results_and_inbound_come_before_timers,
+        timers_come_first,
+        "P12: the timer came first",
+        {"simple": two_steps()},
+    ),
+]
 
 
-class _Log:
-    """In place of caplog: these tests look into it at their end only."""
-
-    text = "fenced"
-    records: list[Any] = []
-
-
-LOG: Any = _Log()
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """Crashes are the point of some of them; their tracebacks are not."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
 
 
-@pytest.mark.parametrize("promise", GUARDED)
-def test_the_guard_of(promise: str, monkeypatch: Patch) -> None:
-    guard, mutant = GUARDED[promise]
-    mutant(monkeypatch)
+@pytest.mark.parametrize("guard", GUARDS, ids=str)
+def test_a_guard_says_what_its_mutant_breaks(guard: Guard, monkeypatch: Patch, request: pytest.FixtureRequest) -> None:
+    guard.mutant(monkeypatch)
     try:
-        guard()
-    except (Exception, pytest.fail.Exception):
-        return
-    pytest.fail(f"{promise} is broken, and nobody has seen it")
+        guard.run(request)
+    except (Exception, pytest.fail.Exception) as error:
+        said = "\n".join(f"{type(one).__name__}: {one}" for one in leaves(error))
+        assert re.search(guard.says, said), f"red for another reason: {said}"
+    else:
+        pytest.fail("the promise is broken, and nobody has seen it")
 
 
-@pytest.mark.parametrize("promise", [promise for promise in GUARDED if "bad record" not in promise])
-def test_the_guard_lets_the_runtime_pass(promise: str) -> None:
-    GUARDED[promise][0]()
+@pytest.mark.parametrize("guard", GUARDS, ids=str)
+def test_a_guard_lets_the_runtime_pass(guard: Guard, request: pytest.FixtureRequest) -> None:
+    guard.run(request)
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group, or the one error."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for one in error.exceptions for leaf in leaves(one)]
+
+
+def test_the_docs_claim_these_guards_and_no_others() -> None:
+    rows = re.findall(r"^\| \*\*P\d+ .*\| (`tests/.*) \|$", (ROOT / "docs/promises.md").read_text(), re.MULTILINE)
+    claimed = {address for row in rows for address in re.findall(r"`(tests/[^`]+)`", row)}
+    assert claimed == {guard.address for guard in GUARDS} | {"tests/engine/test_promises.py"}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import random
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from tests.chaos.bites import bite
+from tests.chaos.bites import BITES, bite
 from tests.chaos.report import show
 from tests.chaos.run import Options, Result, run
 
@@ -44,7 +45,23 @@ async def test_p12_faults_of_servers_alone_cost_nothing(tmp_path: Path) -> None:
     assert result.verdict.figures.sagas == 200
 
 
-@pytest.mark.parametrize(("plant", "promise"), [("no-cas", "P7"), ("no-adopt-write", "P1")])
-async def test_the_judge_condemns(plant: str, promise: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("plant", "promise", "says"),
+    [
+        ("no-cas", "P7", "comes after|the end marker|an end marker"),
+        ("no-adopt-write", "P1", "was called before, or without, a stored record that intends it|calls, . intended"),
+    ],
+    ids=["no-cas", "no-adopt-write"],
+)
+async def test_the_judge_condemns(plant: str, promise: str, says: str, tmp_path: Path) -> None:
     result = await shown(tmp_path / "run", bite(plant, plant))
     assert promise in result.verdict.broken
+    texts = [violation.text for violation in result.verdict.violations if violation.promise == promise]
+    assert re.search(says, "\n".join(texts))
+
+
+@pytest.mark.parametrize("schedule", BITES)
+async def test_the_judge_lets_the_runtime_pass_on_the_same_schedule(schedule: str, tmp_path: Path) -> None:
+    result = await shown(tmp_path / "run", bite(None, schedule))
+    assert not result.verdict.condemned
+    assert result.verdict.figures.adoptions, "no saga changed hands: the faults did not bite"

@@ -99,7 +99,7 @@ def test_p12_results_and_inbound_come_before_timers(simple: Plan) -> None:
     """A result that arrived before the deadline was looked at wins over the deadline."""
     plan = msgspec.structs.replace(simple, deadline=10.0, nodes=simple.nodes[:1])
     record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
-    assert apply(plan, record, [Ended("a", 1, Complete())], 99.0).status == "completed"
+    assert apply(plan, record, [Ended("a", 1, Complete())], 99.0).status == "completed", "P12: the timer came first"
     assert apply(plan, record, [], 99.0).failure is not None
 
 
@@ -153,9 +153,12 @@ def test_p11_an_end_that_says_nothing_of_itself_is_refused(status: str, outcome:
         decode("k", msgspec.json.encode(fields))
 
 
-def test_p11_a_newer_schema_is_refused() -> None:
-    with pytest.raises(NewerSchema, match="upgrade"):
-        decode("T.1", b'{"schema": 2}')
+def test_p11_a_newer_schema_is_refused(simple: Plan) -> None:
+    record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
+    newer = msgspec.json.encode(msgspec.json.decode(encode(record)) | {"schema": 2})
+    for value in (newer, b'{"schema": 2}'):
+        with pytest.raises(NewerSchema, match="upgrade"):
+            decode(f"{simple.saga_type}.1", value)
 
 
 def test_the_record_and_the_event_as_they_stand_on_the_wire(simple: Plan) -> None:

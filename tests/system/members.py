@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import trio
@@ -104,6 +104,14 @@ async def killable() -> AsyncIterator[Callable[..., Awaitable[Member]]]:
         nursery.cancel_scope.cancel()
 
 
+@contextmanager
+def within(seconds: float, says: str) -> Iterator[None]:
+    """Virtual seconds that it may take; if it takes longer, `says` is what does not hold."""
+    with trio.move_on_after(seconds) as scope:
+        yield
+    assert not scope.cancelled_caught, says
+
+
 def events_of(server: MemoryServer, saga_id: str) -> list[dict[str, Any]]:
     """The bodies of one saga's events, in the order of the log."""
     bodies = [json.loads(message.payload) for message in server.events]
@@ -113,7 +121,8 @@ def events_of(server: MemoryServer, saga_id: str) -> list[dict[str, Any]]:
 def suffixes(server: MemoryServer, saga_id: str) -> list[str]:
     """What the saga's events are about; asserts P9 on the way: no gap, no foreign order."""
     found = events_of(server, saga_id)
-    assert [body["sequence"] for body in found] == list(range(1, len(found) + 1))
+    sequences = [body["sequence"] for body in found]
+    assert sequences == list(range(1, len(found) + 1)), f"P9: the events come as {sequences}"
     return [body["type"].split(".", 2)[2] for body in found]
 
 

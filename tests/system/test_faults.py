@@ -115,7 +115,7 @@ async def test_p12_an_outage_in_the_middle_of_a_call(call: str, autojump_clock: 
             record = await running.runtime.load(BookTrip, "one")
     assert one == Completed("tickets-Rome")
     assert isinstance(two, Failed)
-    assert saga.names == ["hotel", "flight", "tickets", "hotel", "flight", "cancel_hotel"]
+    assert saga.names == ["hotel", "flight", "tickets", "hotel", "flight", "cancel_hotel"], "P12: it cost an attempt"
     assert (record.epoch, record.recoveries) == (1, 0)
     assert all(log.attempt == 1 for log in record.steps.values())
 
@@ -205,7 +205,7 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
         assert await running.runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
         with trio.fail_after(1000):
             record = await handle.settled()
-        assert record.status == "stuck"
+        assert record.status == "stuck", "P11: a saga that crashes its actor goes on as if nothing were"
         assert record.stuck is not None
         assert "planted" in record.stuck
         [listed] = (await running.runtime.list(status="stuck")).items

@@ -14,7 +14,7 @@ from sagakit import Completed, Config, Failed
 from sagakit.cluster.membership import NEIGHBOURS, Members
 from sagakit.cluster.worker import run_worker
 from sagakit.errors import InvalidConfig, StoreFull
-from sagakit.store.faults import Watched
+from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory import MemoryControl, open_memory
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 from sagakit.store.ports import Write
@@ -189,6 +189,7 @@ async def test_a_missing_lease_waits_for_the_ttl_too(autojump_clock: Clock) -> N
 
 
 async def test_p12_an_outage_kills_nobody(autojump_clock: Clock) -> None:
+    """Nor does it when the other worker's first renewal after it comes later than one's own look."""
     server, stop, beside = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
@@ -197,11 +198,13 @@ async def test_p12_an_outage_kills_nobody(autojump_clock: Clock) -> None:
         for _ in range(3):
             server.faults.begin_outage()
             await trio.sleep(5 * TTL)
+            server.faults.order(Fault(kind="applied_late", key=owner.runtime.worker_id, delay=2.0))
             server.faults.end_outage()
             await trio.sleep(3)
+            assert not server.faults.left
         stop.go_on.set()
         await until_ended(server, KEY)
-        assert other.worker.recovery.adopted == 0
+        assert other.worker.recovery.adopted == 0, "P12: a worker was declared dead for an outage"
         assert owner.worker.services.fenced_count == 0
     assert beside.calls == []
     record = stands(server, "SAGA_ARCHIVE", KEY)

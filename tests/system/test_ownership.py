@@ -21,7 +21,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry, Write
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import killable, member, stands, suffixes, until_ended
+from tests.system.members import killable, member, stands, suffixes, until_ended, within
 
 Clock = trio.testing.MockClock
 KEY = "BookTrip.one"
@@ -61,11 +61,11 @@ async def test_p8_a_worker_is_killed_during_a_call(call: str, refuse: str, autoj
         await stop.reached.wait()
         victim.kill()
         heir = await start(server, second, scan_interval=1.0)
-        with trio.fail_after(100):
+        with within(100, "P8: the saga of the worker that was killed does not come to its end"):
             outcome = await (await heir.runtime.get(BookTrip, "one")).outcome()
         await heir.retired()
+    assert second.calls[0] == first.calls[-1], "P3: the call in doubt was not made again under the same key"
     assert outcome == Completed("tickets-Rome") if not refuse else isinstance(outcome, Failed)
-    assert second.calls[0] == first.calls[-1], "the call in doubt was made again, under the same key"
     assert not set(first.calls[:-1]) & set(second.calls), "what was known to be done was done again"
     record = stands(server, "SAGA_ARCHIVE", KEY)
     assert record is not None
@@ -103,7 +103,7 @@ async def test_p1_p8_a_worker_is_killed_at_each_write(
         assert writes > position, "the kill never came"
         created = position > 0 or applied
         heir = await start(server, second, scan_interval=1.0)
-        with trio.fail_after(100):
+        with within(100, "P8: the saga of the worker that was killed does not come to its end"):
             if not created:
                 await heir.runtime.start(BookTrip, "one", Trip())
             outcome = await (await heir.runtime.get(BookTrip, "one")).outcome()
@@ -133,8 +133,8 @@ async def test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(
             await handle.outcome()
         await loser.retired()
         assert loser.worker.services.fenced_count == 1
-        assert stands(server, "SAGA_STATE", KEY) == other
-    assert saga.names == ["hotel", "flight"], "it called nothing any more"
+        assert stands(server, "SAGA_STATE", KEY) == other, "P7: it has written over the other's record"
+    assert saga.names == ["hotel", "flight"], "P7: it went on with calls"
     assert "fenced" in caplog.text
 
 
@@ -204,7 +204,7 @@ async def test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left
         for key, value in planted.items():
             bucket.write(Write(key, value, 0))
         heir = await start(server, BookTrip(), scan_interval=1.0)
-        with trio.fail_after(100):
+        with within(100, "P11: what cannot be read holds up what can"):
             assert await (await heir.runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
         await trio.sleep(20)
         assert heir.worker.recovery.adopted == 1
@@ -273,6 +273,7 @@ async def test_p10_an_id_finds_its_saga_again_running_ended_and_archived(autojum
         await trio.sleep(100)
         assert stands(server, "SAGA_STATE", KEY) is None, "the end marker has gone"
         assert await running.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
+        assert saga.names == ["hotel", "flight", "tickets"], "P10: it has run once more"
         await running.runtime.delete(BookTrip, "one")
         assert await running.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
     assert saga.names == ["hotel", "flight", "tickets"] * 2
@@ -281,8 +282,8 @@ async def test_p10_an_id_finds_its_saga_again_running_ended_and_archived(autojum
 async def test_p10_many_starts_at_once_are_one(autojump_clock: Clock) -> None:
     server, sagas = MemoryServer(), [BookTrip(), BookTrip()]
     async with killable() as start, bounded(), trio.open_nursery() as nursery:
-        for saga in sagas:
-            running = await start(server, saga)
-            for _ in range(10):
+        members = [await start(server, saga) for saga in sagas]
+        for _ in range(10):
+            for running in members:  # those of both look before either creates it
                 nursery.start_soon(running.runtime.execute, BookTrip, "one", Trip())
-    assert sorted(sagas[0].names + sagas[1].names) == ["flight", "hotel", "tickets"]
+    assert sorted(sagas[0].names + sagas[1].names) == ["flight", "hotel", "tickets"], "P10: it has run more than once"

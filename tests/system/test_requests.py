@@ -54,7 +54,7 @@ async def test_p5_a_cancel_waits_while_the_pivot_is_open_and_is_too_late_after_i
         handle = await running.runtime.start(BookTrip, "one", Trip())
         await stop.reached.wait()
         await handle.cancel()
-        assert (await handle.record()).undo_request is not None
+        assert (await handle.record()).undo_request is not None, "P5: the cancel did not wait for the pivot"
         stop.go_on.set()
         assert await handle.outcome() == Completed("tickets-Rome")
 
@@ -94,7 +94,7 @@ async def test_p6_a_cancel_survives_the_worker(autojump_clock: Clock) -> None:
         victim.kill()
         heir = await start(server, second, scan_interval=1.0)
         outcome = await outcome_of(heir, "one")
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failed), "P6: the cancel was lost with the worker"
     assert (outcome.cause, outcome.reason) == ("cancelled", "no more")
     assert second.names == ["cancel_flight", "cancel_hotel"]
 
@@ -115,7 +115,7 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
         handle = await running.runtime.start(BookTrip, "one", Trip(refuse="flight"))
         with trio.fail_after(1000):
             record = await handle.settled()
-        assert record.status == "stuck"
+        assert record.status == "stuck", "P4: the undo that failed was swallowed"
         assert record.stuck is not None
         assert "the hotel does not answer" in record.stuck
         [listed] = (await running.runtime.list(status="stuck")).items
@@ -195,7 +195,7 @@ async def test_p6_a_deadline_compensates_once_the_attempt_in_flight_has_ended(au
     saga = Bounded(slow)
     async with member(MemoryServer(), saga) as running:
         outcome = await running.runtime.execute(Bounded, "one", Trip())
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failed), "P6: the deadline was dropped"
     assert (outcome.cause, outcome.undone) == ("deadline", ("hotel",))
     assert [round(at) for at in saga.undone] == [1000], "attempts in flight are awaited"
 
@@ -212,7 +212,7 @@ async def test_p12_a_deadline_that_passed_while_nobody_ran_still_holds(autojump_
         heir = await start(server, second, scan_interval=1.0)
         with trio.fail_after(100):
             outcome = await (await heir.runtime.get(Bounded, "one")).outcome()
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failed), "P12: the deadline did not run on while nobody ran the saga"
     assert outcome.cause == "deadline"
 
 

@@ -103,7 +103,7 @@ async def lives(
                 nursery.start_soon(one_life)
             if not poison.died.is_set():
                 return
-    raise AssertionError("it never came to an end")
+    raise AssertionError("P11: the saga that kills its worker is never found out")
 
 
 async def test_p11_a_saga_that_kills_its_worker_is_found_out_and_the_hundred_beside_it_complete(
@@ -112,8 +112,8 @@ async def test_p11_a_saga_that_kills_its_worker_is_found_out_and_the_hundred_bes
     server, poison = MemoryServer(), Poison()
     beside = [f"s{number}" for number in range(BESIDE)]
     await lives(server, poison, [*beside, BAD])
+    assert poison.beside_the_bad_one == [], "P11: a suspect ran beside others"
     assert poison.deaths == isolation_begins() + 3, "two beside others, three alone"
-    assert poison.beside_the_bad_one == [], "from then on it ran alone"
     bad = stands(server, "SAGA_ARCHIVE", f"Fly.{BAD}")
     assert bad is not None
     assert bad["status"] == "failed"

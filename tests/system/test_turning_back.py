@@ -57,7 +57,7 @@ async def test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_tur
         first = await running.runtime.start(Twofold, "first", "fine")
         await trio.sleep(0.1)
         outcome = await running.runtime.execute(Twofold, "second", "refused")
-        assert trio.current_time() == pytest.approx(1.1, abs=0.1), "nobody waited for the turn of what is not wanted"
+        assert trio.current_time() == pytest.approx(1.1, abs=0.1), "P2: it waited for the turn of what is not wanted"
         assert isinstance(outcome, Failed)
         assert (outcome.code, outcome.undone) == ("refused", ("begin",))
         saga.turn.set()
@@ -104,7 +104,7 @@ async def test_p2_a_call_that_waits_for_a_thread_is_not_made_when_the_saga_turns
         finally:
             saga.turn.set()
         await first.outcome()
-    assert saga.calls == ["first"]
+    assert saga.calls == ["first"], "P2: what was not wanted any more was called"
 
 
 class Parent(Saga[str]):

@@ -50,7 +50,8 @@ async def test_p9_keys_events_and_buckets_as_documented(server: Server, namespac
         "bad": [f"{head}.{s}" for s in ("started", "step.hotel", "compensating", "step.hotel.undone", "failed")],
     }
     for run, events in runs.items():
-        assert [event["body"]["sequence"] for event in events] == list(range(1, len(events) + 1))
+        sequences = [event["body"]["sequence"] for event in events]
+        assert sequences == list(range(1, len(events) + 1)), f"P9: the events come as {sequences}"
         for event in events:
             body = event["body"]
             assert body["specversion"] == "1.0"
