@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import Exit
 from sagakit.store.names import Names
+from sagakit.store.ports import Store
 
-from tests.security.accounts import SERVERS, Serve, guarded, opened, options, separated, worker_process
+from tests.security.accounts import SERVERS, Serve, guarded, opened, options, prefix, separated, worker_process
 from tests.security.overwrite import KEY, WAYS, Way, by_an_answer, on_a_live_record, on_the_layout
 from tests.security.work import Wish, Wrap
 
@@ -103,3 +105,37 @@ async def test_leases_plans_archive_and_announcements_do_not_end_a_worker(
         async with open_runtime(server.url, sagas=[Wrap()], **options("worker", NAMES)) as runtime:
             assert await runtime.execute(Wrap, "five", Wish("doll")) == Completed("paper for doll")
     assert "Traceback" not in caplog.text
+
+
+async def test_in_two_accounts_a_consumer_writes_no_record_either(tmp_path: Path) -> None:
+    """Its deliveries go to a subject in the account of the workers, whoever has made it."""
+    names = Names()
+    with separated(tmp_path, names) as server, trio.fail_after(60):
+        async with opened(server, "setup", names):
+            pass
+        async with opened(server, "worker", names) as worker, opened(server, "reader", names) as reader:
+            revision = await worker.state.put("Gift.x", b"the record")
+            link = worker._link  # type: ignore[attr-defined]  # by hand
+            came = trio.Event()
+
+            async def on_event(msg: object) -> None:
+                came.set()
+
+            witness = f"{prefix('worker')}.witness"
+            await link.on_asyncio(link.client.subscribe, witness, cb=on_event)
+            async with reader.state.watch():  # a consumer delivers where somebody listens
+                await _deliver_events(reader, "evil", f"$KV.{names.state[0]}.Gift.x")
+                await _deliver_events(worker, "witness", witness)
+                await link.request("saga.Gift.started", b"an event")
+                await came.wait()
+            entry = await worker.state.get("Gift.x")
+            assert entry is not None
+            assert (entry.value, entry.revision) == (b"the record", revision)
+
+
+async def _deliver_events(store: Store, name: str, subject: str) -> None:
+    config = {"name": name, "deliver_subject": subject, "filter_subject": "saga.Gift.started"}
+    config |= {"ack_policy": "none", "deliver_policy": "all"}
+    wish = msgspec.json.encode({"stream_name": "SAGA_EVENTS", "config": config | {"idle_heartbeat": 100_000_000}})
+    call = f"$JS.API.CONSUMER.CREATE.SAGA_EVENTS.{name}.saga.Gift.started"
+    assert b"error" not in await store._link.request(call, wish)  # type: ignore[attr-defined]
