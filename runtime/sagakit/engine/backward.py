@@ -25,7 +25,7 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             turn.emit_of(node, ".undone")
         case Compensating():
             _fail_undo(turn, node, f"rejected: {ended.result.code}")
-        case Retry() | Error() | Unreadable():
+        case Retry() | Error():
             log = turn.edit(node.name)
             log.error = shorten(error_of(ended.result))
             log.undo_unsure = log.undo_unsure or not ended.result.not_done

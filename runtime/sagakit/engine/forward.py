@@ -31,7 +31,7 @@ def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             succeed(turn, node, result)
         case Compensating():
             _refused(turn, node, result)
-        case Retry() | Error() | Unreadable():
+        case Retry() | Error():
             log = turn.edit(node.name)
             log.error = shorten(error_of(result))
             log.unsure = log.unsure or not result.not_done
@@ -213,7 +213,7 @@ def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
         turn.fail(failure)
 
 
-def _unknown(turn: Turn, node: NodePlan, ended: Ended, result: Retry | Error | Unreadable) -> None:
+def _unknown(turn: Turn, node: NodePlan, ended: Ended, result: Retry | Error) -> None:
     log = turn.look(node.name)
     if turn.forward and node.on_unknown == "retry" and not spent(node.retries, log.attempt):
         _retry(turn, node, delay=delay_after(node, log, ended))

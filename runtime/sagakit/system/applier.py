@@ -41,9 +41,17 @@ class Unowned(SagakitError):
 
 def is_final(error: Exception) -> bool:
     """Return whether no other try, here or elsewhere, would apply the message."""
-    if isinstance(error, UnknownSaga | NewerSchema | RuntimeClosed | NotRegistered):
+    if isinstance(error, UnknownSaga | RuntimeClosed | NotRegistered):
         return False
-    return isinstance(error, CallerError | Undecodable | TooLarge)
+    return isinstance(error, CallerError | TooLarge)
+
+
+def may_be_hopeless(error: Exception) -> bool:
+    """Return whether a message need not be tried for ever: its saga is not there, or its record is not a record.
+
+    What a newer worker has written is waited for: such a worker can apply the message.
+    """
+    return isinstance(error, UnknownSaga | Undecodable) and not isinstance(error, NewerSchema)
 
 
 def read_request(message: InboundMessage) -> InboxRequest:

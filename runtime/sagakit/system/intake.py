@@ -23,7 +23,7 @@ from sagakit_actors import Actor, Backoff, Context
 
 from sagakit.errors import SagakitError, StoreError, TooLarge, UnknownSaga
 from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage, Source, Store
-from sagakit.system.applier import Applier, Unowned, is_final, read_request
+from sagakit.system.applier import Applier, Unowned, is_final, may_be_hopeless, read_request
 from sagakit.system.dead_letters import DeadLetters
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.lane import Lane
@@ -164,8 +164,8 @@ class Intake(Actor[None]):
         return trouble
 
     async def _is_hopeless(self, message: InboundMessage, trouble: SagakitError) -> bool:
-        """Return whether its saga has not come in all this time, and is not about to."""
-        if not isinstance(trouble, UnknownSaga) or self._store.inbox.age(message) < UNKNOWN_FOR:
+        """Return whether its saga has not come, or not become readable, in all this time, and is not about to."""
+        if not may_be_hopeless(trouble) or self._store.inbox.age(message) < UNKNOWN_FOR:
             return False
         try:
             return not await self._store.inbox.start_waits(message)
