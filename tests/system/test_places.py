@@ -133,6 +133,23 @@ async def test_who_goes_to_rest_stays_in_line_and_who_leaves_does_not() -> None:
     assert line.places.use("d")
 
 
+async def test_places_that_nobody_wants_any_more_are_passed_on_without_end() -> None:
+    """A worker that leaves forgets thousands that stand in line; each gives its place back as it gets it."""
+    passed: list[str] = []
+
+    def give_back(key: str) -> None:
+        passed.append(key)
+        places.leave(key)
+
+    places = Places(1, granted=give_back, taken=passed.append)
+    places.use("a")
+    for number in range(5000):
+        places.ask(str(number))
+    places.leave("a")
+    assert len(passed) == 5000
+    assert places.use("b")
+
+
 @pytest.mark.parametrize("asks", [False, True])
 async def test_who_has_the_worker_to_itself_has_a_place_and_gives_it_back_as_others_do(asks: bool) -> None:
     line = Line(1)

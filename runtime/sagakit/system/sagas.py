@@ -118,7 +118,7 @@ class Sagas:
                 self._wake_with_place(key)
         elif key in self._active:
             self._active[key].signal(Wake())
-        else:
+        else:  # it was at rest, and the worker leaves
             self.places.leave(key)
 
     def _gives_way(self, key: str) -> None:
