@@ -12,7 +12,7 @@ from sagakit.engine.inputs import Inbound, Published
 from sagakit.engine.keys import CallKind, child_id, key_of
 from sagakit.engine.record import OutboxEvent, Parent, Record, StepLog
 from sagakit.engine.table import ENDS, StepState
-from sagakit.engine.turn import Limits, all_passed, waits_for_child
+from sagakit.engine.turn import Limits, all_passed
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,5 +170,5 @@ def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -
         attempt=attempt,
         timeout=timeout,
         heartbeat=node.heartbeat if kind == "do" else None,
-        waits=waits_for_child(node, log),
+        waits=kind == "undo" and node.child_type != "",
     )

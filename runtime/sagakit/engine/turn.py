@@ -238,14 +238,9 @@ def count_open(record: Record) -> int:
 
 
 def at_work(plan: Plan, record: Record) -> list[str]:
-    """The steps with an attempt open that does more than wait for another saga."""
-    opened = [name for name, log in record.steps.items() if log.state in OPEN]
-    return [name for name in opened if not waits_for_child(plan.node(name), record.steps[name])]
-
-
-def waits_for_child(node: NodePlan, log: StepLog) -> bool:
-    """Whether a child is being undone: it does that itself."""
-    return log.state == "undoing" and node.child_type != ""
+    """The steps with an attempt open that does more than wait for another saga: for the child that it undoes."""
+    opened = [(name, log.state) for name, log in record.steps.items() if log.state in OPEN]
+    return [name for name, state in opened if state != "undoing" or not plan.node(name).child_type]
 
 
 def is_suspect(record: Record) -> bool:

@@ -57,8 +57,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     archive_ttl: Annotated[float, _about("Seconds that a finished saga is kept.", gt=0)] = 7 * 86400.0
     marker_ttl: Annotated[float, _about("Seconds that an end marker stands under a finished key.", ge=1)] = 60.0
     events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: for ever.")] = None
-    max_active: Annotated[int, _about("Sagas in this worker at once; `start` waits beyond it.", ge=1)] = 10_000
-    rest_after: Annotated[float, _about("Seconds that a saga waits before it gives up its actor.", gt=0)] = 1.0
+    max_active: Annotated[
+        int,
+        _about("Sagas at work in this worker at once; `start` waits beyond it. Those that wait do not count.", ge=1),
+    ] = 10_000
+    rest_after: Annotated[
+        float,
+        _about("Seconds that a saga waits before it gives up its actor; in a full worker it does so at once.", gt=0),
+    ] = 1.0
     mailbox: Annotated[int, _about("Messages that wait for one saga at most.", ge=8)] = 128
     threads: Annotated[int, _about("Plain-function steps that run at once, each in a thread.", ge=1)] = 40
     window: Annotated[int, _about("Messages sent to the server and not yet acknowledged.", ge=1)] = 4096

@@ -29,6 +29,7 @@ class Places:
         """Idle since, in this order: who has waited longest will most likely wait on."""
         self._asking: dict[str, None] = {}
         self._newcomers = trio.lowlevel.ParkingLot()
+        self._passing_on = False
 
     # ---------------------------------------------------------- newcomers
 
@@ -114,11 +115,20 @@ class Places:
 
     def _pass_on(self) -> None:
         """Whoever waits gets what there is: those who live here first."""
-        while (self._asking or self._newcomers) and self._take():
-            if self._asking:
-                key = next(iter(self._asking))
-                del self._asking[key]
-                self._busy.add(key)
-                self._granted(key)
-            else:
-                self._newcomers.unpark()
+        if self._passing_on:  # one who was granted a place has given it back at once: the loop below sees it
+            return
+        self._passing_on = True
+        try:
+            while (self._asking or self._newcomers) and self._take():
+                self._hand_over()
+        finally:
+            self._passing_on = False
+
+    def _hand_over(self) -> None:
+        if not self._asking:
+            self._newcomers.unpark()
+            return
+        key = next(iter(self._asking))
+        del self._asking[key]
+        self._busy.add(key)
+        self._granted(key)

@@ -83,7 +83,7 @@ from sagakit.system.messages import (
 from sagakit.system.origin import Fresh, GiveUp, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
 from sagakit.system.reminders import Reminders
-from sagakit.system.repose import Repose
+from sagakit.system.repose import may_rest, mind_place
 from sagakit.system.services import Services
 from sagakit.system.waiting import Waiting, answer_asked
 
@@ -103,7 +103,6 @@ class SagaActor(Reactor[SagaMessage]):
     _alone: Alone
     _calls: Calls
     _ending: Ending
-    _repose: Repose
     _record: Record
     """The last durable record; there is none before the first write is."""
 
@@ -144,9 +143,6 @@ class SagaActor(Reactor[SagaMessage]):
         self._alone = Alone(self._services.isolation, ctx.ref, ctx.incarnation)
         self._calls = Calls(ctx, self._binding, self._services)
         self._ending = Ending(ctx, self._services, self._outbox)
-        self._repose = Repose(
-            self._services, self._key, self._plan, ctx.ref, self._outbox, self._reminders, self._ending
-        )
         ctx.watch(self._services.publisher)
         ctx.watch(self._services.persistence)
         ctx.watch(self._services.timers)
@@ -339,10 +335,11 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
-        now = services.now()
-        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=self._holds()))
+        hold, now = self._holds(), services.now()
+        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=hold))
 
     def _holds(self) -> bool:
+        """Whether no attempt may be opened now; if one may, this saga has a place."""
         self._held = not self._services.gate.admits(self._ref)
         self._hold = self._draining or self._held or not self._services.sagas.places.use(self._key)
         return self._hold
@@ -365,7 +362,8 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_isolation(self) -> None:
         """Ask for a turn alone, and give it back; let those go on who wait until nothing is under way here."""
         wanted = not self._draining and awaits_isolation(self._plan, self._record, self._services.now())
-        self._alone.mind(alone=self._record.alone, wanted=wanted)
+        if wanted or self._alone.pending:
+            self._alone.mind(alone=self._record.alone, wanted=wanted)
         if not self._calls.at_work:
             self._waiting.quiet()
 
@@ -380,12 +378,16 @@ class SagaActor(Reactor[SagaMessage]):
         told, self._rests = self._rests, False
         if self._over or self._calls.at_work or self._ending.has_begun:
             return
-        record, sagas, stays = self._record, self._services.sagas, self._draining or self._held
-        self._repose.mind_place(record, held=stays)
+        services, key, record, stays = self._services, self._key, self._record, self._draining or self._held
+        mind_place(services, key, self._plan, record, published=self._outbox.confirmed, held=stays)
         if stays or self._calls or self._waiting.for_outcome or self._alone.pending:
             return
-        if self._repose.may_rest(record, told=told):
-            sagas.rest(self._key, Resting(record.wake_at, self._outbox.confirmed, self._binding))
+        knows = self._ending.parent_knows or record.status not in ENDS
+        again = partial(self._ref.signal, Wake())
+        if may_rest(
+            services, key, record, self._outbox, self._reminders, told=told, parent_knows=knows, look_again=again
+        ):
+            services.sagas.rest(key, Resting(record.wake_at, self._outbox.confirmed, self._binding))
             self._over = True
 
     # ---------------------------------------------------------------- write

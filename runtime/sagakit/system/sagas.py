@@ -107,14 +107,18 @@ class Sagas:
         resting = self._resting.pop(key)
         self._live(SagaLife(resting.binding, key, Rested(resting.confirmed)))
 
+    def _wake_with_place(self, key: str) -> None:
+        with suppress(ActorStopped):  # the worker has come to its end, and its actors exit one by one
+            self._wake(key)
+
     def _has_turn(self, key: str) -> None:
         """The saga has asked for a place, and has got one."""
         if key in self._resting:
             if key not in self._active:  # else its last actor is still on its way: it is woken after that
-                self._wake(key)
+                self._wake_with_place(key)
         elif key in self._active:
             self._active[key].signal(Wake())
-        else:
+        else:  # it was at rest, and the worker leaves
             self.places.leave(key)
 
     def _gives_way(self, key: str) -> None:
@@ -228,7 +232,7 @@ class Sagas:
                     gone.add(ref.name)
                 self.places.leave(ref.name)
             elif self.places.has(ref.name):  # its turn came while this actor was on its way
-                self._wake(ref.name)
+                self._wake_with_place(ref.name)
             if self._drained is not None and not self._active:
                 self._drained.set()
 
