@@ -1,0 +1,155 @@
+"""The recipe of docs/wire.md for consumers of events, run as it stands there, and killed with an event in hand."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from sagakit import Completed, open_runtime
+
+from tests.docs.test_docs import ROOT, blocks
+from tests.sagas import BookTrip, Trip
+from tests.servers import Server
+from tests.system.test_inbox import send
+from tests.system.test_wire import read_raw
+
+CONSUMER = """
+import asyncio, os, signal, sqlite3, sys
+import recipe
+
+url, path, stream, subject, dies = sys.argv[1:]
+recipe.ACK_WAIT = 1.0  # so that the test need not wait for long
+met = []
+
+
+class Mortal(sqlite3.Connection):
+    def __exit__(self, *error):
+        super().__exit__(*error)
+        if dies == "committed" and met == ["second"]:
+            os.kill(os.getpid(), signal.SIGKILL)  # all is kept, nothing is acknowledged
+
+
+def handle(event, db):
+    db.execute("INSERT INTO handled VALUES (?, ?)", (event["run"], event["sequence"]))
+    if event["sequence"] == 2:
+        met.append("second")
+        if dies == "in hand":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+db = sqlite3.connect(path, factory=Mortal)
+db.execute("CREATE TABLE IF NOT EXISTS handled (run TEXT, sequence INTEGER)")
+asyncio.run(recipe.consume(url, db, handle, durable="mine", stream=stream, subject=subject))
+"""
+
+
+class Consumer:
+    """A process with the recipe, and what it has handled so far."""
+
+    def __init__(self, folder: Path, server: Server, namespace: str, recipe: str) -> None:
+        self._db = folder / "mine.db"
+        self._folder = folder
+        self._arguments = [server.url, str(self._db), f"{namespace}_SAGA_EVENTS", f"{namespace}.saga.BookTrip.>"]
+        (folder / "recipe.py").write_text(recipe)
+        (folder / "consumer.py").write_text(CONSUMER)
+
+    def dies(self, when: str) -> None:
+        """Run it until it kills itself with its second event in hand: nothing handled, or nothing acknowledged."""
+        done = subprocess.run(self._command(when), cwd=self._folder, check=False, timeout=60)
+        assert done.returncode == -signal.SIGKILL
+
+    @contextmanager
+    def lives(self) -> Iterator[None]:
+        """Run it while the context is open."""
+        process = subprocess.Popen(self._command("never"), cwd=self._folder)
+        try:
+            yield
+            assert process.poll() is None, "it ended by itself"
+        finally:
+            process.kill()
+            process.wait()
+
+    def _command(self, dies: str) -> list[str]:
+        return [sys.executable, "consumer.py", *self._arguments, dies]
+
+    def handled(self, run: str) -> list[int]:
+        """The sequences of a run's events, as they were handled."""
+        with closing(sqlite3.connect(self._db)) as db:
+            rows = db.execute("SELECT sequence FROM handled WHERE run = ? ORDER BY rowid", (run,))
+            return [sequence for (sequence,) in rows]
+
+    async def until_handled(self, run: str, sequence: int) -> None:
+        """Return once this event of the run was handled."""
+        with trio.fail_after(60):
+            while sequence not in self.handled(run):  # noqa: ASYNC110  # another process
+                await trio.sleep(0.05)
+
+
+async def run_of(server: Server, namespace: str, saga_id: str) -> str:
+    """The run of a saga that is started and ends now, with five events."""
+    async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
+        handle = await runtime.start(BookTrip, saga_id, Trip())
+        assert await handle.outcome() == Completed("tickets-Rome")
+        return (await handle.record()).run
+
+
+async def published_again(server: Server, namespace: str) -> None:
+    """All events once more, as an adopter may publish them when the server has forgotten their ids."""
+    found: list[Any] = read_raw(server.url, namespace)["events"]
+    parts = [(event["subject"], f"again-{event['body']['id']}", json.dumps(event["body"])) for event in found]
+    await send(server, *(word for part in parts for word in part))
+
+
+@pytest.fixture
+def recipe() -> str:
+    [found] = blocks(ROOT / "docs" / "wire.md", "python")
+    return found
+
+
+ALL = [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("when", ["in hand", "committed"])
+async def test_p9_a_consumer_that_is_killed_handles_each_event_once_and_in_order(
+    when: str, server: Server, namespace: str, tmp_path: Path, recipe: str
+) -> None:
+    consumer = Consumer(tmp_path, server, namespace, recipe)
+    first, second = [await run_of(server, namespace, saga_id) for saga_id in ("one", "two")]
+    await published_again(server, namespace)
+    consumer.dies(when)
+    assert consumer.handled(first) == ([1] if when == "in hand" else [1, 2])
+    with consumer.lives(), consumer.lives():  # they share the durable name, and the database
+        third = await run_of(server, namespace, "three")
+        await consumer.until_handled(third, 5)  # it comes after all that was published before
+        assert [consumer.handled(run) for run in (first, second, third)] == [ALL, ALL, ALL]
+        await published_again(server, namespace)
+        last = await run_of(server, namespace, "four")
+        await consumer.until_handled(last, 5)
+    assert [consumer.handled(run) for run in (first, second, third, last)] == [ALL, ALL, ALL, ALL]
+
+
+async def test_a_consumer_of_many_at_once_that_is_there_already_is_made_one_of_one_at_a_time(
+    server: Server, namespace: str, tmp_path: Path, recipe: str
+) -> None:
+    """And it is the limit that keeps the promise: while it was not there, an event was lost."""
+    careless = Consumer(tmp_path, server, namespace, recipe.replace("max_ack_pending=1,", ""))
+    first = await run_of(server, namespace, "one")
+    careless.dies("in hand")
+    with careless.lives():
+        await careless.until_handled(first, 5)
+    assert careless.handled(first) == [1, 3, 4, 5]
+    consumer = Consumer(tmp_path, server, namespace, recipe)
+    second = await run_of(server, namespace, "two")
+    consumer.dies("in hand")
+    with consumer.lives():
+        await consumer.until_handled(second, 5)
+    assert consumer.handled(second) == ALL
