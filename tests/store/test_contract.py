@@ -9,7 +9,7 @@ import pytest
 import trio
 from sagakit.errors import Ambiguous, Conflict, NoResponders, StoreError, TooLarge, Unavailable
 from sagakit.store import BucketOptions, EventMessage, KeyValue, Store, Write
-from sagakit.store.ports import ACK_WAIT, Cursor, InboundMessage
+from sagakit.store.ports import ACK_WAIT, Cursor, InboundMessage, Source
 
 from tests.store.conftest import OpenStore
 
@@ -305,11 +305,14 @@ async def test_what_is_parked_keeps_what_it_was(start: bool, open_store: OpenSto
             message = await taken(messages)
             assert not message.parked
             await store.inbox.park(message, start=start)
-        for source in ("parked starts", "parked") if start else ("parked", "parked starts"):
+        found: list[InboundMessage] = []
+        sources: list[Source] = ["parked starts", "parked"] if start else ["parked", "parked starts"]
+        for source in sources:
             async with store.inbox.receive("Trip", source) as messages:
                 with trio.move_on_after(20 if source.endswith("starts") == start else 1):
-                    parked = await anext(messages)
-                    parked.acknowledger.ack()
+                    found.append(await anext(messages))
+                    found[-1].acknowledger.ack()
+        [parked] = found
         assert (parked.id, parked.channel, parked.saga_id, parked.payload) == ("m1", "operator", "a b", b"1")
         assert (parked.since, parked.subject) == (message.since, message.subject)
         assert parked.parked

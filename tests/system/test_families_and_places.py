@@ -382,7 +382,7 @@ async def test_verbs_and_signals_do_not_wait_behind_starts(wait: float, autojump
             await (await worker.runtime.get(Asked, "terminated")).terminate("enough")
             await until_ended(server, "Asked.terminated")
             payload = b'{"kind":"signal","step":"said","payload":"hello"}'
-            await worker.store.inbox.send(id="m", saga_type="Asked", saga_id="by message", payload=payload)
+            await worker.store.inbox.send("client", id="m", saga_type="Asked", saga_id="by message", payload=payload)
             while not (stands(server, "SAGA_STATE", "Asked.by=20message") or {}).get("inbound"):  # noqa: ASYNC110
                 await trio.sleep(0.1)
             one = next(key for key in await worker.runtime.list_active() if key.startswith("Holds"))

@@ -149,7 +149,7 @@ KINDS = sorted(set().union(*ALLOWED.values()))
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_kind_that_comes_over_a_channel_of_others_is_a_dead_letter(kind: str, autojump_clock: Clock) -> None:
     server = MemoryServer()
-    forbidden = [channel for channel in CHANNELS if kind not in ALLOWED[channel]]
+    forbidden: list[Channel] = [channel for channel in CHANNELS if kind not in ALLOWED[channel]]
     async with member(server, Waits()) as running:
         await running.runtime.start(Waits, "one", None)
         before = stands(server, "SAGA_STATE", "Waits.one")

@@ -16,9 +16,8 @@ ALLOWED: Mapping[Channel, frozenset[str]] = {
 }
 """A start over `system` is that of a child; a report over `operator` is made by hand for a participant."""
 
-_SENT_OVER: Mapping[str, Channel] = {
-    kind: channel for channel in ("reply", "system", "operator", "client") for kind in ALLOWED[channel]
-} | {"report": "operator"}
+_SENT_OVER: dict[str, Channel] = {kind: channel for channel, kinds in ALLOWED.items() for kind in kinds}
+_SENT_OVER["start"], _SENT_OVER["report"] = "client", "operator"
 
 
 def channel_of(request: InboxRequest) -> Channel:
