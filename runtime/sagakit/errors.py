@@ -262,7 +262,8 @@ class OtherDomain(ServerError):
 
     def __init__(self, subject: str, streams: list[str]) -> None:
         head = subject.removesuffix("sagain.who.captures")
-        denied = ", ".join(f'"{head}{name}.>"' for name in ("saga", "sagain", "sagactl"))
+        names = ("saga", "sagain", "sagaop", "sagareply", "sagasys", "sagapark", "sagadead", "sagactl")
+        denied = ", ".join(f'"{head}{name}.>"' for name in names)
         super().__init__(
             f"streams of another JetStream domain (a hub's or a leaf node's) store what is sent to {head}sagain.>: "
             f"{', '.join(streams)} answered for it; every saga would run once in each domain. Give the sagas of this "

@@ -21,7 +21,7 @@ from sagakit.errors import OtherDomain
 from tests.sagas import BookTrip
 from tests.servers import READY, Server, free_port, running_server
 
-SUBJECTS = '["saga.>", "sagain.>", "sagactl.>"]'
+SUBJECTS = '["saga.>", "sagain.>", "sagaop.>", "sagareply.>", "sagasys.>", "sagapark.>", "sagadead.>", "sagactl.>"]'
 APART = f"deny_imports: {SUBJECTS}, deny_exports: {SUBJECTS}"
 """What the error says to write into the leaf node's configuration."""
 SETTLED = 1.0
