@@ -115,7 +115,7 @@ def newer_schemas_are_read(patch: Patch) -> None:
 
 
 def one_bad_record_stops_the_scan(patch: Patch) -> None:
-    patch.setattr(Recovery, "_owner_elsewhere", lambda self, entry: glimpse(entry.key, entry.value).owner)
+    patch.setattr(Recovery, "_owner_elsewhere", lambda self, entry, began: glimpse(entry.key, entry.value).owner)
 
 
 def crashes_are_forgotten(patch: Patch) -> None:

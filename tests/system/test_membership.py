@@ -188,7 +188,7 @@ async def test_a_missing_lease_waits_for_the_ttl_too(autojump_clock: Clock) -> N
         assert TTL < await adopted_after(server) < TTL + 3
 
 
-async def test_p12_an_outage_kills_nobody(autojump_clock: Clock) -> None:
+async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     """Nor does it when the other worker's first renewal after it comes later than one's own look."""
     server, stop, beside = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start, bounded():
@@ -204,7 +204,8 @@ async def test_p12_an_outage_kills_nobody(autojump_clock: Clock) -> None:
             assert not server.faults.left
         stop.go_on.set()
         await until_ended(server, KEY)
-        assert other.worker.recovery.adopted == 0, "P12: a worker was declared dead for an outage"
+        dead = [line for line in caplog.messages if "is dead" in line]
+        assert (dead, other.worker.recovery.adopted) == ([], 0), "P12: a worker was declared dead for an outage"
         assert owner.worker.services.fenced_count == 0
     assert beside.calls == []
     record = stands(server, "SAGA_ARCHIVE", KEY)

@@ -49,6 +49,7 @@ class RoleName(StrEnum):
     setup = "setup"
     worker = "worker"
     client = "client"
+    operator = "operator"
     reader = "reader"
 
 

@@ -55,9 +55,14 @@ class StreamInbox:
         self._dead = StreamReader(link, names.dead)
 
     async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
-        """Append; the id on the wire has the saga's key before it, for the server compares ids of the whole stream."""
+        """Append; the id on the wire has the saga's key before it, for the server compares ids of the whole stream.
+
+        A worker's own message has none that the server compares: a client that knows the id of a coming `reverse` could
+        publish another message under it first, and the server would drop the reverse as a copy.
+        """
         key = SagaKey(saga_type, saga_id)
-        await self._publish(self._names.inbound_subject(channel, key), payload, {_ID: f"{key}/{id}"})
+        headers = {_KEPT_ID: id} if channel == "system" else {_ID: f"{key}/{id}"}
+        await self._publish(self._names.inbound_subject(channel, key), payload, headers)
 
     async def check_only_ours(self) -> None:
         """Refuse streams of other domains on our subjects."""
@@ -178,6 +183,8 @@ class StreamInbox:
             channel, key = self._names.address_of(subject)
             saga_type, saga_id = key.saga_type, key.saga_id
             message_id = message_id.removeprefix(f"{key}/")
+            if channel == "system":  # only workers publish there
+                message_id = fields.get(_KEPT_ID, message_id)
             parked = channel is None
         except ValueError as error:
             fault = str(error)

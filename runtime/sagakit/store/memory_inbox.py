@@ -46,9 +46,10 @@ class MemoryInbox:
         await self._reached()
         server, now = self._connection.server, trio.current_time()
         wire_id = f"{SagaKey(saga_type, saga_id)}/{id}"
-        if server.inbox_ids.get(wire_id, -inf) > now:
-            return
-        server.inbox_ids[wire_id] = now + DUPLICATES
+        if channel != "system":
+            if server.inbox_ids.get(wire_id, -inf) > now:
+                return
+            server.inbox_ids[wire_id] = now + DUPLICATES
         self._append(Queued(id, saga_type, saga_id, payload, 0, channel=channel, since=now))
 
     async def check_only_ours(self) -> None:

@@ -240,6 +240,8 @@ class Inbox(Protocol):
     async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
         """Append; durable once this returns. The same `id` for the same saga again within DUPLICATES is dropped.
 
+        A message over `system` is never dropped: its receiver applies it once.
+
         Raises Unavailable, Ambiguous, StoreFull, TooLarge.
         """
         ...
