@@ -13,7 +13,9 @@ import pytest
 import trio
 import trio.testing
 from sagakit import Completed, Ctx, Failed, Reject, RetryPolicy, Saga, child, open_runtime, signal, step, timer
+from sagakit.store.faults import Fault
 from sagakit.store.memory_server import MemoryServer
+from sagakit.system.saga import SagaActor
 
 from tests.sagas import Hook, nothing
 from tests.servers import Server
@@ -329,6 +331,37 @@ async def test_children_that_wait_for_a_place_and_their_parent_cost_no_actor(aut
         assert len(server.bucket("SAGA_STATE").entries("Leaf")) == 5, "they are durable"
         go_on.set()
         await all_retired(server, 6)
+
+
+async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events are out, so nothing but the parent's answer is to wake it."""
+    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    server, holds, fold, folds = MemoryServer(), Holds(), SagaActor._fold, list[str]()
+
+    def counted(self: SagaActor, *args: Any) -> Any:
+        folds.append(self._key)
+        assert len(folds) < 500, "it spins"
+        return fold(self, *args)
+
+    monkeypatch.setattr(SagaActor, "_fold", counted)
+    go_on = trio.Event()
+
+    async def hook(name: str, ctx: Ctx) -> None:
+        await go_on.wait()
+
+    async with member(server, Leaf(hook), Middle(), holds, max_active=1) as worker, trio.open_nursery() as nursery:
+        await worker.runtime.start(Middle, "m", "go")
+        await trio.sleep(5)
+        nursery.start_soon(worker.runtime.start, Holds, "h", "x")
+        await trio.sleep(1)
+        server.faults.order(Fault(kind="slow", key="Middle.m", delay=5.0))
+        go_on.set()
+        await trio.sleep(10)
+        assert len(folds) < 100
+        holds.go_on.set()
+        await all_retired(server, 2)
 
 
 @pytest.mark.parametrize("seed", range(8))

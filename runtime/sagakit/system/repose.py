@@ -38,7 +38,7 @@ def may_rest(
     now, after = services.now(), services.config.rest_after
     ready = outbox.is_out and parent_knows
     if not services.sagas.places.has(key):
-        if not ready:
+        if not outbox.is_out:  # else it is the parent that is waited for, and `look_again` would be called at once
             outbox.when_idle(look_again)
         return ready
     if record.wake_at is not None and record.wake_at < now + after:
