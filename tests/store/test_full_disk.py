@@ -11,8 +11,9 @@ def test_p12_sagas_go_on_by_themselves_once_a_full_disk_has_room_again() -> None
     assert found["outcomes"] == ["Completed"]
     assert found["attempts"] == [1], "an outage spends no attempts"
     assert found["calls"] == 3 * SAGAS
-    stopped, started = found["log"]
+    stopped, *meanwhile, started = found["log"]
     assert "has stopped writing to" in stopped
+    assert all("cannot be started again yet" in line for line in meanwhile), "tried while the disk was still full"
     assert "no space left on device" in stopped
     assert "was started again" in started
 
