@@ -15,13 +15,14 @@ from typing import Any
 import msgspec
 import psutil
 import trio
-from sagakit.engine import ENDS, Loaded, Record, decode
+from sagakit.engine import ENDS, Record
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.jetstream.wire import header_block
-from sagakit.store.names import Names, SagaKey
+from sagakit.store.names import Names
 from sagakit.store.permissions import Role
 
 from tests.security.accounts import ROOT, SAGAKIT, guarded, opened, options
+from tests.security.accounts import Client as Program
 from tests.servers import Server
 
 NAMES = Names()
@@ -85,25 +86,14 @@ class Field:
         return found
 
 
-class Client:
-    """What any program may do with the rights of one role."""
+class Client(Program):
+    """What any program may do with the rights of one role, and what it may try."""
 
-    def __init__(self, store: JetStreamStore) -> None:
-        self.store = store
+    store: JetStreamStore
 
     async def publish(self, subject: str, payload: bytes, headers: dict[str, str]) -> bytes:
         """Publish, and return the server's answer. Raises StoreError."""
         return await self.store._link.request(subject, payload, headers=header_block(headers))
-
-    async def record(self, saga_type: str, saga_id: str) -> Record | None:
-        """The record, live or archived."""
-        key = str(SagaKey(saga_type, saga_id))
-        for bucket in (self.store.state, self.store.archive):
-            entry = await bucket.get(key)
-            found = None if entry is None else decode(key, entry.value)
-            if isinstance(found, Loaded):
-                return found.record
-        return None
 
     async def until_ended(self, saga_type: str, saga_id: str, *, within: float = 60) -> Record:
         """The record, once the saga is over."""

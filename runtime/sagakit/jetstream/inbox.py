@@ -22,6 +22,7 @@ from sagakit.jetstream.stored import Stored, StreamReader
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, UNKNOWN_TYPE_FOR, InboundMessage, Source
+from sagakit.store.starting import is_start
 
 OUT = 10_000
 """Messages of one type that may be out with workers at once, before any of them is acknowledged."""
@@ -35,13 +36,6 @@ _KEPT_ID = "Sagakit-Id"
 _KEPT_CHANNEL = "Sagakit-Channel"
 _KEPT_SINCE = "Sagakit-Since"
 _KEPT_SUBJECT = "Sagakit-Subject"
-
-
-class _Kind(msgspec.Struct):
-    kind: str = ""
-
-
-_kind = msgspec.json.Decoder(_Kind)
 
 
 class StreamInbox:
@@ -118,7 +112,7 @@ class StreamInbox:
                 found = await self._stream.next(names.inbound_subject(channel, key), after=position)
                 if found is None:
                     break
-                if _is_start(found.payload):
+                if is_start(found.payload):
                     return True
                 position = found.position
         return False
@@ -297,13 +291,6 @@ def _kept(
 
 
 _CHANNELS: tuple[Channel, ...] = ("client", "operator", "system", "reply")
-
-
-def _is_start(payload: bytes) -> bool:
-    try:
-        return _kind.decode(payload).kind == "start"
-    except (msgspec.DecodeError, RecursionError):
-        return False
 
 
 def _line(text: str) -> str:

@@ -7,6 +7,7 @@ accounts        the same as two accounts of NATS
 memory          the ports in memory: for virtual time and fault injection
 memory_server   its durable side
 bucket          what the adapters of a bucket do in the same way
+starting        whether a message is a start
 faults          what a test wants to go wrong there
 """
 

@@ -7,13 +7,13 @@ from contextlib import aclosing, asynccontextmanager
 from math import inf
 from typing import Protocol
 
-import msgspec
 import trio
 
 from sagakit.errors import Unavailable
 from sagakit.store.memory_server import DeadLetter, MemoryServer, Queued
 from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, DUPLICATES, InboundMessage, Source
+from sagakit.store.starting import is_start
 
 
 class _Connection(Protocol):
@@ -25,13 +25,6 @@ class _Connection(Protocol):
     def away(self) -> bool: ...
     @property
     def cut(self) -> bool: ...
-
-
-class _Kind(msgspec.Struct):
-    kind: str = ""
-
-
-_kind = msgspec.json.Decoder(_Kind)
 
 
 class MemoryInbox:
@@ -90,7 +83,7 @@ class MemoryInbox:
         await self._reached()
         address = (message.saga_type, message.saga_id)
         same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
-        return any(_is_start(one.payload) for one in same)
+        return any(is_start(one.payload) for one in same)
 
     async def strays(self) -> AsyncGenerator[InboundMessage]:
         """Nothing in memory has a subject, so nothing leads nowhere."""
@@ -171,10 +164,3 @@ class _MemoryAcknowledger:
         if not self._connection.away:
             self._message.again_at = trio.current_time() + seconds
             self._connection.server.inbox_changed.unpark_all()
-
-
-def _is_start(payload: bytes) -> bool:
-    try:
-        return _kind.decode(payload).kind == "start"
-    except (msgspec.DecodeError, RecursionError):
-        return False

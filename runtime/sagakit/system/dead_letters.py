@@ -5,18 +5,17 @@ from __future__ import annotations
 import random
 from contextlib import aclosing
 from functools import partial
-from logging import getLogger
+from logging import ERROR, getLogger
 
 import trio
 
 from sagakit.errors import StoreError
+from sagakit.ration import Ration
 from sagakit.store.ports import UNKNOWN_TYPE_FOR, InboundMessage, Store
 from sagakit.system.persistence import through_outage
 
 _log = getLogger("sagakit.intake")
 
-TOLD, TOLD_PER = 20, 10.0
-"""Dead letters that are logged one by one within so many seconds; of the rest their number is told."""
 REPORTED = 1_000
 """Types without a worker that are told apart."""
 
@@ -29,8 +28,7 @@ class DeadLetters:
         self._worker_id = worker_id
         self._interval = interval
         self._reported: set[str] = set()
-        self._since = 0.0
-        self._count = 0
+        self._told = Ration(_log)
 
     async def bury(self, message: InboundMessage, reason: str) -> bool:
         """Keep a message as a dead letter, through any outage; it is acknowledged then. False if the store refuses."""
@@ -39,7 +37,7 @@ class DeadLetters:
         except StoreError as error:
             _log.error("%s: message %s cannot be applied, nor kept as a dead letter: %s", *_name(message), error)
             return False
-        self._tell(message, reason)
+        self._told.say(ERROR, "%s: message %s is a dead letter: %s", *_name(message), reason)
         return True
 
     async def mind_strays(self) -> None:
@@ -66,21 +64,6 @@ class DeadLetters:
                 message.saga_type,
                 UNKNOWN_TYPE_FOR,
             )
-
-    def _tell(self, message: InboundMessage, reason: str) -> None:
-        """Log it; of a flood only the beginning and how much it was."""
-        now = trio.current_time()
-        if now - self._since > TOLD_PER:
-            if self._count > TOLD:
-                _log.error("%d more messages became dead letters: see the stream %s", self._count - TOLD, self._dead)
-            self._since, self._count = now, 0
-        self._count += 1
-        if self._count <= TOLD:
-            _log.error("%s: message %s is a dead letter: %s", *_name(message), reason)
-
-    @property
-    def _dead(self) -> str:
-        return self._store.names.dead
 
 
 def _name(message: InboundMessage) -> tuple[str, str]:
