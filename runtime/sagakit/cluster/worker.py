@@ -15,10 +15,10 @@ from uuid import uuid4
 import trio
 from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, System, open_system
 
+from sagakit.cluster.definitions import keep_definitions
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.membership import Members, Membership
 from sagakit.cluster.observer import Observer
-from sagakit.cluster.plans import keep_plans
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
@@ -157,7 +157,7 @@ async def run_worker(
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it.
 
-    Raises InvalidConfig, PlanChanged.
+    Raises InvalidConfig, PlanChanged, SchemaChanged.
     """
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
@@ -169,8 +169,15 @@ async def run_worker(
     runs = Runs(call_asyncio, call_thread, now, random, longest_sleep)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     standing = Standing(config.lease_ttl)
-    lease = OwnLease(store, standing, worker_id=worker_id, name=config.worker_name, definitions=registry.versions)
-    await keep_plans(store, registry)
+    lease = OwnLease(
+        store,
+        standing,
+        worker_id=worker_id,
+        name=config.worker_name,
+        definitions=registry.versions,
+        schemas=registry.schemas,
+    )
+    await keep_definitions(store, registry)
     reception = Reception()
     members = Members(worker_id)
     left = True

@@ -73,13 +73,20 @@ class _Schemas:
     # -------------------------------------------------------- made of others
 
     def _union(self, types: Sequence[mi.Type]) -> Schema:
-        last = sorted(types, key=lambda one: isinstance(one, mi.NoneType))  # null comes last, as people write it
-        schema: Schema = {"anyOf": [self.of(one) for one in last]}
-        tags = {one.tag: self.of(one)["$ref"] for one in types if isinstance(one, mi.StructType) and not one.array_like}
-        if len(tags) > 1:
-            field = next(one.tag_field for one in types if isinstance(one, mi.StructType) and not one.array_like)
-            schema["discriminator"] = {"propertyName": field, "mapping": {str(tag): ref for tag, ref in tags.items()}}
-        return schema
+        tagged = [one for one in types if isinstance(one, mi.StructType) and not one.array_like]
+        if len(tagged) < 2:
+            tagged = []
+        others = [one for one in types if not any(one is other for other in tagged)]
+        others.sort(key=lambda one: isinstance(one, mi.NoneType))  # null comes last, as people write it
+        members = [self.of(one) for one in others]
+        if tagged:
+            mapping = {str(one.tag): f"#/$defs/{self._name_of(one)}" for one in tagged}
+            told_apart = {"propertyName": tagged[0].tag_field, "mapping": mapping}
+            schema = {"anyOf": [self.of(one) for one in tagged], "discriminator": told_apart}
+            if not members:
+                return schema
+            members.insert(len(members) - isinstance(others[-1], mi.NoneType), schema)
+        return {"anyOf": members}
 
     def _collection(self, info: mi.CollectionType) -> Schema:
         schema: Schema = {"type": "array"}

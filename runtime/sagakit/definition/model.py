@@ -10,6 +10,7 @@ import msgspec
 import msgspec.inspect
 
 from sagakit.definition.context import Ctx
+from sagakit.definition.json_schema import Schema, json_schema
 from sagakit.definition.nodes import Backend
 from sagakit.definition.plan import Plan
 from sagakit.definition.policy import Limit, RetryPolicy
@@ -61,6 +62,10 @@ class Codec:
     def decode(self, value: bytes | msgspec.Raw) -> Any:
         """Raises msgspec.DecodeError."""
         return self._decoder.decode(value)
+
+    def schema(self) -> Schema:
+        """The JSON Schema of what is kept."""
+        return json_schema(self.type)
 
     def same(self, one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
         """Whether two pieces of JSON are the same value: a set or a dict in another order, 5 for 5.0 in a float.

@@ -22,6 +22,7 @@ from sagakit.engine import (
     Parent,
     Record,
     Retry,
+    Unreadable,
     child_id,
     encode_marker,
 )
@@ -92,6 +93,10 @@ class Children:
             raise InputTooLarge(size, limit)
         if address.saga_type in self._registry.types:
             binding = self._registry.latest(address.saga_type)
+            fault = binding.cannot_read(given)
+            if fault:
+                version = binding.plan.version
+                return Unreadable(error=f"{address.saga_type} version {version} cannot read the child's input: {fault}")
             await self._starts.start(binding, address.saga_id, bytes(given), context)
         else:
             request = InboxRequest(

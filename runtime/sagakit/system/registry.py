@@ -47,6 +47,14 @@ class Registry:
         """The versions known of each type: for the lease."""
         return {name: sorted(v for t, v in self._by_version if t == name) for name in self.types}
 
+    @property
+    def schemas(self) -> dict[str, list[str]]:
+        """The digests of the schemas known of each type: for the lease."""
+        return {
+            name: sorted(binding.schema_digest for (of, _), binding in self._by_version.items() if of == name)
+            for name in self.types
+        }
+
     def latest(self, saga_type: str) -> SagaBinding:
         """The highest version of a type known here. Raises KeyError."""
         return self._by_version[max(address for address in self._by_version if address[0] == saga_type)]
