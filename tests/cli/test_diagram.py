@@ -1,4 +1,4 @@
-"""`sagakit diagram` and `schema`: what is wrong with the argument or the class is said in a line, without a traceback."""
+"""`sagakit diagram` and `schema`: what is wrong with the argument or the class is said in a line, no traceback."""
 
 from __future__ import annotations
 
