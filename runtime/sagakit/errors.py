@@ -120,6 +120,17 @@ class PlanChanged(DefinitionError):
     """A saga's steps have changed under the same version; raised when the runtime is opened."""
 
 
+class SchemaChanged(DefinitionError):
+    """Types of a saga have changed under the same version; raised when the runtime is opened.
+
+    `parts` says what could not be read: by old code of what this class writes, or by this class of what old code wrote.
+    """
+
+    def __init__(self, text: str, parts: list[str]) -> None:
+        super().__init__(text)
+        self.parts = parts
+
+
 class CannotMigrate(SagakitError):
     """A saga of an old version cannot become one of the new; it is left alone and reported."""
 

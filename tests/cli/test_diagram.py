@@ -1,11 +1,15 @@
-"""`sagakit diagram`: what is wrong with the argument or with the class is said in a line, without a traceback."""
+"""`sagakit diagram` and `schema`: what is wrong with the argument or the class is said in a line, no traceback."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 from sagakit.cli.app import app
 from sagakit.cli.exits import Exit
 from typer.testing import CliRunner
+
+from examples.orders.saga import PlaceOrder
 
 
 @pytest.mark.parametrize(
@@ -21,8 +25,15 @@ from typer.testing import CliRunner
         ("tests.cli.jobs:Late", Exit.DEFINITION, "Nowhere is not known at run time"),
     ],
 )
-def test_what_is_wrong_is_said(address: str, code: Exit, says: str) -> None:
-    done = CliRunner().invoke(app, ["diagram", address])
+@pytest.mark.parametrize("command", ["diagram", "schema"])
+def test_what_is_wrong_is_said(command: str, address: str, code: Exit, says: str) -> None:
+    done = CliRunner().invoke(app, [command, address])
     assert done.exit_code == code
     assert says in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_the_schemas_of_a_saga_are_printed() -> None:
+    done = CliRunner().invoke(app, ["schema", "examples.orders.saga:PlaceOrder"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == PlaceOrder.schema()

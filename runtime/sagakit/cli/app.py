@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import trio
 import typer
@@ -16,6 +18,7 @@ from sagakit.cli import accounts, definitions
 from sagakit.cli import demo as demo_command
 from sagakit.cli.exits import Usage, exit_of
 from sagakit.client.errors import bare_errors
+from sagakit.definition import Saga
 from sagakit.errors import CallerError, SagakitError
 from sagakit.store.permissions import permissions_of
 from sagakit.system.config import Config
@@ -53,7 +56,7 @@ class RoleName(StrEnum):
     reader = "reader"
 
 
-EXAMPLE: str = "examples.orders.saga:PlaceOrder"
+FORM: str = "module:Class, such as examples.orders.saga:PlaceOrder"
 
 
 @app.command()
@@ -77,11 +80,22 @@ def demo(
 
 
 @app.command()
-def diagram(saga: Annotated[str, typer.Argument(help=f"module:Class, such as {EXAMPLE}")]) -> None:
+def diagram(saga: Annotated[str, typer.Argument(help=FORM)]) -> None:
     """Print a saga's plan as a Mermaid flowchart."""
+    _show(saga, lambda found: found.diagram())
+
+
+@app.command()
+def schema(saga: Annotated[str, typer.Argument(help=FORM)]) -> None:
+    """Print the JSON Schemas of what a saga keeps: input, output, results, signals."""
+    _show(saga, lambda found: json.dumps(found.schema(), indent=2, ensure_ascii=False) + "\n")
+
+
+def _show(address: str, text: Callable[[type[Saga[Any, Any]]], str]) -> None:
+    """Print something of a Saga class, or what is wrong with it."""
     sys.path.insert(0, str(Path.cwd()))
     try:
-        typer.echo(definitions.saga_class(saga, form=f"module:Class, such as {EXAMPLE}").diagram(), nl=False)
+        typer.echo(text(definitions.saga_class(address, form=FORM)), nl=False)
     except Usage as error:
         raise typer.BadParameter(str(error)) from None
     except SagakitError as error:

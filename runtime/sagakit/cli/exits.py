@@ -39,7 +39,7 @@ class Exit(IntEnum):
 
     DRAINED = 0, "a signal came, and the worker drained", False
     USAGE = 2, "the command line is wrong: an unknown option, no such module, no sagas in it", False
-    DEFINITION = 65, "a saga's definition is wrong, or its plan has changed under the same version", False
+    DEFINITION = 65, "a saga's definition is wrong, or its plan or types have changed under the same version", False
     UNAVAILABLE = 69, "no NATS server answers, or the store is away", True
     CRASH = 70, "anything else: a bug, in a saga's module or in sagakit; the log has the traceback", True
     SERVER = 76, "the server answers and cannot be used: too old, no JetStream, a bucket missing or made wrong", False

@@ -67,7 +67,8 @@ class Handle(Generic[T]):
     async def retry(self, reason: str = "", *, by: str = "") -> None:
         """Give a stuck saga a fresh budget and new keys: it declares that what was in doubt did not happen.
 
-        Audited with `by` and `reason`. Raises NotAllowed when the saga is not stuck.
+        A saga that no worker could run, or whose record could not be read, goes on as it was instead: with the budgets
+        and keys that it had. Audited with `by` and `reason`. Raises NotAllowed when the saga is not stuck.
         """
         verdict = await self._runtime.apply(self.key, "retry", reason=reason, by=by)
         if verdict != "accepted":

@@ -338,7 +338,8 @@ async def open_runtime(
 
     `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
     of `Config`, and win over `config`. Leaving the context gives running attempts `grace` seconds. Raises
-    CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, InvalidConfig, DefinitionError, PlanChanged.
+    CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, InvalidConfig, DefinitionError, PlanChanged,
+    SchemaChanged.
     """
     settings = Config.of(({} if config is None else structs.asdict(config)) | options)
     with bare_errors():

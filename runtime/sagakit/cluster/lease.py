@@ -23,6 +23,7 @@ from sagakit.system.standing import Standing
 class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What stands in the workers' bucket, as JSON.
 
+    `definitions` are the versions that the worker knows of each type, `schemas` the digests of their schemas.
     `load` is how many sagas are active, `resting` how many at rest. `handed_back` says that the worker has left in good
     order, and that the sagas which still name it are to be adopted at once.
     """
@@ -32,6 +33,7 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     host: str
     pid: int
     definitions: dict[str, list[int]]
+    schemas: dict[str, list[str]] = {}
     renewal: int = 0
     load: int = 0
     resting: int = 0
@@ -54,12 +56,24 @@ class OwnLease:
     """This worker's lease."""
 
     def __init__(
-        self, store: Store, standing: Standing, *, worker_id: str, name: str, definitions: dict[str, list[int]]
+        self,
+        store: Store,
+        standing: Standing,
+        *,
+        worker_id: str,
+        name: str,
+        definitions: dict[str, list[int]],
+        schemas: dict[str, list[str]],
     ) -> None:
         self._store = store
         self._standing = standing
         self._lease = Lease(
-            worker=worker_id, name=name, host=socket.gethostname(), pid=os.getpid(), definitions=definitions
+            worker=worker_id,
+            name=name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            definitions=definitions,
+            schemas=schemas,
         )
 
     @property

@@ -1,48 +1,23 @@
-"""Plans are kept in the meta bucket, by type, version and digest: what a record was started under can be read later.
-
-A plan that has changed under the same version is refused: its sagas could not be told apart.
-"""
+"""Plans: what of one may not change under the same version, for its sagas could not be told apart."""
 
 from __future__ import annotations
 
-from contextlib import suppress
-from functools import partial
-
-import msgspec
+from collections.abc import Iterable
 
 from sagakit.definition import Plan
-from sagakit.errors import UNREADABLE, Conflict, PlanChanged
-from sagakit.store.ports import Store
-from sagakit.system.persistence import through_outage
-from sagakit.system.registry import Registry
+from sagakit.errors import PlanChanged
 
 
-async def keep_plans(store: Store, registry: Registry) -> None:
-    """Keep the plans of the definitions known here; waits through an outage. Raises PlanChanged, and keeps none."""
-    known = await through_outage(store, partial(_kept, store))
-    plans = [binding.plan for binding in registry.bindings]
-    for plan in plans:
-        for other in known:
-            same = (other.saga_type, other.version) == (plan.saga_type, plan.version)
-            if same and other.digest != plan.digest:
-                raise PlanChanged(
-                    f"{plan.saga_type} version {plan.version} has changed since it was first run here: "
-                    f"{'; '.join(differences(other, plan))}. Give the class version={plan.version + 1}, or take the "
-                    "change back. (Timeouts, retries and code may change freely; order, names and types may not.)"
-                )
-    for plan in plans:
-        key = f"plan.{plan.saga_type}.{plan.version}.{plan.digest}"
-        with suppress(Conflict):  # it is there already
-            await through_outage(store, partial(store.meta.create, key, msgspec.json.encode(plan)))
-
-
-async def _kept(store: Store) -> list[Plan]:
-    found: list[Plan] = []
-    async with store.meta.entries("plan") as entries:
-        async for entry in entries:
-            with suppress(*UNREADABLE):  # kept by a newer sagakit, of which this one need not know all
-                found.append(msgspec.json.decode(entry.value, type=Plan))
-    return found
+def check_plan(plan: Plan, known: Iterable[Plan]) -> None:
+    """Compare a plan with those that are kept. Raises PlanChanged."""
+    for other in known:
+        same = (other.saga_type, other.version) == (plan.saga_type, plan.version)
+        if same and other.digest != plan.digest:
+            raise PlanChanged(
+                f"{plan.saga_type} version {plan.version} has changed since it was first run here: "
+                f"{'; '.join(differences(other, plan))}. Give the class version={plan.version + 1}, or take the "
+                "change back. (Timeouts, retries and code may change freely; order, names and types may not.)"
+            )
 
 
 def differences(old: Plan, new: Plan) -> list[str]:

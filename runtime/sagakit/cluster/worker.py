@@ -14,11 +14,12 @@ from uuid import uuid4
 import trio
 from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, System, open_system
 
+from sagakit.cluster.definitions import keep_definitions
+from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.cluster.garbage import collecting_less
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.membership import Members, Membership
 from sagakit.cluster.observer import Observer
-from sagakit.cluster.plans import keep_plans
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
@@ -75,7 +76,8 @@ class Worker:
         self.starts: Starts = Starts(store, sagas, services)
         self.requests: Requests = Requests(store, sagas, services.worker_id, absent=members.ask)
         services.sagas = sagas
-        services.children = Children(store, registry, self.starts, self.requests)
+        self.elsewhere: Elsewhere = Elsewhere(store, registry)
+        services.children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
         self.observer: Observer = Observer(store, services.standing, ttl=config.lease_ttl)
         self.recovery: Recovery = Recovery(
             store=store,
@@ -147,7 +149,7 @@ async def run_worker(
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it.
 
-    `now` is for tests; None is the server's clock. Raises InvalidConfig, PlanChanged.
+    `now` is for tests; None is the server's clock. Raises InvalidConfig, PlanChanged, SchemaChanged.
     """
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
@@ -159,9 +161,16 @@ async def run_worker(
     runs = Runs(call_asyncio, call_thread, now or store.clock.now, random)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
     standing = Standing(config.lease_ttl)
-    lease = OwnLease(store, standing, worker_id=worker_id, name=config.worker_name, definitions=registry.versions)
+    lease = OwnLease(
+        store,
+        standing,
+        worker_id=worker_id,
+        name=config.worker_name,
+        definitions=registry.versions,
+        schemas=registry.schemas,
+    )
     await store.inbox.check_only_ours()
-    await keep_plans(store, registry)
+    await keep_definitions(store, registry)
     reception = Reception()
     members = Members(worker_id)
     left = True
@@ -285,7 +294,7 @@ class _Life:
         )
 
     def _takers(self, worker: Worker) -> Supervisor:
-        applier = Applier(self._registry, worker.starts, worker.requests)
+        applier = Applier(self._registry, worker.starts, worker.requests, worker.elsewhere.can_read)
         intake = partial(
             Intake,
             self._store,

@@ -21,9 +21,14 @@ nesting      how deeply a value may be nested
 raised       what a user's code has raised, in words
 migration    OldSaga: from one version to the next
 plan         the plan: a definition as data
+schemas      what a definition keeps, as JSON Schemas
+json_schema  the schema of a type
+compatibility  whether what one schema describes can be read under another
+schema_nodes, bounds, shapes  what that needs: parts of schemas, their bounds, schemas in words
 diagram      a plan as a Mermaid flowchart
 """
 
+from sagakit.definition.compatibility import accepts as accepts
 from sagakit.definition.context import Ctx as Ctx
 from sagakit.definition.control import Done as Done
 from sagakit.definition.control import NotDone as NotDone
@@ -61,3 +66,7 @@ from sagakit.definition.policy import Limit as Limit
 from sagakit.definition.policy import RetryPolicy as RetryPolicy
 from sagakit.definition.saga import Saga as Saga
 from sagakit.definition.saga import compiled as compiled
+from sagakit.definition.schemas import SagaSchema as SagaSchema
+from sagakit.definition.schemas import saga_schema as saga_schema
+from sagakit.definition.schemas import schema_digest as schema_digest
+from sagakit.definition.schemas import unreadable_parts as unreadable_parts

@@ -18,7 +18,7 @@ from sagakit.definition.type_arguments import Variables, open_variables, substit
 from sagakit.errors import DefinitionError, InvalidName
 from sagakit.naming import check_name
 
-RESERVED = frozenset({"output", "diagram", "migrate"})
+RESERVED = frozenset({"output", "diagram", "migrate", "schema"})
 
 
 def compile_saga(saga: type, root: type, header: Header, *, child: Callable[[Any], Definition]) -> Definition:

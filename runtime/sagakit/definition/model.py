@@ -12,6 +12,7 @@ import msgspec.inspect
 
 from sagakit.definition.annotations import show
 from sagakit.definition.context import Ctx
+from sagakit.definition.json_schema import Schema, json_schema
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.nodes import Backend
 from sagakit.definition.plan import Plan
@@ -74,6 +75,10 @@ class Codec:
             return self._decoder.decode(value if memoryview(value).nbytes else NULL)
         except BaseException as error:  # of the type
             raise self._does_not_fit(Unreadable, error) from error
+
+    def schema(self) -> Schema:
+        """The JSON Schema of what is kept."""
+        return json_schema(self.type)
 
     def same(self, one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
         """Whether two pieces of JSON are the same value: a set or a dict in another order, 5 for 5.0 in a float.

@@ -18,6 +18,7 @@ from sagakit.definition.migration import OldSaga
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.nodes import Backend, Node, Undo
 from sagakit.definition.options import at_least_one, one_of, seconds
+from sagakit.definition.schemas import saga_schema
 from sagakit.errors import DefinitionError
 from sagakit.naming import check_name
 
@@ -94,6 +95,16 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
     def diagram(cls) -> str:
         """The plan as a Mermaid flowchart, with compensations and the pivot."""
         return mermaid(compiled(cls).plan)
+
+    @classmethod
+    def schema(cls) -> dict[str, Any]:
+        """The JSON Schemas (2020-12) of all that a saga keeps, for forms and for other languages.
+
+        `input` and `output`; under the names of the nodes `steps` (results; of an each, one item's), `items` (an each's
+        list), `signals` (payloads) and `children` (`input` and `output`); besides `saga` and `version`. Each schema is
+        complete in itself. Raises DefinitionError.
+        """
+        return saga_schema(compiled(cls))
 
 
 def _header(saga: type) -> Header:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from logging import getLogger
 
 import msgspec
 
 from sagakit.engine import ENDS, Parent
-from sagakit.engine.record import NOTHING
 from sagakit.engine.table import AWAITED
 from sagakit.errors import (
     UNREADABLE,
@@ -21,13 +19,15 @@ from sagakit.errors import (
     TooLarge,
     Undecodable,
     UnknownSaga,
+    Unreadable,
 )
 from sagakit.store.ports import InboundMessage
 from sagakit.system import starts
+from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import checked_context, checked_message, checked_message_id
 from sagakit.system.channels import check_channel
 from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.registry import Registry
+from sagakit.system.registry import CanRead, Registry
 from sagakit.system.requests import Requests
 from sagakit.system.starts import Starts
 
@@ -37,6 +37,10 @@ _decoder = msgspec.json.Decoder(InboxRequest)
 
 class Unowned(SagakitError):
     """Nobody owns the saga just now: its worker has died, and the next owner has not come yet."""
+
+
+class LeftToOthers(SagakitError):
+    """This worker cannot read the input of a start; another one, which has a newer or an older schema, can."""
 
 
 def is_final(error: Exception) -> bool:
@@ -70,16 +74,17 @@ def read_request(message: InboundMessage) -> InboxRequest:
 class Applier:
     """For tasks of the worker's trio thread."""
 
-    def __init__(self, registry: Registry, starts: Starts, requests: Requests) -> None:
+    def __init__(self, registry: Registry, starts: Starts, requests: Requests, can_read_elsewhere: CanRead) -> None:
         self._registry = registry
         self._starts = starts
         self._requests = requests
+        self._can_read_elsewhere = can_read_elsewhere
 
     async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
         """Apply a message; its effect is durable once this returns.
 
-        Raises Unowned, UnknownSaga, NewerSchema and StoreError, after which another try may succeed, and what
-        `is_final` tells apart.
+        Raises Unowned, LeftToOthers, UnknownSaga, NewerSchema and StoreError, after which another try may succeed,
+        and what `is_final` tells apart.
         """
         if request.kind == "start":
             await self._start(message, request)
@@ -93,7 +98,7 @@ class Applier:
             _log.info("%s: not started: its parent awaits it no more", message.address)
             return
         binding = self._registry.latest(message.saga_type)
-        value = binding.definition.encode_input(_as_input(binding.definition.input.decode, request.input))
+        value = binding.definition.encode_input(await self._as_input(binding, request.input))
         context = starts.Context(
             correlation_id=request.correlation_id,
             causation_id=request.causation_id,
@@ -102,6 +107,18 @@ class Applier:
             parent=request.parent,
         )
         await self._starts.start(binding, message.saga_id, value, checked_context(context))
+
+    async def _as_input(self, binding: SagaBinding, raw: msgspec.Raw) -> object:
+        """Return the input as the definition's type, so that the same input always has the same bytes and digest.
+
+        Raises InvalidInput, LeftToOthers.
+        """
+        try:
+            return binding.definition.input.decode(raw)
+        except Unreadable as error:
+            if await self._can_read_elsewhere(binding.plan.saga_type, raw):
+                raise LeftToOthers(str(error)) from None
+            raise InvalidInput(f"the input is not what the saga takes: {error}") from None
 
     async def _is_awaited(self, parent: Parent) -> bool:
         """Return whether a parent still waits for its child.
@@ -116,14 +133,3 @@ class Applier:
             return True
         log = record.steps.get(parent.node)
         return record.run == parent.run and record.status not in ENDS and log is not None and log.state in AWAITED
-
-
-def _as_input(decode: Callable[[msgspec.Raw], object], raw: msgspec.Raw) -> object:
-    """Return the input as the definition's type, so that the same input always has the same bytes and digest.
-
-    Raises InvalidInput.
-    """
-    try:
-        return decode(raw if raw is not NOTHING else msgspec.Raw(b"null"))
-    except UNREADABLE as error:
-        raise InvalidInput(f"the input is not what the saga takes: {error}") from None

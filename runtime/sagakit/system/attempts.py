@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from logging import DEBUG, getLogger
 from math import inf
 from typing import Any, NamedTuple, assert_never
@@ -13,7 +13,19 @@ import msgspec
 import trio
 
 from sagakit import errors
-from sagakit.definition import Ctx, Definition, Function, NodeDefinition, OldSaga, Plan, Saga, compiled
+from sagakit.definition import (
+    Ctx,
+    Definition,
+    Function,
+    NodeDefinition,
+    OldSaga,
+    Plan,
+    Saga,
+    SagaSchema,
+    compiled,
+    saga_schema,
+    schema_digest,
+)
 from sagakit.definition.plan import ITEM, item_name
 from sagakit.definition.raised import is_interrupt, mistake, told
 from sagakit.engine import (
@@ -62,9 +74,27 @@ class SagaBinding:
         self.plan: Plan = self.definition.plan
         self._callees = _callees(self.definition)
 
+    @cached_property
+    def schema(self) -> SagaSchema:
+        """What its sagas keep, as JSON Schemas."""
+        return saga_schema(self.definition)
+
+    @cached_property
+    def schema_digest(self) -> str:
+        """Tells its schema from others."""
+        return schema_digest(self.schema)
+
     def encode_input(self, value: object) -> bytes:
         """Raises InvalidInput."""
         return self.definition.encode_input(value)
+
+    def cannot_read(self, value: bytes | msgspec.Raw) -> str:
+        """Why this worker cannot read an input, which is JSON; empty if it can."""
+        try:
+            self.definition.input.decode(value)
+        except errors.Unreadable as error:
+            return error.reason
+        return ""
 
     def decode_output(self, output: msgspec.Raw) -> Any:
         """The saga's typed output; None where the definition computes none. Raises Unreadable."""

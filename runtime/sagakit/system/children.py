@@ -22,6 +22,7 @@ from sagakit.engine import (
     Parent,
     Record,
     Retry,
+    Unreadable,
     child_id,
     encode_marker,
 )
@@ -38,7 +39,7 @@ from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.persistence import through_outage
-from sagakit.system.registry import Registry
+from sagakit.system.registry import CanRead, Registry
 from sagakit.system.requests import Requests
 from sagakit.system.services import input_limit
 from sagakit.system.starts import Context, Starts
@@ -60,11 +61,14 @@ _CODES: dict[type[SagakitError], str] = {
 class Children:
     """For tasks of one worker's trio thread."""
 
-    def __init__(self, store: Store, registry: Registry, starts: Starts, requests: Requests) -> None:
+    def __init__(
+        self, store: Store, registry: Registry, starts: Starts, requests: Requests, can_read_elsewhere: CanRead
+    ) -> None:
         self._store = store
         self._registry = registry
         self._starts = starts
         self._requests = requests
+        self._can_read_elsewhere = can_read_elsewhere
 
     async def call(self, call: Call, record: Record, child_type: str) -> AttemptResult:
         """One attempt to start or to undo a child, within its timeout."""
@@ -92,17 +96,22 @@ class Children:
             raise InputTooLarge(size, limit)
         if address.saga_type in self._registry.types:
             binding = self._registry.latest(address.saga_type)
-            await self._starts.start(binding, address.saga_id, bytes(given), context, in_line=False)
-        else:
-            request = InboxRequest(
-                kind="start",
-                input=given,
-                correlation_id=context.correlation_id,
-                causation_id=context.causation_id,
-                trace=context.trace,
-                parent=parent,
-            )
-            await self._requests.send(address, call.key, request)
+            fault = binding.cannot_read(given)
+            if not fault:
+                await self._starts.start(binding, address.saga_id, bytes(given), context, in_line=False)
+                return Complete()
+            if not await self._can_read_elsewhere(address.saga_type, given):
+                version = binding.plan.version
+                return Unreadable(error=f"{address.saga_type} version {version} cannot read the child's input: {fault}")
+        request = InboxRequest(
+            kind="start",
+            input=given,
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            trace=context.trace,
+            parent=parent,
+        )
+        await self._requests.send(address, call.key, request)
         return Complete()
 
     async def _undo(self, key: str, call: Call) -> AttemptResult:

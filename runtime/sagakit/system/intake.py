@@ -23,7 +23,7 @@ from sagakit_actors import Actor, Backoff, Context
 
 from sagakit.errors import SagakitError, StoreError, TooLarge, UnknownSaga
 from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage, Source, Store
-from sagakit.system.applier import Applier, Unowned, is_final, may_be_hopeless, read_request
+from sagakit.system.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
 from sagakit.system.dead_letters import DeadLetters
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.lane import Lane
@@ -143,7 +143,8 @@ class Intake(Actor[None]):
         elif not message.parked:
             await self._park(message, start)
         else:
-            self._let_go(message).defer(0 if start else self._pause(message))
+            at_once = start and not isinstance(trouble, LeftToOthers)
+            self._let_go(message).defer(0 if at_once else self._pause(message))
 
     async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
         """Apply a message; return what is in the way for good, or still is after a while."""
@@ -158,7 +159,7 @@ class Intake(Actor[None]):
                     trouble = error
                 failures += 1
                 unknown = isinstance(trouble, UnknownSaga) and failures > UNKNOWN_TRIES
-                if once or unknown or is_final(trouble):
+                if once or unknown or isinstance(trouble, LeftToOthers) or is_final(trouble):
                     break
                 await trio.sleep(pause.delay(failures))
         return trouble

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
 
 from sagakit.definition import Limit, Saga
 from sagakit.engine import Record
 from sagakit.errors import DefinitionError, NotRegistered
 from sagakit.system.attempts import SagaBinding
+
+CanRead: TypeAlias = Callable[[str, bytes | msgspec.Raw], Awaitable[bool]]
+"""Returns whether another worker can read an input of a saga type, which is JSON. Raises StoreError."""
 
 
 class Registry:
@@ -46,6 +51,14 @@ class Registry:
     def versions(self) -> dict[str, list[int]]:
         """The versions known of each type: for the lease."""
         return {name: sorted(v for t, v in self._by_version if t == name) for name in self.types}
+
+    @property
+    def schemas(self) -> dict[str, list[str]]:
+        """The digests of the schemas known of each type: for the lease."""
+        return {
+            name: sorted(binding.schema_digest for (of, _), binding in self._by_version.items() if of == name)
+            for name in self.types
+        }
 
     def latest(self, saga_type: str) -> SagaBinding:
         """The highest version of a type known here. Raises KeyError."""

@@ -1,0 +1,74 @@
+"""Schemas: what of a saga's types may not change under the same version, and which workers may read an input."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from logging import getLogger
+
+import msgspec
+
+from sagakit.cluster.lease import Lease
+from sagakit.definition import SagaSchema, accepts, schema_digest, unreadable_parts
+from sagakit.errors import UNREADABLE, SchemaChanged
+
+_log = getLogger("sagakit.cluster")
+
+
+def check_schema(schema: SagaSchema, known: Iterable[SagaSchema]) -> None:
+    """Compare a definition's schema with those that are kept of its version, both ways. Raises SchemaChanged."""
+    name, version = schema["saga"], schema["version"]
+    for other in known:
+        if (other.get("saga"), other.get("version")) != (name, version):
+            continue
+        try:
+            unread, unreadable = unreadable_parts(other, schema), unreadable_parts(schema, other)
+        except Exception:  # whoever has written it, that is no schema
+            _log.warning("a schema of %s version %s that is kept cannot be compared", name, version, exc_info=True)
+            continue
+        if unread or unreadable:
+            raise SchemaChanged(_text(name, version, unread, unreadable), [*unread, *unreadable])
+
+
+def _text(name: str, version: int, unread: list[str], unreadable: list[str]) -> str:
+    ways = {
+        "this code cannot read what other code has written": unread,
+        "other code, which may still run, cannot read what this code writes": unreadable,
+    }
+    found = "; ".join(f"{what}: {'; '.join(parts)}" for what, parts in ways.items() if parts)
+    return (
+        f"{name} version {version}: types have changed since it was first run here; {found}. Give the class "
+        f"version={version + 1} with a migrate(), give a new field a default, or take the change back."
+    )
+
+
+def others_can_read(
+    leases: Iterable[Lease],
+    saga_type: str,
+    value: bytes | msgspec.Raw,
+    *,
+    known: Collection[str],
+    kept: Iterable[SagaSchema],
+) -> bool:
+    """Whether another worker may read an input that this one cannot: then it is to be left to that one.
+
+    `known` are the digests of this worker's schemas, `kept` the schemas in the meta bucket. A schema that accepts the
+    input, and that a lease names, is enough; so is one that is not kept, and a lease that names none.
+    """
+    by_digest = {schema_digest(schema): schema for schema in kept if schema.get("saga") == saga_type}
+    offered: set[str] = set()
+    for lease in leases:
+        if saga_type in lease.definitions and not lease.handed_back:
+            offered |= set(lease.schemas.get(saga_type, [""])) - set(known)
+    return any(_may_read(by_digest, digest, value) for digest in offered)
+
+
+def _may_read(schemas: Mapping[str, SagaSchema], digest: str, value: bytes | msgspec.Raw) -> bool:
+    schema = schemas.get(digest)
+    if schema is None:
+        return True
+    try:
+        return accepts(schema["input"], msgspec.json.decode(value if len(memoryview(value)) else b"null"))
+    except UNREADABLE:  # it is no JSON, or nested so deeply that it might go from one worker to the next for ever
+        return False
+    except Exception:  # whoever has kept it, that is no schema
+        return True

@@ -1,0 +1,217 @@
+"""Whether what was written under one JSON Schema can be read under another.
+
+`readable` compares two schemas as sets of values: each value of the one must be a value of the other. A writer writes
+the fields that it declares and no others, and a field that is not required may be missing. A reader ignores fields that
+it does not declare, unless `additionalProperties` is false.
+
+Where it cannot be decided, the answer is that it can be read: whether one `pattern` takes all that another takes,
+whether a text is of a `format` that nobody here knows, `not`, `if` and the like, what code of the type itself refuses,
+and whether fields that nobody declared are there all the same, under the name of one that the reader declares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sagakit.definition.bounds import (
+    item_at,
+    longest_written,
+    takes_length,
+    takes_number,
+    takes_size,
+    takes_text,
+)
+from sagakit.definition.schema_nodes import (
+    ANNOTATIONS,
+    Node,
+    alternatives,
+    as_node,
+    exactly,
+    is_same,
+    resolved,
+    without,
+)
+from sagakit.definition.shapes import shape
+
+MOST = 20
+"""Incompatibilities that are told at once."""
+
+
+class Incompatibility(NamedTuple):
+    """Where a value may stand that cannot be read, as in `$.lines[].price`, and why it cannot."""
+
+    path: str
+    reason: str
+
+
+def readable(writer: Node | bool, reader: Node | bool) -> list[Incompatibility]:
+    """Return what of the values that are written under `writer` cannot be read under `reader`; empty if all can.
+
+    Each schema is complete in itself: a `$ref` within it points at its own `$defs`.
+    """
+    comparison = _Comparison(writer, reader)
+    while True:
+        found = comparison.begin()
+        if not comparison.shaken:
+            return [Incompatibility(f"${path}", reason) for path, reason in found]
+
+
+def accepts(schema: Node | bool, value: object) -> bool:
+    """Whether a value, as JSON has it, can be read under a schema."""
+    return not readable(exactly(value), schema)
+
+
+class _Comparison:
+    """Compares two schemas, which may contain themselves.
+
+    A pair of nodes that is met again while it is being compared is taken for readable. If that turns out to be wrong,
+    `shaken` says that the comparison must begin again; it remembers what has failed, so that it comes to an end.
+    """
+
+    def __init__(self, writer: Node | bool, reader: Node | bool) -> None:
+        self._writer = as_node(writer)
+        self._reader = as_node(reader)
+        self._failed: dict[tuple[int, int], list[Incompatibility]] = {}
+        self._assumed: set[tuple[int, int]] = set()
+        self._relied_on: set[tuple[int, int]] = set()
+        self._alive: list[tuple[Node, Node]] = []  # nodes are known by their addresses: none may be used again
+        self.shaken: bool = False
+
+    def begin(self) -> list[Incompatibility]:
+        """Compare the two schemas; paths are without their `$`."""
+        self._assumed.clear()
+        self._relied_on.clear()
+        self.shaken = False
+        return self._compare(self._writer, self._reader)
+
+    def _compare(self, written: Node | bool, read: Node | bool) -> list[Incompatibility]:
+        """Compare two nodes; paths are those within them."""
+        written, read = resolved(self._writer, written), resolved(self._reader, read)
+        pair = (id(written), id(read))
+        if pair in self._failed:
+            return self._failed[pair]
+        if pair in self._assumed:
+            self._relied_on.add(pair)
+            return []
+        self._alive.append((written, read))
+        self._assumed.add(pair)
+        found = self._compared(written, read)[:MOST]
+        if found:
+            self._assumed.discard(pair)
+            self._failed[pair] = found
+            self.shaken = self.shaken or pair in self._relied_on
+        return found
+
+    def _compared(self, written: Node, read: Node) -> list[Incompatibility]:
+        if read.keys() <= ANNOTATIONS:
+            return []
+        options = alternatives(written)
+        if options is not None:
+            return [one for option in options for one in self._compare(option, read)]
+        if "allOf" in written:  # a value is of each of them: it is enough that the reader takes all of one
+            rest = without(written, "allOf")
+            readable = any(not self._compare(part, read) for part in (*written["allOf"], rest))
+            return [] if readable else _differ(written, read)
+        for key in ("anyOf", "oneOf"):
+            if key in read:
+                return self._any(written, read, read[key]) or self._compare(written, without(read, key))
+        if "allOf" in read:
+            parts = (*read["allOf"], without(read, "allOf"))
+            return [one for part in parts for one in self._compare(written, part)]
+        if isinstance(read.get("type"), list):
+            return self._any(written, read, [{**read, "type": one} for one in read["type"]])
+        return self._of_one_type(written, read)
+
+    def _any(self, written: Node, read: Node, options: Sequence[Node]) -> list[Incompatibility]:
+        """One member of a union must take it. If only one is of the same type, what that says is told."""
+        likely: list[list[Incompatibility]] = []
+        for option in options:
+            found = self._compare(written, option)
+            if not found:
+                return []
+            if resolved(self._reader, option).get("type") == written.get("type"):
+                likely.append(found)
+        return likely[0] if len(likely) == 1 else _differ(written, read)
+
+    # --------------------------------------------------------------- by type
+
+    def _of_one_type(self, written: Node, read: Node) -> list[Incompatibility]:
+        if "enum" in read or "const" in read:
+            allowed = read["enum"] if "enum" in read else [read["const"]]
+            known = "const" in written and any(is_same(written["const"], one) for one in allowed)
+            return [] if known else _differ(written, read)
+        kind, wanted = written.get("type"), read.get("type")
+        if wanted is not None and kind != wanted and (kind, wanted) != ("integer", "number"):
+            return _differ(written, read)
+        match kind:
+            case "integer" | "number":
+                return [] if takes_number(written, read) else _differ(written, read)
+            case "string":
+                return [] if takes_text(written, read) else _differ(written, read)
+            case "array":
+                return self._arrays(written, read)
+            case "object":
+                return self._objects(written, read)
+            case _:  # anything is written, or what has no bounds
+                unlike = [key for key in read.keys() - ANNOTATIONS if written.get(key) != read[key]]
+                return _differ(written, read) if unlike else []
+
+    def _arrays(self, written: Node, read: Node) -> list[Incompatibility]:
+        if not takes_length(written, read):
+            return _differ(written, read)
+        found: list[Incompatibility] = []
+        places = max(len(one.get("prefixItems", ())) for one in (written, read))
+        for place in range(int(min(places, longest_written(written)))):
+            found += _within(f"[{place}]", self._compare(item_at(written, place), item_at(read, place)))
+        if longest_written(written) > places:
+            found += _within("[]", self._compare(item_at(written, places), item_at(read, places)))
+        return found
+
+    def _objects(self, written: Node, read: Node) -> list[Incompatibility]:
+        own, wanted = written.get("properties", {}), read.get("properties", {})
+        rest, others = _undeclared(written), read.get("additionalProperties", True)
+        found = [] if takes_size(written, read) else _differ(written, read)
+        found += _missing(written, read)
+        for name, field in own.items():
+            found += _within(f".{name}", self._field(name, field, wanted.get(name, others), read))
+        if rest is not False:
+            for name in wanted.keys() - own.keys():
+                found += _within(f".{name}", self._compare(rest, wanted[name]))
+            found += _within("[]", self._compare(rest, others))
+            found += self._names({"type": "string", **written.get("propertyNames", {})}, read)
+        return found
+
+    def _field(self, name: str, written: Node, reader: Node | bool, within: Node) -> list[Incompatibility]:
+        if reader is False:
+            return [Incompatibility("", f"it is written as {shape(written)}, and no such field may be there")]
+        return [*self._compare(written, reader), *self._names(exactly(name), within)]
+
+    def _names(self, written: Node, read: Node) -> list[Incompatibility]:
+        """Compare the names of fields."""
+        names = read.get("propertyNames")
+        return [] if names is None else self._compare(written, {"type": "string", **names})
+
+
+def _undeclared(written: Node) -> Node | bool:
+    """The schema of fields that are written and not declared: a class has none, a dict has no others."""
+    found: Node | bool = written.get("additionalProperties", "properties" not in written)
+    return found
+
+
+def _missing(written: Node, read: Node) -> list[Incompatibility]:
+    found: list[Incompatibility] = []
+    for name in read.get("required", ()):
+        if name not in written.get("required", ()):
+            how = "may be missing in" if name in written.get("properties", {name: True}) else "is missing in"
+            text = f"it is required, and {how} what is written as {shape(written)} and read as {shape(read)}"
+            found.append(Incompatibility(f".{name}", text))
+    return found
+
+
+def _differ(written: Node, read: Node) -> list[Incompatibility]:
+    return [Incompatibility("", f"it is written as {shape(written)} and read as {shape(read)}")]
+
+
+def _within(where: str, found: Sequence[Incompatibility]) -> list[Incompatibility]:
+    return [Incompatibility(f"{where}{path}", reason) for path, reason in found]
