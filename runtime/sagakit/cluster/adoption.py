@@ -17,7 +17,7 @@ import trio
 from sagakit_actors import ActorDied
 
 from sagakit.engine import ENDS, Loaded, Record, decode
-from sagakit.errors import CannotMigrate, Conflict, Fenced, StoreError, TooLarge, Undecodable
+from sagakit.errors import CannotMigrate, Conflict, Fenced, StoreError, Undecodable
 from sagakit.store.ports import Entry, Store
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
@@ -103,9 +103,6 @@ class Adoption:
             _log.debug("%s: another worker was faster", entry.key)
         except Undecodable as error:  # what the archive has
             self.report(entry.key, f"{error}: not run")
-            return "left alone"
-        except TooLarge as error:  # until the server takes larger messages again
-            self.report(entry.key, f"{error}: left alone")
             return "left alone"
         except (StoreError, ActorDied) as error:
             _log.warning("%s: not adopted yet: %s", entry.key, error)

@@ -74,7 +74,7 @@ class UndoRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An inbound message that was applied, and what came of it."""
+    """An inbound message that was applied, and what came of it, in words."""
 
     id: str
     kind: str
@@ -119,6 +119,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     while an attempt is open, and takeovers of one that was alone are `lone_deaths`.
     `halted` says that no worker could run it, through crashes of its actor: nothing moves until an operator says retry.
     `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
+    `inbound` has the last verdicts in words, `applied` those of all messages in short, see `engine.verdicts`.
+    `dropped` names what was taken off a record that had become too large to be written, see `engine.oversize`.
     """
 
     schema: int
@@ -149,6 +151,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     parent: Parent | None = None
     released: bool = False
     inbound: list[Verdict] = []
+    applied: str = ""
+    dropped: tuple[str, ...] = ()
     outbox: list[OutboxEvent] = []
     next_event: int
     failure: Failure | None = None

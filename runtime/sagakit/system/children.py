@@ -22,8 +22,10 @@ from sagakit.engine import (
     Parent,
     Record,
     Retry,
+    Sender,
     child_id,
     encode_marker,
+    sender_of,
 )
 from sagakit.errors import (
     AlreadyStarted,
@@ -55,6 +57,8 @@ _CODES: dict[type[SagakitError], str] = {
     InvalidInput: "child_input_invalid",
 }
 """What no other attempt to start a child would change."""
+_NO_PARENT: frozenset[str] = frozenset({"ended", "other run"})
+"""Verdicts on a child's end that say that its parent is not there any more."""
 
 
 class Children:
@@ -73,7 +77,7 @@ class Children:
             try:
                 if call.kind == "do":
                     return await self._start(address, call, record)
-                return await self._undo(str(address), call)
+                return await self._undo(str(address), call, record)
             except SagakitError as error:
                 return _answer(call, error)
         return Error(error=f"timeout after {call.timeout:g} s")
@@ -105,12 +109,15 @@ class Children:
             await self._requests.send(address, call.key, request)
         return Complete()
 
-    async def _undo(self, key: str, call: Call) -> AttemptResult:
+    async def _undo(self, key: str, call: Call, record: Record) -> AttemptResult:
         """Ask the child to turn back, and wait until it has."""
+        message = Inbound(id=call.key, kind="reverse", sender=sender_of(record), reason="its parent is undone")
         try:
-            verdict = await self._requests.deliver(
-                key, Inbound(id=call.key, kind="reverse", reason="its parent is undone")
-            )
+            verdict = await self._requests.deliver(key, message)
+            if (
+                verdict.startswith("refused") or verdict == "full"
+            ):  # it is another's: to wait for its end serves nothing
+                return Compensating(code=f"child_not_undone: {verdict}")
             if verdict == "too late":
                 return Compensating(code="child_cannot_be_undone")
             if (await self._requests.ended(key)).status == "failed":
@@ -127,19 +134,22 @@ class Children:
         await through_outage(self._store, partial(self._store.state.create, key, marker, ttl=FORESTALLED))
 
     async def tell(self, parent: Parent, message: Inbound) -> bool:
-        """Tell a parent that its child has ended; durable once this returns. Whether it still is there to hear it."""
+        """Tell a parent that its child has ended; durable once this returns.
+
+        Return whether it is there to hear it, and knows the child: it will release it then.
+        """
         try:
-            return await self._requests.post(parent.key, message) != "ended"
+            verdict = await self._requests.post(parent.key, message)
         except UnknownSaga:
             return False
+        return verdict is None or not (verdict in _NO_PARENT or verdict.startswith("refused"))
 
-    async def release(self, run: str, children: tuple[tuple[str, str], ...]) -> None:
+    async def release(self, parent: Sender, children: tuple[tuple[str, str], ...]) -> None:
         """Let go of children, whose parent has ended; durable once this returns."""
+        message = Inbound(id=f"{parent.run}.release", kind="release", sender=parent)
         for saga_type, saga_id in children:
             with suppress(UnknownSaga, InvalidId):
-                await self._requests.post(
-                    str(SagaKey(saga_type, saga_id)), Inbound(id=f"{run}.release", kind="release")
-                )
+                await self._requests.post(str(SagaKey(saga_type, saga_id)), message)
 
 
 def _answer(call: Call, error: SagakitError) -> AttemptResult:
