@@ -18,8 +18,8 @@ _RESULT = msgspec.Raw(b"1")
 
 
 def step_of(key: str) -> str:
-    """The step, or item, that a key is of."""
-    return "/".join(key.split("/")[3:-2])
+    """The step, or item, that a key of the run `r` is of."""
+    return key.partition("/r/")[2].rsplit("/", 2)[0]
 
 
 class Participants:

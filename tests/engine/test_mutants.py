@@ -16,17 +16,23 @@ from sagakit.engine import (
     Complete,
     Finish,
     Inbound,
+    Limits,
     Record,
+    Sender,
     StepLog,
     backward,
     beginning,
     effects,
+    family,
     forward,
+    keys,
     messages,
     operator,
     requests,
+    verdicts,
 )
 from sagakit.engine.events import make_event
+from sagakit.engine.keys import Started
 from sagakit.engine.table import HELD, PASSED
 from sagakit.engine.turn import Turn
 from sagakit.errors import IllegalTransition
@@ -219,13 +225,53 @@ def deadline_dropped(patch: Patch) -> None:
 
 
 def message_applied_twice(patch: Patch) -> None:
-    inbound = apply_module.inbound
+    patch.setattr(verdicts, "_verdict", lambda record, message: None)
 
-    def forgetful(turn: Turn, message: Inbound) -> None:
-        turn.record.inbound = [one for one in turn.record.inbound if one.id != message.id]
-        inbound(turn, message)
 
-    patch.setattr(apply_module, "inbound", forgetful)
+def messages_known_by_their_id_alone(patch: Patch) -> None:
+    verdict = verdicts._verdict
+
+    def known(record: Record, message: Inbound) -> str | None:
+        other = next((one.verdict for one in record.inbound if one.id == message.id), None)
+        return verdict(record, message) or other
+
+    patch.setattr(verdicts, "_verdict", known)
+
+
+def old_messages_forgotten(patch: Patch) -> None:
+    verdict = verdicts._verdict
+    patch.setattr(verdicts, "_verdict", lambda record, message: verdict(structs.replace(record, applied=""), message))
+
+
+def messages_of_other_runs_applied(patch: Patch) -> None:
+    patch.setattr(messages, "known_verdict", lambda record, message: verdicts._verdict(record, message))
+
+
+def forged_parents_believed(patch: Patch) -> None:
+    for kind in ("reverse", "release"):
+        patch.delitem(family._CHECKS, kind)
+
+
+def forged_children_believed(patch: Patch) -> None:
+    def started(plan: Plan, record: Record, sender: Sender) -> Started:
+        return keys.started_child(plan, record, sender) or Started(plan.by_name["s0"], 1)
+
+    patch.setattr(family, "started_child", started)
+
+
+def strange_output_taken(patch: Patch) -> None:
+    ended = messages._APPLY["child-ended"]
+    patch.setitem(
+        messages._APPLY, "child-ended", lambda turn, message: ended(turn, structs.replace(message, refused=""))
+    )
+
+
+def child_that_is_done_started_again(patch: Patch) -> None:
+    patch.setattr(operator, "HAPPENED", frozenset())
+
+
+def child_that_is_held_left_as_it_is(patch: Patch) -> None:
+    patch.setattr(backward, "HAPPENED", frozenset())
 
 
 def verb_not_audited(patch: Patch) -> None:
@@ -386,6 +432,14 @@ MUTANTS: dict[Callable[[Patch], None], str] = {
     epoch_not_raised: "P7: ",
     deadline_dropped: "P6: the deadline has passed|wake_at .* is not after",
     message_applied_twice: "P6: .* was applied twice",
+    messages_known_by_their_id_alone: "P6: .* was taken for another message",
+    old_messages_forgotten: "P6: .* was applied twice|P6: .* and is None now",
+    messages_of_other_runs_applied: "P6: .* it was for another run",
+    forged_parents_believed: "P6: .* was forged",
+    forged_children_believed: "P6: child-ended was forged",
+    strange_output_taken: "P8: .* with an output that cannot be read",
+    child_that_is_done_started_again: "P5: failed after the pivot|P3: .* under two keys|P8: .* cannot be read",
+    child_that_is_held_left_as_it_is: "P4: .* waits for a person",
     verb_not_audited: "is not audited",
     early_signal_lost: "P8: ",
     timer_rings_early: "rang too early",
@@ -416,7 +470,7 @@ def test_the_world_condemns(mutant: Callable[[Patch], None], monkeypatch: Patch)
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
         misread = mutant.__name__.startswith("unread")
-        World(plan, data, calm_after=25, gives_up=False, misread=misread).run()
+        World(plan, data, calm_after=25, gives_up=False, misread=misread, limits=Limits(inbound=2)).run()
 
     with pytest.raises((Broken, IllegalTransition), match=MUTANTS[mutant]):
         schedule()

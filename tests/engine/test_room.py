@@ -24,6 +24,7 @@ from sagakit.engine import (
     Prepared,
     Published,
     Record,
+    Sender,
     apply,
     create,
     effects,
@@ -31,16 +32,18 @@ from sagakit.engine import (
     questions,
 )
 from sagakit.engine.turn import ITEM_SIZE, makes_room
+from sagakit.system.services import limits_for
 
 LONG = "x" * 1_000_000
 
 
 def test_no_text_of_a_message_makes_a_record_large(simple: Plan) -> None:
-    kinds: tuple[InboundKind, ...] = ("retry", "mark-undone", "compensate", "child-ended", "terminate")
+    kinds: tuple[InboundKind, ...] = ("signal", "report", "retry", "mark-undone", "compensate", "cancel", "terminate")
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     for kind in kinds:
-        message = Inbound(id=kind, kind=kind, by=LONG, reason=LONG, step=LONG, code=LONG)
-        record = apply(simple, record, [message], 1.0)
+        message = Inbound(id=LONG, kind=kind, by=LONG, reason=LONG, step=LONG, code=LONG, run="r", refused="")
+        refused = structs.replace(message, id=LONG + "2", refused=LONG)
+        record = apply(simple, record, [refused, message], 1.0)
     assert record.status == "failed"
     assert len(encode(record)) < 10_000
 
@@ -65,7 +68,8 @@ BIG = msgspec.Raw(msgspec.json.encode("x" * 300_000))
 
 
 def ended_child(node: str) -> Inbound:
-    return Inbound(id=f"{node} ended", kind="child-ended", step=node, payload=BIG)
+    child = Sender("C", f"1/r/{node}/1", "c")
+    return Inbound(id=f"{node} ended", kind="child-ended", run="r", sender=child, step=node, payload=BIG)
 
 
 def family(*, pivot: bool = False) -> tuple[Plan, Record]:
@@ -144,20 +148,27 @@ def calls_of(plan: Plan, record: Record) -> list[Call]:
     return [effect for effect in effects(plan, record) if isinstance(effect, Call)]
 
 
-def driven(plan: Plan, record: Record, result: Callable[[Call], AttemptResult]) -> Record:
+def driven(
+    plan: Plan,
+    record: Record,
+    result: Callable[[Call], AttemptResult],
+    *,
+    limits: Limits = LIMITS,
+    payload: int = PAYLOAD,
+) -> Record:
     """Run until nothing is called any more: all that is called ends, then half of the outbox is confirmed."""
     for _ in range(1000):
         calls = calls_of(plan, record)
-        assert len(calls) <= LIMITS.outbox
-        assert len(encode(record)) <= PAYLOAD
+        assert len(calls) <= limits.outbox
+        assert len(encode(record)) <= payload
         for call in calls:
-            record = apply(plan, record, [Ended(call.step, call.call, result(call))], record.updated_at, limits=LIMITS)
-            assert len(encode(record)) <= PAYLOAD
-        seq = makes_room(record, LIMITS)
+            record = apply(plan, record, [Ended(call.step, call.call, result(call))], record.updated_at, limits=limits)
+            assert len(encode(record)) <= payload
+        seq = makes_room(record, limits)
         if seq is None and not calls:
             return record
         if seq is not None:
-            record = apply(plan, record, [Published(seq)], record.updated_at, limits=LIMITS)
+            record = apply(plan, record, [Published(seq)], record.updated_at, limits=limits)
     raise AssertionError("no end")
 
 
@@ -192,6 +203,35 @@ def test_the_most_items_with_the_longest_errors_fit_all_the_way_there_and_back()
     assert {log.state for step, log in record.steps.items() if "/" in step} == {"undo_failed"}
     record = apply(plan, record, [Inbound(id="1", kind="retry")], record.updated_at, limits=LIMITS)
     assert driven(plan, record, lambda call: Complete()).status == "failed"
+
+
+def test_on_a_server_of_small_messages_all_of_it_fits_too() -> None:
+    """The largest input, results, errors, and as many messages of every kind as the saga takes, before and after."""
+    payload = 64 * 1024
+    limits = limits_for(payload, max_recoveries=3)
+    plan, _ = spread(0)
+    value = msgspec.Raw(msgspec.json.encode("x" * (payload // 4 - 2)))
+    record = create(plan, saga_id="i" * 36, run="r" * 32, input=value, owner="w" * 40, now=0.0, limits=limits)
+    items = limits.results // ITEM_SIZE // 2
+    given = msgspec.Raw(msgspec.json.encode("x" * (limits.results - items * ITEM_SIZE - 1_000)))
+    record = apply(plan, record, [Prepared(plan.nodes[0].name, value=given, items=items)], 1.0, limits=limits)
+
+    def flooded(record: Record) -> Record:
+        kinds: tuple[InboundKind, ...] = ("signal", "report", "mark-undone", "complete-step")
+        for kind in kinds:
+            messages = [Inbound(id=f"{number:032}", kind=kind, step=LONG, by=LONG) for number in range(400)]
+            record = apply(plan, record, messages, 1.0, limits=limits)
+            assert len(encode(record)) <= payload
+        return record
+
+    def result(call: Call) -> AttemptResult:
+        return Error(error=LONG) if call.kind == "undo" or call.step == "last" else Complete()
+
+    record = driven(plan, flooded(record), result, limits=limits, payload=payload)
+    assert (record.status, len(record.steps)) == ("stuck", items + 2)
+    ended = apply(plan, flooded(record), [Inbound(id="t", kind="terminate", by=LONG, reason=LONG)], 2.0, limits=limits)
+    assert ended.status == "failed"
+    assert len(encode(ended)) <= payload
 
 
 def test_items_that_are_refused_keep_little_of_why() -> None:

@@ -15,7 +15,9 @@ from sagakit.engine import (
     Isolated,
     Limits,
     Record,
+    Sender,
     apply,
+    child_id,
     create,
     effects,
     goes_on,
@@ -73,7 +75,8 @@ def undoing_a_child() -> tuple[Plan, Record]:
     )
     record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     record = apply(saga, record, [Ended("kid", 1, Complete())], 1.0)
-    record = apply(saga, record, [Inbound(id="i", kind="child-ended", step="kid")], 2.0)
+    kid = Sender("C", child_id(record, "kid", record.steps["kid"].group), "child")
+    record = apply(saga, record, [Inbound(id="i", kind="child-ended", run="r", sender=kid, step="kid")], 2.0)
     record = apply(saga, record, [Ended("b", 1, Compensating(code="no"))], 3.0)
     assert record.steps["kid"].state == "undoing"
     return saga, record

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sagakit.definition.plan import NodePlan, Plan
-from sagakit.engine import Ended, Inbound, apply, create
+from sagakit.engine import Ended, Inbound, Sender, apply, create
 from sagakit.engine.codec import Loaded, decode, digest, encode
 from sagakit.engine.results import Complete, Error
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, SagaStatus, StepMove, StepState, advance
@@ -54,7 +54,9 @@ def _a_child_past_the_pivot_fails_while_its_start_is_in_doubt() -> None:
     record = apply(plan, record, [Ended("a", 1, Complete())], 1.0)
     record = apply(plan, record, [Ended("b", 1, Error(error="no answer"))], 2.0)
     assert record.steps["b"].state == "waiting"
-    record = apply(plan, record, [Inbound(id="x", kind="child-ended", step="b", code="refused")], 2.0)
+    child = Sender("C", "1/r/b/1", "c")
+    ended = Inbound(id="x", kind="child-ended", run="r", sender=child, step="b", code="refused")
+    record = apply(plan, record, [ended], 2.0)
     assert record.steps["b"].state == "blocked"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
+from msgspec import structs
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import (
     ENDS,
@@ -36,21 +37,26 @@ from sagakit.engine import (
     Publish,
     Published,
     Record,
+    Sender,
     TellParent,
     Unreadable,
     WakeAt,
     apply,
     awaits_isolation,
+    child_id,
     create,
     decode,
     effects,
     encode,
+    known_verdict,
     questions,
     stamped,
 )
+from sagakit.engine.forward import HAPPENED
 from sagakit.engine.keys import key_of
 from sagakit.engine.record import StepLog
 from sagakit.engine.turn import count_open, makes_room, present
+from sagakit.naming import encode_id
 from sagakit.system.attempts import WITHDRAWN
 
 from tests.engine.participants import FATES, Fate, Participants, step_of
@@ -59,6 +65,13 @@ UNSETTLED = ("running", "awaiting", "checking", "undoing", "undo_waiting", "chec
 OPERATOR = ("retry", "mark-undone", "complete-step", "compensate", "terminate")
 FINE = Failure("cancelled")
 PARENT = Parent("P.1", "pr", "node")
+CHILD_ID = "1/pr/node/1"
+FATHER = Sender("P", "1", "pr")
+FORGED: dict[InboundKind, Sender] = {
+    "child-ended": Sender("C", "another", "child"),
+    "reverse": Sender("P", "1", "another"),
+    "release": Sender("P", "1", "another"),
+}
 LIMITS = Limits()
 
 
@@ -105,15 +118,19 @@ class World:
         self.timers: dict[str, float] = {}  # when each is due
         self.children: set[str] = set()  # the keys of those that have told their end
         self.told = False
+        self.strange: set[str] = set()  # children whose output cannot be read, and for whom nobody has given another
+        self.said: list[tuple[Inbound, str]] = []  # each message that was applied, and its verdict
         self.lone_crashes = 0
         self.deadly = data.draw(st.integers(0, 7), "a deadly place") == 0
         self.parent = PARENT if data.draw(st.integers(0, 3), "has a parent") == 0 else None
+        saga_id = CHILD_ID if self.parent is not None else "1"
+        self.key = f"T.{encode_id(saga_id)}"
         self.durable: bytes = b""
         self.record: Record
         self.looked_at: Record | None = None
         first = create(
             plan,
-            saga_id="1",
+            saga_id=saga_id,
             run="r",
             input=msgspec.Raw(b"{}"),
             owner="w",
@@ -173,19 +190,52 @@ class World:
     def _tell(self, kind: InboundKind, **fields: Any) -> str:
         """A message comes in; what became of it."""
         message = Inbound(id=f"{kind}-{self.turns}", kind=kind, by="eve", **fields)
-        already = len(self.published)
+        if kind != "retry" and self._rarely("something else under its id", 5):  # a retry's budget is reset by now
+            decoy: InboundKind = "signal" if kind != "signal" else "report"
+            self._turn(Inbound(id=message.id, kind=decoy, step="nowhere"))
+        if self._rarely("for another run", 8):
+            self._without_effect(structs.replace(message, run="another"), "it was for another run")
+        already, over = len(self.published), self.record.status in ENDS
         self._turn(message)
-        verdict = self.record.inbound[-1].verdict
+        if over and kind not in ("reverse", "release"):
+            return "ended"
+        kept = self.record.inbound[-1]
+        verdict = kept.verdict
+        if (kept.id, kept.kind) != (message.id, kind):
+            raise Broken(f"P6: {kind} was taken for another message, {kept.kind} {kept.id}")
         told = [event["type"] for event in self.published[already:]]
         if kind in OPERATOR and verdict == "accepted" and f"saga.T.operator.{kind}" not in told:
             raise Broken(f"{kind} is not audited")
-        if self._rarely("sent again", 5) and self.record.status not in ENDS:
-            before = self.record
-            self._turn(message)
-            goes_on = makes_room(before, self.limits) is not None  # for its events are out
-            if self.record.inbound != before.inbound or (self.record.next_event != before.next_event and not goes_on):
-                raise Broken(f"P6: {kind} was applied twice")
+        self.said.append((message, verdict))
+        self._come_again()
         return verdict
+
+    def _come_again(self) -> None:
+        """A message that was applied comes once more, however long ago it was."""
+        if not self._rarely("sent again", 5) or self.record.status in ENDS:
+            return
+        message, verdict = self.data.draw(st.sampled_from(self.said), "again")
+        self._without_effect(message, "was applied twice")
+        known = known_verdict(self.record, message)
+        if known is None or known.partition(":")[0] != verdict.partition(":")[0]:
+            raise Broken(f"P6: {message.kind} was {verdict}, and is {known} now")
+
+    def _without_effect(self, message: Inbound, what: str) -> None:
+        before = self.record
+        self._turn(message)
+        goes_on = makes_room(before, self.limits) is not None  # for its events are out
+        after = self.record
+        if (after.applied, after.released) != (before.applied, before.released) or (
+            after.next_event != before.next_event and not goes_on
+        ):
+            raise Broken(f"P6: {message.kind} {what}")
+
+    def _forge(self, kind: InboundKind) -> None:
+        """Somebody pretends to be this saga's child, or its parent."""
+        node = next((node.name for node in self.plan.nodes if node.kind == "child"), "nowhere")
+        for sender in (None, FORGED[kind]):
+            forged = Inbound(id=f"forged-{self.turns}", kind=kind, run="r", sender=sender, step=node)
+            self._without_effect(forged, "was forged, and has an effect")
 
     def _answered(self, record: Record) -> Record:
         while asked := questions(self.plan, record):
@@ -228,7 +278,7 @@ class World:
         self.running.clear()
         self.queued.clear()
         self.withdrawn.clear()
-        loaded = decode("T.1", self.durable)
+        loaded = decode(self.key, self.durable)
         assert isinstance(loaded, Loaded)
         self.record = loaded.record
         if self.record.status in ENDS:
@@ -253,7 +303,7 @@ class World:
         self._made(call)
 
     def _made(self, call: Call) -> None:
-        stored = decode("T.1", self.durable) if self.durable else None
+        stored = decode(self.key, self.durable) if self.durable else None
         log = stored.record.steps.get(call.step) if isinstance(stored, Loaded) else None
         if log is None or log.calls != call.call or log.state not in ("running", "checking", "undoing"):
             raise Broken(f"P1: {call.kind} of {call.step} is called without a durable record that says so")
@@ -286,7 +336,7 @@ class World:
     def _publish(self, events: Any) -> None:
         for event in events:
             body = msgspec.json.decode(event.event)
-            stored = decode("T.1", self.durable)
+            stored = decode(self.key, self.durable)
             if not isinstance(stored, Loaded) or stored.record.next_event <= body["sequence"]:
                 raise Broken(f"P9: event {body['sequence']} is published before the record that has it")
             known = next((one for one in self.published if one["sequence"] == body["sequence"]), None)
@@ -361,6 +411,11 @@ class World:
                     raise Broken(f"the timer {name} rang too early")
             if name in self.sent and log.state == "awaiting":
                 raise Broken(f"P8: the signal {name} was accepted, and is waited for")
+            if name in self.strange and log.state == "done":
+                raise Broken(f"P8: {name} is done with an output that cannot be read")
+            turns_back = record.failure is not None and record.status not in ENDS
+            if name in self.strange and turns_back and log.state == "blocked":
+                raise Broken(f"P4: {name} waits for a person though its saga is undone")
             self._judge_budget(node, log)
 
     def _judge_backlog(self, calls: list[Call]) -> None:
@@ -384,7 +439,7 @@ class World:
     def _judge_finish(self, children: tuple[tuple[str, str], ...]) -> None:
         if self.parent is not None and not self.record.released:
             raise Broken("a child is finished before its parent has released it")
-        released = {tuple(id.split("/")[-2:]) for _, id in children}
+        released = {tuple(id.rsplit("/", 2)[1:]) for _, id in children}
         for key in self.participants.happened:
             step, group = step_of(key), key.split("/")[-1]
             started = self.plan.node(step).kind == "child" and self.record.steps[step].calls
@@ -465,9 +520,9 @@ class World:
         if self.parent is None:
             return False
         if self.record.status == "completed" and self.data.draw(st.booleans(), "is reversed"):
-            self.asked_to_undo = self._tell("reverse") == "accepted"
+            self.asked_to_undo = self._tell("reverse", sender=FATHER) == "accepted"
             return self.asked_to_undo
-        self._tell("release")
+        self._tell("release", sender=FATHER)
         if not any(isinstance(effect, Finish) for effect in effects(self.plan, self.record)):
             raise Broken("P8: a child that was released does not finish")
         return False
@@ -501,7 +556,8 @@ class World:
                 if self._state(node.name) in ("blocked", "asked"):
                     self.budget[node.name] = 0
                 state = self._state(node.name)
-                if state == "blocked" or (state == "asked" and not node.has_check):
+                done = node.name in self.record.steps and self.record.steps[node.name].code in HAPPENED
+                if (state == "blocked" and not done) or (state == "asked" and not node.has_check):
                     self.participants.declare_not_done(node.name)
         self._tell("retry")
 
@@ -511,6 +567,8 @@ class World:
             return
         step = self.data.draw(st.sampled_from(sorted(self.record.steps)), "by hand")
         action_key = key_of(self.record, step, "do", self.record.steps[step])
+        if verb == "complete-step" and self._state(step) == "blocked":
+            self.strange.discard(step)
         if verb == "complete-step" and step in self.plan.by_name and self.plan.by_name[step].kind == "timer":
             self.timers[step] = self.now  # nobody waits for it any more
         verdict = self._tell(verb, step=step, **({"payload": msgspec.Raw(b"7")} if verb == "complete-step" else {}))
@@ -529,7 +587,18 @@ class World:
         key = self._child_key(name)
         self.children.add(key)
         self.participants.child_ended(key, failed=failed)
-        self._tell("child-ended", step=name, payload=msgspec.Raw(b"7"), code="no" if failed else None)
+        sender = Sender("C", child_id(self.record, name, self.record.steps[name].group), "child")
+        strange = not failed and self._rarely("an output that cannot be read")
+        self.strange |= {name} if strange else set()
+        self._tell(
+            "child-ended",
+            run="r",
+            sender=sender,
+            step=name,
+            payload=msgspec.Raw(b"7"),
+            code="no" if failed else None,
+            refused="it is not what the node takes" if strange else "",
+        )
 
     def _child_key(self, name: str) -> str:
         return key_of(self.record, name, "do", self.record.steps[name])
@@ -556,6 +625,7 @@ class World:
         if wild:
             choices += [("crash", "")] * (8 if self.deadly else 1)
             choices += [("cancel", "")] + [("terminate", "")] * self._rarely("loud", 20)
+            choices += [("forge", kind) for kind in FORGED] * self._rarely("forged", 5)
             if self.record.status == "compensating":
                 choices.append(("mark-undone", ""))
             choices += [("complete-step", "")] * any(log.state == "waiting" for log in self.record.steps.values())
@@ -584,6 +654,8 @@ class World:
                 self.crash()
             case "terminate", _:
                 self._tell("terminate")
+            case "forge", kind:
+                self._forge(kind)
             case "signal", name:
                 self._signal(name)
             case "child", name:

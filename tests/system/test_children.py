@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Reject, Saga, child, step
+from sagakit import Completed, Ctx, Failed, Reject, Saga, child, signal, step
+from sagakit.engine import Inbound, Parent
+from sagakit.errors import InvalidInput
 from sagakit.store.memory_server import MemoryServer
-from sagakit.store.names import encode_id
+from sagakit.store.names import SagaKey, encode_id
 
 from tests.system.members import killable, member, until_ended
 from tests.system.test_nodes import CALM, Deliver, Order, Packed
@@ -93,6 +96,67 @@ async def test_also_where_another_worker_would_start_it(autojump_clock: Clock) -
             assert isinstance(outcome, Failed)
             assert outcome.code == "child_input_too_large"
             assert isinstance(await runtime.execute(Whole, "2", 10), Completed)
+
+
+class StricterPart(Saga[int], name="Part", version=2):
+    """What another worker has in place of `Part`."""
+
+    @step(compensate=None)
+    async def make(self, number: int, ctx: Ctx) -> None: ...
+
+
+async def test_also_where_another_worker_refuses_its_start(autojump_clock: Clock) -> None:
+    """The dead letter was all that told of it."""
+    server = MemoryServer()
+    async with killable() as start:
+        await start(server, StricterPart())
+        whole = Whole()
+        runtime = (await start(server, whole)).runtime
+        with trio.fail_after(600):
+            outcome = await runtime.execute(Whole, "1", 10)
+    assert isinstance(outcome, Failed)
+    assert outcome.code == "child_input_invalid"
+    assert "expected" in outcome.detail["error"].lower()
+    assert whole.undone == 1
+    assert [letter.message.saga_type for letter in server.dead] == ["Part"]
+
+
+class PatientPart(Saga[str], name="Part"):
+    go = signal(int)
+
+
+async def test_a_parent_is_not_told_of_a_refusal_when_its_child_has_begun(autojump_clock: Clock) -> None:
+    """The start may come once more, to a worker that cannot read its input."""
+    server = MemoryServer()
+    async with killable() as start:
+        running = await start(server, PatientPart(), Whole())
+        handle = await running.runtime.start(Whole, "1", 10)
+        with trio.fail_after(60):
+            while not server.bucket("SAGA_STATE").entries("Part"):  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+        [entry] = server.bucket("SAGA_STATE").entries("Part")
+        parent = Parent("Whole.1", (await handle.record()).run, "part")
+        await running.worker.services.children.refused(SagaKey.parse(entry.key), parent, InvalidInput("not this"))
+        await running.runtime.apply(entry.key, "signal", step="go", payload=msgspec.Raw(b"1"))
+        with trio.fail_after(60):
+            assert isinstance(await handle.outcome(), Completed)
+
+
+async def test_a_refusal_that_comes_twice_is_told_again(autojump_clock: Clock) -> None:
+    """Its worker had died between the two halves: the child was forestalled, and the parent not told."""
+    server, key = MemoryServer(), SagaKey("Part", "1/r/part/1")
+    async with member(server, PatientPart(), Whole()) as running:
+        children = running.worker.services.children
+        told = list[str]()
+
+        async def tell(parent: Parent, message: Inbound) -> bool:
+            told.append(message.code or "")
+            return True
+
+        children.tell = tell  # type: ignore[method-assign]
+        for _ in range(2):
+            await children.refused(key, Parent("Whole.1", "r", "part"), InvalidInput("not this"))
+    assert told == ["child_input_invalid"] * 2
 
 
 class Insure(Saga[int]):

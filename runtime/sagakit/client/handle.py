@@ -63,6 +63,8 @@ class Handle(Generic[T]):
             raise TooLate(
                 f"{self.key}: too late to cancel: " + ("it is over" if verdict == "ended" else "past the pivot")
             )
+        if verdict not in ("accepted", "waiting", "already"):
+            raise refusal(self.key, "it cannot be cancelled", verdict)
 
     async def retry(self, reason: str = "", *, by: str = "") -> None:
         """Give a stuck saga a fresh budget and new keys: it declares that what was in doubt did not happen.
@@ -71,8 +73,13 @@ class Handle(Generic[T]):
         and keys that it had. Audited with `by` and `reason`. Raises NotAllowed when the saga is not stuck.
         """
         verdict = await self._runtime.apply(self.key, "retry", reason=reason, by=by)
+        if verdict == "nothing to do":
+            raise NotAllowed(
+                f"{self.key}: there is nothing to retry: the saga is not stuck, or a child holds it that has ended: "
+                "complete that step by hand, or compensate"
+            )
         if verdict != "accepted":
-            raise NotAllowed(f"{self.key}: there is nothing to retry: the saga is not stuck")
+            raise refusal(self.key, "it cannot be retried", verdict)
 
     async def mark_undone(self, step: str, reason: str, *, by: str = "") -> None:
         """Say that a step's compensation, which did not succeed, was done by hand. Audited.
@@ -134,7 +141,7 @@ def as_payload(value: object, what: str) -> msgspec.Raw:
 
 def refusal(key: str, what: str, verdict: str) -> CallerError:
     """Why a message was not accepted, as an error."""
-    if verdict.startswith("refused: "):
+    if verdict.startswith("refused"):  # what was wrong with a message is kept for a while only
         return InvalidInput(f"{key}: {verdict.removeprefix('refused: ')}")
     return NotAllowed(f"{key}: {what}: {_WHY.get(verdict, verdict)}")
 
@@ -144,8 +151,10 @@ _WHY = {
     "too late": "it is too late for that",
     "already": "that is so already",
     "unknown": "the saga has nothing of that name, or has not come to it",
-    "too large": "the record has no room for so large a payload",
+    "too large": "the record has no room for it",
     "nothing to do": "it is not held, and waits for nobody",
+    "full": "the saga has had so many messages that it takes no more of this kind; it can be cancelled and terminated",
+    "other run": "the saga that it was for is gone, and another one has its id",
 }
 
 

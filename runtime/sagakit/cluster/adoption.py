@@ -17,7 +17,7 @@ import trio
 from sagakit_actors import ActorDied
 
 from sagakit.engine import ENDS, Loaded, decode
-from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, TooLarge, Undecodable
+from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
@@ -93,9 +93,6 @@ class Adoption:
             _log.debug("%s: another worker was faster, or it may not run", entry.key)
         except Undecodable as error:  # what the archive has
             self._reports.left_alone(entry.key, f"{error}: not run")
-            return "left alone"
-        except TooLarge as error:  # until the server takes larger messages again
-            self._reports.left_alone(entry.key, f"{error}: left alone")
             return "left alone"
         except RuntimeClosed:  # a drain has begun: it is for others, and its owner's lease stays for them
             return "again"

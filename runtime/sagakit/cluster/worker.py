@@ -294,7 +294,9 @@ class _Life:
         )
 
     def _takers(self, worker: Worker) -> Supervisor:
-        applier = Applier(self._registry, worker.starts, worker.requests, worker.elsewhere.can_read)
+        applier = Applier(
+            self._registry, worker.starts, worker.requests, worker.services.children, worker.elsewhere.can_read
+        )
         intake = partial(
             Intake,
             self._store,

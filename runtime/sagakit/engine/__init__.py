@@ -10,8 +10,10 @@ forward    what follows when an action's or a check's attempt ends
 backward   compensation
 beginning  what it means to begin a node, by its kind
 messages   what comes from outside: callers, participants, operators, parents and children
+family     what parents and children tell each other, and whether they are what they say
 operator   what an operator can do about a saga that is stuck
-verdicts   what may become of a message
+verdicts   what became of each message: kept for as long as the record lives
+oversize   a record that has become too large to be written
 requests   to undo: cancel, deadline
 apply      `create`, `apply`: record x input events -> record
 effects    `effects`, `questions`, `goes_on`: what a record asks its owner to do
@@ -56,10 +58,14 @@ from sagakit.engine.inputs import Inbound as Inbound
 from sagakit.engine.inputs import InboundKind as InboundKind
 from sagakit.engine.inputs import InputEvent as InputEvent
 from sagakit.engine.inputs import Isolated as Isolated
+from sagakit.engine.inputs import Orphaned as Orphaned
 from sagakit.engine.inputs import OutputMade as OutputMade
 from sagakit.engine.inputs import Prepared as Prepared
 from sagakit.engine.inputs import Published as Published
+from sagakit.engine.inputs import Sender as Sender
 from sagakit.engine.keys import child_id as child_id
+from sagakit.engine.keys import sender_of as sender_of
+from sagakit.engine.messages import verdict_of as verdict_of
 from sagakit.engine.migration import migrated as migrated
 from sagakit.engine.record import EndMarker as EndMarker
 from sagakit.engine.record import Failure as Failure
@@ -82,3 +88,4 @@ from sagakit.engine.table import SagaStatus as SagaStatus
 from sagakit.engine.turn import SUSPECT as SUSPECT
 from sagakit.engine.turn import Limits as Limits
 from sagakit.engine.turn import makes_room as makes_room
+from sagakit.engine.verdicts import known_verdict as known_verdict

@@ -16,6 +16,7 @@ from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
+from sagakit.engine.family import AFTER_THE_END
 from sagakit.engine.forward import action_ended, check_ended, wait_is_over
 from sagakit.engine.inputs import (
     Adopted,
@@ -25,11 +26,12 @@ from sagakit.engine.inputs import (
     Inbound,
     InputEvent,
     Isolated,
+    Orphaned,
     OutputMade,
     Prepared,
     Published,
 )
-from sagakit.engine.messages import AFTER_THE_END, inbound
+from sagakit.engine.messages import inbound
 from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record, SagaOutcome
 from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.engine.results import Error
@@ -140,6 +142,9 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             turn.record.outbox = [kept for kept in turn.record.outbox if kept.seq > event.seq]
         case Adopted():
             _adopted(turn, event)
+        case Orphaned():
+            turn.touch()
+            turn.record.released = True
         case Inbound() if event.kind in AFTER_THE_END:
             inbound(turn, event)
         case _ if turn.record.status in ENDS:

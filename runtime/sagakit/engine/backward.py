@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from sagakit.definition.plan import NodePlan
-from sagakit.engine.forward import error_of, give_up_waiting, unread
+from sagakit.engine.forward import HAPPENED, error_of, give_up_waiting, unread
 from sagakit.engine.inputs import Ended
 from sagakit.engine.record import SagaOutcome, StepLog
 from sagakit.engine.results import Compensating, Complete, Error, NotDone, Retry, Unreadable
@@ -46,7 +46,8 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
 def proceed(turn: Turn) -> None:
     """Start every undo that may start, latest started step first; end the saga when all is settled."""
     for node in turn.nodes:
-        if turn.look(node.name).state in ("waiting", "awaiting"):
+        log = turn.look(node.name)
+        if log.state in ("waiting", "awaiting") or (log.state == "blocked" and log.code in HAPPENED):
             give_up_waiting(turn, node)
     nodes = turn.nodes
     ready = [node for node in nodes if _to_undo(turn, node) and _those_after_settled(turn, node)]

@@ -9,7 +9,7 @@ import msgspec
 from sagakit.definition.plan import Plan
 from sagakit.engine.apply import apply, ready, undecided, unprepared
 from sagakit.engine.inputs import Inbound, Published
-from sagakit.engine.keys import CallKind, child_id, key_of
+from sagakit.engine.keys import CallKind, child_id, key_of, sender_of
 from sagakit.engine.record import OutboxEvent, Parent, Record, StepLog
 from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, all_passed
@@ -148,6 +148,8 @@ def _end(plan: Plan, record: Record) -> Effect:
         Inbound(
             id=f"{record.run}.ended.{outcome.status}",
             kind="child-ended",
+            run=record.parent.run,
+            sender=sender_of(record),
             step=record.parent.node,
             payload=outcome.output if failure is None else failure.detail,
             code=code,

@@ -14,7 +14,11 @@ from sagakit.engine.table import StepMove
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 NO_ROOM = "sagakit: output too large"
-"""Code of a child that is done, and of whose output the record has no room."""
+"""Code of a child that is done, and for whose output the record has no room."""
+UNREADABLE = "sagakit: output not readable"
+"""Code of a child that is done, and whose output its parent cannot read."""
+HAPPENED: frozenset[str] = frozenset({NO_ROOM, UNREADABLE})
+"""Codes of children that have done their work: to start another one would do it twice."""
 
 _NULL = msgspec.Raw(b"null")
 """The result of what ends without saying one: a signal without payload, a child without output."""
@@ -105,7 +109,7 @@ def unread(turn: Turn, node: NodePlan, result: Unreadable) -> None:
 
 
 def give_up_waiting(turn: Turn, node: NodePlan) -> None:
-    """Compensation began while the node waited: nothing goes forward any more (P2). A child that runs is undone."""
+    """Compensation began while the node waited: nothing goes forward any more (P2). A child is undone if it began."""
     log = turn.look(node.name)
     in_doubt = node.kind == "child" if log.state == "awaiting" else log.unsure
     turn.move(node.name, "doubt" if in_doubt else "refuse")
@@ -119,6 +123,10 @@ def arrived(turn: Turn, node: NodePlan) -> None:
     elif log.code == NO_ROOM:
         turn.edit(node.name).unsure = True  # it is done, and is to be undone
         _settle_doubt(turn, node, Failure("exhausted", step=node.name, reason=log.error))
+    elif log.code == UNREADABLE:
+        turn.edit(node.name).unsure = True
+        if turn.forward:
+            turn.move(node.name, "block")  # else it is undone with the rest
     else:
         _refused(turn, node, Compensating(code=log.code, detail=log.detail))
 

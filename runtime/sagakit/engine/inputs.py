@@ -42,21 +42,45 @@ class GaveUp(msgspec.Struct, frozen=True):
     error: str
 
 
-class Inbound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A message from outside; each `id` is applied once. `by` and `reason` are for the audit.
+class Orphaned(msgspec.Struct, frozen=True):
+    """Nobody will ever release this child: its parent has ended, is gone, or does not know it."""
 
-    `step` names the node that a signal, a report or an operator's verb is for; `payload` is its JSON. A child that has
-    failed says so by `code`, and its `payload` is the detail. What the owner has found wrong with the message stands in
-    `refused`: it leaves its verdict alone.
+
+class Sender(msgspec.Struct, frozen=True):
+    """The saga that sends a message to its parent or to its child."""
+
+    saga_type: str
+    saga_id: str
+    run: str
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message says to a saga, whichever way it comes.
+
+    `run` is the life of the saga that the message is for; empty, it is for whichever there is. `sender` says which
+    relative a message between parent and child comes from. `step` names the node that a signal, a report or an
+    operator's verb is for; `payload` is its JSON. A child that has failed says so by `code`, and its `payload` is the
+    detail. `by` and `reason` are for the audit.
+    """
+
+    run: str = ""
+    sender: Sender | None = None
+    step: str = ""
+    payload: msgspec.Raw = NOTHING
+    code: str | None = None
+    reason: str = ""
+    by: str = ""
+
+
+class Inbound(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """A message from outside; one of a kind is applied once under its `id`.
+
+    `refused` says what the owner has found wrong with the payload: the message then has no effect but its verdict. The
+    end of a child has one in any case: the node is held.
     """
 
     id: str
     kind: InboundKind
-    by: str = ""
-    reason: str = ""
-    step: str = ""
-    payload: msgspec.Raw = NOTHING
-    code: str | None = None
     refused: str = ""
 
 
@@ -100,4 +124,6 @@ class OutputMade(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-InputEvent: TypeAlias = Ended | Adopted | Isolated | GaveUp | Inbound | Published | Decided | Prepared | OutputMade
+InputEvent: TypeAlias = (
+    Ended | Adopted | Isolated | GaveUp | Orphaned | Inbound | Published | Decided | Prepared | OutputMade
+)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from sagakit.definition.plan import NodePlan, Plan
+from sagakit.engine.inputs import Sender
 from sagakit.engine.record import Record, StepLog
 
 CallKind = Literal["do", "check", "undo"]
@@ -18,3 +20,41 @@ def key_of(record: Record, step: str, kind: CallKind, log: StepLog) -> str:
 def child_id(record: Record, step: str, group: int) -> str:
     """The id of the child that a node starts under this group: the same at each try."""
     return f"{record.saga_id}/{record.run}/{record.steps[step].named or step}/{group}"
+
+
+def sender_of(record: Record) -> Sender:
+    """Return how this saga names itself to its parent and to its children."""
+    return Sender(record.saga_type, record.saga_id, record.run)
+
+
+def is_parent(record: Record, sender: Sender) -> bool:
+    """Return whether `sender` is the saga, in the very run, that started this one: its id is the head of this one's."""
+    parent = record.parent
+    return (
+        parent is not None
+        and parent.run == sender.run
+        and parent.key.startswith(f"{sender.saga_type}.")
+        and record.saga_id.startswith(f"{sender.saga_id}/{sender.run}/")
+    )
+
+
+class Started(NamedTuple):
+    """A child that this saga has started: by which node, and under which of its groups."""
+
+    node: NodePlan
+    group: int
+
+
+def started_child(plan: Plan, record: Record, sender: Sender) -> Started | None:
+    """Return which of this saga's children `sender` is; None if it is none of them.
+
+    Its id tells, not the name of its node, which may have changed with a version since.
+    """
+    for node in plan.nodes:
+        log = record.steps.get(node.name)
+        if log is None or not log.calls or not node.child_type or node.child_type != sender.saga_type:
+            continue
+        for group in range(log.group, 0, -1):
+            if sender.saga_id == child_id(record, node.name, group):
+                return Started(node, group)
+    return None

@@ -1,5 +1,8 @@
 """What reaches a saga from outside, and what becomes of it: each message is applied once, and its verdict is kept.
 
+The checks come in this order: what was applied is not applied again; what is for another run, or pretends to come from
+a parent or a child, does nothing and leaves no trace; what the record has no place for is refused.
+
 From callers and participants: cancel, signal, report. From operators: retry, mark-undone, complete-step, compensate,
 terminate; each is audited. Between a parent and its child: child-ended, reverse, release.
 """
@@ -10,33 +13,43 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from sagakit.definition.plan import Plan
 from sagakit.engine.backward import finish_terminated
-from sagakit.engine.forward import NO_ROOM, arrived, succeed
+from sagakit.engine.family import child_ended, release, reverse, stranger
+from sagakit.engine.forward import arrived, succeed
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.operator import compensate, complete_step, mark_undone, retry
-from sagakit.engine.record import NOTHING, Failure, UndoRequest, Verdict
-from sagakit.engine.requests import pivot_open, pivot_passed
+from sagakit.engine.record import NOTHING, Failure, Record
+from sagakit.engine.requests import cancel
 from sagakit.engine.results import Complete
 from sagakit.engine.table import StepState
-from sagakit.engine.turn import Turn, shorten
-from sagakit.engine.verdicts import VerdictText
+from sagakit.engine.turn import Limits, Turn, shorten
+from sagakit.engine.verdicts import VerdictText, is_full, keep_verdict, known_verdict
 
-AFTER_THE_END: frozenset[InboundKind] = frozenset({"reverse", "release"})
-"""What a child whose saga has ended still hears of: from its parent."""
+
+def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> str | None:
+    """Return what became of a message, or what keeps it from being applied at all; None if neither is so.
+
+    What keeps it from being applied is written nowhere.
+    """
+    verdict = known_verdict(record, message)
+    if verdict is not None:
+        return verdict
+    if wrong := stranger(plan, record, message):
+        return f"refused: {wrong}"
+    return "full" if is_full(record, message.kind, limits) else None
 
 
 def inbound(turn: Turn, message: Inbound) -> None:
-    """Apply a message once; its verdict is kept with its id."""
-    record = turn.record
-    if any(known.id == message.id for known in record.inbound):
+    """Apply a message once; its verdict is kept with its kind and id."""
+    if verdict_of(turn.plan, turn.record, message, turn.limits) is not None:
         return
     turn.touch()
-    if message.refused:
+    if message.refused and message.kind != "child-ended":
         verdict = f"refused: {shorten(message.refused)}"
     else:
         verdict = _APPLY[message.kind](turn, _shortened(message))
-    kept = record.inbound[-(turn.limits.inbound - 1) :]
-    record.inbound = [*kept, Verdict(message.id, message.kind, verdict)]
+    keep_verdict(turn.record, message, verdict, turn.limits)
 
 
 def _shortened(message: Inbound) -> Inbound:
@@ -46,18 +59,6 @@ def _shortened(message: Inbound) -> Inbound:
 
 
 # ------------------------------------------------------- callers, participants
-
-
-def _cancel(turn: Turn, message: Inbound) -> VerdictText:
-    if not turn.forward or turn.record.undo_request is not None:
-        return "already"
-    if turn.record.halted:
-        turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
-        return "waiting"
-    if pivot_passed(turn):
-        return "too late"
-    turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
-    return "waiting" if pivot_open(turn) else "accepted"
 
 
 def _signal(turn: Turn, message: Inbound) -> VerdictText:
@@ -115,52 +116,8 @@ def _terminate(turn: Turn, message: Inbound) -> VerdictText:
     return "accepted"
 
 
-# ----------------------------------------------------------- parent and child
-
-
-def _child_ended(turn: Turn, message: Inbound) -> VerdictText:
-    """A child's end may be told before its start is known to have happened."""
-    node = turn.plan.by_name.get(message.step)
-    log = turn.look(message.step)
-    if node is None or node.kind != "child" or log.state not in ("running", "waiting", "awaiting"):
-        return "nothing to do"
-    size, room = len(memoryview(message.payload)), turn.room()
-    log = turn.edit(node.name)
-    log.arrived, log.unsure, log.code = True, False, message.code
-    if message.code is not None:
-        log.detail = message.payload if size <= min(room, turn.limits.detail) else NOTHING
-    elif size <= room:
-        log.result = message.payload
-    else:
-        log.code, log.result = NO_ROOM, NOTHING
-        log.error = f"the child's output is too large: {size:,} bytes, {room:,} are left"
-    if log.state != "running":
-        arrived(turn, node)
-    return "accepted"
-
-
-def _reverse(turn: Turn, message: Inbound) -> VerdictText:
-    """The parent is undone: so is its child, running or completed."""
-    record = turn.record
-    if record.status == "failed":
-        return "ended"
-    if record.status != "completed":
-        return _cancel(turn, message)
-    if record.released or pivot_passed(turn):
-        return "too late"
-    record.outcome = None
-    turn.fail(Failure("cancelled", reason=shorten(message.reason)), move="reverse")
-    return "accepted"
-
-
-def _release(turn: Turn, message: Inbound) -> VerdictText:
-    """The parent has ended: the child's record need not be kept for it any more."""
-    turn.record.released = True
-    return "accepted"
-
-
 _APPLY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {
-    "cancel": _cancel,
+    "cancel": cancel,
     "signal": _signal,
     "report": _report,
     "terminate": _terminate,
@@ -168,7 +125,7 @@ _APPLY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {
     "mark-undone": mark_undone,
     "complete-step": complete_step,
     "compensate": compensate,
-    "child-ended": _child_ended,
-    "reverse": _reverse,
-    "release": _release,
+    "child-ended": child_ended,
+    "reverse": reverse,
+    "release": release,
 }

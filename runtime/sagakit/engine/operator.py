@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagakit.definition.plan import NodePlan
-from sagakit.engine.forward import succeed
+from sagakit.engine.forward import HAPPENED, succeed
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import NOTHING, Failure, UndoRequest
 from sagakit.engine.requests import pivot_open, pivot_passed
@@ -92,6 +92,8 @@ def _again(turn: Turn, node: NodePlan) -> bool:
         case "blocked" if turn.forward and not turn.look(node.name).calls:
             log = turn.move(node.name, "reset")  # it was never called: a condition, a signal, which may have arrived
             log.code, log.detail = None, NOTHING
+        case "blocked" if turn.look(node.name).code in HAPPENED:
+            return False  # a child that is done: complete-step gives it a result, compensate undoes it
         case "asked" | "blocked" if turn.forward:
             log = turn.edit(node.name)
             log.attempt, log.group, log.unsure = 0, log.group + 1, False

@@ -77,7 +77,7 @@ class UndoRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An inbound message that was applied, and what came of it."""
+    """An inbound message that was applied, and what came of it, in words."""
 
     id: str
     kind: str
@@ -123,6 +123,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     `halted` says that no worker could run it, through crashes of its actor, or that what the record holds could not be
     read: nothing moves until an operator says retry.
     `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
+    `inbound` has the last verdicts in words, `applied` those of all messages in short, see `engine.verdicts`.
+    `dropped` names what was taken off a record that had become too large to be written, see `engine.oversize`.
     """
 
     schema: int
@@ -153,6 +155,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     parent: Parent | None = None
     released: bool = False
     inbound: list[Verdict] = []
+    applied: str = ""
+    dropped: tuple[str, ...] = ()
     outbox: list[OutboxEvent] = []
     next_event: int
     failure: Failure | None = None

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import Failure, UndoRequest
 from sagakit.engine.table import PASSED
-from sagakit.engine.turn import Turn
+from sagakit.engine.turn import Turn, shorten
+from sagakit.engine.verdicts import VerdictText
+
+
+def cancel(turn: Turn, message: Inbound) -> VerdictText:
+    """Take a request to undo from a caller, or from the parent."""
+    if not turn.forward or turn.record.undo_request is not None:
+        return "already"
+    if turn.record.halted:
+        turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
+        return "waiting"
+    if pivot_passed(turn):
+        return "too late"
+    turn.record.undo_request = UndoRequest("cancelled", shorten(message.reason))
+    return "waiting" if pivot_open(turn) else "accepted"
 
 
 def deadline(turn: Turn) -> None:

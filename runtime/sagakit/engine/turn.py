@@ -29,8 +29,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Bounds that keep status, undo and outbox below `max_payload` whatever the steps return.
 
     Bytes of results, payloads and what nodes start with, together; bytes of one refusal's detail; items of one each;
-    events that are not confirmed yet and attempts that are open, together; inbound messages whose verdicts are kept;
-    deaths of its worker while a saga ran alone, after which it is given up.
+    events that are not confirmed yet and attempts that are open, together; the last verdicts that one ring keeps in
+    words, and their bytes; messages that are applied in the life of a saga, from callers alone; deaths of its worker
+    while a saga ran alone, after which it is given up.
     """
 
     results: int = 512 * 1024
@@ -38,7 +39,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     items: int = 1_000
     outbox: int = 128
     inbound: int = 64
+    verdicts: int = 16 * 1024
+    ids: int = 2_000
     lone_deaths: int = 3
+
+    @property
+    def reserve(self) -> int:
+        """Places for messages beyond `ids` that one reserve has; there are four of them."""
+        return max(self.ids // 20, 8)
 
 
 class Turn:

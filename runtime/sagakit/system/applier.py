@@ -26,6 +26,7 @@ from sagakit.system import starts
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import checked_context, checked_message, checked_message_id
 from sagakit.system.channels import check_channel
+from sagakit.system.children import Children
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.registry import CanRead, Registry
 from sagakit.system.requests import Requests
@@ -74,10 +75,18 @@ def read_request(message: InboundMessage) -> InboxRequest:
 class Applier:
     """For tasks of the worker's trio thread."""
 
-    def __init__(self, registry: Registry, starts: Starts, requests: Requests, can_read_elsewhere: CanRead) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        starts: Starts,
+        requests: Requests,
+        children: Children,
+        can_read_elsewhere: CanRead,
+    ) -> None:
         self._registry = registry
         self._starts = starts
         self._requests = requests
+        self._children = children
         self._can_read_elsewhere = can_read_elsewhere
 
     async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
@@ -92,6 +101,11 @@ class Applier:
         inbound = checked_message(request.as_inbound(message.id))
         if await self._requests.anywhere(str(message.address), inbound) is None:
             raise Unowned(f"{message.address}: nobody owns it just now")
+
+    async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> None:
+        """Tell whoever waits for a message that it can never be applied: a child's parent. Raises StoreError."""
+        if request.kind == "start" and request.parent is not None:
+            await self._children.refused(message.address, request.parent, error)
 
     async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
         if request.parent is not None and not await self._is_awaited(request.parent):

@@ -263,14 +263,23 @@ class SagaBinding:
 
     def refuses(self, message: Inbound) -> str:
         """What speaks against a message's payload, if anything: it is not of the type that the node has."""
-        node = self.definition.nodes.get(self.plan.step_of(message.step))
-        if message.kind not in ("signal", "report", "complete-step") or node is None:
+        node = self._node_of(message)
+        if node is None:
             return ""
         try:
             node.result.decode(message.payload)
         except errors.Unreadable as error:
             return f"the payload is not what {message.step} takes: {error.reason}"
         return ""
+
+    def _node_of(self, message: Inbound) -> NodeDefinition | None:
+        """Return the node whose result a message brings, if it brings one."""
+        if message.kind in ("signal", "report", "complete-step"):
+            return self.definition.nodes.get(self.plan.step_of(message.step))
+        if message.kind != "child-ended" or message.code is not None or message.sender is None:
+            return None
+        of_type = (node.name for node in self.plan.nodes if node.child_type == message.sender.saga_type)
+        return self.definition.nodes.get(next(of_type, ""))  # all children of one type give the same
 
     # ----------------------------------------------------------- questions
 

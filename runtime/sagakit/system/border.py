@@ -34,6 +34,7 @@ class _Inbound(Inbound, frozen=True, kw_only=True, omit_defaults=True):
     id: Annotated[str, Meta(max_length=MAX_MESSAGE_ID)]
     by: _Text = ""
     step: _Text = ""
+    run: _Text = ""
 
 
 _encoder = msgspec.json.Encoder()

@@ -22,9 +22,11 @@ from sagakit.engine import (
     Parent,
     Record,
     Retry,
+    Sender,
     Unreadable,
     child_id,
     encode_marker,
+    sender_of,
 )
 from sagakit.errors import (
     AlreadyStarted,
@@ -38,17 +40,18 @@ from sagakit.errors import (
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.persistence import through_outage
+from sagakit.system.persistence import read, through_outage
 from sagakit.system.registry import CanRead, Registry
 from sagakit.system.requests import Requests
 from sagakit.system.services import input_limit
 from sagakit.system.starts import Context, Starts
 
-FORESTALLED = 3600.0
+FORESTALLED_FOR = 3600.0
 """Seconds for which a child that never was cannot start: longer than its start may still be on its way."""
 LOOK_AGAIN = 1.0
 """Seconds until a child that is not undone yet is looked at again, if nothing was heard of it."""
 
+_FORESTALLED = encode_marker(EndMarker(0.0, "failed", "", ""))
 _CODES: dict[type[SagakitError], str] = {
     AlreadyStarted: "child_id_taken",
     InputTooLarge: "child_input_too_large",
@@ -56,6 +59,8 @@ _CODES: dict[type[SagakitError], str] = {
     InvalidInput: "child_input_invalid",
 }
 """What no other attempt to start a child would change."""
+_NO_PARENT: frozenset[str] = frozenset({"ended", "other run"})
+"""Verdicts on a child's end that say that its parent is not there any more."""
 
 
 class Children:
@@ -77,7 +82,7 @@ class Children:
             try:
                 if call.kind == "do":
                     return await self._start(address, call, record)
-                return await self._undo(str(address), call)
+                return await self._undo(str(address), call, record)
             except SagakitError as error:
                 return _answer(call, error)
         return Error(error=f"timeout after {call.timeout:g} s")
@@ -114,12 +119,13 @@ class Children:
         await self._requests.send(address, call.key, request)
         return Complete()
 
-    async def _undo(self, key: str, call: Call) -> AttemptResult:
+    async def _undo(self, key: str, call: Call, record: Record) -> AttemptResult:
         """Ask the child to turn back, and wait until it has."""
+        message = Inbound(id=call.key, kind="reverse", sender=sender_of(record), reason="its parent is undone")
         try:
-            verdict = await self._requests.deliver(
-                key, Inbound(id=call.key, kind="reverse", reason="its parent is undone")
-            )
+            verdict = await self._requests.deliver(key, message)
+            if verdict.startswith("refused") or verdict == "full":  # to wait for its end serves nothing
+                return Compensating(code=f"child_not_undone: {verdict}")
             if verdict == "too late":
                 return Compensating(code="child_cannot_be_undone")
             if (await self._requests.ended(key)).status == "failed":
@@ -132,29 +138,62 @@ class Children:
 
     async def _forestall(self, key: str) -> None:
         """An end marker for a child that never was, so that it can never start late. Raises Conflict."""
-        marker = encode_marker(EndMarker(0.0, "failed", "", ""))
-        await through_outage(self._store, partial(self._store.state.create, key, marker, ttl=FORESTALLED))
+        await through_outage(self._store, partial(self._store.state.create, key, _FORESTALLED, ttl=FORESTALLED_FOR))
 
     async def tell(self, parent: Parent, message: Inbound) -> bool:
-        """Tell a parent that its child has ended; durable once this returns. Whether it still is there to hear it."""
+        """Tell a parent that its child has ended; durable once this returns.
+
+        Return whether it is there to hear it, and knows the child: it will release it then.
+        """
         try:
-            return await self._requests.post(parent.key, message) != "ended"
+            verdict = await self._requests.post(parent.key, message)
         except UnknownSaga:
             return False
+        return verdict is None or not (verdict in _NO_PARENT or verdict.startswith("refused"))
 
-    async def release(self, run: str, children: tuple[tuple[str, str], ...]) -> None:
+    async def refused(self, address: SagaKey, parent: Parent, error: SagakitError) -> None:
+        """Tell a parent that its child can never start, unless it has; durable once this returns. Raises StoreError."""
+        if not isinstance(error, AlreadyStarted) and not await self._never_starts(str(address)):
+            return
+        message = Inbound(
+            id=f"{address.saga_id}.refused",
+            kind="child-ended",
+            run=parent.run,
+            sender=Sender(address.saga_type, address.saga_id, ""),
+            step=parent.node,
+            payload=_detail(error),
+            code=_code(error) or "child_cannot_start",
+        )
+        await self.tell(parent, message)
+
+    async def _never_starts(self, key: str) -> bool:
+        try:
+            await self._forestall(key)
+        except Conflict:  # it has begun, or its start is refused for the second time
+            entry = await read(self._store, self._store.state, key)
+            return entry is not None and entry.value == _FORESTALLED
+        return True
+
+    async def release(self, parent: Sender, children: tuple[tuple[str, str], ...]) -> None:
         """Let go of children, whose parent has ended; durable once this returns."""
+        message = Inbound(id=f"{parent.run}.release", kind="release", sender=parent)
         for saga_type, saga_id in children:
             with suppress(UnknownSaga, InvalidId):
-                await self._requests.post(
-                    str(SagaKey(saga_type, saga_id)), Inbound(id=f"{run}.release", kind="release")
-                )
+                await self._requests.post(str(SagaKey(saga_type, saga_id)), message)
 
 
 def _answer(call: Call, error: SagakitError) -> AttemptResult:
-    code = _CODES.get(type(error))
-    if code is None:
+    code = _code(error)
+    if not code:
         return Error(error=repr(error))
     if call.kind == "undo" and isinstance(error, InvalidId):
         return Complete()  # there never was such a child
-    return Compensating(code=code, detail=msgspec.Raw(msgspec.json.encode({"error": str(error)})))
+    return Compensating(code=code, detail=_detail(error))
+
+
+def _code(error: SagakitError) -> str:
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
+
+
+def _detail(error: SagakitError) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode({"error": str(error)}))

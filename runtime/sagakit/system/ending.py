@@ -7,7 +7,7 @@ from functools import partial
 
 from sagakit_actors import ReactorContext
 
-from sagakit.engine import Finish, Record, TellParent
+from sagakit.engine import Finish, Record, Sender, TellParent, sender_of
 from sagakit.system.messages import ChildrenReleased, ParentTold, SagaMessage
 from sagakit.system.outbox import Outbox
 from sagakit.system.services import Services
@@ -47,11 +47,11 @@ class Ending:
         """
         if not self.has_begun:
             self.has_begun = True
-            self._outbox.when_out(record, partial(self._release, effect.children, record.run, retire))
+            self._outbox.when_out(record, partial(self._release, effect.children, sender_of(record), retire))
 
-    def _release(self, children: tuple[tuple[str, str], ...], run: str, retire: Callable[[], None]) -> None:
+    def _release(self, children: tuple[tuple[str, str], ...], parent: Sender, retire: Callable[[], None]) -> None:
         if children:
-            self._ctx.pipe_to_self(_children_released, self._services.children.release, run, children)
+            self._ctx.pipe_to_self(_children_released, self._services.children.release, parent, children)
         else:
             retire()
 

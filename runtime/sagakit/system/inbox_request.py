@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from sagakit.engine import Inbound, InboundKind, Parent
+from sagakit.engine.inputs import Content
 from sagakit.engine.record import NOTHING
 
 
-class InboxRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a message of the inbox says.
+class InboxRequest(Content, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message of the inbox says: a start, or what any other message says, see `Content`.
 
-    `input`, `attributes` and where it comes from are for `start`. `step` names the node that a signal (also `signal`),
-    a report or an operator's verb is for, `payload` is its JSON. `by` and `reason` are for the audit.
+    `input`, `attributes` and where it comes from are for `start`.
     """
 
     kind: Literal["start"] | InboundKind
     input: msgspec.Raw = NOTHING
-    step: str = ""
-    payload: msgspec.Raw = NOTHING
-    code: str | None = None
-    reason: str = ""
-    by: str = ""
     correlation_id: str | None = None
     causation_id: str | None = None
     trace: dict[str, str] | None = None
@@ -32,25 +27,14 @@ class InboxRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
     @classmethod
     def of(cls, message: Inbound) -> InboxRequest:
-        """The message, as it goes through the inbox."""
-        return cls(
-            kind=message.kind,
-            step=message.step,
-            payload=message.payload,
-            code=message.code,
-            reason=message.reason,
-            by=message.by,
-        )
+        """Return the message, as it goes through the inbox."""
+        return cls(kind=message.kind, **_content(message))
 
     def as_inbound(self, id: str) -> Inbound:
-        """What it says to a saga; not for `start`."""
+        """Return what it says to a saga; not for `start`."""
         assert self.kind != "start"
-        return Inbound(
-            id=id,
-            kind=self.kind,
-            step=self.step,
-            payload=self.payload,
-            code=self.code,
-            reason=self.reason,
-            by=self.by,
-        )
+        return Inbound(id=id, kind=self.kind, **_content(self))
+
+
+def _content(message: Content) -> dict[str, Any]:
+    return {name: getattr(message, name) for name in Content.__struct_fields__}

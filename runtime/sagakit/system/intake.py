@@ -139,7 +139,7 @@ class Intake(Actor[None]):
         if trouble is None:
             self._let_go(message).ack()
         elif is_final(trouble) or await self._is_hopeless(message, trouble):
-            await self._bury(message, trouble)
+            await self._refuse(message, request, trouble)
         elif not message.parked:
             await self._park(message, start)
         else:
@@ -163,6 +163,15 @@ class Intake(Actor[None]):
                     break
                 await trio.sleep(pause.delay(failures))
         return trouble
+
+    async def _refuse(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> None:
+        try:
+            await self._applier.refused(message, request, error)
+        except StoreError as trouble:
+            _log.warning("%s: not told yet that it cannot be started: %s", message.subject, trouble)
+            self._let_go(message).defer(LATEST)
+        else:
+            await self._bury(message, error)
 
     async def _is_hopeless(self, message: InboundMessage, trouble: SagakitError) -> bool:
         """Return whether its saga has not come, or not become readable, in all this time, and is not about to."""

@@ -15,8 +15,8 @@ import msgspec
 import trio
 from sagakit_actors import ActorDied, ActorStopped
 
-from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode
-from sagakit.engine.messages import AFTER_THE_END
+from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode, known_verdict
+from sagakit.engine.family import AFTER_THE_END
 from sagakit.errors import UNREADABLE, Ambiguous, InvalidInput, NoResponders, Unavailable, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
@@ -90,11 +90,10 @@ class Requests:
         """Apply it, now or once somebody owns the saga; the verdict, which is durable. Raises UnknownSaga."""
         verdict = await self.post(key, message)
         pause = FIRST_LOOK
-        while verdict is None:
+        while verdict is None:  # asked again, not only looked for: what the owner turns away leaves no trace
             await trio.sleep(pause)
             pause = min(LAST_LOOK, pause * 2)
-            record, live = await self._find(key)
-            verdict = verdict_of(record, message, live=live)
+            verdict = await self.anywhere(key, message)
         return verdict
 
     async def send(self, address: SagaKey, id: str, request: InboxRequest) -> None:
@@ -168,9 +167,6 @@ class Requests:
 
 
 def verdict_of(record: Record, message: Inbound, *, live: bool) -> str | None:
-    """What became of a message that was applied; `ended` if the saga is over and will never see it."""
-    for known in record.inbound:
-        if known.id == message.id:
-            return known.verdict
+    """Return what a record tells of a message; `ended` if the saga is over and will never see it."""
     hears = live and message.kind in AFTER_THE_END
-    return "ended" if record.status in ENDS and not hears else None
+    return known_verdict(record, message) or ("ended" if record.status in ENDS and not hears else None)

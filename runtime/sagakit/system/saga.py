@@ -20,6 +20,7 @@ import trio
 from msgspec import structs
 from sagakit_actors import Down, Reactor, ReactorContext, Ref, Reply
 
+from sagakit.definition import Plan
 from sagakit.engine import (
     ENDS,
     Adopted,
@@ -30,7 +31,9 @@ from sagakit.engine import (
     Inbound,
     InputEvent,
     Isolated,
+    Limits,
     Loaded,
+    Orphaned,
     Publish,
     Published,
     Record,
@@ -48,9 +51,11 @@ from sagakit.engine import (
     marker_of,
     questions,
     stamped,
+    verdict_of,
 )
+from sagakit.engine.oversize import fitted
 from sagakit.engine.table import OPEN
-from sagakit.errors import Conflict, Fenced, NewerSchema, Overwritten, SagakitError, StoreError, Undecodable
+from sagakit.errors import Conflict, Fenced, NewerSchema, Overwritten, SagakitError, StoreError, TooLarge, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.alone import Alone
 from sagakit.system.calls import Calls
@@ -82,10 +87,11 @@ from sagakit.system.messages import (
 )
 from sagakit.system.origin import Fresh, GiveUp, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
+from sagakit.system.oversize import HeldBack, Proposal, held_back, most_bytes, split
 from sagakit.system.reminders import Reminders
 from sagakit.system.repose import may_rest, mind_place
 from sagakit.system.services import Services
-from sagakit.system.waiting import Waiting, answer_asked
+from sagakit.system.waiting import Waiting
 
 _log = getLogger("sagakit")
 
@@ -121,10 +127,12 @@ class SagaActor(Reactor[SagaMessage]):
         # what came in and is not folded yet; who waits for what
         self._events: list[InputEvent] = []
         self._begin: Reply[None] | None = None
-        self._waiting = Waiting()
+        self._waiting = Waiting(partial(_verdict, self._plan, services.limits))
         # what is under way
         self._operation: PersistenceMessage | None = None
         self._then: Callable[[int | Entry | None], None] | None = None
+        self._proposal: Proposal | None = None
+        self._held_back: HeldBack | None = None
         confirmed = origin.confirmed if isinstance(origin, Rested) else 0
         self._outbox = Outbox(services.publisher, key, confirmed=confirmed)
         self._lease_awaited = False
@@ -194,7 +202,7 @@ class SagaActor(Reactor[SagaMessage]):
             case ParentTold():
                 self._ending.parent_knows = True
                 if not message.there:
-                    self._events.append(Inbound(id=f"{self._record.run}.orphan", kind="release"))
+                    self._events.append(Orphaned())
             case ChildrenReleased():
                 self._retire()
             case Down():
@@ -243,6 +251,8 @@ class SagaActor(Reactor[SagaMessage]):
             then(settled.result)
         elif isinstance(settled.result, Overwritten) and (self._begun or self._begin is None):
             self._hand_in_again(operation, then, settled.result)
+        elif isinstance(settled.result, TooLarge) and self._proposal is not None:
+            self._too_large(self._proposal, settled.result)
         elif self._begun or self._begin is None:
             raise settled.result
         else:
@@ -305,7 +315,7 @@ class SagaActor(Reactor[SagaMessage]):
         events: list[InputEvent] = [Adopted(services.worker_id, services.random())]
         if isinstance(self._origin, GiveUp):
             events.append(GaveUp(self._origin.error))
-        self._write(self._fold(loaded.record, events))
+        self._propose(loaded.record, events, ())
 
     # ----------------------------------------------------------------- turn
 
@@ -318,20 +328,32 @@ class SagaActor(Reactor[SagaMessage]):
             return
         record = self._record
         if self._events or self._due:
-            events, self._events, self._due = self._events, [], False
+            events, self._events, self._due = [*self._taken_up(), *self._events], [], False
             for event in events:
                 if isinstance(event, Ended):
                     self._calls.ended(event.step)
             if self._outbox.confirmed:
                 events.append(Published(self._outbox.confirmed))
-            record = self._fold(record, events)
-        if record is not self._record:
-            self._write(record, self._waiting.take_asked())
+            if self._propose(record, events, self._waiting.take_asked()):
+                return
+        if self._held_back is not None:
+            self._waiting.answer_looking(record)
+            self._mind_quiet()
+            self._mind_drain()
         else:
             self._waiting.answer(record)
             self._mind_isolation()
             self._mind_drain()
             self._mind_repose()
+
+    def _propose(self, base: Record, events: Sequence[InputEvent], asked: Sequence[Ask]) -> bool:
+        """Fold events into a record and write what comes of it, if anything does."""
+        record = self._fold(base, events)
+        if record is not base:
+            self._write(record, asked, base, events)
+            return True
+        self._waiting.answer_asked(asked, base)
+        return False
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
         services = self._services
@@ -364,6 +386,9 @@ class SagaActor(Reactor[SagaMessage]):
         wanted = not self._draining and awaits_isolation(self._plan, self._record, self._services.now())
         if wanted or self._alone.pending:
             self._alone.mind(alone=self._record.alone, wanted=wanted)
+        self._mind_quiet()
+
+    def _mind_quiet(self) -> None:
         if not self._calls.at_work:
             self._waiting.quiet()
 
@@ -392,10 +417,19 @@ class SagaActor(Reactor[SagaMessage]):
 
     # ---------------------------------------------------------------- write
 
-    def _write(self, record: Record, asked: Sequence[Ask] = (), *, not_after: float | None = None) -> None:
-        """Those whose messages are folded into it are told once it is durable."""
+    def _write(
+        self,
+        record: Record,
+        asked: Sequence[Ask] = (),
+        base: Record | None = None,
+        events: Sequence[InputEvent] = (),
+        *,
+        not_after: float | None = None,
+    ) -> None:
+        """Write what `events` have made of `base`; those whose messages are among them are told once it is durable."""
         record = stamped(record, write=self._services.next_write())
         value = encode(record, self._unknown)
+        self._proposal = None if base is None else Proposal(base, events, record, asked, len(value))
         put = Put(key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after)
         self._operate(put, partial(self._written, record, asked, trio.current_time()))
 
@@ -404,7 +438,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._stands(record, revision)
         self._life.seen_at = sent
         self._reminders.rest_at = None
-        answer_asked(asked, record)
+        self._waiting.answer_asked(asked, record)
         if not self._begun:
             self._begun = True
             self._life.has_begun()
@@ -430,10 +464,61 @@ class SagaActor(Reactor[SagaMessage]):
         self._operation, self._then = operation, then
         self._services.persistence.tell_nowait(operation)
 
+    # ------------------------------------------------------------ too large
+
+    def _too_large(self, proposal: Proposal, error: TooLarge) -> None:
+        """The server takes no record of this size: write a smaller one, or wait until it does."""
+        callers, rest = split(proposal)
+        if callers.events:
+            for ask in callers.asked:
+                ask.reply.send("too large")
+            self._propose(proposal.base, rest.events, rest.asked)
+            return
+        services, most = self._services, most_bytes(proposal, self._services.store.max_payload)
+        before = Loaded(proposal.base, self._unknown)
+        found = fitted(
+            self._plan, before, rest.events, proposal.record, most, now=services.now(), limits=services.limits
+        )
+        if found is None:
+            self._hold_back(proposal, error)
+        else:
+            _log.error("%s: its record is too large: %s; it is cut down: %s", self._key, error, found.record.dropped)
+            self._unknown = found.unknown
+            self._write(found.record, rest.asked, proposal.base, rest.events)
+
+    def _hold_back(self, proposal: Proposal, error: TooLarge) -> None:
+        """Nothing can be written. Not taken over either, it is looked after here: for somebody who terminates it."""
+        _log.error(
+            "%s: its record is too large: %s; it stays as it is until it is terminated, or the server takes larger "
+            "messages",
+            self._key,
+            error,
+        )
+        base, self._held_back = proposal.base, held_back(proposal)
+        if not self._begun:
+            self._record, self._begun = base, True
+            if self._begin is not None:
+                self._begin.send(None)
+        if base.outbox and base.outbox[-1].seq > self._outbox.confirmed:
+            # they may be what is too large; they are durable, so they may go out whoever owns the saga
+            self._outbox.publish(base)
+            self._outbox.when_confirmed(base.outbox[-1].seq, partial(self._ref.signal, Wake()))
+
+    def _taken_up(self) -> Sequence[InputEvent]:
+        """What was held back, to be tried again."""
+        held, self._held_back = self._held_back, None
+        if held is None:
+            return ()
+        for ask in held.asked:
+            self._waiting.for_verdict(ask)
+        return held.events
+
     # -------------------------------------------------------------- perform
 
     def _perform(self) -> None:
         """Do what the durable record asks for and what is not under way yet."""
+        if self._held_back is not None:
+            return  # what the record asks for has been done, or is not this worker's to do
         asked = effects(self._plan, self._record)
         if self._calls and not self._record.halted:  # else what waits for its turn is still meant to be made
             self._calls.withdraw_all_but(asked)
@@ -542,6 +627,10 @@ class SagaActor(Reactor[SagaMessage]):
 
 def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreError | None) -> None:
     ref.signal(Settled(number, result))
+
+
+def _verdict(plan: Plan, limits: Limits, record: Record, message: Inbound) -> str | None:
+    return verdict_of(plan, record, message, limits)
 
 
 def _lease_good(_: None) -> LeaseGood:

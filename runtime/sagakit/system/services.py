@@ -111,8 +111,20 @@ class Services:
 
 
 def limits_for(max_payload: int, *, max_recoveries: int) -> Limits:
-    """How much of one message results may fill; a quarter is the input's, a quarter is status, undo and outbox."""
-    return Limits(results=max_payload // 2, lone_deaths=max_recoveries)
+    """Return the bounds that keep a record below one message.
+
+    Results may fill half of it, the input a quarter. Of the last quarter, three sixteenths are for verdicts in words,
+    an eighth is for what is kept of each message, and what is left for the outbox, the steps and the rest.
+    """
+    rest = max_payload // 4
+    return Limits(
+        results=max_payload // 2,
+        detail=min(4 * 1024, rest // 16),
+        outbox=max(min(128, rest // 2048), 4),
+        verdicts=rest // 16,
+        ids=max(min(2_000, rest // 8 // 15), 16),
+        lone_deaths=max_recoveries,
+    )
 
 
 def input_limit(max_payload: int) -> int:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sagakit_actors import Reply
 
-from sagakit.engine import ENDS, Record
+from sagakit.engine import ENDS, Inbound, Record
 from sagakit.system.messages import Ask, AwaitOutcome
 
 
 class Waiting:
-    """Belongs to one incarnation of a saga's actor. Everybody is answered from a durable record."""
+    """Belongs to one incarnation of a saga's actor. Everybody is answered from a durable record.
 
-    __slots__ = ("_asked", "_looking", "_outcome", "_quiet")
+    `verdict` tells what a record, or what has been in its way, has made of a message; None if neither knows it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_asked", "_looking", "_outcome", "_quiet", "_verdict")
+
+    def __init__(self, verdict: Callable[[Record, Inbound], str | None]) -> None:
+        self._verdict = verdict
         self._looking: list[Reply[Record]] = []
         self._asked: list[Ask] = []
         self._outcome: list[AwaitOutcome] = []
@@ -53,11 +57,20 @@ class Waiting:
         """Answer those whose answer is known."""
         if not (self._looking or self._asked or self._outcome):
             return
+        self.answer_looking(record)
+        self.answer_asked(self.take_asked(), record)
+        self.answer_end(record)
+
+    def answer_looking(self, record: Record) -> None:
+        """Answer those who want to see the record."""
         for reply in self._looking:
             reply.send(record)
         self._looking.clear()
-        answer_asked(self.take_asked(), record)
-        self.answer_end(record)
+
+    def answer_asked(self, asked: Sequence[Ask], record: Record) -> None:
+        """Tell what became of their messages; one that nobody knows came after the end."""
+        for ask in asked:
+            ask.reply.send(self._verdict(record, ask.message) or "ended")
 
     def answer_end(self, record: Record) -> None:
         """Answer those who wait for the end, if this is it."""
@@ -79,9 +92,3 @@ class Waiting:
         """Nobody here will know the end: the saga is another worker's."""
         for waiting in self._outcome:
             waiting.reply.fail(error)
-
-
-def answer_asked(asked: Sequence[Ask], record: Record) -> None:
-    """Tell what became of their messages; one that left no verdict came after the end."""
-    for ask in asked:
-        ask.reply.send(next((known.verdict for known in record.inbound if known.id == ask.message.id), "ended"))

@@ -41,12 +41,15 @@ from sagakit.engine import (
     Published,
     Question,
     Record,
+    Sender,
     apply,
     awaits_isolation,
+    child_id,
     create,
     decode,
     effects,
     encode,
+    known_verdict,
     questions,
     stamped,
 )
@@ -151,12 +154,21 @@ class SagaMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(sorted(self.workers)))
         wanted = {"signal": "signal", "child-ended": "child"}.get(kind)
         for step in [node.name for node in self.plan.nodes if node.kind == wanted] if wanted else [""]:
-            message = Inbound(id=f"{kind}.{step}.{self._writes}", kind=kind, step=step, payload=_ONE)
+            message = self._message(kind, step, self.workers[name].record)
             if not self._turn(name, message):
                 return  # it was fenced
-            for known in self.workers[name].record.inbound:
-                if known.id == message.id and kind == "cancel" and known.verdict in ("accepted", "waiting"):
-                    self._cancelled = True
+            verdict = known_verdict(self.workers[name].record, message)
+            self._cancelled = self._cancelled or (kind == "cancel" and verdict in ("accepted", "waiting"))
+
+    def _message(self, kind: InboundKind, step: str, record: Record) -> Inbound:
+        """A child's end says which child it comes from; nothing comes from one that was not begun."""
+        sender = None
+        if kind == "child-ended" and step in record.steps:
+            child = child_id(record, step, record.steps[step].group)
+            sender = Sender(self.plan.by_name[step].child_type, child, "child")
+        return Inbound(
+            id=f"{kind}.{step}.{self._writes}", kind=kind, run=record.run, sender=sender, step=step, payload=_ONE
+        )
 
     @invariant()
     def promises_hold(self) -> None:
@@ -193,7 +205,7 @@ class SagaMachine(RuleBasedStateMachine):
         for step, log in worker.record.steps.items():
             kind = _WHAT_COMES.get(self.plan.node(step).kind)
             if log.state == "awaiting" and kind is not None:
-                self._turn(owner, Inbound(id=f"{kind}.{self._writes}", kind=kind, step=step, payload=_ONE))
+                self._turn(owner, self._message(kind, step, worker.record))
                 return
         self.now = max(self.now, worker.record.wake_at or self.now)
         self._turn(owner)

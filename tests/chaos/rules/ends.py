@@ -33,10 +33,10 @@ def messages_applied(history: History) -> Iterator[Violation]:
         record = history.last(key)
         if record is None:
             continue
-        applied = Counter(message.id for message in record.inbound)
-        for message, count in applied.items():
+        applied = {message.id for message in record.inbound}
+        for (kind, id), count in Counter((message.kind, message.id) for message in record.inbound).items():
             if count > 1:
-                yield Violation("P8", key, f"message {message} was applied {count} times")
+                yield Violation("P8", key, f"the {kind} {id} was applied {count} times")
         message = f"signal-{key.replace('.', '-')}"
         timed_out = record.failure is not None and record.failure.step == "approved"
         if timed_out and message in sent and message not in applied:

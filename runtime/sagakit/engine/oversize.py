@@ -1,0 +1,128 @@
+"""A record that has become too large to be written: what is taken off it, and in which order.
+
+It happens where the bounds of `Limits` do not hold: the server takes smaller messages than it did, or somebody has
+written the record by hand. A saga that has failed does nothing more with its values, so all of them may go, until the
+record fits: it can always be terminated. One that may go on keeps what it goes on with, and is halted; if even that
+does not fit, there is nothing to be written until the server takes larger messages. Events always stay (P9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from msgspec import structs
+
+from sagakit.definition.plan import Plan
+from sagakit.engine.apply import apply
+from sagakit.engine.codec import Loaded, encode
+from sagakit.engine.inputs import GaveUp, InputEvent
+from sagakit.engine.record import NOTHING, Failure, Record
+from sagakit.engine.turn import ITEM_TEXT, Limits, shorten
+
+
+def _with(loaded: Loaded, **changes: object) -> Loaded:
+    return structs.replace(loaded, record=structs.replace(loaded.record, **changes))
+
+
+def _each_step(loaded: Loaded, **changes: object) -> Loaded:
+    return _with(loaded, steps={name: structs.replace(log, **changes) for name, log in loaded.record.steps.items()})
+
+
+def _with_failure(loaded: Loaded, failure: Failure) -> Loaded:
+    """The record has it twice: as the reason why it turned back, and in its outcome."""
+    outcome = loaded.record.outcome
+    return _with(loaded, failure=failure, outcome=outcome and structs.replace(outcome, failure=failure))
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else shorten(text, ITEM_TEXT)
+
+
+def _short_texts(plan: Plan, loaded: Loaded) -> Loaded:
+    record = loaded.record
+    steps = {name: structs.replace(log, error=_short(log.error)) for name, log in record.steps.items()}
+    loaded = _with(loaded, steps=steps, stuck=_short(record.stuck))
+    failure = record.failure
+    return loaded if failure is None else _with_failure(loaded, structs.replace(failure, reason=_short(failure.reason)))
+
+
+def _no_details(plan: Plan, loaded: Loaded) -> Loaded:
+    loaded, failure = _each_step(loaded, detail=NOTHING), loaded.record.failure
+    return loaded if failure is None else _with_failure(loaded, structs.replace(failure, detail=NOTHING))
+
+
+def _only_children(plan: Plan, loaded: Loaded) -> Loaded:
+    """Those are to be released still."""
+    outcome = loaded.record.outcome
+    children = {node.name for node in plan.nodes if node.child_type}
+    return _with(
+        loaded,
+        steps={name: log for name, log in loaded.record.steps.items() if name in children},
+        outcome=outcome and structs.replace(outcome, undone=(), late=()),
+    )
+
+
+class Cut(NamedTuple):
+    """One thing to be taken off; `spare` if a saga that goes on can do without it."""
+
+    name: str
+    spare: bool
+    make: Callable[[Plan, Loaded], Loaded]
+
+
+CUTS: Sequence[Cut] = (
+    Cut("verdicts in words", True, lambda plan, loaded: _with(loaded, inbound=[])),
+    Cut("long texts", True, _short_texts),
+    Cut("details", True, _no_details),
+    Cut("trace", True, lambda plan, loaded: _with(loaded, trace=None)),
+    Cut("attributes", True, lambda plan, loaded: _with(loaded, attributes={})),
+    Cut("inputs of nodes", False, lambda plan, loaded: _each_step(loaded, given=NOTHING)),
+    Cut("results", False, lambda plan, loaded: _each_step(loaded, result=NOTHING)),
+    Cut("unknown fields", False, lambda plan, loaded: structs.replace(loaded, unknown=None)),
+    Cut("input", False, lambda plan, loaded: _with(loaded, input=msgspec.Raw(b"null"))),
+    Cut("ids of messages", False, lambda plan, loaded: _with(loaded, applied="")),
+    Cut("steps", False, _only_children),
+)  # fmt: skip
+"""In this order, until the record fits; `dropped` in the record names those that were made."""
+
+
+def cut(plan: Plan, loaded: Loaded, most: int) -> Loaded | None:
+    """Return the record with as little taken off as makes it fit into `most` bytes; None if that cannot be done."""
+    size = _size(loaded)
+    for one in CUTS:
+        if size <= most:
+            break
+        if one.spare or loaded.record.status == "failed":
+            made = one.make(plan, loaded)
+            made = _with(made, dropped=(*made.record.dropped, one.name))
+            if _size(made) < size:
+                loaded, size = made, _size(made)
+    return loaded if size <= most else None
+
+
+def fitted(
+    plan: Plan,
+    before: Loaded,
+    events: Sequence[InputEvent],
+    after: Record,
+    most: int,
+    *,
+    now: float,
+    limits: Limits,
+) -> Loaded | None:
+    """Return what is to be written instead of `after`, which `events` have made of `before` and which is too large.
+
+    A saga that has failed with it is cut down. Any other is halted, with the reason. None if there is nothing to be
+    written in `most` bytes.
+    """
+    if after.status != "failed":
+        size = _size(structs.replace(before, record=after))
+        error = f"its record is too large: {size:,} bytes, {most:,} fit"
+        after = apply(plan, before.record, [*events, GaveUp(error)], now, limits=limits)
+    return cut(plan, structs.replace(before, record=after), most)
+
+
+def _size(loaded: Loaded) -> int:
+    return len(encode(loaded.record, loaded.unknown))

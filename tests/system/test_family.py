@@ -1,0 +1,244 @@
+"""Parents and children in running workers: what is forged, stray or unreadable completes and releases nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+import trio.testing
+from sagakit import Completed, Ctx, Failed, Saga, child, signal, step
+from sagakit.engine import Parent
+from sagakit.errors import InvalidInput
+from sagakit.store.memory_server import MemoryServer
+from sagakit.store.names import SagaKey
+from sagakit.system.inbox_request import InboxRequest
+
+from tests.system.members import Member, killable, member, stands, until_ended
+
+Clock = trio.testing.MockClock
+CALM = {"lease_ttl": 3600.0, "scan_interval": 36000.0}
+
+
+class Quote(Saga[str, int]):
+    """The child: it is told its number, and keeps a booking that is to be undone."""
+
+    told = signal(int)
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    @step(told)
+    async def book(self, name: str, told: int, ctx: Ctx) -> int:
+        self.log.append("book")
+        return told
+
+    @book.compensate
+    async def unbook(self, name: str, booked: int | None, ctx: Ctx) -> None:
+        self.log.append("unbook")
+
+    def output(self, input: str, ctx: Ctx) -> int:
+        return ctx.result(Quote.book)
+
+
+class Order(Saga[str, int]):
+    """The parent, with a signal after its child."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    @step
+    async def first(self, name: str, ctx: Ctx) -> None: ...
+
+    @first.compensate
+    async def undo_first(self, name: str, none: None, ctx: Ctx) -> None:
+        self.log.append("undo_first")
+
+    quote = child(Quote, lambda name, ctx: name, after=[first])
+    go = signal(str, after=[quote])
+
+    @step(go, quote)
+    async def last(self, name: str, go: str, quote: int, ctx: Ctx) -> int:
+        return quote + 1
+
+    @last.compensate
+    async def undo_last(self, name: str, number: int | None, ctx: Ctx) -> None: ...
+
+    def output(self, input: str, ctx: Ctx) -> int:
+        return ctx.result(Order.last)
+
+
+async def begun(running: Member) -> SagaKey:
+    """An order waits for its quote; where the quote is."""
+    await running.runtime.start(Order, "one", "x")
+    await trio.sleep(5)
+    record = await running.runtime.load(Order, "one")
+    assert record.steps["quote"].state == "awaiting"
+    return SagaKey("Quote", f"one/{record.run}/quote/1")
+
+
+async def number(running: Member, quote: SagaKey, value: int) -> None:
+    """Tell a quote its number, upon which it completes."""
+    await running.runtime.signal(Quote, quote.saga_id, Quote.told, value)
+    await trio.sleep(5)
+
+
+async def told(running: Member, address: SagaKey, id: str, body: dict[str, Any]) -> None:
+    """A message that somebody else has put into the inbox."""
+    await running.worker.requests.send(address, id, msgspec.json.decode(msgspec.json.encode(body), type=InboxRequest))
+    await trio.sleep(5)
+
+
+async def test_forged_and_stray_messages_leave_parent_and_child_alone(autojump_clock: Clock) -> None:
+    server, quotes, orders = MemoryServer(), Quote(), Order()
+    async with member(server, quotes, orders, **CALM) as running:
+        quote = await begun(running)
+        parent, run = SagaKey("Order", "one"), (await running.runtime.load(Order, "one")).run
+        stranger = {"saga_type": "Quote", "saga_id": "another", "run": "r"}
+        await told(running, parent, "a", {"kind": "child-ended", "step": "quote", "payload": 7})
+        await told(running, parent, "b", {"kind": "child-ended", "step": "quote", "payload": {"wrong": 1}, "run": run})
+        await told(running, parent, "c", {"kind": "child-ended", "step": "quote", "run": run, "sender": stranger})
+        await told(running, quote, "d", {"kind": "release"})
+        await told(
+            running, quote, "e", {"kind": "reverse", "sender": {"saga_type": "Order", "saga_id": "one", "run": "x"}}
+        )
+        for key in (str(parent), str(quote)):
+            record = await running.worker.requests.record(key)
+            assert (record.status, record.inbound, record.released) == ("running", [], False)
+        await number(running, quote, 7)
+        assert (await running.runtime.load(Order, "one")).steps["quote"].result == msgspec.Raw(b"7")
+        await running.runtime.signal(Order, "one", Order.go, "on")
+        with trio.fail_after(100):
+            assert await (await running.runtime.get(Order, "one")).outcome() == Completed(8)
+        await until_ended(server, str(quote))
+        assert server.inbox == []
+
+
+async def test_whoever_asks_for_a_forged_message_is_told_of_its_refusal(autojump_clock: Clock) -> None:
+    """Also through a worker that passes it on; nothing of it is written."""
+    async with killable() as start:
+        server = MemoryServer()
+        owner = await start(server, Quote(), Order(), **CALM)
+        beside = await start(server, Quote(), Order(), **CALM)
+        quote = await begun(owner)
+        for running in (owner, beside):
+            with trio.fail_after(60):
+                verdict = await running.runtime.apply(str(quote), "release", id="r")
+            assert verdict == "refused: it does not come from this saga's parent"
+
+
+async def test_p4_a_signal_under_the_id_of_the_coming_reverse_does_not_save_the_child(autojump_clock: Clock) -> None:
+    server, quotes, orders = MemoryServer(), Quote(), Order()
+    async with member(server, quotes, orders, **CALM) as running:
+        quote = await begun(running)
+        run = (await running.runtime.load(Order, "one")).run
+        reverse = f"Order/one/{run}/quote/undo/1"
+        assert await running.runtime.apply(str(quote), "signal", step="nowhere", id=reverse) == "unknown"
+        await (await running.runtime.get(Order, "one")).cancel("no more")
+        with trio.fail_after(100):
+            outcome = await (await running.runtime.get(Order, "one")).outcome()
+        await until_ended(server, str(quote))
+    assert isinstance(outcome, Failed)
+    ended = stands(server, "SAGA_ARCHIVE", str(quote))
+    assert ended is not None
+    assert ended["status"] == "failed"
+
+
+# ------------------------------------------------- an output that cannot be read
+
+
+class OldQuote(Saga[str, str], name="Quote"):
+    """Another version of the child, in another worker: its output is a text."""
+
+    told = signal(int)
+
+    @step(told)
+    async def book(self, name: str, told: int, ctx: Ctx) -> int:
+        return told
+
+    @book.compensate
+    async def unbook(self, name: str, booked: int | None, ctx: Ctx) -> None: ...
+
+    def output(self, input: str, ctx: Ctx) -> str:
+        return f"number {ctx.result(OldQuote.book)}"
+
+
+async def test_a_child_whose_output_its_parent_cannot_read_holds_the_parent_for_a_person(
+    autojump_clock: Clock,
+) -> None:
+    server = MemoryServer()
+    async with killable() as start:
+        parents = await start(server, Order(), **CALM)
+        children = await start(server, OldQuote(), **CALM)
+        quote = await begun(parents)
+        await children.runtime.signal(OldQuote, quote.saga_id, OldQuote.told, 7)
+        handle = await parents.runtime.get(Order, "one")
+        with trio.fail_after(100):
+            record = await handle.settled()
+        assert record.stuck is not None
+        assert record.stuck.startswith("quote: blocked, the payload is not what quote takes: Expected `int`, got `str`")
+        assert record.steps["quote"].result == msgspec.Raw(b'"number 7"'), "a person can see what it said"
+        with pytest.raises(InvalidInput, match="not what quote takes"):
+            await handle.complete_step("quote", "seven", "as it said", by="ann")
+        await handle.complete_step("quote", 7, "as it said", by="ann")
+        await parents.runtime.signal(Order, "one", Order.go, "on")
+        with trio.fail_after(100):
+            assert await handle.outcome() == Completed(8)
+        await until_ended(server, str(quote))
+
+
+# ------------------------------------------------------------ a parent that is not there
+
+
+async def test_a_child_whose_parent_has_given_way_to_another_of_its_id_is_let_go(autojump_clock: Clock) -> None:
+    """It would wait for ever to be released; and the other one's node must not be completed by it."""
+    server = MemoryServer()
+    async with member(server, Quote(), Order(), **CALM) as running:
+        quote = await begun(running)
+        record = await running.runtime.load(Order, "one")
+        await trio.sleep(30)  # its actor has given way: nothing stops it from being started anew
+        server.bucket("SAGA_STATE").purge("Order.one")
+        await running.runtime.start(Order, "one", "x")
+        await trio.sleep(5)
+        other = await running.runtime.load(Order, "one")
+        assert other.run != record.run
+        await number(running, quote, 7)
+        await until_ended(server, str(quote))
+        other = await running.runtime.load(Order, "one")
+        assert (other.steps["quote"].state, other.inbound) == ("awaiting", [])
+
+
+async def test_a_saga_that_only_pretends_to_be_a_child_is_let_go(autojump_clock: Clock) -> None:
+    """The parent that it names does not know it."""
+    server = MemoryServer()
+    async with member(server, Quote(), Order(), **CALM) as running:
+        await begun(running)
+        run = (await running.runtime.load(Order, "one")).run
+        parent = msgspec.to_builtins(Parent("Order.one", run, "quote"))
+        false = SagaKey("Quote", "false")
+        await told(running, false, "s", {"kind": "start", "input": "x", "parent": parent})
+        await number(running, false, 9)
+        await until_ended(server, str(false))
+        assert (await running.runtime.load(Order, "one")).steps["quote"].state == "awaiting"
+
+
+class Gated(Saga[str]):
+    begin = signal(str)
+    quote = child(Quote, lambda name, ctx: name, after=[begin])
+
+
+async def test_p4_an_undo_that_meets_a_saga_that_is_not_its_child_goes_to_a_person(autojump_clock: Clock) -> None:
+    """Somebody had started one under the child's id. It is not the parent's to undo, and would never end for it."""
+    async with member(MemoryServer(), Quote(), Gated(), **CALM) as running:
+        handle = await running.runtime.start(Gated, "one", "x")
+        foreign = f"one/{(await handle.record()).run}/quote/1"
+        await running.runtime.start(Quote, foreign, "x")
+        await running.runtime.signal(Gated, "one", Gated.begin, "on")
+        await trio.sleep(5)
+        await handle.cancel("no more")
+        with trio.fail_after(100):
+            record = await handle.settled()
+        assert (record.status, record.steps["quote"].state) == ("stuck", "undo_failed")
+        assert "this saga has no parent" in (record.stuck or "")
+        assert (await running.runtime.load(Quote, foreign)).status == "running"
