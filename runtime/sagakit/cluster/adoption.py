@@ -19,6 +19,7 @@ from sagakit_actors import ActorDied
 from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.errors import CannotMigrate, Conflict, Fenced, StoreError, TooLarge, Undecodable
 from sagakit.store.ports import Entry, Store
+from sagakit.store.seldom import Seldom
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
 from sagakit.system.persistence import marker_of_other, read
@@ -52,6 +53,7 @@ class Adoption:
         self._registry = registry
         self._sagas = sagas
         self._reported: set[str] = set()
+        self._seldom = Seldom(_log)
         self.adopted: int = 0
         self.pending: int = 0
         """Records that are about to be adopted: the progress of an adoption."""
@@ -108,7 +110,7 @@ class Adoption:
             self.report(entry.key, f"{error}: left alone")
             return "left alone"
         except (StoreError, ActorDied) as error:
-            _log.warning("%s: not adopted yet: %s", entry.key, error)
+            self._seldom.warning(type(error).__name__, f"{entry.key}: not adopted yet: {error}")
             return "again"
         return "taken"
 

@@ -203,7 +203,7 @@ class _Keeper:
     def __init__(self, folder: Path, url: str, sync: Sync) -> None:
         self._folder = folder
         self._url = url
-        self._sync = sync
+        self._sync: Sync = sync
         self._monitoring = 0
 
     async def start(self) -> None:

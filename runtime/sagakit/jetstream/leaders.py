@@ -17,6 +17,7 @@ import trio
 
 from sagakit.errors import Ambiguous, NotPermitted, Unavailable
 from sagakit.jetstream.answers import AWAY, ApiError
+from sagakit.store.seldom import Seldom
 
 _log = getLogger("sagakit.link")
 
@@ -65,6 +66,7 @@ class Leaders:
         self._oldest: dict[str, tuple[int, float]] = {}
         self._asking: dict[str, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
+        self._seldom = Seldom(_log)
 
     def look(self, owed: Mapping[str, int], now: float) -> None:
         """`owed` has the number of the oldest message that each stream owes an answer."""
@@ -74,7 +76,9 @@ class Leaders:
             since = seen[1] if seen is not None and seen[0] == number else now
             self._oldest[stream] = (number, since)
             if now - since >= SILENCE and stream not in self._asking:
-                _log.warning("%s does not answer: has it lost its leader?", stream)
+                self._seldom.warning(
+                    stream, f"{stream} does not answer: has it lost its leader, or is its server's disk full?"
+                )
                 self._begin(stream)
 
     async def until_there(self, stream: str) -> None:

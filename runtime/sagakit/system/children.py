@@ -32,6 +32,7 @@ from sagakit.errors import (
     InvalidId,
     InvalidInput,
     SagakitError,
+    StoreFull,
     UnknownSaga,
 )
 from sagakit.store.names import SagaKey
@@ -91,8 +92,7 @@ class Children:
         if size > limit:  # else it would be left to the inbox, and dropped there
             raise InputTooLarge(size, limit)
         if address.saga_type in self._registry.types:
-            binding = self._registry.latest(address.saga_type)
-            await self._starts.start(binding, address.saga_id, bytes(given), context)
+            await self._start_here(address, bytes(given), context)
         else:
             request = InboxRequest(
                 kind="start",
@@ -104,6 +104,16 @@ class Children:
             )
             await self._requests.send(address, call.key, request)
         return Complete()
+
+    async def _start_here(self, address: SagaKey, given: bytes, context: Context) -> None:
+        """Start it in this worker; waits while the store is full: that is an outage, and no failed attempt (P12)."""
+        binding = self._registry.latest(address.saga_type)
+        while True:
+            try:
+                await self._starts.start(binding, address.saga_id, given, context)
+                return
+            except StoreFull:
+                await trio.sleep(LOOK_AGAIN)
 
     async def _undo(self, key: str, call: Call) -> AttemptResult:
         """Ask the child to turn back, and wait until it has."""

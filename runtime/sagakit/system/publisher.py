@@ -15,6 +15,7 @@ from sagakit_actors import Actor, Backoff, Context, Down
 from sagakit.engine import OutboxEvent, event_id
 from sagakit.errors import Ambiguous, StoreError, Unavailable
 from sagakit.store.ports import EventMessage, Store
+from sagakit.store.seldom import Seldom
 from sagakit.system.messages import PublishEvents, Receipt
 
 _log = getLogger("sagakit.publisher")
@@ -55,6 +56,7 @@ class Publisher(Actor[PublishEvents]):
         self._store = store
         self._queues: dict[str, _Queue] = {}
         self._pause = Backoff(first=0.05, most=10.0)
+        self._seldom = Seldom(_log)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, ctx: Context[PublishEvents]) -> None:
@@ -100,7 +102,8 @@ class Publisher(Actor[PublishEvents]):
     async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1
         if not isinstance(error, Unavailable | Ambiguous) or queue.failures % LONG == 0:
-            _log.warning("%s: event %d not published yet: %s", queue.key, queue.events[0].seq, error)
+            text = f"{queue.key}: event {queue.events[0].seq} not published yet: {error}"
+            self._seldom.warning(type(error).__name__, text)
         await trio.sleep(self._pause.delay(queue.failures))
         await self._store.until_connected()
         self._send_head(queue)

@@ -47,7 +47,7 @@ from sagakit.engine import (
     stamped,
 )
 from sagakit.engine.table import OPEN
-from sagakit.errors import Conflict, Fenced, SagakitError, StoreError
+from sagakit.errors import Conflict, Fenced, SagakitError, StoreError, StoreFull
 from sagakit.store.ports import Entry
 from sagakit.system.calls import Calls
 from sagakit.system.ending import Ending
@@ -110,6 +110,10 @@ class SagaActor(Reactor[SagaMessage]):
         self._origin = origin = life.next_origin()
         self._unknown: UnknownFields | None = None
         self._revision = 0
+        self._size = self._stored = 0
+        """Bytes of the record as it was last handed in, and as it is stored; 0 if that is not known."""
+        self._folded: tuple[list[InputEvent], Sequence[Ask]] = ([], ())
+        """What the write that is in flight has taken in."""
         self._begun = False
         self._draining = services.sagas.draining
         self._over = False
@@ -233,6 +237,8 @@ class SagaActor(Reactor[SagaMessage]):
         assert then is not None
         if not isinstance(settled.result, StoreError):
             then(settled.result)
+        elif isinstance(settled.result, StoreFull) and self._begun:
+            self._take_back(settled.result)
         elif self._begun or self._begin is None:
             raise settled.result
         else:
@@ -245,6 +251,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _loaded(self, entry: int | Entry | None) -> None:
         """This worker's own record, after a rest, or after a crash of the incarnation before."""
         found = decode(self._key, entry.value) if isinstance(entry, Entry) else None
+        self._size = self._stored = len(entry.value) if isinstance(entry, Entry) else 0
         ours = isinstance(found, Loaded) and found.record.owner == self._services.worker_id
         if not isinstance(found, Loaded) or not isinstance(entry, Entry) or not ours:
             self._over = self._life.accounted_for = True  # it never came to be, has ended, or is another worker's
@@ -283,15 +290,17 @@ class SagaActor(Reactor[SagaMessage]):
             return
         record = self._record
         if self._events or self._due:
+            published = [Published(self._outbox.confirmed)] if self._outbox.confirmed else []
+            record = self._fold(record, [*self._events, *published])
+            if record is not self._record and not self._may_write(record):
+                return
             events, self._events, self._due = self._events, [], False
             for event in events:
                 if isinstance(event, Ended):
                     self._calls.ended(event.step)
-            if self._outbox.confirmed:
-                events.append(Published(self._outbox.confirmed))
-            record = self._fold(record, events)
+            self._folded = events, self._waiting.take_asked() if record is not self._record else ()
         if record is not self._record:
-            self._write(record, self._waiting.take_asked())
+            self._write(record, self._folded[1])
         else:
             self._waiting.answer(record)
             self._mind_isolation()
@@ -359,18 +368,44 @@ class SagaActor(Reactor[SagaMessage]):
     def _may_rest(self) -> bool:
         return self._outbox.is_out and (self._ending.parent_knows or self._record.status not in ENDS)
 
+    # ----------------------------------------------------------------- room
+
+    def _may_write(self, record: Record) -> bool:
+        """Whether the record may be written now; if not, the saga is woken when it may."""
+        room, end = self._services.room, record.status in ENDS
+        if room.lets(self._key, end=end):
+            return True
+        room.wait(self._key, partial(self._ref.signal, Wake()), end=end)
+        return False
+
+    def _take_back(self, error: StoreFull) -> None:
+        """The server had no room for the record: what it was made of is folded again, with what comes meanwhile."""
+        self._services.room.refused(self._key, error)
+        events, asked = self._folded
+        self._events, self._due = [*events, *self._events], True
+        for ask in asked:
+            self._waiting.for_verdict(ask)
+
     # ---------------------------------------------------------------- write
 
     def _write(self, record: Record, asked: Sequence[Ask] = (), *, not_after: float | None = None) -> None:
-        """Those whose messages are folded into it are told once it is durable."""
+        """Write it; those whose messages are folded into it are told once it is durable."""
         record = stamped(record, write=self._services.next_write())
         value = encode(record, self._unknown)
-        put = Put(key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after)
+        if self._stored:
+            self._services.room.submitted(self._key, len(value) - self._stored)
+        self._size = len(value)
+        put = Put(
+            key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after,
+            gives_way=self._begun,
+        )  # fmt: skip
         self._operate(put, partial(self._written, record, asked, trio.current_time()))
 
     def _written(self, record: Record, asked: Sequence[Ask], sent: float, revision: int | Entry | None) -> None:
         assert isinstance(revision, int)
         self._stands(record, revision)
+        self._folded, self._stored = ([], ()), self._size
+        self._services.room.stored(self._key)
         self._intended_at = sent
         self._reminders.rest_at = None
         answer_asked(asked, record)
@@ -468,6 +503,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._operate(retire, self._retired)
 
     def _retired(self, _: int | Entry | None) -> None:
+        self._services.room.submitted(self._key, -self._size)
+        self._services.room.stored(self._key)
         self._waiting.answer(self._record)
         self._over = self._life.accounted_for = True
 
