@@ -1,4 +1,4 @@
-"""A ration of log lines: what others cause, however often, must not fill the log."""
+"""A ration of log lines: what others cause, and what befalls many sagas at once, must not fill the log."""
 
 from __future__ import annotations
 
@@ -7,29 +7,42 @@ from collections.abc import Callable
 from logging import Logger
 
 LINES = 20
-"""Lines that are logged in one period."""
+"""Lines of one kind that are logged in one period."""
 PERIOD = 60.0
 """Seconds."""
+KINDS = 1_000
+"""Kinds that are told apart; beyond it all begin anew."""
+
+
+class _Period:
+    __slots__ = ("began", "lines")
+
+    def __init__(self, began: float) -> None:
+        self.began = began
+        self.lines = 0
 
 
 class Ration:
-    """Logs the first LINES lines of each PERIOD, and says how many it held back. For one kind of line."""
+    """Logs the first `lines` lines of each kind in each PERIOD, and says how many it held back."""
 
-    def __init__(self, log: Logger, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, log: Logger, *, lines: int = LINES, now: Callable[[], float] = time.monotonic) -> None:
         self._log = log
+        self._lines = lines
         self._now = now
-        self._began = now()
-        self._lines = 0
+        self._periods: dict[str, _Period] = {}
 
-    def say(self, level: int, text: str, *args: object, exc_info: BaseException | None = None) -> None:
+    def say(self, level: int, text: str, *args: object, kind: str = "", exc_info: BaseException | None = None) -> None:
         """Log it as `Logger.log` does, or count it."""
-        now = self._now()
-        if now - self._began >= PERIOD:
-            if self._lines > LINES:
-                self._log.log(level, "%d more lines of this kind were not logged", self._lines - LINES)
-            self._began, self._lines = now, 0
-        self._lines += 1
-        if self._lines <= LINES:
+        now, period = self._now(), self._periods.get(kind)
+        if period is None or now - period.began >= PERIOD:
+            more = 0 if period is None else max(0, period.lines - self._lines)
+            if more:
+                text, args = f"{text} (%d more lines of this kind were not logged before)", (*args, more)
+            if len(self._periods) >= KINDS:
+                self._periods.clear()
+            period = self._periods[kind] = _Period(now)
+        period.lines += 1
+        if period.lines <= self._lines:
             self._log.log(level, text, *args, exc_info=exc_info, stacklevel=2)
-        if self._lines == LINES:
+        if period.lines == self._lines > 1:
             self._log.log(level, "further lines of this kind are counted, not logged, for %g s", PERIOD)

@@ -308,7 +308,7 @@ async def test_a_full_bucket_refuses_a_start_and_changes_nothing(server: Server,
             for number in range(100):
                 await runtime.start(BookTrip, f"s{number}", Trip(city="x" * 2000))
 
-        with pytest.raises(errors.StoreFull, match="raise max_bytes"):
+        with pytest.raises(errors.StoreFull, match="raise the limit"):
             await start_until_full()
         started = (await runtime.list(status="running")).items
         assert 5 < len(started) < 20

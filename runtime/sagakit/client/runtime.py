@@ -120,7 +120,8 @@ class Runtime:
 
         `id=None` makes an id up, and saves the look into the archive that a caller's own id needs. Waits while the
         worker is full or the store away; cancelled meanwhile, the saga may or may not have been started: start it again
-        to know. Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull.
+        to know. Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, Deleted (its record was
+        deleted from outside), StoreFull (what is free is kept for the sagas that run; try again when some have ended).
         """
         binding = self._binding(saga)
         if id is not None:
@@ -338,8 +339,8 @@ async def open_runtime(
 
     `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
     of `Config`, and win over `config`. Leaving the context gives running attempts `grace` seconds. Raises
-    CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, InvalidConfig, DefinitionError, PlanChanged,
-    SchemaChanged.
+    CannotConnect, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain, BadBucket, BadLayout, StoreFull,
+    InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
     settings = Config.of(({} if config is None else structs.asdict(config)) | options)
     with bare_errors():

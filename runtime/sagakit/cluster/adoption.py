@@ -10,7 +10,7 @@ import random
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from logging import getLogger
+from logging import WARNING, getLogger
 from typing import Literal, NamedTuple, TypeAlias
 
 import trio
@@ -18,6 +18,7 @@ from sagakit_actors import ActorDied
 
 from sagakit.engine import ENDS, Loaded, decode
 from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable
+from sagakit.ration import Ration
 from sagakit.store.ports import Entry
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.origin import Stored
@@ -50,6 +51,7 @@ class Adoption:
         self._registry = registry
         self._sagas = sagas
         self._reports = reports
+        self._ration = Ration(_log, lines=1, now=trio.current_time)
         self.adopted: int = 0
         self.pending: int = 0
         """Records that are about to be adopted: the progress of an adoption."""
@@ -97,7 +99,7 @@ class Adoption:
         except RuntimeClosed:  # a drain has begun: it is for others, and its owner's lease stays for them
             return "again"
         except (StoreError, ActorDied) as error:
-            _log.warning("%s: not adopted yet: %s", entry.key, error)
+            self._ration.say(WARNING, "%s: not adopted yet: %s", entry.key, error, kind=type(error).__name__)
             return "again"
         return "taken"
 

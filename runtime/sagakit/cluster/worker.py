@@ -33,10 +33,11 @@ from sagakit.system.intake import Intake
 from sagakit.system.isolation import Gate, Isolation
 from sagakit.system.limiters import Limiters
 from sagakit.system.opening import open_store
-from sagakit.system.persistence import Persistence
+from sagakit.system.persistence import Persistence, through_outage
 from sagakit.system.publisher import Publisher
 from sagakit.system.registry import Registry
 from sagakit.system.requests import Requests
+from sagakit.system.room import Room, RoomKeeper
 from sagakit.system.sagas import Sagas
 from sagakit.system.services import Services
 from sagakit.system.standing import Standing
@@ -233,11 +234,13 @@ class _Life:
         self._standing = standing
         self._members = members
         self._gate = Gate()
+        self._room = Room(store)
         self._actives: list[Sagas] = []
 
     async def run(self, task_status: trio.TaskStatus[Worker]) -> None:
         """Run until the worker is told to leave, and drain it."""
         config = self._config
+        await through_outage(self._store, self._room.look)
         dynamic = DynamicSupervisor(
             intensity=config.restarts,
             period=config.restart_period,
@@ -270,6 +273,7 @@ class _Life:
             ChildSpec("persistence", lambda: Persistence(store, marker_ttl=marker_ttl), capacity=MAILBOX),
             ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
             ChildSpec("timers", timers, capacity=MAILBOX),
+            ChildSpec("room", lambda: RoomKeeper(self._room)),
             ChildSpec("isolation", isolation, capacity=MAILBOX),
             ChildSpec("sagas", lambda: dynamic),
         )
@@ -320,6 +324,7 @@ class _Life:
             timers=system.ref("timers"),
             isolation=system.ref("isolation"),
             gate=self._gate,
+            room=self._room,
             standing=self._standing,
             call_asyncio=runs.call_asyncio,
             call_thread=runs.call_thread,

@@ -16,11 +16,12 @@ from nats.aio.msg import Msg
 from sagakit.errors import StoreError, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.quota import usage_of_stream
 from sagakit.jetstream.scan import last_of_each
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
-from sagakit.store.ports import Cursor, Deletion, Done, Entry, Write
+from sagakit.store.ports import Cursor, Deletion, Done, Entry, Usage, Write
 
 WATCH_BUFFER = 10_000
 """Changes that a slow watcher may be behind; beyond it the oldest are lost (a watch is a hint)."""
@@ -113,6 +114,10 @@ class Bucket(BucketBase):
         if got.message is None:
             raise Unavailable(f"{key}: the server's answer has neither a message nor an error")
         return got.message
+
+    async def usage(self) -> Sequence[Usage]:
+        """Ask each shard's leader how much it holds."""
+        return [await usage_of_stream(self._link, f"KV_{bucket}", bucket) for bucket in self._buckets]
 
     async def until_there(self, key: str) -> None:
         """Return when the leader answers."""

@@ -10,13 +10,14 @@ with the old leader, or while there was none: it ends as ambiguous, and its send
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from logging import getLogger
+from logging import WARNING, getLogger
 
 import msgspec
 import trio
 
 from sagakit.errors import Ambiguous, NotPermitted, Unavailable
 from sagakit.jetstream.answers import AWAY, ApiError
+from sagakit.ration import Ration
 
 _log = getLogger("sagakit.link")
 
@@ -65,6 +66,7 @@ class Leaders:
         self._oldest: dict[str, tuple[int, float]] = {}
         self._asking: dict[str, trio.Event] = {}
         self._nursery: trio.Nursery | None = None
+        self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     def look(self, owed: Mapping[str, int], now: float) -> None:
         """`owed` has the number of the oldest message that each stream owes an answer."""
@@ -74,7 +76,8 @@ class Leaders:
             since = seen[1] if seen is not None and seen[0] == number else now
             self._oldest[stream] = (number, since)
             if now - since >= SILENCE and stream not in self._asking:
-                _log.warning("%s does not answer: has it lost its leader?", stream)
+                text = "%s does not answer: has it lost its leader, or is its server's disk full?"
+                self._ration.say(WARNING, text, stream, kind=stream)
                 self._begin(stream)
 
     async def until_there(self, stream: str) -> None:

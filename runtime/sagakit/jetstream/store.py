@@ -18,8 +18,9 @@ from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.layout import Options, check_server, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.quota import usage_of_account
 from sagakit.store.names import Names
-from sagakit.store.ports import BucketOptions
+from sagakit.store.ports import BucketOptions, Usage
 
 ELECTED_WITHIN = 15.0
 """Seconds that streams get to have their leaders, at the least, when several workers make them at once."""
@@ -62,6 +63,10 @@ class JetStreamStore:
         """Make it if it is not there yet."""
         await make_bucket(self._link, name, options)
         return Bucket(self._link, self.names, [name])
+
+    async def account_usage(self) -> Usage | None:
+        """Ask how much storage the account uses."""
+        return await usage_of_account(self._link)
 
     async def until_connected(self) -> None:
         """Return when the connection is up."""

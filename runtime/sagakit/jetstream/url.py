@@ -40,7 +40,7 @@ async def open_url(
     """
     scheme = url.partition(":")[0]
     if scheme == "memory":
-        async with open_memory(MemoryServer(), names=names) as memory:
+        async with open_memory(MemoryServer(), names=names, state_max_bytes=options.state_max_bytes) as memory:
             yield memory
     elif scheme == "embedded":
         folder = Path(unquote(urlsplit(url).path) or DEFAULT_FOLDER)

@@ -19,7 +19,7 @@ from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import BucketOptions, Cursor, Deletion, Done, Entry, EventMessage, Write
+from sagakit.store.ports import BucketOptions, Cursor, Deletion, Done, Entry, EventMessage, Usage, Write
 
 
 class _Connection:
@@ -118,6 +118,7 @@ class MemoryKeyValue(BucketBase):
         self._connection = connection
         self._where = where
         self._names = names
+        self._names_of_buckets = buckets
         self._buckets = [connection.server.bucket(name) for name in buckets]
 
     def _bucket(self, key: str) -> MemoryBucket:
@@ -167,6 +168,15 @@ class MemoryKeyValue(BucketBase):
         """Read what a deletion has left."""
         await self._reachable()
         return self._bucket(key).deletion(key)
+
+    async def usage(self) -> Sequence[Usage]:
+        """How much it holds, with what was handed in before."""
+        await self._reachable()
+        reached = trio.Event()
+        self._connection.hand_in(reached.set)
+        await reached.wait()
+        pairs = zip(self._names_of_buckets, self._buckets, strict=True)
+        return [Usage(name, bucket.bytes, bucket.max_bytes) for name, bucket in pairs]
 
     async def until_there(self, key: str) -> None:
         """Return when there is no outage."""
@@ -330,8 +340,14 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         if not self.connected:
             raise Unavailable("disconnected")
-        self._server.bucket(name).ttl = options.ttl
+        bucket = self._server.bucket(name)
+        bucket.ttl, bucket.max_bytes = options.ttl, options.max_bytes
         return MemoryKeyValue(self._connection, self.names, [name])
+
+    async def account_usage(self) -> Usage | None:
+        """It has no limit."""
+        await trio.lowlevel.checkpoint()
+        return None
 
     async def until_connected(self) -> None:
         """Return when there is no outage."""
@@ -352,10 +368,15 @@ class MemoryStore:
 
 
 @asynccontextmanager
-async def open_memory(server: MemoryServer, *, names: Names | None = None) -> AsyncIterator[MemoryStore]:
-    """Connect to a server in memory."""
+async def open_memory(
+    server: MemoryServer, *, names: Names | None = None, state_max_bytes: int | None = None
+) -> AsyncIterator[MemoryStore]:
+    """Connect to a server in memory. `state_max_bytes` is for state buckets that are not there yet."""
+    names = names if names is not None else Names()
+    for name in names.state:
+        server.limit(name, state_max_bytes)
     connection = _Connection(server)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.carry, nursery)
-        yield MemoryStore(connection, names if names is not None else Names())
+        yield MemoryStore(connection, names)
         nursery.cancel_scope.cancel()

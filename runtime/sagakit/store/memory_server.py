@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import trio
 
-from sagakit.errors import Conflict
+from sagakit.errors import Conflict, StoreFull
 from sagakit.store.faults import Faults
 from sagakit.store.names import Channel
 from sagakit.store.ports import Deletion, Entry, EventMessage, InboundMessage, Write
@@ -35,6 +35,12 @@ class MemoryBucket:
         self.last_revision: int = 0
         self._watchers: list[tuple[str, trio.MemorySendChannel[Entry]]] = []
         self.ttl: float | None = None
+        self.max_bytes: int | None = None
+
+    @property
+    def bytes(self) -> int:
+        """What all that is there takes up."""
+        return sum(_size(key, found.value) for key in list(self._values) if (found := self._standing(key)) is not None)
 
     def _standing(self, key: str) -> _Value | None:
         found = self._values.get(key)
@@ -44,10 +50,11 @@ class MemoryBucket:
         return found
 
     def write(self, write: Write, *, delete: bool = False) -> int:
-        """Apply a write at once. Raises Conflict."""
+        """Apply a write at once. Raises Conflict, StoreFull."""
         standing = self._standing(write.key)
         if write.expected is not None and (standing.revision if standing else 0) != write.expected:
             raise Conflict(write.key, write.expected)
+        self._check_room(write, standing)
         self.last_revision += 1
         ttl = self.ttl if write.ttl is None else write.ttl
         expires = None if ttl is None else trio.current_time() + ttl
@@ -55,6 +62,13 @@ class MemoryBucket:
         if not delete:
             self._tell(Entry(write.key, write.value, self.last_revision))
         return self.last_revision
+
+    def _check_room(self, write: Write, standing: _Value | None) -> None:
+        """As a nats-server does: in a full bucket a value may give way to a smaller one."""
+        size = _size(write.key, write.value)
+        smaller = standing is not None and size <= _size(write.key, standing.value)
+        if self.max_bytes is not None and not smaller and self.bytes + size > self.max_bytes:
+            raise StoreFull(f"{write.key}: the server is full (maximum bytes exceeded)")
 
     def read(self, key: str) -> Entry | None:
         """What a leader read answers."""
@@ -89,6 +103,10 @@ class MemoryBucket:
         for prefix, send in self._watchers:
             if not prefix or entry.key.startswith(prefix + "."):
                 send.send_nowait(entry)
+
+
+def _size(key: str, value: bytes | None) -> int:
+    return len(key) + len(value or b"")
 
 
 class Queued:
@@ -172,6 +190,11 @@ class MemoryServer:
     def bucket(self, name: str) -> MemoryBucket:
         """The bucket of that name, made when first asked for."""
         return self._buckets.setdefault(name, MemoryBucket())
+
+    def limit(self, name: str, max_bytes: int | None) -> None:
+        """Make a bucket that may hold so many bytes; one that is there stays as it is."""
+        if name not in self._buckets:
+            self.bucket(name).max_bytes = max_bytes
 
     def append(self, message: EventMessage) -> int:
         """Add an event; a known id is not added again."""

@@ -72,6 +72,14 @@ class BucketOptions(msgspec.Struct, frozen=True, kw_only=True):
     storage: Literal["file", "memory"] = "file"
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """How much something holds, and may hold, in bytes; without a `limit` as much as there is."""
+
+    name: str
+    bytes: int
+    limit: int | None = None
+
+
 class EventMessage(msgspec.Struct, frozen=True):
     """One event on its way to the log. `key` is the saga's (it picks the shard), `id` becomes `Nats-Msg-Id`."""
 
@@ -110,6 +118,13 @@ class KeyValue(Protocol):
 
     async def deletion(self, key: str) -> Deletion | None:
         """Read from the leader what a deletion has left under the key; None for a value, and for nothing at all.
+
+        Raises Unavailable, Ambiguous.
+        """
+        ...
+
+    async def usage(self) -> Sequence[Usage]:
+        """Ask the leaders how much the bucket holds: one answer a shard, in their order.
 
         Raises Unavailable, Ambiguous.
         """
@@ -378,6 +393,13 @@ class Store(Protocol):
         """A bucket of the caller's own, made if it is not there yet; one that is there stays as it is.
 
         Raises BadBucket, Unavailable.
+        """
+        ...
+
+    async def account_usage(self) -> Usage | None:
+        """Ask how much storage the account uses, all its buckets and streams together; None if it has no limit.
+
+        Raises Unavailable, Ambiguous.
         """
         ...
 

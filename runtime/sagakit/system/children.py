@@ -35,10 +35,12 @@ from sagakit.errors import (
     InvalidId,
     InvalidInput,
     SagakitError,
+    StoreFull,
     UnknownSaga,
 )
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
+from sagakit.system.attempts import SagaBinding
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.persistence import read, through_outage
 from sagakit.system.registry import CanRead, Registry
@@ -103,7 +105,7 @@ class Children:
             binding = self._registry.latest(address.saga_type)
             fault = binding.cannot_read(given)
             if not fault:
-                await self._starts.start(binding, address.saga_id, bytes(given), context, in_line=False)
+                await self._start_here(binding, address.saga_id, bytes(given), context)
                 return Complete()
             if not await self._can_read_elsewhere(address.saga_type, given):
                 version = binding.plan.version
@@ -118,6 +120,15 @@ class Children:
         )
         await self._requests.send(address, call.key, request)
         return Complete()
+
+    async def _start_here(self, binding: SagaBinding, saga_id: str, given: bytes, context: Context) -> None:
+        """Start it in this worker; waits while the store is full: that is an outage, and no failed attempt (P12)."""
+        while True:
+            try:
+                await self._starts.start(binding, saga_id, given, context, in_line=False)
+                return
+            except StoreFull:
+                await trio.sleep(LOOK_AGAIN)
 
     async def _undo(self, key: str, call: Call, record: Record) -> AttemptResult:
         """Ask the child to turn back, and wait until it has."""

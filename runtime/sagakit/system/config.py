@@ -53,7 +53,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     shards: Annotated[int, _about("State buckets and event streams; fixed when they are made.", ge=1, le=256)] = 1
     replicas: Annotated[int | None, _about("Copies of each bucket and stream; None: 3 on a cluster, else 1.")] = None
     storage: Annotated[Literal["file", "memory"], _about("Where the server keeps buckets and streams.")] = "file"
-    state_max_bytes: Annotated[_Positive | None, _about("Bytes that a state bucket may hold; None: no limit.")] = None
+    state_max_bytes: Annotated[
+        _Positive | None, _about("Bytes that a state bucket may hold, twice what live sagas need; None: no limit.")
+    ] = None
     archive_ttl: Annotated[float, _about("Seconds that a finished saga is kept.", gt=0)] = 7 * 86400.0
     marker_ttl: Annotated[float, _about("Seconds that an end marker stands under a finished key.", ge=1)] = 60.0
     events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: for ever.")] = None

@@ -28,12 +28,14 @@ class Put(Write, frozen=True, kw_only=True):
 
     The bytes never change between resends. A create (`expected` 0) that was acknowledged after `not_after` (trio time)
     counts only if a `Confirm` says so. Fails with Conflict (a create met something else), Fenced, Overwritten,
-    TooLarge, StoreFull or Refused, and as `Confirm`.
+    TooLarge, StoreFull or Refused, and as `Confirm`. A create ends in StoreFull at the first refusal, and so does what
+    `gives_way`; other writes are tried again.
     """
 
     expected: int = 0
     done: Done
     not_after: float | None = None
+    gives_way: bool = False
 
 
 class Confirm(msgspec.Struct, frozen=True, kw_only=True):

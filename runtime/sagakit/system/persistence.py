@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from logging import getLogger
+from logging import WARNING, getLogger
 from typing import TypeVar
 
 import msgspec
 import trio
+from msgspec import structs
 from sagakit_actors import Actor, Backoff, Context, Down
 
 from sagakit.engine import Loaded, decode, foreign, marker_of
@@ -31,6 +32,7 @@ from sagakit.errors import (
     Unavailable,
     Undecodable,
 )
+from sagakit.ration import Ration
 from sagakit.store.ports import Deletion, Entry, KeyValue, Store, Write
 from sagakit.system.messages import Confirm, Done, Load, PersistenceMessage, Put, Retire
 
@@ -66,6 +68,7 @@ class Persistence(Actor[PersistenceMessage]):
         self._in_flight: dict[str, int] = {}
         self._loads: dict[str, list[Load]] = {}
         self._nursery: trio.Nursery | None = None
+        self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     async def run(self, ctx: Context[PersistenceMessage]) -> None:
         """Submit whatever has gathered, as long as the window has room."""
@@ -106,7 +109,9 @@ class Persistence(Actor[PersistenceMessage]):
     def _put_ended(self, put: Put, result: int | StoreError) -> None:
         if isinstance(result, int):
             self._stands(put, result)
-        elif isinstance(result, Conflict | Ambiguous | Unavailable) or (isinstance(result, StoreFull) and put.expected):
+        elif isinstance(result, Conflict | Ambiguous | Unavailable) or (
+            isinstance(result, StoreFull) and put.expected and not put.gives_way
+        ):
             self._soon(self._settle, put, result)
         else:
             put.done(result)
@@ -138,7 +143,7 @@ class Persistence(Actor[PersistenceMessage]):
     async def _settle(self, put: Put, error: StoreError) -> None:
         """Decide an ambiguous write by reading from the leader."""
         if isinstance(error, StoreFull):
-            _log.warning("%s: %s; trying again", put.key, error)
+            self._trouble("full", f"{error}; trying again")
             await trio.sleep(1.0)
         entry = await self._read(self._store.state, put.key)
         if entry is not None and entry.value == put.value:
@@ -153,7 +158,8 @@ class Persistence(Actor[PersistenceMessage]):
         else:
             if isinstance(error, Conflict):
                 await trio.sleep(AGAIN)
-            self._put(put)
+            in_doubt = isinstance(error, Ambiguous)  # it may still arrive: no other write may take its place
+            self._put(structs.replace(put, gives_way=False) if in_doubt else put)
             return
         self._leave(put.key)
 
@@ -199,7 +205,7 @@ class Persistence(Actor[PersistenceMessage]):
 
     async def _settle_archive(self, retire: Retire, error: StoreError) -> None:
         if not isinstance(error, Conflict | Ambiguous | Unavailable):
-            _log.warning("%s: not archived yet: %s; trying again", retire.key, error)
+            self._trouble(f"archive: {type(error).__name__}", f"{retire.key}: not archived yet: {error}; trying again")
             await trio.sleep(ARCHIVE_AGAIN)
         entry = await self._until_ours_or_free(retire)
         if entry is not None and _at_least(entry.value, retire):
@@ -257,8 +263,11 @@ class Persistence(Actor[PersistenceMessage]):
                 return await ask(self._store, bucket, key, question)
             except StoreError as error:
                 failures += 1
-                _log.warning("%s: cannot be read: %s; trying again", key, error)
+                self._trouble(f"read: {type(error).__name__}", f"{key}: cannot be read: {error}; trying again")
                 await trio.sleep(pause.delay(failures))
+
+    def _trouble(self, kind: str, text: str) -> None:
+        self._ration.say(WARNING, "%s", text, kind=kind)
 
     def _enter(self, key: str) -> None:
         self._in_flight[key] = self._in_flight.get(key, 0) + 1

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from logging import getLogger
+from logging import WARNING, getLogger
 
 import trio
 from sagakit_actors import Actor, Backoff, Context, Down
 
 from sagakit.engine import OutboxEvent, event_id
 from sagakit.errors import Ambiguous, StoreError, Unavailable
+from sagakit.ration import Ration
 from sagakit.store.ports import EventMessage, Store
 from sagakit.system.messages import PublishEvents, Receipt
 
@@ -55,6 +56,7 @@ class Publisher(Actor[PublishEvents]):
         self._store = store
         self._queues: dict[str, _Queue] = {}
         self._pause = Backoff(first=0.05, most=10.0)
+        self._ration = Ration(_log, lines=1, now=trio.current_time)
         self._nursery: trio.Nursery | None = None
 
     async def run(self, ctx: Context[PublishEvents]) -> None:
@@ -100,7 +102,8 @@ class Publisher(Actor[PublishEvents]):
     async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1
         if not isinstance(error, Unavailable | Ambiguous) or queue.failures % LONG == 0:
-            _log.warning("%s: event %d not published yet: %s", queue.key, queue.events[0].seq, error)
+            text, kind = "%s: event %d not published yet: %s", type(error).__name__
+            self._ration.say(WARNING, text, queue.key, queue.events[0].seq, error, kind=kind)
         await trio.sleep(self._pause.delay(queue.failures))
         await self._store.until_connected()
         self._send_head(queue)

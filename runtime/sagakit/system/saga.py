@@ -55,7 +55,17 @@ from sagakit.engine import (
 )
 from sagakit.engine.oversize import fitted
 from sagakit.engine.table import OPEN
-from sagakit.errors import Conflict, Fenced, NewerSchema, Overwritten, SagakitError, StoreError, TooLarge, Undecodable
+from sagakit.errors import (
+    Conflict,
+    Fenced,
+    NewerSchema,
+    Overwritten,
+    SagakitError,
+    StoreError,
+    StoreFull,
+    TooLarge,
+    Undecodable,
+)
 from sagakit.store.ports import Entry
 from sagakit.system.alone import Alone
 from sagakit.system.calls import Calls
@@ -121,6 +131,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._origin = origin = life.next_origin()
         self._unknown: UnknownFields | None = None
         self._revision = 0
+        self._stored = 0
+        """Bytes of the record as it is stored; 0 if that is not known."""
         self._begun = False
         self._draining = services.sagas.draining
         self._over = False
@@ -253,6 +265,8 @@ class SagaActor(Reactor[SagaMessage]):
             self._hand_in_again(operation, then, settled.result)
         elif isinstance(settled.result, TooLarge) and self._proposal is not None:
             self._too_large(self._proposal, settled.result)
+        elif isinstance(settled.result, StoreFull) and self._begun and self._proposal is not None:
+            self._take_back(self._proposal, settled.result)
         elif self._begun or self._begin is None:
             raise settled.result
         else:
@@ -267,6 +281,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _loaded(self, at: float, entry: int | Entry | None) -> None:
         """This worker's own record, after a rest, or after a crash of the incarnation before."""
+        self._stored = len(entry.value) if isinstance(entry, Entry) else 0
         try:
             found = decode(self._key, entry.value) if isinstance(entry, Entry) else None
         except Undecodable as error:
@@ -315,7 +330,7 @@ class SagaActor(Reactor[SagaMessage]):
         events: list[InputEvent] = [Adopted(services.worker_id, services.random())]
         if isinstance(self._origin, GiveUp):
             events.append(GaveUp(self._origin.error))
-        self._propose(loaded.record, events, ())
+        self._propose(loaded.record, self._fold(loaded.record, events), events, ())
 
     # ----------------------------------------------------------------- turn
 
@@ -328,13 +343,18 @@ class SagaActor(Reactor[SagaMessage]):
             return
         record = self._record
         if self._events or self._due:
-            events, self._events, self._due = [*self._taken_up(), *self._events], [], False
-            for event in events:
+            self._events[:0] = self._taken_up()
+            published = [Published(self._outbox.confirmed)] if self._outbox.confirmed else []
+            events = [*self._events, *published]
+            proposed = self._fold(record, events)
+            if proposed is not record and not self._may_write(proposed):
+                self._mind_drain()
+                return
+            for event in self._events:
                 if isinstance(event, Ended):
                     self._calls.ended(event.step)
-            if self._outbox.confirmed:
-                events.append(Published(self._outbox.confirmed))
-            if self._propose(record, events, self._waiting.take_asked()):
+            self._events, self._due = [], False
+            if self._propose(record, proposed, events, self._waiting.take_asked()):
                 return
         if self._held_back is not None:
             self._waiting.answer_looking(record)
@@ -346,9 +366,8 @@ class SagaActor(Reactor[SagaMessage]):
             self._mind_drain()
             self._mind_repose()
 
-    def _propose(self, base: Record, events: Sequence[InputEvent], asked: Sequence[Ask]) -> bool:
-        """Fold events into a record and write what comes of it, if anything does."""
-        record = self._fold(base, events)
+    def _propose(self, base: Record, record: Record, events: Sequence[InputEvent], asked: Sequence[Ask]) -> bool:
+        """Write what `events` have made of `base`, if anything has come of them; answer those who asked if not."""
         if record is not base:
             self._write(record, asked, base, events)
             return True
@@ -415,6 +434,22 @@ class SagaActor(Reactor[SagaMessage]):
             services.sagas.rest(key, Resting(record.wake_at, self._outbox.confirmed, self._binding))
             self._over = True
 
+    # ----------------------------------------------------------------- room
+
+    def _may_write(self, record: Record) -> bool:
+        """Whether the record may be written now; if not, the saga is woken when it may."""
+        room, end = self._services.room, record.status in ENDS
+        if room.lets(self._key, end=end):
+            return True
+        room.wait(self._key, partial(self._ref.signal, Wake()), end=end)
+        return False
+
+    def _take_back(self, proposal: Proposal, error: StoreFull) -> None:
+        """The server had no room for the record: what it was made of is folded again, with what comes meanwhile."""
+        self._services.room.refused(self._key, error)
+        self._held_back, self._due = held_back(proposal), True
+        self._events[:0] = self._taken_up()
+
     # ---------------------------------------------------------------- write
 
     def _write(
@@ -430,13 +465,22 @@ class SagaActor(Reactor[SagaMessage]):
         record = stamped(record, write=self._services.next_write())
         value = encode(record, self._unknown)
         self._proposal = None if base is None else Proposal(base, events, record, asked, len(value))
-        put = Put(key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after)
-        self._operate(put, partial(self._written, record, asked, trio.current_time()))
+        if self._stored:
+            self._services.room.submitted(self._key, len(value) - self._stored)
+        put = Put(
+            key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after,
+            gives_way=self._begun,
+        )  # fmt: skip
+        self._operate(put, partial(self._written, record, asked, trio.current_time(), len(value)))
 
-    def _written(self, record: Record, asked: Sequence[Ask], sent: float, revision: int | Entry | None) -> None:
+    def _written(
+        self, record: Record, asked: Sequence[Ask], sent: float, size: int, revision: int | Entry | None
+    ) -> None:
         assert isinstance(revision, int)
+        self._stored = size
         self._stands(record, revision)
         self._life.seen_at = sent
+        self._services.room.stored(self._key)
         self._reminders.rest_at = None
         self._waiting.answer_asked(asked, record)
         if not self._begun:
@@ -472,7 +516,7 @@ class SagaActor(Reactor[SagaMessage]):
         if callers.events:
             for ask in callers.asked:
                 ask.reply.send("too large")
-            self._propose(proposal.base, rest.events, rest.asked)
+            self._propose(proposal.base, self._fold(proposal.base, rest.events), rest.events, rest.asked)
             return
         services, most = self._services, most_bytes(proposal, self._services.store.max_payload)
         before = Loaded(proposal.base, self._unknown)
@@ -621,6 +665,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._operate(retire, self._retired)
 
     def _retired(self, _: int | Entry | None) -> None:
+        self._services.room.submitted(self._key, -self._stored)
+        self._services.room.stored(self._key)
         self._waiting.answer(self._record)
         self._over = self._life.accounted_for = True
 

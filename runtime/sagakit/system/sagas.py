@@ -226,6 +226,7 @@ class Sagas:
                 return
             self._given_up.discard(ref.name)
             del self._active[ref.name]
+            self._services.room.left(ref.name)
             if ref.name not in self._resting:
                 self.lost_sight = self.lost_sight or not life.accounted_for
                 for gone in self._noting:

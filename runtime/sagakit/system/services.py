@@ -21,6 +21,7 @@ from sagakit.system.isolation import Gate
 from sagakit.system.limiters import Limiters
 from sagakit.system.messages import IsolationMessage, PersistenceMessage, PublishEvents, TimersMessage
 from sagakit.system.reports import Reports
+from sagakit.system.room import Room
 from sagakit.system.standing import Standing
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Services:
         timers: Ref[TimersMessage],
         isolation: Ref[IsolationMessage],
         gate: Gate,
+        room: Room,
         standing: Standing,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
@@ -72,6 +74,7 @@ class Services:
         self.timers = timers
         self.isolation = isolation
         self.gate = gate
+        self.room = room
         self.standing = standing
         self.call_asyncio = call_asyncio
         self.limiters = limiters

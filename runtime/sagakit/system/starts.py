@@ -61,7 +61,8 @@ class Starts:
         """Start a saga with this encoded input; durable once this returns.
 
         Waits while the store is away and, if `in_line`, while the worker is full; cancelled meanwhile, the saga may or
-        may not have been started. Raises InvalidId, InputTooLarge, AlreadyStarted, StoreFull, RuntimeClosed.
+        may not have been started. Raises InvalidId, InputTooLarge, AlreadyStarted, Deleted, StoreFull (what is left of
+        the bucket is kept for the sagas that run), RuntimeClosed.
         """
         limit = input_limit(self._store.max_payload)
         if len(value) > limit:
@@ -81,7 +82,9 @@ class Starts:
             not_after = inf if made_up else before + LATE
             origin = Fresh(self._creator(binding, address, value, context), not_after)
             try:
-                if await self._sagas.begin(key, binding, origin, in_line=in_line) is not None:
+                with await self._services.room.claim(key, len(value), child=context.parent is not None):
+                    begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
+                if begun is not None:
                     return address
                 self._sagas.reach(key)  # if it is at rest, and its record gone, it finds out
             except (Conflict, ActorDied):

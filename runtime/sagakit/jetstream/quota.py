@@ -1,0 +1,58 @@
+"""How much a stream or an account stores, and may store."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.link import Link
+from sagakit.store.ports import Usage
+
+
+class _Config(msgspec.Struct):
+    max_bytes: int = -1
+
+
+class _State(msgspec.Struct):
+    bytes: int = 0
+
+
+class _Stream(msgspec.Struct):
+    config: _Config = msgspec.field(default_factory=_Config)
+    state: _State = msgspec.field(default_factory=_State)
+    error: ApiError | None = None
+
+
+class _Limits(msgspec.Struct):
+    max_storage: int = -1
+
+
+class _Account(msgspec.Struct):
+    storage: int = 0
+    limits: _Limits = msgspec.field(default_factory=_Limits)
+    error: ApiError | None = None
+
+
+T = TypeVar("T", _Stream, _Account)
+
+
+async def usage_of_stream(link: Link, stream: str, name: str) -> Usage:
+    """Ask its leader. `name` is what the answer is called by. Raises StoreError."""
+    found = _decoded(await link.request(f"$JS.API.STREAM.INFO.{stream}", b""), _Stream, name)
+    return Usage(name, found.state.bytes, found.config.max_bytes if found.config.max_bytes > 0 else None)
+
+
+async def usage_of_account(link: Link) -> Usage | None:
+    """Ask how much its streams hold on disk; None without a limit for all of them. Raises StoreError."""
+    found = _decoded(await link.request("$JS.API.INFO", b""), _Account, "the account")
+    limit = found.limits.max_storage
+    return Usage("the account", found.storage, limit) if limit > 0 else None
+
+
+def _decoded(answer: bytes, kind: type[T], name: str) -> T:
+    found = msgspec.json.decode(answer, type=kind)
+    if found.error is not None:
+        raise to_error(found.error, key=name, expected=None)
+    return found
