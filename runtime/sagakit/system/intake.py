@@ -16,25 +16,28 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from logging import getLogger
+from math import inf
 from typing import TypeAlias, TypeVar
 
 import trio
 from sagakit_actors import Actor, Backoff, Context
 
 from sagakit.errors import SagakitError, StoreError, TooLarge, UnknownSaga
-from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage, Source, Store
+from sagakit.store.ports import InboundMessage, Source, Store
 from sagakit.system.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
 from sagakit.system.dead_letters import DeadLetters
+from sagakit.system.in_hand import InHand
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.lane import Lane
 from sagakit.system.persistence import through_outage
 
 _log = getLogger("sagakit.intake")
 
-AT_ONCE, WAITING = 128, 128
+AT_ONCE, WAITING = 256, 256
 """Messages of one type and sort that are handled at once, and that wait here for that."""
-DISPOSING = 256
-"""Messages that are parked or buried at once beside those that are handled."""
+DISPOSING = 64
+"""Messages that are parked at once, and that are buried at once, beside those that are handled. Few: nobody waits for a
+burial, and those that are handled need the processor."""
 PATIENCE = 3.0
 """Seconds that a message gets here before it is parked."""
 UNKNOWN_TRIES = 2
@@ -61,16 +64,16 @@ class Intake(Actor[None]):
         self._applier = applier
         self._saga_types = saga_types
         self._dead_letters = DeadLetters(store, worker_id, interval=interval)
-        self._held: dict[int, InboundMessage] = {}
-        """The messages that this worker has and is not done with, by their positions."""
-        self._holds = trio.Event()
-        """Set while there are any, or were a moment ago."""
-        self._disposing = trio.CapacityLimiter(DISPOSING)
+        self._in_hand = InHand()
         self._nursery: trio.Nursery
+        self._parkings: Lane[tuple[InboundMessage, bool]]
+        self._burials: Lane[tuple[InboundMessage, Exception]]
 
     async def run(self, ctx: Context[None]) -> None:
         """Run until stopped; then what is not done with goes back."""
         self._nursery = ctx.nursery
+        self._parkings = self._lane(self._park, at_once=DISPOSING, waiting=inf)
+        self._burials = self._lane(self._bury, at_once=DISPOSING, waiting=inf)
         for saga_type in self._saga_types:
             starts = self._lane(partial(self._handle, start=True))
             others = self._lane(partial(self._handle, start=False))
@@ -78,17 +81,18 @@ class Intake(Actor[None]):
             ctx.nursery.start_soon(self._take_new, saga_type, starts, others)
             ctx.nursery.start_soon(self._take_parked, saga_type, "parked", parked)
             ctx.nursery.start_soon(self._take_parked, saga_type, "parked starts", starts)
-        ctx.nursery.start_soon(self._extend)
+        ctx.nursery.start_soon(self._in_hand.extend)
         ctx.nursery.start_soon(self._dead_letters.mind_strays)
         try:
             while True:
                 await ctx.receive()
         finally:
-            for message in self._held.values():
-                message.acknowledger.defer(0)
+            self._in_hand.give_back()
 
-    def _lane(self, handle: Callable[[_Taken], Awaitable[None]], *, waiting: int = WAITING) -> _Lane:
-        return Lane(self._nursery, handle, at_once=AT_ONCE, waiting=waiting)
+    def _lane(
+        self, handle: Callable[[T], Awaitable[None]], *, at_once: int = AT_ONCE, waiting: float = WAITING
+    ) -> Lane[T]:
+        return Lane(self._nursery, handle, at_once=at_once, waiting=waiting)
 
     # -------------------------------------------------------------- taking
 
@@ -100,7 +104,7 @@ class Intake(Actor[None]):
                     continue
                 start = request.kind == "start"
                 if not (starts if start else others).offer((message, request)):
-                    await self._dispose(self._park, message, start)
+                    self._dispose(self._parkings, message, start)
 
     async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
         async with self._store.inbox.receive(saga_type, source) as messages:
@@ -110,26 +114,15 @@ class Intake(Actor[None]):
                     await lane.put((message, request))
 
     async def _hold(self, message: InboundMessage) -> InboxRequest | None:
-        """Return what a message asks for; None for one that is held already, or that can never be applied."""
-        if message.position in self._held:
+        """Return what a message asks for; None for one that is in hand already, or that can never be applied."""
+        await self._in_hand.room()
+        if not self._in_hand.take(message):
             return None
-        self._held[message.position] = message
-        self._holds.set()
         try:
             return read_request(message)
         except SagakitError as error:
-            await self._dispose(self._bury, message, error)
+            self._dispose(self._burials, message, error)
             return None
-
-    async def _extend(self) -> None:
-        """Keep what is held from being handed to others, or here once more, while it is worked on."""
-        while True:
-            await self._holds.wait()
-            await trio.sleep(ACK_WAIT / 3)
-            for message in list(self._held.values()):
-                message.acknowledger.extend()
-            if not self._held:
-                self._holds = trio.Event()
 
     # ------------------------------------------------------------ handling
 
@@ -137,14 +130,14 @@ class Intake(Actor[None]):
         message, request = taken
         trouble = await self._apply(message, request, once=message.parked and not start)
         if trouble is None:
-            self._let_go(message).ack()
+            self._in_hand.let_go(message).ack()
         elif is_final(trouble) or await self._is_hopeless(message, trouble):
             await self._refuse(message, request, trouble)
         elif not message.parked:
-            await self._park(message, start)
+            self._dispose(self._parkings, message, start)
         else:
             at_once = start and not isinstance(trouble, LeftToOthers)
-            self._let_go(message).defer(0 if at_once else self._pause(message))
+            self._in_hand.let_go(message).defer(0 if at_once else self._pause(message))
 
     async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
         """Apply a message; return what is in the way for good, or still is after a while."""
@@ -156,7 +149,7 @@ class Intake(Actor[None]):
                     await self._applier.apply(message, request)
                     return None
                 except SagakitError as error:
-                    trouble = error
+                    trouble = error.with_traceback(None)  # else it and this frame would hold each other
                 failures += 1
                 unknown = isinstance(trouble, UnknownSaga) and failures > UNKNOWN_TRIES
                 if once or unknown or isinstance(trouble, LeftToOthers) or is_final(trouble):
@@ -169,9 +162,9 @@ class Intake(Actor[None]):
             await self._applier.refused(message, request, error)
         except StoreError as trouble:
             _log.warning("%s: not told yet that it cannot be started: %s", message.subject, trouble)
-            self._let_go(message).defer(LATEST)
+            self._in_hand.let_go(message).defer(LATEST)
         else:
-            await self._bury(message, error)
+            self._dispose(self._burials, message, error)
 
     async def _is_hopeless(self, message: InboundMessage, trouble: SagakitError) -> bool:
         """Return whether its saga has not come, or not become readable, in all this time, and is not about to."""
@@ -187,38 +180,26 @@ class Intake(Actor[None]):
 
     # ----------------------------------------------------------- disposing
 
-    async def _dispose(
-        self, dispose: Callable[[InboundMessage, T], Awaitable[None]], message: InboundMessage, how: T
-    ) -> None:
-        """Park or bury a message beside what follows; wait while too many are under way."""
-        token = object()
-        await self._disposing.acquire_on_behalf_of(token)
+    def _dispose(self, lane: Lane[tuple[InboundMessage, T]], message: InboundMessage, how: T) -> None:
+        """Have a message parked or buried, beside what follows."""
+        self._in_hand.set_aside(message)
+        lane.offer((message, how))
 
-        async def run() -> None:
-            try:
-                await dispose(message, how)
-            finally:
-                self._disposing.release_on_behalf_of(token)
-
-        self._nursery.start_soon(run)
-
-    async def _park(self, message: InboundMessage, start: bool) -> None:
+    async def _park(self, disposed: tuple[InboundMessage, bool]) -> None:
+        message, start = disposed
         try:
             await through_outage(self._store, partial(self._store.inbox.park, message, start=start))
         except TooLarge as error:
-            await self._bury(message, error)
+            await self._bury((message, error))
         except StoreError as error:
             _log.warning("%s: message %s cannot wait in the inbox: %s", message.subject, message.id, error)
-            self._let_go(message).defer(LATEST)
+            self._in_hand.let_go(message).defer(LATEST)
         else:
-            self._let_go(message)
+            self._in_hand.let_go(message)
 
-    async def _bury(self, message: InboundMessage, error: Exception) -> None:
-        if not await self._dead_letters.bury(message, str(error)):
-            self._let_go(message).defer(LATEST)
+    async def _bury(self, disposed: tuple[InboundMessage, Exception]) -> None:
+        message, error = disposed
+        if await self._dead_letters.bury(message, str(error)):
+            self._in_hand.let_go(message)
         else:
-            self._let_go(message)
-
-    def _let_go(self, message: InboundMessage) -> Acknowledger:
-        self._held.pop(message.position, None)
-        return message.acknowledger
+            self._in_hand.let_go(message).defer(LATEST)

@@ -12,10 +12,13 @@ T = TypeVar("T")
 
 
 class Lane(Generic[T]):
-    """Runs `handle` for each item, in tasks of `nursery`; at most `at_once` of them. For one trio thread."""
+    """Runs `handle` for each item, in tasks of `nursery`; at most `at_once` of them. For one trio thread.
+
+    `waiting` is how many more may wait; infinite where something else bounds them.
+    """
 
     def __init__(
-        self, nursery: trio.Nursery, handle: Callable[[T], Awaitable[None]], *, at_once: int, waiting: int
+        self, nursery: trio.Nursery, handle: Callable[[T], Awaitable[None]], *, at_once: int, waiting: float
     ) -> None:
         self._nursery = nursery
         self._handle = handle

@@ -1,0 +1,68 @@
+"""The messages that a worker has taken from the inbox and is not done with."""
+
+from __future__ import annotations
+
+import trio
+
+from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage
+
+MOST, MOST_BYTES = 10_000, 8 * 2**20
+"""Messages, and bytes of their payloads, after which no more are taken until some are done with."""
+
+
+class InHand:
+    """Messages by their positions in the inbox. For tasks of one trio thread.
+
+    Those that are worked on are kept from being handed out again. Those that only wait to be parked or buried are not:
+    a second copy of one does no harm, and there may be thousands.
+    """
+
+    def __init__(self) -> None:
+        self._messages: dict[int, InboundMessage] = {}
+        self._extended: dict[int, InboundMessage] = {}
+        self._bytes = 0
+        self._less = trio.Event()
+        self._any = trio.Event()
+
+    def take(self, message: InboundMessage) -> bool:
+        """Take a message to work on it; return False if it is in hand already."""
+        if message.position in self._messages:
+            return False
+        self._messages[message.position] = self._extended[message.position] = message
+        self._bytes += len(message.payload)
+        self._any.set()
+        return True
+
+    def set_aside(self, message: InboundMessage) -> None:
+        """Work on it no more: it waits to be parked or buried."""
+        self._extended.pop(message.position, None)
+
+    def let_go(self, message: InboundMessage) -> Acknowledger:
+        """Be done with a message; return what it is to be acknowledged or given back by."""
+        self.set_aside(message)
+        if self._messages.pop(message.position, None) is not None:
+            self._bytes -= len(message.payload)
+            self._less.set()
+        return message.acknowledger
+
+    async def room(self) -> None:
+        """Wait until more may be taken."""
+        while len(self._messages) >= MOST or self._bytes >= MOST_BYTES:
+            if self._less.is_set():  # else others wait for it already
+                self._less = trio.Event()
+            await self._less.wait()
+
+    async def extend(self) -> None:
+        """Keep what is worked on from being handed to others, or here once more. Until cancelled."""
+        while True:
+            await self._any.wait()
+            await trio.sleep(ACK_WAIT / 3)
+            for message in list(self._extended.values()):
+                message.acknowledger.extend()
+            if not self._extended:
+                self._any = trio.Event()
+
+    def give_back(self) -> None:
+        """Give all of it to others."""
+        for message in self._messages.values():
+            message.acknowledger.defer(0)

@@ -1,0 +1,78 @@
+"""What a worker has in hand of the inbox is bounded, and given back."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+from sagakit.store.ports import ACK_WAIT, InboundMessage
+from sagakit.system import in_hand
+from sagakit.system.in_hand import InHand
+
+Clock = trio.testing.MockClock
+
+
+class Told:
+    """An acknowledger that notes what it was told."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def ack(self) -> None:
+        self.words.append("ack")
+
+    def extend(self) -> None:
+        self.words.append("extend")
+
+    def defer(self, seconds: float) -> None:
+        self.words.append(f"defer {seconds:g}")
+
+
+def message(position: int, told: Told | None = None, *, size: int = 10) -> InboundMessage:
+    return InboundMessage("m", "client", "T", "1", position, bytes(size), 0.0, "sagain.T.1", told or Told())
+
+
+def test_a_message_is_taken_once() -> None:
+    hand = InHand()
+    assert hand.take(message(1))
+    assert not hand.take(message(1))
+    hand.let_go(message(1))
+    assert hand.take(message(1))
+
+
+@pytest.mark.parametrize(("most", "most_bytes"), [(2, 1000), (1000, 20)])
+async def test_all_who_wait_for_room_go_on_once_there_is_some(
+    most: int, most_bytes: int, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
+) -> None:
+    monkeypatch.setattr(in_hand, "MOST", most)
+    monkeypatch.setattr(in_hand, "MOST_BYTES", most_bytes)
+    hand, passed = InHand(), list[int]()
+    for position in (1, 2):
+        await hand.room()
+        hand.take(message(position))
+
+    async def wait(number: int) -> None:
+        await hand.room()
+        passed.append(number)
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            for number in range(3):
+                nursery.start_soon(wait, number)
+            await trio.testing.wait_all_tasks_blocked()
+            assert passed == []
+            hand.let_go(message(1))
+    assert sorted(passed) == [0, 1, 2]
+
+
+async def test_only_what_is_worked_on_is_extended_and_all_is_given_back(autojump_clock: Clock) -> None:
+    hand, works, waits = InHand(), Told(), Told()
+    hand.take(message(1, works))
+    hand.take(message(2, waits))
+    hand.set_aside(message(2, waits))
+    with trio.move_on_after(ACK_WAIT * 0.9):
+        await hand.extend()
+    assert works.words == ["extend", "extend"]
+    assert waits.words == []
+    hand.give_back()
+    assert (works.words[-1], waits.words) == ("defer 0", ["defer 0"])
