@@ -102,10 +102,14 @@ class Applier:
         if await self._requests.anywhere(str(message.address), inbound) is None:
             raise Unowned(f"{message.address}: nobody owns it just now")
 
-    async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> None:
-        """Tell whoever waits for a message that it can never be applied: a child's parent. Raises StoreError."""
+    async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> SagakitError:
+        """Tell whoever waits for a message that it can never be applied: a child's parent.
+
+        Return the error with its explanation. Raises StoreError.
+        """
         if request.kind == "start" and request.parent is not None:
             await self._children.refused(message.address, request.parent, error)
+        return await self._requests.unknown(str(message.address)) if isinstance(error, UnknownSaga) else error
 
     async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
         if request.parent is not None and not await self._is_awaited(request.parent):

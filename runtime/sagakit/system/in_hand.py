@@ -24,6 +24,9 @@ class InHand:
         self._less = trio.Event()
         self._any = trio.Event()
 
+    def __len__(self) -> int:
+        return len(self._messages)
+
     def take(self, message: InboundMessage) -> bool:
         """Take a message to work on it; return False if it is in hand already."""
         if message.position in self._messages:

@@ -40,13 +40,16 @@ DISPOSING = 64
 burial, and those that are handled need the processor."""
 PATIENCE = 3.0
 """Seconds that a message gets here before it is parked."""
+CROWD = 500
+"""Messages in hand from which on those to sagas that are not there are parked at their first try."""
 UNKNOWN_TRIES = 2
 """Tries again, within a quarter of a second, for a saga that is not there: its start may be a moment behind."""
 UNKNOWN_FOR = 40.0
 """Seconds after which a message to a saga that is not there is a dead letter. It is longer than DUPLICATES: while the
 server drops a second copy for its id, the first one still waits for its saga."""
-SOONEST, LATEST = 0.5, 5.0
-"""Seconds between two tries of a message that is parked; they grow with its age."""
+SOONEST, LATEST, LATEST_UNKNOWN = 0.5, 5.0, 10.0
+"""Seconds between two tries of a message that is parked; they grow with its age. An owner comes within seconds; most of
+those for a saga that is not there wait in vain."""
 T = TypeVar("T")
 _Taken: TypeAlias = tuple[InboundMessage, InboxRequest]
 _Lane: TypeAlias = Lane[_Taken]
@@ -137,7 +140,7 @@ class Intake(Actor[None]):
             self._dispose(self._parkings, message, start)
         else:
             at_once = start and not isinstance(trouble, LeftToOthers)
-            self._in_hand.let_go(message).defer(0 if at_once else self._pause(message))
+            self._in_hand.let_go(message).defer(0 if at_once else self._pause(message, trouble))
 
     async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
         """Apply a message; return what is in the way for good, or still is after a while."""
@@ -151,7 +154,8 @@ class Intake(Actor[None]):
                 except SagakitError as error:
                     trouble = error.with_traceback(None)  # else it and this frame would hold each other
                 failures += 1
-                unknown = isinstance(trouble, UnknownSaga) and failures > UNKNOWN_TRIES
+                tries = 0 if self._is_crowded else UNKNOWN_TRIES
+                unknown = isinstance(trouble, UnknownSaga) and failures > tries
                 if once or unknown or isinstance(trouble, LeftToOthers) or is_final(trouble):
                     break
                 await trio.sleep(pause.delay(failures))
@@ -159,7 +163,7 @@ class Intake(Actor[None]):
 
     async def _refuse(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> None:
         try:
-            await self._applier.refused(message, request, error)
+            error = await self._applier.refused(message, request, error)
         except StoreError as trouble:
             _log.warning("%s: not told yet that it cannot be started: %s", message.subject, trouble)
             self._in_hand.let_go(message).defer(LATEST)
@@ -175,8 +179,16 @@ class Intake(Actor[None]):
         except StoreError:
             return False
 
-    def _pause(self, message: InboundMessage) -> float:
-        return min(LATEST, max(SOONEST, self._store.inbox.age(message) / 4))
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether so much is in hand that a message to a saga that is not there gives way at once."""
+        return len(self._in_hand) > CROWD
+
+    def _pause(self, message: InboundMessage, trouble: SagakitError) -> float:
+        age = self._store.inbox.age(message)
+        if isinstance(trouble, UnknownSaga):
+            return min(LATEST_UNKNOWN, max(SOONEST, age))
+        return min(LATEST, max(SOONEST, age / 4))
 
     # ----------------------------------------------------------- disposing
 

@@ -69,7 +69,10 @@ class Requests:
         return None
 
     async def anywhere(self, key: str, message: Inbound) -> str | None:
-        """Apply wherever the saga is; the verdict, or None if nobody owns it just now. Raises UnknownSaga."""
+        """Apply wherever the saga is; the verdict, or None if nobody owns it just now.
+
+        Raises UnknownSaga, which `unknown` can explain.
+        """
         verdict = await self.here(key, message)
         if verdict is not None:
             return verdict
@@ -81,7 +84,10 @@ class Requests:
 
     async def post(self, key: str, message: Inbound) -> str | None:
         """Apply it, or leave it in the inbox for whoever will own the saga; durable either way. Raises UnknownSaga."""
-        verdict = await self.anywhere(key, message)
+        try:
+            verdict = await self.anywhere(key, message)
+        except UnknownSaga:
+            raise await self.unknown(key) from None
         if verdict is None:
             await self.send(SagaKey.parse(key), message.id, InboxRequest.of(message))
         return verdict
@@ -134,7 +140,20 @@ class Requests:
 
     async def record(self, key: str) -> Record:
         """The last durable record under a live or archived key. Raises UnknownSaga, Undecodable."""
-        return (await self._find(key))[0]
+        try:
+            return (await self._find(key))[0]
+        except UnknownSaga:
+            raise await self.unknown(key) from None
+
+    async def unknown(self, key: str) -> UnknownSaga:
+        """The error that says why no saga is stored under a key."""
+        gone = await ask(self._store, self._store.state, key, self._store.state.deletion)
+        if gone is None:
+            return UnknownSaga(f"no saga is stored under {key}: it was never started, or its retention is over")
+        return UnknownSaga(
+            f"no saga is stored under {key}: its record was deleted from outside, with {gone}; `Runtime.delete` makes "
+            "its id free to be started"
+        )
 
     async def _find(self, key: str) -> tuple[Record, bool]:
         """The record, and whether it is a live one."""
@@ -144,11 +163,7 @@ class Requests:
             if isinstance(found, Loaded):
                 return found.record, bucket is self._store.state
             assert found is None or isinstance(found, EndMarker)
-        gone = await ask(self._store, self._store.state, key, self._store.state.deletion)
-        why = "it was never started, or its retention is over"
-        if gone is not None:
-            why = f"its record was deleted from outside, with {gone}; `Runtime.delete` makes its id free to be started"
-        raise UnknownSaga(f"no saga is stored under {key}: {why}")
+        raise UnknownSaga(f"no saga is stored under {key}")
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
