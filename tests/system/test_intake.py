@@ -12,6 +12,8 @@ from sagakit import Ctx, Failed, Saga, signal, step
 from sagakit.errors import InvalidInput
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Channel
+from sagakit.store.ports import InboundMessage
+from sagakit.system import intake
 from sagakit.system.channels import ALLOWED, channel_of
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.requests import NOT_MINE, PassedOn
@@ -211,3 +213,27 @@ async def test_what_a_stopping_worker_holds_goes_to_the_next_at_once(autojump_cl
             for number in range(20):
                 await until_ended(server, f"BookTrip.s{number}")
     assert saga.names.count("tickets") >= 20
+
+
+async def test_a_signal_waits_for_the_start_that_is_worked_on_even_in_a_crowd(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parked for longer and longer, it came seconds after its saga."""
+    monkeypatch.setattr(intake, "CROWD", -1)
+    server, stop, parked = MemoryServer(), Stop("flight"), list[str]()
+    async with member(server, BookTrip(stop), Waits(), max_active=1) as running:
+        park = running.store.inbox.park
+
+        async def note(message: InboundMessage, *, start: bool) -> None:
+            parked.append(message.id)
+            await park(message, start=start)
+
+        monkeypatch.setattr(running.store.inbox, "park", note)
+        await send(running, "first", START)
+        await stop.reached.wait()
+        await send(running, "one", {"kind": "start"}, saga_type="Waits")
+        await send(running, "one", {"kind": "signal", "step": "go", "payload": 7}, saga_type="Waits")
+        await trio.sleep(1)
+        stop.go_on.set()
+        await until_ended(server, "Waits.one")
+    assert parked == []

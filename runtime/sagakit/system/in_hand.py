@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from sagakit.store.names import SagaKey
 from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage
 
 MOST, MOST_BYTES = 10_000, 8 * 2**20
@@ -20,6 +21,8 @@ class InHand:
     def __init__(self) -> None:
         self._messages: dict[int, InboundMessage] = {}
         self._extended: dict[int, InboundMessage] = {}
+        self._starts: dict[SagaKey, tuple[int, trio.Event]] = {}
+        """Starts that are worked on, by their sagas: their positions, and what is set when they are not any more."""
         self._bytes = 0
         self._less = trio.Event()
         self._any = trio.Event()
@@ -36,9 +39,25 @@ class InHand:
         self._any.set()
         return True
 
+    def works_on_start(self, message: InboundMessage) -> None:
+        """Note that a message that was taken is a start: messages to its saga may wait for it."""
+        self._starts[message.address] = message.position, trio.Event()
+
+    async def until_started(self, saga: SagaKey) -> bool:
+        """Wait while a start of the saga is worked on; return False at once if none is."""
+        _, done = self._starts.get(saga, (0, None))
+        if done is None:
+            return False
+        await done.wait()
+        return True
+
     def set_aside(self, message: InboundMessage) -> None:
         """Work on it no more: it waits to be parked or buried."""
         self._extended.pop(message.position, None)
+        position, done = self._starts.get(message.address, (0, None))
+        if done is not None and position == message.position:
+            del self._starts[message.address]
+            done.set()
 
     def let_go(self, message: InboundMessage) -> Acknowledger:
         """Be done with a message; return what it is to be acknowledged or given back by."""

@@ -106,6 +106,8 @@ class Intake(Actor[None]):
                 if request is None:
                     continue
                 start = request.kind == "start"
+                if start:
+                    self._in_hand.works_on_start(message)
                 if not (starts if start else others).offer((message, request)):
                     self._dispose(self._parkings, message, start)
 
@@ -153,6 +155,8 @@ class Intake(Actor[None]):
                     return None
                 except SagakitError as error:
                     trouble = error.with_traceback(None)  # else it and this frame would hold each other
+                if isinstance(trouble, UnknownSaga) and await self._in_hand.until_started(message.address):
+                    continue
                 failures += 1
                 tries = 0 if self._is_crowded else UNKNOWN_TRIES
                 unknown = isinstance(trouble, UnknownSaga) and failures > tries
@@ -187,7 +191,7 @@ class Intake(Actor[None]):
     def _pause(self, message: InboundMessage, trouble: SagakitError) -> float:
         age = self._store.inbox.age(message)
         if isinstance(trouble, UnknownSaga):
-            return min(LATEST_UNKNOWN, max(SOONEST, age))
+            return min(LATEST_UNKNOWN, max(SOONEST, age / 2))
         return min(LATEST, max(SOONEST, age / 4))
 
     # ----------------------------------------------------------- disposing
