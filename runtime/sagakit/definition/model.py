@@ -38,12 +38,17 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A user's function: called with the saga instance first."""
+    """A user's function: called with the saga instance first.
+
+    `backend` is where what it returns is awaited, if that is awaitable: it may be a plain function that wraps a
+    coroutine function.
+    """
 
     fn: Callable[..., Any]
     runner: Runner
     policy: RetryPolicy
     limit: Limit | None = None
+    backend: Backend = "trio"
 
 
 class Codec:
@@ -200,9 +205,9 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_asyncio(self) -> bool:
-        """Whether any function runs under asyncio."""
+        """Whether any function runs under asyncio, or may return what is to be awaited there."""
         functions = (fn for node in self.nodes.values() for fn in (node.action, node.check, node.undo))
-        return any(fn is not None and fn.runner == "asyncio" for fn in functions)
+        return any(fn is not None and fn.backend == "asyncio" for fn in functions)
 
     def encode_input(self, value: object) -> bytes:
         """The input as JSON. Raises InvalidInput."""

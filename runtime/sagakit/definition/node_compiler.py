@@ -242,7 +242,8 @@ class NodeCompiler:
 
     def _function(self, step: CalledNode[Any], fn: Callable[..., Any], policy: RetryPolicy) -> Function:
         own = step.options.backend or self.header.backend
-        return Function(fn, own if inspect.iscoroutinefunction(fn) else "thread", policy, step.options.limit)
+        runner = own if inspect.iscoroutinefunction(fn) else "thread"
+        return Function(fn, runner, policy, step.options.limit, own)
 
     # --------------------------------------------- signals, timers, children
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from inspect import isasyncgen, isawaitable, isgenerator
+from inspect import isasyncgen, isawaitable, iscoroutine, isgenerator
 from logging import getLogger
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import trio
@@ -17,6 +17,8 @@ from sagakit.definition import Retry as CallAgain
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, mistake, plain, told, utf8
 from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Retry, Unreadable
+
+V = TypeVar("V")
 
 _log = getLogger("sagakit.step")
 
@@ -114,9 +116,13 @@ def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
         return msgspec.Raw(msgspec.json.encode({"not_encodable": told(detail)}))
 
 
-def is_unfinished(value: object) -> bool:
-    """Whether something was returned that only begins once somebody runs it."""
-    return isawaitable(value) or isgenerator(value) or isasyncgen(value)
+def finished(value: V, *, may_yield: bool = False) -> V:
+    """What a function has returned that is called in place. Raises TypeError for what only begins once it is run."""
+    if isawaitable(value) or isasyncgen(value) or (isgenerator(value) and not may_yield):
+        if iscoroutine(value):
+            value.close()  # the error is enough: no warning besides
+        raise TypeError(NOT_RUN)
+    return value
 
 
 def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
@@ -131,7 +137,7 @@ def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
     if call.kind == "do":
         return Complete(msgspec.Raw(node.result.encode(value)))
     if call.kind == "undo":
-        return Error(error=NOT_RUN) if value is not None and is_unfinished(value) else Complete()
+        return Error(error=NOT_RUN) if isgenerator(value) or isasyncgen(value) else Complete()
     match value:
         case Done(result=result):
             return Complete(msgspec.Raw(node.result.encode(result)))
