@@ -245,6 +245,39 @@ MISTAKES = [
         "class Other(Saga[str]):\n    rest = timer(timedelta(1))\npause = Other.rest",
         r"S\.pause: is the node .*S\.Other\.rest once more",
     ),
+    Mistake(
+        "an each over no list",
+        RESERVE + "@each(reserve, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"S\.label: is called for each item of a list, but reserve gives str: say @each\(reserve, lambda result: ",
+    ),
+    Mistake(
+        "an each over a list that may be skipped",
+        'ls = signal(list[str], timeout=timedelta(1), on_timeout="continue")\n'
+        + "@each(ls, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"but ls gives list\[str\] \| None: say @each",
+    ),
+    Mistake(
+        "an each over a dict",
+        'd = signal(dict[str, int])\n'
+        + "@each(d, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"but d gives dict",
+    ),
+    Mistake(
+        "an each whose items are no list",
+        'def total(s: str) -> int: ...\n' + RESERVE
+        + "@each(reserve, total, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"but what computes its items gives int: return a list",
+    ),
+    Mistake(
+        "an each over nothing",
+        "@each(None, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"what computes its items is None, which is no function of input, ctx",
+    ),
+    Mistake(
+        "an each over the input that takes too little",
+        "@each(lambda order: [], compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"what computes its items is called with \(input, ctx\), but takes \(order\)",
+    ),
     Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
     Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),
     Mistake("an empty name", RESERVE, "the name of saga S", "class S(Saga[str], name=''):"),

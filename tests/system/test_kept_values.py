@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -165,6 +166,12 @@ class Doubled(msgspec.Struct):
         self.price *= 2
 
 
+@asynccontextmanager
+async def fail_after(seconds: float) -> AsyncIterator[None]:
+    with trio.fail_after(seconds):
+        yield
+
+
 class Offers(Saga[int, int]):
     """Whatever it is given doubles at each reading."""
 
@@ -180,7 +187,7 @@ class Offers(Saga[int, int]):
 
 
 async def test_what_would_come_back_another_value_is_refused_at_every_door(autojump_clock: Clock) -> None:
-    async with member(MemoryServer(), Offers(), Anything()) as running:
+    async with member(MemoryServer(), Offers(), Anything()) as running, fail_after(1000):
         runtime = running.runtime
         merging = await runtime.execute(Offers, "2", 2)
         assert isinstance(merging, Failed)

@@ -322,9 +322,8 @@ class SagaBinding:
             case "timer":
                 return Prepared(step, due=_due(finished(node.prepare(value, ctx)), record.updated_at))
             case "each":
-                items = list(
-                    finished(node.prepare(*(self._result(record, name) for name in node.inputs)), may_yield=True)
-                )
+                given = [self._result(record, name) for name in node.inputs] or [value, ctx]
+                items = list(finished(node.prepare(*given), may_yield=True))
                 return Prepared(step, _encoded(node, items), len(items))
             case _:
                 return Prepared(step, _encoded(node, finished(node.prepare(value, ctx))))
