@@ -16,11 +16,12 @@ from sagakit.errors import DefinitionError
 class NotKnownYet(NameError):
     """A type is named that is not there: it may be defined further down, or for type checkers only."""
 
-    def __init__(self, where: str, error: NameError) -> None:
-        super().__init__(
-            f"{where}: {error.name or error} is not known at run time: define it, or import it not only under "
-            "`if TYPE_CHECKING`"
+    def __init__(self, where: str, error: NameError, mend: str = "") -> None:
+        mend = mend or (
+            "define it, or import it not only under `if TYPE_CHECKING`; one that is defined in a function must stand "
+            "above the class"
         )
+        super().__init__(f"{where}: {error.name or error} is not known at run time: {mend}")
 
 
 class Signature(NamedTuple):

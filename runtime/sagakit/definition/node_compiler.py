@@ -37,9 +37,19 @@ def codec_of(saga: type, where: str, type: Any) -> Codec:
     try:
         return Codec(type, f"{saga.__name__}.{where}")
     except NameError as error:
-        raise NotKnownYet(f"{saga.__name__}.{where}: within {show(type)}", error) from None
+        raise NotKnownYet(f"{saga.__name__}.{where}: within {show(type)}", error, _mend_within(type)) from None
     except TypeError as error:
         raise DefinitionError(f"{saga.__name__}.{where}: {show(type)} cannot be kept as JSON: {error}") from None
+
+
+def _mend_within(type: Any) -> str:
+    """What to do about a field whose type is not found; empty if it is nothing special."""
+    if "." not in getattr(type, "__qualname__", ""):
+        return ""
+    return (
+        "fields of a class that is defined in a function or a class name only what is in the module: move the classes "
+        "to the module, or do without `from __future__ import annotations` there"
+    )
 
 
 class NodeCompiler:
