@@ -157,7 +157,7 @@ def test_what_is_asked_in_place_is_no_coroutine_function_behind_a_wrapper_either
         return 1
 
     source = step(compensate=None)(first)
-    made = each(source, fn, compensate=None)(of_item) if kind == "each" else ASKED[kind](fn)
+    made: Any = each(source, fn, compensate=None)(of_item) if kind == "each" else ASKED[kind](fn)
     node = made(action) if kind == "when" else made
     with pytest.raises(DefinitionError, match="is a coroutine function, and nobody awaits it"):
         new_class("Asks", (Saga[int],), {}, lambda body: body.update(source=source, node=node))

@@ -114,9 +114,11 @@ def each(
     options = Options(
         on_unknown=on_unknown, no_undo=compensate is None, retry=retry, timeout=timeout, backend=backend, limit=limit
     )
+    inputs = (source,) if isinstance(source, Node) or items is not None else ()
     return partial(
         _make_each,
-        *(((source,), items) if isinstance(source, Node) or items is not None else ((), source)),
+        inputs,
+        items if inputs else source,
         parallel,
         options,
         visible_names(sys._getframe(1)),

@@ -154,12 +154,13 @@ class NodeCompiler:
     def _items(self, each: CalledForEach[Any, Any, Any, Any, Any]) -> None:
         """What an each gets its list from: another node, a function of its result, or one of the saga's input."""
         source = each.inputs[0].name if each.inputs else ""
-        if source and each.items is None:
+        items: Any = each.items
+        if source and items is None:
             given, what, mend = self.results[source], source, f"say @each({source}, lambda result: result.lines)"
         else:
             arguments = ("result",) if source else ("input", "ctx")
-            self._asked(each, "what computes its items", each.items, *arguments, may_yield=True)
-            given, what, mend = returned_by(each.items, each.namespace), "what computes its items", "return a list"
+            self._asked(each, "what computes its items", items, *arguments, may_yield=True)
+            given, what, mend = returned_by(items, each.namespace), "what computes its items", "return a list"
         if not is_list(given):
             raise self.wrong(each.name, f"is called for each item of a list, but {what} gives {show(given)}: {mend}")
 

@@ -143,7 +143,8 @@ def refuse_what_changes(written: bytes, again: bytes) -> None:
 
     A field that only one of them has is none: a subclass has more of them, and a default is filled in.
     """
-    _compare(*(json.loads(data, object_pairs_hook=_Object) for data in (written, again)), "$")
+    one, other = (json.loads(data, object_pairs_hook=_Object) for data in (written, again))
+    _compare(one, other, "$")
 
 
 def _compare(one: Any, other: Any, path: str) -> None:
