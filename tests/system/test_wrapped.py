@@ -170,9 +170,10 @@ def test_output_and_migrate_are_no_coroutine_functions_behind_a_wrapper(name: st
 
     async def migrate(self: Any, old: OldSaga) -> None: ...
 
-    body = {"only": step(compensate=None)(_only), name: logged({"output": output, "migrate": migrate}[name])}
+    own: dict[str, Any] = {"output": output, "migrate": migrate}
+    body = {"only": step(compensate=None)(_only), name: logged(own[name])}
     with pytest.raises(DefinitionError, match=f"{name}: is a coroutine function, and nobody awaits it"):
-        new_class("Asks", (Saga[int, str] if name == "output" else Saga[int],), {}, lambda own: own.update(body))
+        new_class("Asks", (Saga[int, str] if name == "output" else Saga[int],), {}, lambda into: into.update(body))
 
 
 async def _only(self: Any, number: int, ctx: Ctx) -> None: ...
@@ -209,7 +210,7 @@ class Hidden(Saga[int, str]):
     async def last(self, number: int, ctx: Ctx) -> None: ...
 
     def output(self, input: int, ctx: Ctx) -> str:
-        return hidden() if input == 5 else "done"  # type: ignore[no-any-return]
+        return hidden() if input == 5 else "done"
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
