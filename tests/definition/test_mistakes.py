@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 from sagakit import DefinitionError
+from sagakit.definition import compiled
 from sagakit.errors import InvalidName
 
 HEAD = """
@@ -245,6 +246,39 @@ MISTAKES = [
         "class Other(Saga[str]):\n    rest = timer(timedelta(1))\npause = Other.rest",
         r"S\.pause: is the node .*S\.Other\.rest once more",
     ),
+    Mistake(
+        "an each over no list",
+        RESERVE + "@each(reserve, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"S\.label: is called for each item of a list, but reserve gives str: say @each\(reserve, lambda result: ",
+    ),
+    Mistake(
+        "an each over a list that may be skipped",
+        'ls = signal(list[str], timeout=timedelta(1), on_timeout="continue")\n'
+        + "@each(ls, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"but ls gives list\[str\] \| None: say @each",
+    ),
+    Mistake(
+        "an each over a dict",
+        'd = signal(dict[str, int])\n'
+        + "@each(d, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"but d gives dict",
+    ),
+    Mistake(
+        "an each whose items are no list",
+        'def total(s: str) -> int: ...\n' + RESERVE
+        + "@each(reserve, total, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"but what computes its items gives int: return a list",
+    ),
+    Mistake(
+        "an each over nothing",
+        "@each(None, compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"what computes its items is None, which is no function of input, ctx",
+    ),
+    Mistake(
+        "an each over the input that takes too little",
+        "@each(lambda order: [], compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"what computes its items is called with \(input, ctx\), but takes \(order\)",
+    ),
     Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
     Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),
     Mistake("an empty name", RESERVE, "the name of saga S", "class S(Saga[str], name=''):"),
@@ -306,3 +340,46 @@ def test_types_local_to_a_function(tmp_path: Path) -> None:
         "S = make()\n",
     )
     assert "pay" in module.S.diagram()
+
+
+def test_types_that_are_nested_in_the_class_body(tmp_path: Path) -> None:
+    body = """
+        class S(Saga[str, int]):
+            Names = list[str]
+
+            @step(compensate=None)
+            async def line(self, order: str, ctx: Ctx) -> Line: ...
+
+            @dataclass
+            class Line:
+                value: int
+
+            @step(line, compensate=None)
+            async def names(self, order: str, line: Line, ctx: Ctx) -> Names: ...
+
+            def output(self, input: str, ctx: Ctx) -> Line: ...
+    """
+    source = dedent(body)
+    with pytest.raises(DefinitionError, match=r"S\.output: returns S\.Line, but the output type is int"):
+        load(tmp_path, source)
+    found = load(tmp_path, source.replace("input: str, ctx: Ctx) -> Line", "input: str, ctx: Ctx) -> int"))
+    assert [node.result_type for node in compiled(found.S).plan.nodes] == ["S.Line", "list[str]"]
+
+
+def test_a_type_that_a_local_type_cannot_see_is_told_with_the_reason(tmp_path: Path) -> None:
+    source = """
+        def make() -> type:
+            @dataclass
+            class Line:
+                value: int
+            @dataclass
+            class Bill:
+                lines: list[Line]
+            class S(Saga[Bill]):
+                @step(compensate=None)
+                async def pay(self, bill: Bill, ctx: Ctx) -> Line: ...
+            return S
+    """
+    module = load(tmp_path, dedent(source))
+    with pytest.raises(DefinitionError, match="Line is not known at run time: fields of a class that is defined in a"):
+        compiled(module.make())

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -17,9 +19,12 @@ from sagakit import (
     Reject,
     RetryPolicy,
     Saga,
+    child,
     errors,
+    signal,
     step,
 )
+from sagakit.definition import compiled
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import member
@@ -152,3 +157,54 @@ async def test_an_input_that_contains_itself_is_refused(value: Any, autojump_clo
     async with member(MemoryServer(), Anything()) as running:
         with pytest.raises(errors.InvalidInput, match="nested"):
             await running.runtime.start(Anything, "1", value)
+
+
+class Doubled(msgspec.Struct):
+    price: int
+
+    def __post_init__(self) -> None:
+        self.price *= 2
+
+
+@asynccontextmanager
+async def fail_after(seconds: float) -> AsyncIterator[None]:
+    with trio.fail_after(seconds):
+        yield
+
+
+class Offers(Saga[int, int]):
+    """Whatever it is given doubles at each reading."""
+
+    part = child(Anything, lambda number, ctx: Doubled(1) if number == 1 else {1: "a", "1": "b"} if number == 2 else 0)
+    offer = signal(Doubled)
+
+    @step(offer, compensate=None, retry=RetryPolicy(attempts=1))
+    async def confirm(self, number: int, offer: Doubled, ctx: Ctx) -> Doubled:
+        return Doubled(1)
+
+    def output(self, input: int, ctx: Ctx) -> int:
+        return ctx.result(Offers.confirm).price
+
+
+async def test_what_would_come_back_another_value_is_refused_at_every_door(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Offers(), Anything()) as running, fail_after(1000):
+        runtime = running.runtime
+        merging = await runtime.execute(Offers, "2", 2)
+        assert isinstance(merging, Failed)
+        assert "two keys of a dict are '1' in JSON" in (merging.reason or "")
+        handle = await runtime.start(Offers, "0", 0)
+        with pytest.raises(errors.InvalidInput, match=r"offer cannot take it: 2 would come back as 4: .*at `\$.price`"):
+            await runtime.signal(Offers, "0", Offers.offer, Doubled(1))
+        with pytest.raises(errors.InvalidInput, match=r"confirm cannot take it: 2 would come back as 4"):
+            await handle.complete_step("confirm", Doubled(1), "by hand")
+        await runtime.signal(Offers, "0", Offers.offer, Doubled(0))
+        record = await handle.settled()
+    assert record.failure is not None
+    assert "2 would come back as 4" in (record.failure.reason or "")
+    with pytest.raises(errors.InvalidInput, match=r"not an input of type Doubled: 2 would come back as 4"):
+        compiled(Doubles).encode_input(Doubled(1))
+
+
+class Doubles(Saga[Doubled]):
+    @step(compensate=None)
+    async def note(self, value: Doubled, ctx: Ctx) -> None: ...

@@ -421,3 +421,43 @@ async def test_items_wait_while_events_gather_and_go_on_by_themselves(autojump_c
             assert await running.runtime.execute(Wide, "one", 1000) == Completed(1000)
     assert server.faults.left == []
     assert widest < 512 * 1024
+
+
+class Lines(Saga[Order, list[int]]):
+    """Its each is over the saga's own input, and comes after the step above it."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+
+    @step(compensate=None)
+    async def look(self, order: Order, ctx: Ctx) -> int:
+        self.log.append("look")
+        return 10
+
+    @each(lambda order, ctx: range(ctx.result(Lines.look), ctx.result(Lines.look) + order.parcels))
+    async def label(self, order: Order, parcel: int, ctx: Ctx) -> int:
+        self.log.append(f"label {parcel}")
+        return parcel
+
+    @label.compensate
+    async def void(self, order: Order, parcel: int, label: int | None, ctx: Ctx) -> None:
+        self.log.append(f"void {label}")
+
+    @step(label, compensate=None)
+    async def send(self, order: Order, labels: Sequence[int], ctx: Ctx) -> None:
+        if order.refuse == "send":
+            raise Reject("strike")
+
+    def output(self, input: Order, ctx: Ctx) -> list[int]:
+        return list(ctx.result(Lines.label))
+
+
+async def test_an_each_goes_over_the_sagas_own_input(autojump_clock: trio.testing.MockClock) -> None:
+    async with member(MemoryServer(), saga := Lines()) as running:
+        with trio.fail_after(1000):
+            assert await running.runtime.execute(Lines, "1", Order(parcels=2)) == Completed([10, 11])
+            refused = await running.runtime.execute(Lines, "2", Order(parcels=2, refuse="send"))
+    assert isinstance(refused, Failed)
+    assert saga.log[0] == "look"
+    assert sorted(saga.log[4:]) == ["label 10", "label 11", "void 10", "void 11"]
+    assert saga.diagram().count("label") > 0

@@ -8,6 +8,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.definition import Codec, Completed, Failed, Outcome
+from sagakit.definition.survival import Changed
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate, Unreadable, Unwritable
@@ -93,7 +94,7 @@ class Handle(Generic[T]):
 
         Raises NotAllowed when the step is not held or waiting, InvalidInput when the result is not of its type.
         """
-        payload = as_payload(result, step)
+        payload = as_payload(self._binding, step, result)
         text = f"{step} cannot be completed by hand"
         await self._operate("complete-step", text, reason=reason, by=by, step=step, payload=payload)
 
@@ -114,7 +115,7 @@ class Handle(Generic[T]):
         True if that settles the step; False if the step was given up: then the saga's account names it as `late`.
         Raises NotAllowed when nobody asks, InvalidInput when the result is not of the step's type.
         """
-        payload = as_payload(result, step)
+        payload = as_payload(self._binding, step, result)
         verdict = await self._runtime.apply(self.key, "report", step=step, payload=payload)
         if verdict not in ("accepted", "late"):
             raise refusal(self.key, f"the report of {step}", verdict)
@@ -131,12 +132,23 @@ class Handle(Generic[T]):
 _anything = Codec(Any)
 
 
-def as_payload(value: object, what: str) -> msgspec.Raw:
-    """What a signal or a step is given by hand, as JSON. Raises InvalidInput."""
+def as_payload(binding: SagaBinding, step: str, value: object) -> msgspec.Raw:
+    """What a signal or a step is given by hand, as JSON. Raises InvalidInput.
+
+    Whether it is of the step's type is for the owner to say, whose version may be another.
+    """
     try:
-        return msgspec.Raw(_anything.encode(value))
+        data = _anything.encode(value)
     except Unwritable as error:
-        raise InvalidInput(f"{what} cannot take it, for it is no JSON: {error.reason}") from error.__cause__
+        raise InvalidInput(f"{step} cannot take it, for it is no JSON: {error.reason}") from error.__cause__
+    node = binding.definition.nodes.get(binding.plan.step_of(step))
+    try:
+        if node is not None:
+            node.result.encode(value)
+    except Unwritable as error:
+        if isinstance(error.__cause__, Changed):
+            raise InvalidInput(f"{step} cannot take it: {error.reason}") from error.__cause__
+    return msgspec.Raw(data)
 
 
 def refusal(key: str, what: str, verdict: str) -> CallerError:

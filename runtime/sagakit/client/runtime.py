@@ -231,7 +231,8 @@ class Runtime:
         turned back, does not await it any more, or has one of this name already).
         """
         key = self._key(saga, id)
-        verdict = await self.apply(key, "signal", step=signal.name, payload=as_payload(payload, signal.name))
+        value = as_payload(self._binding(saga), signal.name, payload)
+        verdict = await self.apply(key, "signal", step=signal.name, payload=value)
         if verdict != "accepted":
             raise refusal(key, f"the signal {signal.name}", verdict)
 

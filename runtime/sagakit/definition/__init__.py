@@ -17,6 +17,7 @@ annotations  what a function says of its types
 functions    what is wrong with a function that was given
 options      what options may say
 model        a compiled definition
+survival     whether a value comes back from JSON as it went in
 nesting      how deeply a value may be nested
 raised       what a user's code has raised, in words
 migration    OldSaga: from one version to the next

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -16,11 +16,12 @@ from sagakit.errors import DefinitionError
 class NotKnownYet(NameError):
     """A type is named that is not there: it may be defined further down, or for type checkers only."""
 
-    def __init__(self, where: str, error: NameError) -> None:
-        super().__init__(
-            f"{where}: {error.name or error} is not known at run time: define it, or import it not only under "
-            "`if TYPE_CHECKING`"
+    def __init__(self, where: str, error: NameError, mend: str = "") -> None:
+        mend = mend or (
+            "define it, or import it not only under `if TYPE_CHECKING`; one that is defined in a function must stand "
+            "above the class"
         )
+        super().__init__(f"{where}: {error.name or error} is not known at run time: {mend}")
 
 
 class Signature(NamedTuple):
@@ -86,6 +87,16 @@ def _members(hint: Any) -> tuple[Any, ...]:
     if get_origin(hint) in (Union, UnionType):
         return get_args(hint)
     return (NoneType,) if hint is None else (hint,)
+
+
+def is_list(hint: Any) -> bool:
+    """Whether what is declared so has items, one after another; also where it cannot be told. A text is no list."""
+    kinds = [get_origin(one) or one for one in _members(hint)]
+    return all(kind is Any or not isinstance(kind, type) or _has_items(kind) for kind in kinds)
+
+
+def _has_items(kind: type) -> bool:
+    return issubclass(kind, Iterable) and not issubclass(kind, str | bytes | Mapping)
 
 
 def show(hint: Any) -> str:

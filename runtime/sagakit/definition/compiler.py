@@ -12,7 +12,7 @@ from sagakit.definition.functions import fault_of_asked
 from sagakit.definition.members import owners_of
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.node_compiler import NodeCompiler, codec_of
-from sagakit.definition.nodes import CalledNode, Node
+from sagakit.definition.nodes import CalledNode, Node, types_in
 from sagakit.definition.plan import Plan, Position
 from sagakit.definition.type_arguments import Variables, open_variables, substituted, variables_of
 from sagakit.errors import DefinitionError, InvalidName
@@ -101,7 +101,8 @@ class _Compiler:
     def _returned_by_output(self) -> Any:
         namespace = next((node.namespace for node in self.nodes if isinstance(node, CalledNode)), {})
         owner = next(base for base in self.saga.__mro__ if "output" in vars(base))
-        return substituted(returned_by(self.saga.output, namespace), self.variables[owner])
+        names = {**namespace, **types_in(owner)}
+        return substituted(returned_by(self.saga.output, names), self.variables[owner])
 
     def _order(self) -> dict[str, tuple[str, ...]]:
         """What each node comes after, directly."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from logging import Logger, LoggerAdapter, getLogger
 from typing import TYPE_CHECKING, Any, cast, final
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _log = getLogger("sagakit.step")
+
+
+class _CallLog(LoggerAdapter[Logger]):
+    """Adds what the call is to each record, beside the `extra` of the caller, which wins."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
 
 
 @final
@@ -61,5 +68,5 @@ class Ctx:
 
     @property
     def log(self) -> LoggerAdapter[Logger]:
-        """A logger whose records carry saga, run and key."""
-        return LoggerAdapter(_log, {"saga": f"{self.saga_type}/{self.saga_id}", "run": self.run, "key": self.key})
+        """A logger whose records carry saga, run and key, beside the `extra` that a call gives."""
+        return _CallLog(_log, {"saga": f"{self.saga_type}/{self.saga_id}", "run": self.run, "key": self.key})

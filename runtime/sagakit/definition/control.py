@@ -16,7 +16,9 @@ R_co = TypeVar("R_co", covariant=True)
 class Reject(Exception):
     """A business refusal: known not done, and the saga is to be undone. `code` and `detail` reach the outcome.
 
-    What JSON cannot hold is kept as its `repr`. Raises TypeError, ValueError.
+    What JSON cannot hold is kept as its `repr`; of a detail that is too large the fields that fit are kept, and
+    `not_kept` names the others. In an ExceptionGroup it counts if all else in the group is known not done, too;
+    otherwise the attempt is unknown. Raises TypeError, ValueError.
     """
 
     def __init__(self, code: str, /, **detail: object) -> None:
@@ -35,7 +37,8 @@ class Retry(Exception):
     """Call me again: after `after`, else by the retry policy.
 
     `not_done=True` says that this attempt is known not to have happened; otherwise its outcome counts as unknown and
-    the next attempt has the same key. Raises TypeError, ValueError.
+    the next attempt has the same key. In an ExceptionGroup the longest `after` holds, and `not_done` only if all else
+    in the group is known not done, too. Raises TypeError, ValueError.
     """
 
     def __init__(self, reason: str, /, *, after: timedelta | None = None, not_done: bool = False) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial, partialmethod
 from typing import Any
 
 
@@ -13,6 +14,8 @@ def fault_of_called(fn: Any) -> str | None:
         return f"is {fn!r}, which is no function: write a method that calls it"
     if _generates(fn):
         return "is a generator function, whose body would not run when it is called: remove the yield"
+    if any(hasattr(one, "cache_info") for one in _layers(fn)) and _is_coroutine_function(fn):
+        return "is a coroutine function whose answer is cached, and a coroutine is awaited once: remove the cache"
     return None
 
 
@@ -20,9 +23,9 @@ def fault_of_asked(fn: Any, *given: str, may_yield: bool = False) -> str | None:
     """For a function without effects, which is called in place with these arguments."""
     if not callable(fn):
         return f"is {fn!r}, which is no function of {', '.join(given)}"
-    if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(type(fn).__call__):
+    if _is_coroutine_function(fn):
         return "is a coroutine function, and nobody awaits it: make it a plain function, without effects"
-    if _generates(fn) and not may_yield:
+    if inspect.isasyncgenfunction(fn) or (inspect.isgeneratorfunction(fn) and not may_yield):
         return "is a generator function, and nobody reads what it yields: return the answer"
     return _fault_of_parameters(fn, given)
 
@@ -37,6 +40,23 @@ def _fault_of_parameters(fn: Callable[..., Any], given: tuple[str, ...]) -> str 
     except TypeError:
         return f"is called with ({', '.join(given)}), but takes {signature}"
     return None
+
+
+def _is_coroutine_function(fn: Any) -> bool:
+    """Whether it is one, be it behind wrappers that say what they wrap."""
+    return any(inspect.iscoroutinefunction(one) for one in (*_layers(fn), *_layers(type(fn).__call__)))
+
+
+def _layers(fn: Any) -> Iterator[Any]:
+    """The function, and what it wraps, as `functools` and methods tell."""
+    for _ in range(100):  # a wrapper may be made to wrap itself
+        yield fn
+        if isinstance(fn, partial | partialmethod):
+            fn = fn.func
+        elif hasattr(fn, "__wrapped__") or inspect.ismethod(fn):
+            fn = getattr(fn, "__wrapped__", None) or fn.__func__
+        else:
+            return
 
 
 def _generates(fn: object) -> bool:

@@ -18,6 +18,14 @@ from sagakit.definition.nodes import Backend
 from sagakit.definition.plan import Plan
 from sagakit.definition.policy import Limit, RetryPolicy
 from sagakit.definition.raised import is_interrupt, plain, told
+from sagakit.definition.survival import (
+    fault_of_hint,
+    fault_of_keys,
+    may_change,
+    may_hold_times,
+    refuse_lost_zones,
+    refuse_what_changes,
+)
 from sagakit.errors import DoesNotFit, InvalidInput, Unreadable, Unwritable
 
 Runner: TypeAlias = Literal["trio", "asyncio", "thread"]
@@ -38,16 +46,23 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A user's function: called with the saga instance first."""
+    """A user's function: called with the saga instance first.
+
+    `backend` is where what it returns is awaited, if that is awaitable: it may be a plain function that wraps a
+    coroutine function.
+    """
 
     fn: Callable[..., Any]
     runner: Runner
     policy: RetryPolicy
     limit: Limit | None = None
+    backend: Backend = "trio"
 
 
 class Codec:
     """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold.
+
+    A value that would come back another one is refused. It is compared only where the type does not rule that out.
 
     A value is kept as the declared type: what a subclass has beyond it, and what stands in no field, is not.
 
@@ -55,11 +70,17 @@ class Codec:
     here, and nowhere else; only what concerns the whole program passes. `what` names the value in that error.
     """
 
-    __slots__ = ("_decoder", "_may_lose_floats", "_what", "type")
+    __slots__ = ("_decoder", "_may_change", "_may_hold_times", "_may_lose_floats", "_what", "type")
 
     def __init__(self, type: Any, what: str = "the value") -> None:
+        fault = fault_of_hint(type)
+        if fault is not None:
+            raise TypeError(fault)
         within = list(_types_within(msgspec.inspect.type_info(type), set()))
         for info in within:
+            fault = fault_of_keys(info)
+            if fault is not None:
+                raise TypeError(fault)
             if isinstance(info, msgspec.inspect.CustomType):
                 raise TypeError(
                     f"{info.cls.__qualname__} is no dataclass, msgspec.Struct, TypedDict or plain JSON type"
@@ -68,6 +89,8 @@ class Codec:
         self._what = what
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
         self._may_lose_floats = any(_takes_float_and_null(info) for info in within)
+        self._may_hold_times = any(may_hold_times(info) for info in within)
+        self._may_change = any(may_change(info) for info in within)
 
     def decode(self, value: bytes | msgspec.Raw) -> Any:
         """The value; where there is no JSON at all it is that of null. Raises Unreadable."""
@@ -104,10 +127,16 @@ class Codec:
         if self._may_lose_floats and b"null" in data:
             _refuse_what_is_not_finite(value)
         try:
-            self._decoder.decode(data)
+            back = self._decoder.decode(data)
         except msgspec.ValidationError:
             _refuse_what_is_not_finite(value)
             raise
+        if self._may_hold_times:
+            refuse_lost_zones(value, data)
+        if self._may_change:
+            again = _encoder.encode(back)
+            if again != data:
+                refuse_what_changes(data, again)
         return data
 
     def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException) -> DoesNotFit:
@@ -200,9 +229,9 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_asyncio(self) -> bool:
-        """Whether any function runs under asyncio."""
+        """Whether any function runs under asyncio, or may return what is to be awaited there."""
         functions = (fn for node in self.nodes.values() for fn in (node.action, node.check, node.undo))
-        return any(fn is not None and fn.runner == "asyncio" for fn in functions)
+        return any(fn is not None and fn.backend == "asyncio" for fn in functions)
 
     def encode_input(self, value: object) -> bytes:
         """The input as JSON. Raises InvalidInput."""

@@ -43,7 +43,7 @@ class EachGiven(TypedDict, total=False):
 
     parallel: int
     on_unknown: Literal["retry", "undo"]
-    after: Sequence[Node[Any]]
+    after: Sequence[Node[Any]] | None
     compensate: None
     retry: RetryPolicy
     timeout: timedelta
@@ -72,6 +72,12 @@ def each(
     source: Node[Sequence[I]], /, *, when: Callable[[Any, Ctx], bool], **given: Unpack[EachGiven]
 ) -> _MaybeEach[I]: ...
 @overload
+def each(items: Callable[[Any, Ctx], Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
+@overload
+def each(
+    items: Callable[[Any, Ctx], Sequence[I]], /, *, when: Callable[[Any, Ctx], bool], **given: Unpack[EachGiven]
+) -> _MaybeEach[I]: ...
+@overload
 def each(source: Node[A], items: Callable[[A], Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
 @overload
 def each(
@@ -89,7 +95,7 @@ def each(
     *,
     parallel: int = 10,
     on_unknown: Literal["retry", "undo"] = "retry",
-    after: Sequence[Node[Any]] = (),
+    after: Sequence[Node[Any]] | None = None,
     when: Callable[[Any, Ctx], bool] | None = None,
     compensate: Any = ...,
     retry: RetryPolicy = DEFAULT_RETRY,
@@ -99,23 +105,40 @@ def each(
 ) -> Any:
     """Make a method an action that is called once for each item of a list, at most `parallel` at once.
 
-    The list is the result of `source`, or what `items` makes of it: a function without effects, called once; what it
-    returns is kept. The method is called with input, item and context. Each item has its own attempts, budget and key;
-    the result is the list of theirs. When one fails, those that were done are undone. Other options are as for `step`.
+    The list is the result of `source`, or what `items` makes of it; without a source it is what `items` makes of the
+    saga's input and the context, and `after` is as for `step`. `items` is a function without effects, called once; what
+    it returns is kept. The method is called with input, item and context. Each item has its own attempts, budget and
+    key; the result is the list of theirs. When one fails, those that were done are undone. Other options are as for
+    `step`.
     """
     options = Options(
         on_unknown=on_unknown, no_undo=compensate is None, retry=retry, timeout=timeout, backend=backend, limit=limit
     )
+    inputs = (source,) if isinstance(source, Node) or items is not None else ()
     return partial(
-        _make_each, source, items, parallel, options, visible_names(sys._getframe(1)), after=tuple(after), when=when
+        _make_each,
+        inputs,
+        items if inputs else source,
+        parallel,
+        options,
+        visible_names(sys._getframe(1)),
+        after=None if after is None else tuple(after),
+        when=when,
     )
 
 
 def _make_each(
-    source: Any, items: Any, parallel: int, options: Options, namespace: Any, fn: Callable[..., Any], /, **given: Any
+    inputs: tuple[Any, ...],
+    items: Any,
+    parallel: int,
+    options: Options,
+    namespace: Any,
+    fn: Callable[..., Any],
+    /,
+    **given: Any,
 ) -> CalledForEach[Any, Any, Any, Any, Any]:
     kind: Callable[..., CalledForEach[Any, Any, Any, Any, Any]] = EachStep if given["when"] is None else MaybeEachStep
-    node = kind(fn, (source,), options, namespace, **given)
+    node = kind(fn, inputs, options, namespace, **given)
     node.items, node.parallel = items, parallel
     return node
 

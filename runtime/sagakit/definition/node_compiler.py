@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args
 
-from sagakit.definition.annotations import NotKnownYet, Signature, accepts, asked_results, show, signature_of
+from sagakit.definition.annotations import (
+    NotKnownYet,
+    Signature,
+    accepts,
+    asked_results,
+    is_list,
+    returned_by,
+    show,
+    signature_of,
+)
 from sagakit.definition.functions import fault_of_asked, fault_of_called
 from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
 from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, CheckedStep, Child, Node, Signal, Timer, Undo
@@ -28,9 +37,19 @@ def codec_of(saga: type, where: str, type: Any) -> Codec:
     try:
         return Codec(type, f"{saga.__name__}.{where}")
     except NameError as error:
-        raise NotKnownYet(f"{saga.__name__}.{where}: within {show(type)}", error) from None
+        raise NotKnownYet(f"{saga.__name__}.{where}: within {show(type)}", error, _mend_within(type)) from None
     except TypeError as error:
         raise DefinitionError(f"{saga.__name__}.{where}: {show(type)} cannot be kept as JSON: {error}") from None
+
+
+def _mend_within(type: Any) -> str:
+    """What to do about a field whose type is not found; empty if it is nothing special."""
+    if "." not in getattr(type, "__qualname__", ""):
+        return ""
+    return (
+        "fields of a class that is defined in a function or a class name only what is in the module: move the classes "
+        "to the module, or do without `from __future__ import annotations` there"
+    )
 
 
 class NodeCompiler:
@@ -117,8 +136,7 @@ class NodeCompiler:
     ) -> tuple[Any, Any]:
         self._policies(each, position, ("retry", "undo"))
         at_least_one(each.parallel, f"{self.saga.__name__}.{each.name}: parallel")
-        if each.items is not None:
-            self._asked(each, "what computes its items", each.items, "result", may_yield=True)
+        self._items(each)
         signature = self._action(each, [("item", Any, "an item")], before)
         item_name, item_type = signature.parameters[1]
         item = (item_name, item_type, "the item of its action")
@@ -132,6 +150,19 @@ class NodeCompiler:
             "given": codec_of(self.saga, each.name, list[item_type]),  # type: ignore[valid-type]  # as known at run time only
         }
         return definition, {**self._called_plan(each, "each"), "parallel": each.parallel}
+
+    def _items(self, each: CalledForEach[Any, Any, Any, Any, Any]) -> None:
+        """What an each gets its list from: another node, a function of its result, or one of the saga's input."""
+        source = each.inputs[0].name if each.inputs else ""
+        items: Any = each.items
+        if source and items is None:
+            given, what, mend = self.results[source], source, f"say @each({source}, lambda result: result.lines)"
+        else:
+            arguments = ("result",) if source else ("input", "ctx")
+            self._asked(each, "what computes its items", items, *arguments, may_yield=True)
+            given, what, mend = returned_by(items, each.namespace), "what computes its items", "return a list"
+        if not is_list(given):
+            raise self.wrong(each.name, f"is called for each item of a list, but {what} gives {show(given)}: {mend}")
 
     def _called_plan(self, node: CalledNode[Any], kind: str) -> dict[str, Any]:
         timeout = self._seconds(node, "timeout", node.options.timeout)
@@ -242,7 +273,8 @@ class NodeCompiler:
 
     def _function(self, step: CalledNode[Any], fn: Callable[..., Any], policy: RetryPolicy) -> Function:
         own = step.options.backend or self.header.backend
-        return Function(fn, own if inspect.iscoroutinefunction(fn) else "thread", policy, step.options.limit)
+        runner = own if inspect.iscoroutinefunction(fn) else "thread"
+        return Function(fn, runner, policy, step.options.limit, own)
 
     # --------------------------------------------- signals, timers, children
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, Protocol, TypeAlias, overload
+from typing import Any, Generic, Literal, Protocol, TypeAlias, get_origin, overload
 
 import msgspec
 from typing_extensions import TypeVar
@@ -80,6 +80,13 @@ def place(owner: type, name: str) -> str:
     return f"{owner.__module__}.{owner.__qualname__}.{name}"
 
 
+def types_in(owner: type) -> dict[str, Any]:
+    """The types that are defined in a class body, which annotations there may name."""
+    return {
+        name: value for name, value in vars(owner).items() if isinstance(value, type) or get_origin(value) is not None
+    }
+
+
 class CalledNode(Node[R_co]):
     """A node that calls a user's function: a step, or an each."""
 
@@ -100,6 +107,10 @@ class CalledNode(Node[R_co]):
         self.namespace: Mapping[str, Any] = namespace
         self.undo: Undo | None = None
         self.checked: Undo | None = None
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        super().__set_name__(owner, name)
+        self.namespace = {**self.namespace, **types_in(owner)}
 
     def _set_undo(self, fn: Any, retry: RetryPolicy, timeout: timedelta | None) -> Any:
         if fn is None:

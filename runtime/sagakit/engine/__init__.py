@@ -5,6 +5,7 @@ record     the record: all that is known of one saga; its steps are the step log
 codec      records to bytes and back, unknown fields kept
 inputs     what may happen to a saga
 results    how an attempt ended
+details    a refusal's detail, as far as there is room
 turn       the workbench of one `apply`: a draft that moves only along the tables
 forward    what follows when an action's or a check's attempt ends
 backward   compensation

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sagakit.definition.plan import Plan
+from sagakit.engine.details import fitting_detail
 from sagakit.engine.forward import NO_ROOM, UNREADABLE, arrived
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.keys import is_parent, started_child
@@ -68,7 +69,7 @@ def child_ended(turn: Turn, message: Inbound) -> VerdictText:
     log = turn.edit(node.name)
     log.arrived, log.unsure, log.code = True, False, message.code
     if message.code is not None:
-        log.detail = message.payload if size <= min(room, turn.limits.detail) else NOTHING
+        log.detail = fitting_detail(message.payload, min(room, turn.limits.detail))
     elif size > room:
         log.code, log.result = NO_ROOM, NOTHING
         log.error = f"the child's output is too large: {size:,} bytes, {room:,} are left"

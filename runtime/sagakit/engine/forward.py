@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from sagakit.definition.plan import NodePlan
+from sagakit.engine.details import fitting_detail
 from sagakit.engine.inputs import Ended
 from sagakit.engine.record import NOTHING, Failure, StepLog
 from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry, Unreadable
@@ -207,7 +208,7 @@ def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
 def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
     log = turn.edit(node.name)
     log.error, log.code = f"rejected: {shorten(result.code)}", shorten(result.code)
-    log.detail = result.detail if len(memoryview(result.detail)) <= turn.limits.detail else NOTHING
+    log.detail = fitting_detail(result.detail, turn.limits.detail)
     failure = Failure("rejected", code=log.code, detail=log.detail, step=node.name)
     if log.unsure and (node.on_unknown != "retry" or node.position == "before"):
         _settle_doubt(turn, node, failure)  # an undo, a check or a person costs little more than trust in the refusal

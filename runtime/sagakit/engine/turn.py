@@ -9,6 +9,7 @@ from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.definition.raised import shorten as shorten
+from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
 from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
@@ -178,8 +179,7 @@ class Turn:
             log = self.record.steps[step]
             log.error = None if log.error is None else shorten(log.error, ITEM_TEXT)
             log.code = None if log.code is None else shorten(log.code, ITEM_TEXT)
-            if len(memoryview(log.detail)) > ITEM_TEXT:
-                log.detail = NOTHING
+            log.detail = fitting_detail(log.detail, ITEM_TEXT)
 
     # ------------------------------------------------------------ attempts
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import cached_property, partial
+from inspect import isawaitable
 from logging import DEBUG, getLogger
 from math import inf
 from typing import Any, NamedTuple, assert_never
@@ -47,7 +48,7 @@ from sagakit.engine import (
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import CannotMigrate, DefinitionError
-from sagakit.system.results import NOT_RUN, answer_of, cancellation_in, classify, is_unfinished
+from sagakit.system.results import answer_of, cancellation_in, classify, finished
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
 
@@ -117,7 +118,7 @@ class SagaBinding:
                 states={name: log.state for name, log in record.steps.items() if ITEM not in name},
                 results={name: msgspec.json.decode(log.result) for name, log in done.items()},
             )
-            self.saga.migrate(old)
+            finished(self.saga.migrate(old))  # type: ignore[func-returns-value]  # it may return a coroutine all the same
             value = self.encode_input(self.definition.input.decode(msgspec.json.encode(old.input)))
             results = {name: self._migrated_result(old, name) for name in done if ITEM not in name}
             names = dict(old.names)
@@ -204,6 +205,12 @@ class SagaBinding:
         self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
     ) -> Any:
         """Run the user's function where it belongs. Raises Withdrawn if the ticket was before it came to that."""
+        value = await self._called(function, services, ticket, args)
+        if not isawaitable(value):
+            return value
+        return await (services.call_asyncio(_await, value) if function.backend == "asyncio" else value)
+
+    async def _called(self, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]) -> Any:
         match function.runner:
             case "trio":
                 ticket.use()
@@ -211,7 +218,8 @@ class SagaBinding:
             case "asyncio":
                 return await services.call_asyncio(ticket.with_coroutine(function.fn), *args)
             case "thread":
-                return await services.call_thread(ticket.with_thread(function.fn), *args)
+                (value,) = await services.call_thread(ticket.with_thread(function.fn), *args)
+                return value
             case _:
                 assert_never(function.runner)
 
@@ -299,14 +307,11 @@ class SagaBinding:
             case Decide():
                 condition = self.definition.nodes[question.step].condition
                 assert condition is not None
-                runs = condition(value, ctx)
-                if is_unfinished(runs):
-                    raise TypeError(NOT_RUN)
-                return Decided(question.step, run=bool(runs))
+                return Decided(question.step, run=bool(finished(condition(value, ctx))))
             case Prepare():
                 return self._prepared(question.step, record, value, ctx)
             case MakeOutput():
-                return OutputMade(msgspec.Raw(self.definition.output.encode(self.saga.output(value, ctx))))
+                return OutputMade(msgspec.Raw(self.definition.output.encode(finished(self.saga.output(value, ctx)))))
             case _:
                 assert_never(question)
 
@@ -315,12 +320,18 @@ class SagaBinding:
         assert node.prepare is not None
         match self.plan.by_name[step].kind:
             case "timer":
-                return Prepared(step, due=_due(node.prepare(value, ctx), record.updated_at))
+                return Prepared(step, due=_due(finished(node.prepare(value, ctx)), record.updated_at))
             case "each":
-                items = list(node.prepare(*(self._result(record, name) for name in node.inputs)))
+                given = [self._result(record, name) for name in node.inputs] or [value, ctx]
+                items = list(finished(node.prepare(*given), may_yield=True))
                 return Prepared(step, _encoded(node, items), len(items))
             case _:
-                return Prepared(step, _encoded(node, node.prepare(value, ctx)))
+                return Prepared(step, _encoded(node, finished(node.prepare(value, ctx))))
+
+
+async def _await(value: Awaitable[Any]) -> Any:
+    """What a plain function has returned that wraps a coroutine function."""
+    return await value
 
 
 def _no_answer(question: Question, error: BaseException) -> Decided | Prepared | OutputMade:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from inspect import isasyncgen, isawaitable, isgenerator
+from collections.abc import Iterator, Sequence
+from inspect import isasyncgen, isawaitable, iscoroutine, isgenerator
 from logging import getLogger
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import trio
 
 from sagakit import errors
-from sagakit.definition import Done, Function, NodeDefinition, Reject
+from sagakit.definition import Done, Function, NodeDefinition, Reject, RetryPolicy
 from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, mistake, plain, told, utf8
 from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Retry, Unreadable
+
+V = TypeVar("V")
 
 _log = getLogger("sagakit.step")
 
@@ -23,11 +26,56 @@ NOT_RUN: str = "it returned a coroutine or a generator, which nobody runs: make 
 
 
 def classify(function: Function, error: BaseException) -> AttemptResult:
-    """Refused, to be called again, known not done, or unknown. Nothing that an exception says of itself is trusted."""
-    policy = function.policy
-    unread = unreadable_in(error)
-    if unread is not None:
-        return Unreadable(error=plain(unread), not_done=isinstance(error, policy.not_done_on))
+    """Refused, to be called again, known not done, or unknown. Nothing that an exception says of itself is trusted.
+
+    A group is what all of its leaves are. Where they differ, it is the strongest of them that forgets no other: the
+    attempt is known not done only if every leaf says so, and refused only then, too, for a refused step is not undone.
+    """
+    results = [_classified(function.policy, leaf) for leaf in _leaves(error, function.policy)]
+    return results[0] if all(one == results[0] for one in results) else _together(results, error)
+
+
+def _leaves(error: BaseException, policy: RetryPolicy) -> Iterator[BaseException]:
+    """What a group is made of; a group that the policy names, or that is a refusal itself, is one leaf."""
+    if isinstance(error, BaseExceptionGroup) and not isinstance(error, (Reject, CallAgain, *_named_groups(policy))):
+        for one in error.exceptions:
+            yield from _leaves(one, policy)
+    else:
+        yield error
+
+
+def _named_groups(policy: RetryPolicy) -> Iterator[type[BaseException]]:
+    return (kind for kind in (*policy.reject_on, *policy.not_done_on) if issubclass(kind, BaseExceptionGroup))
+
+
+def _together(results: Sequence[AttemptResult], error: BaseException) -> AttemptResult:
+    not_done = all(isinstance(one, Compensating) or getattr(one, "not_done", False) for one in results)
+    unread = [one for one in results if isinstance(one, Unreadable)]
+    if unread:
+        return msgspec.structs.replace(unread[0], not_done=not_done)
+    refusals = [one for one in results if isinstance(one, Compensating)]
+    if refusals and not_done:
+        return _all_of(refusals)
+    again = [one for one in results if isinstance(one, Retry)]
+    if again:
+        reason = again[0].reason if len(again) == len(results) else told(error)
+        waits = [one.after for one in again if one.after is not None]
+        return Retry(reason=reason, after=max(waits, default=None), not_done=not_done)
+    return Error(error=told(error), not_done=not_done)
+
+
+def _all_of(refusals: Sequence[Compensating]) -> Compensating:
+    """The first refusal, with the others in its detail."""
+    first, *others = dict.fromkeys((one.code, bytes(one.detail)) for one in refusals)
+    told_too = [{"code": code, "detail": msgspec.Raw(detail)} for code, detail in others]
+    detail = msgspec.json.decode(first[1], type=dict[str, msgspec.Raw]) | ({"others": told_too} if told_too else {})
+    return Compensating(code=first[0], detail=msgspec.Raw(msgspec.json.encode(detail)))
+
+
+def _classified(policy: RetryPolicy, error: BaseException) -> AttemptResult:
+    """What one exception means that is no group."""
+    if isinstance(error, errors.Unreadable):
+        return Unreadable(error=plain(error), not_done=isinstance(error, policy.not_done_on))
     try:
         if isinstance(error, Reject):
             return Compensating(code=_text(error.code), detail=_as_json(error.detail))
@@ -52,13 +100,6 @@ def cancellation_in(error: BaseException) -> BaseException | None:
     return error if isinstance(error, trio.Cancelled) else None
 
 
-def unreadable_in(error: BaseException) -> errors.Unreadable | None:
-    """What of it says that a result cannot be read, for which the function has asked its `ctx`."""
-    if isinstance(error, BaseExceptionGroup):
-        return next((found for one in error.exceptions if (found := unreadable_in(one)) is not None), None)
-    return error if isinstance(error, errors.Unreadable) else None
-
-
 def _text(value: object) -> str:
     return utf8(value if isinstance(value, str) else str(value))
 
@@ -75,9 +116,13 @@ def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
         return msgspec.Raw(msgspec.json.encode({"not_encodable": told(detail)}))
 
 
-def is_unfinished(value: object) -> bool:
-    """Whether something was returned that only begins once somebody runs it."""
-    return isawaitable(value) or isgenerator(value) or isasyncgen(value)
+def finished(value: V, *, may_yield: bool = False) -> V:
+    """What a function has returned that is called in place. Raises TypeError for what only begins once it is run."""
+    if isawaitable(value) or isasyncgen(value) or (isgenerator(value) and not may_yield):
+        if iscoroutine(value):
+            value.close()  # the error is enough: no warning besides
+        raise TypeError(NOT_RUN)
+    return value
 
 
 def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
@@ -92,7 +137,7 @@ def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
     if call.kind == "do":
         return Complete(msgspec.Raw(node.result.encode(value)))
     if call.kind == "undo":
-        return Error(error=NOT_RUN) if value is not None and is_unfinished(value) else Complete()
+        return Error(error=NOT_RUN) if isgenerator(value) or isasyncgen(value) else Complete()
     match value:
         case Done(result=result):
             return Complete(msgspec.Raw(node.result.encode(result)))

@@ -42,12 +42,12 @@ class Ticket:
         if not self._first.setdefault("used", False) and self.queue is not None:
             self.queue.cancel()
 
-    def with_thread(self, fn: Callable[P, R]) -> Callable[P, R]:
-        """`fn`, using the ticket where it is called: in a thread."""
+    def with_thread(self, fn: Callable[P, R]) -> Callable[P, tuple[R]]:
+        """`fn`, using the ticket where it is called: in a thread. In a tuple, for trio refuses a bare coroutine."""
 
-        def used(*args: P.args, **kwargs: P.kwargs) -> R:
+        def used(*args: P.args, **kwargs: P.kwargs) -> tuple[R]:
             self.use()
-            return fn(*args, **kwargs)
+            return (fn(*args, **kwargs),)
 
         return used
 

@@ -1,0 +1,67 @@
+"""The detail of a refusal, as far as the record has room for it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from sagakit.definition.raised import shorten
+from sagakit.engine.record import NOTHING
+from sagakit.errors import UNREADABLE
+
+NOT_KEPT = "not_kept"
+"""The field that names those that were dropped."""
+
+_NAME = 40
+"""Characters of the name of a field that was dropped."""
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_names = msgspec.json.Decoder(list[str])
+
+
+def fitting_detail(detail: msgspec.Raw, most: int) -> msgspec.Raw:
+    """Return the detail if it has at most `most` bytes, else the fields of it that fit, in their order.
+
+    `not_kept` names the others, as many as there is room for. It is NOTHING where not even that fits, and for a detail
+    that is no object.
+    """
+    if len(memoryview(detail)) <= most:
+        return detail
+    try:
+        fields = _fields.decode(detail)
+    except UNREADABLE:
+        return NOTHING
+    before = _dropped_before(fields)
+    room = most - min(len(_encoded({NOT_KEPT: _named([*before, *fields], most)})), most // 3)
+    kept: dict[str, msgspec.Raw] = {}
+    for name, value in fields.items():
+        size = len(_encoded({name: value}))
+        if size <= room:
+            kept[name], room = value, room - size
+    dropped = [*before, *(name for name in fields if name not in kept)]
+    data = _encoded({**kept, NOT_KEPT: _named(dropped, most - len(_encoded(kept)))})
+    return msgspec.Raw(data) if len(data) <= most else NOTHING
+
+
+def _dropped_before(fields: dict[str, msgspec.Raw]) -> list[str]:
+    """What an earlier, wider bound has dropped already. Takes that field away."""
+    try:
+        return _names.decode(fields.pop(NOT_KEPT, b"[]"))
+    except UNREADABLE:
+        return [NOT_KEPT]
+
+
+def _named(names: list[str], room: int) -> list[str]:
+    """As many of the names as fit, and how many more there are."""
+    found: list[str] = []
+    left = room - len('{"not_kept":["and 1000000 more"]}')
+    for name in names:
+        short = shorten(name, _NAME)
+        left -= len(_encoded(short)) + 1
+        if left < 0:
+            return [*found, f"and {len(names) - len(found)} more" if found else f"fields: {len(names)}"]
+        found.append(short)
+    return found
+
+
+def _encoded(value: object) -> bytes:
+    return msgspec.json.encode(value)

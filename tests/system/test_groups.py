@@ -1,0 +1,200 @@
+"""A refusal counts as one also where a nursery or a TaskGroup has wrapped it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Ctx, Failed, Reject, Retry, RetryPolicy, Saga, errors, open_runtime, step
+from sagakit.definition import Function
+from sagakit.engine import AttemptResult, Compensating, Error, Unreadable
+from sagakit.engine import Retry as Again
+from sagakit.store.memory_server import MemoryServer
+from sagakit.system.results import classify
+
+from tests.system.members import member
+
+Clock = trio.testing.MockClock
+DECLINED = Reject("declined", status=402)
+NOT_DONE = Retry("busy", not_done=True)
+
+
+UNREADABLE = errors.Unreadable("Pay.first", "int", "Expected `int`, got `str`")
+
+
+class Refused(Exception):
+    pass
+
+
+class Down(Exception):
+    pass
+
+
+class Several(ExceptionGroup[Exception]):
+    pass
+
+
+POLICY = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), reject_on=(Refused, Several), not_done_on=(Down,))
+
+
+def group(*errors: BaseException) -> BaseException:
+    return BaseExceptionGroup("in a nursery", errors)
+
+
+def result_of(error: BaseException) -> AttemptResult:
+    return classify(Function(print, "trio", POLICY), error)
+
+
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        DECLINED,
+        Retry("busy"),
+        NOT_DONE,
+        Retry("busy", after=timedelta(seconds=3)),
+        Refused("no"),
+        Down("no"),
+        UNREADABLE,
+    ],
+    ids=repr,
+)
+def test_a_group_whose_leaves_agree_is_that_leaf(leaf: BaseException) -> None:
+    assert result_of(group(leaf)) == result_of(leaf)
+    assert result_of(group(leaf, group(leaf))) == result_of(leaf)
+
+
+def test_a_refusal_wins_over_what_is_known_not_done_too() -> None:
+    assert result_of(group(NOT_DONE, DECLINED, Down("no"))) == result_of(DECLINED)
+
+
+def test_a_refusal_beside_something_unknown_is_unknown() -> None:
+    """A refused step is not undone, but what the other branch did may have happened."""
+    for other in (OSError("reset"), Retry("busy")):
+        found = result_of(group(DECLINED, other))
+        assert isinstance(found, Error | Again)
+        assert not found.not_done
+        assert "declined" in (found.error if isinstance(found, Error) else found.reason), "it says all there was"
+
+
+def test_two_refusals_are_one_that_tells_of_both() -> None:
+    found = result_of(group(DECLINED, Reject("sold-out", sku=7)))
+    assert isinstance(found, Compensating)
+    assert found.code == "declined"
+    assert bytes(found.detail) == b'{"status":402,"others":[{"code":"sold-out","detail":{"sku":7}}]}'
+
+
+def test_the_longest_wait_that_is_asked_for_holds() -> None:
+    waits = [Retry("busy", after=timedelta(seconds=seconds), not_done=True) for seconds in (3, 60, 5)]
+    assert result_of(group(*waits)) == Again(reason="busy", after=60.0, not_done=True)
+    found = result_of(group(waits[1], OSError("reset")))
+    assert isinstance(found, Again)
+    assert (found.after, found.not_done) == (60.0, False)
+
+
+def test_what_cannot_be_read_halts_the_saga_whatever_is_beside_it() -> None:
+    found = result_of(group(ValueError("beside it"), UNREADABLE))
+    assert isinstance(found, Unreadable)
+    assert not found.not_done
+
+
+def test_a_group_that_the_policy_names_is_classified_as_it_is() -> None:
+    found = result_of(Several("by name", [OSError("reset")]))
+    assert isinstance(found, Compensating)
+    assert found.code == "Several"
+
+
+async def in_nursery() -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.sleep_forever)
+        nursery.start_soon(refuse)
+
+
+async def in_task_group() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(asyncio.Event().wait())
+        tasks.create_task(refuse())
+
+
+async def refuse() -> None:
+    raise DECLINED
+
+
+class Branches(Saga[int]):
+    """Opens branches of which one refuses; in a compensation, too."""
+
+    @step(retry=POLICY, compensate=None)
+    async def charge(self, number: int, ctx: Ctx) -> None:
+        await in_nursery()
+
+
+class Tasks(Saga[int], backend="asyncio"):
+    @step(retry=POLICY, compensate=None)
+    async def charge(self, number: int, ctx: Ctx) -> None:
+        await in_task_group()
+
+
+class Pool(Saga[int]):
+    @step(retry=POLICY, compensate=None)
+    def charge(self, number: int, ctx: Ctx) -> None:
+        raise group(DECLINED)
+
+
+class Undoes(Saga[int]):
+    """The compensation refuses: that goes to a person at once."""
+
+    @step(retry=POLICY)
+    async def charge(self, number: int, ctx: Ctx) -> None: ...
+
+    @charge.compensate(retry=POLICY)
+    async def refund(self, number: int, charged: None, ctx: Ctx) -> None:
+        await in_nursery()
+
+    @step(charge, retry=POLICY, compensate=None)
+    async def fail(self, number: int, charged: None, ctx: Ctx) -> None:
+        await in_nursery()
+
+
+@pytest.mark.parametrize("make", [Branches, Pool])
+async def test_a_step_that_opens_branches_can_refuse(make: Callable[[], Saga[Any]], autojump_clock: Clock) -> None:
+    saga = make()
+    async with member(MemoryServer(), saga) as worker:
+        with trio.fail_after(1000):
+            outcome = await worker.runtime.execute(type(saga), "1", 1)
+    assert isinstance(outcome, Failed)
+    assert (outcome.cause, outcome.code, dict(outcome.detail)) == ("rejected", "declined", {"status": 402})
+
+
+async def test_a_step_with_a_task_group_can_refuse() -> None:
+    async with open_runtime("memory:", sagas=[Tasks()]) as runtime:
+        with trio.fail_after(60):
+            outcome = await runtime.execute(Tasks, "1", 1)
+    assert isinstance(outcome, Failed)
+    assert (outcome.cause, outcome.code) == ("rejected", "declined"), outcome.reason
+
+
+async def test_a_compensation_that_opens_branches_can_refuse(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Undoes()) as worker:
+        with trio.fail_after(1000):
+            record = await (await worker.runtime.start(Undoes, "1", 1)).settled()
+    assert record.status == "stuck"
+    assert record.steps["charge"].error == "rejected: declined"
+    assert record.steps["charge"].undo_attempt == 1, "a refusal cannot be retried away"
+
+
+class Large(Saga[int]):
+    @step(retry=POLICY, compensate=None)
+    async def charge(self, number: int, ctx: Ctx) -> None:
+        raise Reject("declined", body="x" * 5000, status=402)
+
+
+async def test_of_a_refusal_that_says_too_much_the_fields_that_fit_are_kept(autojump_clock: Clock) -> None:
+    async with member(MemoryServer(), Large()) as worker:
+        with trio.fail_after(1000):
+            outcome = await worker.runtime.execute(Large, "1", 1)
+    assert isinstance(outcome, Failed)
+    assert dict(outcome.detail) == {"status": 402, "not_kept": ["body"]}
