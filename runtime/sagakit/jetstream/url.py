@@ -10,9 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.embedded import Sync, embedded_server
+from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.layout import Options
 from sagakit.jetstream.security import Identity, Tls, merged, servers_of
+from sagakit.jetstream.server_process import Sync
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
