@@ -144,6 +144,8 @@ def worker(
     log_format: Annotated[LogFormat, typer.Option(help="Text, or one JSON object a line.")] = LogFormat.text,
     log_level: Annotated[LogLevel, typer.Option(help="From which level on.")] = LogLevel.info,
     namespace: Annotated[str | None, typer.Option(help="Option namespace.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Option domain, of JetStream.")] = None,
+    api_prefix: Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")] = None,
     name: Annotated[str | None, typer.Option(help="Option worker_name.")] = None,
     grace: Annotated[float | None, typer.Option(help="Option grace, in seconds.")] = None,
     max_active: Annotated[int | None, typer.Option(help="Option max_active.")] = None,
@@ -169,6 +171,8 @@ def worker(
     logs.set_up(log_format.value, log_level.value)
     options = {
         "namespace": namespace,
+        "domain": domain,
+        "api_prefix": api_prefix,
         "worker_name": name,
         "grace": grace,
         "max_active": max_active,

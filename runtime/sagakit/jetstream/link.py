@@ -326,6 +326,7 @@ class Link:
         """The frames of as many messages as the window has room for."""
         queue, pending, inbox, max_payload = self._queue, self._pending, self._inbox, self.client.max_payload
         parts: list[bytes] = []
+        routed = self._connection.routed
         room_bytes = self._connection.window_bytes - self._pending_bytes
         for _ in range(min(len(queue), self._connection.window - len(pending))):
             if room_bytes <= 0:
@@ -337,7 +338,7 @@ class Link:
             number = next(self._numbers)
             try:
                 reply = out.reply if out.take is None else f"{inbox}.{number}"
-                parts += frame(out.subject, reply, out.headers, out.payload)
+                parts += frame(routed(out.subject), reply, out.headers, out.payload)
             except ValueError as error:
                 self._refuse(out, Refused(0, f"not sent: {error}"))
                 continue
@@ -409,8 +410,10 @@ class Link:
         if not refused.publish:  # nothing would ever come: better no worker than a deaf one
             self._failure = self._failure or refused
             self._failed.set()
-        for take, subject in [one for one in self._asked.items() if one[1].lower() == refused.subject.lower()]:
-            take(NotPermitted(subject, publish=True))  # the server's word arrives in lower case
+        asked = [(take, self._connection.routed(subject)) for take, subject in self._asked.items()]
+        for take, subject in asked:
+            if subject.lower() == refused.subject.lower():  # the server's word arrives in lower case
+                take(NotPermitted(subject, publish=True))
 
     async def sweep(self) -> None:
         """End what is overdue as ambiguous, until cancelled."""
