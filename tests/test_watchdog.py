@@ -61,8 +61,8 @@ class Slow(Saga[str, None]):
         if where == "compensation":
             raise Reject("no")
 
-    def output(self, where: str, ctx: Ctx) -> None:
-        if where == "output":
+    def output(self, input: str, ctx: Ctx) -> None:
+        if input == "output":
             self.block()
 
 

@@ -25,7 +25,7 @@ import trio
 
 import sagakit
 from sagakit.definition import Ctx
-from sagakit.engine import Record
+from sagakit.engine.record import PersistedSagaState
 from sagakit.system import attempts, ticket
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def _who(frame: FrameType) -> str:
     if isinstance(ctx, Ctx):
         step, kind, _ = ctx.key.rsplit("/", 3)[1:]
         return f"{_CALLED[kind]} {step} of {ctx.saga_type}.{ctx.saga_id} (attempt {ctx.attempt})"
-    return f"a function of {record.saga_type}.{record.saga_id}" if isinstance(record, Record) else ""
+    return f"a function of {record.saga_type}.{record.saga_id}" if isinstance(record, PersistedSagaState) else ""
 
 
 _CALLED = {"do": "step", "undo": "the compensation of step", "check": "the check of step"}
