@@ -39,14 +39,14 @@ SCRIPT = (
     + """
 if __name__ == "__main__":
     import sys
-    print(sagakit.run(Greet(), sys.argv[1], sys.argv[1]).status)
+    print(type(sagakit.run(Greet(), sys.argv[1], sys.argv[1])).__name__)
 """
 )
 POOL = (
     DEFINITION
     + """
 def work(name):
-    return sagakit.run(Greet(), name, name).status
+    return type(sagakit.run(Greet(), name, name)).__name__
 
 if __name__ == "__main__":
     import multiprocessing, sys
@@ -71,7 +71,7 @@ app = FastAPI(lifespan=lifespan)
 @app.post("/greet/{name}")
 async def greet(name: str) -> dict[str, str | int]:
     outcome = await app.state.sagas.execute(Greet, name, name)
-    return {"pid": os.getpid(), "status": outcome.status}
+    return {"pid": os.getpid(), "status": type(outcome).__name__}
 """
 )
 
@@ -139,14 +139,14 @@ def test_eight_scripts_that_start_at_once_all_work(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
     scripts = [run_in(tmp_path, "script.py", f"n{number}") for number in range(8)]
     ended = [(script.communicate(timeout=60), script.returncode) for script in scripts]
-    assert [(out.strip(), code) for (out, _), code in ended] == [("completed", 0)] * 8, ended
+    assert [(out.strip(), code) for (out, _), code in ended] == [("Completed", 0)] * 8, ended
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_the_workers_of_a_multiprocessing_pool_share_a_server(tmp_path: Path, method: str) -> None:
     (tmp_path / "pool.py").write_text(POOL)
     out, _ = run_in(tmp_path, "pool.py", method).communicate(timeout=60)
-    assert out.strip() == str(["completed"] * 6)
+    assert out.strip() == str(["Completed"] * 6)
 
 
 def test_uvicorn_with_two_workers_survives_kill_9_of_each(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def pid_of(web: str, wanted: Callable[[int], bool], name: str) -> int:
         except httpx.TransportError:  # the killed one had taken the connection, or none listens yet
             continue
         assert answer.status_code == 200, answer.text
-        assert answer.json()["status"] == "completed"
+        assert answer.json()["status"] == "Completed"
         if wanted(answer.json()["pid"]):
             return int(answer.json()["pid"])
     raise AssertionError("no answer of such a process")

@@ -16,7 +16,7 @@ from tests.system.members import Member, member, stands, until_ended
 from tests.system.test_ownership import Stop
 
 Clock = trio.testing.MockClock
-GRACE = 60.0
+GRACE = 20.0
 
 
 class Patient(Saga[str, None]):

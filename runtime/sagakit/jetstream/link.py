@@ -9,6 +9,7 @@ While disconnected nothing is queued: what was not sent ends as Unavailable, wha
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -483,7 +484,13 @@ class Link:
     async def close(self) -> None:
         """Close the connection; what is under way ends as after a disconnect. Runs on the asyncio side."""
         self._closing = True
-        await self.client.close()
+        try:
+            await self.client.close()
+        except (OSError, nats.errors.Error) as error:  # the server has gone before: there is nothing to close any more
+            _log.debug("closing: %s", error)
+        except asyncio.CancelledError:  # nats-py raises its reader's; ours goes on
+            if _is_cancelled():
+                raise
         self._up.set()
 
     async def start(self) -> None:
@@ -505,3 +512,9 @@ class Link:
         except nats.errors.FlushTimeoutError:
             return False
         return True
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody has cancelled the asyncio task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

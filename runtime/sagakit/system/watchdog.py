@@ -112,8 +112,9 @@ def watching(host_loop: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
     """Watch the trio loop that this is called from, and the host's asyncio loop, while the context is open."""
     loops = [_Loop("trio", trio.lowlevel.current_trio_token().run_sync_soon, threading.get_ident())]
     if host_loop is not None:
-        thread = getattr(host_loop, "_thread_id", None)  # of other kinds of loops the first sign of life tells it
-        loops.append(_Loop("asyncio", host_loop.call_soon_threadsafe, thread))
+        loops.append(_Loop("asyncio", host_loop.call_soon_threadsafe, None))  # its first sign of life tells its thread
+    for loop in loops:
+        loop.look(time.monotonic())
     watchdog = Watchdog(loops)
     try:
         threading.Thread(target=watchdog.run, name="sagakit-watchdog", daemon=True).start()
