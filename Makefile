@@ -9,7 +9,8 @@ STAMP := .venv/.installed
 
 $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,bench]'
+	@echo "installing what the project needs into .venv: this takes a minute the first time"
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on -e '.[test,bench]'
 	touch $@
 
 .venv: $(STAMP)

@@ -15,7 +15,7 @@ from itertools import pairwise
 import msgspec
 import trio
 from sagakit import Completed, Runtime, Saga, open_runtime
-from sagakit.jetstream.embedded import Sync
+from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import closed, retired

@@ -17,7 +17,7 @@ from functools import partial
 
 import trio
 from sagakit import Ctx, Runtime, Saga, open_runtime, step
-from sagakit.jetstream.embedded import Sync
+from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import start_all

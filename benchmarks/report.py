@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from rich.console import Console
 from rich.table import Table
-from sagakit.jetstream.embedded import find_server
+from sagakit.jetstream.server_process import find_server
 
 from benchmarks.result import Labels, Result
 

@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 import psutil
-from sagakit.jetstream.embedded import Sync, environment, find_server
+from sagakit.jetstream.server_process import Sync, environment, find_server
 
 READY = 20.0
 """Seconds until every node must be healthy; a cluster elects a leader first."""

@@ -7,7 +7,7 @@ from functools import partial
 
 import trio
 from sagakit import Completed, Runtime, Saga, open_runtime
-from sagakit.jetstream.embedded import Sync
+from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import retired

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 import trio
 from msgspec.structs import replace
-from sagakit.jetstream.embedded import Sync
+from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import Floor, limits
 from benchmarks.result import Bench, Case, Figures, Labels, quantile

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from msgspec.structs import replace
-from sagakit.jetstream.embedded import Sync
+from sagakit.jetstream.server_process import Sync
 
 from benchmarks.result import Bench, Case, Figures, Row, paired
 from benchmarks.throughput import ENOUGH, FIGURES, NOT_SHOWN, Load, case, cases

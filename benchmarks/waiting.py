@@ -11,7 +11,7 @@ import msgspec
 import psutil
 import trio
 from sagakit import Ctx, Runtime, Saga, open_runtime, step, timer
-from sagakit.jetstream.embedded import Sync
+from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
 from benchmarks.load import start_all

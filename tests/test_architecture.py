@@ -26,6 +26,7 @@ LAYERS = [
     {"commands", "participants", "repository"},
     {"web", "testing"},
     {"cli"},
+    {"__main__"},
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ASYNCIO_SIDE = {"asyncio", "nats", "trio_asyncio"}

@@ -8,7 +8,7 @@ from functools import partial
 from tempfile import TemporaryDirectory
 
 import trio
-from sagakit.jetstream.embedded import Sync
+from sagakit.jetstream.server_process import Sync
 
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.harness import FIGURES, Task, in_a_process

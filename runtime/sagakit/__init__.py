@@ -12,6 +12,8 @@ cli          the command `sagakit`
 errors       every error, as one tree
 """
 
+from importlib.metadata import version
+
 from sagakit.client.api import RuntimeApi as RuntimeApi
 from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
@@ -51,58 +53,93 @@ from sagakit.definition import timer as timer
 from sagakit.engine import PersistedSagaState as PersistedSagaState
 from sagakit.errors import AlreadyStarted as AlreadyStarted
 from sagakit.errors import CallerError as CallerError
+from sagakit.errors import CannotConnect as CannotConnect
 from sagakit.errors import DefinitionError as DefinitionError
+from sagakit.errors import Deleted as Deleted
+from sagakit.errors import InputTooLarge as InputTooLarge
+from sagakit.errors import InvalidConfig as InvalidConfig
+from sagakit.errors import InvalidId as InvalidId
+from sagakit.errors import InvalidInput as InvalidInput
+from sagakit.errors import InvalidName as InvalidName
 from sagakit.errors import KvError as KvError
+from sagakit.errors import LoginRefused as LoginRefused
 from sagakit.errors import NotAllowed as NotAllowed
+from sagakit.errors import NotPermitted as NotPermitted
+from sagakit.errors import NotRegistered as NotRegistered
+from sagakit.errors import PlanChanged as PlanChanged
+from sagakit.errors import RuntimeClosed as RuntimeClosed
 from sagakit.errors import SagakitError as SagakitError
+from sagakit.errors import SchemaChanged as SchemaChanged
 from sagakit.errors import ServerError as ServerError
 from sagakit.errors import StoreError as StoreError
+from sagakit.errors import StoreFull as StoreFull
 from sagakit.errors import TooLate as TooLate
+from sagakit.errors import Unavailable as Unavailable
+from sagakit.errors import Undecodable as Undecodable
 from sagakit.errors import UnknownSaga as UnknownSaga
 from sagakit.system.config import Config as Config
+
+__version__: str = version("sagakit")
 
 __all__ = [
     "FOREVER",
     "AlreadyStarted",
     "CallerError",
+    "CannotConnect",
     "CheckedStep",
     "Child",
     "Completed",
     "Config",
     "Ctx",
     "DefinitionError",
+    "Deleted",
     "Done",
     "EachStep",
     "Failed",
     "Handle",
+    "InputTooLarge",
+    "InvalidConfig",
+    "InvalidId",
+    "InvalidInput",
+    "InvalidName",
     "KvError",
     "Limit",
+    "LoginRefused",
     "MaybeChild",
     "MaybeEachStep",
     "Node",
     "NotAllowed",
     "NotDone",
+    "NotPermitted",
+    "NotRegistered",
     "OldSaga",
     "Outcome",
     "Page",
     "PersistedSagaState",
+    "PlanChanged",
     "Reject",
     "Retry",
     "RetryPolicy",
     "Runtime",
     "RuntimeApi",
+    "RuntimeClosed",
     "Saga",
     "SagaExecutor",
     "SagaInfo",
     "SagakitError",
+    "SchemaChanged",
     "ServerError",
     "Signal",
     "Step",
     "StoreError",
+    "StoreFull",
     "Timer",
     "TooLate",
+    "Unavailable",
+    "Undecodable",
     "UnknownSaga",
     "Unreadable",
+    "__version__",
     "child",
     "each",
     "open_runtime",

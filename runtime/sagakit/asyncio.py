@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 from typing_extensions import TypeVar
@@ -28,6 +28,7 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.jetstream.trio_thread import TrioThread
 from sagakit.system.config import Config
+from sagakit.system.given_options import Options
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
@@ -190,7 +191,7 @@ class AsyncioRuntime:
 
 @asynccontextmanager
 async def open_runtime(
-    url: str, *, sagas: Sequence[Saga[Any, Any]], config: Config | None = None, **options: Any
+    url: str, *, sagas: Sequence[Saga[Any, Any]], config: Config | None = None, **options: Unpack[Options]
 ) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
 

@@ -278,8 +278,9 @@ class OtherDomain(ServerError):
         super().__init__(
             f"streams of another JetStream domain (a hub's or a leaf node's) store what is sent to {head}sagain.>: "
             f"{', '.join(streams)} answered for it; every saga would run once in each domain. Give the sagas of this "
-            "domain a namespace of their own (option `namespace`), or keep the domains apart: in the leaf node's "
-            f"configuration write `deny_imports: [{denied}]` and the same under `deny_exports`"
+            "domain a namespace of their own (option `namespace`), or let the workers of all domains use the streams "
+            "of one (option `domain`), or keep the domains apart: in the leaf node's configuration write "
+            f"`deny_imports: [{denied}]` and the same under `deny_exports`"
         )
         self.subject = subject
         self.streams = streams

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import trio
-from sagakit.jetstream.embedded import find_server
+from sagakit.jetstream.server_process import find_server
 
 from tests.chaos.processes import Child
 from tests.servers import free_port

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
-from sagakit import open_runtime
-from sagakit.errors import OtherDomain
+from sagakit import Completed, Runtime, UnknownSaga, open_runtime
+from sagakit.errors import InvalidConfig, OtherDomain
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
+from sagakit.system.given_options import Options
 
-from tests.sagas import BookTrip
+from tests.sagas import BookTrip, Trip
 from tests.servers import Server, running_server
 from tests.store.domains import APART, SUBJECTS, joined, starts_at, told
 
@@ -55,6 +57,56 @@ async def test_a_leaf_node_without_streams_of_its_own_is_told_before_any_is_made
     with joined(tmp_path) as sides:
         await told(*sides)
         assert await stored(sides.leaf) is None
+
+
+SAYING = pytest.mark.parametrize(
+    ("query", "options"),
+    [("?domain=hub", {}), ("", {"domain": "hub"}), ("", {"api_prefix": "$JS.hub.API"})],
+    ids=["URL", "domain", "API prefix"],
+)
+
+
+@SAYING
+async def test_a_worker_at_a_leaf_node_may_use_the_hubs_streams(tmp_path: Path, query: str, options: Options) -> None:
+    """It runs sagas, takes messages, and has its worker there; the leaf node's own JetStream has no stream."""
+    with joined(tmp_path) as sides:
+        async with (
+            open_runtime(sides.hub.url, sagas=[BookTrip()]) as hub,
+            open_runtime(sides.leaf.url + query, sagas=[BookTrip()], **options) as leaf,
+        ):
+            assert isinstance(await leaf.execute(BookTrip, "one", Trip()), Completed)
+            assert (await hub.load(BookTrip, "one")).status == "completed"
+            start = b'{"kind":"start","input":{"city":"Rome"}}'
+            await leaf._store.inbox.send("client", id="1", saga_type="BookTrip", saga_id="two", payload=start)
+            with trio.fail_after(30):
+                await _until_started(leaf, "two")
+            await (await leaf.get(BookTrip, "two")).outcome()
+            await leaf.delete(BookTrip, "one")
+        assert await stored(sides.leaf) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "why"),
+    [
+        ("nats://127.0.0.1:1?domain=a", {"domain": "b"}, "the options say otherwise"),
+        ("nats://127.0.0.1:1?realm=a", {}, "the URL's query has realm"),
+        ("nats://127.0.0.1:1", {"domain": "a", "api_prefix": "b"}, "take one of them out"),
+        ("nats://127.0.0.1:1", {"domain": "a.b"}, "domain='a.b'"),
+        ("nats://127.0.0.1:1", {"api_prefix": "a.>"}, "api_prefix='a.>'"),
+    ],
+)
+async def test_a_domain_that_cannot_be_meant_is_refused(url: str, options: Options, why: str) -> None:
+    with pytest.raises(InvalidConfig, match=why):
+        async with open_runtime(url, sagas=[BookTrip()], **options):
+            pass
+
+
+async def _until_started(runtime: Runtime, saga_id: str) -> None:
+    while True:
+        with suppress(UnknownSaga):
+            await runtime.get(BookTrip, saga_id)
+            return
+        await trio.sleep(0.05)
 
 
 async def opened(server: Server) -> None:

@@ -14,16 +14,17 @@ import msgspec
 import pytest
 import trio
 from sagakit.errors import CannotConnect
-from sagakit.jetstream import embedded, server_lock
+from sagakit.jetstream import server_lock, server_process
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.embedded import Running, Sync, embedded_server
+from sagakit.jetstream.embedded import embedded_server
+from sagakit.jetstream.server_process import Running, Sync
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
 OWNER = """
 import sys, trio
 from pathlib import Path
-import sagakit.jetstream.embedded
+import sagakit.jetstream.server_process
 from sagakit.jetstream.embedded import embedded_server
 
 exec(sys.argv[2])
@@ -138,7 +139,7 @@ def orphans(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
             raise FileNotFoundError(self)
         return read(self)
 
-    monkeypatch.setattr(embedded, "DIES_WITH_OWNER", False)
+    monkeypatch.setattr(server_process, "DIES_WITH_OWNER", False)
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     found: list[int] = []
     yield found
@@ -149,7 +150,7 @@ def orphans(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 async def orphan(folder: Path, orphans: list[int]) -> int:
     """The process id of a server whose owner was killed, and which knows the key Trip.a."""
     owner, url = await trio.to_thread.run_sync(
-        start_owner, folder, "sagakit.jetstream.embedded.DIES_WITH_OWNER = False"
+        start_owner, folder, "sagakit.jetstream.server_process.DIES_WITH_OWNER = False"
     )
     pid = running(folder).pid
     orphans.append(pid)

@@ -6,14 +6,16 @@ import json
 import sys
 from collections.abc import Callable
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import trio
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from sagakit import __version__
 from sagakit.cli import accounts, definitions
 from sagakit.cli import demo as demo_command
 from sagakit.cli.exits import Usage, exit_of
@@ -28,6 +30,21 @@ app: typer.Typer = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Sagas on NATS JetStream."
 )
 console: Console = Console()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sagakit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Sagas on NATS JetStream."""
 
 
 class LogFormat(StrEnum):
@@ -56,6 +73,31 @@ class RoleName(StrEnum):
     reader = "reader"
 
 
+def _check_url(url: str) -> str:
+    if not url:  # Typer's own words for that quote the names of the variables as Python does
+        raise typer.BadParameter("missing: give it, or set SAGAKIT_NATS_URL or NATS_URL", param_hint="--nats")
+    return url
+
+
+def _check_packages(value: bool) -> bool:
+    missing = [name for name in WORKER_PACKAGES if find_spec(name) is None]
+    if missing:
+        typer.echo(f"this command needs {', '.join(missing)}: pip install 'sagakit[worker]'", err=True)
+        raise typer.Exit(2)
+    return value
+
+
+WORKER_PACKAGES: tuple[str, ...] = ("hypercorn", "prometheus_client", "pythonjsonlogger", "starlette")
+"""What the extra `worker` brings."""
+Nats: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        envvar=["SAGAKIT_NATS_URL", "NATS_URL"],
+        callback=_check_url,
+        show_default=False,
+        help="Required: nats://host:port, several with commas; tls://...",
+    ),
+]
 FORM: str = "module:Class, such as examples.orders.saga:PlaceOrder"
 
 
@@ -66,8 +108,9 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where server and services keep their data.")] = demo_command.FOLDER,
 ) -> None:
     """Fulfil orders as sagas over a real nats-server, then audit the books. Interrupted, it goes on when run again."""
-    sys.path.insert(0, str(Path.cwd()))
     try:
+        demo_command.check_can_run()
+        sys.path.insert(0, str(Path.cwd()))
         with bare_errors():
             good = trio.run(demo_command.run, orders, crash, folder, console)
     except KeyboardInterrupt:
@@ -131,28 +174,34 @@ def worker(
             help="A list of Saga instances, a function that returns one, or a context manager that yields one.",
         ),
     ],
-    nats: Annotated[
-        str, typer.Option(envvar=["SAGAKIT_NATS_URL", "NATS_URL"], help="nats://host:port, several with commas; tls://")
-    ],
+    nats: Nats = "",
     config: Annotated[str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")] = None,
     health: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics there; port 0 picks one.")
     ] = None,
     asyncio: Annotated[
-        bool, typer.Option("--asyncio", help="MODULE:SAGAS is made on an asyncio loop, where asyncio steps run, too.")
+        bool,
+        typer.Option(
+            "--asyncio",
+            callback=_check_packages,
+            is_eager=True,  # what is missing is said before what is wrong with the arguments
+            help="MODULE:SAGAS is made on an asyncio loop, where asyncio steps run, too.",
+        ),
     ] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Text, or one JSON object a line.")] = LogFormat.text,
     log_level: Annotated[LogLevel, typer.Option(help="From which level on.")] = LogLevel.info,
     namespace: Annotated[str | None, typer.Option(help="Option namespace.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Option domain, of JetStream.")] = None,
+    api_prefix: Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")] = None,
     name: Annotated[str | None, typer.Option(help="Option worker_name.")] = None,
     grace: Annotated[float | None, typer.Option(help="Option grace, in seconds.")] = None,
     max_active: Annotated[int | None, typer.Option(help="Option max_active.")] = None,
     user: Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")] = None,
     creds: Annotated[str | None, typer.Option(help="Option credentials: a file with JWT and seed.")] = None,
     nkey: Annotated[str | None, typer.Option(help="Option nkeys_seed: a file with a seed.")] = None,
-    tls_ca: Annotated[str | None, typer.Option("--tlsca", "--tls-ca", help="Option tls_ca.")] = None,
-    tls_cert: Annotated[str | None, typer.Option("--tlscert", "--tls-cert", help="Option tls_cert.")] = None,
-    tls_key: Annotated[str | None, typer.Option("--tlskey", "--tls-key", help="Option tls_key.")] = None,
+    tls_ca: Annotated[str | None, typer.Option("--tls-ca", help="Option tls_ca.")] = None,
+    tls_cert: Annotated[str | None, typer.Option("--tls-cert", help="Option tls_cert.")] = None,
+    tls_key: Annotated[str | None, typer.Option("--tls-key", help="Option tls_key.")] = None,
     inbox_prefix: Annotated[str | None, typer.Option(help="Option inbox_prefix.")] = None,
 ) -> None:
     """Run sagas in this process until SIGTERM or SIGINT, then drain; a second signal ends it at once.
@@ -160,15 +209,14 @@ def worker(
     Other options come from SAGAKIT_* variables, then from the file --config. Exit codes: see docs/worker.md.
     """
     sys.path.insert(0, str(Path.cwd()))
-    try:
-        from sagakit.cli import logs
-        from sagakit.cli import worker as worker_command
-    except ModuleNotFoundError as error:
-        raise _needs(error, "worker") from None
+    from sagakit.cli import logs  # they need the extra `worker`
+    from sagakit.cli import worker as worker_command
 
     logs.set_up(log_format.value, log_level.value)
     options = {
         "namespace": namespace,
+        "domain": domain,
+        "api_prefix": api_prefix,
         "worker_name": name,
         "grace": grace,
         "max_active": max_active,
@@ -184,7 +232,7 @@ def worker(
         sagas=sagas,
         url=nats,
         config=config,
-        options={option: value for option, value in options.items() if value is not None},
+        options=_given(options),
         health=health,
         asyncio=asyncio,
     )
@@ -193,12 +241,35 @@ def worker(
 
 @app.command()
 def setup(
-    nats: Annotated[str, typer.Option(envvar=["SAGAKIT_NATS_URL", "NATS_URL"], help="nats://host:port, tls://...")],
+    nats: Nats = "",
     config: Annotated[str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")] = None,
     namespace: Annotated[str | None, typer.Option(help="Option namespace.")] = None,
+    domain: Annotated[str | None, typer.Option(help="Option domain, of JetStream.")] = None,
+    api_prefix: Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")] = None,
+    shards: Annotated[int | None, typer.Option(help="Option shards; fixed when the buckets are made.")] = None,
+    user: Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")] = None,
+    creds: Annotated[str | None, typer.Option(help="Option credentials: a file with JWT and seed.")] = None,
+    nkey: Annotated[str | None, typer.Option(help="Option nkeys_seed: a file with a seed.")] = None,
+    tls_ca: Annotated[str | None, typer.Option("--tls-ca", help="Option tls_ca.")] = None,
+    tls_cert: Annotated[str | None, typer.Option("--tls-cert", help="Option tls_cert.")] = None,
+    tls_key: Annotated[str | None, typer.Option("--tls-key", help="Option tls_key.")] = None,
+    inbox_prefix: Annotated[str | None, typer.Option(help="Option inbox_prefix.")] = None,
 ) -> None:
     """Make the buckets and streams that are missing, for workers that may not. Options as for a worker."""
-    code, text = accounts.set_up(nats, config, {} if namespace is None else {"namespace": namespace})
+    options = {
+        "namespace": namespace,
+        "domain": domain,
+        "api_prefix": api_prefix,
+        "shards": shards,
+        "user": user,
+        "credentials": creds,
+        "nkeys_seed": nkey,
+        "tls_ca": tls_ca,
+        "tls_cert": tls_cert,
+        "tls_key": tls_key,
+        "inbox_prefix": inbox_prefix,
+    }
+    code, text = accounts.set_up(nats, config, _given(options))
     typer.echo(text, err=code != 0)
     raise typer.Exit(code)
 
@@ -239,8 +310,5 @@ def config() -> None:
     console.print(table)
 
 
-def _needs(error: ModuleNotFoundError, extra: str) -> typer.BadParameter:
-    """For a package that an extra brings; anything else is raised as it is."""
-    if error.name is None or error.name.startswith("sagakit"):
-        raise error
-    return typer.BadParameter(f"this command needs {error.name}: pip install 'sagakit[{extra}]'")
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in options.items() if value is not None}

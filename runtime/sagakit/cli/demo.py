@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sagakit.errors import SagakitError
+from sagakit.errors import CannotConnect, SagakitError
 from sagakit.jetstream.embedded import embedded_server
+from sagakit.jetstream.server_process import find_server
 
 FOLDER = Path(".sagakit/demo")
 CRASHES = (0.1, 0.3, 0.5, 0.7)
@@ -50,6 +51,14 @@ class Line(msgspec.Struct):
 
 
 _line = msgspec.json.Decoder(Line)
+
+
+def check_can_run() -> None:
+    """Raise CannotRun if a package or the server is missing."""
+    try:
+        find_server()
+    except CannotConnect as error:
+        raise CannotRun(f"the demo needs a nats-server: {error}") from None
 
 
 async def run(file: Path | None, crash: bool, folder: Path, console: Console) -> bool:
@@ -161,7 +170,7 @@ def _print_table(console: Console, lines: list[Line], seconds: float, kills: int
     table = Table(title=f"{len(lines)} orders", show_header=False)
     table.add_row("completed", str(status["completed"]))
     table.add_row("compensated", str(compensated))
-    table.add_row("refused at once, nothing to undo", str(status["failed"] - compensated))
+    table.add_row("failed, with nothing to undo", str(status["failed"] - compensated))
     table.add_row("stuck", str(status["stuck"]))
     table.add_row("reasons", ", ".join(f"{cause} {count}" for cause, count in causes.most_common()))
     table.add_section()
@@ -170,6 +179,7 @@ def _print_table(console: Console, lines: list[Line], seconds: float, kills: int
     table.add_row("retries and checks", str(sum(line.retries for line in lines)))
     if kills:
         table.add_row("worker killed", f"{kills} times")
+        table.add_row("", "a call that was cut off is undone too, as it may have happened: so fewer fail with nothing")
         table.add_row("sagas taken over", str(sum(line.recovered > 0 for line in lines)))
     table.add_section()
     table.add_row("sagas per second", f"{len(lines) / seconds:.0f}")

@@ -63,9 +63,22 @@ class Health:
             if name == "ready":
                 continue  # said above, for the whole process
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            metric: Any = family(f"sagakit_{name}", name.removesuffix("_total").replace("_", " "))
+            metric: Any = family(f"sagakit_{name}", METRICS[name])
             metric.add_metric([], value)
             yield metric
+
+
+METRICS: dict[str, str] = {
+    "sagas_active": "Sagas that are at work in this worker now.",
+    "sagas_resting": "Sagas of this worker that wait for a time or a message, and have no actor meanwhile.",
+    "adoptions_pending": "Records of other workers that this one is about to take over.",
+    "adopted_total": "Sagas that this worker has taken over.",
+    "fenced_total": "Sagas that another worker has taken over from this one while it was at work on them.",
+    "overwritten_total": "Records that something else than a worker has overwritten.",
+    "messages_sent_total": "Messages sent to the NATS server.",
+    "clock_skew_seconds": "Seconds by which this machine's clock is ahead of the NATS server's.",
+}
+"""The HELP text of each metric of a runtime."""
 
 
 def listen(address: str) -> socket.socket:

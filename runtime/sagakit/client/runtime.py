@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 import msgspec
 import trio
@@ -29,6 +29,7 @@ from sagakit.store.ports import Entry, KeyValue
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
+from sagakit.system.given_options import Options
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
 from sagakit.system.persistence import ask, read
@@ -334,7 +335,7 @@ async def open_runtime(
     sagas: Sequence[Saga[Any, Any]],
     config: Config | None = None,
     host_loop: asyncio.AbstractEventLoop | None = None,
-    **options: Any,
+    **options: Unpack[Options],
 ) -> AsyncIterator[Runtime]:
     """Open a worker in this trio program: connect, make what is missing, take over what was left behind.
 
@@ -343,7 +344,7 @@ async def open_runtime(
     CannotConnect, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain, BadBucket, BadLayout, StoreFull,
     InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
-    settings = Config.of(({} if config is None else structs.asdict(config)) | options)
+    settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop) as worker:
             try:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import trio
 from typing_extensions import TypeVar
 
 from sagakit.client.runtime import open_runtime
 from sagakit.definition import Outcome, Saga
+from sagakit.system.given_options import Options
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 
 
-def run(saga: Saga[D, T], id: str | None, input: D, *, url: str = "embedded:", **options: Any) -> Outcome[T]:
+def run(
+    saga: Saga[D, T], id: str | None, input: D, *, url: str = "embedded:", **options: Unpack[Options]
+) -> Outcome[T]:
     """Run one saga to its end and return its outcome; blocks. Not for programs that have an event loop already.
 
     By default on a nats-server of its own, whose data stay in `.sagakit` under the working directory: run again after a

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Sequence
 from functools import partial
+from logging import getLogger
 
 import msgspec
 import trio
@@ -19,13 +21,16 @@ from sagakit.store.ports import Entry, Store
 from sagakit.system.persistence import through_outage
 from sagakit.system.standing import Standing
 
+_log = getLogger("sagakit.cluster")
+
 
 class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What stands in the workers' bucket, as JSON.
 
     `definitions` are the versions that the worker knows of each type, `schemas` the digests of their schemas.
-    `load` is how many sagas are active, `resting` how many at rest. `handed_back` says that the worker has left in good
-    order, and that the sagas which still name it are to be adopted at once.
+    `load` is how many sagas are active, `resting` how many at rest. `busy` is there when the worker is about to leave:
+    the keys of the sagas whose attempts it lets end; all others that name it are to be adopted at once. `handed_back`
+    says that it has left in good order, and that all sagas which still name it are to be adopted at once.
     """
 
     worker: str
@@ -37,6 +42,7 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     renewal: int = 0
     load: int = 0
     resting: int = 0
+    busy: list[str] | None = None
     handed_back: bool = False
 
 
@@ -64,9 +70,11 @@ class OwnLease:
         name: str,
         definitions: dict[str, list[int]],
         schemas: dict[str, list[str]],
+        blame: Callable[[float], str] = lambda seconds: "",
     ) -> None:
         self._store = store
         self._standing = standing
+        self._blame = blame
         self._lease = Lease(
             worker=worker_id,
             name=name,
@@ -91,7 +99,23 @@ class OwnLease:
         self._lease.load, self._lease.resting = load, resting
         sent = trio.current_time()
         await self._put()
-        self._standing.renewed(sent)
+        lapsed = self._standing.renewed(sent)
+        if lapsed:
+            _log.warning(
+                "the lease of this worker was not renewed for %.1f s: others may have taken its sagas over%s",
+                lapsed,
+                self._why(lapsed),
+            )
+
+    def _why(self, seconds: float) -> str:
+        """Return what kept the loop from renewing it, as far as that is known."""
+        culprit = self._blame(seconds)
+        return f"; the event loop was blocked by {culprit}" if culprit else ""
+
+    async def release(self, busy: Sequence[str]) -> None:
+        """Say that all sagas but these are let go; the lease is still kept. Raises StoreError."""
+        self._lease.busy = list(busy)
+        await self.renew(load=len(busy))
 
     async def hand_back(self, *, left: bool) -> None:
         """Give it up; `left` says that sagas were left for others, who are to adopt them at once. Raises StoreError."""

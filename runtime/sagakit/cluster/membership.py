@@ -101,7 +101,8 @@ class Membership(Actor[None]):
     """Renews every ttl/3 and at each reconnect; looks at others every RECHECK seconds while there are any.
 
     `load` gives the numbers of active sagas and of those at rest. `died` is told once of each worker found dead, and
-    whether that is news to others. `failed` is told when a renewal was not acknowledged in time.
+    whether that is news to others. `released` is told when a worker that is about to leave lets sagas go. `failed` is
+    told when a renewal was not acknowledged in time.
     """
 
     tasks = True
@@ -116,6 +117,7 @@ class Membership(Actor[None]):
         ttl: float,
         load: Callable[[], tuple[int, int]],
         died: Callable[[str, bool], None],
+        released: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
         self._store = store
@@ -125,6 +127,7 @@ class Membership(Actor[None]):
         self._ttl = ttl
         self._load = load
         self._died = died
+        self._released = released
         self._failed = failed
         self._looks = trio.CapacityLimiter(LOOKS)
 
@@ -194,12 +197,15 @@ class Membership(Actor[None]):
             async with trio.open_nursery() as nursery:
                 for worker_id in watched:
                     nursery.start_soon(self._look, worker_id)
-                await trio.sleep(RECHECK)
+                with trio.move_on_after(RECHECK):
+                    await self._members.until_news()
 
     async def _look(self, worker_id: str) -> None:
-        known = worker_id in self._observer.dead
+        known, busy = worker_id in self._observer.dead, self._observer.busy_of(worker_id)
         async with self._looks:
             verdict = await self._observer.look(worker_id)
+        if self._observer.busy_of(worker_id) not in (None, busy):
+            self._released()
         match verdict:
             case "dead":
                 heard = self._members.was_heard(worker_id)

@@ -3,7 +3,7 @@
 Two proofs count. Silence: the renewal number has not moved for ttl, while the observer's own reads and its own
 renewals were acknowledged throughout. Absence: nobody listens at the worker's address, twice, RECHECK apart, with no
 renewal between; not within ttl of the observer's own reconnect, since the other may still be on its way back. A lease
-that was handed back needs no proof.
+that was handed back needs no proof. A worker that is about to leave lives, and says which sagas it still keeps.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class Observer:
         self._watched: dict[str, _Watched] = {}
         self._dead: dict[str, int | None] = {}
         self._types: dict[str, frozenset[str]] = {}
+        self._busy: dict[str, frozenset[str]] = {}
+        """Of workers that are about to leave: the sagas that they still keep."""
 
     async def look(self, worker_id: str) -> Verdict:
         """Look at a worker once. `unsure` asks for another look, RECHECK later."""
@@ -58,6 +60,7 @@ class Observer:
             if self._dead.get(worker_id, -1) == renewal:
                 return "dead"
             self._dead.pop(worker_id, None)
+            self._note_busy(worker_id, lease)
             verdict = await self._judge(worker_id, lease)
         except StoreError:
             self._watched.pop(worker_id, None)  # our own reads must be answered throughout
@@ -73,6 +76,14 @@ class Observer:
         """The workers that were found dead and whose sagas may be adopted."""
         return frozenset(self._dead)
 
+    def has_let_go(self, worker_id: str, key: str) -> bool:
+        """Whether the saga that names this worker may be adopted: it is dead, or about to leave and done with it."""
+        return worker_id in self._dead or (worker_id in self._busy and key not in self._busy[worker_id])
+
+    def busy_of(self, worker_id: str) -> frozenset[str] | None:
+        """The sagas that a worker which is about to leave still keeps; None of any other worker."""
+        return self._busy.get(worker_id)
+
     def renewal_at_death(self, worker_id: str) -> int | None:
         """Where its renewal number stood when it was found dead; None without a lease, or if it is not dead."""
         return self._dead.get(worker_id)
@@ -87,6 +98,12 @@ class Observer:
 
     # ------------------------------------------------------------- judging
 
+    def _note_busy(self, worker_id: str, lease: Lease | None) -> None:
+        if lease is None or lease.busy is None:
+            self._busy.pop(worker_id, None)
+        else:
+            self._busy[worker_id] = frozenset(lease.busy)
+
     async def _judge(self, worker_id: str, lease: Lease | None) -> Verdict:
         if lease is not None and lease.handed_back:
             _log.info("worker %s has left", worker_id)
@@ -94,7 +111,12 @@ class Observer:
         renewal = None if lease is None else lease.renewal
         watched = self._seen(worker_id, renewal)
         if self._silent(watched):
-            _log.warning("worker %s is dead: its lease has not moved for %g s", worker_id, self._ttl)
+            _log.warning(
+                "worker %s is dead: its lease has not moved for %g s; if its process lives, its own log says what "
+                "blocked its event loop",
+                worker_id,
+                self._ttl,
+            )
             return "dead"
         asked = trio.current_time()
         if await self._answers(worker_id):

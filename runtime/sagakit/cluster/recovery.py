@@ -150,11 +150,14 @@ class Recovery(Actor[None]):
                 async for page in pages:
                     found = [one for one in page if one.entry.key not in gone]  # what was seen of these is out of date
                     self._ask_after({one.owner for one in found} - dead - {self._worker_id})
-                    sweep.adopt([one for one in found if one.owner in dead or one.owner == self._worker_id])
+                    sweep.adopt([one for one in found if self._is_free(one)])
         if whole:
             leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
             await self._bury(leases - sweep.still_named)
         return not sweep.unfinished
+
+    def _is_free(self, one: Orphan) -> bool:
+        return one.owner == self._worker_id or self._observer.has_let_go(one.owner, one.entry.key)
 
     def _ask_after(self, owners: set[str]) -> None:
         """What an owner's records would tell of its death is read once; an announcement may be lost."""

@@ -17,13 +17,14 @@ from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, Sy
 from sagakit.cluster.definitions import keep_definitions
 from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.cluster.garbage import collecting_less
+from sagakit.cluster.handover import hand_back, release
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.membership import Members, Membership
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
-from sagakit.errors import InvalidConfig, StoreError
+from sagakit.errors import InvalidConfig
 from sagakit.jetstream.bridge import open_bridge
 from sagakit.store.ports import Store
 from sagakit.system.applier import Applier
@@ -44,6 +45,7 @@ from sagakit.system.standing import Standing
 from sagakit.system.starts import Starts
 from sagakit.system.timers import Timers
 from sagakit.system.turns import Turns
+from sagakit.system.watchdog import watching
 
 if TYPE_CHECKING:
     import asyncio
@@ -52,6 +54,8 @@ _log = getLogger("sagakit.cluster")
 
 CLUSTER_TTL = 6.0
 """Seconds that a lease must last on a cluster, at the least."""
+SETTLES = 0.1
+"""Seconds that a drain gets to find out which sagas have an attempt that runs."""
 MAILBOX = 100_000
 """Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond it."""
 
@@ -131,10 +135,12 @@ async def open_worker(
     async with (
         open_store(url, config) as store,
         open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,
-        run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker,
     ):
-        with collecting_less(config.gc_threshold):
-            yield worker
+        with watching(host_loop) as watchdog, collecting_less(config.gc_threshold):
+            async with run_worker(
+                store, registry=registry, config=config, call_asyncio=call_asyncio, blame=watchdog.blame
+            ) as worker:
+                yield worker
 
 
 @asynccontextmanager
@@ -147,10 +153,12 @@ async def run_worker(
     call_thread: Callable[..., Awaitable[Any]] | None = None,
     now: Callable[[], float] | None = None,
     random: Callable[[], float] = random.random,
+    blame: Callable[[float], str] = lambda seconds: "",
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it.
 
-    `now` is for tests; None is the server's clock. Raises InvalidConfig, PlanChanged, SchemaChanged.
+    `now` is for tests; None is the server's clock. `blame` says what blocked the loop within the last seconds. Raises
+    InvalidConfig, PlanChanged, SchemaChanged.
     """
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
@@ -169,6 +177,7 @@ async def run_worker(
         name=config.worker_name,
         definitions=registry.versions,
         schemas=registry.schemas,
+        blame=blame,
     )
     await store.inbox.check_only_ours()
     await keep_definitions(store, registry)
@@ -190,17 +199,7 @@ async def run_worker(
                 left = worker.sagas.left
         finally:
             with trio.move_on_after(1.0, shield=True):
-                await _hand_back(store, lease, registry, worker_id, left=left)
-
-
-async def _hand_back(store: Store, lease: OwnLease, registry: Registry, worker_id: str, *, left: bool) -> None:
-    """Without it the others find out after the lease's ttl."""
-    try:
-        await lease.hand_back(left=left)
-        if left:
-            store.control.announce(registry.types, worker_id)
-    except StoreError as error:
-        _log.info("lease not handed back: %s", error)
+                await hand_back(store, lease, registry.types, left=left)
 
 
 def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], None]]:
@@ -260,10 +259,24 @@ class _Life:
                     task_status.started(worker)
                     await worker.leaving.wait()
                 with trio.move_on_after(config.grace) as grace:
-                    await sagas.drain()
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._release, sagas)
+                        await sagas.drain()
+                        nursery.cancel_scope.cancel()
                 if grace.cancelled_caught:
                     sagas.let_go()
         worker.left.set()
+
+    async def _release(self, sagas: Sagas) -> None:
+        """Let the others have what is at work no more, while attempts that run get their time; until cancelled.
+
+        Each time all others read every live record, so the pauses grow.
+        """
+        pause = SETTLES
+        while True:
+            await trio.sleep(pause)
+            pause = max(1.0, 2 * pause)
+            await release(self._store, self._lease, self._registry.types, sagas.keys())
 
     def _root(self, dynamic: DynamicSupervisor) -> Supervisor:
         store, runs, marker_ttl = self._store, self._runs, self._config.marker_ttl
@@ -291,6 +304,7 @@ class _Life:
                     ttl=self._config.lease_ttl,
                     load=lambda: (len(worker.sagas), worker.sagas.resting),
                     died=worker.died,
+                    released=worker.recovery.wake,
                     failed=self._standing.failed,
                 ),
                 shutdown=0.0,

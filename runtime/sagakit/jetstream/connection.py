@@ -1,4 +1,4 @@
-"""How to reach the servers, and what a connection may have under way."""
+"""How to reach the servers and their JetStream, and what a connection may have under way."""
 
 from __future__ import annotations
 
@@ -8,19 +8,42 @@ import msgspec
 
 from sagakit.jetstream.security import Identity, Tls
 
+API = "$JS.API"
+"""Head of the subjects of the JetStream that the server has itself."""
+
+
+def api_of(domain: str | None) -> str:
+    """Return the head of the API of a domain's JetStream; None: of the server's own."""
+    return API if domain is None else f"$JS.{domain}.API"
+
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the servers. Times in seconds; `window` in messages, `window_bytes` in bytes."""
+    """How to reach the servers. Times in seconds; `window` in messages, `window_bytes` in bytes.
+
+    `api` heads the subjects of another JetStream: `$JS.{domain}.API` of a domain, or what an import is called.
+    """
 
     servers: tuple[str, ...]
     name: str = "sagakit"
     identity: Identity = Identity()
     tls: Tls = Tls()
     inbox_prefix: str = "_INBOX"
+    api: str = API
     connect_timeout: float = 5.0
     ack_timeout: float = 5.0
     window: int = 4096
     window_bytes: int = 32 * 2**20
+
+    def routed(self, subject: str) -> str:
+        """Return the subject under which a message for JetStream, which is of API or of a bucket, finds the wanted one.
+
+        A server maps `$JS.{domain}.API.$KV.>` to `$KV.>` in that domain; between domains `$KV.>` itself is denied.
+        """
+        if self.api == API:
+            return subject
+        if subject.startswith(f"{API}."):
+            return self.api + subject[len(API) :]
+        return f"{self.api}.{subject}" if subject.startswith("$KV.") else subject
 
     def options(self) -> dict[str, Any]:
         """Those that nats-py takes as they are. Raises InvalidConfig."""

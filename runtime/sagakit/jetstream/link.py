@@ -9,6 +9,7 @@ While disconnected nothing is queued: what was not sent ends as Unavailable, wha
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -326,6 +327,7 @@ class Link:
         """The frames of as many messages as the window has room for."""
         queue, pending, inbox, max_payload = self._queue, self._pending, self._inbox, self.client.max_payload
         parts: list[bytes] = []
+        routed = self._connection.routed
         room_bytes = self._connection.window_bytes - self._pending_bytes
         for _ in range(min(len(queue), self._connection.window - len(pending))):
             if room_bytes <= 0:
@@ -337,7 +339,7 @@ class Link:
             number = next(self._numbers)
             try:
                 reply = out.reply if out.take is None else f"{inbox}.{number}"
-                parts += frame(out.subject, reply, out.headers, out.payload)
+                parts += frame(routed(out.subject), reply, out.headers, out.payload)
             except ValueError as error:
                 self._refuse(out, Refused(0, f"not sent: {error}"))
                 continue
@@ -409,8 +411,10 @@ class Link:
         if not refused.publish:  # nothing would ever come: better no worker than a deaf one
             self._failure = self._failure or refused
             self._failed.set()
-        for take, subject in [one for one in self._asked.items() if one[1].lower() == refused.subject.lower()]:
-            take(NotPermitted(subject, publish=True))  # the server's word arrives in lower case
+        asked = [(take, self._connection.routed(subject)) for take, subject in self._asked.items()]
+        for take, subject in asked:
+            if subject.lower() == refused.subject.lower():  # the server's word arrives in lower case
+                take(NotPermitted(subject, publish=True))
 
     async def sweep(self) -> None:
         """End what is overdue as ambiguous, until cancelled."""
@@ -480,7 +484,13 @@ class Link:
     async def close(self) -> None:
         """Close the connection; what is under way ends as after a disconnect. Runs on the asyncio side."""
         self._closing = True
-        await self.client.close()
+        try:
+            await self.client.close()
+        except (OSError, nats.errors.Error) as error:  # the server has gone before: there is nothing to close any more
+            _log.debug("closing: %s", error)
+        except asyncio.CancelledError:  # nats-py raises its reader's; ours goes on
+            if _is_cancelled():
+                raise
         self._up.set()
 
     async def start(self) -> None:
@@ -502,3 +512,9 @@ class Link:
         except nats.errors.FlushTimeoutError:
             return False
         return True
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody has cancelled the asyncio task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -6,14 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sagakit.errors import InvalidConfig
-from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.embedded import Sync, embedded_server
+from sagakit.jetstream.connection import API, Connection, api_of
+from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.layout import Options
 from sagakit.jetstream.security import Identity, Tls, merged, servers_of
+from sagakit.jetstream.server_process import Sync
 from sagakit.jetstream.store import open_jetstream
+from sagakit.naming import check_name
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
@@ -35,6 +37,8 @@ async def open_url(
 ) -> AsyncIterator[Store]:
     """Open the store at `url`: `nats://`, `tls://`, `embedded:`, `embedded:///folder` or `memory:`.
 
+    `nats://host?domain=hub` names a JetStream domain.
+
     Who we are may stand in the URL or in `identity`. `connection` are other options of `Connection`. Raises
     InvalidConfig, and what opening raises.
     """
@@ -44,14 +48,15 @@ async def open_url(
             yield memory
     elif scheme == "embedded":
         folder = Path(unquote(urlsplit(url).path) or DEFAULT_FOLDER)
-        connection |= {"tls": Tls()}  # a child of ours, on the loopback
+        connection |= {"tls": Tls(), "api": API}  # a child of ours, on the loopback
         async with (
             embedded_server(folder, sync=sync) as address,
             open_jetstream(Connection(servers=(address,), **connection), names=names, options=options) as store,
         ):
             yield store
     elif scheme in ("nats", "tls", "ws", "wss"):
-        servers, of_url = servers_of(url)
+        servers, of_url = servers_of(url.partition("?")[0])
+        connection |= _of_query(url, connection.get("api", API))
         to = Connection(servers=servers, identity=merged(of_url, identity or Identity()), **connection)
         async with open_jetstream(to, names=names, options=options) as store:
             yield store
@@ -59,3 +64,16 @@ async def open_url(
         raise InvalidConfig(
             f"cannot open {scheme}:...: write nats://host:port (several with commas), tls://..., embedded: or memory:"
         )
+
+
+def _of_query(url: str, api: str) -> dict[str, str]:
+    """Return what the URL's query says of the connection. Raises InvalidConfig."""
+    query = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
+    domain = query.pop("domain", None)
+    if query:
+        raise InvalidConfig(f"the URL's query has {', '.join(query)}: it may have domain=..., and nothing else")
+    if domain is None:
+        return {}
+    if api not in (API, api_of(domain)):
+        raise InvalidConfig(f"the URL says domain={domain}, the options say otherwise: take one of them out")
+    return {"api": api_of(check_name(domain, what="domain"))}

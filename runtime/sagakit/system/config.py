@@ -49,6 +49,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     tls_key: Annotated[str | None, _about("Path of its key (PEM); None: in the certificate's file.")] = None
     tls_first: Annotated[bool, _about("TLS before the server's greeting (`handshake_first`).")] = False
     inbox_prefix: Annotated[str, _about("Head of the subjects on which answers come.")] = "_INBOX"
+    domain: Annotated[str | None, _about("JetStream domain that the streams are in; None: the server's own.")] = None
+    api_prefix: Annotated[
+        str | None, _about("Head of the JetStream API's subjects, where an import has renamed them; None: $JS.API.")
+    ] = None
     worker_name: Annotated[str, _about("Shown in listings; the worker id adds a random part.")] = "worker"
     shards: Annotated[int, _about("State buckets and event streams; fixed when they are made.", ge=1, le=256)] = 1
     replicas: Annotated[int | None, _about("Copies of each bucket and stream; None: 3 on a cluster, else 1.")] = None
@@ -96,6 +100,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidConfig(
                 f"inbox_prefix={self.inbox_prefix!r}: write tokens of letters, digits, _ and -, with dots between them"
             )
+        self._check_api()
         if self.namespace:
             check_name(self.namespace, what="namespace")
         check_name(self.worker_name, what="worker_name")
@@ -104,6 +109,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 f"archive_ttl={self.archive_ttl} must exceed marker_ttl={self.marker_ttl}: "
                 "while neither stands, a finished id could be started again"
             )
+
+    def _check_api(self) -> None:
+        if self.domain is not None and self.api_prefix is not None:
+            raise InvalidConfig("domain and api_prefix both say which JetStream to use: take one of them out")
+        for name, value in (("domain", self.domain), ("api_prefix", self.api_prefix)):
+            if (
+                value is not None
+                and re.fullmatch(r"[^\s.*>]+" + (r"(\.[^\s.*>]+)*" if name != "domain" else ""), value) is None
+            ):
+                raise InvalidConfig(
+                    f"{name}={value!r}: write it without spaces and wildcards, as in `hub` or `$JS.hub.API`"
+                )
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Config:

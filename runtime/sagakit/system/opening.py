@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
+from sagakit.jetstream.connection import api_of
 from sagakit.jetstream.layout import Options
 from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.url import open_url
@@ -41,6 +42,7 @@ def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
         identity=identity,
         tls=Tls(ca=config.tls_ca, cert=config.tls_cert, key=config.tls_key, first=config.tls_first),
         inbox_prefix=config.inbox_prefix,
+        api=config.api_prefix or api_of(config.domain),
         connect_timeout=config.connect_timeout,
         ack_timeout=config.ack_timeout,
         window=config.window,

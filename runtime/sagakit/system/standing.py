@@ -35,15 +35,17 @@ class Standing:
         """Whether the lease has held without a break from `since` until now."""
         return self._held_since <= since and self.is_good
 
-    def renewed(self, sent: float) -> None:
-        """A renewal that was sent at `sent` is acknowledged."""
+    def renewed(self, sent: float) -> float:
+        """A renewal that was sent at `sent` is acknowledged; return for how many seconds none was, if it had lapsed."""
         now = trio.current_time()
-        if now - self._sent > self._ttl:
+        old = now - self._sent
+        if old > self._ttl:
             self._held_since = self._steady_since = now
         self._steady_since = min(self._steady_since, now)
         self._sent = sent
         self._good.set()
         self._good = trio.Event()
+        return old if self._ttl < old < inf else 0.0
 
     def failed(self) -> None:
         """A renewal was not acknowledged in time."""

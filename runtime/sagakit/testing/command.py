@@ -39,6 +39,10 @@ def explorations(module: str) -> dict[str, Exploration[Any, Any]]:
         for name, value in vars(one).items()
         if isinstance(value, Exploration)
     }
+    if not modules:
+        raise NothingToExplore(
+            f"there is no module {module}: write its name as in an import, and run the command where it can be imported"
+        )
     if not found:
         raise NothingToExplore(
             f"{module} has no Exploration: write exploration = Exploration(make=..., input=...) in it, or in "

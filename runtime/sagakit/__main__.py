@@ -1,0 +1,8 @@
+"""`python -m sagakit`: the command `sagakit`."""
+
+from __future__ import annotations
+
+from sagakit.cli import main
+
+if __name__ == "__main__":
+    main()

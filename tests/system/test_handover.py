@@ -1,0 +1,93 @@
+"""A worker that is told to leave hands over at once what it has no attempt of, and the rest as its attempts end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Ctx, RetryPolicy, Saga, step
+from sagakit.cluster import handover
+from sagakit.store.memory_server import MemoryServer
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import Member, member, stands, until_ended
+from tests.system.test_ownership import Stop
+
+Clock = trio.testing.MockClock
+GRACE = 20.0
+
+
+class Patient(Saga[str, None]):
+    """Waits for an hour after its first attempt."""
+
+    @step(retry=RetryPolicy(attempts=9, first=timedelta(hours=1), most=timedelta(hours=1)), compensate=None)
+    async def ask(self, name: str, ctx: Ctx) -> None:
+        raise ConnectionError("not yet")
+
+
+def epoch(server: MemoryServer, key: str) -> int:
+    record = stands(server, "SAGA_STATE", key)
+    assert record is not None
+    return int(record.get("epoch", 2))  # an end marker has none
+
+
+async def seconds_until_adopted(server: MemoryServer, key: str) -> float:
+    began = trio.current_time()
+    with trio.fail_after(1000):
+        while epoch(server, key) < 2:  # noqa: ASYNC110  # virtual time
+            await trio.sleep(0.01)
+    return trio.current_time() - began
+
+
+async def leaving_with_one_at_work(server: MemoryServer, victim: Member, stop: Stop) -> None:
+    """One saga stands in a call, one waits for its next try; then the worker is told to leave."""
+    await victim.runtime.start(BookTrip, "one", Trip())
+    await victim.runtime.start(Patient, "two", "")
+    await stop.reached.wait()
+    with trio.fail_after(1000):
+        while victim.worker.sagas.resting == 0:  # noqa: ASYNC110  # virtual time
+            await trio.sleep(0.1)
+    victim.leave()
+
+
+async def test_what_waits_moves_within_a_second_while_an_attempt_gets_its_grace(autojump_clock: Clock) -> None:
+    server, stop = MemoryServer(), Stop("flight")
+    async with trio.open_nursery() as nursery:
+
+        async def first(task_status: trio.TaskStatus[Member]) -> None:
+            async with member(server, BookTrip(stop), Patient(), grace=GRACE) as running:
+                task_status.started(running)
+                await running.until_left()
+
+        victim: Member = await nursery.start(first)
+        async with member(server, BookTrip(), Patient()):
+            await leaving_with_one_at_work(server, victim, stop)
+            assert await seconds_until_adopted(server, "Patient.two") <= 1.0
+            await trio.sleep(GRACE / 2)
+            assert epoch(server, "BookTrip.one") == 1, "its attempt still runs where it was"
+            stop.go_on.set()
+            assert await seconds_until_adopted(server, "BookTrip.one") <= 1.0
+            await until_ended(server, "BookTrip.one")
+
+
+async def test_with_too_many_attempts_to_name_all_move_at_the_end(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handover, "BUSY_BYTES", 3)
+    server, stop = MemoryServer(), Stop("flight")
+    async with trio.open_nursery() as nursery:
+
+        async def first(task_status: trio.TaskStatus[Member]) -> None:
+            async with member(server, BookTrip(stop), Patient(), grace=GRACE) as running:
+                task_status.started(running)
+                await running.until_left()
+
+        victim: Member = await nursery.start(first)
+        async with member(server, BookTrip(), Patient()):
+            await leaving_with_one_at_work(server, victim, stop)
+            await trio.sleep(GRACE / 2)
+            assert epoch(server, "Patient.two") == 1
+            stop.go_on.set()
+            assert await seconds_until_adopted(server, "Patient.two") <= 1.0

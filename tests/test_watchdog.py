@@ -1,0 +1,134 @@
+"""A step that blocks an event loop is named in the log, with its line; so is it where the lease lapsed for it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import pytest
+import sagakit.asyncio
+import trio
+from sagakit import Ctx, Reject, Saga, step
+from sagakit.system import watchdog
+
+Logged = pytest.LogCaptureFixture
+TIMES = 3
+"""Lines of the watchdog that a step blocks the loop for: the first, and two doublings."""
+
+
+class Blocking:
+    """Blocks the thread until the watchdog has said so often enough: no wall time is asserted."""
+
+    def __init__(self, caplog: Logged) -> None:
+        self._caplog = caplog
+
+    def __call__(self, lines: int = TIMES) -> None:
+        deadline = time.monotonic() + 30
+        while len(said(self._caplog)) < lines and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def said(caplog: Logged) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "sagakit.watchdog"]
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "FIRST", 0.1)
+    monkeypatch.setattr(watchdog, "LOOK", 0.02)
+
+
+class Slow(Saga[str, None]):
+    """Blocks where its input says."""
+
+    def __init__(self, block: Callable[[], None]) -> None:
+        self.block = block
+
+    @step
+    async def charge(self, where: str, ctx: Ctx) -> None:
+        if where == "action":
+            self.block()
+
+    @charge.compensate
+    async def refund(self, where: str, result: None, ctx: Ctx) -> None:
+        if where == "compensation":
+            self.block()
+
+    @step(compensate=None)
+    async def label(self, where: str, ctx: Ctx) -> None:
+        if where == "compensation":
+            raise Reject("no")
+
+    def output(self, input: str, ctx: Ctx) -> None:
+        if input == "output":
+            self.block()
+
+
+class SlowOnAsyncio(Saga[str, None]):
+    """Blocks a loop of asyncio."""
+
+    def __init__(self, block: Callable[[], None]) -> None:
+        self.block = block
+
+    @step(backend="asyncio", compensate=None)
+    async def charge(self, where: str, ctx: Ctx) -> None:
+        self.block()
+
+
+def check(lines: list[str], who: str) -> None:
+    assert len(lines) == TIMES, lines
+    assert all(text.startswith(f"{who} at {__file__}:") for text in lines), lines
+    assert all("in __call__: time.sleep(0.01) has blocked the " in text for text in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("saga", "where", "who"),
+    [
+        (Slow, "action", "step charge of Slow.one (attempt 1)"),
+        (Slow, "compensation", "the compensation of step charge of Slow.one (attempt 1)"),
+        (Slow, "output", "a function of Slow.one"),
+        (SlowOnAsyncio, "", "step charge of SlowOnAsyncio.one (attempt 1)"),
+    ],
+)
+async def test_what_blocks_the_loop_is_named_with_its_line_at_each_doubling(
+    caplog: Logged, saga: type[Slow | SlowOnAsyncio], where: str, who: str
+) -> None:
+    async with sagakit.open_runtime("memory:", sagas=[saga(Blocking(caplog))]) as runtime:
+        await runtime.execute(saga, "one", where)
+    check(said(caplog), who)
+
+
+async def test_code_that_belongs_to_no_saga_is_named_by_its_line(caplog: Logged) -> None:
+    async with sagakit.open_runtime("memory:", sagas=[Slow(lambda: None)]) as runtime:
+        await runtime.execute(Slow, "one", "")  # the watchdog has seen the loop
+        Blocking(caplog)()
+    check(said(caplog), "code")
+
+
+def test_what_blocks_the_hosts_asyncio_loop_is_named(caplog: Logged) -> None:
+    async def main() -> None:
+        saga = SlowOnAsyncio(Blocking(caplog))
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[saga]) as runtime:
+            await runtime.execute(SlowOnAsyncio, "one", "")
+
+    asyncio.run(main())
+    check(said(caplog), "step charge of SlowOnAsyncio.one (attempt 1)")
+
+
+async def test_a_lease_that_lapsed_says_what_blocked_the_loop(caplog: Logged) -> None:
+    def block() -> None:
+        Blocking(caplog)(1)
+        time.sleep(1.1)
+
+    async with sagakit.open_runtime("memory:", sagas=[Slow(block)], lease_ttl=1.0) as runtime:
+        await runtime.execute(Slow, "one", "action")
+        with trio.fail_after(30):
+            while not lapses(caplog):  # noqa: ASYNC110  # the next renewal is due within a third of a second
+                await trio.sleep(0.01)
+    assert "the event loop was blocked by step charge of Slow.one (attempt 1) at " in lapses(caplog)[0]
+
+
+def lapses(caplog: Logged) -> list[str]:
+    return [text for text in map(logging.LogRecord.getMessage, caplog.records) if "was not renewed for" in text]
