@@ -55,6 +55,7 @@ from sagakit.errors import DefinitionError as DefinitionError
 from sagakit.errors import KvError as KvError
 from sagakit.errors import NotAllowed as NotAllowed
 from sagakit.errors import SagakitError as SagakitError
+from sagakit.errors import SagaStuck as SagaStuck
 from sagakit.errors import ServerError as ServerError
 from sagakit.errors import StoreError as StoreError
 from sagakit.errors import TooLate as TooLate
@@ -94,6 +95,7 @@ __all__ = [
     "Saga",
     "SagaExecutor",
     "SagaInfo",
+    "SagaStuck",
     "SagakitError",
     "ServerError",
     "Signal",

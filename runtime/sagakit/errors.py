@@ -3,6 +3,7 @@
     SagakitError
     ├── CallerError        the call is wrong: mend the arguments
     ├── DefinitionError    the `Saga` class is wrong: mend the class
+    ├── SagaStuck          a saga waits for a person: mend the cause, then say how it goes on
     ├── StoreError         the store refused or is away: wait, or mend the server
     │   └── KvError        the same, for one key of a bucket
     ├── ServerError        the server is not usable as it is: mend its settings or the URL
@@ -12,6 +13,8 @@ Fields carry the facts, the text says what to do next.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import msgspec
 
@@ -133,6 +136,26 @@ class SchemaChanged(DefinitionError):
 
 class CannotMigrate(SagakitError):
     """A saga of an old version cannot become one of the new; it is left alone and reported."""
+
+
+# ----------------------------------------------------------------- sagas
+
+
+class SagaStuck(SagakitError):
+    """A saga cannot go on by itself; it stays as it is until somebody helps.
+
+    `key` names the saga, `reason` says what is in the way, `steps` the attempts of the steps that hold it, by name.
+    """
+
+    def __init__(self, key: str, reason: str, steps: Mapping[str, int]) -> None:
+        at = ", ".join(f"{name} (attempt {attempt})" for name, attempt in steps.items())
+        super().__init__(
+            f"{key} is stuck{' at ' + at if at else ''}: {reason}. It stays as it is: mend the cause, then call "
+            "`retry()`, `complete_step`, `mark_undone`, `compensate` or `terminate` of its handle (docs/operators.md)"
+        )
+        self.key = key
+        self.reason = reason
+        self.steps = steps
 
 
 # ----------------------------------------------------------------- store
