@@ -190,7 +190,12 @@ class AsyncioRuntime:
 
 @asynccontextmanager
 async def open_runtime(
-    url: str, *, sagas: Sequence[Saga[Any, Any]], config: Config | None = None, **options: Any
+    url: str,
+    *,
+    sagas: Sequence[Saga[Any, Any]],
+    config: Config | None = None,
+    adopt: bool = True,
+    **options: Any,
 ) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
 
@@ -203,7 +208,9 @@ async def open_runtime(
     opened: list[Runtime] = []
 
     async def program(serve: Callable[[], Awaitable[None]]) -> None:
-        async with open_trio_runtime(url, sagas=sagas, config=config, host_loop=loop, **options) as runtime:
+        async with open_trio_runtime(
+            url, sagas=sagas, config=config, host_loop=loop, adopt=adopt, **options
+        ) as runtime:
             opened.append(runtime)
             await serve()
 

@@ -68,8 +68,18 @@ class Runs(NamedTuple):
 class Worker:
     """An open worker's parts."""
 
-    def __init__(self, *, store: Store, registry: Registry, services: Services, sagas: Sagas, members: Members) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        services: Services,
+        sagas: Sagas,
+        members: Members,
+        adopts: bool = True,
+    ) -> None:
         self.store = store
+        self.adopts = adopts
         self.registry = registry
         self.services = services
         self.sagas = sagas
@@ -125,13 +135,14 @@ async def open_worker(
     sagas: Sequence[Saga[Any, Any]],
     config: Config,
     host_loop: asyncio.AbstractEventLoop | None = None,
+    adopt: bool = True,
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`. Errors as `sagakit.open_runtime`."""
     registry = Registry(sagas)
     async with (
         open_store(url, config) as store,
         open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,
-        run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio) as worker,
+        run_worker(store, registry=registry, config=config, call_asyncio=call_asyncio, adopt=adopt) as worker,
     ):
         with collecting_less(config.gc_threshold):
             yield worker
@@ -147,17 +158,19 @@ async def run_worker(
     call_thread: Callable[..., Awaitable[Any]] | None = None,
     now: Callable[[], float] | None = None,
     random: Callable[[], float] = random.random,
+    adopt: bool = True,
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it.
 
-    `now` is for tests; None is the server's clock. Raises InvalidConfig, PlanChanged, SchemaChanged.
+    Without `adopt` it has no lease, so that nothing can be its own; it looks, and asks the owners. `now` is for tests;
+    None is the server's clock. Raises InvalidConfig, PlanChanged, SchemaChanged.
     """
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
             f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a new leader may take {CLUSTER_TTL:g} s, and "
             "workers would be taken for dead; give it that much at the least"
         )
-    if registry.strangers:
+    if adopt and registry.strangers:
         _log.info("sagas of this worker start children that only others can run: %s", ", ".join(registry.strangers))
     runs = Runs(call_asyncio, call_thread, now or store.clock.now, random)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
@@ -170,8 +183,9 @@ async def run_worker(
         definitions=registry.versions,
         schemas=registry.schemas,
     )
-    await store.inbox.check_only_ours()
-    await keep_definitions(store, registry)
+    if adopt:
+        await store.inbox.check_only_ours()
+        await keep_definitions(store, registry)
     reception = Reception()
     members = Members(worker_id)
     left = True
@@ -179,18 +193,20 @@ async def run_worker(
         store.control.serve(worker_id, reception.answer),
         store.control.announced(registry.types, members.hear),
     ):
-        await lease.take()
+        if adopt:
+            await lease.take()
         try:
             async with trio.open_nursery() as nursery:
-                life = _Life(store, worker_id, registry, config, runs, lease, standing, members)
+                life = _Life(store, worker_id, registry, config, runs, lease, standing, members, adopt=adopt)
                 worker = await nursery.start(life.run)
                 reception.passed_on = worker.requests.answer
                 yield worker
                 await worker.drain()
                 left = worker.sagas.left
         finally:
-            with trio.move_on_after(1.0, shield=True):
-                await _hand_back(store, lease, registry, worker_id, left=left)
+            if adopt:
+                with trio.move_on_after(1.0, shield=True):
+                    await _hand_back(store, lease, registry, worker_id, left=left)
 
 
 async def _hand_back(store: Store, lease: OwnLease, registry: Registry, worker_id: str, *, left: bool) -> None:
@@ -224,7 +240,10 @@ class _Life:
         lease: OwnLease,
         standing: Standing,
         members: Members,
+        *,
+        adopt: bool,
     ) -> None:
+        self._adopts = adopt
         self._store = store
         self._worker_id = worker_id
         self._registry = registry
@@ -253,10 +272,17 @@ class _Life:
             sagas = Sagas(dynamic, services)
             self._actives.append(sagas)
             worker = Worker(
-                store=self._store, registry=self._registry, services=services, sagas=sagas, members=self._members
+                store=self._store,
+                registry=self._registry,
+                services=services,
+                sagas=sagas,
+                members=self._members,
+                adopts=self._adopts,
             )
-            async with open_system(self._membership(worker)):
-                async with open_system(self._takers(worker)):  # what brings sagas in stops first
+            nobody = _supervisor()
+            async with open_system(self._membership(worker) if self._adopts else nobody):
+                # what brings sagas in stops first
+                async with open_system(self._takers(worker) if self._adopts else nobody):
                     task_status.started(worker)
                     await worker.leaving.wait()
                 with trio.move_on_after(config.grace) as grace:
