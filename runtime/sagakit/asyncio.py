@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from logging import getLogger
 from typing import Any
 
 import msgspec
@@ -26,8 +27,11 @@ from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
+from sagakit.errors import RuntimeClosed
 from sagakit.jetstream.trio_thread import TrioThread
 from sagakit.system.config import Config
+
+_log = getLogger("sagakit")
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
@@ -218,5 +222,17 @@ async def open_runtime(
     await thread.open()
     try:
         yield AsyncioRuntime(opened[0], thread)
-    finally:
+    except RuntimeClosed:  # the worker has broken down: closing says why
         await thread.close()
+        raise
+    except BaseException:  # of the caller: it is what he is to see, whatever becomes of the worker
+        await _closed(thread)
+        raise
+    await thread.close()
+
+
+async def _closed(thread: TrioThread) -> None:
+    try:
+        await thread.close()
+    except Exception as error:  # told, and no more: another error is on its way
+        _log.error("the runtime broke down: %r", error, exc_info=error)

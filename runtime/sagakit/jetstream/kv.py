@@ -150,7 +150,7 @@ class Bucket(BucketBase):
         finally:
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
-                    await self._link.on_asyncio(subscription.unsubscribe)
+                    await self._link.unsubscribe(subscription)
 
 
 async def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from logging import getLogger
@@ -23,6 +23,7 @@ import nats.errors
 import trio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
 from sagakit.errors import (
@@ -244,7 +245,12 @@ class Link:
         finally:
             del self._parser.diverted[subscription._id]
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self.on_asyncio(subscription.unsubscribe)
+                await self.unsubscribe(subscription)
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription; where the connection is lost, it has ended with it."""
+        with suppress(nats.errors.Error, OSError):
+            await self.on_asyncio(subscription.unsubscribe)
 
     # ---------------------------------------------------------------- pump
 
