@@ -197,6 +197,20 @@ class Refused(StoreError):
         self.description = description
 
 
+class StreamMissing(Refused):
+    """A bucket or a stream that was there when the runtime was opened is gone. `stream` names the stream."""
+
+    def __init__(self, code: int, description: str, stream: str) -> None:
+        super().__init__(code, description)
+        bucket = stream.removeprefix("KV_")
+        what = f"stream {stream}" if bucket == stream else f"bucket {bucket}"
+        self.args = (
+            f"the {what} is missing ({description}): restore it from a backup, or make it anew with `sagakit setup`, "
+            "without what it held; who has deleted it?",
+        )
+        self.stream = stream
+
+
 class NotPermitted(StoreError):
     """The server refuses this account a subject; `publish` says whether it was to be published or listened to."""
 
