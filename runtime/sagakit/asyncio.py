@@ -8,7 +8,6 @@ Everything that the trio runtime has is awaitable here.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -29,6 +28,7 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import RuntimeClosed
 from sagakit.jetstream.trio_thread import TrioThread
+from sagakit.jetstream.whereabouts import check_asyncio
 from sagakit.system.config import Config
 
 _log = getLogger("sagakit")
@@ -208,7 +208,7 @@ async def open_runtime(
     worker breaks down, leaving raises what broke it. Raises RuntimeError or OSError where the system has no thread or
     no file left for it; nothing is left behind then.
     """
-    loop = asyncio.get_running_loop()
+    loop = check_asyncio("sagakit.asyncio.open_runtime")
     opened: list[Runtime] = []
 
     async def program(serve: Callable[[], Awaitable[None]]) -> None:

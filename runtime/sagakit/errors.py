@@ -108,6 +108,10 @@ class RuntimeClosed(NotAllowed):
     """The runtime is closing: it starts nothing any more."""
 
 
+class WrongContext(CallerError):
+    """The call comes from where it cannot be made: under another event loop, from another thread, after a fork."""
+
+
 class TooLate(NotAllowed):
     """A cancel came after the pivot (P5)."""
 

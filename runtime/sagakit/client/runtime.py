@@ -24,6 +24,7 @@ from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
+from sagakit.jetstream.whereabouts import Home, check_trio
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Entry, KeyValue
 from sagakit.system.attempts import SagaBinding
@@ -51,6 +52,7 @@ class Runtime:
         self._registry = worker.registry
         self._sagas = worker.sagas
         self._services = worker.services
+        self._home = Home(trio.lowlevel.current_trio_token())
 
     @property
     def worker_id(self) -> str:
@@ -78,6 +80,7 @@ class Runtime:
         Leaving the context does the same. Waits until it is done; the drain goes on if the wait is cancelled.
         Afterwards sagas can still be looked at, and asked for what others run; `start` raises RuntimeClosed.
         """
+        self._home.check_trio()
         await self._worker.drain()
 
     def metrics(self) -> Mapping[str, float]:
@@ -216,6 +219,7 @@ class Runtime:
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
+        self._home.check_trio()
         return self._sagas.keys()
 
     async def scan(self) -> None:
@@ -237,6 +241,8 @@ class Runtime:
         turned back, does not await it any more, or has one of this name already).
         """
         key = self._key(saga, id)
+        if not isinstance(signal, Signal):
+            raise InvalidInput(f"signal={signal!r}: write the signal of the class, such as {saga.__name__}.approved")
         verdict = await self.apply(key, "signal", step=signal.name, payload=as_payload(payload, signal.name))
         if verdict != "accepted":
             raise refusal(key, f"the signal {signal.name}", verdict)
@@ -312,6 +318,7 @@ class Runtime:
         return True
 
     def _check_open(self) -> None:
+        self._home.check_trio()
         if self._worker.closed:
             raise RuntimeClosed("the runtime has closed: its context was left")
 
@@ -357,6 +364,7 @@ async def open_runtime(
     Raises CannotConnect, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain, BadBucket, BadLayout, StoreFull,
     InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
+    check_trio("sagakit.open_runtime")
     settings = Config.of(({} if config is None else structs.asdict(config)) | options)
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:

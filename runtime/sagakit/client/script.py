@@ -9,6 +9,7 @@ from typing_extensions import TypeVar
 
 from sagakit.client.runtime import open_runtime
 from sagakit.definition import Outcome, Saga
+from sagakit.jetstream.whereabouts import check_no_loop
 from sagakit.system.reports import stuck
 
 D = TypeVar("D")
@@ -22,6 +23,8 @@ def run(saga: Saga[D, T], id: str | None, input: D, *, url: str = "embedded:", *
     crash with the same id, it goes on. Options are those of `Config`; errors as `open_runtime` and `Runtime.start`, and
     SagaStuck: the saga waits for a person, and stays as it is.
     """
+
+    check_no_loop("sagakit.run")
 
     async def main() -> Outcome[T]:
         async with open_runtime(url, sagas=[saga], **options) as runtime:

@@ -17,8 +17,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from logging import getLogger
 from math import inf
 from pathlib import Path
@@ -99,10 +99,13 @@ async def embedded_server(folder: Path, *, sync: Sync = "always") -> AsyncIterat
     folder = _made(folder)
     with _lock_file(folder) as lock:
         if not locked(lock):
-            yield await _join(folder)
+            with _usable(folder):
+                url = await _join(folder)
+            yield url
             return
-        before = _read(folder)
-        await until_let_go(folder, None if before is None else before.pid, dies_with_owner=DIES_WITH_OWNER)
+        with _usable(folder):
+            before = _read(folder)
+            await until_let_go(folder, None if before is None else before.pid, dies_with_owner=DIES_WITH_OWNER)
         async with _own_server(folder, sync) as url:
             yield url
 
@@ -132,6 +135,15 @@ def _unwritable(folder: Path, why: str) -> CannotConnect:
     )
 
 
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """Say of a file in the folder that cannot be read or written what to do about it. Raises CannotConnect."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(folder, f"{error.filename or 'a file in it'}: {error.strerror or error}") from None
+
+
 async def _join(folder: Path) -> str:
     """The URL of the server that another process owns."""
     with trio.move_on_after(READY_TIMEOUT):
@@ -157,7 +169,8 @@ async def _own_server(folder: Path, sync: Sync) -> AsyncIterator[str]:
     why = await why_not_writable(folder)
     if why is not None:
         raise _unwritable(folder, why)
-    await keeper.start()
+    with _usable(folder):
+        await keeper.start()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.keep)
         try:

@@ -22,6 +22,8 @@ from sagakit.store.ports import Store
 DEFAULT_FOLDER = ".sagakit"
 """Where `embedded:` keeps its data, under the working directory."""
 
+_FORMS = "nats://host:port (several with commas), tls://..., embedded: or memory:"
+
 
 @asynccontextmanager
 async def open_url(
@@ -38,6 +40,8 @@ async def open_url(
     Who we are may stand in the URL or in `identity`. `connection` are other options of `Connection`. Raises
     InvalidConfig, and what opening raises.
     """
+    if not isinstance(url, str):
+        raise InvalidConfig(f"url={url!r}: write a text: {_FORMS}")
     scheme = url.partition(":")[0]
     if scheme == "memory":
         async with open_memory(MemoryServer(), names=names, state_max_bytes=options.state_max_bytes) as memory:
@@ -56,6 +60,4 @@ async def open_url(
         async with open_jetstream(to, names=names, options=options) as store:
             yield store
     else:
-        raise InvalidConfig(
-            f"cannot open {scheme}:...: write nats://host:port (several with commas), tls://..., embedded: or memory:"
-        )
+        raise InvalidConfig(f"cannot open {scheme + ':...' if scheme else 'an empty url'}: write {_FORMS}")

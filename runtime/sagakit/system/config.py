@@ -116,8 +116,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         unknown = sorted(set(options) - set(cls.__struct_fields__))
         if unknown:
             raise InvalidConfig(
-                f"no such option: {', '.join(unknown)}{nearest(unknown[0], cls.__struct_fields__)} "
-                f"There are: {', '.join(sorted(cls.__struct_fields__))}"
+                f"no such option: {', '.join(unknown)}{nearest(unknown[0], cls.__struct_fields__)}; "
+                f"there are: {', '.join(sorted(cls.__struct_fields__))}"
             )
         try:
             return cls(**msgspec.convert(options, dict[str, Any]) | _from_text(options))
