@@ -222,7 +222,7 @@ def test_a_lone_node_after_which_another_comes_is_refused_with_what_to_write(kin
 def test_a_misspelled_class_option_is_refused_with_the_nearest() -> None:
     with pytest.raises(DefinitionError, match=r"versoin= is no option of a saga class; did you mean 'version'\?"):
 
-        class Wrong(Saga[Trip, None], versoin=2):  # type: ignore[call-arg]
+        class Wrong(Saga[Trip, None], versoin=2):
             pass
 
 
@@ -234,7 +234,7 @@ def test_class_options_of_a_mixin_are_its_own() -> None:
     class Before(Colored, Saga[Trip, None], color="red"):
         pass
 
-    class After(Saga[Trip, None], Colored, color="red"):  # type: ignore[call-arg]
+    class After(Saga[Trip, None], Colored, color="red"):
         pass
 
 

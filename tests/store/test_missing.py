@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 import trio
@@ -42,7 +43,7 @@ async def test_a_missing_stream_is_named_once_for_the_whole_worker(
     names = Names(namespace=namespace)
     bucket = {"state": names.state[0], "archive": names.archive[0], "workers": names.workers}.get(which, "")
     stream, what = (f"KV_{bucket}", f"bucket {bucket}") if bucket else (names.inbox, f"stream {names.inbox}")
-    options = {"namespace": namespace, "scan_interval": 0.1, "lease_ttl": 1.0, "grace": 0.1}
+    options: dict[str, Any] = {"namespace": namespace, "scan_interval": 0.1, "lease_ttl": 1.0, "grace": 0.1}
     async with open_runtime(server.url, sagas=[BookTrip(_held)], **options) as runtime:
         for number in range(10):
             await runtime.start(BookTrip, f"s{number}", Trip())
