@@ -196,7 +196,7 @@ class Approved(Saga[Trip, None]):
         return by
 
 
-@pytest.mark.parametrize("given", ["approved", None, Approved, Approved.note], ids=repr)
+@pytest.mark.parametrize("given", ["approved", None, Approved, Approved.note], ids=["text", "none", "class", "step"])
 async def test_what_is_no_signal_is_refused_with_what_to_write(given: Any) -> None:
     async with sagakit.open_runtime("memory:", sagas=[Approved()]) as runtime:
         await runtime.start(Approved, "one", Trip())
