@@ -24,9 +24,14 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+def _in_trio() -> bool:
+    """Whether a trio program runs here. Once trio-asyncio is imported, plain `asyncio.run` runs on trio, too."""
+    return trio.lowlevel.in_trio_run() and type(running_loop()).__name__ != "SyncTrioEventLoop"
+
+
 def check_trio(what: str) -> None:
     """Raise WrongContext unless trio runs here; `what` is the function that was called."""
-    if not trio.lowlevel.in_trio_run():
+    if not _in_trio():
         if running_loop() is not None:
             raise WrongContext(f"{what} is for trio programs, and asyncio runs here: use sagakit.asyncio.open_runtime")
         raise WrongContext(f"{what} is for a task of a trio program: call it in an async function under trio.run")
@@ -37,14 +42,14 @@ def check_asyncio(what: str) -> asyncio.AbstractEventLoop:
     loop = running_loop()
     if loop is not None:
         return loop
-    if trio.lowlevel.in_trio_run():
+    if _in_trio():
         raise WrongContext(f"{what} is for asyncio programs, and trio runs here: use sagakit.open_runtime")
     raise WrongContext(f"{what} is for a task of an asyncio program: call it in an async function under asyncio.run")
 
 
 def check_no_loop(what: str) -> None:
     """Raise WrongContext where an event loop runs already; `what` is the function that was called."""
-    if trio.lowlevel.in_trio_run():
+    if _in_trio():
         raise WrongContext(f"{what} is for plain scripts, and trio runs here: use sagakit.open_runtime")
     if running_loop() is not None:
         raise WrongContext(f"{what} is for plain scripts, and asyncio runs here: use sagakit.asyncio.open_runtime")
