@@ -5,6 +5,7 @@ Reserve the goods, charge the card (asked about when in doubt), print a label fo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -14,8 +15,20 @@ import httpx
 import msgspec
 import sagakit
 import sagakit.asyncio
-from fastapi import FastAPI, HTTPException
-from sagakit import Completed, Ctx, Done, Failed, NotDone, Reject, RetryPolicy, Saga, step
+from fastapi import FastAPI, HTTPException, Response
+from sagakit import (
+    AlreadyStarted,
+    Completed,
+    Ctx,
+    Done,
+    Failed,
+    NotDone,
+    Reject,
+    RetryPolicy,
+    Saga,
+    UnknownSaga,
+    step,
+)
 
 # ------------------------------------------------------------------ the domain: plain msgspec, knows no saga
 
@@ -149,6 +162,8 @@ def script(order: Order, http: httpx.AsyncClient, stock: Stock, *, url: str = "e
 
 # ------------------------------------------------------------------ 3. FastAPI: the worker lives in the service
 
+PATIENCE = 5.0  # seconds that a request waits: uvicorn stops only when all requests are answered
+
 
 def service(url: str, http: httpx.AsyncClient, stock: Stock, **options: Any) -> FastAPI:
     sagas: sagakit.asyncio.AsyncioRuntime
@@ -166,12 +181,30 @@ def service(url: str, http: httpx.AsyncClient, stock: Stock, **options: Any) -> 
     @app.post("/orders", status_code=202)
     async def place(order: dict[str, object]) -> dict[str, str]:
         wanted = msgspec.convert(order, Order)
-        saga = await sagas.start(PlaceOrder, wanted.id, wanted)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                saga = await sagas.start(PlaceOrder, wanted.id, wanted)
+        except TimeoutError:  # the store is away, or the worker full; sent again, the same order is the same saga
+            raise HTTPException(503, "send it again") from None
+        except AlreadyStarted as error:
+            raise HTTPException(409, str(error)) from None
         return {"status": f"/orders/{saga.id}"}
 
     @app.get("/orders/{id}")
-    async def outcome(id: str) -> dict[str, Any]:
-        match await (await sagas.get(PlaceOrder, id)).outcome():
+    async def outcome(id: str, response: Response) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                saga = await sagas.get(PlaceOrder, id)
+                record = await saga.settled()  # ended, or stuck: that waits for a person, and no request may
+        except UnknownSaga:
+            raise HTTPException(404) from None
+        except TimeoutError:
+            response.status_code = 202
+            return {"status": "running"}
+        if record.status == "stuck":
+            response.status_code = 202
+            return {"status": "stuck"}
+        match await saga.outcome():
             case Completed(output=receipt):
                 return msgspec.structs.asdict(receipt)
             case Failed(code=code):

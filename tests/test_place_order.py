@@ -13,9 +13,12 @@ from urllib.parse import parse_qs
 
 import httpx
 import msgspec
+import pytest
 import uvicorn
 from fastapi import FastAPI
+from sagakit.engine import backward
 
+from examples import place_order
 from examples.place_order import Line, Order, OutOfStock, PlaceOrder, Reservation, script, service, trio_main
 from tests.servers import Server, free_port
 
@@ -80,7 +83,11 @@ def served(app: FastAPI) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         web.should_exit = True
+        thread.join(30)
+        stopped = not thread.is_alive()
+        web.force_exit = True
         thread.join()
+        assert stopped, "a request that is not answered keeps uvicorn from stopping"
 
 
 def order(id: str, *, sku: str = "lamp", card: str = "good") -> Order:
@@ -119,6 +126,46 @@ def test_the_fastapi_part(server: Server, namespace: str) -> None:
         loop_thread = shop.threads.copy()
     assert len(loop_thread) == 1, "steps run on one loop, the service's"
     assert threading.get_ident() not in loop_thread
+
+
+def until_stuck(client: httpx.Client, path: str) -> httpx.Response:
+    while (answer := client.get(path)).json() != {"status": "stuck"}:
+        assert answer.json() == {"status": "running"}
+    return answer
+
+
+def test_a_get_of_a_stuck_order_is_answered_and_the_service_stops(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backward, "spent", lambda retries, attempt: True)  # else it tries for a minute
+
+    class Jammed(FakeShop):
+        async def release(self, *, key: str) -> None:
+            raise RuntimeError("the shelf is jammed")
+
+    shop = Jammed()
+    app = service(server.url, shop.http, shop, namespace=namespace)
+    with served(app) as address, httpx.Client(base_url=address, timeout=15) as client:
+        client.post("/orders", json=msgspec.to_builtins(order("1", card="declined")))
+        assert until_stuck(client, "/orders/1").status_code == 202
+
+
+def test_a_get_of_an_order_that_takes_long_is_answered_and_the_service_stops(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(FakeShop):
+        async def reserve(self, lines: Sequence[Line], *, key: str) -> Reservation:
+            return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(place_order, "PATIENCE", 0.2)
+    shop = Closed()
+    app = service(server.url, shop.http, shop, namespace=namespace, grace=0.1)
+    with served(app) as address, httpx.Client(base_url=address, timeout=15) as client:
+        client.post("/orders", json=msgspec.to_builtins(order("1")))
+        answer = client.get("/orders/1")
+        assert (answer.status_code, answer.json()) == (202, {"status": "running"})
+        assert client.get("/orders/2").status_code == 404
+        assert client.post("/orders", json=msgspec.to_builtins(order("1", sku="other"))).status_code == 409
 
 
 def test_importing_sagakit_leaves_asyncio_alone() -> None:

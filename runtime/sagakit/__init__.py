@@ -69,6 +69,7 @@ from sagakit.errors import NotRegistered as NotRegistered
 from sagakit.errors import PlanChanged as PlanChanged
 from sagakit.errors import RuntimeClosed as RuntimeClosed
 from sagakit.errors import SagakitError as SagakitError
+from sagakit.errors import SagaStuck as SagaStuck
 from sagakit.errors import SchemaChanged as SchemaChanged
 from sagakit.errors import ServerError as ServerError
 from sagakit.errors import StoreError as StoreError
@@ -126,6 +127,7 @@ __all__ = [
     "Saga",
     "SagaExecutor",
     "SagaInfo",
+    "SagaStuck",
     "SagakitError",
     "SchemaChanged",
     "ServerError",

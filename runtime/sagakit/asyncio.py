@@ -8,10 +8,10 @@ Everything that the trio runtime has is awaitable here.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from logging import getLogger
 from typing import Any, Unpack
 
 import msgspec
@@ -26,9 +26,13 @@ from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
+from sagakit.errors import RuntimeClosed
 from sagakit.jetstream.trio_thread import TrioThread
+from sagakit.jetstream.whereabouts import check_asyncio
 from sagakit.system.config import Config
 from sagakit.system.given_options import Options
+
+_log = getLogger("sagakit")
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
@@ -191,7 +195,12 @@ class AsyncioRuntime:
 
 @asynccontextmanager
 async def open_runtime(
-    url: str, *, sagas: Sequence[Saga[Any, Any]], config: Config | None = None, **options: Unpack[Options]
+    url: str,
+    *,
+    sagas: Sequence[Saga[Any, Any]],
+    config: Config | None = None,
+    adopt: bool = True,
+    **options: Unpack[Options],
 ) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
 
@@ -200,11 +209,13 @@ async def open_runtime(
     worker breaks down, leaving raises what broke it. Raises RuntimeError or OSError where the system has no thread or
     no file left for it; nothing is left behind then.
     """
-    loop = asyncio.get_running_loop()
+    loop = check_asyncio("sagakit.asyncio.open_runtime")
     opened: list[Runtime] = []
 
     async def program(serve: Callable[[], Awaitable[None]]) -> None:
-        async with open_trio_runtime(url, sagas=sagas, config=config, host_loop=loop, **options) as runtime:
+        async with open_trio_runtime(
+            url, sagas=sagas, config=config, host_loop=loop, adopt=adopt, **options
+        ) as runtime:
             opened.append(runtime)
             await serve()
 
@@ -212,5 +223,17 @@ async def open_runtime(
     await thread.open()
     try:
         yield AsyncioRuntime(opened[0], thread)
-    finally:
+    except RuntimeClosed:  # the worker has broken down: closing says why
         await thread.close()
+        raise
+    except BaseException:  # of the caller: it is what he is to see, whatever becomes of the worker
+        await _closed(thread)
+        raise
+    await thread.close()
+
+
+async def _closed(thread: TrioThread) -> None:
+    try:
+        await thread.close()
+    except Exception as error:  # told, and no more: another error is on its way
+        _log.error("the runtime broke down: %r", error, exc_info=error)

@@ -3,6 +3,7 @@
     SagakitError
     ├── CallerError        the call is wrong: mend the arguments
     ├── DefinitionError    the `Saga` class is wrong: mend the class
+    ├── SagaStuck          a saga waits for a person: mend the cause, then say how it goes on
     ├── StoreError         the store refused or is away: wait, or mend the server
     │   └── KvError        the same, for one key of a bucket
     ├── ServerError        the server is not usable as it is: mend its settings or the URL
@@ -12,6 +13,8 @@ Fields carry the facts, the text says what to do next.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import msgspec
 
@@ -105,6 +108,10 @@ class RuntimeClosed(NotAllowed):
     """The runtime is closing: it starts nothing any more."""
 
 
+class WrongContext(CallerError):
+    """The call comes from where it cannot be made: under another event loop, from another thread, after a fork."""
+
+
 class TooLate(NotAllowed):
     """A cancel came after the pivot (P5)."""
 
@@ -133,6 +140,26 @@ class SchemaChanged(DefinitionError):
 
 class CannotMigrate(SagakitError):
     """A saga of an old version cannot become one of the new; it is left alone and reported."""
+
+
+# ----------------------------------------------------------------- sagas
+
+
+class SagaStuck(SagakitError):
+    """A saga cannot go on by itself; it stays as it is until somebody helps.
+
+    `key` names the saga, `reason` says what is in the way, `steps` the attempts of the steps that hold it, by name.
+    """
+
+    def __init__(self, key: str, reason: str, steps: Mapping[str, int]) -> None:
+        at = ", ".join(f"{name} (attempt {attempt})" for name, attempt in steps.items())
+        super().__init__(
+            f"{key} is stuck{' at ' + at if at else ''}: {reason}. It stays as it is: mend the cause, then call "
+            "`retry()`, `complete_step`, `mark_undone`, `compensate` or `terminate` of its handle (docs/operators.md)"
+        )
+        self.key = key
+        self.reason = reason
+        self.steps = steps
 
 
 # ----------------------------------------------------------------- store
@@ -172,6 +199,20 @@ class Refused(StoreError):
         super().__init__(f"the server refused: {description} (err_code {code})")
         self.code = code
         self.description = description
+
+
+class StreamMissing(Refused):
+    """A bucket or a stream that was there when the runtime was opened is gone. `stream` names the stream."""
+
+    def __init__(self, code: int, description: str, stream: str) -> None:
+        super().__init__(code, description)
+        bucket = stream.removeprefix("KV_")
+        what = f"stream {stream}" if bucket == stream else f"bucket {bucket}"
+        self.args = (
+            f"the {what} is missing ({description}): restore it from a backup, or make it anew with `sagakit setup`, "
+            "without what it held; who has deleted it?",
+        )
+        self.stream = stream
 
 
 class NotPermitted(StoreError):

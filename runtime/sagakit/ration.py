@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from logging import Logger
 
 LINES = 20
@@ -31,7 +31,15 @@ class Ration:
         self._now = now
         self._periods: dict[str, _Period] = {}
 
-    def say(self, level: int, text: str, *args: object, kind: str = "", exc_info: BaseException | None = None) -> None:
+    def say(
+        self,
+        level: int,
+        text: str,
+        *args: object,
+        kind: str = "",
+        exc_info: BaseException | None = None,
+        extra: Mapping[str, object] | None = None,
+    ) -> None:
         """Log it as `Logger.log` does, or count it."""
         now, period = self._now(), self._periods.get(kind)
         if period is None or now - period.began >= PERIOD:
@@ -43,6 +51,6 @@ class Ration:
             period = self._periods[kind] = _Period(now)
         period.lines += 1
         if period.lines <= self._lines:
-            self._log.log(level, text, *args, exc_info=exc_info, stacklevel=2)
+            self._log.log(level, text, *args, exc_info=exc_info, extra=extra, stacklevel=2)
         if period.lines == self._lines > 1:
             self._log.log(level, "further lines of this kind are counted, not logged, for %g s", PERIOD)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import trio
 import trio.testing
-from sagakit.errors import Ambiguous, NoResponders
+from sagakit.errors import Ambiguous, NoResponders, StoreError
+from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.leaders import ANSWERS_WITHIN, SILENCE, Leaders, stream_of
 
 Clock = trio.testing.MockClock
+
+
+def _refused(error: ApiError, stream: str) -> StoreError:
+    return to_error(error, key=stream, expected=None, stream=stream)
+
+
 HERE = b'{"error": {"code": 404, "err_code": 10037, "description": "no message found"}}'
 AWAY = b'{"error": {"code": 503, "err_code": 10008, "description": "JetStream system temporarily unavailable"}}'
 
@@ -20,7 +27,7 @@ class Server:
         self.asked: list[float] = []
         self.given_up: list[tuple[float, str, int]] = []
         self.next_number = 1000
-        self.leaders = Leaders(self._ask, self._connected, lambda: self.next_number, self._give_up)
+        self.leaders = Leaders(self._ask, self._connected, lambda: self.next_number, self._give_up, _refused)
 
     async def _ask(self, subject: str, payload: bytes, timeout: float) -> bytes:
         self.asked.append(trio.current_time())

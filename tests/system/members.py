@@ -64,9 +64,9 @@ class Member:
 async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
     """Run a worker here; leaving closes it in good order. A kill cancels the body.
 
-    The option `now` is a clock in place of `wall_clock`; None: the server's.
+    The option `now` is a clock in place of `wall_clock`; None: the server's. `adopt` as for `open_runtime`.
     """
-    now = options.pop("now", wall_clock)
+    now, adopt = options.pop("now", wall_clock), options.pop("adopt", True)
     with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,
@@ -76,6 +76,7 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
                 config=Config.of(options),
                 call_asyncio=no_asyncio,
                 now=now,
+                adopt=adopt,
             ) as worker,
         ):
             yield Member(store, worker, scope)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import nullcontext
 
 import msgspec
@@ -377,3 +378,17 @@ def test_every_worker_is_watched_by_somebody(ids: set[str]) -> None:
         assert len(members.watched()) == min(NEIGHBOURS, len(ids) - 1)
         watched |= members.watched()
     assert watched == ids
+
+
+async def test_a_lease_that_is_not_renewed_in_an_outage_is_one_line_a_minute(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server = MemoryServer()
+    async with member(server, BookTrip()):
+        server.faults.begin_outage()
+        await trio.sleep(180)
+        server.faults.end_outage()
+        await trio.sleep(10)
+    said = [record.getMessage() for record in caplog.records if "not renewed" in record.getMessage()]
+    assert 1 <= len(said) <= 4, said

@@ -24,6 +24,7 @@ from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
+from sagakit.jetstream.whereabouts import Home, check_trio
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Entry, KeyValue
 from sagakit.system.attempts import SagaBinding
@@ -52,6 +53,7 @@ class Runtime:
         self._registry = worker.registry
         self._sagas = worker.sagas
         self._services = worker.services
+        self._home = Home(trio.lowlevel.current_trio_token())
 
     @property
     def worker_id(self) -> str:
@@ -79,6 +81,7 @@ class Runtime:
         Leaving the context does the same. Waits until it is done; the drain goes on if the wait is cancelled.
         Afterwards sagas can still be looked at, and asked for what others run; `start` raises RuntimeClosed.
         """
+        self._home.check_trio()
         await self._worker.drain()
 
     def metrics(self) -> Mapping[str, float]:
@@ -122,9 +125,13 @@ class Runtime:
         `id=None` makes an id up, and saves the look into the archive that a caller's own id needs. Waits while the
         worker is full or the store away; cancelled meanwhile, the saga may or may not have been started: start it again
         to know. Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, Deleted (its record was
-        deleted from outside), StoreFull (what is free is kept for the sagas that run; try again when some have ended).
+        deleted from outside), StoreFull (what is free is kept for the sagas that run; try again when some have ended),
+        NotAllowed in a runtime with `adopt=False`.
         """
         binding = self._binding(saga)
+        self._check_adopts(
+            "starts no sagas: start it in a runtime that is a worker, or through the inbox (docs/wire.md)"
+        )
         if id is not None:
             check_id(id)
         context = Context(
@@ -179,6 +186,7 @@ class Runtime:
     ) -> Page:
         """The sagas with unfinished business; with `status` completed or failed, the archived ones.
 
+        Without a `type`, those of all types of the namespace, whether or not this runtime has their classes.
         `attributes` are those given to `start`; times are seconds since the epoch. With a `limit` they come in the
         order of their keys, and the page's `cursor` asks for the next ones; without, by age. Reads every key of the
         types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
@@ -190,7 +198,7 @@ class Runtime:
             raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
         if attributes is not None and not isinstance(attributes, Mapping):
             raise InvalidInput(f"attributes={attributes!r}: a mapping of names to texts")
-        types = self._registry.types if type is None else [self._binding(type).plan.saga_type]
+        types = [""] if type is None else [self._binding(type).plan.saga_type]
         bucket = self._store.archive if status in ENDS else self._store.state
         wanted = Wanted(
             status=status,
@@ -212,6 +220,7 @@ class Runtime:
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
+        self._home.check_trio()
         return self._sagas.keys()
 
     async def scan(self) -> None:
@@ -220,6 +229,7 @@ class Runtime:
         Raises StoreError in an outage, and RuntimeClosed once a drain has begun: what is found then is for others.
         """
         self._check_taking()
+        self._check_adopts("takes no sagas over")
         await self._worker.recovery.scan()
         self._check_taking()
 
@@ -232,6 +242,8 @@ class Runtime:
         turned back, does not await it any more, or has one of this name already).
         """
         key = self._key(saga, id)
+        if not isinstance(signal, Signal):
+            raise InvalidInput(f"signal={signal!r}: write the signal of the class, such as {saga.__name__}.approved")
         value = as_payload(self._binding(saga), signal.name, payload)
         verdict = await self.apply(key, "signal", step=signal.name, payload=value)
         if verdict != "accepted":
@@ -308,8 +320,13 @@ class Runtime:
         return True
 
     def _check_open(self) -> None:
+        self._home.check_trio()
         if self._worker.closed:
             raise RuntimeClosed("the runtime has closed: its context was left")
+
+    def _check_adopts(self, but: str) -> None:
+        if not self._worker.adopts:
+            raise NotAllowed(f"this runtime was opened with adopt=False, only to look and to ask: it {but}")
 
     def _check_taking(self) -> None:
         self._check_open()
@@ -335,18 +352,24 @@ async def open_runtime(
     sagas: Sequence[Saga[Any, Any]],
     config: Config | None = None,
     host_loop: asyncio.AbstractEventLoop | None = None,
+    adopt: bool = True,
     **options: Unpack[Options],
 ) -> AsyncIterator[Runtime]:
     """Open a worker in this trio program: connect, make what is missing, take over what was left behind.
 
     `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
-    of `Config`, and win over `config`. Leaving the context gives running attempts `grace` seconds. Raises
-    CannotConnect, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain, BadBucket, BadLayout, StoreFull,
+    of `Config`, and win over `config`. Leaving the context gives running attempts `grace` seconds.
+
+    With `adopt=False` it is no worker: it takes no saga over, takes nothing from the inbox, and starts nothing. It is
+    for looking, and for signals and verbs, which go to the owners.
+
+    Raises CannotConnect, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain, BadBucket, BadLayout, StoreFull,
     InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
+    check_trio("sagakit.open_runtime")
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
-        async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop) as worker:
+        async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:
             try:
                 yield Runtime(worker)
             finally:

@@ -9,7 +9,9 @@ from typing_extensions import TypeVar
 
 from sagakit.client.runtime import open_runtime
 from sagakit.definition import Outcome, Saga
+from sagakit.jetstream.whereabouts import check_no_loop
 from sagakit.system.given_options import Options
+from sagakit.system.reports import stuck
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
@@ -21,11 +23,18 @@ def run(
     """Run one saga to its end and return its outcome; blocks. Not for programs that have an event loop already.
 
     By default on a nats-server of its own, whose data stay in `.sagakit` under the working directory: run again after a
-    crash with the same id, it goes on. Options are those of `Config`; errors as `open_runtime` and `Runtime.start`.
+    crash with the same id, it goes on. Options are those of `Config`; errors as `open_runtime` and `Runtime.start`, and
+    SagaStuck: the saga waits for a person, and stays as it is.
     """
+
+    check_no_loop("sagakit.run")
 
     async def main() -> Outcome[T]:
         async with open_runtime(url, sagas=[saga], **options) as runtime:
-            return await runtime.execute(type(saga), id, input)
+            handle = await runtime.start(type(saga), id, input)
+            record = await handle.settled()
+            if record.status == "stuck":  # nobody else is there to help it
+                raise stuck(handle.key, record)
+            return await handle.outcome()
 
     return trio.run(main)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Callable
-from logging import getLogger
+from logging import INFO, WARNING, getLogger
 
 import trio
 from sagakit_actors import Actor, Context
@@ -17,6 +17,7 @@ from sagakit_actors import Actor, Context
 from sagakit.cluster.lease import OwnLease, lease_of
 from sagakit.cluster.observer import RECHECK, Observer
 from sagakit.errors import StoreError, Unavailable
+from sagakit.ration import Ration
 from sagakit.store.ports import Entry, Store
 
 _log = getLogger("sagakit.cluster")
@@ -130,6 +131,7 @@ class Membership(Actor[None]):
         self._released = released
         self._failed = failed
         self._looks = trio.CapacityLimiter(LOOKS)
+        self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     async def run(self, ctx: Context[None]) -> None:
         """Until stopped."""
@@ -157,11 +159,11 @@ class Membership(Actor[None]):
             with trio.move_on_after(min(ACKNOWLEDGED_WITHIN, self._ttl / 3)):
                 await self._lease.renew(load=active, resting=resting)
                 return True
-            _log.warning("lease not renewed: no answer in time")
+            self._ration.say(WARNING, "lease not renewed: no answer in time", kind="no answer")
         except Unavailable as error:
-            _log.info("lease not renewed: %s", error)
+            self._ration.say(INFO, "lease not renewed: %s", error, kind="unavailable")
         except StoreError as error:
-            _log.warning("lease not renewed: %s", error)
+            self._ration.say(WARNING, "lease not renewed: %s", error, kind=type(error).__name__)
             await trio.sleep(self._ttl / 10)
         self._failed()
         return False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from logging import INFO, WARNING, getLogger
+from logging import DEBUG, INFO, WARNING, getLogger
 
 import trio
 from sagakit_actors import Actor, Context
@@ -20,7 +20,7 @@ from sagakit.cluster.lease import forget_lease, read_lease
 from sagakit.cluster.membership import Members
 from sagakit.cluster.observer import Observer
 from sagakit.engine import glimpse
-from sagakit.errors import Ambiguous, StoreError, Unavailable, Undecodable
+from sagakit.errors import Ambiguous, StoreError, StreamMissing, Unavailable, Undecodable
 from sagakit.store.ports import Cursor, Entry, Store
 from sagakit.system.config import Config
 from sagakit.system.registry import Registry
@@ -107,7 +107,7 @@ class Recovery(Actor[None]):
                     whole=self._whole_due or self._since_whole >= WHOLE or self._sagas.lost_sight
                 )
             except StoreError as error:
-                _log.log(INFO if isinstance(error, Unavailable | Ambiguous) else WARNING, "scan given up: %s", error)
+                _log.log(_level(error), "scan given up: %s", error)
                 complete = False
             pause = self._interval if complete else min(AGAIN, self._interval)
             with trio.move_on_after(pause * (0.5 + random.random())):
@@ -209,3 +209,10 @@ class Recovery(Actor[None]):
             if lease is None or set(lease.definitions) <= set(self._registry.types):
                 await forget_lease(self._store, worker_id)
                 self._observer.buried(worker_id)
+
+
+def _level(error: StoreError) -> int:
+    """An outage passes; that a stream is missing the link has told."""
+    if isinstance(error, StreamMissing):
+        return DEBUG
+    return INFO if isinstance(error, Unavailable | Ambiguous) else WARNING

@@ -72,8 +72,18 @@ class Runs(NamedTuple):
 class Worker:
     """An open worker's parts."""
 
-    def __init__(self, *, store: Store, registry: Registry, services: Services, sagas: Sagas, members: Members) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        registry: Registry,
+        services: Services,
+        sagas: Sagas,
+        members: Members,
+        adopts: bool = True,
+    ) -> None:
         self.store = store
+        self.adopts = adopts
         self.registry = registry
         self.services = services
         self.sagas = sagas
@@ -129,6 +139,7 @@ async def open_worker(
     sagas: Sequence[Saga[Any, Any]],
     config: Config,
     host_loop: asyncio.AbstractEventLoop | None = None,
+    adopt: bool = True,
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`. Errors as `sagakit.open_runtime`."""
     registry = Registry(sagas)
@@ -138,7 +149,12 @@ async def open_worker(
     ):
         with watching(host_loop) as watchdog, collecting_less(config.gc_threshold):
             async with run_worker(
-                store, registry=registry, config=config, call_asyncio=call_asyncio, blame=watchdog.blame
+                store,
+                registry=registry,
+                config=config,
+                call_asyncio=call_asyncio,
+                adopt=adopt,
+                blame=watchdog.blame,
             ) as worker:
                 yield worker
 
@@ -153,19 +169,21 @@ async def run_worker(
     call_thread: Callable[..., Awaitable[Any]] | None = None,
     now: Callable[[], float] | None = None,
     random: Callable[[], float] = random.random,
+    adopt: bool = True,
     blame: Callable[[float], str] = lambda seconds: "",
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: lease first, then the tree, then recovery. Leaving drains it.
 
-    `now` is for tests; None is the server's clock. `blame` says what blocked the loop within the last seconds. Raises
-    InvalidConfig, PlanChanged, SchemaChanged.
+    Without `adopt` it has no lease, so that nothing can be its own; it looks, and asks the owners. `now` is for tests;
+    None is the server's clock. `blame` says what blocked the loop within the last seconds. Raises InvalidConfig,
+    PlanChanged, SchemaChanged.
     """
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
             f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a new leader may take {CLUSTER_TTL:g} s, and "
             "workers would be taken for dead; give it that much at the least"
         )
-    if registry.strangers:
+    if adopt and registry.strangers:
         _log.info("sagas of this worker start children that only others can run: %s", ", ".join(registry.strangers))
     runs = Runs(call_asyncio, call_thread, now or store.clock.now, random)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
@@ -179,8 +197,9 @@ async def run_worker(
         schemas=registry.schemas,
         blame=blame,
     )
-    await store.inbox.check_only_ours()
-    await keep_definitions(store, registry)
+    if adopt:
+        await store.inbox.check_only_ours()
+        await keep_definitions(store, registry)
     reception = Reception()
     members = Members(worker_id)
     left = True
@@ -188,18 +207,20 @@ async def run_worker(
         store.control.serve(worker_id, reception.answer),
         store.control.announced(registry.types, members.hear),
     ):
-        await lease.take()
+        if adopt:
+            await lease.take()
         try:
             async with trio.open_nursery() as nursery:
-                life = _Life(store, worker_id, registry, config, runs, lease, standing, members)
+                life = _Life(store, worker_id, registry, config, runs, lease, standing, members, adopt=adopt)
                 worker = await nursery.start(life.run)
                 reception.passed_on = worker.requests.answer
                 yield worker
                 await worker.drain()
                 left = worker.sagas.left
         finally:
-            with trio.move_on_after(1.0, shield=True):
-                await hand_back(store, lease, registry.types, left=left)
+            if adopt:
+                with trio.move_on_after(1.0, shield=True):
+                    await hand_back(store, lease, registry.types, left=left)
 
 
 def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], None]]:
@@ -223,7 +244,10 @@ class _Life:
         lease: OwnLease,
         standing: Standing,
         members: Members,
+        *,
+        adopt: bool,
     ) -> None:
+        self._adopts = adopt
         self._store = store
         self._worker_id = worker_id
         self._registry = registry
@@ -252,10 +276,17 @@ class _Life:
             sagas = Sagas(dynamic, services)
             self._actives.append(sagas)
             worker = Worker(
-                store=self._store, registry=self._registry, services=services, sagas=sagas, members=self._members
+                store=self._store,
+                registry=self._registry,
+                services=services,
+                sagas=sagas,
+                members=self._members,
+                adopts=self._adopts,
             )
-            async with open_system(self._membership(worker)):
-                async with open_system(self._takers(worker)):  # what brings sagas in stops first
+            nobody = _supervisor()
+            async with open_system(self._membership(worker) if self._adopts else nobody):
+                # what brings sagas in stops first
+                async with open_system(self._takers(worker) if self._adopts else nobody):
                     task_status.started(worker)
                     await worker.leaving.wait()
                 with trio.move_on_after(config.grace) as grace:

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar, Unpack
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import Backend, CheckedStep, Node, Options, Step
+from sagakit.definition.options import several
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import Limit, RetryPolicy
 from sagakit.definition.step_types import (
@@ -287,7 +288,7 @@ def step(
         kind,
         options=options,
         namespace=visible_names(sys._getframe(1)),
-        after=None if after is None else tuple(after),
+        after=several(after, "after"),
         when=when,
         pivot=pivot,
     )

@@ -25,6 +25,7 @@ from sagakit.definition.nodes import (
     Signal,
     Timer,
 )
+from sagakit.definition.options import several
 from sagakit.definition.policy import Limit, RetryPolicy
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def each(
         parallel,
         options,
         visible_names(sys._getframe(1)),
-        after=None if after is None else tuple(after),
+        after=several(after, "after"),
         when=when,
     )
 
@@ -196,9 +197,7 @@ def signal(
     A signal that comes before the node is reached waits in the record. `timeout` counts from when the node is reached;
     then the saga is compensated, or with `on_timeout="continue"` goes on with None. `after` as for `step`.
     """
-    return Signal(
-        payload, timeout=timeout, on_timeout=on_timeout, after=None if after is None else tuple(after), when=when
-    )
+    return Signal(payload, timeout=timeout, on_timeout=on_timeout, after=several(after, "after"), when=when)
 
 
 def timer(
@@ -212,7 +211,7 @@ def timer(
 
     Durable, by the server's clock: a saga may wait for months, and costs no actor meanwhile. A datetime needs a zone.
     """
-    return Timer(wait, after=None if after is None else tuple(after), when=when)
+    return Timer(wait, after=several(after, "after"), when=when)
 
 
 @overload
@@ -250,4 +249,4 @@ def child(
     by its own compensations. A child with a pivot cannot be reversed: it may only be this saga's pivot, or come after.
     """
     kind: Callable[..., Child[Any]] = Child if when is None else MaybeChild
-    return kind(saga, make_input, after=None if after is None else tuple(after), when=when, pivot=pivot)
+    return kind(saga, make_input, after=several(after, "after"), when=when, pivot=pivot)

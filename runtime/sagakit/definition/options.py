@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -37,6 +37,15 @@ def one_of(value: V, allowed: Sequence[V], where: str) -> V:
     if value not in allowed:
         raise DefinitionError(f"{where}={value!r}: say {' or '.join(repr(one) for one in allowed)}")
     return value
+
+
+def several(value: Iterable[V] | None, where: str) -> tuple[V, ...] | None:
+    """Nodes in a list; None says nothing."""
+    if value is None:
+        return None
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise DefinitionError(f"{where}={value!r}: write a list, even of one: {where}=[...]")
+    return tuple(value)
 
 
 def instance_of(value: V, kind: type, where: str) -> V:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import timedelta
 from types import EllipsisType
@@ -20,7 +21,7 @@ from sagakit.definition.nodes import Backend, Node, Undo
 from sagakit.definition.options import at_least_one, one_of, seconds
 from sagakit.definition.schemas import saga_schema
 from sagakit.errors import DefinitionError
-from sagakit.naming import check_name
+from sagakit.naming import check_name, nearest
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
@@ -59,6 +60,7 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         backend: Backend | None = None,
         **kwargs: Any,
     ) -> None:
+        _check_class_options(cls, kwargs)
         super().__init_subclass__(**kwargs)
         base = next((base for base in cls.__mro__[1:] if "_definition" in vars(base)), None)
         if base is not None:
@@ -105,6 +107,18 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         complete in itself. Raises DefinitionError.
         """
         return saga_schema(compiled(cls))
+
+
+def _check_class_options(cls: type, options: Collection[str]) -> None:
+    """Raise DefinitionError for class arguments that are none of a saga's, where no mixin takes any."""
+    others = cls.__mro__[cls.__mro__.index(Saga) + 1 :]
+    if options and not any("__init_subclass__" in vars(base) for base in others if base not in (Generic, object)):
+        known = ("name", "version", "deadline", "backend")
+        wrong = next(iter(options))
+        raise DefinitionError(
+            f"{cls.__name__}: {wrong}= is no option of a saga class{nearest(wrong, known)}; "
+            f"there are: {', '.join(known)}"
+        )
 
 
 def _header(saga: type) -> Header:

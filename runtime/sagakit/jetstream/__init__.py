@@ -18,6 +18,7 @@ embedded   nats-server as a child process
 server_lock  the proof that the server before has ended
 bridge     asyncio steps, called from trio
 host       an asyncio loop in a thread of its own
+whereabouts  which loop, thread and process a call comes from
 trio_thread  a trio program in a thread of its own, beside an asyncio loop
 url        from a URL to an open store
 """

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from sagakit.errors import Conflict, Refused, StoreError, StoreFull, TooLarge, Unavailable
+from sagakit.errors import Conflict, Refused, StoreError, StoreFull, StreamMissing, TooLarge, Unavailable
 
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 STORAGE_FULL = frozenset({10002, 10023, 10028, 10047, 10077, 10110, 10122})
 MESSAGE_TOO_LARGE = frozenset({10054})
 NO_MESSAGE = 10037
+NO_STREAM = 10059
 AWAY = frozenset({10008, 10009, 10076, 10158, 10167})
 """JetStream not available now: no leader, starting up, temporarily offline, its answer to the same message under way,
 too many requests."""
@@ -23,8 +24,8 @@ class ApiError(msgspec.Struct, frozen=True):
     description: str = ""
 
 
-def to_error(error: ApiError, *, key: str, expected: int | None) -> StoreError:
-    """The error of a write or a read, by whose fault it is."""
+def to_error(error: ApiError, *, key: str, expected: int | None, stream: str = "") -> StoreError:
+    """The error of a write or a read, by whose fault it is. `stream` is the one that was asked, if it is known."""
     if error.err_code in WRONG_LAST_SEQUENCE and expected is not None:
         return Conflict(key, expected)
     if error.err_code in MESSAGE_TOO_LARGE:
@@ -35,6 +36,8 @@ def to_error(error: ApiError, *, key: str, expected: int | None) -> StoreError:
         )
     if error.err_code in AWAY or error.code == 503:
         return Unavailable(f"{key}: {error.description}")
+    if error.err_code == NO_STREAM and stream:
+        return StreamMissing(error.err_code, error.description, stream)
     return Refused(error.err_code, error.description)
 
 

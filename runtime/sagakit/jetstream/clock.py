@@ -17,7 +17,7 @@ import msgspec
 import trio
 
 from sagakit.errors import Ambiguous, Refused, StoreError, Unavailable
-from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.store.names import Names
 
@@ -58,7 +58,7 @@ async def server_time(link: Link, names: Names) -> float:
     stream = f"KV_{names.meta}"
     answer = _info.decode(await link.request(f"$JS.API.STREAM.INFO.{stream}", b"", timeout=ANSWERS_WITHIN))
     if answer.error is not None:
-        raise to_error(answer.error, key=stream, expected=None)
+        raise link.refused(answer.error, stream)
     if answer.ts is None:
         raise Refused(0, f"the server does not say what time it is: its answer about {stream} has no `ts`")
     return answer.ts.timestamp()

@@ -70,7 +70,7 @@ class CoreControl:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(1.0, shield=True):
-                await self._link.on_asyncio(subscription.unsubscribe)
+                await self._link.unsubscribe(subscription)
 
     def _may_be_answered(self, reply: str) -> bool:
         """Not where whoever asks might not publish, to a bucket, say: it would be done with a worker's rights."""
@@ -104,4 +104,4 @@ class CoreControl:
         finally:
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
-                    await self._link.on_asyncio(subscription.unsubscribe)
+                    await self._link.unsubscribe(subscription)

@@ -65,7 +65,8 @@ async def embedded_server(folder: Path, *, sync: Sync = "always") -> AsyncIterat
     """
     folder = _made(folder)
     with _lock_file(folder) as lock:
-        owned_elsewhere = await _join(folder, lock)
+        with _usable(folder):
+            owned_elsewhere = await _join(folder, lock)
         if owned_elsewhere is None:
             async with _own_server(folder, sync) as url:
                 yield url
@@ -121,6 +122,15 @@ def _unwritable(folder: Path, why: str) -> CannotConnect:
     )
 
 
+@contextmanager
+def _usable(folder: Path) -> Iterator[None]:
+    """Say of a file in the folder that cannot be read or written what to do about it. Raises CannotConnect."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(folder, f"{error.filename or 'a file in it'}: {error.strerror or error}") from None
+
+
 async def _join(folder: Path, lock: IO[str]) -> Running | None:
     """Return the server that another process owns; None if this process has become the owner. Raises CannotConnect.
 
@@ -155,7 +165,8 @@ async def _own_server(folder: Path, sync: Sync) -> AsyncIterator[str]:
     why = await why_not_writable(folder)
     if why is not None:
         raise _unwritable(folder, why)
-    await keeper.start()
+    with _usable(folder):
+        await keeper.start()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.keep)
         try:

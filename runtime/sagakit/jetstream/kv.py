@@ -14,7 +14,7 @@ import trio
 from nats.aio.msg import Msg
 
 from sagakit.errors import StoreError, Unavailable
-from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack, to_error
+from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.quota import usage_of_stream
 from sagakit.jetstream.scan import last_of_each
@@ -110,7 +110,7 @@ class Bucket(BucketBase):
         if got.error is not None:
             if got.error.err_code == NO_MESSAGE:
                 return None
-            raise to_error(got.error, key=key, expected=None)
+            raise self._link.refused(got.error, f"KV_{bucket}", key=key)
         if got.message is None:
             raise Unavailable(f"{key}: the server's answer has neither a message nor an error")
         return got.message
@@ -150,7 +150,7 @@ class Bucket(BucketBase):
         finally:
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
-                    await self._link.on_asyncio(subscription.unsubscribe)
+                    await self._link.unsubscribe(subscription)
 
 
 async def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:

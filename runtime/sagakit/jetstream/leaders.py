@@ -15,8 +15,8 @@ from logging import WARNING, getLogger
 import msgspec
 import trio
 
-from sagakit.errors import Ambiguous, NotPermitted, Unavailable
-from sagakit.jetstream.answers import AWAY, ApiError
+from sagakit.errors import Ambiguous, NotPermitted, StoreError, Unavailable
+from sagakit.jetstream.answers import AWAY, NO_STREAM, ApiError
 from sagakit.ration import Ration
 
 _log = getLogger("sagakit.link")
@@ -49,7 +49,7 @@ def stream_of(subject: str) -> str | None:
 class Leaders:
     """One a link. `ask` sends a request; messages that were sent so far have numbers smaller than `next_number()`.
 
-    `give_up` ends what a stream owes of the messages before a number.
+    `give_up` ends what a stream owes of the messages before a number; `refused` tells of a stream that is missing.
     """
 
     def __init__(
@@ -58,7 +58,9 @@ class Leaders:
         until_connected: Callable[[], Awaitable[None]],
         next_number: Callable[[], int],
         give_up: Callable[[str, int], None],
+        refused: Callable[[ApiError, str], StoreError],
     ) -> None:
+        self._refused = refused
         self._ask = ask
         self._until_connected = until_connected
         self._next_number = next_number
@@ -117,4 +119,6 @@ class Leaders:
         except NotPermitted:
             return True  # whoever waits will be told the same
         error = _got.decode(answer).error
+        if error is not None and error.err_code == NO_STREAM:
+            self._refused(error, stream)  # who writes to it is not told more than that nobody answers
         return error is None or not (error.code == 503 or error.err_code in AWAY)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from itertools import count
 from logging import getLogger
@@ -24,6 +24,7 @@ import nats.errors
 import trio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 
 from sagakit.errors import (
@@ -34,9 +35,11 @@ from sagakit.errors import (
     Refused,
     RuntimeClosed,
     StoreError,
+    StreamMissing,
     TooLarge,
     Unavailable,
 )
+from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.leaders import Leaders, stream_of
 from sagakit.jetstream.parser import AnswerParser, Delivery
@@ -111,7 +114,7 @@ class Link:
         self._failed = trio.Event()
         self._first: tuple[int, int] = (0, 0)
         """The oldest unanswered message, and for how many sweeps it has been that."""
-        self.leaders: Leaders = Leaders(self._ask, self.until_connected, self._next_number, self._give_up)
+        self.leaders: Leaders = Leaders(self._ask, self.until_connected, self._next_number, self._give_up, self.refused)
         self.sent: int = 0
 
     # ------------------------------------------------------------- sending
@@ -245,7 +248,19 @@ class Link:
         finally:
             del self._parser.diverted[subscription._id]
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self.on_asyncio(subscription.unsubscribe)
+                await self.unsubscribe(subscription)
+
+    async def unsubscribe(self, subscription: Subscription) -> None:
+        """End a subscription; where the connection is lost, it has ended with it."""
+        with suppress(nats.errors.Error, OSError):
+            await self.on_asyncio(subscription.unsubscribe)
+
+    def refused(self, error: ApiError, stream: str, *, key: str = "") -> StoreError:
+        """Return the error of a request about a stream, or about a key in it; tell of a stream that is missing."""
+        found = to_error(error, key=key or stream, expected=None, stream=stream)
+        if isinstance(found, StreamMissing):
+            self.troubles.missing(found)
+        return found
 
     # ---------------------------------------------------------------- pump
 

@@ -80,6 +80,15 @@ class NatsClient(Client):
         self._server_pool.sort(key=lambda server: server is self._current_server)
         await super()._attempt_reconnect()
 
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        """Raise no error of the transport: who closes has no use for it, and it would hide what he closes for."""
+        try:
+            await super()._close(status, do_cbs)
+        except (nats.errors.Error, OSError):  # what was still to be sent is lost with the connection
+            self._pending, self._pending_data_size = [], 0
+            self._status = Client.DISCONNECTED
+            await super()._close(status, do_cbs)
+
     async def _flush_pending(self, force_flush: bool = False) -> Any:
         """`close` calls it, whatever there is to flush."""
         return await super()._flush_pending(force_flush) if self._flush_queue is not None else None

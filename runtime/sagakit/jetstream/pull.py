@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from logging import getLogger
+from logging import DEBUG, INFO, getLogger
 from typing import Any
 
 import msgspec
 import trio
 
-from sagakit.errors import StoreError
-from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.errors import StoreError, StreamMissing
+from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
 
@@ -95,7 +95,8 @@ class Pull:
                 reason: object = self._lost
             except StoreError as error:
                 reason = error
-            _log.info("%s: not read just now: %s", self._consumer.name, reason)
+            level = DEBUG if isinstance(reason, StreamMissing) else INFO  # the link has told that
+            _log.log(level, "%s: not read just now: %s", self._consumer.name, reason)
             await trio.sleep(AGAIN)
 
     async def _make(self) -> None:
@@ -113,7 +114,7 @@ class Pull:
         subject = f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}"
         answer = _made.decode(await self._link.request(subject, request))
         if answer.error is not None:
-            raise to_error(answer.error, key=consumer.name, expected=None)
+            raise self._link.refused(answer.error, consumer.stream, key=consumer.name)
 
     def _ask(self) -> None:
         self._owed = PAGE

@@ -40,19 +40,16 @@ T = TypeVar("T", _Stream, _Account)
 
 async def usage_of_stream(link: Link, stream: str, name: str) -> Usage:
     """Ask its leader. `name` is what the answer is called by. Raises StoreError."""
-    found = _decoded(await link.request(f"$JS.API.STREAM.INFO.{stream}", b""), _Stream, name)
+    found = msgspec.json.decode(await link.request(f"$JS.API.STREAM.INFO.{stream}", b""), type=_Stream)
+    if found.error is not None:
+        raise link.refused(found.error, stream, key=name)
     return Usage(name, found.state.bytes, found.config.max_bytes if found.config.max_bytes > 0 else None)
 
 
 async def usage_of_account(link: Link) -> Usage | None:
     """Ask how much its streams hold on disk; None without a limit for all of them. Raises StoreError."""
-    found = _decoded(await link.request("$JS.API.INFO", b""), _Account, "the account")
+    found = msgspec.json.decode(await link.request("$JS.API.INFO", b""), type=_Account)
+    if found.error is not None:
+        raise to_error(found.error, key="the account", expected=None)
     limit = found.limits.max_storage
     return Usage("the account", found.storage, limit) if limit > 0 else None
-
-
-def _decoded(answer: bytes, kind: type[T], name: str) -> T:
-    found = msgspec.json.decode(answer, type=kind)
-    if found.error is not None:
-        raise to_error(found.error, key=name, expected=None)
-    return found

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import msgspec
 import trio
 
-from sagakit.errors import Ambiguous, Refused, StoreError, Unavailable
-from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.errors import Ambiguous, Refused, StoreError, StreamMissing, Unavailable
+from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
 
@@ -88,12 +88,14 @@ class Scan:
         self._broken = ""
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
-        """The pages, none of them empty. Raises Unavailable, NotPermitted."""
+        """The pages, none of them empty. Raises Unavailable, NotPermitted, StreamMissing."""
         async with self._link.diverting(self._take) as self._inbox:
             try:
                 await self._begin()
                 while page := await self._next():
                     yield page
+            except StreamMissing:
+                raise
             except (Ambiguous, Refused) as error:
                 raise Unavailable(f"{self._stream}: the scan was broken off: {error}") from error
             finally:
@@ -177,7 +179,7 @@ class Scan:
     async def _ask(self, call: str, request: bytes = b"") -> _Info:
         answer = _info.decode(await self._link.request(f"$JS.API.{call}", request))
         if answer.error is not None:
-            raise to_error(answer.error, key=self._stream, expected=None)
+            raise self._link.refused(answer.error, self._stream)
         return answer
 
     async def _remove(self) -> None:

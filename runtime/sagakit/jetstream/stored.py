@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from sagakit.jetstream.answers import NO_MESSAGE, ApiError, to_error
+from sagakit.jetstream.answers import NO_MESSAGE, ApiError
 from sagakit.jetstream.link import Link
 
 
@@ -115,4 +115,4 @@ class StreamReader:
 
     def _check(self, error: ApiError | None, *allowed: int) -> None:
         if error is not None and error.err_code not in allowed:
-            raise to_error(error, key=self._stream, expected=None)
+            raise self._link.refused(error, self._stream)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import trio
 
 from sagakit.errors import RuntimeClosed
+from sagakit.jetstream.whereabouts import Home
 
 R = TypeVar("R")
 
@@ -26,6 +27,7 @@ class TrioThread:
     def __init__(self, program: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
         """`program` is given `serve`, which it is to await while calls are welcome; `close` has it return."""
         self._loop = asyncio.get_running_loop()
+        self._home = Home(self._loop)
         self._program = program
         self._thread = threading.Thread(target=self._work, name="sagakit", daemon=True)
         self._lock = threading.Lock()
@@ -58,6 +60,8 @@ class TrioThread:
 
     async def close(self) -> None:
         """Let the program end, and wait for it. Raises what it raises; cancelled, it is cancelled and awaited."""
+        if self._home.forked:
+            return  # the thread is the other process's
         self._tell(self._closing.set)
         await self._end()
 
@@ -121,7 +125,8 @@ class TrioThread:
             _fail(answer, RuntimeClosed(_CLOSED))
 
     async def call(self, fn: Callable[..., Awaitable[R]], *args: Any) -> R:
-        """Run `fn(*args)` in the trio thread; cancelling here cancels there, and waits for it."""
+        """Run `fn(*args)` in the trio thread; cancelling here cancels there, and waits for it. Raises WrongContext."""
+        self._home.check_asyncio()
         answer: asyncio.Future[R] = self._loop.create_future()
         self._owed.add(answer)
         answer.add_done_callback(self._owed.discard)

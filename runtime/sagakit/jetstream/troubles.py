@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from logging import getLogger
+from logging import ERROR, getLogger
 
-from sagakit.errors import NotPermitted
+from sagakit.errors import NotPermitted, StreamMissing
+from sagakit.ration import Ration
 
 _log = getLogger("sagakit.link")
 
@@ -25,6 +26,7 @@ class Troubles:
     def __init__(self) -> None:
         self.texts: deque[str] = deque(maxlen=KEPT)
         self._told: set[str] = set()
+        self._ration = Ration(_log, lines=1)
 
     @property
     def refused_login(self) -> str | None:
@@ -54,6 +56,10 @@ class Troubles:
     def over(self) -> None:
         """The connection is up again: what comes now is news."""
         self._told.clear()
+
+    def missing(self, error: StreamMissing) -> None:
+        """Say that a stream is gone: once a minute, whoever meets it."""
+        self._ration.say(ERROR, "%s", error, kind=error.stream)
 
     def _tell(self, what: str, text: str, *, error: bool = False) -> None:
         if what in self._told:

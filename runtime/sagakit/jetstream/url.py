@@ -24,6 +24,8 @@ from sagakit.store.ports import Store
 DEFAULT_FOLDER = ".sagakit"
 """Where `embedded:` keeps its data, under the working directory."""
 
+_FORMS = "nats://host:port (several with commas), tls://..., embedded: or memory:"
+
 
 @asynccontextmanager
 async def open_url(
@@ -42,6 +44,8 @@ async def open_url(
     Who we are may stand in the URL or in `identity`. `connection` are other options of `Connection`. Raises
     InvalidConfig, and what opening raises.
     """
+    if not isinstance(url, str):
+        raise InvalidConfig(f"url={url!r}: write a text: {_FORMS}")
     scheme = url.partition(":")[0]
     if scheme == "memory":
         async with open_memory(MemoryServer(), names=names, state_max_bytes=options.state_max_bytes) as memory:
@@ -61,9 +65,7 @@ async def open_url(
         async with open_jetstream(to, names=names, options=options) as store:
             yield store
     else:
-        raise InvalidConfig(
-            f"cannot open {scheme}:...: write nats://host:port (several with commas), tls://..., embedded: or memory:"
-        )
+        raise InvalidConfig(f"cannot open {scheme + ':...' if scheme else 'an empty url'}: write {_FORMS}")
 
 
 def _of_query(url: str, api: str) -> dict[str, str]:

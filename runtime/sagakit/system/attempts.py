@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from inspect import isawaitable
-from logging import DEBUG, getLogger
+from logging import getLogger
 from math import inf
 from typing import Any, NamedTuple, assert_never
 
@@ -28,7 +28,7 @@ from sagakit.definition import (
     schema_digest,
 )
 from sagakit.definition.plan import ITEM, item_name
-from sagakit.definition.raised import is_interrupt, mistake, told
+from sagakit.definition.raised import is_interrupt, mistake
 from sagakit.engine import (
     AttemptResult,
     Call,
@@ -194,7 +194,7 @@ class SagaBinding:
         except BaseException as error:  # it ends the attempt, not the worker
             if is_interrupt(error):
                 raise
-            _log.info("%s attempt %d: %s", call.key, call.attempt, told(error), exc_info=_log.isEnabledFor(DEBUG))
+            _log.debug("%s attempt %d raised", call.key, call.attempt, exc_info=error)
             cancellation = cancellation_in(error) if trio.current_effective_deadline() == -inf else None
             if cancellation is not None:  # what else is in it has nobody to tell: its time is over
                 raise cancellation from None

@@ -8,7 +8,7 @@ from functools import partial
 from sagakit_actors import ReactorContext
 
 from sagakit.engine import AttemptResult, Call, Effect, Ended, Record
-from sagakit.system.attempts import SagaBinding, timed_out
+from sagakit.system.attempts import WITHDRAWN, SagaBinding, timed_out
 from sagakit.system.messages import Attempted, SagaMessage
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket
@@ -45,7 +45,7 @@ class Calls:
         self._tickets[call.step] = ticket = Ticket(call.call)
         if call.waits:
             self._waits.add(call.step)
-        to = partial(_attempted, call, self._services.random())
+        to = partial(self._attempted, call, f"{record.saga_type}.{record.saga_id}", self._services.random())
         perform, bound = self._binding.perform, self._binding.bound(call)
         self._ctx.pipe_to_self(to, perform, call, record, self._services, ticket, timeout=bound)
 
@@ -61,6 +61,8 @@ class Calls:
             if step not in wanted:
                 ticket.withdraw()
 
-
-def _attempted(call: Call, random: float, result: AttemptResult | None) -> Attempted:
-    return Attempted(Ended(call.step, call.call, timed_out(call) if result is None else result, random))
+    def _attempted(self, call: Call, key: str, random: float, result: AttemptResult | None) -> Attempted:
+        result = timed_out(call) if result is None else result
+        if result is not WITHDRAWN:
+            self._services.reports.attempted(key, call, result)
+        return Attempted(Ended(call.step, call.call, result, random))

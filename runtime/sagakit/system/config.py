@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -14,9 +15,13 @@ import msgspec
 from msgspec import Meta
 
 from sagakit.errors import InvalidConfig
-from sagakit.naming import check_name
+from sagakit.naming import check_name, nearest
 
 ENV_PREFIX = "SAGAKIT_"
+OTHER_VARIABLES = ("SAGAKIT_NATS_URL", "SAGAKIT_NATS_SERVER")
+"""Variables that are no options of a runtime: where the server is, and the executable of an embedded one."""
+ALIKE = 0.8
+"""How much a variable's name must be like an option's to be taken for it: one letter is missing, say, or two differ."""
 SECRETS = frozenset({"password", "token"})
 """Options that stand in no message."""
 
@@ -128,7 +133,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         unknown = sorted(set(options) - set(cls.__struct_fields__))
         if unknown:
             raise InvalidConfig(
-                f"no such option: {', '.join(unknown)}; there are: {', '.join(sorted(cls.__struct_fields__))}"
+                f"no such option: {', '.join(unknown)}{nearest(unknown[0], cls.__struct_fields__)}; "
+                f"there are: {', '.join(sorted(cls.__struct_fields__))}"
             )
         try:
             return cls(**msgspec.convert(options, dict[str, Any]) | _from_text(options))
@@ -137,7 +143,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
-        """From `SAGAKIT_*` variables; keyword arguments win. Variables that name no option are ignored."""
+        """From `SAGAKIT_*` variables; keyword arguments win.
+
+        Raises InvalidConfig, also for a variable whose name is almost that of an option. Others are left alone: an
+        orchestrator may make some (Kubernetes does, of a service named `sagakit`).
+        """
         return cls.of(cls._in(environ) | options)
 
     @classmethod
@@ -159,7 +169,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def _in(cls, environ: Mapping[str, str]) -> dict[str, Any]:
-        return {name: environ[key] for name in cls.__struct_fields__ if (key := ENV_PREFIX + name.upper()) in environ}
+        known = {ENV_PREFIX + name.upper(): name for name in cls.__struct_fields__}
+        for key in sorted(key for key in environ if key.upper().startswith(ENV_PREFIX)):
+            if key not in known and key not in OTHER_VARIABLES:
+                _check_variable(key.upper().removeprefix(ENV_PREFIX), cls.__struct_fields__)
+        return {name: environ[key] for key, name in known.items() if key in environ}
 
     @classmethod
     def describe(cls) -> list[tuple[str, str, object]]:
@@ -167,6 +181,16 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         fields = msgspec.structs.fields(cls)
         hints = _hints()
         return [(field.name, _meta(hints[field.name]).description or "", field.default) for field in fields]
+
+
+def _check_variable(name: str, options: Iterable[str]) -> None:
+    """Raise InvalidConfig for a name that is most likely meant for another one."""
+    names = [option.upper() for option in options] + [name.removeprefix(ENV_PREFIX) for name in OTHER_VARIABLES]
+    near = get_close_matches(name, names, n=1, cutoff=ALIKE)
+    if near:
+        raise InvalidConfig(
+            f"the variable {ENV_PREFIX}{name} sets no option; did you mean {ENV_PREFIX}{near[0]}? Correct or unset it"
+        )
 
 
 def _table(path: str | Path) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from contextlib import aclosing
 from functools import partial
-from logging import ERROR, getLogger
+from logging import DEBUG, ERROR, INFO, getLogger
 
 import trio
 
-from sagakit.errors import StoreError
+from sagakit.errors import StoreError, StreamMissing
 from sagakit.ration import Ration
 from sagakit.store.ports import UNKNOWN_TYPE_FOR, InboundMessage, Store
 from sagakit.system.persistence import through_outage
@@ -48,7 +48,8 @@ class DeadLetters:
                     async for message in strays:
                         await self._mind_stray(message)
             except StoreError as error:
-                _log.info("the inbox was not searched for stray messages: %s", error)
+                level = DEBUG if isinstance(error, StreamMissing) else INFO  # the link has told that
+                _log.log(level, "the inbox was not searched for stray messages: %s", error)
             await trio.sleep(self._interval * (0.5 + random.random()))
 
     async def _mind_stray(self, message: InboundMessage) -> None:

@@ -29,6 +29,7 @@ from sagakit.errors import (
     Overwritten,
     StoreError,
     StoreFull,
+    StreamMissing,
     Unavailable,
     Undecodable,
 )
@@ -263,7 +264,8 @@ class Persistence(Actor[PersistenceMessage]):
                 return await ask(self._store, bucket, key, question)
             except StoreError as error:
                 failures += 1
-                self._trouble(f"read: {type(error).__name__}", f"{key}: cannot be read: {error}; trying again")
+                if not isinstance(error, StreamMissing):  # the link tells that for all
+                    self._trouble(f"read: {type(error).__name__}", f"{key}: cannot be read: {error}; trying again")
                 await trio.sleep(pause.delay(failures))
 
     def _trouble(self, kind: str, text: str) -> None:

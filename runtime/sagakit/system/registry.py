@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -25,7 +25,7 @@ class Registry:
         self._bind = bind
         self._by_class: dict[type[Saga[Any, Any]], SagaBinding] = {}
         self._by_version: dict[tuple[str, int], SagaBinding] = {}
-        for saga in sagas:
+        for saga in _listed(sagas):
             self._add(saga)
 
     def _add(self, saga: Saga[Any, Any]) -> None:
@@ -33,6 +33,8 @@ class Registry:
             raise DefinitionError(
                 f"sagas=[...] takes instances: write {saga.__name__}(...), with its clients and pools"
             )
+        if not isinstance(saga, Saga):
+            raise DefinitionError(f"sagas=[...] takes instances of Saga classes, not {saga!r}")
         binding = self._bind(saga)
         address = (binding.plan.saga_type, binding.plan.version)
         if address in self._by_version:
@@ -111,3 +113,12 @@ class Registry:
         """The binding that may run this record; None if its type, version or plan is not known here (P11)."""
         binding = self._by_version.get((record.saga_type, record.definition_version))
         return binding if binding is not None and binding.plan.digest == record.plan_digest else None
+
+
+def _listed(sagas: Iterable[Saga[Any, Any]]) -> list[Saga[Any, Any]]:
+    """Raise DefinitionError for what is not several."""
+    if isinstance(sagas, Saga):
+        raise DefinitionError(f"sagas={type(sagas).__name__}(...): write a list, even of one: sagas=[...]")
+    if isinstance(sagas, type | str | bytes) or not isinstance(sagas, Iterable):
+        raise DefinitionError(f"sagas={sagas!r}: write a list of Saga instances: sagas=[...]")
+    return list(sagas)

@@ -497,6 +497,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._record, self._revision = record, revision
         self._life.durable = Loaded(record, self._unknown)
         self._life.wake_at = inf if record.wake_at is None else record.wake_at
+        self._services.reports.stands(self._key, record)
 
     def _done(self) -> Done:
         """For the next operation: tells its result to this actor, with its number."""

@@ -220,7 +220,7 @@ class Sagas:
             life = self._lives.pop(ref.name)
             may_keep = self._drained is None and ref.name not in self._given_up
             if may_keep and isinstance(reason, RestartIntensityExceeded):
-                _log.error("%s: %s; it is stuck until an operator says retry", ref.name, reason)
+                _log.error("%s: %s", ref.name, reason)
                 self._given_up.add(ref.name)
                 self._live(life.given_up(repr(reason.__cause__)))
                 return

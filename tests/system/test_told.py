@@ -1,0 +1,193 @@
+"""What the log says of sagas that are in trouble: a stuck saga, and the first failure of a call, once for each."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sagakit
+import trio
+import trio.testing
+from sagakit import Ctx, Reject, Retry, RetryPolicy, Saga, each, step
+from sagakit.errors import SagaStuck
+from sagakit.ration import LINES
+from sagakit.store.memory_server import MemoryServer
+
+from tests.sagas import QUICK, BookTrip, Trip
+from tests.system.members import member, until_ended
+from tests.system.test_operators import stuck
+
+Clock = trio.testing.MockClock
+ONCE = RetryPolicy(attempts=1)
+
+
+def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+def stuck_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [line for line in lines(caplog, logging.ERROR) if " is stuck" in line]
+
+
+class DividesAtPivot(Saga[int, None], name="Divides"):
+    @step(pivot=True, retry=ONCE)
+    async def divide(self, number: int, ctx: Ctx) -> float:
+        return 1 / number
+
+
+class AsyncioDivides(Saga[int, None], backend="asyncio"):
+    @step(pivot=True, retry=ONCE)
+    async def divide(self, number: int, ctx: Ctx) -> float:
+        return 1 / number
+
+
+class ThreadDivides(Saga[int, None]):
+    @step(pivot=True, retry=ONCE)
+    def divide(self, number: int, ctx: Ctx) -> float:
+        return 1 / number
+
+
+class UndoFails(Saga[int, None]):
+    @step(retry=ONCE)
+    async def reserve(self, number: int, ctx: Ctx) -> int:
+        return number
+
+    @reserve.compensate(retry=ONCE)
+    async def release(self, number: int, reserved: int | None, ctx: Ctx) -> None:
+        raise RuntimeError("cannot release")
+
+    @step(reserve, compensate=None)
+    async def refuse(self, number: int, reserved: int, ctx: Ctx) -> int:
+        raise Reject("no")
+
+
+class NoOutput(Saga[int, int]):
+    @step(compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> int:
+        return number
+
+    def output(self, input: int, ctx: Ctx) -> int:
+        raise LookupError("no output")
+
+
+@pytest.mark.parametrize(
+    ("saga", "says"),
+    [
+        (DividesAtPivot(), r"Divides\.one is stuck at divide \(attempt 1\): .*ZeroDivisionError.*retry\(\)"),
+        (AsyncioDivides(), r"AsyncioDivides\.one is stuck at divide \(attempt 1\): .*ZeroDivisionError.*retry\(\)"),
+        (ThreadDivides(), r"ThreadDivides\.one is stuck at divide \(attempt 1\): .*ZeroDivisionError.*retry\(\)"),
+        (UndoFails(), r"UndoFails\.one is stuck at reserve \(attempt 1\): .*cannot release.*mark_undone"),
+        (NoOutput(), r"NoOutput\.one is stuck: output: LookupError.*retry\(\)"),
+    ],
+    ids=lambda found: type(found).__name__ if isinstance(found, Saga) else "",
+)
+def test_run_raises_what_a_stuck_saga_waits_for(saga: Saga[int, Any], says: str) -> None:
+    async def bounded() -> None:
+        with trio.fail_after(30):
+            await trio.to_thread.run_sync(lambda: sagakit.run(saga, "one", 0, url="memory:"), abandon_on_cancel=True)
+
+    with pytest.raises(SagaStuck, match=says) as raised:
+        trio.run(bounded)
+    assert raised.value.key.endswith(".one")
+
+
+async def test_a_stuck_saga_is_an_error_line_once_until_it_moves(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga, rest_after=0.5) as running:
+        handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
+        await trio.sleep(100)  # it rests, and is looked at again by those who ask
+        await handle.record()
+        [line] = stuck_lines(caplog)
+        assert line.startswith("BookTrip.one is stuck at tickets (attempt 3): tickets: blocked, RuntimeError")
+        [told] = [record for record in caplog.records if record.getMessage() == line]
+        assert vars(told)["saga"] == "BookTrip.one"
+        assert (vars(told)["step"], vars(told)["attempt"]) == ("tickets", 3)
+        await handle.retry("once more")
+        await trio.sleep(1)
+        await handle.settled()
+        assert len(stuck_lines(caplog)) == 2
+
+
+async def test_the_first_failure_of_a_call_is_a_warning_and_later_ones_are_not(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    saga = BookTrip()
+    async with member(MemoryServer(), saga) as running:
+        await stuck(running.runtime, saga, "one", Trip(refuse="flight", fail="cancel_hotel"))
+    assert lines(caplog, logging.WARNING) == [
+        "BookTrip.one: undo hotel failed at attempt 1: RuntimeError('cancel_hotel broke')"
+    ]
+    assert "BookTrip.one: flight attempt 1: refused" in lines(caplog, logging.INFO), "a refusal is an answer"
+    later = [line for line in lines(caplog, logging.INFO) if "undo hotel" in line]
+    assert later == [f"BookTrip.one: undo hotel attempt {n}: RuntimeError('cancel_hotel broke')" for n in (2, 3)]
+
+
+class Slow(Saga[int, None]):
+    @step(retry=ONCE, timeout=timedelta(seconds=1), compensate=None)
+    async def sleep(self, number: int, ctx: Ctx) -> int:
+        await trio.sleep(1000)
+        return number
+
+
+class Unwritten(Saga[int, None]):
+    @step(retry=ONCE, compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> int:
+        return object()  # type: ignore[return-value]
+
+
+class Polls(Saga[int, None]):
+    @step(retry=RetryPolicy(attempts=3, first=timedelta(milliseconds=10)), compensate=None)
+    async def poll(self, number: int, ctx: Ctx) -> int:
+        if ctx.attempt < 3:
+            raise Retry("not yet")
+        return number
+
+
+@pytest.mark.parametrize(
+    ("saga", "warned"),
+    [
+        (Slow(), ["Slow.one: sleep failed at attempt 1: timeout after 1 s"]),
+        (Unwritten(), ["Unwritten.one: work failed at attempt 1: its result cannot be encoded"]),
+        (Polls(), []),
+    ],
+    ids=lambda found: type(found).__name__ if isinstance(found, Saga) else "",
+)
+async def test_every_way_to_fail_is_told_and_what_a_step_asks_for_is_no_failure(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, saga: Saga[int, Any], warned: list[str]
+) -> None:
+    async with member(MemoryServer(), saga) as running:
+        await running.runtime.execute(type(saga), "one", 1)
+    found = lines(caplog, logging.WARNING)
+    assert len(found) == len(warned)
+    assert all(line.startswith(begin) for line, begin in zip(found, warned, strict=True))
+
+
+class ManyItems(Saga[int, None]):
+    @step(compensate=None)
+    async def numbers(self, count: int, ctx: Ctx) -> list[int]:
+        return list(range(count))
+
+    @each(numbers, retry=QUICK, compensate=None)
+    async def item(self, count: int, number: int, ctx: Ctx) -> int:
+        raise RuntimeError("down")
+
+
+async def test_an_outage_of_a_participant_does_not_flood_the_log(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = MemoryServer()
+    async with member(server, ManyItems(), BookTrip()) as running:
+        for number in range(3):
+            await running.runtime.execute(ManyItems, f"m{number}", 100)
+        for number in range(100):
+            await running.runtime.start(BookTrip, f"s{number}", Trip(fail="hotel"))
+        for number in range(100):
+            await until_ended(server, f"BookTrip.s{number}")
+    failures = [line for line in lines(caplog, logging.WARNING) if " failed at " in line]
+    assert len([line for line in failures if ": item/" in line]) == LINES
+    assert len([line for line in failures if ": hotel failed" in line]) == LINES

@@ -1,0 +1,255 @@
+"""Calls from where they cannot be made, and arguments of the wrong kind: each message says what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import sagakit
+import sagakit.asyncio
+import trio
+from sagakit import Ctx, DefinitionError, Saga, Signal, child, each, signal, step, timer
+from sagakit.errors import CannotConnect, InvalidConfig, InvalidInput, WrongContext
+
+from tests.sagas import BookTrip, Trip
+
+OPENERS: dict[str, Callable[[], Any]] = {
+    "trio": lambda: sagakit.open_runtime("memory:", sagas=[BookTrip()]),
+    "asyncio": lambda: sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip()]),
+}
+
+
+async def opened(flavor: str) -> None:
+    async with OPENERS[flavor]():
+        pass
+
+
+# ------------------------------------------------------------------ the wrong flavor
+
+
+def test_the_open_runtime_of_trio_under_asyncio_names_the_other_one() -> None:
+    with pytest.raises(WrongContext, match=r"asyncio runs here: use sagakit\.asyncio\.open_runtime"):
+        asyncio.run(opened("trio"))
+
+
+def test_the_open_runtime_of_asyncio_under_trio_names_the_other_one() -> None:
+    with pytest.raises(WrongContext, match=r"trio runs here: use sagakit\.open_runtime"):
+        trio.run(opened, "asyncio")
+
+
+@pytest.mark.parametrize(("flavor", "says"), [("trio", r"trio\.run"), ("asyncio", r"asyncio\.run")])
+def test_without_a_loop_each_says_what_to_call_it_in(flavor: str, says: str) -> None:
+    with pytest.raises(WrongContext, match=says):
+        opened(flavor).send(None)
+
+
+def test_run_under_an_event_loop_names_the_function_for_it() -> None:
+    async def main() -> None:
+        sagakit.run(BookTrip(), None, Trip(), url="memory:")
+
+    with pytest.raises(WrongContext, match=r"trio runs here: use sagakit\.open_runtime"):
+        trio.run(main)
+    with pytest.raises(WrongContext, match=r"asyncio runs here: use sagakit\.asyncio\.open_runtime"):
+        asyncio.run(main())
+
+
+# ------------------------------------------------------------------ another thread, loop or process
+
+
+def calls(runtime: Any) -> dict[str, Callable[[], Awaitable[Any]]]:
+    return {
+        "start": lambda: runtime.start(BookTrip, "two", Trip()),
+        "get": lambda: runtime.get(BookTrip, "one"),
+        "list": runtime.list,
+        "list_active": runtime.list_active,
+        "scan": runtime.scan,
+        "drain": runtime.drain,
+        "ended": lambda: runtime.ended("BookTrip.one"),
+        "apply": lambda: runtime.apply("BookTrip.one", "cancel"),
+        "delete": lambda: runtime.delete(BookTrip, "one"),
+        "history": lambda: runtime.history(BookTrip, "one"),
+    }
+
+
+NAMES = calls(Mock()).keys()
+
+
+def said(run: Callable[[Callable[[], Awaitable[Any]]], Any], runtime: Any) -> dict[str, str]:
+    """What each call has raised."""
+    found: dict[str, str] = {}
+    for name, call in calls(runtime).items():
+        try:
+            run(call)
+        except WrongContext as error:
+            found[name] = str(error)
+    return found
+
+
+def in_thread(fn: Callable[[], None]) -> None:
+    thread = threading.Thread(target=fn)
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def _under_asyncio(call: Callable[[], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        return await asyncio.wait_for(call(), 5)
+
+    return asyncio.run(main())
+
+
+async def _bounded(call: Callable[[], Awaitable[Any]]) -> Any:
+    with trio.fail_after(5):
+        return await call()
+
+
+@pytest.mark.parametrize("run", [_under_asyncio, lambda call: trio.run(_bounded, call)], ids=["asyncio", "trio"])
+def test_a_trio_runtime_is_for_the_program_that_opened_it(run: Callable[..., Any]) -> None:
+    found: dict[str, str] = {}
+
+    async def main() -> None:
+        async with sagakit.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
+            await runtime.start(BookTrip, "one", Trip())
+            await trio.to_thread.run_sync(lambda: found.update(said(run, runtime)))
+
+    trio.run(main)
+    assert found.keys() == NAMES
+    assert all("trio.from_thread.run" in text for text in found.values())
+
+
+@pytest.mark.parametrize("run", [_under_asyncio, lambda call: trio.run(_bounded, call)], ids=["asyncio", "trio"])
+def test_an_asyncio_runtime_is_for_the_loop_that_opened_it(run: Callable[..., Any]) -> None:
+    found: dict[str, str] = {}
+
+    async def main() -> None:
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
+            await runtime.start(BookTrip, "one", Trip())
+            await asyncio.to_thread(lambda: found.update(said(run, runtime)))
+
+    asyncio.run(main())
+    assert found.keys() == NAMES
+    assert all("asyncio.run_coroutine_threadsafe" in text for text in found.values())
+
+
+def test_after_a_fork_each_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    pid = os.getpid()
+
+    async def in_trio() -> None:
+        async with sagakit.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
+            with monkeypatch.context() as forked:
+                forked.setattr(os, "getpid", lambda: pid + 1)
+                with pytest.raises(WrongContext, match=r"forked.*open one here"):
+                    await runtime.start(BookTrip, "one", Trip())
+
+    async def in_asyncio() -> None:
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
+            with monkeypatch.context() as forked:
+                forked.setattr(os, "getpid", lambda: pid + 1)
+                with pytest.raises(WrongContext, match=r"forked.*open one here"):
+                    await runtime.start(BookTrip, "one", Trip())
+
+    trio.run(in_trio)
+    asyncio.run(in_asyncio())
+
+
+# ------------------------------------------------------------------ arguments
+
+
+@pytest.mark.parametrize(
+    ("sagas", "says"),
+    [
+        (BookTrip(), r"sagas=BookTrip\(\.\.\.\): write a list"),
+        (BookTrip, "write a list of Saga instances"),
+        (None, r"sagas=None: write a list"),
+        ("BookTrip", "write a list of Saga instances"),
+        ([BookTrip], r"takes instances: write BookTrip\(\.\.\.\)"),
+        ([object()], "takes instances of Saga classes, not <object"),
+        ([None], "takes instances of Saga classes, not None"),
+    ],
+)
+async def test_what_is_no_list_of_sagas_is_refused_with_what_to_write(sagas: Any, says: str) -> None:
+    with pytest.raises(DefinitionError, match=says):
+        async with sagakit.open_runtime("memory:", sagas=sagas):
+            raise AssertionError
+
+
+@pytest.mark.parametrize("url", [None, 4222, Path("x"), b"memory:", ""])
+async def test_what_is_no_url_is_refused_with_what_to_write(url: Any) -> None:
+    with pytest.raises(InvalidConfig, match=r"write .*nats://host:port"):
+        async with sagakit.open_runtime(url, sagas=[BookTrip()]):
+            raise AssertionError
+
+
+class Approved(Saga[Trip, None]):
+    approved: Signal[str, Any] = signal(str)
+
+    @step(approved, compensate=None)
+    async def note(self, trip: Trip, by: str, ctx: Ctx) -> str:
+        return by
+
+
+@pytest.mark.parametrize("given", ["approved", None, Approved, Approved.note], ids=["text", "none", "class", "step"])
+async def test_what_is_no_signal_is_refused_with_what_to_write(given: Any) -> None:
+    async with sagakit.open_runtime("memory:", sagas=[Approved()]) as runtime:
+        await runtime.start(Approved, "one", Trip())
+        with pytest.raises(InvalidInput, match=r"write the signal of the class, such as Approved\.approved"):
+            await runtime.signal(Approved, "one", given, "eve")
+
+
+AFTER: dict[str, Callable[[Any], Any]] = {
+    "step": lambda node: step(after=node, compensate=None),
+    "each": lambda node: each(node, after=node, compensate=None),
+    "signal": lambda node: signal(str, after=node),
+    "timer": lambda node: timer(lambda input, ctx: timedelta(1), after=node),
+    "child": lambda node: child(BookTrip, lambda input, ctx: Trip(), after=node),
+}
+
+
+@pytest.mark.parametrize("kind", AFTER)
+def test_a_lone_node_after_which_another_comes_is_refused_with_what_to_write(kind: str) -> None:
+    with pytest.raises(DefinitionError, match=r"after=.*: write a list, even of one: after=\[\.\.\.\]"):
+        AFTER[kind](Approved.note)
+
+
+def test_a_misspelled_class_option_is_refused_with_the_nearest() -> None:
+    with pytest.raises(DefinitionError, match=r"versoin= is no option of a saga class; did you mean 'version'\?"):
+
+        class Wrong(Saga[Trip, None], versoin=2):
+            pass
+
+
+def test_class_options_of_a_mixin_are_its_own() -> None:
+    class Colored:
+        def __init_subclass__(cls, *, color: str = "", **kwargs: Any) -> None:
+            super().__init_subclass__(**kwargs)
+
+    class Before(Colored, Saga[Trip, None], color="red"):
+        pass
+
+    class After(Saga[Trip, None], Colored, color="red"):
+        pass
+
+
+@pytest.mark.parametrize("name", ["server.json", "server.lock", "nats.conf", "nats.log", "lock"])
+async def test_a_data_folder_that_may_not_be_used_is_named_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    opening = Path.open
+
+    def refused(self: Path, *args: Any, **kwargs: Any) -> Any:
+        if self.name == name:
+            raise PermissionError(13, "Permission denied", str(self))
+        return opening(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(CannotConnect, match=rf"cannot write to {tmp_path}.*make the folder writable"):
+        async with sagakit.open_runtime(f"embedded://{tmp_path}", sagas=[BookTrip()]):
+            raise AssertionError
