@@ -15,6 +15,7 @@ from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.system.config import Config
+from sagakit.times import Moment
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
@@ -102,8 +103,8 @@ class RuntimeApi(Protocol):
         status: SagaStatus | None = None,
         type: type[Saga[Any, Any]] | None = None,
         attributes: Mapping[str, str] | None = None,
-        created_after: float | None = None,
-        created_before: float | None = None,
+        created_after: Moment | None = None,
+        created_before: Moment | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -14,25 +14,25 @@ from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
 from sagakit.client.api import BulkVerb
+from sagakit.client.deleting import forget
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle, as_payload, refusal
 from sagakit.client.history import events_of
-from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
+from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
-from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
+from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
+from sagakit.errors import InvalidInput, RuntimeClosed, UnknownSaga
 from sagakit.store.names import SagaKey
-from sagakit.store.ports import Entry, KeyValue
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
-from sagakit.system.persistence import ask, read
 from sagakit.system.starts import Context
+from sagakit.times import Moment
 
 if TYPE_CHECKING:
     import asyncio
@@ -171,33 +171,25 @@ class Runtime:
         status: SagaStatus | None = None,
         type: type[Saga[Any, Any]] | None = None,
         attributes: Mapping[str, str] | None = None,
-        created_after: float | None = None,
-        created_before: float | None = None,
+        created_after: Moment | None = None,
+        created_before: Moment | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
-        """The sagas with unfinished business; with `status` completed or failed, the archived ones.
+        """The sagas with unfinished business; with `status` completed or failed, those that have ended.
 
-        `attributes` are those given to `start`; times are seconds since the epoch. With a `limit` they come in the
+        Whoever was told that a saga has ended finds it here. `attributes` are those given to `start`; times are
+        datetimes with a time zone, or seconds since the epoch. With a `limit` they come in the
         order of their keys, and the page's `cursor` asks for the next ones; without, by age. Reads every key of the
         types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
         """
         self._check_open()
-        if limit is not None and limit < 1:
-            raise InvalidInput(f"limit={limit}: at least 1, or None for all of them")
-        if status is not None and status not in get_args(SagaStatus):
-            raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
-        if attributes is not None and not isinstance(attributes, Mapping):
-            raise InvalidInput(f"attributes={attributes!r}: a mapping of names to texts")
-        types = self._registry.types if type is None else [self._binding(type).plan.saga_type]
-        bucket = self._store.archive if status in ENDS else self._store.state
-        wanted = Wanted(
-            status=status,
-            attributes=attributes or {},
-            created_after=created_after,
-            created_before=created_before,
+        check_page(limit, cursor)
+        wanted = wanted_of(
+            status=status, attributes=attributes, created_after=created_after, created_before=created_before
         )
-        return await page_of(self._store, bucket, types, wanted, limit=limit, cursor=cursor)
+        types = self._registry.types if type is None else [self._binding(type).plan.saga_type]
+        return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
@@ -280,30 +272,12 @@ class Runtime:
     async def delete(self, saga: type[Saga[D, T]], id: str) -> None:
         """Forget a finished saga: its archive entry and its end marker. The id may then be started again.
 
-        So may the id of a saga whose record was deleted from outside (`nats kv del`, `nats kv purge`): what that left
-        under its key is removed. Raises UnknownSaga, and NotAllowed while the saga has unfinished business.
+        A saga that has just ended is archived first: waits for that, and deletes nothing if the wait is cancelled. So
+        may the id of a saga be whose record was deleted from outside (`nats kv del`, `nats kv purge`): what that left
+        under its key is removed. Raises UnknownSaga, and NotAllowed while the saga has unfinished business, or is a
+        child whose parent has not ended.
         """
-        key = self._key(saga, id)
-        entry = await read(self._store, self._store.state, key)
-        if self._sagas.get(key) is not None or (entry is not None and isinstance(decode(key, entry.value), Loaded)):
-            raise NotAllowed(f"{key} has unfinished business: cancel or terminate it, wait for its end, then delete it")
-        archived = await read(self._store, self._store.archive, key)
-        if not await self._forget(self._store.archive, key, archived) | await self._forget(
-            self._store.state, key, entry
-        ):
-            raise UnknownSaga(f"no saga is stored under {key}")
-
-    async def _forget(self, bucket: KeyValue, key: str, entry: Entry | None) -> bool:
-        """Remove this entry, or what a deletion has left; False if there is nothing. What is newer stays."""
-        if entry is not None:
-            revision = await bucket.delete(key, revision=entry.revision)
-        else:
-            gone = await ask(self._store, bucket, key, bucket.deletion)
-            if gone is None:
-                return False
-            revision = gone.revision
-        await bucket.purge(key, revision=revision)
-        return True
+        await forget(self._store, self._sagas, self._key(saga, id))
 
     def _check_open(self) -> None:
         if self._worker.closed:
