@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.client.api import BulkVerb
+from sagakit.client.bulk import BulkVerb
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.client.runtime import Runtime

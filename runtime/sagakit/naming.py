@@ -6,6 +6,8 @@ A saga's id may be any text. It is encoded here and nowhere else.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 import msgspec
 
@@ -23,6 +25,12 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 def is_name(text: str) -> bool:
     """Whether it may stand as one token in a key and a subject."""
     return len(text) <= MAX_NAME and _NAME.fullmatch(text) is not None
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return a question after the known name that is most like `name`, to end an error with; empty if none is."""
+    found = get_close_matches(str(name), known, n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def check_name(name: str, *, what: str) -> str:

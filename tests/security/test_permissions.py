@@ -146,9 +146,9 @@ async def is_listed_with_its_history(reader: Store) -> None:
     with trio.fail_after(20):
         while await reader.archive.get(key) is None:  # noqa: ASYNC110  # another process archives it
             await trio.sleep(0.05)
-    page = await page_of(reader, reader.archive, ["Gift"], Wanted(status="completed"), limit=None, cursor=None)
+    page = await page_of(reader, ["Gift"], Wanted(status="completed"), limit=None, cursor=None)
     assert "good" in [info.saga_id for info in page.items]
-    live = await page_of(reader, reader.state, ["Gift"], Wanted(), limit=10, cursor=None)
+    live = await page_of(reader, ["Gift"], Wanted(), limit=10, cursor=None)
     assert [info.saga_id for info in live.items if info.saga_id == "good"] == []
     found = [event for event in map(decode_event, await reader.events.read(key, "Gift", since=0)) if event is not None]
     of_good = [event.sequence for event in found if event.subject == "good"]

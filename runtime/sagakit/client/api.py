@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.client.bulk import BulkVerb
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.definition import Outcome, Saga, Signal
@@ -20,7 +21,6 @@ from sagakit.times import Moment
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W")
-BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 
 
 class RuntimeApi(Protocol):

@@ -12,6 +12,7 @@ import trio
 from sagakit.engine import ENDS, Loaded, Record, SagaStatus, decode
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput, StoreError, Undecodable
+from sagakit.store.names import SagaKey
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.persistence import read
 from sagakit.times import Moment, epoch_seconds
@@ -32,6 +33,16 @@ class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
     stuck: str | None = None
     attributes: dict[str, str] = {}
+
+    @property
+    def id(self) -> str:
+        """The id that the saga was started with: the same as `saga_id`."""
+        return self.saga_id
+
+    @property
+    def key(self) -> str:
+        """The saga's key: its type and its id, encoded."""
+        return str(SagaKey(self.saga_type, self.saga_id))
 
 
 class Unreadable(msgspec.Struct, frozen=True):

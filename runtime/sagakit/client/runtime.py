@@ -13,7 +13,7 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
-from sagakit.client.api import BulkVerb
+from sagakit.client.bulk import BulkVerb, check_bulk, would_be
 from sagakit.client.deleting import forget
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle, as_payload, refusal
@@ -252,16 +252,21 @@ class Runtime:
     ) -> Sequence[tuple[SagaInfo, str]]:
         """Apply an operator's verb to many sagas, such as the items of a `list`; each with its verdict.
 
-        A dry run, the default, applies nothing and says `would be applied`. Each is audited by itself.
+        A dry run, the default, applies nothing and says which verdict each would get now; `unknown here` is that of a
+        saga whose version only other workers have. Each is audited by itself. Raises InvalidInput, before anything is
+        applied, for items that are not SagaInfos and for verbs that are not for many.
         """
+        check_bulk(verb, infos)
         done: list[tuple[SagaInfo, str]] = []
         for info in infos:
-            verdict = "would be applied"
-            if not dry_run:
-                try:
-                    verdict = await self.apply(str(SagaKey(info.saga_type, info.saga_id)), verb, reason=reason, by=by)
-                except UnknownSaga:
-                    verdict = "ended"
+            try:
+                if dry_run:
+                    record = await self.record(info.key)
+                    verdict = would_be(self._registry, self._services, record, verb)
+                else:
+                    verdict = await self.apply(info.key, verb, reason=reason, by=by)
+            except UnknownSaga:
+                verdict = "ended"
             done.append((info, verdict))
         return done
 
