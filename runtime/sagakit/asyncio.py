@@ -148,9 +148,17 @@ class AsyncioRuntime:
         """As `Runtime.list_active`."""
         return await self._thread.call(self._inner.list_active)
 
-    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+    async def signal(
+        self,
+        saga: type[Saga[Any, Any]],
+        id: str,
+        signal: Signal[W, Any],
+        payload: W,
+        *,
+        message_id: str | None = None,
+    ) -> None:
         """As `Runtime.signal`."""
-        await self._thread.call(self._inner.signal, saga, id, signal, payload)
+        await self._thread.call(partial(self._inner.signal, saga, id, signal, payload, message_id=message_id))
 
     async def apply(
         self,

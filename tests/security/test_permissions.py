@@ -90,7 +90,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
 
 async def live(reader: Store) -> int:
     """How many sagas have a record that is not archived yet."""
-    return len((await page_of(reader, reader.state, ["Gift", "Wrap"], Wanted(), limit=None, cursor=None)).items)
+    return len((await page_of(reader, ["Gift", "Wrap"], Wanted(), limit=None, cursor=None)).items)
 
 
 def unused(server: Server, role: Role, names: Names) -> list[str]:

@@ -40,10 +40,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"created_after": 10**400}, "created_after: 1.* is not a time"),
     ({"created_after": True}, "created_after: True is not a time"),
     ({"created_after": timedelta(hours=1)}, "created_after: .* is not a time"),
-    ({"limit": 1.5}, r"limit=1\.5: a whole number, at least 1"),
-    ({"limit": True}, "limit=True: a whole number"),
-    ({"limit": "5"}, "limit='5': a whole number"),
-    ({"limit": 0}, "limit=0: a whole number, at least 1"),
+    ({"limit": 1.5}, r"limit=1\.5: at least 1, a whole number"),
+    ({"limit": True}, "limit=True: at least 1, a whole number"),
+    ({"limit": "5"}, "limit='5': at least 1"),
+    ({"limit": 0}, "limit=0: at least 1"),
     ({"cursor": 7}, "cursor=7: the `cursor` of the page before"),
 ]
 

@@ -123,7 +123,15 @@ class RuntimeApi(Protocol):
         """As `Runtime.scan`."""
         ...
 
-    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+    async def signal(
+        self,
+        saga: type[Saga[Any, Any]],
+        id: str,
+        signal: Signal[W, Any],
+        payload: W,
+        *,
+        message_id: str | None = None,
+    ) -> None:
         """As `Runtime.signal`."""
         ...
 

@@ -118,7 +118,7 @@ def _seconds(option: str, value: Moment | None) -> float | None:
 def check_page(limit: int | None, cursor: str | None) -> None:
     """Refuse what says nothing of a page. Raises InvalidInput."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise InvalidInput(f"limit={limit!r}: a whole number, at least 1, or None for all of them")
+        raise InvalidInput(f"limit={limit!r}: at least 1, a whole number, or None for all of them")
     if cursor is not None and not isinstance(cursor, str):
         raise InvalidInput(f"cursor={cursor!r}: the `cursor` of the page before, or None to begin")
 

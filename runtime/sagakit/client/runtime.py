@@ -16,9 +16,10 @@ from typing_extensions import TypeVar
 from sagakit.client.bulk import BulkVerb, check_bulk, would_be
 from sagakit.client.deleting import forget
 from sagakit.client.errors import bare_errors
-from sagakit.client.handle import Handle, as_payload, refusal
+from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
+from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
@@ -216,16 +217,29 @@ class Runtime:
 
     # ------------------------------------------------------------- changing
 
-    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+    async def signal(
+        self,
+        saga: type[Saga[Any, Any]],
+        id: str,
+        signal: Signal[W, Any],
+        payload: W,
+        *,
+        message_id: str | None = None,
+    ) -> None:
         """Send a signal to a saga; kept durably once this returns, whether or not it is awaited already.
 
-        Raises UnknownSaga, NotRegistered, InvalidInput (not what the signal takes), NotAllowed (the saga is over or
+        A sender who may have to send again, because the answer was lost, gives a `message_id`: of this signal, the
+        same id is applied once, and has the same verdict each time. None makes one up. Raises UnknownSaga,
+        NotRegistered, InvalidInput (not what the signal takes, or of another saga), NotAllowed (the saga is over or
         turned back, does not await it any more, or has one of this name already).
         """
         key = self._key(saga, id)
-        verdict = await self.apply(key, "signal", step=signal.name, payload=as_payload(payload, signal.name))
+        name = await step_name(self, self._binding(saga), key, signal)
+        verdict = await self.apply(
+            key, "signal", step=name, payload=as_payload(payload, name), id=message_id_of(name, message_id)
+        )
         if verdict != "accepted":
-            raise refusal(key, f"the signal {signal.name}", verdict)
+            raise refusal(key, f"the signal {name}", verdict)
 
     async def apply(
         self,
