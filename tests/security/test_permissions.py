@@ -205,6 +205,7 @@ async def messages_take_every_way(store: Store) -> None:
     async with store.inbox.receive("Nobody", "new") as messages:
         first, second, third = [await anext(messages) for _ in range(3)]
         assert not await store.inbox.start_waits(first)
+        assert not await store.inbox.any_start("Nobody")
         await store.inbox.park(first, start=True)
         await store.inbox.park(second, start=False)
         await store.inbox.bury(third, "nobody knows it", by="test")
