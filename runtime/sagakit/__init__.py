@@ -13,6 +13,7 @@ errors       every error, as one tree
 """
 
 from sagakit.client.api import RuntimeApi as RuntimeApi
+from sagakit.client.description import Description as Description
 from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
 from sagakit.client.listing import Page as Page
@@ -71,6 +72,7 @@ __all__ = [
     "Config",
     "Ctx",
     "DefinitionError",
+    "Description",
     "Done",
     "EachStep",
     "Failed",

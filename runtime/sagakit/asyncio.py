@@ -18,6 +18,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.client.bulk import BulkVerb
+from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.client.runtime import Runtime
@@ -138,6 +139,10 @@ class AsyncioRuntime:
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """As `Runtime.history`."""
         return await self._thread.call(self._inner.history, saga, id)
+
+    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
+        """As `Runtime.describe`."""
+        return await self._thread.call(self._inner.describe, saga, id)
 
     @property
     def resting(self) -> int:

@@ -9,6 +9,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.client.bulk import BulkVerb
+from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.definition import Outcome, Saga, Signal
@@ -113,6 +114,10 @@ class RuntimeApi(Protocol):
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """As `Runtime.history`."""
+        ...
+
+    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
+        """As `Runtime.describe`."""
         ...
 
     async def list_active(self) -> Sequence[str]:

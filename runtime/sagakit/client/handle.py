@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic
 import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.client.description import Description
 from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name
 from sagakit.definition import Completed, Failed, Node, Outcome
 from sagakit.engine import InboundKind, Record
@@ -53,6 +54,10 @@ class Handle(Generic[T]):
     async def record(self) -> Record:
         """The last durable record. Raises UnknownSaga."""
         return await self._runtime.record(self.key)
+
+    async def describe(self) -> Description:
+        """The saga for people, as `Runtime.describe`. Raises UnknownSaga."""
+        return await self._runtime.describe(type(self._binding.saga), self.id)
 
     async def cancel(self, reason: str = "", *, message_id: str | None = None) -> None:
         """Ask that all be undone (P6); durable once this returns, while the undoing goes on.

@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 
 from sagakit.client.bulk import BulkVerb, check_bulk, would_be
 from sagakit.client.deleting import forget
+from sagakit.client.description import Description, described
 from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
@@ -201,6 +202,15 @@ class Runtime:
         """
         record = await self.load(saga, id)
         return History(record, await events_of(self._store, record))
+
+    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
+        """One saga for people: values decoded, attempts with times and errors; `print` it for a text.
+
+        Attempts are taken from the events, as long as the stream keeps them: costs and errors as `history`.
+        """
+        found = await self.history(saga, id)
+        notes = await self._worker.elsewhere.notes_on(found.record)
+        return described(found.record, found.events, self._binding(saga), notes)
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
