@@ -14,7 +14,7 @@ ACTORS = ROOT / "actors" / "sagakit_actors"
 
 LAYERS = [
     {"errors"},
-    {"naming", "ration"},
+    {"naming", "ration", "times"},
     {"definition"},
     {"engine"},
     {"store"},

@@ -15,6 +15,7 @@ errors       every error, as one tree
 from importlib.metadata import version
 
 from sagakit.client.api import RuntimeApi as RuntimeApi
+from sagakit.client.description import Description as Description
 from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
 from sagakit.client.listing import Page as Page
@@ -94,6 +95,7 @@ __all__ = [
     "Ctx",
     "DefinitionError",
     "Deleted",
+    "Description",
     "Done",
     "EachStep",
     "Failed",

@@ -17,7 +17,8 @@ from typing import Any, Unpack
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.client.api import BulkVerb
+from sagakit.client.bulk import BulkVerb
+from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.client.runtime import Runtime
@@ -31,6 +32,7 @@ from sagakit.jetstream.trio_thread import TrioThread
 from sagakit.jetstream.whereabouts import check_asyncio
 from sagakit.system.config import Config
 from sagakit.system.given_options import Options
+from sagakit.times import Moment
 
 _log = getLogger("sagakit")
 
@@ -121,8 +123,8 @@ class AsyncioRuntime:
         status: SagaStatus | None = None,
         type: type[Saga[Any, Any]] | None = None,
         attributes: Mapping[str, str] | None = None,
-        created_after: float | None = None,
-        created_before: float | None = None,
+        created_after: Moment | None = None,
+        created_before: Moment | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
@@ -143,6 +145,10 @@ class AsyncioRuntime:
         """As `Runtime.history`."""
         return await self._thread.call(self._inner.history, saga, id)
 
+    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
+        """As `Runtime.describe`."""
+        return await self._thread.call(self._inner.describe, saga, id)
+
     @property
     def resting(self) -> int:
         """As `Runtime.resting`."""
@@ -152,9 +158,17 @@ class AsyncioRuntime:
         """As `Runtime.list_active`."""
         return await self._thread.call(self._inner.list_active)
 
-    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+    async def signal(
+        self,
+        saga: type[Saga[Any, Any]],
+        id: str,
+        signal: Signal[W, Any],
+        payload: W,
+        *,
+        message_id: str | None = None,
+    ) -> None:
         """As `Runtime.signal`."""
-        await self._thread.call(self._inner.signal, saga, id, signal, payload)
+        await self._thread.call(partial(self._inner.signal, saga, id, signal, payload, message_id=message_id))
 
     async def apply(
         self,

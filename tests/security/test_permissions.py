@@ -90,7 +90,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
 
 async def live(reader: Store) -> int:
     """How many sagas have a record that is not archived yet."""
-    return len((await page_of(reader, reader.state, ["Gift", "Wrap"], Wanted(), limit=None, cursor=None)).items)
+    return len((await page_of(reader, ["Gift", "Wrap"], Wanted(), limit=None, cursor=None)).items)
 
 
 def unused(server: Server, role: Role, names: Names) -> list[str]:
@@ -146,9 +146,9 @@ async def is_listed_with_its_history(reader: Store) -> None:
     with trio.fail_after(20):
         while await reader.archive.get(key) is None:  # noqa: ASYNC110  # another process archives it
             await trio.sleep(0.05)
-    page = await page_of(reader, reader.archive, ["Gift"], Wanted(status="completed"), limit=None, cursor=None)
+    page = await page_of(reader, ["Gift"], Wanted(status="completed"), limit=None, cursor=None)
     assert "good" in [info.saga_id for info in page.items]
-    live = await page_of(reader, reader.state, ["Gift"], Wanted(), limit=10, cursor=None)
+    live = await page_of(reader, ["Gift"], Wanted(), limit=10, cursor=None)
     assert [info.saga_id for info in live.items if info.saga_id == "good"] == []
     found = [event for event in map(decode_event, await reader.events.read(key, "Gift", since=0)) if event is not None]
     of_good = [event.sequence for event in found if event.subject == "good"]
@@ -205,6 +205,7 @@ async def messages_take_every_way(store: Store) -> None:
     async with store.inbox.receive("Nobody", "new") as messages:
         first, second, third = [await anext(messages) for _ in range(3)]
         assert not await store.inbox.start_waits(first)
+        assert not await store.inbox.any_start("Nobody")
         await store.inbox.park(first, start=True)
         await store.inbox.park(second, start=False)
         await store.inbox.bury(third, "nobody knows it", by="test")

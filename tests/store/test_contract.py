@@ -331,6 +331,25 @@ async def test_a_start_waits_wherever_it_is_in_the_inbox(open_store: OpenStore) 
             assert await store.inbox.start_waits(found[0])
 
 
+async def test_any_start_of_a_type_is_found_behind_other_messages_and_where_it_is_parked(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        assert not await store.inbox.any_start("Trip")
+        for number in range(3):
+            await store.inbox.send(
+                "client", id=f"c{number}", saga_type="Trip", saga_id="a", payload=b'{"kind":"cancel"}'
+            )
+        await store.inbox.send("client", id="s", saga_type="Other", saga_id="a", payload=b'{"kind":"start"}')
+        assert not await store.inbox.any_start("Trip")
+        await store.inbox.send("system", id="s", saga_type="Trip", saga_id="b", payload=b'{"kind":"start"}')
+        assert await store.inbox.any_start("Trip")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(4)]
+        for message in found[:3]:
+            message.acknowledger.ack()
+        await store.inbox.park(found[3], start=True)
+        assert await store.inbox.any_start("Trip")
+
+
 async def test_the_inbox_takes_an_id_for_a_duplicate_only_for_the_same_saga(open_store: OpenStore) -> None:
     """The ids are the saga's; the window in which the server compares them is the stream's."""
     async with open_store() as store:

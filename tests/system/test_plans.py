@@ -69,17 +69,19 @@ async def test_a_changed_plan_under_the_same_version_is_refused(autojump_clock: 
     server = MemoryServer()
     async with member(server, first(), BookTrip()):
         pass
-    async with member(server, tuned()):
-        pass
-    with pytest.raises(PlanChanged) as refused:
-        async with member(server, changed()):
-            pass
+    async with member(server, tuned()) as running:
+        with pytest.raises(PlanChanged) as refused:
+            async with member(server, changed()):
+                pass
     assert str(refused.value) == (
         "Order version 1 has changed since it was first run here: the input was str, is int; the step mail is new; "
         "reserve has no compensation any more; charge took the results of reserve, now nothing; "
         "charge stood, to the pivot, before, now pivot; charge gave int, now str. "
         "Give the class version=2, or take the change back. "
-        "(Timeouts, retries and code may change freely; order, names and types may not.)"
+        "(Timeouts, retries and code may change freely; order, names and types may not.) "
+        f"What is kept cannot be replaced: the worker {running.runtime.worker_id} runs it. For a trial there are two "
+        "more ways: delete the folder of `embedded:` (`.sagakit` in the working directory unless the URL names another"
+        "), or run on `memory:`."
     )
     async with member(server, changed(version=2)), member(server, first()):
         pass

@@ -89,18 +89,17 @@ NEW, OPTIONAL = ("currency", str), ("currency", str, "EUR")
 async def test_a_new_field_without_a_default_is_refused(place: str, path: str, autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, order()):
-        pass
-    with pytest.raises(SchemaChanged) as refused:
-        async with member(server, order({place: [NEW]})):
-            pass
+        with pytest.raises(SchemaChanged) as refused:
+            async with member(server, order({place: [NEW]})):
+                pass
     assert refused.value.parts == [
         f"{path}.currency: it is required, and is missing in what is written as {{ref: string}} and read as "
         "{ref: string, currency: string}"
     ]
-    assert str(refused.value) == (
+    assert str(refused.value).startswith(
         "Order version 1: types have changed since it was first run here; this code cannot read what other code has "
         f"written: {refused.value.parts[0]}. Give the class version=2 with a migrate(), give a new field a default, or "
-        "take the change back."
+        "take the change back. What is kept cannot be replaced: the worker "
     )
     async with member(server, order({place: [NEW]}, version=2)), member(server, order()):
         pass
@@ -110,12 +109,11 @@ async def test_a_new_field_without_a_default_is_refused(place: str, path: str, a
 async def test_a_field_that_old_code_needs_is_not_taken_away(place: str, autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, order({place: [NEW]})):
-        pass
-    with pytest.raises(
-        SchemaChanged, match=r"other code, which may still run, cannot read .*\.currency: it is required"
-    ):
-        async with member(server, order()):
-            pass
+        with pytest.raises(
+            SchemaChanged, match=r"other code, which may still run, cannot read .*\.currency: it is required"
+        ):
+            async with member(server, order()):
+                pass
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -133,12 +131,13 @@ async def test_a_new_field_with_a_default_is_fine_and_each_schema_is_kept(place:
 async def test_each_schema_that_was_ever_kept_counts(autojump_clock: Clock) -> None:
     """The field came with a default, went, and comes back as something else: records from then may be left."""
     server = MemoryServer()
-    for saga in (order({"step": [OPTIONAL]}), order()):
-        async with member(server, saga):
-            pass
-    with pytest.raises(SchemaChanged, match=r"steps\.reserve\.currency: it is written as string and read as integer"):
-        async with member(server, order({"step": [("currency", int, 0)]})):
-            pass
+    async with member(server, order({"step": [OPTIONAL]})):
+        pass
+    text = r"steps\.reserve\.currency: it is written as string and read as integer"
+    async with member(server, order()):
+        with pytest.raises(SchemaChanged, match=text):
+            async with member(server, order({"step": [("currency", int, 0)]})):
+                pass
 
 
 async def test_nothing_is_kept_of_a_runtime_that_is_refused(autojump_clock: Clock) -> None:
@@ -148,12 +147,11 @@ async def test_nothing_is_kept_of_a_runtime_that_is_refused(autojump_clock: Cloc
 
     server = MemoryServer()
     async with member(server, order()):
-        pass
-    before = [entry.key for entry in server.bucket("SAGA_META").entries("")]
-    with pytest.raises(SchemaChanged):
-        async with member(server, Other(), order({"step": [NEW]})):
-            pass
-    assert [entry.key for entry in server.bucket("SAGA_META").entries("")] == before
+        before = [entry.key for entry in server.bucket("SAGA_META").entries("")]
+        with pytest.raises(SchemaChanged):
+            async with member(server, Other(), order({"step": [NEW]})):
+                pass
+        assert [entry.key for entry in server.bucket("SAGA_META").entries("")] == before
 
 
 @pytest.mark.parametrize("garbage", [b"no JSON", b"[]", b'{"saga": "Order", "version": "1"}'])
@@ -191,10 +189,9 @@ async def test_on_a_server(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[order()], namespace=namespace):
         pass
     async with open_runtime(server.url, sagas=[order({"step": [OPTIONAL]})], namespace=namespace):
-        pass
-    with pytest.raises(SchemaChanged, match=r"steps\.reserve\.currency"):
-        async with open_runtime(server.url, sagas=[order({"step": [NEW]})], namespace=namespace):
-            pass
+        with pytest.raises(SchemaChanged, match=r"steps\.reserve\.currency"):
+            async with open_runtime(server.url, sagas=[order({"step": [NEW]})], namespace=namespace):
+                pass
 
 
 # -------------------------------------------------------------------- the same input

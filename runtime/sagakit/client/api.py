@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.client.bulk import BulkVerb
+from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.definition import Outcome, Saga, Signal
@@ -15,11 +17,11 @@ from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.system.config import Config
+from sagakit.times import Moment
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W")
-BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 
 
 class RuntimeApi(Protocol):
@@ -102,8 +104,8 @@ class RuntimeApi(Protocol):
         status: SagaStatus | None = None,
         type: type[Saga[Any, Any]] | None = None,
         attributes: Mapping[str, str] | None = None,
-        created_after: float | None = None,
-        created_before: float | None = None,
+        created_after: Moment | None = None,
+        created_before: Moment | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
@@ -114,6 +116,10 @@ class RuntimeApi(Protocol):
         """As `Runtime.history`."""
         ...
 
+    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
+        """As `Runtime.describe`."""
+        ...
+
     async def list_active(self) -> Sequence[str]:
         """As `Runtime.list_active`."""
         ...
@@ -122,7 +128,15 @@ class RuntimeApi(Protocol):
         """As `Runtime.scan`."""
         ...
 
-    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+    async def signal(
+        self,
+        saga: type[Saga[Any, Any]],
+        id: str,
+        signal: Signal[W, Any],
+        payload: W,
+        *,
+        message_id: str | None = None,
+    ) -> None:
         """As `Runtime.signal`."""
         ...
 

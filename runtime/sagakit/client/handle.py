@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Generic
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.definition import Codec, Completed, Failed, Outcome
-from sagakit.definition.survival import Changed
+from sagakit.client.description import Description
+from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name
+from sagakit.definition import Completed, Failed, Node, Outcome
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate, Unreadable, Unwritable
+from sagakit.errors import NotAllowed, TooLate, Unreadable
 
 if TYPE_CHECKING:
     from sagakit.client.api import RuntimeApi
@@ -54,12 +55,19 @@ class Handle(Generic[T]):
         """The last durable record. Raises UnknownSaga."""
         return await self._runtime.record(self.key)
 
-    async def cancel(self, reason: str = "") -> None:
+    async def describe(self) -> Description:
+        """The saga for people, as `Runtime.describe`. Raises UnknownSaga."""
+        return await self._runtime.describe(type(self._binding.saga), self.id)
+
+    async def cancel(self, reason: str = "", *, message_id: str | None = None) -> None:
         """Ask that all be undone (P6); durable once this returns, while the undoing goes on.
 
         While the pivot's outcome is open the request waits for it (P5). Raises TooLate after the pivot or the end.
+
+        This and each verb below take a `message_id`, for a caller who may have to ask again after an answer was lost:
+        the same id is applied once, and has the same verdict each time. None makes one up.
         """
-        verdict = await self._runtime.apply(self.key, "cancel", reason=reason)
+        verdict = await self._runtime.apply(self.key, "cancel", reason=reason, id=message_id_of("", message_id))
         if verdict in ("too late", "ended"):
             raise TooLate(
                 f"{self.key}: too late to cancel: " + ("it is over" if verdict == "ended" else "past the pivot")
@@ -67,13 +75,14 @@ class Handle(Generic[T]):
         if verdict not in ("accepted", "waiting", "already"):
             raise refusal(self.key, "it cannot be cancelled", verdict)
 
-    async def retry(self, reason: str = "", *, by: str = "") -> None:
+    async def retry(self, reason: str = "", *, by: str = "", message_id: str | None = None) -> None:
         """Give a stuck saga a fresh budget and new keys: it declares that what was in doubt did not happen.
 
         A saga that no worker could run, or whose record could not be read, goes on as it was instead: with the budgets
         and keys that it had. Audited with `by` and `reason`. Raises NotAllowed when the saga is not stuck.
         """
-        verdict = await self._runtime.apply(self.key, "retry", reason=reason, by=by)
+        id = message_id_of("", message_id)
+        verdict = await self._runtime.apply(self.key, "retry", reason=reason, by=by, id=id)
         if verdict == "nothing to do":
             raise NotAllowed(
                 f"{self.key}: there is nothing to retry: the saga is not stuck, or a child holds it that has ended: "
@@ -82,92 +91,77 @@ class Handle(Generic[T]):
         if verdict != "accepted":
             raise refusal(self.key, "it cannot be retried", verdict)
 
-    async def mark_undone(self, step: str, reason: str, *, by: str = "") -> None:
+    async def mark_undone(
+        self, step: str | Node[Any], reason: str, *, by: str = "", message_id: str | None = None
+    ) -> None:
         """Say that a step's compensation, which did not succeed, was done by hand. Audited.
 
-        Raises NotAllowed when it neither failed nor waits for another try.
+        `step` is the node or its name. Raises NotAllowed when it neither failed nor waits for another try, InvalidInput
+        when there is no such step.
         """
-        await self._operate("mark-undone", f"{step} cannot be marked undone", reason=reason, by=by, step=step)
+        name = await self._step(step)
+        await self._operate(
+            "mark-undone", f"{name} cannot be marked undone", reason=reason, by=by, step=name, id=message_id
+        )
 
-    async def complete_step(self, step: str, result: object, reason: str, *, by: str = "") -> None:
+    async def complete_step(
+        self, step: str | Node[Any], result: object, reason: str, *, by: str = "", message_id: str | None = None
+    ) -> None:
         """Give a step that failed, or whose outcome is unknown, its result by hand, and go on. Audited.
 
-        Raises NotAllowed when the step is not held or waiting, InvalidInput when the result is not of its type.
+        `step` is the node or its name. Raises NotAllowed when the step is not held or waiting, InvalidInput when the
+        result is not of its type, or there is no such step.
         """
-        payload = as_payload(self._binding, step, result)
-        text = f"{step} cannot be completed by hand"
-        await self._operate("complete-step", text, reason=reason, by=by, step=step, payload=payload)
+        name = await self._step(step)
+        payload = as_payload(self._binding, name, result)
+        text = f"{name} cannot be completed by hand"
+        await self._operate("complete-step", text, reason=reason, by=by, step=name, payload=payload, id=message_id)
 
-    async def compensate(self, reason: str, *, by: str = "") -> None:
+    async def compensate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
         """Undo all that can be undone, even of a saga that is stuck at its pivot or after it. Audited.
 
         Raises NotAllowed when it turned back already, is over, or runs past its pivot.
         """
-        await self._operate("compensate", "it cannot be compensated", reason=reason, by=by)
+        await self._operate("compensate", "it cannot be compensated", reason=reason, by=by, id=message_id)
 
-    async def terminate(self, reason: str, *, by: str = "") -> None:
+    async def terminate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
         """End the saga now and undo nothing. Audited with `by` and `reason`. Raises NotAllowed when it is over."""
-        await self._operate("terminate", "it cannot be terminated", reason=reason, by=by)
+        await self._operate("terminate", "it cannot be terminated", reason=reason, by=by, id=message_id)
 
-    async def report(self, step: str, result: object) -> bool:
+    async def report(self, step: str | Node[Any], result: object, *, message_id: str | None = None) -> bool:
         """For a participant that has to answer later: the step's action happened, with this result.
 
         True if that settles the step; False if the step was given up: then the saga's account names it as `late`.
-        Raises NotAllowed when nobody asks, InvalidInput when the result is not of the step's type.
+        `step` is the node or its name. Raises NotAllowed when nobody asks, InvalidInput when the result is not of the
+        step's type, or there is no such step.
         """
-        payload = as_payload(self._binding, step, result)
-        verdict = await self._runtime.apply(self.key, "report", step=step, payload=payload)
+        name = await self._step(step)
+        payload = as_payload(self._binding, name, result)
+        id = message_id_of(name, message_id)
+        verdict = await self._runtime.apply(self.key, "report", step=name, payload=payload, id=id)
         if verdict not in ("accepted", "late"):
-            raise refusal(self.key, f"the report of {step}", verdict)
+            raise refusal(self.key, f"the report of {name}", verdict)
         return verdict == "accepted"
 
+    async def _step(self, step: str | Node[Any]) -> str:
+        return await step_name(self._runtime, self._binding, self.key, step)
+
     async def _operate(
-        self, kind: InboundKind, text: str, *, reason: str, by: str, step: str = "", payload: msgspec.Raw = NOTHING
+        self,
+        kind: InboundKind,
+        text: str,
+        *,
+        reason: str,
+        by: str,
+        id: str | None,
+        step: str = "",
+        payload: msgspec.Raw = NOTHING,
     ) -> None:
-        verdict = await self._runtime.apply(self.key, kind, reason=reason, by=by, step=step, payload=payload)
+        verdict = await self._runtime.apply(
+            self.key, kind, reason=reason, by=by, step=step, payload=payload, id=message_id_of(step, id)
+        )
         if verdict not in ("accepted", "waiting"):
             raise refusal(self.key, text, verdict)
-
-
-_anything = Codec(Any)
-
-
-def as_payload(binding: SagaBinding, step: str, value: object) -> msgspec.Raw:
-    """What a signal or a step is given by hand, as JSON. Raises InvalidInput.
-
-    Whether it is of the step's type is for the owner to say, whose version may be another.
-    """
-    try:
-        data = _anything.encode(value)
-    except Unwritable as error:
-        raise InvalidInput(f"{step} cannot take it, for it is no JSON: {error.reason}") from error.__cause__
-    node = binding.definition.nodes.get(binding.plan.step_of(step))
-    try:
-        if node is not None:
-            node.result.encode(value)
-    except Unwritable as error:
-        if isinstance(error.__cause__, Changed):
-            raise InvalidInput(f"{step} cannot take it: {error.reason}") from error.__cause__
-    return msgspec.Raw(data)
-
-
-def refusal(key: str, what: str, verdict: str) -> CallerError:
-    """Why a message was not accepted, as an error."""
-    if verdict.startswith("refused"):  # what was wrong with a message is kept for a while only
-        return InvalidInput(f"{key}: {verdict.removeprefix('refused: ')}")
-    return NotAllowed(f"{key}: {what}: {_WHY.get(verdict, verdict)}")
-
-
-_WHY = {
-    "ended": "the saga is over",
-    "too late": "it is too late for that",
-    "already": "that is so already",
-    "unknown": "the saga has nothing of that name, or has not come to it",
-    "too large": "the record has no room for it",
-    "nothing to do": "it is not held, and waits for nobody",
-    "full": "the saga has had so many messages that it takes no more of this kind; it can be cancelled and terminated",
-    "other run": "the saga that it was for is gone, and another one has its id",
-}
 
 
 def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:

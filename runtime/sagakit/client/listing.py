@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from typing import get_args
 
 import msgspec
 import trio
 
-from sagakit.engine import Loaded, Record, SagaStatus, decode
+from sagakit.engine import ENDS, Loaded, Record, SagaStatus, decode
 from sagakit.engine.events import CloudEvent
-from sagakit.errors import StoreError, Undecodable
+from sagakit.errors import InvalidInput, StoreError, Undecodable
+from sagakit.store.names import SagaKey
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.persistence import read
+from sagakit.times import Moment, epoch_seconds
 
 AT_ONCE = 64
 """Records that are read at once for one page."""
@@ -30,6 +33,16 @@ class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: float
     stuck: str | None = None
     attributes: dict[str, str] = {}
+
+    @property
+    def id(self) -> str:
+        """The id that the saga was started with: the same as `saga_id`."""
+        return self.saga_id
+
+    @property
+    def key(self) -> str:
+        """The saga's key: its type and its id, encoded."""
+        return str(SagaKey(self.saga_type, self.saga_id))
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -75,73 +88,133 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-async def page_of(
-    store: Store, bucket: KeyValue, types: Sequence[str], wanted: Wanted, *, limit: int | None, cursor: str | None
-) -> Page:
-    """The next `limit` sagas after `cursor`, by key; all of them in one pass where there is no limit.
+def wanted_of(
+    *,
+    status: SagaStatus | None,
+    attributes: Mapping[str, str] | None,
+    created_after: Moment | None,
+    created_before: Moment | None,
+) -> Wanted:
+    """Return what a caller looks for, checked. Raises InvalidInput."""
+    if status is not None and status not in get_args(SagaStatus):
+        raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
+    if attributes is not None and not isinstance(attributes, Mapping):
+        raise InvalidInput(f"attributes={attributes!r}: a mapping of names to texts")
+    return Wanted(
+        status=status,
+        attributes=attributes or {},
+        created_after=_seconds("created_after", created_after),
+        created_before=_seconds("created_before", created_before),
+    )
+
+
+def _seconds(option: str, value: Moment | None) -> float | None:
+    try:
+        return None if value is None else epoch_seconds(value)
+    except ValueError as error:
+        raise InvalidInput(f"{option}: {error}") from None
+
+
+def check_page(limit: int | None, cursor: str | None) -> None:
+    """Refuse what says nothing of a page. Raises InvalidInput."""
+    if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+        raise InvalidInput(f"limit={limit!r}: at least 1, a whole number, or None for all of them")
+    if cursor is not None and not isinstance(cursor, str):
+        raise InvalidInput(f"cursor={cursor!r}: the `cursor` of the page before, or None to begin")
+
+
+class _Found:
+    """The lines found so far, one for each key: of the record that fits first."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+        self.items: dict[str, SagaInfo] = {}
+        self.unreadable: dict[str, Unreadable] = {}
+
+    def add(self, entry: Entry) -> None:
+        if entry.key in self.items:
+            return
+        try:
+            loaded = decode(entry.key, entry.value)
+        except Undecodable as error:
+            self.unreadable.setdefault(entry.key, Unreadable(entry.key, error.found))
+            return
+        if isinstance(loaded, Loaded) and self._wanted.fits(loaded.record):
+            self.items[entry.key] = _info_of(loaded.record)
+
+    def page(self, cursor: str | None = None, *, by_age: bool = False) -> Page:
+        items = list(self.items.values())
+        if by_age:
+            items.sort(key=lambda info: info.created_at)
+        return Page(items, cursor, list(self.unreadable.values()))
+
+
+async def page_of(store: Store, types: Sequence[str], wanted: Wanted, *, limit: int | None, cursor: str | None) -> Page:
+    """Return the next `limit` sagas after `cursor`, by key; all of them in one pass where there is no limit.
 
     Raises Unavailable, Ambiguous.
     """
-    found: list[SagaInfo] = []
-    unreadable: list[Unreadable] = []
+    # A saga that has ended stands in the state bucket until it is archived: looked at first, it cannot slip through.
+    buckets = (store.state, store.archive) if wanted.status in ENDS else (store.state,)
+    found = _Found(wanted)
     if limit is None:
-        for saga_type in types:
-            async with bucket.entries(saga_type) as entries:
-                async for entry in entries:
-                    if cursor is None or entry.key > cursor:
-                        _add(found, unreadable, entry, wanted)
-        return Page(sorted(found, key=lambda info: info.created_at), None, unreadable)
-    keys = sorted({key for saga_type in types for key in await bucket.keys(saga_type)})
-    async with aclosing(_in_order(store, bucket, [key for key in keys if cursor is None or key > cursor])) as entries:
-        async for key, one in entries:
-            if one is not None:
-                _add(found, unreadable, one, wanted)
-            if len(found) == limit:
-                return Page(found, key if key != keys[-1] else None, unreadable)
-    return Page(found, None, unreadable)
+        for bucket in buckets:
+            for saga_type in types:
+                async with bucket.entries(saga_type) as entries:
+                    async for entry in entries:
+                        if cursor is None or entry.key > cursor:
+                            found.add(entry)
+        return found.page(by_age=True)
+    live = {key for saga_type in types for key in await store.state.keys(saga_type)}
+    keys = set(live)
+    for bucket in buckets[1:]:
+        keys.update([key for saga_type in types for key in await bucket.keys(saga_type)])
+    asked = [(key, buckets if key in live else buckets[1:]) for key in sorted(keys) if cursor is None or key > cursor]
+    async with aclosing(_in_order(store, asked)) as groups:
+        async for key, some in groups:
+            for entry in some:
+                found.add(entry)
+            if len(found.items) == limit:
+                return found.page(key if key != asked[-1][0] else None)
+    return found.page()
 
 
-async def _in_order(store: Store, bucket: KeyValue, keys: Sequence[str]) -> AsyncGenerator[tuple[str, Entry | None]]:
-    for start in range(0, len(keys), AT_ONCE):
-        some = keys[start : start + AT_ONCE]
-        entries: dict[str, Entry | None] = {}
+_Asked = tuple[str, Sequence[KeyValue]]
+"""A key, and the buckets in which to look for it."""
+
+
+async def _in_order(store: Store, asked: Sequence[_Asked]) -> AsyncGenerator[tuple[str, Sequence[Entry]]]:
+    for start in range(0, len(asked), AT_ONCE):
+        some = asked[start : start + AT_ONCE]
+        entries: dict[str, list[Entry]] = {}
         refused: list[StoreError] = []
         async with trio.open_nursery() as nursery:
-            for key in some:
-                nursery.start_soon(_get, store, bucket, key, entries, refused)
+            for key, buckets in some:
+                nursery.start_soon(_get, store, buckets, key, entries, refused)
         if refused:  # one is enough to say so, and a group is nothing that callers look for
             raise refused[0]
-        for key in some:
+        for key, _ in some:
             yield key, entries[key]
 
 
 async def _get(
-    store: Store, bucket: KeyValue, key: str, into: dict[str, Entry | None], refused: list[StoreError]
+    store: Store, buckets: Sequence[KeyValue], key: str, into: dict[str, list[Entry]], refused: list[StoreError]
 ) -> None:
     try:
-        into[key] = await read(store, bucket, key)
+        into[key] = [entry for bucket in buckets if (entry := await read(store, bucket, key)) is not None]
     except StoreError as error:
         refused.append(error)
 
 
-def _add(found: list[SagaInfo], unreadable: list[Unreadable], entry: Entry, wanted: Wanted) -> None:
-    try:
-        loaded = decode(entry.key, entry.value)
-    except Undecodable as error:
-        unreadable.append(Unreadable(entry.key, error.found))
-        return
-    if isinstance(loaded, Loaded) and wanted.fits(loaded.record):
-        record = loaded.record
-        found.append(
-            SagaInfo(
-                saga_type=record.saga_type,
-                saga_id=record.saga_id,
-                status=record.status,
-                version=record.definition_version,
-                owner=record.owner,
-                created_at=record.created_at,
-                updated_at=record.updated_at,
-                stuck=record.stuck,
-                attributes=record.attributes,
-            )
-        )
+def _info_of(record: Record) -> SagaInfo:
+    return SagaInfo(
+        saga_type=record.saga_type,
+        saga_id=record.saga_id,
+        status=record.status,
+        version=record.definition_version,
+        owner=record.owner,
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+        stuck=record.stuck,
+        attributes=record.attributes,
+    )

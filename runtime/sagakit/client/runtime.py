@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
-from typing import TYPE_CHECKING, Any, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 import trio
@@ -13,28 +13,30 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorStopped
 from typing_extensions import TypeVar
 
-from sagakit.client.api import BulkVerb
+from sagakit.client.bulk import BulkVerb, check_bulk, would_be
+from sagakit.client.deleting import forget
+from sagakit.client.description import Description, described
 from sagakit.client.errors import bare_errors
-from sagakit.client.handle import Handle, as_payload, refusal
+from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
-from sagakit.client.listing import History, Page, SagaInfo, Wanted, page_of
+from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
+from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
-from sagakit.engine import ENDS, Inbound, Loaded, Record, SagaStatus, decode
+from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import Home, check_trio
 from sagakit.store.names import SagaKey
-from sagakit.store.ports import Entry, KeyValue
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
 from sagakit.system.given_options import Options
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
-from sagakit.system.persistence import ask, read
 from sagakit.system.starts import Context
+from sagakit.times import Moment
 
 if TYPE_CHECKING:
     import asyncio
@@ -179,34 +181,26 @@ class Runtime:
         status: SagaStatus | None = None,
         type: type[Saga[Any, Any]] | None = None,
         attributes: Mapping[str, str] | None = None,
-        created_after: float | None = None,
-        created_before: float | None = None,
+        created_after: Moment | None = None,
+        created_before: Moment | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
-        """The sagas with unfinished business; with `status` completed or failed, the archived ones.
+        """The sagas with unfinished business; with `status` completed or failed, those that have ended.
 
-        Without a `type`, those of all types of the namespace, whether or not this runtime has their classes.
-        `attributes` are those given to `start`; times are seconds since the epoch. With a `limit` they come in the
+        Without a `type`, those of all types of the namespace, whether or not this runtime has their classes. Whoever
+        was told that a saga has ended finds it here. `attributes` are those given to `start`; times are datetimes with
+        a time zone, or seconds since the epoch. With a `limit` they come in the
         order of their keys, and the page's `cursor` asks for the next ones; without, by age. Reads every key of the
         types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
         """
         self._check_open()
-        if limit is not None and limit < 1:
-            raise InvalidInput(f"limit={limit}: at least 1, or None for all of them")
-        if status is not None and status not in get_args(SagaStatus):
-            raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
-        if attributes is not None and not isinstance(attributes, Mapping):
-            raise InvalidInput(f"attributes={attributes!r}: a mapping of names to texts")
-        types = [""] if type is None else [self._binding(type).plan.saga_type]
-        bucket = self._store.archive if status in ENDS else self._store.state
-        wanted = Wanted(
-            status=status,
-            attributes=attributes or {},
-            created_after=created_after,
-            created_before=created_before,
+        check_page(limit, cursor)
+        wanted = wanted_of(
+            status=status, attributes=attributes, created_after=created_after, created_before=created_before
         )
-        return await page_of(self._store, bucket, types, wanted, limit=limit, cursor=cursor)
+        types = [""] if type is None else [self._binding(type).plan.saga_type]
+        return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
@@ -217,6 +211,15 @@ class Runtime:
         """
         record = await self.load(saga, id)
         return History(record, await events_of(self._store, record))
+
+    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
+        """One saga for people: values decoded, attempts with times and errors; `print` it for a text.
+
+        Attempts are taken from the events, as long as the stream keeps them: costs and errors as `history`.
+        """
+        found = await self.history(saga, id)
+        notes = await self._worker.elsewhere.notes_on(found.record)
+        return described(found.record, found.events, self._binding(saga), notes)
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
@@ -235,19 +238,31 @@ class Runtime:
 
     # ------------------------------------------------------------- changing
 
-    async def signal(self, saga: type[Saga[Any, Any]], id: str, signal: Signal[W, Any], payload: W) -> None:
+    async def signal(
+        self,
+        saga: type[Saga[Any, Any]],
+        id: str,
+        signal: Signal[W, Any],
+        payload: W,
+        *,
+        message_id: str | None = None,
+    ) -> None:
         """Send a signal to a saga; kept durably once this returns, whether or not it is awaited already.
 
-        Raises UnknownSaga, NotRegistered, InvalidInput (not what the signal takes), NotAllowed (the saga is over or
+        A sender who may have to send again, because the answer was lost, gives a `message_id`: of this signal, the
+        same id is applied once, and has the same verdict each time. None makes one up. Raises UnknownSaga,
+        NotRegistered, InvalidInput (not what the signal takes, or of another saga), NotAllowed (the saga is over or
         turned back, does not await it any more, or has one of this name already).
         """
         key = self._key(saga, id)
         if not isinstance(signal, Signal):
             raise InvalidInput(f"signal={signal!r}: write the signal of the class, such as {saga.__name__}.approved")
-        value = as_payload(self._binding(saga), signal.name, payload)
-        verdict = await self.apply(key, "signal", step=signal.name, payload=value)
+        binding = self._binding(saga)
+        name = await step_name(self, binding, key, signal)
+        value = as_payload(binding, name, payload)
+        verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
         if verdict != "accepted":
-            raise refusal(key, f"the signal {signal.name}", verdict)
+            raise refusal(key, f"the signal {name}", verdict)
 
     async def apply(
         self,
@@ -274,16 +289,21 @@ class Runtime:
     ) -> Sequence[tuple[SagaInfo, str]]:
         """Apply an operator's verb to many sagas, such as the items of a `list`; each with its verdict.
 
-        A dry run, the default, applies nothing and says `would be applied`. Each is audited by itself.
+        A dry run, the default, applies nothing and says which verdict each would get now; `unknown here` is that of a
+        saga whose version only other workers have. Each is audited by itself. Raises InvalidInput, before anything is
+        applied, for items that are not SagaInfos and for verbs that are not for many.
         """
+        check_bulk(verb, infos)
         done: list[tuple[SagaInfo, str]] = []
         for info in infos:
-            verdict = "would be applied"
-            if not dry_run:
-                try:
-                    verdict = await self.apply(str(SagaKey(info.saga_type, info.saga_id)), verb, reason=reason, by=by)
-                except UnknownSaga:
-                    verdict = "ended"
+            try:
+                if dry_run:
+                    record = await self.record(info.key)
+                    verdict = would_be(self._registry, self._services, record, verb)
+                else:
+                    verdict = await self.apply(info.key, verb, reason=reason, by=by)
+            except UnknownSaga:
+                verdict = "ended"
             done.append((info, verdict))
         return done
 
@@ -294,30 +314,12 @@ class Runtime:
     async def delete(self, saga: type[Saga[D, T]], id: str) -> None:
         """Forget a finished saga: its archive entry and its end marker. The id may then be started again.
 
-        So may the id of a saga whose record was deleted from outside (`nats kv del`, `nats kv purge`): what that left
-        under its key is removed. Raises UnknownSaga, and NotAllowed while the saga has unfinished business.
+        A saga that has just ended is archived first: waits for that, and deletes nothing if the wait is cancelled. So
+        may the id of a saga be whose record was deleted from outside (`nats kv del`, `nats kv purge`): what that left
+        under its key is removed. Raises UnknownSaga, and NotAllowed while the saga has unfinished business, or is a
+        child whose parent has not ended.
         """
-        key = self._key(saga, id)
-        entry = await read(self._store, self._store.state, key)
-        if self._sagas.get(key) is not None or (entry is not None and isinstance(decode(key, entry.value), Loaded)):
-            raise NotAllowed(f"{key} has unfinished business: cancel or terminate it, wait for its end, then delete it")
-        archived = await read(self._store, self._store.archive, key)
-        if not await self._forget(self._store.archive, key, archived) | await self._forget(
-            self._store.state, key, entry
-        ):
-            raise UnknownSaga(f"no saga is stored under {key}")
-
-    async def _forget(self, bucket: KeyValue, key: str, entry: Entry | None) -> bool:
-        """Remove this entry, or what a deletion has left; False if there is nothing. What is newer stays."""
-        if entry is not None:
-            revision = await bucket.delete(key, revision=entry.revision)
-        else:
-            gone = await ask(self._store, bucket, key, bucket.deletion)
-            if gone is None:
-                return False
-            revision = gone.revision
-        await bucket.purge(key, revision=revision)
-        return True
+        await forget(self._store, self._sagas, self._key(saga, id))
 
     def _check_open(self) -> None:
         self._home.check_trio()

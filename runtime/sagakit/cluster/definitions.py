@@ -15,10 +15,12 @@ from typing import TypeVar
 import msgspec
 
 from sagakit.cluster.plans import check_plan
+from sagakit.cluster.replacing import need_of
 from sagakit.cluster.schemas import check_schema
 from sagakit.definition import Plan, SagaSchema
-from sagakit.errors import UNREADABLE, Conflict, TooLarge
+from sagakit.errors import UNREADABLE, Conflict, PlanChanged, SchemaChanged, TooLarge
 from sagakit.store.ports import Store
+from sagakit.system.attempts import SagaBinding
 from sagakit.system.persistence import through_outage
 from sagakit.system.registry import Registry
 
@@ -27,20 +29,78 @@ _log = getLogger("sagakit.cluster")
 T = TypeVar("T")
 
 
-async def keep_definitions(store: Store, registry: Registry) -> None:
+WAYS_OUT = (
+    "For a trial there are two more ways: delete the folder of `embedded:` (`.sagakit` in the working directory unless "
+    "the URL names another), or run on `memory:`."
+)
+
+
+async def keep_definitions(store: Store, registry: Registry, *, ttl: float) -> None:
     """Keep plan and schema of each definition known here; waits through an outage.
 
-    Raises PlanChanged or SchemaChanged if one of them does not go with what is kept; then nothing is.
+    One that does not go with what is kept takes its place if nothing needs that any more, see `need_of`. Raises
+    PlanChanged or SchemaChanged otherwise; then nothing is kept.
     """
     plans = await through_outage(store, partial(_kept, store, "plan", Plan))
     schemas = await kept_schemas(store)
+    changed: list[tuple[SagaBinding, PlanChanged | SchemaChanged]] = []
+    for binding in registry.bindings:
+        try:
+            check_plan(binding.plan, plans)
+            check_schema(binding.schema, schemas)
+        except (PlanChanged, SchemaChanged) as found:
+            await _check_unneeded(store, binding, found, ttl=ttl)
+            changed.append((binding, found))
+    for binding in registry.bindings:
+        for key, value in _keys(binding).items():
+            await _keep(store, key, value)
+    for binding, error in changed:
+        await _replace(store, binding, error, ttl=ttl)
+
+
+async def confirm_definitions(store: Store, registry: Registry) -> None:
+    """Look again, once the lease is taken: another worker may have replaced a plan before it could see the lease.
+
+    It writes its own plan first and looks at the leases then: so one of the two sees the other. Raises PlanChanged.
+    """
+    plans = await through_outage(store, partial(_kept, store, "plan", Plan))
     for binding in registry.bindings:
         check_plan(binding.plan, plans)
-        check_schema(binding.schema, schemas)
-    for binding in registry.bindings:
-        plan = binding.plan
-        await _keep(store, f"plan.{plan.saga_type}.{plan.version}.{plan.digest}", plan)
-        await _keep(store, f"schema.{plan.saga_type}.{plan.version}.{binding.schema_digest}", binding.schema)
+
+
+def _keys(binding: SagaBinding) -> dict[str, object]:
+    plan = binding.plan
+    version = f"{plan.saga_type}.{plan.version}"
+    return {
+        f"plan.{version}.{plan.digest}": plan,
+        f"schema.{version}.{binding.schema_digest}": binding.schema,
+    }
+
+
+async def _check_unneeded(
+    store: Store, binding: SagaBinding, error: PlanChanged | SchemaChanged, *, ttl: float
+) -> None:
+    plan = binding.plan
+    need = await through_outage(store, partial(need_of, store, plan.saga_type, plan.version, ttl=ttl))
+    if need:
+        error.args = (f"{error.args[0]} What is kept cannot be replaced: {need}. {WAYS_OUT}",)
+        raise error
+
+
+async def _replace(store: Store, binding: SagaBinding, error: PlanChanged | SchemaChanged, *, ttl: float) -> None:
+    """Remove what else is kept of the version; what was written is taken back if something needs that by now."""
+    mine, plan = _keys(binding), binding.plan
+    try:
+        await _check_unneeded(store, binding, error, ttl=ttl)
+    except (PlanChanged, SchemaChanged):
+        for key in mine:
+            await through_outage(store, partial(store.meta.delete, key))
+        raise
+    for kind in ("plan", "schema"):
+        for key in await through_outage(store, partial(store.meta.keys, kind)):
+            if key.startswith(f"{kind}.{plan.saga_type}.{plan.version}.") and key not in mine:
+                await through_outage(store, partial(store.meta.delete, key))
+    _log.info("%s version %d has changed, and nothing needed what was kept: replaced", plan.saga_type, plan.version)
 
 
 async def kept_schemas(store: Store) -> list[SagaSchema]:
@@ -58,9 +118,11 @@ async def _kept(store: Store, prefix: str, type: type[T]) -> list[T]:
 
 
 async def _keep(store: Store, key: str, value: object) -> None:
+    data = msgspec.json.encode(value)
     try:
-        await through_outage(store, partial(store.meta.create, key, msgspec.json.encode(value)))
-    except Conflict:  # it is there already
-        pass
+        await through_outage(store, partial(store.meta.create, key, data))
+    except Conflict:  # it is there already; or it was once, and was replaced
+        if await through_outage(store, partial(store.meta.get, key)) is None:
+            await through_outage(store, partial(store.meta.put, key, data))
     except TooLarge as error:
         _log.warning("%s is not kept, so that a change of it will not be noticed: %s", key, error)

@@ -14,7 +14,7 @@ from uuid import uuid4
 import trio
 from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, System, open_system
 
-from sagakit.cluster.definitions import keep_definitions
+from sagakit.cluster.definitions import confirm_definitions, keep_definitions
 from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.cluster.garbage import collecting_less
 from sagakit.cluster.handover import hand_back, release
@@ -199,7 +199,7 @@ async def run_worker(
     )
     if adopt:
         await store.inbox.check_only_ours()
-        await keep_definitions(store, registry)
+        await keep_definitions(store, registry, ttl=config.lease_ttl)
     reception = Reception()
     members = Members(worker_id)
     left = True
@@ -210,6 +210,8 @@ async def run_worker(
         if adopt:
             await lease.take()
         try:
+            if adopt:
+                await confirm_definitions(store, registry)
             async with trio.open_nursery() as nursery:
                 life = _Life(store, worker_id, registry, config, runs, lease, standing, members, adopt=adopt)
                 worker = await nursery.start(life.run)

@@ -66,6 +66,7 @@ from sagakit.engine.inputs import Published as Published
 from sagakit.engine.inputs import Sender as Sender
 from sagakit.engine.keys import child_id as child_id
 from sagakit.engine.keys import sender_of as sender_of
+from sagakit.engine.messages import trial as trial
 from sagakit.engine.messages import verdict_of as verdict_of
 from sagakit.engine.migration import migrated as migrated
 from sagakit.engine.record import EndMarker as EndMarker

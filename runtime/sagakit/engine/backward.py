@@ -34,7 +34,9 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 return
             if not log.undo_unsure:
                 log.undo_group += 1
-            turn.defer(node, "wait_undo", delay=_delay(node, log, ended))
+            delay = _delay(node, log, ended)
+            turn.defer(node, "wait_undo", delay=delay)
+            turn.emit_retry(node, "undo_retrying", log.undo_attempt, unknown=log.undo_unsure, delay=delay)
         case Unreadable():
             unread(turn, node, ended.result)
         case NotDone():

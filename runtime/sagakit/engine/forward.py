@@ -81,6 +81,7 @@ def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 delay = _asked_delay(result)
                 wait = backoff(node.retries, log.check_attempt, ended.jitter) if delay is None else delay
                 turn.defer(node, "wait_check", delay=wait)
+                turn.emit_retry(node, "check_retrying", log.check_attempt, unknown=True, delay=wait)
         case Unreadable():
             unread(turn, node, result)
         case _:
@@ -263,11 +264,4 @@ def _known_not_done(turn: Turn, node: NodePlan, log: StepLog, delay: float) -> N
 def _retry(turn: Turn, node: NodePlan, *, delay: float) -> None:
     turn.defer(node, "wait", delay=delay)
     log = turn.look(node.name)
-    turn.emit_of(
-        node,
-        ".retrying",
-        attempt=log.attempt,
-        error=log.error,
-        unknown=log.unsure,
-        delay=round(delay, 3),
-    )
+    turn.emit_retry(node, "retrying", log.attempt, unknown=log.unsure, delay=delay)

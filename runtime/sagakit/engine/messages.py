@@ -15,14 +15,14 @@ from msgspec import structs
 
 from sagakit.definition.plan import Plan
 from sagakit.engine.backward import finish_terminated
-from sagakit.engine.family import child_ended, release, reverse, stranger
+from sagakit.engine.family import AFTER_THE_END, child_ended, release, reverse, stranger
 from sagakit.engine.forward import arrived, succeed
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.operator import compensate, complete_step, mark_undone, retry
 from sagakit.engine.record import NOTHING, Failure, Record
 from sagakit.engine.requests import cancel
 from sagakit.engine.results import Complete
-from sagakit.engine.table import StepState
+from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, Turn, shorten
 from sagakit.engine.verdicts import VerdictText, is_full, keep_verdict, known_verdict
 
@@ -50,6 +50,18 @@ def inbound(turn: Turn, message: Inbound) -> None:
     else:
         verdict = _APPLY[message.kind](turn, _shortened(message))
     keep_verdict(turn.record, message, verdict, turn.limits)
+
+
+def trial(plan: Plan, record: Record, message: Inbound, now: float, limits: Limits) -> str:
+    """Return the verdict that a message would get; nothing is changed."""
+    known = verdict_of(plan, record, message, limits)
+    if known is not None:
+        return known
+    if record.status in ENDS and message.kind not in AFTER_THE_END:
+        return "ended"
+    turn = Turn(plan, record, now=now, limits=limits)
+    inbound(turn, message)
+    return turn.record.inbound[-1].verdict
 
 
 def _shortened(message: Inbound) -> Inbound:

@@ -164,6 +164,11 @@ class Turn:
             data = {"item": int(node.name.rpartition(ITEM)[2]), **data}
         self.emit(f"step.{node.step}{suffix}", step=node.step, **data)
 
+    def emit_retry(self, node: NodePlan, suffix: str, attempt: int, *, unknown: bool, delay: float) -> None:
+        """Put an event about a failed attempt into the outbox: the next one is due `delay` seconds from now."""
+        error = self.look(node.name).error
+        self.emit_of(node, f".{suffix}", attempt=attempt, error=error, unknown=unknown, delay=round(delay, 3))
+
     def emit(self, suffix: str, **data: object) -> None:
         """Put one event into the outbox."""
         self.touch()

@@ -117,6 +117,19 @@ class StreamInbox:
                 position = found.position
         return False
 
+    async def any_start(self, saga_type: str) -> bool:
+        """Look at every message for the type, one by one: for a worker that opens with a changed definition."""
+        names = self._names
+        if await self._stream.next(names.parked_filter(saga_type, start=True)) is not None:
+            return True
+        for filter in names.inbound_filters(saga_type):
+            position = 0
+            while (found := await self._stream.next(filter, after=position)) is not None:
+                if is_start(found.payload):
+                    return True
+                position = found.position
+        return False
+
     async def strays(self) -> AsyncGenerator[InboundMessage]:
         """Yield what no consumer covers; most of the time a comparison of two numbers shows that there is nothing."""
         consumers = await self._stream.consumers()

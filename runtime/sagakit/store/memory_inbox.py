@@ -85,6 +85,11 @@ class MemoryInbox:
         same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
         return any(is_start(one.payload) for one in same)
 
+    async def any_start(self, saga_type: str) -> bool:
+        """Look through what is there for the type."""
+        await self._reached()
+        return any(is_start(one.payload) for one in self._connection.server.inbox if one.saga_type == saga_type)
+
     async def strays(self) -> AsyncGenerator[InboundMessage]:
         """Nothing in memory has a subject, so nothing leads nowhere."""
         await self._reached()

@@ -74,7 +74,7 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         *_scans((f"KV_{names.meta}",), "read the plans and schemas that are kept"),
         *(Grant(f"$KV.{bucket}.>", "write records, by compare-and-set, and end markers") for bucket in names.state),
         *(Grant(f"$KV.{bucket}.>", "archive what has ended") for bucket in names.archive),
-        Grant(f"$KV.{names.meta}.plan.>", "keep the plans of its definitions"),
+        Grant(f"$KV.{names.meta}.plan.>", "keep the plans of its definitions, and replace those that nothing needs"),
         Grant(f"$KV.{names.meta}.schema.>", "keep their schemas"),
         Grant(f"$KV.{names.workers}.>", "write and renew its lease"),
         Grant(f"$JS.API.STREAM.PURGE.{leases}", "hand back its lease"),
@@ -89,7 +89,10 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
         Grant(f"$JS.API.CONSUMER.LIST.{names.inbox}", "is there anything that no consumer covers"),
         Grant(f"$JS.ACK.{names.inbox}.>", "acknowledge them"),
-        Grant(f"$JS.API.STREAM.MSG.GET.{names.inbox}", "is a start of the same saga still there"),
+        Grant(
+            f"$JS.API.STREAM.MSG.GET.{names.inbox}",
+            "is a start of a saga or of a type still there",
+        ),
         Grant(f"$JS.API.STREAM.MSG.DELETE.{names.inbox}", "remove what leads to no saga, once it is a dead letter"),
         *(
             Grant(f"$JS.API.STREAM.PURGE.KV_{bucket}", "`Runtime.delete`; leave it out where no worker deletes")

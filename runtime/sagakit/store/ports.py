@@ -294,6 +294,10 @@ class Inbox(Protocol):
         """Return whether a start of the same saga is still in the inbox. Raises Unavailable, Ambiguous."""
         ...
 
+    async def any_start(self, saga_type: str) -> bool:
+        """Return whether a start of any saga of this type is in the inbox. Raises Unavailable, Ambiguous."""
+        ...
+
     def age(self, message: InboundMessage) -> float:
         """Return the seconds since the server first stored a message, by the server's clock."""
         ...

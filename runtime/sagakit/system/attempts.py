@@ -51,6 +51,7 @@ from sagakit.errors import CannotMigrate, DefinitionError
 from sagakit.system.results import answer_of, cancellation_in, classify, finished
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
+from sagakit.times import epoch_seconds
 
 _log = getLogger("sagakit.step")
 
@@ -353,12 +354,15 @@ def _encoded(node: NodeDefinition, value: object) -> msgspec.Raw:
     return msgspec.Raw(node.given.encode(value))
 
 
-def _due(wait: datetime | timedelta, now: float) -> float:
+def _due(wait: object, now: float) -> float:
     if isinstance(wait, timedelta):
         return now + wait.total_seconds()
-    if wait.tzinfo is None:
-        raise ValueError(f"{wait!r} has no time zone: say datetime(..., tzinfo=UTC)")
-    return wait.timestamp()
+    if not isinstance(wait, datetime):  # a number might mean either
+        raise TypeError(
+            f"the timer's function returned {wait!r}: return a timedelta, such as timedelta(seconds=5), or a datetime "
+            "with a time zone"
+        )
+    return epoch_seconds(wait)
 
 
 class _Heartbeat:

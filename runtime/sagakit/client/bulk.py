@@ -1,0 +1,44 @@
+"""Verbs for many sagas at once: what they may be given, and which verdict each saga would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
+
+from sagakit.client.listing import SagaInfo
+from sagakit.engine import Inbound, Record, trial
+from sagakit.errors import InvalidInput
+from sagakit.naming import nearest
+from sagakit.system.ids import new_id
+from sagakit.system.registry import Registry
+from sagakit.system.services import Services
+
+BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
+VERBS: tuple[str, ...] = get_args(BulkVerb)
+
+
+def check_bulk(verb: object, infos: object) -> None:
+    """Refuse a verb or items that cannot be meant. Raises InvalidInput."""
+    if verb not in VERBS:
+        raise InvalidInput(f"bulk({verb!r}, ...): say one of {', '.join(VERBS)}{nearest(verb, VERBS)}")
+    if isinstance(infos, str) or not isinstance(infos, Sequence):
+        raise InvalidInput(f"bulk({verb!r}, {_short(infos)}): give it a list of SagaInfos, such as `page.items`")
+    for number, info in enumerate(infos):
+        if not isinstance(info, SagaInfo):
+            raise InvalidInput(
+                f"bulk({verb!r}, ...): item {number} is {_short(info)}, not a SagaInfo: take the items from "
+                "`runtime.list(...)`"
+            )
+
+
+def would_be(registry: Registry, services: Services, record: Record, verb: BulkVerb) -> str:
+    """Return the verdict that an operator's verb would get from the saga as it is now."""
+    binding = registry.of_record(record)
+    if binding is None:
+        return "unknown here"
+    return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), services.now(), services.limits)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

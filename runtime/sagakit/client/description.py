@@ -1,0 +1,232 @@
+"""Descriptions: one saga for people to read, its values decoded, its attempts with times and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from sagakit.definition import Codec
+from sagakit.definition.plan import ITEM
+from sagakit.engine import Record, SagaStatus, StepLog
+from sagakit.engine.events import CloudEvent
+from sagakit.engine.record import Verdict
+from sagakit.errors import UNREADABLE, Unreadable
+from sagakit.system.attempts import SagaBinding
+
+AttemptKind = Literal["do", "check", "undo"]
+_ENDINGS: Mapping[str, tuple[AttemptKind, bool]] = {
+    "": ("do", True),
+    "retrying": ("do", False),
+    "check_retrying": ("check", False),
+    "undo_retrying": ("undo", False),
+    "undone": ("undo", True),
+    "undo_failed": ("undo", False),
+}
+"""What an event about a step says: which call has ended, and whether it has succeeded."""
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of one attempt. `kind` is `do`, `check` or `undo`; `error` is None where it succeeded.
+
+    `next_at` is when the next attempt was due, if one was to follow. `number` is None where the event does not say.
+    """
+
+    kind: AttemptKind
+    at: datetime
+    number: int | None = None
+    error: str | None = None
+    next_at: datetime | None = None
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True):
+    """One step, signal, timer, child, each, or item of an each.
+
+    `calls` counts all attempts; `attempts` are those of which an event tells. `until` is when the open attempt has to
+    end, `due` when the next one begins or the wait is over. `note` says what an operator should know.
+    """
+
+    name: str
+    kind: str
+    state: str
+    calls: int
+    result: Any = None
+    error: str | None = None
+    due: datetime | None = None
+    until: datetime | None = None
+    attempts: tuple[Attempt, ...] = ()
+    note: str = ""
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """One saga, as it was when it was looked at. `str()` gives a text for people.
+
+    Values are those of the saga's class where it can read them, else plain JSON values.
+    """
+
+    type: str
+    id: str
+    version: int
+    run: str
+    status: SagaStatus
+    owner: str
+    created_at: datetime
+    updated_at: datetime
+    deadline_at: datetime | None = None
+    input: Any = None
+    output: Any = None
+    cause: str | None = None
+    code: str | None = None
+    reason: str | None = None
+    stuck: str | None = None
+    attributes: Mapping[str, str] = {}
+    steps: Sequence[StepView] = ()
+    messages: Sequence[Verdict] = ()
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+
+def described(
+    record: Record, events: Sequence[CloudEvent], binding: SagaBinding, notes: Mapping[str, str]
+) -> Description:
+    """Return a record and its events for people; `notes` say more of some steps."""
+    mine = record.plan_digest == binding.plan.digest
+    attempts = _attempts(events)
+    outcome, failure = record.outcome, record.failure
+    return Description(
+        type=record.saga_type,
+        id=record.saga_id,
+        version=record.definition_version,
+        run=record.run,
+        status=record.status,
+        owner=record.owner,
+        created_at=_time(record.created_at),
+        updated_at=_time(record.updated_at),
+        deadline_at=_maybe_time(record.deadline_at),
+        input=_value(record.input, binding.definition.input if mine else None),
+        output=None if outcome is None else _value(outcome.output, binding.definition.output if mine else None),
+        cause=None if failure is None else failure.cause,
+        code=None if failure is None else failure.code,
+        reason=None if failure is None else failure.reason,
+        stuck=record.stuck,
+        attributes=record.attributes,
+        steps=tuple(
+            _step(name, log, binding if mine else None, tuple(attempts.get(name, ())), notes.get(name, ""))
+            for name, log in record.steps.items()
+        ),
+        messages=tuple(record.inbound),
+    )
+
+
+def _step(name: str, log: StepLog, binding: SagaBinding | None, attempts: tuple[Attempt, ...], note: str) -> StepView:
+    node = None if binding is None else binding.definition.nodes.get(binding.plan.step_of(name))
+    kind = "" if binding is None or node is None else binding.plan.node(name).kind
+    return StepView(
+        name=name,
+        kind=kind,
+        state=log.state,
+        calls=log.calls,
+        result=_value(log.result, None if node is None or kind == "each" else node.result),
+        error=log.error,
+        due=_maybe_time(log.due),
+        until=_maybe_time(log.until),
+        attempts=attempts,
+        note=note,
+    )
+
+
+def _attempts(events: Sequence[CloudEvent]) -> dict[str, list[Attempt]]:
+    found: dict[str, list[Attempt]] = {}
+    for event in events:
+        _, _, rest = event.type.partition(".step.")
+        step, _, ending = rest.partition(".")
+        if not step or ending not in _ENDINGS or ("attempt" not in event.data and not ending):
+            continue  # an each is done with its items: that is no attempt
+        kind, succeeded = _ENDINGS[ending]
+        number, error, delay = (event.data.get(name) for name in ("attempt", "error", "delay"))
+        item = event.data.get("item")
+        found.setdefault(step if item is None else f"{step}{ITEM}{item}", []).append(
+            Attempt(
+                kind=kind,
+                at=event.time,
+                number=number if isinstance(number, int) else None,
+                error=None if succeeded else str(error),
+                next_at=event.time + timedelta(seconds=delay) if isinstance(delay, int | float) else None,
+            )
+        )
+    return found
+
+
+def _value(data: msgspec.Raw, codec: Codec | None) -> Any:
+    if not len(memoryview(data)):
+        return None
+    try:
+        if codec is not None:
+            return codec.decode(data)
+    except Unreadable:
+        pass
+    try:
+        return msgspec.json.decode(data)
+    except UNREADABLE:
+        return bytes(data).decode(errors="replace")
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _maybe_time(seconds: float | None) -> datetime | None:
+    try:
+        return None if seconds is None else _time(seconds)
+    except (ValueError, OverflowError, OSError):  # beyond every calendar
+        return None
+
+
+# ------------------------------------------------------------------------ text
+
+
+def _lines(saga: Description) -> list[str]:
+    lines = [f"{saga.type} {saga.id}: {saga.status}", f"  version {saga.version}, run {saga.run}, owner {saga.owner}"]
+    lines.append(f"  started {_shown(saga.created_at)}, last change {_shown(saga.updated_at)}")
+    if saga.deadline_at is not None:
+        lines.append(f"  deadline {_shown(saga.deadline_at)}")
+    lines.append(f"  input {saga.input!r}")
+    if saga.status == "completed":
+        lines.append(f"  output {saga.output!r}")
+    for what, value in (("stuck", saga.stuck), ("turned back", _why(saga)), ("attributes", saga.attributes or None)):
+        if value:
+            lines.append(f"  {what}: {value}")
+    for step in saga.steps:
+        lines += _step_lines(step)
+    lines += [f"  message {one.kind} {one.id}: {one.verdict}" for one in saga.messages]
+    return lines
+
+
+def _why(saga: Description) -> str:
+    return ", ".join(part for part in (saga.cause, saga.code, saga.reason) if part)
+
+
+def _step_lines(step: StepView) -> list[str]:
+    told = [step.state, f"{step.calls} attempt{'s' if step.calls != 1 else ''}" if step.calls else ""]
+    if step.result is not None:
+        told.append(f"result {step.result!r}")
+    if step.until is not None:
+        told.append(f"has to end by {_shown(step.until)}")
+    if step.due is not None:
+        told.append(f"goes on at {_shown(step.due)}")
+    lines = [f"  {step.name}: {', '.join(part for part in told if part)}"]
+    for one in step.attempts:
+        number = "" if one.number is None else f" {one.number}"
+        lines.append(f"    {_shown(one.at)} {one.kind}{number}: {one.error or 'done'}")
+    if step.error and step.error not in [one.error for one in step.attempts[-1:]]:
+        lines.append(f"    last error: {step.error}")
+    if step.note:
+        lines.append(f"    {step.note}")
+    return lines
+
+
+def _shown(time: datetime) -> str:
+    return time.isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00") + "Z"

@@ -1,0 +1,94 @@
+"""What callers and operators say to a saga: which step they mean, under which id, with which payload."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from sagakit.definition import Codec, Node
+from sagakit.definition.survival import Changed
+from sagakit.errors import CallerError, InvalidInput, NotAllowed, Unwritable
+from sagakit.naming import nearest
+
+if TYPE_CHECKING:
+    from sagakit.client.api import RuntimeApi
+    from sagakit.system.attempts import SagaBinding
+
+_anything = Codec(Any)
+
+
+def as_payload(binding: SagaBinding, step: str, value: object) -> msgspec.Raw:
+    """What a signal or a step is given by hand, as JSON. Raises InvalidInput.
+
+    Whether it is of the step's type is for the owner to say, whose version may be another.
+    """
+    try:
+        data = _anything.encode(value)
+    except Unwritable as error:
+        raise InvalidInput(f"{step} cannot take it, for it is no JSON: {error.reason}") from error.__cause__
+    node = binding.definition.nodes.get(binding.plan.step_of(step))
+    try:
+        if node is not None:
+            node.result.encode(value)
+    except Unwritable as error:
+        if isinstance(error.__cause__, Changed):
+            raise InvalidInput(f"{step} cannot take it: {error.reason}") from error.__cause__
+    return msgspec.Raw(data)
+
+
+def message_id_of(step: str, message_id: str | None) -> str | None:
+    """Return the id under which a message is applied once: of its kind, to this step. Raises InvalidInput."""
+    if message_id is None:
+        return None
+    if not isinstance(message_id, str) or not message_id:
+        raise InvalidInput(f"message_id={message_id!r}: a text that is not empty, or None to make one up")
+    return f"{step}/{message_id}" if step else message_id
+
+
+async def step_name(runtime: RuntimeApi, binding: SagaBinding, key: str, step: str | Node[Any]) -> str:
+    """Return the name of the step that is meant: a node of the class, its name, or that of an item (`label/2`).
+
+    A saga of another version may have steps that this class has not: its owner is to judge. Raises InvalidInput.
+    """
+    name = step.name if isinstance(step, Node) else step
+    if not isinstance(name, str):
+        raise InvalidInput(f"{key}: {step!r} is not a step: say its name, or the node, such as {_example(binding)}")
+    plan = binding.plan
+    known = plan.step_of(name) in plan.by_name
+    if isinstance(step, Node):
+        known = known and getattr(type(binding.saga), name, None) is step
+    if known or (await runtime.record(key)).plan_digest != plan.digest:
+        return name
+    if isinstance(step, Node):
+        raise InvalidInput(f"{key}: {step.place or name} is not a node of {type(binding.saga).__name__}")
+    raise InvalidInput(
+        f"{key}: {plan.saga_type} has no step {name!r}{nearest(name, plan.by_name) or f': it has {_all(binding)}'}"
+    )
+
+
+def _example(binding: SagaBinding) -> str:
+    return f"{type(binding.saga).__name__}.{binding.plan.nodes[0].name}"
+
+
+def _all(binding: SagaBinding) -> str:
+    return ", ".join(binding.plan.by_name)
+
+
+def refusal(key: str, what: str, verdict: str) -> CallerError:
+    """Why a message was not accepted, as an error."""
+    if verdict.startswith("refused"):  # what was wrong with a message is kept for a while only
+        return InvalidInput(f"{key}: {verdict.removeprefix('refused: ')}")
+    return NotAllowed(f"{key}: {what}: {_WHY.get(verdict, verdict)}")
+
+
+_WHY = {
+    "ended": "the saga is over",
+    "too late": "it is too late for that",
+    "already": "that is so already",
+    "unknown": "the saga has nothing of that name, or has not come to it",
+    "too large": "the record has no room for it",
+    "nothing to do": "it is not held, and waits for nobody",
+    "full": "the saga has had so many messages that it takes no more of this kind; it can be cancelled and terminated",
+    "other run": "the saga that it was for is gone, and another one has its id",
+}

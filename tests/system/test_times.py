@@ -1,0 +1,81 @@
+"""Points in time are datetimes with a zone, or seconds since the epoch; what is none is refused with what to write."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit import Failed, Saga, timer
+from sagakit.errors import InvalidInput
+from sagakit.store.memory_server import MemoryServer
+from sagakit.times import epoch_seconds
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import EPOCH, member
+
+Clock = trio.testing.MockClock
+NAIVE = datetime(2026, 1, 1)  # the mistake itself
+
+
+@pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5))])
+async def test_sagas_are_found_by_datetimes(autojump_clock: Clock, zone: timezone) -> None:
+    async with member(MemoryServer(), BookTrip()) as running:
+        for number in range(5):
+            await running.runtime.start(BookTrip, f"s{number}", Trip(fail="tickets"))
+            await trio.sleep(10)
+        page = await running.runtime.list(
+            created_after=datetime.fromtimestamp(EPOCH + 15, zone),
+            created_before=datetime.fromtimestamp(EPOCH + 35, zone),
+        )
+    assert [info.saga_id for info in page.items] == ["s2", "s3"]
+
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"created_after": NAIVE}, r"created_after: .* has no time zone: say datetime\(\.\.\., tzinfo=UTC\)"),
+    ({"created_before": "2026-01-01"}, "created_before: '2026-01-01' is not a time: say a datetime with a time zone"),
+    ({"created_before": float("nan")}, "created_before: nan is not a time"),
+    ({"created_after": 10**400}, "created_after: 1.* is not a time"),
+    ({"created_after": True}, "created_after: True is not a time"),
+    ({"created_after": timedelta(hours=1)}, "created_after: .* is not a time"),
+    ({"limit": 1.5}, r"limit=1\.5: at least 1, a whole number"),
+    ({"limit": True}, "limit=True: at least 1, a whole number"),
+    ({"limit": "5"}, "limit='5': at least 1"),
+    ({"limit": 0}, "limit=0: at least 1"),
+    ({"cursor": 7}, "cursor=7: the `cursor` of the page before"),
+]
+
+
+@pytest.mark.parametrize(("given", "text"), MISTAKES, ids=lambda case: str(case)[:40])
+async def test_a_listing_refuses_what_it_cannot_mean(autojump_clock: Clock, given: dict[str, Any], text: str) -> None:
+    async with member(MemoryServer(), BookTrip()) as running:
+        with pytest.raises(InvalidInput, match=text):
+            await running.runtime.list(**given)
+
+
+def test_a_moment_of_any_zone_is_the_same_moment() -> None:
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    assert epoch_seconds(noon) == epoch_seconds(noon.astimezone(timezone(timedelta(hours=-7)))) == noon.timestamp()
+    assert epoch_seconds(5) == epoch_seconds(5.0) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("returned", "text"),
+    [
+        (None, "the timer's function returned None: return a timedelta, such as timedelta(seconds=5), or a datetime"),
+        (5, "the timer's function returned 5: return a timedelta"),
+        (NAIVE, "has no time zone: say datetime(..., tzinfo=UTC)"),
+    ],
+    ids=["None", "a number", "no zone"],
+)
+async def test_a_timer_says_what_its_function_may_return(autojump_clock: Clock, returned: Any, text: str) -> None:
+    class Sleep(Saga[str]):
+        rest = timer(lambda input, ctx: returned)
+
+    async with member(MemoryServer(), Sleep()) as running:
+        outcome = await running.runtime.execute(Sleep, "one", "x")
+    assert isinstance(outcome, Failed)
+    assert outcome.reason is not None
+    assert text in outcome.reason
