@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from sagakit import Completed, Ctx, Failed, Reject, Saga, child, signal, step
 from sagakit.engine import Inbound, Parent
-from sagakit.errors import InvalidInput
+from sagakit.errors import InvalidInput, StoreFull
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey, encode_id
 
@@ -157,6 +157,49 @@ async def test_a_refusal_that_comes_twice_is_told_again(autojump_clock: Clock) -
         for _ in range(2):
             await children.refused(key, Parent("Whole.1", "r", "part"), InvalidInput("not this"))
     assert told == ["child_input_invalid"] * 2
+
+
+async def full_for_a_while(patch: pytest.MonkeyPatch, port: Any, method: str, seconds: float) -> None:
+    """The store refuses this for want of room, so long."""
+    until, original = trio.current_time() + seconds, getattr(port, method)
+
+    async def refuse(*args: Any, **options: Any) -> Any:
+        if trio.current_time() < until:
+            raise StoreFull("maximum bytes exceeded")
+        return await original(*args, **options)
+
+    patch.setattr(port, method, refuse)
+
+
+async def test_p12_a_full_inbox_costs_a_childs_start_no_attempt(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = MemoryServer()
+    async with killable() as start:
+        running = await start(server, Whole())
+        await full_for_a_while(monkeypatch, running.store.inbox, "send", 20)
+        handle = await running.runtime.start(Whole, "1", 10)
+        await start(server, Part())
+        with trio.fail_after(600):
+            assert isinstance(await handle.outcome(), Completed)
+        assert (await handle.record()).steps["part"].calls == 1
+
+
+async def test_p12_a_full_bucket_costs_a_childs_undo_no_attempt(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its start is in the inbox of nobody; the marker that forestalls it finds no room."""
+    server = MemoryServer()
+    async with member(server, Whole()) as running:
+        handle = await running.runtime.start(Whole, "1", 10)
+        with trio.fail_after(60):
+            while not server.inbox:  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+        await full_for_a_while(monkeypatch, running.store.state, "create", 20)
+        await handle.cancel("no more")
+        with trio.fail_after(600):
+            assert isinstance(await handle.outcome(), Failed)
+        assert (await handle.record()).steps["part"].undo_attempt == 1
 
 
 class Insure(Saga[int]):

@@ -76,3 +76,28 @@ async def test_only_what_is_worked_on_is_extended_and_all_is_given_back(autojump
     assert waits.words == []
     hand.give_back()
     assert (works.words[-1], waits.words) == ("defer 0", ["defer 0"])
+
+
+async def test_a_second_start_of_a_saga_takes_nobody_away_from_those_who_wait_for_the_first(
+    autojump_clock: Clock,
+) -> None:
+    hand = InHand()
+    for position in (1, 2):
+        hand.take(message(position))
+        hand.works_on_start(message(position))
+    woken: list[bool] = []
+
+    async def wait() -> None:
+        woken.append(await hand.until_started(message(1).address))
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            hand.let_go(message(1))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait)
+            await trio.testing.wait_all_tasks_blocked()
+            hand.let_go(message(2))
+        await wait()
+    assert woken == [True, True, False]

@@ -10,9 +10,10 @@ import trio
 import trio.testing
 from sagakit import Ctx, Failed, Saga, signal, step
 from sagakit.errors import InvalidInput
+from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Channel
-from sagakit.store.ports import InboundMessage
+from sagakit.store.ports import InboundMessage, Write
 from sagakit.system import intake
 from sagakit.system.channels import ALLOWED, channel_of
 from sagakit.system.inbox_request import InboxRequest
@@ -237,3 +238,19 @@ async def test_a_signal_waits_for_the_start_that_is_worked_on_even_in_a_crowd(
         stop.go_on.set()
         await until_ended(server, "Waits.one")
     assert parked == []
+
+
+@pytest.mark.parametrize("parent", [b"garbage", b'{"schema":99999,"saga_type":"P","saga_id":"one"}'])
+async def test_a_child_that_cannot_start_and_whose_parent_cannot_be_read_is_no_endless_trouble(
+    parent: bytes, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = MemoryServer()
+    server.bucket("SAGA_STATE").write(Write("P.one", parent))
+    body = {"kind": "start", "input": "no record", "parent": {"key": "P.one", "run": "r", "node": "n"}}
+    async with member(server, BookTrip()) as running:
+        for number in range(30):
+            await send(running, f"k{number}", body)
+        await trio.sleep(120)
+    newer = parent.startswith(b"{")
+    assert len(server.dead) == (0 if newer else 30), "a newer worker may come yet, and then it can be told"
+    assert len([line for line in caplog.records if "not told yet" in line.message]) <= 2 * LINES

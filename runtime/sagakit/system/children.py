@@ -5,8 +5,10 @@ All of it is idempotent: a child's id is derived, its start is found again, and 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 
 import msgspec
 import trio
@@ -40,7 +42,6 @@ from sagakit.errors import (
 )
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.attempts import SagaBinding
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.persistence import read, through_outage
 from sagakit.system.registry import CanRead, Registry
@@ -53,6 +54,7 @@ FORESTALLED_FOR = 3600.0
 LOOK_AGAIN = 1.0
 """Seconds until a child that is not undone yet is looked at again, if nothing was heard of it."""
 
+T = TypeVar("T")
 _FORESTALLED = encode_marker(EndMarker(0.0, "failed", "", ""))
 _CODES: dict[type[SagakitError], str] = {
     AlreadyStarted: "child_id_taken",
@@ -80,11 +82,10 @@ class Children:
     async def call(self, call: Call, record: Record, child_type: str) -> AttemptResult:
         """One attempt to start or to undo a child, within its timeout."""
         address = SagaKey(child_type, child_id(record, call.step, record.steps[call.step].group))
+        attempt = self._start if call.kind == "do" else self._undo
         with trio.move_on_after(call.timeout):
             try:
-                if call.kind == "do":
-                    return await self._start(address, call, record)
-                return await self._undo(str(address), call, record)
+                return await _until_room(partial(attempt, address, call, record))
             except SagakitError as error:
                 return _answer(call, error)
         return Error(error=f"timeout after {call.timeout:g} s")
@@ -105,7 +106,7 @@ class Children:
             binding = self._registry.latest(address.saga_type)
             fault = binding.cannot_read(given)
             if not fault:
-                await self._start_here(binding, address.saga_id, bytes(given), context)
+                await self._starts.start(binding, address.saga_id, bytes(given), context, in_line=False)
                 return Complete()
             if not await self._can_read_elsewhere(address.saga_type, given):
                 version = binding.plan.version
@@ -121,17 +122,9 @@ class Children:
         await self._requests.send(address, call.key, request)
         return Complete()
 
-    async def _start_here(self, binding: SagaBinding, saga_id: str, given: bytes, context: Context) -> None:
-        """Start it in this worker; waits while the store is full: that is an outage, and no failed attempt (P12)."""
-        while True:
-            try:
-                await self._starts.start(binding, saga_id, given, context, in_line=False)
-                return
-            except StoreFull:
-                await trio.sleep(LOOK_AGAIN)
-
-    async def _undo(self, key: str, call: Call, record: Record) -> AttemptResult:
+    async def _undo(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
         """Ask the child to turn back, and wait until it has."""
+        key = str(address)
         message = Inbound(id=call.key, kind="reverse", sender=sender_of(record), reason="its parent is undone")
         try:
             verdict = await self._requests.deliver(key, message)
@@ -157,7 +150,7 @@ class Children:
         Return whether it is there to hear it, and knows the child: it will release it then.
         """
         try:
-            verdict = await self._requests.post(parent.key, message)
+            verdict = await _until_room(partial(self._requests.post, parent.key, message))
         except UnknownSaga:
             return False
         return verdict is None or not (verdict in _NO_PARENT or verdict.startswith("refused"))
@@ -190,7 +183,16 @@ class Children:
         message = Inbound(id=f"{parent.run}.release", kind="release", sender=parent)
         for saga_type, saga_id in children:
             with suppress(UnknownSaga, InvalidId):
-                await self._requests.post(str(SagaKey(saga_type, saga_id)), message)
+                await _until_room(partial(self._requests.post, str(SagaKey(saga_type, saga_id)), message))
+
+
+async def _until_room(operation: Callable[[], Awaitable[T]]) -> T:
+    """Run an idempotent operation again while the store is full: that is an outage, and no failed attempt (P12)."""
+    while True:
+        try:
+            return await operation()
+        except StoreFull:
+            await trio.sleep(LOOK_AGAIN)
 
 
 def _answer(call: Call, error: SagakitError) -> AttemptResult:

@@ -21,8 +21,8 @@ class InHand:
     def __init__(self) -> None:
         self._messages: dict[int, InboundMessage] = {}
         self._extended: dict[int, InboundMessage] = {}
-        self._starts: dict[SagaKey, tuple[int, trio.Event]] = {}
-        """Starts that are worked on, by their sagas: their positions, and what is set when they are not any more."""
+        self._starts: dict[SagaKey, tuple[set[int], trio.Event]] = {}
+        """Starts that are worked on, by their sagas: their positions, and what is set when one of them is done with."""
         self._bytes = 0
         self._less = trio.Event()
         self._any = trio.Event()
@@ -41,23 +41,27 @@ class InHand:
 
     def works_on_start(self, message: InboundMessage) -> None:
         """Note that a message that was taken is a start: messages to its saga may wait for it."""
-        self._starts[message.address] = message.position, trio.Event()
+        positions, _ = self._starts.setdefault(message.address, (set(), trio.Event()))
+        positions.add(message.position)
 
     async def until_started(self, saga: SagaKey) -> bool:
-        """Wait while a start of the saga is worked on; return False at once if none is."""
-        _, done = self._starts.get(saga, (0, None))
-        if done is None:
+        """Wait until a start of the saga was worked on; return False at once if none is."""
+        if saga not in self._starts:
             return False
-        await done.wait()
+        await self._starts[saga][1].wait()
         return True
 
     def set_aside(self, message: InboundMessage) -> None:
         """Work on it no more: it waits to be parked or buried."""
         self._extended.pop(message.position, None)
-        position, done = self._starts.get(message.address, (0, None))
-        if done is not None and position == message.position:
-            del self._starts[message.address]
+        positions, done = self._starts.get(message.address, (set(), None))
+        if done is not None and message.position in positions:
+            positions.discard(message.position)
             done.set()
+            if positions:
+                self._starts[message.address] = positions, trio.Event()
+            else:
+                del self._starts[message.address]
 
     def let_go(self, message: InboundMessage) -> Acknowledger:
         """Be done with a message; return what it is to be acknowledged or given back by."""

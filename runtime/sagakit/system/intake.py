@@ -15,14 +15,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from logging import getLogger
+from logging import WARNING, getLogger
 from math import inf
 from typing import TypeAlias, TypeVar
 
 import trio
 from sagakit_actors import Actor, Backoff, Context
 
-from sagakit.errors import SagakitError, StoreError, TooLarge, UnknownSaga
+from sagakit.errors import InvalidInput, SagakitError, StoreError, TooLarge, UnknownSaga
+from sagakit.ration import Ration
 from sagakit.store.ports import InboundMessage, Source, Store
 from sagakit.system.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
 from sagakit.system.dead_letters import DeadLetters
@@ -68,6 +69,7 @@ class Intake(Actor[None]):
         self._saga_types = saga_types
         self._dead_letters = DeadLetters(store, worker_id, interval=interval)
         self._in_hand = InHand()
+        self._ration = Ration(_log, now=trio.current_time)
         self._nursery: trio.Nursery
         self._parkings: Lane[tuple[InboundMessage, bool]]
         self._burials: Lane[tuple[InboundMessage, Exception]]
@@ -136,7 +138,7 @@ class Intake(Actor[None]):
         trouble = await self._apply(message, request, once=message.parked and not start)
         if trouble is None:
             self._in_hand.let_go(message).ack()
-        elif is_final(trouble) or await self._is_hopeless(message, trouble):
+        elif is_final(trouble) or await self._is_hopeless(message, request, trouble):
             await self._refuse(message, request, trouble)
         elif not message.parked:
             self._dispose(self._parkings, message, start)
@@ -169,15 +171,20 @@ class Intake(Actor[None]):
         try:
             error = await self._applier.refused(message, request, error)
         except StoreError as trouble:
-            _log.warning("%s: not told yet that it cannot be started: %s", message.subject, trouble)
-            self._in_hand.let_go(message).defer(LATEST)
-        else:
-            self._dispose(self._burials, message, error)
+            if not await self._is_hopeless(message, request, trouble):
+                text = "%s: its parent is not told yet that it cannot be started: %s"
+                self._ration.say(WARNING, text, message.subject, trouble)
+                self._in_hand.let_go(message).defer(LATEST)
+                return
+            error = InvalidInput(f"{error}; its parent cannot be told: {trouble}")
+        self._dispose(self._burials, message, error)
 
-    async def _is_hopeless(self, message: InboundMessage, trouble: SagakitError) -> bool:
+    async def _is_hopeless(self, message: InboundMessage, request: InboxRequest, trouble: SagakitError) -> bool:
         """Return whether its saga has not come, or not become readable, in all this time, and is not about to."""
         if not may_be_hopeless(trouble) or self._store.inbox.age(message) < UNKNOWN_FOR:
             return False
+        if request.kind == "start":
+            return True
         try:
             return not await self._store.inbox.start_waits(message)
         except StoreError:
@@ -208,7 +215,8 @@ class Intake(Actor[None]):
         except TooLarge as error:
             await self._bury((message, error))
         except StoreError as error:
-            _log.warning("%s: message %s cannot wait in the inbox: %s", message.subject, message.id, error)
+            text = "%s: message %s cannot wait in the inbox: %s"
+            self._ration.say(WARNING, text, message.subject, message.id, error)
             self._in_hand.let_go(message).defer(LATEST)
         else:
             self._in_hand.let_go(message)

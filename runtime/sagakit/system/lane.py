@@ -25,8 +25,10 @@ class Lane(Generic[T]):
         self._at_once = at_once
         self._most_waiting = waiting
         self._waiting: deque[T] = deque()
+        self._putting: deque[tuple[T, trio.Event]] = deque()
+        """Items of those who wait in `put`, each with what tells that it was taken."""
+        self._offered_last = False
         self._running = 0
-        self._room = trio.Event()
 
     def offer(self, item: T) -> bool:
         """Take an item, unless the lane is full."""
@@ -40,19 +42,35 @@ class Lane(Generic[T]):
         return True
 
     async def put(self, item: T) -> None:
-        """Take an item; wait until it can be handled at once."""
-        while self._running >= self._at_once or self._waiting:
-            await self._room.wait()
-        self.offer(item)
+        """Take an item; wait until it is handled. Cancelled meanwhile, it is not taken."""
+        if self._running < self._at_once:
+            self.offer(item)
+            return
+        entry = item, trio.Event()
+        self._putting.append(entry)
+        try:
+            await entry[1].wait()
+        except trio.Cancelled:
+            if not entry[1].is_set():
+                self._putting.remove(entry)
+            raise
 
     async def _run(self, item: T) -> None:
         try:
             while True:
                 await self._handle(item)
-                if not self._waiting:
+                if not self._waiting and not self._putting:
                     return
-                item = self._waiting.popleft()
+                item = self._next()
         finally:
             self._running -= 1
-            room, self._room = self._room, trio.Event()
-            room.set()
+
+    def _next(self) -> T:
+        """Return what is handled next: of those who wait in the two ways, one in turn, so that none holds up others."""
+        if self._waiting and not (self._putting and self._offered_last):
+            self._offered_last = True
+            return self._waiting.popleft()
+        self._offered_last = False
+        item, taken = self._putting.popleft()
+        taken.set()
+        return item

@@ -108,6 +108,9 @@ class Shard(Vessel):
 
     def submitted(self, key: str, grown: int) -> None:
         """A record of the saga is on its way."""
+        self.settled(key)  # what the server has refused as too large was handed in, too
+        if key == self._turn:
+            self._turn_at = trio.current_time()
         self._submitted[key] = grown
         self._on_the_way += grown
         self.granted += max(0, grown)
@@ -127,7 +130,8 @@ class Shard(Vessel):
         """Whether it is this saga's turn; it is if it is nobody else's."""
         if self._turn not in ("", key) and not self._is_stale:
             return False
-        self._turn, self._turn_at = key, trio.current_time()
+        if self._turn != key:
+            self._turn, self._turn_at = key, trio.current_time()
         return True
 
     @property

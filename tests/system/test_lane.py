@@ -1,0 +1,80 @@
+"""Lanes: what is offered and what is put are handled in turn, so that neither holds up the other for ever."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+import trio
+import trio.testing
+from sagakit.system.lane import Lane
+
+Clock = trio.testing.MockClock
+
+
+async def test_what_is_put_is_handled_though_more_and_more_is_offered(autojump_clock: Clock) -> None:
+    """New starts come as fast as they are handled, for ten minutes; one that was parked has its turn among them."""
+    handled: list[str] = []
+
+    async def handle(item: str) -> None:
+        await trio.sleep(1)
+        handled.append(item)
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=4, waiting=4)
+        for number in range(8):
+            assert lane.offer(f"new {number}")
+        nursery.start_soon(lane.put, "parked")
+        for second in range(600):
+            for number in range(4):
+                lane.offer(f"new {second}.{number}")
+            await trio.sleep(1)
+            if "parked" in handled:
+                break
+        assert second < 5
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_offered_is_handled_though_more_and_more_is_put(autojump_clock: Clock) -> None:
+    handled: list[str] = []
+
+    async def handle(item: str) -> None:
+        await trio.sleep(1)
+        handled.append(item)
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=1, waiting=inf)
+        lane.offer("first")
+        for number in range(100):
+            nursery.start_soon(lane.put, f"put {number}")
+        await trio.testing.wait_all_tasks_blocked()
+        lane.offer("new")
+        await trio.sleep(4)
+        assert "new" in handled
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_is_put_and_cancelled_is_not_handled(autojump_clock: Clock) -> None:
+    handled: list[str] = []
+
+    async def handle(item: str) -> None:
+        await trio.sleep(1)
+        handled.append(item)
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=1, waiting=0)
+        await lane.put("first")
+        with trio.move_on_after(0.5):
+            await lane.put("cancelled")
+        await lane.put("last")
+    assert handled == ["first", "last"]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+async def test_a_lane_that_is_full_takes_no_offer(at_once: int, autojump_clock: Clock) -> None:
+    async def handle(item: int) -> None:
+        await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=at_once, waiting=2)
+        assert [lane.offer(number) for number in range(at_once + 3)] == [True] * (at_once + 2) + [False]
