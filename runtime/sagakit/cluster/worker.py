@@ -23,6 +23,7 @@ from sagakit.cluster.membership import Members, Membership
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
+from sagakit.cluster.unmet import UnmetTypes
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.bridge import open_bridge
@@ -356,8 +357,13 @@ class _Life:
             worker_id=self._worker_id,
             interval=self._config.scan_interval,
         )
+        unmet = partial(
+            UnmetTypes, self._store, worker.elsewhere, self._registry.strangers, interval=self._config.scan_interval
+        )
         return _supervisor(
-            ChildSpec("recovery", lambda: worker.recovery, shutdown=0.0), ChildSpec("intake", intake, shutdown=0.0)
+            ChildSpec("recovery", lambda: worker.recovery, shutdown=0.0),
+            ChildSpec("intake", intake, shutdown=0.0),
+            *([ChildSpec("unmet", unmet, shutdown=0.0)] if self._registry.strangers else []),
         )
 
     def _services(self, system: System) -> Services:
