@@ -143,8 +143,8 @@ def test_a_wrong_command_line(arguments: list[str], says: str) -> None:
 
 
 async def test_a_plan_that_has_changed(tmp_path: Path, server: Server, namespace: str) -> None:
-    async with open_runtime(server.url, sagas=[Wait()], namespace=namespace):
-        pass
+    async with open_runtime(server.url, sagas=[Wait()], namespace=namespace, grace=0.1) as runtime:
+        await runtime.start(Wait, "unfinished", Call(gate=str(tmp_path / "never")))
     with worker(tmp_path / "one", "changed", "--nats", server.url, "--namespace", namespace) as process:
         assert await process.ended() == Exit.DEFINITION
         assert "version=2" in process.lines[-1]["message"]

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from logging import WARNING, getLogger
 
 import trio
-from sagakit_actors import Actor, Context, Down
+from sagakit_actors import Actor, Context
 
 from sagakit.errors import StoreError, StoreFull
 from sagakit.ration import Ration
@@ -184,4 +184,4 @@ class RoomKeeper(Actor[None]):
         """Until stopped."""
         ctx.nursery.start_soon(self._room.keep)
         while True:
-            assert isinstance(await ctx.receive(), Down | None)
+            await ctx.receive()
