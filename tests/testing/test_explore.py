@@ -206,7 +206,7 @@ def test_an_asyncio_saga_and_plain_functions(tmp_path: Path) -> None:
     assert getattr(trace.outcome, "output", None) == "abab"
 
 
-def test_a_plain_function_that_returns_a_coroutine_fails_as_in_a_worker() -> None:
+def test_a_coroutine_function_behind_a_wrapper_is_awaited_as_in_a_worker() -> None:
     def traced(fn: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(fn)
         def call(*args: Any) -> Any:
@@ -228,8 +228,9 @@ def test_a_plain_function_that_returns_a_coroutine_fails_as_in_a_worker() -> Non
             raise Reject("no")
 
     trace = simulate(Wrapped(), "x")
-    assert trace.stuck
-    assert "make it a coroutine function" in trace.calls.of(Wrapped.charge, "undo")[0].error
+    assert not trace.stuck
+    assert isinstance(trace.outcome, Failed)
+    assert trace.outcome.undone == ("charge",)
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -260,7 +260,7 @@ class _Life:
         self._standing = standing
         self._members = members
         self._gate = Gate()
-        self._room = Room(store)
+        self._room = Room(store, interval=config.scan_interval)
         self._actives: list[Sagas] = []
 
     async def run(self, task_status: trio.TaskStatus[Worker]) -> None:

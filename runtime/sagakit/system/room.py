@@ -6,7 +6,7 @@ turns: one at a time may go on until it ends, or rests, and a record that says t
 server has refused, since the bucket, the account or the disk is full, is tried again by the same rule.
 
 How full a bucket is, the server is asked once a second; what this worker has written since is added. Of a bucket
-without a limit nothing is asked but, once a minute, whether it has got one.
+without a limit nothing is asked but, at each scan, whether it has got one.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from sagakit.system.vessels import ACCOUNT, ALL, RUNNING, STARTS, Account, Claim
 
 _log = getLogger("sagakit.room")
 
-LOOK, LOOK_IDLE, LOOK_UNLIMITED = 1.0, 5.0, 60.0
-"""Seconds between two questions: of a bucket that is a quarter full, of an emptier one, of one without a limit."""
+LOOK, LOOK_IDLE = 1.0, 5.0
+"""Seconds between two questions: of a bucket that is a quarter full, of an emptier one."""
 RECORD = 1024
 """Bytes of a new record beside its input, about."""
 
 
 class Room:
-    """For the tasks of one worker's trio thread."""
+    """For the tasks of one worker's trio thread. A bucket without a limit is looked at every `interval` seconds."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, interval: float) -> None:
         self._store = store
+        self._interval = interval
         self._shards = [Shard() for _ in store.names.state]
         self._account = Account()
         self._looking = trio.Lock()
@@ -83,7 +84,7 @@ class Room:
 
     def _pause(self) -> float:
         if not self.limited:
-            return LOOK_UNLIMITED
+            return self._interval
         return LOOK if any(shard.waiting or shard.exceeds(STARTS / 2) for shard in self._shards) else LOOK_IDLE
 
     def _tell(self) -> None:
