@@ -195,8 +195,8 @@ class Refused(StoreError):
     `code` is JetStream's `err_code`, `description` its text.
     """
 
-    def __init__(self, code: int, description: str) -> None:
-        super().__init__(f"the server refused: {description} (err_code {code})")
+    def __init__(self, code: int, description: str, text: str = "") -> None:
+        super().__init__(text or f"the server refused: {description} (err_code {code})")
         self.code = code
         self.description = description
 
@@ -205,10 +205,11 @@ class StreamMissing(Refused):
     """A bucket or a stream that was there when the runtime was opened is gone. `stream` names the stream."""
 
     def __init__(self, code: int, description: str, stream: str) -> None:
-        super().__init__(code, description)
         bucket = stream.removeprefix("KV_")
         what = f"stream {stream}" if bucket == stream else f"bucket {bucket}"
-        self.args = (
+        super().__init__(
+            code,
+            description,
             f"the {what} is missing ({description}): restore it from a backup, or make it anew with `sagakit setup`, "
             "without what it held; who has deleted it?",
         )

@@ -114,7 +114,7 @@ class Room:
                 break
             await through_outage(self._store, self.look)
         for vessel, more, _ in wanted:
-            vessel.granted += more
+            vessel.grant(more)
         return Claim(shard, size)
 
     # --------------------------------------------------------------- records

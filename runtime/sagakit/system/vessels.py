@@ -52,6 +52,10 @@ class Vessel:
             return False
         return self.granted + more > MINE * (self.usage.limit * share - self.usage.bytes)
 
+    def grant(self, more: int) -> None:
+        """So many bytes are about to be added."""
+        self.granted += more
+
     def seen(self, usage: Usage) -> None:
         """The server has told."""
         self.usage, self.looked_at, self.granted = usage, trio.current_time(), 0
@@ -113,7 +117,7 @@ class Shard(Vessel):
             self._turn_at = trio.current_time()
         self._submitted[key] = grown
         self._on_the_way += grown
-        self.granted += max(0, grown)
+        self.grant(max(0, grown))
 
     def settled(self, key: str) -> int:
         """It is stored, or will not be; by how much it made, or would have made, the bucket grow."""
