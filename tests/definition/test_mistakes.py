@@ -279,6 +279,22 @@ MISTAKES = [
         "@each(lambda order: [], compensate=None)\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
         r"what computes its items is called with \(input, ctx\), but takes \(order\)",
     ),
+    Mistake(
+        "an each without parentheses",
+        RESERVE + "@each\nasync def label(self, order: str, item: str, ctx: Ctx) -> str: ...",
+        r"S\.label: its decorator has no method: write it with parentheses above one",
+    ),
+    Mistake(
+        "a step without a method",
+        RESERVE + "pay = step(reserve, compensate=None)",
+        r"S\.pay: its decorator has no method",
+    ),
+    Mistake(
+        "a node in place of a list",
+        RESERVE + "@step(compensate=None, after=reserve)\nasync def pay(self, order: str, ctx: Ctx) -> str: ...",
+        r"after=reserve: write a list, even of one: after=\[reserve\]",
+    ),
+    Mistake("a child of no saga", "k = child(str, lambda order, ctx: order)", "child of <class 'str'>: say a Saga"),
     Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
     Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),
     Mistake("an empty name", RESERVE, "the name of saga S", "class S(Saga[str], name=''):"),

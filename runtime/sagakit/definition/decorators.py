@@ -12,7 +12,7 @@ from typing_extensions import TypeVar, Unpack
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import Backend, CheckedStep, Node, Options, Step
-from sagakit.definition.options import several
+from sagakit.definition.options import Pending, several
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import Limit, RetryPolicy
 from sagakit.definition.step_types import (
@@ -294,7 +294,7 @@ def step(
     )
     if len(given) == 1 and callable(given[0]) and not isinstance(given[0], Node):
         return make(given[0], ())
-    return lambda fn: make(fn, given)
+    return Pending(lambda fn: make(fn, given))
 
 
 def visible_names(frame: Any) -> Mapping[str, Any]:

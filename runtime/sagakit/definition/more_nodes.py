@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, overload
 
@@ -25,7 +24,7 @@ from sagakit.definition.nodes import (
     Signal,
     Timer,
 )
-from sagakit.definition.options import several
+from sagakit.definition.options import Pending, several
 from sagakit.definition.policy import Limit, RetryPolicy
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def each(
         on_unknown=on_unknown, no_undo=compensate is None, retry=retry, timeout=timeout, backend=backend, limit=limit
     )
     inputs = (source,) if isinstance(source, Node) or items is not None else ()
-    return partial(
+    return Pending(
         _make_each,
         inputs,
         items if inputs else source,

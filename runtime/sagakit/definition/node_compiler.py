@@ -299,8 +299,8 @@ class NodeCompiler:
         return definition, {"kind": "timer", "wait": wait}
 
     def _child(self, child: Child[Any], position: Position) -> tuple[Any, Any]:
-        if not isinstance(child.saga, type):
-            raise self.wrong(child.name, f"is a child of {child.saga!r}: say the class")
+        if not isinstance(child.saga, type) or not hasattr(child.saga, "_header"):
+            raise self.wrong(child.name, f"is a child of {child.saga!r}: say a Saga class")
         inner = self.child(child.saga)
         self._asked(child, "what makes its input", child.make_input, "input", "ctx")
         if position == "before" and inner.plan.pivot is not None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TypeVar
 
 from sagakit.errors import DefinitionError
@@ -39,12 +40,17 @@ def one_of(value: V, allowed: Sequence[V], where: str) -> V:
     return value
 
 
+class Pending(partial[V]):
+    """What a decorator with options is until it is given its method. One that is left in a class is a mistake."""
+
+
 def several(value: Iterable[V] | None, where: str) -> tuple[V, ...] | None:
     """Nodes in a list; None says nothing."""
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable):
-        raise DefinitionError(f"{where}={value!r}: write a list, even of one: {where}=[...]")
+        shown = getattr(getattr(value, "fn", None), "__name__", repr(value))
+        raise DefinitionError(f"{where}={shown}: write a list, even of one: {where}=[{shown}]")
     return tuple(value)
 
 

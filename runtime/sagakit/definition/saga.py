@@ -18,7 +18,7 @@ from sagakit.definition.members import has_nodes
 from sagakit.definition.migration import OldSaga
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.nodes import Backend, Node, Undo
-from sagakit.definition.options import at_least_one, one_of, seconds
+from sagakit.definition.options import Pending, at_least_one, one_of, seconds
 from sagakit.definition.schemas import saga_schema
 from sagakit.errors import DefinitionError
 from sagakit.naming import check_name, nearest
@@ -61,6 +61,7 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         **kwargs: Any,
     ) -> None:
         _check_class_options(cls, kwargs)
+        _check_nothing_pending(cls)
         super().__init_subclass__(**kwargs)
         base = next((base for base in cls.__mro__[1:] if "_definition" in vars(base)), None)
         if base is not None:
@@ -107,6 +108,15 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         complete in itself. Raises DefinitionError.
         """
         return saga_schema(compiled(cls))
+
+
+def _check_nothing_pending(saga: type) -> None:
+    for name, value in vars(saga).items():
+        if isinstance(value, Pending):
+            raise DefinitionError(
+                f"{saga.__name__}.{name}: its decorator has no method: write it with parentheses above one, as "
+                "`@each(source)` or `@step(...)`"
+            )
 
 
 def _check_class_options(cls: type, options: Collection[str]) -> None:
