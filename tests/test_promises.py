@@ -22,7 +22,7 @@ from msgspec import structs
 from sagakit.cluster.adoption import Adoption
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
-from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, glimpse, messages
+from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, glimpse
 from sagakit.store.memory_server import MemoryBucket
 from sagakit.system import starts
 from sagakit.system.calls import Calls
@@ -48,6 +48,7 @@ from tests.testing import test_explore
 
 Patch = pytest.MonkeyPatch
 apply_module: Any = sys.modules["sagakit.engine.apply"]
+engine_requests: Any = sys.modules["sagakit.engine.requests"]
 ROOT = Path(__file__).parent.parent
 
 
@@ -57,12 +58,12 @@ ROOT = Path(__file__).parent.parent
 def calls_before_the_write(patch: Patch) -> None:
     write = SagaActor._write
 
-    def early(self: SagaActor, record: Record, asked: Any = (), *, not_after: float | None = None) -> None:
-        if self._begun:
+    def early(self: SagaActor, record: Record, *more: Any, **options: Any) -> None:
+        if self._begun and record.outcome is None:
             durable, self._record = self._record, record
             self._perform()
             self._record = durable
-        write(self, record, asked, not_after=not_after)
+        write(self, record, *more, **options)
 
     patch.setattr(SagaActor, "_write", early)
 
@@ -103,7 +104,7 @@ def inputs_as_they_are_written(patch: Patch) -> None:
 
 
 def no_cancel_is_too_late(patch: Patch) -> None:
-    patch.setattr(messages, "pivot_passed", lambda turn: False)
+    patch.setattr(engine_requests, "pivot_passed", lambda turn: False)
 
 
 def tickets_are_kept(patch: Patch) -> None:
@@ -134,8 +135,8 @@ def an_outage_fails_the_write(patch: Patch) -> None:
 def silence_is_death_also_in_an_outage(patch: Patch) -> None:
     seen, since = Observer._seen, dict[object, float]()
 
-    def silent_since(self: Observer, worker_id: str, renewal: int | None) -> Any:
-        watched = seen(self, worker_id, renewal)
+    def silent_since(self: Observer, worker_id: str, renewal: int | None, revision: int) -> Any:
+        watched = seen(self, worker_id, renewal, revision)
         watched.still_since = since.setdefault((self, worker_id, renewal), trio.current_time())
         return watched
 

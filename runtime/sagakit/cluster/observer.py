@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 import trio
 
-from sagakit.cluster.lease import Lease, read_lease
+from sagakit.cluster.lease import Lease, lease_of
 from sagakit.cluster.reception import PING
 from sagakit.errors import Ambiguous, NoResponders, StoreError
 from sagakit.naming import is_name
@@ -29,12 +29,17 @@ Verdict: TypeAlias = Literal["alive", "unsure", "dead"]
 
 
 class _Watched:
-    """What was seen of one worker: its renewal, since when it has not moved, and since when nobody has answered."""
+    """What was seen of one worker: its renewal, since when it has not moved, and since when nobody has answered.
 
-    __slots__ = ("absent_since", "renewal", "still_since")
+    `revision` is that of what stands there. While it is no lease, and moves, somebody writes over the worker's lease,
+    which it may renew as fast as it will: such a lease says nothing of its silence.
+    """
 
-    def __init__(self, renewal: int | None, now: float) -> None:
+    __slots__ = ("absent_since", "renewal", "revision", "still_since")
+
+    def __init__(self, renewal: int | None, revision: int, now: float) -> None:
         self.renewal: int | None = renewal
+        self.revision: int = revision
         self.still_since: float = now
         self.absent_since: float | None = None
 
@@ -55,13 +60,14 @@ class Observer:
     async def look(self, worker_id: str) -> Verdict:
         """Look at a worker once. `unsure` asks for another look, RECHECK later."""
         try:
-            lease = await read_lease(self._store, worker_id)
+            entry = await self._store.workers.get(worker_id)
+            lease = None if entry is None else lease_of(entry)
             renewal = None if lease is None else lease.renewal
             if self._dead.get(worker_id, -1) == renewal:
                 return "dead"
             self._dead.pop(worker_id, None)
             self._note_busy(worker_id, lease)
-            verdict = await self._judge(worker_id, lease)
+            verdict = await self._judge(worker_id, lease, 0 if entry is None else entry.revision)
         except StoreError:
             self._watched.pop(worker_id, None)  # our own reads must be answered throughout
             return "unsure"
@@ -104,12 +110,11 @@ class Observer:
         else:
             self._busy[worker_id] = frozenset(lease.busy)
 
-    async def _judge(self, worker_id: str, lease: Lease | None) -> Verdict:
+    async def _judge(self, worker_id: str, lease: Lease | None, revision: int) -> Verdict:
         if lease is not None and lease.handed_back:
             _log.info("worker %s has left", worker_id)
             return "dead"
-        renewal = None if lease is None else lease.renewal
-        watched = self._seen(worker_id, renewal)
+        watched = self._seen(worker_id, None if lease is None else lease.renewal, revision)
         if self._silent(watched):
             _log.warning(
                 "worker %s is dead: its lease has not moved for %g s; if its process lives, its own log says what "
@@ -124,11 +129,13 @@ class Observer:
             return "alive"
         return self._absent(worker_id, watched, asked)
 
-    def _seen(self, worker_id: str, renewal: int | None) -> _Watched:
+    def _seen(self, worker_id: str, renewal: int | None, revision: int) -> _Watched:
         """What was seen so far; a renewal that has moved begins anew."""
-        watched = self._watched.get(worker_id)
+        watched, now = self._watched.get(worker_id), trio.current_time()
         if watched is None or watched.renewal != renewal:
-            watched = self._watched[worker_id] = _Watched(renewal, trio.current_time())
+            watched = self._watched[worker_id] = _Watched(renewal, revision, now)
+        elif renewal is None and watched.revision != revision:
+            watched.revision, watched.still_since = revision, now
         return watched
 
     def _silent(self, watched: _Watched) -> bool:
