@@ -17,7 +17,7 @@ from sagakit.errors import CannotConnect
 from sagakit.jetstream import server_lock, server_process
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.embedded import embedded_server
-from sagakit.jetstream.server_process import Running, Sync
+from sagakit.jetstream.server_process import Running, Sync, find_server, free_port
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
@@ -229,3 +229,23 @@ async def test_without_an_executable_the_error_says_how_to_get_one(
     with pytest.raises(CannotConnect, match=r"sagakit\[embedded\]"):
         async with embedded_server(tmp_path):
             pass
+
+
+def test_a_variable_that_names_no_server_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder was blamed."""
+    monkeypatch.setenv("SAGAKIT_NATS_SERVER", "/nope/nats-server")
+    with pytest.raises(CannotConnect, match="SAGAKIT_NATS_SERVER=/nope/nats-server: there is no such executable"):
+        find_server()
+
+
+async def test_a_start_that_is_cancelled_leaves_neither_server_nor_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(url: str) -> bool:
+        await trio.sleep_forever()
+        raise AssertionError
+
+    monkeypatch.setattr(server_process, "listens", never)
+    with trio.move_on_after(0.5):
+        await server_process.spawn(tmp_path, f"nats://127.0.0.1:{free_port()}", free_port(), "relaxed")
+    assert not (tmp_path / "server.json").exists()

