@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property, wraps
 from typing import Any, Generic
 
 import pytest
@@ -170,3 +171,29 @@ def test_a_step_is_no_static_method(kind: Callable[..., Any]) -> None:
 
         class Place(Saga[Order]):
             pay = kind(Audited.audit)
+
+
+def hiding(fn: Any) -> Any:
+    """A decorator as people write them for functions."""
+
+    @wraps(fn)
+    def call(*args: Any) -> Any:
+        return fn(*args)
+
+    return call
+
+
+@pytest.mark.parametrize("above", [hiding, property, cached_property], ids=lambda above: above.__name__)
+def test_a_decorator_above_a_step_is_refused(above: Callable[..., Any]) -> None:
+    """The step was no step any more, and the saga completed without it."""
+    with pytest.raises(
+        DefinitionError, match=r"Place\.pay: a decorator stands above the node, and hides it: put it below"
+    ):
+
+        class Place(Saga[Order]):
+            @step(compensate=None)
+            async def first(self, order: Order, ctx: Ctx) -> None: ...
+
+            @above
+            @step(compensate=None)
+            async def pay(self, order: Order, ctx: Ctx) -> None: ...

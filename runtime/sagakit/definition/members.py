@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from inspect import getattr_static
+from types import FunctionType
 from typing import Any
 
 from sagakit.definition.nodes import Node, Undo, place
@@ -24,7 +26,9 @@ def owners_of(saga: type) -> dict[Node[Any], type]:
     for owner, name, value in _members(saga):
         where = f"{saga.__name__}.{name}"
         if _wraps_a_node(value):
-            raise DefinitionError(f"{where}: a step is called with the saga as self: remove {type(value).__name__}")
+            if isinstance(value, staticmethod | classmethod):
+                raise DefinitionError(f"{where}: a step is called with the saga as self: remove {type(value).__name__}")
+            raise DefinitionError(f"{where}: a decorator stands above the node, and hides it: put it below")
         if isinstance(value, Node | Undo) and getattr_static(saga, name) is not value:
             raise DefinitionError(f"{where}: hides what stands in {owner.__qualname__}: give it another name")
         if isinstance(value, Node):
@@ -35,7 +39,19 @@ def owners_of(saga: type) -> dict[Node[Any], type]:
 
 
 def _wraps_a_node(value: object) -> bool:
-    return isinstance(value, staticmethod | classmethod) and isinstance(value.__func__, Node)
+    """Whether a decorator has made something else of a node, which would be no node of the saga then."""
+    match value:
+        case staticmethod() | classmethod():
+            inner: object = value.__func__
+        case FunctionType():
+            inner = getattr(value, "__wrapped__", None)  # of functools.wraps
+        case cached_property():
+            inner = value.func
+        case property():
+            inner = value.fget
+        case _:
+            inner = None
+    return isinstance(inner, Node)
 
 
 def _members(saga: type) -> Iterator[tuple[type, str, Any]]:

@@ -65,9 +65,11 @@ class MemoryBucket:
 
     def _check_room(self, write: Write, standing: _Value | None) -> None:
         """As a nats-server does: in a full bucket a value may give way to a smaller one."""
+        if self.max_bytes is None:
+            return
         size = _size(write.key, write.value)
         smaller = standing is not None and size <= _size(write.key, standing.value)
-        if self.max_bytes is not None and not smaller and self.bytes + size > self.max_bytes:
+        if not smaller and self.bytes + size > self.max_bytes:
             raise StoreFull(f"{write.key}: the server is full (maximum bytes exceeded)")
 
     def read(self, key: str) -> Entry | None:

@@ -343,7 +343,9 @@ class SagaActor(Reactor[SagaMessage]):
             return
         record = self._record
         if self._events or self._due:
-            self._events[:0] = self._taken_up()
+            held, self._held_back = self._held_back, None
+            if held is not None:
+                self._events[:0] = self._taken_up(held)
             published = [Published(self._outbox.confirmed)] if self._outbox.confirmed else []
             events = [*self._events, *published]
             proposed = self._fold(record, events)
@@ -447,8 +449,8 @@ class SagaActor(Reactor[SagaMessage]):
     def _take_back(self, proposal: Proposal, error: StoreFull) -> None:
         """The server had no room for the record: what it was made of is folded again, with what comes meanwhile."""
         self._services.room.refused(self._key, error)
-        self._held_back, self._due = held_back(proposal), True
-        self._events[:0] = self._taken_up()
+        self._due = True
+        self._events[:0] = self._taken_up(held_back(proposal))
 
     # ---------------------------------------------------------------- write
 
@@ -549,11 +551,8 @@ class SagaActor(Reactor[SagaMessage]):
             self._outbox.publish(base)
             self._outbox.when_confirmed(base.outbox[-1].seq, partial(self._ref.signal, Wake()))
 
-    def _taken_up(self) -> Sequence[InputEvent]:
-        """What was held back, to be tried again."""
-        held, self._held_back = self._held_back, None
-        if held is None:
-            return ()
+    def _taken_up(self, held: HeldBack) -> Sequence[InputEvent]:
+        """What could not be written, to be tried again; those who asked go on waiting."""
         for ask in held.asked:
             self._waiting.for_verdict(ask)
         return held.events
