@@ -7,6 +7,7 @@ that has ended or is stuck. Ends when all have, or when its standard input is cl
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from pathlib import Path
 
@@ -94,6 +95,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("file", type=Path)
     given = parser.parse_args()
+    logging.getLogger("sagakit.step").setLevel(logging.ERROR)  # the weather fails calls on purpose: they are counted
     try:
         trio.run(work, given.url, given.folder, given.file)
     except KeyboardInterrupt:

@@ -47,6 +47,7 @@ def test_the_demo_balances_and_leaves_nothing_behind(tmp_path: Path, crash: bool
     for text in ("500 orders", "completed", "compensated", "stuck", "sagas per second", "p50", "p99", "books balance"):
         assert text in done.stdout
     assert ("worker killed" in done.stdout) == crash
+    assert "failed at attempt" not in done.stderr, "failures that are made on purpose are counted, not told"
     assert left_behind(folder) == []
     assert list(tmp_path.iterdir()) == [], "a run that is through starts afresh the next time"
 
