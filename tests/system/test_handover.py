@@ -12,7 +12,7 @@ from sagakit.cluster import handover
 from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, member, stands, until_ended
+from tests.system.members import Member, killable, stands, until_ended
 from tests.system.test_ownership import Stop
 
 Clock = trio.testing.MockClock
@@ -54,22 +54,16 @@ async def leaving_with_one_at_work(server: MemoryServer, victim: Member, stop: S
 
 async def test_what_waits_moves_within_a_second_while_an_attempt_gets_its_grace(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
-    async with trio.open_nursery() as nursery:
-
-        async def first(task_status: trio.TaskStatus[Member]) -> None:
-            async with member(server, BookTrip(stop), Patient(), grace=GRACE) as running:
-                task_status.started(running)
-                await running.until_left()
-
-        victim: Member = await nursery.start(first)
-        async with member(server, BookTrip(), Patient()):
-            await leaving_with_one_at_work(server, victim, stop)
-            assert await seconds_until_adopted(server, "Patient.two") <= 1.0
-            await trio.sleep(GRACE / 2)
-            assert epoch(server, "BookTrip.one") == 1, "its attempt still runs where it was"
-            stop.go_on.set()
-            assert await seconds_until_adopted(server, "BookTrip.one") <= 1.0
-            await until_ended(server, "BookTrip.one")
+    async with killable() as start:
+        victim = await start(server, BookTrip(stop), Patient(), grace=GRACE)
+        await start(server, BookTrip(), Patient())
+        await leaving_with_one_at_work(server, victim, stop)
+        assert await seconds_until_adopted(server, "Patient.two") <= 1.0
+        await trio.sleep(GRACE / 2)
+        assert epoch(server, "BookTrip.one") == 1, "its attempt still runs where it was"
+        stop.go_on.set()
+        assert await seconds_until_adopted(server, "BookTrip.one") <= 1.0
+        await until_ended(server, "BookTrip.one")
 
 
 async def test_with_too_many_attempts_to_name_all_move_at_the_end(
@@ -77,17 +71,11 @@ async def test_with_too_many_attempts_to_name_all_move_at_the_end(
 ) -> None:
     monkeypatch.setattr(handover, "BUSY_BYTES", 3)
     server, stop = MemoryServer(), Stop("flight")
-    async with trio.open_nursery() as nursery:
-
-        async def first(task_status: trio.TaskStatus[Member]) -> None:
-            async with member(server, BookTrip(stop), Patient(), grace=GRACE) as running:
-                task_status.started(running)
-                await running.until_left()
-
-        victim: Member = await nursery.start(first)
-        async with member(server, BookTrip(), Patient()):
-            await leaving_with_one_at_work(server, victim, stop)
-            await trio.sleep(GRACE / 2)
-            assert epoch(server, "Patient.two") == 1
-            stop.go_on.set()
-            assert await seconds_until_adopted(server, "Patient.two") <= 1.0
+    async with killable() as start:
+        victim = await start(server, BookTrip(stop), Patient(), grace=GRACE)
+        await start(server, BookTrip(), Patient())
+        await leaving_with_one_at_work(server, victim, stop)
+        await trio.sleep(GRACE / 2)
+        assert epoch(server, "Patient.two") == 1
+        stop.go_on.set()
+        assert await seconds_until_adopted(server, "Patient.two") <= 1.0

@@ -99,6 +99,19 @@ Nats: TypeAlias = Annotated[
     ),
 ]
 FORM: str = "module:Class, such as examples.orders.saga:PlaceOrder"
+ConfigFile: TypeAlias = Annotated[
+    str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")
+]
+Namespace: TypeAlias = Annotated[str | None, typer.Option(help="Option namespace.")]
+Domain: TypeAlias = Annotated[str | None, typer.Option(help="Option domain, of JetStream.")]
+ApiPrefix: TypeAlias = Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")]
+User: TypeAlias = Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")]
+Creds: TypeAlias = Annotated[str | None, typer.Option(help="Option credentials: a file with JWT and seed.")]
+Nkey: TypeAlias = Annotated[str | None, typer.Option(help="Option nkeys_seed: a file with a seed.")]
+TlsCa: TypeAlias = Annotated[str | None, typer.Option("--tls-ca", help="Option tls_ca.")]
+TlsCert: TypeAlias = Annotated[str | None, typer.Option("--tls-cert", help="Option tls_cert.")]
+TlsKey: TypeAlias = Annotated[str | None, typer.Option("--tls-key", help="Option tls_key.")]
+InboxPrefix: TypeAlias = Annotated[str | None, typer.Option(help="Option inbox_prefix.")]
 
 
 @app.command()
@@ -175,7 +188,7 @@ def worker(
         ),
     ],
     nats: Nats = "",
-    config: Annotated[str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")] = None,
+    config: ConfigFile = None,
     health: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics there; port 0 picks one.")
     ] = None,
@@ -190,19 +203,19 @@ def worker(
     ] = False,
     log_format: Annotated[LogFormat, typer.Option(help="Text, or one JSON object a line.")] = LogFormat.text,
     log_level: Annotated[LogLevel, typer.Option(help="From which level on.")] = LogLevel.info,
-    namespace: Annotated[str | None, typer.Option(help="Option namespace.")] = None,
-    domain: Annotated[str | None, typer.Option(help="Option domain, of JetStream.")] = None,
-    api_prefix: Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")] = None,
+    namespace: Namespace = None,
+    domain: Domain = None,
+    api_prefix: ApiPrefix = None,
     name: Annotated[str | None, typer.Option(help="Option worker_name.")] = None,
     grace: Annotated[float | None, typer.Option(help="Option grace, in seconds.")] = None,
     max_active: Annotated[int | None, typer.Option(help="Option max_active.")] = None,
-    user: Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")] = None,
-    creds: Annotated[str | None, typer.Option(help="Option credentials: a file with JWT and seed.")] = None,
-    nkey: Annotated[str | None, typer.Option(help="Option nkeys_seed: a file with a seed.")] = None,
-    tls_ca: Annotated[str | None, typer.Option("--tls-ca", help="Option tls_ca.")] = None,
-    tls_cert: Annotated[str | None, typer.Option("--tls-cert", help="Option tls_cert.")] = None,
-    tls_key: Annotated[str | None, typer.Option("--tls-key", help="Option tls_key.")] = None,
-    inbox_prefix: Annotated[str | None, typer.Option(help="Option inbox_prefix.")] = None,
+    user: User = None,
+    creds: Creds = None,
+    nkey: Nkey = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    inbox_prefix: InboxPrefix = None,
 ) -> None:
     """Run sagas in this process until SIGTERM or SIGINT, then drain; a second signal ends it at once.
 
@@ -242,18 +255,18 @@ def worker(
 @app.command()
 def setup(
     nats: Nats = "",
-    config: Annotated[str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")] = None,
-    namespace: Annotated[str | None, typer.Option(help="Option namespace.")] = None,
-    domain: Annotated[str | None, typer.Option(help="Option domain, of JetStream.")] = None,
-    api_prefix: Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")] = None,
+    config: ConfigFile = None,
+    namespace: Namespace = None,
+    domain: Domain = None,
+    api_prefix: ApiPrefix = None,
     shards: Annotated[int | None, typer.Option(help="Option shards; fixed when the buckets are made.")] = None,
-    user: Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")] = None,
-    creds: Annotated[str | None, typer.Option(help="Option credentials: a file with JWT and seed.")] = None,
-    nkey: Annotated[str | None, typer.Option(help="Option nkeys_seed: a file with a seed.")] = None,
-    tls_ca: Annotated[str | None, typer.Option("--tls-ca", help="Option tls_ca.")] = None,
-    tls_cert: Annotated[str | None, typer.Option("--tls-cert", help="Option tls_cert.")] = None,
-    tls_key: Annotated[str | None, typer.Option("--tls-key", help="Option tls_key.")] = None,
-    inbox_prefix: Annotated[str | None, typer.Option(help="Option inbox_prefix.")] = None,
+    user: User = None,
+    creds: Creds = None,
+    nkey: Nkey = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    inbox_prefix: InboxPrefix = None,
 ) -> None:
     """Make the buckets and streams that are missing, for workers that may not. Options as for a worker."""
     options = {

@@ -8,7 +8,7 @@ import msgspec
 import trio
 
 from sagakit.cluster.definitions import kept_schemas
-from sagakit.cluster.lease import Lease, lease_of
+from sagakit.cluster.lease import Lease, read_leases
 from sagakit.cluster.schemas import others_can_read
 from sagakit.definition import SagaSchema
 from sagakit.engine import Record
@@ -62,10 +62,5 @@ class Elsewhere:
         return notes
 
     async def _look(self) -> None:
-        at, schemas, leases = trio.current_time(), await kept_schemas(self._store), []
-        async with self._store.workers.entries() as entries:
-            async for entry in entries:
-                lease = lease_of(entry)
-                if lease is not None:
-                    leases.append(lease)
+        at, schemas, leases = trio.current_time(), await kept_schemas(self._store), await read_leases(self._store)
         self._looked_at, self._leases, self._schemas = at, leases, schemas

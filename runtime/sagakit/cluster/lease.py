@@ -136,6 +136,12 @@ async def read_lease(store: Store, worker_id: str) -> Lease | None:
     return None if entry is None else lease_of(entry)
 
 
+async def read_leases(store: Store) -> list[Lease]:
+    """The leases of all workers, as the leader has them. Raises StoreError."""
+    async with store.workers.entries() as entries:
+        return [lease async for entry in entries if (lease := lease_of(entry)) is not None]
+
+
 async def forget_lease(store: Store, worker_id: str) -> None:
     """Remove the lease of a worker that left nothing behind; waits through an outage."""
     await through_outage(store, partial(store.workers.purge, worker_id))

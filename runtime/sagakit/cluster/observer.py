@@ -14,8 +14,8 @@ from typing import Literal, TypeAlias
 import trio
 
 from sagakit.cluster.lease import Lease, lease_of
-from sagakit.cluster.reception import PING
-from sagakit.errors import Ambiguous, NoResponders, StoreError
+from sagakit.cluster.reception import answers
+from sagakit.errors import StoreError
 from sagakit.naming import is_name
 from sagakit.store.ports import Store
 from sagakit.system.standing import Standing
@@ -124,7 +124,7 @@ class Observer:
             )
             return "dead"
         asked = trio.current_time()
-        if await self._answers(worker_id):
+        if await answers(self._store, worker_id, within=RECHECK):
             watched.absent_since = None
             return "alive"
         return self._absent(worker_id, watched, asked)
@@ -155,13 +155,3 @@ class Observer:
                 _log.warning("worker %s is dead: nobody listens at its address", worker_id)
             return "dead"
         return "unsure"
-
-    async def _answers(self, worker_id: str) -> bool:
-        """Whether anybody listens; no answer in time counts as listening: it may be paused."""
-        try:
-            await self._store.control.request(worker_id, PING, timeout=RECHECK)
-        except NoResponders:
-            return False
-        except Ambiguous:
-            return True
-        return True

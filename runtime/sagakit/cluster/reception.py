@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from sagakit.errors import Ambiguous, NoResponders
+from sagakit.store.ports import Store
+
 PING = b"ping"
 PONG = b"pong"
 NOT_YET = b"not mine"
@@ -20,3 +23,17 @@ class Reception:
         if request == PING:
             return PONG
         return NOT_YET if self.passed_on is None else await self.passed_on(request)
+
+
+async def answers(store: Store, worker_id: str, *, within: float) -> bool:
+    """Return whether anybody listens at a worker's address; no answer in time counts as that: it may be paused.
+
+    `within` in seconds. Raises Unavailable.
+    """
+    try:
+        await store.control.request(worker_id, PING, timeout=within)
+    except NoResponders:
+        return False
+    except Ambiguous:
+        return True
+    return True

@@ -6,11 +6,11 @@ from logging import getLogger
 
 import trio
 
-from sagakit.cluster.lease import Lease, lease_of
+from sagakit.cluster.lease import Lease, read_leases
 from sagakit.cluster.observer import RECHECK
-from sagakit.cluster.reception import PING
+from sagakit.cluster.reception import answers
 from sagakit.engine import Loaded, decode
-from sagakit.errors import Ambiguous, NoResponders, Undecodable
+from sagakit.errors import Undecodable
 from sagakit.store.ports import Store
 
 _log = getLogger("sagakit.cluster")
@@ -47,7 +47,9 @@ async def _start(store: Store, saga_type: str) -> str:
 
 async def _worker(store: Store, saga_type: str, version: int, ttl: float) -> str:
     before = await _leases(store, saga_type, version)
-    silent = {worker: lease.renewal for worker, lease in before.items() if not await _answers(store, worker)}
+    silent = {
+        worker: lease.renewal for worker, lease in before.items() if not await answers(store, worker, within=RECHECK)
+    }
     if len(silent) < len(before):
         return f"the worker {min(set(before) - set(silent))} runs it"
     if not before:
@@ -55,26 +57,14 @@ async def _worker(store: Store, saga_type: str, version: int, ttl: float) -> str
     _log.info("%s version %d has changed: waiting %g s whether %s still lives", saga_type, version, ttl, min(silent))
     await trio.sleep(max(ttl, RECHECK))
     for worker, lease in (await _leases(store, saga_type, version)).items():
-        if silent.get(worker) != lease.renewal or await _answers(store, worker):
+        if silent.get(worker) != lease.renewal or await answers(store, worker, within=RECHECK):
             return f"the worker {worker} runs it"
     return ""
 
 
 async def _leases(store: Store, saga_type: str, version: int) -> dict[str, Lease]:
-    found: dict[str, Lease] = {}
-    async with store.workers.entries() as entries:
-        async for entry in entries:
-            lease = lease_of(entry)
-            if lease is not None and version in lease.definitions.get(saga_type, ()) and not lease.handed_back:
-                found[lease.worker] = lease
-    return found
-
-
-async def _answers(store: Store, worker: str) -> bool:
-    try:
-        await store.control.request(worker, PING, timeout=RECHECK)
-    except NoResponders:
-        return False
-    except Ambiguous:  # it may be paused
-        return True
-    return True
+    return {
+        lease.worker: lease
+        for lease in await read_leases(store)
+        if version in lease.definitions.get(saga_type, ()) and not lease.handed_back
+    }
