@@ -15,12 +15,12 @@ import pytest
 import trio.testing
 from sagakit import AlreadyStarted, Completed, Ctx, Saga, child, each, open_runtime, signal, step
 from sagakit.cluster.elsewhere import LOOK_AGAIN, Elsewhere
-from sagakit.cluster.lease import Lease, lease_of
+from sagakit.cluster.lease import Lease, lease_of, read_leases
 from sagakit.cluster.schemas import others_can_read
 from sagakit.definition import compiled, schema_digest
 from sagakit.errors import SchemaChanged
 from sagakit.store.memory_server import MemoryServer
-from sagakit.store.ports import Write
+from sagakit.store.ports import Store, Write
 
 from tests.servers import Server
 from tests.system.members import Member, killable, member, stands
@@ -289,6 +289,27 @@ async def test_a_worker_finds_out_who_can_read_what_it_cannot(autojump_clock: Cl
         found = lease_of(entry)
         assert found is not None
         assert found.schemas == {"Order": [schema_digest(type(NEXT).schema())]}
+
+
+async def test_many_that_ask_at_once_are_answered_by_one_look(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+
+    async def counted(store: Store) -> list[Lease]:
+        looks.append(trio.current_time())
+        return await read_leases(store)
+
+    monkeypatch.setattr("sagakit.cluster.elsewhere.read_leases", counted)
+    async with member(MemoryServer(), OLD) as old:
+        others = Elsewhere(old.store, old.worker.registry)
+        for _ in range(2):
+            async with trio.open_nursery() as nursery:
+                for _ in range(50):
+                    nursery.start_soon(others.can_read, "Order", NOBODYS_INPUT)
+            assert await others.runs("Order")
+            await trio.sleep(LOOK_AGAIN + 1)
+    assert len(looks) == 2
 
 
 async def send_start(running: Member, saga_type: str, saga_id: str, value: RAW) -> None:

@@ -28,14 +28,14 @@ class Elsewhere:
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
         self._registry = registry
+        self._looking = trio.Lock()
         self._looked_at = -inf
         self._leases: list[Lease] = []
         self._schemas: list[SagaSchema] = []
 
     async def can_read(self, saga_type: str, value: bytes | msgspec.Raw) -> bool:
         """Whether some other worker may read this input, which is JSON; waits through an outage. Raises StoreError."""
-        if self._looked_at + LOOK_AGAIN < trio.current_time():
-            await self._look()
+        await self._look()
         known = self._registry.schemas.get(saga_type, [])
         return others_can_read(self._leases, saga_type, value, known=known, kept=self._schemas)
 
@@ -43,8 +43,7 @@ class Elsewhere:
         """Return whether any worker, this one too, runs sagas of this type. Raises StoreError."""
         if saga_type in self._registry.types:
             return True
-        if self._looked_at + LOOK_AGAIN < trio.current_time():
-            await self._look()
+        await self._look()
         return any(saga_type in lease.definitions and not lease.handed_back for lease in self._leases)
 
     async def notes_on(self, record: Record) -> dict[str, str]:
@@ -62,5 +61,15 @@ class Elsewhere:
         return notes
 
     async def _look(self) -> None:
-        at, schemas, leases = trio.current_time(), await kept_schemas(self._store), await read_leases(self._store)
-        self._looked_at, self._leases, self._schemas = at, leases, schemas
+        """Read what the others say of themselves, unless that is known; one task reads for all that ask meanwhile."""
+        if self._knows():
+            return
+        async with self._looking:
+            if self._knows():
+                return
+            at = trio.current_time()
+            self._schemas, self._leases = await kept_schemas(self._store), await read_leases(self._store)
+            self._looked_at = at
+
+    def _knows(self) -> bool:
+        return trio.current_time() <= self._looked_at + LOOK_AGAIN

@@ -39,9 +39,11 @@ AT_ONCE, WAITING = 256, 256
 DISPOSING = 64
 """Messages that are parked at once, and that are buried at once, beside those that are handled. Few: nobody waits for a
 burial, and those that are handled need the processor."""
+RETRYING = 32
+"""Messages that were parked once and are tried again at once. Few: new messages need the processor."""
 PATIENCE = 3.0
 """Seconds that a message gets here before it is parked."""
-CROWD = 500
+CROWD = 128
 """Messages in hand from which on those to sagas that are not there are parked at their first try."""
 UNKNOWN_TRIES = 2
 """Tries again, within a quarter of a second, for a saga that is not there: its start may be a moment behind."""
@@ -82,7 +84,7 @@ class Intake(Actor[None]):
         for saga_type in self._saga_types:
             starts = self._lane(partial(self._handle, start=True))
             others = self._lane(partial(self._handle, start=False))
-            parked = self._lane(partial(self._handle, start=False), waiting=0)
+            parked = self._lane(partial(self._handle, start=False), at_once=RETRYING, waiting=0)
             ctx.nursery.start_soon(self._take_new, saga_type, starts, others)
             ctx.nursery.start_soon(self._take_parked, saga_type, "parked", parked)
             ctx.nursery.start_soon(self._take_parked, saga_type, "parked starts", starts)
@@ -198,7 +200,7 @@ class Intake(Actor[None]):
     def _pause(self, message: InboundMessage, trouble: SagakitError) -> float:
         age = self._store.inbox.age(message)
         if isinstance(trouble, UnknownSaga):
-            return min(LATEST_UNKNOWN, max(SOONEST, age / 2))
+            return min(LATEST_UNKNOWN, max(SOONEST, age))
         return min(LATEST, max(SOONEST, age / 4))
 
     # ----------------------------------------------------------- disposing
