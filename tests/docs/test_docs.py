@@ -16,7 +16,9 @@ from sagakit.cli.exits import Exit
 from sagakit.system.inbox_request import InboxRequest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The intake under floods, and the rights of those who send (DESIGN 6 and 12), in virtual time."""
+"""The intake under floods, and the rights of those who send (docs/architecture.md, "The inbox"), in virtual time."""
 
 from __future__ import annotations
 
