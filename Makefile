@@ -1,10 +1,11 @@
 # Each target makes .venv when it is missing; nothing else is needed than Python 3.11 and make. The tests also need
 # libfaketime, which .ci/install gets on Debian where it may; without it those that need it fail, and say so.
+.DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: demo test chaos clocks faketime check bench bench-all bench-guard peers docs clean
+.PHONY: help setup demo test chaos clocks faketime check bench bench-all bench-guard peers docs changelog clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -15,10 +16,15 @@ $(STAMP): pyproject.toml
 
 .venv: $(STAMP)
 
+help:  ## list the targets; `make` alone does the same
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv with all that the targets below need; each of them does it when it is missing
+
 demo: $(STAMP)  ## 500 orders as sagas over a real nats-server; ARGS=--crash kills the worker on the way
 	$(BIN)/sagakit demo $(ARGS)
 
-faketime:
+faketime:  ## install libfaketime where apt may; the tests with wrong wall clocks need it
 	-@.ci/install
 
 test: $(STAMP) faketime  ## the whole suite, against a real nats-server
@@ -30,13 +36,14 @@ chaos: $(STAMP) faketime  ## two minutes of kills, pauses and cuts, and a verdic
 clocks: $(STAMP) faketime  ## a minute with workers whose wall clocks are hours apart and jump, and what was measured
 	$(BIN)/python -m tests.clocks
 
-check: $(STAMP)  ## lint and types
+check: $(STAMP)  ## lint, types, and whether the changelog can be built
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --ignoreexternal --verifytypes sagakit_actors
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright --ignoreexternal --verifytypes sagakit
+	$(BIN)/towncrier build --draft --version Next --date "not released yet" > /dev/null
 
 bench: $(STAMP)  ## first figures: throughput with the server's default sync, and with sync_interval: always
 	$(BIN)/python -m benchmarks throughput $(ARGS)
@@ -54,5 +61,10 @@ peers: $(STAMP)  ## what the benchmark `peers` compares with; PostgreSQL comes f
 docs: $(STAMP)  ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
 
-clean:
+# What is not released is written anew each time, from fragments that stay; `towncrier build --version X` ends a release.
+changelog: $(STAMP)  ## write what newsfragments/ has into CHANGELOG.md; the fragments stay
+	sed -e '/^## Next/,/^## [0-9]/{/^## [0-9]/!d;}' CHANGELOG.md > .changelog && mv .changelog CHANGELOG.md
+	$(BIN)/towncrier build --keep --version Next --date "not released yet"
+
+clean:  ## remove .venv and what the tools have cached
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

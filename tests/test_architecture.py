@@ -1,4 +1,7 @@
-"""The shape of DESIGN 4, checked: imports run downwards only, and every public name is exported once."""
+"""The layers, checked: imports run downwards only, and every public name is exported once.
+
+See docs/architecture.md, "The house".
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def test_imports_run_downwards(path: Path) -> None:
     layer = layer_of(path)
     if layer == "__init__":
         return
-    assert layer in RANK, f"{layer} has no place in the order of DESIGN 4"
+    assert layer in RANK, f"{layer} has no place in LAYERS"
     for name in imported(path):
         parts = name.split(".")
         if parts[0] == "sagakit" and len(parts) > 1:

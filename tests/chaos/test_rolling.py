@@ -1,4 +1,7 @@
-"""A fleet is restarted worker by worker, in the middle of its sagas: no call is made twice (DESIGN 7, drain)."""
+"""A fleet is restarted worker by worker, in the middle of its sagas: no call is made twice.
+
+See docs/architecture.md, "Drain".
+"""
 
 from __future__ import annotations
 

@@ -13,10 +13,14 @@ import msgspec
 import pytest
 from sagakit import Config
 from sagakit.cli.exits import Exit
+from sagakit.store.names import Channel
+from sagakit.system.channels import ALLOWED
 from sagakit.system.inbox_request import InboxRequest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob(".github/**/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -97,10 +101,19 @@ def test_each_promise_names_tests_that_exist() -> None:
 
 def test_the_messages_of_the_wire_page_are_understood() -> None:
     lines = [line for block in blocks(ROOT / "docs" / "wire.md", "json") for line in block.splitlines()]
-    assert len(lines) == 9
     for line in lines:
         request = msgspec.json.decode(line, type=InboxRequest)
         assert request.kind == json.loads(line)["kind"]
+    shown = sorted(json.loads(line)["kind"] for line in lines)
+    assert shown == sorted(ALLOWED["client"] | ALLOWED["operator"]), "one example of each kind"
+
+
+def test_the_wire_page_says_which_kinds_come_over_which_channel() -> None:
+    text = (ROOT / "docs" / "wire.md").read_text()
+    heads: dict[str, Channel] = {"sagain": "client", "sagaop": "operator", "sagareply": "reply", "sagasys": "system"}
+    rows = re.findall(r"^\| `(\w+)\.[^|]*` \| (`[^|]+) \| [^|]+ \|$", text, flags=re.MULTILINE)
+    said = {heads[head]: frozenset(re.findall(r"`([\w-]+)`", kinds)) for head, kinds in rows if head in heads}
+    assert said == ALLOWED
 
 
 def test_the_exit_codes_of_the_workers_page_are_those_of_the_code() -> None:

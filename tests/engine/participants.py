@@ -39,7 +39,10 @@ class Participants:
         return [key for key in self.happened if step_of(key) == step and self.happened[key] and key not in gone]
 
     def is_spent(self, call: Call) -> bool:
-        """Whether a call under this key is known not done: then a provider may replay the failure (DESIGN 5)."""
+        """Whether a call under this key is known not done: then a provider may replay the failure.
+
+        See docs/architecture.md, "Keys".
+        """
         return call.key in self._spent and call.kind != "check"
 
     def in_doubt(self, call: Call) -> set[str]:

@@ -40,10 +40,14 @@ def _position(number: int, pivot: int | None) -> Position:
     return "pivot" if number == pivot else "after"
 
 
+KINDS: tuple[Kind, ...] = ("step", "each", "signal", "timer", "child")
+"""Every kind of node; a test compares them with those that there are."""
+
+
 @st.composite
 def nodes(draw: st.DrawFn, name: str, after: tuple[str, ...], position: Position) -> NodePlan:
-    kinds: list[Kind] = ["step", "child"] if position == "pivot" else ["step", "each", "signal", "timer", "child"]
-    steps: list[Kind] = ["step", "step", "step"]
+    kinds: tuple[Kind, ...] = ("step", "child") if position == "pivot" else KINDS
+    steps: tuple[Kind, ...] = ("step", "step", "step")
     kind = draw(st.sampled_from(steps + kinds))
     node = NodePlan(
         name=name, kind=kind, after=after, position=position, condition=draw(st.integers(0, 5)) == 0, timeout=30.0

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sagakit.definition.plan import NodePlan, Plan
-from sagakit.engine import Ended, Inbound, Sender, apply, create
+from sagakit.definition.plan import Kind, NodePlan, Plan
+from sagakit.engine import Ended, Inbound, Sender, apply, beginning, create
 from sagakit.engine.codec import Loaded, decode, digest, encode
 from sagakit.engine.results import Complete, Error
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, SagaStatus, StepMove, StepState, advance
 from sagakit.errors import IllegalTransition, NewerSchema, Undecodable
 
-from tests.engine.plans import plans
+from tests.engine.plans import KINDS, plans
 from tests.engine.world import World
 
 TABLES: list[tuple[Mapping[Any, Mapping[Any, Any]], Any, Any]] = [
@@ -35,6 +35,10 @@ def test_each_cell(table: Mapping[Any, Mapping[Any, Any]], state: Any, move: Any
     else:
         with pytest.raises(IllegalTransition, match=f"no move '{move}' from '{state}'"):
             advance(table, state, move, of="it", name="x")
+
+
+def test_every_kind_of_node_begins_and_is_in_the_random_plans() -> None:
+    assert set(beginning._BEGIN) == set(KINDS) == set(get_args(Kind))
 
 
 def test_every_state_and_move_is_in_the_tables() -> None:

@@ -1,4 +1,6 @@
-"""Least privilege (DESIGN 6): what the documented permissions allow is enough, and what they forbid is refused.
+"""Least privilege: what the documented permissions allow is enough, and what they forbid is refused.
+
+See docs/architecture.md, "Who may write".
 
 Workers are real processes under the account worker; the server denies everything that is not listed, and traces what it
 is asked for.

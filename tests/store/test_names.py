@@ -1,4 +1,7 @@
-"""Ids are encoded reversibly, without collisions, and never become a wildcard or a second token (DESIGN 6)."""
+"""Ids are encoded reversibly, without collisions, and never become a wildcard or a second token.
+
+See docs/architecture.md, "Names".
+"""
 
 from __future__ import annotations
 

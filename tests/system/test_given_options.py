@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from typing import get_type_hints
 
 from sagakit import Config
+from sagakit.system import given_options
 from sagakit.system.given_options import Options
 
 
 def test_the_typed_options_are_those_of_config() -> None:
     assert get_type_hints(Options) == get_type_hints(Config)
     assert Options.__required_keys__ == frozenset()
+
+
+def test_their_words_are_those_of_config() -> None:
+    (options,) = (node for node in ast.parse(inspect.getsource(given_options)).body if isinstance(node, ast.ClassDef))
+    fields = options.body[1:]
+    named = [
+        field.target.id for field in fields if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    ]
+    words = [
+        field.value.value for field in fields if isinstance(field, ast.Expr) and isinstance(field.value, ast.Constant)
+    ]
+    assert list(zip(named, words, strict=True)) == [(name, text) for name, text, _ in Config.describe()]

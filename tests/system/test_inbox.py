@@ -1,4 +1,7 @@
-"""The inbox of a real server, used from outside with nats-py alone, as another program would (DESIGN 6 and 7)."""
+"""The inbox of a real server, used from outside with nats-py alone, as another program would.
+
+See docs/architecture.md, "The inbox".
+"""
 
 from __future__ import annotations
 

@@ -1,14 +1,15 @@
-"""The intake under floods, and the rights of those who send (DESIGN 6 and 12), in virtual time."""
+"""The intake under floods, and the rights of those who send (docs/architecture.md, "The inbox"), in virtual time."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 import trio
 import trio.testing
 from sagakit import Ctx, Failed, Saga, signal, step
+from sagakit.engine.inputs import InboundKind
 from sagakit.errors import InvalidInput
 from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
@@ -147,6 +148,12 @@ async def test_messages_with_one_id_for_two_sagas_are_two_messages(autojump_cloc
 
 CHANNELS: tuple[Channel, ...] = ("client", "operator", "system", "reply")
 KINDS = sorted(set().union(*ALLOWED.values()))
+
+
+def test_every_kind_of_message_has_a_channel() -> None:
+    assert set(KINDS) == {"start", *get_args(InboundKind)}
+    for kind in get_args(InboundKind):
+        assert kind in ALLOWED[channel_of(InboxRequest(kind=kind))]
 
 
 @pytest.mark.parametrize("kind", KINDS)

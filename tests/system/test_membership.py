@@ -1,4 +1,4 @@
-"""Leases, and who judges whom dead: each clause of DESIGN 7 by itself, under virtual time (P7, P12)."""
+"""Leases, and who judges whom dead: each clause of docs/architecture.md, "Leases", under virtual time (P7, P12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a worker remembers is held against what stands in the bucket, at scans and after reconnects (DESIGN 7)."""
+"""What a worker remembers is held against what stands in the bucket, at scans and after reconnects.
+
+See docs/architecture.md, "Recovery".
+"""
 
 from __future__ import annotations
 

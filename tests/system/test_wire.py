@@ -1,4 +1,7 @@
-"""What other languages and the `nats` CLI see, read with nats-py alone in a process without sagakit (DESIGN 6)."""
+"""What other languages and the `nats` CLI see, read with nats-py alone in a process without sagakit.
+
+See docs/architecture.md, "The wire".
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Adoption: takes over the records of workers that are dead, or of this worker's own former life (DESIGN 7).
+"""Adoption: takes over the records of workers that are dead, or of this worker's own former life.
+
+See docs/architecture.md, "Adoption".
 
 The compare-and-set of the first write decides between several adopters, so each takes them in an order of its own.
 What cannot be read, or whose definition is not known here, is reported once and left alone (P11).

@@ -1,4 +1,4 @@
-"""The lease: what a worker says of itself, so that others know that it lives (DESIGN 7).
+"""The lease: what a worker says of itself, so that others know that it lives (docs/architecture.md, "Leases").
 
 A value under the worker's id, renewed every ttl/3, each time under the next number. Its times mean nothing to others:
 who observes it judges by the number and by a clock of its own.

@@ -1,4 +1,4 @@
-"""Membership: renews this worker's lease, and watches those of others (DESIGN 7).
+"""Membership: renews this worker's lease, and watches those of others (docs/architecture.md, "Leases").
 
 Each worker watches the NEIGHBOURS that follow it in a ring of all ids, so that the cost of watching does not grow with
 the fleet, and whoever it is asked about: the owners that a scan or a request met. What it learns is announced, and

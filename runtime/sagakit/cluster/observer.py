@@ -1,4 +1,6 @@
-"""The observer: judges whether another worker is dead (DESIGN 7), by its own monotonic clock alone.
+"""The observer: judges whether another worker is dead, by its own monotonic clock alone.
+
+See docs/architecture.md, "Leases".
 
 Two proofs count. Silence: the renewal number has not moved for ttl, while the observer's own reads and its own
 renewals were acknowledged throughout. Absence: nobody listens at the worker's address, twice, RECHECK apart, with no

@@ -235,7 +235,10 @@ def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, flo
 
 
 class _Life:
-    """A worker's supervisor tree (DESIGN 4), from its start to the end of the drain."""
+    """A worker's supervisor tree, from its start to the end of the drain.
+
+    See docs/architecture.md, "The shape of a worker".
+    """
 
     def __init__(
         self,

@@ -1,4 +1,7 @@
-"""`effects` and `questions`: what a record asks its owner to do, derived from the record alone (DESIGN 5)."""
+"""`effects` and `questions`: what a record asks its owner to do, derived from the record alone.
+
+See docs/architecture.md, "The engine".
+"""
 
 from __future__ import annotations
 

@@ -33,11 +33,17 @@ class Adopted(msgspec.Struct, frozen=True):
 
 
 class Isolated(msgspec.Struct, frozen=True):
-    """No other saga of this worker has an attempt open, nor will have: a suspect may go on (DESIGN 7)."""
+    """No other saga of this worker has an attempt open, nor will have: a suspect may go on.
+
+    See docs/architecture.md, "Suspects".
+    """
 
 
 class GaveUp(msgspec.Struct, frozen=True):
-    """The saga's actor crashed beyond its restart intensity: the saga is stuck, and nothing moves (DESIGN 4)."""
+    """The saga's actor crashed beyond its restart intensity: the saga is stuck, and nothing moves.
+
+    See docs/architecture.md, "The shape of a worker".
+    """
 
     error: str
 

@@ -1,4 +1,7 @@
-"""Idempotency keys: `{type}/{id}/{run}/{step}/{do|check|undo}/{group}` (DESIGN 5); an item adds its number."""
+"""Idempotency keys: `{type}/{id}/{run}/{step}/{do|check|undo}/{group}`; an item adds its number.
+
+See docs/architecture.md, "Keys".
+"""
 
 from __future__ import annotations
 

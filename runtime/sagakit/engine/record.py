@@ -1,4 +1,4 @@
-"""The record: all that is known of one saga, as it stands in JSON under its key (DESIGN 6).
+"""The record: all that is known of one saga, as it stands in JSON under its key (docs/architecture.md, "The record").
 
 Times are seconds since the epoch. A record that `apply` has returned is never changed again.
 """

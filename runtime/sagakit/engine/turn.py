@@ -257,7 +257,10 @@ def at_work(plan: Plan, record: Record) -> list[str]:
 
 
 def is_suspect(record: Record) -> bool:
-    """Whether the saga may have taken its workers down, and must wait until it is alone (DESIGN 7)."""
+    """Whether the saga may have taken its workers down, and must wait until it is alone.
+
+    See docs/architecture.md, "Suspects".
+    """
     return record.recoveries >= SUSPECT and not record.alone
 
 

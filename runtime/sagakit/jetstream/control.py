@@ -21,7 +21,10 @@ WAITING = 1000
 FAMILIES = (
     "saga", "sagain", "sagaop", "sagasys", "sagareply", "sagapark", "sagadead", "sagacmd", "sagactl",
 )  # fmt: skip
-"""First tokens of the subjects that mean something here (DESIGN 6): nobody awaits an answer there."""
+"""First tokens of the subjects that mean something here: nobody awaits an answer there.
+
+See docs/architecture.md, "The wire".
+"""
 
 
 class CoreControl:

@@ -1,4 +1,6 @@
-"""nats-server as a child process (DESIGN 8): loopback only, one per data folder, stopped with its owner.
+"""nats-server as a child process: loopback only, one per data folder, stopped with its owner.
+
+See docs/architecture.md, "The embedded server".
 
 The owner holds a lock on the folder. A process that finds it locked joins the owner's server. When the owner ends, by
 `kill -9` too, one of those that joined gets the lock: it becomes the owner, and starts the server on the same port.

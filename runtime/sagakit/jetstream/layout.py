@@ -1,4 +1,4 @@
-"""Buckets and streams: makes what is missing, refuses what would break a promise (DESIGN 6)."""
+"""Buckets and streams: makes what is missing, refuses what would break a promise (docs/architecture.md, "The wire")."""
 
 from __future__ import annotations
 

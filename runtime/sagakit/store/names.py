@@ -1,4 +1,7 @@
-"""Names on the wire (DESIGN 6), all of them: namespace and shards live here and nowhere else."""
+"""Names on the wire, all of them: namespace and shards live here and nowhere else.
+
+See docs/architecture.md, "The wire".
+"""
 
 from __future__ import annotations
 

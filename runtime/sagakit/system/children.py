@@ -1,4 +1,6 @@
-"""Children: sagas that are one unit of another (DESIGN 7). What their parents start, undo and release, and are told.
+"""Children: sagas that are one unit of another. What their parents start, undo and release, and are told.
+
+See docs/architecture.md, "Children".
 
 All of it is idempotent: a child's id is derived, its start is found again, and messages are applied once by their ids.
 """

@@ -1,4 +1,6 @@
-"""Isolation: a saga that may have taken its workers down runs alone, one at a time per worker (DESIGN 7, P11).
+"""Isolation: a saga that may have taken its workers down runs alone, one at a time per worker (P11).
+
+See docs/architecture.md, "Suspects".
 
 The gate is closed, so that no other saga opens an attempt; those that are open are awaited; then the suspect is told.
 When it has come to a result, or has taken the worker down, it is known whose fault it was. A worker that cannot come to

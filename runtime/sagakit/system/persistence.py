@@ -1,7 +1,7 @@
 """The KV persistence actor: every write of a record goes through it, in batches, and every ambiguity ends in it.
 
-Source of the rule for ambiguous writes: DESIGN 6. A resend is byte-identical. After a timeout or a conflict the value
-is read from the leader: own bytes mean committed; the expected revision still in place means send the same
+Source of the rule: docs/architecture.md, "Ambiguous writes". A resend is byte-identical. After a timeout or a conflict
+the value is read from the leader: own bytes mean committed; the expected revision still in place means send the same
 compare-and-set again; another record means that it is another writer's (P7). What is no record of the saga was put
 there by somebody who may not write it: the owner is told, and decides.
 """
@@ -304,7 +304,7 @@ def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
     Whoever creates a record under an id that may be known has looked into the archive, and seen none: else there is no
     create. So another run that is there now came there after that look. It was there before the create took effect,
     too, since its own record stood in the way until its end marker did, and that is written after the archive's. It
-    came and went while the create was on its way. See docs/decisions/0012-late-creates.md. Raises Undecodable.
+    came and went while the create was on its way. See docs/decisions/0013-clocks.md. Raises Undecodable.
     """
     ended = None if archived is None else decode(archived.key, archived.value)
     if not isinstance(ended, Loaded) or ended.record.outcome is None or ended.record.run == run:

@@ -1,4 +1,7 @@
-"""What user code has returned or raised, as the engine's result of an attempt (DESIGN 5)."""
+"""What user code has returned or raised, as the engine's result of an attempt.
+
+See docs/architecture.md, "How an attempt ends".
+"""
 
 from __future__ import annotations
 

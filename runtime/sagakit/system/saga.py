@@ -420,7 +420,10 @@ class SagaActor(Reactor[SagaMessage]):
             self._outbox.when_confirmed(seq, partial(self._ref.signal, Wake()))
 
     def _mind_repose(self) -> None:
-        """While nothing is under way others may have the place; the actor gives way if that lasts (DESIGN 7)."""
+        """While nothing is under way others may have the place; the actor gives way if that lasts.
+
+        See docs/architecture.md, "Sagas that wait".
+        """
         told, self._rests = self._rests, False
         if self._over or self._calls.at_work or self._ending.has_begun:
             return

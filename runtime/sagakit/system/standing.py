@@ -1,4 +1,4 @@
-"""How this worker's own lease stands, by its own monotonic clock (DESIGN 7).
+"""How this worker's own lease stands, by its own monotonic clock (docs/architecture.md, "Leases").
 
 No action starts on a lease that is older than its ttl: by then others may have adopted the saga.
 """

@@ -1,4 +1,6 @@
-"""The participant contract (DESIGN 5) as a test that a user runs against their own service.
+"""The participant contract as a test that a user runs against their own service.
+
+See docs/architecture.md, "The participant contract".
 
 class Payments:  # one service, as the contract sees it; plain functions or coroutine functions
     def act(self, key): return psp.charge(100, key=key)

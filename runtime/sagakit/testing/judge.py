@@ -1,4 +1,7 @@
-"""The promises of DESIGN 3, judged from what was called and what was durable: not by the engine's rules."""
+"""The promises, judged from what was called and what was durable: not by the engine's rules.
+
+See docs/architecture.md, "Promises".
+"""
 
 from __future__ import annotations
 

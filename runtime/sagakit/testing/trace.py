@@ -14,7 +14,7 @@ from sagakit.testing.schedule import Faults
 
 
 class BrokenPromise(AssertionError):
-    """A promise of DESIGN 3 does not hold, or an invariant of the user's."""
+    """A promise (docs/architecture.md, "Promises") does not hold, or an invariant of the user's."""
 
 
 class Called(msgspec.Struct, kw_only=True):

@@ -1,0 +1,40 @@
+"""What a newcomer meets first is right: `make help`, the hooks before a commit, the fragments of the changelog."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+
+from tests.docs.test_docs import ROOT
+
+
+def test_make_help_names_each_target() -> None:
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    assert sorted(shown) == sorted(targets.split())
+    alone = subprocess.run(["make", "-s"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert alone.stdout == done.stdout
+
+
+def test_the_hooks_before_a_commit_download_nothing() -> None:
+    text = (ROOT / ".pre-commit-config.yaml").read_text()
+    assert set(re.findall(r"^ *- repo: (.*)$", text, flags=re.MULTILINE)) == {"local"}
+    assert "http" not in text
+
+
+def test_each_newsfragment_is_of_a_kind_that_the_changelog_has() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["towncrier"]
+    kinds = "|".join(kind["directory"] for kind in settings["type"])
+    for path in (ROOT / settings["directory"]).iterdir():
+        assert re.fullmatch(rf"\+[a-z0-9-]+\.({kinds})\.md", path.name), f"{path.name}: +topic.({kinds}).md"
+        assert path.read_text().strip(), f"{path.name} is empty"
+
+
+def test_the_map_of_the_tests_is_complete_and_what_contributing_names_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:runtime|tests|docs|newsfragments)/[\w/.-]+\.(?:py|md))`", text))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+    folders = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/__init__.py")}
+    assert folders <= set(re.findall(r"`(tests/\w+)`", text))
