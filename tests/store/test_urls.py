@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from sagakit import open_runtime
@@ -20,10 +19,8 @@ class Asked(Exception):
 
 @pytest.fixture(autouse=True)
 def started(monkeypatch: pytest.MonkeyPatch) -> None:
-    @asynccontextmanager
-    async def refused(folder: Path, **_: object) -> AsyncIterator[str]:
+    def refused(folder: Path, **_: object) -> NoReturn:
         raise Asked(str(folder))
-        yield ""
 
     monkeypatch.setattr(urls, "embedded_server", refused)
 

@@ -53,7 +53,9 @@ async def open_url(
         raise InvalidConfig(f"url={url!r} has no colon: write {scheme}:")
     if scheme == "memory":
         if rest not in ("", "//"):
-            raise InvalidConfig(f"url={url!r}: memory: has no name, folder or options, and keeps nothing: write memory:")
+            raise InvalidConfig(
+                f"url={url!r}: memory: has no name, folder or options, and keeps nothing: write memory:"
+            )
         async with open_memory(MemoryServer(), names=names, state_max_bytes=options.state_max_bytes) as memory:
             yield memory
     elif scheme == "embedded":
