@@ -204,6 +204,15 @@ async def test_what_is_no_signal_is_refused_with_what_to_write(given: Any) -> No
             await runtime.signal(Approved, "one", given, "eve")
 
 
+async def test_a_class_without_signals_says_that_it_has_none() -> None:
+    async with sagakit.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
+        await runtime.start(BookTrip, "one", Trip())
+        with pytest.raises(
+            InvalidInput, match=r"signal=<Step BookTrip\.hotel>: BookTrip has no signal that could be sent"
+        ):
+            await runtime.signal(BookTrip, "one", BookTrip.hotel, "eve")  # type: ignore[arg-type]
+
+
 AFTER: dict[str, Callable[[Any], Any]] = {
     "step": lambda node: step(after=node, compensate=None),
     "each": lambda node: each(node, after=node, compensate=None),
@@ -215,7 +224,9 @@ AFTER: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("kind", AFTER)
 def test_a_lone_node_after_which_another_comes_is_refused_with_what_to_write(kind: str) -> None:
-    with pytest.raises(DefinitionError, match=r"after=note: write a list, even of one: after=\[note\]"):
+    with pytest.raises(
+        DefinitionError, match=r"after=Approved\.note: write a list, even of one: after=\[Approved\.note\]"
+    ):
         AFTER[kind](Approved.note)
 
 

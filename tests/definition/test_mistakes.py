@@ -13,14 +13,15 @@ from typing import NamedTuple
 import pytest
 from sagakit import DefinitionError
 from sagakit.definition import compiled
-from sagakit.errors import InvalidName
+from sagakit.errors import InvalidName, Unreadable
 
 HEAD = """
 from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
+import msgspec
 from sagakit import Ctx, Limit, NotDone, RetryPolicy, Saga, child, each, signal, step, timer
 
 if TYPE_CHECKING:
@@ -50,6 +51,19 @@ RESERVE = """
 async def reserve(self, order: str, ctx: Ctx) -> str: ...
 @reserve.compensate
 async def release(self, order: str, held: str | None, ctx: Ctx) -> None: ...
+"""
+
+BARE = """
+def bare(fn):
+    def wrapper(*a, **k):
+        return fn(*a, **k)
+    return wrapper
+
+def typed(fn: Any) -> Any:
+    async def wrapper(*a: Any, **k: Any) -> Any:
+        return await fn(*a, **k)
+    return wrapper
+
 """
 
 MISTAKES = [
@@ -297,6 +311,36 @@ MISTAKES = [
     Mistake("a child of no saga", "k = child(str, lambda order, ctx: order)", "child of <class 'str'>: say a Saga"),
     Mistake("a dot in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a.b'):"),
     Mistake("a wildcard in the name", RESERVE, "the name of saga S", "class S(Saga[str], name='a*'):"),
+    Mistake(
+        "a signal's name in the place of its type", "paid = signal('paid')",
+        r"S\.paid: signal\('paid'\): give the type of the payload, such as signal\(str\)",
+    ),
+    Mistake("a list in the place of a signal's type", "paid = signal([str])", r"S\.paid: signal\(\[<.*>\]\): give"),
+    Mistake(
+        "a node in the place of a signal's type", RESERVE + "paid = signal(reserve)",
+        r"S\.paid: signal\(<Step S\.reserve>\): give the type",
+    ),
+    Mistake(
+        "signal as a decorator", "@signal\nasync def paid(self, order: str, ctx: Ctx) -> str: ...",
+        r"S\.paid: signal is not a decorator of methods: write paid = signal\(Payload\)",
+    ),
+    *(
+        Mistake(
+            f"a wrapper that does not say what it wraps, {what}", body,
+            r": takes \*a, as a wrapper does that does not say what it wraps: put @functools\.wraps\(fn\) above",
+            BARE + "class S(Saga[str]):",
+        )
+        for what, body in {
+            "of a step": "@step(compensate=None)\n@bare\nasync def pay(self, order: str, ctx: Ctx) -> str: ...",
+            "typed": "@step(compensate=None)\n@typed\nasync def pay(self, order: str, ctx: Ctx) -> str: ...",
+            "of a compensation": RESERVE.replace("@reserve.compensate", "@reserve.compensate\n@bare"),
+            "of an each": "@each(lambda order, ctx: [], compensate=None)\n@bare\n"
+            "async def pay(self, order: str, item: str, ctx: Ctx) -> str: ...",
+            "of a check": "@step(on_unknown='check', compensate=None)\n"
+            "async def pay(self, order: str, ctx: Ctx) -> str: ...\n"
+            "@pay.check\n@bare\nasync def paid(self, order: str, ctx: Ctx) -> NotDone | None: ...",
+        }.items()
+    ),
     Mistake("an empty name", RESERVE, "the name of saga S", "class S(Saga[str], name=''):"),
     Mistake("a step that NATS cannot name", RESERVE.replace("reserve", "resérve"), "resérve"),
 ]  # fmt: skip
@@ -382,20 +426,118 @@ def test_types_that_are_nested_in_the_class_body(tmp_path: Path) -> None:
     assert [node.result_type for node in compiled(found.S).plan.nodes] == ["S.Line", "list[str]"]
 
 
-def test_a_type_that_a_local_type_cannot_see_is_told_with_the_reason(tmp_path: Path) -> None:
-    source = """
-        def make() -> type:
-            @dataclass
-            class Line:
-                value: int
-            @dataclass
-            class Bill:
-                lines: list[Line]
+LOCAL = """
+def make() -> type:
+    @dataclass
+    class Line:
+        value: int
+    class Detail(TypedDict):
+        line: Line
+    @dataclass
+    class Base:
+        first: Line
+    @dataclass
+    class Bill(Base):
+        lines: list[Line]
+        by_name: dict[str, Line | None]
+        detail: Detail
+        pair: Pair
+        limited: Annotated[int, msgspec.Meta(ge=1)] = 1
+    class Pair(NamedTuple):
+        line: Line
+        struct: Inner
+    class Inner(msgspec.Struct):
+        line: Line
+        next: Inner | None = None
+    def deeper() -> type:
+        class S(Saga[Bill, list[Bill]]):
+            paid = signal(Bill)
+            @step(compensate=None)
+            async def pay(self, bill: Bill, ctx: Ctx) -> Inner: ...
+            @each(lambda bill, ctx: bill.lines, compensate=None)
+            async def send(self, bill: Bill, line: Bill, ctx: Ctx) -> Pair: ...
+            def output(self, bill: Bill, ctx: Ctx) -> list[Bill]: ...
+        return S
+    return deeper()
+S = make()
+"""
+
+
+def test_local_types_that_name_each_other_are_found(tmp_path: Path) -> None:
+    saga = load(tmp_path, LOCAL).S
+    given = (
+        b'{"first":{"value":1},"lines":[{"value":2}],"by_name":{"a":null},"detail":{"line":{"value":3}},'
+        b'"pair":[{"value":4},{"line":{"value":5},"next":null}],"limited":7}'
+    )
+    codec = compiled(saga).input
+    assert codec.encode(codec.decode(given)) == given
+    with pytest.raises(Unreadable):
+        codec.decode(given.replace(b"7", b"0"))
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            """
+            def types() -> type:
+                @dataclass
+                class Line:
+                    value: int
+                @dataclass
+                class Bill:
+                    lines: list[Line]
+                return Bill
+            Bill = types()
             class S(Saga[Bill]):
-                @step(compensate=None)
-                async def pay(self, bill: Bill, ctx: Ctx) -> Line: ...
-            return S
-    """
+                rest = timer(timedelta(1))
+            """,
+            r"Line is not known at run time: it is named by a field of types\.<locals>\.Bill, and S is not defined in",
+        ),
+        (
+            """
+            def make() -> type:
+                @dataclass
+                class Bill:
+                    lines: list[Line]
+                class S(Saga[Bill]):
+                    @step(compensate=None)
+                    async def pay(self, bill: Bill, ctx: Ctx) -> None: ...
+                class Line: ...
+                return S
+            S = make()
+            """,
+            "Line is not known at run time: fields of a class that is defined in a function may name what stands above",
+        ),
+        (
+            """
+            class Around:
+                class Line(msgspec.Struct):
+                    value: int
+                class Bill(msgspec.Struct):
+                    lines: list[Line]
+            class S(Saga[Around.Bill]):
+                rest = timer(timedelta(1))
+            """,
+            r"Line is not known at run time: a class does not see the names of the class around it: write Around\.",
+        ),
+    ],
+    ids=["another function", "below the saga", "the class around it"],
+)
+def test_a_type_that_a_field_cannot_name_is_told_with_the_reason(source: str, says: str, tmp_path: Path) -> None:
     module = load(tmp_path, dedent(source))
-    with pytest.raises(DefinitionError, match="Line is not known at run time: fields of a class that is defined in a"):
-        compiled(module.make())
+    with pytest.raises(DefinitionError, match=says):
+        compiled(module.S)
+
+
+def test_a_class_in_a_class_may_name_its_sister_in_full(tmp_path: Path) -> None:
+    source = """
+        class Around:
+            class Line(msgspec.Struct):
+                value: int
+            class Bill(msgspec.Struct):
+                lines: list[Around.Line]
+        class S(Saga[Around.Bill]):
+            rest = timer(timedelta(1))
+    """
+    assert compiled(load(tmp_path, dedent(source)).S).input.decode(b'{"lines":[{"value":1}]}')

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagakit import Ctx, RetryPolicy, Saga, each, step
+from sagakit import Ctx, RetryPolicy, Saga, child, each, signal, step, timer
 from sagakit.definition import Plan, compiled
 from sagakit.definition.plan import NodePlan, Retries, UndoPlan
 from sagakit.errors import InvalidInput
@@ -215,3 +215,40 @@ flowchart TD
 def test_an_input_of_another_type_is_refused(value: object) -> None:
     with pytest.raises(InvalidInput, match="BookTrip: not an input of type Trip"):
         compiled(BookTrip).encode_input(value)
+
+
+class Inner(Saga[str]):
+    rest = timer(timedelta(1))
+
+
+class Shown(Saga[str, None]):
+    @step
+    async def pack(self, order: str, ctx: Ctx) -> list[str]: ...
+
+    @pack.compensate
+    async def unpack(self, order: str, packed: list[str] | None, ctx: Ctx) -> None: ...
+
+    @step(on_unknown="ask", compensate=None)
+    async def pay(self, order: str, ctx: Ctx) -> str: ...
+
+    @each(pack, compensate=None)
+    async def label(self, order: str, item: str, ctx: Ctx) -> str: ...
+
+    sent = signal(str)
+    wait = timer(timedelta(1))
+    part = child(Inner, lambda order, ctx: order, when=lambda order, ctx: True)
+
+
+def test_nodes_and_sagas_are_shown_by_their_names() -> None:
+    nodes = [Shown.pack, Shown.pay, Shown.label, Shown.sent, Shown.wait, Shown.part]
+    assert [repr(node) for node in nodes] == [
+        "<Step Shown.pack>",
+        "<Step Shown.pay>",
+        "<Each Shown.label>",
+        "<Signal Shown.sent>",
+        "<Timer Shown.wait>",
+        "<Child Shown.part>",
+    ]
+    assert repr(Shown.unpack) == "<Undo Shown.unpack>"
+    assert repr(Shown()) == "Shown(...)"
+    assert repr(signal(str)) == "<Signal>", "it has no name before its class has"

@@ -181,15 +181,10 @@ class More(msgspec.Struct):
     def __post_init__(self) -> None: ...
 
 
-class Most(More):
-    b: int = 0
-
-
 def test_a_type_whose_code_leaves_what_it_has_made_is_kept() -> None:
     codec = Codec(list[Tidy])
     value = [Tidy(" a ", set("abcdefgh")), Tidy("b")]
     assert codec.decode(codec.encode(value)) == value
-    assert Codec(More).encode(Most(1, 2)) == b'{"a":1,"b":2}', "what a subclass has beyond it is not read"
     assert Codec(More).encode({"a": 1}) == b'{"a":1}'
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import sagakit
 import trio
 import trio.testing
-from sagakit import Ctx, Reject, Retry, RetryPolicy, Saga, each, step
+from sagakit import Ctx, Done, Reject, Retry, RetryPolicy, Saga, child, each, step, timer
 from sagakit.errors import SagaStuck
 from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
@@ -21,6 +23,7 @@ from tests.system.test_operators import stuck
 
 Clock = trio.testing.MockClock
 ONCE = RetryPolicy(attempts=1)
+BROKE = "tests/sagas.py:46 in _call"
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -120,11 +123,193 @@ async def test_the_first_failure_of_a_call_is_a_warning_and_later_ones_are_not(
     async with member(MemoryServer(), saga) as running:
         await stuck(running.runtime, saga, "one", Trip(refuse="flight", fail="cancel_hotel"))
     assert lines(caplog, logging.WARNING) == [
-        "BookTrip.one: undo hotel failed at attempt 1: RuntimeError('cancel_hotel broke')"
+        f"BookTrip.one: undo hotel failed at attempt 1: RuntimeError('cancel_hotel broke') at {BROKE}"
     ]
     assert "BookTrip.one: flight attempt 1: refused" in lines(caplog, logging.INFO), "a refusal is an answer"
     later = [line for line in lines(caplog, logging.INFO) if "undo hotel" in line]
-    assert later == [f"BookTrip.one: undo hotel attempt {n}: RuntimeError('cancel_hotel broke')" for n in (2, 3)]
+    assert later == [
+        f"BookTrip.one: undo hotel attempt {n}: RuntimeError('cancel_hotel broke') at {BROKE}" for n in (2, 3)
+    ]
+
+
+# ------------------------------------------------------------------ where it was raised
+
+
+def divide(number: int) -> float:
+    return 1 / number
+
+
+class InHelper(Saga[int, None]):
+    @step(retry=ONCE, compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> float:
+        return divide(number)
+
+
+class InThread(Saga[int, None]):
+    @step(retry=ONCE, compensate=None)
+    def work(self, number: int, ctx: Ctx) -> float:
+        return divide(number)
+
+
+class InLibrary(Saga[int, None]):
+    @step(retry=ONCE, compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> Any:
+        return json.loads("{")
+
+
+class InNursery(Saga[int, None]):
+    async def child(self, number: int) -> None:
+        divide(number)
+
+    @step(retry=ONCE, compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.child, number)
+
+
+class OfSagakit(Saga[int, None]):
+    @step(retry=ONCE, compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> None:
+        ctx.heartbeat(1)  # type: ignore[call-arg]
+
+
+class InUndo(Saga[int, None]):
+    @step(compensate=None)
+    async def first(self, number: int, ctx: Ctx) -> None: ...
+
+    @step
+    async def work(self, number: int, ctx: Ctx) -> None: ...
+
+    @work.compensate(retry=ONCE)
+    async def undo(self, number: int, worked: None, ctx: Ctx) -> None:
+        divide(number)
+
+    @step(compensate=None)
+    async def refuse(self, number: int, ctx: Ctx) -> None:
+        raise Reject("no")
+
+
+class InCheck(Saga[int, None]):
+    @step(on_unknown="check", retry=ONCE, compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> float:
+        raise OSError("lost")
+
+    @work.check
+    async def worked(self, number: int, ctx: Ctx) -> Done[float] | None:
+        return Done(divide(number))
+
+
+class InCondition(Saga[int, None]):
+    @step(compensate=None, when=lambda number, ctx: divide(number) > 0)
+    async def work(self, number: int, ctx: Ctx) -> None: ...
+
+
+class InItems(Saga[int, None]):
+    @each(lambda number, ctx: [divide(number)], compensate=None)
+    async def work(self, number: int, item: float, ctx: Ctx) -> None: ...
+
+
+class InTimer(Saga[int, None]):
+    work = timer(lambda number, ctx: timedelta(divide(number)))
+
+
+class InChild(Saga[int, None]):
+    work = child(DividesAtPivot, lambda number, ctx: int(divide(number)), pivot=True)
+
+
+class InOutput(Saga[int, float]):
+    @step(compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> None: ...
+
+    def output(self, number: int, ctx: Ctx) -> float:
+        return divide(number)
+
+
+@pytest.mark.parametrize(
+    ("saga", "says", "where"),
+    [
+        (InHelper(), "work failed at attempt 1: ZeroDivisionError", "divide"),
+        (InThread(), "work failed at attempt 1: ZeroDivisionError", "divide"),
+        (InLibrary(), "work failed at attempt 1: JSONDecodeError", "work"),
+        (InNursery(), "work failed at attempt 1: ZeroDivisionError", "divide"),
+        (OfSagakit(), "work failed at attempt 1: TypeError", "work"),
+        (InUndo(), "undo work failed at attempt 1: ZeroDivisionError", "divide"),
+        (InCheck(), "check work failed at attempt 1: ZeroDivisionError", "divide"),
+        (InCondition(), "work cannot begin: when: ZeroDivisionError", "divide"),
+        (InItems(), "work cannot begin: items: ZeroDivisionError", "divide"),
+        (InTimer(), "work cannot begin: timer: ZeroDivisionError", "divide"),
+        (InChild(), "work cannot begin: input of the child: ZeroDivisionError", "divide"),
+        (InOutput(), "output: ZeroDivisionError", "divide"),
+    ],
+    ids=lambda found: type(found).__name__ if isinstance(found, Saga) else "",
+)
+async def test_an_error_of_user_code_is_a_warning_that_ends_with_its_line(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, saga: Saga[int, Any], says: str, where: str
+) -> None:
+    async with member(MemoryServer(), saga, DividesAtPivot()) as running:
+        await (await running.runtime.start(type(saga), "one", 0)).settled()
+    found = [line for line in lines(caplog, logging.WARNING) if says in line]
+    assert len(found) == 1
+    assert found[0].startswith(f"{type(saga).__name__}.one: {says}")
+    assert re.search(rf" at tests/system/test_told\.py:\d+ in {where}$", found[0]), found
+
+
+class Large(Saga[int, None]):
+    @step(retry=RetryPolicy(attempts=3, first=timedelta(milliseconds=10)), compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> str:
+        return "x" * 3_000_000
+
+
+class ChecksLarge(Saga[int, None]):
+    @step(on_unknown="check", retry=ONCE, compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> str:
+        raise OSError("lost")
+
+    @work.check
+    async def worked(self, number: int, ctx: Ctx) -> Done[str]:
+        return Done("x" * 3_000_000)
+
+
+class ManyGiven(Saga[int, None]):
+    @each(lambda number, ctx: ["x" * 3_000_000], compensate=None)
+    async def work(self, number: int, item: str, ctx: Ctx) -> None: ...
+
+
+class LargeOutput(Saga[int, str]):
+    @step(compensate=None)
+    async def work(self, number: int, ctx: Ctx) -> None: ...
+
+    def output(self, number: int, ctx: Ctx) -> str:
+        return "x" * 3_000_000
+
+
+class NoItems(Saga[int, None]):
+    @each(lambda number, ctx: number, compensate=None)
+    async def work(self, number: int, item: int, ctx: Ctx) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("saga", "says"),
+    [
+        (Large(), "work failed at attempt 1: result too large: 3,000,002 bytes"),
+        (ChecksLarge(), "work failed at attempt 1: result too large: 3,000,002 bytes"),
+        (ManyGiven(), "work cannot begin: what it starts with is too large"),
+        (LargeOutput(), "output: too large"),
+        (NoItems(), "work cannot begin: items: TypeError('what computes the items returned 1: return a list')"),
+    ],
+    ids=lambda found: type(found).__name__ if isinstance(found, Saga) else "",
+)
+async def test_what_cannot_be_kept_is_a_warning_once(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, saga: Saga[int, Any], says: str
+) -> None:
+    async with member(MemoryServer(), saga) as running:
+        await (await running.runtime.start(type(saga), "one", 1)).settled()
+    found = [line for line in lines(caplog, logging.WARNING) if says in line]
+    assert len(found) == 1
+    assert found[0].startswith(f"{type(saga).__name__}.one: {says}")
+
+
+# ------------------------------------------------------------------ what is no failure, and floods
 
 
 class Slow(Saga[int, None]):

@@ -287,4 +287,5 @@ async def test_p11_a_saga_that_cannot_be_migrated_is_reported_and_left_alone(
         await trio.sleep(60)
         assert heir.worker.recovery.adopted == 0
         assert server.bucket("SAGA_STATE").read("Order.a") == before
-    assert caplog.text.count("cannot be moved to version 3: migrate: ValueError('no way'): left alone") == 1
+    assert caplog.text.count("cannot be moved to version 3: migrate: ValueError('no way') at ") == 1
+    assert "in migrate: left alone" in caplog.text

@@ -20,7 +20,7 @@ from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
-from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name
+from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name, which_signal
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
@@ -256,7 +256,7 @@ class Runtime:
         """
         key = self._key(saga, id)
         if not isinstance(signal, Signal):
-            raise InvalidInput(f"signal={signal!r}: write the signal of the class, such as {saga.__name__}.approved")
+            raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
         binding = self._binding(saga)
         name = await step_name(self, binding, key, signal)
         value = as_payload(binding, name, payload)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from sagakit.definition import Codec, Node
+from sagakit.definition import Codec, Node, Signal
 from sagakit.definition.survival import Changed
 from sagakit.errors import CallerError, InvalidInput, NotAllowed, Unwritable
 from sagakit.naming import nearest
@@ -35,6 +36,14 @@ def as_payload(binding: SagaBinding, step: str, value: object) -> msgspec.Raw:
         if isinstance(error.__cause__, Changed):
             raise InvalidInput(f"{step} cannot take it: {error.reason}") from error.__cause__
     return msgspec.Raw(data)
+
+
+def which_signal(saga: type) -> str:
+    """Return what to write in the place of what is not a signal."""
+    own = [name for name in dir(saga) if isinstance(getattr_static(saga, name), Signal)]
+    if not own:
+        return f"{saga.__name__} has no signal that could be sent"
+    return f"write the signal of the class, such as {saga.__name__}.{own[0]}"
 
 
 def message_id_of(step: str, message_id: str | None) -> str | None:

@@ -43,6 +43,12 @@ def signature_of(fn: Callable[..., Any], namespace: Mapping[str, Any], *, where:
         hints = get_type_hints(fn, localns=dict(namespace))
     except NameError as error:
         raise NotKnownYet(where, error) from None
+    several = next((one for one in inspect.signature(fn).parameters.values() if one.kind is one.VAR_POSITIONAL), None)
+    if several is not None and len(names) < 2:
+        raise DefinitionError(
+            f"{where}: takes *{several.name}, as a wrapper does that does not say what it wraps: put "
+            "@functools.wraps(fn) above the wrapper, so that it has the types of the method"
+        )
     missing = [name for name in [*names[1:], "return"] if name not in hints]
     if missing:
         raise DefinitionError(f"{where}: annotate {', '.join(missing)}: its types say how results are kept and checked")

@@ -39,6 +39,9 @@ class _Compiler:
         self.input_type, self.output_type = _input_and_output(saga, root, self.variables)
         self.owners = owners_of(saga)
         self.nodes: list[Node[Any]] = list(self.owners)
+        self.names: dict[str, Any] = {}
+        for node in self.nodes:
+            self.names |= node.namespace if isinstance(node, CalledNode) else {}
 
     def wrong(self, node: str, text: str) -> DefinitionError:
         return DefinitionError(f"{self.saga.__name__}.{node}: {text}")
@@ -50,7 +53,7 @@ class _Compiler:
         after = self._order()
         positions = self._positions(after)
         variables = {node.name: self.variables[owner] for node, owner in self.owners.items()}
-        compiler = NodeCompiler(self.saga, self.header, self.input_type, variables, self.child)
+        compiler = NodeCompiler(self.saga, self.header, self.input_type, variables, self.child, self.names)
         compiled = [
             compiler.compile(node, after[node.name], _ancestors(node.name, after), positions[node.name])
             for node in self.nodes
@@ -68,8 +71,8 @@ class _Compiler:
         return Definition(
             plan=plan,
             nodes={definition.name: definition for definition, _ in compiled},
-            input=codec_of(self.saga, "input", self.input_type),
-            output=codec_of(self.saga, "output", self.output_type),
+            input=codec_of(self.saga, "input", self.input_type, self.names),
+            output=codec_of(self.saga, "output", self.output_type, self.names),
         )
 
     def _own_names(self) -> None:
@@ -99,9 +102,8 @@ class _Compiler:
             )
 
     def _returned_by_output(self) -> Any:
-        namespace = next((node.namespace for node in self.nodes if isinstance(node, CalledNode)), {})
         owner = next(base for base in self.saga.__mro__ if "output" in vars(base))
-        names = {**namespace, **types_in(owner)}
+        names = {**self.names, **types_in(owner)}
         return substituted(returned_by(self.saga.output, names), self.variables[owner])
 
     def _order(self) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,9 @@ from typing import Any
 
 def fault_of_called(fn: Any) -> str | None:
     """For an action, a compensation or a check, which is called in a task or a thread, and awaited."""
-    if isinstance(fn, staticmethod | classmethod) or not hasattr(inspect.unwrap(fn), "__code__"):
+    if isinstance(fn, staticmethod | classmethod):
+        return f"is called with the saga as self: remove @{type(fn).__name__}"
+    if not hasattr(inspect.unwrap(fn), "__code__"):
         return f"is {fn!r}, which is no function: write a method that calls it"
     if _generates(fn):
         return "is a generator function, whose body would not run when it is called: remove the yield"

@@ -13,6 +13,7 @@ import msgspec.inspect
 from sagakit.definition.annotations import show
 from sagakit.definition.context import Ctx
 from sagakit.definition.json_schema import Schema, json_schema
+from sagakit.definition.lost_fields import has_fields, refuse_lost_fields
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.nodes import Backend
 from sagakit.definition.plan import Plan
@@ -62,15 +63,15 @@ class Function(msgspec.Struct, frozen=True):
 class Codec:
     """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold.
 
-    A value that would come back another one is refused. It is compared only where the type does not rule that out.
-
-    A value is kept as the declared type: what a subclass has beyond it, and what stands in no field, is not.
+    A value that would come back another one is refused. It is compared only where the type does not rule that out. So
+    is a value with a field that the declared type does not have, such as a dict with a misspelled name, or of another
+    class. What is read is not refused for such a field: a newer version may have written it.
 
     Reading and writing run code of the type, such as a `__post_init__`. Whatever that raises becomes one error of ours
     here, and nowhere else; only what concerns the whole program passes. `what` names the value in that error.
     """
 
-    __slots__ = ("_decoder", "_may_change", "_may_hold_times", "_may_lose_floats", "_what", "type")
+    __slots__ = ("_decoder", "_has_fields", "_may_change", "_may_hold_times", "_may_lose_floats", "_what", "type")
 
     def __init__(self, type: Any, what: str = "the value") -> None:
         fault = fault_of_hint(type)
@@ -90,6 +91,7 @@ class Codec:
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
         self._may_lose_floats = any(_takes_float_and_null(info) for info in within)
         self._may_hold_times = any(may_hold_times(info) for info in within)
+        self._has_fields = any(has_fields(info) for info in within)
         self._may_change = any(may_change(info) for info in within)
 
     def decode(self, value: bytes | msgspec.Raw) -> Any:
@@ -137,6 +139,8 @@ class Codec:
             again = _encoder.encode(back)
             if again != data:
                 refuse_what_changes(data, again)
+        if self._has_fields:
+            refuse_lost_fields(value, back)
         return data
 
     def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException) -> DoesNotFit:

@@ -18,6 +18,7 @@ from sagakit.definition.annotations import (
     signature_of,
 )
 from sagakit.definition.functions import fault_of_asked, fault_of_called
+from sagakit.definition.local_types import resolve_fields, why_unknown
 from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
 from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, CheckedStep, Child, Node, Signal, Timer, Undo
 from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
@@ -32,30 +33,26 @@ CHILD_TIMEOUT = 30.0
 Compiled = tuple[NodeDefinition, NodePlan]
 
 
-def codec_of(saga: type, where: str, type: Any) -> Codec:
-    """The codec of a type. Raises DefinitionError, NotKnownYet."""
+def codec_of(saga: type, where: str, type: Any, names: Mapping[str, Any]) -> Codec:
+    """The codec of a type; `names` are those that the class body sees. Raises DefinitionError, NotKnownYet."""
+    what = f"{saga.__name__}.{where}"
     try:
-        return Codec(type, f"{saga.__name__}.{where}")
+        try:
+            return Codec(type, what)
+        except NameError:
+            resolve_fields(type, names, saga)
+            return Codec(type, what)
     except NameError as error:
-        raise NotKnownYet(f"{saga.__name__}.{where}: within {show(type)}", error, _mend_within(type)) from None
+        raise NotKnownYet(f"{what}: within {show(type)}", error, why_unknown(type, saga)) from None
     except TypeError as error:
-        raise DefinitionError(f"{saga.__name__}.{where}: {show(type)} cannot be kept as JSON: {error}") from None
-
-
-def _mend_within(type: Any) -> str:
-    """What to do about a field whose type is not found; empty if it is nothing special."""
-    if "." not in getattr(type, "__qualname__", ""):
-        return ""
-    return (
-        "fields of a class that is defined in a function or a class name only what is in the module: move the classes "
-        "to the module, or do without `from __future__ import annotations` there"
-    )
+        raise DefinitionError(f"{what}: {show(type)} cannot be kept as JSON: {error}") from None
 
 
 class NodeCompiler:
     """Compiles the nodes of one class, in their order. Raises DefinitionError, NotKnownYet.
 
-    `variables` says for each node what the type variables of the class that it stands in are.
+    `variables` says for each node what the type variables of the class that it stands in are; `names` are those that
+    the class body sees.
     """
 
     def __init__(
@@ -65,8 +62,10 @@ class NodeCompiler:
         input_type: Any,
         variables: Mapping[str, Variables],
         child: Callable[[Any], Definition],
+        names: Mapping[str, Any],
     ) -> None:
         self.saga = saga
+        self.names = names
         self.header = header
         self.input_type = input_type
         self.variables = variables
@@ -109,6 +108,9 @@ class NodeCompiler:
         if fault is not None:
             raise self.wrong(node.name, f"{what} {fault}")
 
+    def _codec(self, node: str, type: Any) -> Codec:
+        return codec_of(self.saga, node, type, self.names)
+
     def _seconds(self, node: Node[Any], what: str, value: object) -> float:
         return seconds(value, f"{self.saga.__name__}.{node.name}: {what}")
 
@@ -127,7 +129,7 @@ class NodeCompiler:
             "check": self._check(step),
             "undo": self._undo(step, [], signature.returns),
             "inputs": tuple(node.name for node in step.inputs),
-            "result": codec_of(self.saga, step.name, signature.returns),
+            "result": self._codec(step.name, signature.returns),
         }
         return definition, self._called_plan(step, "step")
 
@@ -145,9 +147,9 @@ class NodeCompiler:
             "action": self._function(each, each.fn, each.options.retry),
             "undo": self._undo(each, [item], signature.returns),
             "inputs": tuple(node.name for node in each.inputs),
-            "result": codec_of(self.saga, each.name, signature.returns),
+            "result": self._codec(each.name, signature.returns),
             "prepare": each.items or list,
-            "given": codec_of(self.saga, each.name, list[item_type]),  # type: ignore[valid-type]  # as known at run time only
+            "given": self._codec(each.name, list[item_type]),  # type: ignore[valid-type]  # as known at run time only
         }
         return definition, {**self._called_plan(each, "each"), "parallel": each.parallel}
 
@@ -283,15 +285,29 @@ class NodeCompiler:
         one_of(signal.on_timeout, ("compensate", "continue"), f"{self.saga.__name__}.{signal.name}: on_timeout")
         if signal.timeout is None and signal.on_timeout == "continue":
             raise self.wrong(signal.name, 'on_timeout="continue" needs a timeout')
+        self._payload(signal)
         payload = substituted(signal.payload, self.variables[signal.name])
         left = payload | None if signal.on_timeout == "continue" else payload
         self.results[signal.name] = left
         plan = {"kind": "signal", "wait": wait, "on_timeout": signal.on_timeout}
-        return {"result": codec_of(self.saga, signal.name, left)}, plan
+        return {"result": self._codec(signal.name, left)}, plan
+
+    def _payload(self, signal: Signal[Any, Any]) -> None:
+        """Refuse what is given in the place of a type."""
+        payload = signal.payload
+        if inspect.isroutine(payload):
+            raise self.wrong(
+                signal.name, f"signal is not a decorator of methods: write {signal.name} = signal(Payload), with a type"
+            )
+        if isinstance(payload, str | bytes | int | float | list | tuple | dict | set | Node):
+            raise self.wrong(
+                signal.name,
+                f"signal({payload!r}): give the type of the payload, such as signal(str) or signal(Payload)",
+            )
 
     def _timer(self, timer: Timer) -> tuple[Any, Any]:
         self.results[timer.name] = NoneType
-        definition: dict[str, Any] = {"result": codec_of(self.saga, timer.name, NoneType)}
+        definition: dict[str, Any] = {"result": self._codec(timer.name, NoneType)}
         if callable(timer.wait):
             self._asked(timer, "what computes its time", timer.wait, "input", "ctx")
             return {**definition, "prepare": timer.wait}, {"kind": "timer"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Generic, Literal, Protocol, TypeAlias, get_origin, overload
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, get_origin, overload
 
 import msgspec
 from typing_extensions import TypeVar
@@ -48,6 +48,9 @@ class Undo:
         self.retry = retry
         self.timeout = timeout
 
+    def __repr__(self) -> str:
+        return f"<Undo {self.fn.__qualname__}>"
+
 
 class Node(Generic[R_co]):
     """A node of the plan; `ctx.result(node)` gives its result, typed.
@@ -70,6 +73,17 @@ class Node(Generic[R_co]):
         self.when: Callable[[Any, Ctx], bool] | None = when
         self.pivot: bool = pivot
 
+    word: ClassVar[str] = "Node"
+    """What it is called in messages."""
+
+    def __repr__(self) -> str:
+        return f"<{' '.join(filter(None, (self.word, self.shown)))}>"
+
+    @property
+    def shown(self) -> str:
+        """Its class and name; its name alone while the body of the class runs, and empty if that is not known yet."""
+        return ".".join(self.place.split(".")[-2:])
+
     def __set_name__(self, owner: type, name: str) -> None:
         if not self.name:  # a second name is refused when the class is compiled
             self.name, self.place = name, place(owner, name)
@@ -90,6 +104,8 @@ def types_in(owner: type) -> dict[str, Any]:
 class CalledNode(Node[R_co]):
     """A node that calls a user's function: a step, or an each."""
 
+    word = "Step"
+
     def __init__(
         self,
         fn: Callable[..., Any],
@@ -107,6 +123,11 @@ class CalledNode(Node[R_co]):
         self.namespace: Mapping[str, Any] = namespace
         self.undo: Undo | None = None
         self.checked: Undo | None = None
+
+    @property
+    def shown(self) -> str:
+        """As of any node; while the body of the class runs, its function's name."""
+        return super().shown or getattr(self.fn, "__name__", "")
 
     def __set_name__(self, owner: type, name: str) -> None:
         super().__set_name__(owner, name)
@@ -188,6 +209,7 @@ class _UndoItemWith(Protocol[S_co, D_co, I_co, R_co]):
 class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
     """A step over a list that is known at run time: one call, and one undo, for each item. L_co is what it leaves."""
 
+    word = "Each"
     items: Callable[[Any], Sequence[Any]] | None
     parallel: int
 
@@ -217,6 +239,8 @@ class MaybeEachStep(CalledForEach[S, D, I, R_co, Sequence[R_co] | None]):
 class Signal(Node[R_co], Generic[W, R_co]):
     """A message from outside that the saga waits for. W is what is sent; invariant, so that nothing else is."""
 
+    word = "Signal"
+
     def __init__(
         self,
         payload: Any,
@@ -238,6 +262,8 @@ class Signal(Node[R_co], Generic[W, R_co]):
 class Timer(Node[None]):
     """A wait: for a while, or until a time that is computed when the node is reached."""
 
+    word = "Timer"
+
     def __init__(
         self,
         wait: timedelta | Callable[[Any, Ctx], datetime | timedelta],
@@ -251,6 +277,8 @@ class Timer(Node[None]):
 
 class Child(Node[R_co], Generic[R_co]):
     """Another saga as one unit of this one: undoing the parent undoes it, running or completed."""
+
+    word = "Child"
 
     def __init__(
         self,

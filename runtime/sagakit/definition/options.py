@@ -49,7 +49,7 @@ def several(value: Iterable[V] | None, where: str) -> tuple[V, ...] | None:
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable):
-        shown = getattr(getattr(value, "fn", None), "__name__", repr(value))
+        shown = getattr(value, "shown", "") or repr(value)
         raise DefinitionError(f"{where}={shown}: write a list, even of one: {where}=[{shown}]")
     return tuple(value)
 

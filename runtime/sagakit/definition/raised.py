@@ -5,7 +5,7 @@ Nothing that an exception says of itself is trusted: its `repr` and its `str` ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -26,6 +26,15 @@ def is_interrupt(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return error.split(_INTERRUPTS)[0] is not None
     return isinstance(error, _INTERRUPTS)
+
+
+def leaves_of(error: BaseException) -> Iterator[BaseException]:
+    """Yield what a group is made of; what is no group is one leaf."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from leaves_of(one)
+    else:
+        yield error
 
 
 def told(value: object) -> str:

@@ -82,6 +82,9 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
     _header: Header
     _definition: Definition | None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
     def output(self, input: D, ctx: Ctx) -> T:
         """What the saga returns once all steps are done; free of effects. Override it if T is not None."""
         raise NotImplementedError(f"{type(self).__name__} has no output()")

@@ -18,6 +18,8 @@ NO_ROOM = "sagakit: output too large"
 """Code of a child that is done, and for whose output the record has no room."""
 UNREADABLE = "sagakit: output not readable"
 """Code of a child that is done, and whose output its parent cannot read."""
+TOO_LARGE = "result too large: "
+"""How the error of an attempt begins that is done, and for whose result the record has no room."""
 HAPPENED: frozenset[str] = frozenset({NO_ROOM, UNREADABLE})
 """Codes of children that have done their work: to start another one would do it twice."""
 
@@ -203,7 +205,8 @@ def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
     size, room = len(memoryview(result.result)), turn.room()
     if size <= room:
         return result
-    return Error(error=f"result too large: {size:,} bytes, {room:,} are left")
+    advice = "keep large data elsewhere and return a reference"
+    return Error(error=f"{TOO_LARGE}{size:,} bytes, {room:,} are left: {advice}")
 
 
 def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:

@@ -100,19 +100,21 @@ class Decided(msgspec.Struct, frozen=True):
     """The answer to `Decide`: whether the step is to run, or the error of its `when=`.
 
     `unreadable`: it is no error of the function; what it is given, or asks its `ctx` for, cannot be read here.
+    `where` names the line of user code that has raised the error, for the log.
     """
 
     step: str
     run: bool = False
     error: str | None = None
     unreadable: bool = False
+    where: str = ""
 
 
 class Prepared(msgspec.Struct, frozen=True):
     """The answer to `Prepare`: what the node starts with, or the error of computing it.
 
     `value` is a child's input, or the list of an each's items, `items` long; `due` is a timer's time in seconds since
-    the epoch. `unreadable` as for `Decided`.
+    the epoch. `unreadable` and `where` as for `Decided`.
     """
 
     step: str
@@ -121,13 +123,15 @@ class Prepared(msgspec.Struct, frozen=True):
     due: float | None = None
     error: str | None = None
     unreadable: bool = False
+    where: str = ""
 
 
 class OutputMade(msgspec.Struct, frozen=True):
-    """The answer to `MakeOutput`: the saga's output as JSON, or the error of `output()`."""
+    """The answer to `MakeOutput`: the saga's output as JSON, or the error of `output()`. `where` as for `Decided`."""
 
     output: msgspec.Raw = NOTHING
     error: str | None = None
+    where: str = ""
 
 
 InputEvent: TypeAlias = (

@@ -39,11 +39,13 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
     """Anything else: an exception, a timeout, a lost worker. Unknown, unless `not_done`.
 
     `at_once` says that waiting before the next attempt serves nothing: the worker was lost, not the participant.
+    `where` names the line of user code that has raised it, for the log.
     """
 
     error: str
     not_done: bool = False
     at_once: bool = False
+    where: str = ""
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True):

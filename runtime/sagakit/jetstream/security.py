@@ -114,11 +114,16 @@ def servers_of(url: str) -> tuple[tuple[str, ...], Identity]:
     found: set[Identity] = set()
     for one in (part.strip() for part in url.split(",")):
         split = urlsplit(one if "://" in one else f"{scheme}://{one}")
-        if not split.hostname or _port_is_wrong(split):
-            shown = "a part of the URL, not shown for its credentials," if "@" in url else repr(one)
+        shown = "a part of the URL, not shown for its credentials," if "@" in url else repr(one)
+        if not split.hostname or " " in split.netloc or split.username == "" or _port_is_wrong(split):
             raise InvalidConfig(
                 f"{shown} is no server's address: write nats://host:port, several with commas; in a "
-                "user or password, write , as %2C, @ as %40, / as %2F and : as %3A"
+                "user or password, write , as %2C, @ as %40, / as %2F, : as %3A, ? as %3F and # as %23"
+            )
+        if split.path not in ("", "/") or split.query or split.fragment:
+            raise InvalidConfig(
+                f"{shown} has more than host and port, which would mean nothing: write nats://host:port; to keep "
+                "services apart use namespace="
             )
         if split.username is not None:
             found.add(_identity(split))
@@ -145,10 +150,9 @@ def _identity(split: SplitResult) -> Identity:
 
 def _port_is_wrong(split: SplitResult) -> bool:
     try:
-        _ = split.port
+        return split.port == 0
     except ValueError:
         return True
-    return False
 
 
 def _given(identity: Identity) -> Mapping[str, str]:

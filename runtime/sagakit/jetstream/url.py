@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.connection import API, Connection, api_of
@@ -25,6 +26,7 @@ DEFAULT_FOLDER = ".sagakit"
 """Where `embedded:` keeps its data, under the working directory."""
 
 _FORMS = "nats://host:port (several with commas), tls://..., embedded: or memory:"
+_FOLDERS = "embedded:folder (under the working directory), embedded:///absolute/folder or embedded: (.sagakit)"
 
 
 @asynccontextmanager
@@ -37,30 +39,36 @@ async def open_url(
     identity: Identity | None = None,
     **connection: Any,
 ) -> AsyncIterator[Store]:
-    """Open the store at `url`: `nats://`, `tls://`, `embedded:`, `embedded:///folder` or `memory:`.
+    """Open the store at `url`: `nats://`, `tls://`, `embedded:`, `embedded:folder`, `embedded:///folder` or `memory:`.
 
-    `nats://host?domain=hub` names a JetStream domain.
+    `nats://host?domain=hub` names a JetStream domain. A part of the URL that would mean nothing is refused.
 
     Who we are may stand in the URL or in `identity`. `connection` are other options of `Connection`. Raises
     InvalidConfig, and what opening raises.
     """
     if not isinstance(url, str):
         raise InvalidConfig(f"url={url!r}: write a text: {_FORMS}")
-    scheme = url.partition(":")[0]
+    scheme, colon, rest = url.partition(":")
+    if not colon and scheme in ("memory", "embedded"):
+        raise InvalidConfig(f"url={url!r} has no colon: write {scheme}:")
     if scheme == "memory":
+        if rest not in ("", "//"):
+            raise InvalidConfig(
+                f"url={url!r}: memory: has no name, folder or options, and keeps nothing: write memory:"
+            )
         async with open_memory(MemoryServer(), names=names, state_max_bytes=options.state_max_bytes) as memory:
             yield memory
     elif scheme == "embedded":
-        folder = Path(unquote(urlsplit(url).path) or DEFAULT_FOLDER)
+        folder = _folder(url, rest)
         connection |= {"tls": Tls(), "api": API}  # a child of ours, on the loopback
         async with (
             embedded_server(folder, sync=sync) as address,
             open_jetstream(Connection(servers=(address,), **connection), names=names, options=options) as store,
         ):
             yield store
-    elif scheme in ("nats", "tls", "ws", "wss"):
+    elif colon and scheme in ("nats", "tls", "ws", "wss"):
+        connection |= _of_query(url, connection.get("api", API))  # first: in its place the end of a password may be
         servers, of_url = servers_of(url.partition("?")[0])
-        connection |= _of_query(url, connection.get("api", API))
         to = Connection(servers=servers, identity=merged(of_url, identity or Identity()), **connection)
         async with open_jetstream(to, names=names, options=options) as store:
             yield store
@@ -68,12 +76,46 @@ async def open_url(
         raise InvalidConfig(f"cannot open {scheme + ':...' if scheme else 'an empty url'}: write {_FORMS}")
 
 
+def _folder(url: str, rest: str) -> Path:
+    """Return the folder that stands after `embedded:`. Raises InvalidConfig for all that would mean another one."""
+    path = rest
+    if rest.startswith("//"):
+        host, slash, below = rest[2:].partition("/")
+        if host:
+            raise InvalidConfig(
+                f"url={url!r}: {host!r} is in the place of a host, and the data would be in /{below}: write {_FOLDERS}"
+            )
+        path = slash + below
+    if "?" in path or "#" in path:
+        raise InvalidConfig(
+            f"url={url!r}: options such as sync= are arguments of open_runtime; in the name of a folder write ? as %3F "
+            "and # as %23"
+        )
+    path = unquote(path)
+    if path.startswith("~"):
+        raise InvalidConfig(f"url={url!r}: ~ is not expanded: write embedded://{Path.home()}/...")
+    if re.search(r"[\x00-\x1f\x7f]", path) or path != path.strip():
+        raise InvalidConfig(f"url={url!r}: the folder begins or ends with a space, or holds a line break: remove it")
+    if path.startswith("/") and not path.strip("/"):
+        raise InvalidConfig(f"url={url!r} is the root of the file system: write {_FOLDERS}")
+    return Path(path or DEFAULT_FOLDER)
+
+
 def _of_query(url: str, api: str) -> dict[str, str]:
     """Return what the URL's query says of the connection. Raises InvalidConfig."""
-    query = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True))
+    text = url.partition("?")[2]
+    pairs = parse_qsl(text, keep_blank_values=True)
+    query = dict(pairs)
     domain = query.pop("domain", None)
+    if "@" in text:  # a ? in a password begins a query
+        raise InvalidConfig(
+            "the URL's query, not shown for its credentials, may have domain=..., and nothing else: in a user or "
+            "password, write ? as %3F and # as %23"
+        )
     if query:
         raise InvalidConfig(f"the URL's query has {', '.join(query)}: it may have domain=..., and nothing else")
+    if len(pairs) > 1:
+        raise InvalidConfig("the URL says domain= more than once: take the others out")
     if domain is None:
         return {}
     if api not in (API, api_of(domain)):

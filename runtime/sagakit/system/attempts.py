@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property, partial
 from inspect import isawaitable
@@ -28,7 +28,8 @@ from sagakit.definition import (
     schema_digest,
 )
 from sagakit.definition.plan import ITEM, item_name
-from sagakit.definition.raised import is_interrupt, mistake
+from sagakit.definition.raised import is_interrupt, mistake, told
+from sagakit.definition.user_lines import line_of
 from sagakit.engine import (
     AttemptResult,
     Call,
@@ -48,12 +49,17 @@ from sagakit.engine import (
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import CannotMigrate, DefinitionError
+from sagakit.system.heartbeat import Heartbeat
 from sagakit.system.results import answer_of, cancellation_in, classify, finished
 from sagakit.system.services import Services
 from sagakit.system.ticket import Ticket, Withdrawn
+from sagakit.system.wrong_loop import advised_in_place
 from sagakit.times import epoch_seconds
 
 _log = getLogger("sagakit.step")
+
+_PREPARED = {"each": "items", "timer": "timer", "child": "input of the child"}
+"""What the error of a function is called that computes what a node of this kind starts with."""
 
 WITHDRAWN = Error(error="withdrawn: the saga turned back before the call was made", not_done=True)
 
@@ -124,7 +130,8 @@ class SagaBinding:
             results = {name: self._migrated_result(old, name) for name in done if ITEM not in name}
             names = dict(old.names)
         except BaseException as error:  # user code, and what it made of the values
-            raise CannotMigrate(f"migrate: {mistake(error)}") from error
+            where = line_of(error, type(self.saga))
+            raise CannotMigrate(f"migrate: {mistake(error)}{where and f' at {where}'}") from error
         kept = {name: result for name, result in results.items() if result is not None}
         return migrated(self.plan, record, input=msgspec.Raw(value), names=names, results=kept)
 
@@ -161,7 +168,7 @@ class SagaBinding:
             ticket.queue = scope
             async with services.limiters.of(callee.function.limit):
                 ends = trio.current_time() + call.timeout
-                beat = _Heartbeat(services, scope, ends, call.heartbeat or inf)
+                beat = Heartbeat(services, scope, ends, call.heartbeat or inf)
                 beat.extend()
                 return await self._perform(callee, call, record, services, ticket, beat)
         if ticket.is_withdrawn():
@@ -301,7 +308,22 @@ class SagaBinding:
             value = self.definition.input.decode(record.input)
             return self._answer(question, record, value, self._context(record))
         except BaseException as error:  # of the function, or of what it is given
-            return _no_answer(question, error)
+            return self._no_answer(question, error)
+
+    def _no_answer(self, question: Question, error: BaseException) -> Decided | Prepared | OutputMade:
+        """Raises what concerns the whole program."""
+        unreadable = isinstance(error, errors.Unreadable)
+        text, where = advised_in_place(error, mistake(error)), line_of(error, type(self.saga))
+        match question:
+            case Decide():
+                return Decided(question.step, error=f"when: {text}", unreadable=unreadable, where=where)
+            case Prepare():
+                what = _PREPARED[self.plan.by_name[question.step].kind]
+                return Prepared(question.step, error=f"{what}: {text}", unreadable=unreadable, where=where)
+            case MakeOutput():
+                return OutputMade(error=text, where=where)
+            case _:
+                assert_never(question)
 
     def _answer(self, question: Question, record: Record, value: Any, ctx: Ctx) -> Decided | Prepared | OutputMade:
         match question:
@@ -324,7 +346,7 @@ class SagaBinding:
                 return Prepared(step, due=_due(finished(node.prepare(value, ctx)), record.updated_at))
             case "each":
                 given = [self._result(record, name) for name in node.inputs] or [value, ctx]
-                items = list(finished(node.prepare(*given), may_yield=True))
+                items = _items(finished(node.prepare(*given), may_yield=True))
                 return Prepared(step, _encoded(node, items), len(items))
             case _:
                 return Prepared(step, _encoded(node, finished(node.prepare(value, ctx))))
@@ -335,23 +357,15 @@ async def _await(value: Awaitable[Any]) -> Any:
     return await value
 
 
-def _no_answer(question: Question, error: BaseException) -> Decided | Prepared | OutputMade:
-    """Raises what concerns the whole program."""
-    text, unreadable = mistake(error), isinstance(error, errors.Unreadable)
-    match question:
-        case Decide():
-            return Decided(question.step, error=f"when: {text}", unreadable=unreadable)
-        case Prepare():
-            return Prepared(question.step, error=text, unreadable=unreadable)
-        case MakeOutput():
-            return OutputMade(error=text)
-        case _:
-            assert_never(question)
-
-
 def _encoded(node: NodeDefinition, value: object) -> msgspec.Raw:
     assert node.given is not None
     return msgspec.Raw(node.given.encode(value))
+
+
+def _items(found: object) -> list[Any]:
+    if not isinstance(found, Iterable) or isinstance(found, str | bytes | Mapping):
+        raise TypeError(f"what computes the items returned {told(found)}: return a list")
+    return list(found)
 
 
 def _due(wait: object, now: float) -> float:
@@ -363,24 +377,6 @@ def _due(wait: object, now: float) -> float:
             "with a time zone"
         )
     return epoch_seconds(wait)
-
-
-class _Heartbeat:
-    """Puts an attempt's end off, from any thread; never beyond `ends`."""
-
-    def __init__(self, services: Services, scope: trio.CancelScope, ends: float, pause: float) -> None:
-        self._services = services
-        self._scope = scope
-        self._ends = ends
-        self._pause = pause
-
-    def __call__(self) -> None:
-        if self._pause < inf:
-            self._services.trio_token.run_sync_soon(self.extend)
-
-    def extend(self) -> None:
-        """In the trio thread."""
-        self._scope.deadline = min(self._ends, trio.current_time() + self._pause)
 
 
 def timed_out(call: Call) -> AttemptResult:

@@ -5,8 +5,20 @@ from __future__ import annotations
 from logging import ERROR, WARNING, getLogger
 
 from sagakit.definition.plan import ITEM
-from sagakit.engine import AttemptResult, Call, Error, Record, StepLog, Unreadable
-from sagakit.engine.forward import error_of
+from sagakit.engine import (
+    AttemptResult,
+    Call,
+    Complete,
+    Decided,
+    Ended,
+    Error,
+    OutputMade,
+    Prepared,
+    Record,
+    StepLog,
+    Unreadable,
+)
+from sagakit.engine.forward import TOO_LARGE, error_of
 from sagakit.engine.table import HELD
 from sagakit.errors import SagaStuck
 from sagakit.ration import Ration
@@ -51,21 +63,43 @@ class Reports:
         text = error_of(result)
         if not text:
             return
-        extra = {"saga": key, "step": call.step, "attempt": call.attempt}
-        if not isinstance(result, Error | Unreadable) or not self._is_first(key, call):
+        if isinstance(result, Error):
+            text = _at(text, result.where)
+        said = f"{_name(call)} failed at attempt {call.attempt}: {text}"
+        fails = isinstance(result, Error | Unreadable)
+        if not fails or not self._warn_once(key, call.step, call.kind, said, attempt=call.attempt):
+            extra = {"saga": key, "step": call.step, "attempt": call.attempt}
             _steps.info("%s: %s attempt %d: %s", key, _name(call), call.attempt, text, extra=extra)
-            return
-        kind = f"{key.partition('.')[0]} {_name(call).partition(ITEM)[0]}"
-        line = "%s: %s failed at attempt %d: %s"
-        self._of_steps.say(WARNING, line, key, _name(call), call.attempt, text, kind=kind, extra=extra)
 
-    def _is_first(self, key: str, call: Call) -> bool:
-        failing = (key, call.step, call.kind)
+    def folded(self, key: str, event: Ended, record: Record) -> None:
+        """Log a result for which the record has had no room: that is known once the attempt's end is folded."""
+        log = record.steps[event.step]
+        error = log.error or ""
+        if isinstance(event.result, Complete) and error.startswith(TOO_LARGE):
+            said = f"{event.step} failed at attempt {log.attempt}: {error}"
+            self._warn_once(key, event.step, "result", said, attempt=log.attempt)
+
+    def answered(self, key: str, answer: Decided | Prepared | OutputMade, record: Record) -> None:
+        """Log that a condition, what a node starts with, or the output is not known. `record` has the reason."""
+        if isinstance(answer, OutputMade):
+            step, error = "output", record.stuck
+        else:
+            step, error = answer.step, record.steps[answer.step].error
+        if error is not None:
+            begins = f"{step} cannot begin: " if step != "output" else ""
+            self._warn_once(key, step, "begin", f"{begins}{_at(error, answer.where)}")
+
+    def _warn_once(self, key: str, step: str, kind: str, text: str, *, attempt: int = 0) -> bool:
+        """Return whether it is the first failure of this kind of the saga's step; the others are not warned of."""
+        failing = (key, step, kind)
         if failing in self._failing:
             return False
         if len(self._failing) >= REMEMBERED:
             self._failing.clear()
         self._failing.add(failing)
+        extra = {"saga": key, "step": step, "attempt": attempt}
+        ration = f"{key.partition('.')[0]} {kind} {step.partition(ITEM)[0]}"
+        self._of_steps.say(WARNING, "%s: %s", key, text, kind=ration, extra=extra)
         return True
 
 
@@ -77,6 +111,10 @@ def stuck(key: str, record: Record) -> SagaStuck:
 
 def _attempt(log: StepLog) -> int:
     return log.undo_attempt if log.state == "undo_failed" else log.attempt
+
+
+def _at(text: str, where: str) -> str:
+    return f"{text} at {where}" if where else text
 
 
 def _name(call: Call) -> str:

@@ -19,7 +19,9 @@ from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, mistake, plain, told, utf8
+from sagakit.definition.user_lines import line_of
 from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Retry, Unreadable
+from sagakit.system.wrong_loop import advised
 
 V = TypeVar("V")
 
@@ -34,8 +36,9 @@ def classify(function: Function, error: BaseException) -> AttemptResult:
     A group is what all of its leaves are. Where they differ, it is the strongest of them that forgets no other: the
     attempt is known not done only if every leaf says so, and refused only then, too, for a refused step is not undone.
     """
-    results = [_classified(function.policy, leaf) for leaf in _leaves(error, function.policy)]
-    return results[0] if all(one == results[0] for one in results) else _together(results, error)
+    results = [_classified(function, leaf) for leaf in _leaves(error, function.policy)]
+    result = results[0] if all(one == results[0] for one in results) else _together(function, results, error)
+    return msgspec.structs.replace(result, where=line_of(error, function.fn)) if isinstance(result, Error) else result
 
 
 def _leaves(error: BaseException, policy: RetryPolicy) -> Iterator[BaseException]:
@@ -51,7 +54,7 @@ def _named_groups(policy: RetryPolicy) -> Iterator[type[BaseException]]:
     return (kind for kind in (*policy.reject_on, *policy.not_done_on) if issubclass(kind, BaseExceptionGroup))
 
 
-def _together(results: Sequence[AttemptResult], error: BaseException) -> AttemptResult:
+def _together(function: Function, results: Sequence[AttemptResult], error: BaseException) -> AttemptResult:
     not_done = all(isinstance(one, Compensating) or getattr(one, "not_done", False) for one in results)
     unread = [one for one in results if isinstance(one, Unreadable)]
     if unread:
@@ -64,7 +67,7 @@ def _together(results: Sequence[AttemptResult], error: BaseException) -> Attempt
         reason = again[0].reason if len(again) == len(results) else told(error)
         waits = [one.after for one in again if one.after is not None]
         return Retry(reason=reason, after=max(waits, default=None), not_done=not_done)
-    return Error(error=told(error), not_done=not_done)
+    return Error(error=advised(error, function), not_done=not_done)
 
 
 def _all_of(refusals: Sequence[Compensating]) -> Compensating:
@@ -75,8 +78,9 @@ def _all_of(refusals: Sequence[Compensating]) -> Compensating:
     return Compensating(code=first[0], detail=msgspec.Raw(msgspec.json.encode(detail)))
 
 
-def _classified(policy: RetryPolicy, error: BaseException) -> AttemptResult:
+def _classified(function: Function, error: BaseException) -> AttemptResult:
     """What one exception means that is no group."""
+    policy = function.policy
     if isinstance(error, errors.Unreadable):
         return Unreadable(error=plain(error), not_done=isinstance(error, policy.not_done_on))
     try:
@@ -93,7 +97,7 @@ def _classified(policy: RetryPolicy, error: BaseException) -> AttemptResult:
         _log.warning("%s cannot say what it is about", type(error).__name__, exc_info=True)
         if not isinstance(error, CallAgain):
             return Compensating(code=type(error).__name__)
-    return Error(error=told(error), not_done=isinstance(error, policy.not_done_on))
+    return Error(error=advised(error, function), not_done=isinstance(error, policy.not_done_on))
 
 
 def cancellation_in(error: BaseException) -> BaseException | None:

@@ -355,6 +355,7 @@ class SagaActor(Reactor[SagaMessage]):
             for event in self._events:
                 if isinstance(event, Ended):
                     self._calls.ended(event.step)
+                    self._services.reports.folded(self._key, event, proposed)
             self._events, self._due = [], False
             if self._propose(record, proposed, events, self._waiting.take_asked()):
                 return
@@ -393,6 +394,8 @@ class SagaActor(Reactor[SagaMessage]):
         while not self._hold and (asked := questions(self._plan, record)):
             answers = [self._binding.answer(question, record) for question in asked]
             record = apply(self._plan, record, answers, services.now(), limits=services.limits)
+            for answer in answers:
+                services.reports.answered(self._key, answer, record)
         return record
 
     def _mind_drain(self) -> None:

@@ -1,0 +1,71 @@
+"""Fields of classes that are defined in a function: their annotations may name what is local to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any, ForwardRef, get_args, get_type_hints
+
+_LOCALS = ".<locals>."
+
+
+def resolve_fields(hint: Any, names: Mapping[str, Any], saga: type) -> None:
+    """Put types in the place of texts in the annotations of local classes within `hint`, as far as they are known.
+
+    `names` are those that the saga's class body sees. They hold for the classes of a function that the saga is defined
+    in, too; elsewhere the same names might be other types. msgspec itself looks in the module only.
+    """
+    for cls in _classes_within(hint, set()):
+        if is_local_with(cls, saga):
+            _resolve(cls, names)
+
+
+def is_local_with(cls: type, saga: type) -> bool:
+    """Whether the saga is defined in the function that a class is local to."""
+    function, local, _ = cls.__qualname__.rpartition(_LOCALS)
+    return bool(local) and cls.__module__ == saga.__module__ and saga.__qualname__.startswith(function + local)
+
+
+def why_unknown(hint: Any, saga: type) -> str:
+    """Return what to do about a field whose type is not found; empty if it is nothing special."""
+    for cls in _classes_within(hint, set()):
+        if is_local_with(cls, saga):
+            return (
+                "fields of a class that is defined in a function may name what stands above the saga in it: move it up"
+            )
+        if _LOCALS in cls.__qualname__:
+            return (
+                f"it is named by a field of {cls.__qualname__}, and {saga.__name__} is not defined in that function: "
+                "move the classes to the module, or do without `from __future__ import annotations` there"
+            )
+        if "." in cls.__qualname__:
+            around = cls.__qualname__.rpartition(".")[0]
+            return f"a class does not see the names of the class around it: write {around}.…, or move it to the module"
+    return ""
+
+
+def _resolve(cls: type, names: Mapping[str, Any]) -> None:
+    own = cls.__annotations__
+    for name, text in own.items():
+        if isinstance(text, str | ForwardRef):
+            with suppress(NameError, TypeError, SyntaxError):  # msgspec says what is wrong with it
+                own[name] = _evaluated(text, cls, names)
+
+
+def _evaluated(text: str | ForwardRef, cls: type, names: Mapping[str, Any]) -> Any:
+    holder = type(cls.__name__, (), {"__annotations__": {"it": text}, "__module__": cls.__module__})
+    return get_type_hints(holder, localns={**names, **vars(cls)}, include_extras=True)["it"]
+
+
+def _classes_within(hint: Any, seen: set[int]) -> Iterator[type]:
+    """The classes with fields that a type is made of, outer ones first; bases, too."""
+    if id(hint) in seen:
+        return
+    seen.add(id(hint))
+    for one in get_args(hint):
+        yield from _classes_within(one, seen)
+    for cls in hint.__mro__ if isinstance(hint, type) and hasattr(hint, "__mro__") else ():
+        if "." in cls.__qualname__ and cls.__module__ != "builtins":
+            yield cls
+            for field in list(cls.__annotations__.values()):
+                yield from _classes_within(field, seen)

@@ -1,0 +1,27 @@
+"""Signs of life of an attempt, which put its end off."""
+
+from __future__ import annotations
+
+from math import inf
+
+import trio
+
+from sagakit.system.services import Services
+
+
+class Heartbeat:
+    """Puts an attempt's end off, from any thread; never beyond `ends`."""
+
+    def __init__(self, services: Services, scope: trio.CancelScope, ends: float, pause: float) -> None:
+        self._services = services
+        self._scope = scope
+        self._ends = ends
+        self._pause = pause
+
+    def __call__(self) -> None:
+        if self._pause < inf:
+            self._services.trio_token.run_sync_soon(self.extend)
+
+    def extend(self) -> None:
+        """In the trio thread."""
+        self._scope.deadline = min(self._ends, trio.current_time() + self._pause)
