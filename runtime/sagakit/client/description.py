@@ -63,7 +63,8 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """One saga, as it was when it was looked at. `str()` gives a text for people.
 
-    Values are those of the saga's class where it can read them, else plain JSON values.
+    Values are those of the saga's class where it can read them, else plain JSON values. `note` says why no worker can
+    run the saga, if none can.
     """
 
     type: str
@@ -84,15 +85,16 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, str] = {}
     steps: Sequence[StepView] = ()
     messages: Sequence[Verdict] = ()
+    note: str = ""
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
 
 def described(
-    record: Record, events: Sequence[CloudEvent], binding: SagaBinding, notes: Mapping[str, str]
+    record: Record, events: Sequence[CloudEvent], binding: SagaBinding, note: str, notes: Mapping[str, str]
 ) -> Description:
-    """Return a record and its events for people; `notes` say more of some steps."""
+    """Return a record and its events for people; `note` says more of the saga, `notes` of some steps."""
     mine = record.plan_digest == binding.plan.digest
     attempts = _attempts(events)
     outcome, failure = record.outcome, record.failure
@@ -118,6 +120,7 @@ def described(
             for name, log in record.steps.items()
         ),
         messages=tuple(record.inbound),
+        note=note,
     )
 
 
@@ -196,7 +199,12 @@ def _lines(saga: Description) -> list[str]:
     lines.append(f"  input {saga.input!r}")
     if saga.status == "completed":
         lines.append(f"  output {saga.output!r}")
-    for what, value in (("stuck", saga.stuck), ("turned back", _why(saga)), ("attributes", saga.attributes or None)):
+    for what, value in (
+        ("stuck", saga.stuck),
+        ("note", saga.note),
+        ("turned back", _why(saga)),
+        ("attributes", saga.attributes or None),
+    ):
         if value:
             lines.append(f"  {what}: {value}")
     for step in saga.steps:

@@ -43,12 +43,14 @@ class Handle(Generic[T]):
         """Wait until the saga has ended. A stuck saga has not: bound the wait with a timeout of your own.
 
         Cancelling the wait leaves the saga alone. Raises UnknownSaga if its retention is over, NotAllowed if its output
-        cannot be read as this handle's class has it: it ended under another version, or the type has changed.
+        cannot be read as this handle's class has it: it ended under another version, or the type has changed. Raises
+        NoWorker if live workers have its type and none can take over its version, and, after half a minute, if none has
+        its type; while no worker lives at all, it waits for one.
         """
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
     async def settled(self) -> Record:
-        """Wait until the saga has ended or is stuck, and return its record. Raises UnknownSaga."""
+        """Wait until the saga has ended or is stuck, and return its record. Raises UnknownSaga, NoWorker."""
         return await self._runtime.ended(self.key, or_stuck=True)
 
     async def record(self) -> Record:
@@ -64,8 +66,9 @@ class Handle(Generic[T]):
 
         While the pivot's outcome is open the request waits for it (P5). Raises TooLate after the pivot or the end.
 
-        This and each verb below take a `message_id`, for a caller who may have to ask again after an answer was lost:
-        the same id is applied once, and has the same verdict each time. None makes one up.
+        This and each verb below raise NoWorker as `outcome` does, and take a `message_id`, for a caller who may have to
+        ask again after an answer was lost: the same id is applied once, and has the same verdict each time. None makes
+        one up.
         """
         verdict = await self._runtime.apply(self.key, "cancel", reason=reason, id=message_id_of("", message_id))
         if verdict in ("too late", "ended"):
