@@ -39,7 +39,7 @@ class InvalidName(CallerError):
 
 
 class InvalidId(CallerError):
-    """A saga id is too long once encoded."""
+    """A saga id is not a text, is blank, or is too long once encoded."""
 
 
 class InvalidInput(CallerError):

@@ -96,7 +96,7 @@ async def test_a_report_that_is_sent_again_settles_the_step_again(autojump_clock
             await handle.report(Asked.pay, {"ref": "it did happen"}, message_id="evt-10")
 
 
-@pytest.mark.parametrize("message_id", ["", 7])
+@pytest.mark.parametrize("message_id", ["", " ", 7])
 async def test_an_id_that_tells_nothing_apart_is_refused(autojump_clock: Clock, message_id: Any) -> None:
     async with member(MemoryServer(), Ship()) as running:
         handle = await running.runtime.start(Ship, "one", "x")

@@ -198,12 +198,12 @@ class Runtime:
         types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
         """
         self._check_open()
-        check_page(limit, cursor)
+        saga_type = None if type is None else self._binding(type).plan.saga_type
+        check_page(limit, cursor, saga_type)
         wanted = wanted_of(
             status=status, attributes=attributes, created_after=created_after, created_before=created_before
         )
-        types = [""] if type is None else [self._binding(type).plan.saga_type]
-        return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
+        return await page_of(self._store, [saga_type or ""], wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
@@ -296,10 +296,11 @@ class Runtime:
 
         A dry run, the default, applies nothing and says which verdict each would get now; `unknown here` is that of a
         saga whose version only other workers have, `no worker` of one that no live worker can run. Each is audited by
-        itself. Raises InvalidInput, before anything is applied, for items that are not SagaInfos and for verbs that are
-        not for many.
+        itself. Raises InvalidInput, before anything is applied, for items that are not SagaInfos, for verbs that are
+        not for many, and for a `reason` or `by` that is no text.
         """
         check_bulk(verb, infos)
+        checked_message(Inbound(id=new_id(), kind=verb, reason=reason, by=by))
         done: list[tuple[SagaInfo, str]] = []
         for info in infos:
             try:

@@ -41,8 +41,8 @@ def message_id_of(step: str, message_id: str | None) -> str | None:
     """Return the id under which a message is applied once: of its kind, to this step. Raises InvalidInput."""
     if message_id is None:
         return None
-    if not isinstance(message_id, str) or not message_id:
-        raise InvalidInput(f"message_id={message_id!r}: a text that is not empty, or None to make one up")
+    if not isinstance(message_id, str) or not message_id.strip():
+        raise InvalidInput(f"message_id={message_id!r}: a text that is not blank, or None to make one up")
     return f"{step}/{message_id}" if step else message_id
 
 
