@@ -20,7 +20,8 @@ from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
-from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name
+from sagakit.client.refusals import refused
+from sagakit.client.verbs import as_payload, message_id_of, step_name
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
@@ -266,7 +267,7 @@ class Runtime:
         value = as_payload(binding, name, payload)
         verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
         if verdict != "accepted":
-            raise refusal(key, f"the signal {name}", verdict)
+            raise await refused(self, key, "signal", name, verdict)
 
     async def apply(
         self,
