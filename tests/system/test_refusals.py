@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import msgspec
@@ -102,7 +103,7 @@ class Ship(Saga[str]):
     async def tear(self, order: str, one: str, left: None, ctx: Ctx) -> None: ...
 
     @step(label, pivot=True)
-    async def go(self, order: str, labels: list[None], ctx: Ctx) -> None: ...
+    async def go(self, order: str, labels: Sequence[None], ctx: Ctx) -> None: ...
 
 
 async def test_marking_undone_a_step_that_is_held_in_its_action(autojump_clock: Clock) -> None:
