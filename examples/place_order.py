@@ -23,6 +23,7 @@ from sagakit import (
     Done,
     Failed,
     NotDone,
+    NoWorker,
     Reject,
     RetryPolicy,
     Saga,
@@ -198,6 +199,8 @@ def service(url: str, http: httpx.AsyncClient, stock: Stock, **options: Any) -> 
                 record = await saga.settled()  # ended, or stuck: that waits for a person, and no request may
         except UnknownSaga:
             raise HTTPException(404) from None
+        except NoWorker as error:  # a new version was deployed without a migrate() for this one
+            raise HTTPException(503, str(error)) from None
         except TimeoutError:
             response.status_code = 202
             return {"status": "running"}

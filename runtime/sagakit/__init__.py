@@ -67,6 +67,7 @@ from sagakit.errors import LoginRefused as LoginRefused
 from sagakit.errors import NotAllowed as NotAllowed
 from sagakit.errors import NotPermitted as NotPermitted
 from sagakit.errors import NotRegistered as NotRegistered
+from sagakit.errors import NoWorker as NoWorker
 from sagakit.errors import PlanChanged as PlanChanged
 from sagakit.errors import RuntimeClosed as RuntimeClosed
 from sagakit.errors import SagakitError as SagakitError
@@ -110,6 +111,7 @@ __all__ = [
     "LoginRefused",
     "MaybeChild",
     "MaybeEachStep",
+    "NoWorker",
     "Node",
     "NotAllowed",
     "NotDone",

@@ -4,6 +4,7 @@
     ├── CallerError        the call is wrong: mend the arguments
     ├── DefinitionError    the `Saga` class is wrong: mend the class
     ├── SagaStuck          a saga waits for a person: mend the cause, then say how it goes on
+    ├── NoWorker           a saga waits for a worker that can run it: start one, or write a migrate()
     ├── StoreError         the store refused or is away: wait, or mend the server
     │   └── KvError        the same, for one key of a bucket
     ├── ServerError        the server is not usable as it is: mend its settings or the URL
@@ -38,7 +39,7 @@ class InvalidName(CallerError):
 
 
 class InvalidId(CallerError):
-    """A saga id is too long once encoded."""
+    """A saga id is not a text, is blank, or is too long once encoded."""
 
 
 class InvalidInput(CallerError):
@@ -160,6 +161,23 @@ class SagaStuck(SagakitError):
         self.key = key
         self.reason = reason
         self.steps = steps
+
+
+class NoWorker(SagakitError):
+    """No live worker can run the saga: none has its type, its version or its plan. It stays as it is until one can.
+
+    `key` names the saga, `version` is the one that it was started under, `versions` are those that the live workers
+    have of its type.
+    """
+
+    def __init__(self, key: str, version: int, versions: tuple[int, ...], advice: str) -> None:
+        there = f"the workers have version {', '.join(map(str, versions))}" if versions else "none has its type"
+        super().__init__(
+            f"{key} was started under version {version}, and no worker can run it: {there}. It stays as it is: {advice}"
+        )
+        self.key = key
+        self.version = version
+        self.versions = versions
 
 
 # ----------------------------------------------------------------- store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import TypeAlias
 
@@ -23,3 +23,19 @@ def epoch_seconds(value: object) -> float:
         except OverflowError:  # an int beyond every float
             pass
     raise ValueError(f"{value!r} is not a time: say a datetime with a time zone, or seconds since the epoch")
+
+
+def moment_of(seconds: float | None) -> datetime | None:
+    """Return seconds since the epoch as a datetime; None for None, and for what is beyond every calendar."""
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def shifted(time: datetime, seconds: object) -> datetime | None:
+    """Return the time so many seconds later; None where that is no number, or beyond every calendar."""
+    try:
+        return time + timedelta(seconds=seconds) if isinstance(seconds, int | float) else None
+    except (ValueError, OverflowError):
+        return None

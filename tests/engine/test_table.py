@@ -183,7 +183,7 @@ def test_the_record_and_the_event_as_they_stand_on_the_wire(simple: Plan) -> Non
         "input_digest": digest(msgspec.Raw(b'{"n":1}')),
         "created_at": 0.0,
         "updated_at": 0.0,
-        "steps": {"a": {"state": "running", "order": 1, "calls": 1, "attempt": 1, "until": 30.0}},
+        "steps": {"a": {"state": "running", "order": 1, "calls": 1, "attempt": 1, "began": 0.0}},
         "version": 0,
         "write": "",
         "owner": "w",

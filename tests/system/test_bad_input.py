@@ -28,12 +28,14 @@ from sagakit import (
     step,
 )
 from sagakit.naming import check_name
+from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey, decode_id
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server, free_port, running_server
+from tests.system.members import member
 
-ODD_IDS = ["", " ", ".", "*", ">", "a.b", "$KV.x", "=", "=2E", "ü", "\x00", "\n", "日本", "a/b c", "x" * 500]
+ODD_IDS = [" a ", ".", "*", ">", "a.b", "$KV.x", "=", "=2E", "ü", "\x00", "a\nb", "日本", "a/b c", "x" * 500]
 
 
 @pytest.mark.parametrize("name", ["a.b", "a*", ">", "1a", "", "a b", "ä", "x" * 65])
@@ -49,6 +51,27 @@ async def test_any_string_is_an_id(server: Server, namespace: str) -> None:
             assert (await runtime.load(BookTrip, odd)).saga_id == odd
     assert len({str(SagaKey("T", odd)) for odd in ODD_IDS}) == len(ODD_IDS)
     assert all(decode_id(str(SagaKey("T", odd)).removeprefix("T.")) == odd for odd in ODD_IDS)
+
+
+@pytest.mark.parametrize("id", ["", " ", "\n\t", "\u3000"])
+async def test_a_blank_id_is_refused_for_all_without_an_id_would_be_one_saga(autojump_clock: object, id: str) -> None:
+    says = "is blank: give each saga an id of its own, such as an order number, or id=None to have one made up"
+    async with member(MemoryServer(), saga := BookTrip()) as running:
+        runtime = running.runtime
+        for asked in (
+            runtime.start(BookTrip, id, Trip()),
+            runtime.execute(BookTrip, id, Trip()),
+            runtime.get(BookTrip, id),
+            runtime.load(BookTrip, id),
+            runtime.history(BookTrip, id),
+            runtime.describe(BookTrip, id),
+            runtime.compensate(BookTrip, id),
+            runtime.delete(BookTrip, id),
+        ):
+            with pytest.raises(errors.InvalidId, match=says):
+                await asked
+        assert saga.calls == []
+        assert (await runtime.list()).items == []
 
 
 async def test_an_id_that_is_too_long_is_refused(server: Server, namespace: str) -> None:

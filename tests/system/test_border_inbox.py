@@ -50,3 +50,17 @@ async def test_a_message_with_an_id_too_long_to_be_kept_is_a_dead_letter(
         assert (await handle.record()).status == "running"
         await sent(running, "1", "m", InboxRequest(kind="terminate", reason="enough"))
         assert (await running.runtime.load(Go, "1")).status == "failed"
+
+
+@pytest.mark.parametrize("saga_id", ["", " "])
+@pytest.mark.parametrize("request_", [InboxRequest(kind="start"), InboxRequest(kind="terminate", reason="enough")])
+async def test_a_message_to_a_blank_id_is_a_dead_letter(
+    saga_id: str, request_: InboxRequest, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = MemoryServer()
+    async with member(server, Go()) as running:
+        await running.worker.requests.send(SagaKey("Go", saga_id), "m1", request_)
+        await trio.sleep(1)
+        assert (await running.runtime.list()).items == []
+    assert [letter.reason.partition(":")[0] for letter in server.dead] == [f"the saga id {saga_id!r} is blank"]
+    assert "message m1 is a dead letter" in caplog.text

@@ -96,3 +96,17 @@ async def test_a_bulk_with_one_wrong_item_applies_nothing(autojump_clock: Clock)
             await running.runtime.bulk("terminate", await running.runtime.list(), reason="")  # type: ignore[arg-type]
         with pytest.raises(NotAllowed):
             await handle.mark_undone("hotel", "")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("given", [{"reason": None}, {"reason": 7}, {"reason": "x", "by": 7}])
+async def test_a_reason_that_is_no_text_is_refused_before_anything_is_applied(
+    autojump_clock: Clock, given: Any, dry_run: bool
+) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
+        for items in ((await running.runtime.list()).items, []):
+            with pytest.raises(InvalidInput, match="Expected `str`"):
+                await running.runtime.bulk("retry", items, dry_run=dry_run, **given)
+    assert audit(server, "retry") == []

@@ -260,7 +260,7 @@ async def test_a_signal_before_its_time_waits_in_the_record(autojump_clock: Cloc
         runtime = running.runtime
         handle = await runtime.start(Confirm, "one", "x")
         await runtime.signal(Confirm, "one", Confirm.second, 5)
-        with pytest.raises(NotAllowed, match="the signal second: that is so already"):
+        with pytest.raises(NotAllowed, match="second has come already, and is taken once"):
             await runtime.signal(Confirm, "one", Confirm.second, 6)
         await trio.sleep(7200)
         assert await handle.outcome() == Completed("None 5")
@@ -272,7 +272,7 @@ async def test_a_signal_that_is_not_awaited_any_more_is_refused(autojump_clock: 
     async with member(MemoryServer(), Confirm(), **CALM) as running:
         await running.runtime.start(Confirm, "one", "x")
         await trio.sleep(3700)
-        with pytest.raises(NotAllowed, match="the signal first: it is too late"):
+        with pytest.raises(NotAllowed, match="it is too late: first is done"):
             await running.runtime.signal(Confirm, "one", Confirm.first, "late")
 
 

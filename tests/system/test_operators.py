@@ -175,7 +175,7 @@ async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_account(a
         handle = await running.runtime.start(Slow, "one", "x")
         await trio.sleep(6)
         assert not await handle.report("first", {"ref": "late"}), "the step was given up"
-        with pytest.raises(NotAllowed, match="that is so already"):
+        with pytest.raises(NotAllowed, match="first is being undone now: that was written down already"):
             await handle.report("first", {"ref": "late"})
         with pytest.raises(InvalidInput, match="not what first takes"):
             await handle.report("first", 7)

@@ -139,7 +139,7 @@ async def test_retry_is_for_the_stuck(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip(stop)) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip())
         await stop.reached.wait()
-        with pytest.raises(NotAllowed, match="nothing to retry"):
+        with pytest.raises(NotAllowed, match="it cannot be retried: it is running, not stuck"):
             await handle.retry()
         stop.go_on.set()
         assert await handle.outcome() == Completed("tickets-Rome")

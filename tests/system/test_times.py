@@ -44,7 +44,18 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"limit": True}, "limit=True: at least 1, a whole number"),
     ({"limit": "5"}, "limit='5': at least 1"),
     ({"limit": 0}, "limit=0: at least 1"),
-    ({"cursor": 7}, "cursor=7: the `cursor` of the page before"),
+    ({"created_after": 20.0, "created_before": 10.0}, "created_after=20.0 is later than created_before=10.0"),
+    ({"cursor": 7}, "cursor=7: write the `cursor` of the page before, or None to begin"),
+    ({"cursor": "zzz"}, "cursor='zzz': write the `cursor` of the page before, or None to begin"),
+    ({"cursor": ""}, "cursor='': write the `cursor`"),
+    ({"cursor": "BookTrip."}, r"cursor='BookTrip\.': write the `cursor`"),
+    ({"cursor": "BookTrip.a b"}, "write the `cursor`"),
+    ({"cursor": "1.2.3"}, "write the `cursor`"),
+    ({"cursor": "Job.7", "type": BookTrip}, r"cursor='Job\.7' is of a listing of other types than BookTrip"),
+    ({"attributes": {"tenant": 1}}, r"attributes=\{'tenant': 1\}: names and values are texts.* \{'tenant': '1'\}"),
+    ({"attributes": {1: "a"}}, r"attributes=\{1: 'a'\}: names and values are texts.* \{'1': 'a'\}"),
+    ({"attributes": {"tenant": None}}, "names and values are texts"),
+    ({"attributes": ["tenant"]}, "a mapping of names to texts"),
 ]
 
 

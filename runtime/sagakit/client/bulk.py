@@ -9,8 +9,8 @@ from sagakit.client.listing import SagaInfo
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput
 from sagakit.naming import nearest
+from sagakit.system.attempts import SagaBinding
 from sagakit.system.ids import new_id
-from sagakit.system.registry import Registry
 from sagakit.system.services import Services
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
@@ -31,11 +31,8 @@ def check_bulk(verb: object, infos: object) -> None:
             )
 
 
-def would_be(registry: Registry, services: Services, record: Record, verb: BulkVerb) -> str:
+def would_be(binding: SagaBinding, services: Services, record: Record, verb: BulkVerb) -> str:
     """Return the verdict that an operator's verb would get from the saga as it is now."""
-    binding = registry.of_record(record)
-    if binding is None:
-        return "unknown here"
     return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), services.now(), services.limits)
 
 

@@ -8,19 +8,22 @@ from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.errors import NotAllowed, UnknownSaga
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.persistence import ask, read
-from sagakit.system.requests import FIRST_LOOK, LAST_LOOK
+from sagakit.system.requests import FIRST_LOOK, LAST_LOOK, Requests
 from sagakit.system.sagas import Sagas
 
 
-async def forget(store: Store, sagas: Sagas, key: str) -> None:
-    """Remove what is kept of a saga; waits until one that has ended is archived. Raises NotAllowed, UnknownSaga."""
-    entry = await _when_archived(store, sagas, key)
+async def forget(store: Store, sagas: Sagas, requests: Requests, key: str) -> None:
+    """Remove what is kept of a saga; waits until one that has ended is archived.
+
+    Raises NotAllowed, UnknownSaga, NoWorker.
+    """
+    entry = await _when_archived(store, sagas, requests, key)
     archived = await read(store, store.archive, key)
     if not await _remove(store, store.archive, key, archived) | await _remove(store, store.state, key, entry):
         raise UnknownSaga(f"no saga is stored under {key}")
 
 
-async def _when_archived(store: Store, sagas: Sagas, key: str) -> Entry | None:
+async def _when_archived(store: Store, sagas: Sagas, requests: Requests, key: str) -> Entry | None:
     """Return what the state bucket has once there is no record any more: an end marker, or nothing."""
     pause = FIRST_LOOK
     while True:
@@ -29,6 +32,8 @@ async def _when_archived(store: Store, sagas: Sagas, key: str) -> Entry | None:
         here = sagas.get(key) is not None
         if isinstance(found, Loaded):
             await _check_over(store, key, found.record)
+            if not here:
+                await requests.check_runs(found.record)
         elif not here:
             return entry
         elif entry is None:  # it is about to begin, or its record was deleted from outside

@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
+from sagakit.client.attempts import Attempt, attempts_of
 from sagakit.definition import Codec
-from sagakit.definition.plan import ITEM
+from sagakit.definition.plan import NodePlan
 from sagakit.engine import Record, SagaStatus, StepLog
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import Verdict
+from sagakit.engine.table import OPEN
 from sagakit.errors import UNREADABLE, Unreadable
 from sagakit.system.attempts import SagaBinding
-
-AttemptKind = Literal["do", "check", "undo"]
-_ENDINGS: Mapping[str, tuple[AttemptKind, bool]] = {
-    "": ("do", True),
-    "retrying": ("do", False),
-    "check_retrying": ("check", False),
-    "undo_retrying": ("undo", False),
-    "undone": ("undo", True),
-    "undo_failed": ("undo", False),
-}
-"""What an event about a step says: which call has ended, and whether it has succeeded."""
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of one attempt. `kind` is `do`, `check` or `undo`; `error` is None where it succeeded.
-
-    `next_at` is when the next attempt was due, if one was to follow. `number` is None where the event does not say.
-    """
-
-    kind: AttemptKind
-    at: datetime
-    number: int | None = None
-    error: str | None = None
-    next_at: datetime | None = None
+from sagakit.times import moment_of
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """One step, signal, timer, child, each, or item of an each.
 
-    `calls` counts all attempts; `attempts` are those of which an event tells. `until` is when the open attempt has to
-    end, `due` when the next one begins or the wait is over. `note` says what an operator should know.
+    `calls` counts all attempts; `attempts` are those of which an event or the record tells. `until` is when the open
+    attempt has to end, `due` when the next one begins or the wait is over. `note` says what an operator should know.
     """
 
     name: str
@@ -63,7 +42,8 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """One saga, as it was when it was looked at. `str()` gives a text for people.
 
-    Values are those of the saga's class where it can read them, else plain JSON values.
+    Values are those of the saga's class where it can read them, else plain JSON values. `note` says why no worker can
+    run the saga, if none can.
     """
 
     type: str
@@ -84,17 +64,18 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, str] = {}
     steps: Sequence[StepView] = ()
     messages: Sequence[Verdict] = ()
+    note: str = ""
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 
 
 def described(
-    record: Record, events: Sequence[CloudEvent], binding: SagaBinding, notes: Mapping[str, str]
+    record: Record, events: Sequence[CloudEvent], binding: SagaBinding, note: str, notes: Mapping[str, str]
 ) -> Description:
-    """Return a record and its events for people; `notes` say more of some steps."""
+    """Return a record and its events for people; `note` says more of the saga, `notes` of some steps."""
     mine = record.plan_digest == binding.plan.digest
-    attempts = _attempts(events)
+    attempts = attempts_of(events, record)
     outcome, failure = record.outcome, record.failure
     return Description(
         type=record.saga_type,
@@ -105,7 +86,7 @@ def described(
         owner=record.owner,
         created_at=_time(record.created_at),
         updated_at=_time(record.updated_at),
-        deadline_at=_maybe_time(record.deadline_at),
+        deadline_at=moment_of(record.deadline_at),
         input=_value(record.input, binding.definition.input if mine else None),
         output=None if outcome is None else _value(outcome.output, binding.definition.output if mine else None),
         cause=None if failure is None else failure.cause,
@@ -118,6 +99,7 @@ def described(
             for name, log in record.steps.items()
         ),
         messages=tuple(record.inbound),
+        note=note,
     )
 
 
@@ -131,33 +113,18 @@ def _step(name: str, log: StepLog, binding: SagaBinding | None, attempts: tuple[
         calls=log.calls,
         result=_value(log.result, None if node is None or kind == "each" else node.result),
         error=log.error,
-        due=_maybe_time(log.due),
-        until=_maybe_time(log.until),
+        due=moment_of(log.due),
+        until=None if binding is None or log.began is None else _until(binding.plan.node(name), log),
         attempts=attempts,
         note=note,
     )
 
 
-def _attempts(events: Sequence[CloudEvent]) -> dict[str, list[Attempt]]:
-    found: dict[str, list[Attempt]] = {}
-    for event in events:
-        _, _, rest = event.type.partition(".step.")
-        step, _, ending = rest.partition(".")
-        if not step or ending not in _ENDINGS or ("attempt" not in event.data and not ending):
-            continue  # an each is done with its items: that is no attempt
-        kind, succeeded = _ENDINGS[ending]
-        number, error, delay = (event.data.get(name) for name in ("attempt", "error", "delay"))
-        item = event.data.get("item")
-        found.setdefault(step if item is None else f"{step}{ITEM}{item}", []).append(
-            Attempt(
-                kind=kind,
-                at=event.time,
-                number=number if isinstance(number, int) else None,
-                error=None if succeeded else str(error),
-                next_at=event.time + timedelta(seconds=delay) if isinstance(delay, int | float) else None,
-            )
-        )
-    return found
+def _until(node: NodePlan, log: StepLog) -> datetime | None:
+    if log.began is None or log.state not in OPEN:
+        return None
+    timeout = node.undo.timeout if log.state == "undoing" and node.undo is not None else node.timeout
+    return moment_of(log.began + timeout)
 
 
 def _value(data: msgspec.Raw, codec: Codec | None) -> Any:
@@ -178,13 +145,6 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _maybe_time(seconds: float | None) -> datetime | None:
-    try:
-        return None if seconds is None else _time(seconds)
-    except (ValueError, OverflowError, OSError):  # beyond every calendar
-        return None
-
-
 # ------------------------------------------------------------------------ text
 
 
@@ -196,7 +156,12 @@ def _lines(saga: Description) -> list[str]:
     lines.append(f"  input {saga.input!r}")
     if saga.status == "completed":
         lines.append(f"  output {saga.output!r}")
-    for what, value in (("stuck", saga.stuck), ("turned back", _why(saga)), ("attributes", saga.attributes or None)):
+    for what, value in (
+        ("stuck", saga.stuck),
+        ("note", saga.note),
+        ("turned back", _why(saga)),
+        ("attributes", saga.attributes or None),
+    ):
         if value:
             lines.append(f"  {what}: {value}")
     for step in saga.steps:
@@ -220,7 +185,8 @@ def _step_lines(step: StepView) -> list[str]:
     lines = [f"  {step.name}: {', '.join(part for part in told if part)}"]
     for one in step.attempts:
         number = "" if one.number is None else f" {one.number}"
-        lines.append(f"    {_shown(one.at)} {one.kind}{number}: {one.error or 'done'}")
+        times = " to ".join(_shown(time) for time in (one.began, one.at) if time is not None)
+        lines.append(f"    {times} {one.kind}{number}: {one.error or ('under way' if one.at is None else 'done')}")
     if step.error and step.error not in [one.error for one in step.attempts[-1:]]:
         lines.append(f"    last error: {step.error}")
     if step.note:

@@ -8,11 +8,12 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.client.description import Description
-from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name
+from sagakit.client.refusals import refused
+from sagakit.client.verbs import as_payload, message_id_of, step_name
 from sagakit.definition import Completed, Failed, Node, Outcome
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import NotAllowed, TooLate, Unreadable
+from sagakit.errors import NotAllowed, Unreadable
 
 if TYPE_CHECKING:
     from sagakit.client.api import RuntimeApi
@@ -43,12 +44,14 @@ class Handle(Generic[T]):
         """Wait until the saga has ended. A stuck saga has not: bound the wait with a timeout of your own.
 
         Cancelling the wait leaves the saga alone. Raises UnknownSaga if its retention is over, NotAllowed if its output
-        cannot be read as this handle's class has it: it ended under another version, or the type has changed.
+        cannot be read as this handle's class has it: it ended under another version, or the type has changed. Raises
+        NoWorker if live workers have its type and none can take over its version, and, after half a minute, if none has
+        its type; while no worker lives at all, it waits for one.
         """
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
     async def settled(self) -> Record:
-        """Wait until the saga has ended or is stuck, and return its record. Raises UnknownSaga."""
+        """Wait until the saga has ended or is stuck, and return its record. Raises UnknownSaga, NoWorker."""
         return await self._runtime.ended(self.key, or_stuck=True)
 
     async def record(self) -> Record:
@@ -64,16 +67,13 @@ class Handle(Generic[T]):
 
         While the pivot's outcome is open the request waits for it (P5). Raises TooLate after the pivot or the end.
 
-        This and each verb below take a `message_id`, for a caller who may have to ask again after an answer was lost:
-        the same id is applied once, and has the same verdict each time. None makes one up.
+        This and each verb below raise NoWorker as `outcome` does, and take a `message_id`, for a caller who may have to
+        ask again after an answer was lost: the same id is applied once, and has the same verdict each time. None makes
+        one up.
         """
         verdict = await self._runtime.apply(self.key, "cancel", reason=reason, id=message_id_of("", message_id))
-        if verdict in ("too late", "ended"):
-            raise TooLate(
-                f"{self.key}: too late to cancel: " + ("it is over" if verdict == "ended" else "past the pivot")
-            )
         if verdict not in ("accepted", "waiting", "already"):
-            raise refusal(self.key, "it cannot be cancelled", verdict)
+            raise await refused(self._runtime, self.key, "cancel", "", verdict)
 
     async def retry(self, reason: str = "", *, by: str = "", message_id: str | None = None) -> None:
         """Give a stuck saga a fresh budget and new keys: it declares that what was in doubt did not happen.
@@ -81,15 +81,7 @@ class Handle(Generic[T]):
         A saga that no worker could run, or whose record could not be read, goes on as it was instead: with the budgets
         and keys that it had. Audited with `by` and `reason`. Raises NotAllowed when the saga is not stuck.
         """
-        id = message_id_of("", message_id)
-        verdict = await self._runtime.apply(self.key, "retry", reason=reason, by=by, id=id)
-        if verdict == "nothing to do":
-            raise NotAllowed(
-                f"{self.key}: there is nothing to retry: the saga is not stuck, or a child holds it that has ended: "
-                "complete that step by hand, or compensate"
-            )
-        if verdict != "accepted":
-            raise refusal(self.key, "it cannot be retried", verdict)
+        await self._operate("retry", reason=reason, by=by, id=message_id)
 
     async def mark_undone(
         self, step: str | Node[Any], reason: str, *, by: str = "", message_id: str | None = None
@@ -100,9 +92,7 @@ class Handle(Generic[T]):
         when there is no such step.
         """
         name = await self._step(step)
-        await self._operate(
-            "mark-undone", f"{name} cannot be marked undone", reason=reason, by=by, step=name, id=message_id
-        )
+        await self._operate("mark-undone", reason=reason, by=by, step=name, id=message_id)
 
     async def complete_step(
         self, step: str | Node[Any], result: object, reason: str, *, by: str = "", message_id: str | None = None
@@ -114,19 +104,18 @@ class Handle(Generic[T]):
         """
         name = await self._step(step)
         payload = as_payload(self._binding, name, result)
-        text = f"{name} cannot be completed by hand"
-        await self._operate("complete-step", text, reason=reason, by=by, step=name, payload=payload, id=message_id)
+        await self._operate("complete-step", reason=reason, by=by, step=name, payload=payload, id=message_id)
 
     async def compensate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
         """Undo all that can be undone, even of a saga that is stuck at its pivot or after it. Audited.
 
         Raises NotAllowed when it turned back already, is over, or runs past its pivot.
         """
-        await self._operate("compensate", "it cannot be compensated", reason=reason, by=by, id=message_id)
+        await self._operate("compensate", reason=reason, by=by, id=message_id)
 
     async def terminate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
         """End the saga now and undo nothing. Audited with `by` and `reason`. Raises NotAllowed when it is over."""
-        await self._operate("terminate", "it cannot be terminated", reason=reason, by=by, id=message_id)
+        await self._operate("terminate", reason=reason, by=by, id=message_id)
 
     async def report(self, step: str | Node[Any], result: object, *, message_id: str | None = None) -> bool:
         """For a participant that has to answer later: the step's action happened, with this result.
@@ -140,7 +129,7 @@ class Handle(Generic[T]):
         id = message_id_of(name, message_id)
         verdict = await self._runtime.apply(self.key, "report", step=name, payload=payload, id=id)
         if verdict not in ("accepted", "late"):
-            raise refusal(self.key, f"the report of {name}", verdict)
+            raise await refused(self._runtime, self.key, "report", name, verdict)
         return verdict == "accepted"
 
     async def _step(self, step: str | Node[Any]) -> str:
@@ -149,7 +138,6 @@ class Handle(Generic[T]):
     async def _operate(
         self,
         kind: InboundKind,
-        text: str,
         *,
         reason: str,
         by: str,
@@ -161,7 +149,7 @@ class Handle(Generic[T]):
             self.key, kind, reason=reason, by=by, step=step, payload=payload, id=message_id_of(step, id)
         )
         if verdict not in ("accepted", "waiting"):
-            raise refusal(self.key, text, verdict)
+            raise await refused(self._runtime, self.key, kind, step, verdict)
 
 
 def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:

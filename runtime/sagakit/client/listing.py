@@ -12,6 +12,7 @@ import trio
 from sagakit.engine import ENDS, Loaded, Record, SagaStatus, decode
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput, StoreError, Undecodable
+from sagakit.naming import type_of_key
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.persistence import read
@@ -98,14 +99,28 @@ def wanted_of(
     """Return what a caller looks for, checked. Raises InvalidInput."""
     if status is not None and status not in get_args(SagaStatus):
         raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
-    if attributes is not None and not isinstance(attributes, Mapping):
+    after, before = _seconds("created_after", created_after), _seconds("created_before", created_before)
+    if after is not None and before is not None and after > before:
+        raise InvalidInput(
+            f"created_after={created_after!r} is later than created_before={created_before!r}: no saga lies between; "
+            "exchange them"
+        )
+    return Wanted(status=status, attributes=_texts(attributes), created_after=after, created_before=before)
+
+
+def _texts(attributes: Mapping[str, str] | None) -> Mapping[str, str]:
+    """Return the attributes that are looked for. `start` takes texts alone, so that nothing else is ever found."""
+    if attributes is None:
+        return {}
+    if not isinstance(attributes, Mapping):
         raise InvalidInput(f"attributes={attributes!r}: a mapping of names to texts")
-    return Wanted(
-        status=status,
-        attributes=attributes or {},
-        created_after=_seconds("created_after", created_after),
-        created_before=_seconds("created_before", created_before),
-    )
+    for name, value in attributes.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise InvalidInput(
+                f"attributes={{{name!r}: {value!r}}}: names and values are texts, as those given to `start`: write "
+                f"{{{str(name)!r}: {str(value)!r}}}"
+            )
+    return attributes
 
 
 def _seconds(option: str, value: Moment | None) -> float | None:
@@ -115,12 +130,20 @@ def _seconds(option: str, value: Moment | None) -> float | None:
         raise InvalidInput(f"{option}: {error}") from None
 
 
-def check_page(limit: int | None, cursor: str | None) -> None:
-    """Refuse what says nothing of a page. Raises InvalidInput."""
+def check_page(limit: int | None, cursor: str | None, saga_type: str | None) -> None:
+    """Refuse what says nothing of a page of this type, or of all types. Raises InvalidInput."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
         raise InvalidInput(f"limit={limit!r}: at least 1, a whole number, or None for all of them")
-    if cursor is not None and not isinstance(cursor, str):
-        raise InvalidInput(f"cursor={cursor!r}: the `cursor` of the page before, or None to begin")
+    if cursor is None:
+        return
+    of = type_of_key(cursor) if isinstance(cursor, str) else None
+    if of is None:
+        raise InvalidInput(f"cursor={cursor!r}: write the `cursor` of the page before, or None to begin")
+    if saga_type not in (None, of):
+        raise InvalidInput(
+            f"cursor={cursor!r} is of a listing of other types than {saga_type}: use it with the filters that its page "
+            "was asked for with, or None to begin"
+        )
 
 
 class _Found:

@@ -20,13 +20,14 @@ from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
-from sagakit.client.verbs import as_payload, message_id_of, refusal, step_name, which_signal
+from sagakit.client.refusals import refused
+from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed, UnknownSaga
+from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import Home, check_trio
 from sagakit.store.names import SagaKey
 from sagakit.system.attempts import SagaBinding
@@ -171,7 +172,10 @@ class Runtime:
         return await self._worker.requests.record(key)
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
-        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
+        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too.
+
+        Raises UnknownSaga, and NoWorker as `Handle.outcome`.
+        """
         self._check_open()
         return await self._worker.requests.ended(key, or_stuck=or_stuck)
 
@@ -195,12 +199,12 @@ class Runtime:
         types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
         """
         self._check_open()
-        check_page(limit, cursor)
+        saga_type = None if type is None else self._binding(type).plan.saga_type
+        check_page(limit, cursor, saga_type)
         wanted = wanted_of(
             status=status, attributes=attributes, created_after=created_after, created_before=created_before
         )
-        types = [""] if type is None else [self._binding(type).plan.saga_type]
-        return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
+        return await page_of(self._store, [saga_type or ""], wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
@@ -218,8 +222,9 @@ class Runtime:
         Attempts are taken from the events, as long as the stream keeps them: costs and errors as `history`.
         """
         found = await self.history(saga, id)
-        notes = await self._worker.elsewhere.notes_on(found.record)
-        return described(found.record, found.events, self._binding(saga), notes)
+        notes = self._worker.notes
+        binding, note = self._binding(saga), await notes.on(found.record)
+        return described(found.record, found.events, binding, note, await notes.on_steps(found.record))
 
     async def list_active(self) -> Sequence[str]:
         """The keys of the sagas that run in this worker now."""
@@ -252,7 +257,7 @@ class Runtime:
         A sender who may have to send again, because the answer was lost, gives a `message_id`: of this signal, the
         same id is applied once, and has the same verdict each time. None makes one up. Raises UnknownSaga,
         NotRegistered, InvalidInput (not what the signal takes, or of another saga), NotAllowed (the saga is over or
-        turned back, does not await it any more, or has one of this name already).
+        turned back, does not await it any more, or has one of this name already), NoWorker as `Handle.outcome`.
         """
         key = self._key(saga, id)
         if not isinstance(signal, Signal):
@@ -262,7 +267,7 @@ class Runtime:
         value = as_payload(binding, name, payload)
         verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
         if verdict != "accepted":
-            raise refusal(key, f"the signal {name}", verdict)
+            raise await refused(self, key, "signal", name, verdict)
 
     async def apply(
         self,
@@ -275,8 +280,9 @@ class Runtime:
         payload: msgspec.Raw = NOTHING,
         id: str | None = None,
     ) -> str:
-        """Apply a message to a saga and return its verdict, once that is durable. Raises UnknownSaga, InvalidInput.
+        """Apply a message to a saga and return its verdict, once that is durable.
 
+        Raises UnknownSaga, InvalidInput, and NoWorker as `Handle.outcome`.
         The same `id` is applied once; None makes one up. It may have 1,024 characters, `by` 512; of `reason` 500 are
         kept.
         """
@@ -290,22 +296,33 @@ class Runtime:
         """Apply an operator's verb to many sagas, such as the items of a `list`; each with its verdict.
 
         A dry run, the default, applies nothing and says which verdict each would get now; `unknown here` is that of a
-        saga whose version only other workers have. Each is audited by itself. Raises InvalidInput, before anything is
-        applied, for items that are not SagaInfos and for verbs that are not for many.
+        saga whose version only other workers have, `no worker` of one that no live worker can run. Each is audited by
+        itself. Raises InvalidInput, before anything is applied, for items that are not SagaInfos, for verbs that are
+        not for many, and for a `reason` or `by` that is no text.
         """
         check_bulk(verb, infos)
+        checked_message(Inbound(id=new_id(), kind=verb, reason=reason, by=by))
         done: list[tuple[SagaInfo, str]] = []
         for info in infos:
             try:
                 if dry_run:
-                    record = await self.record(info.key)
-                    verdict = would_be(self._registry, self._services, record, verb)
+                    verdict = await self._would_be(info.key, verb)
                 else:
                     verdict = await self.apply(info.key, verb, reason=reason, by=by)
             except UnknownSaga:
                 verdict = "ended"
+            except NoWorker:
+                verdict = "no worker"
             done.append((info, verdict))
         return done
+
+    async def _would_be(self, key: str, verb: BulkVerb) -> str:
+        record = await self.record(key)
+        binding = self._registry.of_record(record)
+        if binding is None:
+            await self._worker.requests.check_runs(record)
+            return "unknown here"
+        return would_be(binding, self._services, record, verb)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Ask that a saga be undone; the same as its handle's `cancel`."""
@@ -316,10 +333,10 @@ class Runtime:
 
         A saga that has just ended is archived first: waits for that, and deletes nothing if the wait is cancelled. So
         may the id of a saga be whose record was deleted from outside (`nats kv del`, `nats kv purge`): what that left
-        under its key is removed. Raises UnknownSaga, and NotAllowed while the saga has unfinished business, or is a
-        child whose parent has not ended.
+        under its key is removed. Raises UnknownSaga, NotAllowed while the saga has unfinished business, or is a child
+        whose parent has not ended, and NoWorker if no worker can archive it.
         """
-        await forget(self._store, self._sagas, self._key(saga, id))
+        await forget(self._store, self._sagas, self._worker.requests, self._key(saga, id))
 
     def _check_open(self) -> None:
         self._home.check_trio()

@@ -24,7 +24,8 @@ def run(
 
     By default on a nats-server of its own, whose data stay in `.sagakit` under the working directory: run again after a
     crash with the same id, it goes on. Options are those of `Config`; errors as `open_runtime` and `Runtime.start`, and
-    SagaStuck: the saga waits for a person, and stays as it is.
+    SagaStuck: the saga waits for a person, and stays as it is; and NoWorker: it was started by another version of this
+    class, which has no migrate() for it.
     """
 
     check_no_loop("sagakit.run")

@@ -9,7 +9,7 @@ import msgspec
 
 from sagakit.definition import Codec, Node, Signal
 from sagakit.definition.survival import Changed
-from sagakit.errors import CallerError, InvalidInput, NotAllowed, Unwritable
+from sagakit.errors import InvalidInput, Unwritable
 from sagakit.naming import nearest
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def message_id_of(step: str, message_id: str | None) -> str | None:
     """Return the id under which a message is applied once: of its kind, to this step. Raises InvalidInput."""
     if message_id is None:
         return None
-    if not isinstance(message_id, str) or not message_id:
-        raise InvalidInput(f"message_id={message_id!r}: a text that is not empty, or None to make one up")
+    if not isinstance(message_id, str) or not message_id.strip():
+        raise InvalidInput(f"message_id={message_id!r}: a text that is not blank, or None to make one up")
     return f"{step}/{message_id}" if step else message_id
 
 
@@ -82,22 +82,3 @@ def _example(binding: SagaBinding) -> str:
 
 def _all(binding: SagaBinding) -> str:
     return ", ".join(binding.plan.by_name)
-
-
-def refusal(key: str, what: str, verdict: str) -> CallerError:
-    """Why a message was not accepted, as an error."""
-    if verdict.startswith("refused"):  # what was wrong with a message is kept for a while only
-        return InvalidInput(f"{key}: {verdict.removeprefix('refused: ')}")
-    return NotAllowed(f"{key}: {what}: {_WHY.get(verdict, verdict)}")
-
-
-_WHY = {
-    "ended": "the saga is over",
-    "too late": "it is too late for that",
-    "already": "that is so already",
-    "unknown": "the saga has nothing of that name, or has not come to it",
-    "too large": "the record has no room for it",
-    "nothing to do": "it is not held, and waits for nobody",
-    "full": "the saga has had so many messages that it takes no more of this kind; it can be cancelled and terminated",
-    "other run": "the saga that it was for is gone, and another one has its id",
-}

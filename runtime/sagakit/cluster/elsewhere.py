@@ -11,13 +11,9 @@ from sagakit.cluster.definitions import kept_schemas
 from sagakit.cluster.lease import Lease, read_leases
 from sagakit.cluster.schemas import others_can_read
 from sagakit.definition import SagaSchema
-from sagakit.engine import Record
-from sagakit.engine.table import StepState
 from sagakit.store.ports import Store
 from sagakit.system.registry import Registry
 
-WAITS: frozenset[StepState] = frozenset({"running", "waiting", "awaiting", "undoing", "undo_waiting"})
-"""States in which a node waits for its child."""
 LOOK_AGAIN = 2.0
 """Seconds for which what the others have said of themselves is believed: unreadable starts may come by the thousand."""
 
@@ -45,20 +41,6 @@ class Elsewhere:
             return True
         await self._look()
         return any(saga_type in lease.definitions and not lease.handed_back for lease in self._leases)
-
-    async def notes_on(self, record: Record) -> dict[str, str]:
-        """Return what is to be known of the record's steps, by name: which wait for a type that no worker runs.
-
-        Nothing is said of a saga whose plan is not known here. Raises StoreError.
-        """
-        binding = self._registry.of_record(record)
-        notes: dict[str, str] = {}
-        for node in () if binding is None else binding.plan.nodes:
-            log = record.steps.get(node.name)
-            waits = node.child_type and log is not None and log.state in WAITS
-            if waits and not await self.runs(node.child_type):
-                notes[node.name] = f"no worker runs {node.child_type}: {node.name} waits until one does"
-        return notes
 
     async def _look(self) -> None:
         """Read what the others say of themselves, unless that is known; one task reads for all that ask meanwhile."""

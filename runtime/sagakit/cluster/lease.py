@@ -27,7 +27,8 @@ _log = getLogger("sagakit.cluster")
 class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What stands in the workers' bucket, as JSON.
 
-    `definitions` are the versions that the worker knows of each type, `schemas` the digests of their schemas.
+    `definitions` are the versions that the worker knows of each type, `migrating` those of them that have a migrate(),
+    `schemas` the digests of their schemas.
     `load` is how many sagas are active, `resting` how many at rest. `busy` is there when the worker is about to leave:
     the keys of the sagas whose attempts it lets end; all others that name it are to be adopted at once. `handed_back`
     says that it has left in good order, and that all sagas which still name it are to be adopted at once.
@@ -38,6 +39,7 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     host: str
     pid: int
     definitions: dict[str, list[int]]
+    migrating: dict[str, list[int]] = {}
     schemas: dict[str, list[str]] = {}
     renewal: int = 0
     load: int = 0
@@ -69,6 +71,7 @@ class OwnLease:
         worker_id: str,
         name: str,
         definitions: dict[str, list[int]],
+        migrating: dict[str, list[int]],
         schemas: dict[str, list[str]],
         blame: Callable[[float], str] = lambda seconds: "",
     ) -> None:
@@ -81,6 +84,7 @@ class OwnLease:
             host=socket.gethostname(),
             pid=os.getpid(),
             definitions=definitions,
+            migrating=migrating,
             schemas=schemas,
         )
 

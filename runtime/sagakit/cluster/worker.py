@@ -20,9 +20,11 @@ from sagakit.cluster.garbage import collecting_less
 from sagakit.cluster.handover import hand_back, release
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.membership import Members, Membership
+from sagakit.cluster.notes import Notes
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
+from sagakit.cluster.stranded import Stranded
 from sagakit.cluster.unmet import UnmetTypes
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
@@ -90,11 +92,15 @@ class Worker:
         self.sagas = sagas
         config = services.config
         self.starts: Starts = Starts(store, sagas, services)
-        self.requests: Requests = Requests(store, sagas, services.worker_id, absent=members.ask)
+        self.observer: Observer = Observer(store, services.standing, ttl=config.lease_ttl)
+        stranded = Stranded(store, registry, adopts=adopts, ttl=config.lease_ttl, dead=lambda: self.observer.dead)
+        self.requests: Requests = Requests(
+            store, sagas, services.worker_id, absent=members.ask, stranded=stranded.error_of
+        )
         services.sagas = sagas
         self.elsewhere: Elsewhere = Elsewhere(store, registry)
+        self.notes: Notes = Notes(registry, self.elsewhere, stranded, self.requests)
         services.children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
-        self.observer: Observer = Observer(store, services.standing, ttl=config.lease_ttl)
         self.recovery: Recovery = Recovery(
             store=store,
             registry=registry,
@@ -195,6 +201,7 @@ async def run_worker(
         worker_id=worker_id,
         name=config.worker_name,
         definitions=registry.versions,
+        migrating=registry.migrating,
         schemas=registry.schemas,
         blame=blame,
     )

@@ -33,6 +33,7 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     starts with, as the definition computed it: the `items` of an each, a child's input. `arrived` says that the signal,
     or the child's end, has come: in `result`, or in `code` and `detail`. `late` says that the participant reported a
     success after the step was given up. `named` is the name in the step's keys, if it has been renamed since.
+    `began` is when the open attempt began; or the last one, of a step that is held in its action or its check.
     """
 
     state: StepState = "pending"
@@ -47,7 +48,7 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     undo_group: int = 1
     undo_unsure: bool = False
     due: float | None = None
-    until: float | None = None
+    began: float | None = None
     result: msgspec.Raw = NOTHING
     code: str | None = None
     detail: msgspec.Raw = NOTHING

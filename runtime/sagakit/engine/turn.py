@@ -12,13 +12,16 @@ from sagakit.definition.raised import shorten as shorten
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
-from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, advance
+from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, StepState, advance
 
 ITEM_TEXT = 100
 """Characters of an item's error and code, and bytes of its detail, that are kept: there may be many."""
 
 ITEM_SIZE = 300
 """Bytes that the entry of an item takes beside its result."""
+
+KEEPS: frozenset[StepState] = frozenset({"asked", "blocked"})
+"""States in which it is remembered when the last attempt began: no event tells of its end."""
 
 SUSPECT = 2
 """Takeovers with an open attempt, without progress, from which on a saga runs alone."""
@@ -53,7 +56,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 class Turn:
     """One application of input events to a record. `record` is a draft; the original is untouched."""
 
-    __slots__ = ("_hold", "_open", "_touched", "changed", "limits", "now", "plan", "record")
+    __slots__ = ("_began", "_hold", "_open", "_touched", "changed", "limits", "now", "plan", "record")
 
     def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits, hold: bool = False) -> None:
         self.plan: Plan = plan
@@ -64,6 +67,8 @@ class Turn:
         self.changed: bool = False
         self._touched: set[str] = set()
         self._open: int | None = None
+        self._began: dict[str, float] = {}
+        """When those attempts began that this turn has closed, and of which no event tells yet."""
 
     # ------------------------------------------------------------ reading
 
@@ -141,7 +146,11 @@ class Turn:
         log.state = state
         if self._open is not None:
             self._open += (state in OPEN) - (before in OPEN)
-        log.due = log.until = None
+        log.due = None
+        if log.began is not None and before in OPEN:
+            self._began[step] = log.began
+        if state not in KEEPS:
+            log.began = None
         return log
 
     def progress(self) -> None:
@@ -162,7 +171,12 @@ class Turn:
         """Put one event about a node into the outbox; an item says its number."""
         if node.of:
             data = {"item": int(node.name.rpartition(ITEM)[2]), **data}
-        self.emit(f"step.{node.step}{suffix}", step=node.step, **data)
+        self.emit(f"step.{node.step}{suffix}", step=node.step, **data, **self._took(node.name))
+
+    def _took(self, step: str | None) -> dict[str, float]:
+        """Return how many seconds the attempt took that this turn has closed, for the first event that tells of it."""
+        began = None if step is None else self._began.pop(step, None)
+        return {} if began is None else {"took": round(self.now - began, 3)}
 
     def emit_retry(self, node: NodePlan, suffix: str, attempt: int, *, unknown: bool, delay: float) -> None:
         """Put an event about a failed attempt into the outbox: the next one is due `delay` seconds from now."""
@@ -197,7 +211,7 @@ class Turn:
             return
         log = self.move(node.name, move)
         log.calls += 1
-        timeout = node.timeout
+        log.began = self.now
         if move == "start":
             log.attempt += 1
             log.order = log.order or 1 + max([other.order for other in self.record.steps.values()])
@@ -205,8 +219,6 @@ class Turn:
             log.check_attempt += 1
         else:
             log.undo_attempt += 1
-            timeout = node.undo.timeout if node.undo is not None else timeout
-        log.until = self.now + timeout
 
     def defer(self, node: NodePlan, move: StepMove, *, delay: float) -> None:
         """Close the attempt; the next one is due `delay` seconds from now."""
@@ -218,7 +230,8 @@ class Turn:
             if not self.record.halted:
                 self.move_saga(move)
             self.record.failure = failure
-            self.emit("compensating", cause=failure.cause, code=failure.code, step=failure.step, reason=failure.reason)
+            data = {"cause": failure.cause, "code": failure.code, "step": failure.step, "reason": failure.reason}
+            self.emit("compensating", **data, **self._took(failure.step))
 
     def halt(self, reason: str) -> None:
         """Stop the saga as it is, once: nothing moves until an operator says retry. The first reason stands."""

@@ -38,6 +38,8 @@ class NatsClient(Client):
         if initial_connection:
             self._auth_configured = self._auth_configured or self._signature_cb is not None
             self._insist_on_tls(info)
+        elif isinstance(info.get("max_payload"), int):
+            self._max_payload = info["max_payload"]  # nats-py takes it from a greeting alone
         await super()._process_info(info, initial_connection)
 
     def _insist_on_tls(self, info: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ from sagakit.errors import (
 from sagakit.store.ports import InboundMessage
 from sagakit.system import starts
 from sagakit.system.attempts import SagaBinding
-from sagakit.system.border import checked_context, checked_message, checked_message_id
+from sagakit.system.border import check_id, checked_context, checked_message, checked_message_id
 from sagakit.system.channels import check_channel
 from sagakit.system.children import Children
 from sagakit.system.inbox_request import InboxRequest
@@ -60,9 +60,10 @@ def may_be_hopeless(error: Exception) -> bool:
 
 
 def read_request(message: InboundMessage) -> InboxRequest:
-    """Return what a message asks for. Raises InvalidInput, for a message that nobody can apply."""
+    """Return what a message asks for. Raises InvalidInput and InvalidId, for a message that nobody can apply."""
     if message.fault:
         raise InvalidInput(message.fault)
+    check_id(message.saga_id)
     checked_message_id(message.id)
     try:
         request = _decoder.decode(message.payload)

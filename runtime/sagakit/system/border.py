@@ -44,9 +44,14 @@ T = TypeVar("T")
 
 
 def check_id(saga_id: str) -> str:
-    """A saga's id; how long one may be is said where it is encoded. Raises InvalidId."""
+    """Return a saga's id; how long one may be is said where it is encoded. Raises InvalidId."""
     if not isinstance(saga_id, str):
         raise InvalidId(f"the saga id {saga_id!r} is no text: write str(...)")
+    if not saga_id.strip():  # all whose id was forgotten would be one saga
+        raise InvalidId(
+            f"the saga id {saga_id!r} is blank: give each saga an id of its own, such as an order number, or id=None "
+            "to have one made up"
+        )
     return saga_id
 
 

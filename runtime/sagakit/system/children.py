@@ -38,6 +38,7 @@ from sagakit.errors import (
     InputTooLarge,
     InvalidId,
     InvalidInput,
+    NoWorker,
     SagakitError,
     StoreFull,
     UnknownSaga,
@@ -85,12 +86,13 @@ class Children:
         """One attempt to start or to undo a child, within its timeout."""
         address = SagaKey(child_type, child_id(record, call.step, record.steps[call.step].group))
         attempt = self._start if call.kind == "do" else self._undo
+        waits_for: list[str] = []
         with trio.move_on_after(call.timeout):
             try:
-                return await _until_room(partial(attempt, address, call, record))
+                return await _until_possible(partial(attempt, address, call, record), waits_for)
             except SagakitError as error:
                 return _answer(call, error)
-        return Error(error=f"timeout after {call.timeout:g} s")
+        return Error(error=": ".join([f"timeout after {call.timeout:g} s", *waits_for[-1:]]))
 
     async def _start(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
         parent = Parent(str(SagaKey(record.saga_type, record.saga_id)), record.run, call.step)
@@ -152,7 +154,7 @@ class Children:
         Return whether it is there to hear it, and knows the child: it will release it then.
         """
         try:
-            verdict = await _until_room(partial(self._requests.post, parent.key, message))
+            verdict = await _until_possible(partial(self._requests.post, parent.key, message))
         except UnknownSaga:
             return False
         return verdict is None or not (verdict in _NO_PARENT or verdict.startswith("refused"))
@@ -185,15 +187,22 @@ class Children:
         message = Inbound(id=f"{parent.run}.release", kind="release", sender=parent)
         for saga_type, saga_id in children:
             with suppress(UnknownSaga, InvalidId):
-                await _until_room(partial(self._requests.post, str(SagaKey(saga_type, saga_id)), message))
+                await _until_possible(partial(self._requests.post, str(SagaKey(saga_type, saga_id)), message))
 
 
-async def _until_room(operation: Callable[[], Awaitable[T]]) -> T:
-    """Run an idempotent operation again while the store is full: that is an outage, and no failed attempt (P12)."""
+async def _until_possible(operation: Callable[[], Awaitable[T]], waits_for: list[str] | None = None) -> T:
+    """Run an idempotent operation again while the store is full: that is an outage, and no failed attempt (P12).
+
+    Again, too, while no worker can run the other saga: a deployment may be under way. `waits_for` is told of that.
+    """
     while True:
         try:
             return await operation()
         except StoreFull:
+            await trio.sleep(LOOK_AGAIN)
+        except NoWorker as error:
+            if waits_for is not None:
+                waits_for.append(str(error))
             await trio.sleep(LOOK_AGAIN)
 
 

@@ -44,6 +44,9 @@ class Registry:
         self._by_class[type(saga)] = binding
         self._by_version[address] = binding
 
+    def __contains__(self, address: tuple[str, int]) -> bool:
+        return address in self._by_version
+
     @property
     def types(self) -> list[str]:
         """The saga types, each once."""
@@ -53,6 +56,15 @@ class Registry:
     def versions(self) -> dict[str, list[int]]:
         """The versions known of each type: for the lease."""
         return {name: sorted(v for t, v in self._by_version if t == name) for name in self.types}
+
+    @property
+    def migrating(self) -> dict[str, list[int]]:
+        """The versions of each type that can take sagas of older ones over: for the lease."""
+        found: dict[str, list[int]] = {}
+        for (name, version), binding in sorted(self._by_version.items()):
+            if binding.can_migrate:
+                found.setdefault(name, []).append(version)
+        return found
 
     @property
     def schemas(self) -> dict[str, list[str]]:

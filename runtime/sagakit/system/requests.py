@@ -5,7 +5,7 @@ A request is applied once by its id, and answered once that is durable; its verd
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from logging import getLogger
@@ -17,7 +17,7 @@ from sagakit_actors import ActorDied, ActorStopped
 
 from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode, known_verdict
 from sagakit.engine.family import AFTER_THE_END
-from sagakit.errors import UNREADABLE, Ambiguous, InvalidInput, NoResponders, Unavailable, UnknownSaga
+from sagakit.errors import UNREADABLE, Ambiguous, InvalidInput, NoResponders, NoWorker, Unavailable, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.border import checked_message
@@ -49,14 +49,23 @@ _passed_on = msgspec.json.Decoder(PassedOn)
 class Requests:
     """Brings requests to the owners of sagas. For tasks of the worker's trio thread.
 
-    `absent` is told of an owner that nobody listens for.
+    `absent` is told of an owner that nobody listens for. `stranded` says why no worker can run a saga, if none can.
     """
 
-    def __init__(self, store: Store, sagas: Sagas, worker_id: str, *, absent: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sagas: Sagas,
+        worker_id: str,
+        *,
+        absent: Callable[[str], None],
+        stranded: Callable[[Record], Awaitable[NoWorker | None]],
+    ) -> None:
         self._store = store
         self._sagas = sagas
         self._worker_id = worker_id
         self._absent = absent
+        self._stranded = stranded
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply to a saga that lives here, active or at rest; the verdict, or None if it does not."""
@@ -84,23 +93,39 @@ class Requests:
 
     async def post(self, key: str, message: Inbound) -> str | None:
         """Apply it, or leave it in the inbox for whoever will own the saga; durable either way. Raises UnknownSaga."""
-        try:
-            verdict = await self.anywhere(key, message)
-        except UnknownSaga:
-            raise await self.unknown(key) from None
+        verdict = await self._now(key, message)
         if verdict is None:
             await self.send(SagaKey.parse(key), message.id, InboxRequest.of(message))
         return verdict
 
     async def deliver(self, key: str, message: Inbound) -> str:
-        """Apply it, now or once somebody owns the saga; the verdict, which is durable. Raises UnknownSaga."""
-        verdict = await self.post(key, message)
+        """Apply it, now or once somebody owns the saga; the verdict, which is durable. Raises UnknownSaga, NoWorker."""
+        verdict = await self._now(key, message)
+        if verdict is None:
+            await self._check_live(key)  # before it is left in the inbox, where it would wait as long
+            verdict = await self.post(key, message)
         pause = FIRST_LOOK
         while verdict is None:  # asked again, not only looked for: what the owner turns away leaves no trace
             await trio.sleep(pause)
             pause = min(LAST_LOOK, pause * 2)
             verdict = await self.anywhere(key, message)
+            if verdict is None:
+                await self._check_live(key, "; what was asked of it waits in the inbox, and is applied then")
         return verdict
+
+    async def _now(self, key: str, message: Inbound) -> str | None:
+        """As `anywhere`; the UnknownSaga says why."""
+        try:
+            return await self.anywhere(key, message)
+        except UnknownSaga:
+            raise await self.unknown(key) from None
+
+    async def _check_live(self, key: str, besides: str = "") -> None:
+        try:
+            await self.check_runs(await self.record(key))
+        except NoWorker as error:
+            error.args = (f"{error}{besides}",)
+            raise
 
     async def send(self, address: SagaKey, id: str, request: InboxRequest) -> None:
         """Put a request into the inbox; durable once this returns."""
@@ -165,8 +190,17 @@ class Requests:
             assert found is None or isinstance(found, EndMarker)
         raise UnknownSaga(f"no saga is stored under {key}")
 
+    async def check_runs(self, record: Record) -> None:
+        """Raise NoWorker if no worker can run the saga, so that whoever waits for it would wait for ever."""
+        error = await self._stranded(record)
+        if error is not None:
+            raise error
+
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
-        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too. Raises UnknownSaga."""
+        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too.
+
+        Raises UnknownSaga, NoWorker.
+        """
         pause = FIRST_LOOK
         while True:
             ref = self._sagas.reach(key)
@@ -177,6 +211,7 @@ class Requests:
             record = await self.record(key)
             if record.status in ENDS or (or_stuck and record.status == "stuck"):
                 return record
+            await self.check_runs(record)
             await trio.sleep(pause)
             pause = min(LAST_LOOK, pause * 2)
 

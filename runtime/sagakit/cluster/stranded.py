@@ -1,0 +1,188 @@
+"""Stranded sagas: no worker can run them, for none has their type, their version or their plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from math import inf
+from typing import NamedTuple
+
+import trio
+
+from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.observer import RECHECK
+from sagakit.cluster.reception import answers
+from sagakit.engine import ENDS, Record
+from sagakit.errors import CannotMigrate, NoWorker, StoreError
+from sagakit.store.names import SagaKey
+from sagakit.store.ports import Store
+from sagakit.system.registry import Registry
+
+LOOK_AGAIN = 2.0
+"""Seconds for which it is believed that somebody can run a version: many may wait for its sagas."""
+MISSING_FOR = 30.0
+"""Seconds after which a type that no worker has is said to be missing. A service that is deployed anew takes less."""
+
+
+class Need(NamedTuple):
+    """What a worker must have to run a saga.
+
+    `over` says that the saga has ended, and is not moved to another version any more. `changed` says that the plan of
+    this version is another one now. `barred` is a newer version whose migrate() has refused the saga.
+    """
+
+    saga_type: str
+    version: int
+    over: bool = False
+    changed: bool = False
+    barred: int = 0
+
+
+class Fleet(NamedTuple):
+    """What the live workers have of one type. `anybody` says that some worker lives, whatever it runs.
+
+    `versions` is empty where one of them can run the saga: more need not be known then.
+    """
+
+    runs: bool
+    versions: tuple[int, ...] = ()
+    anybody: bool = True
+
+
+class Stranded:
+    """Looks at the leases of the fleet. For tasks of one worker's trio thread.
+
+    A worker counts as gone as it does for adoption: it was found dead, or nobody listens at its address, twice, RECHECK
+    apart. `dead` are those that this worker has found dead. Without `adopts` this process is no worker itself.
+    """
+
+    def __init__(
+        self, store: Store, registry: Registry, *, adopts: bool, ttl: float, dead: Callable[[], frozenset[str]]
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._adopts = adopts
+        self._ttl = ttl
+        self._dead = dead
+        self._looks = trio.Lock()
+        self._known: dict[Need, tuple[float, Fleet | None]] = {}
+        self._missing_since: dict[str, float] = {}
+
+    async def error_of(self, record: Record) -> NoWorker | None:
+        """Return the error for whoever waits for a saga that nobody can run; None while somebody can.
+
+        None, too, while that is not known: in an outage, and while no worker lives at all.
+        """
+        binding = self._registry.of_record(record)
+        if self._adopts and binding is not None:
+            return None
+        barred, fault = self._refusal(record)
+        if self._adopts and not fault and self._heir(record):
+            return None
+        known_here = (record.saga_type, record.definition_version) in self._registry
+        changed = self._adopts and known_here and binding is None
+        need = Need(record.saga_type, record.definition_version, record.status in ENDS, changed, barred)
+        fleet = await self._fleet(need)
+        if fleet is None:
+            return None
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        return NoWorker(key, need.version, fleet.versions, _advice(need, fleet, fault))
+
+    def _heir(self, record: Record) -> bool:
+        return record.status not in ENDS and self._registry.heir_of(record) is not None
+
+    def _refusal(self, record: Record) -> tuple[int, str]:
+        """Return the version here that would take the saga and cannot, and why; 0 if there is none."""
+        heir = self._registry.heir_of(record) if record.status not in ENDS else None
+        if heir is None:
+            return 0, ""
+        try:
+            heir.migrate(record)
+        except CannotMigrate as error:
+            return heir.plan.version, str(error)
+        return 0, ""
+
+    async def _fleet(self, need: Need) -> Fleet | None:
+        """Return the fleet if nobody there can run it, else None. Good news is believed for a while."""
+        async with self._looks:
+            until, lately = self._known.get(need, (-inf, None))
+            fresh = trio.current_time() < until
+            if fresh and lately is None:
+                return None
+            try:
+                found = await self._judge(need, once=fresh)
+            except StoreError:
+                found = None
+            self._known[need] = trio.current_time() + LOOK_AGAIN, found
+            return found
+
+    async def _judge(self, need: Need, *, once: bool) -> Fleet | None:
+        """Look at the fleet; again after a while before it is said for the first time that nobody can run the saga."""
+        fleet = await self._look(need)
+        if not fleet.versions and not fleet.runs and fleet.anybody:
+            since = self._missing_since.setdefault(need.saga_type, trio.current_time())
+            return fleet if trio.current_time() - since >= MISSING_FOR else None
+        self._missing_since.pop(need.saga_type, None)
+        if fleet.versions and not once:
+            await trio.sleep(RECHECK)
+            fleet = await self._look(need)
+        return fleet if fleet.versions and not fleet.runs else None
+
+    async def _look(self, need: Need) -> Fleet:
+        leases = [lease for lease in await read_leases(self._store) if not lease.handed_back]
+        of_type = [lease for lease in leases if need.saga_type in lease.definitions]
+        if await self._any_lives(lease for lease in of_type if can_run(lease, need)):
+            return Fleet(runs=True)
+        groups: dict[tuple[int, ...], list[Lease]] = {}
+        for lease in of_type:
+            groups.setdefault(tuple(lease.definitions[need.saga_type]), []).append(lease)
+        live = [versions for versions, some in groups.items() if await self._any_lives(some)]
+        versions = tuple(sorted({version for some in live for version in some}))
+        anybody = bool(versions) or self._adopts or await self._any_lives(leases)
+        return Fleet(runs=False, versions=versions, anybody=anybody)
+
+    async def _any_lives(self, leases: Iterable[Lease]) -> bool:
+        for lease in leases:
+            if await self._lives(lease.worker):
+                return True
+        return False
+
+    async def _lives(self, worker_id: str) -> bool:
+        """Return whether a worker may live. Just after a reconnect it may be on its way back, too."""
+        if worker_id in self._dead():
+            return False
+        if trio.current_time() - self._store.reconnected_at < self._ttl:
+            return True
+        return await answers(self._store, worker_id, within=RECHECK)
+
+
+def can_run(lease: Lease, need: Need) -> bool:
+    """Return whether the worker of this lease takes such a saga over: under its own version, or by a migrate()."""
+    if need.version in lease.definitions.get(need.saga_type, ()):
+        return not need.changed
+    heirs = lease.migrating.get(need.saga_type, ())
+    return not need.over and any(version > need.version and version != need.barred for version in heirs)
+
+
+def _advice(need: Need, fleet: Fleet, fault: str) -> str:
+    version, newer = need.version, [one for one in fleet.versions if one > need.version]
+    if fault:
+        return (
+            f"migrate() of version {need.barred} cannot take it over: {fault}. Mend that, or run a worker of version "
+            f"{version}, too, until its sagas have ended (docs/versions.md)"
+        )
+    if need.changed:
+        return (
+            f"it was started under another plan than version {version} has now: take that change back and make it "
+            "under the next version=, with a migrate() (docs/versions.md)"
+        )
+    if not fleet.versions:
+        return (
+            f"start a worker with a class of the type {need.saga_type}; if the class was renamed, give it "
+            f'name="{need.saga_type}"'
+        )
+    if newer and not need.over:
+        return (
+            f"write migrate() in version {newer[0]}, so that it takes the sagas of version {version} over, or run a "
+            f"worker of version {version}, too, until they have ended (docs/versions.md)"
+        )
+    return f"run a worker of version {version}, too, until its sagas have ended: no other version takes them over"
