@@ -20,6 +20,7 @@ S_co = TypeVar("S_co", covariant=True)
 D_co = TypeVar("D_co", covariant=True)
 D = TypeVar("D")
 R_co = TypeVar("R_co", covariant=True)
+P_co = TypeVar("P_co", covariant=True)
 I = TypeVar("I")  # noqa: E741  # an item
 I_co = TypeVar("I_co", covariant=True)
 L_co = TypeVar("L_co", covariant=True)
@@ -49,7 +50,11 @@ class Undo:
         self.timeout = timeout
 
 
-class Node(Generic[R_co]):
+class Dependency(Generic[P_co]):
+    """What `@step` takes of a node. P_co is a tuple of its result: so that type checkers can tell it from `Absent`."""
+
+
+class Node(Dependency[tuple[R_co]], Generic[R_co]):
     """A node of the plan; `ctx.result(node)` gives its result, typed.
 
     `inputs` are the nodes whose results it takes, `after` others that it comes after; `when` may skip it.
