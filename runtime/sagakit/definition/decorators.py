@@ -14,7 +14,7 @@ from typing_extensions import TypeVar, Unpack
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import Backend, CheckedStep, Dependency, Node, Options, Step
-from sagakit.definition.options import several
+from sagakit.definition.options import knows_its_options, several
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import Limit, RetryPolicy
 from sagakit.definition.step_types import Absent, Always, Checked, Sometimes, Undone
@@ -99,6 +99,7 @@ def step(
     on_unknown: Undone = ...,
     **given: Unpack[Given],
 ) -> Always[Undone, A, B, C, E, F]: ...
+@knows_its_options
 def step(
     *given: Any,
     on_unknown: OnUnknown = "retry",
@@ -138,7 +139,7 @@ def step(
     make = partial(
         kind,
         options=options,
-        namespace=visible_names(sys._getframe(1)),
+        namespace=visible_names(sys._getframe(2)),
         after=several(after, "after"),
         when=when,
         pivot=pivot,

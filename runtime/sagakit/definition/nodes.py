@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.control import Done, NotDone
+from sagakit.definition.options import knows_its_options
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import UNDO_POLICY, Limit, RetryPolicy
 from sagakit.errors import DefinitionError
@@ -150,6 +151,7 @@ class Step(CalledNode[R_co], Generic[S, D, R_co]):
     def compensate(self, fn: Callable[[S, D, R_co | None, Ctx], None], /) -> Undo: ...
     @overload
     def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co | None]: ...
+    @knows_its_options
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
@@ -166,6 +168,7 @@ class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
     def compensate(self, fn: Callable[[S, D, R_co, Ctx], None], /) -> Undo: ...
     @overload
     def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co]: ...
+    @knows_its_options
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
@@ -204,6 +207,7 @@ class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
     def compensate(
         self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...
     ) -> _UndoItemWith[S, D, I, R_co | None]: ...
+    @knows_its_options
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
