@@ -2,55 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from itertools import count
 from pathlib import Path
-from textwrap import dedent, indent
-from types import ModuleType
-from typing import NamedTuple
+from textwrap import indent
 
 import pytest
 from sagakit import DefinitionError
-from sagakit.definition import compiled
-from sagakit.errors import InvalidName
 
-HEAD = """
-from __future__ import annotations
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Any
-from sagakit import Ctx, Limit, NotDone, RetryPolicy, Saga, child, each, signal, step, timer
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-class Order:
-    lines: list[str]
-
-class Held:
-    ref: str
-
-"""
-_numbers = count(1)
-
-
-class Mistake(NamedTuple):
-    """The body of a saga class, the class's line, and what must be said about it."""
-
-    name: str
-    body: str
-    says: str
-    head: str = "class S(Saga[str]):"
-
-
-RESERVE = """
-@step
-async def reserve(self, order: str, ctx: Ctx) -> str: ...
-@reserve.compensate
-async def release(self, order: str, held: str | None, ctx: Ctx) -> None: ...
-"""
+from tests.definition.mistakes import RESERVE, Mistake, is_refused, load
 
 MISTAKES = [
     Mistake("no steps", "pass", "has no steps: write at least one method with @step"),
@@ -302,100 +260,12 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-def load(folder: Path, source: str) -> ModuleType:
-    """Import this source as a module of its own; its text stays readable, as a user's does."""
-    path = folder / f"definition_{next(_numbers)}.py"
-    path.write_text(HEAD + source)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "_"))
 def test_mistake(mistake: Mistake, tmp_path: Path) -> None:
     is_refused(mistake, tmp_path)
-
-
-def is_refused(mistake: Mistake, tmp_path: Path) -> None:
-    """Defining the class, or using it for the first time, says what it should."""
-    source = f"{mistake.head}\n{indent(dedent(mistake.body), '    ')}\nS.diagram()\n"
-    with pytest.raises((DefinitionError, InvalidName), match=mistake.says):
-        load(tmp_path, source)
 
 
 def test_inheriting_from_a_saga(tmp_path: Path) -> None:
     body = indent(RESERVE, "    ")
     with pytest.raises(DefinitionError, match="T inherits from the saga S: compose instead"):
         load(tmp_path, f"class S(Saga[str]):\n{body}\nclass T(S):\n    pass\n")
-
-
-def test_a_type_that_is_defined_further_down_is_found_at_first_use(tmp_path: Path) -> None:
-    module = load(
-        tmp_path,
-        "class S(Saga[str]):\n"
-        "    @step(compensate=None)\n"
-        "    async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
-        "@dataclass\nclass Paid:\n    ref: str\n",
-    )
-    assert "pay" in module.S.diagram()
-
-
-def test_types_local_to_a_function(tmp_path: Path) -> None:
-    module = load(
-        tmp_path,
-        "def make():\n"
-        "    @dataclass\n    class Paid:\n        ref: str\n"
-        "    class S(Saga[str]):\n"
-        "        @step(compensate=None)\n"
-        "        async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
-        "    return S\n"
-        "S = make()\n",
-    )
-    assert "pay" in module.S.diagram()
-
-
-def test_types_that_are_nested_in_the_class_body(tmp_path: Path) -> None:
-    body = """
-        class S(Saga[str, int]):
-            Names = list[str]
-
-            @step(compensate=None)
-            async def line(self, order: str, ctx: Ctx) -> Line: ...
-
-            @dataclass
-            class Line:
-                value: int
-
-            @step(line, compensate=None)
-            async def names(self, order: str, line: Line, ctx: Ctx) -> Names: ...
-
-            def output(self, input: str, ctx: Ctx) -> Line: ...
-    """
-    source = dedent(body)
-    with pytest.raises(DefinitionError, match=r"S\.output: returns S\.Line, but the output type is int"):
-        load(tmp_path, source)
-    found = load(tmp_path, source.replace("input: str, ctx: Ctx) -> Line", "input: str, ctx: Ctx) -> int"))
-    assert [node.result_type for node in compiled(found.S).plan.nodes] == ["S.Line", "list[str]"]
-
-
-def test_a_type_that_a_local_type_cannot_see_is_told_with_the_reason(tmp_path: Path) -> None:
-    source = """
-        def make() -> type:
-            @dataclass
-            class Line:
-                value: int
-            @dataclass
-            class Bill:
-                lines: list[Line]
-            class S(Saga[Bill]):
-                @step(compensate=None)
-                async def pay(self, bill: Bill, ctx: Ctx) -> Line: ...
-            return S
-    """
-    module = load(tmp_path, dedent(source))
-    with pytest.raises(DefinitionError, match="Line is not known at run time: fields of a class that is defined in a"):
-        compiled(module.make())
