@@ -24,6 +24,7 @@ from sagakit.system.given_options import Options
 
 ROOT = Path(__file__).parent.parent
 FILES = [
+    ROOT / "tests" / "definition" / "typing_nodes.py",
     ROOT / "tests" / "definition" / "typing_calls.py",
     ROOT / "tests" / "testing" / "typing_kit.py",
     ROOT / "tests" / "actors" / "typing_actors.py",

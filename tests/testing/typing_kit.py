@@ -33,7 +33,7 @@ from sagakit.testing import (
     stub,
 )
 
-from tests.definition.typing_calls import Order, Ship
+from tests.definition.typing_nodes import Order, Ship
 
 
 def also() -> Sequence[Saga[Any, Any]]: ...

@@ -1,4 +1,4 @@
-"""What `open_runtime` returns: an async context manager that says so to whoever uses it as anything else."""
+"""The context manager that `open_runtime` returns. Used as anything else, it says how to use it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 
 class Opening(AbstractAsyncContextManager[R]):
-    """Opens when `async with` enters it. It is not the runtime, and cannot be awaited."""
+    """Opens the runtime when `async with` enters it; it is not the runtime, and cannot be awaited."""
 
     def __init__(self, what: str, inner: AbstractAsyncContextManager[R, bool | None]) -> None:
         self._what = what
@@ -48,7 +48,7 @@ class Opening(AbstractAsyncContextManager[R]):
 
 
 def opened(fn: Callable[P, AsyncIterator[R]]) -> Callable[P, AbstractAsyncContextManager[R]]:
-    """As `contextlib.asynccontextmanager`, with errors that say `async with`."""
+    """Make an `Opening` of an async generator, as `contextlib.asynccontextmanager` does."""
     manager = asynccontextmanager(fn)
     what = f"{fn.__module__.removesuffix('.client.runtime')}.{fn.__name__}"
 

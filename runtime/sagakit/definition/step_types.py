@@ -1,4 +1,4 @@
-"""What `@step(...)` returns: it types the method that comes below.
+"""The decorators that `@step(...)` returns: they type the method that comes below.
 
 One class for all numbers of dependencies, so that `step` needs few overloads: mypy prints all of them for one wrong
 option. The overloads of a call are told apart by the class's parameters: `U_co`, what is done about

@@ -137,7 +137,7 @@ _RAISED = (Reject, CallAgain)
 
 
 def _misplaced(call: Call, value: Any) -> str:
-    """What is wrong with a value that was to be raised, or is a check's; empty if nothing is."""
+    """Return what is wrong with a value that was to be raised, or that only a check returns; empty if nothing is."""
     kind = value if isinstance(value, type) else type(value)
     if issubclass(kind, _RAISED):
         return f"it returned {told(value)}, which says nothing: raise it, as in `raise {kind.__name__}(...)`"
