@@ -23,9 +23,13 @@ def config_page() -> str:
             NOTE,
             "# Options of a runtime",
             "",
-            "Give them to `open_runtime(url, ..., option=value)`, put them into variables (`SAGAKIT_LEASE_TTL=20`, "
-            "`Config.from_env()`), or into the table `[sagakit]` of a TOML file (`Config.from_toml(path)`). "
-            "Times are in seconds. What does not fit is refused with a reason when the runtime is opened.",
+            "Give them to `open_runtime(url, ..., option=value)`, or as `config=` to it. Times are in seconds. What "
+            "does not fit is refused with a reason when the runtime is opened.",
+            "",
+            "**`open_runtime` and `sagakit.run` take no options from the environment.** The command `sagakit` does: "
+            "from variables (`SAGAKIT_LEASE_TTL=20`), and from the table `[sagakit]` of a TOML file. A program that "
+            "wants to says so: `open_runtime(url, ..., config=Config.from_env())`, or `Config.from_toml(path)`; "
+            "`Config.load(path)` reads both, and variables win over the file.",
             "",
             "| option | meaning | default |",
             "| --- | --- | --- |",

@@ -169,9 +169,18 @@ def test_an_error_in_the_body_is_raised_as_it_is() -> None:
 def test_a_closed_runtime_says_so() -> None:
     async def main() -> None:
         async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
-            pass
-        with pytest.raises(RuntimeClosed):
-            await runtime.start(BookTrip, "one", Trip())
+            handle = await runtime.start(BookTrip, "one", Trip())
+        calls: list[Callable[[], Awaitable[object]]] = [
+            lambda: runtime.start(BookTrip, "two", Trip()),
+            lambda: runtime.get(BookTrip, "one"),
+            lambda: runtime.list(),
+            lambda: runtime.scan(),
+            handle.outcome,
+            handle.cancel,
+        ]
+        for call in calls:
+            with pytest.raises(RuntimeClosed, match="the runtime has closed: its context was left"):
+                await call()
 
     program(main)
 

@@ -60,6 +60,31 @@ def test_run_under_an_event_loop_names_the_function_for_it() -> None:
         asyncio.run(main())
 
 
+# ------------------------------------------------------------------ something else than `async with`
+
+
+async def _awaited(opening: Any) -> None:
+    await opening
+
+
+async def _entered(opening: Any) -> None:
+    with opening:
+        raise AssertionError
+
+
+async def _used(opening: Any) -> None:
+    await opening.start(BookTrip, "one", Trip())
+
+
+@pytest.mark.parametrize("use", [_awaited, _entered, _used])
+@pytest.mark.parametrize(
+    ("flavor", "name"), [("trio", r"sagakit\.open_runtime"), ("asyncio", r"sagakit\.asyncio\.open_runtime")]
+)
+async def test_a_runtime_that_was_not_opened_says_how_to(use: Callable[..., Any], flavor: str, name: str) -> None:
+    with pytest.raises((TypeError, AttributeError), match=rf"write `async with {name}\(\.\.\.\) as runtime:`"):
+        await use(OPENERS[flavor]())
+
+
 # ------------------------------------------------------------------ another thread, loop or process
 
 

@@ -9,7 +9,6 @@ Everything that the trio runtime has is awaitable here.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from functools import partial
 from logging import getLogger
 from typing import Any, Unpack
@@ -21,6 +20,7 @@ from sagakit.client.bulk import BulkVerb
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
+from sagakit.client.opening import opened
 from sagakit.client.runtime import Runtime
 from sagakit.client.runtime import open_runtime as open_trio_runtime
 from sagakit.definition import Outcome, Saga, Signal
@@ -207,7 +207,7 @@ class AsyncioRuntime:
         return handle.through(self)
 
 
-@asynccontextmanager
+@opened
 async def open_runtime(
     url: str,
     *,

@@ -2,56 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from itertools import count
 from pathlib import Path
-from textwrap import dedent, indent
-from types import ModuleType
-from typing import NamedTuple
+from textwrap import indent
 
 import pytest
 from sagakit import DefinitionError
-from sagakit.definition import compiled
-from sagakit.errors import InvalidName, Unreadable
 
-HEAD = """
-from __future__ import annotations
-from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
-import msgspec
-from sagakit import Ctx, Limit, NotDone, RetryPolicy, Saga, child, each, signal, step, timer
-
-if TYPE_CHECKING:
-    from decimal import Decimal
-
-class Order:
-    lines: list[str]
-
-class Held:
-    ref: str
-
-"""
-_numbers = count(1)
-
-
-class Mistake(NamedTuple):
-    """The body of a saga class, the class's line, and what must be said about it."""
-
-    name: str
-    body: str
-    says: str
-    head: str = "class S(Saga[str]):"
-
-
-RESERVE = """
-@step
-async def reserve(self, order: str, ctx: Ctx) -> str: ...
-@reserve.compensate
-async def release(self, order: str, held: str | None, ctx: Ctx) -> None: ...
-"""
+from tests.definition.mistakes import RESERVE, Mistake, is_refused, load
 
 BARE = """
 def bare(fn):
@@ -346,198 +303,12 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-def load(folder: Path, source: str) -> ModuleType:
-    """Import this source as a module of its own; its text stays readable, as a user's does."""
-    path = folder / f"definition_{next(_numbers)}.py"
-    path.write_text(HEAD + source)
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "_"))
 def test_mistake(mistake: Mistake, tmp_path: Path) -> None:
     is_refused(mistake, tmp_path)
-
-
-def is_refused(mistake: Mistake, tmp_path: Path) -> None:
-    """Defining the class, or using it for the first time, says what it should."""
-    source = f"{mistake.head}\n{indent(dedent(mistake.body), '    ')}\nS.diagram()\n"
-    with pytest.raises((DefinitionError, InvalidName), match=mistake.says):
-        load(tmp_path, source)
 
 
 def test_inheriting_from_a_saga(tmp_path: Path) -> None:
     body = indent(RESERVE, "    ")
     with pytest.raises(DefinitionError, match="T inherits from the saga S: compose instead"):
         load(tmp_path, f"class S(Saga[str]):\n{body}\nclass T(S):\n    pass\n")
-
-
-def test_a_type_that_is_defined_further_down_is_found_at_first_use(tmp_path: Path) -> None:
-    module = load(
-        tmp_path,
-        "class S(Saga[str]):\n"
-        "    @step(compensate=None)\n"
-        "    async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
-        "@dataclass\nclass Paid:\n    ref: str\n",
-    )
-    assert "pay" in module.S.diagram()
-
-
-def test_types_local_to_a_function(tmp_path: Path) -> None:
-    module = load(
-        tmp_path,
-        "def make():\n"
-        "    @dataclass\n    class Paid:\n        ref: str\n"
-        "    class S(Saga[str]):\n"
-        "        @step(compensate=None)\n"
-        "        async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
-        "    return S\n"
-        "S = make()\n",
-    )
-    assert "pay" in module.S.diagram()
-
-
-def test_types_that_are_nested_in_the_class_body(tmp_path: Path) -> None:
-    body = """
-        class S(Saga[str, int]):
-            Names = list[str]
-
-            @step(compensate=None)
-            async def line(self, order: str, ctx: Ctx) -> Line: ...
-
-            @dataclass
-            class Line:
-                value: int
-
-            @step(line, compensate=None)
-            async def names(self, order: str, line: Line, ctx: Ctx) -> Names: ...
-
-            def output(self, input: str, ctx: Ctx) -> Line: ...
-    """
-    source = dedent(body)
-    with pytest.raises(DefinitionError, match=r"S\.output: returns S\.Line, but the output type is int"):
-        load(tmp_path, source)
-    found = load(tmp_path, source.replace("input: str, ctx: Ctx) -> Line", "input: str, ctx: Ctx) -> int"))
-    assert [node.result_type for node in compiled(found.S).plan.nodes] == ["S.Line", "list[str]"]
-
-
-LOCAL = """
-def make() -> type:
-    @dataclass
-    class Line:
-        value: int
-    class Detail(TypedDict):
-        line: Line
-    @dataclass
-    class Base:
-        first: Line
-    @dataclass
-    class Bill(Base):
-        lines: list[Line]
-        by_name: dict[str, Line | None]
-        detail: Detail
-        pair: Pair
-        limited: Annotated[int, msgspec.Meta(ge=1)] = 1
-    class Pair(NamedTuple):
-        line: Line
-        struct: Inner
-    class Inner(msgspec.Struct):
-        line: Line
-        next: Inner | None = None
-    def deeper() -> type:
-        class S(Saga[Bill, list[Bill]]):
-            paid = signal(Bill)
-            @step(compensate=None)
-            async def pay(self, bill: Bill, ctx: Ctx) -> Inner: ...
-            @each(lambda bill, ctx: bill.lines, compensate=None)
-            async def send(self, bill: Bill, line: Bill, ctx: Ctx) -> Pair: ...
-            def output(self, bill: Bill, ctx: Ctx) -> list[Bill]: ...
-        return S
-    return deeper()
-S = make()
-"""
-
-
-def test_local_types_that_name_each_other_are_found(tmp_path: Path) -> None:
-    saga = load(tmp_path, LOCAL).S
-    given = (
-        b'{"first":{"value":1},"lines":[{"value":2}],"by_name":{"a":null},"detail":{"line":{"value":3}},'
-        b'"pair":[{"value":4},{"line":{"value":5},"next":null}],"limited":7}'
-    )
-    codec = compiled(saga).input
-    assert codec.encode(codec.decode(given)) == given
-    with pytest.raises(Unreadable):
-        codec.decode(given.replace(b"7", b"0"))
-
-
-@pytest.mark.parametrize(
-    ("source", "says"),
-    [
-        (
-            """
-            def types() -> type:
-                @dataclass
-                class Line:
-                    value: int
-                @dataclass
-                class Bill:
-                    lines: list[Line]
-                return Bill
-            Bill = types()
-            class S(Saga[Bill]):
-                rest = timer(timedelta(1))
-            """,
-            r"Line is not known at run time: it is named by a field of types\.<locals>\.Bill, and S is not defined in",
-        ),
-        (
-            """
-            def make() -> type:
-                @dataclass
-                class Bill:
-                    lines: list[Line]
-                class S(Saga[Bill]):
-                    @step(compensate=None)
-                    async def pay(self, bill: Bill, ctx: Ctx) -> None: ...
-                class Line: ...
-                return S
-            S = make()
-            """,
-            "Line is not known at run time: fields of a class that is defined in a function may name what stands above",
-        ),
-        (
-            """
-            class Around:
-                class Line(msgspec.Struct):
-                    value: int
-                class Bill(msgspec.Struct):
-                    lines: list[Line]
-            class S(Saga[Around.Bill]):
-                rest = timer(timedelta(1))
-            """,
-            r"Line is not known at run time: a class does not see the names of the class around it: write Around\.",
-        ),
-    ],
-    ids=["another function", "below the saga", "the class around it"],
-)
-def test_a_type_that_a_field_cannot_name_is_told_with_the_reason(source: str, says: str, tmp_path: Path) -> None:
-    module = load(tmp_path, dedent(source))
-    with pytest.raises(DefinitionError, match=says):
-        compiled(module.S)
-
-
-def test_a_class_in_a_class_may_name_its_sister_in_full(tmp_path: Path) -> None:
-    source = """
-        class Around:
-            class Line(msgspec.Struct):
-                value: int
-            class Bill(msgspec.Struct):
-                lines: list[Around.Line]
-        class S(Saga[Around.Bill]):
-            rest = timer(timedelta(1))
-    """
-    assert compiled(load(tmp_path, dedent(source)).S).input.decode(b'{"lines":[{"value":1}]}')

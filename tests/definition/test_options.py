@@ -11,7 +11,7 @@ from sagakit import RetryPolicy
 from sagakit.definition.policy import MOST_FACTOR
 from sagakit.engine.turn import backoff
 
-from tests.definition.test_mistakes import RESERVE, Mistake, is_refused
+from tests.definition.mistakes import RESERVE, Mistake, is_refused
 
 PAY = "@step(compensate=None, {})\nasync def pay(self, order: str, ctx: Ctx) -> str: ...\n"
 LIST = "@step(compensate=None)\nasync def items(self, order: str, ctx: Ctx) -> list[str]: ...\n"

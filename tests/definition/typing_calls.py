@@ -1,15 +1,16 @@
-"""Every public call with every option: what type checkers know of what it returns. Never run: `make check` reads it.
+"""Every public call of `sagakit` with every option, and what type checkers know of its result. Never run.
 
-`assert_type` is an error for `Any`, too.
+`make check` reads it: `assert_type` is an error for `Any`, too. tests/test_typing.py says when a call is missing.
 """
 # mypy: disable-error-code="empty-body"
 # pyright: strict, reportUnusedClass=false, reportUnusedFunction=false
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import assert_type
+from datetime import UTC, datetime
+from typing import TypeVar, assert_type
 
 import msgspec
 import sagakit
@@ -17,38 +18,128 @@ import sagakit.asyncio
 from sagakit import (
     Completed,
     Config,
-    Ctx,
+    Description,
     Failed,
     Handle,
+    Outcome,
     Page,
     PersistedSagaState,
     Runtime,
-    Saga,
+    RuntimeApi,
+    SagaExecutor,
     SagaInfo,
-    signal,
-    step,
+    SagaStuck,
 )
 from sagakit.asyncio import AsyncioRuntime
+from sagakit.client.listing import History
+from sagakit.engine import Record
+
+from tests.definition.typing_nodes import Order, Ship
+
+F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi)
+"""Checked for each."""
 
 
-class Order(msgspec.Struct):
-    number: int
-
-
-class Ship(Saga[Order, str]):
-    paid = signal(int, timeout=timedelta(days=1))
-
-    @step
-    async def pack(self, order: Order, ctx: Ctx) -> str: ...
-
-    @pack.compensate
-    async def unpack(self, order: Order, packed: str | None, ctx: Ctx) -> None: ...
+def of_options() -> None:
+    assert_type(Config.of({"lease_ttl": 6.0}), Config)
+    assert_type(Config.from_env({}, lease_ttl=6.0), Config)
+    assert_type(Config.from_toml("sagakit.toml", lease_ttl=6.0), Config)
+    assert_type(Config.load("sagakit.toml", {}, lease_ttl=6.0), Config)
+    assert_type(Config.describe(), list[tuple[str, str, object]])
+    config = Config(
+        namespace="shop",
+        user=None,
+        password=None,
+        token=None,
+        credentials=None,
+        nkeys_seed=None,
+        tls_ca=None,
+        tls_cert=None,
+        tls_key=None,
+        tls_first=False,
+        inbox_prefix="_INBOX",
+        domain="hub",
+        api_prefix=None,
+        worker_name="shop",
+        shards=1,
+        replicas=None,
+        storage="file",
+        state_max_bytes=None,
+        archive_ttl=1.0,
+        marker_ttl=1.0,
+        events_ttl=None,
+        max_active=1,
+        rest_after=1.0,
+        mailbox=8,
+        threads=1,
+        window=1,
+        window_bytes=1,
+        ack_timeout=1.0,
+        connect_timeout=1.0,
+        lease_ttl=6.0,
+        scan_interval=1.0,
+        stall_timeout=1.0,
+        max_recoveries=1,
+        gc_threshold=0,
+        grace=1.0,
+        restarts=1,
+        restart_period=1.0,
+        sync="relaxed",
+    )
+    assert_type(config.lease_ttl, float)
 
 
 def a_script(order: Order) -> None:
-    assert_type(
-        sagakit.run(Ship(), "1", order, url="embedded:", namespace="shop", lease_ttl=6.0), Completed[str] | Failed
+    done = sagakit.run(
+        Ship(),
+        "1",
+        order,
+        url="embedded:",
+        namespace="shop",
+        user=None,
+        password=None,
+        token=None,
+        credentials=None,
+        nkeys_seed=None,
+        tls_ca=None,
+        tls_cert=None,
+        tls_key=None,
+        tls_first=False,
+        inbox_prefix="_INBOX",
+        domain="hub",
+        api_prefix=None,
+        worker_name="shop",
+        shards=1,
+        replicas=None,
+        storage="file",
+        state_max_bytes=None,
+        archive_ttl=1.0,
+        marker_ttl=1.0,
+        events_ttl=None,
+        max_active=1,
+        rest_after=1.0,
+        mailbox=8,
+        threads=1,
+        window=1,
+        window_bytes=1,
+        ack_timeout=1.0,
+        connect_timeout=1.0,
+        lease_ttl=6.0,
+        scan_interval=1.0,
+        stall_timeout=1.0,
+        max_recoveries=1,
+        gc_threshold=0,
+        grace=1.0,
+        restarts=1,
+        restart_period=1.0,
+        sync="relaxed",
     )
+    assert_type(done, Outcome[str])
+    assert_type(done, Completed[str] | Failed)
+    try:
+        sagakit.run(Ship(), None, order)
+    except SagaStuck as stuck:
+        assert_type(str(stuck), str)
 
 
 async def a_trio_program(config: Config) -> None:
@@ -56,7 +147,8 @@ async def a_trio_program(config: Config) -> None:
         "nats://localhost",
         sagas=[Ship()],
         config=config,
-        host_loop=None,
+        host_loop=asyncio.get_running_loop(),
+        adopt=True,
         namespace="shop",
         user=None,
         password=None,
@@ -104,11 +196,54 @@ async def a_trio_program(config: Config) -> None:
 
 
 async def an_asyncio_program(config: Config) -> None:
-    async with sagakit.asyncio.open_runtime("embedded:", sagas=[Ship()], config=config, grace=1.0) as runtime:
+    async with sagakit.asyncio.open_runtime(
+        "embedded:",
+        sagas=[Ship()],
+        config=config,
+        adopt=False,
+        namespace="shop",
+        user=None,
+        password=None,
+        token=None,
+        credentials=None,
+        nkeys_seed=None,
+        tls_ca=None,
+        tls_cert=None,
+        tls_key=None,
+        tls_first=False,
+        inbox_prefix="_INBOX",
+        domain="hub",
+        api_prefix=None,
+        worker_name="shop",
+        shards=1,
+        replicas=None,
+        storage="file",
+        state_max_bytes=None,
+        archive_ttl=1.0,
+        marker_ttl=1.0,
+        events_ttl=None,
+        max_active=1,
+        rest_after=1.0,
+        mailbox=8,
+        threads=1,
+        window=1,
+        window_bytes=1,
+        ack_timeout=1.0,
+        connect_timeout=1.0,
+        lease_ttl=6.0,
+        scan_interval=1.0,
+        stall_timeout=1.0,
+        max_recoveries=1,
+        gc_threshold=0,
+        grace=1.0,
+        restarts=1,
+        restart_period=1.0,
+        sync="relaxed",
+    ) as runtime:
         assert_type(runtime, AsyncioRuntime)
 
 
-async def calls(runtime: Runtime, order: Order) -> None:
+async def calls(runtime: F, order: Order) -> None:
     handle = await runtime.start(
         Ship, "1", order, correlation_id="a", causation_id="b", trace={"traceparent": "c"}, attributes={"city": "Rome"}
     )
@@ -123,16 +258,20 @@ async def calls(runtime: Runtime, order: Order) -> None:
         type=Ship,
         attributes={"city": "Rome"},
         created_after=1.0,
-        created_before=2.0,
+        created_before=datetime.now(UTC),
         limit=10,
         cursor=None,
     )
     assert_type(page, Page)
     assert_type(page.items, Sequence[SagaInfo])
-    assert_type((await runtime.history(Ship, "1")).record, PersistedSagaState[msgspec.Raw])
+    assert_type(await runtime.history(Ship, "1"), History)
+    assert_type(await runtime.describe(Ship, "1"), Description)
     assert_type(await runtime.list_active(), Sequence[str])
-    await runtime.signal(Ship, "1", Ship.paid, 7)
-    assert_type(await runtime.apply("Ship.1", "cancel", reason="r", by="me", id="i"), str)
+    await runtime.signal(Ship, "1", Ship.paid, 7, message_id="m")
+    verdict = await runtime.apply(
+        "Ship.1", "cancel", reason="r", by="me", step="pack", payload=msgspec.Raw(b"1"), id="i"
+    )
+    assert_type(verdict, str)
     done = await runtime.bulk("cancel", page.items, reason="r", by="me", dry_run=True)
     assert_type(done, Sequence[tuple[SagaInfo, str]])
     await runtime.compensate(Ship, "1", "r")
@@ -140,20 +279,47 @@ async def calls(runtime: Runtime, order: Order) -> None:
     await runtime.scan()
     await runtime.drain()
     assert_type(runtime.metrics(), Mapping[str, float])
-    assert_type(runtime.worker_id, str)
-    assert_type(runtime.config, Config)
-    assert_type(runtime.ready, bool)
-    assert_type(runtime.resting, int)
 
 
-async def of_a_handle(handle: Handle[str]) -> None:
+def of_the_faces(trio: Runtime, asyncio: AsyncioRuntime, api: RuntimeApi) -> None:
+    assert_type(trio.worker_id, str)
+    assert_type(trio.config, Config)
+    assert_type(trio.ready, bool)
+    assert_type(trio.resting, int)
+    assert_type(trio.messages_sent, int)
+    assert_type(asyncio.worker_id, str)
+    assert_type(asyncio.config, Config)
+    assert_type(asyncio.ready, bool)
+    assert_type(asyncio.resting, int)
+    assert_type(asyncio.messages_sent, int)
+    assert_type(api.worker_id, str)
+    assert_type(api.config, Config)
+    assert_type(api.ready, bool)
+    assert_type(api.resting, int)
+    assert_type(api.messages_sent, int)
+
+
+async def of_an_executor(executor: SagaExecutor, order: Order) -> None:
+    assert_type(await executor.start(Ship, "1", order), Handle[str])
+    assert_type(await executor.load(Ship, "1"), Record)
+    assert_type(await executor.execute(Ship, "1", order), Completed[str] | Failed)
+    await executor.compensate(Ship, "1", "r")
+    assert_type(await executor.list_active(), Sequence[str])
+    await executor.delete(Ship, "1")
+
+
+async def of_a_handle(handle: Handle[str], runtime: Runtime) -> None:
+    assert_type(handle.id, str)
+    assert_type(handle.key, str)
+    assert_type(handle.through(runtime), Handle[str])
     assert_type(await handle.outcome(), Completed[str] | Failed)
     assert_type(await handle.settled(), PersistedSagaState[msgspec.Raw])
     assert_type(await handle.record(), PersistedSagaState[msgspec.Raw])
-    await handle.cancel("r")
-    await handle.retry("r", by="me")
-    await handle.mark_undone("pack", "r", by="me")
-    await handle.complete_step("pack", "box", "r", by="me")
-    await handle.compensate("r", by="me")
-    await handle.terminate("r", by="me")
-    assert_type(await handle.report("pack", "box"), bool)
+    assert_type(await handle.describe(), Description)
+    await handle.cancel("r", message_id="m")
+    await handle.retry("r", by="me", message_id="m")
+    await handle.mark_undone("pack", "r", by="me", message_id="m")
+    await handle.complete_step(Ship.pack, "box", "r", by="me", message_id="m")
+    await handle.compensate("r", by="me", message_id="m")
+    await handle.terminate("r", by="me", message_id="m")
+    assert_type(await handle.report("pack", "box", message_id="m"), bool)

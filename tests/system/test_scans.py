@@ -102,6 +102,26 @@ async def test_a_record_that_was_changed_by_others_is_seen_by_the_next_scan(seen
         assert running.worker.services.fenced_count == 1
 
 
+async def test_an_outage_of_minutes_is_told_once_a_minute_by_the_scans_that_it_ends(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given_up = 0
+
+    def unavailable(self: MemoryKeyValue, prefix: str, cursor: Cursor) -> AsyncGenerator[Entry]:
+        nonlocal given_up
+        given_up += 1
+        raise Unavailable("not connected")
+
+    async with waiting(MemoryServer(), "a"):
+        monkeypatch.setattr(MemoryKeyValue, "_scan", unavailable)
+        with caplog.at_level(logging.INFO, "sagakit.recovery"):
+            await trio.sleep(SOON + 3 * 60)
+    assert given_up > 60
+    lines = [record.getMessage() for record in caplog.records if "scan given up" in record.getMessage()]
+    assert 3 <= len(lines) <= 4
+    assert "more lines of this kind were not logged before" in lines[1]
+
+
 async def test_after_a_scan_that_was_broken_off_everything_is_looked_at(
     seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,14 +1,17 @@
 """Several workers and zombies, as a state machine: on random plans, on a user's saga, and with bugs planted."""
 
+# mypy: disable-error-code="empty-body"
+
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from sagakit import Reject
+from sagakit import Ctx, Done, NotDone, Reject, Saga, child, each, signal, step, timer
 from sagakit.engine import Record, apply
 from sagakit.errors import IllegalTransition
 from sagakit.testing import BrokenPromise, SagaMachine, machine_of
@@ -19,12 +22,65 @@ from tests.engine.plans import plans
 from tests.testing.shops import Fetch
 
 
+class Part(Saga[int]):
+    @step(compensate=None)
+    async def make(self, number: int, ctx: Ctx) -> int:
+        return number
+
+
+class Eleven(Saga[int]):
+    """Nodes of every kind, six of them first, and a pivot behind them all."""
+
+    one = child(Part, lambda number, ctx: number, after=())
+    other = child(Part, lambda number, ctx: number, after=(), when=lambda number, ctx: True)
+    paid = signal(int, after=())
+    noted = signal(int, timeout=timedelta(hours=1), on_timeout="continue", after=())
+    rest = timer(timedelta(hours=1), after=())
+
+    @step(after=())
+    async def hold(self, number: int, ctx: Ctx) -> int:
+        return number
+
+    @hold.compensate
+    async def release(self, number: int, held: int | None, ctx: Ctx) -> None: ...
+
+    @each(lambda number, ctx: [1, 2], after=[hold, rest])
+    async def label(self, number: int, item: int, ctx: Ctx) -> int:
+        return item
+
+    @label.compensate
+    async def tear(self, number: int, item: int, label: int | None, ctx: Ctx) -> None: ...
+
+    @each(paid, lambda paid: [paid], on_unknown="undo")
+    async def letter(self, number: int, item: int, ctx: Ctx) -> int:
+        return item
+
+    @letter.compensate
+    async def burn(self, number: int, item: int, letter: int | None, ctx: Ctx) -> None: ...
+
+    @step(hold, one, on_unknown="check", compensate=None)
+    async def pack(self, number: int, held: int, one: None, ctx: Ctx) -> int:
+        return held
+
+    @pack.check
+    async def packed(self, number: int, ctx: Ctx) -> Done[int] | NotDone | None: ...
+
+    @step(pack, pivot=True, after=[one, other, paid, noted, rest, hold, label, letter])
+    async def send(self, number: int, packed: int, ctx: Ctx) -> int:
+        return packed
+
+    @step(send, compensate=None)
+    async def tell(self, number: int, sent: int, ctx: Ctx) -> int:
+        return sent
+
+
 class AnyPlan(SagaMachine):
     plans = plans()
 
 
 TestAnyPlan = AnyPlan.TestCase
 TestFetch = machine_of(Fetch).TestCase
+TestEleven = machine_of(Eleven).TestCase
 
 
 def test_zombies_are_fenced() -> None:

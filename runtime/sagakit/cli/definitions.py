@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from importlib import import_module
 from typing import Any
@@ -15,8 +15,13 @@ from sagakit.jetstream.host import Host
 Sagas = Sequence[Saga[Any, Any]]
 
 
-def load(address: str, *, form: str = "module:name, such as shop.worker:sagas") -> Any:
-    """What stands under `module:name`. Raises Usage, and what importing the module raises."""
+def load(
+    address: str,
+    *,
+    form: str = "module:name, such as shop.worker:sagas",
+    offers: Callable[[Any], str] | None = None,
+) -> Any:
+    """What stands under `module:name`; `offers` says what a module has. Raises Usage, and what importing raises."""
     module, colon, name = address.partition(":")
     if not (module and colon and name) or module.startswith("."):
         raise Usage(f"{address!r}: write {form}")
@@ -32,15 +37,15 @@ def load(address: str, *, form: str = "module:name, such as shop.worker:sagas") 
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise Usage(f"{module} has no {name!r}; {_offers(import_module(module))}") from None
+            raise Usage(f"{module} has no {name!r}; {(offers or _lists)(import_module(module))}") from None
     return found
 
 
 def saga_class(address: str, *, form: str) -> type[Saga[Any, Any]]:
     """The Saga class under `module:Class`, compiled. Raises Usage, DefinitionError, and what importing it raises."""
-    found = load(address, form=form)
+    found = load(address, form=form, offers=_classes)
     if not (isinstance(found, type) and issubclass(found, Saga)):
-        raise Usage(f"{address} is no Saga class")
+        raise Usage(f"{address} is not a Saga class; {_classes(import_module(address.partition(':')[0]))}")
     compiled(found)  # its types may stand below it: that the class could be created has not shown that they do
     return found
 
@@ -92,7 +97,16 @@ def _checked(sagas: Any, address: str) -> Sagas:
     return sagas
 
 
-def _offers(module: Any) -> str:
+def _classes(module: Any) -> str:
+    names = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and isinstance(value, type) and issubclass(value, Saga) and value is not Saga
+    ]
+    return f"it has the Saga classes {', '.join(names)}" if names else "it has no Saga classes"
+
+
+def _lists(module: Any) -> str:
     names = [
         name
         for name, value in vars(module).items()

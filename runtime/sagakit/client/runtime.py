@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -20,6 +19,7 @@ from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
+from sagakit.client.opening import opened
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
 from sagakit.cluster.worker import Worker, open_worker
@@ -28,7 +28,7 @@ from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
-from sagakit.jetstream.whereabouts import Home, check_trio
+from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home, check_trio
 from sagakit.store.names import SagaKey
 from sagakit.system.attempts import SagaBinding
 from sagakit.system.border import check_id, checked_context, checked_message
@@ -341,7 +341,7 @@ class Runtime:
     def _check_open(self) -> None:
         self._home.check_trio()
         if self._worker.closed:
-            raise RuntimeClosed("the runtime has closed: its context was left")
+            raise RuntimeClosed(CONTEXT_LEFT)
 
     def _check_adopts(self, but: str) -> None:
         if not self._worker.adopts:
@@ -364,7 +364,7 @@ class Runtime:
         return str(SagaKey(self._binding(saga).plan.saga_type, check_id(id)))
 
 
-@asynccontextmanager
+@opened
 async def open_runtime(
     url: str,
     *,

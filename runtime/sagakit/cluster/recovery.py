@@ -21,6 +21,7 @@ from sagakit.cluster.membership import Members
 from sagakit.cluster.observer import Observer
 from sagakit.engine import glimpse
 from sagakit.errors import Ambiguous, StoreError, StreamMissing, Unavailable, Undecodable
+from sagakit.ration import Ration
 from sagakit.store.ports import Cursor, Entry, Store
 from sagakit.system.config import Config
 from sagakit.system.registry import Registry
@@ -80,6 +81,7 @@ class Recovery(Actor[None]):
         """Other workers that scans have seen since the last whole one began. Each scan asks after all of them."""
         self._whole_due = True
         self._since_whole = 0
+        self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     @property
     def adopted(self) -> int:
@@ -107,7 +109,7 @@ class Recovery(Actor[None]):
                     whole=self._whole_due or self._since_whole >= WHOLE or self._sagas.lost_sight
                 )
             except StoreError as error:
-                _log.log(_level(error), "scan given up: %s", error)
+                self._ration.say(_level(error), "scan given up: %s", error, kind=type(error).__name__)
                 complete = False
             pause = self._interval if complete else min(AGAIN, self._interval)
             with trio.move_on_after(pause * (0.5 + random.random())):

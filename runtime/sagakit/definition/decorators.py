@@ -1,4 +1,6 @@
 """`@step`: what a user writes above an action. The overloads type dependencies, results and compensations."""
+# a parameter that is left out is typed by its type variable's default:
+# pyright: reportInvalidTypeVarUse=false
 
 from __future__ import annotations
 
@@ -6,50 +8,25 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Any, Literal, TypedDict, overload
+from typing import Any, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
 from sagakit.definition.context import Ctx
-from sagakit.definition.nodes import Backend, CheckedStep, Node, Options, Step
-from sagakit.definition.options import Pending, several
+from sagakit.definition.nodes import Backend, CheckedStep, Dependency, Node, Options, Step
+from sagakit.definition.options import knows_its_options, several
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import Limit, RetryPolicy
-from sagakit.definition.step_types import (
-    Checked0,
-    Checked1,
-    Checked2,
-    Checked3,
-    Checked4,
-    Checked5,
-    CheckedMaybe0,
-    CheckedMaybe1,
-    CheckedMaybe2,
-    CheckedMaybe3,
-    CheckedMaybe4,
-    CheckedMaybe5,
-    Maybe0,
-    Maybe1,
-    Maybe2,
-    Maybe3,
-    Maybe4,
-    Maybe5,
-    Plain0,
-    Plain1,
-    Plain2,
-    Plain3,
-    Plain4,
-    Plain5,
-)
+from sagakit.definition.step_types import Absent, Always, Checked, Sometimes, Undone
 
 S = TypeVar("S")
 D = TypeVar("D")
 R = TypeVar("R")
-A = TypeVar("A")
-B = TypeVar("B")
-C = TypeVar("C")
-E = TypeVar("E")
-F = TypeVar("F")
+A = TypeVar("A", default=Absent)
+B = TypeVar("B", default=Absent)
+C = TypeVar("C", default=Absent)
+E = TypeVar("E", default=Absent)
+F = TypeVar("F", default=Absent)
 
 DEFAULT_TIMEOUT = timedelta(seconds=30)
 DEFAULT_RETRY = RetryPolicy()
@@ -74,180 +51,55 @@ def step(fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
 def step(fn: Callable[[S, D, Ctx], R], /) -> Step[S, D, R]: ...
 @overload
 def step(
-    *, on_unknown: Literal["check", "ask"], when: Callable[[Any, Ctx], bool], **given: Unpack[Given]
-) -> CheckedMaybe0: ...
-@overload
-def step(*, on_unknown: Literal["check", "ask"], **given: Unpack[Given]) -> Checked0: ...
-@overload
-def step(
-    *, on_unknown: Literal["retry", "undo"] = ..., when: Callable[[Any, Ctx], bool], **given: Unpack[Given]
-) -> Maybe0: ...
-@overload
-def step(*, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]) -> Plain0: ...
-@overload
-def step(
-    a: Node[A], /, *, on_unknown: Literal["check", "ask"], when: Callable[[Any, Ctx], bool], **given: Unpack[Given]
-) -> CheckedMaybe1[A]: ...
-@overload
-def step(a: Node[A], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]) -> Checked1[A]: ...
-@overload
-def step(
-    a: Node[A],
+    a: Dependency[A] = ...,
+    b: Dependency[B] = ...,
+    c: Dependency[C] = ...,
+    e: Dependency[E] = ...,
+    f: Dependency[F] = ...,
     /,
     *,
-    on_unknown: Literal["retry", "undo"] = ...,
+    on_unknown: Checked,
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> Maybe1[A]: ...
-@overload
-def step(a: Node[A], /, *, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]) -> Plain1[A]: ...
+) -> Sometimes[Checked, A, B, C, E, F]: ...
 @overload
 def step(
-    a: Node[A],
-    b: Node[B],
+    a: Dependency[A] = ...,
+    b: Dependency[B] = ...,
+    c: Dependency[C] = ...,
+    e: Dependency[E] = ...,
+    f: Dependency[F] = ...,
     /,
     *,
-    on_unknown: Literal["check", "ask"],
+    on_unknown: Undone = ...,
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[Given],
-) -> CheckedMaybe2[A, B]: ...
+) -> Sometimes[Undone, A, B, C, E, F]: ...
 @overload
 def step(
-    a: Node[A], b: Node[B], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]
-) -> Checked2[A, B]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
+    a: Dependency[A] = ...,
+    b: Dependency[B] = ...,
+    c: Dependency[C] = ...,
+    e: Dependency[E] = ...,
+    f: Dependency[F] = ...,
     /,
     *,
-    on_unknown: Literal["retry", "undo"] = ...,
-    when: Callable[[Any, Ctx], bool],
+    on_unknown: Checked,
     **given: Unpack[Given],
-) -> Maybe2[A, B]: ...
+) -> Always[Checked, A, B, C, E, F]: ...
 @overload
 def step(
-    a: Node[A], b: Node[B], /, *, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]
-) -> Plain2[A, B]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
+    a: Dependency[A] = ...,
+    b: Dependency[B] = ...,
+    c: Dependency[C] = ...,
+    e: Dependency[E] = ...,
+    f: Dependency[F] = ...,
     /,
     *,
-    on_unknown: Literal["check", "ask"],
-    when: Callable[[Any, Ctx], bool],
+    on_unknown: Undone = ...,
     **given: Unpack[Given],
-) -> CheckedMaybe3[A, B, C]: ...
-@overload
-def step(
-    a: Node[A], b: Node[B], c: Node[C], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]
-) -> Checked3[A, B, C]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    /,
-    *,
-    on_unknown: Literal["retry", "undo"] = ...,
-    when: Callable[[Any, Ctx], bool],
-    **given: Unpack[Given],
-) -> Maybe3[A, B, C]: ...
-@overload
-def step(
-    a: Node[A], b: Node[B], c: Node[C], /, *, on_unknown: Literal["retry", "undo"] = ..., **given: Unpack[Given]
-) -> Plain3[A, B, C]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    e: Node[E],
-    /,
-    *,
-    on_unknown: Literal["check", "ask"],
-    when: Callable[[Any, Ctx], bool],
-    **given: Unpack[Given],
-) -> CheckedMaybe4[A, B, C, E]: ...
-@overload
-def step(
-    a: Node[A], b: Node[B], c: Node[C], e: Node[E], /, *, on_unknown: Literal["check", "ask"], **given: Unpack[Given]
-) -> Checked4[A, B, C, E]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    e: Node[E],
-    /,
-    *,
-    on_unknown: Literal["retry", "undo"] = ...,
-    when: Callable[[Any, Ctx], bool],
-    **given: Unpack[Given],
-) -> Maybe4[A, B, C, E]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    e: Node[E],
-    /,
-    *,
-    on_unknown: Literal["retry", "undo"] = ...,
-    **given: Unpack[Given],
-) -> Plain4[A, B, C, E]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    e: Node[E],
-    f: Node[F],
-    /,
-    *,
-    on_unknown: Literal["check", "ask"],
-    when: Callable[[Any, Ctx], bool],
-    **given: Unpack[Given],
-) -> CheckedMaybe5[A, B, C, E, F]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    e: Node[E],
-    f: Node[F],
-    /,
-    *,
-    on_unknown: Literal["check", "ask"],
-    **given: Unpack[Given],
-) -> Checked5[A, B, C, E, F]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    e: Node[E],
-    f: Node[F],
-    /,
-    *,
-    on_unknown: Literal["retry", "undo"] = ...,
-    when: Callable[[Any, Ctx], bool],
-    **given: Unpack[Given],
-) -> Maybe5[A, B, C, E, F]: ...
-@overload
-def step(
-    a: Node[A],
-    b: Node[B],
-    c: Node[C],
-    e: Node[E],
-    f: Node[F],
-    /,
-    *,
-    on_unknown: Literal["retry", "undo"] = ...,
-    **given: Unpack[Given],
-) -> Plain5[A, B, C, E, F]: ...
+) -> Always[Undone, A, B, C, E, F]: ...
+@knows_its_options
 def step(
     *given: Any,
     on_unknown: OnUnknown = "retry",
@@ -287,14 +139,15 @@ def step(
     make = partial(
         kind,
         options=options,
-        namespace=visible_names(sys._getframe(1)),
+        namespace=visible_names(sys._getframe(2)),
         after=several(after, "after"),
         when=when,
         pivot=pivot,
     )
     if len(given) == 1 and callable(given[0]) and not isinstance(given[0], Node):
         return make(given[0], ())
-    return Pending(lambda fn: make(fn, given))
+    decorator = Always if when is None else Sometimes
+    return decorator(lambda fn: make(fn, given))
 
 
 def visible_names(frame: Any) -> Mapping[str, Any]:

@@ -24,7 +24,7 @@ from sagakit.definition.nodes import (
     Signal,
     Timer,
 )
-from sagakit.definition.options import Pending, several
+from sagakit.definition.options import Pending, knows_its_options, several
 from sagakit.definition.policy import Limit, RetryPolicy
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def each(
     when: Callable[[Any, Ctx], bool],
     **given: Unpack[EachGiven],
 ) -> _MaybeEach[I]: ...
+@knows_its_options
 def each(
     source: Any,
     items: Callable[[Any], Sequence[Any]] | None = None,
@@ -121,7 +122,7 @@ def each(
         items if inputs else source,
         parallel,
         options,
-        visible_names(sys._getframe(1)),
+        visible_names(sys._getframe(2)),
         after=several(after, "after"),
         when=when,
     )
@@ -182,6 +183,7 @@ def signal(
     after: Sequence[Node[Any]] | None = ...,
     when: Callable[[Any, Ctx], bool] | None = ...,
 ) -> Signal[Any, Any]: ...
+@knows_its_options
 def signal(
     payload: Any,
     /,
@@ -199,6 +201,7 @@ def signal(
     return Signal(payload, timeout=timeout, on_timeout=on_timeout, after=several(after, "after"), when=when)
 
 
+@knows_its_options
 def timer(
     wait: timedelta | Callable[[Any, Ctx], datetime | timedelta],
     /,
@@ -232,6 +235,7 @@ def child(
     when: Callable[[Any, Ctx], bool],
     pivot: bool = ...,
 ) -> MaybeChild[T]: ...
+@knows_its_options
 def child(
     saga: Any,
     make_input: Callable[[Any, Ctx], Any],

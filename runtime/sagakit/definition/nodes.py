@@ -11,6 +11,7 @@ from typing_extensions import TypeVar
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.control import Done, NotDone
+from sagakit.definition.options import knows_its_options
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import UNDO_POLICY, Limit, RetryPolicy
 from sagakit.errors import DefinitionError
@@ -20,6 +21,7 @@ S_co = TypeVar("S_co", covariant=True)
 D_co = TypeVar("D_co", covariant=True)
 D = TypeVar("D")
 R_co = TypeVar("R_co", covariant=True)
+P_co = TypeVar("P_co", covariant=True)
 I = TypeVar("I")  # noqa: E741  # an item
 I_co = TypeVar("I_co", covariant=True)
 L_co = TypeVar("L_co", covariant=True)
@@ -52,7 +54,11 @@ class Undo:
         return f"<Undo {self.fn.__qualname__}>"
 
 
-class Node(Generic[R_co]):
+class Dependency(Generic[P_co]):
+    """What `@step` takes of a node. P_co is a tuple of its result: so that type checkers can tell it from `Absent`."""
+
+
+class Node(Dependency[tuple[R_co]], Generic[R_co]):
     """A node of the plan; `ctx.result(node)` gives its result, typed.
 
     `inputs` are the nodes whose results it takes, `after` others that it comes after; `when` may skip it.
@@ -166,6 +172,7 @@ class Step(CalledNode[R_co], Generic[S, D, R_co]):
     def compensate(self, fn: Callable[[S, D, R_co | None, Ctx], None], /) -> Undo: ...
     @overload
     def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co | None]: ...
+    @knows_its_options
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
@@ -182,6 +189,7 @@ class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
     def compensate(self, fn: Callable[[S, D, R_co, Ctx], None], /) -> Undo: ...
     @overload
     def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co]: ...
+    @knows_its_options
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
@@ -221,6 +229,7 @@ class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
     def compensate(
         self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...
     ) -> _UndoItemWith[S, D, I, R_co | None]: ...
+    @knows_its_options
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from functools import partial
-from typing import TypeVar
+from functools import partial, wraps
+from inspect import signature
+from typing import Any, TypeVar
 
 from sagakit.errors import DefinitionError
+from sagakit.naming import nearest
 
 V = TypeVar("V")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def seconds(value: object, where: str, *, zero: bool = False) -> float:
@@ -59,3 +62,31 @@ def instance_of(value: V, kind: type, where: str) -> V:
     if not isinstance(value, kind):
         raise DefinitionError(f"{where}={value!r}: say {kind.__name__}(...)")
     return value
+
+
+def knows_its_options(fn: F) -> F:
+    """Refuse a misspelt option with the nearest that there is, where Python would only say that it is unexpected."""
+    return _checked(fn, fn.__name__)
+
+
+def knows_its_fields(cls: type[V]) -> type[V]:
+    """As `knows_its_options`, for what a class is made of."""
+    init: Any = cls.__init__
+    cls.__init__ = _checked(init, cls.__name__)  # type: ignore[method-assign]
+    return cls
+
+
+def _checked(fn: F, what: str) -> F:
+    kinds = {name: parameter.kind for name, parameter in signature(fn).parameters.items() if name != "self"}
+    known = [name for name, kind in kinds.items() if kind in (kind.KEYWORD_ONLY, kind.POSITIONAL_OR_KEYWORD)]
+
+    @wraps(fn)
+    def checked(*args: Any, **options: Any) -> Any:
+        for name in options:
+            if name not in known:
+                raise DefinitionError(
+                    f"{what}({name}=...): there is no such option{nearest(name, known)}; there are: {', '.join(known)}"
+                )
+        return fn(*args, **options)
+
+    return checked  # type: ignore[return-value]  # it has the signature of `fn`

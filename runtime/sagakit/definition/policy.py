@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import timedelta
 from math import inf
 from typing import Any
 
-import msgspec
-
-from sagakit.definition.options import at_least_one, seconds
+from sagakit.definition.options import at_least_one, knows_its_fields, seconds
 from sagakit.definition.plan import Retries
 from sagakit.errors import DefinitionError
 
@@ -17,7 +16,9 @@ MOST_FACTOR = 1000
 """Beyond it a wait could not be computed as a float."""
 
 
-class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
+@knows_its_fields
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
     """How a step is retried. `attempts` counts the calls of one budget; None retries for ever.
 
     The wait after attempt n is `min(most, first * factor ** (n - 1))`, spread by jitter. Exceptions in `reject_on` mean
@@ -42,7 +43,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
                 f"RetryPolicy: factor={self.factor!r}: say a number from 1, or waits would shrink, to {MOST_FACTOR}"
             )
         for name in ("reject_on", "not_done_on"):
-            msgspec.structs.force_setattr(self, name, _exceptions(getattr(self, name), f"RetryPolicy: {name}"))
+            object.__setattr__(self, name, _exceptions(getattr(self, name), f"RetryPolicy: {name}"))
 
     def as_data(self) -> Retries:
         """What the engine needs of it."""
@@ -62,7 +63,9 @@ def _exceptions(given: Any, where: str) -> tuple[type[BaseException], ...]:
     return classes
 
 
-class Limit(msgspec.Struct, frozen=True):
+@knows_its_fields
+@dataclass(frozen=True)
+class Limit:
     """A quota that steps of one worker share by its name, whatever saga they belong to: calls at once, and a second.
 
     The wait for it does not count towards the step's timeout. Raises DefinitionError.

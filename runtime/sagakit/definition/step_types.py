@@ -1,202 +1,300 @@
-"""What `@step(...)` returns, by the number of dependencies: it types the method that comes below.
+"""The decorators that `@step(...)` returns: they type the method that comes below.
 
-`Checked` when an attempt in doubt is checked or handed to a person, so that there always is a result to undo; `Maybe`
-when a condition may skip the step.
+One class for all numbers of dependencies, so that `step` needs few overloads: mypy prints all of them for one wrong
+option. The overloads of a call are told apart by the class's parameters: `U_co`, what is done about
+an attempt in doubt, and the results of up to five dependencies, of which those not given are `Absent`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, overload
+from typing import Any, Generic, Literal, TypeAlias, final, overload
 
 from typing_extensions import TypeVar
 
 from sagakit.definition.context import Ctx
 from sagakit.definition.nodes import CheckedStep, Step
+from sagakit.definition.options import Pending
 
 S = TypeVar("S")
 D = TypeVar("D")
 R = TypeVar("R")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+E = TypeVar("E")
+F = TypeVar("F")
+U_co = TypeVar("U_co", covariant=True)
 A_co = TypeVar("A_co", covariant=True)
 B_co = TypeVar("B_co", covariant=True)
 C_co = TypeVar("C_co", covariant=True)
 E_co = TypeVar("E_co", covariant=True)
 F_co = TypeVar("F_co", covariant=True)
 
-
-class Plain0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> Step[S, D, R]: ...
+Undone: TypeAlias = Literal["retry", "undo"]
+"""An attempt in doubt is undone like any other: there may be no result."""
+Checked: TypeAlias = Literal["check", "ask"]
+"""An attempt in doubt is checked, or handed to a person: there always is a result to undo."""
 
 
-class Checked0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> CheckedStep[S, D, R]: ...
+@final
+class Absent:
+    """Stands for a dependency that was not given."""
 
 
-class Maybe0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> Step[S, D, R | None]: ...
+class Always(Pending[Any], Generic[U_co, A_co, B_co, C_co, E_co, F_co]):
+    """Makes a step that runs."""
 
-
-class CheckedMaybe0(Protocol):
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class Plain1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class Checked1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class Maybe1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class CheckedMaybe1(Protocol[A_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class Plain2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class Checked2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class Maybe2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class CheckedMaybe2(Protocol[A_co, B_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class Plain3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class Checked3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class Maybe3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class CheckedMaybe3(Protocol[A_co, B_co, C_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class Plain4(Protocol[A_co, B_co, C_co, E_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class Checked4(Protocol[A_co, B_co, C_co, E_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /) -> CheckedStep[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class Maybe4(Protocol[A_co, B_co, C_co, E_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /) -> Step[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class CheckedMaybe4(Protocol[A_co, B_co, C_co, E_co]):
     @overload
     def __call__(
-        self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], Awaitable[R]], /
-    ) -> CheckedStep[S, D, R | None]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, Ctx], R], /) -> CheckedStep[S, D, R | None]: ...
-
-
-class Plain5(Protocol[A_co, B_co, C_co, E_co, F_co]):
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
-    @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], R], /) -> Step[S, D, R]: ...
-
-
-class Checked5(Protocol[A_co, B_co, C_co, E_co, F_co]):
+        self: Always[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
+    ) -> Step[S, D, R]: ...
     @overload
     def __call__(
-        self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], Awaitable[R]], /
+        self: Always[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
     ) -> CheckedStep[S, D, R]: ...
     @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], R], /) -> CheckedStep[S, D, R]: ...
-
-
-class Maybe5(Protocol[A_co, B_co, C_co, E_co, F_co]):
+    def __call__(
+        self: Always[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
+    ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
-        self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], Awaitable[R]], /
+        self: Always[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], Awaitable[R]], /
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], Awaitable[R]], /
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], Absent, Absent, Absent],
+        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], Absent, Absent, Absent],
+        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent],
+        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent],
+        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        /,
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        /,
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        /,
+    ) -> Step[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R]: ...
+    @overload
+    def __call__(
+        self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        /,
+    ) -> CheckedStep[S, D, R]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        """Make the method a step."""
+        return super().__call__(fn)
+
+
+class Sometimes(Pending[Any], Generic[U_co, A_co, B_co, C_co, E_co, F_co]):
+    """Makes a step that a condition may skip: its result may be None."""
+
+    @overload
+    def __call__(
+        self: Sometimes[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
     ) -> Step[S, D, R | None]: ...
     @overload
-    def __call__(self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], R], /) -> Step[S, D, R | None]: ...
-
-
-class CheckedMaybe5(Protocol[A_co, B_co, C_co, E_co, F_co]):
+    def __call__(
+        self: Sometimes[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
+    ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
-        self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], Awaitable[R]], /
+        self: Sometimes[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
-        self, fn: Callable[[S, D, A_co, B_co, C_co, E_co, F_co, Ctx], R], /
+        self: Sometimes[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
     ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], Awaitable[R]], /
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], Absent, Absent, Absent, Absent],
+        fn: Callable[[S, D, A, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], Absent, Absent, Absent],
+        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], Absent, Absent, Absent],
+        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent],
+        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent],
+        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        /,
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
+        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        /,
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        /,
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        /,
+    ) -> Step[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        /,
+    ) -> CheckedStep[S, D, R | None]: ...
+    @overload
+    def __call__(
+        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
+        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        /,
+    ) -> CheckedStep[S, D, R | None]: ...
+    def __call__(self, fn: Any, /) -> Any:
+        """Make the method a step."""
+        return super().__call__(fn)

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import trio
 
 from sagakit.errors import RuntimeClosed
-from sagakit.jetstream.whereabouts import Home
+from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
 
 R = TypeVar("R")
 
-_CLOSED = "the runtime has closed or broken down; leaving its context says which"
+_BROKEN = "the runtime has broken down: leaving its context says why"
 
 
 class TrioThread:
@@ -37,6 +37,7 @@ class TrioThread:
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
         self._closing = trio.Event()
+        self._left = False
         self._serving: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._ended.add_done_callback(self._fail_the_rest)
@@ -62,6 +63,7 @@ class TrioThread:
         """Let the program end, and wait for it. Raises what it raises; cancelled, it is cancelled and awaited."""
         if self._home.forked:
             return  # the thread is the other process's
+        self._left = True
         self._tell(self._closing.set)
         await self._end()
 
@@ -80,6 +82,9 @@ class TrioThread:
             raise cancelled
         if failure is not None:
             raise failure
+
+    def _closed(self) -> RuntimeClosed:
+        return RuntimeClosed(CONTEXT_LEFT if self._left else _BROKEN)
 
     def _tell(self, fn: Callable[[], object]) -> bool:
         """Have the trio program call `fn`, soon or once it runs. False if it is over."""
@@ -122,7 +127,7 @@ class TrioThread:
     def _fail_the_rest(self, _: asyncio.Future[None]) -> None:
         """The trio program is over: calls that it did not come to begin, or to end, are answered here."""
         for answer in list(self._owed):
-            _fail(answer, RuntimeClosed(_CLOSED))
+            _fail(answer, self._closed())
 
     async def call(self, fn: Callable[..., Awaitable[R]], *args: Any) -> R:
         """Run `fn(*args)` in the trio thread; cancelling here cancels there, and waits for it. Raises WrongContext."""
@@ -133,7 +138,7 @@ class TrioThread:
         scope = trio.CancelScope()
         if self._ended.done() or not self._tell(lambda: self._start(fn, args, scope, answer)):
             self._owed.discard(answer)
-            raise RuntimeClosed(_CLOSED)
+            raise self._closed()
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:
@@ -145,7 +150,7 @@ class TrioThread:
         self, fn: Callable[..., Awaitable[R]], args: tuple[Any, ...], scope: trio.CancelScope, answer: asyncio.Future[R]
     ) -> None:
         if self._nursery is None:
-            self._loop.call_soon_threadsafe(_fail, answer, RuntimeClosed(_CLOSED))
+            self._loop.call_soon_threadsafe(_fail, answer, self._closed())
         else:
             self._nursery.start_soon(self._run, fn, args, scope, answer)
 
@@ -159,7 +164,7 @@ class TrioThread:
                 if scope.cancel_called:
                     self._loop.call_soon_threadsafe(answer.cancel)
                 else:
-                    self._loop.call_soon_threadsafe(_fail, answer, RuntimeClosed(_CLOSED))
+                    self._loop.call_soon_threadsafe(_fail, answer, self._closed())
                 raise
             except Exception as error:  # carried over to the caller
                 self._loop.call_soon_threadsafe(_fail, answer, error)

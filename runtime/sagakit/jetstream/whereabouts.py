@@ -10,6 +10,8 @@ import trio
 
 from sagakit.errors import WrongContext
 
+CONTEXT_LEFT = "the runtime has closed: its context was left"
+
 _FORKED = (
     "this process was forked from the one that opened the runtime, and cannot use it: open one here, or start "
     "processes by `multiprocessing.get_context('spawn')`"

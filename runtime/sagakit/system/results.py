@@ -140,7 +140,25 @@ def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
         return Error(error=f"its result cannot be encoded: {mistake(error)}")
 
 
+_RAISED = (Reject, CallAgain)
+
+
+def _misplaced(call: Call, value: Any) -> str:
+    """Return what is wrong with a value that was to be raised, or that only a check returns; empty if nothing is."""
+    kind = value if isinstance(value, type) else type(value)
+    if issubclass(kind, _RAISED):
+        return f"it returned {told(value)}, which says nothing: raise it, as in `raise {kind.__name__}(...)`"
+    if call.kind == "do" and issubclass(kind, DidNotHappen):
+        return "it returned NotDone, which is for checks: raise Retry(reason, not_done=True), or Reject(code)"
+    if call.kind == "do" and issubclass(kind, Done):
+        return "it returned Done, which is for checks: return the result itself"
+    return ""
+
+
 def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
+    misplaced = _misplaced(call, value)
+    if misplaced:
+        return Error(error=misplaced)
     if call.kind == "do":
         return Complete(msgspec.Raw(node.result.encode(value)))
     if call.kind == "undo":

@@ -40,6 +40,9 @@ def explorations(module: str) -> dict[str, Exploration[Any, Any]]:
         if isinstance(value, Exploration)
     }
     if not modules:
+        alone, colon, _ = module.partition(":")
+        if colon and _exists(alone):
+            raise NothingToExplore(f"{module}: write the module alone, {alone}: its Explorations are found")
         raise NothingToExplore(
             f"there is no module {module}: write its name as in an import, and run the command where it can be imported"
         )

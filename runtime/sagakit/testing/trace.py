@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 
@@ -55,7 +55,11 @@ class Calls(Sequence[Called]):
     def __len__(self) -> int:
         return len(self._calls)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Called: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Called]: ...
+    def __getitem__(self, index: int | slice) -> Called | list[Called]:
         return self._calls[index]
 
     def __iter__(self) -> Iterator[Called]:

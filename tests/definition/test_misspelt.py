@@ -1,0 +1,36 @@
+"""A misspelt option of anything that a definition is made of is refused with the nearest that there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sagakit import DefinitionError, Limit, RetryPolicy, child, each, signal, step, timer
+
+from tests.sagas import BookTrip
+
+ANY: Any = [step, each, signal, timer, child, RetryPolicy, Limit]
+_step, _each, _signal, _timer, _child, _RetryPolicy, _Limit = ANY
+node: Any = BookTrip.hotel
+
+MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
+    "step": (lambda: _step(pivoted=True), r"step\(pivoted=\.\.\.\): .*did you mean 'pivot'"),
+    "step_with_nodes": (lambda: _step(node, time_out=1), r"step\(time_out=\.\.\.\): .*did you mean 'timeout'"),
+    "each": (lambda: _each(node, paralel=2), r"each\(paralel=\.\.\.\): .*did you mean 'parallel'"),
+    "signal": (lambda: _signal(str, on_time_out="continue"), "did you mean 'on_timeout'"),
+    "timer": (lambda: _timer(timedelta(1), afer=()), "did you mean 'after'"),
+    "child": (lambda: _child(BookTrip, len, wen=len), "did you mean 'when'"),
+    "compensate": (lambda: node.compensate(retries=1), r"compensate\(retries=\.\.\.\): .*did you mean 'retry'"),
+    "policy": (lambda: _RetryPolicy(max_attempts=3), r"RetryPolicy\(max_attempts=.*did you mean 'attempts'"),
+    "limit": (lambda: _Limit("mail", per_sec=3), r"Limit\(per_sec=.*did you mean 'per_second'"),
+    "like_nothing": (lambda: _step(xyz=1), r"step\(xyz=\.\.\.\): there is no such option; there are: on_unknown, when"),
+}
+
+
+@pytest.mark.parametrize("kind", MISSPELT)
+def test_a_misspelt_option_is_refused_with_the_nearest(kind: str) -> None:
+    make, says = MISSPELT[kind]
+    with pytest.raises(DefinitionError, match=says):
+        make()

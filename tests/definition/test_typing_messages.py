@@ -1,0 +1,78 @@
+"""What type checkers say of one wrong option, one misspelt, and one wrong parameter: short, and of the right thing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+HEAD = """
+from __future__ import annotations
+from sagakit import Ctx, Saga, step
+
+class S(Saga[int]):
+    @step(compensate=None)
+    async def a(self, i: int, ctx: Ctx) -> str: ...
+"""
+MISTAKES = {
+    "timeout": ("@step(timeout=5)", "", '"int"', "timeout"),
+    "timeout_with_a_dependency": ("@step(a, timeout=5)", "a: str, ", '"int"', "timeout"),
+    "retry": ("@step(retry=3)", "", '"int"', "retry"),
+    "after": ("@step(after=a)", "", '"Step[S, int, str]"', "after"),
+    "misspelt": ("@step(a, pivoted=True)", "a: str, ", 'did you mean "pivot"', "step"),
+    "dependency": ("@step(a)", "a: int, ", 'expected "Callable[[S, int, str, Ctx]', 'type "str" is incompatible with'),
+}
+"""A decorator, the parameters below it, and what mypy and pyright say."""
+NOTES = 7
+"""The overloads of `step`, and a line above them: mypy prints them all."""
+
+
+def said(folder: Path, *command: str) -> dict[str, list[str]]:
+    """The lines that a checker prints, by the mistake."""
+    for name, (decorator, parameters, _, _) in MISTAKES.items():
+        method = f"    {decorator}\n    async def b(self, i: int, {parameters}ctx: Ctx) -> str: ...\n"
+        (folder / f"{name}.py").write_text(HEAD + method)
+    paths = f"{ROOT / 'actors'}:{ROOT / 'runtime'}"
+    text = subprocess.run(
+        [sys.executable, "-m", *command], cwd=folder, env=os.environ | {"MYPYPATH": paths},
+        capture_output=True, text=True, check=False,
+    ).stdout  # fmt: skip
+    found: dict[str, list[str]] = {name: [] for name in MISTAKES}
+    of = ""
+    for line in text.splitlines():
+        of = next((name for name in MISTAKES if f"{name}.py:" in line), of)
+        if of and "empty-body" not in line and not line.startswith(("/", "Found")):
+            found[of].append(line)
+    return found
+
+
+@pytest.fixture(scope="module")
+def mypys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    return said(
+        tmp_path_factory.mktemp("mypy"), "mypy", "--strict", "--python-version=3.11", *[f"{one}.py" for one in MISTAKES]
+    )
+
+
+@pytest.fixture(scope="module")
+def pyrights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    folder = tmp_path_factory.mktemp("pyright")
+    (folder / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT / "actors"}", "{ROOT / "runtime"}"]}}')
+    return said(folder, "pyright", f"--pythonpath={sys.executable}", "-p", ".")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mypy_says_what_is_wrong_and_little_more(mypys: dict[str, list[str]], name: str) -> None:
+    lines = mypys[name]
+    assert MISTAKES[name][2] in lines[0]
+    assert len([line for line in lines if ": note:" in line]) <= NOTES
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_pyright_says_what_is_wrong_and_little_more(pyrights: dict[str, list[str]], name: str) -> None:
+    lines = pyrights[name]
+    assert MISTAKES[name][3] in "\n".join(lines)
+    assert len(lines) <= 5

@@ -1,0 +1,158 @@
+"""What a first step may return, raise or forget, and what its saga says of it then."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import sagakit
+import trio
+from sagakit import Completed, Ctx, Failed, Reject, RetryPolicy, Saga, SagaStuck, step, timer
+
+TWICE = RetryPolicy(attempts=2, first=timedelta(milliseconds=10))
+
+
+class Do(Saga[int, str]):
+    """Its step does what it is made with."""
+
+    def __init__(self, what: Callable[[], Awaitable[Any]], output: Any = "done") -> None:
+        self.what = what
+        self.out = output
+
+    @step(compensate=None, retry=TWICE, timeout=timedelta(seconds=5))
+    async def do(self, order: int, ctx: Ctx) -> str:
+        return await self.what()  # type: ignore[no-any-return]
+
+    def output(self, input: int, ctx: Ctx) -> str:
+        return self.out  # type: ignore[no-any-return]
+
+
+def returning(value: Any) -> Callable[[], Awaitable[Any]]:
+    async def what() -> Any:
+        return value
+
+    return what
+
+
+def raising(error: BaseException | type[BaseException]) -> Callable[[], Awaitable[Any]]:
+    async def what() -> Any:
+        raise error
+
+    return what
+
+
+async def with_a_number() -> str:
+    raise Reject(404)  # type: ignore[arg-type]  # pyright: ignore
+
+
+async def rejecting() -> None:
+    raise Reject("sold_out", n=1)
+
+
+async def in_a_nursery() -> str:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(rejecting)
+    return ""
+
+
+REFUSED: dict[str, tuple[Callable[[], Awaitable[Any]], str, dict[str, Any]]] = {
+    "in_a_nursery": (in_a_nursery, "sold_out", {"n": 1}),
+    "with_a_huge_detail": (raising(Reject("big", blob="x" * 1_000_000, n=3)), "big", {"n": 3, "not_kept": ["blob"]}),
+    "with_a_detail_that_is_no_json": (raising(Reject("odd", at=Ctx)), "odd", {"at": repr(Ctx)}),
+}
+EXHAUSTED: dict[str, tuple[Callable[[], Awaitable[Any]], str]] = {
+    "code_of_a_number": (with_a_number, "the code of a Reject is text, not 404: say Reject"),
+    "reject_without_code": (raising(Reject), "missing 1 required positional argument: 'code'"),
+    "a_number_for_text": (returning(7), "cannot be kept as str: Expected `str`, got `int`"),
+    "nothing_for_text": (returning(None), "cannot be kept as str: Expected `str`, got `null`"),
+    "exit": (raising(SystemExit(3)), "SystemExit(3)"),
+    "cancelled": (raising(asyncio.CancelledError()), "CancelledError()"),
+}
+
+
+def outcome_of(saga: Saga[int, str]) -> Any:
+    return sagakit.run(saga, "one", 1, url="memory:")
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_reaches_the_outcome(name: str) -> None:
+    what, code, detail = REFUSED[name]
+    outcome = outcome_of(Do(what))
+    assert isinstance(outcome, Failed)
+    assert (outcome.cause, outcome.code, outcome.detail) == ("rejected", code, detail)
+
+
+@pytest.mark.parametrize("name", EXHAUSTED)
+def test_what_a_step_must_not_do_is_the_reason_of_the_failure(name: str) -> None:
+    what, says = EXHAUSTED[name]
+    outcome = outcome_of(Do(what))
+    assert isinstance(outcome, Failed)
+    assert outcome.cause == "exhausted"
+    assert says in str(outcome.reason)
+
+
+@pytest.mark.parametrize("output", [7, None])
+def test_an_output_of_another_type_makes_the_saga_stuck(output: Any) -> None:
+    with pytest.raises(SagaStuck, match=r"output: Do\.output cannot be kept as str: Expected `str`"):
+        outcome_of(Do(returning("x"), output))
+
+
+def test_an_interrupt_ends_the_program() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        outcome_of(Do(raising(KeyboardInterrupt())))
+
+
+class Number(Saga[float, None]):
+    @step(compensate=None, retry=TWICE)
+    def itself(self, number: float, ctx: Ctx) -> float:
+        return float("inf" if number else "nan")
+
+
+@pytest.mark.parametrize(("number", "says"), [(0.0, "nan is no JSON number"), (1.0, "inf is no JSON number")])
+def test_a_number_that_json_has_not_is_told(number: float, says: str) -> None:
+    outcome = sagakit.run(Number(), "one", number, url="memory:")
+    assert isinstance(outcome, Failed)
+    assert says in str(outcome.reason)
+
+
+class Exit(Saga[int, None]):
+    @step(compensate=None, retry=TWICE)
+    def leave(self, order: int, ctx: Ctx) -> str:
+        return sys.exit(3)
+
+
+class Slow(Saga[int, None]):
+    @step(compensate=None, retry=TWICE, timeout=timedelta(milliseconds=50))
+    async def sleep(self, order: int, ctx: Ctx) -> str:
+        await trio.sleep(3600)
+        return ""
+
+
+class Until(Saga[int, None]):
+    until = timer(lambda order, ctx: datetime(2030, 1, 1))  # the mistake
+
+
+@pytest.mark.parametrize(
+    ("saga", "says"),
+    [(Exit(), "SystemExit(3)"), (Slow(), "timeout after 0.05 s"), (Until(), "has no time zone: say datetime(")],
+)
+def test_a_step_that_leaves_or_takes_too_long_or_a_time_without_zone_is_told(saga: Any, says: str) -> None:
+    outcome = sagakit.run(saga, "one", 1, url="memory:")
+    assert isinstance(outcome, Failed)
+    assert says in str(outcome.reason)
+
+
+class Silent(Saga[int, None]):
+    """A condition that returns nothing skips its step."""
+
+    @step(compensate=None, when=lambda order, ctx: None)  # type: ignore[arg-type,return-value]  # pyright: ignore
+    async def never(self, order: int, ctx: Ctx) -> str:
+        raise AssertionError
+
+
+def test_a_condition_that_returns_nothing_skips() -> None:
+    assert sagakit.run(Silent(), "one", 1, url="memory:") == Completed(None)

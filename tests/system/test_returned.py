@@ -1,0 +1,85 @@
+"""What is to be raised, and is returned instead: the error says so, whatever function returned it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import trio.testing
+from sagakit import Ctx, Done, Failed, NotDone, Reject, Retry, RetryPolicy, Saga, each, step
+from sagakit.store.memory_server import MemoryServer
+
+from tests.system.members import member
+
+Clock = trio.testing.MockClock
+TWICE = RetryPolicy(attempts=2, first=timedelta(milliseconds=10))
+
+
+class Order(Saga[int]):
+    """`returned` is what one of its functions returns, `where` says which."""
+
+    def __init__(self, where: str, returned: Any) -> None:
+        self.where = where
+        self.returned = returned
+
+    def _result(self, where: str, otherwise: Any) -> Any:
+        return self.returned if self.where == where else otherwise
+
+    @step(retry=TWICE)
+    async def hold(self, order: int, ctx: Ctx) -> str:
+        return str(self._result("step", "held")) if self.where != "step" else self.returned
+
+    @hold.compensate(retry=TWICE)
+    async def release(self, order: int, held: str | None, ctx: Ctx) -> None:
+        return self._result("compensation", None)  # type: ignore[no-any-return]
+
+    @each(lambda order, ctx: [1], retry=TWICE, compensate=None)
+    def label(self, order: int, item: int, ctx: Ctx) -> str:
+        return self._result("item", "label")  # type: ignore[no-any-return]
+
+    @step(on_unknown="check", retry=TWICE, compensate=None)
+    async def pay(self, order: int, ctx: Ctx) -> str:
+        if self.where == "compensation":
+            raise Reject("poor")
+        if self.where == "check":
+            raise OSError
+        return "paid"
+
+    @pay.check
+    async def paid(self, order: int, ctx: Ctx) -> Done[str] | NotDone | None:
+        return self._result("check", Done("paid"))  # type: ignore[no-any-return]
+
+
+RETURNED: list[tuple[Any, str]] = [
+    (Reject("poor"), "it returned Reject('poor'), which says nothing: raise it, as in `raise Reject(...)`"),
+    (Reject, "raise it, as in `raise Reject(...)`"),
+    (Retry("busy"), "it returned Retry('busy'), which says nothing: raise it, as in `raise Retry(...)`"),
+]
+CHECKS: list[tuple[Any, str]] = [
+    (NotDone(), "it returned NotDone, which is for checks: raise Retry(reason, not_done=True), or Reject(code)"),
+    (Done("x"), "it returned Done, which is for checks: return the result itself"),
+]
+
+
+@pytest.mark.parametrize(("returned", "says"), [*RETURNED, *CHECKS])
+@pytest.mark.parametrize("where", ["step", "item"])
+async def test_an_action_says_that_it_is_to_be_raised(
+    autojump_clock: Clock, where: str, returned: Any, says: str
+) -> None:
+    async with member(MemoryServer(), Order(where, returned)) as one:
+        outcome = await one.runtime.execute(Order, "one", 1)
+    assert isinstance(outcome, Failed)
+    assert says in str(outcome.reason)
+
+
+@pytest.mark.parametrize(("returned", "says"), RETURNED)
+@pytest.mark.parametrize("where", ["compensation", "check"])
+async def test_a_compensation_and_a_check_say_so_and_are_stuck_on_it(
+    autojump_clock: Clock, where: str, returned: Any, says: str
+) -> None:
+    async with member(MemoryServer(), Order(where, returned)) as one:
+        handle = await one.runtime.start(Order, "one", 1)
+        record = await handle.settled()
+    step = "hold" if where == "compensation" else "pay"
+    assert says in str(record.steps[step].error)
