@@ -45,8 +45,8 @@ class Takes(Saga[Line, Line]):
     async def keep(self, line: Line, ctx: Ctx) -> Line:
         return line
 
-    def output(self, line: Line, ctx: Ctx) -> Line:
-        return line
+    def output(self, input: Line, ctx: Ctx) -> Line:
+        return input
 
 
 class Gives(Saga[None, Any]):

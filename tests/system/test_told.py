@@ -221,8 +221,8 @@ class InOutput(Saga[int, float]):
     @step(compensate=None)
     async def work(self, number: int, ctx: Ctx) -> None: ...
 
-    def output(self, number: int, ctx: Ctx) -> float:
-        return divide(number)
+    def output(self, input: int, ctx: Ctx) -> float:
+        return divide(input)
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ class LargeOutput(Saga[int, str]):
     @step(compensate=None)
     async def work(self, number: int, ctx: Ctx) -> None: ...
 
-    def output(self, number: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Ctx) -> str:
         return "x" * 3_000_000
 
 
