@@ -140,6 +140,13 @@ async def until_ended(server: MemoryServer, key: str) -> None:
             await trio.sleep(0.1)
 
 
+async def until_taken(server: MemoryServer) -> None:
+    """Return when the inbox is empty: each message was applied, and acknowledged."""
+    with trio.fail_after(1000):
+        while server.inbox:  # noqa: ASYNC110  # virtual time
+            await trio.sleep(0.1)
+
+
 def _is_retired(server: MemoryServer, key: str) -> bool:
     live = stands(server, "SAGA_STATE", key)
     return stands(server, "SAGA_ARCHIVE", key) is not None and (live is None or "ended" in live)
