@@ -196,7 +196,7 @@ def service(url: str, http: httpx.AsyncClient, stock: Stock, **options: Any) -> 
         try:
             async with asyncio.timeout(PATIENCE):
                 saga = await sagas.get(PlaceOrder, id)
-                record = await saga.settled()  # ended, or stuck: that waits for a person, and no request may
+                status = await saga.wait(or_stuck=True)  # ended, or stuck: that waits for a person, and no request may
         except UnknownSaga:
             raise HTTPException(404) from None
         except NoWorker as error:  # a new version was deployed without a migrate() for this one
@@ -204,7 +204,7 @@ def service(url: str, http: httpx.AsyncClient, stock: Stock, **options: Any) -> 
         except TimeoutError:
             response.status_code = 202
             return {"status": "running"}
-        if record.status == "stuck":
+        if status == "stuck":
             response.status_code = 202
             return {"status": "stuck"}
         match await saga.outcome():

@@ -15,6 +15,7 @@ import trio
 from sagakit import Completed, Ctx, Failed, Saga, signal, step
 from sagakit.errors import AlreadyStarted, CannotConnect, RuntimeClosed, TooLate
 
+from tests.looks import record_of
 from tests.sagas import QUICK, BookTrip, Trip
 from tests.servers import Server, free_port
 
@@ -75,7 +76,7 @@ def test_everything_is_awaitable() -> None:
         async with sagakit.asyncio.open_runtime("memory:", sagas=[BookTrip(), saga := OnHost()]) as runtime:
             handle = await runtime.start(BookTrip, "one", Trip(), correlation_id="c")
             assert await handle.outcome() == Completed("tickets-Rome")
-            assert (await handle.record()).correlation_id == "c"
+            assert (await record_of(handle)).correlation_id == "c"
             assert await (await runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
             assert (await runtime.load(BookTrip, "one")).status == "completed"
             failed = await runtime.execute(BookTrip, "two", Trip(refuse="flight"))

@@ -62,7 +62,8 @@ async def work(url: str, folder: Path, file: Path) -> None:
 async def _one(runtime: Runtime, order: Order, limit: trio.CapacityLimiter) -> None:
     async with limit:
         saga = await runtime.start(PlaceOrder, order.id, order)
-        line = _line(await saga.settled())
+        await saga.wait(or_stuck=True)
+        line = _line(await runtime.load(PlaceOrder, order.id))
     sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
     sys.stdout.flush()
 

@@ -52,6 +52,7 @@ from sagakit.definition import signal as signal
 from sagakit.definition import step as step
 from sagakit.definition import timer as timer
 from sagakit.engine import PersistedSagaState as PersistedSagaState
+from sagakit.engine import SagaStatus as SagaStatus
 from sagakit.errors import AlreadyStarted as AlreadyStarted
 from sagakit.errors import CallerError as CallerError
 from sagakit.errors import CannotConnect as CannotConnect
@@ -70,6 +71,7 @@ from sagakit.errors import NotRegistered as NotRegistered
 from sagakit.errors import NoWorker as NoWorker
 from sagakit.errors import PlanChanged as PlanChanged
 from sagakit.errors import RuntimeClosed as RuntimeClosed
+from sagakit.errors import SagaFailed as SagaFailed
 from sagakit.errors import SagakitError as SagakitError
 from sagakit.errors import SagaStuck as SagaStuck
 from sagakit.errors import SchemaChanged as SchemaChanged
@@ -130,7 +132,9 @@ __all__ = [
     "RuntimeClosed",
     "Saga",
     "SagaExecutor",
+    "SagaFailed",
     "SagaInfo",
+    "SagaStatus",
     "SagaStuck",
     "SagakitError",
     "SchemaChanged",

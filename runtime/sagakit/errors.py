@@ -4,6 +4,7 @@
     ├── CallerError        the call is wrong: mend the arguments
     ├── DefinitionError    the `Saga` class is wrong: mend the class
     ├── SagaStuck          a saga waits for a person: mend the cause, then say how it goes on
+    ├── SagaFailed         a saga turned back: its fields say why, and what was undone
     ├── NoWorker           a saga waits for a worker that can run it: start one, or write a migrate()
     ├── StoreError         the store refused or is away: wait, or mend the server
     │   └── KvError        the same, for one key of a bucket
@@ -16,6 +17,8 @@ Fields carry the facts, the text says what to do next.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
@@ -161,6 +164,37 @@ class SagaStuck(SagakitError):
         self.key = key
         self.reason = reason
         self.steps = steps
+
+
+class SagaFailed(SagakitError):
+    """A saga turned back, and `result` has no output to give. The fields are those of `Failed`.
+
+    `key` names the saga. `cause` says why it turned back; `step`, `code`, `detail` and `reason` where and with which
+    words; `undone` names the steps that were undone.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        cause: str,
+        *,
+        step: str | None = None,
+        code: str | None = None,
+        detail: Mapping[str, Any] = MappingProxyType({}),
+        reason: str | None = None,
+        undone: tuple[str, ...] = (),
+    ) -> None:
+        where = "" if step is None else f" at {step}"
+        words = ": ".join(part for part in (code, reason) if part)
+        after = f"; undone: {', '.join(undone)}" if undone else "; nothing had to be undone"
+        super().__init__(f"{key} failed: {cause}{where}{words and f', {words}'}{after}")
+        self.key = key
+        self.cause = cause
+        self.step = step
+        self.code = code
+        self.detail = detail
+        self.reason = reason
+        self.undone = undone
 
 
 class NoWorker(SagakitError):

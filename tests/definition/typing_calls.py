@@ -28,6 +28,7 @@ from sagakit import (
     RuntimeApi,
     SagaExecutor,
     SagaInfo,
+    SagaStatus,
     SagaStuck,
 )
 from sagakit.asyncio import AsyncioRuntime
@@ -313,8 +314,8 @@ async def of_a_handle(handle: Handle[str], runtime: Runtime) -> None:
     assert_type(handle.key, str)
     assert_type(handle.through(runtime), Handle[str])
     assert_type(await handle.outcome(), Completed[str] | Failed)
-    assert_type(await handle.settled(), PersistedSagaState[msgspec.Raw])
-    assert_type(await handle.record(), PersistedSagaState[msgspec.Raw])
+    assert_type(await handle.result(), str)
+    assert_type(await handle.wait(or_stuck=True), SagaStatus)
     assert_type(await handle.describe(), Description)
     await handle.cancel("r", message_id="m")
     await handle.retry("r", by="me", message_id="m")

@@ -17,6 +17,7 @@ import trio
 from sagakit import Completed, open_runtime
 
 from tests.docs.test_docs import ROOT, blocks
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.test_inbox import send
@@ -99,7 +100,7 @@ async def run_of(server: Server, namespace: str, saga_id: str) -> str:
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         handle = await runtime.start(BookTrip, saga_id, Trip())
         assert await handle.outcome() == Completed("tickets-Rome")
-        return (await handle.record()).run
+        return (await record_of(handle)).run
 
 
 async def published_again(server: Server, namespace: str) -> None:

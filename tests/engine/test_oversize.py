@@ -16,6 +16,7 @@ from sagakit.engine import (
     InputEvent,
     Limits,
     Loaded,
+    Orphaned,
     Prepared,
     Record,
     UnknownFields,
@@ -189,3 +190,10 @@ def test_a_saga_that_would_complete_is_halted_before_it_does() -> None:
     roomy = fitted(plan, loaded, events, after, len(encode(after)) + 500, now=1.0, limits=LIMITS)
     assert roomy is not None
     assert roomy.record.steps["a"].result is not NOTHING
+
+
+def test_a_child_that_was_released_is_not_written_again_when_its_parent_is_found_to_be_gone() -> None:
+    record = create(PLAN, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
+    orphan = apply(PLAN, record, [Orphaned()], 1.0)
+    assert orphan.released
+    assert apply(PLAN, orphan, [Orphaned()], 2.0) is orphan

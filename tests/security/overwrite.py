@@ -18,6 +18,7 @@ from sagakit.errors import BadLayout
 from sagakit.store.names import Names
 from sagakit.store.ports import Store
 
+from tests.looks import record_of
 from tests.security.accounts import Serve, guarded, opened, options, separated
 from tests.security.work import Gift, Wish, Wrap
 from tests.servers import Server
@@ -71,7 +72,7 @@ async def on_a_live_record(server: Server, names: Names, folder: Path, way: Way)
         reader.state.watch() as changes,
     ):
         handle = await runtime.start(Gift, "victim", Wish("kite", gate=str(gate)))
-        while (await handle.record()).steps["choose"].state != "running":  # noqa: ASYNC110  # a record
+        while (await record_of(handle)).steps["choose"].state != "running":  # noqa: ASYNC110  # a record
             await trio.sleep(0.01)
         before = await value_of(runtime)
         await way(reader, f"$KV.{names.state[names.shard_of(KEY)]}.{KEY}")

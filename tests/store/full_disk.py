@@ -21,6 +21,7 @@ import trio
 from sagakit import Ctx, open_runtime
 from sagakit.errors import SagakitError
 
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 
 SAGAS = 20
@@ -96,7 +97,7 @@ async def recovers(disk: Path) -> Found:
             outcomes, records = [], []
             with trio.move_on_after(LIMIT):
                 outcomes += [type(await handle.outcome()).__name__ for handle in handles]
-                records += [await handle.record() for handle in handles]
+                records += [await record_of(handle) for handle in handles]
     attempts = {log.attempt for record in records for log in record.steps.values()}
     return {
         "active_while_full": active,

@@ -31,6 +31,7 @@ from sagakit.naming import check_name
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey, decode_id
 
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server, free_port, running_server
 from tests.system.members import member
@@ -111,7 +112,7 @@ async def test_a_runtime_whose_context_was_left_says_so(where: str, server: Serv
         lambda: runtime.history(BookTrip, "1"),
         lambda: runtime.scan(),
         lambda: handle.outcome(),
-        lambda: handle.record(),
+        lambda: record_of(handle),
         lambda: handle.cancel(),
     ]
     for call in calls:

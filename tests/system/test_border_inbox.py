@@ -12,6 +12,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.inbox_request import InboxRequest
 
+from tests.looks import record_of
 from tests.system.members import Member, member
 
 Clock = trio.testing.MockClock
@@ -47,7 +48,7 @@ async def test_a_message_with_an_id_too_long_to_be_kept_is_a_dead_letter(
         handle = await running.runtime.start(Go, "1", None)
         await sent(running, "1", "m" * 1_025, InboxRequest(kind="terminate", reason="enough"))
         assert "is a dead letter" in caplog.text
-        assert (await handle.record()).status == "running"
+        assert (await record_of(handle)).status == "running"
         await sent(running, "1", "m", InboxRequest(kind="terminate", reason="enough"))
         assert (await running.runtime.load(Go, "1")).status == "failed"
 

@@ -11,6 +11,7 @@ from sagakit.errors import InvalidInput
 from sagakit.store.faults import Fault
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, member
 from tests.system.test_operators import audit, stuck
@@ -91,7 +92,7 @@ async def test_a_bulk_with_one_wrong_item_applies_nothing(autojump_clock: Clock)
         items: list[Any] = [*(await running.runtime.list()).items, "two"]
         with pytest.raises(InvalidInput, match="item 1 is 'two'"):
             await running.runtime.bulk("terminate", items, reason="", dry_run=False)
-        assert (await handle.record()).status == "stuck"
+        assert (await record_of(handle)).status == "stuck"
         with pytest.raises(InvalidInput, match="give it a list of SagaInfos"):
             await running.runtime.bulk("terminate", await running.runtime.list(), reason="")  # type: ignore[arg-type]
         with pytest.raises(NotAllowed):

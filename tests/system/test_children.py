@@ -14,6 +14,7 @@ from sagakit.errors import InvalidInput, StoreFull
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey, encode_id
 
+from tests.looks import record_of
 from tests.system.members import killable, member, until_ended
 from tests.system.test_nodes import CALM, Deliver, Order, Packed
 from tests.system.test_nodes import Insure as Policy
@@ -135,7 +136,7 @@ async def test_a_parent_is_not_told_of_a_refusal_when_its_child_has_begun(autoju
             while not server.bucket("SAGA_STATE").entries("Part"):  # noqa: ASYNC110  # virtual time
                 await trio.sleep(0.1)
         [entry] = server.bucket("SAGA_STATE").entries("Part")
-        parent = Parent("Whole.1", (await handle.record()).run, "part")
+        parent = Parent("Whole.1", (await record_of(handle)).run, "part")
         await running.worker.services.children.refused(SagaKey.parse(entry.key), parent, InvalidInput("not this"))
         await running.runtime.apply(entry.key, "signal", step="go", payload=msgspec.Raw(b"1"))
         with trio.fail_after(60):
@@ -182,7 +183,7 @@ async def test_p12_a_full_inbox_costs_a_childs_start_no_attempt(
         await start(server, Part())
         with trio.fail_after(600):
             assert isinstance(await handle.outcome(), Completed)
-        assert (await handle.record()).steps["part"].calls == 1
+        assert (await record_of(handle)).steps["part"].calls == 1
 
 
 async def test_p12_a_full_bucket_costs_a_childs_undo_no_attempt(
@@ -199,7 +200,7 @@ async def test_p12_a_full_bucket_costs_a_childs_undo_no_attempt(
         await handle.cancel("no more")
         with trio.fail_after(600):
             assert isinstance(await handle.outcome(), Failed)
-        assert (await handle.record()).steps["part"].undo_attempt == 1
+        assert (await record_of(handle)).steps["part"].undo_attempt == 1
 
 
 class Insure(Saga[int]):

@@ -25,6 +25,7 @@ from sagakit import (
 from sagakit.errors import UnknownSaga
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import settled
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import EPOCH, member
 from tests.system.test_operators import stuck
@@ -68,7 +69,7 @@ async def test_a_stuck_saga_is_described_with_its_values_and_attempts(autojump_c
 async def test_failed_tries_of_a_compensation_are_described(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip(refuse="flight", fail="cancel_hotel"))
-        await handle.settled()
+        await settled(handle)
         found = await handle.describe()
     hotel = next(view for view in found.steps if view.name == "hotel")
     assert [(one.kind, one.number) for one in hotel.attempts] == [("do", 1), ("undo", 1), ("undo", 2), ("undo", None)]
@@ -161,7 +162,7 @@ async def test_an_attempt_of_a_check_says_when_it_began(autojump_clock: Clock) -
 
     async with member(MemoryServer(), Ask()) as running:
         handle = await running.runtime.start(Ask, "one", "x")
-        await handle.settled()
+        await settled(handle)
         found = await handle.describe()
     assert spans(found) == {"pay": [("check", 4), ("check", None)]}
     (pay,) = found.steps

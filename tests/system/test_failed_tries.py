@@ -9,6 +9,7 @@ import trio.testing
 from sagakit import Completed, Ctx, Done, Failed, NotDone, RetryPolicy, Saga, each, step
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import settled
 from tests.sagas import QUICK, BookTrip, Trip
 from tests.system.members import events_of, member, suffixes
 
@@ -23,7 +24,7 @@ async def test_a_failed_compensation_leaves_an_event_for_each_try(autojump_clock
     server = MemoryServer()
     async with member(server, BookTrip()) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip(refuse="flight", fail="cancel_hotel"))
-        assert (await handle.settled()).status == "stuck"
+        assert (await settled(handle)).status == "stuck"
         tries = data_of(server, "one", "step.hotel.undo_retrying")
         assert [found["attempt"] for found in tries] == [1, 2]
         assert all(found["step"] == "hotel" and found["unknown"] and found["delay"] > 0 for found in tries)

@@ -17,6 +17,7 @@ from sagakit.store.faults import Fault
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.saga import SagaActor
 
+from tests.looks import record_of
 from tests.sagas import Hook, nothing
 from tests.servers import Server
 from tests.system.members import Member, killable, member, stands, until_ended
@@ -222,7 +223,7 @@ async def test_a_saga_whose_time_has_come_goes_on_before_new_ones(places: int, a
         for number in range(100):
             nursery.start_soon(worker.runtime.start, Holds, f"h{number}", "x")
         await trio.sleep(50)
-        assert (holds.begun, (await parent.record()).status) == (places, "running")
+        assert (holds.begun, (await record_of(parent)).status) == (places, "running")
         for _ in range(3):  # one for the timer, one for the parent that hears of it, and one to spare
             one = next(key for key in await worker.runtime.list_active() if key.startswith("Holds"))
             await worker.runtime.apply(one, "terminate")

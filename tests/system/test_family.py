@@ -15,6 +15,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.inbox_request import InboxRequest
 
+from tests.looks import record_of, settled
 from tests.system.members import Member, killable, member, stands, until_ended
 
 Clock = trio.testing.MockClock
@@ -175,7 +176,7 @@ async def test_a_child_whose_output_its_parent_cannot_read_holds_the_parent_for_
         await children.runtime.signal(OldQuote, quote.saga_id, OldQuote.told, 7)
         handle = await parents.runtime.get(Order, "one")
         with trio.fail_after(100):
-            record = await handle.settled()
+            record = await settled(handle)
         assert record.stuck is not None
         assert record.stuck.startswith("quote: blocked, the payload is not what quote takes: Expected `int`, got `str`")
         assert record.steps["quote"].result == msgspec.Raw(b'"number 7"'), "a person can see what it said"
@@ -232,13 +233,13 @@ async def test_p4_an_undo_that_meets_a_saga_that_is_not_its_child_goes_to_a_pers
     """Somebody had started one under the child's id. It is not the parent's to undo, and would never end for it."""
     async with member(MemoryServer(), Quote(), Gated(), **CALM) as running:
         handle = await running.runtime.start(Gated, "one", "x")
-        foreign = f"one/{(await handle.record()).run}/quote/1"
+        foreign = f"one/{(await record_of(handle)).run}/quote/1"
         await running.runtime.start(Quote, foreign, "x")
         await running.runtime.signal(Gated, "one", Gated.begin, "on")
         await trio.sleep(5)
         await handle.cancel("no more")
         with trio.fail_after(100):
-            record = await handle.settled()
+            record = await settled(handle)
         assert (record.status, record.steps["quote"].state) == ("stuck", "undo_failed")
         assert "this saga has no parent" in (record.stuck or "")
         assert (await running.runtime.load(Quote, foreign)).status == "running"

@@ -19,6 +19,7 @@ from sagakit.system.publisher import Publisher
 from sagakit.system.saga import SagaActor
 from sagakit.system.timers import Timers
 
+from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import member, stands, suffixes
 
@@ -204,14 +205,14 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
         handle = await running.runtime.start(BookTrip, "one", Trip())
         assert await running.runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
         with trio.fail_after(1000):
-            record = await handle.settled()
+            record = await settled(handle)
         assert record.status == "stuck", "P11: a saga that crashes its actor goes on as if nothing were"
         assert record.stuck is not None
         assert "planted" in record.stuck
         [listed] = (await running.runtime.list(status="stuck")).items
         assert listed.saga_id == "one"
         await trio.sleep(1000)
-        assert (await handle.record()).version == record.version, "nothing moves"
+        assert (await record_of(handle)).version == record.version, "nothing moves"
         await handle.retry("mended", by="ann")
         with trio.fail_after(1000):
             assert await handle.outcome() == Completed("tickets-Rome")

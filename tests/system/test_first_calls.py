@@ -182,7 +182,7 @@ async def started() -> Any:
             "stuck": await runtime.start(Hold, "stuck", ONE),
         }
         await handles["done"].outcome()
-        await handles["stuck"].settled()
+        await handles["stuck"].wait(or_stuck=True)
         yield runtime, handles
 
 

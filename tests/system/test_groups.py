@@ -17,6 +17,7 @@ from sagakit.engine import Retry as Again
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.results import classify
 
+from tests.looks import settled
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
@@ -180,7 +181,7 @@ async def test_a_step_with_a_task_group_can_refuse() -> None:
 async def test_a_compensation_that_opens_branches_can_refuse(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Undoes()) as worker:
         with trio.fail_after(1000):
-            record = await (await worker.runtime.start(Undoes, "1", 1)).settled()
+            record = await settled(await worker.runtime.start(Undoes, "1", 1))
     assert record.status == "stuck"
     assert record.steps["charge"].error == "rejected: declined"
     assert record.steps["charge"].undo_attempt == 1, "a refusal cannot be retried away"

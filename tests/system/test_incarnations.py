@@ -14,6 +14,7 @@ from sagakit import Completed, Ctx, Saga, signal, step
 from sagakit.store.faults import Fault
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, member, stands, until_ended
 
@@ -117,7 +118,7 @@ async def test_a_payload_that_its_own_type_refuses_is_refused_for_good(autojump_
         handle = await worker.runtime.start(Takes, "f", 1)
         payload = msgspec.Raw(b'{"size": 0}')
         verdict = await worker.runtime.apply("Takes.f", "signal", step="fragile", payload=payload)
-        record = await handle.record()
+        record = await record_of(handle)
     assert verdict.startswith("refused: the payload is not what fragile takes")
     assert ([known.verdict for known in record.inbound], record.epoch) == ([verdict], 1)
 

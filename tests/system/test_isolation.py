@@ -23,6 +23,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 from sagakit.system.isolation import PATIENCE, Isolation
 
+from tests.looks import record_of
 from tests.system.members import Member, killable, stands, until_ended
 from tests.system.test_ownership import bounded
 
@@ -447,7 +448,7 @@ async def test_whoever_waits_for_its_child_to_be_undone_does_not_keep_a_suspect_
         parent = await worker.runtime.start(Undoes, "p", "x")
         with trio.fail_after(10):
             await stage.begun["bad"].wait()
-        assert (await parent.record()).steps["kid"].state == "undoing"
+        assert (await record_of(parent)).steps["kid"].state == "undoing"
         stage.let_go("bad")
         await parent.outcome()
         await stage.all_well(worker, "bad")

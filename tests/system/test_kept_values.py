@@ -27,6 +27,7 @@ from sagakit import (
 from sagakit.definition import compiled
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import settled
 from tests.system.members import member
 from tests.system.money import QUICK, SAYS, Kept, raising
 from tests.system.money import money_is_good as money_is_good
@@ -76,7 +77,7 @@ async def test_p3_a_result_whose_type_raises_leaves_the_attempt_unknown(
         SAYS[:] = [make]
         handle = await running.runtime.start(Kept, "1", 1)
         with trio.fail_after(1000):
-            record = await handle.settled()
+            record = await settled(handle)
     assert (record.epoch, record.recoveries) == (1, 0)
     assert record.failure is not None
     reason = record.failure.reason or ""
@@ -198,7 +199,7 @@ async def test_what_would_come_back_another_value_is_refused_at_every_door(autoj
         with pytest.raises(errors.InvalidInput, match=r"confirm cannot take it: 2 would come back as 4"):
             await handle.complete_step("confirm", Doubled(1), "by hand")
         await runtime.signal(Offers, "0", Offers.offer, Doubled(0))
-        record = await handle.settled()
+        record = await settled(handle)
     assert record.failure is not None
     assert "2 would come back as 4" in (record.failure.reason or "")
     with pytest.raises(errors.InvalidInput, match=r"not an input of type Doubled: 2 would come back as 4"):

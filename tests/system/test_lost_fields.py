@@ -11,6 +11,7 @@ import trio.testing
 from sagakit import Completed, Ctx, Done, Failed, RetryPolicy, Saga, child, each, errors, signal, step
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import settled
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
@@ -161,7 +162,7 @@ async def test_a_checks_answer_and_an_output_are_refused(
 ) -> None:
     GIVEN[:] = [given]
     async with member(MemoryServer(), saga()) as running:
-        record = await (await running.runtime.start(saga, "one", None)).settled()
+        record = await settled(await running.runtime.start(saga, "one", None))
     _matches(record.stuck)
 
 

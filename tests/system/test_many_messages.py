@@ -11,6 +11,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.inbox_request import InboxRequest
 
+from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, suffixes, until_ended
 from tests.system.test_operators import stuck
@@ -81,11 +82,11 @@ async def test_p6_a_retry_that_comes_again_after_many_other_messages_is_applied_
         handle = await stuck(runtime, saga, "one", Trip(fail="tickets"))
         assert await runtime.apply(handle.key, "retry", id="evt-42", by="ann") == "accepted"
         with trio.fail_after(100):
-            await handle.settled()
+            await settled(handle)
         for number in range(100):
             assert await runtime.apply(handle.key, "mark-undone", step="nowhere", id=f"m{number}") == "nothing to do"
         before = len(saga.calls)
-        assert "evt-42" not in [one.id for one in (await handle.record()).inbound]
+        assert "evt-42" not in [one.id for one in (await record_of(handle)).inbound]
         assert await runtime.apply(handle.key, "retry", id="evt-42", by="ann") == "accepted"
         await trio.sleep(100)
         assert len(saga.calls) == before
@@ -107,7 +108,7 @@ async def test_a_saga_that_has_had_too_many_messages_refuses_more_of_them_but_ca
         verdicts = await apply_all(running, handle.key, [f"m{n}" for n in range(300)])
         assert verdicts.count("unknown") == limits.ids
         assert verdicts.count("full") == 300 - limits.ids
-        with pytest.raises(NotAllowed, match="the signal go: the saga has had so many messages"):
+        with pytest.raises(NotAllowed, match="the signal go is not taken: the saga has had so many messages"):
             await running.runtime.signal(Waits, "one", Waits.go, "late")
         await handle.cancel("it gets no more")
         outcome = await handle.outcome()
@@ -129,7 +130,7 @@ async def test_a_message_that_is_for_another_life_of_an_id_does_nothing_to_this_
         await running.worker.requests.send(address, "t", terminate("the one before"))
         await trio.sleep(60)
         assert server.inbox == []
-        record = await handle.record()
+        record = await record_of(handle)
         assert (record.status, record.inbound) == ("running", [])
         await running.worker.requests.send(address, "u", terminate(record.run))
         assert isinstance(await handle.outcome(), Failed)

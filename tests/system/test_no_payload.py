@@ -18,6 +18,7 @@ from sagakit import (
 )
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of
 from tests.servers import Server
 from tests.system.members import killable, member, until_ended
 from tests.system.test_inbox import send
@@ -53,7 +54,7 @@ async def test_the_result_of_a_child_without_output_is_none(where: str, server: 
         with trio.fail_after(30):
             handle = await runtime.start(Parent, "1", 1)
             assert await handle.outcome() == TOLD
-            assert bytes((await handle.record()).steps["kid"].result) == b"null", "readable by whoever looks"
+            assert bytes((await record_of(handle)).steps["kid"].result) == b"null", "readable by whoever looks"
 
 
 async def test_also_where_another_worker_runs_the_child(autojump_clock: Clock) -> None:
@@ -89,7 +90,7 @@ async def test_messages_without_a_payload_say_null_or_are_refused(server: Server
     async with open_runtime(server.url, sagas=[Waits()], namespace=namespace) as runtime:
         handle = await runtime.start(Waits, "1", 1)
         with trio.fail_after(30):
-            while {(await handle.record()).steps[name].state for name in ("ring", "ask")} != {"asked"}:  # noqa: ASYNC110
+            while {(await record_of(handle)).steps[name].state for name in ("ring", "ask")} != {"asked"}:  # noqa: ASYNC110
                 await trio.sleep(0.05)
             await send(
                 server,
@@ -99,9 +100,9 @@ async def test_messages_without_a_payload_say_null_or_are_refused(server: Server
                 *(operator, "m4", '{"kind": "complete-step", "step": "ask"}'),
                 *(operator, "m5", '{"kind": "report", "step": "ask"}'),
             )
-            while len((await handle.record()).inbound) < 5:  # noqa: ASYNC110  # nobody tells
+            while len((await record_of(handle)).inbound) < 5:  # noqa: ASYNC110  # nobody tells
                 await trio.sleep(0.05)
-            verdicts = {known.id: known.verdict for known in (await handle.record()).inbound}
+            verdicts = {known.id: known.verdict for known in (await record_of(handle)).inbound}
             assert (verdicts["m1"], verdicts["m3"]) == ("accepted", "accepted")
             assert verdicts["m2"] == "refused: the payload is not what name takes: Expected `str`, got `null`"
             assert verdicts["m4"] == "refused: the payload is not what ask takes: Expected `str`, got `null`"
@@ -116,7 +117,7 @@ async def test_a_report_without_a_payload_settles_a_step_in_doubt(autojump_clock
         handle = await running.runtime.start(Waits, "1", 1)
         await trio.sleep(1)
         assert await running.runtime.apply(handle.key, "report", step="ring") == "accepted"
-        assert bytes((await handle.record()).steps["ring"].result) == b"null"
+        assert bytes((await record_of(handle)).steps["ring"].result) == b"null"
 
 
 class Old(Saga[int], name="Line", version=1):
@@ -141,7 +142,7 @@ async def test_a_migration_finds_it_among_the_results(autojump_clock: Clock) -> 
         victim = await start(server, Old(), Kid())
         handle = await victim.runtime.start(Old, "1", 1)
         with trio.fail_after(600):
-            while "stay" not in (await handle.record()).steps:  # noqa: ASYNC110  # virtual time
+            while "stay" not in (await record_of(handle)).steps:  # noqa: ASYNC110  # virtual time
                 await trio.sleep(0.1)
         victim.kill()
         heir = await start(server, New(), Kid())

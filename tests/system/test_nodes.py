@@ -15,6 +15,7 @@ from sagakit.errors import InvalidInput
 from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of
 from tests.system.members import EPOCH, killable, member, stands, suffixes, until_ended
 
 Clock = trio.testing.MockClock
@@ -160,7 +161,7 @@ async def test_a_refused_item_undoes_those_that_were_done(autojump_clock: Clock)
         handle = await running.runtime.start(Deliver, "one", Order(refuse="label 2"))
         await running.runtime.signal(Deliver, "one", Deliver.packed, Packed([0, 1, 2]))
         outcome = await handle.outcome()
-        record = await handle.record()
+        record = await record_of(handle)
     assert isinstance(outcome, Failed)
     assert (outcome.cause, outcome.code, outcome.step) == ("rejected", "too_heavy", "label/2")
     assert set(outcome.undone) == {"label/0", "label/1", "label", "reserve"}
@@ -223,7 +224,7 @@ async def test_a_child_that_never_started_cannot_start_late(autojump_clock: Cloc
         handle = await first.runtime.start(Deliver, "one", Order(parcels=1))
         await first.runtime.signal(Deliver, "one", Deliver.packed, Packed([1]))
         await trio.sleep(10)
-        assert (await handle.record()).steps["insured"].state == "running"
+        assert (await record_of(handle)).steps["insured"].state == "running"
         await handle.cancel("no more")
         first.kill()
         second = await start(server, Deliver(log), Insure(log), **CALM)
@@ -282,7 +283,7 @@ async def test_a_signal_of_the_wrong_type_is_refused(autojump_clock: Clock) -> N
         handle = await running.runtime.start(Confirm, "one", "x")
         with pytest.raises(InvalidInput, match="not what second takes"):
             await running.runtime.signal(Confirm, "one", Confirm.second, wrong)
-        record = await handle.record()
+        record = await record_of(handle)
         assert [known.verdict.partition(":")[0] for known in record.inbound] == ["refused"]
         assert "second" not in record.steps
 
@@ -322,7 +323,7 @@ async def test_a_timer_survives_its_worker_and_costs_no_actor(autojump_clock: Cl
         await trio.sleep(30 * DAY)
         assert second.worker.sagas.resting == 1
         handle = await second.runtime.get(Remind, "one")
-        before = await handle.record()
+        before = await record_of(handle)
         assert (before.status, before.epoch) == ("running", 2)
         with trio.fail_after(31 * DAY):
             assert isinstance(await handle.outcome(), Completed)

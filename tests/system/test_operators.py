@@ -17,6 +17,7 @@ from sagakit.store.memory import MemoryKeyValue
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry
 
+from tests.looks import record_of
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import EPOCH, events_of, member, suffixes, until_ended
 
@@ -27,7 +28,7 @@ ONCE = RetryPolicy(attempts=1)
 async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
     handle: Handle[Any] = await runtime.start(type(saga), id, trip)
     with trio.fail_after(1000):
-        while (await handle.record()).status != "stuck":  # noqa: ASYNC110  # virtual time
+        while (await record_of(handle)).status != "stuck":  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
     return handle
 
@@ -207,7 +208,7 @@ async def test_p3_a_report_settles_a_step_in_doubt(autojump_clock: Clock) -> Non
     async with member(server, Asked()) as running:
         handle = await running.runtime.start(Asked, "one", "x")
         await trio.sleep(10)
-        assert (await handle.record()).status == "stuck"
+        assert (await record_of(handle)).status == "stuck"
         assert await handle.report("pay", {"ref": "it did happen"})
         assert await handle.outcome() == Completed("it did happen")
 

@@ -8,6 +8,7 @@ import pytest
 import trio
 from sagakit import Completed, Ctx, Handle, open_runtime
 
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import running_server
 
@@ -38,7 +39,7 @@ async def test_p8_p12_server_killed_in_the_middle_of_500_sagas_loses_none_and_sp
             await trio.to_thread.run_sync(server.start)
             for handle in handles:
                 assert await handle.outcome() == Completed("tickets-Rome")
-            records = [await handle.record() for handle in handles]
+            records = [await record_of(handle) for handle in handles]
     assert all(log.attempt == 1 for record in records for log in record.steps.values()), "a budget was spent"
     assert all(record.recoveries == 0 and record.epoch == 1 for record in records)
     assert len(saga.calls) == len(set(saga.calls)) == 3 * SAGAS, "a call was made twice"

@@ -18,6 +18,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 from sagakit.store.ports import Write
 
+from tests.looks import record_of, settled
 from tests.servers import Server
 from tests.system.members import killable, member, stands, suffixes, until_ended
 
@@ -54,9 +55,9 @@ class Big(Saga[str, str]):
         return f"{len(ctx.result(Big.first))} {ctx.result(Big.second)}"
 
 
-async def settled(runtime: Runtime) -> Record:
+async def settled_in(runtime: Runtime) -> Record:
     with trio.fail_after(60):
-        return await (await runtime.get(Big, "one")).settled()
+        return await settled(await runtime.get(Big, "one"))
 
 
 def crashes(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -73,14 +74,14 @@ async def test_a_message_that_would_make_it_too_large_is_refused_and_the_saga_go
     async with member(server, saga) as running:
         handle = await running.runtime.start(Big, "one", "20000")
         await trio.sleep(5)
-        server.max_payload = len(encode(await handle.record())) + 600
+        server.max_payload = len(encode(await record_of(handle))) + 600
         with trio.fail_after(60):
             assert await running.runtime.apply(KEY, "report", step="nowhere", id="a") == "unknown"
             with pytest.raises(NotAllowed, match="no room"):
                 await running.runtime.signal(Big, "one", Big.go, "y" * 2_000)
             with pytest.raises(NotAllowed, match="no room"):
                 await handle.cancel("y" * 400)
-        assert (await handle.record()).status == "running"
+        assert (await record_of(handle)).status == "running"
         server.max_payload = 2**20
         await running.runtime.signal(Big, "one", Big.go, "on")
         assert await handle.outcome() == Completed("20000 on")
@@ -96,9 +97,9 @@ async def test_a_result_that_makes_it_too_large_halts_it_with_all_that_it_has(au
         for number in range(50):
             await running.runtime.apply(KEY, "report", step="nowhere", id=f"{number:064}")
         payload = "y" * 3_000
-        server.max_payload = len(encode(await handle.record())) + 2 * len(payload) - 500
+        server.max_payload = len(encode(await record_of(handle))) + 2 * len(payload) - 500
         await running.runtime.signal(Big, "one", Big.go, payload)
-        record = await settled(running.runtime)
+        record = await settled_in(running.runtime)
         assert record.halted
         assert "its record is too large" in (record.stuck or "")
         assert record.dropped == ("verdicts in words",), "that is enough"
@@ -123,7 +124,7 @@ async def test_a_server_that_takes_much_smaller_messages_loses_nothing(
         with pytest.raises(NotAllowed, match="no room"):
             await running.runtime.signal(Big, "one", Big.go, "on")
         await trio.sleep(1000)
-        assert (await handle.record()).status == "running"
+        assert (await record_of(handle)).status == "running"
         server.max_payload = 2**20
         await running.runtime.signal(Big, "one", Big.go, "on")
         assert await handle.outcome() == Completed("20000 on")

@@ -15,6 +15,7 @@ from sagakit.store.faults import Fault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 
+from tests.looks import settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import EPOCH, Member, killable, member, stands, suffixes, until_ended
 from tests.system.test_incarnations import crash
@@ -293,7 +294,7 @@ async def test_an_actor_that_crashes_writes_back_what_its_last_incarnation_knew(
         if crashes == 1:
             assert await handle.outcome() == Completed("tickets-Rome")
         else:
-            assert (await handle.settled()).status == "stuck"
+            assert (await settled(handle)).status == "stuck"
 
 
 @pytest.mark.parametrize("found", FOREIGN)

@@ -17,6 +17,7 @@ from sagakit.engine.turn import Limits
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.attempts import SagaBinding
 
+from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import member
 from tests.system.test_operators import stuck
@@ -28,7 +29,7 @@ SAGA_VERBS: list[InboundKind] = ["retry", "cancel", "compensate", "terminate"]
 FINE = {"accepted", "waiting", "late"}
 
 
-def record_of(status: SagaStatus, step: str, state: StepState, *, turned_back: bool, unsure: bool = False) -> Record:
+def record_in(status: SagaStatus, step: str, state: StepState, *, turned_back: bool, unsure: bool = False) -> Record:
     record = create(PLAN, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     record.status = status
     record.steps = {step: StepLog(state=state, unsure=unsure)}
@@ -43,7 +44,7 @@ def test_each_refusal_of_a_verb_for_a_step_says_its_state_and_what_fits(
     verb: InboundKind, state: StepState, turned_back: bool
 ) -> None:
     status: SagaStatus = "compensating" if turned_back else "running"
-    record = record_of(status, "hotel", state, turned_back=turned_back)
+    record = record_in(status, "hotel", state, turned_back=turned_back)
     message = Inbound(id="m", kind=verb, step="hotel", payload=msgspec.Raw(b'{"ref": "x"}'))
     verdict = trial(PLAN, record, message, 1.0, Limits())
     if verdict in FINE:
@@ -66,7 +67,7 @@ def test_each_refusal_of_a_verb_for_a_step_says_its_state_and_what_fits(
 def test_each_refusal_of_a_verb_for_a_saga_says_what_is_so(
     verb: InboundKind, status: SagaStatus, turned_back: bool
 ) -> None:
-    record = record_of(status, "tickets", "done", turned_back=turned_back)
+    record = record_in(status, "tickets", "done", turned_back=turned_back)
     verdict = trial(PLAN, record, Inbound(id="m", kind=verb), 1.0, Limits())
     if verdict in FINE or (verb, verdict) == ("cancel", "already"):
         return
@@ -121,7 +122,7 @@ async def test_marking_undone_a_step_that_is_held_in_its_action(autojump_clock: 
 async def test_completing_a_step_that_is_held_in_its_compensation(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip(refuse="flight", fail="cancel_hotel"))
-        await handle.settled()
+        await settled(handle)
         text = await refused(handle.complete_step("hotel", {"ref": "x"}, ""))
         assert text == (
             "hotel cannot be completed by hand: hotel is held in its compensation: the saga has turned back: "
@@ -155,7 +156,7 @@ async def test_a_cancel_past_the_pivot_says_so(autojump_clock: Clock) -> None:
 
     async with member(MemoryServer(), Late()) as running:
         handle = await running.runtime.start(Late, "one", "x")
-        while "more" not in (await handle.record()).steps:  # noqa: ASYNC110  # virtual time
+        while "more" not in (await record_of(handle)).steps:  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
         with pytest.raises(TooLate, match="too late to cancel: it is past the pivot, and only goes forward"):
             await handle.cancel()

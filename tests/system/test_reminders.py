@@ -17,6 +17,7 @@ from sagakit.system import timers
 from sagakit.system.messages import SetTimer, Wake
 from sagakit.system.timers import Timers
 
+from tests.looks import record_of
 from tests.system.members import EPOCH, member, until_ended
 
 Clock = trio.testing.MockClock
@@ -69,7 +70,7 @@ async def test_of_the_alarms_of_a_saga_at_rest_the_last_is_kept(
         assert worker.worker.sagas.resting == 1
         assert len(made[0]._heap) < 50
         await trio.sleep(MONTH.total_seconds())
-        assert (await handle.record()).status == "failed"
+        assert (await record_of(handle)).status == "failed"
 
 
 class Pauses(Saga[int, None]):
@@ -129,4 +130,4 @@ async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) ->
             SetTimer(nobody, 0.0, Wake())
         )  # text takes no weak reference: a crash
         assert await handle.outcome() == Completed(None)
-        assert (trio.current_time() // 1, (await handle.record()).epoch) == (20, 1)
+        assert (trio.current_time() // 1, (await record_of(handle)).epoch) == (20, 1)

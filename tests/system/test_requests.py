@@ -13,6 +13,7 @@ from sagakit import Completed, Ctx, Failed, Saga, step
 from sagakit.errors import NotAllowed, TooLate, UnknownSaga
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of, settled
 from tests.sagas import QUICK, Booked, BookTrip, Trip
 from tests.system.members import Member, events_of, killable, member, stands, suffixes, until_ended, until_taken
 from tests.system.test_ownership import Stop
@@ -54,7 +55,7 @@ async def test_p5_a_cancel_waits_while_the_pivot_is_open_and_is_too_late_after_i
         handle = await running.runtime.start(BookTrip, "one", Trip())
         await stop.reached.wait()
         await handle.cancel()
-        assert (await handle.record()).undo_request is not None, "P5: the cancel did not wait for the pivot"
+        assert (await record_of(handle)).undo_request is not None, "P5: the cancel did not wait for the pivot"
         stop.go_on.set()
         assert await handle.outcome() == Completed("tickets-Rome")
 
@@ -114,7 +115,7 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
     async with member(server, saga) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip(refuse="flight"))
         with trio.fail_after(1000):
-            record = await handle.settled()
+            record = await settled(handle)
         assert record.status == "stuck", "P4: the undo that failed was swallowed"
         assert record.stuck is not None
         assert "the hotel does not answer" in record.stuck
@@ -295,7 +296,7 @@ async def test_a_message_is_applied_once_though_it_comes_twice(autojump_clock: C
             await send(running, "m1", {"kind": "cancel", "reason": "once"})
             await trio.sleep(1)
             server.inbox_ids.clear()
-        record = await handle.record()
+        record = await record_of(handle)
         assert [(known.id, known.verdict) for known in record.inbound] == [("m1", "accepted")]
         stop.go_on.set()
         await handle.outcome()

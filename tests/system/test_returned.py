@@ -10,6 +10,7 @@ import trio.testing
 from sagakit import Ctx, Done, Failed, NotDone, Reject, Retry, RetryPolicy, Saga, each, step
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import settled
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
@@ -80,6 +81,6 @@ async def test_a_compensation_and_a_check_say_so_and_are_stuck_on_it(
 ) -> None:
     async with member(MemoryServer(), Order(where, returned)) as one:
         handle = await one.runtime.start(Order, "one", 1)
-        record = await handle.settled()
+        record = await settled(handle)
     step = "hold" if where == "compensation" else "pay"
     assert says in str(record.steps[step].error)

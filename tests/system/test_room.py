@@ -19,6 +19,7 @@ from sagakit.store.names import Names
 from sagakit.store.ports import Write
 from sagakit.system.room import LOOK_IDLE
 
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server, running_server
 from tests.system.full_bucket import MAX_BYTES, Grows, fill, start_all_and_end
@@ -176,7 +177,7 @@ async def test_sagas_that_the_server_refuses_go_on_once_there_is_room_and_are_to
         state.purge("Other.padding")
         with trio.fail_after(600):
             assert {await handle.outcome() for handle in handles} == {Completed(7)}
-            assert {(await handle.record()).steps["second"].attempt for handle in handles} == {1}, "P12"
+            assert {(await record_of(handle)).steps["second"].attempt for handle in handles} == {1}, "P12"
 
 
 async def test_an_account_whose_storage_is_almost_full_starts_nothing(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from sagakit.errors import SchemaChanged
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Store, Write
 
+from tests.looks import record_of, settled
 from tests.servers import Server
 from tests.system.members import Member, killable, member, stands
 
@@ -381,7 +382,7 @@ async def test_a_child_that_only_a_newer_worker_can_start_is_left_to_it(autojump
         with trio.fail_after(60):
             while not server.bucket("SAGA_STATE").entries("Offer"):  # noqa: ASYNC110  # virtual time
                 await trio.sleep(0.1)
-        assert (await handle.record()).stuck is None
+        assert (await record_of(handle)).stuck is None
 
 
 async def test_a_child_whose_input_its_class_cannot_read_leaves_the_parent_stuck(autojump_clock: Clock) -> None:
@@ -409,7 +410,7 @@ async def test_a_child_whose_input_its_class_cannot_read_leaves_the_parent_stuck
     async with member(server, Parent(), Kid(), NewKid()) as running:
         handle = await running.runtime.start(Parent, "1", "g")
         with trio.fail_after(1000):
-            record = await handle.settled()
+            record = await settled(handle)
         assert record.stuck == (
             "kid: Kid version 2 cannot read the child's input: Object missing required field `currency`"
         )

@@ -14,6 +14,7 @@ from sagakit.cluster.worker import run_worker
 from sagakit.system.opening import open_store
 from sagakit.system.registry import Registry
 
+from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.members import no_asyncio
@@ -53,6 +54,6 @@ async def test_a_worker_writes_the_servers_time_and_says_how_far_off_its_own_is(
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         before = runtime._store.clock.now()
         handle = await runtime.start(BookTrip, "one", Trip())
-        record = await handle.record()
+        record = await record_of(handle)
         assert before <= record.created_at <= runtime._store.clock.now()
         assert abs(runtime.metrics()["clock_skew_seconds"]) < 30, "the server is on this machine"

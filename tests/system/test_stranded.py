@@ -17,6 +17,7 @@ import trio.testing
 from sagakit import Completed, Ctx, Handle, NoWorker, OldSaga, Runtime, Saga, child, signal, step
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of, settled
 from tests.servers import Server
 from tests.system.members import Member, killable, member, stands, within
 from tests.test_asyncio import program
@@ -67,7 +68,7 @@ async def left_behind(start: Start, server: MemoryServer, saga: Saga[Any, Any]) 
 
 CALLS: dict[str, Callable[[Runtime, Handle[Any]], Awaitable[Any]]] = {
     "outcome": lambda runtime, handle: handle.outcome(),
-    "settled": lambda runtime, handle: handle.settled(),
+    "settled": lambda runtime, handle: settled(handle),
     "execute": lambda runtime, handle: runtime.execute(NewJob, "a", "books"),
     "cancel": lambda runtime, handle: handle.cancel("no more"),
     "compensate by class": lambda runtime, handle: runtime.compensate(NewJob, "a"),
@@ -122,7 +123,7 @@ async def test_what_was_asked_before_is_still_applied_once_a_worker_can(autojump
             await start(server, NewJob())
         await start(server, OldJob())
         with trio.fail_after(60):
-            assert (await handle.settled()).status == "failed"
+            assert (await settled(handle)).status == "failed"
 
 
 async def test_while_a_worker_of_the_old_version_lives_it_is_waited_for(autojump_clock: Clock) -> None:
@@ -145,7 +146,7 @@ async def test_a_version_of_another_worker_that_migrates_takes_it_over(autojump_
         handle = await new.runtime.get(NewJob, "a")
         with trio.fail_after(100):
             await handle.cancel("no more")
-            assert (await handle.settled()).definition_version == 3
+            assert (await settled(handle)).definition_version == 3
 
 
 async def test_a_migrate_that_refuses_the_saga_is_named(autojump_clock: Clock) -> None:
@@ -156,7 +157,7 @@ async def test_a_migrate_that_refuses_the_saga_is_named(autojump_clock: Clock) -
         handle = await heir.runtime.get(Refuser, "a")
         text = r"migrate\(\) of version 2 cannot take it over: migrate: ValueError\('no way'\)\. Mend that, or run"
         with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
-            await handle.settled()
+            await settled(handle)
 
 
 async def test_older_code_cannot_take_over_what_newer_code_has_started(autojump_clock: Clock) -> None:
@@ -169,7 +170,7 @@ async def test_older_code_cannot_take_over_what_newer_code_has_started(autojump_
             "started under version 2, .* the workers have version 1.* run a worker of version 2, too, until its sagas"
         )
         with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
-            await handle.settled()
+            await settled(handle)
 
 
 async def test_another_plan_of_the_same_version_is_named(autojump_clock: Clock) -> None:
@@ -186,7 +187,7 @@ async def test_another_plan_of_the_same_version_is_named(autojump_clock: Clock) 
         handle = await heir.runtime.get(Changed, "a")
         text = r"it was started under another plan than version 1 has now: take that change back"
         with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
-            await handle.settled()
+            await settled(handle)
 
 
 async def test_a_type_that_no_worker_has_is_told_after_half_a_minute(autojump_clock: Clock) -> None:
@@ -213,7 +214,7 @@ async def test_while_no_worker_lives_at_all_who_looks_waits_for_one(autojump_clo
         await left_behind(start, server, OldJob())
         shell = await start(server, NewJob(), adopt=False)
         with trio.move_on_after(600) as waited:
-            await (await shell.runtime.get(NewJob, "a")).settled()
+            await settled(await shell.runtime.get(NewJob, "a"))
         assert waited.cancelled_caught
 
 
@@ -278,7 +279,7 @@ async def test_one_that_has_ended_and_is_not_archived_cannot_be_deleted_and_says
         victim.kill()
         heir = await start(server, Mover())
         seen = await heir.runtime.get(Mover, "a")
-        assert (await seen.settled()).status == "completed"
+        assert (await settled(seen)).status == "completed"
         text = "run a worker of version 1, too, until its sagas have ended: no other version takes them over"
         with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
             await heir.runtime.delete(Mover, "a")
@@ -306,11 +307,11 @@ async def test_a_parent_waits_on_and_its_description_says_what_the_child_needs(a
         children.kill()
         await start(server, NewJob())
         await trio.sleep(60)
-        assert (await handle.record()).status == "running"
+        assert (await record_of(handle)).status == "running"
         assert "no worker can run it: the workers have version 2" in str(await handle.describe())
         await handle.cancel("no more")
         await trio.sleep(100)  # an undo of a child is tried for ever
-        error = (await handle.record()).steps["part"].error or ""
+        error = (await record_of(handle)).steps["part"].error or ""
         assert "timeout after 30 s: Job.one=2F" in error
         assert "no worker can run it: the workers have version 2" in error
 
@@ -324,7 +325,7 @@ async def test_on_a_real_server_too(server: Server, namespace: str) -> None:
     async with sagakit.open_runtime(server.url, sagas=[NewJob()], namespace=namespace) as new:
         handle = await new.get(NewJob, "a")
         with trio.fail_after(30), pytest.raises(NoWorker, match=MIGRATE):
-            await handle.settled()
+            await settled(handle)
         with trio.fail_after(30), pytest.raises(NoWorker, match=MIGRATE):
             await handle.retry("again")
 
@@ -357,7 +358,7 @@ def test_an_asyncio_program_is_told(server: Server, namespace: str) -> None:
             await old.start(OldJob, "a", "books")
         async with sagakit.asyncio.open_runtime(server.url, sagas=[NewJob()], namespace=namespace) as new:
             handle = await new.get(NewJob, "a")
-            for asked in (handle.settled, handle.outcome, handle.cancel):
+            for asked in (handle.wait, handle.outcome, handle.cancel):
                 with pytest.raises(NoWorker, match=MIGRATE):
                     await asked()
 

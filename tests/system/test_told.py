@@ -17,6 +17,7 @@ from sagakit.errors import SagaStuck
 from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of, settled
 from tests.sagas import QUICK, BookTrip, Trip
 from tests.system.members import member, until_ended
 from tests.system.test_operators import stuck
@@ -103,7 +104,7 @@ async def test_a_stuck_saga_is_an_error_line_once_until_it_moves(
     async with member(server, saga, rest_after=0.5) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
         await trio.sleep(100)  # it rests, and is looked at again by those who ask
-        await handle.record()
+        await record_of(handle)
         [line] = stuck_lines(caplog)
         assert line.startswith("BookTrip.one is stuck at tickets (attempt 3): tickets: blocked, RuntimeError")
         [told] = [record for record in caplog.records if record.getMessage() == line]
@@ -111,7 +112,7 @@ async def test_a_stuck_saga_is_an_error_line_once_until_it_moves(
         assert (vars(told)["step"], vars(told)["attempt"]) == ("tickets", 3)
         await handle.retry("once more")
         await trio.sleep(1)
-        await handle.settled()
+        await settled(handle)
         assert len(stuck_lines(caplog)) == 2
 
 
@@ -247,7 +248,7 @@ async def test_an_error_of_user_code_is_a_warning_that_ends_with_its_line(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture, saga: Saga[int, Any], says: str, where: str
 ) -> None:
     async with member(MemoryServer(), saga, DividesAtPivot()) as running:
-        await (await running.runtime.start(type(saga), "one", 0)).settled()
+        await settled(await running.runtime.start(type(saga), "one", 0))
     found = [line for line in lines(caplog, logging.WARNING) if says in line]
     assert len(found) == 1
     assert found[0].startswith(f"{type(saga).__name__}.one: {says}")
@@ -303,7 +304,7 @@ async def test_what_cannot_be_kept_is_a_warning_once(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture, saga: Saga[int, Any], says: str
 ) -> None:
     async with member(MemoryServer(), saga) as running:
-        await (await running.runtime.start(type(saga), "one", 1)).settled()
+        await settled(await running.runtime.start(type(saga), "one", 1))
     found = [line for line in lines(caplog, logging.WARNING) if says in line]
     assert len(found) == 1
     assert found[0].startswith(f"{type(saga).__name__}.one: {says}")

@@ -46,6 +46,7 @@ from sagakit.system.attempts import SagaBinding
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.ticket import Ticket
 
+from tests.looks import record_of, settled
 from tests.servers import Server
 from tests.system.members import member
 from tests.system.money import EUR, QUICK, RAISED, SAYS, Conditional, Kept, Money, Pay, raising
@@ -179,7 +180,7 @@ async def test_a_step_whose_arguments_cannot_be_read_was_not_called(
         SAYS[:] = [RAISED[0]]
         await runtime.signal(saga, "1", saga.go, "now")
         with trio.fail_after(30):
-            record = await handle.settled()
+            record = await settled(handle)
     log = record.steps["pay"]
     assert (record.epoch, record.recoveries) == (1, 0), "no worker was lost"
     assert log.error == f"its arguments cannot be read: {saga.__name__}.input cannot be read as Money: KeyError('XXX')"
@@ -274,7 +275,7 @@ async def test_what_a_question_cannot_read_is_a_verdict_on_the_saga(
         SAYS[:] = [make]
         await running.runtime.signal(saga, "1", saga.go, "now")
         with trio.fail_after(1000):
-            record = await handle.settled()
+            record = await settled(handle)
     assert (record.epoch, record.recoveries) == (1, 0)
     assert "no worker can run it" not in (record.stuck or ""), "no actor was lost"
     told = [record.stuck or "", *(log.error or "" for log in record.steps.values())]
@@ -326,7 +327,7 @@ async def test_a_payload_whose_type_raises_is_refused(
             await handle.complete_step("earn", raw, "by hand")
         with pytest.raises(errors.InvalidInput, match="the payload is not what earn takes: "):
             await handle.report("earn", raw)
-        record = await handle.record()
+        record = await record_of(handle)
         assert (record.epoch, record.recoveries) == (1, 0)
 
 

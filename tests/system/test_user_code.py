@@ -14,6 +14,7 @@ import trio.testing
 from sagakit import Completed, Ctx, Failed, Outcome, Reject, Retry, RetryPolicy, Saga, step
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import settled
 from tests.stale import STALE
 from tests.system.members import member
 
@@ -159,7 +160,7 @@ async def test_what_a_condition_or_the_output_raises_is_a_verdict_on_the_saga(
     async with member(MemoryServer(), saga()) as worker:
         handle = await worker.runtime.start(saga, "s", 1)
         with trio.fail_after(1000):
-            record = await handle.settled()
+            record = await settled(handle)
         assert (record.epoch, record.recoveries) == (1, 0), "no worker was lost"
         assert record.status in ("failed", "stuck")
 
@@ -242,6 +243,6 @@ async def test_a_compensation_that_runs_nothing_has_undone_nothing(autojump_cloc
     saga = Undone()
     async with member(MemoryServer(), saga) as worker:
         handle = await worker.runtime.start(Undone, "u", 1)
-        record = await handle.settled()
+        record = await settled(handle)
     assert (record.status, saga.undone) == ("stuck", 0)
     assert "nobody runs" in (record.steps["first"].error or "")

@@ -10,6 +10,7 @@ from sagakit import Completed, Ctx, Failed, NotAllowed, Saga, each, signal, step
 from sagakit.errors import InvalidInput, TooLate
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import record_of, settled
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import member, until_ended
 from tests.system.test_operators import Asked, Slow, audit, stuck
@@ -71,7 +72,7 @@ async def test_verbs_that_are_sent_again_have_the_same_verdict(autojump_clock: C
             await handle.cancel(message_id="x1")
 
         other = await running.runtime.start(BookTrip, "two", Trip(refuse="flight", fail="cancel_hotel"))
-        await other.settled()
+        await settled(other)
         for _ in range(2):
             await other.mark_undone("hotel", "by phone", message_id="m1")
         await other.outcome()
@@ -89,7 +90,7 @@ async def test_verbs_that_are_sent_again_have_the_same_verdict(autojump_clock: C
 async def test_a_report_that_is_sent_again_settles_the_step_again(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Asked()) as running:
         handle = await running.runtime.start(Asked, "one", "x")
-        await handle.settled()
+        await settled(handle)
         for _ in range(2):
             assert await handle.report(Asked.pay, {"ref": "it did happen"}, message_id="evt-9")
         with pytest.raises(NotAllowed):
@@ -116,7 +117,7 @@ async def test_verbs_take_the_node_as_well_as_its_name(autojump_clock: Clock) ->
         await handle.complete_step(BookTrip.tickets, Booked("T"), "by hand")
         assert await handle.outcome() == Completed("T")
         other = await running.runtime.start(BookTrip, "two", Trip(refuse="flight", fail="cancel_hotel"))
-        await other.settled()
+        await settled(other)
         await other.mark_undone(BookTrip.hotel, "by phone")
         outcome = await other.outcome()
         assert isinstance(outcome, Failed)
@@ -143,7 +144,7 @@ async def test_a_misspelled_step_is_named_with_the_nearest(autojump_clock: Clock
             await handle.complete_step(wrong, "x", "by hand")
         with pytest.raises(InvalidInput, match=r"Ship\.packed is not a node of BookTrip"):
             await running.runtime.signal(BookTrip, "one", Ship.packed, "x")
-        assert (await handle.record()).inbound == [], "no place of the record was spent"
+        assert (await record_of(handle)).inbound == [], "no place of the record was spent"
 
 
 class Many(Saga[list[str]]):

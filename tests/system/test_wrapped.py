@@ -33,6 +33,7 @@ from sagakit import (
 from sagakit.definition import compiled
 from sagakit.store.memory_server import MemoryServer
 
+from tests.looks import settled
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
@@ -217,7 +218,7 @@ class Hidden(Saga[int, str]):
 async def test_what_is_asked_in_place_and_answers_with_a_coroutine_is_told(number: int, autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Hidden(), Part()) as worker:
         with trio.fail_after(1000):
-            record = await (await worker.runtime.start(Hidden, "1", number)).settled()
+            record = await settled(await worker.runtime.start(Hidden, "1", number))
     told = [record.stuck, record.failure and record.failure.reason, *(log.error for log in record.steps.values())]
     assert any("it returned a coroutine or a generator, which nobody runs" in (one or "") for one in told), told
 

@@ -28,6 +28,8 @@ from sagakit.definition import Function
 from sagakit.engine import Error
 from sagakit.system.results import classify
 
+from tests.looks import settled
+
 ONCE = RetryPolicy(attempts=1)
 
 
@@ -258,7 +260,7 @@ async def test_a_saga_that_is_stuck_says_so(saga: Saga[None, Any], says: str, ca
     async with open_runtime("memory:", sagas=[saga]) as runtime:
         handle = await runtime.start(type(saga), "one", None)
         with trio.fail_after(30):
-            record = await handle.settled()
+            record = await settled(handle)
     assert record.stuck is not None
     assert says in record.stuck
     assert says in caplog.text

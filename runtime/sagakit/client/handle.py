@@ -11,9 +11,9 @@ from sagakit.client.description import Description
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name
 from sagakit.definition import Completed, Failed, Node, Outcome
-from sagakit.engine import InboundKind, Record
+from sagakit.engine import InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
-from sagakit.errors import NotAllowed, Unreadable
+from sagakit.errors import NotAllowed, SagaFailed, Unreadable
 
 if TYPE_CHECKING:
     from sagakit.client.api import RuntimeApi
@@ -50,16 +50,29 @@ class Handle(Generic[T]):
         """
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
-    async def settled(self) -> Record:
-        """Wait until the saga has ended or is stuck, and return its record. Raises UnknownSaga, NoWorker."""
-        return await self._runtime.ended(self.key, or_stuck=True)
+    async def result(self) -> T:
+        """Wait until the saga has ended, and return its output.
 
-    async def record(self) -> Record:
-        """The last durable record. Raises UnknownSaga."""
-        return await self._runtime.record(self.key)
+        Raises SagaFailed if it turned back, and else what `outcome` raises. Cancelling the wait leaves the saga alone.
+        """
+        outcome = await self.outcome()
+        if isinstance(outcome, Completed):
+            return outcome.output
+        raise SagaFailed(
+            self.key, outcome.cause, step=outcome.step, code=outcome.code, detail=outcome.detail,
+            reason=outcome.reason, undone=outcome.undone,
+        )  # fmt: skip
+
+    async def wait(self, *, or_stuck: bool = False) -> SagaStatus:
+        """Wait until the saga has ended; with `or_stuck`, until it has ended or is stuck. Return its status then.
+
+        A stuck saga waits for a person, and may go on when one has helped: `describe` says what is wrong. Cancelling
+        the wait leaves the saga alone. Raises UnknownSaga, NoWorker.
+        """
+        return (await self._runtime.ended(self.key, or_stuck=or_stuck)).status
 
     async def describe(self) -> Description:
-        """The saga for people, as `Runtime.describe`. Raises UnknownSaga."""
+        """Return the saga for people to read, as `Runtime.describe`. Raises UnknownSaga."""
         return await self._runtime.describe(type(self._binding.saga), self.id)
 
     async def cancel(self, reason: str = "", *, message_id: str | None = None) -> None:

@@ -33,7 +33,7 @@ def run(
     async def main() -> Outcome[T]:
         async with open_runtime(url, sagas=[saga], **options) as runtime:
             handle = await runtime.start(type(saga), id, input)
-            record = await handle.settled()
+            record = await runtime.ended(handle.key, or_stuck=True)
             if record.status == "stuck":  # nobody else is there to help it
                 raise stuck(handle.key, record)
             return await handle.outcome()

@@ -83,10 +83,10 @@ class Node(Dependency[tuple[R_co]], Generic[R_co]):
     """What it is called in messages."""
 
     def __repr__(self) -> str:
-        return f"<{' '.join(filter(None, (self.word, self.shown)))}>"
+        return f"<{' '.join(filter(None, (self.word, self._shown)))}>"
 
     @property
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """Its class and name; its name alone while the body of the class runs, and empty if that is not known yet."""
         return ".".join(self.place.split(".")[-2:])
 
@@ -131,9 +131,9 @@ class CalledNode(Node[R_co]):
         self.checked: Undo | None = None
 
     @property
-    def shown(self) -> str:
+    def _shown(self) -> str:
         """As of any node; while the body of the class runs, its function's name."""
-        return super().shown or getattr(self.fn, "__name__", "")
+        return super()._shown or getattr(self.fn, "__name__", "")
 
     def __set_name__(self, owner: type, name: str) -> None:
         super().__set_name__(owner, name)

@@ -143,8 +143,9 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
         case Adopted():
             _adopted(turn, event)
         case Orphaned():
-            turn.touch()
-            turn.record.released = True
+            if not turn.record.released:
+                turn.touch()
+                turn.record.released = True
         case Inbound() if event.kind in AFTER_THE_END:
             inbound(turn, event)
         case _ if turn.record.status in ENDS:

@@ -16,7 +16,7 @@ from sagakit.system.services import Services
 class Ending:
     """Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_ctx", "_outbox", "_services", "_told_under", "has_begun", "parent_knows")
+    __slots__ = ("_ctx", "_outbox", "_services", "_told_under", "has_begun", "may_retire", "parent_knows")
 
     def __init__(self, ctx: ReactorContext[SagaMessage], services: Services, outbox: Outbox) -> None:
         self._ctx = ctx
@@ -27,6 +27,8 @@ class Ending:
         """The parent has been told what is to be told by now."""
         self.has_begun: bool = False
         """There is no way back: the saga is on its way to the archive."""
+        self.may_retire: bool = False
+        """All is done that has to be done before that: the record may go to the archive."""
 
     @property
     def awaits_release(self) -> bool:

@@ -61,8 +61,11 @@ class Outbox:
         self.when_confirmed(self._handed_in, then)
 
     def when_out(self, record: Record, then: Callable[[], None]) -> None:
-        """Call `then` once, when the last event of a terminal record is in the log; at once if it is."""
-        self._last, self._then = record.next_event - 1, then
+        """Call `then` once, when the last event of a terminal record is in the log; at once if it is.
+
+        Events that the record holds no more are in the log, whoever published them.
+        """
+        self._last, self._then = record.outbox[-1].seq if record.outbox else 0, then
         self._await_last()
 
     def _await_last(self) -> None:

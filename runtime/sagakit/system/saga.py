@@ -216,7 +216,7 @@ class SagaActor(Reactor[SagaMessage]):
                 if not message.there:
                     self._events.append(Orphaned())
             case ChildrenReleased():
-                self._retire()
+                self._may_retire()
             case Down():
                 self._on_down(message)
             case Compare():
@@ -337,6 +337,9 @@ class SagaActor(Reactor[SagaMessage]):
     def _advance(self) -> None:
         """Fold what has gathered, unless a write is in flight; answer those whose answer is known."""
         if self._operation is not None or self._over or not self._begun:
+            return
+        if self._ending.may_retire:
+            self._retire()
             return
         if self._lease_awaited:  # an attempt is intended and not called yet: nothing may overtake it
             self._mind_drain()
@@ -514,6 +517,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _operate(self, operation: PersistenceMessage, then: Callable[[int | Entry | None], None]) -> None:
         """Hand one operation to the persistence actor; `then` is called with its result."""
+        assert self._operation is None, "an operation is under way"
         self._operation, self._then = operation, then
         self._services.persistence.tell_nowait(operation)
 
@@ -584,7 +588,7 @@ class SagaActor(Reactor[SagaMessage]):
                 case TellParent():
                     self._ending.tell_parent(effect)
                 case Finish():
-                    self._ending.finish(effect, self._record, self._retire)
+                    self._ending.finish(effect, self._record, self._may_retire)
                 case _:
                     assert_never(effect)
 
@@ -656,6 +660,12 @@ class SagaActor(Reactor[SagaMessage]):
         self._perform()
 
     # --------------------------------------------------------------- retire
+
+    def _may_retire(self) -> None:
+        """Retire now, or after the operation that is under way: a message may have come since the end."""
+        self._ending.may_retire = True
+        if self._operation is None and not self._over:
+            self._retire()
 
     def _retire(self) -> None:
         record = self._record

@@ -1,0 +1,63 @@
+"""The way to the archive: what comes meanwhile neither stops a saga nor makes it retire twice."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+from sagakit import Completed
+from sagakit.store.faults import Fault, Watched
+from sagakit.store.memory_server import MemoryServer
+
+from tests.looks import record_of
+from tests.system.members import killable, member, stands, until_ended
+from tests.system.test_family import CALM, Order, Quote, begun, number, told
+
+Clock = trio.testing.MockClock
+LAST_EVENT = 65.0
+"""When the last event is in the log, in virtual seconds."""
+
+
+async def test_a_message_that_is_written_while_a_saga_is_about_to_retire_is_waited_for(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Quote(), Order(), **CALM) as running:
+        quote = await begun(running)
+        server.faults.order(Fault(kind="slow", key="saga.Quote.completed", delay=LAST_EVENT - trio.current_time()))
+        await number(running, quote, 7)
+        order = await running.runtime.get(Order, "one")
+        sender = {"saga_type": "Order", "saga_id": "one", "run": (await record_of(order)).run}
+        await running.runtime.signal(Order, "one", Order.go, "on")
+        assert await order.outcome() == Completed(8)
+        await trio.sleep(10)
+        server.faults.order(Fault(kind="slow", key=str(quote), delay=LAST_EVENT))
+        await told(running, quote, "again", {"kind": "release", "sender": sender})
+        assert server.faults.left == [], "the answer to that write is still awaited when the last event is in the log"
+        await until_ended(server, str(quote))
+        assert running.worker.services.fenced_count == 0
+        assert not running.worker.sagas.keys()
+
+
+async def test_the_next_owner_of_a_saga_that_has_ended_retires_it_though_it_holds_no_event_any_more(
+    autojump_clock: Clock,
+) -> None:
+    server = MemoryServer()
+    async with killable() as start:
+        victim = await start(server, Quote(), Order(), **CALM)
+        quote = await begun(victim)
+        await number(victim, quote, 7)
+
+        killed = trio.Event()
+
+        def kill(write: Watched) -> None:
+            if write.key == str(quote) and b'"released":true' in write.value:
+                victim.kill()
+                killed.set()
+
+        server.faults.after_write = kill
+        await victim.runtime.signal(Order, "one", Order.go, "on")
+        with trio.fail_after(1000):
+            await killed.wait()
+        record = stands(server, "SAGA_STATE", str(quote))
+        assert record is not None
+        assert (record["status"], record.get("outbox", [])) == ("completed", [])
+        await start(server, Quote(), Order())
+        await until_ended(server, str(quote))
