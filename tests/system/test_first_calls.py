@@ -157,7 +157,7 @@ RUNTIME_CALLS: dict[str, tuple[Call, type[Exception], str]] = {
     "bulk_of_ids": (lambda r: r.bulk("retry", ["Pay.x"], reason="r"), InvalidInput, r"not a SagaInfo: take the items"),
 }  # fmt: skip
 HANDLE_CALLS: dict[str, tuple[str, Call, type[Exception], str]] = {
-    "retry_of_the_running": ("waits", lambda h: h.retry(), NotAllowed, "nothing to retry: the saga is not stuck"),
+    "retry_of_the_running": ("waits", lambda h: h.retry(), NotAllowed, "it is running, not stuck: what has failed is tried again by itself"),
     "retry_of_the_done": ("done", lambda h: h.retry(), NotAllowed, "it cannot be retried: the saga is over"),
     "cancel_of_the_done": ("done", lambda h: h.cancel(), TooLate, "too late to cancel: it is over"),
     "cancel_for_a_number": ("waits", lambda h: h.cancel(7), InvalidInput, r"`str`, got `int` - at `\$\.reason`"),

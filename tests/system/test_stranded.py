@@ -155,7 +155,7 @@ async def test_a_migrate_that_refuses_the_saga_is_named(autojump_clock: Clock) -
         await left_behind(start, server, OldJob())
         heir = await start(server, Refuser())
         handle = await heir.runtime.get(Refuser, "a")
-        text = r"migrate\(\) of version 2 cannot take it over: migrate: ValueError\('no way'\)\. Mend that, or run"
+        text = r"migrate\(\) of version 2 cannot take it over: migrate: ValueError\('no way'\) at \S+:\d+ in migrate\. Mend that"
         with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
             await settled(handle)
 
