@@ -17,9 +17,9 @@ import trio
 import trio.testing
 from sagakit_actors import (
     Actor,
+    ActorContext,
     Backoff,
     ChildSpec,
-    Context,
     Down,
     DynamicSupervisor,
     Reactor,
@@ -79,7 +79,7 @@ class Echo(Actor[Any]):
     def __init__(self) -> None:
         self.seen = 0
 
-    async def receive(self, message: Any, ctx: Context[Any]) -> None:
+    async def receive(self, message: Any, ctx: ActorContext[Any]) -> None:
         if isinstance(message, Ping):
             message.reply.send(1)
         else:
@@ -100,7 +100,9 @@ def cases(messages: int, actors: int) -> list[Case]:
 
 async def measure(messages: int, actors: int) -> Figures:
     """Weigh first, while the process is small; then measure in turns."""
-    supervisor = DynamicSupervisor(backoff=Backoff(first=0.1, most=1.0), max_children=10 * actors + 1000)
+    supervisor = DynamicSupervisor(
+        backoff=Backoff(initial_interval=0.1, max_interval=1.0), max_children=10 * actors + 1000
+    )
     specs = [ChildSpec("echo", Echo), ChildSpec("many", lambda: supervisor)]
     async with open_system(Supervisor("one_for_one", specs)) as system:
         found = await _births(supervisor, actors)

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from functools import partial
 
 import trio
-from sagakit import Ctx, Runtime, Saga, open_runtime, step
+from sagakit import Context, Runtime, Saga, open_runtime, step
 from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
@@ -59,15 +59,15 @@ class Held(Saga[Job]):
         self.calls: list[float] = []
 
     @step
-    async def first(self, job: Job, ctx: Ctx) -> Made:
+    async def first(self, job: Job, ctx: Context) -> Made:
         return Made(ctx.key)
 
     @first.compensate
-    async def undo_first(self, job: Job, made: Made | None, ctx: Ctx) -> None:
+    async def undo_first(self, job: Job, made: Made | None, ctx: Context) -> None:
         return None
 
     @step(first)
-    async def second(self, job: Job, made: Made, ctx: Ctx) -> Made:
+    async def second(self, job: Job, made: Made, ctx: Context) -> Made:
         self.calls.append(time.perf_counter())
         if len(self.calls) == self._until:
             self._all.set()
@@ -75,11 +75,11 @@ class Held(Saga[Job]):
         return Made(ctx.key)
 
     @second.compensate
-    async def undo_second(self, job: Job, made: Made | None, ctx: Ctx) -> None:
+    async def undo_second(self, job: Job, made: Made | None, ctx: Context) -> None:
         return None
 
     @step(second, compensate=None)
-    async def third(self, job: Job, made: Made, ctx: Ctx) -> Made:
+    async def third(self, job: Job, made: Made, ctx: Context) -> Made:
         return Made(ctx.key)
 
 
@@ -174,7 +174,7 @@ def _victim(url: str, sagas: int) -> Iterator[subprocess.Popen[str]]:
 async def hold(url: str, sagas: int) -> None:
     """The process to be killed; ends by itself when its standard input is closed."""
     saga = Held(until=None)
-    async with open_runtime(url, sagas=[saga], max_active=2 * sagas, worker_name="first", grace=0) as runtime:
+    async with open_runtime(url, sagas=[saga], max_active=2 * sagas, worker_name="first", drain_timeout=0) as runtime:
         await start_all(runtime, Held, map(Job, range(sagas)), inflight=INFLIGHT)
         while len(saga.calls) < sagas:  # noqa: ASYNC110  # so as not to be in the way
             await trio.sleep(0.05)

@@ -10,7 +10,7 @@ from functools import partial
 import msgspec
 import psutil
 import trio
-from sagakit import Ctx, Runtime, Saga, open_runtime, step, timer
+from sagakit import Context, Runtime, Saga, open_runtime, step, timer
 from sagakit.jetstream.server_process import Sync
 
 from benchmarks.limits import limits
@@ -64,7 +64,7 @@ class Nap(Saga[Due]):
     sleep = timer(lambda due, ctx: datetime.fromtimestamp(due.at, UTC))
 
     @step(sleep, compensate=None, when=lambda due, ctx: _awake(due))
-    async def wake(self, due: Due, nothing: None, ctx: Ctx) -> None:
+    async def wake(self, due: Due, nothing: None, ctx: Context) -> None:
         self.woken.append((due.at, time.time()))
 
 
@@ -92,7 +92,7 @@ async def measure(sagas: int, sync: Sync) -> Figures:
     warm = min(WARM_UP, sagas)
     with servers(sync=sync) as running, limits() as limit:
         floor = limit.floor(running.url, 20_000 if sync == "relaxed" else 4_000).messages_per_s
-        async with open_runtime(running.url, sagas=[nap], rest_after=0.2, max_active=2 * INFLIGHT) as runtime:
+        async with open_runtime(running.url, sagas=[nap], passivate_after=0.2, max_active=2 * INFLIGHT) as runtime:
             far = time.time() + 10 * 86400
             await _start(runtime, [far] * warm)  # so that what the first ones cost counts for nobody
             before = await _rss_at_rest(runtime, warm)

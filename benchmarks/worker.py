@@ -101,7 +101,12 @@ async def work(task: Task) -> None:
     ends = Failed if task.kind == "refused" else Completed
     active = max(task.inflight * ACTIVE, 1000)
     async with open_runtime(
-        task.url, sagas=[saga, Napping()], shards=task.shards, max_active=active, worker_name="bench", rest_after=0.2
+        task.url,
+        sagas=[saga, Napping()],
+        shards=task.shards,
+        max_active=active,
+        worker_name="bench",
+        passivate_after=0.2,
     ) as runtime:
         await start_all(runtime, Napping, map(Job, range(task.live)), inflight=500)
         await closed(runtime, saga, min(task.sagas, WARM_UP), inflight=task.inflight, ends=ends)

@@ -15,7 +15,7 @@ from types import new_class
 from typing import Any, Literal, cast
 
 import msgspec
-from sagakit import Ctx, Reject, Saga, each, step, timer
+from sagakit import Context, Reject, Saga, each, step, timer
 
 Kind = Literal["steps", "refused", "fanout"]
 
@@ -53,19 +53,19 @@ def saga_of(steps: int, kind: Kind = "steps", *, burn: float = 0.0) -> Saga[Any,
 def _fan_out(items: int) -> Saga[Any, Any]:
     class FanOut(Saga[Job]):
         @step
-        async def split(self, job: Job, ctx: Ctx) -> list[int]:
+        async def split(self, job: Job, ctx: Context) -> list[int]:
             return list(range(items))
 
         @split.compensate
-        async def join(self, job: Job, made: list[int] | None, ctx: Ctx) -> None:
+        async def join(self, job: Job, made: list[int] | None, ctx: Context) -> None:
             return None
 
         @each(split, parallel=items)
-        async def branch(self, job: Job, item: int, ctx: Ctx) -> Made:
+        async def branch(self, job: Job, item: int, ctx: Context) -> Made:
             return Made(ctx.key)
 
         @branch.compensate
-        async def prune(self, job: Job, item: int, made: Made | None, ctx: Ctx) -> None:
+        async def prune(self, job: Job, item: int, made: Made | None, ctx: Context) -> None:
             return None
 
     return FanOut()
@@ -77,16 +77,16 @@ class Napping(Saga[Job]):
     sleep = timer(lambda job, ctx: datetime.now(UTC) + timedelta(days=10))
 
     @step(sleep, compensate=None)
-    async def wake(self, job: Job, nothing: None, ctx: Ctx) -> None:
+    async def wake(self, job: Job, nothing: None, ctx: Context) -> None:
         return None
 
 
-async def _action(self: Any, job: Job, ctx: Ctx) -> Made:
+async def _action(self: Any, job: Job, ctx: Context) -> Made:
     return Made(ctx.key)
 
 
 def _wasting(seconds: float) -> Any:
-    async def action(self: Any, job: Job, ctx: Ctx) -> Made:
+    async def action(self: Any, job: Job, ctx: Context) -> Made:
         until = time.thread_time() + seconds
         while time.thread_time() < until:
             pass
@@ -95,18 +95,18 @@ def _wasting(seconds: float) -> Any:
     return action
 
 
-async def _refuse(self: Any, job: Job, ctx: Ctx) -> Made:
+async def _refuse(self: Any, job: Job, ctx: Context) -> Made:
     raise Reject("no")
 
 
-async def _undo(self: Any, job: Job, made: Made | None, ctx: Ctx) -> None:
+async def _undo(self: Any, job: Job, made: Made | None, ctx: Context) -> None:
     return None
 
 
 def stamped(steps: int, stamps: dict[int, list[float]]) -> Saga[Any, Any]:
     """So many steps, each of which notes when it was called under the number of its job."""
 
-    async def action(self: Any, job: Job, ctx: Ctx) -> Made:
+    async def action(self: Any, job: Job, ctx: Context) -> Made:
         stamps[job.number].append(time.perf_counter())
         return Made(ctx.key)
 

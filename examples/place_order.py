@@ -19,7 +19,7 @@ from fastapi import FastAPI, HTTPException, Response
 from sagakit import (
     AlreadyStarted,
     Completed,
-    Ctx,
+    Context,
     Done,
     Failed,
     NotDone,
@@ -75,9 +75,9 @@ class OutOfStock(Exception):
 # ------------------------------------------------------------------ the saga
 
 http_retry = RetryPolicy(
-    attempts=6,
-    first=timedelta(milliseconds=200),
-    most=timedelta(seconds=20),
+    max_attempts=6,
+    initial_interval=timedelta(milliseconds=200),
+    max_interval=timedelta(seconds=20),
     not_done_on=(httpx.ConnectError, httpx.PoolTimeout),  # never left this process: known not to have happened
 )
 
@@ -90,15 +90,15 @@ class PlaceOrder(Saga[Order, Receipt], version=2, deadline=timedelta(days=2), ba
         self.stock = stock
 
     @step(retry=RetryPolicy(reject_on=(OutOfStock,)))  # a domain error stays a domain error
-    async def reserve(self, order: Order, ctx: Ctx) -> Reservation:
+    async def reserve(self, order: Order, ctx: Context) -> Reservation:
         return await self.stock.reserve(order.lines, key=ctx.key)
 
     @reserve.compensate
-    async def release(self, order: Order, held: Reservation | None, ctx: Ctx) -> None:
+    async def release(self, order: Order, held: Reservation | None, ctx: Context) -> None:
         await self.stock.release(key=ctx.action_key)  # None = "perhaps": the action's key is what we undo by
 
     @step(reserve, on_unknown="check", timeout=timedelta(seconds=10), retry=http_retry)
-    async def charge(self, order: Order, held: Reservation, ctx: Ctx) -> Charge:
+    async def charge(self, order: Order, held: Reservation, ctx: Context) -> Charge:
         answer = await self.http.post(
             "/charges",
             json={"card": order.card, "amount": order.amount_cents, "hold": held.ref},
@@ -110,32 +110,32 @@ class PlaceOrder(Saga[Order, Receipt], version=2, deadline=timedelta(days=2), ba
         return msgspec.json.decode(answer.content, type=Charge)
 
     @charge.check  # asked when an attempt ended in doubt; so refund() always has a Charge
-    async def charged(self, order: Order, ctx: Ctx) -> Done[Charge] | NotDone | None:
+    async def charged(self, order: Order, ctx: Context) -> Done[Charge] | NotDone | None:
         answer = await self.http.get("/charges", params={"key": ctx.action_key})
         if answer.status_code == 404:
             return NotDone()
         return Done(msgspec.json.decode(answer.content, type=Charge)) if answer.is_success else None
 
     @charge.compensate(retry=sagakit.FOREVER)
-    async def refund(self, order: Order, charge: Charge, ctx: Ctx) -> None:
+    async def refund(self, order: Order, charge: Charge, ctx: Context) -> None:
         (await self.http.post(f"/charges/{charge.ref}/refund", headers={"Idempotency-Key": ctx.key})).raise_for_status()
 
     @step(charge, retry=http_retry)
-    async def label(self, order: Order, charge: Charge, ctx: Ctx) -> Label:
+    async def label(self, order: Order, charge: Charge, ctx: Context) -> Label:
         answer = await self.http.post("/labels", json={"order": order.id}, headers={"Idempotency-Key": ctx.key})
         return msgspec.json.decode(answer.raise_for_status().content, type=Label)
 
     @label.compensate
-    async def void_label(self, order: Order, label: Label | None, ctx: Ctx) -> None:
+    async def void_label(self, order: Order, label: Label | None, ctx: Context) -> None:
         (await self.http.post("/labels/void", json={"key": ctx.action_key})).raise_for_status()
 
     @step(label, pivot=True, retry=sagakit.FOREVER)  # from here on there is no way back
-    async def dispatch(self, order: Order, label: Label, ctx: Ctx) -> str:
+    async def dispatch(self, order: Order, label: Label, ctx: Context) -> str:
         answer = await self.http.post("/pickups", json=[label.tracking], headers={"Idempotency-Key": ctx.key})
         answer.raise_for_status()
         return "booked"
 
-    def output(self, input: Order, ctx: Ctx) -> Receipt:
+    def output(self, input: Order, ctx: Context) -> Receipt:
         return Receipt(ctx.result(PlaceOrder.charge).ref, ctx.result(PlaceOrder.label).tracking)
 
 
@@ -148,7 +148,7 @@ async def trio_main(url: str, order: Order, http: httpx.AsyncClient, stock: Stoc
         match await saga.outcome():
             case Completed(output=receipt):
                 return f"paid {receipt.charge}"
-            case Failed(cause="rejected", code=code, undone=undone):
+            case Failed(cause="rejected", code=code, compensated=undone):
                 return f"refused: {code}, undone: {', '.join(undone)}"
             case Failed(cause=cause):
                 return f"failed: {cause}"

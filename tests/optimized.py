@@ -14,22 +14,24 @@ from datetime import timedelta
 import sagakit
 import sagakit.asyncio
 import trio
-from sagakit import Completed, Ctx, Done, Failed, NotDone, Reject, RetryPolicy, RuntimeApi, Saga
+from sagakit import Completed, Context, Done, Failed, NotDone, Reject, RetryPolicy, RuntimeApi, Saga
 from sagakit.errors import UnknownSaga
 
-QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 LONG = timedelta(seconds=60)
 
 
 class Wrap(Saga[int, str]):
     @sagakit.step(retry=QUICK)
-    async def box(self, number: int, ctx: Ctx) -> str:
+    async def box(self, number: int, ctx: Context) -> str:
         return f"box-{number}"
 
     @box.compensate
-    async def unbox(self, number: int, box: str | None, ctx: Ctx) -> None: ...
+    async def unbox(self, number: int, box: str | None, ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Wrap.box)
 
 
@@ -40,48 +42,48 @@ class Everything(Saga[int, str]):
         self.charged: set[str] = set()
 
     @sagakit.step(retry=QUICK)
-    def reserve(self, number: int, ctx: Ctx) -> str:  # in a thread
+    def reserve(self, number: int, ctx: Context) -> str:  # in a thread
         return "held"
 
     @reserve.compensate
-    def release(self, number: int, held: str | None, ctx: Ctx) -> None: ...
+    def release(self, number: int, held: str | None, ctx: Context) -> None: ...
 
     @sagakit.step(reserve, on_unknown="check", retry=QUICK)
-    async def charge(self, number: int, held: str, ctx: Ctx) -> str:
+    async def charge(self, number: int, held: str, ctx: Context) -> str:
         self.charged.add(ctx.key)
         raise ConnectionError("the answer was lost")
 
     @charge.check
-    async def was_charged(self, number: int, ctx: Ctx) -> Done[str] | NotDone:
+    async def was_charged(self, number: int, ctx: Context) -> Done[str] | NotDone:
         return Done("charged") if ctx.action_key in self.charged else NotDone()
 
     @charge.compensate
-    async def refund(self, number: int, charge: str, ctx: Ctx) -> None: ...
+    async def refund(self, number: int, charge: str, ctx: Context) -> None: ...
 
     approved = sagakit.signal(str, timeout=LONG)
     cooled = sagakit.timer(timedelta(milliseconds=10))
 
     @sagakit.each(charge, lambda charge: [1, 2], retry=QUICK, backend="asyncio")
-    async def label(self, number: int, item: int, ctx: Ctx) -> str:
+    async def label(self, number: int, item: int, ctx: Context) -> str:
         await asyncio.sleep(0)
         return f"L{item}"
 
     @label.compensate
-    async def void(self, number: int, item: int, label: str | None, ctx: Ctx) -> None:
+    async def void(self, number: int, item: int, label: str | None, ctx: Context) -> None:
         await asyncio.sleep(0)
 
     wrapped = sagakit.child(Wrap, lambda number, ctx: number)
 
     @sagakit.step(compensate=None, when=lambda number, ctx: False)
-    async def gift(self, number: int, ctx: Ctx) -> None: ...
+    async def gift(self, number: int, ctx: Context) -> None: ...
 
     @sagakit.step(label, wrapped, approved, after=[cooled, gift], compensate=None)
-    async def send(self, number: int, labels: Sequence[str], wrapped: str, approved: str, ctx: Ctx) -> str:
+    async def send(self, number: int, labels: Sequence[str], wrapped: str, approved: str, ctx: Context) -> str:
         if number < 0:
             raise Reject("strike")
         return f"{'+'.join(labels)} {wrapped} {approved}"
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Everything.send)
 
 
@@ -96,7 +98,7 @@ async def _told(runtime: RuntimeApi, id: str, sleep: Callable[[float], Awaitable
     match outcome:
         case Completed(output=output):
             print(f"{id}: {output}")
-        case Failed(code=code, undone=undone):
+        case Failed(code=code, compensated=undone):
             print(f"{id}: {code}, undone: {' '.join(sorted(undone))}")
 
 

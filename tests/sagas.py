@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import msgspec
-from sagakit import Ctx, Reject, RetryPolicy, Saga, step
+from sagakit import Context, Reject, RetryPolicy, Saga, step
 
-QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 
 
 class Trip(msgspec.Struct, frozen=True):
@@ -23,10 +25,10 @@ class Booked(msgspec.Struct, frozen=True):
     ref: str
 
 
-Hook = Callable[[str, Ctx], Awaitable[None]]
+Hook = Callable[[str, Context], Awaitable[None]]
 
 
-async def nothing(name: str, ctx: Ctx) -> None:
+async def nothing(name: str, ctx: Context) -> None:
     """The hook of those who need none."""
 
 
@@ -37,7 +39,7 @@ class BookTrip(Saga[Trip, str]):
         self.hook = hook
         self.calls: list[tuple[str, str]] = []
 
-    async def _call(self, name: str, trip: Trip, ctx: Ctx) -> Booked:
+    async def _call(self, name: str, trip: Trip, ctx: Context) -> Booked:
         self.calls.append((name, ctx.key))
         await self.hook(name, ctx)
         if trip.refuse == name:
@@ -47,26 +49,26 @@ class BookTrip(Saga[Trip, str]):
         return Booked(f"{name}-{trip.city}")
 
     @step(retry=QUICK)
-    async def hotel(self, trip: Trip, ctx: Ctx) -> Booked:
+    async def hotel(self, trip: Trip, ctx: Context) -> Booked:
         return await self._call("hotel", trip, ctx)
 
     @hotel.compensate(retry=QUICK)
-    async def cancel_hotel(self, trip: Trip, booked: Booked | None, ctx: Ctx) -> None:
+    async def cancel_hotel(self, trip: Trip, booked: Booked | None, ctx: Context) -> None:
         await self._call("cancel_hotel", trip, ctx)
 
     @step(hotel, retry=QUICK)
-    async def flight(self, trip: Trip, hotel: Booked, ctx: Ctx) -> Booked:
+    async def flight(self, trip: Trip, hotel: Booked, ctx: Context) -> Booked:
         return await self._call("flight", trip, ctx)
 
     @flight.compensate(retry=QUICK)
-    async def cancel_flight(self, trip: Trip, booked: Booked | None, ctx: Ctx) -> None:
+    async def cancel_flight(self, trip: Trip, booked: Booked | None, ctx: Context) -> None:
         await self._call("cancel_flight", trip, ctx)
 
     @step(flight, retry=QUICK, pivot=True)
-    async def tickets(self, trip: Trip, flight: Booked, ctx: Ctx) -> Booked:
+    async def tickets(self, trip: Trip, flight: Booked, ctx: Context) -> Booked:
         return await self._call("tickets", trip, ctx)
 
-    def output(self, input: Trip, ctx: Ctx) -> str:
+    def output(self, input: Trip, ctx: Context) -> str:
         return ctx.result(BookTrip.tickets).ref
 
     @property

@@ -22,6 +22,7 @@ LAYERS = [
     {"engine"},
     {"store"},
     {"jetstream"},
+    {"binding"},
     {"system"},
     {"cluster"},
     {"client"},

@@ -12,7 +12,7 @@ import pytest
 import sagakit
 import sagakit.asyncio
 import trio
-from sagakit import Completed, Ctx, Failed, Saga, signal, step
+from sagakit import Completed, Context, Failed, Saga, signal, step
 from sagakit.errors import AlreadyStarted, CannotConnect, RuntimeClosed, TooLate
 
 from tests.looks import record_of
@@ -29,7 +29,7 @@ class OnHost(Saga[Trip, str], backend="asyncio"):
         self.cancelled = 0
 
     @step(retry=QUICK, timeout=timedelta(seconds=0.2))
-    async def work(self, trip: Trip, ctx: Ctx) -> str:
+    async def work(self, trip: Trip, ctx: Context) -> str:
         self.threads.add(threading.get_ident())
         try:
             if self.hook is not None:
@@ -41,20 +41,20 @@ class OnHost(Saga[Trip, str], backend="asyncio"):
         return trip.city
 
     @work.compensate
-    async def undo(self, trip: Trip, city: str | None, ctx: Ctx) -> None:
+    async def undo(self, trip: Trip, city: str | None, ctx: Context) -> None:
         self.threads.add(threading.get_ident())
 
     @step(compensate=None)
-    def plain(self, trip: Trip, ctx: Ctx) -> str:
+    def plain(self, trip: Trip, ctx: Context) -> str:
         assert threading.get_ident() not in self.threads
         return trip.city.upper()
 
     @step(compensate=None, backend="trio")
-    async def native(self, trip: Trip, ctx: Ctx) -> str:
+    async def native(self, trip: Trip, ctx: Context) -> str:
         assert threading.get_ident() not in self.threads
         return "trio"
 
-    def output(self, input: Trip, ctx: Ctx) -> str:
+    def output(self, input: Trip, ctx: Context) -> str:
         return ctx.result(OnHost.plain)
 
 
@@ -81,7 +81,7 @@ def test_everything_is_awaitable() -> None:
             assert (await runtime.load(BookTrip, "one")).status == "completed"
             failed = await runtime.execute(BookTrip, "two", Trip(refuse="flight"))
             assert isinstance(failed, Failed)
-            assert failed.undone == ("hotel",)
+            assert failed.compensated == ("hotel",)
             assert await runtime.execute(OnHost, None, Trip()) == Completed("ROME")
             assert saga.threads == {threading.get_ident()}
             with pytest.raises(AlreadyStarted):
@@ -106,7 +106,7 @@ def test_a_step_on_the_hosts_loop_is_cancelled_by_its_timeout() -> None:
             outcome = await runtime.execute(OnHost, None, Trip())
         assert isinstance(outcome, Failed)
         assert outcome.cause == "exhausted"
-        assert saga.cancelled == QUICK.attempts
+        assert saga.cancelled == QUICK.max_attempts
 
     program(main)
 
@@ -195,7 +195,7 @@ def test_two_runtimes_on_a_real_server_pass_requests_on(server: Server, namespac
 
         class Slow(Saga[Trip], backend="asyncio"):
             @step(compensate=None, timeout=timedelta(seconds=60))
-            async def work(self, trip: Trip, ctx: Ctx) -> None:
+            async def work(self, trip: Trip, ctx: Context) -> None:
                 await wait()
 
         options: dict[str, Any] = {"namespace": namespace}
@@ -220,10 +220,10 @@ class Wait(Saga[str, int]):
     number = signal(int)
 
     @step(number, compensate=None)
-    async def double(self, input: str, number: int, ctx: Ctx) -> int:
+    async def double(self, input: str, number: int, ctx: Context) -> int:
         return 2 * number
 
-    def output(self, input: str, ctx: Ctx) -> int:
+    def output(self, input: str, ctx: Context) -> int:
         return ctx.result(Wait.double)
 
 
@@ -283,7 +283,7 @@ def test_calls_while_the_runtime_closes_are_answered() -> None:
                         ends.add("closed")
                         await asyncio.sleep(0)
 
-            async with sagakit.asyncio.open_runtime("memory:", sagas=[Wait()], grace=0) as runtime:
+            async with sagakit.asyncio.open_runtime("memory:", sagas=[Wait()], drain_timeout=0) as runtime:
                 await runtime.start(Wait, "one", "x")
                 tasks = [asyncio.create_task(caller(runtime, over, ends)) for _ in range(20)]
                 await asyncio.sleep(0.02)
@@ -300,13 +300,13 @@ class Exits(Saga[str, str], backend="asyncio"):
         self.errors = [error]
 
     @step(retry=QUICK, compensate=None)
-    async def work(self, input: str, ctx: Ctx) -> str:
+    async def work(self, input: str, ctx: Context) -> str:
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop()
         return "done"
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Exits.work)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sagakit.asyncio
 import trio
-from sagakit import Completed, Ctx, Saga, step
+from sagakit import Completed, Context, Saga, step
 from sagakit.jetstream.bridge import in_place
 from sagakit.jetstream.host import open_host
 
@@ -176,7 +176,7 @@ def test_a_host_that_is_cancelled_while_it_closes_ends_its_steps(monkeypatch: py
 
         class Slow(Saga[Trip], backend="asyncio"):
             @step(compensate=None, timeout=timedelta(hours=1))
-            async def work(self, trip: Trip, ctx: Ctx) -> None:
+            async def work(self, trip: Trip, ctx: Context) -> None:
                 try:
                     reached.set()
                     await asyncio.sleep(3600)
@@ -184,7 +184,7 @@ def test_a_host_that_is_cancelled_while_it_closes_ends_its_steps(monkeypatch: py
                     ended.set()
 
         async def serving() -> None:
-            async with sagakit.asyncio.open_runtime("memory:", sagas=[Slow()], grace=3600.0) as runtime:
+            async with sagakit.asyncio.open_runtime("memory:", sagas=[Slow()], drain_timeout=3600.0) as runtime:
                 await runtime.start(Slow, "one", Trip())
                 await reached.wait()
 

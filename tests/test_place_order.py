@@ -159,7 +159,7 @@ def test_a_get_of_an_order_that_takes_long_is_answered_and_the_service_stops(
 
     monkeypatch.setattr(place_order, "PATIENCE", 0.2)
     shop = Closed()
-    app = service(server.url, shop.http, shop, namespace=namespace, grace=0.1)
+    app = service(server.url, shop.http, shop, namespace=namespace, drain_timeout=0.1)
     with served(app) as address, httpx.Client(base_url=address, timeout=15) as client:
         client.post("/orders", json=msgspec.to_builtins(order("1")))
         answer = client.get("/orders/1")

@@ -22,14 +22,14 @@ from msgspec import structs
 from sagakit.cluster.adoption import Adoption
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
-from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, glimpse
+from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, read_header
 from sagakit.store.memory_server import MemoryBucket
 from sagakit.system import starts
+from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.calls import Calls
 from sagakit.system.persistence import Persistence, read
 from sagakit.system.publisher import Publisher
-from sagakit.system.saga import SagaActor
-from sagakit.system.sagas import Sagas
+from sagakit.system.saga_actor import SagaActor
 from sagakit.system.starts import Starts
 
 from tests.engine import test_mutants, test_table
@@ -48,7 +48,7 @@ from tests.testing import test_explore
 
 Patch = pytest.MonkeyPatch
 apply_module: Any = sys.modules["sagakit.engine.apply"]
-engine_requests: Any = sys.modules["sagakit.engine.requests"]
+engine_requests: Any = sys.modules["sagakit.engine.undo_requests"]
 ROOT = Path(__file__).parent.parent
 
 
@@ -108,7 +108,7 @@ def no_cancel_is_too_late(patch: Patch) -> None:
 
 
 def tickets_are_kept(patch: Patch) -> None:
-    patch.setattr(Calls, "withdraw_all_but", lambda self, asked: None)
+    patch.setattr(Calls, "revoke_all_but", lambda self, asked: None)
 
 
 def newer_schemas_are_read(patch: Patch) -> None:
@@ -116,12 +116,12 @@ def newer_schemas_are_read(patch: Patch) -> None:
 
 
 def one_bad_record_stops_the_scan(patch: Patch) -> None:
-    patch.setattr(Recovery, "_owner_elsewhere", lambda self, entry, began: glimpse(entry.key, entry.value).owner)
+    patch.setattr(Recovery, "_owner_elsewhere", lambda self, entry, began: read_header(entry.key, entry.value).owner)
 
 
 def crashes_are_forgotten(patch: Patch) -> None:
-    exited = Sagas.exited
-    patch.setattr(Sagas, "exited", lambda self, ref, reason: exited(self, ref, None))
+    exited = ActiveSagas.exited
+    patch.setattr(ActiveSagas, "exited", lambda self, ref, reason: exited(self, ref, None))
 
 
 def an_outage_fails_the_write(patch: Patch) -> None:

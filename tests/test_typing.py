@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, Literal, get_args
 
 import pytest
-from sagakit.system.given_options import Options
+from sagakit.system.given_options import RuntimeOptions
 
 ROOT = Path(__file__).parent.parent
 FILES = [
@@ -32,7 +32,7 @@ FILES = [
 MODULES = ["sagakit", "sagakit.asyncio", "sagakit.testing", "sagakit_actors"]
 NOT_CALLED = {
     "sagakit.RetryPolicy.as_data": "for the engine",
-    "sagakit.testing.Calls.add": "for the simulation",
+    "sagakit.testing.CallTrace.add": "for the simulation",
     "sagakit_actors.Supervisor.run": "for the system",
     "sagakit_actors.DynamicSupervisor.run": "for the system",
 }
@@ -93,7 +93,7 @@ def options_of(function: Any) -> set[str]:
         if parameter.kind is parameter.KEYWORD_ONLY:
             found.add(parameter.name)
         elif parameter.annotation == "Unpack[Options]":
-            found |= set(Options.__annotations__)
+            found |= set(RuntimeOptions.__annotations__)
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import sagakit.asyncio
 import trio
-from sagakit import Ctx, Reject, Saga, step
+from sagakit import Context, Reject, Saga, step
 from sagakit.system import watchdog
 
 Logged = pytest.LogCaptureFixture
@@ -47,21 +47,21 @@ class Slow(Saga[str, None]):
         self.block = block
 
     @step
-    async def charge(self, where: str, ctx: Ctx) -> None:
+    async def charge(self, where: str, ctx: Context) -> None:
         if where == "action":
             self.block()
 
     @charge.compensate
-    async def refund(self, where: str, result: None, ctx: Ctx) -> None:
+    async def refund(self, where: str, result: None, ctx: Context) -> None:
         if where == "compensation":
             self.block()
 
     @step(compensate=None)
-    async def label(self, where: str, ctx: Ctx) -> None:
+    async def label(self, where: str, ctx: Context) -> None:
         if where == "compensation":
             raise Reject("no")
 
-    def output(self, input: str, ctx: Ctx) -> None:
+    def output(self, input: str, ctx: Context) -> None:
         if input == "output":
             self.block()
 
@@ -73,7 +73,7 @@ class SlowOnAsyncio(Saga[str, None]):
         self.block = block
 
     @step(backend="asyncio", compensate=None)
-    async def charge(self, where: str, ctx: Ctx) -> None:
+    async def charge(self, where: str, ctx: Context) -> None:
         self.block()
 
 

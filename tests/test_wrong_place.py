@@ -15,7 +15,7 @@ import pytest
 import sagakit
 import sagakit.asyncio
 import trio
-from sagakit import Ctx, DefinitionError, Saga, Signal, child, each, signal, step, timer
+from sagakit import Context, DefinitionError, Saga, Signal, child, each, signal, step, timer
 from sagakit.errors import CannotConnect, InvalidConfig, InvalidInput, WrongContext
 
 from tests.sagas import BookTrip, Trip
@@ -217,7 +217,7 @@ class Approved(Saga[Trip, None]):
     approved: Signal[str, Any] = signal(str)
 
     @step(approved, compensate=None)
-    async def note(self, trip: Trip, by: str, ctx: Ctx) -> str:
+    async def note(self, trip: Trip, by: str, ctx: Context) -> str:
         return by
 
 
@@ -249,9 +249,7 @@ AFTER: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("kind", AFTER)
 def test_a_lone_node_after_which_another_comes_is_refused_with_what_to_write(kind: str) -> None:
-    with pytest.raises(
-        DefinitionError, match=r"after=Approved\.note: write a list, even of one: after=\[Approved\.note\]"
-    ):
+    with pytest.raises(DefinitionError, match=r"after=<Step Approved\.note>: write a list, even of one"):
         AFTER[kind](Approved.note)
 
 

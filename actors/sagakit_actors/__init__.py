@@ -18,23 +18,23 @@ errors       what can go wrong
 """
 
 from sagakit_actors.actor import Actor as Actor
-from sagakit_actors.actor import Context as Context
+from sagakit_actors.actor import ActorContext as ActorContext
 from sagakit_actors.backoff import Backoff as Backoff
 from sagakit_actors.backoff import Intensity as Intensity
 from sagakit_actors.cell import Restart as Restart
 from sagakit_actors.dynamic import DynamicSupervisor as DynamicSupervisor
 from sagakit_actors.errors import ActorDied as ActorDied
 from sagakit_actors.errors import ActorError as ActorError
-from sagakit_actors.errors import ActorStopped as ActorStopped
+from sagakit_actors.errors import ActorGone as ActorGone
 from sagakit_actors.errors import AskTimeout as AskTimeout
 from sagakit_actors.errors import CallCycle as CallCycle
 from sagakit_actors.errors import MailboxFull as MailboxFull
 from sagakit_actors.errors import RestartIntensityExceeded as RestartIntensityExceeded
 from sagakit_actors.errors import StartFailed as StartFailed
-from sagakit_actors.errors import Stopped as Stopped
+from sagakit_actors.errors import StopRequested as StopRequested
 from sagakit_actors.errors import TooManyChildren as TooManyChildren
 from sagakit_actors.mailbox import Overflow as Overflow
-from sagakit_actors.messages import Down as Down
+from sagakit_actors.notices import Down as Down
 from sagakit_actors.reactor import Reactor as Reactor
 from sagakit_actors.reactor import ReactorContext as ReactorContext
 from sagakit_actors.reactor import ReactorSpec as ReactorSpec

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, final
 
 import trio
 
-from sagakit_actors.messages import Down
+from sagakit_actors.flag import Flag
+from sagakit_actors.notices import Down
 from sagakit_actors.ref import Ref
 
 if TYPE_CHECKING:
     from sagakit_actors.cell import Cell
-    from sagakit_actors.tasks import TaskCell
 
 M = TypeVar("M")
 
@@ -24,7 +24,7 @@ class Actor(Generic[M]):
 
     tasks: ClassVar[bool] = False
 
-    async def run(self, ctx: Context[M]) -> None:
+    async def run(self, ctx: ActorContext[M]) -> None:
         """Handle messages one by one until a stop is asked for. A message whose handler raises is dropped."""
         await self.started(ctx)
         ctx.ready()
@@ -38,17 +38,17 @@ class Actor(Generic[M]):
         finally:
             await self.stopped(ctx)
 
-    async def started(self, ctx: Context[M]) -> None:
+    async def started(self, ctx: ActorContext[M]) -> None:
         """Before the first message; the supervisor waits for it."""
 
-    async def receive(self, message: M, ctx: Context[M]) -> None:
+    async def receive(self, message: M, ctx: ActorContext[M]) -> None:
         """Handle one message."""
         raise TypeError(f"{type(self).__name__} overrides neither receive() nor run(): it cannot handle {message!r}")
 
-    async def down(self, notice: Down, ctx: Context[M]) -> None:
+    async def down(self, notice: Down, ctx: ActorContext[M]) -> None:
         """Handle the death of a watched actor; ignored by default."""
 
-    async def stopped(self, ctx: Context[M]) -> None:
+    async def stopped(self, ctx: ActorContext[M]) -> None:
         """On the way out, however that came about."""
 
 
@@ -68,22 +68,22 @@ class Surroundings(Generic[M]):
 
     def watch(self, ref: Ref[Any]) -> None:
         """Get one `Down` for each incarnation of `ref` that ends; at once if it has gone for good already."""
-        self._cell.watch(ref._cell)
+        ref._cell.add_watcher(self._cell)
 
     def unwatch(self, ref: Ref[Any]) -> None:
         """No more notices of `ref`."""
-        self._cell.unwatch(ref._cell)
+        ref._cell.remove_watcher(self._cell)
 
 
 @final
-class Context(Surroundings[M]):
+class ActorContext(Surroundings[M]):
     """What an incarnation sees. Valid while it runs."""
 
-    __slots__ = ("_nursery",)
-    _cell: TaskCell[M]
+    __slots__ = ("_nursery", "_ready")
 
-    def __init__(self, cell: TaskCell[M], nursery: trio.Nursery | None) -> None:
+    def __init__(self, cell: Cell[M], ready: Flag, nursery: trio.Nursery | None) -> None:
         super().__init__(cell)
+        self._ready = ready
         self._nursery = nursery
 
     @property
@@ -95,12 +95,12 @@ class Context(Surroundings[M]):
 
     def ready(self) -> None:
         """Tell the supervisor that this child has started; the first receive does so, too."""
-        self._cell.ready.set()
+        self._ready.set()
 
     async def receive_batch(self, most: int = 1000) -> list[M | Down]:
         """All that waits, death notices first, at most `most`; waits for the first. Raises Stopped."""
         cell = self._cell
-        if not cell.ready.is_set:
+        if not self._ready.is_set:
             self.ready()
         await cell.mailbox.wait()
         return cell.mailbox.take(most, cell.unanswered)

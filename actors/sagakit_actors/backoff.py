@@ -13,28 +13,28 @@ class Backoff:
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 (equal jitter is `jitter=0.5`).
     """
 
-    __slots__ = ("factor", "first", "jitter", "most", "random")
+    __slots__ = ("initial_interval", "jitter", "max_interval", "multiplier", "random")
 
     def __init__(
         self,
         *,
-        first: float,
-        most: float,
-        factor: float = 2.0,
+        initial_interval: float,
+        max_interval: float,
+        multiplier: float = 2.0,
         jitter: float = 0.5,
         random: Callable[[], float] = system_random,
     ) -> None:
-        if not (0 < first <= most and factor >= 1 and 0 <= jitter <= 1):
+        if not (0 < initial_interval <= max_interval and multiplier >= 1 and 0 <= jitter <= 1):
             raise ValueError("backoff needs 0 < first <= most, factor >= 1 and jitter in 0..1")
-        self.first: float = first
-        self.most: float = most
-        self.factor: float = factor
+        self.initial_interval: float = initial_interval
+        self.max_interval: float = max_interval
+        self.multiplier: float = multiplier
         self.jitter: float = jitter
         self.random: Callable[[], float] = random
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (1, 2, ...)."""
-        wait = min(self.most, self.first * self.factor ** min(failures - 1, 64))
+        wait = min(self.max_interval, self.initial_interval * self.multiplier ** min(failures - 1, 64))
         return wait * (1 - self.jitter + self.jitter * self.random())
 
 

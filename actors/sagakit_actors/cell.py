@@ -11,7 +11,7 @@ import trio
 
 from sagakit_actors.errors import ActorDied
 from sagakit_actors.mailbox import Mailbox, Overflow
-from sagakit_actors.messages import Down
+from sagakit_actors.notices import Down
 from sagakit_actors.ref import Ref
 from sagakit_actors.reply import Reply
 
@@ -144,15 +144,15 @@ class Cell(ABC, Generic[M]):
             seen = seen.awaiting
         return seen is self
 
-    def watch(self, target: Cell[Any]) -> None:
-        """Be notified at each end of `target` from now on; at once if there will be none."""
-        if target.state == "gone":
-            self.mailbox.put_signal(Down(target.ref, target.incarnation, None))
+    def add_watcher(self, watcher: Cell[Any]) -> None:
+        """Notify a watcher at each end of this cell from now on; at once if there will be none."""
+        if self.state == "gone":
+            watcher.mailbox.put_signal(Down(self.ref, self.incarnation, None))
         else:
-            target.watchers[self] = None
-            self.watching[target] = None
+            self.watchers[watcher] = None
+            watcher.watching[self] = None
 
-    def unwatch(self, target: Cell[Any]) -> None:
-        """No more notices of `target`."""
-        target.watchers.pop(self, None)
-        self.watching.pop(target, None)
+    def remove_watcher(self, watcher: Cell[Any]) -> None:
+        """Send a watcher no more notices."""
+        self.watchers.pop(watcher, None)
+        watcher.watching.pop(self, None)

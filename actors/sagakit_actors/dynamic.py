@@ -7,10 +7,10 @@ from typing import Any
 
 import trio
 
-from sagakit_actors.actor import Actor, Context
+from sagakit_actors.actor import Actor, ActorContext
 from sagakit_actors.backoff import Backoff, Intensity
 from sagakit_actors.cell import Cell, Exit
-from sagakit_actors.errors import ActorStopped, RestartIntensityExceeded, Stopped, TooManyChildren
+from sagakit_actors.errors import ActorGone, RestartIntensityExceeded, StopRequested, TooManyChildren
 from sagakit_actors.helpers import Helpers
 from sagakit_actors.reactor import Dispatcher, ReactorCell, ReactorSpec
 from sagakit_actors.ref import Ref
@@ -61,7 +61,7 @@ class DynamicSupervisor(Actor[None]):
         self._helpers: Helpers | None = None
         self._dispatcher = Dispatcher(self._reactor_ended)
 
-    async def run(self, ctx: Context[None]) -> None:
+    async def run(self, ctx: ActorContext[None]) -> None:
         """Until stopped; then stop the children."""
         self._nursery = ctx.nursery
         self._helpers = Helpers(ctx.nursery)
@@ -71,7 +71,7 @@ class DynamicSupervisor(Actor[None]):
         try:
             while True:
                 await ctx.receive()
-        except Stopped:
+        except StopRequested:
             await self._stop_all()
             raise
         finally:
@@ -82,7 +82,7 @@ class DynamicSupervisor(Actor[None]):
     # ------------------------------------------------------------ children
 
     def start_child(self, spec: ChildSpec) -> Ref[Any]:
-        """Start an actor and return at once. Raises TooManyChildren, ActorStopped, ValueError (the name is taken)."""
+        """Start an actor and return at once. Raises TooManyChildren, ActorGone, ValueError (the name is taken)."""
         nursery = self._place_for(spec.name)
         cell: TaskCell[Any] = TaskCell(spec)
         self._children[spec.name] = cell
@@ -113,7 +113,7 @@ class DynamicSupervisor(Actor[None]):
 
     def _place_for(self, name: str) -> trio.Nursery:
         if self._nursery is None:
-            raise ActorStopped("the supervisor does not run")
+            raise ActorGone("the supervisor does not run")
         if len(self._children) >= self._max_children:
             raise TooManyChildren(f"there are {len(self._children)} children already")
         if name in self._children:

@@ -11,7 +11,7 @@ class MailboxFull(ActorError):
     """The target takes no more messages now: slow down, or give it a larger mailbox."""
 
 
-class ActorStopped(ActorError):
+class ActorGone(ActorError):
     """The target has gone for good; the message was not taken."""
 
 
@@ -39,5 +39,5 @@ class TooManyChildren(ActorError):
     """The dynamic supervisor is full: wait until a child has ended."""
 
 
-class Stopped(ActorError):
+class StopRequested(ActorError):
     """Raised by `receive` once a stop was asked for. Let it pass: it ends the actor in good order."""

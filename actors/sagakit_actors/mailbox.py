@@ -12,8 +12,8 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import trio
 
-from sagakit_actors.errors import ActorStopped, MailboxFull, Stopped
-from sagakit_actors.messages import Down
+from sagakit_actors.errors import ActorGone, MailboxFull, StopRequested
+from sagakit_actors.notices import Down
 from sagakit_actors.reply import Reply
 
 M = TypeVar("M")
@@ -66,9 +66,9 @@ class Mailbox(Generic[M]):
     # ------------------------------------------------------------- senders
 
     def put_nowait(self, message: M, reply: Reply[Any] | None = None) -> None:
-        """Take a message or raise MailboxFull, ActorStopped. Drops by policy."""
+        """Take a message or raise MailboxFull, ActorGone. Drops by policy."""
         if self.closed:
-            raise ActorStopped("it has gone for good")
+            raise ActorGone("it has gone for good")
         if len(self._items) >= self.capacity and not self._make_room(reply):
             return
         self._items.append((message, reply))
@@ -94,7 +94,7 @@ class Mailbox(Generic[M]):
 
         await trio.lowlevel.wait_task_rescheduled(abort)
         if self.closed:
-            raise ActorStopped("it went for good while the message waited for room")
+            raise ActorGone("it went for good while the message waited for room")
 
     def put_signal(self, signal: Down | M) -> None:
         """Take a signal, always; for nobody if the actor has gone."""
@@ -139,7 +139,7 @@ class Mailbox(Generic[M]):
             else:
                 await trio.lowlevel.checkpoint_if_cancelled()
         if self.stopping:
-            raise Stopped("a stop was asked for")
+            raise StopRequested("a stop was asked for")
 
     def on_mail(self, call: Callable[[], None]) -> None:
         """Call once when there is something to take or a stop is asked for; at once if that is so already."""

@@ -18,7 +18,7 @@ from sagakit_actors.cell import Cell, Exit, Restart
 from sagakit_actors.flag import Flag
 from sagakit_actors.helpers import Helpers, Work
 from sagakit_actors.mailbox import Overflow
-from sagakit_actors.messages import Down
+from sagakit_actors.notices import Down
 from sagakit_actors.reply import Reply
 
 M = TypeVar("M")
@@ -54,7 +54,7 @@ class ReactorContext(Surroundings[M]):
 
     def promise(self) -> Reply[Any]:
         """A slot for an answer that this incarnation owes, as if it had been asked; ActorDied if it ends before."""
-        reply: Reply[Any] = Reply(self._cell)
+        reply: Reply[Any] = Reply(self._cell.unanswered)
         self._cell.unanswered[reply] = None
         return reply
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, Generic, TypeVar, final
+from typing import Generic, TypeVar, final
 
 import trio
 
 from sagakit_actors.current import asking_cell
-from sagakit_actors.errors import ActorStopped, AskTimeout, CallCycle
+from sagakit_actors.errors import ActorGone, AskTimeout, CallCycle
 from sagakit_actors.reply import Reply
-
-if TYPE_CHECKING:
-    from sagakit_actors.cell import Cell
+from sagakit_actors.target import Target
 
 M = TypeVar("M")
 R = TypeVar("R")
@@ -28,7 +26,7 @@ class Ref(Generic[M]):
 
     __slots__ = ("__weakref__", "_cell", "_mailbox")
 
-    def __init__(self, cell: Cell[M]) -> None:
+    def __init__(self, cell: Target[M]) -> None:
         self._cell = cell
         self._mailbox = cell.mailbox
 
@@ -51,7 +49,7 @@ class Ref(Generic[M]):
         return not self._cell.mailbox.closed
 
     def tell_nowait(self, message: M) -> None:
-        """Send without waiting. Raises MailboxFull, ActorStopped."""
+        """Send without waiting. Raises MailboxFull, ActorGone."""
         self._mailbox.put_nowait(message)
 
     def signal(self, message: M) -> None:
@@ -62,7 +60,7 @@ class Ref(Generic[M]):
         self._mailbox.put_signal(message)
 
     async def tell(self, message: M) -> None:
-        """Send; waits for room if the mailbox's policy says so. Raises MailboxFull, ActorStopped.
+        """Send; waits for room if the mailbox's policy says so. Raises MailboxFull, ActorGone.
 
         Cancelled while waiting for room, the message was not sent.
         """
@@ -76,7 +74,7 @@ class Ref(Generic[M]):
         """Send `make(reply)` and wait for the answer, at most `timeout` seconds (`math.inf` allowed).
 
         It never hangs: it is answered, or raises AskTimeout, ActorDied (the incarnation that took it ended),
-        ActorStopped, MailboxFull, CallCycle, or whatever error the target answers with. Cancelled, the target may
+        ActorGone, MailboxFull, CallCycle, or whatever error the target answers with. Cancelled, the target may
         still act on the message.
         """
         asker = asking_cell()
@@ -93,8 +91,8 @@ class Ref(Generic[M]):
     async def _ask(self, make: Callable[[Reply[R]], M], timeout: float) -> R:
         cell = self._cell
         if cell.mailbox.closed:
-            raise ActorStopped(f"{cell.name} has gone for good")
-        reply: Reply[R] = Reply(cell)
+            raise ActorGone(f"{cell.name} has gone for good")
+        reply: Reply[R] = Reply(cell.unanswered)
         message = make(reply)
         if timeout == inf:
             if cell.mailbox.takes_at_once:

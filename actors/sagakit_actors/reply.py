@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import trio
-
-if TYPE_CHECKING:
-    from sagakit_actors.cell import Cell
 
 R = TypeVar("R")
 
@@ -18,10 +15,11 @@ class Reply(Generic[R]):
     For any code in the trio thread, also after the target's handler has returned.
     """
 
-    __slots__ = ("_cell", "_error", "_value", "_waiter", "settled")
+    __slots__ = ("_error", "_unanswered", "_value", "_waiter", "settled")
 
-    def __init__(self, cell: Cell[Any]) -> None:
-        self._cell = cell
+    def __init__(self, unanswered: dict[Reply[Any], None]) -> None:
+        self._unanswered = unanswered
+        """Where the target keeps what it has taken and not answered."""
         self.settled: bool = False
         """Whether it was answered, or given up by the one who asked."""
         self._value: R | None = None
@@ -40,7 +38,7 @@ class Reply(Generic[R]):
         if self.settled:
             return False
         self.settled, self._value, self._error = True, value, error
-        self._cell.unanswered.pop(self, None)
+        self._unanswered.pop(self, None)
         if self._waiter is not None:
             trio.lowlevel.reschedule(self._waiter)
             self._waiter = None

@@ -13,11 +13,11 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import trio
 
-from sagakit_actors.actor import Actor, Context
+from sagakit_actors.actor import Actor, ActorContext
 from sagakit_actors.backoff import Intensity
 from sagakit_actors.cell import Cell, Exit, State
-from sagakit_actors.errors import RestartIntensityExceeded, StartFailed, Stopped
-from sagakit_actors.messages import Down
+from sagakit_actors.errors import RestartIntensityExceeded, StartFailed, StopRequested
+from sagakit_actors.notices import Down
 from sagakit_actors.ref import Ref
 from sagakit_actors.tasks import ChildSpec, TaskCell
 
@@ -38,7 +38,7 @@ class ChildInfo(NamedTuple):
     dropped: int
 
 
-class Ended(NamedTuple):
+class ChildEnded(NamedTuple):
     """A child's incarnation has ended: from its task to the supervisor."""
 
     cell: TaskCell[Any]
@@ -46,7 +46,7 @@ class Ended(NamedTuple):
     exit: Exit
 
 
-class Supervisor(Actor[Ended]):
+class Supervisor(Actor[ChildEnded]):
     """Keeps `children` alive. Itself an actor, so that trees nest."""
 
     tasks = True
@@ -73,7 +73,7 @@ class Supervisor(Actor[Ended]):
 
     # ---------------------------------------------------------------- life
 
-    async def run(self, ctx: Context[Ended]) -> None:
+    async def run(self, ctx: ActorContext[ChildEnded]) -> None:
         """Start all, then mind them; on the way out stop all in reverse."""
         try:
             await self._start(ctx, self._cells)
@@ -82,14 +82,14 @@ class Supervisor(Actor[Ended]):
                 notice = await ctx.receive()
                 if not isinstance(notice, Down):
                     await self._on_ended(ctx, notice)
-        except (Stopped, RestartIntensityExceeded, StartFailed):
+        except (StopRequested, RestartIntensityExceeded, StartFailed):
             await self._stop(self._cells)
             raise
         finally:
             for cell in self._cells:
                 cell.retire()
 
-    async def _start(self, ctx: Context[Ended], cells: Sequence[TaskCell[Any]]) -> None:
+    async def _start(self, ctx: ActorContext[ChildEnded], cells: Sequence[TaskCell[Any]]) -> None:
         """Start in order. Raises StartFailed with those before still running."""
         for cell in cells:
             cell.revive()
@@ -99,17 +99,17 @@ class Supervisor(Actor[Ended]):
             if not await cell.until_ready():
                 raise StartFailed(f"{cell.name} ended before it was ready")
 
-    async def _keep(self, supervisor: Ref[Ended], cell: TaskCell[Any]) -> None:
+    async def _keep(self, supervisor: Ref[ChildEnded], cell: TaskCell[Any]) -> None:
         ended = await cell.incarnate()
         if supervisor.alive:
-            await supervisor.tell(Ended(cell, cell.incarnation, ended))
+            await supervisor.tell(ChildEnded(cell, cell.incarnation, ended))
 
     @staticmethod
     async def _stop(cells: Sequence[TaskCell[Any]]) -> None:
         for cell in reversed(cells):
             await cell.stop()
 
-    async def _on_ended(self, ctx: Context[Ended], notice: Ended) -> None:
+    async def _on_ended(self, ctx: ActorContext[ChildEnded], notice: ChildEnded) -> None:
         cell = notice.cell
         if notice.incarnation != cell.incarnation:
             return  # an incarnation before the present one
@@ -125,7 +125,7 @@ class Supervisor(Actor[Ended]):
                 ) from notice.exit.crash
             failed = await self._restart(ctx, cell)
 
-    async def _restart(self, ctx: Context[Ended], cell: TaskCell[Any]) -> Sequence[TaskCell[Any]]:
+    async def _restart(self, ctx: ActorContext[ChildEnded], cell: TaskCell[Any]) -> Sequence[TaskCell[Any]]:
         """Restart `cell` and whoever the strategy restarts with it; returns who failed, to be counted again."""
         position = self._cells.index(cell)
         start = {"one_for_one": position, "rest_for_one": position, "one_for_all": 0}[self._strategy]

@@ -7,10 +7,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import trio
 
-from sagakit_actors.actor import Actor, Context
+from sagakit_actors.actor import Actor, ActorContext
 from sagakit_actors.cell import Cell, Exit, Restart
 from sagakit_actors.current import running_cell
-from sagakit_actors.errors import Stopped
+from sagakit_actors.errors import StopRequested
 from sagakit_actors.flag import Flag
 from sagakit_actors.mailbox import Overflow
 
@@ -52,7 +52,7 @@ class TaskCell(Cell[M], Generic[M]):
         crash: Exception | None = None
         try:
             await self._live(self._make())
-        except Stopped:
+        except StopRequested:
             pass
         except BaseExceptionGroup as group:  # what is no crash is raised again
             crash = self._crash_in(group)
@@ -66,18 +66,18 @@ class TaskCell(Cell[M], Generic[M]):
     async def _live(self, actor: Actor[M]) -> None:
         if not actor.tasks:
             with trio.CancelScope() as self._scope:
-                await actor.run(Context(self, None))
+                await actor.run(ActorContext(self, self.ready, None))
             return
         async with trio.open_nursery() as nursery:
             self._scope = nursery.cancel_scope
-            await actor.run(Context(self, nursery))
+            await actor.run(ActorContext(self, self.ready, nursery))
             if nursery.child_tasks:
                 nursery.cancel_scope.cancel()
 
     @staticmethod
     def _crash_in(group: BaseExceptionGroup[BaseException]) -> Exception | None:
         """What is left of a group without stops and cancellation."""
-        _, rest = group.split(Stopped)
+        _, rest = group.split(StopRequested)
         if rest is None:
             return None
         if not isinstance(rest, ExceptionGroup):

@@ -4,6 +4,7 @@ definition   what a user writes: Saga, step, retry policies; compiled to a plan
 engine       pure rules: record x input event -> record; record -> effects
 store        the ports, names on the wire, the store in memory
 jetstream    the link and the adapters; the embedded server
+binding      the border to user code: calls it, and classifies what comes back
 system       the actors: sagas, persistence, publisher, timers
 cluster      worker: lease, recovery
 client       Runtime and Handle
@@ -20,7 +21,7 @@ from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
 from sagakit.client.listing import Page as Page
 from sagakit.client.listing import SagaInfo as SagaInfo
-from sagakit.client.listing import Unreadable as Unreadable
+from sagakit.client.listing import UnreadableRecord as UnreadableRecord
 from sagakit.client.runtime import Runtime as Runtime
 from sagakit.client.runtime import open_runtime as open_runtime
 from sagakit.client.script import run as run
@@ -28,7 +29,7 @@ from sagakit.definition import FOREVER as FOREVER
 from sagakit.definition import CheckedStep as CheckedStep
 from sagakit.definition import Child as Child
 from sagakit.definition import Completed as Completed
-from sagakit.definition import Ctx as Ctx
+from sagakit.definition import Context as Context
 from sagakit.definition import Done as Done
 from sagakit.definition import EachStep as EachStep
 from sagakit.definition import Failed as Failed
@@ -95,7 +96,7 @@ __all__ = [
     "Child",
     "Completed",
     "Config",
-    "Ctx",
+    "Context",
     "DefinitionError",
     "Deleted",
     "Description",
@@ -148,7 +149,7 @@ __all__ = [
     "Unavailable",
     "Undecodable",
     "UnknownSaga",
-    "Unreadable",
+    "UnreadableRecord",
     "__version__",
     "child",
     "each",

@@ -31,7 +31,7 @@ from sagakit.errors import RuntimeClosed
 from sagakit.jetstream.trio_thread import TrioThread
 from sagakit.jetstream.whereabouts import check_asyncio
 from sagakit.system.config import Config
-from sagakit.system.given_options import Options
+from sagakit.system.given_options import RuntimeOptions
 from sagakit.times import Moment
 
 _log = getLogger("sagakit")
@@ -214,7 +214,7 @@ async def open_runtime(
     sagas: Sequence[Saga[Any, Any]],
     config: Config | None = None,
     adopt: bool = True,
-    **options: Unpack[Options],
+    **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[AsyncioRuntime]:
     """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
 

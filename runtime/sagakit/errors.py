@@ -65,7 +65,7 @@ class DoesNotFit(InvalidInput):
         self.path = path
 
 
-class Unreadable(DoesNotFit):
+class UnreadableValue(DoesNotFit):
     """JSON cannot be read as its declared type."""
 
     _verb = "cannot be read as"
@@ -170,7 +170,7 @@ class SagaFailed(SagakitError):
     """A saga turned back, and `result` has no output to give. The fields are those of `Failed`.
 
     `key` names the saga. `cause` says why it turned back; `step`, `code`, `detail` and `reason` where and with which
-    words; `undone` names the steps that were undone.
+    words; `compensated` names the steps that were undone.
     """
 
     def __init__(
@@ -182,11 +182,11 @@ class SagaFailed(SagakitError):
         code: str | None = None,
         detail: Mapping[str, Any] = MappingProxyType({}),
         reason: str | None = None,
-        undone: tuple[str, ...] = (),
+        compensated: tuple[str, ...] = (),
     ) -> None:
         where = "" if step is None else f" at {step}"
         words = ": ".join(part for part in (code, reason) if part)
-        after = f"; undone: {', '.join(undone)}" if undone else "; nothing had to be undone"
+        after = f"; undone: {', '.join(compensated)}" if compensated else "; nothing had to be undone"
         super().__init__(f"{key} failed: {cause}{where}{words and f', {words}'}{after}")
         self.key = key
         self.cause = cause
@@ -194,7 +194,7 @@ class SagaFailed(SagakitError):
         self.code = code
         self.detail = detail
         self.reason = reason
-        self.undone = undone
+        self.compensated = compensated
 
 
 class NoWorker(SagakitError):

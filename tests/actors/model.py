@@ -10,10 +10,10 @@ import trio.testing
 from hypothesis import strategies as st
 from sagakit_actors import (
     Actor,
+    ActorContext,
     ActorError,
     AskTimeout,
     ChildSpec,
-    Context,
     Down,
     Reply,
     Restart,
@@ -114,7 +114,7 @@ class Child(Actor[str | Reply[str]]):
         self.number = number
         self.log = log
 
-    async def run(self, ctx: Context[str | Reply[str]]) -> None:
+    async def run(self, ctx: ActorContext[str | Reply[str]]) -> None:
         self.log.start(self.number)
         try:
             while True:

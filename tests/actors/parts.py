@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from sagakit_actors import Actor, ChildSpec, Context, Down, Ref, Reply, Supervisor, open_system
+from sagakit_actors import Actor, ActorContext, ChildSpec, Down, Ref, Reply, Supervisor, open_system
 
 
 class Ask(NamedTuple):
@@ -30,7 +30,7 @@ class Recorder(Actor[Message]):
     def __init__(self, seen: list[Any]) -> None:
         self.seen = seen
 
-    async def receive(self, message: Message, ctx: Context[Message]) -> None:
+    async def receive(self, message: Message, ctx: ActorContext[Message]) -> None:
         if isinstance(message, Ask):
             if message.text is not None:
                 message.reply.send(message.text)
@@ -39,7 +39,7 @@ class Recorder(Actor[Message]):
         else:
             self.seen.append(message)
 
-    async def down(self, notice: Down, ctx: Context[Message]) -> None:
+    async def down(self, notice: Down, ctx: ActorContext[Message]) -> None:
         self.seen.append(notice)
 
 

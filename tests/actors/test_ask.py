@@ -11,11 +11,11 @@ import trio
 import trio.testing
 from sagakit_actors import (
     Actor,
+    ActorContext,
     ActorDied,
     AskTimeout,
     CallCycle,
     ChildSpec,
-    Context,
     Ref,
     Reply,
     Supervisor,
@@ -67,7 +67,7 @@ async def test_an_answer_may_come_from_elsewhere_and_the_first_one_wins() -> Non
     held: list[Reply[str]] = []
 
     class Holder(Actor[Any]):
-        async def receive(self, message: Ask, ctx: Context[Any]) -> None:
+        async def receive(self, message: Ask, ctx: ActorContext[Any]) -> None:
             held.append(message.reply)
 
     async with running(child(Holder)) as [ref]:
@@ -87,7 +87,7 @@ async def test_an_answer_may_come_from_elsewhere_and_the_first_one_wins() -> Non
 
 async def test_an_error_is_raised_where_the_ask_was_made() -> None:
     class Refuser(Actor[Any]):
-        async def receive(self, message: Ask, ctx: Context[Any]) -> None:
+        async def receive(self, message: Ask, ctx: ActorContext[Any]) -> None:
             message.reply.fail(ValueError("no"))
 
     async with running(child(Refuser)) as [ref]:
@@ -99,7 +99,7 @@ async def test_a_cancelled_ask_counts_as_answered() -> None:
     held: list[Reply[str]] = []
 
     class Holder(Actor[Any]):
-        async def receive(self, message: Ask, ctx: Context[Any]) -> None:
+        async def receive(self, message: Ask, ctx: ActorContext[Any]) -> None:
             held.append(message.reply)
 
     async with running(child(Holder)) as [ref]:
@@ -132,7 +132,7 @@ class Link(Actor[Through]):
         self.refs = refs
         self.beside = beside
 
-    async def receive(self, message: Through, ctx: Context[Through]) -> None:
+    async def receive(self, message: Through, ctx: ActorContext[Through]) -> None:
         if self.beside:
             ctx.nursery.start_soon(self._pass_on, message)
         else:

@@ -13,11 +13,11 @@ import trio
 import trio.testing
 from sagakit_actors import (
     Actor,
+    ActorContext,
     ActorDied,
-    ActorStopped,
+    ActorGone,
     Backoff,
     ChildSpec,
-    Context,
     Down,
     DynamicSupervisor,
     Reactor,
@@ -72,7 +72,7 @@ class Child(Actor[Any]):
     def __init__(self, life: Life) -> None:
         self.life = life
 
-    async def run(self, ctx: Context[Any]) -> None:
+    async def run(self, ctx: ActorContext[Any]) -> None:
         self.life.began.append(trio.current_time())
         while obey(await ctx.receive(), self.life):
             pass
@@ -95,7 +95,7 @@ class Reacting(Reactor[Any]):
 @asynccontextmanager
 async def dynamic(**options: Any) -> AsyncIterator[DynamicSupervisor]:
     """One under a root."""
-    supervisor = DynamicSupervisor(backoff=Backoff(first=1.0, most=4.0, jitter=0.0), **options)
+    supervisor = DynamicSupervisor(backoff=Backoff(initial_interval=1.0, max_interval=4.0, jitter=0.0), **options)
     async with open_system(Supervisor("one_for_one", [ChildSpec("dynamic", lambda: supervisor)])):
         yield supervisor
 
@@ -188,13 +188,13 @@ async def test_an_ask_fails_when_its_target_goes(start: Start, autojump_clock: C
     life = Life([], [])
     async with dynamic() as supervisor:
         ref = start(supervisor, "child", life, "temporary")
-        with pytest.RaisesGroup(ActorDied, pytest.RaisesExc((ActorDied, ActorStopped))):
+        with pytest.RaisesGroup(ActorDied, pytest.RaisesExc((ActorDied, ActorGone))):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_ask, ref)
                 await trio.testing.wait_all_tasks_blocked()
                 ref.tell_nowait("crash")
                 nursery.start_soon(_ask, ref)
-        with pytest.raises(ActorStopped):
+        with pytest.raises(ActorGone):
             await ref.tell("late")
 
 
@@ -212,7 +212,7 @@ async def test_names_and_the_cap(start: Start, autojump_clock: Clock) -> None:
         await trio.testing.wait_all_tasks_blocked()
         start(supervisor, "a", life)
         assert supervisor.child("a") is not ref
-    with pytest.raises(ActorStopped):
+    with pytest.raises(ActorGone):
         start(supervisor, "d", life)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit_actors import Actor, ActorStopped, Context, MailboxFull, Ref, Supervisor, open_system
+from sagakit_actors import Actor, ActorContext, ActorGone, MailboxFull, Ref, Supervisor, open_system
 
 from tests.actors.parts import Recorder, asking, child, running
 
@@ -19,7 +19,7 @@ class Closed(Actor[Any]):
         self.gate = gate
         self.seen = seen
 
-    async def run(self, ctx: Context[Any]) -> None:
+    async def run(self, ctx: ActorContext[Any]) -> None:
         ctx.ready()
         await self.gate.wait()
         while True:
@@ -157,18 +157,18 @@ async def test_who_has_gone_takes_nothing() -> None:
     async with running(child(lambda: Recorder([]), restart="temporary")) as [ref]:
         pass
     assert not ref.alive
-    with pytest.raises(ActorStopped):
+    with pytest.raises(ActorGone):
         ref.tell_nowait("late")
-    with pytest.raises(ActorStopped):
+    with pytest.raises(ActorGone):
         await ref.tell("late")
-    with pytest.raises(ActorStopped):
+    with pytest.raises(ActorGone):
         await ref.ask(asking("late"))
     ref.signal("late")  # a signal is for nobody then
 
 
 async def test_a_busy_actor_lets_others_have_their_turn() -> None:
     class Busy(Actor[str]):
-        async def run(self, ctx: Context[str]) -> None:
+        async def run(self, ctx: ActorContext[str]) -> None:
             while True:
                 if await ctx.receive() == "last":
                     done.set()

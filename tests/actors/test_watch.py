@@ -6,7 +6,7 @@ from typing import Any
 
 import trio
 import trio.testing
-from sagakit_actors import Actor, Context, Down, Ref
+from sagakit_actors import Actor, ActorContext, Down, Ref
 
 from tests.actors.parts import Recorder, child, running
 
@@ -17,10 +17,10 @@ class Watcher(Actor[Any]):
     def __init__(self, seen: list[Down]) -> None:
         self.seen = seen
 
-    async def receive(self, message: tuple[str, Ref[Any]], ctx: Context[Any]) -> None:
+    async def receive(self, message: tuple[str, Ref[Any]], ctx: ActorContext[Any]) -> None:
         {"watch": ctx.watch, "unwatch": ctx.unwatch}[message[0]](message[1])
 
-    async def down(self, notice: Down, ctx: Context[Any]) -> None:
+    async def down(self, notice: Down, ctx: ActorContext[Any]) -> None:
         self.seen.append(notice)
 
 

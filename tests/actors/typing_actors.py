@@ -12,11 +12,11 @@ from typing import Any, NamedTuple, assert_type
 import trio
 from sagakit_actors import (
     Actor,
+    ActorContext,
     ActorDied,
     Backoff,
     ChildInfo,
     ChildSpec,
-    Context,
     Down,
     DynamicSupervisor,
     Intensity,
@@ -39,27 +39,27 @@ class Ask(NamedTuple):
 
 
 class Counter(Actor[Ask]):
-    async def started(self, ctx: Context[Ask]) -> None:
+    async def started(self, ctx: ActorContext[Ask]) -> None:
         assert_type(ctx.nursery, trio.Nursery)
         assert_type(ctx.ref, Ref[Ask])
         ctx.ready()
         ctx.watch(ctx.ref)
         ctx.unwatch(ctx.ref)
 
-    async def run(self, ctx: Context[Ask]) -> None:
+    async def run(self, ctx: ActorContext[Ask]) -> None:
         assert_type(await ctx.receive(), Ask | Down)
         assert_type(await ctx.receive_batch(7), list[Ask | Down])
 
-    async def receive(self, message: Ask, ctx: Context[Ask]) -> None:
+    async def receive(self, message: Ask, ctx: ActorContext[Ask]) -> None:
         assert_type(message.reply.send(7), bool)
         assert_type(message.reply.fail(ValueError()), bool)
         assert_type(await message.reply.wait(), int)
         message.reply.abandon()
 
-    async def down(self, notice: Down, ctx: Context[Ask]) -> None:
+    async def down(self, notice: Down, ctx: ActorContext[Ask]) -> None:
         assert_type(notice.reason, Exception | None)
 
-    async def stopped(self, ctx: Context[Ask]) -> None: ...
+    async def stopped(self, ctx: ActorContext[Ask]) -> None: ...
 
 
 async def seven(number: int) -> int: ...
@@ -90,7 +90,7 @@ async def of_a_ref(ref: Ref[Ask]) -> None:
 
 
 async def of_supervisors(ended: list[str], restart: Restart, overflow: Overflow, strategy: Strategy) -> None:
-    backoff = Backoff(first=0.1, most=1.0, factor=2.0, jitter=0.5, random=lambda: 0.5)
+    backoff = Backoff(initial_interval=0.1, max_interval=1.0, multiplier=2.0, jitter=0.5, random=lambda: 0.5)
     assert_type(backoff.delay(1), float)
     assert_type(Intensity(3, 5.0).allows(1.0), bool)
     children = DynamicSupervisor(

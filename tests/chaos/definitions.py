@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from sagakit import Ctx, Done, NotDone, Reject, RetryPolicy, Saga, each, signal, step, timer
+from sagakit import Context, Done, NotDone, Reject, RetryPolicy, Saga, each, signal, step, timer
 
 from tests.chaos.services import Desk
 
-PATIENT = RetryPolicy(attempts=12, first=timedelta(milliseconds=100), most=timedelta(seconds=1))
-STUBBORN = RetryPolicy(attempts=None, first=timedelta(milliseconds=100), most=timedelta(seconds=1))
+PATIENT = RetryPolicy(max_attempts=12, initial_interval=timedelta(milliseconds=100), max_interval=timedelta(seconds=1))
+STUBBORN = RetryPolicy(
+    max_attempts=None, initial_interval=timedelta(milliseconds=100), max_interval=timedelta(seconds=1)
+)
 APPROVED_WITHIN = timedelta(hours=1)
 """Never, within a run: a saga that misses a message that was acknowledged waits until the judge comes."""
 
@@ -30,17 +32,17 @@ class _Chaotic:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
-    async def call(self, step: str, job: Job, ctx: Ctx) -> str:
+    async def call(self, step: str, job: Job, ctx: Context) -> str:
         """The action."""
         if await self.desk.call(ctx, step, "do", refuse=job.refuse == step) in ("effect", "duplicate"):
             return step
         raise Reject("refused", step=step)
 
-    async def undo(self, step: str, ctx: Ctx) -> None:
+    async def undo(self, step: str, ctx: Context) -> None:
         """The compensation."""
         await self.desk.call(ctx, step, "undo")
 
-    async def check(self, step: str, ctx: Ctx) -> Done[str] | NotDone:
+    async def check(self, step: str, ctx: Context) -> Done[str] | NotDone:
         """Did it happen?"""
         return Done(step) if await self.desk.call(ctx, step, "check") == "happened" else NotDone()
 
@@ -49,44 +51,44 @@ class Order(_Chaotic, Saga[Job, str]):
     """Reserve, charge (checked when in doubt), pack each parcel, deliver (the pivot), notify."""
 
     @step(retry=PATIENT)
-    async def reserve(self, job: Job, ctx: Ctx) -> list[str]:
+    async def reserve(self, job: Job, ctx: Context) -> list[str]:
         held = await self.call("reserve", job, ctx)
         return [f"{held}-{number}" for number in range(job.parcels)]
 
     @reserve.compensate(retry=PATIENT)
-    async def release(self, job: Job, held: list[str] | None, ctx: Ctx) -> None:
+    async def release(self, job: Job, held: list[str] | None, ctx: Context) -> None:
         await self.undo("reserve", ctx)
 
     @step(retry=PATIENT, after=[reserve], on_unknown="check")
-    async def charge(self, job: Job, ctx: Ctx) -> str:
+    async def charge(self, job: Job, ctx: Context) -> str:
         return await self.call("charge", job, ctx)
 
     @charge.check
-    async def charged(self, job: Job, ctx: Ctx) -> Done[str] | NotDone:
+    async def charged(self, job: Job, ctx: Context) -> Done[str] | NotDone:
         return await self.check("charge", ctx)
 
     @charge.compensate(retry=PATIENT)
-    async def refund(self, job: Job, paid: str, ctx: Ctx) -> None:
+    async def refund(self, job: Job, paid: str, ctx: Context) -> None:
         await self.undo("charge", ctx)
 
     @each(reserve, lambda parcels: parcels, parallel=2, after=[charge], retry=PATIENT)
-    async def pack(self, job: Job, parcel: str, ctx: Ctx) -> str:
+    async def pack(self, job: Job, parcel: str, ctx: Context) -> str:
         number = parcel.rpartition("-")[2]
         return await self.call("pack/" + number, job, ctx)
 
     @pack.compensate(retry=PATIENT)
-    async def unpack(self, job: Job, parcel: str, packed: str | None, ctx: Ctx) -> None:
+    async def unpack(self, job: Job, parcel: str, packed: str | None, ctx: Context) -> None:
         await self.undo("pack/" + parcel.rpartition("-")[2], ctx)
 
     @step(pack, pivot=True, retry=STUBBORN)
-    async def deliver(self, job: Job, packed: Sequence[str], ctx: Ctx) -> str:
+    async def deliver(self, job: Job, packed: Sequence[str], ctx: Context) -> str:
         return await self.call("deliver", job, ctx)
 
     @step(deliver, retry=STUBBORN)
-    async def notify(self, job: Job, delivered: str, ctx: Ctx) -> str:
+    async def notify(self, job: Job, delivered: str, ctx: Context) -> str:
         return await self.call("notify", job, ctx)
 
-    def output(self, input: Job, ctx: Ctx) -> str:
+    def output(self, input: Job, ctx: Context) -> str:
         return ctx.result(Order.deliver)
 
 
@@ -94,24 +96,24 @@ class Approval(_Chaotic, Saga[Job, str]):
     """Register, wait for a person's word from the inbox, sign (the pivot), file."""
 
     @step(retry=PATIENT)
-    async def register(self, job: Job, ctx: Ctx) -> str:
+    async def register(self, job: Job, ctx: Context) -> str:
         return await self.call("register", job, ctx)
 
     @register.compensate(retry=PATIENT)
-    async def strike_out(self, job: Job, registered: str | None, ctx: Ctx) -> None:
+    async def strike_out(self, job: Job, registered: str | None, ctx: Context) -> None:
         await self.undo("register", ctx)
 
     approved = signal(str, timeout=APPROVED_WITHIN, after=[register])
 
     @step(approved, pivot=True, retry=STUBBORN)
-    async def sign(self, job: Job, by: str, ctx: Ctx) -> str:
+    async def sign(self, job: Job, by: str, ctx: Context) -> str:
         return await self.call("sign", job, ctx)
 
     @step(sign, retry=STUBBORN)
-    async def file(self, job: Job, signed: str, ctx: Ctx) -> str:
+    async def file(self, job: Job, signed: str, ctx: Context) -> str:
         return await self.call("file", job, ctx)
 
-    def output(self, input: Job, ctx: Ctx) -> str:
+    def output(self, input: Job, ctx: Context) -> str:
         return ctx.result(Approval.sign)
 
 
@@ -119,36 +121,36 @@ class Transfer(_Chaotic, Saga[Job, str]):
     """Hold and fee at once, a rest long enough to give up the actor, credit, settle (the pivot)."""
 
     @step(after=(), retry=PATIENT)
-    async def hold(self, job: Job, ctx: Ctx) -> str:
+    async def hold(self, job: Job, ctx: Context) -> str:
         return await self.call("hold", job, ctx)
 
     @hold.compensate(retry=PATIENT)
-    async def let_go(self, job: Job, held: str | None, ctx: Ctx) -> None:
+    async def let_go(self, job: Job, held: str | None, ctx: Context) -> None:
         await self.undo("hold", ctx)
 
     @step(after=(), retry=PATIENT)
-    async def fee(self, job: Job, ctx: Ctx) -> str:
+    async def fee(self, job: Job, ctx: Context) -> str:
         return await self.call("fee", job, ctx)
 
     @fee.compensate(retry=PATIENT)
-    async def return_fee(self, job: Job, fee: str | None, ctx: Ctx) -> None:
+    async def return_fee(self, job: Job, fee: str | None, ctx: Context) -> None:
         await self.undo("fee", ctx)
 
     rest = timer(timedelta(seconds=2.5), after=[hold, fee])
 
     @step(after=[rest], retry=PATIENT)
-    async def credit(self, job: Job, ctx: Ctx) -> str:
+    async def credit(self, job: Job, ctx: Context) -> str:
         return await self.call("credit", job, ctx)
 
     @credit.compensate(retry=PATIENT)
-    async def debit(self, job: Job, credit: str | None, ctx: Ctx) -> None:
+    async def debit(self, job: Job, credit: str | None, ctx: Context) -> None:
         await self.undo("credit", ctx)
 
     @step(credit, pivot=True, retry=STUBBORN)
-    async def settle(self, job: Job, credit: str, ctx: Ctx) -> str:
+    async def settle(self, job: Job, credit: str, ctx: Context) -> str:
         return await self.call("settle", job, ctx)
 
-    def output(self, input: Job, ctx: Ctx) -> str:
+    def output(self, input: Job, ctx: Context) -> str:
         return ctx.result(Transfer.settle)
 
 

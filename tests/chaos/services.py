@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 import trio
 from msgspec import structs
-from sagakit import Ctx
+from sagakit import Context
 
 Kind = Literal["do", "undo", "check"]
 Result = Literal["effect", "duplicate", "refused", "rejected", "nothing", "happened", "never"]
@@ -71,7 +71,7 @@ class Desk:
         self._worker = worker
         self._known.set()
 
-    async def call(self, ctx: Ctx, step: str, kind: Kind, *, refuse: bool = False) -> str:
+    async def call(self, ctx: Context, step: str, kind: Kind, *, refuse: bool = False) -> str:
         """Make one call. Raises OSError, trio.BrokenResourceError when the answer does not come."""
         begin = time.monotonic_ns()  # before anything is awaited: that is when the runtime has made the call
         await self._known.wait()

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 import msgspec
 import trio
-from sagakit import Ctx, Saga, open_runtime, step
+from sagakit import Context, Saga, open_runtime, step
 
 STEPS = 40
 LOOK = 0.02
@@ -44,7 +44,7 @@ def read_calls(folder: Path) -> list[Called]:
 def walk(folder: Path, name: str, log: BinaryIO, pace: float) -> Saga[Any, Any]:
     """A saga of so many steps, each of which takes `pace` seconds."""
 
-    async def move(self: Any, input: None, ctx: Ctx) -> None:
+    async def move(self: Any, input: None, ctx: Context) -> None:
         called = Called(name, ctx.saga_id, ctx.key.split("/")[3], ctx.epoch, time.time())
         log.write(msgspec.json.encode(called) + b"\n")
         await trio.sleep(pace)
@@ -53,7 +53,7 @@ def walk(folder: Path, name: str, log: BinaryIO, pace: float) -> Saga[Any, Any]:
         while (folder / f"{ctx.saga_id}.hold").exists():  # noqa: ASYNC110  # other processes set no event
             await trio.sleep(LOOK)
 
-    async def back(self: Any, input: None, result: None, ctx: Ctx) -> None:
+    async def back(self: Any, input: None, result: None, ctx: Context) -> None:
         return None
 
     def fill(body: dict[str, Any]) -> None:

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 import trio
-from sagakit import Ctx, RetryPolicy, Saga, step
+from sagakit import Context, RetryPolicy, Saga, step
 
-QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 NOTES = Path(os.environ.get("NOTES", os.devnull))
 """A line for each thing that happened, in order."""
 
@@ -32,13 +34,13 @@ class Call(msgspec.Struct, frozen=True):
 
 class Wait(Saga[Call, str]):
     @step(pivot=True, retry=QUICK)
-    async def wait(self, call: Call, ctx: Ctx) -> str:
+    async def wait(self, call: Call, ctx: Context) -> str:
         note("called")
         while call.gate and not Path(call.gate).exists():  # noqa: ASYNC110, ASYNC240  # another process opens it
             await trio.sleep(0.01)
         return "done"
 
-    def output(self, input: Call, ctx: Ctx) -> str:
+    def output(self, input: Call, ctx: Context) -> str:
         return ctx.result(Wait.wait)
 
 
@@ -46,12 +48,12 @@ class Block(Saga[Call, str]):
     """Never lets go of the loop: a bug that a second signal must get through."""
 
     @step(pivot=True, retry=QUICK)
-    async def block(self, call: Call, ctx: Ctx) -> str:
+    async def block(self, call: Call, ctx: Context) -> str:
         note("called")
         while True:
             os.getpid()
 
-    def output(self, input: Call, ctx: Ctx) -> str:
+    def output(self, input: Call, ctx: Context) -> str:
         return ctx.result(Block.block)
 
 
@@ -74,22 +76,22 @@ class Query(Saga[Call, str], backend="asyncio"):
         self.pool = pool
 
     @step(pivot=True, retry=QUICK)
-    async def ask(self, call: Call, ctx: Ctx) -> str:
+    async def ask(self, call: Call, ctx: Context) -> str:
         note("called")
         return await self.pool.query()
 
-    def output(self, input: Call, ctx: Ctx) -> str:
+    def output(self, input: Call, ctx: Context) -> str:
         return ctx.result(Query.ask)
 
 
 class Sleep(Saga[Call, str], backend="asyncio"):
     @step(pivot=True, retry=QUICK)
-    async def sleep(self, call: Call, ctx: Ctx) -> str:
+    async def sleep(self, call: Call, ctx: Context) -> str:
         await asyncio.sleep(0)
         note("called")
         return "slept"
 
-    def output(self, input: Call, ctx: Ctx) -> str:
+    def output(self, input: Call, ctx: Context) -> str:
         return ctx.result(Sleep.sleep)
 
 
@@ -150,7 +152,7 @@ def __getattr__(name: str) -> Any:
 
         class Late(Saga[Call]):
             @step(compensate=None)
-            async def later(self, call: Call, ctx: Ctx) -> Nowhere: ...  # type: ignore[name-defined]  # noqa: F821
+            async def later(self, call: Call, ctx: Context) -> Nowhere: ...  # type: ignore[name-defined]  # noqa: F821
 
         return Late
     if name == "late":
@@ -159,10 +161,10 @@ def __getattr__(name: str) -> Any:
 
         class Wait(Saga[Call, str]):
             @step(pivot=True)
-            async def other(self, call: Call, ctx: Ctx) -> int:
+            async def other(self, call: Call, ctx: Context) -> int:
                 return 1
 
-            def output(self, input: Call, ctx: Ctx) -> str:
+            def output(self, input: Call, ctx: Context) -> str:
                 return ""
 
         return [Wait()]

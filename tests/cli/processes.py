@@ -95,7 +95,7 @@ async def get(url: str) -> httpx.Response:
 
 async def start(url: str, namespace: str, saga_type: str, saga_id: str, **given: Any) -> None:
     """A start as another program sends it."""
-    import sagakit.system.opening as opening
+    import sagakit.system.open_store as opening
     from sagakit import Config
 
     async with opening.open_store(url, Config(namespace=namespace)) as store:

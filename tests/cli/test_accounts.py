@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sagakit.cli.accounts import as_nsc, as_server_config, as_two_accounts
+from sagakit.cli.accounts_command import as_nsc, as_server_config, as_two_accounts
 from sagakit.cli.app import app
 from sagakit.store.accounts import INSIDE, OUTSIDE, exports_of
 from sagakit.store.names import Names

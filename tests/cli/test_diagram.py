@@ -6,7 +6,7 @@ import json
 
 import pytest
 from sagakit.cli.app import app
-from sagakit.cli.exits import Exit
+from sagakit.cli.exits import CommandExit
 from typer.testing import CliRunner
 
 from examples.orders.saga import PlaceOrder
@@ -15,19 +15,19 @@ from examples.orders.saga import PlaceOrder
 @pytest.mark.parametrize(
     ("address", "code", "says"),
     [
-        (":X", Exit.USAGE, "write module:Class"),
-        ("tests.cli.jobs:", Exit.USAGE, "write module:Class"),
-        ("..:Ok", Exit.USAGE, "write module:Class"),
-        ("tests..jobs:Wait", Exit.USAGE, "no module"),
-        ("tests.cli.jobs:Wait.wait", Exit.USAGE, "is not a Saga class; it has the Saga classes Wait, Block"),
-        ("tests.cli.jobs:Nobody", Exit.USAGE, "has no 'Nobody'; it has the Saga classes Wait, Block"),
-        ("tests.cli.processes:Nobody", Exit.USAGE, "has no 'Nobody'; it has no Saga classes"),
-        ("sagakit:Saga", Exit.DEFINITION, "has no steps"),
-        ("tests.cli.jobs:Late", Exit.DEFINITION, "Nowhere is not known at run time"),
+        (":X", CommandExit.USAGE, "write module:Class"),
+        ("tests.cli.jobs:", CommandExit.USAGE, "write module:Class"),
+        ("..:Ok", CommandExit.USAGE, "write module:Class"),
+        ("tests..jobs:Wait", CommandExit.USAGE, "no module"),
+        ("tests.cli.jobs:Wait.wait", CommandExit.USAGE, "is not a Saga class; it has the Saga classes Wait, Block"),
+        ("tests.cli.jobs:Nobody", CommandExit.USAGE, "has no 'Nobody'; it has the Saga classes Wait, Block"),
+        ("tests.cli.processes:Nobody", CommandExit.USAGE, "has no 'Nobody'; it has no Saga classes"),
+        ("sagakit:Saga", CommandExit.DEFINITION, "has no steps"),
+        ("tests.cli.jobs:Late", CommandExit.DEFINITION, "Nowhere is not known at run time"),
     ],
 )
 @pytest.mark.parametrize("command", ["diagram", "schema"])
-def test_what_is_wrong_is_said(command: str, address: str, code: Exit, says: str) -> None:
+def test_what_is_wrong_is_said(command: str, address: str, code: CommandExit, says: str) -> None:
     done = CliRunner().invoke(app, [command, address])
     assert done.exit_code == code
     assert says in done.stderr

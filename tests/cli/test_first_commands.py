@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 from sagakit.cli.app import app
-from sagakit.cli.exits import Exit
+from sagakit.cli.exits import CommandExit
 from typer.testing import CliRunner
 
 from tests.cli.processes import SAGAKIT
 from tests.servers import free_port
 
 SHOP = """
-from sagakit import Ctx, Saga, step
+from sagakit import Context, Saga, step
 
 class X(Saga[str]):
     @step(compensate=None)
-    async def a(self, i: str, ctx: Ctx) -> str: ...
+    async def a(self, i: str, ctx: Context) -> str: ...
 
 sagas, one, empty, cls = [X()], X(), [], X
 
@@ -46,16 +46,16 @@ def said(folder: Path, *command: str) -> tuple[int, str]:
 
 
 WORKERS = {
-    "no_module": ("nosuch:sagas", Exit.USAGE, "no module 'nosuch': it must be installed, or"),
-    "no_name": ("shop", Exit.USAGE, "'shop': write module:name, such as shop.worker:sagas"),
-    "no_such_name": ("shop:nope", Exit.USAGE, "shop has no 'nope'; it has lists of sagas as sagas"),
-    "a_class": ("shop:cls", Exit.USAGE, "shop:cls is a class, X: a worker needs instances, in a list: [X()]"),
-    "one_saga": ("shop:one", Exit.USAGE, "shop:one is one saga: put it into a list, [X(...)]"),
-    "an_empty_list": ("shop:empty", Exit.USAGE, "shop:empty holds no sagas: a worker runs at least one"),
-    "a_file": ("shop.py:sagas", Exit.USAGE, "no module 'shop.py': it must be installed, or"),
-    "a_factory_that_raises": ("shop:broken", Exit.CRASH, "ZeroDivisionError: division by zero"),
-    "a_module_with_a_syntax_error": ("wrong:sagas", Exit.CRASH, "SyntaxError"),
-    "a_module_that_lacks_another": ("lacks:sagas", Exit.CRASH, "No module named 'nosuchthing'"),
+    "no_module": ("nosuch:sagas", CommandExit.USAGE, "no module 'nosuch': it must be installed, or"),
+    "no_name": ("shop", CommandExit.USAGE, "'shop': write module:name, such as shop.worker:sagas"),
+    "no_such_name": ("shop:nope", CommandExit.USAGE, "shop has no 'nope'; it has lists of sagas as sagas"),
+    "a_class": ("shop:cls", CommandExit.USAGE, "shop:cls is a class, X: a worker needs instances, in a list: [X()]"),
+    "one_saga": ("shop:one", CommandExit.USAGE, "shop:one is one saga: put it into a list, [X(...)]"),
+    "an_empty_list": ("shop:empty", CommandExit.USAGE, "shop:empty holds no sagas: a worker runs at least one"),
+    "a_file": ("shop.py:sagas", CommandExit.USAGE, "no module 'shop.py': it must be installed, or"),
+    "a_factory_that_raises": ("shop:broken", CommandExit.CRASH, "ZeroDivisionError: division by zero"),
+    "a_module_with_a_syntax_error": ("wrong:sagas", CommandExit.CRASH, "SyntaxError"),
+    "a_module_that_lacks_another": ("lacks:sagas", CommandExit.CRASH, "No module named 'nosuchthing'"),
 }
 
 
@@ -70,13 +70,13 @@ def test_a_worker_without_sagas_says_what_to_write(shop: Path, name: str) -> Non
 OTHERS = {
     "health_without_host": (
         ["worker", "shop:sagas", "--health", "8080"],
-        Exit.CONFIG,
+        CommandExit.CONFIG,
         "health='8080': write HOST:PORT",
     ),
-    "no_server": (["worker", "shop:sagas"], Exit.UNAVAILABLE, f"no NATS server answered at {NOBODY}"),
+    "no_server": (["worker", "shop:sagas"], CommandExit.UNAVAILABLE, f"no NATS server answered at {NOBODY}"),
     "no_such_file": (
         ["worker", "shop:sagas", "--config", "no.toml"],
-        Exit.CONFIG,
+        CommandExit.CONFIG,
         "no.toml cannot be read: No such file",
     ),
 }
@@ -95,7 +95,7 @@ def test_a_misspelt_variable_is_named_with_the_nearest(shop: Path, monkeypatch: 
     monkeypatch.setenv("SAGAKIT_LEASE_TLL", "20")
     found, text = said(shop, "worker", "shop:sagas", "--nats", NOBODY)
     assert "SAGAKIT_LEASE_TLL sets no option; did you mean SAGAKIT_LEASE_TTL? Correct or unset it" in text
-    assert found == Exit.CONFIG
+    assert found == CommandExit.CONFIG
 
 
 COMMANDS = {
@@ -112,11 +112,11 @@ COMMANDS = {
 def test_a_command_that_does_not_exist_or_has_nothing_to_show_says_so(name: str) -> None:
     command, says = COMMANDS[name]
     done = CliRunner().invoke(app, command)
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == CommandExit.USAGE
     assert says in done.output
 
 
 def test_without_a_command_the_commands_are_listed() -> None:
     done = CliRunner().invoke(app, [])
-    assert done.exit_code == Exit.USAGE
+    assert done.exit_code == CommandExit.USAGE
     assert "worker" in done.output

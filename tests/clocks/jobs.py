@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 import trio
-from sagakit import Ctx, Retry, RetryPolicy, Saga, signal, step, timer
+from sagakit import Context, Retry, RetryPolicy, Saga, signal, step, timer
 
 FOLDER = Path(os.environ.get("CLOCKS_FOLDER", os.devnull))
 WAIT, DEADLINE = 5.0, 20.0
@@ -34,7 +34,7 @@ class Note(msgspec.Struct, frozen=True):
     at: float
 
 
-def note(ctx: Ctx, what: Literal["held", "waits", "due"]) -> None:
+def note(ctx: Context, what: Literal["held", "waits", "due"]) -> None:
     line = msgspec.json.encode(Note(f"{ctx.saga_type}.{ctx.saga_id}", what, time.monotonic()))
     with (FOLDER / "notes").open("ab", buffering=0) as file:
         file.write(line + b"\n")
@@ -47,7 +47,7 @@ def notes(folder: Path) -> list[Note]:
     return [msgspec.json.decode(line, type=Note) for line in lines]
 
 
-async def gate(ctx: Ctx) -> None:
+async def gate(ctx: Context) -> None:
     """Hold the saga until there is a file `gate`."""
     note(ctx, "held")
     while not (FOLDER / "gate").exists():  # noqa: ASYNC110  # another process opens it
@@ -56,33 +56,33 @@ async def gate(ctx: Ctx) -> None:
 
 class Sleeps(Saga[Nothing, None]):
     @step(compensate=None)
-    async def begin(self, input: Nothing, ctx: Ctx) -> None:
+    async def begin(self, input: Nothing, ctx: Context) -> None:
         await gate(ctx)
         note(ctx, "waits")
 
     sleep = timer(timedelta(seconds=WAIT), after=[begin])
 
     @step(compensate=None, after=[sleep])
-    async def go_on(self, input: Nothing, ctx: Ctx) -> None:
+    async def go_on(self, input: Nothing, ctx: Context) -> None:
         note(ctx, "due")
 
 
 class Hears(Saga[Nothing, None]):
     @step(compensate=None)
-    async def begin(self, input: Nothing, ctx: Ctx) -> None:
+    async def begin(self, input: Nothing, ctx: Context) -> None:
         await gate(ctx)
         note(ctx, "waits")
 
     word = signal(str, after=[begin], timeout=timedelta(seconds=WAIT), on_timeout="continue")
 
     @step(compensate=None, after=[word])
-    async def go_on(self, input: Nothing, ctx: Ctx) -> None:
+    async def go_on(self, input: Nothing, ctx: Context) -> None:
         note(ctx, "due")
 
 
 class Tries(Saga[Nothing, None]):
-    @step(compensate=None, retry=RetryPolicy(attempts=2))
-    async def go(self, input: Nothing, ctx: Ctx) -> None:
+    @step(compensate=None, retry=RetryPolicy(max_attempts=2))
+    async def go(self, input: Nothing, ctx: Context) -> None:
         if ctx.attempt == 1:
             await gate(ctx)
             note(ctx, "waits")
@@ -92,12 +92,12 @@ class Tries(Saga[Nothing, None]):
 
 class Ends(Saga[Nothing, None], deadline=timedelta(seconds=DEADLINE)):
     @step
-    async def begin(self, input: Nothing, ctx: Ctx) -> None:
+    async def begin(self, input: Nothing, ctx: Context) -> None:
         note(ctx, "waits")
         await gate(ctx)
 
     @begin.compensate
-    async def undo(self, input: Nothing, result: None, ctx: Ctx) -> None:
+    async def undo(self, input: Nothing, result: None, ctx: Context) -> None:
         note(ctx, "due")
 
     word = signal(str, after=[begin])

@@ -22,7 +22,7 @@ import trio
 from sagakit import Config
 from sagakit.engine import Loaded, Record, decode
 from sagakit.store.ports import Store
-from sagakit.system.opening import open_store
+from sagakit.system.open_store import open_store
 
 from tests.cli.processes import ROOT, SAGAKIT, start
 from tests.clocks.faked import SEEN_WITHIN, WallClock

@@ -15,11 +15,11 @@ from typing import Any
 import msgspec
 import trio
 from sagakit import Completed, Config, Runtime
-from sagakit.client.errors import bare_errors
+from sagakit.binding.registry import Registry
+from sagakit.client.bare_errors import bare_errors
 from sagakit.cluster.worker import run_worker
 from sagakit.engine import ENDS
-from sagakit.system.opening import open_store
-from sagakit.system.registry import Registry
+from sagakit.system.open_store import open_store
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server

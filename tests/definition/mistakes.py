@@ -21,7 +21,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypedDict
 import msgspec
-from sagakit import Ctx, Limit, NotDone, RetryPolicy, Saga, child, each, signal, step, timer
+from sagakit import Context, Limit, NotDone, RetryPolicy, Saga, child, each, signal, step, timer
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -47,9 +47,9 @@ class Mistake(NamedTuple):
 
 RESERVE = """
 @step
-async def reserve(self, order: str, ctx: Ctx) -> str: ...
+async def reserve(self, order: str, ctx: Context) -> str: ...
 @reserve.compensate
-async def release(self, order: str, held: str | None, ctx: Ctx) -> None: ...
+async def release(self, order: str, held: str | None, ctx: Context) -> None: ...
 """
 
 

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from sagakit import Ctx, Saga, step
+from sagakit import Context, Saga, step
 from sagakit.definition import compiled
 from sagakit.definition.model import Codec
-from sagakit.errors import DoesNotFit, InvalidInput, Unreadable, Unwritable
+from sagakit.errors import DoesNotFit, InvalidInput, UnreadableValue, Unwritable
 
 
 @dataclass
@@ -73,7 +73,7 @@ def test_raw_json_is_left_alone() -> None:
 def test_an_input_that_is_not_finite_is_the_callers_mistake() -> None:
     class Quote(Saga[Price]):
         @step(compensate=None)
-        async def ask(self, price: Price, ctx: Ctx) -> None: ...
+        async def ask(self, price: Price, ctx: Context) -> None: ...
 
     with pytest.raises(InvalidInput, match=r"Quote: not an input of type .*Price: nan is no JSON number"):
         compiled(Quote).encode_input(Price(1.0, nan))
@@ -107,8 +107,8 @@ def raised(request: pytest.FixtureRequest) -> Iterator[BaseException]:
 def test_whatever_a_type_raises_is_one_error_that_names_it(raised: BaseException) -> None:
     codec = Codec(list[Moody], "Pay.input")
     calls: list[tuple[type[DoesNotFit], Callable[[], object]]] = [
-        (Unreadable, lambda: codec.decode(b"[{}]")),
-        (Unreadable, lambda: codec.same(b"[{}]", b"[ {} ]")),
+        (UnreadableValue, lambda: codec.decode(b"[{}]")),
+        (UnreadableValue, lambda: codec.same(b"[{}]", b"[ {} ]")),
         (Unwritable, lambda: codec.encode([MADE])),
     ]
     for kind, call in calls:
@@ -122,7 +122,7 @@ MADE = Moody()
 
 
 def test_where_a_value_does_not_fit_is_known() -> None:
-    with pytest.raises(Unreadable) as caught:
+    with pytest.raises(UnreadableValue) as caught:
         Codec(dict[str, Price]).decode(b'{"a": {"amount": "much"}}')
     assert (caught.value.type, caught.value.path) == ("dict[str, tests.definition.test_codec.Price]", "$[...].amount")
 
@@ -140,7 +140,7 @@ def test_what_concerns_the_whole_program_passes(interrupt: BaseException) -> Non
 
 def test_no_json_at_all_is_null() -> None:
     assert Codec(int | None).decode(msgspec.Raw()) is None
-    with pytest.raises(Unreadable, match="Expected `int`, got `null`"):
+    with pytest.raises(UnreadableValue, match="Expected `int`, got `null`"):
         Codec(int).decode(msgspec.Raw())
 
 

@@ -11,7 +11,7 @@ from functools import cached_property, wraps
 from typing import Any, Generic
 
 import pytest
-from sagakit import Completed, Ctx, DefinitionError, Saga, signal, step
+from sagakit import Completed, Context, DefinitionError, Saga, signal, step
 from sagakit.definition import compiled
 from sagakit.testing import simulate
 from typing_extensions import TypeVar
@@ -29,7 +29,7 @@ class Audited:
     """A mixin, no saga."""
 
     @step(compensate=None)
-    async def audit(self, order: Order, ctx: Ctx) -> int:
+    async def audit(self, order: Order, ctx: Context) -> int:
         return order.number
 
 
@@ -37,14 +37,14 @@ class Counted:
     """Another."""
 
     @step(compensate=None)
-    async def count(self, order: Order, ctx: Ctx) -> None: ...
+    async def count(self, order: Order, ctx: Context) -> None: ...
 
 
 class Notified(Saga[D, T], Generic[D, T]):
     """Abstract: its types are its subclasses' to say."""
 
     @step(compensate=None, after=())
-    async def notify(self, order: D, ctx: Ctx) -> D:
+    async def notify(self, order: D, ctx: Context) -> D:
         return order
 
     told = signal(str, timeout=timedelta(seconds=1), on_timeout="continue")
@@ -53,9 +53,9 @@ class Notified(Saga[D, T], Generic[D, T]):
 def test_steps_of_mixins_are_steps_last_base_first() -> None:
     class Place(Audited, Counted, Saga[Order, int]):
         @step(compensate=None)
-        async def pay(self, order: Order, ctx: Ctx) -> None: ...
+        async def pay(self, order: Order, ctx: Context) -> None: ...
 
-        def output(self, input: Order, ctx: Ctx) -> int:
+        def output(self, input: Order, ctx: Context) -> int:
             return ctx.result(Place.audit)
 
     assert list(compiled(Place).nodes) == ["count", "audit", "pay"]
@@ -74,14 +74,14 @@ def test_a_saga_of_a_mixin_alone() -> None:
 def test_a_step_may_come_after_one_of_a_mixin() -> None:
     class Place(Audited, Saga[Order]):
         @step(Audited.audit, compensate=None)
-        async def pay(self, order: Order, audited: int, ctx: Ctx) -> None: ...
+        async def pay(self, order: Order, audited: int, ctx: Context) -> None: ...
 
     assert compiled(Place).plan.by_name["pay"].inputs == ("audit",)
 
 
 def test_a_generic_base_has_the_types_that_the_saga_says() -> None:
     class Place(Notified[Order, Order]):
-        def output(self, input: Order, ctx: Ctx) -> Order:
+        def output(self, input: Order, ctx: Context) -> Order:
             return ctx.result(Place.notify)
 
     assert list(compiled(Place).nodes) == ["notify", "told"]
@@ -92,11 +92,11 @@ def test_a_generic_base_has_the_types_that_the_saga_says() -> None:
 def test_each_base_has_type_variables_of_its_own() -> None:
     class One(Generic[D]):
         @step(compensate=None)
-        async def one(self, order: int, ctx: Ctx) -> D: ...
+        async def one(self, order: int, ctx: Context) -> D: ...
 
     class Two(Generic[D]):
         @step(compensate=None)
-        async def two(self, order: int, ctx: Ctx) -> list[D]: ...
+        async def two(self, order: int, ctx: Context) -> list[D]: ...
 
     class Both(One[str], Two[bytes], Saga[int]):
         pass
@@ -154,15 +154,15 @@ def test_hiding_a_step_of_a_base(instead: object) -> None:
 def test_hiding_a_compensation_of_a_base() -> None:
     class Charged:
         @step
-        async def charge(self, order: Order, ctx: Ctx) -> int: ...
+        async def charge(self, order: Order, ctx: Context) -> int: ...
 
         @charge.compensate
-        async def refund(self, order: Order, charged: int | None, ctx: Ctx) -> None: ...
+        async def refund(self, order: Order, charged: int | None, ctx: Context) -> None: ...
 
     with pytest.raises(DefinitionError, match=r"Place\.refund: hides what stands in .*Charged: give it another name"):
 
         class Place(Charged, Saga[Order]):
-            async def refund(self, order: Order, charged: int | None, ctx: Ctx) -> None: ...  # type: ignore[override]
+            async def refund(self, order: Order, charged: int | None, ctx: Context) -> None: ...  # type: ignore[override]
 
 
 @pytest.mark.parametrize("kind", [staticmethod, classmethod])
@@ -192,8 +192,8 @@ def test_a_decorator_above_a_step_is_refused(above: Callable[..., Any]) -> None:
 
         class Place(Saga[Order]):
             @step(compensate=None)
-            async def first(self, order: Order, ctx: Ctx) -> None: ...
+            async def first(self, order: Order, ctx: Context) -> None: ...
 
             @above
             @step(compensate=None)
-            async def pay(self, order: Order, ctx: Ctx) -> None: ...
+            async def pay(self, order: Order, ctx: Context) -> None: ...

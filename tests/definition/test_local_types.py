@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 from sagakit import DefinitionError
 from sagakit.definition import compiled
-from sagakit.errors import Unreadable
+from sagakit.errors import UnreadableValue
 
 from tests.definition.mistakes import load
 
@@ -18,7 +18,7 @@ def test_a_type_that_is_defined_further_down_is_found_at_first_use(tmp_path: Pat
         tmp_path,
         "class S(Saga[str]):\n"
         "    @step(compensate=None)\n"
-        "    async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
+        "    async def pay(self, order: str, ctx: Context) -> Paid: ...\n"
         "@dataclass\nclass Paid:\n    ref: str\n",
     )
     assert "pay" in module.S.diagram()
@@ -31,7 +31,7 @@ def test_types_local_to_a_function(tmp_path: Path) -> None:
         "    @dataclass\n    class Paid:\n        ref: str\n"
         "    class S(Saga[str]):\n"
         "        @step(compensate=None)\n"
-        "        async def pay(self, order: str, ctx: Ctx) -> Paid: ...\n"
+        "        async def pay(self, order: str, ctx: Context) -> Paid: ...\n"
         "    return S\n"
         "S = make()\n",
     )
@@ -44,21 +44,21 @@ def test_types_that_are_nested_in_the_class_body(tmp_path: Path) -> None:
             Names = list[str]
 
             @step(compensate=None)
-            async def line(self, order: str, ctx: Ctx) -> Line: ...
+            async def line(self, order: str, ctx: Context) -> Line: ...
 
             @dataclass
             class Line:
                 value: int
 
             @step(line, compensate=None)
-            async def names(self, order: str, line: Line, ctx: Ctx) -> Names: ...
+            async def names(self, order: str, line: Line, ctx: Context) -> Names: ...
 
-            def output(self, input: str, ctx: Ctx) -> Line: ...
+            def output(self, input: str, ctx: Context) -> Line: ...
     """
     source = dedent(body)
     with pytest.raises(DefinitionError, match=r"S\.output: returns S\.Line, but the output type is int"):
         load(tmp_path, source)
-    found = load(tmp_path, source.replace("input: str, ctx: Ctx) -> Line", "input: str, ctx: Ctx) -> int"))
+    found = load(tmp_path, source.replace("input: str, ctx: Context) -> Line", "input: str, ctx: Context) -> int"))
     assert [node.result_type for node in compiled(found.S).plan.nodes] == ["S.Line", "list[str]"]
 
 
@@ -89,10 +89,10 @@ def make() -> type:
         class S(Saga[Bill, list[Bill]]):
             paid = signal(Bill)
             @step(compensate=None)
-            async def pay(self, bill: Bill, ctx: Ctx) -> Inner: ...
+            async def pay(self, bill: Bill, ctx: Context) -> Inner: ...
             @each(lambda bill, ctx: bill.lines, compensate=None)
-            async def send(self, bill: Bill, line: Bill, ctx: Ctx) -> Pair: ...
-            def output(self, bill: Bill, ctx: Ctx) -> list[Bill]: ...
+            async def send(self, bill: Bill, line: Bill, ctx: Context) -> Pair: ...
+            def output(self, bill: Bill, ctx: Context) -> list[Bill]: ...
         return S
     return deeper()
 S = make()
@@ -107,7 +107,7 @@ def test_local_types_that_name_each_other_are_found(tmp_path: Path) -> None:
     )
     codec = compiled(saga).input
     assert codec.encode(codec.decode(given)) == given
-    with pytest.raises(Unreadable):
+    with pytest.raises(UnreadableValue):
         codec.decode(given.replace(b"7", b"0"))
 
 
@@ -138,7 +138,7 @@ def test_local_types_that_name_each_other_are_found(tmp_path: Path) -> None:
                     lines: list[Line]
                 class S(Saga[Bill]):
                     @step(compensate=None)
-                    async def pay(self, bill: Bill, ctx: Ctx) -> None: ...
+                    async def pay(self, bill: Bill, ctx: Context) -> None: ...
                 class Line: ...
                 return S
             S = make()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 
 import pytest
-from sagakit import Ctx
+from sagakit import Context
 
 
 def test_what_a_call_of_the_log_gives_is_kept_beside_saga_run_and_key(caplog: pytest.LogCaptureFixture) -> None:
-    ctx = Ctx(saga_type="Pay", saga_id="7", run="r", epoch=1, results=str, key="k")
+    ctx = Context(saga_type="Pay", saga_id="7", run="r", epoch=1, results=str, key="k")
     with caplog.at_level(logging.WARNING, "sagakit.step"):
         ctx.log.warning("odd", extra={"order_id": 7, "key": "mine"})
         ctx.log.warning("odd again", extra=None)

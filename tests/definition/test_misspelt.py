@@ -23,7 +23,7 @@ MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
     "timer": (lambda: _timer(timedelta(1), afer=()), "did you mean 'after'"),
     "child": (lambda: _child(BookTrip, len, wen=len), "did you mean 'when'"),
     "compensate": (lambda: node.compensate(retries=1), r"compensate\(retries=\.\.\.\): .*did you mean 'retry'"),
-    "policy": (lambda: _RetryPolicy(max_attempts=3), r"RetryPolicy\(max_attempts=.*did you mean 'attempts'"),
+    "policy": (lambda: _RetryPolicy(attempts=3), r"RetryPolicy\(attempts=.*did you mean 'max_attempts'"),
     "limit": (lambda: _Limit("mail", per_sec=3), r"Limit\(per_sec=.*did you mean 'per_second'"),
     "like_nothing": (lambda: _step(xyz=1), r"step\(xyz=\.\.\.\): there is no such option; there are: on_unknown, when"),
 }

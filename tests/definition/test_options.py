@@ -13,9 +13,9 @@ from sagakit.engine.turn import backoff
 
 from tests.definition.mistakes import RESERVE, Mistake, is_refused
 
-PAY = "@step(compensate=None, {})\nasync def pay(self, order: str, ctx: Ctx) -> str: ...\n"
-LIST = "@step(compensate=None)\nasync def items(self, order: str, ctx: Ctx) -> list[str]: ...\n"
-EACH = LIST + "@each(items, {}compensate=None)\nasync def pack(self, order: str, item: str, ctx: Ctx) -> str: ...\n"
+PAY = "@step(compensate=None, {})\nasync def pay(self, order: str, ctx: Context) -> str: ...\n"
+LIST = "@step(compensate=None)\nasync def items(self, order: str, ctx: Context) -> list[str]: ...\n"
+EACH = LIST + "@each(items, {}compensate=None)\nasync def pack(self, order: str, item: str, ctx: Context) -> str: ...\n"
 
 
 def policy(text: str) -> str:
@@ -26,40 +26,40 @@ def policy(text: str) -> str:
 MISTAKES = [
     Mistake(
         "a partial",
-        "async def make(self, order: str, ctx: Ctx, extra: str) -> str: ...\n"
+        "async def make(self, order: str, ctx: Context, extra: str) -> str: ...\n"
         "pay = step(compensate=None)(partial(make, extra='x'))",
         r"S\.pay: is functools\.partial.*, which is no function: write a method that calls it",
     ),
     Mistake(
         "a callable object",
-        "class Pay:\n    async def __call__(self, saga: S, order: str, ctx: Ctx) -> str: ...\n"
+        "class Pay:\n    async def __call__(self, saga: S, order: str, ctx: Context) -> str: ...\n"
         "pay = step(compensate=None)(Pay())",
         r"S\.pay: is .*Pay object.*, which is no function: write a method that calls it",
     ),
     Mistake(
         "a static method",
-        "@step(compensate=None)\n@staticmethod\nasync def pay(order: str, ctx: Ctx) -> str: ...",
+        "@step(compensate=None)\n@staticmethod\nasync def pay(order: str, ctx: Context) -> str: ...",
         r"S\.pay: is called with the saga as self: remove @staticmethod",
     ),
     Mistake(
         "one compensation for two steps",
-        "@step\nasync def pay(self, order: str, ctx: Ctx) -> str: ...\n"
+        "@step\nasync def pay(self, order: str, ctx: Context) -> str: ...\n"
         + RESERVE.replace("@reserve", "@pay.compensate\n@reserve"),
         r"S\.pay's compensation: is .*Undo.*, which is no function",
     ),
     Mistake(
         "a keyword parameter",
-        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Ctx, *, must: int) -> str: ...",
+        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Context, *, must: int) -> str: ...",
         r"S\.pay: takes must by keyword, but is called by position",
     ),
     Mistake(
         "a condition that nobody awaits",
-        "async def large(order: str, ctx: Ctx) -> bool: ...\n" + PAY.format("when=large"),
+        "async def large(order: str, ctx: Context) -> bool: ...\n" + PAY.format("when=large"),
         r"S\.pay: when is a coroutine function, and nobody awaits it: make it a plain function",
     ),
     Mistake(
         "a condition that yields",
-        "def large(order: str, ctx: Ctx) -> Any:\n    yield\n" + PAY.format("when=large"),
+        "def large(order: str, ctx: Context) -> Any:\n    yield\n" + PAY.format("when=large"),
         r"S\.pay: when is a generator function",
     ),
     Mistake(
@@ -70,7 +70,7 @@ MISTAKES = [
     Mistake("a condition that is an answer", PAY.format("when=True"), r"S\.pay: when is True, which is no function"),
     Mistake(
         "an output that nobody awaits",
-        RESERVE + "async def output(self, input: str, ctx: Ctx) -> int: ...",
+        RESERVE + "async def output(self, input: str, ctx: Context) -> int: ...",
         r"S\.output: is a coroutine function, and nobody awaits it",
         "class S(Saga[str, int]):",
     ),
@@ -82,7 +82,7 @@ MISTAKES = [
     ),
     Mistake(
         "an output of another type",
-        RESERVE + "def output(self, input: str, ctx: Ctx) -> str: ...",
+        RESERVE + "def output(self, input: str, ctx: Context) -> str: ...",
         r"S\.output: returns str, but the output type is None: say which in class S\(Saga\[Input, Output\]\)",
     ),
     Mistake(
@@ -115,7 +115,7 @@ MISTAKES = [
     ),
     Mistake(
         "a time that nobody awaits",
-        "async def until(order: str, ctx: Ctx) -> timedelta: ...\nrest = timer(until)",
+        "async def until(order: str, ctx: Context) -> timedelta: ...\nrest = timer(until)",
         r"S\.rest: what computes its time is a coroutine function",
     ),
     Mistake(
@@ -136,8 +136,8 @@ MISTAKES = [
     Mistake(
         "a version that is no number", RESERVE, "S: version='2': say a whole number", "class S(Saga[str], version='2'):"
     ),
-    Mistake("a number as timeout", PAY.format("timeout=5"), r"S\.pay: timeout=5: say a timedelta"),
-    Mistake("a number as heartbeat", PAY.format("heartbeat=5"), r"S\.pay: heartbeat=5: say a timedelta"),
+    Mistake("a number as timeout", PAY.format("timeout=5"), r"S\.pay: timeout=5: say a time"),
+    Mistake("a number as heartbeat", PAY.format("heartbeat=5"), r"S\.pay: heartbeat=5: say a time"),
     Mistake(
         "a number as a compensation's timeout",
         RESERVE.replace(".compensate", ".compensate(timeout=5)"),
@@ -147,10 +147,14 @@ MISTAKES = [
     Mistake("a word as limit", PAY.format("limit='psp'"), r"S\.pay: limit='psp': say Limit\(\.\.\.\)"),
     Mistake(
         "half a call",
-        PAY.format("limit=Limit('psp', at_once=2.5)"),
-        r"Limit\('psp'\): at_once=2\.5: say a whole number",
+        PAY.format("limit=Limit('psp', max_concurrent=2.5)"),
+        r"Limit\('psp'\): max_concurrent=2\.5: say a whole number",
     ),
-    Mistake("no call", PAY.format("limit=Limit('psp', at_once=0)"), r"Limit\('psp'\): at_once=0 must be at least 1"),
+    Mistake(
+        "no call",
+        PAY.format("limit=Limit('psp', max_concurrent=0)"),
+        r"Limit\('psp'\): max_concurrent=0 must be at least 1",
+    ),
     Mistake("no rate", PAY.format("limit=Limit('psp', per_second=0)"), r"per_second=0: say a number, more than 0"),
     Mistake("no number", PAY.format("limit=Limit('psp', per_second=float('nan'))"), "per_second=nan: say a number"),
     Mistake(
@@ -158,23 +162,29 @@ MISTAKES = [
         "class Other(Saga[str]):\n    rest = timer(timedelta(1))\npart = child(Other(), lambda order, ctx: order)",
         r"S\.part: is a child of Other\(\.\.\.\): say a Saga class",
     ),
-    Mistake("half an attempt", policy("attempts=2.5"), r"attempts=2\.5: say a whole number, or None to retry for ever"),
-    Mistake("waits that are no number", policy("factor=float('nan')"), "factor=nan: say a number from 1"),
-    Mistake("waits without end", policy("factor=float('inf')"), "factor=inf: say a number from 1"),
-    Mistake("waits beyond floats", policy("factor=1e5"), r"factor=100000\.0: .* to 1000"),
-    Mistake("a number as a wait", policy("first=0.2"), r"RetryPolicy: first=0\.2: say a timedelta"),
+    Mistake(
+        "half an attempt",
+        policy("max_attempts=2.5"),
+        r"max_attempts=2\.5: say a whole number, or None to retry for ever",
+    ),
+    Mistake("waits that are no number", policy("multiplier=float('nan')"), "multiplier=nan: say a number from 1"),
+    Mistake("waits without end", policy("multiplier=float('inf')"), "multiplier=inf: say a number from 1"),
+    Mistake("waits beyond floats", policy("multiplier=1e5"), r"multiplier=100000\.0: .* to 1000"),
+    Mistake(
+        "a number as a wait", policy("initial_interval=0.2"), r"RetryPolicy: initial_interval=0\.2: say a timedelta"
+    ),
     Mistake(
         "no exception", policy("reject_on=[ValueError, 'KeyError']"), "reject_on: 'KeyError' is no exception class"
     ),
     Mistake("an exception", policy("not_done_on=[ValueError()]"), r"not_done_on: ValueError\(\) is no exception class"),
     Mistake(
         "a type for type checkers only",
-        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Ctx) -> Decimal: ...",
+        "@step(compensate=None)\nasync def pay(self, order: str, ctx: Context) -> Decimal: ...",
         r"S\.pay: Decimal is not known at run time: define it, or import it not only under `if TYPE_CHECKING`",
     ),
     Mistake(
         "a field's type for type checkers only",
-        "@step(compensate=None)\nasync def pay(self, order: Priced, ctx: Ctx) -> None: ...",
+        "@step(compensate=None)\nasync def pay(self, order: Priced, ctx: Context) -> None: ...",
         r"S\.input: within Priced: Decimal is not known at run time",
         "@dataclass\nclass Priced:\n    price: Decimal\nclass S(Saga[Priced]):",
     ),
@@ -194,5 +204,5 @@ def test_exceptions_may_be_named_in_any_iterable(given: Any) -> None:
 
 
 def test_the_largest_factor_can_be_computed() -> None:
-    policy = RetryPolicy(attempts=None, factor=MOST_FACTOR, most=timedelta.max)
+    policy = RetryPolicy(max_attempts=None, multiplier=MOST_FACTOR, max_interval=timedelta.max)
     assert 0 < backoff(policy.as_data(), 10**6, 1.0) <= timedelta.max.total_seconds()

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sagakit import Ctx, RetryPolicy, Saga, child, each, signal, step, timer
+from sagakit import Context, RetryPolicy, Saga, child, each, signal, step, timer
 from sagakit.definition import Plan, compiled
 from sagakit.definition.plan import NodePlan, Retries, UndoPlan
 from sagakit.errors import InvalidInput
@@ -34,13 +34,13 @@ def after(saga: type[Saga[Any, Any]]) -> dict[str, tuple[str, ...]]:
 def test_steps_without_dependencies_run_in_the_order_of_definition() -> None:
     class InOrder(Saga[str]):
         @step(compensate=None)
-        async def one(self, order: str, ctx: Ctx) -> str: ...
+        async def one(self, order: str, ctx: Context) -> str: ...
 
         @step(compensate=None)
-        async def two(self, order: str, ctx: Ctx) -> str: ...
+        async def two(self, order: str, ctx: Context) -> str: ...
 
         @step(compensate=None)
-        async def three(self, order: str, ctx: Ctx) -> str: ...
+        async def three(self, order: str, ctx: Context) -> str: ...
 
     assert after(InOrder) == {"one": (), "two": ("one",), "three": ("two",)}
 
@@ -48,25 +48,25 @@ def test_steps_without_dependencies_run_in_the_order_of_definition() -> None:
 def test_dependencies_give_the_order_and_the_arguments() -> None:
     class Diamond(Saga[str]):
         @step(compensate=None)
-        async def top(self, order: str, ctx: Ctx) -> int: ...
+        async def top(self, order: str, ctx: Context) -> int: ...
 
         @step(top, compensate=None)
-        async def left(self, order: str, top: int, ctx: Ctx) -> str: ...
+        async def left(self, order: str, top: int, ctx: Context) -> str: ...
 
         @step(top, compensate=None)
-        async def right(self, order: str, top: int, ctx: Ctx) -> bytes: ...
+        async def right(self, order: str, top: int, ctx: Context) -> bytes: ...
 
         @step(left, right, compensate=None)
-        async def bottom(self, order: str, left: str, right: bytes, ctx: Ctx) -> None: ...
+        async def bottom(self, order: str, left: str, right: bytes, ctx: Context) -> None: ...
 
         @step(compensate=None)
-        async def last(self, order: str, ctx: Ctx) -> None: ...
+        async def last(self, order: str, ctx: Context) -> None: ...
 
         @step(compensate=None, after=(top,))
-        async def beside(self, order: str, ctx: Ctx) -> None: ...
+        async def beside(self, order: str, ctx: Context) -> None: ...
 
         @step(compensate=None, after=())
-        async def alone(self, order: str, ctx: Ctx) -> None: ...
+        async def alone(self, order: str, ctx: Context) -> None: ...
 
     assert after(Diamond) == {
         "top": (),
@@ -83,24 +83,27 @@ def test_dependencies_give_the_order_and_the_arguments() -> None:
 
 def test_options_arrive_in_the_plan() -> None:
     class Tuned(Saga[str], name="tuned", version=3, deadline=timedelta(hours=1)):
-        @step(timeout=timedelta(seconds=7), retry=RetryPolicy(attempts=2, first=timedelta(seconds=1), factor=3.0))
-        async def pay(self, order: str, ctx: Ctx) -> str: ...
+        @step(
+            timeout=timedelta(seconds=7),
+            retry=RetryPolicy(max_attempts=2, initial_interval=timedelta(seconds=1), multiplier=3.0),
+        )
+        async def pay(self, order: str, ctx: Context) -> str: ...
 
-        @pay.compensate(retry=RetryPolicy(attempts=None), timeout=timedelta(seconds=9))
-        async def refund(self, order: str, paid: str | None, ctx: Ctx) -> None: ...
+        @pay.compensate(retry=RetryPolicy(max_attempts=None), timeout=timedelta(seconds=9))
+        async def refund(self, order: str, paid: str | None, ctx: Context) -> None: ...
 
         @step(pivot=True, on_unknown="ask")
-        async def ship(self, order: str, ctx: Ctx) -> str: ...
+        async def ship(self, order: str, ctx: Context) -> str: ...
 
         @step
-        async def mail(self, order: str, ctx: Ctx) -> str: ...
+        async def mail(self, order: str, ctx: Context) -> str: ...
 
     plan = plan_of(Tuned)
     assert (plan.saga_type, plan.version, plan.deadline) == ("tuned", 3, 3600.0)
     pay = plan.by_name["pay"]
     assert pay.timeout == 7
-    assert pay.retries == Retries(attempts=2, first=1.0, factor=3.0, most=30.0)
-    assert pay.undo == UndoPlan(retries=Retries(attempts=None), timeout=9.0)
+    assert pay.retries == Retries(max_attempts=2, initial_interval=1.0, multiplier=3.0, max_interval=30.0)
+    assert pay.undo == UndoPlan(retries=Retries(max_attempts=None), timeout=9.0)
     assert [(node.name, node.position) for node in plan.nodes] == [
         ("pay", "before"), ("ship", "pivot"), ("mail", "after"),
     ]  # fmt: skip
@@ -117,7 +120,7 @@ def test_the_digest_covers_topology_names_and_types_only(plan: Plan) -> None:
     def with_(**fields: Any) -> Callable[[NodePlan], NodePlan]:
         return lambda node: msgspec.structs.replace(node, **fields)
 
-    for tuned in (with_(timeout=99.0), with_(retries=Retries(attempts=77)), with_(on_unknown="ask")):
+    for tuned in (with_(timeout=99.0), with_(retries=Retries(max_attempts=77)), with_(on_unknown="ask")):
         assert altered(tuned) == plan.digest
     for other in (
         with_(name="other"),
@@ -150,22 +153,22 @@ def test_what_is_no_mistake() -> None:
 
     class Fine(Saga[str, float]):
         @step(compensate=None, when=partial(lambda least, order, ctx: len(order) > least, 1))
-        async def one(self, order: str, ctx: Ctx) -> int: ...
+        async def one(self, order: str, ctx: Context) -> int: ...
 
         @step(one, compensate=None, when=lambda *given: True)
-        async def two(self, order: str, one: float | None, ctx: Ctx) -> Wide: ...
+        async def two(self, order: str, one: float | None, ctx: Context) -> Wide: ...
 
         @step(two, compensate=None)
-        async def three(self, order: str, two: Sized | None, ctx: Ctx, *, extra: int = 1) -> list[str]: ...
+        async def three(self, order: str, two: Sized | None, ctx: Context, *, extra: int = 1) -> list[str]: ...
 
         @each(three, sorted)
-        async def four(self, order: str, item: str, ctx: Ctx) -> None: ...
+        async def four(self, order: str, item: str, ctx: Context) -> None: ...
 
         @four.compensate
-        async def undo_four(self, order: str, item: str, four: None, ctx: Ctx) -> None: ...
+        async def undo_four(self, order: str, item: str, four: None, ctx: Context) -> None: ...
 
         @staticmethod
-        def output(input: str, ctx: Ctx) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        def output(input: str, ctx: Context) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
             return 1
 
     assert list(compiled(Fine).nodes) == ["one", "two", "three", "four"]
@@ -182,11 +185,11 @@ def test_only_the_context_is_asked_for_results() -> None:
 
     class Asks(Saga[str]):
         @step(compensate=None)
-        async def pay(self, order: str, ctx: Ctx) -> str:
+        async def pay(self, order: str, ctx: Context) -> str:
             return service.result(Service.ship)
 
         @step(compensate=None)
-        async def ship(self, order: str, ctx: Ctx) -> str:
+        async def ship(self, order: str, ctx: Context) -> str:
             return order
 
     assert list(compiled(Asks).nodes) == ["pay", "ship"]
@@ -223,16 +226,16 @@ class Inner(Saga[str]):
 
 class Shown(Saga[str, None]):
     @step
-    async def pack(self, order: str, ctx: Ctx) -> list[str]: ...
+    async def pack(self, order: str, ctx: Context) -> list[str]: ...
 
     @pack.compensate
-    async def unpack(self, order: str, packed: list[str] | None, ctx: Ctx) -> None: ...
+    async def unpack(self, order: str, packed: list[str] | None, ctx: Context) -> None: ...
 
     @step(on_unknown="ask", compensate=None)
-    async def pay(self, order: str, ctx: Ctx) -> str: ...
+    async def pay(self, order: str, ctx: Context) -> str: ...
 
     @each(pack, compensate=None)
-    async def label(self, order: str, item: str, ctx: Ctx) -> str: ...
+    async def label(self, order: str, item: str, ctx: Context) -> str: ...
 
     sent = signal(str)
     wait = timer(timedelta(1))

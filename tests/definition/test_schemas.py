@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from msgspec import Meta, Struct
-from sagakit import Ctx, Saga, child, each, signal, step, timer
+from sagakit import Context, Saga, child, each, signal, step, timer
 from sagakit.definition import schema_digest
 from sagakit.definition.compiler import RESERVED
 from sagakit.definition.json_schema import DIALECT, json_schema
@@ -145,9 +145,9 @@ def test_a_default_that_is_no_json_is_left_out() -> None:
 
 class Kid(Saga[str, int]):
     @step(compensate=None)
-    async def only(self, name: str, ctx: Ctx) -> None: ...
+    async def only(self, name: str, ctx: Context) -> None: ...
 
-    def output(self, input: str, ctx: Ctx) -> int:
+    def output(self, input: str, ctx: Context) -> int:
         return 1
 
 
@@ -155,17 +155,17 @@ class Shop(Saga[Plain, Data], name="shop", version=3):
     """One node of each kind."""
 
     @step(compensate=None)
-    async def reserve(self, order: Plain, ctx: Ctx) -> list[int]: ...  # type: ignore[empty-body]
+    async def reserve(self, order: Plain, ctx: Context) -> list[int]: ...  # type: ignore[empty-body]
 
     @each(reserve, compensate=None)
-    async def pack(self, order: Plain, piece: int, ctx: Ctx) -> str: ...  # type: ignore[empty-body]
+    async def pack(self, order: Plain, piece: int, ctx: Context) -> str: ...  # type: ignore[empty-body]
 
     approved = signal(Tagged)
     late = signal(int, timeout=timedelta(days=1), on_timeout="continue")
     pause = timer(timedelta(hours=1))
     kid = child(Kid, lambda order, ctx: order.name)
 
-    def output(self, input: Plain, ctx: Ctx) -> Data:
+    def output(self, input: Plain, ctx: Context) -> Data:
         return Data(1)
 
 
@@ -201,7 +201,7 @@ def test_a_step_cannot_be_called_schema() -> None:
 
         class Wrong(Saga[str]):
             @step(compensate=None)
-            async def schema(self, input: str, ctx: Ctx) -> None: ...  # type: ignore[override]
+            async def schema(self, input: str, ctx: Context) -> None: ...  # type: ignore[override]
 
 
 def test_a_definition_without_nodes_has_no_schema() -> None:

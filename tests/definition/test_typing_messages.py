@@ -12,11 +12,11 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 HEAD = """
 from __future__ import annotations
-from sagakit import Ctx, Saga, step
+from sagakit import Context, Saga, step
 
 class S(Saga[int]):
     @step(compensate=None)
-    async def a(self, i: int, ctx: Ctx) -> str: ...
+    async def a(self, i: int, ctx: Context) -> str: ...
 """
 MISTAKES = {
     "timeout": ("@step(timeout=5)", "", '"int"', "timeout"),
@@ -24,7 +24,12 @@ MISTAKES = {
     "retry": ("@step(retry=3)", "", '"int"', "retry"),
     "after": ("@step(after=a)", "", '"Step[S, int, str]"', "after"),
     "misspelt": ("@step(a, pivoted=True)", "a: str, ", 'did you mean "pivot"', "step"),
-    "dependency": ("@step(a)", "a: int, ", 'expected "Callable[[S, int, str, Ctx]', 'type "str" is incompatible with'),
+    "dependency": (
+        "@step(a)",
+        "a: int, ",
+        'expected "Callable[[S, int, str, Context]',
+        'type "str" is incompatible with',
+    ),
 }
 """A decorator, the parameters below it, and what mypy and pyright say."""
 NOTES = 7
@@ -34,7 +39,7 @@ NOTES = 7
 def said(folder: Path, *command: str) -> dict[str, list[str]]:
     """The lines that a checker prints, by the mistake."""
     for name, (decorator, parameters, _, _) in MISTAKES.items():
-        method = f"    {decorator}\n    async def b(self, i: int, {parameters}ctx: Ctx) -> str: ...\n"
+        method = f"    {decorator}\n    async def b(self, i: int, {parameters}ctx: Context) -> str: ...\n"
         (folder / f"{name}.py").write_text(HEAD + method)
     paths = f"{ROOT / 'actors'}:{ROOT / 'runtime'}"
     text = subprocess.run(

@@ -15,7 +15,7 @@ from typing import assert_type
 from sagakit import (
     FOREVER,
     Completed,
-    Ctx,
+    Context,
     Done,
     Failed,
     Handle,
@@ -42,29 +42,29 @@ class Held:
 
 class Place(Saga[Order, str]):
     @step
-    async def reserve(self, order: Order, ctx: Ctx) -> Held: ...
+    async def reserve(self, order: Order, ctx: Context) -> Held: ...
 
     @reserve.compensate
-    async def release(self, order: Order, held: Held | None, ctx: Ctx) -> None: ...
+    async def release(self, order: Order, held: Held | None, ctx: Context) -> None: ...
 
     @step(reserve, on_unknown="check")
-    async def charge(self, order: Order, held: Held, ctx: Ctx) -> int:
+    async def charge(self, order: Order, held: Held, ctx: Context) -> int:
         assert_type(ctx.result(Place.reserve), Held)
         return 1
 
     @charge.check
-    async def was_charged(self, order: Order, ctx: Ctx) -> Done[int] | NotDone | None: ...
+    async def was_charged(self, order: Order, ctx: Context) -> Done[int] | NotDone | None: ...
 
     @charge.compensate
-    async def refund(self, order: Order, charged: int, ctx: Ctx) -> None: ...
+    async def refund(self, order: Order, charged: int, ctx: Context) -> None: ...
 
     @step(reserve, charge, pivot=True)
-    def ship(self, order: Order, held: Held, charged: int, ctx: Ctx) -> bytes: ...
+    def ship(self, order: Order, held: Held, charged: int, ctx: Context) -> bytes: ...
 
     @step(when=lambda order, ctx: order.number > 1 and ctx.result(Place.charge) > 1)
-    async def maybe(self, order: Order, ctx: Ctx) -> str: ...
+    async def maybe(self, order: Order, ctx: Context) -> str: ...
 
-    def output(self, input: Order, ctx: Ctx) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         assert_type(ctx.result(Place.maybe), str | None)
         return ctx.result(Place.ship).decode()
 
@@ -76,7 +76,7 @@ async def use(runtime: Runtime) -> None:
         case Completed(output=output):
             assert_type(output, str)
         case Failed() as failed:
-            assert_type(failed.undone, tuple[str, ...])
+            assert_type(failed.compensated, tuple[str, ...])
     await runtime.start(Place, "one", "an order")  # type: ignore[misc]
     await runtime.start(Place, 1, Order(1))  # type: ignore[arg-type]
 
@@ -84,34 +84,34 @@ async def use(runtime: Runtime) -> None:
 def wrong_dependency() -> None:
     class Wrong(Saga[Order]):
         @step(compensate=None)
-        async def reserve(self, order: Order, ctx: Ctx) -> Held: ...
+        async def reserve(self, order: Order, ctx: Context) -> Held: ...
 
         @step(reserve, compensate=None)  # type: ignore[arg-type]
-        async def charge(self, order: Order, held: int, ctx: Ctx) -> int: ...
+        async def charge(self, order: Order, held: int, ctx: Context) -> int: ...
 
 
 def compensation_that_assumes_a_result() -> None:
     class Wrong(Saga[Order]):
         @step
-        async def reserve(self, order: Order, ctx: Ctx) -> Held: ...
+        async def reserve(self, order: Order, ctx: Context) -> Held: ...
 
         @reserve.compensate  # type: ignore[arg-type]
-        async def release(self, order: Order, held: Held, ctx: Ctx) -> None: ...
+        async def release(self, order: Order, held: Held, ctx: Context) -> None: ...
 
 
 def check_of_another_type() -> None:
     class Wrong(Saga[Order]):
         @step(on_unknown="check", compensate=None)
-        async def charge(self, order: Order, ctx: Ctx) -> int: ...
+        async def charge(self, order: Order, ctx: Context) -> int: ...
 
         @charge.check  # type: ignore[arg-type]
-        async def was_charged(self, order: Order, ctx: Ctx) -> Done[str] | NotDone | None: ...
+        async def was_charged(self, order: Order, ctx: Context) -> Done[str] | NotDone | None: ...
 
 
 def unknown_policy() -> None:
     class Wrong(Saga[Order]):
         @step(on_unknown="hope", compensate=None)  # type: ignore[call-overload, untyped-decorator]
-        async def charge(self, order: Order, ctx: Ctx) -> int: ...
+        async def charge(self, order: Order, ctx: Context) -> int: ...
 
 
 # ---------------------------------------------------------- signals, timers, children, fan-out
@@ -124,13 +124,13 @@ class Ship(Saga[Order, int]):
     rest = timer(timedelta(days=1))
 
     @each(packed, lambda parcels: parcels, parallel=2)
-    async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+    async def label(self, order: Order, parcel: str, ctx: Context) -> Held: ...
 
     @label.compensate
-    async def tear(self, order: Order, parcel: str, label: Held | None, ctx: Ctx) -> None: ...
+    async def tear(self, order: Order, parcel: str, label: Held | None, ctx: Context) -> None: ...
 
     @step(label, placed, approved)
-    async def send(self, order: Order, labels: Sequence[Held], placed: str, approved: bool | None, ctx: Ctx) -> int:
+    async def send(self, order: Order, labels: Sequence[Held], placed: str, approved: bool | None, ctx: Context) -> int:
         assert_type(ctx.result(Ship.label), Sequence[Held])
         assert_type(ctx.result(Ship.placed), str)
         assert_type(ctx.result(Ship.approved), bool | None)
@@ -151,16 +151,16 @@ def wrong_nodes() -> None:
         packed = signal(list[str])
 
         @each(packed, lambda parcels: parcels)
-        async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+        async def label(self, order: Order, parcel: str, ctx: Context) -> Held: ...
 
         @label.compensate  # type: ignore[arg-type]
-        async def tear(self, order: Order, parcel: str, label: Held, ctx: Ctx) -> None: ...
+        async def tear(self, order: Order, parcel: str, label: Held, ctx: Context) -> None: ...
 
     class B(Saga[Order, int]):
         packed = signal(list[str])
 
         @each(packed, lambda parcels: parcels)  # type: ignore[arg-type]
-        async def label(self, order: Order, parcel: int, ctx: Ctx) -> Held: ...
+        async def label(self, order: Order, parcel: int, ctx: Context) -> Held: ...
 
 
 # ------------------------------------------------------- conditions, unions, many dependencies
@@ -172,25 +172,25 @@ class Sometimes(Saga[Order, str | None]):
     noted = signal(str | None)
 
     @each(packed, when=lambda order, ctx: order.number > 1)
-    async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+    async def label(self, order: Order, parcel: str, ctx: Context) -> Held: ...
 
     @label.compensate(retry=FOREVER, timeout=timedelta(minutes=1))
-    def tear(self, order: Order, parcel: str, label: Held | None, ctx: Ctx) -> None: ...
+    def tear(self, order: Order, parcel: str, label: Held | None, ctx: Context) -> None: ...
 
     @each(packed, lambda parcels: parcels, compensate=None, when=lambda order, ctx: order.number > 1)
-    def weigh(self, order: Order, parcel: str, ctx: Ctx) -> int: ...
+    def weigh(self, order: Order, parcel: str, ctx: Context) -> int: ...
 
     @each(lambda order, ctx: ["a", "b"], compensate=None)
-    async def own(self, order: Order, parcel: str, ctx: Ctx) -> int: ...
+    async def own(self, order: Order, parcel: str, ctx: Context) -> int: ...
 
     @each(lambda order, ctx: ["a", "b"], compensate=None, when=lambda order, ctx: True)
-    async def own_sometimes(self, order: Order, parcel: str, ctx: Ctx) -> int: ...
+    async def own_sometimes(self, order: Order, parcel: str, ctx: Context) -> int: ...
 
     @each(packed)
-    async def count(self, order: Order, parcel: str, ctx: Ctx) -> int: ...
+    async def count(self, order: Order, parcel: str, ctx: Context) -> int: ...
 
     @count.compensate(retry=FOREVER)
-    async def forget(self, order: Order, parcel: str, counted: int | None, ctx: Ctx) -> None: ...
+    async def forget(self, order: Order, parcel: str, counted: int | None, ctx: Context) -> None: ...
 
     @step(placed, packed, label, weigh, count, on_unknown="check")
     async def send(
@@ -201,11 +201,11 @@ class Sometimes(Saga[Order, str | None]):
         labels: Sequence[Held] | None,
         weights: Sequence[int] | None,
         counts: Sequence[int],
-        ctx: Ctx,
+        ctx: Context,
     ) -> int: ...
 
     @send.compensate(retry=FOREVER)
-    def unsend(self, order: Order, sent: int, ctx: Ctx) -> None: ...
+    def unsend(self, order: Order, sent: int, ctx: Context) -> None: ...
 
     @step(placed, packed, label, weigh, count, compensate=None, when=lambda order, ctx: True)
     def tell(
@@ -216,10 +216,10 @@ class Sometimes(Saga[Order, str | None]):
         labels: Sequence[Held] | None,
         weights: Sequence[int] | None,
         counts: Sequence[int],
-        ctx: Ctx,
+        ctx: Context,
     ) -> int: ...
 
-    def output(self, input: Order, ctx: Ctx) -> str | None:
+    def output(self, input: Order, ctx: Context) -> str | None:
         assert_type(ctx.result(Sometimes.label), Sequence[Held] | None)
         assert_type(ctx.result(Sometimes.weigh), Sequence[int] | None)
         assert_type(ctx.result(Sometimes.count), Sequence[int])
@@ -239,13 +239,13 @@ def results_that_may_be_skipped() -> None:
         packed = signal(list[str])
 
         @each(packed, when=lambda order, ctx: order.number > 1)
-        async def label(self, order: Order, parcel: str, ctx: Ctx) -> Held: ...
+        async def label(self, order: Order, parcel: str, ctx: Context) -> Held: ...
 
         @label.compensate(retry=FOREVER)  # type: ignore[arg-type]
-        def tear(self, order: Order, parcel: str, label: Held, ctx: Ctx) -> None: ...
+        def tear(self, order: Order, parcel: str, label: Held, ctx: Context) -> None: ...
 
         @step(label, compensate=None)  # type: ignore[arg-type]
-        async def send(self, order: Order, labels: Sequence[Held], ctx: Ctx) -> int: ...
+        async def send(self, order: Order, labels: Sequence[Held], ctx: Context) -> int: ...
 
-        def output(self, input: Order, ctx: Ctx) -> str:
+        def output(self, input: Order, ctx: Context) -> str:
             return ctx.result(Wrong.placed)  # type: ignore[return-value]

@@ -16,7 +16,7 @@ from sagakit import (
     CheckedStep,
     Child,
     Completed,
-    Ctx,
+    Context,
     Description,
     Done,
     EachStep,
@@ -36,7 +36,7 @@ from sagakit import (
     Signal,
     Step,
     Timer,
-    Unreadable,
+    UnreadableRecord,
     child,
     each,
     signal,
@@ -54,13 +54,13 @@ class Ship(Saga[Order, str]):
     paid = signal(int, timeout=timedelta(days=1))
 
     @step
-    async def pack(self, order: Order, ctx: Ctx) -> str: ...
+    async def pack(self, order: Order, ctx: Context) -> str: ...
 
     @pack.compensate
-    async def unpack(self, order: Order, packed: str | None, ctx: Ctx) -> None: ...
+    async def unpack(self, order: Order, packed: str | None, ctx: Context) -> None: ...
 
 
-def always(order: Order, ctx: Ctx) -> bool: ...
+def always(order: Order, ctx: Context) -> bool: ...
 
 
 class Pack(Saga[Order, int]):
@@ -71,10 +71,10 @@ class Pack(Saga[Order, int]):
     until = timer(lambda order, ctx: datetime.now(UTC))
 
     @step
-    async def pack(self, order: Order, ctx: Ctx) -> str: ...
+    async def pack(self, order: Order, ctx: Context) -> str: ...
 
     @pack.compensate(retry=FOREVER, timeout=timedelta(minutes=1))
-    async def unpack(self, order: Order, packed: str | None, ctx: Ctx) -> None: ...
+    async def unpack(self, order: Order, packed: str | None, ctx: Context) -> None: ...
 
     @step(
         pack,
@@ -83,30 +83,35 @@ class Pack(Saga[Order, int]):
         after=[rest, until],
         compensate=None,
         retry=RetryPolicy(
-            attempts=3, first=timedelta(1), factor=2.0, most=timedelta(2), reject_on=(OSError,), not_done_on=()
+            max_attempts=3,
+            initial_interval=timedelta(1),
+            multiplier=2.0,
+            max_interval=timedelta(2),
+            reject_on=(OSError,),
+            not_done_on=(),
         ),
         timeout=timedelta(minutes=1),
         pivot=True,
         backend="asyncio",
-        limit=Limit("mail", at_once=2, per_second=1.5),
+        limit=Limit("mail", max_concurrent=2, per_second=1.5),
         heartbeat=timedelta(seconds=1),
     )
-    async def send(self, order: Order, packed: str, ctx: Ctx) -> bytes: ...
+    async def send(self, order: Order, packed: str, ctx: Context) -> bytes: ...
 
     @send.check
-    async def was_sent(self, order: Order, ctx: Ctx) -> Done[bytes | None] | NotDone | None: ...
+    async def was_sent(self, order: Order, ctx: Context) -> Done[bytes | None] | NotDone | None: ...
 
     @step(on_unknown="ask")
-    async def ask(self, order: Order, ctx: Ctx) -> int: ...
+    async def ask(self, order: Order, ctx: Context) -> int: ...
 
     @ask.compensate(retry=FOREVER, timeout=timedelta(minutes=1))
-    async def unask(self, order: Order, asked: int, ctx: Ctx) -> None: ...
+    async def unask(self, order: Order, asked: int, ctx: Context) -> None: ...
 
     @each(lambda order, ctx: [1, 2])
-    async def label(self, order: Order, item: int, ctx: Ctx) -> str: ...
+    async def label(self, order: Order, item: int, ctx: Context) -> str: ...
 
     @label.compensate(retry=FOREVER, timeout=timedelta(minutes=1))
-    async def unlabel(self, order: Order, item: int, label: str | None, ctx: Ctx) -> None: ...
+    async def unlabel(self, order: Order, item: int, label: str | None, ctx: Context) -> None: ...
 
     @each(
         pack,
@@ -121,9 +126,9 @@ class Pack(Saga[Order, int]):
         backend="trio",
         limit=None,
     )
-    async def letter(self, order: Order, item: str, ctx: Ctx) -> str: ...
+    async def letter(self, order: Order, item: str, ctx: Context) -> str: ...
 
-    def output(self, input: Order, ctx: Ctx) -> int:
+    def output(self, input: Order, ctx: Context) -> int:
         assert_type(ctx.result(Pack.pack), str)
         assert_type(ctx.result(Pack.send), bytes | None)
         assert_type(ctx.result(Pack.label), Sequence[str])
@@ -161,17 +166,19 @@ def of_nodes() -> None:
     assert_type(Pack.schema(), dict[str, Any])
 
 
-def of_values(node: Node[int], info: SagaInfo, page: Page, there: Description, late: Unreadable) -> None:
+def of_values(node: Node[int], info: SagaInfo, page: Page, there: Description, late: UnreadableRecord) -> None:
     assert_type(Done(7), Done[int])
     assert_type(NotDone(), NotDone)
     assert_type(Reject("sold_out", at=7).detail, dict[str, object])
     assert_type(Retry("busy", after=timedelta(1), not_done=True).after, timedelta | None)
     assert_type(Completed(7), Completed[int])
-    assert_type(Failed(cause="rejected", code="a", undone=(), step="b", detail={}, reason="c", late=()), Failed)
+    assert_type(
+        Failed(cause="rejected", code="a", compensated=(), step="b", detail={}, reason="c", late_successes=()), Failed
+    )
     assert_type(info.id, str)
     assert_type(info.key, str)
     assert_type(page.cursor, str | None)
-    assert_type(page.unreadable, Sequence[Unreadable])
+    assert_type(page.unreadable, Sequence[UnreadableRecord])
     assert_type(late.key, str)
     assert_type(there.status, SagaStatus)
     assert_type(node.name, str)

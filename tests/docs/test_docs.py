@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from sagakit import Config
-from sagakit.cli.exits import Exit
+from sagakit.cli.exits import CommandExit
 from sagakit.store.names import Channel
 from sagakit.system.channels import ALLOWED
 from sagakit.system.inbox_request import InboxRequest
@@ -53,7 +53,7 @@ def test_the_readmes_programs_are_checked_by_mypy(tmp_path: Path) -> None:
     (tmp_path / "nodes.py").write_text(nodes)
     (tmp_path / "program.py").write_text(program.split("\n\nfor trip in")[0] + "\n\n\n" + service)
     head = (
-        "from dataclasses import dataclass\nfrom sagakit import Ctx, Saga, step\n"
+        "from dataclasses import dataclass\nfrom sagakit import Context, Saga, step\n"
         "@dataclass\nclass Reservation: ref: str\n@dataclass\nclass Receipt: ref: str\n"
         "@dataclass\nclass Order: lines: list[str]\n"
         "class Shop:\n"
@@ -119,8 +119,8 @@ def test_the_wire_page_says_which_kinds_come_over_which_channel() -> None:
 def test_the_exit_codes_of_the_workers_page_are_those_of_the_code() -> None:
     text = (ROOT / "docs" / "worker.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (.*) \| (yes|no) \|$", text, flags=re.MULTILINE)
-    assert rows == [(str(int(code)), code.meaning, "yes" if code.restart else "no") for code in Exit]
-    never = " ".join(str(int(code)) for code in Exit if code and not code.restart)
+    assert rows == [(str(int(code)), code.meaning, "yes" if code.restart else "no") for code in CommandExit]
+    never = " ".join(str(int(code)) for code in CommandExit if code and not code.restart)
     assert f"\nRestartPreventExitStatus={never}\n" in text
 
 
@@ -131,8 +131,8 @@ def test_the_unit_and_the_pod_leave_time_to_drain() -> None:
         for pattern in (
             r"TimeoutStopSec=(\d+)",
             r"terminationGracePeriodSeconds: (\d+)",
-            r'SAGAKIT_GRACE, value: "(\d+)"',
+            r'SAGAKIT_DRAIN_TIMEOUT, value: "(\d+)"',
         )
     )
-    assert unit > Config().grace
+    assert unit > Config().drain_timeout
     assert pod > grace

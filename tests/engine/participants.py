@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any, Literal
 
 import msgspec
-from sagakit.engine import Call, Compensating, Complete, Error, NotDone, Retry
+from sagakit.engine import Call, Compensating, Complete, Error, NotHappened, RetryLater
 
 Fate = Literal["done", "not_done", "lost", "never", "reject", "later"]
 """How a call goes: done; known not done; done but the reply is lost; unknown and it did not happen; refused; asked to
@@ -82,9 +82,9 @@ class Participants:
         if call.kind != "check":
             result = self._do(call, fate) if call.kind == "do" else self._undo(call, fate)
             doubt = self._doubt.setdefault((call.step, call.kind), set())
-            if isinstance(result, Error | Retry) and not result.not_done:
+            if isinstance(result, Error | RetryLater) and not result.not_done:
                 doubt.add(call.key)
-            elif isinstance(result, Error | Retry) and call.key not in doubt:
+            elif isinstance(result, Error | RetryLater) and call.key not in doubt:
                 self._spent.add(call.key)
             return result
         if fate not in ("done", "lost"):
@@ -93,7 +93,7 @@ class Participants:
             return Complete(_RESULT)
         self._void.add(call.action_key)
         self._doubt.pop((call.step, "do"), None)
-        return NotDone()
+        return NotHappened()
 
     def _do(self, call: Call, fate: Fate) -> Any:
         if fate == "not_done":
@@ -111,7 +111,7 @@ class Participants:
                 self._void.add(call.key)  # a refusal is stored under its key
                 return Compensating(code="no")
             case "later":
-                return Retry(reason="busy", after=2.0, not_done=True)
+                return RetryLater(reason="busy", after=2.0, not_done=True)
             case _:
                 return Error(error="timeout")
 

@@ -58,12 +58,15 @@ def nodes(draw: st.DrawFn, name: str, after: tuple[str, ...], position: Position
             policies: list[OnUnknown] = ["retry", "check", "undo", "ask"] if before else ["retry", "check", "ask"]
             policy = draw(st.sampled_from(policies if kind == "step" else [one for one in policies if one != "check"]))
             attempts = draw(st.sampled_from([1, 2, 3, None]))
-            undo = UndoPlan(retries=Retries(attempts=draw(st.sampled_from([1, 3])), first=1.0, most=8.0), timeout=30)
+            undo = UndoPlan(
+                retries=Retries(max_attempts=draw(st.sampled_from([1, 3])), initial_interval=1.0, max_interval=8.0),
+                timeout=30,
+            )
             return msgspec.structs.replace(
                 node,
                 on_unknown=policy,
                 has_check=policy == "check",
-                retries=Retries(attempts=attempts, first=1.0, most=8.0),
+                retries=Retries(max_attempts=attempts, initial_interval=1.0, max_interval=8.0),
                 undo=undo if before and draw(st.integers(0, 4)) else None,
                 parallel=draw(st.integers(1, 2)),
                 prepared=kind == "each",
@@ -78,11 +81,11 @@ def nodes(draw: st.DrawFn, name: str, after: tuple[str, ...], position: Position
             prepared = draw(st.booleans())
             return msgspec.structs.replace(node, prepared=prepared, wait=None if prepared else 15.0)
         case _:
-            retries = Retries(attempts=draw(st.sampled_from([1, 3, None])), first=1.0, most=8.0)
+            retries = Retries(max_attempts=draw(st.sampled_from([1, 3, None])), initial_interval=1.0, max_interval=8.0)
             return msgspec.structs.replace(
                 node,
                 prepared=True,
                 child_type="C",
                 retries=retries,
-                undo=UndoPlan(retries=Retries(attempts=None, first=1.0), timeout=30) if before else None,
+                undo=UndoPlan(retries=Retries(max_attempts=None, initial_interval=1.0), timeout=30) if before else None,
             )

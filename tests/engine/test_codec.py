@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from sagakit.definition.plan import Plan
-from sagakit.engine import EndMarker, Loaded, create, decode, encode, encode_marker, foreign, glimpse
+from sagakit.engine import EndMarker, Loaded, create, decode, encode, encode_marker, foreign, read_header
 from sagakit.errors import NewerSchema, Undecodable
 from sagakit.naming import SagaKey
 
@@ -23,7 +23,7 @@ def test_a_record_is_read_under_its_own_key(saga_id: str, simple: Plan) -> None:
     value = _bytes_of(simple, saga_id)
     key = str(SagaKey("T", saga_id))
     assert isinstance(decode(key, value), Loaded)
-    assert glimpse(key, value).owner == "w"
+    assert read_header(key, value).owner == "w"
     assert foreign(key, value) is None
 
 
@@ -31,7 +31,7 @@ def test_a_record_is_read_under_its_own_key(saga_id: str, simple: Plan) -> None:
 def test_p11_a_record_under_the_key_of_another_saga_is_refused(key: str, simple: Plan) -> None:
     """It would run with the keys and event ids of the saga whose bytes it has."""
     value = _bytes_of(simple)
-    for read in (decode, glimpse):
+    for read in (decode, read_header):
         with pytest.raises(Undecodable, match="it names the saga '1' of type 'T'"):
             read(key, value)
     assert foreign(key, value) is not None
@@ -49,7 +49,7 @@ def test_p11_an_id_that_no_key_can_have_is_refused(saga_id: str, simple: Plan) -
 def test_p11_an_owner_that_cannot_be_a_worker_is_refused(owner: str, simple: Plan) -> None:
     """It would become a part of subjects and keys."""
     value = _bytes_of(simple, owner=owner)
-    for read in (decode, glimpse):
+    for read in (decode, read_header):
         with pytest.raises(Undecodable, match="is not a worker's id") as caught:
             read("T.1", value)
         assert len(str(caught.value)) < 500

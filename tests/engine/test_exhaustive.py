@@ -15,7 +15,7 @@ from sagakit.engine import ENDS
 from tests.engine.participants import FATES, Fate
 from tests.engine.world import Broken, World
 
-_UNDO = UndoPlan(retries=Retries(attempts=2, first=1.0), timeout=30)
+_UNDO = UndoPlan(retries=Retries(max_attempts=2, initial_interval=1.0), timeout=30)
 _DRAWS: dict[str, Any] = {"has a parent": 1, "condition": "run", "items": 2, "due": 20.0}
 _FAULTS = (*sorted(set(get_args(Fate))), "crash", "cancel", "message", "unread")
 
@@ -90,7 +90,7 @@ def _node(number: int, after: tuple[int, ...], kind: Kind, policy: OnUnknown, po
         kind=kind,
         after=tuple(f"s{other}" for other in after),
         position=position,
-        retries=Retries(attempts=2, first=1.0),
+        retries=Retries(max_attempts=2, initial_interval=1.0),
         parallel=1,
         prepared=kind in ("each", "child"),
         wait=15.0 if kind == "timer" else None,

@@ -10,9 +10,9 @@ import pytest
 from msgspec import structs
 from sagakit.definition.plan import NodePlan, Plan, Retries, UndoPlan
 from sagakit.engine import (
+    AttemptEnded,
     Compensating,
     Complete,
-    Ended,
     Error,
     GaveUp,
     Inbound,
@@ -30,14 +30,14 @@ from sagakit.engine import (
 )
 from sagakit.engine.forward import UNREADABLE
 
-UNDO = UndoPlan(retries=Retries(attempts=1), timeout=30)
-KIDS = UndoPlan(retries=Retries(attempts=None), timeout=30)
+UNDO = UndoPlan(retries=Retries(max_attempts=1), timeout=30)
+KIDS = UndoPlan(retries=Retries(max_attempts=None), timeout=30)
 PLAN = Plan(
     saga_type="T",
     nodes=(
-        NodePlan(name="a", undo=UNDO, retries=Retries(attempts=1)),
+        NodePlan(name="a", undo=UNDO, retries=Retries(max_attempts=1)),
         NodePlan(name="kid", kind="child", child_type="C", undo=KIDS, after=("a",)),
-        NodePlan(name="z", after=("kid",), retries=Retries(attempts=1), undo=UNDO),
+        NodePlan(name="z", after=("kid",), retries=Retries(max_attempts=1), undo=UNDO),
     ),
 )
 PARENT = Parent("P.p=2F7", "parents-run", "node")
@@ -53,8 +53,8 @@ def started(plan: Plan = PLAN, *events: InputEvent, parent: Parent | None = PARE
     return record
 
 
-A_DONE = Ended("a", 1, Complete())
-KID_STARTED = Ended("kid", 1, Complete())
+A_DONE = AttemptEnded("a", 1, Complete())
+KID_STARTED = AttemptEnded("kid", 1, Complete())
 KID = Sender("C", f"{MY_ID}/r/kid/1", "kids-run")
 FATHER = Sender("P", "p/7", "parents-run")
 
@@ -64,14 +64,14 @@ def from_kid(sender: Sender | None = KID, **fields: object) -> Inbound:
     return Inbound(kind="child-ended", sender=sender, **given)  # type: ignore[arg-type]
 
 
-NOW_DONE = (A_DONE, KID_STARTED, from_kid(id="first"), Ended("z", 1, Complete()))
-REFUSED = Ended("z", 1, Compensating(code="no"))
-KID_UNDONE = Ended("kid", 2, Complete())
+NOW_DONE = (A_DONE, KID_STARTED, from_kid(id="first"), AttemptEnded("z", 1, Complete()))
+REFUSED = AttemptEnded("z", 1, Compensating(code="no"))
+KID_UNDONE = AttemptEnded("kid", 2, Complete())
 STATES: Mapping[str, Record] = {
     "running": started(PLAN, A_DONE, KID_STARTED),
     "its child is being started": started(PLAN, A_DONE),
     "compensating": started(PLAN, A_DONE, KID_STARTED, from_kid(id="first"), REFUSED),
-    "stuck": started(PLAN, *NOW_DONE[:3], REFUSED, KID_UNDONE, Ended("a", 2, Error(error="broken"))),
+    "stuck": started(PLAN, *NOW_DONE[:3], REFUSED, KID_UNDONE, AttemptEnded("a", 2, Error(error="broken"))),
     "halted": started(PLAN, A_DONE, KID_STARTED, GaveUp("it crashed")),
     "completed": started(PLAN, *NOW_DONE),
     "failed": started(PLAN, A_DONE, KID_STARTED, Inbound(id="t", kind="terminate")),
@@ -232,14 +232,14 @@ def test_one_that_comes_while_the_parent_turns_back_is_undone_with_the_rest() ->
 
 def test_a_child_that_an_operator_has_said_never_was_goes_into_the_account_and_completes_nothing() -> None:
     """Its start was in doubt, and a person has said that it did not happen; another was started."""
-    kid = structs.replace(PLAN.nodes[1], position="pivot", undo=None, retries=Retries(attempts=1))
+    kid = structs.replace(PLAN.nodes[1], position="pivot", undo=None, retries=Retries(max_attempts=1))
     plan = structs.replace(PLAN, nodes=(PLAN.nodes[0], kid))
-    record = started(plan, A_DONE, Ended("kid", 1, Error(error="no answer")), Inbound(id="o", kind="retry"))
+    record = started(plan, A_DONE, AttemptEnded("kid", 1, Error(error="no answer")), Inbound(id="o", kind="retry"))
     assert (record.steps["kid"].state, record.steps["kid"].group) == ("running", 2)
     after = apply(plan, record, [from_kid()], 9.0)
     assert verdict_of(plan, after, from_kid(), LIMITS) == "late"
     assert (after.steps["kid"].state, after.steps["kid"].arrived) == ("running", False)
     second = from_kid(Sender("C", f"{MY_ID}/r/kid/2", "another"), id="f")
-    ended = apply(plan, after, [Ended("kid", 2, Complete()), second], 9.0)
+    ended = apply(plan, after, [AttemptEnded("kid", 2, Complete()), second], 9.0)
     assert (ended.status, ended.steps["kid"].late) == ("completed", True)
     assert "step.kid.late" in [event.suffix for event in ended.outbox]

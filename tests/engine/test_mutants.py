@@ -25,10 +25,10 @@ from sagakit.engine import (
     effects,
     family,
     forward,
+    inbound,
     keys,
-    messages,
     operator,
-    requests,
+    undo_requests,
     verdicts,
 )
 from sagakit.engine.events import make_event
@@ -68,8 +68,8 @@ def budget_not_counted(patch: Patch) -> None:
 
 
 def pivot_ignored(patch: Patch) -> None:
-    patch.setattr(requests, "pivot_open", lambda turn: False)
-    patch.setattr(requests, "pivot_passed", lambda turn: False)
+    patch.setattr(undo_requests, "pivot_open", lambda turn: False)
+    patch.setattr(undo_requests, "pivot_passed", lambda turn: False)
 
 
 def adopted_called_again(patch: Patch) -> None:
@@ -244,7 +244,7 @@ def old_messages_forgotten(patch: Patch) -> None:
 
 
 def messages_of_other_runs_applied(patch: Patch) -> None:
-    patch.setattr(messages, "known_verdict", lambda record, message: verdicts._verdict(record, message))
+    patch.setattr(inbound, "known_verdict", lambda record, message: verdicts._verdict(record, message))
 
 
 def forged_parents_believed(patch: Patch) -> None:
@@ -260,9 +260,9 @@ def forged_children_believed(patch: Patch) -> None:
 
 
 def strange_output_taken(patch: Patch) -> None:
-    ended = messages._APPLY["child-ended"]
+    ended = inbound._APPLY["child-ended"]
     patch.setitem(
-        messages._APPLY, "child-ended", lambda turn, message: ended(turn, structs.replace(message, refused=""))
+        inbound._APPLY, "child-ended", lambda turn, message: ended(turn, structs.replace(message, refused=""))
     )
 
 
@@ -309,12 +309,12 @@ def child_left_running(patch: Patch) -> None:
 
 
 def child_that_is_early_missed(patch: Patch) -> None:
-    ended = messages._APPLY["child-ended"]
+    ended = inbound._APPLY["child-ended"]
 
     def strict(turn: Turn, message: Inbound) -> Any:
         return ended(turn, message) if turn.look(message.step).state == "awaiting" else "nothing to do"
 
-    patch.setitem(messages._APPLY, "child-ended", strict)
+    patch.setitem(inbound._APPLY, "child-ended", strict)
 
 
 def child_released_early(patch: Patch) -> None:

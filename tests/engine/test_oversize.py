@@ -8,8 +8,8 @@ from msgspec import structs
 from sagakit.definition.plan import NodePlan, Plan, Retries, UndoPlan
 from sagakit.engine import (
     ENDS,
+    AttemptEnded,
     Complete,
-    Ended,
     Finish,
     GaveUp,
     Inbound,
@@ -52,9 +52,9 @@ def running() -> Loaded:
         trace={"b": "y" * 900},
     )  # fmt: skip
     events: list[InputEvent] = [
-        Ended("a", 1, Complete(text(6_000))),
+        AttemptEnded("a", 1, Complete(text(6_000))),
         Prepared("kid", value=text(4_000)),
-        Ended("kid", 1, Complete()),
+        AttemptEnded("kid", 1, Complete()),
         *(Inbound(id=f"{number}", kind="signal", step="nowhere") for number in range(200)),
     ]
     for event in events:
@@ -182,7 +182,7 @@ def test_a_saga_that_would_complete_is_halted_before_it_does() -> None:
     """A child that has completed may be reversed: its results are needed."""
     plan = Plan(saga_type="T", nodes=(NodePlan(name="a", undo=UNDO),))
     record = create(plan, saga_id="1", run="r", input=text(10), owner="w", now=0.0)
-    loaded, events = Loaded(record, None), [Ended("a", 1, Complete(text(5_000)))]
+    loaded, events = Loaded(record, None), [AttemptEnded("a", 1, Complete(text(5_000)))]
     after = apply(plan, record, events, 1.0)
     assert after.status in ENDS
     found = fitted(plan, loaded, events, after, len(encode(after)) - 1, now=1.0, limits=LIMITS)

@@ -9,11 +9,11 @@ import pytest
 from msgspec import structs
 from sagakit.definition.plan import NodePlan, Plan, Retries, UndoPlan
 from sagakit.engine import (
+    AttemptEnded,
     AttemptResult,
     Call,
     Compensating,
     Complete,
-    Ended,
     Error,
     Inbound,
     InboundKind,
@@ -32,7 +32,7 @@ from sagakit.engine import (
     questions,
 )
 from sagakit.engine.turn import ITEM_SIZE, makes_room
-from sagakit.system.services import limits_for
+from sagakit.system.environment import limits_for
 
 LONG = "x" * 1_000_000
 
@@ -52,8 +52,8 @@ def test_an_output_that_is_too_large_makes_the_saga_stuck_and_can_be_asked_for_a
     plan = structs.replace(simple, has_output=True)
     record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     half = msgspec.Raw(msgspec.json.encode("x" * 300_000))
-    record = apply(plan, record, [Ended("a", 1, Complete(half))], 1.0)
-    record = apply(plan, record, [Ended("b", 1, Complete())], 2.0)
+    record = apply(plan, record, [AttemptEnded("a", 1, Complete(half))], 1.0)
+    record = apply(plan, record, [AttemptEnded("b", 1, Complete())], 2.0)
     assert questions(plan, record) == [MakeOutput()]
     record = apply(plan, record, [OutputMade(half)], 3.0)
     assert (record.status, record.stuck) == ("stuck", "output: too large: 300,002 bytes, 224,282 are left")
@@ -79,11 +79,11 @@ def family(*, pivot: bool = False) -> tuple[Plan, Record]:
     second = NodePlan(name="two", kind="child", child_type="C", undo=None if pivot else undo)
     plan = Plan(saga_type="T", nodes=(first, structs.replace(second, position="pivot") if pivot else second))
     record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
-    return plan, apply(plan, record, [Ended("one", 1, Complete()), ended_child("one")], 1.0)
+    return plan, apply(plan, record, [AttemptEnded("one", 1, Complete()), ended_child("one")], 1.0)
 
 
-STARTED = Ended("two", 1, Complete())
-LOST = Ended("two", 1, Error(error="lost"))
+STARTED = AttemptEnded("two", 1, Complete())
+LOST = AttemptEnded("two", 1, Error(error="lost"))
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_a_child_whose_output_is_too_large_turns_its_parent_back_and_is_undone(e
     undos = [effect.step for effect in effects(plan, record) if isinstance(effect, Call)]
     assert sorted(undos) == ["one", "two"]
     for step in undos:
-        record = apply(plan, record, [Ended(step, record.steps[step].calls, Complete())], 9.0)
+        record = apply(plan, record, [AttemptEnded(step, record.steps[step].calls, Complete())], 9.0)
     assert record.outcome is not None
-    assert record.outcome.undone == ("one", "two")
+    assert record.outcome.compensated == ("one", "two")
 
 
 def test_a_pivot_whose_output_is_too_large_is_held_for_a_person() -> None:
@@ -128,13 +128,13 @@ def test_a_pivot_whose_output_is_too_large_is_held_for_a_person() -> None:
 
 PAYLOAD = 1024 * 1024
 LIMITS = Limits(results=PAYLOAD // 2)
-QUICK = Retries(attempts=1, first=0.0, most=0.0)
+QUICK = Retries(max_attempts=1, initial_interval=0.0, max_interval=0.0)
 TOP = msgspec.Raw(msgspec.json.encode("x" * (PAYLOAD // 4 - 2)))
 
 
 def spread(items: int, *, given: int = 2) -> tuple[Plan, Record]:
     """An each over so many items, `given` bytes altogether, all at once as far as its plan goes."""
-    undo = UndoPlan(retries=Retries(attempts=2, first=0.0, most=0.0), timeout=30)
+    undo = UndoPlan(retries=Retries(max_attempts=2, initial_interval=0.0, max_interval=0.0), timeout=30)
     each = NodePlan(name="e" * 64, kind="each", prepared=True, parallel=10_000, retries=QUICK, undo=undo)
     plan = Plan(saga_type="T", nodes=(each, NodePlan(name="last", after=(each.name,), retries=QUICK)))
     record = create(
@@ -162,7 +162,9 @@ def driven(
         assert len(calls) <= limits.outbox
         assert len(encode(record)) <= payload
         for call in calls:
-            record = apply(plan, record, [Ended(call.step, call.call, result(call))], record.updated_at, limits=limits)
+            record = apply(
+                plan, record, [AttemptEnded(call.step, call.call, result(call))], record.updated_at, limits=limits
+            )
             assert len(encode(record)) <= payload
         seq = makes_room(record, limits)
         if seq is None and not calls:
@@ -179,7 +181,7 @@ def test_attempts_are_held_back_while_events_gather_and_go_on_when_they_are_out(
     plan, record = spread(300)
     first = calls_of(plan, record)
     assert len(first) == LIMITS.outbox - len(record.outbox)
-    ends = [Ended(call.step, call.call, Complete()) for call in first]
+    ends = [AttemptEnded(call.step, call.call, Complete()) for call in first]
     held = apply(plan, record, ends, 2.0, limits=LIMITS)
     assert calls_of(plan, held) == []
     assert held.status == "running"
@@ -211,7 +213,7 @@ def test_the_most_items_with_the_longest_errors_fit_all_the_way_there_and_back()
 def test_on_a_server_of_small_messages_all_of_it_fits_too() -> None:
     """The largest input, results, errors, and as many messages of every kind as the saga takes, before and after."""
     payload = 64 * 1024
-    limits = limits_for(payload, max_recoveries=3)
+    limits = limits_for(payload, max_isolated_crashes=3)
     plan, _ = spread(0)
     value = msgspec.Raw(msgspec.json.encode("x" * (payload // 4 - 2)))
     record = create(plan, saga_id="i" * 36, run="r" * 32, input=value, owner="w" * 40, now=0.0, limits=limits)
@@ -272,17 +274,17 @@ def test_a_saga_is_not_stuck_while_some_of_its_items_are_held_back() -> None:
     limits = Limits(outbox=3)
     record = create(plan, saga_id="1", run="r", input=TOP, owner="w", now=0.0, limits=limits)
     events: list[InputEvent] = [
-        Ended("a", 1, Complete()),
+        AttemptEnded("a", 1, Complete()),
         Prepared("each", value=msgspec.Raw(b"[1,2,3]"), items=3),
-        Ended("each/0", 1, Error(error="no")),
-        Ended("each/1", 1, Complete()),
+        AttemptEnded("each/0", 1, Error(error="no")),
+        AttemptEnded("each/1", 1, Complete()),
     ]
     for event in events:
         record = apply(plan, record, [event], 1.0, limits=limits)
     assert (record.status, calls_of(plan, record)) == ("running", [])
     record = apply(plan, record, [Published(record.next_event - 1)], 2.0, limits=limits)
     assert [call.step for call in calls_of(plan, record)] == ["each/2"]
-    record = apply(plan, record, [Ended("each/2", 1, Complete())], 3.0, limits=limits)
+    record = apply(plan, record, [AttemptEnded("each/2", 1, Complete())], 3.0, limits=limits)
     assert (record.status, record.stuck) == ("stuck", "each/0: blocked, no")
 
 
@@ -292,5 +294,5 @@ def test_a_check_takes_the_place_of_the_attempt_that_it_asks_about() -> None:
     record = create(plan, saga_id="1", run="r", input=TOP, owner="w", now=0.0, limits=limits)
     assert calls_of(plan, record) == []
     record = apply(plan, record, [Published(1)], 1.0, limits=limits)
-    record = apply(plan, record, [Ended("a", 1, Error(error="lost"))], 2.0, limits=limits)
+    record = apply(plan, record, [AttemptEnded("a", 1, Error(error="lost"))], 2.0, limits=limits)
     assert [call.kind for call in calls_of(plan, record)] == ["check"]

@@ -8,9 +8,9 @@ from sagakit.definition.plan import NodePlan, Plan, Retries, UndoPlan
 from sagakit.engine import (
     SUSPECT,
     Adopted,
+    AttemptEnded,
     Compensating,
     Complete,
-    Ended,
     Inbound,
     Isolated,
     Limits,
@@ -28,8 +28,8 @@ LIVES = SUSPECT + Limits().lone_deaths
 
 
 def plan(attempts: int | None, *, undo_attempts: int | None = None) -> Plan:
-    retries = Retries(attempts=attempts, first=0.0, most=0.0)
-    undo = UndoPlan(retries=Retries(attempts=undo_attempts, first=0.0, most=0.0), timeout=30)
+    retries = Retries(max_attempts=attempts, initial_interval=0.0, max_interval=0.0)
+    undo = UndoPlan(retries=Retries(max_attempts=undo_attempts, initial_interval=0.0, max_interval=0.0), timeout=30)
     return Plan(saga_type="T", nodes=(NodePlan(name="a", retries=retries, undo=undo), NodePlan(name="b", after=("a",))))
 
 
@@ -52,7 +52,7 @@ def test_p11_an_action_that_kills_its_worker_is_undone_whatever_its_own_budget(a
     assert record.failure is not None
     record = apply(saga, record, [Isolated()], record.updated_at + 10)
     assert record.steps["a"].state == "undoing"
-    record = apply(saga, record, [Ended("a", record.steps["a"].calls, Complete())], record.updated_at + 1)
+    record = apply(saga, record, [AttemptEnded("a", record.steps["a"].calls, Complete())], record.updated_at + 1)
     assert record.status == "failed"
 
 
@@ -68,16 +68,16 @@ def test_p11_a_compensation_that_kills_its_worker_is_stuck() -> None:
 
 def undoing_a_child() -> tuple[Plan, Record]:
     """A saga whose child has completed, and is being undone after the next step was refused."""
-    forever = UndoPlan(retries=Retries(attempts=None, first=0.0, most=0.0), timeout=30)
+    forever = UndoPlan(retries=Retries(max_attempts=None, initial_interval=0.0, max_interval=0.0), timeout=30)
     saga = Plan(
         saga_type="T",
         nodes=(NodePlan(name="kid", kind="child", child_type="C", undo=forever), NodePlan(name="b", after=("kid",))),
     )
     record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
-    record = apply(saga, record, [Ended("kid", 1, Complete())], 1.0)
+    record = apply(saga, record, [AttemptEnded("kid", 1, Complete())], 1.0)
     kid = Sender("C", child_id(record, "kid", record.steps["kid"].group), "child")
     record = apply(saga, record, [Inbound(id="i", kind="child-ended", run="r", sender=kid, step="kid")], 2.0)
-    record = apply(saga, record, [Ended("b", 1, Compensating(code="no"))], 3.0)
+    record = apply(saga, record, [AttemptEnded("b", 1, Compensating(code="no"))], 3.0)
     assert record.steps["kid"].state == "undoing"
     return saga, record
 
@@ -104,7 +104,7 @@ def test_p11_a_suspect_that_undoes_a_child_does_not_keep_the_worker_to_itself_me
 
 
 def test_p11_one_that_died_alone_more_often_than_this_worker_allows_is_adopted_while_nothing_is_open() -> None:
-    """`max_recoveries` may differ from worker to worker."""
+    """`max_isolated_crashes` may differ from worker to worker."""
     saga = plan(None)
     record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     record = after_deaths(saga, record, SUSPECT + 2)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sagakit.definition.plan import Kind, NodePlan, Plan
-from sagakit.engine import Ended, Inbound, Sender, apply, beginning, create
+from sagakit.engine import AttemptEnded, Inbound, Sender, apply, beginning, create
 from sagakit.engine.codec import Loaded, decode, digest, encode
 from sagakit.engine.results import Complete, Error
 from sagakit.engine.table import SAGA_TABLE, STEP_TABLE, SagaMove, SagaStatus, StepMove, StepState, advance
@@ -55,8 +55,8 @@ def _a_child_past_the_pivot_fails_while_its_start_is_in_doubt() -> None:
     )
     plan = Plan(saga_type="T", nodes=nodes)
     record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
-    record = apply(plan, record, [Ended("a", 1, Complete())], 1.0)
-    record = apply(plan, record, [Ended("b", 1, Error(error="no answer"))], 2.0)
+    record = apply(plan, record, [AttemptEnded("a", 1, Complete())], 1.0)
+    record = apply(plan, record, [AttemptEnded("b", 1, Error(error="no answer"))], 2.0)
     assert record.steps["b"].state == "waiting"
     child = Sender("C", "1/r/b/1", "c")
     ended = Inbound(id="x", kind="child-ended", run="r", sender=child, step="b", code="refused")
@@ -94,7 +94,7 @@ def test_random_runs_visit_every_legal_cell(monkeypatch: pytest.MonkeyPatch) -> 
 def test_an_illegal_input_changes_nothing(simple: Plan) -> None:
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     before = encode(record)
-    for wrong in (Ended("a", 7, Complete()), Ended("b", 1, Complete())):
+    for wrong in (AttemptEnded("a", 7, Complete()), AttemptEnded("b", 1, Complete())):
         with pytest.raises(IllegalTransition):
             apply(simple, record, [wrong], 1.0)
     assert encode(record) == before
@@ -105,13 +105,15 @@ def test_p12_results_and_inbound_come_before_timers(simple: Plan) -> None:
     """A result that arrived before the deadline was looked at wins over the deadline."""
     plan = msgspec.structs.replace(simple, deadline=10.0, nodes=simple.nodes[:1])
     record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
-    assert apply(plan, record, [Ended("a", 1, Complete())], 99.0).status == "completed", "P12: the timer came first"
+    assert apply(plan, record, [AttemptEnded("a", 1, Complete())], 99.0).status == "completed", (
+        "P12: the timer came first"
+    )
     assert apply(plan, record, [], 99.0).failure is not None
 
 
 def test_now_never_runs_backwards(simple: Plan) -> None:
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=100.0)
-    assert apply(simple, record, [Ended("a", 1, Complete())], 50.0).updated_at == 100.0
+    assert apply(simple, record, [AttemptEnded("a", 1, Complete())], 50.0).updated_at == 100.0
 
 
 def test_p6_an_inbound_message_is_applied_once(simple: Plan) -> None:
@@ -132,7 +134,7 @@ def test_a_record_round_trips_and_unknown_fields_survive(simple: Plan) -> None:
     fields["steps"]["a"]["hint"] = "later"
     loaded = decode("T.1", msgspec.json.encode(fields))
     assert isinstance(loaded, Loaded)
-    after = apply(simple, loaded.record, [Ended("a", 1, Complete(msgspec.Raw(b"7")))], 1.0)
+    after = apply(simple, loaded.record, [AttemptEnded("a", 1, Complete(msgspec.Raw(b"7")))], 1.0)
     written = msgspec.json.decode(encode(after, loaded.unknown))
     assert written["future"] == {"a": [1]}
     assert written["steps"]["a"]["hint"] == "later"

@@ -9,29 +9,29 @@ import pytest
 from sagakit.definition.plan import NodePlan, Plan, Retries, UndoPlan
 from sagakit.engine import (
     Adopted,
+    ArgumentsUnreadable,
+    AttemptEnded,
     Call,
     Compensating,
     Complete,
     Decide,
     Decided,
-    Ended,
     Error,
     Inbound,
     InputEvent,
     Prepare,
     Prepared,
     Record,
-    Unreadable,
     apply,
     create,
     effects,
     questions,
 )
 
-TWO = Retries(attempts=2, first=1.0, most=1.0)
+TWO = Retries(max_attempts=2, initial_interval=1.0, max_interval=1.0)
 UNDO = UndoPlan(retries=TWO, timeout=30)
 LOST = Error(error="no answer")
-UNREAD = Unreadable(error="the input cannot be read as R: no field `currency`")
+UNREAD = ArgumentsUnreadable(error="the input cannot be read as R: no field `currency`")
 RETRY = Inbound(id="retry", kind="retry", by="eve", reason="rolled back")
 
 
@@ -50,7 +50,7 @@ class Case:
 
     def end(self, step: str, result: Any) -> None:
         """The step's attempt ends so."""
-        self.take(Ended(step, self.record.steps[step].calls, result))
+        self.take(AttemptEnded(step, self.record.steps[step].calls, result))
 
     @property
     def calls(self) -> list[Call]:
@@ -134,7 +134,7 @@ def test_a_call_that_cannot_be_given_its_arguments_halts_the_saga_and_spends_not
 def test_a_call_that_finds_out_while_it_runs_leaves_a_doubt() -> None:
     """The step's function has asked for another step's result, and may have done something before."""
     case = Case(step("a", position="pivot"))
-    case.end("a", Unreadable(error="the result of b cannot be read", not_done=False))
+    case.end("a", ArgumentsUnreadable(error="the result of b cannot be read", not_done=False))
     assert (case.record.halted, case.record.steps["a"].unsure) == (True, True)
     case.take(Inbound(id="c", kind="cancel"))
     case.take(RETRY)
@@ -163,7 +163,7 @@ def test_an_action_that_is_not_wanted_any_more_need_not_be_read() -> None:
 def test_what_was_under_way_beside_it_ends_and_leads_to_nothing_before_an_operator_says_so(
     result: Any, state: str
 ) -> None:
-    case = Case(step("a", undo=UNDO), step("b", undo=UNDO, retries=Retries(attempts=1)))
+    case = Case(step("a", undo=UNDO), step("b", undo=UNDO, retries=Retries(max_attempts=1)))
     case.end("a", UNREAD)
     case.end("b", result)
     assert (case.record.status, case.record.halted) == ("stuck", True)
@@ -177,7 +177,7 @@ def test_what_was_under_way_beside_it_ends_and_leads_to_nothing_before_an_operat
 
 
 def test_a_doubt_beside_it_is_not_checked_before_an_operator_says_so() -> None:
-    case = Case(step("a"), step("b", on_unknown="check", has_check=True, retries=Retries(attempts=1)))
+    case = Case(step("a"), step("b", on_unknown="check", has_check=True, retries=Retries(max_attempts=1)))
     case.end("a", UNREAD)
     case.end("b", LOST)
     assert case.states() == {"a": "waiting", "b": "check_waiting"}
@@ -186,7 +186,7 @@ def test_a_doubt_beside_it_is_not_checked_before_an_operator_says_so() -> None:
 
 
 def test_a_participants_report_does_not_let_it_go_on() -> None:
-    case = Case(step("a"), step("b", on_unknown="ask", retries=Retries(attempts=1)))
+    case = Case(step("a"), step("b", on_unknown="ask", retries=Retries(max_attempts=1)))
     case.end("b", LOST)
     case.end("a", UNREAD)
     case.take(Inbound(id="r", kind="report", step="b", payload=msgspec.Raw(b"7")))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Inbound, InboundKind, Limits, Record, apply, create, encode, verdict_of
 from sagakit.engine.verdicts import CODES, PLACES, WIDTH, VerdictText, known_verdict
-from sagakit.system.services import limits_for
+from sagakit.system.environment import limits_for
 
 PLAN = Plan(saga_type="T", nodes=(NodePlan(name="go", kind="signal"), NodePlan(name="side")))
 """It waits for a signal; beside that an action is under way, so that even a cancelled one has not ended."""
@@ -145,7 +145,7 @@ WORST = "\x01" * 1024
 @pytest.mark.parametrize("pad", [WORST, "x" * 30], ids=["longest ids", "short ids"])
 def test_verdicts_never_take_more_than_their_part_of_a_record(pad: str, max_payload: int) -> None:
     """Five sixteenths of the quarter that is for status, undo and outbox."""
-    limits = limits_for(max_payload, max_recoveries=3)
+    limits = limits_for(max_payload, max_isolated_crashes=3)
     record = waiting()
     empty = len(encode(told(record, limits=limits)))
     count = limits.ids + 4 * limits.reserve

@@ -11,15 +11,17 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 from msgspec import structs
+from sagakit.binding.saga_binding import REVOKED
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import (
     ENDS,
     SUSPECT,
     Adopted,
+    ArgumentsUnreadable,
+    AttemptEnded,
     Call,
     Decide,
     Decided,
-    Ended,
     Failure,
     Finish,
     GaveUp,
@@ -39,7 +41,6 @@ from sagakit.engine import (
     Record,
     Sender,
     TellParent,
-    Unreadable,
     WakeAt,
     apply,
     awaits_isolation,
@@ -57,7 +58,6 @@ from sagakit.engine.keys import key_of
 from sagakit.engine.record import StepLog
 from sagakit.engine.turn import count_open, makes_room, present
 from sagakit.naming import encode_id
-from sagakit.system.attempts import WITHDRAWN
 
 from tests.engine.participants import FATES, Fate, Participants, step_of
 
@@ -316,14 +316,14 @@ class World:
     def end(self, running: tuple[str, int], fate: Fate) -> None:
         """One call comes to its end."""
         call = self.running.pop(running)
-        self._turn(Ended(call.step, call.call, self.participants.answer(call, fate), 0.5))
+        self._turn(AttemptEnded(call.step, call.call, self.participants.answer(call, fate), 0.5))
 
     def unread(self, running: tuple[str, int]) -> None:
         """What one call was to be given cannot be read: it is not made."""
         call = self.running.pop(running)
         self.budget[call.step] -= call.kind == "do"
         turned_back = self.record.failure is not None
-        self._turn(Ended(call.step, call.call, Unreadable(error="no such field"), 0.5))
+        self._turn(AttemptEnded(call.step, call.call, ArgumentsUnreadable(error="no such field"), 0.5))
         log, node = self.record.steps[call.step], self.plan.node(call.step)
         if self.record.status in ENDS or node.kind == "child":
             return  # a child may have told its end already
@@ -370,7 +370,7 @@ class World:
 
     def _judge_action(self, call: Call) -> None:
         node = self.plan.node(call.step)
-        if node.retries.attempts is not None and self.budget[call.step] > node.retries.attempts:
+        if node.retries.max_attempts is not None and self.budget[call.step] > node.retries.max_attempts:
             raise Broken(f"P3: {call.step} is called more often than its budget allows")
         if self.compensating:
             raise Broken(f"P2: {call.step} goes forward after compensation has begun")
@@ -429,7 +429,7 @@ class World:
         gave_up = log.state == "blocked" or (self.record.failure or FINE).step == node.name
         cause = self.record.failure.cause if self.record.failure is not None else "exhausted"
         counts = node.kind in ("step", "each") and node.on_unknown == "retry" and log.code is None
-        left = node.retries.attempts is None or self.budget[node.name] < node.retries.attempts
+        left = node.retries.max_attempts is None or self.budget[node.name] < node.retries.max_attempts
         found_out = "while it ran alone" in ((self.record.failure or FINE).reason or "")
         if found_out and self.lone_crashes < Limits().lone_deaths:
             raise Broken(f"P11: found out, though its worker died {self.lone_crashes} times while it ran alone")
@@ -640,7 +640,7 @@ class World:
             case "turn", _:
                 self._made(self.queued.pop(self.data.draw(st.sampled_from(sorted(self.queued)), "its turn")))
             case "withdrawn", _:
-                self._turn(Ended(*self.withdrawn.pop(), WITHDRAWN, 0.5))
+                self._turn(AttemptEnded(*self.withdrawn.pop(), REVOKED, 0.5))
             case "wait", _:
                 assert self.record.wake_at is not None
                 self.now = max(self.now, self.record.wake_at)

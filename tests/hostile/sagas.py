@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import trio
-from sagakit import Ctx, Saga, signal, step
+from sagakit import Context, Saga, signal, step
 
 RATES = {"EUR": 1.0, "USD": 1.1}
 
@@ -25,20 +25,20 @@ class Honest(Saga[Money, int]):
     """Two steps and a signal."""
 
     @step
-    async def reserve(self, money: Money, ctx: Ctx) -> str:
+    async def reserve(self, money: Money, ctx: Context) -> str:
         return ctx.key
 
     @reserve.compensate
-    async def release(self, money: Money, key: str | None, ctx: Ctx) -> None:
+    async def release(self, money: Money, key: str | None, ctx: Context) -> None:
         return None
 
     go = signal(int, after=[reserve])
 
     @step(go, pivot=True)
-    async def pay(self, money: Money, go: int, ctx: Ctx) -> int:
+    async def pay(self, money: Money, go: int, ctx: Context) -> int:
         return money.amount + go
 
-    def output(self, input: Money, ctx: Ctx) -> int:
+    def output(self, input: Money, ctx: Context) -> int:
         return ctx.result(Honest.pay)
 
 
@@ -46,7 +46,7 @@ class Slow(Saga[int]):
     """Holds its place for as long as it is told."""
 
     @step(compensate=None)
-    async def wait(self, seconds: int, ctx: Ctx) -> None:
+    async def wait(self, seconds: int, ctx: Context) -> None:
         await trio.sleep(seconds)
 
 

@@ -18,15 +18,15 @@ import msgspec
 import pytest
 import trio
 from sagakit import Config
-from sagakit.cli.accounts import as_server_config, as_two_accounts
-from sagakit.client.errors import bare_errors
+from sagakit.cli.accounts_command import as_server_config, as_two_accounts
+from sagakit.client.bare_errors import bare_errors
 from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.permissions import ROLES, Role, permissions_of
 from sagakit.store.ports import Store
 from sagakit.system.channels import channel_of
 from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.opening import open_store
+from sagakit.system.open_store import open_store
 
 from tests.servers import Server, running_server
 

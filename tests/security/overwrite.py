@@ -13,7 +13,7 @@ import msgspec
 import trio
 from sagakit import Runtime, open_runtime
 from sagakit.cli.exits import exit_of
-from sagakit.client.errors import bare_errors
+from sagakit.client.bare_errors import bare_errors
 from sagakit.errors import BadLayout
 from sagakit.store.names import Names
 from sagakit.store.ports import Store

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 from sagakit import Completed, open_runtime
-from sagakit.cli.exits import Exit
+from sagakit.cli.exits import CommandExit
 from sagakit.store.names import Names
 from sagakit.store.ports import Store
 
@@ -65,7 +65,7 @@ async def test_a_layout_that_was_overwritten_is_named(serve: Serve, tmp_path: Pa
         assert 'it begins with b\'{"type":"io.nats.jetstream.api.v1.stream_info_response"' in said
         assert 'nats kv put shop_SAGA_META layout \'{"schema":2,"shards":2}\'' in said
         with worker_process(server, NAMES, "late") as late:
-            assert await late.ended() == Exit.SERVER
+            assert await late.ended() == CommandExit.SERVER
             (line,) = [line for line in late.log() if "layout" in line["message"]]
             assert "exc_info" not in line
 

@@ -18,7 +18,7 @@ import nats.aio.msg
 import pytest
 import trio
 from sagakit import Completed, open_runtime
-from sagakit.cli.exits import Exit
+from sagakit.cli.exits import CommandExit
 from sagakit.client.listing import Wanted, page_of
 from sagakit.engine import Record
 from sagakit.engine.events import decode_event
@@ -228,7 +228,7 @@ async def test_without_the_right_to_make_streams_all_that_are_missing_are_named(
         assert all(stream in str(caught.value) for stream in streams_of(names))
         assert "sagakit setup" in str(caught.value)
         with worker_process(server, names, "early") as early:
-            assert await early.ended() == Exit.SERVER
+            assert await early.ended() == CommandExit.SERVER
         async with opened(server, "setup", names):
             pass
         async with open_runtime(server.url, sagas=[Gift()], **options("worker", names)):

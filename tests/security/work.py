@@ -7,9 +7,11 @@ from pathlib import Path
 
 import msgspec
 import trio
-from sagakit import Ctx, Reject, RetryPolicy, Saga, child, signal, step, timer
+from sagakit import Context, Reject, RetryPolicy, Saga, child, signal, step, timer
 
-QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -22,14 +24,14 @@ class Wish(msgspec.Struct, frozen=True):
 
 class Wrap(Saga[Wish, str]):
     @step(retry=QUICK)
-    async def paper(self, wish: Wish, ctx: Ctx) -> str:
+    async def paper(self, wish: Wish, ctx: Context) -> str:
         return f"paper for {wish.name}"
 
     @paper.compensate
-    async def unwrap(self, wish: Wish, paper: str | None, ctx: Ctx) -> None:
+    async def unwrap(self, wish: Wish, paper: str | None, ctx: Context) -> None:
         return None
 
-    def output(self, input: Wish, ctx: Ctx) -> str:
+    def output(self, input: Wish, ctx: Context) -> str:
         return ctx.result(Wrap.paper)
 
 
@@ -37,13 +39,13 @@ class Gift(Saga[Wish, str]):
     """A step, a child, a signal, a timer, the pivot."""
 
     @step(retry=QUICK)
-    async def choose(self, wish: Wish, ctx: Ctx) -> str:
+    async def choose(self, wish: Wish, ctx: Context) -> str:
         while wish.gate and not Path(wish.gate).exists():  # noqa: ASYNC110, ASYNC240  # another process opens it
             await trio.sleep(0.02)
         return wish.name
 
     @choose.compensate
-    async def put_back(self, wish: Wish, chosen: str | None, ctx: Ctx) -> None:
+    async def put_back(self, wish: Wish, chosen: str | None, ctx: Context) -> None:
         return None
 
     wrapped = child(Wrap, lambda wish, ctx: wish, after=[choose])
@@ -51,12 +53,12 @@ class Gift(Saga[Wish, str]):
     drying = timer(timedelta(milliseconds=50), after=[card])
 
     @step(card, after=[drying], pivot=True, retry=QUICK)
-    async def send(self, wish: Wish, card: str, ctx: Ctx) -> str:
+    async def send(self, wish: Wish, card: str, ctx: Context) -> str:
         if wish.refuse:
             raise Reject("nobody_at_home")
         return f"{wish.name} with {card}"
 
-    def output(self, input: Wish, ctx: Ctx) -> str:
+    def output(self, input: Wish, ctx: Context) -> str:
         return ctx.result(Gift.send)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import trio
-from sagakit import Ctx, open_runtime
+from sagakit import Context, open_runtime
 from sagakit.errors import SagakitError
 
 from tests.looks import record_of
@@ -80,7 +80,7 @@ async def recovers(disk: Path) -> Found:
     """Sagas that were under way when the disk became full end by themselves once there is room."""
     go_on = trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         if name == "flight":
             await go_on.wait()
 
@@ -112,13 +112,13 @@ async def closes_full(disk: Path) -> Found:
     """A program that ends while the disk is full ends."""
     go_on = trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         if name == "flight":
             await go_on.wait()
 
     words = Words("has stopped writing")
     with words.of("sagakit.embedded"), ExitStack() as full:
-        async with open_runtime(f"embedded://{disk}/data", sagas=[BookTrip(hook)], grace=1.0) as runtime:
+        async with open_runtime(f"embedded://{disk}/data", sagas=[BookTrip(hook)], drain_timeout=1.0) as runtime:
             await runtime.start(BookTrip, "one", Trip())
             full.enter_context(filled(disk))
             go_on.set()

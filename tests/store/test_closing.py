@@ -55,13 +55,13 @@ async def test_leaving_after_the_connection_broke_raises_nothing(
     server: Server, namespace: str, breaks: Breaks
 ) -> None:
     with trio.fail_after(30):
-        async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, grace=0.1):
+        async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
 
 
 async def test_leaving_with_an_error_raises_that_one(server: Server, namespace: str, breaks: Breaks) -> None:
     with trio.fail_after(30), pytest.raises(OfTheUser):  # noqa: PT012  # leaving is what is tested
-        async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, grace=0.1):
+        async with sagakit.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
             raise OfTheUser
 
@@ -75,7 +75,7 @@ async def test_a_runtime_that_only_looks_closes_in_the_same_way(server: Server, 
 
 def test_under_asyncio_leaving_raises_nothing_of_the_transport(server: Server, namespace: str, breaks: Breaks) -> None:
     async def main() -> None:
-        async with sagakit.asyncio.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, grace=0.1):
+        async with sagakit.asyncio.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
 
     asyncio.run(asyncio.wait_for(main(), 30))
@@ -83,7 +83,7 @@ def test_under_asyncio_leaving_raises_nothing_of_the_transport(server: Server, n
 
 def test_under_asyncio_leaving_with_an_error_raises_that_one(server: Server, namespace: str, breaks: Breaks) -> None:
     async def main() -> None:
-        async with sagakit.asyncio.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, grace=0.1):
+        async with sagakit.asyncio.open_runtime(server.url, sagas=[BookTrip()], namespace=namespace, drain_timeout=0.1):
             breaks()
             raise OfTheUser
 

@@ -12,7 +12,7 @@ from sagakit import Completed, Runtime, UnknownSaga, open_runtime
 from sagakit.errors import InvalidConfig, OtherDomain
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
-from sagakit.system.given_options import Options
+from sagakit.system.given_options import RuntimeOptions
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server, running_server
@@ -67,7 +67,9 @@ SAYING = pytest.mark.parametrize(
 
 
 @SAYING
-async def test_a_worker_at_a_leaf_node_may_use_the_hubs_streams(tmp_path: Path, query: str, options: Options) -> None:
+async def test_a_worker_at_a_leaf_node_may_use_the_hubs_streams(
+    tmp_path: Path, query: str, options: RuntimeOptions
+) -> None:
     """It runs sagas, takes messages, and has its worker there; the leaf node's own JetStream has no stream."""
     with joined(tmp_path) as sides:
         async with (
@@ -95,7 +97,7 @@ async def test_a_worker_at_a_leaf_node_may_use_the_hubs_streams(tmp_path: Path, 
         ("nats://127.0.0.1:1", {"api_prefix": "a.>"}, "api_prefix='a.>'"),
     ],
 )
-async def test_a_domain_that_cannot_be_meant_is_refused(url: str, options: Options, why: str) -> None:
+async def test_a_domain_that_cannot_be_meant_is_refused(url: str, options: RuntimeOptions, why: str) -> None:
     with pytest.raises(InvalidConfig, match=why):
         async with open_runtime(url, sagas=[BookTrip()], **options):
             pass

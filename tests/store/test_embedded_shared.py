@@ -28,10 +28,10 @@ import sagakit
 
 class Greet(sagakit.Saga[str, str]):
     @sagakit.step(compensate=None)
-    def hello(self, name: str, ctx: sagakit.Ctx) -> str:
+    def hello(self, name: str, ctx: sagakit.Context) -> str:
         return f"hello {name}"
 
-    def output(self, name: str, ctx: sagakit.Ctx) -> str:
+    def output(self, name: str, ctx: sagakit.Context) -> str:
         return ctx.result(Greet.hello)
 """
 SCRIPT = (

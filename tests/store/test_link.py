@@ -25,7 +25,7 @@ from tests.store.frozen import Impostor, LatePongs, OneWay, Pongless, Unsteady, 
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
     """The persistence and the publisher actor wait at the same time."""
-    async with open_link(Connection(servers=(server.url,), window=2)) as link:
+    async with open_link(Connection(servers=(server.url,), max_unacked=2)) as link:
         room = 0
 
         async def wait() -> None:
@@ -44,7 +44,7 @@ async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
 
 async def test_who_waits_for_room_is_told_when_all_was_dropped(tmp_path: Path) -> None:
     with running_server(tmp_path) as server:
-        async with open_link(Connection(servers=(server.url,), window=2, ack_timeout=60.0)) as link:
+        async with open_link(Connection(servers=(server.url,), max_unacked=2, ack_timeout=60.0)) as link:
             fill(link)
             server.kill()
             with trio.fail_after(10):
@@ -52,7 +52,7 @@ async def test_who_waits_for_room_is_told_when_all_was_dropped(tmp_path: Path) -
 
 
 async def test_who_waits_for_room_is_told_when_what_wants_no_answer_is_sent(server: Server) -> None:
-    async with open_link(Connection(servers=(server.url,), window=2)) as link:
+    async with open_link(Connection(servers=(server.url,), max_unacked=2)) as link:
         for _ in range(5):
             link.tell("a", b"", linger=True)
         with trio.fail_after(10):
@@ -60,7 +60,7 @@ async def test_who_waits_for_room_is_told_when_what_wants_no_answer_is_sent(serv
 
 
 async def test_who_waits_for_room_is_told_when_the_time_of_what_was_queued_is_over(server: Server) -> None:
-    async with open_link(Connection(servers=(server.url,), window=2, ack_timeout=0.1)) as link:
+    async with open_link(Connection(servers=(server.url,), max_unacked=2, ack_timeout=0.1)) as link:
         await link.on_asyncio(link.client.subscribe, "mute", cb=ignore)
         for _ in range(20):
             link.send("mute", b"", lambda _: None)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import trio
-from sagakit import Ctx, Runtime, open_runtime
+from sagakit import Context, Runtime, open_runtime
 from sagakit.errors import StreamMissing
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
@@ -17,7 +17,7 @@ from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 
 
-async def _held(name: str, ctx: Ctx) -> None:
+async def _held(name: str, ctx: Context) -> None:
     if name == "flight":
         await trio.sleep_forever()
 
@@ -43,7 +43,7 @@ async def test_a_missing_stream_is_named_once_for_the_whole_worker(
     names = Names(namespace=namespace)
     bucket = {"state": names.state[0], "archive": names.archive[0], "workers": names.workers}.get(which, "")
     stream, what = (f"KV_{bucket}", f"bucket {bucket}") if bucket else (names.inbox, f"stream {names.inbox}")
-    options: dict[str, Any] = {"namespace": namespace, "scan_interval": 0.1, "lease_ttl": 1.0, "grace": 0.1}
+    options: dict[str, Any] = {"namespace": namespace, "scan_interval": 0.1, "lease_ttl": 1.0, "drain_timeout": 0.1}
     async with open_runtime(server.url, sagas=[BookTrip(_held)], **options) as runtime:
         for number in range(10):
             await runtime.start(BookTrip, f"s{number}", Trip())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import trio
-from sagakit import Ctx, Runtime, Saga, open_runtime, step
+from sagakit import Context, Runtime, Saga, open_runtime, step
 from sagakit.client.handle import Handle
 from sagakit.errors import StoreFull
 
@@ -31,32 +31,32 @@ class Grows(Saga[int, int]):
         self._seconds = seconds
 
     @step(compensate=None, timeout=timedelta(days=1))
-    async def first(self, number: int, ctx: Ctx) -> str:
+    async def first(self, number: int, ctx: Context) -> str:
         await self._gate.wait()
         return ""
 
     @step(first)
-    async def second(self, number: int, first: str, ctx: Ctx) -> str:
+    async def second(self, number: int, first: str, ctx: Context) -> str:
         await trio.sleep(self._seconds)
         return RESULT
 
     @second.compensate()
-    async def undo_second(self, number: int, result: str | None, ctx: Ctx) -> None:
+    async def undo_second(self, number: int, result: str | None, ctx: Context) -> None:
         return
 
     @step(second, compensate=None)
-    async def third(self, number: int, second: str, ctx: Ctx) -> str:
+    async def third(self, number: int, second: str, ctx: Context) -> str:
         return RESULT
 
     @step(third, compensate=None)
-    async def fourth(self, number: int, third: str, ctx: Ctx) -> str:
+    async def fourth(self, number: int, third: str, ctx: Context) -> str:
         return RESULT
 
     @step(fourth, compensate=None)
-    async def last(self, number: int, fourth: str, ctx: Ctx) -> str:
+    async def last(self, number: int, fourth: str, ctx: Context) -> str:
         return RESULT
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         return input
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import trio
 from sagakit import Config, Runtime, Saga
-from sagakit.client.errors import bare_errors
+from sagakit.binding.registry import Registry
+from sagakit.client.bare_errors import bare_errors
 from sagakit.cluster.worker import Worker, run_worker
 from sagakit.store.memory import MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
-from sagakit.system.registry import Registry
 
 EPOCH = 1_800_000_000.0
 """The wall clock when virtual time is 0."""

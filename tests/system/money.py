@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from sagakit import (
-    Ctx,
+    Context,
     RetryPolicy,
     Saga,
     signal,
@@ -23,7 +23,9 @@ from sagakit import (
 
 from tests.stale import STALE
 
-QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 
 
 class Silent(Exception):
@@ -89,17 +91,17 @@ class Pay(Saga[Money, str]):
     go = signal(str)
 
     @step(go, retry=QUICK)
-    async def pay(self, money: Money, go: str, ctx: Ctx) -> str:
+    async def pay(self, money: Money, go: str, ctx: Context) -> str:
         self.paid.append(money.currency)
         return go
 
     @pay.compensate(retry=QUICK)
-    async def refund(self, money: Money, paid: str | None, ctx: Ctx) -> None:
+    async def refund(self, money: Money, paid: str | None, ctx: Context) -> None:
         self.paid.append(f"-{money.currency}")
 
     stay = signal(str)
 
-    def output(self, input: Money, ctx: Ctx) -> str:
+    def output(self, input: Money, ctx: Context) -> str:
         return ctx.result(Pay.pay)
 
 
@@ -107,21 +109,21 @@ class Kept(Saga[int]):
     """A step leaves money; the others ask for it in their ways."""
 
     @step
-    async def first(self, n: int, ctx: Ctx) -> Money:
+    async def first(self, n: int, ctx: Context) -> Money:
         return EUR
 
     @first.compensate(retry=QUICK)
-    async def undo_first(self, n: int, money: Money | None, ctx: Ctx) -> None: ...
+    async def undo_first(self, n: int, money: Money | None, ctx: Context) -> None: ...
 
     go = signal(str)
 
     @step(go, retry=QUICK, compensate=None)
-    async def asks(self, n: int, go: str, ctx: Ctx) -> str:
+    async def asks(self, n: int, go: str, ctx: Context) -> str:
         async with trio.open_nursery():
             return ctx.result(Kept.first).currency
 
     @step(first, retry=QUICK, after=[asks], compensate=None)
-    async def takes(self, n: int, first: Money, ctx: Ctx) -> str:
+    async def takes(self, n: int, first: Money, ctx: Context) -> str:
         return first.currency
 
     stay = signal(str)
@@ -131,4 +133,4 @@ class Conditional(Saga[Money]):
     go = signal(str)
 
     @step(go, compensate=None, when=lambda money, ctx: True)
-    async def one(self, money: Money, go: str, ctx: Ctx) -> None: ...
+    async def one(self, money: Money, go: str, ctx: Context) -> None: ...

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx
-from sagakit.client.errors import bare_errors
+from sagakit import Context
+from sagakit.binding.registry import Registry
+from sagakit.client.bare_errors import bare_errors
 from sagakit.cluster import adoption as module
 from sagakit.cluster.adoption import Adoption, Orphan
 from sagakit.errors import Conflict, Unavailable
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.registry import Registry
 from sagakit.system.reports import Reports
 
 from tests.sagas import BookTrip, Trip
@@ -21,7 +21,7 @@ from tests.system.members import member
 
 
 class Begun:
-    """In the place of `Sagas`: what is begun takes a second; one saga is another worker's, one cannot be written."""
+    """In the place of `ActiveSagas`: a begin takes a second; one saga is another worker's, one cannot be written."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -52,7 +52,7 @@ async def orphans(*ids: str) -> list[Orphan]:
     return [Orphan(entry, f"owner of {entry.key}") for entry in entries if entry is not None]
 
 
-async def _held(name: str, ctx: Ctx) -> None:
+async def _held(name: str, ctx: Context) -> None:
     if name == "flight":
         await trio.sleep_forever()
 

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 from sagakit import Completed, NotAllowed
 from sagakit.errors import UnknownSaga
-from sagakit.store.faults import Fault
+from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import BookTrip, Trip
@@ -22,7 +22,7 @@ Clock = trio.testing.MockClock
 def with_a_slow_log() -> MemoryServer:
     """Its sagas are archived a minute after their end: their last events take that long."""
     server = MemoryServer()
-    server.faults.order(Fault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
+    server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
     return server
 
 
@@ -46,7 +46,7 @@ async def test_pages_go_through_the_archive_and_those_that_have_just_ended(autoj
         for number in range(4):
             await runtime.execute(BookTrip, f"s{number}", Trip())
         await running.retired()
-        server.faults.order(Fault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
+        server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
         await runtime.execute(BookTrip, "s2a", Trip())
         seen: list[str] = []
         cursor: str | None = None

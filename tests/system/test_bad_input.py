@@ -16,7 +16,7 @@ from sagakit import (
     CallerError,
     Completed,
     Config,
-    Ctx,
+    Context,
     DefinitionError,
     Failed,
     NotAllowed,
@@ -218,11 +218,11 @@ class Boast(Saga[int]):
     """Returns more than a record can hold."""
 
     @step
-    async def talk(self, size: int, ctx: Ctx) -> str:
+    async def talk(self, size: int, ctx: Context) -> str:
         return "x" * size
 
     @talk.compensate
-    async def unsay(self, size: int, said: str | None, ctx: Ctx) -> None:
+    async def unsay(self, size: int, said: str | None, ctx: Context) -> None:
         assert said is None, "what was too large to be kept cannot be given back"
 
 
@@ -232,13 +232,13 @@ async def test_p3_a_result_over_max_payload_is_unknown_and_undone(server: Server
         assert isinstance(outcome, Failed)
         assert outcome.cause == "exhausted"
         assert "result too large" in (outcome.reason or "")
-        assert outcome.undone == ("talk",)
+        assert outcome.compensated == ("talk",)
 
 
 async def test_cancel_after_the_end_and_delete_of_the_living(server: Server, namespace: str) -> None:
     release = trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         await release.wait()
 
     async with open_runtime(server.url, sagas=[BookTrip(hook)], namespace=namespace) as runtime:
@@ -321,11 +321,11 @@ async def _old_server(listener: trio.SocketListener) -> None:
 async def test_a_full_bucket_refuses_a_start_and_changes_nothing(server: Server, namespace: str) -> None:
     hold = trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         await hold.wait()
 
     async with open_runtime(
-        server.url, sagas=[BookTrip(hook)], namespace=namespace, state_max_bytes=40_000, grace=0.0
+        server.url, sagas=[BookTrip(hook)], namespace=namespace, state_max_bytes=40_000, drain_timeout=0.0
     ) as runtime:
 
         async def start_until_full() -> None:

@@ -11,10 +11,10 @@ import pytest
 import sagakit.asyncio
 import trio
 import trio.testing
-from sagakit import Config, Ctx, Saga, errors, open_runtime, signal, step
+from sagakit import Config, Context, Saga, errors, open_runtime, signal, step
 from sagakit.engine import Inbound, InboundKind, Parent
-from sagakit.system.border import MAX_CONTEXT, checked_context, checked_message
-from sagakit.system.starts import Context
+from sagakit.system.starts import StartContext
+from sagakit.system.validation import MAX_CONTEXT, checked_context, checked_message
 
 from tests.looks import record_of
 
@@ -22,8 +22,8 @@ CONFIG = Config(worker_name="shop", lease_ttl=20.0)
 
 
 async def test_options_win_over_a_config_and_leave_the_rest_of_it() -> None:
-    async with open_runtime("memory:", sagas=[], config=CONFIG, grace=1) as runtime:
-        assert runtime.config == Config(worker_name="shop", lease_ttl=20.0, grace=1.0)
+    async with open_runtime("memory:", sagas=[], config=CONFIG, drain_timeout=1) as runtime:
+        assert runtime.config == Config(worker_name="shop", lease_ttl=20.0, drain_timeout=1.0)
     with pytest.raises(errors.InvalidConfig, match="archive_ttl=10"):
         async with open_runtime("memory:", sagas=[], config=CONFIG, archive_ttl=10):
             pass
@@ -31,10 +31,10 @@ async def test_options_win_over_a_config_and_leave_the_rest_of_it() -> None:
 
 def test_options_win_over_a_config_beside_asyncio() -> None:
     async def main() -> Config:
-        async with sagakit.asyncio.open_runtime("memory:", sagas=[], config=CONFIG, grace=1) as runtime:
+        async with sagakit.asyncio.open_runtime("memory:", sagas=[], config=CONFIG, drain_timeout=1) as runtime:
             return runtime.config
 
-    assert asyncio.run(main()) == Config(worker_name="shop", lease_ttl=20.0, grace=1.0)
+    assert asyncio.run(main()) == Config(worker_name="shop", lease_ttl=20.0, drain_timeout=1.0)
 
 
 class Go(Saga[int]):
@@ -43,7 +43,7 @@ class Go(Saga[int]):
     go = signal(str)
 
     @step(go, compensate=None)
-    async def end(self, n: int, go: str, ctx: Ctx) -> None: ...
+    async def end(self, n: int, go: str, ctx: Context) -> None: ...
 
 
 HALF = "\udc80"
@@ -68,7 +68,7 @@ async def test_where_a_saga_comes_from_is_checked_before_it_starts(
     given: dict[str, Any], says: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Else its record could not be written, or not be read again, or every event would carry it."""
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         with trio.fail_after(60), pytest.raises(errors.InvalidInput, match=says):
             await runtime.start(Go, "1", 1, **given)
         with pytest.raises(errors.UnknownSaga):
@@ -77,21 +77,21 @@ async def test_where_a_saga_comes_from_is_checked_before_it_starts(
 
 def test_what_suits_a_parent_suits_its_children() -> None:
     trace = {"baggage": "x" * (MAX_CONTEXT - 200)}
-    checked_context(Context(trace=trace))
+    checked_context(StartContext(trace=trace))
     parent = Parent(f"{'T' * 64}.{'i' * 512}", "r" * 32, "n" * 64)
-    context = Context(correlation_id="i" * 512, causation_id="r" * 32, trace=trace, parent=parent)
+    context = StartContext(correlation_id="i" * 512, causation_id="r" * 32, trace=trace, parent=parent)
     assert (checked_context(context).trace, checked_context(context).parent) == (trace, parent)
     message_id = f"{'T' * 64}/{'i' * 512}/{'r' * 32}/{'n' * 64}/undo/1"
     assert checked_message(Inbound(id=message_id, kind="reverse")).id == message_id
     with pytest.raises(errors.InvalidInput, match="the limit is 20,480"):
-        checked_context(Context(parent=Parent("k" * 30_000, "r", "n")))
+        checked_context(StartContext(parent=Parent("k" * 30_000, "r", "n")))
     with pytest.raises(errors.InvalidInput, match="at most 1,024"):
         checked_message(Inbound(id="m" * 1_025, kind="cancel"))
 
 
 async def test_what_a_saga_is_found_by_is_kept_as_it_was_given(autojump_clock: trio.testing.MockClock) -> None:
     attributes = {"customer": "ü" * 4_000}
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         await runtime.start(Go, "1", 1, attributes=attributes, correlation_id="c" * 512, trace={"x": "y"})
         attributes["customer"] = "somebody else"
         record = await runtime.load(Go, "1")
@@ -112,7 +112,7 @@ async def test_what_a_saga_is_found_by_is_kept_as_it_was_given(autojump_clock: t
 async def test_who_and_why_are_checked_before_a_verb_is_applied(
     given: dict[str, Any], says: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         handle = await runtime.start(Go, "1", 1)
         with trio.fail_after(60), pytest.raises(errors.InvalidInput, match=says):
             await handle.terminate(**{"reason": "enough", **given})
@@ -124,7 +124,7 @@ async def test_what_is_no_json_is_refused_wherever_it_is_given(autojump_clock: t
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         handle = await runtime.start(Go, "1", 1)
         value: Any
         for value in (HALF, wrong, deep, float("nan"), {"price": [float("inf")]}):
@@ -137,7 +137,7 @@ async def test_what_is_no_json_is_refused_wherever_it_is_given(autojump_clock: t
 
 
 async def test_a_payload_that_is_nested_too_deeply_is_refused(autojump_clock: trio.testing.MockClock) -> None:
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         handle = await runtime.start(Go, "1", 1)
         with pytest.raises(errors.InvalidInput):
             await runtime.apply(handle.key, "signal", step="go", payload=msgspec.Raw(b"[" * 100_000 + b"]" * 100_000))
@@ -148,7 +148,7 @@ async def test_a_payload_that_is_nested_too_deeply_is_refused(autojump_clock: tr
 
 async def test_an_unknown_kind_of_message_reaches_no_saga(autojump_clock: trio.testing.MockClock) -> None:
     kind: Any = "bogus"
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         handle = await runtime.start(Go, "1", 1)
         with trio.fail_after(60), pytest.raises(errors.InvalidInput, match="bogus"):
             await runtime.apply(handle.key, kind)
@@ -160,7 +160,7 @@ async def test_what_is_no_class_and_what_is_no_id_is_refused_with_what_to_write(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     instance, number, none = cast(Any, Go()), cast(Any, 5), cast(Any, None)
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         for call in (runtime.load, runtime.get, runtime.delete, runtime.history):
             with pytest.raises(errors.InvalidInput, match="write the class"):
                 await call(instance, "1")
@@ -177,7 +177,7 @@ async def test_what_is_no_class_and_what_is_no_id_is_refused_with_what_to_write(
 
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_a_page_has_at_least_one_line(limit: int, autojump_clock: trio.testing.MockClock) -> None:
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         await runtime.start(Go, "1", 1)
         with pytest.raises(errors.InvalidInput, match=f"limit={limit}: at least 1"):
             await runtime.list(limit=limit)
@@ -197,7 +197,7 @@ async def test_what_an_object_of_the_callers_raises_is_told_as_a_wrong_argument(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     when: Any = datetime(2030, 1, 1, tzinfo=Zone())
-    async with open_runtime("memory:", sagas=[Go()], grace=0) as runtime:
+    async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         with pytest.raises(errors.InvalidInput, match="no table of zones"):
             await runtime.start(Go, "1", when)
         with pytest.raises(errors.InvalidInput, match="no table of zones"):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, Saga, UnknownSaga, signal, step
+from sagakit import Context, Saga, UnknownSaga, signal, step
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.inbox_request import InboxRequest
@@ -22,7 +22,7 @@ class Go(Saga[None]):
     go = signal(str)
 
     @step(go, compensate=None)
-    async def end(self, input: None, go: str, ctx: Ctx) -> None: ...
+    async def end(self, input: None, go: str, ctx: Context) -> None: ...
 
 
 async def sent(running: Member, saga_id: str, message_id: str, request: InboxRequest) -> None:

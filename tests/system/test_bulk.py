@@ -8,7 +8,7 @@ import pytest
 import trio.testing
 from sagakit import NotAllowed, Saga, SagaInfo, signal
 from sagakit.errors import InvalidInput
-from sagakit.store.faults import Fault
+from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
@@ -35,7 +35,7 @@ async def sagas_of_all_sorts(server: MemoryServer, running: Member, saga: BookTr
     runtime = running.runtime
     await stuck(runtime, saga, "stuck", Trip(fail="tickets"))
     await runtime.execute(BookTrip, "archived", Trip())
-    server.faults.order(Fault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
+    server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
     await runtime.execute(BookTrip, "ended", Trip())
     found = [*(await runtime.list(status="stuck")).items, *(await runtime.list(status="completed")).items]
     assert [info.id for info in found] == ["stuck", "archived", "ended"]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Reject, Saga, child, signal, step
+from sagakit import Completed, Context, Failed, Reject, Saga, child, signal, step
 from sagakit.engine import Inbound, Parent
 from sagakit.errors import InvalidInput, StoreFull
 from sagakit.store.memory_server import MemoryServer
@@ -24,7 +24,7 @@ Clock = trio.testing.MockClock
 
 class Part(Saga[str]):
     @step(compensate=None)
-    async def make(self, text: str, ctx: Ctx) -> None: ...
+    async def make(self, text: str, ctx: Context) -> None: ...
 
 
 class Whole(Saga[int]):
@@ -34,10 +34,10 @@ class Whole(Saga[int]):
         self.undone = 0
 
     @step
-    async def first(self, size: int, ctx: Ctx) -> None: ...
+    async def first(self, size: int, ctx: Context) -> None: ...
 
     @first.compensate
-    async def undo_first(self, size: int, none: None, ctx: Ctx) -> None:
+    async def undo_first(self, size: int, none: None, ctx: Context) -> None:
         self.undone += 1
 
     part = child(Part, lambda size, ctx: "x" * size)
@@ -74,7 +74,7 @@ async def test_a_child_that_could_not_be_is_undone_though_its_first_attempt_is_i
             called.set()
             await trio.sleep_forever()
 
-        first.worker.services.children.call = hang  # type: ignore[method-assign]
+        first.worker.environment.children.call = hang  # type: ignore[method-assign]
         await first.runtime.start(Whole, LONG_ID, 1)
         await called.wait()
         first.kill()
@@ -82,7 +82,7 @@ async def test_a_child_that_could_not_be_is_undone_though_its_first_attempt_is_i
         with trio.fail_after(600):
             outcome = await (await second.runtime.get(Whole, LONG_ID)).outcome()
         assert isinstance(outcome, Failed)
-        assert outcome.undone == ("first", "part")
+        assert outcome.compensated == ("first", "part")
         await until_ended(server, f"Whole.{encode_id(LONG_ID)}")
 
 
@@ -103,7 +103,7 @@ class StricterPart(Saga[int], name="Part", version=2):
     """What another worker has in place of `Part`."""
 
     @step(compensate=None)
-    async def make(self, number: int, ctx: Ctx) -> None: ...
+    async def make(self, number: int, ctx: Context) -> None: ...
 
 
 async def test_also_where_another_worker_refuses_its_start(autojump_clock: Clock) -> None:
@@ -137,7 +137,7 @@ async def test_a_parent_is_not_told_of_a_refusal_when_its_child_has_begun(autoju
                 await trio.sleep(0.1)
         [entry] = server.bucket("SAGA_STATE").entries("Part")
         parent = Parent("Whole.1", (await record_of(handle)).run, "part")
-        await running.worker.services.children.refused(SagaKey.parse(entry.key), parent, InvalidInput("not this"))
+        await running.worker.children.refused(SagaKey.parse(entry.key), parent, InvalidInput("not this"))
         await running.runtime.apply(entry.key, "signal", step="go", payload=msgspec.Raw(b"1"))
         with trio.fail_after(60):
             assert isinstance(await handle.outcome(), Completed)
@@ -147,7 +147,7 @@ async def test_a_refusal_that_comes_twice_is_told_again(autojump_clock: Clock) -
     """Its worker had died between the two halves: the child was forestalled, and the parent not told."""
     server, key = MemoryServer(), SagaKey("Part", "1/r/part/1")
     async with member(server, PatientPart(), Whole()) as running:
-        children = running.worker.services.children
+        children = running.worker.children
         told = list[str]()
 
         async def tell(parent: Parent, message: Inbound) -> bool:
@@ -205,7 +205,7 @@ async def test_p12_a_full_bucket_costs_a_childs_undo_no_attempt(
 
 class Insure(Saga[int]):
     @step(compensate=None)
-    async def ask(self, number: int, ctx: Ctx) -> None:
+    async def ask(self, number: int, ctx: Context) -> None:
         raise Reject("unlucky", number=number)
 
 

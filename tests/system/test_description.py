@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 from sagakit import (
-    Ctx,
+    Context,
     Description,
     Done,
     NotDone,
@@ -77,8 +77,8 @@ async def test_failed_tries_of_a_compensation_are_described(autojump_clock: Cloc
     assert "turned back: rejected, refused" in str(found)
 
 
-ONCE = RetryPolicy(attempts=1)
-TWICE = RetryPolicy(attempts=2, first=timedelta(milliseconds=10))
+ONCE = RetryPolicy(max_attempts=1)
+TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 class Slow(Saga[str]):
@@ -91,24 +91,24 @@ class Slow(Saga[str]):
         await trio.sleep(self.seconds[what].pop(0))
 
     @step(retry=TWICE, on_unknown="retry")
-    async def pay(self, input: str, ctx: Ctx) -> list[str]:
+    async def pay(self, input: str, ctx: Context) -> list[str]:
         await self._take("pay")
         if self.seconds["pay"]:
             raise RuntimeError("broke")
         return ["a", "b"]
 
     @pay.compensate(retry=TWICE)
-    async def refund(self, input: str, left: list[str] | None, ctx: Ctx) -> None:
+    async def refund(self, input: str, left: list[str] | None, ctx: Context) -> None:
         await self._take("refund")
         if self.seconds["refund"]:
             raise RuntimeError("broke")
 
     @each(pay, lambda them: them, retry=ONCE, compensate=None)
-    async def label(self, input: str, one: str, ctx: Ctx) -> None:
+    async def label(self, input: str, one: str, ctx: Context) -> None:
         await self._take("label")
 
     @step(label, compensate=None, retry=ONCE)
-    async def last(self, input: str, labels: Sequence[None], ctx: Ctx) -> None:
+    async def last(self, input: str, labels: Sequence[None], ctx: Context) -> None:
         await self._take("last")
         raise Reject("enough")
 
@@ -151,12 +151,12 @@ async def test_each_attempt_says_when_it_began(autojump_clock: Clock) -> None:
 async def test_an_attempt_of_a_check_says_when_it_began(autojump_clock: Clock) -> None:
     class Ask(Saga[str]):
         @step(retry=TWICE, on_unknown="check", compensate=None)
-        async def pay(self, input: str, ctx: Ctx) -> str:
+        async def pay(self, input: str, ctx: Context) -> str:
             await trio.sleep(1)
             raise RuntimeError("broke")
 
         @pay.check
-        async def paid(self, input: str, ctx: Ctx) -> Done[str] | NotDone | None:
+        async def paid(self, input: str, ctx: Context) -> Done[str] | NotDone | None:
             await trio.sleep(4)
             return None
 
@@ -188,7 +188,7 @@ class Part(Saga[str]):
 
 class Whole(Saga[str]):
     @step(compensate=None)
-    async def first(self, input: str, ctx: Ctx) -> None: ...
+    async def first(self, input: str, ctx: Context) -> None: ...
 
     part = child(Part, lambda input, ctx: input, after=[first])
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import trio.testing
-from sagakit import Completed, Ctx, Done, Failed, NotDone, RetryPolicy, Saga, each, step
+from sagakit import Completed, Context, Done, Failed, NotDone, RetryPolicy, Saga, each, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import settled
@@ -42,20 +42,20 @@ class Parcels(Saga[list[str]]):
         self.torn = 0
 
     @step(compensate=None)
-    async def pack(self, input: list[str], ctx: Ctx) -> list[str]:
+    async def pack(self, input: list[str], ctx: Context) -> list[str]:
         return input
 
     @each(pack, lambda parcels: parcels, retry=QUICK)
-    async def label(self, input: list[str], parcel: str, ctx: Ctx) -> None: ...
+    async def label(self, input: list[str], parcel: str, ctx: Context) -> None: ...
 
     @label.compensate(retry=QUICK)
-    async def tear(self, input: list[str], parcel: str, left: None, ctx: Ctx) -> None:
+    async def tear(self, input: list[str], parcel: str, left: None, ctx: Context) -> None:
         self.torn += 1
         if self.torn == 1:
             raise RuntimeError("torn badly")
 
-    @step(label, compensate=None, retry=RetryPolicy(attempts=1))
-    async def send(self, input: list[str], label: Any, ctx: Ctx) -> None:
+    @step(label, compensate=None, retry=RetryPolicy(max_attempts=1))
+    async def send(self, input: list[str], label: Any, ctx: Context) -> None:
         raise RuntimeError("no van")
 
 
@@ -73,17 +73,17 @@ class Charge(Saga[str, int]):
         self.asked = 0
 
     @step(on_unknown="check", compensate=None, retry=QUICK, timeout=timedelta(seconds=5))
-    async def charge(self, input: str, ctx: Ctx) -> int:
+    async def charge(self, input: str, ctx: Context) -> int:
         raise RuntimeError("no answer")
 
     @charge.check
-    async def was_charged(self, input: str, ctx: Ctx) -> Done[int] | NotDone | None:
+    async def was_charged(self, input: str, ctx: Context) -> Done[int] | NotDone | None:
         self.asked += 1
         if self.asked < 3:
             raise RuntimeError("no answer to the check")
         return Done(7)
 
-    def output(self, input: str, ctx: Ctx) -> int:
+    def output(self, input: str, ctx: Context) -> int:
         return ctx.result(Charge.charge)
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Reject, RetryPolicy, Saga, child, open_runtime, signal, step, timer
-from sagakit.store.faults import Fault
+from sagakit import Completed, Context, Failed, Reject, RetryPolicy, Saga, child, open_runtime, signal, step, timer
+from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.saga import SagaActor
+from sagakit.system.saga_actor import SagaActor
 
 from tests.looks import record_of
 from tests.sagas import Hook, nothing
@@ -25,11 +25,13 @@ from tests.system.members import Member, killable, member, stands, until_ended
 Clock = trio.testing.MockClock
 NEVER = 1e7
 """Seconds: so long a saga keeps its actor, unless somebody needs its place."""
-QUICK = RetryPolicy(attempts=None, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=None, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 LONG = timedelta(days=100)
 
 full = pytest.mark.parametrize("places", [1, 2])
-rests = pytest.mark.parametrize("rest_after", [0.5, NEVER])
+rests = pytest.mark.parametrize("passivate_after", [0.5, NEVER])
 
 
 class Leaf(Saga[str, str]):
@@ -40,17 +42,17 @@ class Leaf(Saga[str, str]):
         self.log: list[str] = []
 
     @step(retry=QUICK, timeout=LONG)
-    async def work(self, text: str, ctx: Ctx) -> str:
+    async def work(self, text: str, ctx: Context) -> str:
         self.log.append("work")
         await self.hook("work", ctx)
         return text
 
     @work.compensate(retry=QUICK, timeout=LONG)
-    async def undo_work(self, text: str, done: str | None, ctx: Ctx) -> None:
+    async def undo_work(self, text: str, done: str | None, ctx: Context) -> None:
         self.log.append("undo_work")
         await self.hook("undo_work", ctx)
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Leaf.work)
 
 
@@ -58,12 +60,12 @@ class Middle(Saga[str, str]):
     leaf = child(Leaf, lambda text, ctx: text)
 
     @step(leaf, retry=QUICK)
-    async def after_leaf(self, text: str, leaf: Any, ctx: Ctx) -> None: ...
+    async def after_leaf(self, text: str, leaf: Any, ctx: Context) -> None: ...
 
     @after_leaf.compensate(retry=QUICK)
-    async def undo_after_leaf(self, text: str, done: None, ctx: Ctx) -> None: ...
+    async def undo_after_leaf(self, text: str, done: None, ctx: Context) -> None: ...
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Middle.leaf)
 
 
@@ -73,7 +75,7 @@ class Top(Saga[str]):
     middle = child(Middle, lambda text, ctx: text)
 
     @step(middle, retry=QUICK, compensate=None)
-    async def last(self, text: str, middle: Any, ctx: Ctx) -> None:
+    async def last(self, text: str, middle: Any, ctx: Context) -> None:
         if text == "refuse":
             raise Reject("refused")
 
@@ -88,7 +90,7 @@ class Fan(Saga[str]):
     five = child(Leaf, lambda text, ctx: text, after=())
 
     @step(one, two, three, four, five, retry=QUICK, compensate=None)
-    async def last(self, text: str, a: Any, b: Any, c: Any, d: Any, e: Any, ctx: Ctx) -> None:
+    async def last(self, text: str, a: Any, b: Any, c: Any, d: Any, e: Any, ctx: Context) -> None:
         if text == "refuse":
             raise Reject("refused")
 
@@ -123,10 +125,12 @@ async def run_all(worker: Member, saga: type[Saga[str, Any]], inputs: Sequence[s
 @rests
 @pytest.mark.parametrize(("saga", "each"), [(Middle, 2), (Top, 3), (Fan, 6)])
 async def test_parents_and_their_children_complete(
-    saga: type[Saga[str, Any]], each: int, places: int, rest_after: float, autojump_clock: Clock
+    saga: type[Saga[str, Any]], each: int, places: int, passivate_after: float, autojump_clock: Clock
 ) -> None:
     server = MemoryServer()
-    async with member(server, Leaf(), Middle(), Top(), Fan(), max_active=places, rest_after=rest_after) as worker:
+    async with member(
+        server, Leaf(), Middle(), Top(), Fan(), max_active=places, passivate_after=passivate_after
+    ) as worker:
         outcomes = await run_all(worker, saga, ["go"] * 6)
         assert all(isinstance(outcome, Completed) for outcome in outcomes)
         await all_retired(server, 6 * each)
@@ -136,11 +140,13 @@ async def test_parents_and_their_children_complete(
 @rests
 @pytest.mark.parametrize(("saga", "each"), [(Top, 3), (Fan, 6)])
 async def test_parents_that_turn_back_have_their_children_undone(
-    saga: type[Saga[str, Any]], each: int, places: int, rest_after: float, autojump_clock: Clock
+    saga: type[Saga[str, Any]], each: int, places: int, passivate_after: float, autojump_clock: Clock
 ) -> None:
     """All places are held by parents that undo; their children have completed, and some are at rest."""
     server, leaf = MemoryServer(), Leaf()
-    async with member(server, leaf, Middle(), Top(), Fan(), max_active=places, rest_after=rest_after) as worker:
+    async with member(
+        server, leaf, Middle(), Top(), Fan(), max_active=places, passivate_after=passivate_after
+    ) as worker:
         outcomes = await run_all(worker, saga, ["refuse"] * 4)
         assert all(isinstance(outcome, Failed) for outcome in outcomes)
         await all_retired(server, 4 * each)
@@ -153,10 +159,10 @@ class Asked(Saga[str, str]):
     said = signal(str)
 
     @step(said, compensate=None)
-    async def answer(self, text: str, said: str, ctx: Ctx) -> str:
+    async def answer(self, text: str, said: str, ctx: Context) -> str:
         return said
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Asked.answer)
 
 
@@ -164,7 +170,7 @@ class Later(Saga[str]):
     pause = timer(timedelta(seconds=30))
 
     @step(pause, compensate=None)
-    async def go(self, text: str, pause: None, ctx: Ctx) -> None: ...
+    async def go(self, text: str, pause: None, ctx: Context) -> None: ...
 
 
 class Asks(Saga[str]):
@@ -183,7 +189,7 @@ class Holds(Saga[str]):
         self.begun = 0
 
     @step(compensate=None, timeout=LONG)
-    async def hold(self, text: str, ctx: Ctx) -> None:
+    async def hold(self, text: str, ctx: Context) -> None:
         self.begun += 1
         await self.go_on.wait()
 
@@ -254,7 +260,7 @@ class Hangs:
         self.hung = 0
         self.hangs = True
 
-    async def __call__(self, name: str, ctx: Ctx) -> None:
+    async def __call__(self, name: str, ctx: Context) -> None:
         if name == self.call and self.hangs:
             self.hung += 1
             await trio.sleep_forever()
@@ -285,7 +291,7 @@ async def test_closing_does_not_wait_for_a_child_that_is_undone_elsewhere(autoju
     """Nothing of the parent is under way; the next owner asks the child again."""
     server, hook = MemoryServer(), Hangs("undo_work")
     async with killable() as start:
-        leaver = await start(server, Middle(), Top(), grace=1000.0)
+        leaver = await start(server, Middle(), Top(), drain_timeout=1000.0)
         elsewhere = await start(server, Leaf(hook))
         await leaver.runtime.start(Top, "t", "refuse")
         with trio.fail_after(100):
@@ -306,12 +312,12 @@ async def test_no_more_actors_are_kept_than_there_are_places_and_calls_that_wait
     """Though all parents could begin before any child ends, and none has to give up its actor by itself."""
     server, most = MemoryServer(), 0
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         nonlocal most
         most = max(most, len(worker.worker.sagas))
         await trio.sleep(1)
 
-    async with member(server, Leaf(hook), Fan(), max_active=5, rest_after=NEVER) as worker:
+    async with member(server, Leaf(hook), Fan(), max_active=5, passivate_after=NEVER) as worker:
         async with trio.open_nursery() as nursery:
             for number in range(100):
                 nursery.start_soon(worker.runtime.start, Fan, f"s{number}", "go")
@@ -322,10 +328,10 @@ async def test_no_more_actors_are_kept_than_there_are_places_and_calls_that_wait
 async def test_children_that_wait_for_a_place_and_their_parent_cost_no_actor(autojump_clock: Clock) -> None:
     server, go_on = MemoryServer(), trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         await go_on.wait()
 
-    async with member(server, Leaf(hook), Fan(), max_active=1, rest_after=NEVER) as worker:
+    async with member(server, Leaf(hook), Fan(), max_active=1, passivate_after=NEVER) as worker:
         await worker.runtime.start(Fan, "f", "go")
         await trio.sleep(10)
         assert (len(worker.worker.sagas), worker.worker.sagas.resting) == (1, 5)
@@ -349,7 +355,7 @@ async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
     monkeypatch.setattr(SagaActor, "_fold", counted)
     go_on = trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         await go_on.wait()
 
     async with member(server, Leaf(hook), Middle(), holds, max_active=1) as worker, trio.open_nursery() as nursery:
@@ -357,7 +363,7 @@ async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
         await trio.sleep(5)
         nursery.start_soon(worker.runtime.start, Holds, "h", "x")
         await trio.sleep(1)
-        server.faults.order(Fault(kind="slow", key="Middle.m", delay=5.0))
+        server.faults.order(StoreFault(kind="slow", key="Middle.m", delay=5.0))
         go_on.set()
         await trio.sleep(10)
         assert len(folds) < 100
@@ -370,9 +376,9 @@ async def test_families_end_in_a_full_worker_whose_actors_crash(seed: int, autoj
     """Whoever crashes keeps its place, or its turn in the line; suspects have turns of their own beside that."""
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     random, server = Random(seed), MemoryServer()
-    options = {"max_active": 1 + seed % 3, "restarts": 10_000, "max_recoveries": 10_000}
+    options = {"max_active": 1 + seed % 3, "max_restarts": 10_000, "max_isolated_crashes": 10_000}
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         await trio.sleep(random.random())
 
     async with member(server, Leaf(hook), Middle(), Top(), Fan(), **options) as worker:
@@ -389,7 +395,7 @@ async def test_families_end_in_a_full_worker_whose_actors_crash(seed: int, autoj
             while any(len(server.bucket("SAGA_STATE").entries(name)) for name in ("Leaf", "Middle", "Top", "Fan")):  # noqa: ASYNC110
                 await trio.sleep(1)
         assert (len(worker.worker.sagas), worker.worker.sagas.resting) == (0, 0)
-        assert worker.worker.services.gate.is_open
+        assert worker.worker.environment.gate.is_open
         places, most = worker.worker.sagas.places, options["max_active"]
         assert [places.use(str(number)) for number in range(most + 1)] == [True] * most + [False], "none is lost"
 
@@ -428,7 +434,9 @@ async def test_verbs_and_signals_do_not_wait_behind_starts(wait: float, autojump
 async def test_verbs_and_signals_do_not_wait_behind_starts_on_a_real_server(server: Server, namespace: str) -> None:
     holds = Holds()
     async with (
-        open_runtime(server.url, namespace=namespace, sagas=[Asked(), holds], max_active=20, rest_after=0.2) as runtime,
+        open_runtime(
+            server.url, namespace=namespace, sagas=[Asked(), holds], max_active=20, passivate_after=0.2
+        ) as runtime,
         trio.open_nursery() as nursery,
     ):
         signalled = await runtime.start(Asked, "signalled", "x")

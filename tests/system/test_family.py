@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Saga, child, signal, step
+from sagakit import Completed, Context, Failed, Saga, child, signal, step
 from sagakit.engine import Parent
 from sagakit.errors import InvalidInput
 from sagakit.store.memory_server import MemoryServer
@@ -31,15 +31,15 @@ class Quote(Saga[str, int]):
         self.log: list[str] = []
 
     @step(told)
-    async def book(self, name: str, told: int, ctx: Ctx) -> int:
+    async def book(self, name: str, told: int, ctx: Context) -> int:
         self.log.append("book")
         return told
 
     @book.compensate
-    async def unbook(self, name: str, booked: int | None, ctx: Ctx) -> None:
+    async def unbook(self, name: str, booked: int | None, ctx: Context) -> None:
         self.log.append("unbook")
 
-    def output(self, input: str, ctx: Ctx) -> int:
+    def output(self, input: str, ctx: Context) -> int:
         return ctx.result(Quote.book)
 
 
@@ -50,23 +50,23 @@ class Order(Saga[str, int]):
         self.log: list[str] = []
 
     @step
-    async def first(self, name: str, ctx: Ctx) -> None: ...
+    async def first(self, name: str, ctx: Context) -> None: ...
 
     @first.compensate
-    async def undo_first(self, name: str, none: None, ctx: Ctx) -> None:
+    async def undo_first(self, name: str, none: None, ctx: Context) -> None:
         self.log.append("undo_first")
 
     quote = child(Quote, lambda name, ctx: name, after=[first])
     go = signal(str, after=[quote])
 
     @step(go, quote)
-    async def last(self, name: str, go: str, quote: int, ctx: Ctx) -> int:
+    async def last(self, name: str, go: str, quote: int, ctx: Context) -> int:
         return quote + 1
 
     @last.compensate
-    async def undo_last(self, name: str, number: int | None, ctx: Ctx) -> None: ...
+    async def undo_last(self, name: str, number: int | None, ctx: Context) -> None: ...
 
-    def output(self, input: str, ctx: Ctx) -> int:
+    def output(self, input: str, ctx: Context) -> int:
         return ctx.result(Order.last)
 
 
@@ -155,13 +155,13 @@ class OldQuote(Saga[str, str], name="Quote"):
     told = signal(int)
 
     @step(told)
-    async def book(self, name: str, told: int, ctx: Ctx) -> int:
+    async def book(self, name: str, told: int, ctx: Context) -> int:
         return told
 
     @book.compensate
-    async def unbook(self, name: str, booked: int | None, ctx: Ctx) -> None: ...
+    async def unbook(self, name: str, booked: int | None, ctx: Context) -> None: ...
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return f"number {ctx.result(OldQuote.book)}"
 
 

@@ -11,12 +11,12 @@ import trio
 import trio.testing
 from sagakit import Completed, Failed
 from sagakit.errors import StoreFull
-from sagakit.store.faults import Fault, FaultKind
+from sagakit.store.faults import FaultKind, StoreFault
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.messages import Put
 from sagakit.system.persistence import Persistence
 from sagakit.system.publisher import Publisher
-from sagakit.system.saga import SagaActor
+from sagakit.system.saga_actor import SagaActor
 from sagakit.system.timers import Timers
 
 from tests.looks import record_of, settled
@@ -63,9 +63,9 @@ async def run_both(server: MemoryServer) -> tuple[BookTrip, list[object]]:
 @pytest.mark.parametrize("kind", KINDS)
 async def test_p8_p9_one_write_of_a_saga_goes_wrong(kind: FaultKind, position: int, autojump_clock: Clock) -> None:
     server = MemoryServer()
-    never = Fault(kind="slow", key="nobody")
-    good = [Fault(kind="slow", key=KEY)] * position
-    server.faults.order(*good, Fault(kind=kind, key=KEY, delay=3.0), never)
+    never = StoreFault(kind="slow", key="nobody")
+    good = [StoreFault(kind="slow", key=KEY)] * position
+    server.faults.order(*good, StoreFault(kind=kind, key=KEY, delay=3.0), never)
     if kind == "full" and position == 0:
         async with member(server, BookTrip()) as running:
             with pytest.raises(StoreFull):
@@ -84,7 +84,7 @@ async def test_p8_p9_one_write_of_a_saga_goes_wrong(kind: FaultKind, position: i
 async def test_p9_one_event_of_a_saga_goes_wrong(kind: FaultKind, position: int, autojump_clock: Clock) -> None:
     server = MemoryServer()
     subject = f"saga.BookTrip.{DONE[position]}"
-    server.faults.order(Fault(kind=kind, key=subject, delay=3.0))
+    server.faults.order(StoreFault(kind=kind, key=subject, delay=3.0))
     saga, [one, two] = await run_both(server)
     assert server.faults.left == []
     assert one == Completed("tickets-Rome")
@@ -201,7 +201,7 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
 
     monkeypatch.setattr(SagaActor, "_perform", raising)
     server = MemoryServer()
-    async with member(server, BookTrip(), restarts=1, restart_period=1000.0) as running:
+    async with member(server, BookTrip(), max_restarts=1, restart_period=1000.0) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip())
         assert await running.runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
         with trio.fail_after(1000):

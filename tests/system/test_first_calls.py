@@ -13,7 +13,7 @@ import trio
 from sagakit import (
     Completed,
     Config,
-    Ctx,
+    Context,
     DefinitionError,
     InvalidConfig,
     InvalidId,
@@ -29,7 +29,7 @@ from sagakit import (
     step,
 )
 
-TWICE = RetryPolicy(attempts=2, first=timedelta(milliseconds=10))
+TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 @dataclass
@@ -39,10 +39,10 @@ class Order:
 
 class Pay(Saga[Order, str]):
     @step(compensate=None, retry=TWICE)
-    async def pay(self, order: Order, ctx: Ctx) -> str:
+    async def pay(self, order: Order, ctx: Context) -> str:
         return "paid"
 
-    def output(self, input: Order, ctx: Ctx) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return "done"
 
 
@@ -50,21 +50,21 @@ class Wait(Saga[Order, str]):
     approved = signal(str)
 
     @step(approved, compensate=None)
-    async def note(self, order: Order, by: str, ctx: Ctx) -> str:
+    async def note(self, order: Order, by: str, ctx: Context) -> str:
         return by
 
-    def output(self, input: Order, ctx: Ctx) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return ctx.result(Wait.note)
 
 
 class Hold(Saga[Order, str]):
     """Gets stuck at its pivot."""
 
-    @step(pivot=True, retry=RetryPolicy(attempts=1))
-    async def send(self, order: Order, ctx: Ctx) -> str:
+    @step(pivot=True, retry=RetryPolicy(max_attempts=1))
+    async def send(self, order: Order, ctx: Context) -> str:
         raise OSError("no route")
 
-    def output(self, input: Order, ctx: Ctx) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return ctx.result(Hold.send)
 
 
@@ -81,8 +81,8 @@ OPENINGS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "empty_url": ({"url": ""}, InvalidConfig, "cannot open an empty url: write nats://host:port"),
     "no_url": ({"url": None}, InvalidConfig, "url=None: write a text"),
     "url_of_a_number": ({"url": 5}, InvalidConfig, "url=5: write a text"),
-    "option_of_text": ({"grace": "soon"}, InvalidConfig, "grace='soon': Expected `float`, got `str`"),
-    "option_of_a_timedelta": ({"grace": timedelta(3)}, InvalidConfig, "Expected `float`, got `duration`"),
+    "option_of_text": ({"drain_timeout": "soon"}, InvalidConfig, "drain_timeout='soon': Expected `float`, got `str`"),
+    "option_of_a_timedelta": ({"drain_timeout": timedelta(3)}, InvalidConfig, "Expected `float`, got `duration`"),
     "option_below_its_bound": ({"max_active": 0}, InvalidConfig, "max_active=0: Expected `int` >= 1"),
     "option_misspelt": ({"lease_tll": 1}, InvalidConfig, "no such option: lease_tll; did you mean 'lease_ttl'?"),
     "class_in_place_of_a_saga": ({"sagas": [Pay]}, DefinitionError, r"takes instances: write Pay\(\.\.\.\)"),
@@ -157,7 +157,7 @@ RUNTIME_CALLS: dict[str, tuple[Call, type[Exception], str]] = {
     "bulk_of_ids": (lambda r: r.bulk("retry", ["Pay.x"], reason="r"), InvalidInput, r"not a SagaInfo: take the items"),
 }  # fmt: skip
 HANDLE_CALLS: dict[str, tuple[str, Call, type[Exception], str]] = {
-    "retry_of_the_running": ("waits", lambda h: h.retry(), NotAllowed, "it is running, not stuck: what has failed is tried again by itself"),
+    "retry_of_the_running": ("waits", lambda h: h.retry(), NotAllowed, "it is running, not stuck: what has failed is"),
     "retry_of_the_done": ("done", lambda h: h.retry(), NotAllowed, "it cannot be retried: the saga is over"),
     "cancel_of_the_done": ("done", lambda h: h.cancel(), TooLate, "too late to cancel: it is over"),
     "cancel_for_a_number": ("waits", lambda h: h.cancel(7), InvalidInput, r"`str`, got `int` - at `\$\.reason`"),
@@ -168,7 +168,7 @@ HANDLE_CALLS: dict[str, tuple[str, Call, type[Exception], str]] = {
 
 class Strange(Saga[Order]):
     @step(compensate=None)
-    async def go(self, order: Order, ctx: Ctx) -> str:
+    async def go(self, order: Order, ctx: Context) -> str:
         return ""
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import sagakit
 import trio
-from sagakit import Completed, Ctx, Failed, Reject, RetryPolicy, Saga, SagaStuck, step, timer
+from sagakit import Completed, Context, Failed, Reject, RetryPolicy, Saga, SagaStuck, step, timer
 
-TWICE = RetryPolicy(attempts=2, first=timedelta(milliseconds=10))
+TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 class Do(Saga[int, str]):
@@ -24,10 +24,10 @@ class Do(Saga[int, str]):
         self.out = output
 
     @step(compensate=None, retry=TWICE, timeout=timedelta(seconds=5))
-    async def do(self, order: int, ctx: Ctx) -> str:
+    async def do(self, order: int, ctx: Context) -> str:
         return await self.what()  # type: ignore[no-any-return]
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return self.out  # type: ignore[no-any-return]
 
 
@@ -62,7 +62,7 @@ async def in_a_nursery() -> str:
 REFUSED: dict[str, tuple[Callable[[], Awaitable[Any]], str, dict[str, Any]]] = {
     "in_a_nursery": (in_a_nursery, "sold_out", {"n": 1}),
     "with_a_huge_detail": (raising(Reject("big", blob="x" * 1_000_000, n=3)), "big", {"n": 3, "not_kept": ["blob"]}),
-    "with_a_detail_that_is_no_json": (raising(Reject("odd", at=Ctx)), "odd", {"at": repr(Ctx)}),
+    "with_a_detail_that_is_no_json": (raising(Reject("odd", at=Context)), "odd", {"at": repr(Context)}),
 }
 EXHAUSTED: dict[str, tuple[Callable[[], Awaitable[Any]], str]] = {
     "code_of_a_number": (with_a_number, "the code of a Reject is text, not 404: say Reject"),
@@ -108,7 +108,7 @@ def test_an_interrupt_ends_the_program() -> None:
 
 class Number(Saga[float, None]):
     @step(compensate=None, retry=TWICE)
-    def itself(self, number: float, ctx: Ctx) -> float:
+    def itself(self, number: float, ctx: Context) -> float:
         return float("inf" if number else "nan")
 
 
@@ -121,13 +121,13 @@ def test_a_number_that_json_has_not_is_told(number: float, says: str) -> None:
 
 class Exit(Saga[int, None]):
     @step(compensate=None, retry=TWICE)
-    def leave(self, order: int, ctx: Ctx) -> str:
+    def leave(self, order: int, ctx: Context) -> str:
         return sys.exit(3)
 
 
 class Slow(Saga[int, None]):
     @step(compensate=None, retry=TWICE, timeout=timedelta(milliseconds=50))
-    async def sleep(self, order: int, ctx: Ctx) -> str:
+    async def sleep(self, order: int, ctx: Context) -> str:
         await trio.sleep(3600)
         return ""
 
@@ -150,7 +150,7 @@ class Silent(Saga[int, None]):
     """A condition that returns nothing skips its step."""
 
     @step(compensate=None, when=lambda order, ctx: None)  # type: ignore[arg-type,return-value]  # pyright: ignore
-    async def never(self, order: int, ctx: Ctx) -> str:
+    async def never(self, order: int, ctx: Context) -> str:
         raise AssertionError
 
 

@@ -8,12 +8,12 @@ from typing import get_type_hints
 
 from sagakit import Config
 from sagakit.system import given_options
-from sagakit.system.given_options import Options
+from sagakit.system.given_options import RuntimeOptions
 
 
 def test_the_typed_options_are_those_of_config() -> None:
-    assert get_type_hints(Options) == get_type_hints(Config)
-    assert Options.__required_keys__ == frozenset()
+    assert get_type_hints(RuntimeOptions) == get_type_hints(Config)
+    assert RuntimeOptions.__required_keys__ == frozenset()
 
 
 def test_their_words_are_those_of_config() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, Failed, Reject, Retry, RetryPolicy, Saga, errors, open_runtime, step
+from sagakit import Context, Failed, Reject, Retry, RetryPolicy, Saga, errors, open_runtime, step
+from sagakit.binding.classify import classify
 from sagakit.definition import Function
-from sagakit.engine import AttemptResult, Compensating, Error, Unreadable
-from sagakit.engine import Retry as Again
+from sagakit.engine import ArgumentsUnreadable, AttemptResult, Compensating, Error
+from sagakit.engine import RetryLater as Again
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.results import classify
 
 from tests.looks import settled
 from tests.system.members import member
@@ -25,7 +25,7 @@ DECLINED = Reject("declined", status=402)
 NOT_DONE = Retry("busy", not_done=True)
 
 
-UNREADABLE = errors.Unreadable("Pay.first", "int", "Expected `int`, got `str`")
+UNREADABLE = errors.UnreadableValue("Pay.first", "int", "Expected `int`, got `str`")
 
 
 class Refused(Exception):
@@ -40,7 +40,9 @@ class Several(ExceptionGroup[Exception]):
     pass
 
 
-POLICY = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), reject_on=(Refused, Several), not_done_on=(Down,))
+POLICY = RetryPolicy(
+    max_attempts=3, initial_interval=timedelta(milliseconds=10), reject_on=(Refused, Several), not_done_on=(Down,)
+)
 
 
 def group(*errors: BaseException) -> BaseException:
@@ -99,7 +101,7 @@ def test_the_longest_wait_that_is_asked_for_holds() -> None:
 
 def test_what_cannot_be_read_halts_the_saga_whatever_is_beside_it() -> None:
     found = result_of(group(ValueError("beside it"), UNREADABLE))
-    assert isinstance(found, Unreadable)
+    assert isinstance(found, ArgumentsUnreadable)
     assert not found.not_done
 
 
@@ -129,19 +131,19 @@ class Branches(Saga[int]):
     """Opens branches of which one refuses; in a compensation, too."""
 
     @step(retry=POLICY, compensate=None)
-    async def charge(self, number: int, ctx: Ctx) -> None:
+    async def charge(self, number: int, ctx: Context) -> None:
         await in_nursery()
 
 
 class Tasks(Saga[int], backend="asyncio"):
     @step(retry=POLICY, compensate=None)
-    async def charge(self, number: int, ctx: Ctx) -> None:
+    async def charge(self, number: int, ctx: Context) -> None:
         await in_task_group()
 
 
 class Pool(Saga[int]):
     @step(retry=POLICY, compensate=None)
-    def charge(self, number: int, ctx: Ctx) -> None:
+    def charge(self, number: int, ctx: Context) -> None:
         raise group(DECLINED)
 
 
@@ -149,14 +151,14 @@ class Undoes(Saga[int]):
     """The compensation refuses: that goes to a person at once."""
 
     @step(retry=POLICY)
-    async def charge(self, number: int, ctx: Ctx) -> None: ...
+    async def charge(self, number: int, ctx: Context) -> None: ...
 
     @charge.compensate(retry=POLICY)
-    async def refund(self, number: int, charged: None, ctx: Ctx) -> None:
+    async def refund(self, number: int, charged: None, ctx: Context) -> None:
         await in_nursery()
 
     @step(charge, retry=POLICY, compensate=None)
-    async def fail(self, number: int, charged: None, ctx: Ctx) -> None:
+    async def fail(self, number: int, charged: None, ctx: Context) -> None:
         await in_nursery()
 
 
@@ -189,7 +191,7 @@ async def test_a_compensation_that_opens_branches_can_refuse(autojump_clock: Clo
 
 class Large(Saga[int]):
     @step(retry=POLICY, compensate=None)
-    async def charge(self, number: int, ctx: Ctx) -> None:
+    async def charge(self, number: int, ctx: Context) -> None:
         raise Reject("declined", body="x" * 5000, status=402)
 
 

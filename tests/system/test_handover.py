@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, RetryPolicy, Saga, step
+from sagakit import Context, RetryPolicy, Saga, step
 from sagakit.cluster import handover
 from sagakit.store.memory_server import MemoryServer
 
@@ -22,8 +22,11 @@ GRACE = 20.0
 class Patient(Saga[str, None]):
     """Waits for an hour after its first attempt."""
 
-    @step(retry=RetryPolicy(attempts=9, first=timedelta(hours=1), most=timedelta(hours=1)), compensate=None)
-    async def ask(self, name: str, ctx: Ctx) -> None:
+    @step(
+        retry=RetryPolicy(max_attempts=9, initial_interval=timedelta(hours=1), max_interval=timedelta(hours=1)),
+        compensate=None,
+    )
+    async def ask(self, name: str, ctx: Context) -> None:
         raise ConnectionError("not yet")
 
 
@@ -55,7 +58,7 @@ async def leaving_with_one_at_work(server: MemoryServer, victim: Member, stop: S
 async def test_what_waits_moves_within_a_second_while_an_attempt_gets_its_grace(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
-        victim = await start(server, BookTrip(stop), Patient(), grace=GRACE)
+        victim = await start(server, BookTrip(stop), Patient(), drain_timeout=GRACE)
         await start(server, BookTrip(), Patient())
         await leaving_with_one_at_work(server, victim, stop)
         assert await seconds_until_adopted(server, "Patient.two") <= 1.0
@@ -72,7 +75,7 @@ async def test_with_too_many_attempts_to_name_all_move_at_the_end(
     monkeypatch.setattr(handover, "BUSY_BYTES", 3)
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
-        victim = await start(server, BookTrip(stop), Patient(), grace=GRACE)
+        victim = await start(server, BookTrip(stop), Patient(), drain_timeout=GRACE)
         await start(server, BookTrip(), Patient())
         await leaving_with_one_at_work(server, victim, stop)
         await trio.sleep(GRACE / 2)

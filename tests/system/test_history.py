@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 from sagakit import Completed
-from sagakit.store.faults import Fault
+from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import BookTrip, Trip
@@ -18,7 +18,7 @@ async def test_the_history_of_one_who_was_just_told_of_the_end_has_all_events(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     server = MemoryServer()
-    server.faults.order(Fault(kind="slow", key="saga.BookTrip.step.tickets", delay=60.0))
+    server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.step.tickets", delay=60.0))
     async with member(server, BookTrip()) as here, member(server, BookTrip()) as elsewhere:
         assert await here.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
         assert len(server.events) == 3, "the last two are still on their way"

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Saga, signal, step
-from sagakit.store.faults import Fault
+from sagakit import Completed, Context, Saga, signal, step
+from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
@@ -36,7 +36,7 @@ def crash(worker: Member, key: str) -> None:
 async def test_an_acknowledgement_of_the_one_before_is_not_the_answer_to_its_own_look(autojump_clock: Clock) -> None:
     """Both were the first operation of an incarnation, and what is no record looks as if the saga were gone."""
     server, saga = MemoryServer(), BookTrip()
-    server.faults.order(Fault(kind="slow", key="BookTrip.one", delay=2.0))
+    server.faults.order(StoreFault(kind="slow", key="BookTrip.one", delay=2.0))
     async with member(server, saga, scan_interval=36000.0, lease_ttl=3600.0) as worker, trio.open_nursery() as nursery:
         nursery.start_soon(worker.runtime.start, BookTrip, "one", Trip())
         await trio.sleep(1)
@@ -51,10 +51,10 @@ class Hears(Saga[int, str]):
     said = signal(str, after=())
 
     @step(after=(), compensate=None, timeout=timedelta(seconds=60))
-    async def slow(self, number: int, ctx: Ctx) -> None:
+    async def slow(self, number: int, ctx: Context) -> None:
         await trio.sleep(20)
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Hears.said)
 
 
@@ -74,19 +74,19 @@ class Three(Saga[int, None]):
         self.calls: list[str] = []
 
     @step(compensate=None, timeout=timedelta(seconds=60))
-    async def first(self, number: int, ctx: Ctx) -> None:
+    async def first(self, number: int, ctx: Context) -> None:
         self.calls.append("first")
         await trio.sleep(3)
 
     @step(first, compensate=None)
-    async def second(self, number: int, first: None, ctx: Ctx) -> None:
+    async def second(self, number: int, first: None, ctx: Context) -> None:
         self.calls.append("second")
 
 
 async def test_who_begins_during_a_drain_begins_nothing(autojump_clock: Clock) -> None:
     """The worker leaves while the first step is under way, and the actor crashes meanwhile."""
     server, saga = MemoryServer(), Three()
-    async with trio.open_nursery() as nursery, member(server, saga, grace=60.0) as worker:
+    async with trio.open_nursery() as nursery, member(server, saga, drain_timeout=60.0) as worker:
         await worker.runtime.start(Three, "t", 1)
         await trio.sleep(1)
 
@@ -135,8 +135,8 @@ async def test_who_has_given_up_waiting_for_the_end_does_not_keep_the_actor(auto
 async def test_what_the_grace_cuts_off_is_left_to_others(autojump_clock: Clock) -> None:
     """So the lease is handed back, and they need not wait until it is seen to have gone."""
     server = MemoryServer()
-    async with member(server, Three(), grace=1.0) as worker:
+    async with member(server, Three(), drain_timeout=1.0) as worker:
         await worker.runtime.start(Three, "t", 1)
-    lease = stands(server, "SAGA_WORKERS", worker.worker.services.worker_id)
+    lease = stands(server, "SAGA_WORKERS", worker.worker.environment.worker_id)
     assert lease is not None
     assert lease["handed_back"] is True

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, Failed, Saga, signal, step
+from sagakit import Context, Failed, Saga, signal, step
 from sagakit.engine.inputs import InboundKind
 from sagakit.errors import InvalidInput
 from sagakit.ration import LINES
@@ -34,10 +34,10 @@ class Waits(Saga[None, int]):
     go = signal(int)
 
     @step(go, compensate=None)
-    async def end(self, input: None, go: int, ctx: Ctx) -> int:
+    async def end(self, input: None, go: int, ctx: Context) -> int:
         return go
 
-    def output(self, input: None, ctx: Ctx) -> int:
+    def output(self, input: None, ctx: Context) -> int:
         return ctx.result(Waits.end)
 
 
@@ -208,7 +208,7 @@ async def test_what_is_passed_on_is_checked_as_what_callers_send(autojump_clock:
 async def test_what_a_stopping_worker_holds_goes_to_the_next_at_once(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
-        full = await start(server, BookTrip(stop), max_active=1, grace=0.0)
+        full = await start(server, BookTrip(stop), max_active=1, drain_timeout=0.0)
         await full.runtime.start(BookTrip, "first", Trip())
         await stop.reached.wait()
         for number in range(20):

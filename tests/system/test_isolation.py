@@ -14,11 +14,11 @@ import pytest
 import trio
 import trio.testing
 from msgspec import structs
-from sagakit import Ctx, Reject, RetryPolicy, Saga, child, step
+from sagakit import Context, Reject, RetryPolicy, Saga, child, step
 from sagakit.engine import decode, encode
 from sagakit.engine.codec import Loaded
 from sagakit.errors import RuntimeClosed
-from sagakit.store.faults import Fault
+from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 from sagakit.system.isolation import PATIENCE, Isolation
@@ -29,7 +29,9 @@ from tests.system.test_ownership import bounded
 
 Clock = trio.testing.MockClock
 CALM = {"lease_ttl": 600.0, "scan_interval": 1e6}
-PATIENT = RetryPolicy(attempts=None, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+PATIENT = RetryPolicy(
+    max_attempts=None, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 BAD = "Work.bad"
 
 
@@ -46,14 +48,14 @@ class Work(Saga[str]):
         self.stage = stage
 
     @step(retry=PATIENT, timeout=timedelta(hours=10))
-    async def go(self, text: str, ctx: Ctx) -> None:
+    async def go(self, text: str, ctx: Context) -> None:
         await self.stage.act(ctx.saga_id)
 
     @go.compensate(retry=PATIENT)
-    async def undo(self, text: str, done: None, ctx: Ctx) -> None: ...
+    async def undo(self, text: str, done: None, ctx: Context) -> None: ...
 
     @step(go, compensate=None)
-    async def last(self, text: str, gone: None, ctx: Ctx) -> None: ...
+    async def last(self, text: str, gone: None, ctx: Context) -> None: ...
 
 
 class Stage:
@@ -126,7 +128,7 @@ class Stage:
             nursery.cancel_scope.cancel()
         await worker.runtime.execute(Work, "afterwards", "x")
         await trio.sleep(PATIENCE)
-        assert worker.worker.services.gate.is_open
+        assert worker.worker.environment.gate.is_open
         assert self.lies == []
 
 
@@ -158,7 +160,7 @@ async def preparing(stage: Stage, start: Callable[..., Any], *saga_ids: str, **o
     stage.hold("long")
     await worker.runtime.start(Work, "long", "x")
     await stage.begun["long"].wait()
-    await until(lambda: not worker.worker.services.gate.is_open)
+    await until(lambda: not worker.worker.environment.gate.is_open)
     return worker
 
 
@@ -217,7 +219,7 @@ async def test_a_crash_after_the_grant_and_before_the_record_is_written(kind: An
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)
-        stage.server.faults.order(Fault(kind=kind, key=BAD, delay=3.0))
+        stage.server.faults.order(StoreFault(kind=kind, key=BAD, delay=3.0))
         stage.let_go("long")
         await trio.sleep(0.5)
         assert "bad" not in stage.open
@@ -240,7 +242,7 @@ async def test_an_actor_that_gives_up(reach: Any, autojump_clock: Clock) -> None
     """The saga is stuck until an operator helps; then it has a turn again."""
     stage = Stage()
     async with killable() as start, bounded():
-        worker = await reach(stage, start, restarts=0)
+        worker = await reach(stage, start, max_restarts=0)
         crash(worker)
         await until(lambda: stage.record("bad")["status"] == "stuck")
         for saga_id in list(stage.waits_for):
@@ -298,7 +300,7 @@ async def test_a_suspect_that_another_worker_has_taken(reach: Any, autojump_cloc
         for saga_id in list(stage.waits_for):
             stage.let_go(saga_id)
         await stage.all_well(worker, "long")
-        assert worker.worker.services.fenced_count == 1
+        assert worker.worker.environment.fenced_count == 1
 
 
 # --------------------------------------------------------------------- several, and the worker
@@ -328,7 +330,7 @@ async def test_two_suspects_of_which_the_first_crashes_during_its_turn(autojump_
 def lose_isolation(worker: Member) -> None:
     """It crashes of a message that is none."""
     nothing: Any = None
-    worker.worker.services.isolation.tell_nowait(nothing)
+    worker.worker.environment.isolation.tell_nowait(nothing)
 
 
 @pytest.mark.parametrize("reach", [preparing, running])
@@ -397,10 +399,12 @@ class Kid(Saga[str]):
         self.tries = 0
 
     @step
-    async def go(self, text: str, ctx: Ctx) -> None: ...
+    async def go(self, text: str, ctx: Context) -> None: ...
 
-    @go.compensate(retry=RetryPolicy(attempts=None, first=timedelta(seconds=5), most=timedelta(seconds=5)))
-    async def undo(self, text: str, done: None, ctx: Ctx) -> None:
+    @go.compensate(
+        retry=RetryPolicy(max_attempts=None, initial_interval=timedelta(seconds=5), max_interval=timedelta(seconds=5))
+    )
+    async def undo(self, text: str, done: None, ctx: Context) -> None:
         self.tries += 1
         if self.tries < 3:
             raise ConnectionError("not yet")
@@ -414,7 +418,7 @@ class Undoes(Saga[str]):
     kid = child(Kid, lambda text, ctx: text)
 
     @step(after=[kid], compensate=None)
-    async def refuse(self, text: str, ctx: Ctx) -> None:
+    async def refuse(self, text: str, ctx: Context) -> None:
         raise Reject("no")
 
 
@@ -428,7 +432,7 @@ async def test_a_suspect_starts_its_child_in_its_turn(autojump_clock: Clock) -> 
 
     async with killable() as start, bounded():
         victim = await start(server, Kid(), Parent(), **CALM)
-        victim.worker.services.children.call = hang  # type: ignore[method-assign]
+        victim.worker.environment.children.call = hang  # type: ignore[method-assign]
         await victim.runtime.start(Parent, "p", "x")
         await called.wait()
         victim.kill()
@@ -458,7 +462,7 @@ async def test_who_waits_at_the_gate_while_the_worker_leaves_is_told_at_once(aut
     """Not only once the suspect has ended, or its grace is over."""
     stage = Stage()
     async with killable() as start, bounded(), trio.open_nursery() as nursery:
-        worker = await running(stage, start, grace=100.0)
+        worker = await running(stage, start, drain_timeout=100.0)
         refused = trio.Event()
 
         async def one() -> None:

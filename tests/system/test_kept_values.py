@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from sagakit import (
     Completed,
-    Ctx,
+    Context,
     Done,
     Failed,
     Reject,
@@ -48,13 +48,13 @@ class Returns(Saga[int]):
         self.value = value
         self.calls: list[str] = []
 
-    @step(retry=RetryPolicy(attempts=1, reject_on=(Exception,)))
-    async def make(self, n: int, ctx: Ctx) -> Any:
+    @step(retry=RetryPolicy(max_attempts=1, reject_on=(Exception,)))
+    async def make(self, n: int, ctx: Context) -> Any:
         self.calls.append("make")
         return self.value
 
     @make.compensate(retry=QUICK)
-    async def unmake(self, n: int, made: Any, ctx: Ctx) -> None:
+    async def unmake(self, n: int, made: Any, ctx: Context) -> None:
         self.calls.append("unmake")
 
 
@@ -92,14 +92,14 @@ class Asked(Saga[int, str]):
         self.answers: list[Any] = [RING, "made"]
 
     @step(on_unknown="check", retry=QUICK, compensate=None)
-    async def make(self, n: int, ctx: Ctx) -> Any:
+    async def make(self, n: int, ctx: Context) -> Any:
         raise OSError("no answer")
 
     @make.check
-    async def was_made(self, n: int, ctx: Ctx) -> Done[Any]:
+    async def was_made(self, n: int, ctx: Context) -> Done[Any]:
         return Done(self.answers.pop(0))
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return str(ctx.result(Asked.make))
 
 
@@ -114,7 +114,7 @@ class Refuses(Saga[int]):
         self.make = make
 
     @step(retry=QUICK, compensate=None)
-    async def ask(self, n: int, ctx: Ctx) -> None:
+    async def ask(self, n: int, ctx: Context) -> None:
         raise self.make()
 
 
@@ -150,7 +150,7 @@ async def test_a_refusal_whose_detail_cannot_be_kept_is_one(make: Any, autojump_
 
 class Anything(Saga[Any]):
     @step(compensate=None)
-    async def note(self, value: Any, ctx: Ctx) -> None: ...
+    async def note(self, value: Any, ctx: Context) -> None: ...
 
 
 @pytest.mark.parametrize("value", [RING, DEEP, {"a": (RING,)}], ids=["ring", "deep", "within"])
@@ -179,11 +179,11 @@ class Offers(Saga[int, int]):
     part = child(Anything, lambda number, ctx: Doubled(1) if number == 1 else {1: "a", "1": "b"} if number == 2 else 0)
     offer = signal(Doubled)
 
-    @step(offer, compensate=None, retry=RetryPolicy(attempts=1))
-    async def confirm(self, number: int, offer: Doubled, ctx: Ctx) -> Doubled:
+    @step(offer, compensate=None, retry=RetryPolicy(max_attempts=1))
+    async def confirm(self, number: int, offer: Doubled, ctx: Context) -> Doubled:
         return Doubled(1)
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         return ctx.result(Offers.confirm).price
 
 
@@ -208,4 +208,4 @@ async def test_what_would_come_back_another_value_is_refused_at_every_door(autoj
 
 class Doubles(Saga[Doubled]):
     @step(compensate=None)
-    async def note(self, value: Doubled, ctx: Ctx) -> None: ...
+    async def note(self, value: Doubled, ctx: Context) -> None: ...

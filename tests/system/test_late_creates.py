@@ -11,7 +11,7 @@ import trio
 import trio.testing
 from sagakit import Completed
 from sagakit.errors import Undecodable
-from sagakit.store.faults import Fault, Watched
+from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 from sagakit.system.config import Config
@@ -56,7 +56,7 @@ async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_end
         member(server, other, now=by(ahead)) as two,
         bounded(),
     ):
-        server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
+        server.faults.order(StoreFault(kind="slow", key=KEY, delay=GONE))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(start_and_wait)
             await trio.sleep(1)
@@ -75,7 +75,7 @@ async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_end
 async def test_p12_a_create_that_is_acknowledged_late_goes_on_if_there_was_none(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running, bounded():
-        server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
+        server.faults.order(StoreFault(kind="slow", key=KEY, delay=GONE))
         assert await running.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
         await running.retired()
     record = stands(server, "SAGA_ARCHIVE", KEY)
@@ -92,7 +92,7 @@ async def test_p11_a_late_create_over_what_cannot_be_read_is_told_and_runs_nothi
         server.bucket("SAGA_ARCHIVE").write(Write(KEY, b"{not json", 0))
 
     async with member(server, saga) as running, bounded(), trio.open_nursery() as nursery:
-        server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
+        server.faults.order(StoreFault(kind="slow", key=KEY, delay=GONE))
         nursery.start_soon(spoil)
         with pytest.raises(Undecodable, match="not a record of this saga"):
             await running.runtime.start(BookTrip, "one", Trip())
@@ -182,7 +182,7 @@ async def test_p10_a_late_create_goes_on_if_the_run_that_has_ended_was_deleted(a
     async with member(server, late) as one, member(server, other) as two, bounded():
         await two.runtime.execute(BookTrip, "one", Trip())
         await deleted(two)
-        server.faults.order(Fault(kind="slow", key=KEY, delay=GONE))
+        server.faults.order(StoreFault(kind="slow", key=KEY, delay=GONE))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one.runtime.execute, BookTrip, "one", Trip())
             await trio.sleep(1)
@@ -206,7 +206,7 @@ async def test_p10_a_run_that_ends_leaves_another_ones_record_in_the_archive(
         await away.retired()
     other = elsewhere.bucket("SAGA_ARCHIVE").read(KEY)
     assert other is not None
-    async with member(server, saga, grace=0.0) as running, bounded():
+    async with member(server, saga, drain_timeout=0.0) as running, bounded():
         await running.runtime.start(BookTrip, "one", Trip())
         server.bucket("SAGA_ARCHIVE").write(Write(KEY, other.value, 0))
         await trio.sleep(100)

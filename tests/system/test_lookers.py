@@ -8,7 +8,7 @@ import pytest
 import sagakit
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, NotAllowed, Saga, signal, step
+from sagakit import Completed, Context, Failed, NotAllowed, Saga, signal, step
 from sagakit.errors import NotRegistered, UnknownSaga
 from sagakit.store.memory_server import MemoryServer
 
@@ -24,14 +24,14 @@ class Approved(Saga[Trip, str]):
     approve = signal(str)
 
     @step(approve, compensate=None)
-    async def note(self, trip: Trip, by: str, ctx: Ctx) -> str:
+    async def note(self, trip: Trip, by: str, ctx: Context) -> str:
         return by
 
-    def output(self, input: Trip, ctx: Ctx) -> str:
+    def output(self, input: Trip, ctx: Context) -> str:
         return ctx.result(Approved.note)
 
 
-async def _held(name: str, ctx: Ctx) -> None:
+async def _held(name: str, ctx: Context) -> None:
     if name == "flight":
         await trio.sleep_forever()
 
@@ -99,7 +99,7 @@ async def test_signals_and_verbs_of_who_only_looks_go_to_the_owner(autojump_cloc
         await handle.compensate("by hand", by="eve")
         outcome = await handle.outcome()
     assert isinstance(outcome, Failed)
-    assert set(outcome.undone) == {"flight", "hotel"}
+    assert set(outcome.compensated) == {"flight", "hotel"}
 
 
 async def test_a_signal_without_a_worker_waits_in_the_inbox_for_one(autojump_clock: Clock) -> None:

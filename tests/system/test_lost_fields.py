@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Done, Failed, RetryPolicy, Saga, child, each, errors, signal, step
+from sagakit import Completed, Context, Done, Failed, RetryPolicy, Saga, child, each, errors, signal, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import settled
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
-ONCE = RetryPolicy(attempts=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 @dataclass
@@ -43,10 +43,10 @@ SAYS = r"'cuont' is not a field of Line|Gift has wish|it is a SameShape"
 
 class Takes(Saga[Line, Line]):
     @step(compensate=None)
-    async def keep(self, line: Line, ctx: Ctx) -> Line:
+    async def keep(self, line: Line, ctx: Context) -> Line:
         return line
 
-    def output(self, input: Line, ctx: Ctx) -> Line:
+    def output(self, input: Line, ctx: Context) -> Line:
         return input
 
 
@@ -56,25 +56,25 @@ class Gives(Saga[None, Any]):
 
 class AsResult(Gives, name="AsResult"):
     @step(compensate=None, retry=ONCE)
-    async def make(self, input: None, ctx: Ctx) -> Line:
+    async def make(self, input: None, ctx: Context) -> Line:
         return self.given  # type: ignore[no-any-return]
 
-    def output(self, input: None, ctx: Ctx) -> Any:
+    def output(self, input: None, ctx: Context) -> Any:
         return None
 
 
 class FromThread(Gives):
     @step(compensate=None, retry=ONCE)
-    def make(self, input: None, ctx: Ctx) -> Line:
+    def make(self, input: None, ctx: Context) -> Line:
         return self.given  # type: ignore[no-any-return]
 
-    def output(self, input: None, ctx: Ctx) -> Any:
+    def output(self, input: None, ctx: Context) -> Any:
         return None
 
 
 class AsItem(Saga[Any, None]):
     @each(lambda input, ctx: [input], compensate=None)
-    async def make(self, input: Any, item: Line, ctx: Ctx) -> None: ...
+    async def make(self, input: Any, item: Line, ctx: Context) -> None: ...
 
 
 GIVEN: list[Any] = []
@@ -86,19 +86,19 @@ class ToChild(Saga[None, None]):
 
 class AsAnswer(Saga[None, None]):
     @step(on_unknown="check", compensate=None, retry=ONCE)
-    async def make(self, input: None, ctx: Ctx) -> Line:
+    async def make(self, input: None, ctx: Context) -> Line:
         raise OSError("lost")
 
     @make.check
-    async def made(self, input: None, ctx: Ctx) -> Done[Line]:
+    async def made(self, input: None, ctx: Context) -> Done[Line]:
         return Done(GIVEN[-1])
 
 
 class AsOutput(Saga[None, Line]):
     @step(compensate=None)
-    async def make(self, input: None, ctx: Ctx) -> None: ...
+    async def make(self, input: None, ctx: Context) -> None: ...
 
-    def output(self, input: None, ctx: Ctx) -> Line:
+    def output(self, input: None, ctx: Context) -> Line:
         return GIVEN[-1]  # type: ignore[no-any-return]
 
 

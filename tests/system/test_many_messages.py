@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, Failed, NotAllowed, Saga, signal, step
+from sagakit import Context, Failed, NotAllowed, Saga, signal, step
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.inbox_request import InboxRequest
@@ -27,7 +27,7 @@ class Waits(Saga[str]):
     go = signal(str)
 
     @step(go, compensate=None)
-    async def end(self, input: str, go: str, ctx: Ctx) -> None: ...
+    async def end(self, input: str, go: str, ctx: Context) -> None: ...
 
 
 async def apply_all(running: Member, key: str, ids: list[str]) -> list[str]:
@@ -102,7 +102,7 @@ async def test_a_saga_that_has_had_too_many_messages_refuses_more_of_them_but_ca
 ) -> None:
     server = MemoryServer(max_payload=64 * 1024)
     async with member(server, Waits()) as running:
-        limits = running.worker.services.limits
+        limits = running.worker.environment.limits
         assert limits.ids < 200
         handle = await running.runtime.start(Waits, "one", "x")
         verdicts = await apply_all(running, handle.key, [f"m{n}" for n in range(300)])

@@ -12,14 +12,14 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 from sagakit import Completed, Config, Failed
+from sagakit.binding.registry import Registry
 from sagakit.cluster.membership import NEIGHBOURS, Members
 from sagakit.cluster.worker import run_worker
 from sagakit.errors import InvalidConfig, StoreFull
-from sagakit.store.faults import Fault, Watched
+from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory import MemoryControl, open_memory
 from sagakit.store.memory_server import MemoryBucket, MemoryServer
 from sagakit.store.ports import Write
-from sagakit.system.registry import Registry
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, no_asyncio, stands, until_ended
@@ -172,7 +172,7 @@ async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
         zombie.store.thaw()
         await trio.sleep(1)
         assert stands(server, "SAGA_STATE", KEY) == ended
-        assert zombie.worker.services.fenced_count == 1
+        assert zombie.worker.environment.fenced_count == 1
         assert "fenced" in caplog.text
         assert zombie.runtime.ready, "it goes on with what it still owns"
         await zombie.runtime.execute(BookTrip, "another", Trip())
@@ -199,7 +199,7 @@ async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.
         for _ in range(3):
             server.faults.begin_outage()
             await trio.sleep(5 * TTL)
-            server.faults.order(Fault(kind="applied_late", key=owner.runtime.worker_id, delay=2.0))
+            server.faults.order(StoreFault(kind="applied_late", key=owner.runtime.worker_id, delay=2.0))
             server.faults.end_outage()
             await trio.sleep(3)
             assert not server.faults.left
@@ -207,7 +207,7 @@ async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.
         await until_ended(server, KEY)
         dead = [line for line in caplog.messages if "is dead" in line]
         assert (dead, other.worker.recovery.adopted) == ([], 0), "P12: a worker was declared dead for an outage"
-        assert owner.worker.services.fenced_count == 0
+        assert owner.worker.environment.fenced_count == 0
     assert beside.calls == []
     record = stands(server, "SAGA_ARCHIVE", KEY)
     assert record is not None
@@ -325,7 +325,7 @@ async def test_a_lease_that_has_lapsed_is_no_proof_of_ownership(autojump_clock: 
         await until_ended(server, KEY)
         zombie.store.thaw()
         await trio.sleep(5)
-        assert zombie.worker.services.fenced_count == 1
+        assert zombie.worker.environment.fenced_count == 1
     assert first.names[:1] == ["hotel"]
     assert second.names == ["flight", "tickets"]
 

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from sagakit import (
     Completed,
-    Ctx,
+    Context,
     OldSaga,
     RetryPolicy,
     Saga,
@@ -30,17 +30,17 @@ class Kid(Saga[int]):
     """It has no output."""
 
     @step(compensate=None)
-    async def grow(self, n: int, ctx: Ctx) -> None: ...
+    async def grow(self, n: int, ctx: Context) -> None: ...
 
 
 class Parent(Saga[int, str]):
     kid = child(Kid, lambda n, ctx: n)
 
     @step(kid, compensate=None)
-    async def take(self, n: int, kid: None, ctx: Ctx) -> str:
+    async def take(self, n: int, kid: None, ctx: Context) -> str:
         return f"taken {kid}, asked for {ctx.result(Parent.kid)}"
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return f"{ctx.result(Parent.take)}, at last {ctx.result(Parent.kid)}"
 
 
@@ -73,15 +73,15 @@ class Waits(Saga[int, str]):
     bell = signal(str | None)
     name = signal(str)
 
-    @step(after=(), retry=RetryPolicy(attempts=1), on_unknown="ask", compensate=None)
-    async def ring(self, n: int, ctx: Ctx) -> None:
+    @step(after=(), retry=RetryPolicy(max_attempts=1), on_unknown="ask", compensate=None)
+    async def ring(self, n: int, ctx: Context) -> None:
         raise OSError("no answer")
 
-    @step(after=(), retry=RetryPolicy(attempts=1), on_unknown="ask", compensate=None)
-    async def ask(self, n: int, ctx: Ctx) -> str:
+    @step(after=(), retry=RetryPolicy(max_attempts=1), on_unknown="ask", compensate=None)
+    async def ask(self, n: int, ctx: Context) -> str:
         raise OSError("no answer")
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return " ".join(str(ctx.result(node)) for node in (Waits.bell, Waits.name, Waits.ring, Waits.ask))
 
 
@@ -132,7 +132,7 @@ class New(Saga[int, str], name="Line", version=2):
     def migrate(self, old: OldSaga) -> None:
         old.set_result("kid", old.results["kid"])
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return f"{ctx.result(New.kid)}"
 
 

@@ -10,16 +10,18 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, NotAllowed, Reject, RetryPolicy, Saga, child, each, signal, step, timer
+from sagakit import Completed, Context, Failed, NotAllowed, Reject, RetryPolicy, Saga, child, each, signal, step, timer
 from sagakit.errors import InvalidInput
-from sagakit.store.faults import Fault, Watched
+from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.system.members import EPOCH, killable, member, stands, suffixes, until_ended
 
 Clock = trio.testing.MockClock
-QUICK = RetryPolicy(attempts=2, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=2, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 DAY = 86400.0
 CALM = {"lease_ttl": 3600.0, "scan_interval": 36000.0}
 """Virtual months pass quickly when little happens in them."""
@@ -42,16 +44,16 @@ class Insure(Saga[Order, str]):
         self.log = log
 
     @step(retry=QUICK)
-    async def quote(self, order: Order, ctx: Ctx) -> int:
+    async def quote(self, order: Order, ctx: Context) -> int:
         self.log.append("quote")
         return 7
 
     @quote.compensate
-    async def unquote(self, order: Order, price: int | None, ctx: Ctx) -> None:
+    async def unquote(self, order: Order, price: int | None, ctx: Context) -> None:
         self.log.append("unquote")
 
     @step(quote, retry=QUICK, timeout=timedelta(days=1))
-    async def buy(self, order: Order, price: int, ctx: Ctx) -> str:
+    async def buy(self, order: Order, price: int, ctx: Context) -> str:
         self.log.append("buy")
         if order.refuse == "buy":
             raise Reject("uninsurable", parcels=order.parcels)
@@ -60,10 +62,10 @@ class Insure(Saga[Order, str]):
         return f"policy-{price}"
 
     @buy.compensate
-    async def give_back(self, order: Order, policy: str | None, ctx: Ctx) -> None:
+    async def give_back(self, order: Order, policy: str | None, ctx: Context) -> None:
         self.log.append("give_back")
 
-    def output(self, input: Order, ctx: Ctx) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return ctx.result(Insure.buy)
 
 
@@ -77,18 +79,18 @@ class Deliver(Saga[Order, str]):
         self.running = self.most = 0
 
     @step(retry=QUICK)
-    async def reserve(self, order: Order, ctx: Ctx) -> str:
+    async def reserve(self, order: Order, ctx: Context) -> str:
         self.log.append("reserve")
         return "held"
 
     @reserve.compensate
-    async def release(self, order: Order, held: str | None, ctx: Ctx) -> None:
+    async def release(self, order: Order, held: str | None, ctx: Context) -> None:
         self.log.append("release")
 
     packed = signal(Packed, timeout=timedelta(hours=4))
 
     @each(packed, lambda packed: packed.parcels, parallel=2, retry=QUICK)
-    async def label(self, order: Order, parcel: int, ctx: Ctx) -> str:
+    async def label(self, order: Order, parcel: int, ctx: Context) -> str:
         self.running += 1
         self.most = max(self.most, self.running)
         self.keys.add(ctx.key)
@@ -100,7 +102,7 @@ class Deliver(Saga[Order, str]):
         return f"L{parcel}"
 
     @label.compensate
-    async def void(self, order: Order, parcel: int, label: str | None, ctx: Ctx) -> None:
+    async def void(self, order: Order, parcel: int, label: str | None, ctx: Context) -> None:
         self.log.append(f"void {parcel} {label}")
         assert ctx.action_key in self.keys
 
@@ -108,16 +110,16 @@ class Deliver(Saga[Order, str]):
     cooled = timer(timedelta(days=1))
 
     @step(label, insured, after=[cooled], retry=QUICK)
-    async def send(self, order: Order, labels: Sequence[str], policy: str, ctx: Ctx) -> str:
+    async def send(self, order: Order, labels: Sequence[str], policy: str, ctx: Context) -> str:
         self.log.append("send")
         if order.refuse == "send":
             raise Reject("strike")
         return f"{'+'.join(labels)} under {policy}"
 
     @send.compensate
-    async def recall(self, order: Order, sent: str | None, ctx: Ctx) -> None: ...
+    async def recall(self, order: Order, sent: str | None, ctx: Context) -> None: ...
 
-    def output(self, input: Order, ctx: Ctx) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return ctx.result(Deliver.send)
 
 
@@ -164,7 +166,7 @@ async def test_a_refused_item_undoes_those_that_were_done(autojump_clock: Clock)
         record = await record_of(handle)
     assert isinstance(outcome, Failed)
     assert (outcome.cause, outcome.code, outcome.step) == ("rejected", "too_heavy", "label/2")
-    assert set(outcome.undone) == {"label/0", "label/1", "label", "reserve"}
+    assert set(outcome.compensated) == {"label/0", "label/1", "label", "reserve"}
     assert log[-3:] == ["void 1 L1", "void 0 L0", "release"] or log[-3:] == ["void 0 L0", "void 1 L1", "release"]
     assert record.steps["label/2"].state == "not_done"
     assert deliver.most == 2
@@ -220,7 +222,7 @@ async def test_a_child_that_never_started_cannot_start_late(autojump_clock: Cloc
         async def hang(call: Any, record: Any, child_type: str) -> Any:
             await trio.sleep_forever()
 
-        first.worker.services.children.call = hang  # type: ignore[method-assign]
+        first.worker.environment.children.call = hang  # type: ignore[method-assign]
         handle = await first.runtime.start(Deliver, "one", Order(parcels=1))
         await first.runtime.signal(Deliver, "one", Deliver.packed, Packed([1]))
         await trio.sleep(10)
@@ -249,10 +251,10 @@ class Confirm(Saga[str, str]):
     second = signal(int)
 
     @step(first, second, compensate=None)
-    async def note(self, input: str, first: str | None, second: int, ctx: Ctx) -> str:
+    async def note(self, input: str, first: str | None, second: int, ctx: Context) -> str:
         return f"{first} {second}"
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Confirm.note)
 
 
@@ -306,7 +308,7 @@ class Remind(Saga[float]):
     until = timer(lambda at, ctx: datetime.fromtimestamp(at, UTC))
 
     @step(compensate=None)
-    async def remind(self, at: float, ctx: Ctx) -> None: ...
+    async def remind(self, at: float, ctx: Context) -> None: ...
 
 
 async def test_a_timer_survives_its_worker_and_costs_no_actor(autojump_clock: Clock) -> None:
@@ -339,7 +341,7 @@ async def test_a_full_worker_wakes_those_first_that_were_due_first(autojump_cloc
         until = timer(lambda at, ctx: datetime.fromtimestamp(at, UTC))
 
         @step(until, compensate=None)
-        async def remind(self, at: float, nothing: None, ctx: Ctx) -> None:
+        async def remind(self, at: float, nothing: None, ctx: Context) -> None:
             woken.append(at)
             await trio.sleep(0.7)
 
@@ -367,7 +369,7 @@ async def test_a_timer_without_a_time_zone_turns_the_saga_back(autojump_clock: C
 async def test_closing_does_not_wait_for_a_child_to_be_released(autojump_clock: Clock) -> None:
     """The parent ends while the worker closes: its word to the child is durable, and the next worker passes it on."""
     server = MemoryServer()
-    server.faults.order(Fault(kind="slow", key="saga.Family.completed", delay=1.0))
+    server.faults.order(StoreFault(kind="slow", key="saga.Family.completed", delay=1.0))
     async with member(server, Family(), Insure([])) as running:
         assert await running.runtime.execute(Family, "one", Order()) == Completed("policy-7")
         began = trio.current_time()
@@ -382,11 +384,11 @@ class Family(Saga[Order, str]):
     insured = child(Insure, lambda order, ctx: order)
 
     @step(insured, compensate=None)
-    async def sign(self, order: Order, policy: str, ctx: Ctx) -> str:
+    async def sign(self, order: Order, policy: str, ctx: Context) -> str:
         await trio.sleep(5)
         return policy
 
-    def output(self, input: Order, ctx: Ctx) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return ctx.result(Family.sign)
 
 
@@ -394,14 +396,14 @@ class Wide(Saga[int, int]):
     """As many items at once as an each may have."""
 
     @step(compensate=None)
-    async def listed(self, count: int, ctx: Ctx) -> int:
+    async def listed(self, count: int, ctx: Context) -> int:
         return count
 
     @each(listed, lambda count: range(count), parallel=10_000, compensate=None)
-    async def label(self, count: int, item: int, ctx: Ctx) -> str:
+    async def label(self, count: int, item: int, ctx: Context) -> str:
         return f"label-{item}"
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         return len(ctx.result(Wide.label))
 
 
@@ -416,7 +418,9 @@ async def test_items_wait_while_events_gather_and_go_on_by_themselves(autojump_c
             widest = max(widest, len(write.value))
 
     server.faults.before_write = look
-    server.faults.order(Fault(kind="slow", key="saga.Wide.started", delay=60.0))  # all that may begin ends before it
+    server.faults.order(
+        StoreFault(kind="slow", key="saga.Wide.started", delay=60.0)
+    )  # all that may begin ends before it
     async with member(server, Wide(), **CALM) as running:
         with trio.fail_after(1000):
             assert await running.runtime.execute(Wide, "one", 1000) == Completed(1000)
@@ -431,25 +435,25 @@ class Lines(Saga[Order, list[int]]):
         self.log: list[str] = []
 
     @step(compensate=None)
-    async def look(self, order: Order, ctx: Ctx) -> int:
+    async def look(self, order: Order, ctx: Context) -> int:
         self.log.append("look")
         return 10
 
     @each(lambda order, ctx: range(ctx.result(Lines.look), ctx.result(Lines.look) + order.parcels))
-    async def label(self, order: Order, parcel: int, ctx: Ctx) -> int:
+    async def label(self, order: Order, parcel: int, ctx: Context) -> int:
         self.log.append(f"label {parcel}")
         return parcel
 
     @label.compensate
-    async def void(self, order: Order, parcel: int, label: int | None, ctx: Ctx) -> None:
+    async def void(self, order: Order, parcel: int, label: int | None, ctx: Context) -> None:
         self.log.append(f"void {label}")
 
     @step(label, compensate=None)
-    async def send(self, order: Order, labels: Sequence[int], ctx: Ctx) -> None:
+    async def send(self, order: Order, labels: Sequence[int], ctx: Context) -> None:
         if order.refuse == "send":
             raise Reject("strike")
 
-    def output(self, input: Order, ctx: Ctx) -> list[int]:
+    def output(self, input: Order, ctx: Context) -> list[int]:
         return list(ctx.result(Lines.label))
 
 

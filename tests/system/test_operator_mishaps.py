@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
-from sagakit import Completed, Ctx, Saga, open_runtime, signal, step
+from sagakit import Completed, Context, Saga, open_runtime, signal, step
 from sagakit.errors import BadBucket, Deleted, Refused, StoreFull, Unavailable, UnknownSaga
 from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.connecting import open_link
@@ -32,10 +32,10 @@ class Waits(Saga[str, str]):
     go = signal(str)
 
     @step(go, compensate=None)
-    async def end(self, name: str, said: str, ctx: Ctx) -> str:
+    async def end(self, name: str, said: str, ctx: Context) -> str:
         return said
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Waits.end)
 
 
@@ -89,7 +89,7 @@ async def test_a_scan_of_many_large_records(server: Server, namespace: str) -> N
 async def test_an_id_whose_record_an_operator_has_purged_can_be_started_again(
     server: Server, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with open_runtime(server.url, sagas=[Waits()], namespace=namespace, rest_after=0.01) as runtime:
+    async with open_runtime(server.url, sagas=[Waits()], namespace=namespace, passivate_after=0.01) as runtime:
         await runtime.start(Waits, "ghost", "x")
         with trio.fail_after(10):
             while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
@@ -119,7 +119,7 @@ async def test_an_id_whose_record_was_deleted_from_outside_says_so_and_is_free_a
     state = Names(namespace=namespace).state[0]
     async with (
         open_link(Connection(servers=(server.url,))) as link,
-        open_runtime(server.url, sagas=[Waits()], namespace=namespace, rest_after=0.01) as runtime,
+        open_runtime(server.url, sagas=[Waits()], namespace=namespace, passivate_after=0.01) as runtime,
     ):
         await runtime.start(Waits, "ghost", "x")
         with trio.fail_after(10):
@@ -146,7 +146,7 @@ async def test_a_running_saga_whose_record_is_deleted_from_outside_stops_and_say
     state = Names(namespace=namespace).state[0]
     go_on = trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         await go_on.wait()
 
     saga = BookTrip(hook)

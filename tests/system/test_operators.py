@@ -10,7 +10,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Handle, Limit, NotAllowed, RetryPolicy, Saga, step
+from sagakit import Completed, Context, Failed, Handle, Limit, NotAllowed, RetryPolicy, Saga, step
 from sagakit.engine import Inbound
 from sagakit.errors import DefinitionError, InvalidInput, NotPermitted, UnknownSaga
 from sagakit.store.memory import MemoryKeyValue
@@ -22,7 +22,7 @@ from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import EPOCH, events_of, member, suffixes, until_ended
 
 Clock = trio.testing.MockClock
-ONCE = RetryPolicy(attempts=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
@@ -58,7 +58,7 @@ async def test_a_compensation_that_was_done_by_hand(autojump_clock: Clock) -> No
         await handle.mark_undone("hotel", "phoned them", by="eve")
         outcome = await handle.outcome()
     assert isinstance(outcome, Failed)
-    assert outcome.undone == ("hotel",)
+    assert outcome.compensated == ("hotel",)
     assert audit(server, "mark-undone") == [{"by": "eve", "reason": "phoned them", "step": "hotel"}]
     assert suffixes(server, "one")[-1] == "failed"
 
@@ -83,7 +83,7 @@ async def test_a_saga_that_is_stuck_at_its_pivot_is_undone_by_force(autojump_clo
         outcome = await handle.outcome()
         assert isinstance(outcome, Failed)
         assert (outcome.cause, outcome.reason) == ("cancelled", "the agency is bankrupt")
-        assert set(outcome.undone) == {"hotel", "flight"}
+        assert set(outcome.compensated) == {"hotel", "flight"}
         with pytest.raises(NotAllowed, match="the saga is over"):
             await handle.compensate("again")
     assert audit(server, "compensate") == [{"by": "eve", "reason": "the agency is bankrupt"}]
@@ -161,12 +161,12 @@ class Slow(Saga[str]):
     """Its step never answers in time; its participant reports later."""
 
     @step(timeout=timedelta(seconds=5), retry=ONCE)
-    async def first(self, input: str, ctx: Ctx) -> Booked:
+    async def first(self, input: str, ctx: Context) -> Booked:
         await trio.sleep_forever()
         raise AssertionError
 
     @first.compensate
-    async def undo_first(self, input: str, left: Booked | None, ctx: Ctx) -> None:
+    async def undo_first(self, input: str, left: Booked | None, ctx: Context) -> None:
         await trio.sleep(3)
 
 
@@ -184,22 +184,22 @@ async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_account(a
             await handle.report("third", {"ref": "x"})
         outcome = await handle.outcome()
         assert isinstance(outcome, Failed)
-        assert outcome.late == ("first",)
-        assert "first" in outcome.undone
+        assert outcome.late_successes == ("first",)
+        assert "first" in outcome.compensated
     assert "step.first.late" in suffixes(server, "one")
     assert events_of(server, "one")[-1]["data"]["late"] == ["first"]
 
 
 class Asked(Saga[str, str]):
     @step(timeout=timedelta(seconds=5), retry=ONCE, on_unknown="ask")
-    async def pay(self, input: str, ctx: Ctx) -> Booked:
+    async def pay(self, input: str, ctx: Context) -> Booked:
         await trio.sleep_forever()
         raise AssertionError
 
     @pay.compensate
-    async def refund(self, input: str, left: Booked, ctx: Ctx) -> None: ...
+    async def refund(self, input: str, left: Booked, ctx: Context) -> None: ...
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Asked.pay).ref
 
 
@@ -225,7 +225,7 @@ async def test_a_message_for_nobody(autojump_clock: Clock) -> None:
 class Quota(Saga[int]):
     """Each call of both steps counts against one quota."""
 
-    psp = Limit("psp", at_once=2, per_second=10)
+    psp = Limit("psp", max_concurrent=2, per_second=10)
 
     def __init__(self) -> None:
         self.running = 0
@@ -240,11 +240,11 @@ class Quota(Saga[int]):
         self.running -= 1
 
     @step(compensate=None, limit=psp, timeout=timedelta(seconds=1))
-    async def first(self, input: int, ctx: Ctx) -> None:
+    async def first(self, input: int, ctx: Context) -> None:
         await self._call()
 
     @step(compensate=None, limit=psp, after=(), timeout=timedelta(seconds=1))
-    async def second(self, input: int, ctx: Ctx) -> None:
+    async def second(self, input: int, ctx: Context) -> None:
         await self._call()
 
 
@@ -261,8 +261,8 @@ async def test_a_limit_is_shared_by_steps_and_sagas_and_waiting_for_it_is_no_tim
 
 async def test_two_limits_of_one_name(autojump_clock: Clock) -> None:
     class Other(Saga[int]):
-        @step(compensate=None, limit=Limit("psp", at_once=3))
-        async def first(self, input: int, ctx: Ctx) -> None: ...
+        @step(compensate=None, limit=Limit("psp", max_concurrent=3))
+        async def first(self, input: int, ctx: Context) -> None: ...
 
     with pytest.raises(DefinitionError, match="two limits of the name 'psp'"):
         async with member(MemoryServer(), Quota(), Other()):
@@ -273,7 +273,7 @@ class Long(Saga[int]):
     """Gives a sign of life every 5 seconds, so many times."""
 
     @step(compensate=None, timeout=timedelta(hours=1), heartbeat=timedelta(seconds=10), retry=ONCE)
-    async def work(self, beats: int, ctx: Ctx) -> None:
+    async def work(self, beats: int, ctx: Context) -> None:
         for _ in range(beats):
             await trio.sleep(5)
             ctx.heartbeat()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from sagakit import Completed, Ctx, Handle, open_runtime
+from sagakit import Completed, Context, Handle, open_runtime
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
@@ -20,7 +20,7 @@ async def test_p8_p12_server_killed_in_the_middle_of_500_sagas_loses_none_and_sp
     go_on = trio.Event()
     waiting = 0
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         """Hold every saga in its second step until the server was killed."""
         nonlocal waiting
         if name == "flight":

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 from msgspec import structs
-from sagakit import Completed, Ctx, Failed, NotAllowed, RetryPolicy, Runtime, Saga, open_runtime, signal, step
+from sagakit import Completed, Context, Failed, NotAllowed, RetryPolicy, Runtime, Saga, open_runtime, signal, step
 from sagakit.engine import Loaded, Record, decode, encode
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
@@ -33,25 +33,25 @@ class Big(Saga[str, str]):
         self.calls: list[str] = []
 
     @step
-    async def first(self, size: str, ctx: Ctx) -> str:
+    async def first(self, size: str, ctx: Context) -> str:
         self.calls.append("first")
         return "x" * int(size)
 
     @first.compensate
-    async def undo_first(self, size: str, first: str | None, ctx: Ctx) -> None:
+    async def undo_first(self, size: str, first: str | None, ctx: Context) -> None:
         self.calls.append(f"undo_first {len(first or '')}")
 
     go = signal(str, after=[first])
 
-    @step(go, retry=RetryPolicy(attempts=1))
-    async def second(self, size: str, go: str, ctx: Ctx) -> str:
+    @step(go, retry=RetryPolicy(max_attempts=1))
+    async def second(self, size: str, go: str, ctx: Context) -> str:
         self.calls.append("second")
         return go
 
     @second.compensate
-    async def undo_second(self, size: str, second: str | None, ctx: Ctx) -> None: ...
+    async def undo_second(self, size: str, second: str | None, ctx: Context) -> None: ...
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return f"{len(ctx.result(Big.first))} {ctx.result(Big.second)}"
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed
+from sagakit import Completed, Context, Failed
 from sagakit.errors import Fenced, Undecodable
-from sagakit.store.faults import Fault, Watched
+from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 
@@ -59,7 +59,7 @@ def alarms(caplog: pytest.LogCaptureFixture) -> list[str]:
 class Hold(Stop):
     """Holds each call, not only the first."""
 
-    async def __call__(self, name: str, ctx: Ctx) -> None:
+    async def __call__(self, name: str, ctx: Context) -> None:
         if name == self.call:
             self.reached.set()
             await self.go_on.wait()
@@ -117,12 +117,12 @@ async def test_p8_whichever_write_is_replaced_the_saga_comes_to_the_same_end(
         server.faults.after_write = attack
     else:
         server.faults.before_write = attack
-        server.faults.order(*[Fault(kind="slow", key=KEY)] * (position - 1), Fault(kind="lose_ack", key=KEY))
+        server.faults.order(*[StoreFault(kind="slow", key=KEY)] * (position - 1), StoreFault(kind="lose_ack", key=KEY))
     async with member(server, saga, scan_interval=1e6) as running, bounded():
         outcome = await running.runtime.execute(BookTrip, "one", Trip(refuse=refuse))
         await until_ended(server, KEY)
-        assert running.worker.services.overwritten_count == 1
-        assert running.worker.services.fenced_count == 0
+        assert running.worker.environment.overwritten_count == 1
+        assert running.worker.environment.fenced_count == 0
     assert outcome == Completed("tickets-Rome") if not refuse else isinstance(outcome, Failed)
     assert len(set(saga.calls)) == len(saga.calls), "something was called twice"
     assert len(alarms(caplog)) == 1
@@ -140,7 +140,7 @@ async def test_a_scan_has_it_written_back_byte_for_byte_while_an_attempt_runs(
             await running.runtime.scan()
             await trio.testing.wait_all_tasks_blocked()
             assert value_of(server) == before
-            assert running.worker.services.overwritten_count == number
+            assert running.worker.environment.overwritten_count == number
         await running.runtime.scan()
         assert len(alarms(caplog)) == 3
         stop.go_on.set()
@@ -156,7 +156,7 @@ async def test_a_scan_of_what_is_new_sees_it_by_itself(autojump_clock: Clock) ->
         overwrite(server, ANSWER)
         await trio.sleep(5)
         assert value_of(server) == before
-        assert running.worker.services.overwritten_count == 1
+        assert running.worker.environment.overwritten_count == 1
 
 
 async def test_bytes_of_another_saga_are_not_its_record(autojump_clock: Clock) -> None:
@@ -192,7 +192,7 @@ async def test_p7_what_a_worker_may_have_written_is_never_written_over(
             await handle.outcome()
         await running.retired()
         assert value_of(server) == other
-        assert running.worker.services.overwritten_count == 0
+        assert running.worker.environment.overwritten_count == 0
     assert alarms(caplog) == []
 
 
@@ -249,13 +249,13 @@ async def test_a_scan_after_a_reconnect_proves_that_it_is_still_the_owner(lapsed
         handle = await started(running, stop)
         server.faults.begin_outage()
         await trio.sleep(15 if lapsed else 1)
-        server.faults.order(Fault(kind="slow", key=running.runtime.worker_id, delay=0.5))  # the lease's renewal
+        server.faults.order(StoreFault(kind="slow", key=running.runtime.worker_id, delay=0.5))  # the lease's renewal
         server.faults.end_outage()
         await trio.sleep(1)
         overwrite(server, ANSWER)
         stop.go_on.set()
         assert await handle.outcome() == Completed("tickets-Rome")
-        assert running.worker.services.overwritten_count == 1
+        assert running.worker.environment.overwritten_count == 1
 
 
 async def test_an_action_that_waits_for_the_lease_is_not_called_over_a_record_that_was_replaced(
@@ -280,7 +280,7 @@ async def test_an_actor_that_crashes_writes_back_what_its_last_incarnation_knew(
 ) -> None:
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Hold("flight")
-    options: dict[str, Any] = {"scan_interval": 1e6, "restarts": 2, "restart_period": 60.0}
+    options: dict[str, Any] = {"scan_interval": 1e6, "max_restarts": 2, "restart_period": 60.0}
     async with member(server, BookTrip(stop), **options) as running, bounded():
         handle = await started(running, stop)
         for number in range(crashes):
@@ -304,7 +304,7 @@ async def test_p11_a_saga_at_rest_whose_record_was_replaced_is_reported_once(
     """Nobody has its record in memory. Its actor must not crash twelve times over what it finds."""
     server = MemoryServer()
     key = "Remind.one"
-    async with member(server, Remind(), scan_interval=10.0, rest_after=1.0) as running, bounded():
+    async with member(server, Remind(), scan_interval=10.0, passivate_after=1.0) as running, bounded():
         handle = await running.runtime.start(Remind, "one", EPOCH + 200)
         await trio.sleep(10)
         assert running.runtime.resting == 1
@@ -345,6 +345,6 @@ async def test_a_record_that_is_replaced_before_it_is_adopted_is_left_alone(
         await trio.sleep(30)
         assert attacks, "nobody tried to adopt it"
         assert value_of(server) == ANSWER
-        assert heir.worker.services.overwritten_count == 0
+        assert heir.worker.environment.overwritten_count == 0
     assert saga.names == []
     assert sum("left alone" in line.getMessage() for line in caplog.records) == 1

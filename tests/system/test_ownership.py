@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed
+from sagakit import Completed, Context, Failed
 from sagakit.engine import decode, encode
 from sagakit.engine.codec import Loaded
 from sagakit.errors import Fenced
@@ -35,7 +35,7 @@ class Stop:
         self.reached = trio.Event()
         self.go_on = trio.Event()
 
-    async def __call__(self, name: str, ctx: Ctx) -> None:
+    async def __call__(self, name: str, ctx: Context) -> None:
         if name == self.call and not self.reached.is_set():
             self.reached.set()
             await self.go_on.wait()
@@ -132,7 +132,7 @@ async def test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(
         with pytest.raises(Fenced):
             await handle.outcome()
         await loser.retired()
-        assert loser.worker.services.fenced_count == 1
+        assert loser.worker.environment.fenced_count == 1
         assert stands(server, "SAGA_STATE", KEY) == other, "P7: it has written over the other's record"
     assert saga.names == ["hotel", "flight"], "P7: it went on with calls"
     assert "fenced" in caplog.text
@@ -163,7 +163,7 @@ async def test_a_scan_does_not_take_a_saga_that_ends_meanwhile_for_one_left_behi
             patch.setattr(MemoryKeyValue, "entries", slow)
             await running.runtime.scan()
         assert running.worker.recovery.adopted == 0
-        assert running.worker.services.fenced_count == 0
+        assert running.worker.environment.fenced_count == 0
 
 
 async def test_a_live_workers_sagas_are_left_alone(autojump_clock: Clock) -> None:
@@ -249,7 +249,7 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
 async def test_closing_cuts_off_after_the_grace(autojump_clock: Clock) -> None:
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Stop("flight")
-    async with member(server, BookTrip(stop), grace=5.0) as running:
+    async with member(server, BookTrip(stop), drain_timeout=5.0) as running:
         await running.runtime.start(BookTrip, "one", Trip())
         await stop.reached.wait()
     assert 5 <= trio.current_time() < 15

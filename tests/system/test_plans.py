@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio.testing
-from sagakit import Ctx, Saga, step
+from sagakit import Context, Saga, step
 from sagakit.definition import Plan, compiled
 from sagakit.errors import PlanChanged
 from sagakit.store.memory_server import MemoryServer
@@ -25,13 +25,13 @@ Clock = trio.testing.MockClock
 def first() -> Saga[Any]:
     class Order(Saga[str]):
         @step(timeout=timedelta(seconds=5))
-        async def reserve(self, order: str, ctx: Ctx) -> str: ...
+        async def reserve(self, order: str, ctx: Context) -> str: ...
 
         @reserve.compensate
-        async def release(self, order: str, held: str | None, ctx: Ctx) -> None: ...
+        async def release(self, order: str, held: str | None, ctx: Context) -> None: ...
 
         @step(reserve, compensate=None)
-        async def charge(self, order: str, held: str, ctx: Ctx) -> int: ...
+        async def charge(self, order: str, held: str, ctx: Context) -> int: ...
 
     return Order()
 
@@ -39,14 +39,14 @@ def first() -> Saga[Any]:
 def tuned() -> Saga[Any]:
     class Order(Saga[str], deadline=timedelta(hours=1)):
         @step(timeout=timedelta(seconds=50))
-        async def reserve(self, order: str, ctx: Ctx) -> str:
+        async def reserve(self, order: str, ctx: Context) -> str:
             return "other code"
 
         @reserve.compensate
-        async def release(self, order: str, held: str | None, ctx: Ctx) -> None: ...
+        async def release(self, order: str, held: str | None, ctx: Context) -> None: ...
 
         @step(reserve, compensate=None)
-        async def charge(self, order: str, held: str, ctx: Ctx) -> int: ...
+        async def charge(self, order: str, held: str, ctx: Context) -> int: ...
 
     return Order()
 
@@ -54,13 +54,13 @@ def tuned() -> Saga[Any]:
 def changed(version: int = 1) -> Saga[Any]:
     class Order(Saga[int], version=version):
         @step(compensate=None)
-        async def reserve(self, order: int, ctx: Ctx) -> str: ...
+        async def reserve(self, order: int, ctx: Context) -> str: ...
 
         @step(pivot=True)
-        async def charge(self, order: int, ctx: Ctx) -> str: ...
+        async def charge(self, order: int, ctx: Context) -> str: ...
 
         @step
-        async def mail(self, order: int, ctx: Ctx) -> None: ...
+        async def mail(self, order: int, ctx: Context) -> None: ...
 
     return Order()
 

@@ -16,7 +16,7 @@ from sagakit import Completed
 from sagakit.errors import Fenced
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
-from sagakit.system.messages import Rest, SetTimer, TimersMessage
+from sagakit.system.messages import Passivate, SetTimer, TimersMessage
 from sagakit.system.timers import Timers
 from sagakit_actors import Down
 
@@ -82,7 +82,7 @@ async def test_a_record_that_has_gone_to_another_is_let_go_at_the_next_look(
             await trio.testing.wait_all_tasks_blocked()
             await loser.runtime.scan()
         await loser.retired()
-        assert loser.worker.services.fenced_count == 1
+        assert loser.worker.environment.fenced_count == 1
 
 
 async def test_a_record_that_was_changed_is_loaded_anew(
@@ -102,21 +102,21 @@ async def test_a_record_that_was_changed_is_loaded_anew(
     assert record["epoch"] == 2
 
 
-@pytest.mark.parametrize("rest_after", [1.0, 1e6], ids=["at rest", "active"])
+@pytest.mark.parametrize("passivate_after", [1.0, 1e6], ids=["at rest", "active"])
 async def test_a_stalled_saga_is_found_and_goes_on(
-    rest_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+    passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its time has passed by `stall_timeout`, though its owner lives: somebody forgot to wake it."""
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     take = Timers._take
 
     def forgetful(self: Timers, message: TimersMessage | Down) -> None:
-        if isinstance(message, SetTimer) and isinstance(message.message, Rest):
+        if isinstance(message, SetTimer) and isinstance(message.message, Passivate):
             take(self, message)
 
     monkeypatch.setattr(Timers, "_take", forgetful)
     server = MemoryServer()
-    options: dict[str, Any] = {"scan_interval": 10.0, "stall_timeout": 60.0, "rest_after": rest_after}
+    options: dict[str, Any] = {"scan_interval": 10.0, "stall_timeout": 60.0, "passivate_after": passivate_after}
     async with member(server, Remind(), **options) as running, bounded():
         began = trio.current_time()
         handle = await running.runtime.start(Remind, "one", EPOCH + 30)

@@ -8,14 +8,14 @@ from typing import Any, get_args
 import msgspec
 import pytest
 import trio.testing
-from sagakit import Ctx, Handle, NotAllowed, RetryPolicy, Saga, TooLate, each, signal, step
+from sagakit import Context, Handle, NotAllowed, RetryPolicy, Saga, TooLate, each, signal, step
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.refusals import refusal
 from sagakit.engine import Inbound, InboundKind, Record, create, trial
 from sagakit.engine.record import Failure, StepLog
 from sagakit.engine.table import ENDS, SAGA_TABLE, SagaStatus, StepState
 from sagakit.engine.turn import Limits
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.attempts import SagaBinding
 
 from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
@@ -86,25 +86,25 @@ async def refused(asked: Any) -> str:
     return str(told.value).partition(": ")[2]
 
 
-ONCE = RetryPolicy(attempts=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 class Ship(Saga[str]):
     packed = signal(str)
 
     @step(packed, compensate=None)
-    async def send(self, order: str, packed: str, ctx: Ctx) -> list[str]:
+    async def send(self, order: str, packed: str, ctx: Context) -> list[str]:
         return ["a"]
 
     @each(send, lambda sent: sent, retry=ONCE)
-    async def label(self, order: str, one: str, ctx: Ctx) -> None:
+    async def label(self, order: str, one: str, ctx: Context) -> None:
         raise RuntimeError("no paper")
 
     @label.compensate
-    async def tear(self, order: str, one: str, left: None, ctx: Ctx) -> None: ...
+    async def tear(self, order: str, one: str, left: None, ctx: Context) -> None: ...
 
     @step(label, pivot=True)
-    async def go(self, order: str, labels: Sequence[None], ctx: Ctx) -> None: ...
+    async def go(self, order: str, labels: Sequence[None], ctx: Context) -> None: ...
 
 
 async def test_marking_undone_a_step_that_is_held_in_its_action(autojump_clock: Clock) -> None:
@@ -150,7 +150,7 @@ async def test_what_is_refused_while_it_runs(autojump_clock: Clock) -> None:
 async def test_a_cancel_past_the_pivot_says_so(autojump_clock: Clock) -> None:
     class Late(Saga[str]):
         @step(pivot=True)
-        async def pay(self, input: str, ctx: Ctx) -> None: ...
+        async def pay(self, input: str, ctx: Context) -> None: ...
 
         more = signal(str, after=[pay])
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, RetryPolicy, Saga, signal, step, timer
+from sagakit import Completed, Context, RetryPolicy, Saga, signal, step, timer
 from sagakit.cluster import worker as cluster_worker
 from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
@@ -39,8 +39,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 class Patient(Saga[int, None], deadline=MONTH):
-    @step(compensate=None, retry=RetryPolicy(attempts=None, first=timedelta(seconds=0.5), most=timedelta(seconds=0.9)))
-    async def go(self, number: int, ctx: Ctx) -> None:
+    @step(
+        compensate=None,
+        retry=RetryPolicy(
+            max_attempts=None, initial_interval=timedelta(seconds=0.5), max_interval=timedelta(seconds=0.9)
+        ),
+    )
+    async def go(self, number: int, ctx: Context) -> None:
         if ctx.attempt < 500:
             raise RuntimeError("not yet")
 
@@ -98,15 +103,15 @@ class Settable:
         told.set()
 
 
-@pytest.mark.parametrize("rest_after", [1.0, 3600.0], ids=["resting", "active"])
+@pytest.mark.parametrize("passivate_after", [1.0, 3600.0], ids=["resting", "active"])
 async def test_a_clock_that_is_put_forward_wakes_those_whose_time_has_come(
-    rest_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+    passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As after a suspension: the machine's monotonic clock stood still, and the sleep was reckoned by it."""
     clock = Settable()
     monkeypatch.setattr(MemoryServer, "clock", lambda self: clock)
     server = MemoryServer()
-    async with member(server, Pauses(), now=None, rest_after=rest_after) as worker:
+    async with member(server, Pauses(), now=None, passivate_after=passivate_after) as worker:
         await worker.runtime.start(Pauses, "p", 1)
         for _ in range(2):
             await trio.sleep(2)
@@ -119,14 +124,14 @@ async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) ->
     """Nor does it need the timers actor's memory, which may be lost right after it."""
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     nobody: Any = "nobody"
-    async with member(MemoryServer(), Pauses(), rest_after=30.0) as worker:
+    async with member(MemoryServer(), Pauses(), passivate_after=30.0) as worker:
         handle = await worker.runtime.start(Pauses, "p", 1)
         await trio.sleep(1)
         ref = worker.worker.sagas.get("Pauses.p")
         assert ref is not None
         ref.signal(Wake())
         await trio.sleep(1)
-        worker.worker.services.timers.tell_nowait(
+        worker.worker.environment.timers.tell_nowait(
             SetTimer(nobody, 0.0, Wake())
         )  # text takes no weak reference: a crash
         assert await handle.outcome() == Completed(None)

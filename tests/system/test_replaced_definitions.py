@@ -9,14 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 import trio.testing
-from sagakit import Completed, Ctx, Saga, open_runtime, signal, step
-from sagakit.cluster.definitions import confirm_definitions
+from sagakit import Completed, Context, Saga, open_runtime, signal, step
+from sagakit.binding.registry import Registry
+from sagakit.cluster.kept_definitions import confirm_definitions
 from sagakit.errors import PlanChanged, SchemaChanged
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.registry import Registry
 
 from tests.servers import Server
 from tests.system.members import killable, member
@@ -30,10 +30,10 @@ def before() -> type[Saga[str, str]]:
         go = signal(str, after=[])
 
         @step(go, compensate=None)
-        async def work(self, input: str, go: str, ctx: Ctx) -> str:
+        async def work(self, input: str, go: str, ctx: Context) -> str:
             return go
 
-        def output(self, input: str, ctx: Ctx) -> str:
+        def output(self, input: str, ctx: Context) -> str:
             return input
 
     return Job
@@ -42,10 +42,10 @@ def before() -> type[Saga[str, str]]:
 def after() -> type[Saga[str, str]]:
     class Job(Saga[str, str]):
         @step(compensate=None)
-        async def renamed(self, input: str, ctx: Ctx) -> str:
+        async def renamed(self, input: str, ctx: Context) -> str:
             return input
 
-        def output(self, input: str, ctx: Ctx) -> str:
+        def output(self, input: str, ctx: Context) -> str:
             return input
 
     return Job

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Saga, step
+from sagakit import Completed, Context, Failed, Saga, step
 from sagakit.errors import NotAllowed, TooLate, UnknownSaga
 from sagakit.store.memory_server import MemoryServer
 
@@ -44,7 +44,7 @@ async def test_p6_a_cancel_compensates(autojump_clock: Clock) -> None:
         with pytest.raises(TooLate, match="it is over"):
             await handle.cancel()
     assert outcome == Failed(
-        cause="cancelled", code=None, undone=("hotel", "flight"), step=None, detail={}, reason="changed my mind"
+        cause="cancelled", code=None, compensated=("hotel", "flight"), step=None, detail={}, reason="changed my mind"
     )
     assert saga.names == ["hotel", "flight", "cancel_flight", "cancel_hotel"]
 
@@ -67,10 +67,10 @@ class Afterwards(Saga[Trip]):
         self.hook = hook
 
     @step(pivot=True)
-    async def pay(self, trip: Trip, ctx: Ctx) -> None: ...
+    async def pay(self, trip: Trip, ctx: Context) -> None: ...
 
     @step(retry=QUICK)
-    async def mail(self, trip: Trip, ctx: Ctx) -> None:
+    async def mail(self, trip: Trip, ctx: Context) -> None:
         await self.hook("mail", ctx)
 
 
@@ -106,7 +106,7 @@ async def test_p6_a_cancel_survives_the_worker(autojump_clock: Clock) -> None:
 async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(autojump_clock: Clock) -> None:
     broken = [True]
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         if name == "cancel_hotel" and broken:
             raise RuntimeError("the hotel does not answer")
 
@@ -121,13 +121,13 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
         assert "the hotel does not answer" in record.stuck
         [listed] = (await running.runtime.list(status="stuck")).items
         assert (listed.saga_id, listed.stuck) == ("one", record.stuck)
-        assert saga.names.count("cancel_hotel") == QUICK.attempts
+        assert saga.names.count("cancel_hotel") == QUICK.max_attempts
         broken.clear()
         await handle.retry("called them", by="ann")
         outcome = await handle.outcome()
         await running.retired()
     assert isinstance(outcome, Failed)
-    assert outcome.undone == ("hotel",)
+    assert outcome.compensated == ("hotel",)
     keys = [key for name, key in saga.calls if name == "cancel_hotel"]
     assert len(set(keys)) == 2, "a fresh key after the operator's word, the same one before"
     found = suffixes(server, "one")
@@ -159,7 +159,7 @@ async def test_terminate_undoes_nothing_and_says_who(autojump_clock: Clock) -> N
         with pytest.raises(NotAllowed, match="over"):
             await handle.terminate("again")
     assert isinstance(outcome, Failed)
-    assert (outcome.cause, outcome.undone) == ("terminated", ())
+    assert (outcome.cause, outcome.compensated) == ("terminated", ())
     assert saga.names == ["hotel", "flight"]
     assert [body["data"] for body in events_of(server, "one") if body["type"].endswith("operator.terminate")] == [
         {"by": "bob", "reason": "fraud"}
@@ -177,27 +177,27 @@ class Bounded(Saga[Trip], deadline=timedelta(minutes=10)):
         self.undone: list[float] = []
 
     @step(retry=QUICK, timeout=timedelta(hours=1))
-    async def hotel(self, trip: Trip, ctx: Ctx) -> Booked:
+    async def hotel(self, trip: Trip, ctx: Context) -> Booked:
         return Booked("h")
 
     @hotel.compensate
-    async def cancel_hotel(self, trip: Trip, booked: Booked | None, ctx: Ctx) -> None:
+    async def cancel_hotel(self, trip: Trip, booked: Booked | None, ctx: Context) -> None:
         self.undone.append(trio.current_time())
 
     @step(compensate=None, timeout=timedelta(hours=1))
-    async def wait(self, trip: Trip, ctx: Ctx) -> None:
+    async def wait(self, trip: Trip, ctx: Context) -> None:
         await self.hook("wait", ctx)
 
 
 async def test_p6_a_deadline_compensates_once_the_attempt_in_flight_has_ended(autojump_clock: Clock) -> None:
-    async def slow(name: str, ctx: Ctx) -> None:
+    async def slow(name: str, ctx: Context) -> None:
         await trio.sleep(1000)
 
     saga = Bounded(slow)
     async with member(MemoryServer(), saga) as running:
         outcome = await running.runtime.execute(Bounded, "one", Trip())
     assert isinstance(outcome, Failed), "P6: the deadline was dropped"
-    assert (outcome.cause, outcome.undone) == ("deadline", ("hotel",))
+    assert (outcome.cause, outcome.compensated) == ("deadline", ("hotel",))
     assert [round(at) for at in saga.undone] == [1000], "attempts in flight are awaited"
 
 

@@ -6,13 +6,13 @@ from datetime import timedelta
 
 import pytest
 import trio.testing
-from sagakit import Ctx, Reject, RetryPolicy, Saga, SagaFailed, step
+from sagakit import Context, Reject, RetryPolicy, Saga, SagaFailed, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
-ONCE = RetryPolicy(attempts=1, first=timedelta(milliseconds=10))
+ONCE = RetryPolicy(max_attempts=1, initial_interval=timedelta(milliseconds=10))
 SAYS = r"^Pay\.one failed: rejected at charge, declined.*; undone: reserve$"
 
 
@@ -20,21 +20,21 @@ class Pay(Saga[str, int]):
     """Does what its input says."""
 
     @step(retry=ONCE)
-    async def reserve(self, wish: str, ctx: Ctx) -> int:
+    async def reserve(self, wish: str, ctx: Context) -> int:
         return 40
 
     @reserve.compensate
-    async def release(self, wish: str, held: int | None, ctx: Ctx) -> None:
+    async def release(self, wish: str, held: int | None, ctx: Context) -> None:
         if wish == "stuck":
             raise ConnectionError("the shop is closed")
 
     @step(reserve, retry=ONCE, compensate=None)
-    async def charge(self, wish: str, held: int, ctx: Ctx) -> int:
+    async def charge(self, wish: str, held: int, ctx: Context) -> int:
         if wish == "pay":
             return held + 2
         raise Reject("declined", limit=30)
 
-    def output(self, input: str, ctx: Ctx) -> int:
+    def output(self, input: str, ctx: Context) -> int:
         return ctx.result(Pay.charge)
 
 
@@ -55,7 +55,7 @@ async def test_the_result_of_a_saga_that_turned_back_is_an_error_that_says_why(a
         assert await handle.wait() == "failed"
     error = found.value
     assert (error.key, error.cause, error.step, error.code) == ("Pay.one", "rejected", "charge", "declined")
-    assert (error.detail, error.undone) == ({"limit": 30}, ("reserve",))
+    assert (error.detail, error.compensated) == ({"limit": 30}, ("reserve",))
 
 
 async def test_a_wait_may_end_when_the_saga_is_stuck_or_go_on_until_it_ends(autojump_clock: Clock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import trio
 import trio.testing
 from sagakit import Completed
-from sagakit.store.faults import Fault, Watched
+from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
@@ -21,18 +21,18 @@ async def test_a_message_that_is_written_while_a_saga_is_about_to_retire_is_wait
     server = MemoryServer()
     async with member(server, Quote(), Order(), **CALM) as running:
         quote = await begun(running)
-        server.faults.order(Fault(kind="slow", key="saga.Quote.completed", delay=LAST_EVENT - trio.current_time()))
+        server.faults.order(StoreFault(kind="slow", key="saga.Quote.completed", delay=LAST_EVENT - trio.current_time()))
         await number(running, quote, 7)
         order = await running.runtime.get(Order, "one")
         sender = {"saga_type": "Order", "saga_id": "one", "run": (await record_of(order)).run}
         await running.runtime.signal(Order, "one", Order.go, "on")
         assert await order.outcome() == Completed(8)
         await trio.sleep(10)
-        server.faults.order(Fault(kind="slow", key=str(quote), delay=LAST_EVENT))
+        server.faults.order(StoreFault(kind="slow", key=str(quote), delay=LAST_EVENT))
         await told(running, quote, "again", {"kind": "release", "sender": sender})
         assert server.faults.left == [], "the answer to that write is still awaited when the last event is in the log"
         await until_ended(server, str(quote))
-        assert running.worker.services.fenced_count == 0
+        assert running.worker.environment.fenced_count == 0
         assert not running.worker.sagas.keys()
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import trio.testing
-from sagakit import Ctx, Done, Failed, NotDone, Reject, Retry, RetryPolicy, Saga, each, step
+from sagakit import Context, Done, Failed, NotDone, Reject, Retry, RetryPolicy, Saga, each, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import settled
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
-TWICE = RetryPolicy(attempts=2, first=timedelta(milliseconds=10))
+TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 class Order(Saga[int]):
@@ -28,19 +28,19 @@ class Order(Saga[int]):
         return self.returned if self.where == where else otherwise
 
     @step(retry=TWICE)
-    async def hold(self, order: int, ctx: Ctx) -> str:
+    async def hold(self, order: int, ctx: Context) -> str:
         return str(self._result("step", "held")) if self.where != "step" else self.returned
 
     @hold.compensate(retry=TWICE)
-    async def release(self, order: int, held: str | None, ctx: Ctx) -> None:
+    async def release(self, order: int, held: str | None, ctx: Context) -> None:
         return self._result("compensation", None)  # type: ignore[no-any-return]
 
     @each(lambda order, ctx: [1], retry=TWICE, compensate=None)
-    def label(self, order: int, item: int, ctx: Ctx) -> str:
+    def label(self, order: int, item: int, ctx: Context) -> str:
         return self._result("item", "label")  # type: ignore[no-any-return]
 
     @step(on_unknown="check", retry=TWICE, compensate=None)
-    async def pay(self, order: int, ctx: Ctx) -> str:
+    async def pay(self, order: int, ctx: Context) -> str:
         if self.where == "compensation":
             raise Reject("poor")
         if self.where == "check":
@@ -48,7 +48,7 @@ class Order(Saga[int]):
         return "paid"
 
     @pay.check
-    async def paid(self, order: int, ctx: Ctx) -> Done[str] | NotDone | None:
+    async def paid(self, order: int, ctx: Context) -> Done[str] | NotDone | None:
         return self._result("check", Done("paid"))  # type: ignore[no-any-return]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Saga, child, open_runtime, step
+from sagakit import Completed, Context, Failed, Saga, child, open_runtime, step
 from sagakit.errors import StoreFull
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
@@ -109,7 +109,7 @@ class Parent(Saga[int]):
         self._gate = gate
 
     @step(compensate=None, timeout=timedelta(days=1))
-    async def first(self, number: int, ctx: Ctx) -> None:
+    async def first(self, number: int, ctx: Context) -> None:
         await self._gate.wait()
 
     kid = child(Grows, lambda number, ctx: number, after=[first])
@@ -185,7 +185,7 @@ async def test_an_account_whose_storage_is_almost_full_starts_nothing(tmp_path: 
     account = f"accounts {{ SHOP: {{ jetstream: {{ max_file: {limit} }}, users: [{{ user: ann, password: x }}] }} }}"
     gate = trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         await gate.wait()
 
     with running_server(tmp_path, config=account) as server:

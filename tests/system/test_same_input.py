@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sagakit import AlreadyStarted, Completed, Ctx, Saga, open_runtime, signal, step
+from sagakit import AlreadyStarted, Completed, Context, Saga, open_runtime, signal, step
 
 from tests.servers import Server
 
@@ -40,10 +40,10 @@ class Book(Saga[Order, int]):
     go = signal(int)
 
     @step(go, compensate=None)
-    async def seats(self, input: Order, go: int, ctx: Ctx) -> int:
+    async def seats(self, input: Order, go: int, ctx: Context) -> int:
         return go
 
-    def output(self, input: Order, ctx: Ctx) -> int:
+    def output(self, input: Order, ctx: Context) -> int:
         return ctx.result(Book.seats)
 
 
@@ -111,7 +111,7 @@ class Several(msgspec.Struct):
 
 class Ask(Saga[Several, None]):
     @step(compensate=None)
-    async def ask(self, input: Several, ctx: Ctx) -> None: ...
+    async def ask(self, input: Several, ctx: Context) -> None: ...
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sagakit.errors import RuntimeClosed, Unavailable
 from sagakit.store.memory import MemoryControl, MemoryKeyValue
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Cursor, Entry, Write
-from sagakit.system.saga import SagaActor
+from sagakit.system.saga_actor import SagaActor
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import EPOCH, Member, killable, member, stands
@@ -95,11 +95,11 @@ async def test_a_record_that_was_changed_by_others_is_seen_by_the_next_scan(seen
         bucket = server.bucket("SAGA_STATE")
         entry = bucket.read("Remind.a")
         assert entry is not None
-        owner = running.worker.services.worker_id.encode()
+        owner = running.worker.environment.worker_id.encode()
         bucket.write(Write("Remind.a", entry.value.replace(owner, b"somebody-else"), entry.revision))
         assert await seen.of_next() == ["Remind.a"]
         assert running.runtime.resting == 1
-        assert running.worker.services.fenced_count == 1
+        assert running.worker.environment.fenced_count == 1
 
 
 async def test_an_outage_of_minutes_is_told_once_a_minute_by_the_scans_that_it_ends(
@@ -169,7 +169,7 @@ async def test_a_saga_that_was_lost_sight_of_is_found_by_the_next_scan(
     """Its actor crashes until it is given up, and as it is given up; its record was seen by scans before."""
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Stop("flight")
-    options = {"scan_interval": INTERVAL, "lease_ttl": 1e6, "restarts": 0}
+    options = {"scan_interval": INTERVAL, "lease_ttl": 1e6, "max_restarts": 0}
     async with member(server, BookTrip(stop), **options) as running, bounded():
         handle = await running.runtime.start(BookTrip, "one", Trip())
         await stop.reached.wait()
@@ -188,7 +188,7 @@ async def test_a_saga_that_was_lost_sight_of_is_found_by_the_next_scan(
             await running.retired()
         record = stands(server, "SAGA_STATE", "BookTrip.one")
         assert record is not None
-        assert record["owner"] == running.worker.services.worker_id
+        assert record["owner"] == running.worker.environment.worker_id
         assert "BookTrip.one" in await seen.of_next()
         assert await handle.outcome() == Completed("tickets-Rome")
 
@@ -228,7 +228,7 @@ async def test_a_death_whose_announcement_is_lost_is_found_out(
 
 
 async def until_owned(server: MemoryServer, heir: Member) -> None:
-    while (stands(server, "SAGA_STATE", "Remind.one") or {}).get("owner") != heir.worker.services.worker_id:  # noqa: ASYNC110  # virtual time
+    while (stands(server, "SAGA_STATE", "Remind.one") or {}).get("owner") != heir.worker.environment.worker_id:  # noqa: ASYNC110  # virtual time
         await trio.sleep(0.1)
 
 
@@ -275,7 +275,7 @@ async def handed_to(server: MemoryServer, worker_id: str, *ids: str) -> None:
     for id in ids:
         entry = bucket.read(f"BookTrip.{id}")
         assert entry is not None
-        mine = entry.value.replace(victim.worker.services.worker_id.encode(), worker_id.encode())
+        mine = entry.value.replace(victim.worker.environment.worker_id.encode(), worker_id.encode())
         bucket.write(Write(entry.key, mine, entry.revision))
 
 

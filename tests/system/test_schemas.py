@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 import pytest
 import trio.testing
-from sagakit import AlreadyStarted, Completed, Ctx, Saga, child, each, open_runtime, signal, step
+from sagakit import AlreadyStarted, Completed, Context, Saga, child, each, open_runtime, signal, step
 from sagakit.cluster.elsewhere import LOOK_AGAIN, Elsewhere
 from sagakit.cluster.lease import Lease, lease_of, read_leases
-from sagakit.cluster.schemas import others_can_read
+from sagakit.cluster.schema_check import others_can_read
 from sagakit.definition import compiled, schema_digest
 from sagakit.errors import SchemaChanged
 from sagakit.store.memory_server import MemoryServer
@@ -55,21 +55,21 @@ def order(changed: Mapping[str, Any] = {}, *, version: int = 1) -> Saga[Any, Any
 
     class Kid(Saga[Gift, Thanks]):
         @step(compensate=None)
-        async def only(self, gift: Gift, ctx: Ctx) -> None: ...
+        async def only(self, gift: Gift, ctx: Context) -> None: ...
 
-        def output(self, input: Gift, ctx: Ctx) -> Thanks: ...
+        def output(self, input: Gift, ctx: Context) -> Thanks: ...
 
     class Order(Saga[Cart, Receipt], version=version):
         @step(compensate=None)
-        async def reserve(self, cart: Cart, ctx: Ctx) -> Hold: ...
+        async def reserve(self, cart: Cart, ctx: Context) -> Hold: ...
 
         @each(reserve, lambda hold: [], compensate=None)
-        async def pack(self, cart: Cart, line: Line, ctx: Ctx) -> None: ...
+        async def pack(self, cart: Cart, line: Line, ctx: Context) -> None: ...
 
         approved = signal(Approval)
         kid = child(Kid, lambda cart, ctx: Gift("g"))
 
-        def output(self, input: Cart, ctx: Ctx) -> Receipt: ...
+        def output(self, input: Cart, ctx: Context) -> Receipt: ...
 
     return Order()
 
@@ -144,7 +144,7 @@ async def test_each_schema_that_was_ever_kept_counts(autojump_clock: Clock) -> N
 async def test_nothing_is_kept_of_a_runtime_that_is_refused(autojump_clock: Clock) -> None:
     class Other(Saga[str]):
         @step(compensate=None)
-        async def only(self, input: str, ctx: Ctx) -> None: ...
+        async def only(self, input: str, ctx: Context) -> None: ...
 
     server = MemoryServer()
     async with member(server, order()):
@@ -205,7 +205,7 @@ def priced(*fields: Any) -> tuple[Saga[Any, Any], Any]:
     class Priced(Saga[Cart, str]):
         go = signal(int)
 
-        def output(self, input: Cart, ctx: Ctx) -> str:
+        def output(self, input: Cart, ctx: Context) -> str:
             return str(msgspec.to_builtins(input))
 
     return Priced(), Cart
@@ -391,18 +391,18 @@ async def test_a_child_whose_input_its_class_cannot_read_leaves_the_parent_stuck
 
     class Kid(Saga[Gift]):
         @step(compensate=None)
-        async def only(self, gift: Gift, ctx: Ctx) -> None: ...
+        async def only(self, gift: Gift, ctx: Context) -> None: ...
 
     class NewKid(Saga[Bow], name="Kid", version=2):
         @step(compensate=None)
-        async def only(self, gift: Bow, ctx: Ctx) -> None: ...
+        async def only(self, gift: Bow, ctx: Context) -> None: ...
 
     class Parent(Saga[str]):
         @step
-        async def first(self, input: str, ctx: Ctx) -> None: ...
+        async def first(self, input: str, ctx: Context) -> None: ...
 
         @first.compensate
-        async def undo(self, input: str, result: None, ctx: Ctx) -> None: ...
+        async def undo(self, input: str, result: None, ctx: Context) -> None: ...
 
         kid = child(Kid, lambda input, ctx: Gift(input))
 

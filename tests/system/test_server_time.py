@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 from sagakit import Completed, Config, Runtime, open_runtime
-from sagakit.client.errors import bare_errors
+from sagakit.binding.registry import Registry
+from sagakit.client.bare_errors import bare_errors
 from sagakit.cluster.worker import run_worker
-from sagakit.system.opening import open_store
-from sagakit.system.registry import Registry
+from sagakit.system.open_store import open_store
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip

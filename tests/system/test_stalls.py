@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import trio
 import trio.testing
-from sagakit import Ctx, RetryPolicy, Saga, step, timer
+from sagakit import Context, RetryPolicy, Saga, step, timer
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import member, stands
@@ -23,7 +23,7 @@ class Cook(Saga[int, None]):
         self.go_on = trio.Event()
 
     @step(timeout=timedelta(days=1), compensate=None)
-    async def bake(self, number: int, ctx: Ctx) -> str:
+    async def bake(self, number: int, ctx: Context) -> str:
         self.calls += 1
         await self.go_on.wait()
         return "done"
@@ -31,7 +31,7 @@ class Cook(Saga[int, None]):
     cooled = timer(timedelta(seconds=100), after=[])
 
     @step(bake, after=[cooled], compensate=None)
-    async def serve(self, number: int, baked: str, ctx: Ctx) -> str:
+    async def serve(self, number: int, baked: str, ctx: Context) -> str:
         return baked
 
 
@@ -52,8 +52,11 @@ async def test_p3_a_worker_that_stood_still_keeps_its_attempts(autojump_clock: t
 
 
 class Again(Saga[int, None]):
-    @step(compensate=None, retry=RetryPolicy(attempts=None, first=timedelta(seconds=5), most=timedelta(seconds=5)))
-    async def fetch(self, number: int, ctx: Ctx) -> None:
+    @step(
+        compensate=None,
+        retry=RetryPolicy(max_attempts=None, initial_interval=timedelta(seconds=5), max_interval=timedelta(seconds=5)),
+    )
+    async def fetch(self, number: int, ctx: Context) -> None:
         raise ValueError("again")
 
 
@@ -62,7 +65,7 @@ async def test_p11_a_saga_that_is_held_for_a_suspect_has_not_stalled(autojump_cl
     async with member(server, Again(), scan_interval=5.0, stall_timeout=10.0) as running, bounded():
         await running.runtime.start(Again, "x", 1)
         await trio.sleep(3)
-        gate = running.worker.services.gate
+        gate = running.worker.environment.gate
         gate.close()
         await trio.sleep(300)
         held = stands(server, "SAGA_STATE", "Again.x")

@@ -14,7 +14,7 @@ import sagakit
 import sagakit.asyncio
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Handle, NoWorker, OldSaga, Runtime, Saga, child, signal, step
+from sagakit import Completed, Context, Handle, NoWorker, OldSaga, Runtime, Saga, child, signal, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of, settled
@@ -155,7 +155,7 @@ async def test_a_migrate_that_refuses_the_saga_is_named(autojump_clock: Clock) -
         await left_behind(start, server, OldJob())
         heir = await start(server, Refuser())
         handle = await heir.runtime.get(Refuser, "a")
-        text = r"migrate\(\) of version 2 cannot take it over: migrate: ValueError\('no way'\) at \S+:\d+ in migrate\. Mend that"
+        text = r"migrate\(\) of version 2 cannot take it over: migrate: ValueError\('no way'\) at \S+:\d+ in migrate\. "
         with within(5, "the caller is told"), pytest.raises(NoWorker, match=text):
             await settled(handle)
 
@@ -290,7 +290,7 @@ async def test_one_that_has_ended_and_is_not_archived_cannot_be_deleted_and_says
 
 class Whole(Saga[str]):
     @step(compensate=None)
-    async def first(self, input: str, ctx: Ctx) -> None: ...
+    async def first(self, input: str, ctx: Context) -> None: ...
 
     part = child(OldJob, lambda input, ctx: input, after=[first])
 

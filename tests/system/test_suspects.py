@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, RetryPolicy, Saga, step
+from sagakit import Context, RetryPolicy, Saga, step
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system import isolation
 
@@ -21,7 +21,9 @@ BAD = "bad"
 BESIDE = 100
 
 
-PATIENT = RetryPolicy(attempts=None, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+PATIENT = RetryPolicy(
+    max_attempts=None, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 
 
 class Fly(Saga[str]):
@@ -31,15 +33,15 @@ class Fly(Saga[str]):
         self.hook = hook
 
     @step(retry=PATIENT, timeout=timedelta(hours=2))
-    async def flight(self, city: str, ctx: Ctx) -> None:
+    async def flight(self, city: str, ctx: Context) -> None:
         await self.hook("flight", ctx)
 
     @flight.compensate
-    async def cancel_flight(self, city: str, booked: None, ctx: Ctx) -> None:
+    async def cancel_flight(self, city: str, booked: None, ctx: Context) -> None:
         await self.hook("cancel_flight", ctx)
 
     @step(flight, retry=PATIENT, pivot=True)
-    async def tickets(self, city: str, flight: None, ctx: Ctx) -> None:
+    async def tickets(self, city: str, flight: None, ctx: Context) -> None:
         await self.hook("tickets", ctx)
 
 
@@ -54,7 +56,7 @@ class Poison:
         self.beside_the_bad_one: list[str] = []
         self.open: set[str] = set()
 
-    async def __call__(self, name: str, ctx: Ctx) -> None:
+    async def __call__(self, name: str, ctx: Context) -> None:
         self.open.add(ctx.saga_id)
         try:
             if ctx.saga_id == BAD and name == self.call:
@@ -162,7 +164,7 @@ async def test_p8_what_is_held_back_for_a_suspect_does_not_go_to_rest(autojump_c
     """It waits for no time and for no message: who would wake it?"""
     poison, go_on = Poison(), trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         if ctx.saga_id != BAD:
             await trio.sleep(3)
         elif poison.deaths < 2:
@@ -190,7 +192,7 @@ async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_goes_o
     monkeypatch.setattr(isolation, "PATIENCE", 30.0)
     poison, go_on = Poison(), trio.Event()
 
-    async def hook(name: str, ctx: Ctx) -> None:
+    async def hook(name: str, ctx: Context) -> None:
         if ctx.saga_id == "long" and name == "flight":
             await go_on.wait()
         elif ctx.saga_id == BAD:
@@ -216,7 +218,7 @@ class Stays(Saga[float, None]):
         self.begun: list[str] = []
 
     @step(compensate=None, timeout=timedelta(hours=1))
-    async def go(self, seconds: float, ctx: Ctx) -> None:
+    async def go(self, seconds: float, ctx: Context) -> None:
         self.begun.append(ctx.saga_id)
         await trio.sleep(seconds)
 
@@ -228,7 +230,7 @@ async def test_a_new_saga_that_waited_for_a_place_looks_at_the_gate_again(autoju
         await worker.runtime.start(Stays, "other", 5.0)
         nursery.start_soon(worker.runtime.start, Stays, "new", 1.0)
         await trio.sleep(1)
-        gate = worker.worker.services.gate
+        gate = worker.worker.environment.gate
         gate.close()
         await trio.sleep(20)
         assert saga.begun == ["suspect", "other"]

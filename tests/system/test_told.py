@@ -12,7 +12,7 @@ import pytest
 import sagakit
 import trio
 import trio.testing
-from sagakit import Ctx, Done, Reject, Retry, RetryPolicy, Saga, child, each, step, timer
+from sagakit import Context, Done, Reject, Retry, RetryPolicy, Saga, child, each, step, timer
 from sagakit.errors import SagaStuck
 from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
@@ -23,8 +23,8 @@ from tests.system.members import member, until_ended
 from tests.system.test_operators import stuck
 
 Clock = trio.testing.MockClock
-ONCE = RetryPolicy(attempts=1)
-BROKE = "tests/sagas.py:46 in _call"
+ONCE = RetryPolicy(max_attempts=1)
+BROKE = "tests/sagas.py:48 in _call"
 
 
 def lines(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -37,42 +37,42 @@ def stuck_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 class DividesAtPivot(Saga[int, None], name="Divides"):
     @step(pivot=True, retry=ONCE)
-    async def divide(self, number: int, ctx: Ctx) -> float:
+    async def divide(self, number: int, ctx: Context) -> float:
         return 1 / number
 
 
 class AsyncioDivides(Saga[int, None], backend="asyncio"):
     @step(pivot=True, retry=ONCE)
-    async def divide(self, number: int, ctx: Ctx) -> float:
+    async def divide(self, number: int, ctx: Context) -> float:
         return 1 / number
 
 
 class ThreadDivides(Saga[int, None]):
     @step(pivot=True, retry=ONCE)
-    def divide(self, number: int, ctx: Ctx) -> float:
+    def divide(self, number: int, ctx: Context) -> float:
         return 1 / number
 
 
 class UndoFails(Saga[int, None]):
     @step(retry=ONCE)
-    async def reserve(self, number: int, ctx: Ctx) -> int:
+    async def reserve(self, number: int, ctx: Context) -> int:
         return number
 
     @reserve.compensate(retry=ONCE)
-    async def release(self, number: int, reserved: int | None, ctx: Ctx) -> None:
+    async def release(self, number: int, reserved: int | None, ctx: Context) -> None:
         raise RuntimeError("cannot release")
 
     @step(reserve, compensate=None)
-    async def refuse(self, number: int, reserved: int, ctx: Ctx) -> int:
+    async def refuse(self, number: int, reserved: int, ctx: Context) -> int:
         raise Reject("no")
 
 
 class NoOutput(Saga[int, int]):
     @step(compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> int:
+    async def work(self, number: int, ctx: Context) -> int:
         return number
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         raise LookupError("no output")
 
 
@@ -101,7 +101,7 @@ async def test_a_stuck_saga_is_an_error_line_once_until_it_moves(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, saga = MemoryServer(), BookTrip()
-    async with member(server, saga, rest_after=0.5) as running:
+    async with member(server, saga, passivate_after=0.5) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
         await trio.sleep(100)  # it rests, and is looked at again by those who ask
         await record_of(handle)
@@ -142,19 +142,19 @@ def divide(number: int) -> float:
 
 class InHelper(Saga[int, None]):
     @step(retry=ONCE, compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> float:
+    async def work(self, number: int, ctx: Context) -> float:
         return divide(number)
 
 
 class InThread(Saga[int, None]):
     @step(retry=ONCE, compensate=None)
-    def work(self, number: int, ctx: Ctx) -> float:
+    def work(self, number: int, ctx: Context) -> float:
         return divide(number)
 
 
 class InLibrary(Saga[int, None]):
     @step(retry=ONCE, compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> Any:
+    async def work(self, number: int, ctx: Context) -> Any:
         return json.loads("{")
 
 
@@ -163,51 +163,51 @@ class InNursery(Saga[int, None]):
         divide(number)
 
     @step(retry=ONCE, compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> None:
+    async def work(self, number: int, ctx: Context) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.child, number)
 
 
 class OfSagakit(Saga[int, None]):
     @step(retry=ONCE, compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> None:
+    async def work(self, number: int, ctx: Context) -> None:
         ctx.heartbeat(1)  # type: ignore[call-arg]
 
 
 class InUndo(Saga[int, None]):
     @step(compensate=None)
-    async def first(self, number: int, ctx: Ctx) -> None: ...
+    async def first(self, number: int, ctx: Context) -> None: ...
 
     @step
-    async def work(self, number: int, ctx: Ctx) -> None: ...
+    async def work(self, number: int, ctx: Context) -> None: ...
 
     @work.compensate(retry=ONCE)
-    async def undo(self, number: int, worked: None, ctx: Ctx) -> None:
+    async def undo(self, number: int, worked: None, ctx: Context) -> None:
         divide(number)
 
     @step(compensate=None)
-    async def refuse(self, number: int, ctx: Ctx) -> None:
+    async def refuse(self, number: int, ctx: Context) -> None:
         raise Reject("no")
 
 
 class InCheck(Saga[int, None]):
     @step(on_unknown="check", retry=ONCE, compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> float:
+    async def work(self, number: int, ctx: Context) -> float:
         raise OSError("lost")
 
     @work.check
-    async def worked(self, number: int, ctx: Ctx) -> Done[float] | None:
+    async def worked(self, number: int, ctx: Context) -> Done[float] | None:
         return Done(divide(number))
 
 
 class InCondition(Saga[int, None]):
     @step(compensate=None, when=lambda number, ctx: divide(number) > 0)
-    async def work(self, number: int, ctx: Ctx) -> None: ...
+    async def work(self, number: int, ctx: Context) -> None: ...
 
 
 class InItems(Saga[int, None]):
     @each(lambda number, ctx: [divide(number)], compensate=None)
-    async def work(self, number: int, item: float, ctx: Ctx) -> None: ...
+    async def work(self, number: int, item: float, ctx: Context) -> None: ...
 
 
 class InTimer(Saga[int, None]):
@@ -220,9 +220,9 @@ class InChild(Saga[int, None]):
 
 class InOutput(Saga[int, float]):
     @step(compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> None: ...
+    async def work(self, number: int, ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> float:
+    def output(self, input: int, ctx: Context) -> float:
         return divide(input)
 
 
@@ -256,37 +256,37 @@ async def test_an_error_of_user_code_is_a_warning_that_ends_with_its_line(
 
 
 class Large(Saga[int, None]):
-    @step(retry=RetryPolicy(attempts=3, first=timedelta(milliseconds=10)), compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> str:
+    @step(retry=RetryPolicy(max_attempts=3, initial_interval=timedelta(milliseconds=10)), compensate=None)
+    async def work(self, number: int, ctx: Context) -> str:
         return "x" * 3_000_000
 
 
 class ChecksLarge(Saga[int, None]):
     @step(on_unknown="check", retry=ONCE, compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> str:
+    async def work(self, number: int, ctx: Context) -> str:
         raise OSError("lost")
 
     @work.check
-    async def worked(self, number: int, ctx: Ctx) -> Done[str]:
+    async def worked(self, number: int, ctx: Context) -> Done[str]:
         return Done("x" * 3_000_000)
 
 
 class ManyGiven(Saga[int, None]):
     @each(lambda number, ctx: ["x" * 3_000_000], compensate=None)
-    async def work(self, number: int, item: str, ctx: Ctx) -> None: ...
+    async def work(self, number: int, item: str, ctx: Context) -> None: ...
 
 
 class LargeOutput(Saga[int, str]):
     @step(compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> None: ...
+    async def work(self, number: int, ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return "x" * 3_000_000
 
 
 class NoItems(Saga[int, None]):
     @each(lambda number, ctx: number, compensate=None)
-    async def work(self, number: int, item: int, ctx: Ctx) -> None: ...
+    async def work(self, number: int, item: int, ctx: Context) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -315,20 +315,20 @@ async def test_what_cannot_be_kept_is_a_warning_once(
 
 class Slow(Saga[int, None]):
     @step(retry=ONCE, timeout=timedelta(seconds=1), compensate=None)
-    async def sleep(self, number: int, ctx: Ctx) -> int:
+    async def sleep(self, number: int, ctx: Context) -> int:
         await trio.sleep(1000)
         return number
 
 
 class Unwritten(Saga[int, None]):
     @step(retry=ONCE, compensate=None)
-    async def work(self, number: int, ctx: Ctx) -> int:
+    async def work(self, number: int, ctx: Context) -> int:
         return object()  # type: ignore[return-value]
 
 
 class Polls(Saga[int, None]):
-    @step(retry=RetryPolicy(attempts=3, first=timedelta(milliseconds=10)), compensate=None)
-    async def poll(self, number: int, ctx: Ctx) -> int:
+    @step(retry=RetryPolicy(max_attempts=3, initial_interval=timedelta(milliseconds=10)), compensate=None)
+    async def poll(self, number: int, ctx: Context) -> int:
         if ctx.attempt < 3:
             raise Retry("not yet")
         return number
@@ -355,11 +355,11 @@ async def test_every_way_to_fail_is_told_and_what_a_step_asks_for_is_no_failure(
 
 class ManyItems(Saga[int, None]):
     @step(compensate=None)
-    async def numbers(self, count: int, ctx: Ctx) -> list[int]:
+    async def numbers(self, count: int, ctx: Context) -> list[int]:
         return list(range(count))
 
     @each(numbers, retry=QUICK, compensate=None)
-    async def item(self, count: int, number: int, ctx: Ctx) -> int:
+    async def item(self, count: int, number: int, ctx: Context) -> int:
         raise RuntimeError("down")
 
 

@@ -11,17 +11,17 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Ctx, Failed, Limit, Reject, RetryPolicy, Saga, child, step
+from sagakit import Context, Failed, Limit, Reject, RetryPolicy, Saga, child, step
+from sagakit.binding.limiters import Limiters
+from sagakit.binding.permit import CallPermit, CallRevoked
+from sagakit.binding.saga_binding import REVOKED, SagaBinding
 from sagakit.engine import Call, create
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.attempts import WITHDRAWN, SagaBinding
-from sagakit.system.limiters import Limiters
-from sagakit.system.ticket import Ticket, Withdrawn
 
 from tests.system.members import member, suffixes
 
 Clock = trio.testing.MockClock
-ONE = Limit("one", at_once=1)
+ONE = Limit("one", max_concurrent=1)
 
 
 class Twofold(Saga[str]):
@@ -31,21 +31,21 @@ class Twofold(Saga[str]):
         self.calls: list[str] = []
         self.turn = trio.Event()
 
-    @step(retry=RetryPolicy(attempts=1))
-    async def begin(self, input: str, ctx: Ctx) -> None:
+    @step(retry=RetryPolicy(max_attempts=1))
+    async def begin(self, input: str, ctx: Context) -> None:
         self.calls.append(f"begin {ctx.saga_id}")
 
     @begin.compensate
-    async def undo_begin(self, input: str, left: None, ctx: Ctx) -> None:
+    async def undo_begin(self, input: str, left: None, ctx: Context) -> None:
         self.calls.append(f"undo {ctx.saga_id}")
 
     @step(begin, compensate=None, limit=ONE, timeout=timedelta(hours=1))
-    async def scarce(self, input: str, begun: None, ctx: Ctx) -> None:
+    async def scarce(self, input: str, begun: None, ctx: Context) -> None:
         self.calls.append(f"scarce {ctx.saga_id}")
         await self.turn.wait()
 
     @step(begin, compensate=None)
-    async def quick(self, input: str, begun: None, ctx: Ctx) -> None:
+    async def quick(self, input: str, begun: None, ctx: Context) -> None:
         await trio.sleep(1)
         if input == "refused":
             raise Reject("refused")
@@ -59,7 +59,7 @@ async def test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_tur
         outcome = await running.runtime.execute(Twofold, "second", "refused")
         assert trio.current_time() == pytest.approx(1.1, abs=0.1), "P2: it waited for the turn of what is not wanted"
         assert isinstance(outcome, Failed)
-        assert (outcome.code, outcome.undone) == ("refused", ("begin",))
+        assert (outcome.code, outcome.compensated) == ("refused", ("begin",))
         saga.turn.set()
         await first.outcome()
     assert saga.calls == ["begin first", "scarce first", "begin second", "undo second"]
@@ -78,13 +78,13 @@ class Threaded(Saga[str]):
         self.turn = threading.Event()
 
     @step(compensate=None, on_unknown="ask")
-    def scarce(self, input: str, ctx: Ctx) -> None:
+    def scarce(self, input: str, ctx: Context) -> None:
         self.calls.append(ctx.saga_id)
         trio.from_thread.run_sync(self.occupied.set)
         self.turn.wait()
 
     @step(compensate=None, after=())
-    async def quick(self, input: str, ctx: Ctx) -> None:
+    async def quick(self, input: str, ctx: Context) -> None:
         if input == "refused":
             await self.word.wait()
             raise Reject("refused")
@@ -93,7 +93,7 @@ class Threaded(Saga[str]):
 async def test_p2_a_call_that_waits_for_a_thread_is_not_made_when_the_saga_turns_back() -> None:
     """Nor does turning back wait for the thread, or take the call for one in doubt."""
     server, saga = MemoryServer(), Threaded()
-    async with member(server, saga, threads=1) as running:
+    async with member(server, saga, max_threads=1) as running:
         first = await running.runtime.start(Threaded, "first", "fine")
         await saga.occupied.wait()
         second = await running.runtime.start(Threaded, "second", "refused")
@@ -113,7 +113,7 @@ class Parent(Saga[str]):
     kid = child(Twofold, lambda input, ctx: input)
 
     @step(compensate=None, after=(), limit=ONE)
-    async def limited(self, input: str, ctx: Ctx) -> None: ...
+    async def limited(self, input: str, ctx: Context) -> None: ...
 
 
 @pytest.mark.parametrize("name", ["limited", "kid"])
@@ -121,12 +121,12 @@ async def test_a_call_that_is_withdrawn_before_its_turn_to_begin_waits_for_nothi
     binding, limiters = SagaBinding(Parent()), Limiters([ONE])
     record = create(binding.plan, saga_id="1", run="r", input=msgspec.Raw(b'"x"'), owner="w", now=0.0)
     call = Call(step=name, kind="do", call=1, key="k", action_key="k", attempt=1, timeout=60.0)
-    ticket = Ticket(1)
-    ticket.withdraw()
+    ticket = CallPermit(1)
+    ticket.revoke()
     services: Any = SimpleNamespace(limiters=limiters)
     async with limiters.of(ONE):
         with trio.fail_after(5):
-            assert await binding.perform(call, record, services, ticket) is WITHDRAWN
+            assert await binding.perform(call, record, services, ticket) is REVOKED
 
 
 async def test_whoever_gives_up_waiting_for_its_moment_gives_it_back(autojump_clock: Clock) -> None:
@@ -153,13 +153,13 @@ async def test_a_ticket_is_looked_at_where_the_call_is_made() -> None:
         calls.append(name)
         return name
 
-    used, withdrawn = Ticket(1), Ticket(2)
+    used, withdrawn = CallPermit(1), CallPermit(2)
     before, after = withdrawn.with_coroutine(fn)("withdrawn"), used.with_coroutine(fn)("used")
-    withdrawn.withdraw()
-    with pytest.raises(Withdrawn):
+    withdrawn.revoke()
+    with pytest.raises(CallRevoked):
         await before
     assert await after == "used"
-    used.withdraw()
-    assert not used.is_withdrawn(), "too late"
+    used.revoke()
+    assert not used.is_revoked(), "too late"
     assert await used.with_coroutine(fn)("again") == "again"
     assert calls == ["used", "again"]

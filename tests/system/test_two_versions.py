@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 import trio.testing
-from sagakit import Completed, Ctx, NotAllowed, Saga, child, open_runtime, step
+from sagakit import Completed, Context, NotAllowed, Saga, child, open_runtime, step
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.ids import new_id
@@ -18,22 +18,22 @@ Clock = trio.testing.MockClock
 
 class Plain(Saga[int], name="Order", version=1):
     @step(compensate=None)
-    async def note(self, n: int, ctx: Ctx) -> None: ...
+    async def note(self, n: int, ctx: Context) -> None: ...
 
 
 class Counted(Saga[int, int], name="Order", version=2):
     @step(compensate=None)
-    async def note(self, n: int, ctx: Ctx) -> None: ...
+    async def note(self, n: int, ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         return input
 
 
 class Told(Saga[int, str], name="Order", version=3):
     @step(compensate=None)
-    async def note(self, n: int, ctx: Ctx) -> None: ...
+    async def note(self, n: int, ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return str(input)
 
 

@@ -13,7 +13,7 @@ import trio.testing
 from sagakit import (
     AlreadyStarted,
     Completed,
-    Ctx,
+    Context,
     NotAllowed,
     RetryPolicy,
     Saga,
@@ -25,12 +25,15 @@ from sagakit import (
     step,
     timer,
 )
+from sagakit.binding.permit import CallPermit
+from sagakit.binding.saga_binding import SagaBinding
+from sagakit.engine import ArgumentsUnreadable as CannotRead
 from sagakit.engine import (
+    AttemptEnded,
     Call,
     Compensating,
     Complete,
     Decide,
-    Ended,
     Inbound,
     MakeOutput,
     OutputMade,
@@ -39,12 +42,9 @@ from sagakit.engine import (
     create,
     effects,
 )
-from sagakit.engine import Unreadable as CannotRead
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.attempts import SagaBinding
 from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.ticket import Ticket
 
 from tests.looks import record_of, settled
 from tests.servers import Server
@@ -148,7 +148,7 @@ class InThread(Saga[Money]):
     go = signal(str)
 
     @step(go, retry=QUICK, compensate=None)
-    def pay(self, money: Money, go: str, ctx: Ctx) -> str:
+    def pay(self, money: Money, go: str, ctx: Context) -> str:
         self.paid.append(money.currency)
         return go
 
@@ -162,7 +162,7 @@ class InAsyncio(Saga[Money], backend="asyncio"):
     go = signal(str)
 
     @step(go, retry=QUICK, compensate=None)
-    async def pay(self, money: Money, go: str, ctx: Ctx) -> str:
+    async def pay(self, money: Money, go: str, ctx: Context) -> str:
         self.paid.append(money.currency)
         return go
 
@@ -196,7 +196,10 @@ def kept() -> Any:
     record = create(KEPT, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
     money, go = msgspec.Raw(b'{"currency":"EUR"}'), msgspec.Raw(b'"go"')
     return apply(
-        KEPT, record, [Ended("first", 1, Complete(money)), Inbound(id="g", kind="signal", step="go", payload=go)], 1.0
+        KEPT,
+        record,
+        [AttemptEnded("first", 1, Complete(money)), Inbound(id="g", kind="signal", step="go", payload=go)],
+        1.0,
     )
 
 
@@ -205,20 +208,20 @@ async def test_a_result_that_cannot_be_read_leaves_who_asks_for_it_in_doubt_and_
     make: Callable[[], BaseException], autojump_clock: Clock
 ) -> None:
     async with member(MemoryServer(), Kept()) as running:
-        binding, services, record = SagaBinding(Kept()), running.worker.services, kept()
+        binding, services, record = SagaBinding(Kept()), running.worker.environment, kept()
 
         async def performed(record: Any) -> Any:
             call = next(effect for effect in effects(KEPT, record) if isinstance(effect, Call))
-            return call.step, await binding.perform(call, record, services, Ticket(call.call))
+            return call.step, await binding.perform(call, record, services, CallPermit(call.call))
 
         SAYS[:] = [make]
         step, result = await performed(record)
         assert (step, type(result), result.not_done) == ("asks", CannotRead, False)
         assert result.error.startswith("Kept.first cannot be read as Money: ")
-        record = apply(KEPT, record, [Ended("asks", 1, Complete(msgspec.Raw(b'"EUR"')))], 2.0)
+        record = apply(KEPT, record, [AttemptEnded("asks", 1, Complete(msgspec.Raw(b'"EUR"')))], 2.0)
         step, result = await performed(record)
         assert (step, type(result), result.not_done) == ("takes", CannotRead, True)
-        record = apply(KEPT, record, [Ended("takes", 1, Compensating(code="no"))], 3.0)
+        record = apply(KEPT, record, [AttemptEnded("takes", 1, Compensating(code="no"))], 3.0)
         step, result = await performed(record)
         assert (step, type(result), result.not_done) == ("first", CannotRead, True), "the undo, which is given it"
 
@@ -228,9 +231,9 @@ async def test_a_result_that_cannot_be_read_leaves_who_asks_for_it_in_doubt_and_
 
 class Parcel(Saga[Money, Money]):
     @step(compensate=None)
-    async def pack(self, money: Money, ctx: Ctx) -> None: ...
+    async def pack(self, money: Money, ctx: Context) -> None: ...
 
-    def output(self, input: Money, ctx: Ctx) -> Money:
+    def output(self, input: Money, ctx: Context) -> Money:
         return input
 
 
@@ -247,7 +250,7 @@ class Timed(Saga[Money]):
 class Summed(Saga[Money, Money]):
     go = signal(str)
 
-    def output(self, input: Money, ctx: Ctx) -> Money:
+    def output(self, input: Money, ctx: Context) -> Money:
         return input
 
 
@@ -255,13 +258,13 @@ class Listed(Saga[int]):
     """The items are made of money."""
 
     @step(compensate=None)
-    async def first(self, n: int, ctx: Ctx) -> Money:
+    async def first(self, n: int, ctx: Context) -> Money:
         return EUR
 
     go = signal(str)
 
     @each(first, lambda money: [money], after=[go], compensate=None)
-    async def one(self, n: int, money: Money, ctx: Ctx) -> None: ...
+    async def one(self, n: int, money: Money, ctx: Context) -> None: ...
 
 
 @raising
@@ -302,8 +305,8 @@ class Wanted(Saga[int]):
 
     money = signal(Money)
 
-    @step(after=(), retry=RetryPolicy(attempts=1), compensate=None, on_unknown="ask")
-    async def earn(self, n: int, ctx: Ctx) -> Money:
+    @step(after=(), retry=RetryPolicy(max_attempts=1), compensate=None, on_unknown="ask")
+    async def earn(self, n: int, ctx: Context) -> Money:
         raise OSError("no answer")
 
 

@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 from sagakit import (
-    Ctx,
+    Context,
     OldSaga,
     Saga,
     signal,
@@ -29,7 +29,7 @@ class Older(Saga[Money], name="Moved", version=1):
     go = signal(str)
 
     @step(go, compensate=None)
-    async def note(self, money: Money, go: str, ctx: Ctx) -> None: ...
+    async def note(self, money: Money, go: str, ctx: Context) -> None: ...
 
 
 def _exit(old: OldSaga) -> None:
@@ -64,7 +64,7 @@ async def test_p11_a_saga_whose_migration_raises_anything_is_left_alone(
         go = signal(str)
 
         @step(go, compensate=None)
-        async def note(self, money: Money, go: str, ctx: Ctx) -> None: ...
+        async def note(self, money: Money, go: str, ctx: Context) -> None: ...
 
         def migrate(self, old: OldSaga) -> None:
             migrate(old)

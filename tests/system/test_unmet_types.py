@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Saga, child, step
+from sagakit import Completed, Context, Saga, child, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import killable
@@ -15,7 +15,7 @@ Clock = trio.testing.MockClock
 
 class Label(Saga[str]):
     @step(compensate=None)
-    async def print_it(self, text: str, ctx: Ctx) -> None: ...
+    async def print_it(self, text: str, ctx: Context) -> None: ...
 
 
 class Parcel(Saga[str]):

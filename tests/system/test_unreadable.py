@@ -17,14 +17,14 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Done, Failed, Limit, Reject, RetryPolicy, Saga, child, each, signal, step, timer
+from sagakit import Completed, Context, Done, Failed, Limit, Reject, RetryPolicy, Saga, child, each, signal, step, timer
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 
 from tests.system.members import Member, killable
 
 Clock = trio.testing.MockClock
-POLICY = RetryPolicy(attempts=3, first=timedelta(milliseconds=10))
+POLICY = RetryPolicy(max_attempts=3, initial_interval=timedelta(milliseconds=10))
 
 
 def record_type(name: str, changed: bool) -> Any:
@@ -41,7 +41,7 @@ class Calls:
         self.made: list[tuple[str, str]] = []
         self.reached = trio.Event()
 
-    async def note(self, what: str, ctx: Ctx) -> None:
+    async def note(self, what: str, ctx: Context) -> None:
         """One call."""
         self.made.append((what, ctx.key))
         if what == self.hang:
@@ -60,35 +60,35 @@ def shop(calls: Calls, changed: str = "") -> tuple[Saga[Any, Any], Any]:
 
     class Shop(Saga[Cart, str]):
         @step(retry=POLICY, on_unknown="check")
-        async def reserve(self, cart: Cart, ctx: Ctx) -> Hold:
+        async def reserve(self, cart: Cart, ctx: Context) -> Hold:
             await calls.note("reserve", ctx)
             return Hold("h")
 
         @reserve.check
-        async def reserved(self, cart: Cart, ctx: Ctx) -> Done[Hold]:
+        async def reserved(self, cart: Cart, ctx: Context) -> Done[Hold]:
             await calls.note("check", ctx)
             return Done(Hold("h"))
 
         @reserve.compensate(retry=POLICY)
-        async def release(self, cart: Cart, hold: Hold, ctx: Ctx) -> None:
+        async def release(self, cart: Cart, hold: Hold, ctx: Context) -> None:
             await calls.note("release", ctx)
 
         approved = signal(Approval, after=())
 
         @each(reserve, lambda hold: [Line("a"), Line("b")], compensate=None, retry=POLICY)
-        async def pack(self, cart: Cart, line: Line, ctx: Ctx) -> str:
+        async def pack(self, cart: Cart, line: Line, ctx: Context) -> str:
             await calls.note("pack", ctx)
             return line.ref
 
         @step(reserve, approved, pivot=True, after=[pack], retry=POLICY)
-        async def pay(self, cart: Cart, hold: Hold, approval: Approval, ctx: Ctx) -> None:
+        async def pay(self, cart: Cart, hold: Hold, approval: Approval, ctx: Context) -> None:
             await calls.note("pay", ctx)
 
         @step(after=[pay], retry=POLICY)
-        async def mail(self, cart: Cart, ctx: Ctx) -> None:
+        async def mail(self, cart: Cart, ctx: Context) -> None:
             await calls.note("mail", ctx)
 
-        def output(self, input: Cart, ctx: Ctx) -> str:
+        def output(self, input: Cart, ctx: Context) -> str:
             return input.ref
 
     return Shop(), Cart
@@ -199,7 +199,7 @@ def asks(changed: bool) -> tuple[Saga[Any, Any], Any]:
         go = signal(int)
 
         @step(after=[go], when=lambda cart, ctx: cart.ref == "c", compensate=None)
-        async def last(self, cart: Cart, ctx: Ctx) -> None: ...
+        async def last(self, cart: Cart, ctx: Context) -> None: ...
 
     return Asks(), Cart
 
@@ -213,7 +213,7 @@ def spreads(changed: bool) -> tuple[Saga[Any, Any], Any]:
         go = signal(int, after=())
 
         @each(early, lambda order: [order.ref], after=[go], compensate=None)
-        async def last(self, cart: str, line: str, ctx: Ctx) -> None: ...
+        async def last(self, cart: str, line: str, ctx: Context) -> None: ...
 
     return Spreads(), str
 
@@ -224,7 +224,7 @@ def begets(changed: bool) -> tuple[Saga[Any, Any], Any, Saga[Any, Any]]:
 
     class Kid(Saga[str]):
         @step(compensate=None)
-        async def only(self, cart: str, ctx: Ctx) -> None: ...
+        async def only(self, cart: str, ctx: Context) -> None: ...
 
     class Begets(Saga[Cart]):
         go = signal(int)
@@ -240,7 +240,7 @@ def concludes(changed: bool) -> tuple[Saga[Any, Any], Any]:
     class Concludes(Saga[Cart, str]):
         go = signal(int)
 
-        def output(self, input: Cart, ctx: Ctx) -> str:
+        def output(self, input: Cart, ctx: Context) -> str:
             return input.ref
 
     return Concludes(), Cart
@@ -279,31 +279,31 @@ async def test_so_does_a_question_that_cannot_be_asked(make: Callable[[bool], An
 
 async def test_what_waits_for_its_turn_meanwhile_has_spent_nothing_either(autojump_clock: Clock) -> None:
     """It has one attempt: if that were withdrawn when the saga stops, the saga would turn back."""
-    quota, reached = Limit("psp", at_once=1), trio.Event()
+    quota, reached = Limit("psp", max_concurrent=1), trio.Event()
 
     def make(changed: bool) -> Saga[str, Any]:
         Hold = record_type("Hold", changed)
-        once = RetryPolicy(attempts=1)
+        once = RetryPolicy(max_attempts=1)
 
         class Beside(Saga[str]):
             @step(compensate=None)
-            async def first(self, cart: str, ctx: Ctx) -> Hold:
+            async def first(self, cart: str, ctx: Context) -> Hold:
                 return Hold("h")
 
             go = signal(int, after=[first])
 
             @step(after=[go], compensate=None, limit=quota)
-            async def holder(self, cart: str, ctx: Ctx) -> None:
+            async def holder(self, cart: str, ctx: Context) -> None:
                 reached.set()
                 await trio.sleep(20)
 
             @step(after=[go], compensate=None, limit=quota, retry=once)
-            async def queued(self, cart: str, ctx: Ctx) -> None: ...
+            async def queued(self, cart: str, ctx: Context) -> None: ...
 
             pause = timer(timedelta(seconds=5), after=[go])
 
             @step(first, after=[pause], compensate=None)
-            async def last(self, cart: str, hold: Hold, ctx: Ctx) -> None: ...
+            async def last(self, cart: str, hold: Hold, ctx: Context) -> None: ...
 
         return Beside()
 

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Ctx, Failed, Outcome, Reject, Retry, RetryPolicy, Saga, step
+from sagakit import Completed, Context, Failed, Outcome, Reject, Retry, RetryPolicy, Saga, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import settled
@@ -19,7 +19,9 @@ from tests.stale import STALE
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
-QUICK = RetryPolicy(attempts=3, first=timedelta(milliseconds=10), most=timedelta(milliseconds=20))
+QUICK = RetryPolicy(
+    max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
+)
 
 
 class Silent(Exception):
@@ -86,7 +88,7 @@ class Twins(Saga[int, str]):
         self.calls: list[str] = []
 
     @step(after=(), retry=QUICK, compensate=None)
-    async def one(self, number: int, ctx: Ctx) -> str:
+    async def one(self, number: int, ctx: Context) -> str:
         self.calls.append("one")
         await trio.sleep(1)
         if self.calls.count("one") <= self.times:
@@ -94,12 +96,12 @@ class Twins(Saga[int, str]):
         return "done"
 
     @step(after=(), retry=QUICK, compensate=None)
-    async def other(self, number: int, ctx: Ctx) -> str:
+    async def other(self, number: int, ctx: Context) -> str:
         self.calls.append("other")
         await trio.sleep(5)
         return "done"
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return f"{ctx.result(Twins.one)} {ctx.result(Twins.other)}"
 
 
@@ -136,7 +138,7 @@ class Asks(Saga[int, None]):
     """A condition raises."""
 
     @step(compensate=None, when=lambda number, ctx: _raises())
-    async def one(self, number: int, ctx: Ctx) -> str:
+    async def one(self, number: int, ctx: Context) -> str:
         return "done"
 
 
@@ -144,10 +146,10 @@ class Sums(Saga[int, str]):
     """The output raises."""
 
     @step(compensate=None)
-    async def one(self, number: int, ctx: Ctx) -> str:
+    async def one(self, number: int, ctx: Context) -> str:
         return "done"
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return str(_raises())
 
 
@@ -165,7 +167,7 @@ async def test_what_a_condition_or_the_output_raises_is_a_verdict_on_the_saga(
         assert record.status in ("failed", "stuck")
 
 
-async def untidy(epochs: list[int], ctx: Ctx) -> str:
+async def untidy(epochs: list[int], ctx: Context) -> str:
     """The first attempt runs out of time, and fails in its cleanup, in a task of its own."""
     epochs.append(ctx.epoch)
     if len(epochs) == 1:
@@ -187,10 +189,10 @@ class Timed(Saga[int, str]):
         self.epochs: list[int] = []
 
     @step(retry=QUICK, timeout=timedelta(seconds=1), compensate=None)
-    async def pay(self, number: int, ctx: Ctx) -> str:
+    async def pay(self, number: int, ctx: Context) -> str:
         return await untidy(self.epochs, ctx)
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Timed.pay)
 
 
@@ -201,10 +203,10 @@ class Beating(Saga[int, str]):
         self.epochs: list[int] = []
 
     @step(retry=QUICK, heartbeat=timedelta(seconds=1), timeout=timedelta(seconds=9), compensate=None)
-    async def pay(self, number: int, ctx: Ctx) -> str:
+    async def pay(self, number: int, ctx: Context) -> str:
         return await untidy(self.epochs, ctx)
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return ctx.result(Beating.pay)
 
 
@@ -228,14 +230,14 @@ class Undone(Saga[int, None]):
         yield
 
     @step(retry=QUICK)
-    async def first(self, number: int, ctx: Ctx) -> None: ...
+    async def first(self, number: int, ctx: Context) -> None: ...
 
     @first.compensate(retry=QUICK)
-    async def unfirst(self, number: int, result: None, ctx: Ctx) -> None:
+    async def unfirst(self, number: int, result: None, ctx: Context) -> None:
         return cast(None, self._undo())
 
     @step(first, compensate=None)
-    async def second(self, number: int, first: None, ctx: Ctx) -> None:
+    async def second(self, number: int, first: None, ctx: Context) -> None:
         raise Reject("no")
 
 

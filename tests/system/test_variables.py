@@ -14,10 +14,10 @@ from sagakit.errors import InvalidConfig
     [
         ("SAGAKIT_ACK_TIMEOT", "SAGAKIT_ACK_TIMEOUT"),
         ("SAGAKIT_LEASETTL", "SAGAKIT_LEASE_TTL"),
-        ("SAGAKIT_GRASE", "SAGAKIT_GRACE"),
+        ("SAGAKIT_DRAIN_TIMOUT", "SAGAKIT_DRAIN_TIMEOUT"),
         ("SAGAKIT_NAMSPACE", "SAGAKIT_NAMESPACE"),
         ("SAGAKIT_MAX-ACTIVE", "SAGAKIT_MAX_ACTIVE"),
-        ("sagakit_grace", "SAGAKIT_GRACE"),
+        ("sagakit_drain_timeout", "SAGAKIT_DRAIN_TIMEOUT"),
         ("SAGAKIT_NAT_URL", "SAGAKIT_NATS_URL"),
         ("SAGAKIT_TLSCA", "SAGAKIT_TLS_CA"),
     ],
@@ -39,7 +39,7 @@ def test_a_variable_that_is_like_no_option_is_left_alone() -> None:
         "SAGAKITTEN": "1",
         "HOME": "/",
     }
-    assert Config.from_env(others | {"SAGAKIT_GRACE": "3"}) == Config(grace=3.0)
+    assert Config.from_env(others | {"SAGAKIT_DRAIN_TIMEOUT": "3"}) == Config(drain_timeout=3.0)
 
 
 def test_a_misspelt_option_is_refused_with_the_nearest_name(tmp_path: Path) -> None:

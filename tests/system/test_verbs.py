@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import trio.testing
-from sagakit import Completed, Ctx, Failed, NotAllowed, Saga, each, signal, step
+from sagakit import Completed, Context, Failed, NotAllowed, Saga, each, signal, step
 from sagakit.errors import InvalidInput, TooLate
 from sagakit.store.memory_server import MemoryServer
 
@@ -23,10 +23,10 @@ class Ship(Saga[str, str]):
     paid = signal(str, after=[])
 
     @step(packed, paid, compensate=None)
-    async def send(self, order: str, packed: str, paid: str, ctx: Ctx) -> str:
+    async def send(self, order: str, packed: str, paid: str, ctx: Context) -> str:
         return f"{packed} {paid}"
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Ship.send)
 
 
@@ -121,7 +121,7 @@ async def test_verbs_take_the_node_as_well_as_its_name(autojump_clock: Clock) ->
         await other.mark_undone(BookTrip.hotel, "by phone")
         outcome = await other.outcome()
         assert isinstance(outcome, Failed)
-        assert outcome.undone == ("hotel",)
+        assert outcome.compensated == ("hotel",)
 
 
 async def test_a_misspelled_step_is_named_with_the_nearest(autojump_clock: Clock) -> None:
@@ -149,14 +149,14 @@ async def test_a_misspelled_step_is_named_with_the_nearest(autojump_clock: Clock
 
 class Many(Saga[list[str]]):
     @step(compensate=None)
-    async def list_them(self, input: list[str], ctx: Ctx) -> list[str]:
+    async def list_them(self, input: list[str], ctx: Context) -> list[str]:
         return input
 
     @each(list_them, lambda them: them)
-    async def label(self, input: list[str], one: str, ctx: Ctx) -> None: ...
+    async def label(self, input: list[str], one: str, ctx: Context) -> None: ...
 
     @label.compensate
-    async def tear(self, input: list[str], one: str, left: None, ctx: Ctx) -> None: ...
+    async def tear(self, input: list[str], one: str, left: None, ctx: Context) -> None: ...
 
 
 async def test_an_item_of_an_each_is_a_step(autojump_clock: Clock) -> None:
@@ -171,7 +171,7 @@ class OldJob(Saga[str], name="Job", version=1):
     go = signal(str)
 
     @step(go, compensate=None)
-    async def early(self, input: str, go: str, ctx: Ctx) -> str:
+    async def early(self, input: str, go: str, ctx: Context) -> str:
         return go
 
 

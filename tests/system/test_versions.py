@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 import pytest
 import trio.testing
-from sagakit import Completed, Ctx, Failed, OldSaga, Saga, signal, step
-from sagakit.engine import Ended, Record, apply, create, effects
+from sagakit import Completed, Context, Failed, OldSaga, Saga, signal, step
+from sagakit.binding.saga_binding import SagaBinding
+from sagakit.engine import AttemptEnded, Record, apply, create, effects
 from sagakit.engine.results import Complete
 from sagakit.errors import CannotMigrate
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.attempts import SagaBinding
 
 from tests.servers import Server
 from tests.system.members import killable, suffixes
@@ -144,7 +144,7 @@ async def test_a_migrated_saga_is_undone_under_the_keys_of_its_actions(autojump_
         await handle.cancel("no more")
         outcome = await handle.outcome()
         assert isinstance(outcome, Failed)
-        assert outcome.undone == ("hold",)
+        assert outcome.compensated == ("hold",)
     assert two.keys[-1] == one.keys[0], "the compensation was given the key that the action was called with"
     assert suffixes(server, "a")[2:4] == ["migrated", "recovered"]
 
@@ -154,12 +154,12 @@ async def test_a_migrated_saga_is_undone_under_the_keys_of_its_actions(autojump_
 
 class Old(Saga[str], name="Job", version=1):
     @step(compensate=None)
-    async def first(self, job: str, ctx: Ctx) -> int: ...  # type: ignore[empty-body]
+    async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
 
     wanted = signal(int)
 
     @step(wanted, compensate=None)
-    async def last(self, job: str, number: int, ctx: Ctx) -> None: ...
+    async def last(self, job: str, number: int, ctx: Context) -> None: ...
 
 
 def _at(*events: Any) -> Record:
@@ -168,18 +168,18 @@ def _at(*events: Any) -> Record:
     return apply(plan, record, list(events), 1.0)
 
 
-FIRST_DONE = Ended("first", 1, Complete(msgspec.Raw(b"7")))
+FIRST_DONE = AttemptEnded("first", 1, Complete(msgspec.Raw(b"7")))
 
 
 def test_what_migrate_does_not_name_stays_as_it_is() -> None:
     class New(Saga[str], name="Job", version=2):
         @step(compensate=None)
-        async def first(self, job: str, ctx: Ctx) -> int: ...  # type: ignore[empty-body]
+        async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
 
         wanted = signal(int)
 
         @step(wanted, compensate=None)
-        async def last(self, job: str, number: int, ctx: Ctx) -> None: ...
+        async def last(self, job: str, number: int, ctx: Context) -> None: ...
 
         def migrate(self, old: OldSaga) -> None:
             assert (old.version, old.steps, old.results) == (1, ["first", "wanted"], {"first": 7})
@@ -204,7 +204,7 @@ class TestRefused(Refusals):
     def test_a_step_that_is_gone(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
-            async def other(self, job: str, ctx: Ctx) -> None: ...
+            async def other(self, job: str, ctx: Context) -> None: ...
 
             def migrate(self, old: OldSaga) -> None: ...
 
@@ -213,7 +213,7 @@ class TestRefused(Refusals):
     def test_a_result_of_another_type(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
-            async def first(self, job: str, ctx: Ctx) -> str: ...  # type: ignore[empty-body]
+            async def first(self, job: str, ctx: Context) -> str: ...  # type: ignore[empty-body]
 
             wanted = signal(int)
 
@@ -224,7 +224,7 @@ class TestRefused(Refusals):
     def test_an_input_of_another_type(self) -> None:
         class New(Saga[int], name="Job", version=2):
             @step(compensate=None)
-            async def first(self, job: int, ctx: Ctx) -> int: ...  # type: ignore[empty-body]
+            async def first(self, job: int, ctx: Context) -> int: ...  # type: ignore[empty-body]
 
             def migrate(self, old: OldSaga) -> None: ...
 
@@ -233,10 +233,10 @@ class TestRefused(Refusals):
     def test_what_has_begun_before_what_it_now_comes_after(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
-            async def zeroth(self, job: str, ctx: Ctx) -> None: ...
+            async def zeroth(self, job: str, ctx: Context) -> None: ...
 
             @step(zeroth, compensate=None)
-            async def first(self, job: str, nothing: None, ctx: Ctx) -> int: ...  # type: ignore[empty-body]
+            async def first(self, job: str, nothing: None, ctx: Context) -> int: ...  # type: ignore[empty-body]
 
             def migrate(self, old: OldSaga) -> None:
                 old.drop("wanted")
@@ -246,10 +246,10 @@ class TestRefused(Refusals):
     def test_what_is_another_kind_of_node(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
-            async def first(self, job: str, ctx: Ctx) -> int: ...  # type: ignore[empty-body]
+            async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
 
             @step(compensate=None, after=())
-            async def wanted(self, job: str, ctx: Ctx) -> int: ...  # type: ignore[empty-body]
+            async def wanted(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
 
             def migrate(self, old: OldSaga) -> None: ...
 
@@ -258,7 +258,7 @@ class TestRefused(Refusals):
     def test_what_raises(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
-            async def first(self, job: str, ctx: Ctx) -> int: ...  # type: ignore[empty-body]
+            async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
 
             def migrate(self, old: OldSaga) -> None:
                 raise ZeroDivisionError("oh")
@@ -271,7 +271,7 @@ async def test_p11_a_saga_that_cannot_be_migrated_is_reported_and_left_alone(
 ) -> None:
     class Never(Saga[Order], name="Order", version=3):
         @step(compensate=None)
-        async def other(self, order: Order, ctx: Ctx) -> None: ...
+        async def other(self, order: Order, ctx: Context) -> None: ...
 
         def migrate(self, old: OldSaga) -> None:
             raise ValueError("no way")

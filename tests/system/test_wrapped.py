@@ -15,7 +15,7 @@ import trio
 import trio.testing
 from sagakit import (
     Completed,
-    Ctx,
+    Context,
     DefinitionError,
     Done,
     Failed,
@@ -37,7 +37,7 @@ from tests.looks import settled
 from tests.system.members import member
 
 Clock = trio.testing.MockClock
-Q = RetryPolicy(attempts=2, first=timedelta(milliseconds=10))
+Q = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 def logged(fn: Callable[..., Any]) -> Any:
@@ -60,38 +60,38 @@ class Steps:
 
     @step(on_unknown="check", retry=Q)
     @logged
-    async def charge(self, number: int, ctx: Ctx) -> str:
+    async def charge(self, number: int, ctx: Context) -> str:
         await self.sleep(0)
         self.done.append("charge")
         raise OSError("the answer is lost")
 
     @charge.check
     @logged
-    async def charged(self, number: int, ctx: Ctx) -> Done[str] | NotDone | None:
+    async def charged(self, number: int, ctx: Context) -> Done[str] | NotDone | None:
         await self.sleep(0)
         self.done.append("charged")
         return Done("ref")
 
     @charge.compensate(retry=Q)
     @logged
-    async def refund(self, number: int, ref: str, ctx: Ctx) -> None:
+    async def refund(self, number: int, ref: str, ctx: Context) -> None:
         await self.sleep(0)
         self.done.append(f"refund {ref}")
 
     @step(charge, retry=Q, compensate=None)
     @logged
-    async def ship(self, number: int, ref: str, ctx: Ctx) -> None:
+    async def ship(self, number: int, ref: str, ctx: Context) -> None:
         await self.sleep(0)
         if self.refuse:
             raise Reject("no")
 
     @each(charge, lambda ref: [1, 2], retry=Q, compensate=None)
     @logged
-    async def label(self, number: int, item: int, ctx: Ctx) -> int:
+    async def label(self, number: int, item: int, ctx: Context) -> int:
         await self.sleep(0)
         return item
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return f"{ctx.result(Steps.charge)} {ctx.result(Steps.label)}"
 
 
@@ -134,7 +134,7 @@ async def later(*args: Any) -> Any:
 
 class Part(Saga[int]):
     @step(compensate=None)
-    async def only(self, number: int, ctx: Ctx) -> None: ...
+    async def only(self, number: int, ctx: Context) -> None: ...
 
 
 ASKED: dict[str, Callable[[Any], Any]] = {
@@ -150,11 +150,11 @@ ASKED: dict[str, Callable[[Any], Any]] = {
 def test_what_is_asked_in_place_is_no_coroutine_function_behind_a_wrapper_either(kind: str, wrap: Any) -> None:
     fn = wrap(later)
 
-    async def action(self: Any, number: int, ctx: Ctx) -> None: ...
+    async def action(self: Any, number: int, ctx: Context) -> None: ...
 
-    async def of_item(self: Any, number: int, item: int, ctx: Ctx) -> None: ...
+    async def of_item(self: Any, number: int, item: int, ctx: Context) -> None: ...
 
-    async def first(self: Any, number: int, ctx: Ctx) -> int:
+    async def first(self: Any, number: int, ctx: Context) -> int:
         return 1
 
     source = step(compensate=None)(first)
@@ -166,7 +166,7 @@ def test_what_is_asked_in_place_is_no_coroutine_function_behind_a_wrapper_either
 
 @pytest.mark.parametrize("name", ["output", "migrate"])
 def test_output_and_migrate_are_no_coroutine_functions_behind_a_wrapper(name: str) -> None:
-    async def output(self: Any, input: int, ctx: Ctx) -> str:
+    async def output(self: Any, input: int, ctx: Context) -> str:
         return ""
 
     async def migrate(self: Any, old: OldSaga) -> None: ...
@@ -177,7 +177,7 @@ def test_output_and_migrate_are_no_coroutine_functions_behind_a_wrapper(name: st
         new_class("Asks", (Saga[int, str] if name == "output" else Saga[int],), {}, lambda into: into.update(body))
 
 
-async def _only(self: Any, number: int, ctx: Ctx) -> None: ...
+async def _only(self: Any, number: int, ctx: Context) -> None: ...
 
 
 def test_a_cached_coroutine_function_is_refused() -> None:
@@ -186,7 +186,7 @@ def test_a_cached_coroutine_function_is_refused() -> None:
         class Cached(Saga[int]):
             @step(compensate=None)
             @functools.cache  # noqa: B019  # the mistake
-            async def only(self, number: int, ctx: Ctx) -> None: ...
+            async def only(self, number: int, ctx: Context) -> None: ...
 
 
 def hidden(*args: Any) -> Any:
@@ -201,16 +201,16 @@ class Hidden(Saga[int, str]):
     part = child(Part, lambda number, ctx: hidden() if number == 2 else number)
 
     @step(after=[first], compensate=None)
-    async def items(self, number: int, ctx: Ctx) -> int:
+    async def items(self, number: int, ctx: Context) -> int:
         return number
 
     @each(items, lambda number: hidden() if number == 3 else [], compensate=None)
-    async def label(self, number: int, item: int, ctx: Ctx) -> None: ...
+    async def label(self, number: int, item: int, ctx: Context) -> None: ...
 
     @step(after=[label], compensate=None, when=lambda number, ctx: hidden() if number == 4 else True)
-    async def last(self, number: int, ctx: Ctx) -> None: ...
+    async def last(self, number: int, ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> str:
+    def output(self, input: int, ctx: Context) -> str:
         return hidden() if input == 5 else "done"
 
 

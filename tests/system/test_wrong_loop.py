@@ -11,7 +11,7 @@ import pytest
 import trio
 from sagakit import (
     Completed,
-    Ctx,
+    Context,
     Done,
     Failed,
     NotDone,
@@ -24,13 +24,13 @@ from sagakit import (
     step,
     timer,
 )
+from sagakit.binding.classify import classify
 from sagakit.definition import Function
 from sagakit.engine import Error
-from sagakit.system.results import classify
 
 from tests.looks import settled
 
-ONCE = RetryPolicy(attempts=1)
+ONCE = RetryPolicy(max_attempts=1)
 
 
 async def future() -> None:
@@ -71,13 +71,13 @@ OF_TRIO: dict[str, Callable[[], Awaitable[Any]]] = {
 
 class UnderTrio(Saga[str, None]):
     @step(compensate=None, retry=ONCE)
-    async def call(self, name: str, ctx: Ctx) -> None:
+    async def call(self, name: str, ctx: Context) -> None:
         await OF_ASYNCIO[name]()
 
 
 class UnderAsyncio(Saga[str, None], backend="asyncio"):
     @step(compensate=None, retry=ONCE)
-    async def call(self, name: str, ctx: Ctx) -> None:
+    async def call(self, name: str, ctx: Context) -> None:
         await OF_TRIO[name]()
 
 
@@ -85,13 +85,13 @@ class AlsoAsyncio(Saga[str, None], backend="asyncio"):
     """With it the runtime has a loop of asyncio, and asyncio says other things."""
 
     @step(compensate=None)
-    async def call(self, name: str, ctx: Ctx) -> None:
+    async def call(self, name: str, ctx: Context) -> None:
         await asyncio.sleep(0)
 
 
 class InThread(Saga[str, None]):
     @step(compensate=None, retry=ONCE)
-    def call(self, name: str, ctx: Ctx) -> None:
+    def call(self, name: str, ctx: Context) -> None:
         if name == "asyncio":
             asyncio.get_running_loop()
         elif name == "get_event_loop":
@@ -149,7 +149,7 @@ def test_the_same_in_a_host_program_of_asyncio() -> None:
 async def test_what_is_raised_in_a_group_is_advised_of_too() -> None:
     class Groups(Saga[None, None]):
         @step(compensate=None, retry=ONCE)
-        async def call(self, input: None, ctx: Ctx) -> None:
+        async def call(self, input: None, ctx: Context) -> None:
             async with trio.open_nursery() as both:
                 both.start_soon(asyncio.sleep, 1)
                 both.start_soon(trio.Event().set)  # type: ignore[arg-type]  # a mistake of another kind
@@ -169,7 +169,7 @@ async def test_a_coroutine_function_behind_a_plain_wrapper_is_advised_of_too() -
     class Wrapped(Saga[None, None]):
         @step(compensate=None, retry=ONCE)
         @plain
-        async def call(self, input: None, ctx: Ctx) -> None:
+        async def call(self, input: None, ctx: Context) -> None:
             await asyncio.sleep(1)
 
     assert 'with backend="asyncio"' in await reason_of(Wrapped(), None)
@@ -180,31 +180,31 @@ async def test_a_coroutine_function_behind_a_plain_wrapper_is_advised_of_too() -
 
 class Undoes(Saga[None, None]):
     @step(retry=ONCE)
-    async def reserve(self, input: None, ctx: Ctx) -> None: ...
+    async def reserve(self, input: None, ctx: Context) -> None: ...
 
     @reserve.compensate(retry=ONCE)
-    async def release(self, input: None, reserved: None, ctx: Ctx) -> None:
+    async def release(self, input: None, reserved: None, ctx: Context) -> None:
         await asyncio.sleep(1)
 
     @step(compensate=None)
-    async def refuse(self, input: None, ctx: Ctx) -> None:
+    async def refuse(self, input: None, ctx: Context) -> None:
         raise Reject("no")
 
 
 class Checks(Saga[None, None]):
     @step(on_unknown="check", compensate=None, retry=ONCE)
-    async def pay(self, input: None, ctx: Ctx) -> int:
+    async def pay(self, input: None, ctx: Context) -> int:
         raise OSError
 
     @pay.check
-    async def paid(self, input: None, ctx: Ctx) -> Done[int] | NotDone | None:
+    async def paid(self, input: None, ctx: Context) -> Done[int] | NotDone | None:
         await asyncio.sleep(1)
         return None
 
 
 class Items(Saga[None, None]):
     @each(lambda input, ctx: [1, 2], compensate=None, retry=ONCE)
-    async def one(self, input: None, item: int, ctx: Ctx) -> None:
+    async def one(self, input: None, item: int, ctx: Context) -> None:
         await asyncio.sleep(1)
 
 
@@ -214,12 +214,12 @@ def running_loop(*_: object) -> Any:
 
 class Decides(Saga[None, None]):
     @step(compensate=None, when=running_loop)
-    async def work(self, input: None, ctx: Ctx) -> None: ...
+    async def work(self, input: None, ctx: Context) -> None: ...
 
 
 class Lists(Saga[None, None]):
     @each(running_loop, compensate=None)
-    async def one(self, input: None, item: int, ctx: Ctx) -> None: ...
+    async def one(self, input: None, item: int, ctx: Context) -> None: ...
 
 
 class Waits(Saga[None, None]):
@@ -232,9 +232,9 @@ class Starts(Saga[None, None]):
 
 class Computes(Saga[None, int]):
     @step(compensate=None)
-    async def work(self, input: None, ctx: Ctx) -> None: ...
+    async def work(self, input: None, ctx: Context) -> None: ...
 
-    def output(self, input: None, ctx: Ctx) -> int:
+    def output(self, input: None, ctx: Context) -> int:
         return int(running_loop())
 
 
@@ -269,11 +269,11 @@ async def test_a_saga_that_is_stuck_says_so(saga: Saga[None, Any], says: str, ca
 async def test_what_works_is_no_mistake() -> None:
     class Works(Saga[None, None]):
         @step(compensate=None)
-        async def call(self, input: None, ctx: Ctx) -> None:
+        async def call(self, input: None, ctx: Context) -> None:
             await trio.lowlevel.checkpoint()
 
         @step(compensate=None)
-        def blocks(self, input: None, ctx: Ctx) -> None:
+        def blocks(self, input: None, ctx: Context) -> None:
             trio.from_thread.run(trio.sleep, 0)
 
     async with open_runtime("memory:", sagas=[Works()]) as runtime:

@@ -14,9 +14,9 @@ from typing import Any
 
 import msgspec
 import trio
-from sagakit import Ctx, OldSaga, RetryPolicy, Saga, open_runtime, step
+from sagakit import Context, OldSaga, RetryPolicy, Saga, open_runtime, step
 
-POLICY = RetryPolicy(attempts=3, first=timedelta(milliseconds=10))
+POLICY = RetryPolicy(max_attempts=3, initial_interval=timedelta(milliseconds=10))
 
 
 class Shelf:
@@ -44,18 +44,18 @@ class OrderOne(Saga[str, str], name="Order", version=1):
         self.shelf = shelf
 
     @step(retry=POLICY)
-    async def reserve(self, order: str, ctx: Ctx) -> str:
+    async def reserve(self, order: str, ctx: Context) -> str:
         return await self.shelf.do("reserve", ctx.key)
 
     @reserve.compensate
-    async def release(self, order: str, held: str | None, ctx: Ctx) -> None:
+    async def release(self, order: str, held: str | None, ctx: Context) -> None:
         await self.shelf.do("release", ctx.action_key)
 
     @step(reserve, compensate=None, retry=POLICY)
-    async def charge(self, order: str, held: str, ctx: Ctx) -> str:
+    async def charge(self, order: str, held: str, ctx: Context) -> str:
         return await self.shelf.do("charge", ctx.key)
 
-    def output(self, input: str, ctx: Ctx) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(OrderOne.charge)
 
 
@@ -79,22 +79,22 @@ class OrderTwo(Saga[Order, list[str]], name="Order", version=2):
         self.shelf = shelf
 
     @step(retry=POLICY)
-    async def hold(self, order: Order, ctx: Ctx) -> Hold:
+    async def hold(self, order: Order, ctx: Context) -> Hold:
         return Hold(await self.shelf.do("hold", ctx.key))
 
     @hold.compensate
-    async def release(self, order: Order, held: Hold | None, ctx: Ctx) -> None:
+    async def release(self, order: Order, held: Hold | None, ctx: Context) -> None:
         await self.shelf.do("release", ctx.action_key)
 
     @step(hold, compensate=None, retry=POLICY)
-    async def charge(self, order: Order, held: Hold, ctx: Ctx) -> str:
+    async def charge(self, order: Order, held: Hold, ctx: Context) -> str:
         return await self.shelf.do("charge", ctx.key)
 
     @step(charge, compensate=None, retry=POLICY)
-    async def insure(self, order: Order, charged: str, ctx: Ctx) -> str:
+    async def insure(self, order: Order, charged: str, ctx: Context) -> str:
         return await self.shelf.do("insure", ctx.key)
 
-    def output(self, input: Order, ctx: Ctx) -> list[str]:
+    def output(self, input: Order, ctx: Context) -> list[str]:
         return [input.name, ctx.result(OrderTwo.hold).ref, ctx.result(OrderTwo.insure)]
 
     def migrate(self, old: OldSaga) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
-from sagakit import Ctx, Reject, RetryPolicy, Saga, step
+from sagakit import Context, Reject, RetryPolicy, Saga, step
 from sagakit.testing import Trace
 
 Bug = Literal["none", "not idempotent", "assumes a result", "lets a late action through"]
@@ -49,21 +49,21 @@ class Fetch(Saga[int, int]):
     def __init__(self, bug: Bug = "none") -> None:
         self.warehouse = Warehouse(bug)
 
-    @step(retry=RetryPolicy(attempts=3))
-    async def reserve(self, number: int, ctx: Ctx) -> Held:
+    @step(retry=RetryPolicy(max_attempts=3))
+    async def reserve(self, number: int, ctx: Context) -> Held:
         return self.warehouse.reserve(number, ctx.key)
 
     @reserve.compensate
-    async def release(self, number: int, held: Held | None, ctx: Ctx) -> None:
+    async def release(self, number: int, held: Held | None, ctx: Context) -> None:
         if self.warehouse.bug == "assumes a result":
             assert held is not None, "nobody told me what to release"
         self.warehouse.release(ctx.action_key)
 
     @step(reserve, compensate=None)
-    async def pack(self, number: int, held: Held, ctx: Ctx) -> None:
+    async def pack(self, number: int, held: Held, ctx: Context) -> None:
         return None
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         return ctx.result(Fetch.reserve).number
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sagakit import Ctx, Failed, Reject, Saga, child, each, signal, step, timer
+from sagakit import Context, Failed, Reject, Saga, child, each, signal, step, timer
 from sagakit.errors import DefinitionError
 from sagakit.testing import (
     BrokenPromise,
@@ -40,13 +40,13 @@ class Note(Saga[int]):
     """Its steps have no results: by their types alone nobody sees whether they were made."""
 
     @step
-    async def write(self, number: int, ctx: Ctx) -> None: ...
+    async def write(self, number: int, ctx: Context) -> None: ...
 
     @write.compensate
-    async def erase(self, number: int, written: None, ctx: Ctx) -> None: ...
+    async def erase(self, number: int, written: None, ctx: Context) -> None: ...
 
     @step(write, compensate=None)
-    async def send(self, number: int, written: None, ctx: Ctx) -> None: ...
+    async def send(self, number: int, written: None, ctx: Context) -> None: ...
 
 
 def test_p3_what_is_in_doubt_is_not_taken_for_done() -> None:
@@ -86,7 +86,7 @@ def test_a_result_that_differs_is_found_without_an_invariant() -> None:
             self.calls = 0
 
         @step(compensate=None)
-        async def count(self, input: str, ctx: Ctx) -> int:
+        async def count(self, input: str, ctx: Context) -> int:
             self.calls += 1
             return self.calls
 
@@ -103,10 +103,10 @@ def test_a_saga_that_differs_from_run_to_run_is_found() -> None:
             self.long = len(makes) < 4
 
         @step(compensate=None)
-        async def first(self, input: str, ctx: Ctx) -> None: ...
+        async def first(self, input: str, ctx: Context) -> None: ...
 
         @step(compensate=None, when=lambda saga_input, ctx: len(makes) < 6)
-        async def second(self, input: str, ctx: Ctx) -> None: ...
+        async def second(self, input: str, ctx: Context) -> None: ...
 
     with pytest.raises(BrokenPromise, match="a planned fault was never reached"):
         explore(Moody, "x")
@@ -117,39 +117,39 @@ def test_a_saga_that_differs_from_run_to_run_is_found() -> None:
 
 class Part(Saga[int, int]):
     @step
-    async def make(self, number: int, ctx: Ctx) -> int:
+    async def make(self, number: int, ctx: Context) -> int:
         return number
 
     @make.compensate
-    async def scrap(self, number: int, made: int | None, ctx: Ctx) -> None: ...
+    async def scrap(self, number: int, made: int | None, ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         return ctx.result(Part.make)
 
 
 class Build(Saga[int, int], deadline=timedelta(days=400)):
     @step
-    async def plan(self, size: int, ctx: Ctx) -> list[int]:
+    async def plan(self, size: int, ctx: Context) -> list[int]:
         return list(range(size))
 
     @plan.compensate
-    async def forget(self, size: int, plan: list[int] | None, ctx: Ctx) -> None: ...
+    async def forget(self, size: int, plan: list[int] | None, ctx: Context) -> None: ...
 
     part = child(Part, lambda size, ctx: size)
     approved = signal(bool, timeout=timedelta(hours=4))
     rest = timer(timedelta(days=30))
 
     @each(plan, lambda plan: plan, parallel=2, after=[rest, approved, part])
-    async def weld(self, size: int, item: int, ctx: Ctx) -> str:
+    async def weld(self, size: int, item: int, ctx: Context) -> str:
         return f"seam {item}"
 
     @weld.compensate
-    async def cut(self, size: int, item: int, seam: str | None, ctx: Ctx) -> None: ...
+    async def cut(self, size: int, item: int, seam: str | None, ctx: Context) -> None: ...
 
     @step(weld, pivot=True)
-    async def ship(self, size: int, seams: Sequence[str], ctx: Ctx) -> None: ...
+    async def ship(self, size: int, seams: Sequence[str], ctx: Context) -> None: ...
 
-    def output(self, input: int, ctx: Ctx) -> int:
+    def output(self, input: int, ctx: Context) -> int:
         return len(ctx.result(Build.weld)) + ctx.result(Build.part)
 
 
@@ -189,15 +189,15 @@ def test_an_asyncio_saga_and_plain_functions(tmp_path: Path) -> None:
 
     class Mixed(Saga[str, str], backend="asyncio"):
         @step(compensate=None)
-        async def first(self, input: str, ctx: Ctx) -> str:
+        async def first(self, input: str, ctx: Context) -> str:
             await asyncio.sleep(0)
             return input
 
         @step(compensate=None)
-        def second(self, input: str, ctx: Ctx) -> str:
+        def second(self, input: str, ctx: Context) -> str:
             return ctx.result(Mixed.first) * 2
 
-        def output(self, input: str, ctx: Ctx) -> str:
+        def output(self, input: str, ctx: Context) -> str:
             return ctx.result(Mixed.second)
 
     trace = simulate(Mixed(), "ab")
@@ -216,21 +216,21 @@ def test_a_coroutine_function_behind_a_wrapper_is_awaited_as_in_a_worker() -> No
 
     class Wrapped(Saga[str]):
         @step
-        async def charge(self, input: str, ctx: Ctx) -> str:
+        async def charge(self, input: str, ctx: Context) -> str:
             return input
 
         @charge.compensate
         @traced
-        async def refund(self, input: str, charged: str | None, ctx: Ctx) -> None: ...
+        async def refund(self, input: str, charged: str | None, ctx: Context) -> None: ...
 
         @step(charge, pivot=True)
-        async def ship(self, input: str, charged: str, ctx: Ctx) -> None:
+        async def ship(self, input: str, charged: str, ctx: Context) -> None:
             raise Reject("no")
 
     trace = simulate(Wrapped(), "x")
     assert not trace.stuck
     assert isinstance(trace.outcome, Failed)
-    assert trace.outcome.undone == ("charge",)
+    assert trace.outcome.compensated == ("charge",)
 
 
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from sagakit import Ctx, Done, NotDone, Reject, Saga, child, each, signal, step, timer
+from sagakit import Context, Done, NotDone, Reject, Saga, child, each, signal, step, timer
 from sagakit.engine import Record, apply
 from sagakit.errors import IllegalTransition
 from sagakit.testing import BrokenPromise, SagaMachine, machine_of
@@ -24,7 +24,7 @@ from tests.testing.shops import Fetch
 
 class Part(Saga[int]):
     @step(compensate=None)
-    async def make(self, number: int, ctx: Ctx) -> int:
+    async def make(self, number: int, ctx: Context) -> int:
         return number
 
 
@@ -38,39 +38,39 @@ class Eleven(Saga[int]):
     rest = timer(timedelta(hours=1), after=())
 
     @step(after=())
-    async def hold(self, number: int, ctx: Ctx) -> int:
+    async def hold(self, number: int, ctx: Context) -> int:
         return number
 
     @hold.compensate
-    async def release(self, number: int, held: int | None, ctx: Ctx) -> None: ...
+    async def release(self, number: int, held: int | None, ctx: Context) -> None: ...
 
     @each(lambda number, ctx: [1, 2], after=[hold, rest])
-    async def label(self, number: int, item: int, ctx: Ctx) -> int:
+    async def label(self, number: int, item: int, ctx: Context) -> int:
         return item
 
     @label.compensate
-    async def tear(self, number: int, item: int, label: int | None, ctx: Ctx) -> None: ...
+    async def tear(self, number: int, item: int, label: int | None, ctx: Context) -> None: ...
 
     @each(paid, lambda paid: [paid], on_unknown="undo")
-    async def letter(self, number: int, item: int, ctx: Ctx) -> int:
+    async def letter(self, number: int, item: int, ctx: Context) -> int:
         return item
 
     @letter.compensate
-    async def burn(self, number: int, item: int, letter: int | None, ctx: Ctx) -> None: ...
+    async def burn(self, number: int, item: int, letter: int | None, ctx: Context) -> None: ...
 
     @step(hold, one, on_unknown="check", compensate=None)
-    async def pack(self, number: int, held: int, one: None, ctx: Ctx) -> int:
+    async def pack(self, number: int, held: int, one: None, ctx: Context) -> int:
         return held
 
     @pack.check
-    async def packed(self, number: int, ctx: Ctx) -> Done[int] | NotDone | None: ...
+    async def packed(self, number: int, ctx: Context) -> Done[int] | NotDone | None: ...
 
     @step(pack, pivot=True, after=[one, other, paid, noted, rest, hold, label, letter])
-    async def send(self, number: int, packed: int, ctx: Ctx) -> int:
+    async def send(self, number: int, packed: int, ctx: Context) -> int:
         return packed
 
     @step(send, compensate=None)
-    async def tell(self, number: int, sent: int, ctx: Ctx) -> int:
+    async def tell(self, number: int, sent: int, ctx: Context) -> int:
         return sent
 
 

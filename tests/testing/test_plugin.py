@@ -7,11 +7,11 @@ import pytest
 pytest_plugins = ["pytester"]
 
 SUITE = """
-from sagakit import Ctx, Saga, step
+from sagakit import Context, Saga, step
 
 class Tiny(Saga[str]):
     @step(compensate=None)
-    async def only(self, input: str, ctx: Ctx) -> None: ...
+    async def only(self, input: str, ctx: Context) -> None: ...
 
 def test_a_run(saga_simulate):
     assert saga_simulate(Tiny(), "x").calls.names() == ["only"]

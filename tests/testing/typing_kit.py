@@ -14,7 +14,7 @@ from sagakit.testing import (
     BrokenPromise,
     Called,
     CallFault,
-    Calls,
+    CallTrace,
     ContractBroken,
     ContractCase,
     Exploration,
@@ -60,7 +60,7 @@ def a_simulation() -> None:
         assert_type(str(broken), str)
 
 
-def of_calls(calls: Calls, called: Called) -> None:
+def of_calls(calls: CallTrace, called: Called) -> None:
     assert_type(calls[0], Called)
     assert_type(calls[1:], list[Called])
     assert_type(calls.names(), list[str])

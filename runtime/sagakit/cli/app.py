@@ -16,15 +16,15 @@ from rich.console import Console
 from rich.table import Table
 
 from sagakit import __version__
-from sagakit.cli import accounts, definitions
+from sagakit.cli import accounts_command, loading
 from sagakit.cli import demo as demo_command
-from sagakit.cli.exits import Usage, exit_of
-from sagakit.client.errors import bare_errors
+from sagakit.cli.exits import UsageError, exit_of
+from sagakit.client.bare_errors import bare_errors
 from sagakit.definition import Saga
 from sagakit.errors import CallerError, SagakitError
 from sagakit.store.permissions import permissions_of
 from sagakit.system.config import Config
-from sagakit.system.opening import names_of
+from sagakit.system.open_store import names_of
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Sagas on NATS JetStream."
@@ -151,8 +151,8 @@ def _show(address: str, text: Callable[[type[Saga[Any, Any]]], str]) -> None:
     """Print something of a Saga class, or what is wrong with it."""
     sys.path.insert(0, str(Path.cwd()))
     try:
-        typer.echo(text(definitions.saga_class(address, form=FORM)), nl=False)
-    except Usage as error:
+        typer.echo(text(loading.saga_class(address, form=FORM)), nl=False)
+    except UsageError as error:
         raise typer.BadParameter(str(error)) from None
     except SagakitError as error:
         typer.echo(str(error), err=True)
@@ -207,7 +207,7 @@ def worker(
     domain: Domain = None,
     api_prefix: ApiPrefix = None,
     name: Annotated[str | None, typer.Option(help="Option worker_name.")] = None,
-    grace: Annotated[float | None, typer.Option(help="Option grace, in seconds.")] = None,
+    drain_timeout: Annotated[float | None, typer.Option(help="Option drain_timeout, in seconds.")] = None,
     max_active: Annotated[int | None, typer.Option(help="Option max_active.")] = None,
     user: User = None,
     creds: Creds = None,
@@ -222,8 +222,10 @@ def worker(
     Other options come from SAGAKIT_* variables, then from the file --config. Exit codes: see docs/worker.md.
     """
     sys.path.insert(0, str(Path.cwd()))
-    from sagakit.cli import logs  # they need the extra `worker`
-    from sagakit.cli import worker as worker_command
+    from sagakit.cli import (
+        logs,  # they need the extra `worker`
+        worker_command,
+    )
 
     logs.set_up(log_format.value, log_level.value)
     options = {
@@ -231,7 +233,7 @@ def worker(
         "domain": domain,
         "api_prefix": api_prefix,
         "worker_name": name,
-        "grace": grace,
+        "drain_timeout": drain_timeout,
         "max_active": max_active,
         "user": user,
         "credentials": creds,
@@ -282,7 +284,7 @@ def setup(
         "tls_key": tls_key,
         "inbox_prefix": inbox_prefix,
     }
-    code, text = accounts.set_up(nats, config, _given(options))
+    code, text = accounts_command.set_up(nats, config, _given(options))
     typer.echo(text, err=code != 0)
     raise typer.Exit(code)
 
@@ -308,10 +310,10 @@ def permissions(
     except CallerError as error:
         raise typer.BadParameter(str(error)) from None
     if role is None:
-        typer.echo(accounts.as_two_accounts(names_of(options), inbox_prefix=options.inbox_prefix))
+        typer.echo(accounts_command.as_two_accounts(names_of(options), inbox_prefix=options.inbox_prefix))
         return
     found = permissions_of(role.value, names_of(options), inbox_prefix=options.inbox_prefix)
-    typer.echo(accounts.as_nsc(found) if nsc else accounts.as_server_config(found))
+    typer.echo(accounts_command.as_nsc(found) if nsc else accounts_command.as_server_config(found))
 
 
 @app.command()

@@ -19,17 +19,17 @@ from sagakit.errors import (
 )
 
 
-class Usage(Exception):
+class UsageError(Exception):
     """The command line is wrong; the text says what to write."""
 
 
-class Exit(IntEnum):
+class CommandExit(IntEnum):
     """Code, and what it says; the text stands in the docs."""
 
     meaning: str
     restart: bool
 
-    def __new__(cls, code: int, meaning: str, restart: bool) -> Exit:
+    def __new__(cls, code: int, meaning: str, restart: bool) -> CommandExit:
         """`restart`: whether starting it again, unchanged, may help."""
         member = int.__new__(cls, code)
         member._value_ = code
@@ -51,20 +51,20 @@ class Exit(IntEnum):
     )
 
 
-def exit_of(error: BaseException) -> Exit:
+def exit_of(error: BaseException) -> CommandExit:
     """What to exit with. Several errors at once are a crash."""
     for kinds, code in _CODES:
         if isinstance(error, kinds):
             return code
-    return Exit.CRASH
+    return CommandExit.CRASH
 
 
-_CODES: tuple[tuple[tuple[type[BaseException], ...], Exit], ...] = (
-    ((Usage,), Exit.USAGE),
-    ((DefinitionError,), Exit.DEFINITION),
-    ((InvalidConfig, InvalidName, OtherDomain, PayloadTooSmall, TooLarge), Exit.CONFIG),
-    ((LoginRefused, NotPermitted), Exit.NOT_PERMITTED),
-    ((CannotConnect, StoreError), Exit.UNAVAILABLE),
-    ((ServerError,), Exit.SERVER),
+_CODES: tuple[tuple[tuple[type[BaseException], ...], CommandExit], ...] = (
+    ((UsageError,), CommandExit.USAGE),
+    ((DefinitionError,), CommandExit.DEFINITION),
+    ((InvalidConfig, InvalidName, OtherDomain, PayloadTooSmall, TooLarge), CommandExit.CONFIG),
+    ((LoginRefused, NotPermitted), CommandExit.NOT_PERMITTED),
+    ((CannotConnect, StoreError), CommandExit.UNAVAILABLE),
+    ((ServerError,), CommandExit.SERVER),
 )
 """The first that fits."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.listing import SagaInfo
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput
 from sagakit.naming import nearest
-from sagakit.system.attempts import SagaBinding
+from sagakit.system.environment import Environment
 from sagakit.system.ids import new_id
-from sagakit.system.services import Services
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 VERBS: tuple[str, ...] = get_args(BulkVerb)
@@ -31,9 +31,9 @@ def check_bulk(verb: object, infos: object) -> None:
             )
 
 
-def would_be(binding: SagaBinding, services: Services, record: Record, verb: BulkVerb) -> str:
+def would_be(binding: SagaBinding, environment: Environment, record: Record, verb: BulkVerb) -> str:
     """Return the verdict that an operator's verb would get from the saga as it is now."""
-    return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), services.now(), services.limits)
+    return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
 
 
 def _short(value: object) -> str:

@@ -7,12 +7,12 @@ import trio
 from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.errors import NotAllowed, UnknownSaga
 from sagakit.store.ports import Entry, KeyValue, Store
+from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.persistence import ask, read
 from sagakit.system.requests import FIRST_LOOK, LAST_LOOK, Requests
-from sagakit.system.sagas import Sagas
 
 
-async def forget(store: Store, sagas: Sagas, requests: Requests, key: str) -> None:
+async def forget(store: Store, sagas: ActiveSagas, requests: Requests, key: str) -> None:
     """Remove what is kept of a saga; waits until one that has ended is archived.
 
     Raises NotAllowed, UnknownSaga, NoWorker.
@@ -23,7 +23,7 @@ async def forget(store: Store, sagas: Sagas, requests: Requests, key: str) -> No
         raise UnknownSaga(f"no saga is stored under {key}")
 
 
-async def _when_archived(store: Store, sagas: Sagas, requests: Requests, key: str) -> Entry | None:
+async def _when_archived(store: Store, sagas: ActiveSagas, requests: Requests, key: str) -> Entry | None:
     """Return what the state bucket has once there is no record any more: an end marker, or nothing."""
     pause = FIRST_LOOK
     while True:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.attempts import Attempt, attempts_of
 from sagakit.definition import Codec
 from sagakit.definition.plan import NodePlan
@@ -15,8 +16,7 @@ from sagakit.engine import Record, SagaStatus, StepLog
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import Verdict
 from sagakit.engine.table import OPEN
-from sagakit.errors import UNREADABLE, Unreadable
-from sagakit.system.attempts import SagaBinding
+from sagakit.errors import UNREADABLE, UnreadableValue
 from sagakit.times import moment_of
 
 
@@ -133,7 +133,7 @@ def _value(data: msgspec.Raw, codec: Codec | None) -> Any:
     try:
         if codec is not None:
             return codec.decode(data)
-    except Unreadable:
+    except UnreadableValue:
         pass
     try:
         return msgspec.json.decode(data)

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Generic
 import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.client.access import SagaAccess
 from sagakit.client.description import Description
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name
 from sagakit.definition import Completed, Failed, Node, Outcome
 from sagakit.engine import InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
-from sagakit.errors import NotAllowed, SagaFailed, Unreadable
+from sagakit.errors import NotAllowed, SagaFailed, UnreadableValue
 
 if TYPE_CHECKING:
-    from sagakit.client.api import RuntimeApi
-    from sagakit.system.attempts import SagaBinding
+    from sagakit.binding.saga_binding import SagaBinding
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Handle(Generic[T]):
 
     __slots__ = ("_binding", "_runtime", "id", "key")
 
-    def __init__(self, runtime: RuntimeApi, binding: SagaBinding, saga_id: str, key: str) -> None:
+    def __init__(self, runtime: SagaAccess, binding: SagaBinding, saga_id: str, key: str) -> None:
         self._runtime = runtime
         self._binding = binding
         self.id: str = saga_id
@@ -36,7 +36,7 @@ class Handle(Generic[T]):
     def __repr__(self) -> str:
         return f"<Handle {self.key}>"
 
-    def through(self, runtime: RuntimeApi) -> Handle[T]:
+    def through(self, runtime: SagaAccess) -> Handle[T]:
         """The same saga, seen through another runtime."""
         return Handle(runtime, self._binding, self.id, self.key)
 
@@ -60,7 +60,7 @@ class Handle(Generic[T]):
             return outcome.output
         raise SagaFailed(
             self.key, outcome.cause, step=outcome.step, code=outcome.code, detail=outcome.detail,
-            reason=outcome.reason, undone=outcome.undone,
+            reason=outcome.reason, compensated=outcome.compensated,
         )  # fmt: skip
 
     async def wait(self, *, or_stuck: bool = False) -> SagaStatus:
@@ -175,8 +175,8 @@ def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
     assert failure is not None, "a failed saga has a cause"
     detail = msgspec.json.decode(failure.detail) if len(memoryview(failure.detail)) else {}
     return Failed(
-        cause=failure.cause, code=failure.code, undone=outcome.undone, step=failure.step, detail=detail,
-        reason=failure.reason, late=outcome.late,
+        cause=failure.cause, code=failure.code, compensated=outcome.compensated, step=failure.step, detail=detail,
+        reason=failure.reason, late_successes=outcome.late_successes,
     )  # fmt: skip
 
 
@@ -185,9 +185,9 @@ def _output_of(binding: SagaBinding, record: Record, output: msgspec.Raw) -> Any
     key, wanted = f"{record.saga_type}.{record.saga_id}", binding.plan.output_type
     try:
         if output is NOTHING and binding.plan.has_output:  # null may be one, and it has made none
-            raise Unreadable("its output", wanted, "there is none")
+            raise UnreadableValue("its output", wanted, "there is none")
         return binding.decode_output(output)
-    except Unreadable as error:
+    except UnreadableValue as error:
         if mine == its:
             text = f"{key}: its output cannot be read as {wanted}: {error.reason}; mend the type, or read its record"
         else:

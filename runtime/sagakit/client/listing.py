@@ -46,7 +46,7 @@ class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
         return str(SagaKey(self.saga_type, self.saga_id))
 
 
-class Unreadable(msgspec.Struct, frozen=True):
+class UnreadableRecord(msgspec.Struct, frozen=True):
     """A key under which there is no record that this version can read, and what stands there."""
 
     key: str
@@ -61,7 +61,7 @@ class Page(msgspec.Struct, frozen=True):
 
     items: Sequence[SagaInfo]
     cursor: str | None = None
-    unreadable: Sequence[Unreadable] = ()
+    unreadable: Sequence[UnreadableRecord] = ()
 
 
 class History(msgspec.Struct, frozen=True):
@@ -152,7 +152,7 @@ class _Found:
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
         self.items: dict[str, SagaInfo] = {}
-        self.unreadable: dict[str, Unreadable] = {}
+        self.unreadable: dict[str, UnreadableRecord] = {}
 
     def add(self, entry: Entry) -> None:
         if entry.key in self.items:
@@ -160,7 +160,7 @@ class _Found:
         try:
             loaded = decode(entry.key, entry.value)
         except Undecodable as error:
-            self.unreadable.setdefault(entry.key, Unreadable(entry.key, error.found))
+            self.unreadable.setdefault(entry.key, UnreadableRecord(entry.key, error.found))
             return
         if isinstance(loaded, Loaded) and self._wanted.fits(loaded.record):
             self.items[entry.key] = _info_of(loaded.record)

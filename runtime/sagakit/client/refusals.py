@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+from sagakit.client.access import SagaAccess
 from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.table import StepState
 from sagakit.errors import CallerError, InvalidInput, NotAllowed, TooLate, UnknownSaga
-
-if TYPE_CHECKING:
-    from sagakit.client.api import RuntimeApi
 
 _WHAT: Mapping[InboundKind, str] = {
     "signal": "the signal {step} is not taken",
@@ -128,7 +125,7 @@ _TURNING_BACK: Mapping[StepState, str] = {
 """What fits instead of `mark_undone` once the saga has turned back."""
 
 
-async def refused(runtime: RuntimeApi, key: str, kind: InboundKind, step: str, verdict: str) -> CallerError:
+async def refused(runtime: SagaAccess, key: str, kind: InboundKind, step: str, verdict: str) -> CallerError:
     """Return the error that says why a message was not accepted; looks at the saga for that."""
     try:
         record = None if verdict in _ALWAYS or verdict.startswith("refused") else await runtime.record(key)

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Unpack
 import msgspec
 import trio
 from msgspec import structs
-from sagakit_actors import ActorDied, ActorStopped
+from sagakit_actors import ActorDied, ActorGone
 from typing_extensions import TypeVar
 
+from sagakit.binding.saga_binding import SagaBinding
+from sagakit.client.bare_errors import bare_errors
 from sagakit.client.bulk import BulkVerb, check_bulk, would_be
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
-from sagakit.client.errors import bare_errors
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
@@ -30,13 +31,12 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home, check_trio
 from sagakit.store.names import SagaKey
-from sagakit.system.attempts import SagaBinding
-from sagakit.system.border import check_id, checked_context, checked_message
 from sagakit.system.config import Config
-from sagakit.system.given_options import Options
+from sagakit.system.given_options import RuntimeOptions
 from sagakit.system.ids import new_id
 from sagakit.system.messages import Peek
-from sagakit.system.starts import Context
+from sagakit.system.starts import StartContext
+from sagakit.system.validation import check_id, checked_context, checked_message
 from sagakit.times import Moment
 
 if TYPE_CHECKING:
@@ -55,18 +55,18 @@ class Runtime:
         self._store = worker.store
         self._registry = worker.registry
         self._sagas = worker.sagas
-        self._services = worker.services
+        self._environment = worker.environment
         self._home = Home(trio.lowlevel.current_trio_token())
 
     @property
     def worker_id(self) -> str:
         """This run of this process; never used again."""
-        return self._services.worker_id
+        return self._environment.worker_id
 
     @property
     def config(self) -> Config:
         """The options in force."""
-        return self._services.config
+        return self._environment.config
 
     @property
     def messages_sent(self) -> int:
@@ -79,7 +79,7 @@ class Runtime:
         return self._worker.ready
 
     async def drain(self) -> None:
-        """Leave in good order: take nothing new, let running attempts end within `grace`, hand the rest to others.
+        """Leave in good order: take nothing new, give running attempts `drain_timeout`, hand the rest over.
 
         Leaving the context does the same. Waits until it is done; the drain goes on if the wait is cancelled.
         Afterwards sagas can still be looked at, and asked for what others run; `start` raises RuntimeClosed.
@@ -96,8 +96,8 @@ class Runtime:
             "sagas_resting": float(self._sagas.resting),
             "adoptions_pending": float(worker.recovery.pending),
             "adopted_total": float(worker.recovery.adopted),
-            "fenced_total": float(self._services.fenced_count),
-            "overwritten_total": float(self._services.overwritten_count),
+            "fenced_total": float(self._environment.fenced_count),
+            "overwritten_total": float(self._environment.overwritten_count),
             "messages_sent_total": float(self._store.messages_sent),
             "clock_skew_seconds": self._store.clock.skew,
         }
@@ -137,7 +137,7 @@ class Runtime:
         )
         if id is not None:
             check_id(id)
-        context = Context(
+        context = StartContext(
             correlation_id=correlation_id, causation_id=causation_id, trace=trace, attributes=attributes or {}
         )
         value = binding.encode_input(input)
@@ -167,7 +167,7 @@ class Runtime:
         if ref is not None:
             try:
                 return await ref.ask(Peek, timeout=inf)
-            except (ActorDied, ActorStopped):
+            except (ActorDied, ActorGone):
                 await trio.lowlevel.checkpoint()
         return await self._worker.requests.record(key)
 
@@ -322,7 +322,7 @@ class Runtime:
         if binding is None:
             await self._worker.requests.check_runs(record)
             return "unknown here"
-        return would_be(binding, self._services, record, verb)
+        return would_be(binding, self._environment, record, verb)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Ask that a saga be undone; the same as its handle's `cancel`."""
@@ -372,12 +372,12 @@ async def open_runtime(
     config: Config | None = None,
     host_loop: asyncio.AbstractEventLoop | None = None,
     adopt: bool = True,
-    **options: Unpack[Options],
+    **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[Runtime]:
     """Open a worker in this trio program: connect, make what is missing, take over what was left behind.
 
     `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
-    of `Config`, and win over `config`. Leaving the context gives running attempts `grace` seconds.
+    of `Config`, and win over `config`. Leaving the context gives running attempts `drain_timeout` seconds.
 
     With `adopt=False` it is no worker: it takes no saga over, takes nothing from the inbox, and starts nothing. It is
     for looking, and for signals and verbs, which go to the owners.

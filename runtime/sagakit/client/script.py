@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 from sagakit.client.runtime import open_runtime
 from sagakit.definition import Outcome, Saga
 from sagakit.jetstream.whereabouts import check_no_loop
-from sagakit.system.given_options import Options
+from sagakit.system.given_options import RuntimeOptions
 from sagakit.system.reports import stuck
 
 D = TypeVar("D")
@@ -18,7 +18,7 @@ T = TypeVar("T", default=None)
 
 
 def run(
-    saga: Saga[D, T], id: str | None, input: D, *, url: str = "embedded:", **options: Unpack[Options]
+    saga: Saga[D, T], id: str | None, input: D, *, url: str = "embedded:", **options: Unpack[RuntimeOptions]
 ) -> Outcome[T]:
     """Run one saga to its end and return its outcome; blocks. Not for programs that have an event loop already.
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from sagakit.client.access import SagaAccess
 from sagakit.definition import Codec, Node, Signal
 from sagakit.definition.survival import Changed
 from sagakit.errors import InvalidInput, Unwritable
 from sagakit.naming import nearest
 
 if TYPE_CHECKING:
-    from sagakit.client.api import RuntimeApi
-    from sagakit.system.attempts import SagaBinding
+    from sagakit.binding.saga_binding import SagaBinding
 
 _anything = Codec(Any)
 
@@ -55,7 +55,7 @@ def message_id_of(step: str, message_id: str | None) -> str | None:
     return f"{step}/{message_id}" if step else message_id
 
 
-async def step_name(runtime: RuntimeApi, binding: SagaBinding, key: str, step: str | Node[Any]) -> str:
+async def step_name(runtime: SagaAccess, binding: SagaBinding, key: str, step: str | Node[Any]) -> str:
     """Return the name of the step that is meant: a node of the class, its name, or that of an item (`label/2`).
 
     A saga of another version may have steps that this class has not: its owner is to judge. Raises InvalidInput.

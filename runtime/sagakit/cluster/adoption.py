@@ -18,15 +18,15 @@ from typing import Literal, NamedTuple, TypeAlias
 import trio
 from sagakit_actors import ActorDied
 
+from sagakit.binding.registry import Registry
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, Loaded, decode
 from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable
 from sagakit.ration import Ration
 from sagakit.store.ports import Entry
-from sagakit.system.attempts import SagaBinding
-from sagakit.system.origin import Stored
-from sagakit.system.registry import Registry
+from sagakit.system.activation import TakeOver
+from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.reports import Reports
-from sagakit.system.sagas import Sagas
 
 _log = getLogger("sagakit.recovery")
 
@@ -49,7 +49,7 @@ class Orphan(NamedTuple):
 class Adoption:
     """One a worker; several sweeps may go on at once."""
 
-    def __init__(self, registry: Registry, sagas: Sagas, *, reports: Reports) -> None:
+    def __init__(self, registry: Registry, sagas: ActiveSagas, *, reports: Reports) -> None:
         self._registry = registry
         self._sagas = sagas
         self._reports = reports
@@ -91,7 +91,7 @@ class Adoption:
         if heir is None:
             return "left alone"
         try:
-            if await self._sagas.begin(entry.key, heir[0], Stored(heir[1], entry.revision)) is not None:
+            if await self._sagas.begin(entry.key, heir[0], TakeOver(heir[1], entry.revision)) is not None:
                 self.adopted += 1
         except (Fenced, Conflict):
             _log.debug("%s: another worker was faster, or it may not run", entry.key)
@@ -111,7 +111,7 @@ class Adoption:
         binding = self._registry.of_record(record)
         if binding is not None:
             return binding, loaded
-        heir = self._registry.heir_of(record) if record.status not in ENDS else None
+        heir = self._registry.migration_target(record) if record.status not in ENDS else None
         if heir is None:
             self._reports.left_alone(
                 key,

@@ -7,12 +7,12 @@ from math import inf
 import msgspec
 import trio
 
-from sagakit.cluster.definitions import kept_schemas
+from sagakit.binding.registry import Registry
+from sagakit.cluster.kept_definitions import kept_schemas
 from sagakit.cluster.lease import Lease, read_leases
-from sagakit.cluster.schemas import others_can_read
+from sagakit.cluster.schema_check import others_can_read
 from sagakit.definition import SagaSchema
 from sagakit.store.ports import Store
-from sagakit.system.registry import Registry
 
 LOOK_AGAIN = 2.0
 """Seconds for which what the others have said of themselves is believed: unreadable starts may come by the thousand."""

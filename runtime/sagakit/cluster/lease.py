@@ -18,8 +18,8 @@ import trio
 from sagakit.errors import UNREADABLE
 from sagakit.naming import is_worker_id
 from sagakit.store.ports import Entry, Store
+from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.persistence import through_outage
-from sagakit.system.standing import Standing
 
 _log = getLogger("sagakit.cluster")
 
@@ -66,7 +66,7 @@ class OwnLease:
     def __init__(
         self,
         store: Store,
-        standing: Standing,
+        lease_status: LeaseStatus,
         *,
         worker_id: str,
         name: str,
@@ -76,7 +76,7 @@ class OwnLease:
         blame: Callable[[float], str] = lambda seconds: "",
     ) -> None:
         self._store = store
-        self._standing = standing
+        self._lease_status = lease_status
         self._blame = blame
         self._lease = Lease(
             worker=worker_id,
@@ -103,7 +103,7 @@ class OwnLease:
         self._lease.load, self._lease.resting = load, resting
         sent = trio.current_time()
         await self._put()
-        lapsed = self._standing.renewed(sent)
+        lapsed = self._lease_status.renewed(sent)
         if lapsed:
             _log.warning(
                 "the lease of this worker was not renewed for %.1f s: others may have taken its sagas over%s",
@@ -123,7 +123,7 @@ class OwnLease:
 
     async def hand_back(self, *, left: bool) -> None:
         """Give it up; `left` says that sagas were left for others, who are to adopt them at once. Raises StoreError."""
-        self._standing.given_up()
+        self._lease_status.given_up()
         if left:
             self._lease.handed_back = True
             await self._put()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from logging import INFO, WARNING, getLogger
 
 import trio
-from sagakit_actors import Actor, Context
+from sagakit_actors import Actor, ActorContext
 
 from sagakit.cluster.lease import OwnLease, lease_of
 from sagakit.cluster.observer import RECHECK, Observer
@@ -133,7 +133,7 @@ class Membership(Actor[None]):
         self._looks = trio.CapacityLimiter(LOOKS)
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
-    async def run(self, ctx: Context[None]) -> None:
+    async def run(self, ctx: ActorContext[None]) -> None:
         """Until stopped."""
         ctx.nursery.start_soon(self._renew)
         ctx.nursery.start_soon(self._hear)

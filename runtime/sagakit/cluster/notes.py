@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from sagakit.binding.registry import Registry
 from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.cluster.stranded import Stranded
 from sagakit.engine import ENDS, Record, child_id
 from sagakit.engine.table import StepState
 from sagakit.errors import KvError, UnknownSaga
 from sagakit.store.names import SagaKey
-from sagakit.system.registry import Registry
 from sagakit.system.requests import Requests
 
 WAITS: frozenset[StepState] = frozenset({"running", "waiting", "awaiting", "undoing", "undo_waiting"})

@@ -15,19 +15,19 @@ from typing import Literal, TypeAlias
 
 import trio
 
+from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import Lease, lease_of
-from sagakit.cluster.reception import answers
 from sagakit.errors import StoreError
 from sagakit.naming import is_name
 from sagakit.store.ports import Store
-from sagakit.system.standing import Standing
+from sagakit.system.lease_status import LeaseStatus
 
 _log = getLogger("sagakit.cluster")
 
 RECHECK = 0.5
 """Seconds between the two unanswered requests that prove a worker gone, and between two looks at it."""
 
-Verdict: TypeAlias = Literal["alive", "unsure", "dead"]
+Finding: TypeAlias = Literal["alive", "unsure", "dead"]
 
 
 class _Watched:
@@ -49,9 +49,9 @@ class _Watched:
 class Observer:
     """One a worker. A verdict of death holds as long as the renewal number stands where it stood."""
 
-    def __init__(self, store: Store, standing: Standing, *, ttl: float) -> None:
+    def __init__(self, store: Store, lease_status: LeaseStatus, *, ttl: float) -> None:
         self._store = store
-        self._standing = standing
+        self._lease_status = lease_status
         self._ttl = ttl
         self._watched: dict[str, _Watched] = {}
         self._dead: dict[str, int | None] = {}
@@ -59,7 +59,7 @@ class Observer:
         self._busy: dict[str, frozenset[str]] = {}
         """Of workers that are about to leave: the sagas that they still keep."""
 
-    async def look(self, worker_id: str) -> Verdict:
+    async def look(self, worker_id: str) -> Finding:
         """Look at a worker once. `unsure` asks for another look, RECHECK later."""
         try:
             entry = await self._store.workers.get(worker_id)
@@ -112,7 +112,7 @@ class Observer:
         else:
             self._busy[worker_id] = frozenset(lease.busy)
 
-    async def _judge(self, worker_id: str, lease: Lease | None, revision: int) -> Verdict:
+    async def _judge(self, worker_id: str, lease: Lease | None, revision: int) -> Finding:
         if lease is not None and lease.handed_back:
             _log.info("worker %s has left", worker_id)
             return "dead"
@@ -141,12 +141,12 @@ class Observer:
         return watched
 
     def _silent(self, watched: _Watched) -> bool:
-        return trio.current_time() - max(watched.still_since, self._standing.steady_since) > self._ttl
+        return trio.current_time() - max(watched.still_since, self._lease_status.steady_since) > self._ttl
 
-    def _absent(self, worker_id: str, watched: _Watched, asked: float) -> Verdict:
+    def _absent(self, worker_id: str, watched: _Watched, asked: float) -> Finding:
         """Nobody listens there."""
         now = trio.current_time()
-        if now - self._store.reconnected_at < self._ttl or not self._standing.is_good:
+        if now - self._store.reconnected_at < self._ttl or not self._lease_status.is_good:
             watched.absent_since = None
         elif watched.absent_since is None:
             watched.absent_since = asked

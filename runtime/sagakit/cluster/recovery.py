@@ -13,21 +13,21 @@ from contextlib import aclosing
 from logging import DEBUG, INFO, WARNING, getLogger
 
 import trio
-from sagakit_actors import Actor, Context
+from sagakit_actors import Actor, ActorContext
 
+from sagakit.binding.registry import Registry
 from sagakit.cluster.adoption import Adoption, Orphan
 from sagakit.cluster.lease import forget_lease, read_lease
 from sagakit.cluster.membership import Members
 from sagakit.cluster.observer import Observer
-from sagakit.engine import glimpse
+from sagakit.engine import read_header
 from sagakit.errors import Ambiguous, StoreError, StreamMissing, Unavailable, Undecodable
 from sagakit.ration import Ration
 from sagakit.store.ports import Cursor, Entry, Store
+from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
-from sagakit.system.registry import Registry
+from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
-from sagakit.system.sagas import Sagas
-from sagakit.system.standing import Standing
 
 _log = getLogger("sagakit.recovery")
 
@@ -53,12 +53,12 @@ class Recovery(Actor[None]):
         *,
         store: Store,
         registry: Registry,
-        sagas: Sagas,
+        sagas: ActiveSagas,
         members: Members,
         observer: Observer,
         worker_id: str,
         config: Config,
-        standing: Standing,
+        lease_status: LeaseStatus,
         reports: Reports,
         now: Callable[[], float],
     ) -> None:
@@ -66,7 +66,7 @@ class Recovery(Actor[None]):
         self._registry = registry
         self._sagas = sagas
         self._reports = reports
-        self._standing = standing
+        self._lease_status = lease_status
         self._adoption = Adoption(registry, sagas, reports=reports)
         self._members = members
         self._observer = observer
@@ -98,7 +98,7 @@ class Recovery(Actor[None]):
         self._whole_due = True
         self._due.set()
 
-    async def run(self, ctx: Context[None]) -> None:
+    async def run(self, ctx: ActorContext[None]) -> None:
         """Scan until stopped; a scan that meets an outage is given up, and made again when it is over."""
         ctx.nursery.start_soon(self._mind_reconnects)
         ctx.ready()
@@ -118,7 +118,7 @@ class Recovery(Actor[None]):
     async def _mind_reconnects(self) -> None:
         while True:
             await self._store.until_reconnected(self._store.reconnected_at)
-            await self._standing.until_good()  # what is seen before that does not prove ownership (see Compare)
+            await self._lease_status.until_good()  # what is seen before that does not prove ownership (see Compare)
             self.wake()
 
     async def scan(self, *, whole: bool = True) -> bool:
@@ -155,7 +155,7 @@ class Recovery(Actor[None]):
                     sweep.adopt([one for one in found if self._is_free(one)])
         if whole:
             leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
-            await self._bury(leases - sweep.still_named)
+            await self._remove_leases(leases - sweep.still_named)
         return not sweep.unfinished
 
     def _is_free(self, one: Orphan) -> bool:
@@ -188,7 +188,7 @@ class Recovery(Actor[None]):
         if self._sagas.compare(entry.key, entry.revision, began):
             return None
         try:
-            seen = glimpse(entry.key, entry.value)
+            seen = read_header(entry.key, entry.value)
         except Undecodable as error:
             self._reports.left_alone(entry.key, str(error))
             return None
@@ -199,7 +199,7 @@ class Recovery(Actor[None]):
             return None
         return seen.owner
 
-    async def _bury(self, dead: Iterable[str]) -> None:
+    async def _remove_leases(self, dead: Iterable[str]) -> None:
         """Remove the leases of the dead that no record names, as far as this worker can know.
 
         One that has come back meanwhile renews its lease anyway, which then counts as any other.

@@ -6,9 +6,9 @@ from logging import getLogger
 
 import trio
 
+from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import Lease, read_leases
 from sagakit.cluster.observer import RECHECK
-from sagakit.cluster.reception import answers
 from sagakit.engine import Loaded, decode
 from sagakit.errors import Undecodable
 from sagakit.store.ports import Store

@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import trio
 
+from sagakit.binding.registry import Registry
+from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import Lease, read_leases
 from sagakit.cluster.observer import RECHECK
-from sagakit.cluster.reception import answers
 from sagakit.engine import ENDS, Record
 from sagakit.errors import CannotMigrate, NoWorker, StoreError
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.registry import Registry
 
 LOOK_AGAIN = 2.0
 """Seconds for which it is believed that somebody can run a version: many may wait for its sagas."""
@@ -88,11 +88,11 @@ class Stranded:
         return NoWorker(key, need.version, fleet.versions, _advice(need, fleet, fault))
 
     def _heir(self, record: Record) -> bool:
-        return record.status not in ENDS and self._registry.heir_of(record) is not None
+        return record.status not in ENDS and self._registry.migration_target(record) is not None
 
     def _refusal(self, record: Record) -> tuple[int, str]:
         """Return the version here that would take the saga and cannot, and why; 0 if there is none."""
-        heir = self._registry.heir_of(record) if record.status not in ENDS else None
+        heir = self._registry.migration_target(record) if record.status not in ENDS else None
         if heir is None:
             return 0, ""
         try:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from logging import WARNING, getLogger
 
 import trio
-from sagakit_actors import Actor, Context
+from sagakit_actors import Actor, ActorContext
 
 from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.errors import StoreError
@@ -32,7 +32,7 @@ class UnmetTypes(Actor[None]):
         self._interval = interval
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
-    async def run(self, ctx: Context[None]) -> None:
+    async def run(self, ctx: ActorContext[None]) -> None:
         """Run until stopped."""
         ctx.nursery.start_soon(self._look_again_and_again)
         while True:

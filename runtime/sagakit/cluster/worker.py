@@ -14,15 +14,17 @@ from uuid import uuid4
 import trio
 from sagakit_actors import Backoff, ChildSpec, DynamicSupervisor, Supervisor, System, open_system
 
-from sagakit.cluster.definitions import confirm_definitions, keep_definitions
+from sagakit.binding.limiters import Limiters
+from sagakit.binding.registry import Registry
+from sagakit.cluster.control_endpoint import Reception
 from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.cluster.garbage import collecting_less
 from sagakit.cluster.handover import hand_back, release
+from sagakit.cluster.kept_definitions import confirm_definitions, keep_definitions
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.membership import Members, Membership
 from sagakit.cluster.notes import Notes
 from sagakit.cluster.observer import Observer
-from sagakit.cluster.reception import Reception
 from sagakit.cluster.recovery import Recovery
 from sagakit.cluster.stranded import Stranded
 from sagakit.cluster.unmet import UnmetTypes
@@ -30,21 +32,19 @@ from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.bridge import open_bridge
 from sagakit.store.ports import Store
+from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.applier import Applier
 from sagakit.system.children import Children
 from sagakit.system.config import Config
+from sagakit.system.environment import Environment
 from sagakit.system.intake import Intake
 from sagakit.system.isolation import Gate, Isolation
-from sagakit.system.limiters import Limiters
-from sagakit.system.opening import open_store
+from sagakit.system.lease_status import LeaseStatus
+from sagakit.system.open_store import open_store
 from sagakit.system.persistence import Persistence, through_outage
 from sagakit.system.publisher import Publisher
-from sagakit.system.registry import Registry
 from sagakit.system.requests import Requests
 from sagakit.system.room import Room, RoomKeeper
-from sagakit.system.sagas import Sagas
-from sagakit.system.services import Services
-from sagakit.system.standing import Standing
 from sagakit.system.starts import Starts
 from sagakit.system.timers import Timers
 from sagakit.system.turns import Turns
@@ -80,38 +80,39 @@ class Worker:
         *,
         store: Store,
         registry: Registry,
-        services: Services,
-        sagas: Sagas,
+        environment: Environment,
+        sagas: ActiveSagas,
         members: Members,
         adopts: bool = True,
     ) -> None:
         self.store = store
         self.adopts = adopts
         self.registry = registry
-        self.services = services
+        self.environment = environment
         self.sagas = sagas
-        config = services.config
-        self.starts: Starts = Starts(store, sagas, services)
-        self.observer: Observer = Observer(store, services.standing, ttl=config.lease_ttl)
+        config = environment.config
+        self.starts: Starts = Starts(store, sagas, environment)
+        self.observer: Observer = Observer(store, environment.lease_status, ttl=config.lease_ttl)
         stranded = Stranded(store, registry, adopts=adopts, ttl=config.lease_ttl, dead=lambda: self.observer.dead)
         self.requests: Requests = Requests(
-            store, sagas, services.worker_id, absent=members.ask, stranded=stranded.error_of
+            store, sagas, environment.worker_id, absent=members.ask, stranded=stranded.error_of
         )
-        services.sagas = sagas
+        environment.sagas = sagas
         self.elsewhere: Elsewhere = Elsewhere(store, registry)
         self.notes: Notes = Notes(registry, self.elsewhere, stranded, self.requests)
-        services.children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
+        self.children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
+        environment.children = self.children
         self.recovery: Recovery = Recovery(
             store=store,
             registry=registry,
             sagas=sagas,
             members=members,
             observer=self.observer,
-            worker_id=services.worker_id,
+            worker_id=environment.worker_id,
             config=config,
-            standing=services.standing,
-            reports=services.reports,
-            now=services.now,
+            lease_status=environment.lease_status,
+            reports=environment.reports,
+            now=environment.now,
         )
         self.leaving: trio.Event = trio.Event()
         self.left: trio.Event = trio.Event()
@@ -121,10 +122,10 @@ class Worker:
     @property
     def ready(self) -> bool:
         """Whether sagas move here: connected, with a lease in force, and not about to leave."""
-        return self.store.connected and self.services.standing.is_good and not self.leaving.is_set()
+        return self.store.connected and self.environment.lease_status.is_good and not self.leaving.is_set()
 
     async def drain(self) -> None:
-        """Leave in good order: take nothing new, let attempts end within `grace`, hand the rest to the others.
+        """Leave in good order: take nothing new, let attempts end within `drain_timeout`, hand the rest to the others.
 
         Waits until it is done; goes on if that wait is cancelled.
         """
@@ -190,14 +191,16 @@ async def run_worker(
             f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a new leader may take {CLUSTER_TTL:g} s, and "
             "workers would be taken for dead; give it that much at the least"
         )
-    if adopt and registry.strangers:
-        _log.info("sagas of this worker start children that only others can run: %s", ", ".join(registry.strangers))
+    if adopt and registry.external_child_types:
+        _log.info(
+            "sagas of this worker start children that only others can run: %s", ", ".join(registry.external_child_types)
+        )
     runs = Runs(call_asyncio, call_thread, now or store.clock.now, random)
     worker_id = f"{config.worker_name}-{uuid4().hex[:12]}"
-    standing = Standing(config.lease_ttl)
+    lease_status = LeaseStatus(config.lease_ttl)
     lease = OwnLease(
         store,
-        standing,
+        lease_status,
         worker_id=worker_id,
         name=config.worker_name,
         definitions=registry.versions,
@@ -221,7 +224,7 @@ async def run_worker(
             if adopt:
                 await confirm_definitions(store, registry)
             async with trio.open_nursery() as nursery:
-                life = _Life(store, worker_id, registry, config, runs, lease, standing, members, adopt=adopt)
+                life = _Life(store, worker_id, registry, config, runs, lease, lease_status, members, adopt=adopt)
                 worker = await nursery.start(life.run)
                 reception.passed_on = worker.requests.answer
                 yield worker
@@ -233,7 +236,7 @@ async def run_worker(
                     await hand_back(store, lease, registry.types, left=left)
 
 
-def _resting(actives: list[Sagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], None]]:
+def _resting(actives: list[ActiveSagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], None]]:
     """The sagas at rest, for a timers actor; before the first of them there are none."""
     return (
         lambda: actives[0].alarms() if actives else (),
@@ -255,7 +258,7 @@ class _Life:
         config: Config,
         runs: Runs,
         lease: OwnLease,
-        standing: Standing,
+        lease_status: LeaseStatus,
         members: Members,
         *,
         adopt: bool,
@@ -267,31 +270,31 @@ class _Life:
         self._config = config
         self._runs = runs
         self._lease = lease
-        self._standing = standing
+        self._lease_status = lease_status
         self._members = members
         self._gate = Gate()
         self._room = Room(store, interval=config.scan_interval)
-        self._actives: list[Sagas] = []
+        self._actives: list[ActiveSagas] = []
 
     async def run(self, task_status: trio.TaskStatus[Worker]) -> None:
         """Run until the worker is told to leave, and drain it."""
         config = self._config
         await through_outage(self._store, self._room.look)
         dynamic = DynamicSupervisor(
-            intensity=config.restarts,
+            intensity=config.max_restarts,
             period=config.restart_period,
-            backoff=Backoff(first=0.05, most=5.0),
+            backoff=Backoff(initial_interval=0.05, max_interval=5.0),
             max_children=sys.maxsize,  # those at work are bounded by their places
             on_exit=lambda ref, reason: self._actives[0].exited(ref, reason),
         )
         async with open_system(self._root(dynamic)) as system:
-            services = self._services(system)
-            sagas = Sagas(dynamic, services)
+            environment = self._environment(system)
+            sagas = ActiveSagas(dynamic, environment)
             self._actives.append(sagas)
             worker = Worker(
                 store=self._store,
                 registry=self._registry,
-                services=services,
+                environment=environment,
                 sagas=sagas,
                 members=self._members,
                 adopts=self._adopts,
@@ -302,7 +305,7 @@ class _Life:
                 async with open_system(self._takers(worker) if self._adopts else nobody):
                     task_status.started(worker)
                     await worker.leaving.wait()
-                with trio.move_on_after(config.grace) as grace:
+                with trio.move_on_after(config.drain_timeout) as grace:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._release, sagas)
                         await sagas.drain()
@@ -311,7 +314,7 @@ class _Life:
                     sagas.let_go()
         worker.left.set()
 
-    async def _release(self, sagas: Sagas) -> None:
+    async def _release(self, sagas: ActiveSagas) -> None:
         """Let the others have what is at work no more, while attempts that run get their time; until cancelled.
 
         Each time all others read every live record, so the pauses grow.
@@ -349,16 +352,14 @@ class _Life:
                     load=lambda: (len(worker.sagas), worker.sagas.resting),
                     died=worker.died,
                     released=worker.recovery.wake,
-                    failed=self._standing.failed,
+                    failed=self._lease_status.failed,
                 ),
                 shutdown=0.0,
             )
         )
 
     def _takers(self, worker: Worker) -> Supervisor:
-        applier = Applier(
-            self._registry, worker.starts, worker.requests, worker.services.children, worker.elsewhere.can_read
-        )
+        applier = Applier(self._registry, worker.starts, worker.requests, worker.children, worker.elsewhere.can_read)
         intake = partial(
             Intake,
             self._store,
@@ -368,17 +369,21 @@ class _Life:
             interval=self._config.scan_interval,
         )
         unmet = partial(
-            UnmetTypes, self._store, worker.elsewhere, self._registry.strangers, interval=self._config.scan_interval
+            UnmetTypes,
+            self._store,
+            worker.elsewhere,
+            self._registry.external_child_types,
+            interval=self._config.scan_interval,
         )
         return _supervisor(
             ChildSpec("recovery", lambda: worker.recovery, shutdown=0.0),
             ChildSpec("intake", intake, shutdown=0.0),
-            *([ChildSpec("unmet", unmet, shutdown=0.0)] if self._registry.strangers else []),
+            *([ChildSpec("unmet", unmet, shutdown=0.0)] if self._registry.external_child_types else []),
         )
 
-    def _services(self, system: System) -> Services:
+    def _environment(self, system: System) -> Environment:
         runs = self._runs
-        return Services(
+        return Environment(
             worker_id=self._worker_id,
             config=self._config,
             store=self._store,
@@ -388,7 +393,7 @@ class _Life:
             isolation=system.ref("isolation"),
             gate=self._gate,
             room=self._room,
-            standing=self._standing,
+            lease_status=self._lease_status,
             call_asyncio=runs.call_asyncio,
             call_thread=runs.call_thread,
             limiters=Limiters(self._registry.limits),

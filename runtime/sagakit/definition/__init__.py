@@ -7,7 +7,7 @@ more_nodes   @each, signal, timer, child
 nodes        all of them, as they stand in a class body
 policy       retry policies
 control      Reject, Retry, Done, NotDone
-context      Ctx
+context      Context
 outcome      Completed, Failed
 compiler     from a class to its plan; finds every mistake
 members      the nodes of a class and its bases
@@ -30,21 +30,16 @@ diagram      a plan as a Mermaid flowchart
 """
 
 from sagakit.definition.compatibility import accepts as accepts
-from sagakit.definition.context import Ctx as Ctx
-from sagakit.definition.control import Done as Done
-from sagakit.definition.control import NotDone as NotDone
-from sagakit.definition.control import Reject as Reject
-from sagakit.definition.control import Retry as Retry
+from sagakit.definition.context import Context as Context
 from sagakit.definition.decorators import step as step
-from sagakit.definition.migration import OldSaga as OldSaga
 from sagakit.definition.model import Codec as Codec
 from sagakit.definition.model import Definition as Definition
 from sagakit.definition.model import Function as Function
 from sagakit.definition.model import NodeDefinition as NodeDefinition
-from sagakit.definition.more_nodes import child as child
-from sagakit.definition.more_nodes import each as each
-from sagakit.definition.more_nodes import signal as signal
-from sagakit.definition.more_nodes import timer as timer
+from sagakit.definition.node_factories import child as child
+from sagakit.definition.node_factories import each as each
+from sagakit.definition.node_factories import signal as signal
+from sagakit.definition.node_factories import timer as timer
 from sagakit.definition.nodes import CheckedStep as CheckedStep
 from sagakit.definition.nodes import Child as Child
 from sagakit.definition.nodes import EachStep as EachStep
@@ -55,6 +50,7 @@ from sagakit.definition.nodes import Signal as Signal
 from sagakit.definition.nodes import Step as Step
 from sagakit.definition.nodes import Timer as Timer
 from sagakit.definition.nodes import Undo as Undo
+from sagakit.definition.old_saga import OldSaga as OldSaga
 from sagakit.definition.outcome import Completed as Completed
 from sagakit.definition.outcome import Failed as Failed
 from sagakit.definition.outcome import Outcome as Outcome
@@ -71,3 +67,7 @@ from sagakit.definition.schemas import SagaSchema as SagaSchema
 from sagakit.definition.schemas import saga_schema as saga_schema
 from sagakit.definition.schemas import schema_digest as schema_digest
 from sagakit.definition.schemas import unreadable_parts as unreadable_parts
+from sagakit.definition.step_answers import Done as Done
+from sagakit.definition.step_answers import NotDone as NotDone
+from sagakit.definition.step_answers import Reject as Reject
+from sagakit.definition.step_answers import Retry as Retry

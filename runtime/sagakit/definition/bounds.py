@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from sagakit.definition.schema_nodes import Node
+from sagakit.definition.schema_nodes import SchemaNode
 
 _FORMATS: dict[str, Any] = {
     "base64": bytes,
@@ -29,7 +29,7 @@ _FORMATS: dict[str, Any] = {
 }
 
 
-def takes_number(written: Node, read: Node) -> bool:
+def takes_number(written: SchemaNode, read: SchemaNode) -> bool:
     """Whether the reader takes every number that is written."""
     for least, above, sign in (("minimum", "exclusiveMinimum", 1), ("maximum", "exclusiveMaximum", -1)):
         if _bound(written, least, above, sign) < _bound(read, least, above, sign):
@@ -41,7 +41,7 @@ def takes_number(written: Node, read: Node) -> bool:
     return unit is not None and Fraction(str(unit)) % Fraction(str(step)) == 0
 
 
-def _bound(schema: Node, least: str, above: str, sign: int) -> tuple[float, bool]:
+def _bound(schema: SchemaNode, least: str, above: str, sign: int) -> tuple[float, bool]:
     """The lower bound, and whether it is exclusive; with sign -1 the upper bound, mirrored."""
     bounds: list[tuple[float, bool]] = [(-inf, False)]
     whole = schema.get("type") == "integer"
@@ -54,7 +54,7 @@ def _bound(schema: Node, least: str, above: str, sign: int) -> tuple[float, bool
     return max(bounds)
 
 
-def takes_text(written: Node, read: Node) -> bool:
+def takes_text(written: SchemaNode, read: SchemaNode) -> bool:
     """Whether the reader takes every string that is written."""
     for key in ("format", "contentEncoding"):
         form = read.get(key)
@@ -76,7 +76,7 @@ def _is_of(form: str, text: str) -> bool:
     return True
 
 
-def _takes_pattern(written: Node, read: Node) -> bool:
+def _takes_pattern(written: SchemaNode, read: SchemaNode) -> bool:
     pattern = read.get("pattern")
     if pattern is None:
         return True
@@ -88,11 +88,11 @@ def _takes_pattern(written: Node, read: Node) -> bool:
         return True
 
 
-def _is_range_within(written: Node, read: Node, least: str, most: str) -> bool:
+def _is_range_within(written: SchemaNode, read: SchemaNode, least: str, most: str) -> bool:
     return bool(written.get(least, 0) >= read.get(least, 0) and written.get(most, inf) <= read.get(most, inf))
 
 
-def takes_length(written: Node, read: Node) -> bool:
+def takes_length(written: SchemaNode, read: SchemaNode) -> bool:
     """Whether the reader takes as few and as many items as are written."""
     least, fewest = written.get("minItems", 0), read.get("minItems", 0)
     if read.get("uniqueItems") and not written.get("uniqueItems"):
@@ -101,22 +101,22 @@ def takes_length(written: Node, read: Node) -> bool:
     return bool(least >= fewest and longest_written(written) <= longest)
 
 
-def longest_written(written: Node) -> float:
+def longest_written(written: SchemaNode) -> float:
     """The most items that are written: no more than have a place of their own, unless there is a schema for others."""
-    places: Sequence[Node] | None = written.get("prefixItems")
+    places: Sequence[SchemaNode] | None = written.get("prefixItems")
     closed = written.get("items") is False or (places is not None and "items" not in written)
     found: float = written.get("maxItems", inf)
     return min(found, len(places or ())) if closed else found
 
 
-def item_at(schema: Node, place: int) -> Node | bool:
+def item_at(schema: SchemaNode, place: int) -> SchemaNode | bool:
     """The schema of one item of an array."""
-    places: Sequence[Node] = schema.get("prefixItems", ())
-    found: Node | bool = places[place] if place < len(places) else schema.get("items", True)
+    places: Sequence[SchemaNode] = schema.get("prefixItems", ())
+    found: SchemaNode | bool = places[place] if place < len(places) else schema.get("items", True)
     return found
 
 
-def takes_size(written: Node, read: Node) -> bool:
+def takes_size(written: SchemaNode, read: SchemaNode) -> bool:
     """Whether the reader takes as few and as many fields as are written."""
     least = max(written.get("minProperties", 0), len(written.get("required", ())))
     closed = "properties" in written and not written.get("additionalProperties", False)

@@ -24,7 +24,7 @@ from sagakit.definition.bounds import (
 )
 from sagakit.definition.schema_nodes import (
     ANNOTATIONS,
-    Node,
+    SchemaNode,
     alternatives,
     as_node,
     exactly,
@@ -45,7 +45,7 @@ class Incompatibility(NamedTuple):
     reason: str
 
 
-def readable(writer: Node | bool, reader: Node | bool) -> list[Incompatibility]:
+def readable(writer: SchemaNode | bool, reader: SchemaNode | bool) -> list[Incompatibility]:
     """Return what of the values that are written under `writer` cannot be read under `reader`; empty if all can.
 
     Each schema is complete in itself: a `$ref` within it points at its own `$defs`.
@@ -57,7 +57,7 @@ def readable(writer: Node | bool, reader: Node | bool) -> list[Incompatibility]:
             return [Incompatibility(f"${path}", reason) for path, reason in found]
 
 
-def accepts(schema: Node | bool, value: object) -> bool:
+def accepts(schema: SchemaNode | bool, value: object) -> bool:
     """Whether a value, as JSON has it, can be read under a schema."""
     return not readable(exactly(value), schema)
 
@@ -69,13 +69,15 @@ class _Comparison:
     `shaken` says that the comparison must begin again; it remembers what has failed, so that it comes to an end.
     """
 
-    def __init__(self, writer: Node | bool, reader: Node | bool) -> None:
+    def __init__(self, writer: SchemaNode | bool, reader: SchemaNode | bool) -> None:
         self._writer = as_node(writer)
         self._reader = as_node(reader)
         self._failed: dict[tuple[int, int], list[Incompatibility]] = {}
         self._assumed: set[tuple[int, int]] = set()
         self._relied_on: set[tuple[int, int]] = set()
-        self._alive: list[tuple[Node, Node]] = []  # nodes are known by their addresses: none may be used again
+        self._alive: list[
+            tuple[SchemaNode, SchemaNode]
+        ] = []  # nodes are known by their addresses: none may be used again
         self.shaken: bool = False
 
     def begin(self) -> list[Incompatibility]:
@@ -85,7 +87,7 @@ class _Comparison:
         self.shaken = False
         return self._compare(self._writer, self._reader)
 
-    def _compare(self, written: Node | bool, read: Node | bool) -> list[Incompatibility]:
+    def _compare(self, written: SchemaNode | bool, read: SchemaNode | bool) -> list[Incompatibility]:
         """Compare two nodes; paths are those within them."""
         written, read = resolved(self._writer, written), resolved(self._reader, read)
         pair = (id(written), id(read))
@@ -103,7 +105,7 @@ class _Comparison:
             self.shaken = self.shaken or pair in self._relied_on
         return found
 
-    def _compared(self, written: Node, read: Node) -> list[Incompatibility]:
+    def _compared(self, written: SchemaNode, read: SchemaNode) -> list[Incompatibility]:
         if read.keys() <= ANNOTATIONS:
             return []
         options = alternatives(written)
@@ -123,7 +125,7 @@ class _Comparison:
             return self._any(written, read, [{**read, "type": one} for one in read["type"]])
         return self._of_one_type(written, read)
 
-    def _any(self, written: Node, read: Node, options: Sequence[Node]) -> list[Incompatibility]:
+    def _any(self, written: SchemaNode, read: SchemaNode, options: Sequence[SchemaNode]) -> list[Incompatibility]:
         """One member of a union must take it. If only one is of the same type, what that says is told."""
         likely: list[list[Incompatibility]] = []
         for option in options:
@@ -136,7 +138,7 @@ class _Comparison:
 
     # --------------------------------------------------------------- by type
 
-    def _of_one_type(self, written: Node, read: Node) -> list[Incompatibility]:
+    def _of_one_type(self, written: SchemaNode, read: SchemaNode) -> list[Incompatibility]:
         if "enum" in read or "const" in read:
             allowed = read["enum"] if "enum" in read else [read["const"]]
             known = "const" in written and any(is_same(written["const"], one) for one in allowed)
@@ -157,7 +159,7 @@ class _Comparison:
                 unlike = [key for key in read.keys() - ANNOTATIONS if written.get(key) != read[key]]
                 return _differ(written, read) if unlike else []
 
-    def _arrays(self, written: Node, read: Node) -> list[Incompatibility]:
+    def _arrays(self, written: SchemaNode, read: SchemaNode) -> list[Incompatibility]:
         if not takes_length(written, read):
             return _differ(written, read)
         found: list[Incompatibility] = []
@@ -168,7 +170,7 @@ class _Comparison:
             found += _within("[]", self._compare(item_at(written, places), item_at(read, places)))
         return found
 
-    def _objects(self, written: Node, read: Node) -> list[Incompatibility]:
+    def _objects(self, written: SchemaNode, read: SchemaNode) -> list[Incompatibility]:
         own, wanted = written.get("properties", {}), read.get("properties", {})
         rest, others = _undeclared(written), read.get("additionalProperties", True)
         found = [] if takes_size(written, read) else _differ(written, read)
@@ -182,24 +184,26 @@ class _Comparison:
             found += self._names({"type": "string", **written.get("propertyNames", {})}, read)
         return found
 
-    def _field(self, name: str, written: Node, reader: Node | bool, within: Node) -> list[Incompatibility]:
+    def _field(
+        self, name: str, written: SchemaNode, reader: SchemaNode | bool, within: SchemaNode
+    ) -> list[Incompatibility]:
         if reader is False:
             return [Incompatibility("", f"it is written as {shape(written)}, and no such field may be there")]
         return [*self._compare(written, reader), *self._names(exactly(name), within)]
 
-    def _names(self, written: Node, read: Node) -> list[Incompatibility]:
+    def _names(self, written: SchemaNode, read: SchemaNode) -> list[Incompatibility]:
         """Compare the names of fields."""
         names = read.get("propertyNames")
         return [] if names is None else self._compare(written, {"type": "string", **names})
 
 
-def _undeclared(written: Node) -> Node | bool:
+def _undeclared(written: SchemaNode) -> SchemaNode | bool:
     """The schema of fields that are written and not declared: a class has none, a dict has no others."""
-    found: Node | bool = written.get("additionalProperties", "properties" not in written)
+    found: SchemaNode | bool = written.get("additionalProperties", "properties" not in written)
     return found
 
 
-def _missing(written: Node, read: Node) -> list[Incompatibility]:
+def _missing(written: SchemaNode, read: SchemaNode) -> list[Incompatibility]:
     found: list[Incompatibility] = []
     for name in read.get("required", ()):
         if name not in written.get("required", ()):
@@ -209,7 +213,7 @@ def _missing(written: Node, read: Node) -> list[Incompatibility]:
     return found
 
 
-def _differ(written: Node, read: Node) -> list[Incompatibility]:
+def _differ(written: SchemaNode, read: SchemaNode) -> list[Incompatibility]:
     return [Incompatibility("", f"it is written as {shape(written)} and read as {shape(read)}")]
 
 

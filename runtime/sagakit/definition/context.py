@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from logging import Logger, LoggerAdapter, getLogger
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import Any, cast, final
 
 from typing_extensions import TypeVar
 
-if TYPE_CHECKING:
-    from sagakit.definition.nodes import Node
+from sagakit.definition.dependency import Dependency
 
 R = TypeVar("R")
 
@@ -24,7 +23,7 @@ class _CallLog(LoggerAdapter[Logger]):
 
 
 @final
-class Ctx:
+class Context:
     """One call's surroundings. Valid during the call; made by the runtime.
 
     `key` is the idempotency key of this call; in a compensation or a check `action_key` is the key that its action was
@@ -57,7 +56,7 @@ class Ctx:
         self._results = results
         self._beat = beat
 
-    def result(self, node: Node[R], /) -> R:
+    def result(self, node: Dependency[tuple[R]], /) -> R:
         """The result of an earlier step; None if it was skipped. Raises DefinitionError if it is not done."""
         return cast(R, self._results(node.name))
 

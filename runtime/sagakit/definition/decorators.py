@@ -12,12 +12,13 @@ from typing import Any, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
-from sagakit.definition.context import Ctx
-from sagakit.definition.nodes import Backend, CheckedStep, Dependency, Node, Options, Step
+from sagakit.definition.context import Context
+from sagakit.definition.dependency import Dependency
+from sagakit.definition.nodes import Backend, CheckedStep, Node, NodeOptions, Step
 from sagakit.definition.options import knows_its_options, several
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import Limit, RetryPolicy
-from sagakit.definition.step_types import Absent, Always, Checked, Sometimes, Undone
+from sagakit.definition.step_overloads import Absent, Always, Checked, Sometimes, Undone
 
 S = TypeVar("S")
 D = TypeVar("D")
@@ -46,9 +47,9 @@ class Given(TypedDict, total=False):
 
 
 @overload
-def step(fn: Callable[[S, D, Ctx], Awaitable[R]], /) -> Step[S, D, R]: ...
+def step(fn: Callable[[S, D, Context], Awaitable[R]], /) -> Step[S, D, R]: ...
 @overload
-def step(fn: Callable[[S, D, Ctx], R], /) -> Step[S, D, R]: ...
+def step(fn: Callable[[S, D, Context], R], /) -> Step[S, D, R]: ...
 @overload
 def step(
     a: Dependency[A] = ...,
@@ -59,7 +60,7 @@ def step(
     /,
     *,
     on_unknown: Checked,
-    when: Callable[[Any, Ctx], bool],
+    when: Callable[[Any, Context], bool],
     **given: Unpack[Given],
 ) -> Sometimes[Checked, A, B, C, E, F]: ...
 @overload
@@ -72,7 +73,7 @@ def step(
     /,
     *,
     on_unknown: Undone = ...,
-    when: Callable[[Any, Ctx], bool],
+    when: Callable[[Any, Context], bool],
     **given: Unpack[Given],
 ) -> Sometimes[Undone, A, B, C, E, F]: ...
 @overload
@@ -103,7 +104,7 @@ def step(
 def step(
     *given: Any,
     on_unknown: OnUnknown = "retry",
-    when: Callable[[Any, Ctx], bool] | None = None,
+    when: Callable[[Any, Context], bool] | None = None,
     after: Sequence[Node[Any]] | None = None,
     compensate: Any = ...,
     retry: RetryPolicy = DEFAULT_RETRY,
@@ -126,7 +127,7 @@ def step(
     a quota that the calls of action, check and compensation wait for. With `heartbeat` an attempt is given up when it
     has not called `ctx.heartbeat()` for so long.
     """
-    options = Options(
+    options = NodeOptions(
         on_unknown=on_unknown,
         no_undo=compensate is None,
         retry=retry,

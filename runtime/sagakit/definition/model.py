@@ -11,7 +11,7 @@ import msgspec
 import msgspec.inspect
 
 from sagakit.definition.annotations import show
-from sagakit.definition.context import Ctx
+from sagakit.definition.context import Context
 from sagakit.definition.json_schema import Schema, json_schema
 from sagakit.definition.lost_fields import has_fields, refuse_lost_fields
 from sagakit.definition.nesting import check_nesting
@@ -27,7 +27,7 @@ from sagakit.definition.survival import (
     refuse_lost_zones,
     refuse_what_changes,
 )
-from sagakit.errors import DoesNotFit, InvalidInput, Unreadable, Unwritable
+from sagakit.errors import DoesNotFit, InvalidInput, UnreadableValue, Unwritable
 
 Runner: TypeAlias = Literal["trio", "asyncio", "thread"]
 """Where a function runs: in the trio loop, in an asyncio loop, in a worker thread."""
@@ -99,7 +99,7 @@ class Codec:
         try:
             return self._decoder.decode(value if memoryview(value).nbytes else NULL)
         except BaseException as error:  # of the type
-            raise self._does_not_fit(Unreadable, error) from error
+            raise self._does_not_fit(UnreadableValue, error) from error
 
     def schema(self) -> Schema:
         """The JSON Schema of what is kept."""
@@ -114,7 +114,7 @@ class Codec:
         try:
             return _are_same(first, second)
         except BaseException as error:  # of the type
-            raise self._does_not_fit(Unreadable, error) from error
+            raise self._does_not_fit(UnreadableValue, error) from error
 
     def encode(self, value: object) -> bytes:
         """The value as JSON that decodes again as the type. Raises Unwritable."""
@@ -216,7 +216,7 @@ class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
     action: Function | None = None
     check: Function | None = None
     undo: Function | None = None
-    condition: Callable[[Any, Ctx], bool] | None = None
+    condition: Callable[[Any, Context], bool] | None = None
     inputs: tuple[str, ...] = ()
     result: Codec
     prepare: Callable[..., Any] | None = None

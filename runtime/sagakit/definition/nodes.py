@@ -9,11 +9,12 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, get_ori
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.definition.context import Ctx
-from sagakit.definition.control import Done, NotDone
+from sagakit.definition.context import Context
+from sagakit.definition.dependency import Dependency
 from sagakit.definition.options import knows_its_options
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import UNDO_POLICY, Limit, RetryPolicy
+from sagakit.definition.step_answers import Done, NotDone
 from sagakit.errors import DefinitionError
 
 S = TypeVar("S")
@@ -21,7 +22,6 @@ S_co = TypeVar("S_co", covariant=True)
 D_co = TypeVar("D_co", covariant=True)
 D = TypeVar("D")
 R_co = TypeVar("R_co", covariant=True)
-P_co = TypeVar("P_co", covariant=True)
 I = TypeVar("I")  # noqa: E741  # an item
 I_co = TypeVar("I_co", covariant=True)
 L_co = TypeVar("L_co", covariant=True)
@@ -30,7 +30,7 @@ W = TypeVar("W")
 Backend: TypeAlias = Literal["trio", "asyncio"]
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What was written in `@step(...)`."""
 
     on_unknown: OnUnknown
@@ -54,10 +54,6 @@ class Undo:
         return f"<Undo {self.fn.__qualname__}>"
 
 
-class Dependency(Generic[P_co]):
-    """What `@step` takes of a node. P_co is a tuple of its result: so that type checkers can tell it from `Absent`."""
-
-
 class Node(Dependency[tuple[R_co]], Generic[R_co]):
     """A node of the plan; `ctx.result(node)` gives its result, typed.
 
@@ -69,14 +65,14 @@ class Node(Dependency[tuple[R_co]], Generic[R_co]):
         inputs: tuple[Any, ...] = (),
         *,
         after: tuple[Any, ...] | None = None,
-        when: Callable[[Any, Ctx], bool] | None = None,
+        when: Callable[[Any, Context], bool] | None = None,
         pivot: bool = False,
     ) -> None:
         self.name: str = ""
         self.place: str = ""
         self.inputs: tuple[Any, ...] = inputs
         self.after: tuple[Any, ...] | None = after
-        self.when: Callable[[Any, Ctx], bool] | None = when
+        self.when: Callable[[Any, Context], bool] | None = when
         self.pivot: bool = pivot
 
     word: ClassVar[str] = "Node"
@@ -116,16 +112,16 @@ class CalledNode(Node[R_co]):
         self,
         fn: Callable[..., Any],
         inputs: tuple[Any, ...],
-        options: Options,
+        options: NodeOptions,
         namespace: Mapping[str, Any],
         *,
         after: tuple[Any, ...] | None = None,
-        when: Callable[[Any, Ctx], bool] | None = None,
+        when: Callable[[Any, Context], bool] | None = None,
         pivot: bool = False,
     ) -> None:
         super().__init__(inputs, after=after, when=when, pivot=pivot)
         self.fn: Callable[..., Any] = fn
-        self.options: Options = options
+        self.options: NodeOptions = options
         self.namespace: Mapping[str, Any] = namespace
         self.undo: Undo | None = None
         self.checked: Undo | None = None
@@ -158,18 +154,18 @@ class _UndoWith(Protocol[S_co, D_co, R_co]):
     """Types what `compensate(retry=...)` returns."""
 
     @overload
-    def __call__(self, fn: Callable[[S_co, D_co, R_co, Ctx], Awaitable[None]], /) -> Undo: ...
+    def __call__(self, fn: Callable[[S_co, D_co, R_co, Context], Awaitable[None]], /) -> Undo: ...
     @overload
-    def __call__(self, fn: Callable[[S_co, D_co, R_co, Ctx], None], /) -> Undo: ...
+    def __call__(self, fn: Callable[[S_co, D_co, R_co, Context], None], /) -> Undo: ...
 
 
 class Step(CalledNode[R_co], Generic[S, D, R_co]):
     """A step whose compensation may find no result: an attempt in doubt is undone, too."""
 
     @overload
-    def compensate(self, fn: Callable[[S, D, R_co | None, Ctx], Awaitable[None]], /) -> Undo: ...
+    def compensate(self, fn: Callable[[S, D, R_co | None, Context], Awaitable[None]], /) -> Undo: ...
     @overload
-    def compensate(self, fn: Callable[[S, D, R_co | None, Ctx], None], /) -> Undo: ...
+    def compensate(self, fn: Callable[[S, D, R_co | None, Context], None], /) -> Undo: ...
     @overload
     def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co | None]: ...
     @knows_its_options
@@ -184,9 +180,9 @@ class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
     """A step whose attempts in doubt are checked, or handed to a person: its compensation always has the result."""
 
     @overload
-    def compensate(self, fn: Callable[[S, D, R_co, Ctx], Awaitable[None]], /) -> Undo: ...
+    def compensate(self, fn: Callable[[S, D, R_co, Context], Awaitable[None]], /) -> Undo: ...
     @overload
-    def compensate(self, fn: Callable[[S, D, R_co, Ctx], None], /) -> Undo: ...
+    def compensate(self, fn: Callable[[S, D, R_co, Context], None], /) -> Undo: ...
     @overload
     def compensate(self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...) -> _UndoWith[S, D, R_co]: ...
     @knows_its_options
@@ -197,9 +193,9 @@ class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
         return self._set_undo(fn, retry, timeout)
 
     @overload
-    def check(self, fn: Callable[[S, D, Ctx], Awaitable[Done[R_co] | NotDone | None]], /) -> Undo: ...
+    def check(self, fn: Callable[[S, D, Context], Awaitable[Done[R_co] | NotDone | None]], /) -> Undo: ...
     @overload
-    def check(self, fn: Callable[[S, D, Ctx], Done[R_co] | NotDone | None], /) -> Undo: ...
+    def check(self, fn: Callable[[S, D, Context], Done[R_co] | NotDone | None], /) -> Undo: ...
     def check(self, fn: Any, /) -> Undo:
         """Make a method this step's check: did the action under `ctx.action_key` happen? None is "cannot tell now"."""
         return self._set_check(fn)
@@ -209,9 +205,9 @@ class _UndoItemWith(Protocol[S_co, D_co, I_co, R_co]):
     """The same for one item."""
 
     @overload
-    def __call__(self, fn: Callable[[S_co, D_co, I_co, R_co, Ctx], Awaitable[None]], /) -> Undo: ...
+    def __call__(self, fn: Callable[[S_co, D_co, I_co, R_co, Context], Awaitable[None]], /) -> Undo: ...
     @overload
-    def __call__(self, fn: Callable[[S_co, D_co, I_co, R_co, Ctx], None], /) -> Undo: ...
+    def __call__(self, fn: Callable[[S_co, D_co, I_co, R_co, Context], None], /) -> Undo: ...
 
 
 class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
@@ -222,9 +218,9 @@ class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
     parallel: int
 
     @overload
-    def compensate(self, fn: Callable[[S, D, I, R_co | None, Ctx], Awaitable[None]], /) -> Undo: ...
+    def compensate(self, fn: Callable[[S, D, I, R_co | None, Context], Awaitable[None]], /) -> Undo: ...
     @overload
-    def compensate(self, fn: Callable[[S, D, I, R_co | None, Ctx], None], /) -> Undo: ...
+    def compensate(self, fn: Callable[[S, D, I, R_co | None, Context], None], /) -> Undo: ...
     @overload
     def compensate(
         self, /, *, retry: RetryPolicy = ..., timeout: timedelta = ...
@@ -257,7 +253,7 @@ class Signal(Node[R_co], Generic[W, R_co]):
         timeout: timedelta | None,
         on_timeout: Literal["compensate", "continue"],
         after: tuple[Any, ...] | None,
-        when: Callable[[Any, Ctx], bool] | None,
+        when: Callable[[Any, Context], bool] | None,
     ) -> None:
         super().__init__(after=after, when=when)
         self.payload: Any = payload
@@ -275,13 +271,13 @@ class Timer(Node[None]):
 
     def __init__(
         self,
-        wait: timedelta | Callable[[Any, Ctx], datetime | timedelta],
+        wait: timedelta | Callable[[Any, Context], datetime | timedelta],
         *,
         after: tuple[Any, ...] | None,
-        when: Callable[[Any, Ctx], bool] | None,
+        when: Callable[[Any, Context], bool] | None,
     ) -> None:
         super().__init__(after=after, when=when)
-        self.wait: timedelta | Callable[[Any, Ctx], datetime | timedelta] = wait
+        self.wait: timedelta | Callable[[Any, Context], datetime | timedelta] = wait
 
 
 class Child(Node[R_co], Generic[R_co]):
@@ -292,15 +288,15 @@ class Child(Node[R_co], Generic[R_co]):
     def __init__(
         self,
         saga: Any,
-        make_input: Callable[[Any, Ctx], Any],
+        make_input: Callable[[Any, Context], Any],
         *,
         after: tuple[Any, ...] | None,
-        when: Callable[[Any, Ctx], bool] | None,
+        when: Callable[[Any, Context], bool] | None,
         pivot: bool,
     ) -> None:
         super().__init__(after=after, when=when, pivot=pivot)
         self.saga: Any = saga
-        self.make_input: Callable[[Any, Ctx], Any] = make_input
+        self.make_input: Callable[[Any, Context], Any] = make_input
 
 
 class MaybeChild(Child[R_co | None], Generic[R_co]):

@@ -25,11 +25,11 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
 
     cause: Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
     code: str | None = None
-    undone: tuple[str, ...] = ()
+    compensated: tuple[str, ...] = ()
     step: str | None = None
     detail: dict[str, Any] = {}
     reason: str | None = None
-    late: tuple[str, ...] = ()
+    late_successes: tuple[str, ...] = ()
 
 
 Outcome: TypeAlias = Completed[T] | Failed

@@ -29,10 +29,10 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
     The wait before attempt n+1 is `min(most, first * factor ** (n - 1))`, spread by jitter.
     """
 
-    attempts: int | None = 5
-    first: float = 0.2
-    factor: float = 2.0
-    most: float = 30.0
+    max_attempts: int | None = 5
+    initial_interval: float = 0.2
+    multiplier: float = 2.0
+    max_interval: float = 30.0
 
 
 class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):

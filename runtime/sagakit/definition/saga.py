@@ -12,12 +12,12 @@ from typing_extensions import TypeVar
 
 from sagakit.definition.annotations import NotKnownYet
 from sagakit.definition.compiler import compile_saga
-from sagakit.definition.context import Ctx
+from sagakit.definition.context import Context
 from sagakit.definition.diagram import mermaid
 from sagakit.definition.members import has_nodes
-from sagakit.definition.migration import OldSaga
 from sagakit.definition.model import Definition, Header
 from sagakit.definition.nodes import Backend, Node, Undo
+from sagakit.definition.old_saga import OldSaga
 from sagakit.definition.options import Pending, at_least_one, one_of, seconds
 from sagakit.definition.schemas import saga_schema
 from sagakit.errors import DefinitionError
@@ -85,7 +85,7 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
 
-    def output(self, input: D, ctx: Ctx) -> T:
+    def output(self, input: D, ctx: Context) -> T:
         """What the saga returns once all steps are done; free of effects. Override it if T is not None."""
         raise NotImplementedError(f"{type(self).__name__} has no output()")
 

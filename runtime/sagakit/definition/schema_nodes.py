@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-Node: TypeAlias = Mapping[str, Any]
+SchemaNode: TypeAlias = Mapping[str, Any]
 """A schema, or one within another."""
 
 ANNOTATIONS: frozenset[str] = frozenset(
@@ -15,18 +15,18 @@ ANNOTATIONS: frozenset[str] = frozenset(
 )
 """Keywords that do not bound the values."""
 
-_ANYTHING: Node = {}
-_NOTHING: Node = {"enum": []}
+_ANYTHING: SchemaNode = {}
+_NOTHING: SchemaNode = {"enum": []}
 
 
-def as_node(schema: Node | bool) -> Node:
+def as_node(schema: SchemaNode | bool) -> SchemaNode:
     """The schema without the short form: `true` takes anything, `false` takes nothing."""
     if isinstance(schema, bool):
         return _ANYTHING if schema else _NOTHING
     return schema
 
 
-def resolved(root: Node, schema: Node | bool) -> Node:
+def resolved(root: SchemaNode, schema: SchemaNode | bool) -> SchemaNode:
     """The schema that a reference points at; one that takes anything, if it points elsewhere or in a circle."""
     found = as_node(schema)
     for _ in range(100):
@@ -38,7 +38,7 @@ def resolved(root: Node, schema: Node | bool) -> Node:
     return _ANYTHING
 
 
-def _pointed_at(root: Node, reference: str) -> Node | bool:
+def _pointed_at(root: SchemaNode, reference: str) -> SchemaNode | bool:
     found: Any = root
     for part in reference.removeprefix("#").split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
@@ -46,7 +46,7 @@ def _pointed_at(root: Node, reference: str) -> Node | bool:
     return found if isinstance(found, Mapping | bool) else _ANYTHING
 
 
-def alternatives(schema: Node) -> Sequence[Node] | None:
+def alternatives(schema: SchemaNode) -> Sequence[SchemaNode] | None:
     """The schemas of which each value is of one; None if there is nothing to choose from."""
     if "enum" in schema:
         return [exactly(value) for value in schema["enum"]]
@@ -54,18 +54,18 @@ def alternatives(schema: Node) -> Sequence[Node] | None:
         return [exactly(schema["const"])]
     for key in ("anyOf", "oneOf"):
         if key in schema:
-            members: Sequence[Node] = schema[key]
+            members: Sequence[SchemaNode] = schema[key]
             return members
     kinds = schema.get("type")
     return [{**schema, "type": kind} for kind in kinds] if isinstance(kinds, list) else None
 
 
-def without(schema: Node, key: str) -> Node:
+def without(schema: SchemaNode, key: str) -> SchemaNode:
     """The rest of a schema."""
     return {name: value for name, value in schema.items() if name != key}
 
 
-def exactly(value: object) -> Node:
+def exactly(value: object) -> SchemaNode:
     """The schema of this one value."""
     match value:
         case bool():

@@ -18,10 +18,11 @@ from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
 from sagakit.engine.family import AFTER_THE_END
 from sagakit.engine.forward import action_ended, check_ended, wait_is_over
+from sagakit.engine.inbound import inbound
 from sagakit.engine.inputs import (
     Adopted,
+    AttemptEnded,
     Decided,
-    Ended,
     GaveUp,
     Inbound,
     InputEvent,
@@ -31,12 +32,11 @@ from sagakit.engine.inputs import (
     Prepared,
     Published,
 )
-from sagakit.engine.messages import inbound
 from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record, SagaOutcome
-from sagakit.engine.requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, StepMove, StepState
 from sagakit.engine.turn import ITEM_SIZE, SUSPECT, Limits, Turn, at_work, is_suspect, passed, shorten
+from sagakit.engine.undo_requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.errors import IllegalTransition
 
 _DEFAULT_LIMITS = Limits()
@@ -150,7 +150,7 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             inbound(turn, event)
         case _ if turn.record.status in ENDS:
             pass  # the saga ended while this was under way; the account is closed
-        case Ended():
+        case AttemptEnded():
             _ended(turn, event)
         case Isolated():
             turn.touch()
@@ -169,7 +169,7 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             assert_never(event)
 
 
-def _ended(turn: Turn, event: Ended) -> None:
+def _ended(turn: Turn, event: AttemptEnded) -> None:
     log = turn.look(event.step)
     if log.state not in OPEN or log.calls != event.call:
         raise IllegalTransition(f"step {event.step}: attempt {event.call} is not open; {log.state}, {log.calls} calls")
@@ -194,7 +194,7 @@ def _adopted(turn: Turn, event: Adopted) -> None:
     lost = Error(error="the worker was lost during this attempt", at_once=True)
     went_forward = turn.forward
     for step in open_steps:
-        _ended(turn, Ended(step, turn.look(step).calls, lost, event.jitter))
+        _ended(turn, AttemptEnded(step, turn.look(step).calls, lost, event.jitter))
     if suspected and record.lone_deaths >= turn.limits.lone_deaths:
         _found_out(turn, suspected[0], went_forward=went_forward)
 

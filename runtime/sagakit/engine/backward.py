@@ -6,14 +6,14 @@ from typing import assert_never
 
 from sagakit.definition.plan import NodePlan
 from sagakit.engine.forward import HAPPENED, error_of, give_up_waiting, unread
-from sagakit.engine.inputs import Ended
+from sagakit.engine.inputs import AttemptEnded
 from sagakit.engine.record import SagaOutcome, StepLog
-from sagakit.engine.results import Compensating, Complete, Error, NotDone, Retry, Unreadable
+from sagakit.engine.results import ArgumentsUnreadable, Compensating, Complete, Error, NotHappened, RetryLater
 from sagakit.engine.table import HELD, MOVING
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 
-def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
+def undo_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
     """Apply the end of a compensation's attempt. A refusal cannot be retried away: it goes to a person."""
     if node.undo is None:
         raise AssertionError(f"{node.name} has no compensation")
@@ -25,7 +25,7 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             turn.emit_of(node, ".undone")
         case Compensating():
             _fail_undo(turn, node, f"rejected: {ended.result.code}")
-        case Retry() | Error():
+        case RetryLater() | Error():
             log = turn.edit(node.name)
             log.error = shorten(error_of(ended.result))
             log.undo_unsure = log.undo_unsure or not ended.result.not_done
@@ -37,9 +37,9 @@ def undo_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             delay = _delay(node, log, ended)
             turn.defer(node, "wait_undo", delay=delay)
             turn.emit_retry(node, "undo_retrying", log.undo_attempt, unknown=log.undo_unsure, delay=delay)
-        case Unreadable():
+        case ArgumentsUnreadable():
             unread(turn, node, ended.result)
-        case NotDone():
+        case NotHappened():
             raise AssertionError("only a check answers NotDone")
         case _:
             assert_never(ended.result)
@@ -79,8 +79,8 @@ def finish_terminated(turn: Turn) -> None:
     _close(turn)
 
 
-def _delay(node: NodePlan, log: StepLog, ended: Ended) -> float:
-    if isinstance(ended.result, Retry) and ended.result.after is not None:
+def _delay(node: NodePlan, log: StepLog, ended: AttemptEnded) -> float:
+    if isinstance(ended.result, RetryLater) and ended.result.after is not None:
         return ended.result.after
     if (isinstance(ended.result, Error) and ended.result.at_once) or node.undo is None:
         return 0.0
@@ -117,7 +117,7 @@ def _close(turn: Turn) -> None:
     record = turn.record
     undone = tuple(name for name, log in record.steps.items() if log.state == "undone")
     late = tuple(name for name, log in record.steps.items() if log.late)
-    record.outcome = SagaOutcome("failed", turn.now, failure=record.failure, undone=undone, late=late)
+    record.outcome = SagaOutcome("failed", turn.now, failure=record.failure, compensated=undone, late_successes=late)
     failure = record.failure
     turn.emit(
         "failed",

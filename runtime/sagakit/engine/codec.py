@@ -33,7 +33,7 @@ class Loaded(msgspec.Struct, frozen=True):
     unknown: UnknownFields | None
 
 
-class Glimpse(msgspec.Struct, frozen=True):
+class RecordHeader(msgspec.Struct, frozen=True):
     """What a scan wants to know of a value before it reads all of it. `ended` is set in an end marker."""
 
     schema: int | None = None
@@ -59,7 +59,7 @@ class _Strict(PersistedSagaState[msgspec.Raw], forbid_unknown_fields=True):
 
 
 _encoder = msgspec.json.Encoder()
-_glimpse = msgspec.json.Decoder(Glimpse)
+_glimpse = msgspec.json.Decoder(RecordHeader)
 _record = msgspec.json.Decoder(PersistedSagaState[msgspec.Raw])
 _marker = msgspec.json.Decoder(EndMarker)
 _strict = msgspec.json.Decoder(_Strict)
@@ -88,7 +88,7 @@ def marker_of(record: Record) -> bytes:
     return encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run))
 
 
-def glimpse(key: str, value: bytes) -> Glimpse:
+def read_header(key: str, value: bytes) -> RecordHeader:
     """Look at what stands under a live key, at a fraction of the cost of `decode`, and with its errors."""
     try:
         seen = _glimpse.decode(value)
@@ -104,7 +104,7 @@ def decode(key: str, value: bytes) -> Loaded | EndMarker:
     try:
         record = _record.decode(value)
     except UNREADABLE as error:
-        if glimpse(key, value).ended is None:
+        if read_header(key, value).ended is None:
             raise _undecodable(key, value, str(error)) from error
         return _decode_marker(key, value)
     _check(key, value, record.schema, record.saga_type, record.saga_id, record.owner)

@@ -14,8 +14,8 @@ from sagakit.engine.forward import NO_ROOM, UNREADABLE, arrived
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.keys import is_parent, started_child
 from sagakit.engine.record import NOTHING, Failure, Record
-from sagakit.engine.requests import cancel, pivot_passed
 from sagakit.engine.turn import Turn, shorten
+from sagakit.engine.undo_requests import cancel, pivot_passed
 from sagakit.engine.verdicts import VerdictText
 
 AFTER_THE_END: frozenset[InboundKind] = frozenset({"reverse", "release"})

@@ -8,9 +8,17 @@ import msgspec
 
 from sagakit.definition.plan import NodePlan
 from sagakit.engine.details import fitting_detail
-from sagakit.engine.inputs import Ended
+from sagakit.engine.inputs import AttemptEnded
 from sagakit.engine.record import NOTHING, Failure, StepLog
-from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotDone, Retry, Unreadable
+from sagakit.engine.results import (
+    ArgumentsUnreadable,
+    AttemptResult,
+    Compensating,
+    Complete,
+    Error,
+    NotHappened,
+    RetryLater,
+)
 from sagakit.engine.table import StepMove
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
@@ -27,7 +35,7 @@ _NULL = msgspec.Raw(b"null")
 """The result of what ends without saying one: a signal without payload, a child without output."""
 
 
-def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
+def action_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
     """Apply the end of an action's attempt: done, refused, known not done, or unknown."""
     result = _bounded(turn, ended.result)
     if node.kind == "child" and (isinstance(result, Complete) or turn.look(node.name).arrived):
@@ -38,7 +46,7 @@ def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
             succeed(turn, node, result)
         case Compensating():
             _refused(turn, node, result)
-        case Retry() | Error():
+        case RetryLater() | Error():
             log = turn.edit(node.name)
             log.error = shorten(error_of(result))
             log.unsure = log.unsure or not result.not_done
@@ -46,9 +54,9 @@ def action_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 _unknown(turn, node, ended, result)
             else:
                 _known_not_done(turn, node, log, delay_after(node, log, ended))
-        case Unreadable():
+        case ArgumentsUnreadable():
             unread(turn, node, result)
-        case NotDone():
+        case NotHappened():
             raise AssertionError("only a check answers NotDone")
         case _:
             assert_never(result)
@@ -62,20 +70,20 @@ def _child_started(turn: Turn, node: NodePlan) -> None:
         arrived(turn, node)
 
 
-def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
+def check_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
     """Apply a check's answer; no answer is asked for again, within the step's retry budget, then a person is asked."""
     result = _bounded(turn, ended.result)
     log = turn.edit(node.name)
     match result:
         case Complete():
             succeed(turn, node, result)
-        case NotDone():
+        case NotHappened():
             log.unsure = False
             if log.code is not None:
                 _refused(turn, node, Compensating(code=log.code, detail=log.detail))
             else:
                 _known_not_done(turn, node, log, backoff(node.retries, log.attempt, ended.jitter))
-        case Retry() | Error() | Compensating():
+        case RetryLater() | Error() | Compensating():
             log.error = shorten(error_of(result))
             if spent(node.retries, log.check_attempt):
                 turn.move(node.name, "ask")
@@ -84,13 +92,13 @@ def check_ended(turn: Turn, node: NodePlan, ended: Ended) -> None:
                 wait = backoff(node.retries, log.check_attempt, ended.jitter) if delay is None else delay
                 turn.defer(node, "wait_check", delay=wait)
                 turn.emit_retry(node, "check_retrying", log.check_attempt, unknown=True, delay=wait)
-        case Unreadable():
+        case ArgumentsUnreadable():
             unread(turn, node, result)
         case _:
             assert_never(result)
 
 
-def unread(turn: Turn, node: NodePlan, result: Unreadable) -> None:
+def unread(turn: Turn, node: NodePlan, result: ArgumentsUnreadable) -> None:
     """What the call was to be given cannot be read: close the attempt as if it had not been opened, and halt the saga.
 
     Neither its budget is spent nor its key: once the record can be read, `retry` opens the same attempt again. An
@@ -175,7 +183,7 @@ def gather(turn: Turn, each: NodePlan) -> None:
         turn.emit_of(each, items=log.items)
 
 
-def delay_after(node: NodePlan, log: StepLog, ended: Ended) -> float:
+def delay_after(node: NodePlan, log: StepLog, ended: AttemptEnded) -> float:
     """Seconds until the action's next attempt."""
     delay = _asked_delay(ended.result)
     return backoff(node.retries, log.attempt, ended.jitter) if delay is None else delay
@@ -184,16 +192,16 @@ def delay_after(node: NodePlan, log: StepLog, ended: Ended) -> float:
 def error_of(result: AttemptResult) -> str:
     """What went wrong, as text."""
     match result:
-        case Retry(reason=text) | Error(error=text) | Unreadable(error=text) | Compensating(code=text):
+        case RetryLater(reason=text) | Error(error=text) | ArgumentsUnreadable(error=text) | Compensating(code=text):
             return text
-        case Complete() | NotDone():
+        case Complete() | NotHappened():
             return ""
         case _:
             assert_never(result)
 
 
 def _asked_delay(result: AttemptResult) -> float | None:
-    if isinstance(result, Retry):
+    if isinstance(result, RetryLater):
         return result.after
     return 0.0 if isinstance(result, Error) and result.at_once else None
 
@@ -226,7 +234,7 @@ def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
         turn.fail(failure)
 
 
-def _unknown(turn: Turn, node: NodePlan, ended: Ended, result: Retry | Error) -> None:
+def _unknown(turn: Turn, node: NodePlan, ended: AttemptEnded, result: RetryLater | Error) -> None:
     log = turn.look(node.name)
     if turn.forward and node.on_unknown == "retry" and not spent(node.retries, log.attempt):
         _retry(turn, node, delay=delay_after(node, log, ended))

@@ -16,7 +16,7 @@ InboundKind = Literal[
 ]  # fmt: skip
 
 
-class Ended(msgspec.Struct, frozen=True):
+class AttemptEnded(msgspec.Struct, frozen=True):
     """The attempt number `call` of a step ended. `jitter` in 0..1 spreads the wait before the next one."""
 
     step: str
@@ -135,5 +135,5 @@ class OutputMade(msgspec.Struct, frozen=True):
 
 
 InputEvent: TypeAlias = (
-    Ended | Adopted | Isolated | GaveUp | Orphaned | Inbound | Published | Decided | Prepared | OutputMade
+    AttemptEnded | Adopted | Isolated | GaveUp | Orphaned | Inbound | Published | Decided | Prepared | OutputMade
 )

@@ -6,9 +6,9 @@ from sagakit.definition.plan import NodePlan
 from sagakit.engine.forward import HAPPENED, succeed
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import NOTHING, Failure, UndoRequest
-from sagakit.engine.requests import pivot_open, pivot_passed
 from sagakit.engine.results import Complete
 from sagakit.engine.turn import Turn, shorten
+from sagakit.engine.undo_requests import pivot_open, pivot_passed
 from sagakit.engine.verdicts import VerdictText
 
 

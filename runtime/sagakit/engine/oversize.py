@@ -60,7 +60,7 @@ def _only_children(plan: Plan, loaded: Loaded) -> Loaded:
     return _with(
         loaded,
         steps={name: log for name, log in loaded.record.steps.items() if name in children},
-        outcome=outcome and structs.replace(outcome, undone=(), late=()),
+        outcome=outcome and structs.replace(outcome, compensated=(), late_successes=()),
     )
 
 

@@ -104,8 +104,8 @@ class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     at: Time
     output: msgspec.Raw = NOTHING
     failure: Failure | None = None
-    undone: tuple[str, ...] = ()
-    late: tuple[str, ...] = ()
+    compensated: tuple[str, ...] = ()
+    late_successes: tuple[str, ...] = ()
 
 
 class Parent(msgspec.Struct, frozen=True):

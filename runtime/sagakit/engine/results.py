@@ -13,11 +13,11 @@ class Complete(msgspec.Struct, frozen=True):
     result: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class NotDone(msgspec.Struct, frozen=True):
+class NotHappened(msgspec.Struct, frozen=True):
     """A check's answer: the action did not happen and no longer can."""
 
 
-class Retry(msgspec.Struct, frozen=True, kw_only=True):
+class RetryLater(msgspec.Struct, frozen=True, kw_only=True):
     """The step asks to be called again, `after` seconds from now if given, else by its retry policy.
 
     `not_done` says that this attempt is known not to have happened.
@@ -48,7 +48,7 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
     where: str = ""
 
 
-class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
+class ArgumentsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
     """What the record holds for the call cannot be read as the types that this worker has.
 
     Another attempt here would come to the same. With `not_done` the call was not made: its arguments could not be read.
@@ -59,7 +59,7 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True):
     not_done: bool = True
 
 
-StepExecutionResult: TypeAlias = Complete | Retry | Compensating | Error | Unreadable
+StepExecutionResult: TypeAlias = Complete | RetryLater | Compensating | Error | ArgumentsUnreadable
 """What an attempt of an action or of a compensation ends in; a check may also answer `NotDone`."""
 
-AttemptResult: TypeAlias = StepExecutionResult | NotDone
+AttemptResult: TypeAlias = StepExecutionResult | NotHappened

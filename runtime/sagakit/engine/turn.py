@@ -304,12 +304,12 @@ def backoff(retries: Retries, attempt: int, jitter: float) -> float:
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
     try:
-        wait = min(retries.most, retries.first * float(retries.factor) ** (attempt - 1))
+        wait = min(retries.max_interval, retries.initial_interval * float(retries.multiplier) ** (attempt - 1))
     except OverflowError:
-        wait = retries.most
+        wait = retries.max_interval
     return wait * (0.5 + 0.5 * jitter)
 
 
 def spent(retries: Retries, attempt: int) -> bool:
     """Whether attempt number `attempt` was the last of its budget."""
-    return retries.attempts is not None and attempt >= retries.attempts
+    return retries.max_attempts is not None and attempt >= retries.max_attempts

@@ -16,9 +16,9 @@ from nats.aio.client import Client
 
 from sagakit.errors import CannotConnect, LoginRefused
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.connection_errors import Troubles
 from sagakit.jetstream.link import CLOSE_TIMEOUT, Link
 from sagakit.jetstream.nats_client import NatsClient
-from sagakit.jetstream.troubles import Troubles
 
 _log = getLogger("sagakit.link")
 

@@ -18,7 +18,7 @@ def api_of(domain: str | None) -> str:
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the servers. Times in seconds; `window` in messages, `window_bytes` in bytes.
+    """How to reach the servers. Times in seconds; `max_unacked` in messages, `max_unacked_bytes` in bytes.
 
     `api` heads the subjects of another JetStream: `$JS.{domain}.API` of a domain, or what an import is called.
     """
@@ -31,8 +31,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     api: str = API
     connect_timeout: float = 5.0
     ack_timeout: float = 5.0
-    window: int = 4096
-    window_bytes: int = 32 * 2**20
+    max_unacked: int = 4096
+    max_unacked_bytes: int = 32 * 2**20
 
     def routed(self, subject: str) -> str:
         """Return the subject under which a message for JetStream, which is of API or of a bucket, finds the wanted one.

@@ -222,7 +222,7 @@ class _Keeper:
 
     async def keep(self) -> None:
         """Until cancelled. A server that is in trouble again and again is started again more and more slowly."""
-        pause, restarts = Backoff(first=0.2, most=30.0), 0
+        pause, restarts = Backoff(initial_interval=0.2, max_interval=30.0), 0
         while True:
             started_at = trio.current_time()
             _log.warning("the embedded nats-server %s; it is started again", await self._trouble())
@@ -246,7 +246,7 @@ class _Keeper:
 
     async def _start_again(self) -> None:
         """Start it once the folder takes writes: until then, if it still runs, it answers those who only read."""
-        pause, failures, told_at = Backoff(first=0.2, most=2.0), 0, -inf
+        pause, failures, told_at = Backoff(initial_interval=0.2, max_interval=2.0), 0, -inf
         while (why := await self._why_not_started()) is not None:
             failures += 1
             if trio.current_time() - told_at >= REMIND:

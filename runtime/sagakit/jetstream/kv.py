@@ -21,7 +21,7 @@ from sagakit.jetstream.scan import last_of_each
 from sagakit.jetstream.wire import header_block
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
-from sagakit.store.ports import Cursor, Deletion, Done, Entry, Usage, Write
+from sagakit.store.ports import BucketUsage, Cursor, Deletion, Done, Entry, Write
 
 WATCH_BUFFER = 10_000
 """Changes that a slow watcher may be behind; beyond it the oldest are lost (a watch is a hint)."""
@@ -115,7 +115,7 @@ class Bucket(BucketBase):
             raise Unavailable(f"{key}: the server's answer has neither a message nor an error")
         return got.message
 
-    async def usage(self) -> Sequence[Usage]:
+    async def usage(self) -> Sequence[BucketUsage]:
         """Ask each shard's leader how much it holds."""
         return [await usage_of_stream(self._link, f"KV_{bucket}", bucket) for bucket in self._buckets]
 

@@ -47,7 +47,7 @@ LEAST_PAYLOAD = 64 * 1024
 SECOND = 10**9
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How buckets and streams are made. Times in seconds, None is for ever; sizes in bytes, None is no limit."""
 
     storage: Literal["file", "memory"] = "file"
@@ -103,7 +103,7 @@ async def check_server(link: Link) -> None:
         raise PayloadTooSmall(link.max_payload, LEAST_PAYLOAD)
 
 
-async def make_layout(link: Link, names: Names, options: Options) -> None:
+async def make_layout(link: Link, names: Names, options: StreamOptions) -> None:
     """Make what is missing, the meta bucket first. Raises BadBucket, LayoutMissing, OtherDomain, StoreError."""
     try:
         await _make_layout(link, names, options)
@@ -128,7 +128,7 @@ async def _is_missing(link: Link, stream: str) -> bool:
     return error is not None and error.err_code == NOT_FOUND
 
 
-async def _make_layout(link: Link, names: Names, options: Options) -> None:
+async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None:
     await _check_domains(link, names)
     replicas = options.replicas or (3 if len(link.client.servers) >= 3 else 1)
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)

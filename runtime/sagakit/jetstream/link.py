@@ -41,10 +41,10 @@ from sagakit.errors import (
 )
 from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.connection_errors import Troubles
 from sagakit.jetstream.leaders import Leaders, stream_of
 from sagakit.jetstream.parser import AnswerParser, Delivery
 from sagakit.jetstream.reader import SocketReader
-from sagakit.jetstream.troubles import Troubles
 from sagakit.jetstream.wire import frame
 
 if TYPE_CHECKING:
@@ -266,10 +266,10 @@ class Link:
 
     def _full(self) -> bool:
         limits = self._connection
-        return len(self._pending) >= limits.window or self._pending_bytes >= limits.window_bytes
+        return len(self._pending) >= limits.max_unacked or self._pending_bytes >= limits.max_unacked_bytes
 
     def _has_room(self) -> bool:
-        return not self._full() and len(self._queue) <= self._connection.window
+        return not self._full() and len(self._queue) <= self._connection.max_unacked
 
     def _tell_of_room(self) -> None:
         """To all who wait for it."""
@@ -343,8 +343,8 @@ class Link:
         queue, pending, inbox, max_payload = self._queue, self._pending, self._inbox, self.client.max_payload
         parts: list[bytes] = []
         routed = self._connection.routed
-        room_bytes = self._connection.window_bytes - self._pending_bytes
-        for _ in range(min(len(queue), self._connection.window - len(pending))):
+        room_bytes = self._connection.max_unacked_bytes - self._pending_bytes
+        for _ in range(min(len(queue), self._connection.max_unacked - len(pending))):
             if room_bytes <= 0:
                 break
             out = queue.popleft()

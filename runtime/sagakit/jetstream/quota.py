@@ -8,7 +8,7 @@ import msgspec
 
 from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.link import Link
-from sagakit.store.ports import Usage
+from sagakit.store.ports import BucketUsage
 
 
 class _Config(msgspec.Struct):
@@ -38,18 +38,18 @@ class _Account(msgspec.Struct):
 T = TypeVar("T", _Stream, _Account)
 
 
-async def usage_of_stream(link: Link, stream: str, name: str) -> Usage:
+async def usage_of_stream(link: Link, stream: str, name: str) -> BucketUsage:
     """Ask its leader. `name` is what the answer is called by. Raises StoreError."""
     found = msgspec.json.decode(await link.request(f"$JS.API.STREAM.INFO.{stream}", b""), type=_Stream)
     if found.error is not None:
         raise link.refused(found.error, stream, key=name)
-    return Usage(name, found.state.bytes, found.config.max_bytes if found.config.max_bytes > 0 else None)
+    return BucketUsage(name, found.state.bytes, found.config.max_bytes if found.config.max_bytes > 0 else None)
 
 
-async def usage_of_account(link: Link) -> Usage | None:
+async def usage_of_account(link: Link) -> BucketUsage | None:
     """Ask how much its streams hold on disk; None without a limit for all of them. Raises StoreError."""
     found = msgspec.json.decode(await link.request("$JS.API.INFO", b""), type=_Account)
     if found.error is not None:
         raise to_error(found.error, key="the account", expected=None)
     limit = found.limits.max_storage
-    return Usage("the account", found.storage, limit) if limit > 0 else None
+    return BucketUsage("the account", found.storage, limit) if limit > 0 else None

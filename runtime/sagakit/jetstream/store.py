@@ -13,14 +13,14 @@ from sagakit.jetstream.clock import ServerClock, server_time
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.control import CoreControl
-from sagakit.jetstream.events import Events
+from sagakit.jetstream.event_log import Events
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
-from sagakit.jetstream.layout import Options, check_server, is_cluster, make_bucket, make_layout
+from sagakit.jetstream.layout import StreamOptions, check_server, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.quota import usage_of_account
 from sagakit.store.names import Names
-from sagakit.store.ports import BucketOptions, Usage
+from sagakit.store.ports import BucketOptions, BucketUsage
 
 ELECTED_WITHIN = 15.0
 """Seconds that streams get to have their leaders, at the least, when several workers make them at once."""
@@ -64,7 +64,7 @@ class JetStreamStore:
         await make_bucket(self._link, name, options)
         return Bucket(self._link, self.names, [name])
 
-    async def account_usage(self) -> Usage | None:
+    async def account_usage(self) -> BucketUsage | None:
         """Ask how much storage the account uses."""
         return await usage_of_account(self._link)
 
@@ -88,7 +88,7 @@ class JetStreamStore:
 
 @asynccontextmanager
 async def open_jetstream(
-    connection: Connection, *, names: Names, options: Options | None = None
+    connection: Connection, *, names: Names, options: StreamOptions | None = None
 ) -> AsyncIterator[JetStreamStore]:
     """Connect, check the server, make what is missing.
 
@@ -96,14 +96,14 @@ async def open_jetstream(
     """
     async with open_link(connection) as link:
         clock = ServerClock(partial(server_time, link, names), reconnected_at=lambda: link.reconnected_at)
-        clustered = await _laid_out(link, names, options if options is not None else Options(), clock)
+        clustered = await _laid_out(link, names, options if options is not None else StreamOptions(), clock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clock.keep)
             yield JetStreamStore(link, names, clock, clustered=clustered)
             nursery.cancel_scope.cancel()
 
 
-async def _laid_out(link: Link, names: Names, options: Options, clock: ServerClock) -> bool:
+async def _laid_out(link: Link, names: Names, options: StreamOptions, clock: ServerClock) -> bool:
     """Through an outage: on a cluster, what somebody else has just made may have no leader yet."""
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.connection import API, Connection, api_of
 from sagakit.jetstream.embedded import embedded_server
-from sagakit.jetstream.layout import Options
+from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.security import Identity, Tls, merged, servers_of
 from sagakit.jetstream.server_process import Sync
 from sagakit.jetstream.store import open_jetstream
@@ -34,7 +34,7 @@ async def open_url(
     url: str,
     *,
     names: Names,
-    options: Options,
+    options: StreamOptions,
     sync: Sync = "always",
     identity: Identity | None = None,
     **connection: Any,

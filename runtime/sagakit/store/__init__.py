@@ -11,8 +11,8 @@ starting        whether a message is a start
 faults          what a test wants to go wrong there
 """
 
-from sagakit.store.faults import Fault as Fault
-from sagakit.store.faults import Faults as Faults
+from sagakit.store.faults import StoreFault as StoreFault
+from sagakit.store.faults import StoreFaults as StoreFaults
 from sagakit.store.memory import open_memory as open_memory
 from sagakit.store.memory_server import MemoryServer as MemoryServer
 from sagakit.store.names import Names as Names

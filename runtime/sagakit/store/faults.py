@@ -15,7 +15,7 @@ FaultKind: TypeAlias = Literal["lose_ack", "never_applied", "applied_late", "slo
 ambiguous now, applied later; `slow`: acknowledged later; `unsent`: unavailable; `full`: refused for want of room."""
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True):
+class StoreFault(msgspec.Struct, frozen=True, kw_only=True):
     """One write goes wrong. `key` restricts it to writes of that key (or event subject); `delay` in seconds."""
 
     kind: FaultKind
@@ -31,27 +31,27 @@ class Watched(NamedTuple):
     value: bytes
 
 
-class Faults:
+class StoreFaults:
     """Orders for a `MemoryServer`."""
 
     def __init__(self) -> None:
-        self._orders: deque[Fault] = deque()
+        self._orders: deque[StoreFault] = deque()
         self._over = trio.Event()
         self.over_at: float = -inf
         self.outage: bool = False
         self.before_write: Callable[[Watched], None] | None = None
         self.after_write: Callable[[Watched], None] | None = None
 
-    def order(self, *faults: Fault) -> None:
+    def order(self, *faults: StoreFault) -> None:
         """Each of these befalls the next write that it fits, once, in this order."""
         self._orders.extend(faults)
 
     @property
-    def left(self) -> list[Fault]:
+    def left(self) -> list[StoreFault]:
         """Those that nothing has met yet: a test asks, lest it plant what cannot happen."""
         return list(self._orders)
 
-    def next_for(self, key: str) -> Fault | None:
+    def next_for(self, key: str) -> StoreFault | None:
         """The fault for a write of `key`, if one was ordered."""
         for fault in self._orders:
             if fault.key in (None, key):

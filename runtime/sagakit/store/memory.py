@@ -15,11 +15,11 @@ import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
 from sagakit.store.bucket import BucketBase
-from sagakit.store.faults import Fault, Watched
+from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import BucketOptions, Cursor, Deletion, Done, Entry, EventMessage, Usage, Write
+from sagakit.store.ports import BucketOptions, BucketUsage, Cursor, Deletion, Done, Entry, EventMessage, Write
 
 
 class _Connection:
@@ -89,7 +89,7 @@ def _outcome(apply: Callable[[], int]) -> int | StoreError:
         return error
 
 
-async def _faulty(fault: Fault, key: str, apply: Callable[[], int], done: Done) -> None:
+async def _faulty(fault: StoreFault, key: str, apply: Callable[[], int], done: Done) -> None:
     match fault.kind:
         case "lose_ack":
             _outcome(apply)
@@ -169,14 +169,14 @@ class MemoryKeyValue(BucketBase):
         await self._reachable()
         return self._bucket(key).deletion(key)
 
-    async def usage(self) -> Sequence[Usage]:
+    async def usage(self) -> Sequence[BucketUsage]:
         """How much it holds, with what was handed in before."""
         await self._reachable()
         reached = trio.Event()
         self._connection.hand_in(reached.set)
         await reached.wait()
         pairs = zip(self._names_of_buckets, self._buckets, strict=True)
-        return [Usage(name, bucket.bytes, bucket.max_bytes) for name, bucket in pairs]
+        return [BucketUsage(name, bucket.bytes, bucket.max_bytes) for name, bucket in pairs]
 
     async def until_there(self, key: str) -> None:
         """Return when there is no outage."""
@@ -344,7 +344,7 @@ class MemoryStore:
         bucket.ttl, bucket.max_bytes = options.ttl, options.max_bytes
         return MemoryKeyValue(self._connection, self.names, [name])
 
-    async def account_usage(self) -> Usage | None:
+    async def account_usage(self) -> BucketUsage | None:
         """It has no limit."""
         await trio.lowlevel.checkpoint()
         return None

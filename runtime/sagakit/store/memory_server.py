@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import trio
 
 from sagakit.errors import Conflict, StoreFull
-from sagakit.store.faults import Faults
+from sagakit.store.faults import StoreFaults
 from sagakit.store.names import Channel
 from sagakit.store.ports import Deletion, Entry, EventMessage, InboundMessage, Write
 
@@ -168,7 +168,7 @@ class MemoryServer:
 
     def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
         self.max_payload: int = max_payload
-        self.faults: Faults = Faults()
+        self.faults: StoreFaults = StoreFaults()
         self.events: list[EventMessage] = []
         self._event_ids: dict[str, int] = {}
         self._buckets: dict[str, MemoryBucket] = {}

@@ -72,7 +72,7 @@ class BucketOptions(msgspec.Struct, frozen=True, kw_only=True):
     storage: Literal["file", "memory"] = "file"
 
 
-class Usage(msgspec.Struct, frozen=True):
+class BucketUsage(msgspec.Struct, frozen=True):
     """How much something holds, and may hold, in bytes; without a `limit` as much as there is."""
 
     name: str
@@ -123,7 +123,7 @@ class KeyValue(Protocol):
         """
         ...
 
-    async def usage(self) -> Sequence[Usage]:
+    async def usage(self) -> Sequence[BucketUsage]:
         """Ask the leaders how much the bucket holds: one answer a shard, in their order.
 
         Raises Unavailable, Ambiguous.
@@ -400,7 +400,7 @@ class Store(Protocol):
         """
         ...
 
-    async def account_usage(self) -> Usage | None:
+    async def account_usage(self) -> BucketUsage | None:
         """Ask how much storage the account uses, all its buckets and streams together; None if it has no limit.
 
         Raises Unavailable, Ambiguous.

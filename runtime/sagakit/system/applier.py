@@ -6,6 +6,8 @@ from logging import getLogger
 
 import msgspec
 
+from sagakit.binding.registry import CanRead, Registry
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import ENDS, Parent
 from sagakit.engine.table import AWAITED
 from sagakit.errors import (
@@ -19,18 +21,16 @@ from sagakit.errors import (
     TooLarge,
     Undecodable,
     UnknownSaga,
-    Unreadable,
+    UnreadableValue,
 )
 from sagakit.store.ports import InboundMessage
 from sagakit.system import starts
-from sagakit.system.attempts import SagaBinding
-from sagakit.system.border import check_id, checked_context, checked_message, checked_message_id
 from sagakit.system.channels import check_channel
 from sagakit.system.children import Children
 from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.registry import CanRead, Registry
 from sagakit.system.requests import Requests
 from sagakit.system.starts import Starts
+from sagakit.system.validation import check_id, checked_context, checked_message, checked_message_id
 
 _log = getLogger("sagakit.intake")
 _decoder = msgspec.json.Decoder(InboxRequest)
@@ -118,7 +118,7 @@ class Applier:
             return
         binding = self._registry.latest(message.saga_type)
         value = binding.definition.encode_input(await self._as_input(binding, request.input))
-        context = starts.Context(
+        context = starts.StartContext(
             correlation_id=request.correlation_id,
             causation_id=request.causation_id,
             trace=request.trace,
@@ -134,7 +134,7 @@ class Applier:
         """
         try:
             return binding.definition.input.decode(raw)
-        except Unreadable as error:
+        except UnreadableValue as error:
             if await self._can_read_elsewhere(binding.plan.saga_type, raw):
                 raise LeftToOthers(str(error)) from None
             raise InvalidInput(f"the input is not what the saga takes: {error}") from None

@@ -15,7 +15,9 @@ from typing import TypeVar
 import msgspec
 import trio
 
+from sagakit.binding.registry import CanRead, Registry
 from sagakit.engine import (
+    ArgumentsUnreadable,
     AttemptResult,
     Call,
     Compensating,
@@ -25,9 +27,8 @@ from sagakit.engine import (
     Inbound,
     Parent,
     Record,
-    Retry,
+    RetryLater,
     Sender,
-    Unreadable,
     child_id,
     encode_marker,
     sender_of,
@@ -45,12 +46,11 @@ from sagakit.errors import (
 )
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
+from sagakit.system.environment import input_limit
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.persistence import read, through_outage
-from sagakit.system.registry import CanRead, Registry
 from sagakit.system.requests import Requests
-from sagakit.system.services import input_limit
-from sagakit.system.starts import Context, Starts
+from sagakit.system.starts import StartContext, Starts
 
 FORESTALLED_FOR = 3600.0
 """Seconds for which a child that never was cannot start: longer than its start may still be on its way."""
@@ -96,7 +96,7 @@ class Children:
 
     async def _start(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
         parent = Parent(str(SagaKey(record.saga_type, record.saga_id)), record.run, call.step)
-        context = Context(
+        context = StartContext(
             correlation_id=record.correlation_id or record.saga_id,
             causation_id=record.run,
             trace=record.trace,
@@ -114,7 +114,9 @@ class Children:
                 return Complete()
             if not await self._can_read_elsewhere(address.saga_type, given):
                 version = binding.plan.version
-                return Unreadable(error=f"{address.saga_type} version {version} cannot read the child's input: {fault}")
+                return ArgumentsUnreadable(
+                    error=f"{address.saga_type} version {version} cannot read the child's input: {fault}"
+                )
         request = InboxRequest(
             kind="start",
             input=given,
@@ -142,7 +144,7 @@ class Children:
             with suppress(Conflict):
                 await self._forestall(key)
                 return Complete()
-        return Retry(reason="the child is not undone yet", after=LOOK_AGAIN)
+        return RetryLater(reason="the child is not undone yet", after=LOOK_AGAIN)
 
     async def _forestall(self, key: str) -> None:
         """An end marker for a child that never was, so that it can never start late. Raises Conflict."""

@@ -72,26 +72,28 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         int,
         _about("Sagas at work in this worker at once; `start` waits beyond it. Those that wait do not count.", ge=1),
     ] = 10_000
-    rest_after: Annotated[
+    passivate_after: Annotated[
         float,
         _about("Seconds that a saga waits before it gives up its actor; in a full worker it does so at once.", gt=0),
     ] = 1.0
-    mailbox: Annotated[int, _about("Messages that wait for one saga at most.", ge=8)] = 128
-    threads: Annotated[int, _about("Plain-function steps that run at once, each in a thread.", ge=1)] = 40
-    window: Annotated[int, _about("Messages sent to the server and not yet acknowledged.", ge=1)] = 4096
-    window_bytes: Annotated[int, _about("Bytes sent to the server and not yet acknowledged.", ge=1)] = 32 * 2**20
+    mailbox_capacity: Annotated[int, _about("Messages that wait for one saga at most.", ge=8)] = 128
+    max_threads: Annotated[int, _about("Plain-function steps that run at once, each in a thread.", ge=1)] = 40
+    max_unacked: Annotated[int, _about("Messages sent to the server and not yet acknowledged.", ge=1)] = 4096
+    max_unacked_bytes: Annotated[int, _about("Bytes sent to the server and not yet acknowledged.", ge=1)] = 32 * 2**20
     ack_timeout: Annotated[float, _about("Seconds after which a missing acknowledgement is ambiguous.", gt=0)] = 5.0
     connect_timeout: Annotated[float, _about("Seconds until opening gives up on the server.", gt=0)] = 5.0
     lease_ttl: Annotated[float, _about("Seconds without renewal after which a worker counts as dead.", ge=1)] = 10.0
     scan_interval: Annotated[float, _about("Seconds between scans for sagas left behind.", gt=0)] = 30.0
     stall_timeout: Annotated[float, _about("Seconds past its time after which a saga counts as stalled.", gt=0)] = 60.0
-    max_recoveries: Annotated[int, _about("Deaths of its worker, while it ran alone, that one saga gets.", ge=1)] = 3
+    max_isolated_crashes: Annotated[
+        int, _about("Deaths of its worker, while it ran alone, that one saga gets.", ge=1)
+    ] = 3
     gc_threshold: Annotated[int, _about("Allocations between looks of Python's collector; 0: as it is.", ge=0)] = (
         500_000
     )
-    grace: Annotated[float, _about("Seconds that running attempts get when the runtime closes.", ge=0)] = 10.0
-    restarts: Annotated[int, _about("Restarts of one saga's actor within `restart_period`.", ge=0)] = 5
-    restart_period: Annotated[float, _about("Seconds over which `restarts` are counted.", gt=0)] = 60.0
+    drain_timeout: Annotated[float, _about("Seconds that running attempts get when the runtime closes.", ge=0)] = 10.0
+    max_restarts: Annotated[int, _about("Restarts of one saga's actor within `restart_period`.", ge=0)] = 5
+    restart_period: Annotated[float, _about("Seconds over which `max_restarts` are counted.", gt=0)] = 60.0
     sync: Annotated[Literal["always", "relaxed"], _about("When an embedded server calls fsync.")] = "always"
 
     def __post_init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 
-class Options(TypedDict, total=False):
+class RuntimeOptions(TypedDict, total=False):
     """Options of `open_runtime`, by `Config`: its bounds and defaults are there. Times are seconds, sizes bytes."""
 
     namespace: str
@@ -52,15 +52,15 @@ class Options(TypedDict, total=False):
     """Seconds that events are kept; None: for ever."""
     max_active: int
     """Sagas at work in this worker at once; `start` waits beyond it. Those that wait do not count."""
-    rest_after: float
+    passivate_after: float
     """Seconds that a saga waits before it gives up its actor; in a full worker it does so at once."""
-    mailbox: int
+    mailbox_capacity: int
     """Messages that wait for one saga at most."""
-    threads: int
+    max_threads: int
     """Plain-function steps that run at once, each in a thread."""
-    window: int
+    max_unacked: int
     """Messages sent to the server and not yet acknowledged."""
-    window_bytes: int
+    max_unacked_bytes: int
     """Bytes sent to the server and not yet acknowledged."""
     ack_timeout: float
     """Seconds after which a missing acknowledgement is ambiguous."""
@@ -72,15 +72,15 @@ class Options(TypedDict, total=False):
     """Seconds between scans for sagas left behind."""
     stall_timeout: float
     """Seconds past its time after which a saga counts as stalled."""
-    max_recoveries: int
+    max_isolated_crashes: int
     """Deaths of its worker, while it ran alone, that one saga gets."""
     gc_threshold: int
     """Allocations between looks of Python's collector; 0: as it is."""
-    grace: float
+    drain_timeout: float
     """Seconds that running attempts get when the runtime closes."""
-    restarts: int
+    max_restarts: int
     """Restarts of one saga's actor within `restart_period`."""
     restart_period: float
-    """Seconds over which `restarts` are counted."""
+    """Seconds over which `max_restarts` are counted."""
     sync: Literal["always", "relaxed"]
     """When an embedded server calls fsync."""

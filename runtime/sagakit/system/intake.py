@@ -20,7 +20,7 @@ from math import inf
 from typing import TypeAlias, TypeVar
 
 import trio
-from sagakit_actors import Actor, Backoff, Context
+from sagakit_actors import Actor, ActorContext, Backoff
 
 from sagakit.errors import InvalidInput, SagakitError, StoreError, TooLarge, UnknownSaga
 from sagakit.ration import Ration
@@ -76,7 +76,7 @@ class Intake(Actor[None]):
         self._parkings: Lane[tuple[InboundMessage, bool]]
         self._burials: Lane[tuple[InboundMessage, Exception]]
 
-    async def run(self, ctx: Context[None]) -> None:
+    async def run(self, ctx: ActorContext[None]) -> None:
         """Run until stopped; then what is not done with goes back."""
         self._nursery = ctx.nursery
         self._parkings = self._lane(self._park, at_once=DISPOSING, waiting=inf)
@@ -150,7 +150,7 @@ class Intake(Actor[None]):
 
     async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
         """Apply a message; return what is in the way for good, or still is after a while."""
-        pause, failures = Backoff(first=0.05, most=1.0), 0
+        pause, failures = Backoff(initial_interval=0.05, max_interval=1.0), 0
         trouble: SagakitError = Unowned(f"{message.subject}: it takes longer than {PATIENCE:g} s")
         with trio.move_on_after(PATIENCE):
             while True:

@@ -16,7 +16,7 @@ from math import inf
 from typing import assert_never
 
 import trio
-from sagakit_actors import Actor, ActorDied, ActorStopped, Context, Down, Ref, Stopped
+from sagakit_actors import Actor, ActorContext, ActorDied, ActorGone, Down, Ref, StopRequested
 
 from sagakit.system.messages import AskAlone, AwaitQuiet, DoneAlone, IsolationMessage, RunAlone, SagaMessage, Wake
 from sagakit.system.turns import Action, Turns
@@ -85,7 +85,7 @@ class Isolation(Actor[IsolationMessage]):
     """
 
     tasks = True
-    _ctx: Context[IsolationMessage]
+    _ctx: ActorContext[IsolationMessage]
 
     def __init__(self, gate: Gate, turns: Turns, others: Callable[[str], list[Ref[SagaMessage]]]) -> None:
         self._gate = gate
@@ -94,14 +94,14 @@ class Isolation(Actor[IsolationMessage]):
         self._began = trio.current_time()
         self._preparation = trio.CancelScope()
 
-    async def run(self, ctx: Context[IsolationMessage]) -> None:
+    async def run(self, ctx: ActorContext[IsolationMessage]) -> None:
         """Until stopped; then nobody is held any more."""
         self._ctx = ctx
         self._do(self._turns.lost())
         try:
             while True:
                 self._take(await ctx.receive())
-        except Stopped:  # not after a crash: the next incarnation goes on
+        except StopRequested:  # not after a crash: the next incarnation goes on
             self._gate.dismiss()
             raise
 
@@ -172,5 +172,5 @@ class Isolation(Actor[IsolationMessage]):
 
 
 async def _until_quiet(ref: Ref[SagaMessage]) -> None:
-    with suppress(ActorDied, ActorStopped):
+    with suppress(ActorDied, ActorGone):
         await ref.ask(AwaitQuiet, timeout=inf)

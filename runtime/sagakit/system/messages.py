@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import msgspec
 from sagakit_actors import Ref, Reply
 
-from sagakit.engine import Ended, Inbound, OutboxEvent, Record
+from sagakit.engine import AttemptEnded, Inbound, OutboxEvent, Record
 from sagakit.errors import StoreError
 from sagakit.store.ports import Entry, Write
 
@@ -124,7 +124,7 @@ class SetTimer(msgspec.Struct, frozen=True):
 
     ref: Ref[SagaMessage]
     at: float
-    message: Wake | Rest
+    message: Wake | Passivate
 
 
 class SetAlarm(msgspec.Struct, frozen=True):
@@ -161,7 +161,7 @@ IsolationMessage: TypeAlias = AskAlone | DoneAlone
 # ------------------------------------------------------------------- to a saga's actor
 
 
-class Started(msgspec.Struct, frozen=True):
+class AskStarted(msgspec.Struct, frozen=True):
     """Answered with the record as soon as the saga has begun: for a repeated start."""
 
     reply: Reply[Record]
@@ -170,7 +170,7 @@ class Started(msgspec.Struct, frozen=True):
 class Attempted(msgspec.Struct, frozen=True):
     """An attempt that this actor runs has ended."""
 
-    ended: Ended
+    ended: AttemptEnded
 
 
 class Wake(msgspec.Struct, frozen=True):
@@ -179,7 +179,7 @@ class Wake(msgspec.Struct, frozen=True):
     set_for: float | None = None
 
 
-class Rest(msgspec.Struct, frozen=True):
+class Passivate(msgspec.Struct, frozen=True):
     """Nothing has happened for a while: the actor may give way, if nothing is under way."""
 
 
@@ -248,10 +248,10 @@ class Drain(msgspec.Struct, frozen=True):
 
 
 SagaMessage: TypeAlias = (
-    Started
+    AskStarted
     | Attempted
     | Wake
-    | Rest
+    | Passivate
     | ParentTold
     | ChildrenReleased
     | Ask

@@ -16,7 +16,7 @@ from typing import TypeVar
 import msgspec
 import trio
 from msgspec import structs
-from sagakit_actors import Actor, Backoff, Context, Down
+from sagakit_actors import Actor, ActorContext, Backoff, Down
 
 from sagakit.engine import Loaded, decode, foreign, marker_of
 from sagakit.errors import (
@@ -71,7 +71,7 @@ class Persistence(Actor[PersistenceMessage]):
         self._nursery: trio.Nursery | None = None
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
-    async def run(self, ctx: Context[PersistenceMessage]) -> None:
+    async def run(self, ctx: ActorContext[PersistenceMessage]) -> None:
         """Submit whatever has gathered, as long as the window has room."""
         self._nursery = ctx.nursery
         try:
@@ -257,7 +257,7 @@ class Persistence(Actor[PersistenceMessage]):
 
     async def _ask(self, bucket: KeyValue, key: str, question: Callable[[str], Awaitable[T]]) -> T:
         """Through whatever the server says: a stream that was deleted, a permission withdrawn may come back."""
-        pause = Backoff(first=0.05, most=10.0)
+        pause = Backoff(initial_interval=0.05, max_interval=10.0)
         failures = 0
         while True:
             try:
@@ -314,7 +314,7 @@ def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
 
 async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:
     """Run an idempotent operation again and again until the store answers it."""
-    pause = Backoff(first=0.02, most=1.0)
+    pause = Backoff(initial_interval=0.02, max_interval=1.0)
     failures = 0
     while True:
         await store.until_connected()

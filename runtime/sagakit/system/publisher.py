@@ -10,7 +10,7 @@ from functools import partial
 from logging import WARNING, getLogger
 
 import trio
-from sagakit_actors import Actor, Backoff, Context, Down
+from sagakit_actors import Actor, ActorContext, Backoff, Down
 
 from sagakit.engine import OutboxEvent, event_id
 from sagakit.errors import Ambiguous, StoreError, Unavailable
@@ -55,11 +55,11 @@ class Publisher(Actor[PublishEvents]):
     def __init__(self, store: Store) -> None:
         self._store = store
         self._queues: dict[str, _Queue] = {}
-        self._pause = Backoff(first=0.05, most=10.0)
+        self._pause = Backoff(initial_interval=0.05, max_interval=10.0)
         self._ration = Ration(_log, lines=1, now=trio.current_time)
         self._nursery: trio.Nursery | None = None
 
-    async def run(self, ctx: Context[PublishEvents]) -> None:
+    async def run(self, ctx: ActorContext[PublishEvents]) -> None:
         """Queue what has gathered. What is here at a crash is handed in again by those who watch."""
         self._nursery = ctx.nursery
         try:

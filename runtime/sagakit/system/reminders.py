@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagakit_actors import Ref
 
-from sagakit.system.messages import Rest, SagaMessage, SetTimer, TimersMessage, Wake
+from sagakit.system.messages import Passivate, SagaMessage, SetTimer, TimersMessage, Wake
 
 
 class Reminders:
@@ -39,7 +39,7 @@ class Reminders:
     def rest(self, at: float) -> None:
         """Send `Rest` at this time."""
         self.rest_at = at
-        self._timers.tell_nowait(SetTimer(self._ref, at, Rest()))
+        self._timers.tell_nowait(SetTimer(self._ref, at, Passivate()))
 
     def again(self) -> None:
         """The timers actor was lost, and with it what it was to remind of."""
@@ -47,4 +47,4 @@ class Reminders:
         if self._wake_at is not None:
             self.wake(self._wake_at)
         if self.rest_at is not None:
-            self._timers.tell_nowait(SetTimer(self._ref, self.rest_at, Rest()))
+            self._timers.tell_nowait(SetTimer(self._ref, self.rest_at, Passivate()))

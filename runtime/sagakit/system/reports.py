@@ -6,17 +6,17 @@ from logging import ERROR, WARNING, getLogger
 
 from sagakit.definition.plan import ITEM
 from sagakit.engine import (
+    ArgumentsUnreadable,
+    AttemptEnded,
     AttemptResult,
     Call,
     Complete,
     Decided,
-    Ended,
     Error,
     OutputMade,
     Prepared,
     Record,
     StepLog,
-    Unreadable,
 )
 from sagakit.engine.forward import TOO_LARGE, error_of
 from sagakit.engine.table import HELD
@@ -66,12 +66,12 @@ class Reports:
         if isinstance(result, Error):
             text = _at(text, result.where)
         said = f"{_name(call)} failed at attempt {call.attempt}: {text}"
-        fails = isinstance(result, Error | Unreadable)
+        fails = isinstance(result, Error | ArgumentsUnreadable)
         if not fails or not self._warn_once(key, call.step, call.kind, said, attempt=call.attempt):
             extra = {"saga": key, "step": call.step, "attempt": call.attempt}
             _steps.info("%s: %s attempt %d: %s", key, _name(call), call.attempt, text, extra=extra)
 
-    def folded(self, key: str, event: Ended, record: Record) -> None:
+    def folded(self, key: str, event: AttemptEnded, record: Record) -> None:
         """Log a result for which the record has had no room: that is known once the attempt's end is folded."""
         log = record.steps[event.step]
         error = log.error or ""

@@ -13,19 +13,19 @@ from math import inf
 
 import msgspec
 import trio
-from sagakit_actors import ActorDied, ActorStopped
+from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode, known_verdict
 from sagakit.engine.family import AFTER_THE_END
 from sagakit.errors import UNREADABLE, Ambiguous, InvalidInput, NoResponders, NoWorker, Unavailable, UnknownSaga
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.border import checked_message
+from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.channels import channel_of
 from sagakit.system.inbox_request import InboxRequest
 from sagakit.system.messages import Ask, AwaitOutcome
 from sagakit.system.persistence import ask, read, through_outage
-from sagakit.system.sagas import Sagas
+from sagakit.system.validation import checked_message
 
 _log = getLogger("sagakit")
 
@@ -55,7 +55,7 @@ class Requests:
     def __init__(
         self,
         store: Store,
-        sagas: Sagas,
+        sagas: ActiveSagas,
         worker_id: str,
         *,
         absent: Callable[[str], None],
@@ -73,7 +73,7 @@ class Requests:
             try:
                 verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
                 return verdict
-            except (ActorDied, ActorStopped):
+            except (ActorDied, ActorGone):
                 await trio.lowlevel.checkpoint()
         return None
 
@@ -205,7 +205,7 @@ class Requests:
         while True:
             ref = self._sagas.reach(key)
             if ref is not None:
-                with suppress(ActorDied, ActorStopped):
+                with suppress(ActorDied, ActorGone):
                     record: Record = await ref.ask(lambda reply: AwaitOutcome(reply, or_stuck), timeout=inf)
                     return record
             record = await self.record(key)

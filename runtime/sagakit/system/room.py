@@ -15,7 +15,7 @@ from collections.abc import Callable
 from logging import WARNING, getLogger
 
 import trio
-from sagakit_actors import Actor, Context
+from sagakit_actors import Actor, ActorContext
 
 from sagakit.errors import StoreError, StoreFull
 from sagakit.ration import Ration
@@ -181,7 +181,7 @@ class RoomKeeper(Actor[None]):
     def __init__(self, room: Room) -> None:
         self._room = room
 
-    async def run(self, ctx: Context[None]) -> None:
+    async def run(self, ctx: ActorContext[None]) -> None:
         """Until stopped."""
         ctx.nursery.start_soon(self._room.keep)
         while True:

@@ -8,19 +8,19 @@ from math import inf
 
 import msgspec
 import trio
-from sagakit_actors import ActorDied, ActorStopped
+from sagakit_actors import ActorDied, ActorGone
 
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import EndMarker, Parent, Record, create, decode, digest
-from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, Unreadable
+from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, UnreadableValue
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.attempts import SagaBinding
+from sagakit.system.activation import CreateRecord, Fresh
+from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.environment import Environment, input_limit
 from sagakit.system.ids import new_id
-from sagakit.system.messages import Started
-from sagakit.system.origin import CreateRecord, Fresh
+from sagakit.system.messages import AskStarted
 from sagakit.system.persistence import read
-from sagakit.system.sagas import Sagas
-from sagakit.system.services import Services, input_limit
 
 _log = getLogger("sagakit")
 
@@ -28,7 +28,7 @@ LATE = 1.0
 """Seconds after the look into the archive from which on a create is confirmed by another: no end marker goes sooner."""
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
+class StartContext(msgspec.Struct, frozen=True, kw_only=True):
     """Where a saga comes from, and what it can be found by: kept in its record."""
 
     correlation_id: str | None = None
@@ -38,23 +38,23 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     parent: Parent | None = None
 
 
-NOWHERE = Context()
+NOWHERE = StartContext()
 
 
 class Starts:
     """Creates sagas of this worker. For tasks of its trio thread."""
 
-    def __init__(self, store: Store, sagas: Sagas, services: Services) -> None:
+    def __init__(self, store: Store, sagas: ActiveSagas, environment: Environment) -> None:
         self._store = store
         self._sagas = sagas
-        self._services = services
+        self._environment = environment
 
     async def start(
         self,
         binding: SagaBinding,
         saga_id: str | None,
         value: bytes,
-        context: Context = NOWHERE,
+        context: StartContext = NOWHERE,
         *,
         in_line: bool = True,
     ) -> SagaKey:
@@ -82,7 +82,7 @@ class Starts:
             not_after = inf if made_up else before + LATE
             origin = Fresh(self._creator(binding, address, value, context), not_after)
             try:
-                with await self._services.room.claim(key, len(value), child=context.parent is not None):
+                with await self._environment.room.claim(key, len(value), child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
                 if begun is not None:
                     return address
@@ -91,21 +91,21 @@ class Starts:
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False
 
-    def _creator(self, binding: SagaBinding, address: SagaKey, value: bytes, context: Context) -> CreateRecord:
+    def _creator(self, binding: SagaBinding, address: SagaKey, value: bytes, context: StartContext) -> CreateRecord:
         return partial(
             create,
             binding.plan,
             saga_id=address.saga_id,
             run=new_id(),
             input=msgspec.Raw(value),
-            owner=self._services.worker_id,
-            now=self._services.now(),
+            owner=self._environment.worker_id,
+            now=self._environment.now(),
             correlation_id=context.correlation_id,
             causation_id=context.causation_id,
             trace=context.trace,
             attributes=context.attributes,
             parent=context.parent,
-            limits=self._services.limits,
+            limits=self._environment.limits,
         )
 
     async def _known(self, key: str) -> Record | EndMarker | None:
@@ -113,8 +113,8 @@ class Starts:
         ref = self._sagas.get(key)
         if ref is not None:
             try:
-                return await ref.ask(Started, timeout=inf)
-            except (ActorDied, ActorStopped):
+                return await ref.ask(AskStarted, timeout=inf)
+            except (ActorDied, ActorGone):
                 await trio.lowlevel.checkpoint()
         archived = await read(self._store, self._store.archive, key)
         entry = archived or await read(self._store, self._store.state, key)
@@ -132,5 +132,5 @@ def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) 
         return False
     try:
         return binding.definition.input.same(known.input, value)
-    except Unreadable:  # as this version has the type
+    except UnreadableValue:  # as this version has the type
         return False

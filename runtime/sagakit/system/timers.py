@@ -10,9 +10,9 @@ from typing import TypeAlias
 from weakref import ref as weak
 
 import trio
-from sagakit_actors import Actor, ActorStopped, Context, Down, MailboxFull, Ref
+from sagakit_actors import Actor, ActorContext, ActorGone, Down, MailboxFull, Ref
 
-from sagakit.system.messages import Rest, SagaMessage, SetAlarm, SetTimer, TimersMessage, Wake
+from sagakit.system.messages import Passivate, SagaMessage, SetAlarm, SetTimer, TimersMessage, Wake
 
 FULL_PAUSE = 0.1
 """Seconds until a saga whose mailbox is full is woken again; it is awake anyway."""
@@ -21,7 +21,7 @@ AT_ONCE = 32
 TIDY = 10_000
 """Entries from which on those of sagas that have ended are thrown out, each time the heap has doubled."""
 
-_Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Rest]"
+_Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Passivate]"
 
 
 class Timers(Actor[TimersMessage]):
@@ -50,7 +50,7 @@ class Timers(Actor[TimersMessage]):
         self._tidy_at = TIDY
         heapq.heapify(self._heap)
 
-    async def run(self, ctx: Context[TimersMessage]) -> None:
+    async def run(self, ctx: ActorContext[TimersMessage]) -> None:
         """Wait for the next due time or the next message, whichever comes first."""
         ctx.nursery.start_soon(self._mind_clock)
         while True:
@@ -114,6 +114,6 @@ def _tell(timer: _Timer) -> bool:
             ref.tell_nowait(timer[1])
         except MailboxFull:
             return False
-        except ActorStopped:
+        except ActorGone:
             return True
     return True

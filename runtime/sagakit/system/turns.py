@@ -42,7 +42,7 @@ TABLE: Mapping[State, Mapping[Event, tuple[State, Action]]] = {
 }
 """An event that a state does not have changes nothing."""
 
-Turn: TypeAlias = AskAlone
+LoneTurn: TypeAlias = AskAlone
 
 
 class Turns:
@@ -50,11 +50,11 @@ class Turns:
 
     def __init__(self) -> None:
         self.state: State = "idle"
-        self.turn: Turn | None = None
+        self.turn: LoneTurn | None = None
         """The one that is prepared or runs."""
-        self.waiting: deque[Turn] = deque()
+        self.waiting: deque[LoneTurn] = deque()
 
-    def asked(self, turn: Turn) -> Action:
+    def asked(self, turn: LoneTurn) -> Action:
         """A suspect asks for a turn. A request that its actor made before counts no more."""
         self.waiting = deque(other for other in self.waiting if other.ref is not turn.ref)
         self.waiting.append(turn)
@@ -62,18 +62,18 @@ class Turns:
             return self._move("over")
         return self._next()
 
-    def quiet(self, turn: Turn) -> Action:
+    def quiet(self, turn: LoneTurn) -> Action:
         """No saga but this turn's has an attempt open."""
         return self._move("quiet") if turn is self.turn else ""
 
-    def impatient(self, turn: Turn) -> Action:
+    def impatient(self, turn: LoneTurn) -> Action:
         """The others' attempts take too long: the turn is put off."""
         if turn is not self.turn or self.state != "preparing":
             return ""
         self.waiting.append(turn)
         return self._move("impatient")
 
-    def over(self, turn: Turn) -> Action:
+    def over(self, turn: LoneTurn) -> Action:
         """The suspect does not need the turn any more, or has died."""
         if turn is self.turn:
             return self._move("over")
@@ -89,7 +89,7 @@ class Turns:
         self.waiting.clear()
         return self._move("lost")
 
-    def of(self, ref: object) -> list[Turn]:
+    def of(self, ref: object) -> list[LoneTurn]:
         """What this actor has asked for."""
         known = [*self.waiting] if self.turn is None else [self.turn, *self.waiting]
         return [turn for turn in known if turn.ref is ref]

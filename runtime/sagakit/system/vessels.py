@@ -7,7 +7,7 @@ from math import inf
 
 import trio
 
-from sagakit.store.ports import Usage
+from sagakit.store.ports import BucketUsage
 
 STARTS = 0.5
 """Share of a bucket that sagas may fill by being started."""
@@ -27,7 +27,7 @@ class Vessel:
     """Something with a limit, or without."""
 
     def __init__(self) -> None:
-        self.usage: Usage = Usage("", 0)
+        self.usage: BucketUsage = BucketUsage("", 0)
         self.looked_at: float = -inf
         self.granted: int = 0
         """Bytes that this worker has begun to add since it was looked at."""
@@ -56,7 +56,7 @@ class Vessel:
         """So many bytes are about to be added."""
         self.granted += more
 
-    def seen(self, usage: Usage) -> None:
+    def seen(self, usage: BucketUsage) -> None:
         """The server has told."""
         self.usage, self.looked_at, self.granted = usage, trio.current_time(), 0
 
@@ -73,9 +73,9 @@ class Account(Vessel):
         """What it holds, and what the sagas that run will still add."""
         return super().bytes + self._owed
 
-    def counted(self, usage: Usage | None, live: int) -> None:
+    def counted(self, usage: BucketUsage | None, live: int) -> None:
         """The server has told; without a usage there is no limit. `live` bytes are in the state buckets."""
-        self.seen(Usage("the account", 0) if usage is None else usage)
+        self.seen(BucketUsage("the account", 0) if usage is None else usage)
         self._owed = ALL * live
 
     def __str__(self) -> str:

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 
 import trio
 
-import sagakit
-from sagakit.definition import Ctx
+from sagakit import errors
+from sagakit.binding import permit, saga_binding
+from sagakit.definition import Context
 from sagakit.engine.record import PersistedSagaState
-from sagakit.system import attempts, ticket
 
 if TYPE_CHECKING:
     import asyncio
@@ -154,7 +154,7 @@ def _is_users(frame: FrameType) -> bool:
     return not path.is_relative_to(_OURS) and not any(path.is_relative_to(folder) for folder in _LIBRARIES)
 
 
-_OURS = Path(sagakit.__file__).parent
+_OURS = Path(errors.__file__).parent
 _LIBRARIES = [
     Path(trio.__file__).parent.parent,
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
@@ -169,11 +169,11 @@ def _where(frame: FrameType) -> str:
 
 def _who(frame: FrameType) -> str:
     """Return the saga and the step that a frame of ours calls a user's function of; empty for any other frame."""
-    if frame.f_globals is not attempts.__dict__ and frame.f_globals is not ticket.__dict__:
+    if frame.f_globals is not saga_binding.__dict__ and frame.f_globals is not permit.__dict__:
         return ""
     args, record = frame.f_locals.get("args"), frame.f_locals.get("record")
     ctx = args[-1] if isinstance(args, tuple) and args else None
-    if isinstance(ctx, Ctx):
+    if isinstance(ctx, Context):
         step, kind, _ = ctx.key.rsplit("/", 3)[1:]
         return f"{_CALLED[kind]} {step} of {ctx.saga_type}.{ctx.saga_id} (attempt {ctx.attempt})"
     return f"a function of {record.saga_type}.{record.saga_id}" if isinstance(record, PersistedSagaState) else ""

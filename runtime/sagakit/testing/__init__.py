@@ -32,7 +32,7 @@ from sagakit.testing.simulation import simulate as simulate
 from sagakit.testing.stubs import stub as stub
 from sagakit.testing.trace import BrokenPromise as BrokenPromise
 from sagakit.testing.trace import Called as Called
-from sagakit.testing.trace import Calls as Calls
+from sagakit.testing.trace import CallTrace as CallTrace
 from sagakit.testing.trace import Trace as Trace
 
 if TYPE_CHECKING:

@@ -9,11 +9,21 @@ from typing import Any
 
 import trio
 
+from sagakit.binding.lenders import CallEnvironment
+from sagakit.binding.permit import CallPermit
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.definition import Function, Reject, Saga
-from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Record, Retry, Unreadable
-from sagakit.system.attempts import SagaBinding
-from sagakit.system.services import Services
-from sagakit.system.ticket import Ticket
+from sagakit.engine import (
+    ArgumentsUnreadable,
+    AttemptResult,
+    Call,
+    Compensating,
+    Complete,
+    Error,
+    NotHappened,
+    Record,
+    RetryLater,
+)
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import CallFault, CallFaultKind
 from sagakit.testing.stubs import stubs_of
@@ -87,7 +97,9 @@ class WatchedBinding(SagaBinding):
         self._stubs = stubs_of(saga)
         self._begun: dict[tuple[str, int], Called] = {}
 
-    async def perform(self, call: Call, record: Record, services: Services, ticket: Ticket) -> AttemptResult:
+    async def perform(
+        self, call: Call, record: Record, environment: CallEnvironment, permit: CallPermit
+    ) -> AttemptResult:
         """Watch the call from its beginning to its end."""
         calling = self._calling
         called = Called(
@@ -101,32 +113,32 @@ class WatchedBinding(SagaBinding):
         called.ended, called.error = "unknown", "cut off"
         try:
             if fault is None:
-                result = await super().perform(call, record, services, ticket)
+                result = await super().perform(call, record, environment, permit)
             else:
-                result = await self._child(call, record, services, ticket, fault)
+                result = await self._child(call, record, environment, permit, fault)
         finally:
             calling.judge.ends(called)
         called.ended, called.error = _ended(result)
         return result
 
     async def _child(
-        self, call: Call, record: Record, services: Services, ticket: Ticket, fault: CallFaultKind
+        self, call: Call, record: Record, environment: CallEnvironment, permit: CallPermit, fault: CallFaultKind
     ) -> AttemptResult:
         """A call that starts or undoes a child goes wrong."""
         if fault in ("lost_ack", "twice"):
-            result = await super().perform(call, record, services, ticket)
+            result = await super().perform(call, record, environment, permit)
             return Error(error="injected: the answer is lost") if fault == "lost_ack" else result
         if fault == "timeout":
             await trio.sleep(call.timeout)
         return Error(error=f"injected: {fault}")
 
     async def invoke(
-        self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
+        self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         """Run the user's function, or what the schedule wants in its place."""
-        ticket.use()
+        permit.use()
         called = self._begun[call.step, call.call]
-        run = partial(self._run, call, function, services, ticket, args)
+        run = partial(self._run, call, function, environment, permit, args)
         fault = self._calling.fault_for(call)
         called.injected = fault is not None
         match fault:
@@ -164,10 +176,10 @@ class WatchedBinding(SagaBinding):
         return second
 
     async def _run(
-        self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
+        self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         if self._stubs is None:
-            return await super().invoke(call, function, services, ticket, args)
+            return await super().invoke(call, function, environment, permit, args)
         await trio.lowlevel.checkpoint()
         return self._stubs.call(self.plan.step_of(call.step), call.kind, call.action_key)
 
@@ -178,11 +190,11 @@ def _ended(result: AttemptResult) -> tuple[str, str]:
             return "done", ""
         case Compensating(code=code):
             return "not done", f"rejected: {code}"
-        case NotDone():
+        case NotHappened():
             return "not done", ""
         case (
-            Retry(reason=text, not_done=known)
+            RetryLater(reason=text, not_done=known)
             | Error(error=text, not_done=known)
-            | Unreadable(error=text, not_done=known)
+            | ArgumentsUnreadable(error=text, not_done=known)
         ):
             return "not done" if known else "unknown", text

@@ -110,10 +110,10 @@ class Judge:
             for step in self._never_happened(record):
                 self.broke(f"P3: {step} counts as done, and never happened")
         if record.status == "failed":
-            for step in self._standing():
+            for step in self._lease_status():
                 if self._plan.node(step).undo is not None:
                     self.broke(f"P4: it failed, and the effect of {step} is left")
-            if pivot is not None and pivot.name in self._standing() and not passed:
+            if pivot is not None and pivot.name in self._lease_status() and not passed:
                 self.broke("P5: it failed, and the pivot has happened")
         if record.status == "stuck":
             self._stuck(record)
@@ -127,19 +127,19 @@ class Judge:
             if node.kind == "step" and _is(record, node.name, "done") and node.name not in executed
         ]
 
-    def _standing(self) -> list[str]:
+    def _lease_status(self) -> list[str]:
         """The steps whose action happened, or may have, under a key that nobody has undone since."""
-        standing: dict[str, str] = {}
+        lease_status: dict[str, str] = {}
         for called in self._trace.calls:
             if called.late or self._plan.node(called.step).kind == "child":
                 continue
             if called.kind == "do" and called.executed and called.ended != "not done":
-                standing[called.key] = called.step
+                lease_status[called.key] = called.step
             elif called.kind == "undo" and called.executed and not called.error:
-                standing.pop(called.action_key, None)  # what a check says is void is no more, either
+                lease_status.pop(called.action_key, None)  # what a check says is void is no more, either
             if called.kind == "check" and called.ended == "not done":
-                standing.pop(called.action_key, None)
-        return list(standing.values())
+                lease_status.pop(called.action_key, None)
+        return list(lease_status.values())
 
     def _stuck(self, record: Record) -> None:
         """A compensation that fails though nothing was planted in it would fail in earnest, too."""

@@ -19,13 +19,13 @@ from sagakit.definition import Plan, Reject, Saga, compiled
 from sagakit.engine import (
     ENDS,
     Adopted,
+    AttemptEnded,
     AttemptResult,
     Call,
     Compensating,
     Complete,
     Decide,
     Decided,
-    Ended,
     Error,
     Inbound,
     InboundKind,
@@ -33,7 +33,7 @@ from sagakit.engine import (
     Isolated,
     Loaded,
     MakeOutput,
-    NotDone,
+    NotHappened,
     OutputMade,
     Prepare,
     Prepared,
@@ -129,7 +129,7 @@ class SagaMachine(RuleBasedStateMachine):
         result = self._participant(call, called, fate)
         if worker.revision == self._revision:
             self.judge.ends(called)
-        self._turn(name, Ended(call.step, call.call, result))
+        self._turn(name, AttemptEnded(call.step, call.call, result))
 
     @precondition(lambda self: bool(self.workers))
     @rule(data=st.data())
@@ -197,7 +197,7 @@ class SagaMachine(RuleBasedStateMachine):
         if worker.running:
             call, called = worker.running.pop(min(worker.running))
             self.judge.ends(called)
-            self._turn(owner, Ended(call.step, call.call, self._participant(call, called, "done")))
+            self._turn(owner, AttemptEnded(call.step, call.call, self._participant(call, called, "done")))
             return
         if awaits_isolation(self.plan, worker.record, self.now):
             self._turn(owner, Isolated())
@@ -289,7 +289,7 @@ class SagaMachine(RuleBasedStateMachine):
             result = self._does(call, called)
             result = Error(error="the answer is lost") if fate == "lost" else result
         called.ended = {Complete: "done", Error: "unknown"}.get(type(result), "not done")
-        called.error = "" if isinstance(result, Complete | NotDone) else "injected"
+        called.error = "" if isinstance(result, Complete | NotHappened) else "injected"
         return result
 
     def _does(self, call: Call, called: Called) -> AttemptResult:
@@ -298,7 +298,7 @@ class SagaMachine(RuleBasedStateMachine):
         except Reject as refusal:
             return Compensating(code=refusal.code)
         called.executed += 1  # a refusal did nothing, also when its answer is lost
-        return NotDone() if isinstance(answer, DidNotHappen) else Complete(_ONE)
+        return NotHappened() if isinstance(answer, DidNotHappen) else Complete(_ONE)
 
 
 def machine_of(saga: type[Saga[Any, Any]]) -> type[SagaMachine]:

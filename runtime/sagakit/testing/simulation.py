@@ -19,7 +19,9 @@ import trio
 import trio.testing
 from typing_extensions import TypeVar
 
-from sagakit.client.errors import bare_errors
+from sagakit.binding.registry import Registry
+from sagakit.binding.saga_binding import SagaBinding
+from sagakit.client.bare_errors import bare_errors
 from sagakit.client.handle import outcome_of
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.worker import run_worker
@@ -31,9 +33,7 @@ from sagakit.store.faults import Watched
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.attempts import SagaBinding
 from sagakit.system.config import Config
-from sagakit.system.registry import Registry
 from sagakit.testing.binding import Calling, WatchedBinding
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import Faults, MessageAt, WriteFault, WriteFaultKind
@@ -48,7 +48,13 @@ EPOCH = 1_800_000_000.0
 SAGA_ID = "1"
 TOO_LONG = 3e9
 """Virtual seconds after which nothing will ever happen any more."""
-_CALM: dict[str, Any] = {"lease_ttl": 1e9, "scan_interval": 1e9, "rest_after": 1e9, "grace": 0.0, "gc_threshold": 0}
+_CALM: dict[str, Any] = {
+    "lease_ttl": 1e9,
+    "scan_interval": 1e9,
+    "passivate_after": 1e9,
+    "drain_timeout": 0.0,
+    "gc_threshold": 0,
+}
 """Leases and scans would be all that happens in a saga that sleeps for a month."""
 
 
@@ -75,7 +81,7 @@ def simulate(
     Raises DefinitionError for children that are not there, and what `start` raises: InvalidInput, InputTooLarge. What
     goes wrong in the saga stands in the trace.
     """
-    strangers = Registry([saga, *also]).strangers
+    strangers = Registry([saga, *also]).external_child_types
     if strangers:
         raise DefinitionError(f"children are missing: pass instances of {', '.join(strangers)} as also=[...]")
     trace = Trace(faults)

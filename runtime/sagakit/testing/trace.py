@@ -41,7 +41,7 @@ class Called(msgspec.Struct, kw_only=True):
         return self.step if self.kind == "do" else f"{self.step}.{self.kind}"
 
 
-class Calls(Sequence[Called]):
+class CallTrace(Sequence[Called]):
     """The calls of one run, in the order in which they began."""
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Trace:
     def __init__(self, faults: Faults) -> None:
         self.faults: Faults = faults
         self.reached: set[int] = set()
-        self.calls: Calls = Calls()
+        self.calls: CallTrace = CallTrace()
         self.outcome: Outcome[Any] | None = None
         self.stuck: bool = False
         self.waits: bool = False

@@ -15,7 +15,7 @@ class Limiter:
     """One quota: a place, and then a moment."""
 
     def __init__(self, limit: Limit) -> None:
-        self._places = None if limit.at_once is None else trio.Semaphore(limit.at_once)
+        self._places = None if limit.max_concurrent is None else trio.Semaphore(limit.max_concurrent)
         self._interval = 0.0 if limit.per_second is None else 1 / limit.per_second
         self._next = 0.0
         self._line = trio.Lock()

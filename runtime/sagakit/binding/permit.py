@@ -13,11 +13,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Withdrawn(SagakitError):
+class CallRevoked(SagakitError):
     """The saga turned back before the call was made."""
 
 
-class Ticket:
+class CallPermit:
     """For attempt number `call` of a step. Whoever comes first decides: `use`, from any thread, or `withdraw`."""
 
     __slots__ = ("_first", "call", "queue")
@@ -28,16 +28,16 @@ class Ticket:
         """In which the call waits for its turn, and is made; left when the ticket is withdrawn before."""
         self._first: dict[str, bool] = {}
 
-    def is_withdrawn(self) -> bool:
+    def is_revoked(self) -> bool:
         """Whether the call was not made, and is not to be made any more."""
         return self._first.get("used") is False
 
     def use(self) -> None:
         """The call is about to be made, perhaps once more. Raises Withdrawn."""
         if not self._first.setdefault("used", True):  # atomic
-            raise Withdrawn
+            raise CallRevoked
 
-    def withdraw(self) -> None:
+    def revoke(self) -> None:
         """Have the call not made, unless it was already. In the trio thread."""
         if not self._first.setdefault("used", False) and self.queue is not None:
             self.queue.cancel()

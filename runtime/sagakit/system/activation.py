@@ -7,8 +7,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, Record
-from sagakit.system.attempts import SagaBinding
 
 
 class CreateRecord(Protocol):
@@ -24,7 +24,7 @@ class Fresh(msgspec.Struct, frozen=True):
     not_after: float = inf
 
 
-class Stored(msgspec.Struct, frozen=True):
+class TakeOver(msgspec.Struct, frozen=True):
     """A record to be taken over at this revision."""
 
     loaded: Loaded
@@ -41,13 +41,13 @@ class GiveUp(msgspec.Struct, frozen=True):
     error: str
 
 
-class Rested(msgspec.Struct, frozen=True):
+class Reactivate(msgspec.Struct, frozen=True):
     """This worker's own record: it has been at rest. Its events up to `confirmed` are in the log."""
 
     confirmed: int
 
 
-class Resting(NamedTuple):
+class Passivated(NamedTuple):
     """A saga that waits and costs no actor.
 
     `at` is when it wakes by itself, in seconds since the epoch; its events up to `confirmed` are in the log.
@@ -58,4 +58,4 @@ class Resting(NamedTuple):
     binding: SagaBinding
 
 
-Origin: TypeAlias = Fresh | Stored | Reload | GiveUp | Rested
+Activation: TypeAlias = Fresh | TakeOver | Reload | GiveUp | Reactivate

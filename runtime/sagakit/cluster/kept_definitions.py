@@ -14,15 +14,15 @@ from typing import TypeVar
 
 import msgspec
 
+from sagakit.binding.registry import Registry
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.cluster.plans import check_plan
 from sagakit.cluster.replacing import need_of
-from sagakit.cluster.schemas import check_schema
+from sagakit.cluster.schema_check import check_schema
 from sagakit.definition import Plan, SagaSchema
 from sagakit.errors import UNREADABLE, Conflict, PlanChanged, SchemaChanged, TooLarge
 from sagakit.store.ports import Store
-from sagakit.system.attempts import SagaBinding
 from sagakit.system.persistence import through_outage
-from sagakit.system.registry import Registry
 
 _log = getLogger("sagakit.cluster")
 

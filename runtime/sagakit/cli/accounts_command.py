@@ -7,14 +7,14 @@ from typing import Any
 
 import trio
 
-from sagakit.cli.exits import Exit, exit_of
-from sagakit.client.errors import bare_errors
+from sagakit.cli.exits import CommandExit, exit_of
+from sagakit.client.bare_errors import bare_errors
 from sagakit.errors import SagakitError
 from sagakit.store.accounts import INSIDE, OUTSIDE, Export, exports_of
 from sagakit.store.names import Names
 from sagakit.store.permissions import Grant, Permissions, Role, permissions_of, streams_of
 from sagakit.system.config import Config
-from sagakit.system.opening import names_of, open_store
+from sagakit.system.open_store import names_of, open_store
 
 RESPONSES = '{ max: 1, expires: "1m" }'
 """A worker answers each request once, and soon."""
@@ -92,14 +92,14 @@ def _block(verb: str, grants: tuple[Grant, ...]) -> Iterator[str]:
     yield "  ] }"
 
 
-def set_up(url: str, file: str | None, options: dict[str, Any]) -> tuple[Exit, str]:
+def set_up(url: str, file: str | None, options: dict[str, Any]) -> tuple[CommandExit, str]:
     """Make the buckets and streams that are missing; how it ended, and what to say."""
     try:
         with bare_errors():
             names = trio.run(_set_up, url, Config.load(file, **options))
     except SagakitError as error:
         return exit_of(error), str(error)
-    return Exit.DRAINED, f"there and as they must be: {', '.join(streams_of(names))}"
+    return CommandExit.DRAINED, f"there and as they must be: {', '.join(streams_of(names))}"
 
 
 async def _set_up(url: str, config: Config) -> Names:

@@ -9,7 +9,7 @@ from logging import getLogger
 
 import trio
 from sagakit_actors import (
-    ActorStopped,
+    ActorGone,
     DynamicSupervisor,
     MailboxFull,
     ReactorSpec,
@@ -17,14 +17,14 @@ from sagakit_actors import (
     RestartIntensityExceeded,
 )
 
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.errors import Fenced, RuntimeClosed
-from sagakit.system.attempts import SagaBinding
-from sagakit.system.life import SagaLife
-from sagakit.system.messages import Compare, Drain, Rest, SagaMessage, SetAlarm, Wake
-from sagakit.system.origin import Fresh, Origin, Rested, Resting
+from sagakit.system.activation import Activation, Fresh, Passivated, Reactivate
+from sagakit.system.environment import Environment
+from sagakit.system.messages import Compare, Drain, Passivate, SagaMessage, SetAlarm, Wake
 from sagakit.system.places import Places
-from sagakit.system.saga import SagaActor
-from sagakit.system.services import Services
+from sagakit.system.saga_actor import SagaActor
+from sagakit.system.slot import SagaSlot
 
 _log = getLogger("sagakit")
 
@@ -32,19 +32,19 @@ SHUTDOWN = 5.0
 """Seconds that a saga's actor gets to stop before it is cancelled."""
 
 
-class Sagas:
+class ActiveSagas:
     """The sagas of this worker by their keys: active ones, and those at rest. For tasks of the trio thread."""
 
-    def __init__(self, supervisor: DynamicSupervisor, services: Services) -> None:
+    def __init__(self, supervisor: DynamicSupervisor, environment: Environment) -> None:
         self._supervisor = supervisor
-        self._services = services
+        self._environment = environment
         self._active: dict[str, Ref[SagaMessage]] = {}
-        self.places: Places = Places(services.config.max_active, granted=self._has_turn, taken=self._gives_way)
+        self.places: Places = Places(environment.config.max_active, granted=self._has_turn, taken=self._gives_way)
         self._drained: trio.Event | None = None
         self._noting: list[set[str]] = []
-        self._lives: dict[str, SagaLife] = {}
+        self._slots: dict[str, SagaSlot] = {}
         self._given_up: set[str] = set()
-        self._resting: dict[str, Resting] = {}
+        self._resting: dict[str, Passivated] = {}
         self.lost_sight: bool = False
         """Whether a saga may stand in the bucket as this worker's that does not live here any more."""
         self.left: bool = True
@@ -68,11 +68,11 @@ class Sagas:
 
     # -------------------------------------------------------------- at rest
 
-    def rest(self, key: str, resting: Resting) -> None:
+    def rest(self, key: str, resting: Passivated) -> None:
         """An actor gives way: the saga waits for a time, a message or a place."""
         self._resting[key] = resting
         if resting.at is not None:
-            self._services.timers.tell_nowait(SetAlarm(key, resting.at))
+            self._environment.timers.tell_nowait(SetAlarm(key, resting.at))
         self.places.vacate(key)
 
     def let_go(self) -> None:
@@ -91,7 +91,7 @@ class Sagas:
     def ring(self, key: str) -> None:
         """A resting saga's time has come: wake it when there is a place for it."""
         resting = self._resting.get(key)
-        if resting is not None and resting.at is not None and resting.at <= self._services.now():
+        if resting is not None and resting.at is not None and resting.at <= self._environment.now():
             self.places.ask(key)
 
     def reach(self, key: str) -> Ref[SagaMessage] | None:
@@ -105,10 +105,10 @@ class Sagas:
 
     def _wake(self, key: str) -> None:
         resting = self._resting.pop(key)
-        self._live(SagaLife(resting.binding, key, Rested(resting.confirmed)))
+        self._live(SagaSlot(resting.binding, key, Reactivate(resting.confirmed)))
 
     def _wake_with_place(self, key: str) -> None:
-        with suppress(ActorStopped):  # the worker has come to its end, and its actors exit one by one
+        with suppress(ActorGone):  # the worker has come to its end, and its actors exit one by one
             self._wake(key)
 
     def _has_turn(self, key: str) -> None:
@@ -123,7 +123,7 @@ class Sagas:
 
     def _gives_way(self, key: str) -> None:
         """The saga only waits, and its place is another's: it need not keep its actor."""
-        self._active[key].signal(Rest())
+        self._active[key].signal(Passivate())
 
     def compare(self, key: str, revision: int, at: float) -> bool:
         """Tell an actor the revision that a scan which began at `at` (trio time) has found; False: none is active."""
@@ -132,22 +132,22 @@ class Sagas:
             return False
         try:
             ref.tell_nowait(Compare(revision, at))
-        except (MailboxFull, ActorStopped):  # the next whole scan comes
+        except (MailboxFull, ActorGone):  # the next whole scan comes
             self.lost_sight = True
         return True
 
     def compare_resting(self, key: str, owner: str) -> None:
         """Let go of a saga at rest whose record names another worker."""
-        if owner != self._services.worker_id and self._resting.pop(key, None) is not None:
+        if owner != self._environment.worker_id and self._resting.pop(key, None) is not None:
             self.places.leave(key)
-            self._services.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
+            self._environment.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
 
     def wake_stalled(self, before: float) -> None:
         """Wake those whose time came `before`, in seconds since the epoch, and who did not wake by themselves."""
         for key in [key for key, at in self.alarms() if at < before]:
             self.ring(key)
-        for key, life in self._lives.items():
-            if life.wake_at < before:
+        for key, slot in self._slots.items():
+            if slot.wake_at < before:
                 self._active[key].signal(Wake())
 
     @contextmanager
@@ -169,7 +169,7 @@ class Sagas:
         return [ref for other, ref in self._active.items() if other != key]
 
     async def begin(
-        self, key: str, binding: SagaBinding, origin: Origin, *, in_line: bool = True
+        self, key: str, binding: SagaBinding, origin: Activation, *, in_line: bool = True
     ) -> Ref[SagaMessage] | None:
         """Start an actor and wait until its first write is durable; waits in line while the worker is full.
 
@@ -187,16 +187,16 @@ class Sagas:
             return None
         if in_line:
             self.places.seat(key)
-        life = SagaLife(binding, key, origin)
-        ref = self._live(life)
-        begun, life.begun = life.begun, None
+        slot = SagaSlot(binding, key, origin)
+        ref = self._live(slot)
+        begun, slot.begun = slot.begun, None
         assert begun is not None, "a new saga, and an adopted one, promises to say when it has begun"
         await begun.wait()
         return ref
 
     async def _enter(self, *, minds_gate: bool) -> None:
         """Take a place; the gate may have been closed while it was waited for."""
-        gate = self._services.gate
+        gate = self._environment.gate
         while True:
             if minds_gate:
                 await gate.until_open()
@@ -205,30 +205,30 @@ class Sagas:
                 return
             self.places.give_back()
 
-    def _live(self, life: SagaLife) -> Ref[SagaMessage]:
-        key = life.key
-        make, capacity = partial(SagaActor, self._services, life), self._services.config.mailbox
+    def _live(self, slot: SagaSlot) -> Ref[SagaMessage]:
+        key = slot.key
+        make, capacity = partial(SagaActor, self._environment, slot), self._environment.config.mailbox_capacity
         spec = ReactorSpec(key, make, restart="transient", shutdown=SHUTDOWN, capacity=capacity)
         ref: Ref[SagaMessage] = self._supervisor.start_reactor(spec)
         self._active[key] = ref
-        self._lives[key] = life
+        self._slots[key] = slot
         return ref
 
     def exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
         """The supervisor's notice that an actor has gone for good."""
         if self._active.get(ref.name) is ref:
-            life = self._lives.pop(ref.name)
+            slot = self._slots.pop(ref.name)
             may_keep = self._drained is None and ref.name not in self._given_up
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s", ref.name, reason)
                 self._given_up.add(ref.name)
-                self._live(life.given_up(repr(reason.__cause__)))
+                self._live(slot.given_up(repr(reason.__cause__)))
                 return
             self._given_up.discard(ref.name)
             del self._active[ref.name]
-            self._services.room.left(ref.name)
+            self._environment.room.left(ref.name)
             if ref.name not in self._resting:
-                self.lost_sight = self.lost_sight or not life.accounted_for
+                self.lost_sight = self.lost_sight or not slot.accounted_for
                 for gone in self._noting:
                     gone.add(ref.name)
                 self.places.leave(ref.name)
@@ -240,11 +240,11 @@ class Sagas:
     async def drain(self) -> None:
         """Start nothing new and return once no saga is active here; what is not over is left for the next owner."""
         self._drained = trio.Event()
-        self._services.gate.dismiss()
+        self._environment.gate.dismiss()
         self.left = bool(self._resting)
         self._resting.clear()
         for ref in list(self._active.values()):
-            with suppress(ActorStopped):
+            with suppress(ActorGone):
                 await ref.tell(Drain())
         if self._active:
             await self._drained.wait()

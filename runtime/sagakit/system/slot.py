@@ -6,18 +6,18 @@ from math import inf
 
 from sagakit_actors import Reply
 
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded
-from sagakit.system.attempts import SagaBinding
-from sagakit.system.origin import GiveUp, Origin, Reload
+from sagakit.system.activation import Activation, GiveUp, Reload
 
 
-class SagaLife:
+class SagaSlot:
     """What outlives one incarnation of a saga's actor."""
 
-    def __init__(self, binding: SagaBinding, key: str, origin: Origin) -> None:
+    def __init__(self, binding: SagaBinding, key: str, activation: Activation) -> None:
         self.binding: SagaBinding = binding
         self.key: str = key
-        self._origin: Origin = origin
+        self._activation: Activation = activation
         self.begun: Reply[None] | None = None
         """Answered by the first incarnation when its first write is durable, or with why that failed."""
         self.operations: int = 0
@@ -31,19 +31,19 @@ class SagaLife:
         self.accounted_for: bool = False
         """Whether, once it is over, nothing can stand in the bucket that names this worker."""
 
-    def next_origin(self) -> Origin:
+    def next_activation(self) -> Activation:
         """What the next incarnation starts from: the first one from the origin, each later one from the record."""
-        origin = self._origin
-        if not isinstance(origin, GiveUp):  # that stands until it is written
-            self._origin = Reload()
-        return origin
+        activation = self._activation
+        if not isinstance(activation, GiveUp):  # that stands until it is written
+            self._activation = Reload()
+        return activation
 
-    def given_up(self, error: str) -> SagaLife:
+    def given_up(self, error: str) -> SagaSlot:
         """Return what follows when the saga's actor has crashed too often: `error` says why."""
-        last = SagaLife(self.binding, self.key, GiveUp(error))
+        last = SagaSlot(self.binding, self.key, GiveUp(error))
         last.durable, last.seen_at = self.durable, self.seen_at
         return last
 
     def has_begun(self) -> None:
         """An incarnation has written what its origin asked for."""
-        self._origin = Reload()
+        self._activation = Reload()

@@ -3,49 +3,72 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from logging import CRITICAL, getLogger
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Protocol
 
 import trio
 from sagakit_actors import Ref
 
-from sagakit.engine import Limits
+from sagakit.binding.lenders import AsyncioCaller, Caller, ChildCaller
+from sagakit.binding.limiters import Limiters
+from sagakit.engine import Inbound, Limits, Parent, Sender
 from sagakit.errors import Fenced, Overwritten
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
+from sagakit.system.activation import Passivated
 from sagakit.system.config import Config
 from sagakit.system.isolation import Gate
-from sagakit.system.limiters import Limiters
+from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.messages import IsolationMessage, PersistenceMessage, PublishEvents, TimersMessage
+from sagakit.system.places import Places
 from sagakit.system.reports import Reports
 from sagakit.system.room import Room
-from sagakit.system.standing import Standing
-
-if TYPE_CHECKING:
-    from sagakit.system.children import Children
-    from sagakit.system.sagas import Sagas
 
 _log = getLogger("sagakit")
 
 
-class AsyncioCaller(Protocol):
-    """Runs an asyncio coroutine function for a trio task; cancelling the trio task cancels the coroutine."""
+class SagaTable(Protocol):
+    """The table of this worker's sagas, as one of their actors sees it."""
 
-    def __call__(self, fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Awaitable[Any]: ...
+    @property
+    def draining(self) -> bool:
+        """Whether all sagas here are to be left to others."""
+        ...
+
+    @property
+    def places(self) -> Places:
+        """The places of sagas at work."""
+        ...
+
+    def rest(self, key: str, resting: Passivated) -> None:
+        """Passivate a saga: its actor ends, and it waits for a time, a message or a place."""
+        ...
+
+    def let_go(self) -> None:
+        """Note that an actor leaves its saga to the next owner."""
+        ...
 
 
-Caller: TypeAlias = Callable[..., Awaitable[Any]]
-"""Runs a plain function for a trio task."""
+class Family(ChildCaller, Protocol):
+    """The way to a saga's parent and children."""
+
+    async def tell(self, parent: Parent, message: Inbound) -> bool:
+        """Tell a parent that its child has ended; durable on return. Return whether the parent is there to hear it."""
+        ...
+
+    async def release(self, parent: Sender, children: tuple[tuple[str, str], ...]) -> None:
+        """Let go of the children of a saga that has ended; durable on return."""
+        ...
 
 
-class Services:
+class Environment:
     """One worker's shared parts; made by the runtime, used by the actors."""
 
-    sagas: Sagas
-    children: Children
+    sagas: SagaTable
+    children: Family
 
     def __init__(
         self,
@@ -59,7 +82,7 @@ class Services:
         isolation: Ref[IsolationMessage],
         gate: Gate,
         room: Room,
-        standing: Standing,
+        lease_status: LeaseStatus,
         call_asyncio: AsyncioCaller,
         limiters: Limiters,
         now: Callable[[], float],
@@ -75,13 +98,13 @@ class Services:
         self.isolation = isolation
         self.gate = gate
         self.room = room
-        self.standing = standing
+        self.lease_status = lease_status
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now
         self.random = random
-        self.limits: Limits = limits_for(store.max_payload, max_recoveries=config.max_recoveries)
-        threads = trio.CapacityLimiter(config.threads)
+        self.limits: Limits = limits_for(store.max_payload, max_isolated_crashes=config.max_isolated_crashes)
+        threads = trio.CapacityLimiter(config.max_threads)
         self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self.fenced_count: int = 0
@@ -106,14 +129,14 @@ class Services:
         worker's. Raises Fenced if another worker may have adopted the saga since then: that one writes it back (P7).
         """
         self.overwritten_count += 1
-        if self.standing.covers(seen_at) and self.store.reconnected_at <= seen_at:
+        if self.lease_status.covers(seen_at) and self.store.reconnected_at <= seen_at:
             self._alarms.say(CRITICAL, "%s; it is written back. Who may write to the bucket?", error)
             return
         self._alarms.say(CRITICAL, "%s; left alone: the saga may be another worker's by now", error)
         raise Fenced(error.key, "its record was replaced, and another worker may have adopted the saga before that")
 
 
-def limits_for(max_payload: int, *, max_recoveries: int) -> Limits:
+def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
     """Return the bounds that keep a record below one message.
 
     Results may fill half of it, the input a quarter. Of the last quarter, three sixteenths are for verdicts in words,
@@ -126,7 +149,7 @@ def limits_for(max_payload: int, *, max_recoveries: int) -> Limits:
         outbox=max(min(128, rest // 2048), 4),
         verdicts=rest // 16,
         ids=max(min(2_000, rest // 8 // 15), 16),
-        lone_deaths=max_recoveries,
+        lone_deaths=max_isolated_crashes,
     )
 
 

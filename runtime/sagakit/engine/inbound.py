@@ -20,10 +20,10 @@ from sagakit.engine.forward import arrived, succeed
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.operator import compensate, complete_step, mark_undone, retry
 from sagakit.engine.record import NOTHING, Failure, Record
-from sagakit.engine.requests import cancel
 from sagakit.engine.results import Complete
 from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, Turn, shorten
+from sagakit.engine.undo_requests import cancel
 from sagakit.engine.verdicts import VerdictText, is_full, keep_verdict, known_verdict
 
 

@@ -24,8 +24,8 @@ from sagakit.definition import Plan
 from sagakit.engine import (
     ENDS,
     Adopted,
+    AttemptEnded,
     Call,
-    Ended,
     Finish,
     GaveUp,
     Inbound,
@@ -46,10 +46,10 @@ from sagakit.engine import (
     effects,
     encode,
     foreign,
-    glimpse,
     makes_room,
     marker_of,
     questions,
+    read_header,
     stamped,
     verdict_of,
 )
@@ -67,12 +67,13 @@ from sagakit.errors import (
     Undecodable,
 )
 from sagakit.store.ports import Entry
+from sagakit.system.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver
 from sagakit.system.alone import Alone
 from sagakit.system.calls import Calls
-from sagakit.system.ending import Ending
-from sagakit.system.life import SagaLife
+from sagakit.system.environment import Environment
 from sagakit.system.messages import (
     Ask,
+    AskStarted,
     Attempted,
     AwaitOutcome,
     AwaitQuiet,
@@ -84,24 +85,23 @@ from sagakit.system.messages import (
     LeaseGood,
     Load,
     ParentTold,
+    Passivate,
     Peek,
     PersistenceMessage,
     Put,
-    Rest,
     Retire,
     RunAlone,
     SagaMessage,
     Settled,
-    Started,
     Wake,
 )
-from sagakit.system.origin import Fresh, GiveUp, Reload, Rested, Resting, Stored
 from sagakit.system.outbox import Outbox
-from sagakit.system.oversize import HeldBack, Proposal, held_back, most_bytes, split
+from sagakit.system.passivation import may_passivate, mind_place
+from sagakit.system.proposal import HeldBack, Proposal, held_back, most_bytes, split
 from sagakit.system.reminders import Reminders
-from sagakit.system.repose import may_rest, mind_place
-from sagakit.system.services import Services
-from sagakit.system.waiting import Waiting
+from sagakit.system.retirement import Retirement
+from sagakit.system.slot import SagaSlot
+from sagakit.system.waiters import Waiters
 
 _log = getLogger("sagakit")
 
@@ -118,35 +118,35 @@ class SagaActor(Reactor[SagaMessage]):
     _reminders: Reminders
     _alone: Alone
     _calls: Calls
-    _ending: Ending
+    _retirement: Retirement
     _record: Record
     """The last durable record; there is none before the first write is."""
 
-    def __init__(self, services: Services, life: SagaLife) -> None:
-        self._services = services
-        self._life = life
-        self._binding = life.binding
-        self._plan = life.binding.plan
-        self._key = key = life.key
-        self._origin = origin = life.next_origin()
+    def __init__(self, environment: Environment, slot: SagaSlot) -> None:
+        self._environment = environment
+        self._slot = slot
+        self._binding = slot.binding
+        self._plan = slot.binding.plan
+        self._key = key = slot.key
+        self._activation = activation = slot.next_activation()
         self._unknown: UnknownFields | None = None
         self._revision = 0
         self._stored = 0
         """Bytes of the record as it is stored; 0 if that is not known."""
         self._begun = False
-        self._draining = services.sagas.draining
+        self._draining = environment.sagas.draining
         self._over = False
         # what came in and is not folded yet; who waits for what
         self._events: list[InputEvent] = []
         self._begin: Reply[None] | None = None
-        self._waiting = Waiting(partial(_verdict, self._plan, services.limits))
+        self._waiters = Waiters(partial(_verdict, self._plan, environment.limits))
         # what is under way
         self._operation: PersistenceMessage | None = None
         self._then: Callable[[int | Entry | None], None] | None = None
         self._proposal: Proposal | None = None
         self._held_back: HeldBack | None = None
-        confirmed = origin.confirmed if isinstance(origin, Rested) else 0
-        self._outbox = Outbox(services.publisher, key, confirmed=confirmed)
+        confirmed = activation.confirmed if isinstance(activation, Reactivate) else 0
+        self._outbox = Outbox(environment.publisher, key, confirmed=confirmed)
         self._lease_awaited = False
         self._held = False
         """Whether another saga, a suspect, has the worker to itself."""
@@ -159,26 +159,26 @@ class SagaActor(Reactor[SagaMessage]):
         """Write the first record, or the adoption; a later incarnation looks for its record."""
         self._ctx = ctx
         self._ref = ctx.ref
-        self._reminders = Reminders(self._services.timers, ctx.ref)
-        self._alone = Alone(self._services.isolation, ctx.ref, ctx.incarnation)
-        self._calls = Calls(ctx, self._binding, self._services)
-        self._ending = Ending(ctx, self._services, self._outbox)
-        ctx.watch(self._services.publisher)
-        ctx.watch(self._services.persistence)
-        ctx.watch(self._services.timers)
-        ctx.watch(self._services.isolation)
-        match self._origin:
+        self._reminders = Reminders(self._environment.timers, ctx.ref)
+        self._alone = Alone(self._environment.isolation, ctx.ref, ctx.incarnation)
+        self._calls = Calls(ctx, self._binding, self._environment)
+        self._retirement = Retirement(ctx, self._environment, self._outbox)
+        ctx.watch(self._environment.publisher)
+        ctx.watch(self._environment.persistence)
+        ctx.watch(self._environment.timers)
+        ctx.watch(self._environment.isolation)
+        match self._activation:
             case Fresh(create=create, not_after=not_after):
-                self._begin = self._life.begun = ctx.promise()
+                self._begin = self._slot.begun = ctx.promise()
                 record = self._answered(create(hold=self._holds()))
                 self._write(record, not_after=None if not_after == inf else not_after)
-            case Stored(loaded=loaded, revision=revision):
-                self._begin = self._life.begun = ctx.promise()
+            case TakeOver(loaded=loaded, revision=revision):
+                self._begin = self._slot.begun = ctx.promise()
                 self._take_over(loaded, revision)
-            case Reload() | GiveUp() | Rested():
+            case Reload() | GiveUp() | Reactivate():
                 self._load()
             case _:
-                assert_never(self._origin)
+                assert_never(self._activation)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
         """Take what has come in, fold, write, perform."""
@@ -187,8 +187,8 @@ class SagaActor(Reactor[SagaMessage]):
                 self._take(message)
             self._advance()
         except Fenced as error:
-            self._services.fenced(error)
-            self._waiting.fail(error)
+            self._environment.fenced(error)
+            self._waiters.fail(error)
             return False
         return not self._over
 
@@ -201,18 +201,18 @@ class SagaActor(Reactor[SagaMessage]):
             case Attempted():
                 self._events.append(message.ended)  # it counts as running until that is folded: nothing is called twice
             case AwaitOutcome():
-                self._waiting.for_end(message)
-            case Started() | Peek():
-                self._waiting.for_record(message.reply)
+                self._waiters.for_end(message)
+            case AskStarted() | Peek():
+                self._waiters.for_record(message.reply)
             case Ask():
                 self._on_ask(message)
             case Wake():
-                self._reminders.woken(message, self._services.now())
+                self._reminders.woken(message, self._environment.now())
                 self._due = True
-            case Rest():
+            case Passivate():
                 self._rests = True
             case ParentTold():
-                self._ending.parent_knows = True
+                self._retirement.parent_knows = True
                 if not message.there:
                     self._events.append(Orphaned())
             case ChildrenReleased():
@@ -223,10 +223,10 @@ class SagaActor(Reactor[SagaMessage]):
                 self._compare(message)
             case RunAlone():
                 if self._alone.granted(message):
-                    self._services.sagas.places.seize(self._key)
+                    self._environment.sagas.places.seize(self._key)
                     self._events.append(Isolated())
             case AwaitQuiet():
-                self._waiting.for_quiet(message.reply)
+                self._waiters.for_quiet(message.reply)
             case LeaseGood():
                 self._look_again()
             case Drain():
@@ -235,26 +235,26 @@ class SagaActor(Reactor[SagaMessage]):
                 assert_never(message)
 
     def _on_ask(self, ask: Ask) -> None:
-        self._waiting.for_verdict(ask)
+        self._waiters.for_verdict(ask)
         self._events.append(structs.replace(ask.message, refused=self._binding.refuses(ask.message)))
 
     def _on_down(self, notice: Down) -> None:
         """An actor of the system was lost: hand in again what it has not answered."""
-        services = self._services
-        if notice.ref is services.persistence:
+        environment = self._environment
+        if notice.ref is environment.persistence:
             if self._operation is not None:
-                services.persistence.tell_nowait(self._operation)
-        elif notice.ref is services.publisher:
+                environment.persistence.tell_nowait(self._operation)
+        elif notice.ref is environment.publisher:
             if self._begun:
                 self._outbox.publish_again(self._record)
                 self._mind_room()
-        elif notice.ref is services.isolation:
+        elif notice.ref is environment.isolation:
             self._alone.isolation_lost()
         else:
             self._reminders.again()
 
     def _on_settled(self, settled: Settled) -> None:
-        if settled.number != self._life.operations or self._operation is None:
+        if settled.number != self._slot.operations or self._operation is None:
             return  # the answer of a persistence actor that was lost meanwhile, or to the incarnation before
         operation, self._operation = self._operation, None
         then, self._then = self._then, None
@@ -271,7 +271,7 @@ class SagaActor(Reactor[SagaMessage]):
             raise settled.result
         else:
             self._begin.fail(settled.result)
-            self._life.accounted_for = isinstance(settled.result, Conflict | Undecodable)
+            self._slot.accounted_for = isinstance(settled.result, Conflict | Undecodable)
             self._over = True
 
     # ---------------------------------------------------------------- begin
@@ -288,22 +288,22 @@ class SagaActor(Reactor[SagaMessage]):
             assert isinstance(entry, Entry)
             self._not_read(error, entry.revision)
             return
-        ours = isinstance(found, Loaded) and found.record.owner == self._services.worker_id
+        ours = isinstance(found, Loaded) and found.record.owner == self._environment.worker_id
         if not isinstance(found, Loaded) or not isinstance(entry, Entry) or not ours:
-            self._over = self._life.accounted_for = True  # it never came to be, has ended, or is another worker's
-            if isinstance(self._origin, Rested) and found is None:
+            self._over = self._slot.accounted_for = True  # it never came to be, has ended, or is another worker's
+            if isinstance(self._activation, Reactivate) and found is None:
                 _log.warning("%s: its record is gone, removed from outside; nothing of it is undone", self._key)
             return
-        self._life.seen_at = at
-        if isinstance(self._origin, Rested) and not _has_open_attempts(found.record):
+        self._slot.seen_at = at
+        if isinstance(self._activation, Reactivate) and not _has_open_attempts(found.record):
             self._go_on(found, entry.revision)
         else:
             self._take_over(found, entry.revision)
 
     def _not_read(self, error: Undecodable, revision: int) -> None:
         """What stands there is not a record, or a newer worker's. After a rest nobody has the record in memory."""
-        if self._life.durable is None or isinstance(error, NewerSchema):
-            self._services.reports.left_alone(self._key, str(error))
+        if self._slot.durable is None or isinstance(error, NewerSchema):
+            self._environment.reports.left_alone(self._key, str(error))
             self._over = True
         else:
             self._write_back(Overwritten(self._key, error.found, revision), self._load)
@@ -324,12 +324,12 @@ class SagaActor(Reactor[SagaMessage]):
             self._operate(confirm, lambda _: self._adopt(loaded, revision))
 
     def _adopt(self, loaded: Loaded, revision: int) -> None:
-        services = self._services
+        environment = self._environment
         self._unknown = loaded.unknown
         self._revision = revision
-        events: list[InputEvent] = [Adopted(services.worker_id, services.random())]
-        if isinstance(self._origin, GiveUp):
-            events.append(GaveUp(self._origin.error))
+        events: list[InputEvent] = [Adopted(environment.worker_id, environment.random())]
+        if isinstance(self._activation, GiveUp):
+            events.append(GaveUp(self._activation.error))
         self._propose(loaded.record, self._fold(loaded.record, events), events, ())
 
     # ----------------------------------------------------------------- turn
@@ -338,7 +338,7 @@ class SagaActor(Reactor[SagaMessage]):
         """Fold what has gathered, unless a write is in flight; answer those whose answer is known."""
         if self._operation is not None or self._over or not self._begun:
             return
-        if self._ending.may_retire:
+        if self._retirement.may_retire:
             self._retire()
             return
         if self._lease_awaited:  # an attempt is intended and not called yet: nothing may overtake it
@@ -356,18 +356,18 @@ class SagaActor(Reactor[SagaMessage]):
                 self._mind_drain()
                 return
             for event in self._events:
-                if isinstance(event, Ended):
+                if isinstance(event, AttemptEnded):
                     self._calls.ended(event.step)
-                    self._services.reports.folded(self._key, event, proposed)
+                    self._environment.reports.folded(self._key, event, proposed)
             self._events, self._due = [], False
-            if self._propose(record, proposed, events, self._waiting.take_asked()):
+            if self._propose(record, proposed, events, self._waiters.take_asked()):
                 return
         if self._held_back is not None:
-            self._waiting.answer_looking(record)
+            self._waiters.answer_looking(record)
             self._mind_quiet()
             self._mind_drain()
         else:
-            self._waiting.answer(record)
+            self._waiters.answer(record)
             self._mind_isolation()
             self._mind_drain()
             self._mind_repose()
@@ -377,51 +377,51 @@ class SagaActor(Reactor[SagaMessage]):
         if record is not base:
             self._write(record, asked, base, events)
             return True
-        self._waiting.answer_asked(asked, base)
+        self._waiters.answer_asked(asked, base)
         return False
 
     def _fold(self, record: Record, events: Sequence[InputEvent]) -> Record:
-        services = self._services
-        hold, now = self._holds(), services.now()
-        return self._answered(apply(self._plan, record, events, now, limits=services.limits, hold=hold))
+        environment = self._environment
+        hold, now = self._holds(), environment.now()
+        return self._answered(apply(self._plan, record, events, now, limits=environment.limits, hold=hold))
 
     def _holds(self) -> bool:
         """Whether no attempt may be opened now; if one may, this saga has a place."""
-        self._held = not self._services.gate.admits(self._ref)
-        self._hold = self._draining or self._held or not self._services.sagas.places.use(self._key)
+        self._held = not self._environment.gate.admits(self._ref)
+        self._hold = self._draining or self._held or not self._environment.sagas.places.use(self._key)
         return self._hold
 
     def _answered(self, record: Record) -> Record:
         """Answer the engine's questions: functions without effects, so no write need come before them."""
-        services = self._services
+        environment = self._environment
         while not self._hold and (asked := questions(self._plan, record)):
             answers = [self._binding.answer(question, record) for question in asked]
-            record = apply(self._plan, record, answers, services.now(), limits=services.limits)
+            record = apply(self._plan, record, answers, environment.now(), limits=environment.limits)
             for answer in answers:
-                services.reports.answered(self._key, answer, record)
+                environment.reports.answered(self._key, answer, record)
         return record
 
     def _mind_drain(self) -> None:
         """A draining saga is left to the next owner once nothing is open, unless it is about to be over."""
-        waits = self._record.status not in ENDS or self._ending.awaits_release
+        waits = self._record.status not in ENDS or self._retirement.awaits_release
         if self._draining and not self._calls.at_work and waits and not self._over:
-            self._services.sagas.let_go()
+            self._environment.sagas.let_go()
             self._over = True
 
     def _mind_isolation(self) -> None:
         """Ask for a turn alone, and give it back; let those go on who wait until nothing is under way here."""
-        wanted = not self._draining and awaits_isolation(self._plan, self._record, self._services.now())
+        wanted = not self._draining and awaits_isolation(self._plan, self._record, self._environment.now())
         if wanted or self._alone.pending:
             self._alone.mind(alone=self._record.alone, wanted=wanted)
         self._mind_quiet()
 
     def _mind_quiet(self) -> None:
         if not self._calls.at_work:
-            self._waiting.quiet()
+            self._waiters.quiet()
 
     def _mind_room(self) -> None:
         """While attempts are held back for want of room in the outbox: look again once half of it is in the log."""
-        seq = makes_room(self._record, self._services.limits)
+        seq = makes_room(self._record, self._environment.limits)
         if seq is not None:
             self._outbox.when_confirmed(seq, partial(self._ref.signal, Wake()))
 
@@ -431,25 +431,25 @@ class SagaActor(Reactor[SagaMessage]):
         See docs/architecture.md, "Sagas that wait".
         """
         told, self._rests = self._rests, False
-        if self._over or self._calls.at_work or self._ending.has_begun:
+        if self._over or self._calls.at_work or self._retirement.has_begun:
             return
-        services, key, record, stays = self._services, self._key, self._record, self._draining or self._held
-        mind_place(services, key, self._plan, record, published=self._outbox.confirmed, held=stays)
-        if stays or self._calls or self._waiting.for_outcome or self._alone.pending:
+        environment, key, record, stays = self._environment, self._key, self._record, self._draining or self._held
+        mind_place(environment, key, self._plan, record, published=self._outbox.confirmed, held=stays)
+        if stays or self._calls or self._waiters.for_outcome or self._alone.pending:
             return
-        knows = self._ending.parent_knows or record.status not in ENDS
+        knows = self._retirement.parent_knows or record.status not in ENDS
         again = partial(self._ref.signal, Wake())
-        if may_rest(
-            services, key, record, self._outbox, self._reminders, told=told, parent_knows=knows, look_again=again
+        if may_passivate(
+            environment, key, record, self._outbox, self._reminders, told=told, parent_knows=knows, look_again=again
         ):
-            services.sagas.rest(key, Resting(record.wake_at, self._outbox.confirmed, self._binding))
+            environment.sagas.rest(key, Passivated(record.wake_at, self._outbox.confirmed, self._binding))
             self._over = True
 
     # ----------------------------------------------------------------- room
 
     def _may_write(self, record: Record) -> bool:
         """Whether the record may be written now; if not, the saga is woken when it may."""
-        room, end = self._services.room, record.status in ENDS
+        room, end = self._environment.room, record.status in ENDS
         if room.lets(self._key, end=end):
             return True
         room.wait(self._key, partial(self._ref.signal, Wake()), end=end)
@@ -457,7 +457,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _take_back(self, proposal: Proposal, error: StoreFull) -> None:
         """The server had no room for the record: what it was made of is folded again, with what comes meanwhile."""
-        self._services.room.refused(self._key, error)
+        self._environment.room.refused(self._key, error)
         self._due = True
         self._events[:0] = self._taken_up(held_back(proposal))
 
@@ -473,11 +473,11 @@ class SagaActor(Reactor[SagaMessage]):
         not_after: float | None = None,
     ) -> None:
         """Write what `events` have made of `base`; those whose messages are among them are told once it is durable."""
-        record = stamped(record, write=self._services.next_write())
+        record = stamped(record, write=self._environment.next_write())
         value = encode(record, self._unknown)
         self._proposal = None if base is None else Proposal(base, events, record, asked, len(value))
         if self._stored:
-            self._services.room.submitted(self._key, len(value) - self._stored)
+            self._environment.room.submitted(self._key, len(value) - self._stored)
         put = Put(
             key=self._key, value=value, expected=self._revision, done=self._done(), not_after=not_after,
             gives_way=self._begun,
@@ -490,36 +490,36 @@ class SagaActor(Reactor[SagaMessage]):
         assert isinstance(revision, int)
         self._stored = size
         self._stands(record, revision)
-        self._life.seen_at = sent
-        self._services.room.stored(self._key)
+        self._slot.seen_at = sent
+        self._environment.room.stored(self._key)
         self._reminders.rest_at = None
-        self._waiting.answer_asked(asked, record)
+        self._waiters.answer_asked(asked, record)
         if not self._begun:
             self._begun = True
-            self._life.has_begun()
+            self._slot.has_begun()
             if self._begin is not None:
                 self._begin.send(None)
         self._perform()
         self._mind_room()
-        self._waiting.answer_end(record)
+        self._waiters.answer_end(record)
 
     def _stands(self, record: Record, revision: int) -> None:
         """This is durable."""
         self._record, self._revision = record, revision
-        self._life.durable = Loaded(record, self._unknown)
-        self._life.wake_at = inf if record.wake_at is None else record.wake_at
-        self._services.reports.stands(self._key, record)
+        self._slot.durable = Loaded(record, self._unknown)
+        self._slot.wake_at = inf if record.wake_at is None else record.wake_at
+        self._environment.reports.stands(self._key, record)
 
     def _done(self) -> Done:
         """For the next operation: tells its result to this actor, with its number."""
-        self._life.operations += 1
-        return partial(_settled, self._ref, self._life.operations)
+        self._slot.operations += 1
+        return partial(_settled, self._ref, self._slot.operations)
 
     def _operate(self, operation: PersistenceMessage, then: Callable[[int | Entry | None], None]) -> None:
         """Hand one operation to the persistence actor; `then` is called with its result."""
         assert self._operation is None, "an operation is under way"
         self._operation, self._then = operation, then
-        self._services.persistence.tell_nowait(operation)
+        self._environment.persistence.tell_nowait(operation)
 
     # ------------------------------------------------------------ too large
 
@@ -531,10 +531,10 @@ class SagaActor(Reactor[SagaMessage]):
                 ask.reply.send("too large")
             self._propose(proposal.base, self._fold(proposal.base, rest.events), rest.events, rest.asked)
             return
-        services, most = self._services, most_bytes(proposal, self._services.store.max_payload)
+        environment, most = self._environment, most_bytes(proposal, self._environment.store.max_payload)
         before = Loaded(proposal.base, self._unknown)
         found = fitted(
-            self._plan, before, rest.events, proposal.record, most, now=services.now(), limits=services.limits
+            self._plan, before, rest.events, proposal.record, most, now=environment.now(), limits=environment.limits
         )
         if found is None:
             self._hold_back(proposal, error)
@@ -564,7 +564,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _taken_up(self, held: HeldBack) -> Sequence[InputEvent]:
         """What could not be written, to be tried again; those who asked go on waiting."""
         for ask in held.asked:
-            self._waiting.for_verdict(ask)
+            self._waiters.for_verdict(ask)
         return held.events
 
     # -------------------------------------------------------------- perform
@@ -575,7 +575,7 @@ class SagaActor(Reactor[SagaMessage]):
             return  # what the record asks for has been done, or is not this worker's to do
         asked = effects(self._plan, self._record)
         if self._calls and not self._record.halted:  # else what waits for its turn is still meant to be made
-            self._calls.withdraw_all_but(asked)
+            self._calls.revoke_all_but(asked)
         for effect in asked:
             match effect:
                 case Call():
@@ -586,19 +586,19 @@ class SagaActor(Reactor[SagaMessage]):
                 case WakeAt():
                     self._reminders.wake(effect.at)
                 case TellParent():
-                    self._ending.tell_parent(effect)
+                    self._retirement.tell_parent(effect)
                 case Finish():
-                    self._ending.finish(effect, self._record, self._may_retire)
+                    self._retirement.finish(effect, self._record, self._may_retire)
                 case _:
                     assert_never(effect)
 
     def _may_call(self) -> bool:
         """Not on a lease that has lapsed since the record was seen to be ours: another may have adopted it."""
-        if self._services.standing.covers(self._life.seen_at):
+        if self._environment.lease_status.covers(self._slot.seen_at):
             return True
         if not self._lease_awaited:
             self._lease_awaited = True
-            self._ctx.pipe_to_self(_lease_good, self._services.standing.until_good)
+            self._ctx.pipe_to_self(_lease_good, self._environment.lease_status.until_good)
         return False
 
     def _look_again(self) -> None:
@@ -611,7 +611,7 @@ class SagaActor(Reactor[SagaMessage]):
         if not isinstance(entry, Entry):
             raise Fenced(self._key, f"its record is gone: expected revision {self._revision}, found nothing")
         if entry.revision == self._revision:
-            self._life.seen_at = at
+            self._slot.seen_at = at
             self._perform()
         elif (other := foreign(self._key, entry.value)) is not None:
             self._write_back(Overwritten(self._key, other.found, entry.revision), self._written_back)
@@ -622,8 +622,8 @@ class SagaActor(Reactor[SagaMessage]):
         """It is a record, an end marker, or what a newer sagakit has written: not this incarnation."""
         text = f"expected revision {self._revision}, found revision {entry.revision}"
         with suppress(NewerSchema):
-            if glimpse(self._key, entry.value).owner == self._services.worker_id:
-                self._life.durable = None  # older than what stands there
+            if read_header(self._key, entry.value).owner == self._environment.worker_id:
+                self._slot.durable = None  # older than what stands there
                 raise OutOfDate(f"{self._key}: {text}")
         raise Fenced(self._key, f"another writer has it: {text}")
 
@@ -632,7 +632,7 @@ class SagaActor(Reactor[SagaMessage]):
         if self._operation is not None or not self._begun or self._over:
             return
         if found.revision == self._revision:
-            self._life.seen_at = max(self._life.seen_at, found.at)
+            self._slot.seen_at = max(self._slot.seen_at, found.at)
         elif found.revision > self._revision:
             self._look_again()
 
@@ -643,14 +643,14 @@ class SagaActor(Reactor[SagaMessage]):
     ) -> None:
         """The same operation, in the place of what has replaced the record that it was to replace."""
         assert not isinstance(operation, Load), "a Load has nothing to replace"
-        self._services.overwritten(error, seen_at=self._life.seen_at)
+        self._environment.overwritten(error, seen_at=self._slot.seen_at)
         self._operate(structs.replace(operation, expected=error.revision, done=self._done()), then)
 
     def _write_back(self, error: Overwritten, then: Callable[[int | Entry | None], None]) -> None:
         """Put the last durable record, byte for byte, in the place of what has replaced it. Raises Fenced."""
-        last = self._life.durable
+        last = self._slot.durable
         assert last is not None, "only what was durable can have been replaced"
-        self._services.overwritten(error, seen_at=self._life.seen_at)
+        self._environment.overwritten(error, seen_at=self._slot.seen_at)
         value = encode(last.record, last.unknown)
         self._operate(Put(key=self._key, value=value, expected=error.revision, done=self._done()), then)
 
@@ -663,7 +663,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _may_retire(self) -> None:
         """Retire now, or after the operation that is under way: a message may have come since the end."""
-        self._ending.may_retire = True
+        self._retirement.may_retire = True
         if self._operation is None and not self._over:
             self._retire()
 
@@ -681,10 +681,10 @@ class SagaActor(Reactor[SagaMessage]):
         self._operate(retire, self._retired)
 
     def _retired(self, _: int | Entry | None) -> None:
-        self._services.room.submitted(self._key, -self._stored)
-        self._services.room.stored(self._key)
-        self._waiting.answer(self._record)
-        self._over = self._life.accounted_for = True
+        self._environment.room.submitted(self._key, -self._stored)
+        self._environment.room.stored(self._key)
+        self._waiters.answer(self._record)
+        self._over = self._slot.accounted_for = True
 
 
 def _settled(ref: Ref[SagaMessage], number: int, result: int | Entry | StoreError | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from sagakit.jetstream.connection import api_of
-from sagakit.jetstream.layout import Options
+from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.url import open_url
 from sagakit.store.names import Names
@@ -20,7 +20,7 @@ def names_of(config: Config) -> Names:
 
 def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
     """Open the store at `url`. Raises as `open_url`."""
-    options = Options(
+    options = StreamOptions(
         storage=config.storage,
         replicas=config.replicas,
         state_max_bytes=config.state_max_bytes,
@@ -45,6 +45,6 @@ def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
         api=config.api_prefix or api_of(config.domain),
         connect_timeout=config.connect_timeout,
         ack_timeout=config.ack_timeout,
-        window=config.window,
-        window_bytes=config.window_bytes,
+        max_unacked=config.max_unacked,
+        max_unacked_bytes=config.max_unacked_bytes,
     )

@@ -14,8 +14,13 @@ import msgspec
 import trio
 
 from sagakit import errors
+from sagakit.binding.classify import answer_of, cancellation_in, classify, finished
+from sagakit.binding.heartbeat import Heartbeat
+from sagakit.binding.lenders import CallEnvironment
+from sagakit.binding.permit import CallPermit, CallRevoked
+from sagakit.binding.wrong_loop import advised_in_place
 from sagakit.definition import (
-    Ctx,
+    Context,
     Definition,
     Function,
     NodeDefinition,
@@ -31,6 +36,7 @@ from sagakit.definition.plan import ITEM, item_name
 from sagakit.definition.raised import is_interrupt, mistake, told
 from sagakit.definition.user_lines import line_of
 from sagakit.engine import (
+    ArgumentsUnreadable,
     AttemptResult,
     Call,
     Decide,
@@ -43,17 +49,11 @@ from sagakit.engine import (
     Prepared,
     Question,
     Record,
-    Unreadable,
     migrated,
 )
 from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import CannotMigrate, DefinitionError
-from sagakit.system.heartbeat import Heartbeat
-from sagakit.system.results import answer_of, cancellation_in, classify, finished
-from sagakit.system.services import Services
-from sagakit.system.ticket import Ticket, Withdrawn
-from sagakit.system.wrong_loop import advised_in_place
 from sagakit.times import epoch_seconds
 
 _log = getLogger("sagakit.step")
@@ -61,7 +61,7 @@ _log = getLogger("sagakit.step")
 _PREPARED = {"each": "items", "timer": "timer", "child": "input of the child"}
 """What the error of a function is called that computes what a node of this kind starts with."""
 
-WITHDRAWN = Error(error="withdrawn: the saga turned back before the call was made", not_done=True)
+REVOKED = Error(error="withdrawn: the saga turned back before the call was made", not_done=True)
 
 
 class _Callee(NamedTuple):
@@ -100,7 +100,7 @@ class SagaBinding:
         """Why this worker cannot read an input, which is JSON; empty if it can."""
         try:
             self.definition.input.decode(value)
-        except errors.Unreadable as error:
+        except errors.UnreadableValue as error:
             return error.reason
         return ""
 
@@ -150,29 +150,31 @@ class SagaBinding:
         callee = self._callee(call)
         return inf if callee is None or _minds_time(callee, call) else call.timeout
 
-    async def perform(self, call: Call, record: Record, services: Services, ticket: Ticket) -> AttemptResult:
+    async def perform(
+        self, call: Call, record: Record, environment: CallEnvironment, permit: CallPermit
+    ) -> AttemptResult:
         """Make one call, unless the ticket is withdrawn before; returns only when the user's code has.
 
         Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
         """
-        if ticket.is_withdrawn():
-            return WITHDRAWN
+        if permit.is_revoked():
+            return REVOKED
         callee = self._callee(call)
         if callee is None:
-            ticket.use()
-            return await services.children.call(call, record, self.plan.node(call.step).child_type)
+            permit.use()
+            return await environment.children.call(call, record, self.plan.node(call.step).child_type)
         if not _minds_time(callee, call):
-            return await self._perform(callee, call, record, services, ticket, None)
+            return await self._perform(callee, call, record, environment, permit, None)
         ends = inf
         with trio.CancelScope() as scope:
-            ticket.queue = scope
-            async with services.limiters.of(callee.function.limit):
+            permit.queue = scope
+            async with environment.limiters.of(callee.function.limit):
                 ends = trio.current_time() + call.timeout
-                beat = Heartbeat(services, scope, ends, call.heartbeat or inf)
+                beat = Heartbeat(environment, scope, ends, call.heartbeat or inf)
                 beat.extend()
-                return await self._perform(callee, call, record, services, ticket, beat)
-        if ticket.is_withdrawn():
-            return WITHDRAWN
+                return await self._perform(callee, call, record, environment, permit, beat)
+        if permit.is_revoked():
+            return REVOKED
         if trio.current_time() < ends:
             return Error(error=f"no heartbeat for {call.heartbeat:g} s")
         return timed_out(call)
@@ -186,19 +188,19 @@ class SagaBinding:
         callee: _Callee,
         call: Call,
         record: Record,
-        services: Services,
-        ticket: Ticket,
+        environment: CallEnvironment,
+        permit: CallPermit,
         beat: Callable[[], None] | None,
     ) -> AttemptResult:
         node, function, _ = callee
         try:
             args = self._arguments(node, call, record, beat)
-        except errors.Unreadable as error:
-            return Unreadable(error=f"its arguments cannot be read: {error}")
+        except errors.UnreadableValue as error:
+            return ArgumentsUnreadable(error=f"its arguments cannot be read: {error}")
         try:
-            value = await self.invoke(call, function, services, ticket, args)
-        except Withdrawn:
-            return WITHDRAWN
+            value = await self.invoke(call, function, environment, permit, args)
+        except CallRevoked:
+            return REVOKED
         except BaseException as error:  # it ends the attempt, not the worker
             if is_interrupt(error):
                 raise
@@ -210,23 +212,25 @@ class SagaBinding:
         return answer_of(node, call, value)
 
     async def invoke(
-        self, call: Call, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]
+        self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         """Run the user's function where it belongs. Raises Withdrawn if the ticket was before it came to that."""
-        value = await self._called(function, services, ticket, args)
+        value = await self._called(function, environment, permit, args)
         if not isawaitable(value):
             return value
-        return await (services.call_asyncio(_await, value) if function.backend == "asyncio" else value)
+        return await (environment.call_asyncio(_await, value) if function.backend == "asyncio" else value)
 
-    async def _called(self, function: Function, services: Services, ticket: Ticket, args: tuple[Any, ...]) -> Any:
+    async def _called(
+        self, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
+    ) -> Any:
         match function.runner:
             case "trio":
-                ticket.use()
+                permit.use()
                 return await function.fn(*args)
             case "asyncio":
-                return await services.call_asyncio(ticket.with_coroutine(function.fn), *args)
+                return await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
             case "thread":
-                (value,) = await services.call_thread(ticket.with_thread(function.fn), *args)
+                (value,) = await environment.call_thread(permit.with_thread(function.fn), *args)
                 return value
             case _:
                 assert_never(function.runner)
@@ -250,8 +254,8 @@ class SagaBinding:
         assert node.given is not None
         return node.given.decode(record.steps[node.name].given)
 
-    def _context(self, record: Record, call: Call | None = None, beat: Callable[[], None] | None = None) -> Ctx:
-        ctx = Ctx(
+    def _context(self, record: Record, call: Call | None = None, beat: Callable[[], None] | None = None) -> Context:
+        ctx = Context(
             saga_type=record.saga_type,
             saga_id=record.saga_id,
             run=record.run,
@@ -284,7 +288,7 @@ class SagaBinding:
             return ""
         try:
             node.result.decode(message.payload)
-        except errors.Unreadable as error:
+        except errors.UnreadableValue as error:
             return f"the payload is not what {message.step} takes: {error.reason}"
         return ""
 
@@ -312,7 +316,7 @@ class SagaBinding:
 
     def _no_answer(self, question: Question, error: BaseException) -> Decided | Prepared | OutputMade:
         """Raises what concerns the whole program."""
-        unreadable = isinstance(error, errors.Unreadable)
+        unreadable = isinstance(error, errors.UnreadableValue)
         text, where = advised_in_place(error, mistake(error)), line_of(error, type(self.saga))
         match question:
             case Decide():
@@ -325,7 +329,7 @@ class SagaBinding:
             case _:
                 assert_never(question)
 
-    def _answer(self, question: Question, record: Record, value: Any, ctx: Ctx) -> Decided | Prepared | OutputMade:
+    def _answer(self, question: Question, record: Record, value: Any, ctx: Context) -> Decided | Prepared | OutputMade:
         match question:
             case Decide():
                 condition = self.definition.nodes[question.step].condition
@@ -338,7 +342,7 @@ class SagaBinding:
             case _:
                 assert_never(question)
 
-    def _prepared(self, step: str, record: Record, value: Any, ctx: Ctx) -> Prepared:
+    def _prepared(self, step: str, record: Record, value: Any, ctx: Context) -> Prepared:
         node = self.definition.nodes[step]
         assert node.prepare is not None
         match self.plan.by_name[step].kind:

@@ -11,10 +11,10 @@ from typing import Any
 import msgspec
 import trio
 
-from sagakit.cli import definitions, health
-from sagakit.cli.exits import Exit, exit_of
+from sagakit.cli import health, loading
+from sagakit.cli.exits import CommandExit, exit_of
 from sagakit.cli.stop import Stop, stop_signals
-from sagakit.client.errors import bare_errors
+from sagakit.client.bare_errors import bare_errors
 from sagakit.client.runtime import Runtime, open_runtime
 from sagakit.jetstream.host import Host, open_host
 from sagakit.system.config import Config
@@ -33,23 +33,23 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     asyncio: bool = False
 
 
-def run(job: Job) -> Exit:
+def run(job: Job) -> CommandExit:
     """Run a worker until a signal comes, and say how it ended. Errors go to the log."""
     with stop_signals() as stop:
         try:
             with bare_errors():
                 config = Config.load(job.config, **job.options)
                 listening = None if job.health is None else health.listen(job.health)
-                trio.run(_work, job, config, definitions.load(job.sagas), listening, stop)
+                trio.run(_work, job, config, loading.load(job.sagas), listening, stop)
         except BaseException as error:  # whatever it is, it becomes an exit code and a line in the log
             return _failed(error)
-    _log.info("ended in good order", extra={"exit": int(Exit.DRAINED)})
-    return Exit.DRAINED
+    _log.info("ended in good order", extra={"exit": int(CommandExit.DRAINED)})
+    return CommandExit.DRAINED
 
 
-def _failed(error: BaseException) -> Exit:
+def _failed(error: BaseException) -> CommandExit:
     code = exit_of(error)
-    told = error if code is Exit.CRASH else None
+    told = error if code is CommandExit.CRASH else None
     _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
     return code
 
@@ -68,7 +68,7 @@ async def _work(job: Job, config: Config, sagas: Any, listening: socket.socket |
             _log.info("worker %s is up", runtime.worker_id, extra={"worker_id": runtime.worker_id})
             await stopping.wait()
             state.draining = True
-            _log.info("%s: draining, for up to %g s", stop.asked, config.grace, extra={"signal": stop.asked})
+            _log.info("%s: draining, for up to %g s", stop.asked, config.drain_timeout, extra={"signal": stop.asked})
             await runtime.drain()
 
 
@@ -76,6 +76,6 @@ async def _work(job: Job, config: Config, sagas: Any, listening: socket.socket |
 async def _open_worker(job: Job, config: Config, sagas: Any) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         host: Host | None = await stack.enter_async_context(open_host()) if job.asyncio else None
-        found = await stack.enter_async_context(definitions.opened(sagas, job.sagas, host))
+        found = await stack.enter_async_context(loading.opened(sagas, job.sagas, host))
         loop = None if host is None else host.loop
         yield await stack.enter_async_context(open_runtime(job.url, sagas=found, config=config, host_loop=loop))

@@ -8,19 +8,19 @@ from functools import partial
 from sagakit_actors import ReactorContext
 
 from sagakit.engine import Finish, Record, Sender, TellParent, sender_of
+from sagakit.system.environment import Environment
 from sagakit.system.messages import ChildrenReleased, ParentTold, SagaMessage
 from sagakit.system.outbox import Outbox
-from sagakit.system.services import Services
 
 
-class Ending:
+class Retirement:
     """Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_ctx", "_outbox", "_services", "_told_under", "has_begun", "may_retire", "parent_knows")
+    __slots__ = ("_ctx", "_environment", "_outbox", "_told_under", "has_begun", "may_retire", "parent_knows")
 
-    def __init__(self, ctx: ReactorContext[SagaMessage], services: Services, outbox: Outbox) -> None:
+    def __init__(self, ctx: ReactorContext[SagaMessage], environment: Environment, outbox: Outbox) -> None:
         self._ctx = ctx
-        self._services = services
+        self._environment = environment
         self._outbox = outbox
         self._told_under = ""
         self.parent_knows: bool = False
@@ -39,7 +39,7 @@ class Ending:
         """Tell it, once for each thing there is to tell; `ParentTold` says that it knows."""
         if self._told_under != effect.message.id:
             self._told_under, self.parent_knows = effect.message.id, False
-            self._ctx.pipe_to_self(_parent_told, self._services.children.tell, effect.parent, effect.message)
+            self._ctx.pipe_to_self(_parent_told, self._environment.children.tell, effect.parent, effect.message)
 
     def finish(self, effect: Finish, record: Record, retire: Callable[[], None]) -> None:
         """Events, then children, then archive and end marker: in this order nothing is lost.
@@ -53,7 +53,7 @@ class Ending:
 
     def _release(self, children: tuple[tuple[str, str], ...], parent: Sender, retire: Callable[[], None]) -> None:
         if children:
-            self._ctx.pipe_to_self(_children_released, self._services.children.release, parent, children)
+            self._ctx.pipe_to_self(_children_released, self._environment.children.release, parent, children)
         else:
             retire()
 

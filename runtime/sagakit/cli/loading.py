@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, asyn
 from importlib import import_module
 from typing import Any
 
-from sagakit.cli.exits import Usage
+from sagakit.cli.exits import UsageError
 from sagakit.definition import Saga, compiled
 from sagakit.jetstream.host import Host
 
@@ -24,20 +24,20 @@ def load(
     """What stands under `module:name`; `offers` says what a module has. Raises Usage, and what importing raises."""
     module, colon, name = address.partition(":")
     if not (module and colon and name) or module.startswith("."):
-        raise Usage(f"{address!r}: write {form}")
+        raise UsageError(f"{address!r}: write {form}")
     try:
         found: Any = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # it is there, and lacks something itself
-        raise Usage(
+        raise UsageError(
             f"no module {error.name!r}: it must be installed, or stand in the working directory or on PYTHONPATH"
         ) from None
     for part in name.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            raise Usage(f"{module} has no {name!r}; {(offers or _lists)(import_module(module))}") from None
+            raise UsageError(f"{module} has no {name!r}; {(offers or _lists)(import_module(module))}") from None
     return found
 
 
@@ -45,7 +45,7 @@ def saga_class(address: str, *, form: str) -> type[Saga[Any, Any]]:
     """The Saga class under `module:Class`, compiled. Raises Usage, DefinitionError, and what importing it raises."""
     found = load(address, form=form, offers=_classes)
     if not (isinstance(found, type) and issubclass(found, Saga)):
-        raise Usage(f"{address} is not a Saga class; {_classes(import_module(address.partition(':')[0]))}")
+        raise UsageError(f"{address} is not a Saga class; {_classes(import_module(address.partition(':')[0]))}")
     compiled(found)  # its types may stand below it: that the class could be created has not shown that they do
     return found
 
@@ -77,22 +77,22 @@ async def _awaited(awaitable: Any) -> Any:
 
 def _checked(sagas: Any, address: str) -> Sagas:
     if isinstance(sagas, Saga):
-        raise Usage(f"{address} is one saga: put it into a list, [{type(sagas).__name__}(...)]")
+        raise UsageError(f"{address} is one saga: put it into a list, [{type(sagas).__name__}(...)]")
     if isinstance(sagas, type):
-        raise Usage(
+        raise UsageError(
             f"{address} is a class, {sagas.__name__}: a worker needs instances, in a list: [{sagas.__name__}()]"
         )
     if not isinstance(sagas, Sequence) or isinstance(sagas, str | bytes):
-        raise Usage(
+        raise UsageError(
             f"{address} gives {type(sagas).__name__}: it must be a list of Saga instances, or a function that returns "
             "one, or a context manager that yields one"
         )
     if not sagas:
-        raise Usage(f"{address} holds no sagas: a worker runs at least one")
+        raise UsageError(f"{address} holds no sagas: a worker runs at least one")
     for saga in sagas:
         if not isinstance(saga, Saga):
             hint = ": write an instance" if isinstance(saga, type) else ""
-            raise Usage(f"{address} holds {saga!r}, which is no Saga instance{hint}")
+            raise UsageError(f"{address} holds {saga!r}, which is no Saga instance{hint}")
         compiled(type(saga))  # as above
     return sagas
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeAlias, final, overload
 
 from typing_extensions import TypeVar
 
-from sagakit.definition.context import Ctx
+from sagakit.definition.context import Context
 from sagakit.definition.nodes import CheckedStep, Step
 from sagakit.definition.options import Pending
 
@@ -47,122 +47,128 @@ class Always(Pending[Any], Generic[U_co, A_co, B_co, C_co, E_co, F_co]):
 
     @overload
     def __call__(
-        self: Always[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
+        self: Always[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], Awaitable[R]], /
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
+        self: Always[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], R], /
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
+        self: Always[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], Awaitable[R]], /
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
+        self: Always[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], R], /
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], Awaitable[R]], /
+        self: Always[Undone, tuple[A], Absent, Absent, Absent, Absent],
+        fn: Callable[[S, D, A, Context], Awaitable[R]],
+        /,
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+        self: Always[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Context], R], /
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], Awaitable[R]], /
+        self: Always[Checked, tuple[A], Absent, Absent, Absent, Absent],
+        fn: Callable[[S, D, A, Context], Awaitable[R]],
+        /,
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+        self: Always[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Context], R], /
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Undone, tuple[A], tuple[B], Absent, Absent, Absent],
-        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Undone, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+        self: Always[Undone, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Context], R], /
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Checked, tuple[A], tuple[B], Absent, Absent, Absent],
-        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Checked, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+        self: Always[Checked, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Context], R], /
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent],
-        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+        self: Always[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Context], R], /
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent],
-        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
-        self: Always[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+        self: Always[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent],
+        fn: Callable[[S, D, A, B, C, Context], R],
+        /,
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, Context], R],
         /,
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, Context], R],
         /,
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, F, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, F, Context], R],
         /,
     ) -> Step[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, F, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R]: ...
     @overload
     def __call__(
         self: Always[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, F, Context], R],
         /,
     ) -> CheckedStep[S, D, R]: ...
     def __call__(self, fn: Any, /) -> Any:
@@ -175,124 +181,130 @@ class Sometimes(Pending[Any], Generic[U_co, A_co, B_co, C_co, E_co, F_co]):
 
     @overload
     def __call__(
-        self: Sometimes[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
+        self: Sometimes[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], Awaitable[R]], /
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
+        self: Sometimes[Undone, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], R], /
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], Awaitable[R]], /
+        self: Sometimes[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], Awaitable[R]], /
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Ctx], R], /
+        self: Sometimes[Checked, Absent, Absent, Absent, Absent, Absent], fn: Callable[[S, D, Context], R], /
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], Awaitable[R]], /
+        self: Sometimes[Undone, tuple[A], Absent, Absent, Absent, Absent],
+        fn: Callable[[S, D, A, Context], Awaitable[R]],
+        /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+        self: Sometimes[Undone, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Context], R], /
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Checked, tuple[A], Absent, Absent, Absent, Absent],
-        fn: Callable[[S, D, A, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Ctx], R], /
+        self: Sometimes[Checked, tuple[A], Absent, Absent, Absent, Absent], fn: Callable[[S, D, A, Context], R], /
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Undone, tuple[A], tuple[B], Absent, Absent, Absent],
-        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Undone, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+        self: Sometimes[Undone, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Context], R], /
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Checked, tuple[A], tuple[B], Absent, Absent, Absent],
-        fn: Callable[[S, D, A, B, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Checked, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Ctx], R], /
+        self: Sometimes[Checked, tuple[A], tuple[B], Absent, Absent, Absent], fn: Callable[[S, D, A, B, Context], R], /
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent],
-        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+        self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], Absent, Absent],
+        fn: Callable[[S, D, A, B, C, Context], R],
+        /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent],
-        fn: Callable[[S, D, A, B, C, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
-        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent], fn: Callable[[S, D, A, B, C, Ctx], R], /
+        self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], Absent, Absent],
+        fn: Callable[[S, D, A, B, C, Context], R],
+        /,
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, Context], R],
         /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], Absent],
-        fn: Callable[[S, D, A, B, C, E, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, Context], R],
         /,
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, F, Context], Awaitable[R]],
         /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Undone, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, F, Context], R],
         /,
     ) -> Step[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], Awaitable[R]],
+        fn: Callable[[S, D, A, B, C, E, F, Context], Awaitable[R]],
         /,
     ) -> CheckedStep[S, D, R | None]: ...
     @overload
     def __call__(
         self: Sometimes[Checked, tuple[A], tuple[B], tuple[C], tuple[E], tuple[F]],
-        fn: Callable[[S, D, A, B, C, E, F, Ctx], R],
+        fn: Callable[[S, D, A, B, C, E, F, Context], R],
         /,
     ) -> CheckedStep[S, D, R | None]: ...
     def __call__(self, fn: Any, /) -> Any:

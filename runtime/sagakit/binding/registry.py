@@ -7,10 +7,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from sagakit.binding.saga_binding import SagaBinding
 from sagakit.definition import Limit, Saga
 from sagakit.engine import Record
 from sagakit.errors import DefinitionError, NotRegistered
-from sagakit.system.attempts import SagaBinding
 
 CanRead: TypeAlias = Callable[[str, bytes | msgspec.Raw], Awaitable[bool]]
 """Returns whether another worker can read an input of a saga type, which is JSON. Raises StoreError."""
@@ -79,7 +79,7 @@ class Registry:
         return self._by_version[max(address for address in self._by_version if address[0] == saga_type)]
 
     @property
-    def strangers(self) -> list[str]:
+    def external_child_types(self) -> list[str]:
         """The types of children that only other workers can run."""
         nodes = (node for binding in self.bindings for node in binding.plan.nodes)
         return sorted({node.child_type for node in nodes if node.child_type} - set(self.types))
@@ -111,7 +111,7 @@ class Registry:
                 f"{saga.__name__} is not among the sagas of this runtime ({known}): add an instance to sagas=[...]"
             ) from None
 
-    def heir_of(self, record: Record) -> SagaBinding | None:
+    def migration_target(self, record: Record) -> SagaBinding | None:
         """The lowest newer version that can migrate this record, where its own is not registered."""
         if (record.saga_type, record.definition_version) in self._by_version:
             return None

@@ -11,7 +11,7 @@ from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, plain
 from sagakit.engine import Inbound
 from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
-from sagakit.system.starts import Context
+from sagakit.system.starts import StartContext
 
 MAX_TEXT = 512
 """Characters of a correlation or causation id, which every event repeats, and of the `by` of a message."""
@@ -25,7 +25,7 @@ INHERITED = 4 * 1024
 _Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
 
-class _Context(Context, frozen=True, kw_only=True):
+class _Context(StartContext, frozen=True, kw_only=True):
     correlation_id: _Text | None = None
     causation_id: _Text | None = None
 
@@ -64,7 +64,7 @@ def checked_message_id(id: str) -> str:
     return id
 
 
-def checked_context(context: Context) -> Context:
+def checked_context(context: StartContext) -> StartContext:
     """The context, as it will be read again from the record. Raises InvalidInput."""
     data = _encoded(context, "what a saga is started with")
     limit = MAX_CONTEXT + (0 if context.parent is None else INHERITED)

@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 from sagakit.definition.plan import Plan
 from sagakit.engine import Record, goes_on
+from sagakit.system.environment import Environment
 from sagakit.system.outbox import Outbox
 from sagakit.system.reminders import Reminders
-from sagakit.system.services import Services
 
 
-def mind_place(services: Services, key: str, plan: Plan, record: Record, *, published: int, held: bool) -> None:
+def mind_place(environment: Environment, key: str, plan: Plan, record: Record, *, published: int, held: bool) -> None:
     """Let others have the place. Without one, ask for it, if that is all that keeps the saga from going on."""
-    places = services.sagas.places
+    places = environment.sagas.places
     if places.has(key):
         places.idle(key)
-    elif not held and goes_on(plan, record, services.now(), published=published, limits=services.limits):
+    elif not held and goes_on(plan, record, environment.now(), published=published, limits=environment.limits):
         places.ask(key)
 
 
-def may_rest(
-    services: Services,
+def may_passivate(
+    environment: Environment,
     key: str,
     record: Record,
     outbox: Outbox,
@@ -31,13 +31,13 @@ def may_rest(
     parent_knows: bool,
     look_again: Callable[[], None],
 ) -> bool:
-    """Whether the actor may give way now: at once without a place, else when it is `told` after `rest_after` seconds.
+    """Return whether the actor may end now: at once without a place, else when `told` after `passivate_after` seconds.
 
     If not, it is told later, or `look_again` is called when all events are out.
     """
-    now, after = services.now(), services.config.rest_after
+    now, after = environment.now(), environment.config.passivate_after
     ready = outbox.is_out and parent_knows
-    if not services.sagas.places.has(key):
+    if not environment.sagas.places.has(key):
         if not outbox.is_out:  # else it is the parent that is waited for, and `look_again` would be called at once
             outbox.when_idle(look_again)
         return ready

@@ -10,7 +10,7 @@ from sagakit.engine import ENDS, Inbound, Record
 from sagakit.system.messages import Ask, AwaitOutcome
 
 
-class Waiting:
+class Waiters:
     """Belongs to one incarnation of a saga's actor. Everybody is answered from a durable record.
 
     `verdict` tells what a record, or what has been in its way, has made of a message; None if neither knows it.

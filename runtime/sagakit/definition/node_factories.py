@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
-from sagakit.definition.context import Ctx
+from sagakit.definition.context import Context
 from sagakit.definition.decorators import DEFAULT_RETRY, DEFAULT_TIMEOUT, visible_names
 from sagakit.definition.nodes import (
     Backend,
@@ -20,7 +20,7 @@ from sagakit.definition.nodes import (
     MaybeChild,
     MaybeEachStep,
     Node,
-    Options,
+    NodeOptions,
     Signal,
     Timer,
 )
@@ -53,29 +53,29 @@ class EachGiven(TypedDict, total=False):
 
 class _Each(Protocol[I]):
     @overload
-    def __call__(self, fn: Callable[[S, D, I, Ctx], Awaitable[R]], /) -> EachStep[S, D, I, R]: ...
+    def __call__(self, fn: Callable[[S, D, I, Context], Awaitable[R]], /) -> EachStep[S, D, I, R]: ...
     @overload
-    def __call__(self, fn: Callable[[S, D, I, Ctx], R], /) -> EachStep[S, D, I, R]: ...
+    def __call__(self, fn: Callable[[S, D, I, Context], R], /) -> EachStep[S, D, I, R]: ...
 
 
 class _MaybeEach(Protocol[I]):
     @overload
-    def __call__(self, fn: Callable[[S, D, I, Ctx], Awaitable[R]], /) -> MaybeEachStep[S, D, I, R]: ...
+    def __call__(self, fn: Callable[[S, D, I, Context], Awaitable[R]], /) -> MaybeEachStep[S, D, I, R]: ...
     @overload
-    def __call__(self, fn: Callable[[S, D, I, Ctx], R], /) -> MaybeEachStep[S, D, I, R]: ...
+    def __call__(self, fn: Callable[[S, D, I, Context], R], /) -> MaybeEachStep[S, D, I, R]: ...
 
 
 @overload
 def each(source: Node[Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
 @overload
 def each(
-    source: Node[Sequence[I]], /, *, when: Callable[[Any, Ctx], bool], **given: Unpack[EachGiven]
+    source: Node[Sequence[I]], /, *, when: Callable[[Any, Context], bool], **given: Unpack[EachGiven]
 ) -> _MaybeEach[I]: ...
 @overload
-def each(items: Callable[[Any, Ctx], Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
+def each(items: Callable[[Any, Context], Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
 @overload
 def each(
-    items: Callable[[Any, Ctx], Sequence[I]], /, *, when: Callable[[Any, Ctx], bool], **given: Unpack[EachGiven]
+    items: Callable[[Any, Context], Sequence[I]], /, *, when: Callable[[Any, Context], bool], **given: Unpack[EachGiven]
 ) -> _MaybeEach[I]: ...
 @overload
 def each(source: Node[A], items: Callable[[A], Sequence[I]], /, **given: Unpack[EachGiven]) -> _Each[I]: ...
@@ -85,7 +85,7 @@ def each(
     items: Callable[[A], Sequence[I]],
     /,
     *,
-    when: Callable[[Any, Ctx], bool],
+    when: Callable[[Any, Context], bool],
     **given: Unpack[EachGiven],
 ) -> _MaybeEach[I]: ...
 @knows_its_options
@@ -97,7 +97,7 @@ def each(
     parallel: int = 10,
     on_unknown: Literal["retry", "undo"] = "retry",
     after: Sequence[Node[Any]] | None = None,
-    when: Callable[[Any, Ctx], bool] | None = None,
+    when: Callable[[Any, Context], bool] | None = None,
     compensate: Any = ...,
     retry: RetryPolicy = DEFAULT_RETRY,
     timeout: timedelta = DEFAULT_TIMEOUT,
@@ -112,7 +112,7 @@ def each(
     key; the result is the list of theirs. When one fails, those that were done are undone. Other options are as for
     `step`.
     """
-    options = Options(
+    options = NodeOptions(
         on_unknown=on_unknown, no_undo=compensate is None, retry=retry, timeout=timeout, backend=backend, limit=limit
     )
     inputs = (source,) if isinstance(source, Node) or items is not None else ()
@@ -132,7 +132,7 @@ def _make_each(
     inputs: tuple[Any, ...],
     items: Any,
     parallel: int,
-    options: Options,
+    options: NodeOptions,
     namespace: Any,
     fn: Callable[..., Any],
     /,
@@ -152,7 +152,7 @@ def signal(
     timeout: timedelta,
     on_timeout: Literal["continue"],
     after: Sequence[Node[Any]] | None = ...,
-    when: Callable[[Any, Ctx], bool] | None = ...,
+    when: Callable[[Any, Context], bool] | None = ...,
 ) -> Signal[R, R | None]: ...
 @overload
 def signal(
@@ -162,7 +162,7 @@ def signal(
     timeout: timedelta | None = ...,
     on_timeout: Literal["compensate"] = ...,
     after: Sequence[Node[Any]] | None = ...,
-    when: Callable[[Any, Ctx], bool],
+    when: Callable[[Any, Context], bool],
 ) -> Signal[R, R | None]: ...
 @overload
 def signal(
@@ -181,7 +181,7 @@ def signal(
     timeout: timedelta | None = ...,
     on_timeout: Literal["compensate", "continue"] = ...,
     after: Sequence[Node[Any]] | None = ...,
-    when: Callable[[Any, Ctx], bool] | None = ...,
+    when: Callable[[Any, Context], bool] | None = ...,
 ) -> Signal[Any, Any]: ...
 @knows_its_options
 def signal(
@@ -191,7 +191,7 @@ def signal(
     timeout: timedelta | None = None,
     on_timeout: Literal["compensate", "continue"] = "compensate",
     after: Sequence[Node[Any]] | None = None,
-    when: Callable[[Any, Ctx], bool] | None = None,
+    when: Callable[[Any, Context], bool] | None = None,
 ) -> Any:
     """A message from outside, of this type, that the saga waits for; its payload is the node's result.
 
@@ -203,11 +203,11 @@ def signal(
 
 @knows_its_options
 def timer(
-    wait: timedelta | Callable[[Any, Ctx], datetime | timedelta],
+    wait: timedelta | Callable[[Any, Context], datetime | timedelta],
     /,
     *,
     after: Sequence[Node[Any]] | None = None,
-    when: Callable[[Any, Ctx], bool] | None = None,
+    when: Callable[[Any, Context], bool] | None = None,
 ) -> Timer:
     """Wait this long, or until the time that `wait(input, ctx)` says once the node is reached; it has no effects.
 
@@ -219,7 +219,7 @@ def timer(
 @overload
 def child(
     saga: type[Saga[D, T]],
-    make_input: Callable[[Any, Ctx], D],
+    make_input: Callable[[Any, Context], D],
     /,
     *,
     after: Sequence[Node[Any]] | None = ...,
@@ -228,21 +228,21 @@ def child(
 @overload
 def child(
     saga: type[Saga[D, T]],
-    make_input: Callable[[Any, Ctx], D],
+    make_input: Callable[[Any, Context], D],
     /,
     *,
     after: Sequence[Node[Any]] | None = ...,
-    when: Callable[[Any, Ctx], bool],
+    when: Callable[[Any, Context], bool],
     pivot: bool = ...,
 ) -> MaybeChild[T]: ...
 @knows_its_options
 def child(
     saga: Any,
-    make_input: Callable[[Any, Ctx], Any],
+    make_input: Callable[[Any, Context], Any],
     /,
     *,
     after: Sequence[Node[Any]] | None = None,
-    when: Callable[[Any, Ctx], bool] | None = None,
+    when: Callable[[Any, Context], bool] | None = None,
     pivot: bool = False,
 ) -> Child[Any]:
     """Run another saga as one unit of this one; its output is the node's result.

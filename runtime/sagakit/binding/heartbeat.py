@@ -6,21 +6,21 @@ from math import inf
 
 import trio
 
-from sagakit.system.services import Services
+from sagakit.binding.lenders import CallEnvironment
 
 
 class Heartbeat:
     """Puts an attempt's end off, from any thread; never beyond `ends`."""
 
-    def __init__(self, services: Services, scope: trio.CancelScope, ends: float, pause: float) -> None:
-        self._services = services
+    def __init__(self, environment: CallEnvironment, scope: trio.CancelScope, ends: float, pause: float) -> None:
+        self._environment = environment
         self._scope = scope
         self._ends = ends
         self._pause = pause
 
     def __call__(self) -> None:
         if self._pause < inf:
-            self._services.trio_token.run_sync_soon(self.extend)
+            self._environment.trio_token.run_sync_soon(self.extend)
 
     def extend(self) -> None:
         """In the trio thread."""

@@ -14,14 +14,23 @@ import msgspec
 import trio
 
 from sagakit import errors
+from sagakit.binding.wrong_loop import advised
 from sagakit.definition import Done, Function, NodeDefinition, Reject, RetryPolicy
 from sagakit.definition import NotDone as DidNotHappen
 from sagakit.definition import Retry as CallAgain
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, mistake, plain, told, utf8
 from sagakit.definition.user_lines import line_of
-from sagakit.engine import AttemptResult, Call, Compensating, Complete, Error, NotDone, Retry, Unreadable
-from sagakit.system.wrong_loop import advised
+from sagakit.engine import (
+    ArgumentsUnreadable,
+    AttemptResult,
+    Call,
+    Compensating,
+    Complete,
+    Error,
+    NotHappened,
+    RetryLater,
+)
 
 V = TypeVar("V")
 
@@ -56,17 +65,17 @@ def _named_groups(policy: RetryPolicy) -> Iterator[type[BaseException]]:
 
 def _together(function: Function, results: Sequence[AttemptResult], error: BaseException) -> AttemptResult:
     not_done = all(isinstance(one, Compensating) or getattr(one, "not_done", False) for one in results)
-    unread = [one for one in results if isinstance(one, Unreadable)]
+    unread = [one for one in results if isinstance(one, ArgumentsUnreadable)]
     if unread:
         return msgspec.structs.replace(unread[0], not_done=not_done)
     refusals = [one for one in results if isinstance(one, Compensating)]
     if refusals and not_done:
         return _all_of(refusals)
-    again = [one for one in results if isinstance(one, Retry)]
+    again = [one for one in results if isinstance(one, RetryLater)]
     if again:
         reason = again[0].reason if len(again) == len(results) else told(error)
         waits = [one.after for one in again if one.after is not None]
-        return Retry(reason=reason, after=max(waits, default=None), not_done=not_done)
+        return RetryLater(reason=reason, after=max(waits, default=None), not_done=not_done)
     return Error(error=advised(error, function), not_done=not_done)
 
 
@@ -81,14 +90,14 @@ def _all_of(refusals: Sequence[Compensating]) -> Compensating:
 def _classified(function: Function, error: BaseException) -> AttemptResult:
     """What one exception means that is no group."""
     policy = function.policy
-    if isinstance(error, errors.Unreadable):
-        return Unreadable(error=plain(error), not_done=isinstance(error, policy.not_done_on))
+    if isinstance(error, errors.UnreadableValue):
+        return ArgumentsUnreadable(error=plain(error), not_done=isinstance(error, policy.not_done_on))
     try:
         if isinstance(error, Reject):
             return Compensating(code=_text(error.code), detail=_as_json(error.detail))
         if isinstance(error, CallAgain):
             after = None if error.after is None else error.after.total_seconds()
-            return Retry(reason=_text(error.reason), after=after, not_done=error.not_done)
+            return RetryLater(reason=_text(error.reason), after=after, not_done=error.not_done)
         if isinstance(error, policy.reject_on):
             return Compensating(code=type(error).__name__, detail=_as_json({"message": str(error)}))
     except BaseException as fault:  # of the user's own class: what kind it is shall count
@@ -167,7 +176,7 @@ def _answer(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
         case Done(result=result):
             return Complete(msgspec.Raw(node.result.encode(result)))
         case DidNotHappen():
-            return NotDone()
+            return NotHappened()
         case None:
             return Error(error="the check cannot tell")
         case _:

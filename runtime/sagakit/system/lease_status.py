@@ -10,7 +10,7 @@ from math import inf
 import trio
 
 
-class Standing:
+class LeaseStatus:
     """What the worker knows of its lease. For tasks of the trio thread, `is_good` for any thread; trio's times."""
 
     def __init__(self, ttl: float) -> None:

@@ -1,0 +1,68 @@
+"""The house: no circle of imports, and no name for two things."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+from tests.test_architecture import ACTORS, RUNTIME, modules
+
+PACKAGES = (RUNTIME, ACTORS)
+NOT_NAMES = {"__init__", "__main__", "errors"}
+"""Files that each package may have: `errors` is where a package's errors are."""
+
+
+def files() -> list[Path]:
+    return [path for package in PACKAGES for path in modules(package)]
+
+
+def dotted(path: Path) -> str:
+    package = next(package for package in PACKAGES if path.is_relative_to(package))
+    return ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
+    """Yield the modules that a file imports, wherever in it, also those that only type checkers import."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                submodule = f"{node.module}.{alias.name}"
+                yield submodule if submodule in known else node.module or ""
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    known = {dotted(path): path for path in files()}
+    graph = {name: {other for other in imports_of(path, known) if other in known} for name, path in known.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        raise AssertionError(" imports ".join(reversed(error.args[1]))) from None
+
+
+def definitions(path: Path) -> Iterator[str]:
+    """Yield the classes and the aliases of types that a module defines."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.AnnAssign) and "TypeAlias" in ast.unparse(node.annotation):
+            yield ast.unparse(node.target)
+
+
+def test_no_class_has_the_name_of_another() -> None:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in files():
+        for name in definitions(path):
+            found[name].append(dotted(path))
+    assert {name: where for name, where in found.items() if len(where) > 1 and not name.startswith("_")} == {}
+
+
+def test_no_module_has_the_name_of_another() -> None:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in files():
+        found[path.stem].append(dotted(path))
+    assert {name: where for name, where in found.items() if len(where) > 1 and name not in NOT_NAMES} == {}
