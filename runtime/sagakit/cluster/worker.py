@@ -100,7 +100,7 @@ class Worker:
         environment.sagas = sagas
         self.elsewhere: Elsewhere = Elsewhere(store, registry)
         self.notes: Notes = Notes(registry, self.elsewhere, stranded, self.requests)
-        self.children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
+        self.children: Children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
         environment.children = self.children
         self.recovery: Recovery = Recovery(
             store=store,
