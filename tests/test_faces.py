@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 import sagakit.asyncio
 from sagakit import Runtime, RuntimeApi
 from sagakit.asyncio import AsyncioRuntime
+from sagakit.client.access import SagaAccess
 
 from tests.sagas import BookTrip
 from tests.test_asyncio import program
 
 FACES = [Runtime, AsyncioRuntime]
-NAMES = sorted(name for name in vars(RuntimeApi) if not name.startswith("_"))
+PROTOCOL = vars(SagaAccess) | vars(RuntimeApi)
+"""Its members: those that a handle uses, and the others."""
+NAMES = sorted(name for name in PROTOCOL if not name.startswith("_"))
 
 
 def public(face: type) -> list[str]:
@@ -44,13 +48,13 @@ def test_a_face_has_exactly_the_names_of_the_protocol(face: type) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("face", FACES)
 def test_a_member_is_what_the_protocol_says(face: type, name: str) -> None:
-    assert described(vars(face)[name]) == described(vars(RuntimeApi)[name])
+    assert described(vars(face)[name]) == described(PROTOCOL[name])
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("face", [*FACES, RuntimeApi])
-def test_a_member_says_what_it_does(face: type, name: str) -> None:
-    assert inspect.getdoc(vars(face)[name])
+@pytest.mark.parametrize("members", [*map(vars, FACES), PROTOCOL], ids=["Runtime", "AsyncioRuntime", "RuntimeApi"])
+def test_a_member_says_what_it_does(members: Mapping[str, Any], name: str) -> None:
+    assert inspect.getdoc(members[name])
 
 
 def test_every_attribute_can_be_read_by_an_asyncio_program() -> None:

@@ -1,12 +1,15 @@
-"""The house: no circle of imports, and no name for two things."""
+"""The house: no circle of imports, no name for two things, and maps that are true."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 from tests.test_architecture import ACTORS, RUNTIME, modules
 
@@ -66,3 +69,21 @@ def test_no_module_has_the_name_of_another() -> None:
     for path in files():
         found[path.stem].append(dotted(path))
     assert {name: where for name, where in found.items() if len(where) > 1 and name not in NOT_NAMES} == {}
+
+
+MAPPED = [
+    path
+    for path in files()
+    if path.name == "__init__.py" and (ast.get_docstring(ast.parse(path.read_text())) or "").count("  ")
+]
+
+
+@pytest.mark.parametrize("path", MAPPED, ids=dotted)
+def test_the_map_of_a_package_names_each_of_its_modules(path: Path) -> None:
+    """Those that have a map; a package that stands in the map of the one above is a folder."""
+    text = ast.get_docstring(ast.parse(path.read_text())) or ""
+    named = re.findall(r"^([a-z_]+) {2,}\S", text, re.MULTILINE)
+    there = {other.stem for other in path.parent.glob("*.py")} | {
+        other.parent.name for other in path.parent.glob("*/__init__.py")
+    }
+    assert sorted(named) == sorted(there - {"__init__", "__main__"})

@@ -4,7 +4,9 @@ actor        Actor (one incarnation), Context (what it sees)
 ref          Ref: tell, ask
 reply        Reply: the slot for an answer
 mailbox      bounded, with priorities and an overflow policy
-messages     Down: a death notice
+notices      Down: a death notice
+target       an actor as its references see it: protocols
+flag         an event that is small while nobody waits
 reactor      Reactor: an actor without a task; ReactorContext, ReactorSpec
 helpers      the tasks that do reactors' side work
 cell         what an actor is to the runtime

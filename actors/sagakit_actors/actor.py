@@ -53,7 +53,7 @@ class Actor(Generic[M]):
 
 
 class Surroundings(Generic[M]):
-    """What incarnations of every kind see."""
+    """The surroundings of an incarnation, of whatever kind."""
 
     __slots__ = ("_cell", "incarnation")
 
@@ -77,7 +77,7 @@ class Surroundings(Generic[M]):
 
 @final
 class ActorContext(Surroundings[M]):
-    """What an incarnation sees. Valid while it runs."""
+    """The surroundings of an actor with a task. Valid while the incarnation runs."""
 
     __slots__ = ("_nursery", "_ready")
 
@@ -98,7 +98,7 @@ class ActorContext(Surroundings[M]):
         self._ready.set()
 
     async def receive_batch(self, most: int = 1000) -> list[M | Down]:
-        """All that waits, death notices first, at most `most`; waits for the first. Raises Stopped."""
+        """Return all that waits, death notices first, at most `most`; waits for the first. Raises StopRequested."""
         cell = self._cell
         if not self._ready.is_set:
             self.ready()
@@ -106,5 +106,5 @@ class ActorContext(Surroundings[M]):
         return cell.mailbox.take(most, cell.unanswered)
 
     async def receive(self) -> M | Down:
-        """The next message. Raises Stopped."""
+        """Return the next message. Raises StopRequested."""
         return (await self.receive_batch(1))[0]

@@ -25,7 +25,7 @@ _log = getLogger("sagakit_actors")
 
 
 class Spec(Protocol):
-    """What every kind of cell wants to know of a child. `shutdown` in seconds."""
+    """The options of a child that every kind of cell needs. `shutdown` in seconds."""
 
     @property
     def name(self) -> str: ...
@@ -46,7 +46,7 @@ class Exit(NamedTuple):
     stopped: bool
 
     def restarts(self, restart: Restart) -> bool:
-        """Whether a child with this restart type is to be started again."""
+        """Return whether a child with this restart type is started again."""
         if self.stopped or restart == "temporary":
             return False
         return restart == "permanent" or self.crash is not None
@@ -138,7 +138,7 @@ class Cell(ABC, Generic[M]):
     # ------------------------------------------------------------ relations
 
     def waits_behind(self, target: Cell[Any]) -> bool:
-        """Whether `target` is this cell, or waits for it, directly or through others."""
+        """Return whether `target` is this cell, or waits for it, directly or through others."""
         seen: Cell[Any] | None = target
         while seen is not None and seen is not self:
             seen = seen.awaiting

@@ -1,4 +1,4 @@
-"""What can go wrong between actors, by whose fault it is."""
+"""The errors of this package."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ class Work(ABC):
             self._scope.cancel()
 
     def begin(self, scope: trio.CancelScope, deadline: float) -> Awaitable[Any]:
-        """From now on its time runs. `deadline` is the scope's, changed here only if it must be: that is dear."""
+        """Start its time. `deadline` is the scope's; it is changed here only if it must be, since that is expensive."""
         self._scope = scope
         if self.timeout < inf:
             self.deadline = trio.current_time() + self.timeout
@@ -153,7 +153,7 @@ class Helpers:
             self._free += work is not None and work.waited
 
     def _waits(self, work: Work) -> None:
-        """It keeps its helper: more than one other, lest work that waits is begun one piece a turn of the loop."""
+        """Note that it keeps its helper. Others are needed: else waiting work is begun one piece a turn."""
         work.waits()
         self._free -= 1
         for _ in range(min(2, len(self._queue) - self._free)):

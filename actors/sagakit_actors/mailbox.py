@@ -77,7 +77,7 @@ class Mailbox(Generic[M]):
 
     @property
     def takes_at_once(self) -> bool:
-        """Whether `put` would not wait."""
+        """Return whether `put` would take a message without waiting."""
         return len(self._items) < self.capacity or self._overflow != "wait" or self.closed
 
     async def put(self, message: M, reply: Reply[Any] | None = None) -> None:
@@ -104,7 +104,7 @@ class Mailbox(Generic[M]):
                 self._wake()
 
     def stop(self) -> None:
-        """From now on `receive` raises Stopped."""
+        """Let `receive` raise StopRequested from now on."""
         self.stopping = True
         self._wake()
 
@@ -126,7 +126,7 @@ class Mailbox(Generic[M]):
     # ------------------------------------------------------------ receiver
 
     async def wait(self) -> None:
-        """Return when there is something to take. Raises Stopped."""
+        """Return when there is something to take. Raises StopRequested."""
         if not (self._items or self._signals or self.stopping):
             self._in_a_row = 0
             self._receiver = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
@@ -149,7 +149,7 @@ class Mailbox(Generic[M]):
             self._receiver = call
 
     def take(self, most: int, unanswered: dict[Reply[Any], None]) -> list[M | Down]:
-        """What waits, signals first, at most `most`; asks that are not settled yet are added to `unanswered`."""
+        """Return what waits, signals first, at most `most`; add asks that are not settled yet to `unanswered`."""
         found: list[Down | M] = self._signals
         if len(found) <= most:
             self._signals = []

@@ -1,4 +1,4 @@
-"""What actors are told about other actors."""
+"""Notices that an actor gets about another actor."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Reactor(ABC, Generic[M]):
 
 @final
 class ReactorContext(Surroundings[M]):
-    """What an incarnation of a reactor sees. Valid until it has ended."""
+    """The surroundings of a reactor. Valid until the incarnation has ended."""
 
     __slots__ = ()
     _cell: ReactorCell[M]
@@ -196,7 +196,7 @@ class ReactorCell(Cell[M], Generic[M]):
         self._helpers.take(piped)
 
     def told(self, message: M) -> None:
-        """What side work has brought; nobody is told once the incarnation has ended."""
+        """Take the result of side work; drop it once the incarnation has ended."""
         if self._ended is None:
             self.mailbox.put_signal(message)
 

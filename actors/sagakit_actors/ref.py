@@ -45,7 +45,7 @@ class Ref(Generic[M]):
 
     @property
     def alive(self) -> bool:
-        """Whether messages are still taken; False once it has gone for good."""
+        """Whether the actor still takes messages; False once it has gone for good."""
         return not self._cell.mailbox.closed
 
     def tell_nowait(self, message: M) -> None:

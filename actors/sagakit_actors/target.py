@@ -32,7 +32,7 @@ class Inlet(Protocol[M_contra]):
 
     @property
     def takes_at_once(self) -> bool:
-        """Whether `put` would not wait."""
+        """Return whether `put` would take a message without waiting."""
         ...
 
     def put_nowait(self, message: M_contra, reply: Reply[Any] | None = None) -> None:

@@ -9,8 +9,12 @@ system       the actors: sagas, persistence, publisher, timers
 cluster      worker: lease, recovery
 client       Runtime and Handle
 asyncio      the same for asyncio programs
+testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
 errors       every error, as one tree
+naming       what names may be, and the nearest one to a misspelt one
+ration       how many lines a minute the log gets of one kind
+times        moments and seconds
 """
 
 from importlib.metadata import version

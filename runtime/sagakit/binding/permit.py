@@ -1,4 +1,4 @@
-"""Leave to make one call. A call may have to wait for its turn; until it is made, its saga can change its mind."""
+"""Permission to make one call. The saga may revoke it until the call starts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CallPermit:
     def __init__(self, call: int) -> None:
         self.call: int = call
         self.queue: trio.CancelScope | None = None
-        """In which the call waits for its turn, and is made; left when the ticket is withdrawn before."""
+        """In which the call waits for its turn, and is made; left when the permit is revoked before."""
         self._first: dict[str, bool] = {}
 
     def is_revoked(self) -> bool:
@@ -33,7 +33,7 @@ class CallPermit:
         return self._first.get("used") is False
 
     def use(self) -> None:
-        """The call is about to be made, perhaps once more. Raises Withdrawn."""
+        """Note that the call is about to be made, perhaps once more. Raises CallRevoked."""
         if not self._first.setdefault("used", True):  # atomic
             raise CallRevoked
 
@@ -43,7 +43,7 @@ class CallPermit:
             self.queue.cancel()
 
     def with_thread(self, fn: Callable[P, R]) -> Callable[P, tuple[R]]:
-        """`fn`, using the ticket where it is called: in a thread. In a tuple, for trio refuses a bare coroutine."""
+        """Return `fn`, using the permit where it is called: in a thread. A tuple: trio refuses bare coroutines."""
 
         def used(*args: P.args, **kwargs: P.kwargs) -> tuple[R]:
             self.use()
@@ -52,7 +52,7 @@ class CallPermit:
         return used
 
     def with_coroutine(self, fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-        """`fn`, using the ticket where it is awaited: in an asyncio loop."""
+        """Return `fn`, using the permit where it is awaited: in an asyncio loop."""
 
         async def used(*args: P.args, **kwargs: P.kwargs) -> R:
             self.use()

@@ -61,7 +61,7 @@ _log = getLogger("sagakit.step")
 _PREPARED = {"each": "items", "timer": "timer", "child": "input of the child"}
 """What the error of a function is called that computes what a node of this kind starts with."""
 
-REVOKED = Error(error="withdrawn: the saga turned back before the call was made", not_done=True)
+REVOKED = Error(error="revoked: the saga turned back before the call was made", not_done=True)
 
 
 class _Callee(NamedTuple):
@@ -153,7 +153,7 @@ class SagaBinding:
     async def perform(
         self, call: Call, record: Record, environment: CallEnvironment, permit: CallPermit
     ) -> AttemptResult:
-        """Make one call, unless the ticket is withdrawn before; returns only when the user's code has.
+        """Make one call, unless the permit is revoked before; returns only when the user's code has.
 
         Any exception ends the attempt, not the worker: what is not classified is unknown (P3).
         """
@@ -214,7 +214,7 @@ class SagaBinding:
     async def invoke(
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
-        """Run the user's function where it belongs. Raises Withdrawn if the ticket was before it came to that."""
+        """Run the user's function where it belongs. Raises CallRevoked if the permit was revoked before."""
         value = await self._called(function, environment, permit, args)
         if not isawaitable(value):
             return value

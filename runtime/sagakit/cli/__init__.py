@@ -1,14 +1,14 @@
 """The command `sagakit`. Needs the extra `cli`.
 
-app          the commands
-demo         500 orders as sagas, and an audit
-worker       one worker as a process
-definitions  from `module:name` to its sagas
-exits        exit codes
-stop         what signals do
-logs         what it writes
-health       what it answers over HTTP
-accounts     permissions for NATS, and buckets made beforehand
+app               the commands
+demo              500 orders as sagas, and an audit
+worker_command    one worker as a process
+loading           from `module:name` to its sagas
+exits             exit codes
+stop              signals
+logs              the log of the worker
+health            health checks and metrics over HTTP
+accounts_command  permissions for NATS, and buckets made beforehand
 """
 
 from __future__ import annotations

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
+from typing_extensions import TypeVar
 
 from sagakit.client.description import Description
 from sagakit.definition import Saga
 from sagakit.engine import InboundKind, Record
 from sagakit.engine.record import NOTHING
+
+D = TypeVar("D")
+T = TypeVar("T", default=None)
 
 
 class SagaAccess(Protocol):
@@ -23,7 +27,7 @@ class SagaAccess(Protocol):
         """As `Runtime.ended`."""
         ...
 
-    async def describe(self, saga: type[Saga[Any, Any]], id: str) -> Description:
+    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
         """As `Runtime.describe`."""
         ...
 

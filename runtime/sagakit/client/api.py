@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
 from typing_extensions import TypeVar
 
+from sagakit.client.access import SagaAccess
 from sagakit.client.bulk import BulkVerb
-from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
-from sagakit.engine.inputs import InboundKind
-from sagakit.engine.record import NOTHING
 from sagakit.system.config import Config
 from sagakit.times import Moment
 
@@ -24,7 +21,7 @@ T = TypeVar("T", default=None)
 W = TypeVar("W")
 
 
-class RuntimeApi(Protocol):
+class RuntimeApi(SagaAccess, Protocol):
     """Both faces have it: `Runtime` for tasks of its trio thread, `sagakit.asyncio.AsyncioRuntime` for asyncio tasks.
 
     For code that is handed either of them. Errors, units and cancellation as `Runtime` says; each method is awaited on
@@ -90,14 +87,6 @@ class RuntimeApi(Protocol):
         """As `Runtime.load`."""
         ...
 
-    async def record(self, key: str) -> Record:
-        """As `Runtime.record`."""
-        ...
-
-    async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
-        """As `Runtime.ended`."""
-        ...
-
     async def list(
         self,
         *,
@@ -114,10 +103,6 @@ class RuntimeApi(Protocol):
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """As `Runtime.history`."""
-        ...
-
-    async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
-        """As `Runtime.describe`."""
         ...
 
     async def list_active(self) -> Sequence[str]:
@@ -138,20 +123,6 @@ class RuntimeApi(Protocol):
         message_id: str | None = None,
     ) -> None:
         """As `Runtime.signal`."""
-        ...
-
-    async def apply(
-        self,
-        key: str,
-        kind: InboundKind,
-        *,
-        reason: str = "",
-        by: str = "",
-        step: str = "",
-        payload: msgspec.Raw = NOTHING,
-        id: str | None = None,
-    ) -> str:
-        """As `Runtime.apply`."""
         ...
 
     async def bulk(

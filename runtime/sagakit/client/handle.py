@@ -133,7 +133,7 @@ class Handle(Generic[T]):
     async def report(self, step: str | Node[Any], result: object, *, message_id: str | None = None) -> bool:
         """For a participant that has to answer later: the step's action happened, with this result.
 
-        True if that settles the step; False if the step was given up: then the saga's account names it as `late`.
+        True if that settles the step; False if the step was given up: then the outcome names it in `late_successes`.
         `step` is the node or its name. Raises NotAllowed when nobody asks, InvalidInput when the result is not of the
         step's type, or there is no such step.
         """

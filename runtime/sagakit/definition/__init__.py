@@ -2,11 +2,12 @@
 
 saga         Saga: the class that a user derives from
 decorators   @step
-step_types   what it returns
-more_nodes   @each, signal, timer, child
-nodes        all of them, as they stand in a class body
+step_overloads  the decorators that @step(...) returns, for type checkers
+node_factories  @each, signal, timer, child
+nodes        all kinds of nodes, as a class body holds them
+dependency   what a step may depend on, for type checkers
 policy       retry policies
-control      Reject, Retry, Done, NotDone
+step_answers  Reject, Retry, Done, NotDone
 context      Context
 outcome      Completed, Failed
 compiler     from a class to its plan; finds every mistake
@@ -14,18 +15,23 @@ members      the nodes of a class and its bases
 type_arguments  what its bases' type variables stand for
 node_compiler  the same for one node, by its kind
 annotations  what a function says of its types
+local_types  types of fields that are local to a function
 functions    what is wrong with a function that was given
 options      what options may say
 model        a compiled definition
 survival     whether a value comes back from JSON as it went in
+lost_fields  fields of a value that its type does not have
 nesting      how deeply a value may be nested
 raised       what a user's code has raised, in words
-migration    OldSaga: from one version to the next
+user_lines   the line that it comes from
+old_saga     OldSaga: from one version to the next
 plan         the plan: a definition as data
 schemas      what a definition keeps, as JSON Schemas
 json_schema  the schema of a type
 compatibility  whether what one schema describes can be read under another
-schema_nodes, bounds, shapes  what that needs: parts of schemas, their bounds, schemas in words
+schema_nodes  parts of schemas, and what references point at
+bounds       whether the bounds of one schema are within those of another
+shapes       schemas in a few words
 diagram      a plan as a Mermaid flowchart
 """
 

@@ -17,10 +17,10 @@ class Completed(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """Turned back, and everything that was done is undone (except after `terminated`).
+    """The saga turned back, and everything that was done is undone (except after `terminated`).
 
-    `cause` says why; `step`, `code`, `detail` and `reason` where and with which words. `undone` names the steps that
-    were undone, `late` those that were given up in doubt and yet reported a success afterwards.
+    `cause` says why; `step`, `code`, `detail` and `reason` say where and with which words. `compensated` names the
+    steps that were undone, `late_successes` those that were given up in doubt and reported a success afterwards.
     """
 
     cause: Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]

@@ -10,12 +10,12 @@ turn       the workbench of one `apply`: a draft that moves only along the table
 forward    what follows when an action's or a check's attempt ends
 backward   compensation
 beginning  what it means to begin a node, by its kind
-messages   what comes from outside: callers, participants, operators, parents and children
+inbound    what comes from outside: callers, participants, operators, parents and children
 family     what parents and children tell each other, and whether they are what they say
 operator   what an operator can do about a saga that is stuck
 verdicts   what became of each message: kept for as long as the record lives
 oversize   a record that has become too large to be written
-requests   to undo: cancel, deadline
+undo_requests  cancel, deadline
 apply      `create`, `apply`: record x input events -> record
 effects    `effects`, `questions`, `goes_on`: what a record asks its owner to do
 events     the CloudEvents that a saga publishes

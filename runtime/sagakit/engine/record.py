@@ -96,8 +96,8 @@ class OutboxEvent(msgspec.Struct, frozen=True):
 class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a saga ended; `output` is JSON.
 
-    `undone` and `late` are the account: the steps that were undone, and those that were given up and yet reported a
-    success.
+    `compensated` names the steps that were undone, `late_successes` those that were given up and reported a success
+    afterwards.
     """
 
     status: Literal["completed", "failed"]

@@ -6,6 +6,7 @@ permissions     the least that each role needs
 accounts        the same as two accounts of NATS
 memory          the ports in memory: for virtual time and fault injection
 memory_server   its durable side
+memory_inbox    its inbox
 bucket          what the adapters of a bucket do in the same way
 starting        whether a message is a start
 faults          what a test wants to go wrong there
