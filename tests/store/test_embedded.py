@@ -22,11 +22,12 @@ from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
 OWNER = """
-import sys, trio
+import signal, sys, trio
 from pathlib import Path
 import sagakit.jetstream.server_process
 from sagakit.jetstream.embedded import embedded_server
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and hands that on
 exec(sys.argv[2])
 
 async def main():
@@ -102,6 +103,11 @@ async def test_data_outlive_the_server_and_the_server_does_not_outlive_its_owner
         assert "sync_interval" not in (tmp_path / "nats.conf").read_text()
 
 
+def ended(owner: subprocess.Popen[str]) -> None:
+    """Return when it has ended. Raises TimeoutExpired, rather than let a test wait for ever."""
+    owner.communicate(timeout=60)
+
+
 async def test_a_second_runtime_on_the_folder_joins(tmp_path: Path) -> None:
     owner, url = await trio.to_thread.run_sync(start_owner, tmp_path)
     async with embedded_server(tmp_path) as joined:
@@ -109,7 +115,7 @@ async def test_a_second_runtime_on_the_folder_joins(tmp_path: Path) -> None:
         await write(joined, "Trip.a")
     assert lives(running(tmp_path).pid), "who joined does not stop it"
     owner.send_signal(signal.SIGINT)
-    await trio.to_thread.run_sync(owner.communicate)
+    await trio.to_thread.run_sync(ended, owner)
 
 
 async def test_kill_9_of_the_owner_leaves_no_server_and_no_stale_lock(tmp_path: Path) -> None:
@@ -117,7 +123,7 @@ async def test_kill_9_of_the_owner_leaves_no_server_and_no_stale_lock(tmp_path: 
     pid = running(tmp_path).pid
     await write(url, "Trip.a")
     owner.kill()
-    await trio.to_thread.run_sync(owner.communicate)
+    await trio.to_thread.run_sync(ended, owner)
     deadline = time.monotonic() + 5
     while lives(pid) and time.monotonic() < deadline:
         await trio.lowlevel.checkpoint()
@@ -156,7 +162,7 @@ async def orphan(folder: Path, orphans: list[int]) -> int:
     orphans.append(pid)
     await write(url, "Trip.a")
     owner.kill()
-    await trio.to_thread.run_sync(owner.communicate)
+    await trio.to_thread.run_sync(ended, owner)
     assert lives(pid)
     return pid
 

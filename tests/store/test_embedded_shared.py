@@ -20,7 +20,7 @@ from sagakit.jetstream.store import open_jetstream
 from sagakit.store import Names
 
 from tests.servers import free_port
-from tests.store.test_embedded import running, start_owner
+from tests.store.test_embedded import ended, running, start_owner
 
 DEFINITION = """
 import os
@@ -86,7 +86,7 @@ async def test_who_joined_runs_the_server_at_the_same_address_once_its_owner_was
     ):
         await store.state.create("Trip.a", b"1")
         owner.kill()
-        await trio.to_thread.run_sync(owner.communicate)
+        await trio.to_thread.run_sync(ended, owner)
         with trio.fail_after(20):
             await store.until_reconnected(store.reconnected_at)
             assert await store.state.get("Trip.a") is not None
