@@ -1,0 +1,146 @@
+"""The errors of a wrong call: the caller is at fault, and nothing was changed."""
+
+from __future__ import annotations
+
+from sagakit.errors.error_tree import SagakitError
+
+
+class CallerError(SagakitError):
+    """A call has wrong arguments, or comes at a wrong time or from a wrong place; nothing was changed.
+
+    The text says which argument, and what to write instead. Repeating the same call does not help.
+    """
+
+
+class InvalidName(CallerError):
+    """A saga type, step, signal or namespace does not match `[A-Za-z][A-Za-z0-9_-]*`, or is too long.
+
+    Raised when a class is created or a runtime is opened. Names become parts of NATS subjects.
+    """
+
+
+class InvalidId(CallerError):
+    """A saga id is not a text, is blank, or is too long once encoded for a key.
+
+    Raised by `start`, and by every call that takes an id.
+    """
+
+
+class InvalidInput(CallerError):
+    """A value cannot be encoded as its declared type, or does not match it: a saga's input, a signal, a filter.
+
+    Raised by the call that takes the value, before anything is sent.
+    """
+
+
+class DoesNotFit(InvalidInput):
+    """A value does not fit its declared type, or code of that type raised; in that case its error is the `__cause__`.
+
+    The base of the next two; raised as one of them.
+    """
+
+    type: str
+    """The name of the declared type."""
+    reason: str
+    """The mismatch in words, or the error that code of the type raised."""
+    path: str | None
+    """The place in the value, as in `$.lines[0].price`; None if it is not known."""
+
+    _verb = "does not fit"
+
+    def __init__(self, what: str, type: str, reason: str, path: str | None = None) -> None:
+        super().__init__(f"{what} {self._verb} {type}: {reason}")
+        self.type = type
+        self.reason = reason
+        self.path = path
+
+
+class UnreadableValue(DoesNotFit):
+    """JSON cannot be read as its declared type: the type has changed, or other code has written the value.
+
+    Raised where a program asks for a kept value, such as an output. Read the raw value from the record with
+    `describe()`, or give the type a form that reads both.
+    """
+
+    _verb = "cannot be read as"
+
+
+class Unwritable(DoesNotFit):
+    """A value cannot be kept as JSON of its declared type: it has another type, or a part that JSON does not have."""
+
+    _verb = "cannot be kept as"
+
+
+class InputTooLarge(CallerError):
+    """A saga's input has more bytes than a record has room for under the server's `max_payload`.
+
+    Raised by `start`. Keep large data elsewhere, and pass a reference to it.
+    """
+
+    size: int
+    """Bytes of the encoded input."""
+    limit: int
+    """Bytes that an input may have."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            f"the input has {size:,} bytes, the limit is {limit:,}: keep large data elsewhere and pass a reference"
+        )
+        self.size = size
+        self.limit = limit
+
+
+class InvalidConfig(CallerError):
+    """An option is unknown, has the wrong type, is out of bounds, or contradicts another one.
+
+    Raised when a runtime is opened, from an argument, a variable or a file; the text says which.
+    """
+
+
+class UnknownSaga(CallerError):
+    """No saga is stored under this type and id: it was never started, or its retention is over.
+
+    Raised by calls that read or change a saga. A start of that id is possible.
+    """
+
+
+class NotRegistered(CallerError):
+    """The saga class is not among those that this runtime was opened with: add it to `sagas=[...]`.
+
+    Raised by `start` and by the calls that take a class.
+    """
+
+
+class AlreadyStarted(CallerError):
+    """The id was started before with another input (P10). The saga that exists is not affected.
+
+    Raised by `start`. Use another id, or the same input to get a handle of the saga that exists.
+    """
+
+
+class NotAllowed(CallerError):
+    """The present state of the saga, or of the runtime, does not allow the request; the text says why.
+
+    Raised by a handle's verbs, `delete` and `start`. Look at the saga with `describe()` and choose another verb.
+    """
+
+
+class RuntimeClosed(NotAllowed):
+    """The runtime is closing or closed: it starts nothing, and answers nothing, any more.
+
+    Raised by each call that is made too late, and by calls that wait while the runtime closes. Sagas are not affected.
+    """
+
+
+class WrongContext(CallerError):
+    """The call comes from a place where it cannot work: another event loop, another thread, or a forked process.
+
+    The text names the function to use there.
+    """
+
+
+class TooLate(NotAllowed):
+    """A cancel came after the pivot: from there on the saga only goes forward (P5).
+
+    Raised by `cancel`. If the saga becomes stuck, `compensate` still undoes what can be undone.
+    """

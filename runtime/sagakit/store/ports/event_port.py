@@ -1,0 +1,36 @@
+"""The port of the event log: appends that the server deduplicates, and reading back one saga's shard."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from sagakit.store.ports.bucket_port import Done
+
+
+class EventMessage(msgspec.Struct, frozen=True):
+    """One event on its way to the log. `key` is the saga's and picks the shard; `id` becomes `Nats-Msg-Id`."""
+
+    key: str
+    subject: str
+    id: str
+    payload: bytes
+
+
+class EventLog(Protocol):
+    """The event log: one stream, or one for each shard."""
+
+    def submit(self, message: EventMessage, done: Done) -> None:
+        """Queue an append, without blocking. `done` gets the stream sequence, or the error.
+
+        For a duplicate that is the sequence of the first copy. The error is one of those of `KeyValue.submit`.
+        """
+        ...
+
+    async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
+        """Return the events of this type, in the stream of this key, stored from `since` on (seconds since the epoch).
+
+        They are in the order of the stream, and those of other sagas are among them. Raises Unavailable, Ambiguous.
+        """
+        ...

@@ -1,0 +1,132 @@
+"""The port of the inbox: the work queue of messages that reach sagas from outside."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol, TypeAlias
+
+import msgspec
+
+from sagakit.store.names import Channel, SagaKey
+
+
+class Acknowledger(Protocol):
+    """The answers that a worker can give to a message that it was handed. Each is sent without waiting."""
+
+    def ack(self) -> None:
+        """Say that the message is done with."""
+        ...
+
+    def extend(self) -> None:
+        """Say that work on the message goes on: it stays with this worker for another ACK_WAIT seconds."""
+        ...
+
+    def defer(self, seconds: float) -> None:
+        """Give the message back; it comes again, to any worker, after so many seconds."""
+        ...
+
+
+class InboundMessage(msgspec.Struct, frozen=True):
+    """One message of the inbox, not yet acknowledged; it comes again unless it is extended or acknowledged in time.
+
+    `id` is the message's own, without the saga's key. `fault` says why its subject is not the address of a saga.
+    `position` grows from message to message. `since` is when the server first stored the message, in seconds since the
+    epoch by the server's clock; parking keeps it. `headers` is the block of headers as it came.
+    """
+
+    id: str
+    channel: Channel
+    saga_type: str
+    saga_id: str
+    position: int
+    payload: bytes
+    since: float
+    subject: str
+    acknowledger: Acknowledger
+    parked: bool = False
+    headers: bytes = b""
+    fault: str = ""
+
+    @property
+    def address(self) -> SagaKey:
+        """The saga that the message is for."""
+        return SagaKey(self.saga_type, self.saga_id)
+
+
+Source: TypeAlias = Literal["new", "parked", "parked starts"]
+"""The three queues of one type: new messages; messages that wait for an owner; starts that wait for room.
+
+They are separate so that none of them can hold up another.
+"""
+
+ACK_WAIT = 4.0
+"""Seconds after which a message that is neither acknowledged nor extended comes again."""
+UNKNOWN_TYPE_FOR = 600.0
+"""Seconds that messages wait for the first worker that knows their type."""
+DUPLICATES = 30.0
+"""Seconds for which the inbox drops a message with an id that it already has."""
+
+
+class Inbox(Protocol):
+    """The work queue of messages that reach sagas from outside."""
+
+    async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
+        """Append a message, which is durable once this returns.
+
+        The same `id` for the same saga again within DUPLICATES seconds is dropped. A message over `system` is never
+        dropped, since its receiver applies it once.
+
+        Raises Unavailable, Ambiguous, StoreFull, TooLarge.
+        """
+        ...
+
+    async def check_only_ours(self) -> None:
+        """Raise OtherDomain if a stream of another JetStream domain stores the same messages, too.
+
+        A worker calls it when it opens. Raises Unavailable.
+        """
+        ...
+
+    def receive(self, saga_type: str, source: Source) -> AbstractAsyncContextManager[AsyncIterator[InboundMessage]]:
+        """Open the messages of one type as a stream; all workers that know the type share them.
+
+        The stream goes on across outages. It asks for a page when the one before has been taken. When the context
+        closes, messages that were fetched and not taken are given back.
+        """
+        ...
+
+    async def park(self, message: InboundMessage, *, start: bool) -> None:
+        """Move a message to the queue of those that wait for an owner, or a start to those that wait for room.
+
+        The copy is durable before the message is acknowledged, so that a crash leaves two copies rather than none.
+        Raises StoreError.
+        """
+        ...
+
+    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+        """Keep a message that can never be applied as a dead letter, with its reason and the worker that gave it up.
+
+        The dead letter is durable before the message is acknowledged. Raises StoreError.
+        """
+        ...
+
+    async def start_waits(self, message: InboundMessage) -> bool:
+        """Return True if a start of the same saga is still in the inbox. Raises Unavailable, Ambiguous."""
+        ...
+
+    async def any_start(self, saga_type: str) -> bool:
+        """Return True if a start of any saga of this type is in the inbox. Raises Unavailable, Ambiguous."""
+        ...
+
+    def age(self, message: InboundMessage) -> float:
+        """Return the seconds since the server first stored a message, by the server's clock."""
+        ...
+
+    def strays(self) -> AsyncGenerator[InboundMessage]:
+        """Yield messages that no worker's `receive` covers. Raises StoreError.
+
+        These are messages whose subject is not the address of a saga, and messages that have waited UNKNOWN_TYPE_FOR
+        seconds for a type that no worker has ever known. The first message of each such subject comes in any case.
+        """
+        ...
