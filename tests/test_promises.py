@@ -32,8 +32,9 @@ from sagakit.system.publisher import Publisher
 from sagakit.system.saga_actor import SagaActor
 from sagakit.system.starts import Starts
 
-from tests.engine import test_mutants, test_table
+from tests.engine import test_table
 from tests.engine.conftest import two_steps
+from tests.engine.mutants import messages, records, steps
 from tests.system import (
     test_faults,
     test_membership,
@@ -188,7 +189,7 @@ class Guard(NamedTuple):
 KILLED = "P8: the saga of the worker that was killed does not come to its end"
 GUARDS = [
     Guard(test_explore.test_a_saga_without_a_bug, calls_before_the_write, "P1: .* without a durable record"),
-    Guard(test_explore.test_a_saga_without_a_bug, test_mutants.undo_order_forward, "P2: .* before .* is undone"),
+    Guard(test_explore.test_a_saga_without_a_bug, steps.undo_order_forward, "P2: .* before .* is undone"),
     Guard(
         test_turning_back.test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_turns_back,
         tickets_are_kept,
@@ -196,33 +197,33 @@ GUARDS = [
     ),
     Guard(
         test_explore.test_p3_what_is_in_doubt_is_not_taken_for_done,
-        test_mutants.unknown_taken_for_done,
+        steps.unknown_taken_for_done,
         "P3: .* counts as done, and never happened",
     ),
     Guard(
         test_ownership.test_p8_a_worker_is_killed_during_a_call,
-        test_mutants.new_key_in_doubt,
+        steps.new_key_in_doubt,
         "P3: the call in doubt was not made again under the same key",
         {"call": "flight", "refuse": ""},
     ),
     Guard(
         test_explore.test_a_saga_without_a_bug,
-        test_mutants.failed_undo_swallowed,
+        steps.failed_undo_swallowed,
         "P4: it failed, and the effect of .* is left",
     ),
     Guard(
         test_requests.test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable,
-        test_mutants.failed_undo_swallowed,
+        steps.failed_undo_swallowed,
         "P4: the undo that failed was swallowed",
     ),
     Guard(
         test_explore.test_p1_to_p10_a_saga_with_every_kind_of_node,
-        test_mutants.pivot_ignored,
+        steps.pivot_ignored,
         "P5: .* after the pivot",
     ),
     Guard(
         test_requests.test_p5_a_cancel_waits_while_the_pivot_is_open_and_is_too_late_after_it,
-        test_mutants.pivot_ignored,
+        steps.pivot_ignored,
         "P5: the cancel did not wait for the pivot",
     ),
     Guard(
@@ -230,15 +231,15 @@ GUARDS = [
         no_cancel_is_too_late,
         "DID NOT RAISE .*TooLate",
     ),
-    Guard(test_explore.test_a_saga_without_a_bug, test_mutants.cancel_dropped, "P6: it was cancelled, and completed"),
+    Guard(test_explore.test_a_saga_without_a_bug, messages.cancel_dropped, "P6: it was cancelled, and completed"),
     Guard(
         test_requests.test_p6_a_cancel_survives_the_worker,
-        test_mutants.cancel_dropped,
+        messages.cancel_dropped,
         "P6: the cancel was lost with the worker",
     ),
     Guard(
         test_requests.test_p6_a_deadline_compensates_once_the_attempt_in_flight_has_ended,
-        test_mutants.deadline_dropped,
+        messages.deadline_dropped,
         "P6: the deadline was dropped",
     ),
     Guard(
@@ -263,7 +264,7 @@ GUARDS = [
     ),
     Guard(
         test_wire.test_p9_keys_events_and_buckets_as_documented,
-        test_mutants.sequence_with_a_gap,
+        records.sequence_with_a_gap,
         "P9: the events come as",
     ),
     Guard(
@@ -304,7 +305,7 @@ GUARDS = [
     ),
     Guard(
         test_suspects.test_p11_a_saga_that_kills_its_worker_is_found_out_and_the_hundred_beside_it_complete,
-        test_mutants.suspects_run_beside_others,
+        records.suspects_run_beside_others,
         "P11: the saga that kills its worker is never found out",
     ),
     Guard(
@@ -320,7 +321,7 @@ GUARDS = [
     ),
     Guard(
         test_requests.test_p12_a_deadline_that_passed_while_nobody_ran_still_holds,
-        test_mutants.deadline_dropped,
+        messages.deadline_dropped,
         "P12: the deadline did not run on",
     ),
     Guard(

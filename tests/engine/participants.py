@@ -33,7 +33,7 @@ class Participants:
         self._spent: set[str] = set()  # keys of calls that are known not done
         self._doubt: dict[tuple[str, str], set[str]] = {}  # by step and kind: keys of calls whose end is unknown
 
-    def standing(self, step: str) -> list[str]:
+    def effects_of(self, step: str) -> list[str]:
         """The keys under which the step has an effect that nobody has undone."""
         gone = self._undone | self._declared
         return [key for key in self.happened if step_of(key) == step and self.happened[key] and key not in gone]

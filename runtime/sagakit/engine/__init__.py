@@ -16,6 +16,8 @@ operator   what an operator can do about a saga that is stuck
 verdicts   what became of each message: kept for as long as the record lives
 oversize   a record that has become too large to be written
 undo_requests  cancel, deadline
+readiness  xx
+answers    xx
 apply      `create`, `apply`: record x input events -> record
 effects    `effects`, `questions`, `goes_on`: what a record asks its owner to do
 events     the CloudEvents that a saga publishes

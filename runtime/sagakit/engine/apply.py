@@ -12,7 +12,8 @@ from typing import assert_never
 import msgspec
 from msgspec import structs
 
-from sagakit.definition.plan import NodePlan, Plan
+from sagakit.definition.plan import Plan
+from sagakit.engine.answers import complete, decided, output_made, prepared
 from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
@@ -32,10 +33,11 @@ from sagakit.engine.inputs import (
     Prepared,
     Published,
 )
-from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record, SagaOutcome
+from sagakit.engine.readiness import ready, undecided, unprepared
+from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, StepMove, StepState
-from sagakit.engine.turn import ITEM_SIZE, SUSPECT, Limits, Turn, at_work, is_suspect, passed, shorten
+from sagakit.engine.turn import SUSPECT, Limits, Turn, at_work, is_suspect
 from sagakit.engine.undo_requests import deadline, honour_undo_request, may_turn_back, pivot_open, pivot_passed
 from sagakit.errors import IllegalTransition
 
@@ -160,11 +162,11 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
         case Inbound():
             inbound(turn, event)
         case Decided():
-            _decided(turn, event)
+            decided(turn, event)
         case Prepared():
-            _prepared(turn, event)
+            prepared(turn, event)
         case OutputMade():
-            _output_made(turn, event)
+            output_made(turn, event)
         case _:
             assert_never(event)
 
@@ -237,14 +239,14 @@ def _settle(turn: Turn) -> None:
     if turn.forward:
         _start_ready(turn)
         if not turn.plan.has_output and turn.all_passed:
-            _complete(turn, NOTHING)
+            complete(turn, NOTHING)
     else:
         proceed(turn)
     held_back = turn.hold or turn.full
     if turn.record.status in ("running", "compensating") and not held_back and not _in_motion(turn):
         held = [node.name for node in turn.nodes if turn.look(node.name).state in HELD]
         if held:
-            _stuck(turn, "; ".join(f"{name}: {turn.look(name).state}, {turn.look(name).error}" for name in held))
+            turn.block("; ".join(f"{name}: {turn.look(name).state}, {turn.look(name).error}" for name in held))
     _note_wake(turn)
 
 
@@ -271,27 +273,6 @@ def _asks(turn: Turn) -> bool:
     return any(undecided(node, turn.record) or unprepared(node, turn.record) for node in waiting)
 
 
-def ready(plan: Plan, record: Record) -> list[NodePlan]:
-    """The pending nodes of which all that they come after is done or skipped."""
-    steps = record.steps
-    found: list[NodePlan] = []
-    for node in plan.nodes:
-        log = steps.get(node.name)
-        if (log is None or log.state == "pending") and passed(steps, node.after):
-            found.append(node)
-    return found
-
-
-def undecided(node: NodePlan, record: Record) -> bool:
-    """Whether the node's condition is still to be asked for."""
-    return node.condition and not (node.name in record.steps and record.steps[node.name].decided)
-
-
-def unprepared(node: NodePlan, record: Record) -> bool:
-    """Whether what the node starts with is still to be asked for."""
-    return node.prepared and not (node.name in record.steps and record.steps[node.name].given is not NOTHING)
-
-
 def _in_motion(turn: Turn) -> bool:
     for name, log in turn.record.steps.items():
         if log.state in MOVING and not (log.state == "awaiting" and _may_never_come(turn, name)):
@@ -302,66 +283,6 @@ def _in_motion(turn: Turn) -> bool:
 def _may_never_come(turn: Turn, name: str) -> bool:
     """A signal without a timeout: a saga that is held elsewhere must not look as if it went on."""
     return turn.plan.node(name).kind == "signal" and turn.look(name).due is None
-
-
-def _stuck(turn: Turn, reason: str) -> None:
-    turn.move_saga("block")
-    turn.record.stuck = shorten(reason)
-    turn.emit("stuck", reason=turn.record.stuck)
-
-
-def _complete(turn: Turn, output: msgspec.Raw) -> None:
-    turn.move_saga("complete")
-    turn.record.outcome = SagaOutcome("completed", turn.now, output=output)
-    turn.emit("completed")
-
-
-def _decided(turn: Turn, event: Decided) -> None:
-    node = turn.plan.by_name[event.step]
-    if event.error is None:
-        if event.run:
-            turn.edit(event.step).decided = True  # started once all that can be decided is
-        else:
-            turn.move(event.step, "skip")
-        return
-    _cannot_begin(turn, node, event.error, unreadable=event.unreadable)
-
-
-def _prepared(turn: Turn, event: Prepared) -> None:
-    node = turn.plan.by_name[event.step]
-    given = event.value if event.due is None else msgspec.Raw(msgspec.json.encode(event.due))
-    size, room = len(memoryview(given)) + event.items * ITEM_SIZE, turn.room()
-    if event.error is not None:
-        _cannot_begin(turn, node, event.error, unreadable=event.unreadable)
-    elif event.items > turn.limits.items:
-        _cannot_begin(turn, node, f"too many items: {event.items:,}; {turn.limits.items:,} are allowed")
-    elif size > room:
-        _cannot_begin(turn, node, f"what it starts with is too large: {size:,} bytes, {room:,} are left")
-    else:
-        log = turn.edit(event.step)
-        log.given, log.items = given, event.items
-
-
-def _cannot_begin(turn: Turn, node: NodePlan, error: str, *, unreadable: bool = False) -> None:
-    """Its condition, or what it starts with, is not known: give it up, or halt where the record cannot be read."""
-    turn.edit(node.name).error = shorten(error)
-    if unreadable:
-        turn.halt(f"{node.name}: {error}")
-    elif node.position == "before":
-        turn.move(node.name, "refuse")
-        turn.fail(Failure("exhausted", step=node.name, reason=shorten(error)))
-    else:
-        turn.move(node.name, "block")
-
-
-def _output_made(turn: Turn, event: OutputMade) -> None:
-    size, room = len(memoryview(event.output)), turn.room()
-    if event.error is not None:
-        _stuck(turn, f"output: {event.error}")
-    elif size > room:
-        _stuck(turn, f"output: too large: {size:,} bytes, {room:,} are left")
-    else:
-        _complete(turn, event.output)
 
 
 def _note_wake(turn: Turn) -> None:

@@ -41,7 +41,6 @@ class RecordHeader(msgspec.Struct, frozen=True):
     saga_id: str | None = None
     ended: Time | None = None
     owner: str = ""
-    wake_at: float | None = None
 
 
 class _Anything(msgspec.Struct):

@@ -10,10 +10,11 @@ from typing import TypeAlias
 import msgspec
 
 from sagakit.definition.plan import Plan
-from sagakit.engine.apply import apply, ready, undecided, unprepared
+from sagakit.engine.apply import apply
 from sagakit.engine.inputs import Inbound, Published
 from sagakit.engine.keys import CallKind, child_id, key_of, sender_of
-from sagakit.engine.record import OutboxEvent, Parent, Record, StepLog
+from sagakit.engine.readiness import ready, undecided, unprepared
+from sagakit.engine.record import Parent, Record, StepLog
 from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, all_passed
 
@@ -37,9 +38,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """Put these events into the log, in order; answer with `Published`."""
-
-    events: tuple[OutboxEvent, ...]
+    """Put the events of the record's outbox into the log, in order; answer with `Published`."""
 
 
 class WakeAt(msgspec.Struct, frozen=True):
@@ -97,7 +96,7 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
     """
     found: list[Effect] = []
     if record.outbox:
-        found.append(Publish(tuple(record.outbox)))
+        found.append(Publish())
     if record.status in ENDS:
         found.append(_end(plan, record))
         return found

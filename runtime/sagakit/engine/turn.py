@@ -233,16 +233,20 @@ class Turn:
             data = {"cause": failure.cause, "code": failure.code, "step": failure.step, "reason": failure.reason}
             self.emit("compensating", **data, **self._took(failure.step))
 
+    def block(self, reason: str) -> None:
+        """Make the saga stuck. Its attempts go on; new ones start once an operator has helped."""
+        self.move_saga("block")
+        self.record.stuck = shorten(reason)
+        self.emit("stuck", reason=self.record.stuck)
+
     def halt(self, reason: str) -> None:
         """Stop the saga as it is, once: nothing moves until an operator says retry. The first reason stands."""
         if self.record.halted:
             return
-        reason = shorten(reason)
         if self.record.status != "stuck":
-            self.move_saga("block")
-            self.emit("stuck", reason=reason)
+            self.block(reason)
         self.touch()
-        self.record.stuck, self.record.halted = reason, True
+        self.record.stuck, self.record.halted = shorten(reason), True
 
 
 def makes_room(record: Record, limits: Limits) -> int | None:

@@ -1,15 +1,16 @@
 """The ports of the store, its names on the wire, and the store in memory.
 
-ports           the protocols that a store implements, with the crash contract
-names           names of buckets, streams and subjects; namespace; shards
-permissions     the rights that each role needs, and no more
-accounts        the same rights as two accounts of NATS
-memory          the store in memory: for virtual time and fault injection
-memory_server   the durable side of the store in memory
-memory_inbox    the inbox of the store in memory
-bucket          the part of a bucket that is the same for every store
-starting        telling starts from other messages
-faults          faults that a test injects into the store in memory
+ports              the protocols that a store implements, with the crash contract
+names              names of buckets, streams and subjects; namespace; shards
+permissions        the rights that each role needs, and no more
+accounts           the same rights as two accounts of NATS
+memory             the store in memory: for virtual time and fault injection
+memory_server      the durable side of the store in memory
+memory_connection  the way there: operations in order, and faults
+memory_inbox       the inbox of the store in memory
+bucket             the part of a bucket that is the same for every store
+starting           telling starts from other messages
+faults             faults that a test injects into the store in memory
 """
 
 from sagakit.store.faults import StoreFault as StoreFault

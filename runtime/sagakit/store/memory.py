@@ -6,115 +6,27 @@ wrong stands in `server.faults`. Nothing is acknowledged inside `submit`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
 
-from sagakit.errors import Ambiguous, NoResponders, StoreError, StoreFull, TooLarge, Unavailable
+from sagakit.errors import Ambiguous, NoResponders, StoreError, Unavailable
 from sagakit.store.bucket import BucketBase
-from sagakit.store.faults import StoreFault, Watched
+from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer
 from sagakit.store.names import Names, captures
 from sagakit.store.ports import BucketOptions, BucketUsage, Cursor, Deletion, Done, Entry, EventMessage, Write
 
 
-class _Connection:
-    """Carries operations to the server one by one, in the order in which they were handed in."""
-
-    def __init__(self, server: MemoryServer) -> None:
-        self.server = server
-        self._queue: deque[Callable[[], None]] = deque()
-        self._wake = trio.Event()
-        self._nursery: trio.Nursery | None = None
-        self.handed_in: int = 0
-        self.cut = False
-        self.served: list[str] = []
-        self.thawed: trio.Event = trio.Event()
-        self.thawed.set()
-
-    @property
-    def away(self) -> bool:
-        return self.cut or self.server.faults.outage
-
-    def hand_in(self, operation: Callable[[], None]) -> None:
-        self.handed_in += 1
-        self._queue.append(operation)
-        self._wake.set()
-
-    async def carry(self, nursery: trio.Nursery) -> None:
-        self._nursery = nursery
-        while True:
-            while self._queue:
-                await self.thawed.wait()
-                self._queue.popleft()()
-            self._wake = trio.Event()
-            if not self._queue:
-                await self._wake.wait()
-
-    def write(self, apply: Callable[[], int], *, where: str, key: str, value: bytes, done: Done) -> None:
-        """Apply a write as the faults want it, and say how it ended."""
-        faults = self.server.faults
-        watched = Watched(where, key, value)
-        if not self.cut and faults.before_write is not None:
-            faults.before_write(watched)
-        if self.cut:
-            return
-        size = len(value)
-        if faults.outage:
-            done(Unavailable(f"{key}: disconnected"))
-            return
-        if size > self.server.max_payload:
-            done(TooLarge(f"{key}: {size:,} bytes exceed {self.server.max_payload:,}"))
-            return
-        fault = faults.next_for(key)
-        if fault is None:
-            outcome = _outcome(apply)
-            if faults.after_write is not None and not isinstance(outcome, StoreError):
-                faults.after_write(watched)
-            if not self.cut:
-                done(outcome)
-            return
-        assert self._nursery is not None
-        self._nursery.start_soon(_faulty, fault, key, apply, done)
-
-
-def _outcome(apply: Callable[[], int]) -> int | StoreError:
-    try:
-        return apply()
-    except StoreError as error:
-        return error
-
-
-async def _faulty(fault: StoreFault, key: str, apply: Callable[[], int], done: Done) -> None:
-    match fault.kind:
-        case "lose_ack":
-            _outcome(apply)
-            await trio.sleep(fault.delay)
-            done(Ambiguous(f"{key}: no answer in time"))
-        case "never_applied":
-            await trio.sleep(fault.delay)
-            done(Ambiguous(f"{key}: no answer in time"))
-        case "applied_late":
-            done(Ambiguous(f"{key}: no answer in time"))
-            await trio.sleep(fault.delay)
-            _outcome(apply)
-        case "slow":
-            await trio.sleep(fault.delay)
-            done(_outcome(apply))
-        case "unsent":
-            done(Unavailable(f"{key}: not sent"))
-        case "full":
-            done(StoreFull(f"{key}: the bucket is full"))
-
-
 class MemoryKeyValue(BucketBase):
     """The port is `KeyValue`."""
 
-    def __init__(self, connection: _Connection, names: Names, buckets: Sequence[str], *, where: str = "other") -> None:
+    def __init__(
+        self, connection: MemoryConnection, names: Names, buckets: Sequence[str], *, where: str = "other"
+    ) -> None:
         self._connection = connection
         self._where = where
         self._names = names
@@ -211,7 +123,7 @@ class MemoryKeyValue(BucketBase):
 class MemoryEvents:
     """The port is `EventLog`."""
 
-    def __init__(self, connection: _Connection, names: Names) -> None:
+    def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._connection = connection
         self._names = names
         self._captured = [subject for shard in range(names.shards) for subject in names.event_subjects(shard)]
@@ -239,7 +151,7 @@ class MemoryEvents:
 class MemoryControl:
     """The port is `Control`."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: MemoryConnection) -> None:
         self._connection = connection
         self._server = connection.server
 
@@ -292,7 +204,7 @@ class MemoryControl:
 class MemoryStore:
     """The port is `Store`."""
 
-    def __init__(self, connection: _Connection, names: Names) -> None:
+    def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._server = connection.server
         self._connection = connection
         self.names = names
@@ -375,7 +287,7 @@ async def open_memory(
     names = names if names is not None else Names()
     for name in names.state:
         server.limit(name, state_max_bytes)
-    connection = _Connection(server)
+    connection = MemoryConnection(server)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.carry, nursery)
         yield MemoryStore(connection, names)

@@ -5,32 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from math import inf
-from typing import Protocol
 
 import trio
 
 from sagakit.errors import Unavailable
-from sagakit.store.memory_server import DeadLetter, MemoryServer, Queued
+from sagakit.store.memory_connection import MemoryConnection
+from sagakit.store.memory_server import DeadLetter, Queued
 from sagakit.store.names import Channel, Names, SagaKey
 from sagakit.store.ports import ACK_WAIT, DUPLICATES, InboundMessage, Source
 from sagakit.store.starting import is_start
 
 
-class _Connection(Protocol):
-    """What the inbox needs of a connection."""
-
-    @property
-    def server(self) -> MemoryServer: ...
-    @property
-    def away(self) -> bool: ...
-    @property
-    def cut(self) -> bool: ...
-
-
 class MemoryInbox:
     """The port is `Inbox`."""
 
-    def __init__(self, connection: _Connection, names: Names) -> None:
+    def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._connection = connection
         self._names = names
 
@@ -149,7 +138,7 @@ class MemoryInbox:
 class _MemoryAcknowledger:
     """The port is `Acknowledger`."""
 
-    def __init__(self, connection: _Connection, message: Queued) -> None:
+    def __init__(self, connection: MemoryConnection, message: Queued) -> None:
         self._connection = connection
         self._message = message
 

@@ -88,10 +88,8 @@ class Judge:
             pivot = self._plan.pivot
             if pivot is not None and _is(record, pivot.name, "done"):
                 self.broke(f"P5: {called.name} after the pivot")
-            for other in present(self._plan, record):
-                left = _is(record, other.name, "done", "doubtful") and other.undo is not None and other.kind != "each"
-                if other.step in self._plan.descendants[node.step] and (left or _is(record, other.name, *_UNSETTLED)):
-                    self.broke(f"P2: {called.name} before {other.name} is undone, which came after it")
+            for later in unsettled_after(self._plan, record, called.step):
+                self.broke(f"P2: {called.name} before {later} is undone, which came after it")
 
     # ------------------------------------------------------------------- end
 
@@ -110,10 +108,10 @@ class Judge:
             for step in self._never_happened(record):
                 self.broke(f"P3: {step} counts as done, and never happened")
         if record.status == "failed":
-            for step in self._lease_status():
+            for step in self._effects_left():
                 if self._plan.node(step).undo is not None:
                     self.broke(f"P4: it failed, and the effect of {step} is left")
-            if pivot is not None and pivot.name in self._lease_status() and not passed:
+            if pivot is not None and pivot.name in self._effects_left() and not passed:
                 self.broke("P5: it failed, and the pivot has happened")
         if record.status == "stuck":
             self._stuck(record)
@@ -127,19 +125,19 @@ class Judge:
             if node.kind == "step" and _is(record, node.name, "done") and node.name not in executed
         ]
 
-    def _lease_status(self) -> list[str]:
+    def _effects_left(self) -> list[str]:
         """The steps whose action happened, or may have, under a key that nobody has undone since."""
-        lease_status: dict[str, str] = {}
+        left: dict[str, str] = {}
         for called in self._trace.calls:
             if called.late or self._plan.node(called.step).kind == "child":
                 continue
             if called.kind == "do" and called.executed and called.ended != "not done":
-                lease_status[called.key] = called.step
+                left[called.key] = called.step
             elif called.kind == "undo" and called.executed and not called.error:
-                lease_status.pop(called.action_key, None)  # what a check says is void is no more, either
+                left.pop(called.action_key, None)  # what a check says is void is no more, either
             if called.kind == "check" and called.ended == "not done":
-                lease_status.pop(called.action_key, None)
-        return list(lease_status.values())
+                left.pop(called.action_key, None)
+        return list(left.values())
 
     def _stuck(self, record: Record) -> None:
         """A compensation that fails though nothing was planted in it would fail in earnest, too."""
@@ -158,6 +156,20 @@ class Judge:
         self._trace.events = [body["type"].split(".", 2)[2] for body in bodies if body["run"] == record.run]
         if record.status in ENDS and (not numbers or self._trace.events[-1] != record.status):
             self.broke(f"P9: the last event is {self._trace.events[-1:]}, it {record.status}")
+
+
+def unsettled_after(plan: Plan, record: Record, step: str) -> list[str]:
+    """Return the nodes that came after a step and are not settled yet: before them the step may not be undone (P2).
+
+    A node is settled when nothing of it is open, waiting or failed, and when its compensation, if it has one, is done.
+    """
+    later = plan.descendants[plan.node(step).step]
+    found: list[str] = []
+    for node in present(plan, record):
+        to_undo = _is(record, node.name, "done", "doubtful") and node.undo is not None and node.kind != "each"
+        if node.step in later and (to_undo or _is(record, node.name, *_UNSETTLED)):
+            found.append(node.name)
+    return found
 
 
 def _is(record: Record, name: str, *states: str) -> bool:

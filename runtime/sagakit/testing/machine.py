@@ -258,8 +258,8 @@ class SagaMachine(RuleBasedStateMachine):
             match effect:
                 case Call():
                     self._call(worker, effect)
-                case Publish(events=events):
-                    for event in events:
+                case Publish():
+                    for event in worker.record.outbox:
                         known = self._events.setdefault(f"{event.seq}", bytes(event.event))
                         if known != bytes(event.event):
                             self.judge.broke(f"P9: event {event.seq} has changed")
