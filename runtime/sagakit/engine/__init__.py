@@ -1,28 +1,28 @@
-"""The engine: pure rules of one saga. No I/O, no clock, no trio, no randomness of its own.
+"""The engine: the pure rules of one saga. It has no I/O, no clock, no trio and no randomness.
 
-table      the transition tables, as data, with the rules that they encode on top
-record     the record: all that is known of one saga; its steps are the step log
-codec      records to bytes and back, unknown fields kept
-inputs     what may happen to a saga
-results    how an attempt ended
-details    a refusal's detail, as far as there is room
-turn       the workbench of one `apply`: a draft that moves only along the tables
-forward    what follows when an action's or a check's attempt ends
-backward   compensation
-beginning  what it means to begin a node, by its kind
-inbound    what comes from outside: callers, participants, operators, parents and children
-family     what parents and children tell each other, and whether they are what they say
-operator   what an operator can do about a saga that is stuck
-verdicts   what became of each message: kept for as long as the record lives
-oversize   a record that has become too large to be written
-undo_requests  cancel, deadline
-readiness  xx
-answers    xx
-apply      `create`, `apply`: record x input events -> record
-effects    `effects`, `questions`, `goes_on`: what a record asks its owner to do
-events     the CloudEvents that a saga publishes
-keys       idempotency keys
-migration  from one version of a definition to the next
+table               the transition tables, as data, with the rules that they encode at the top
+record              the record: everything that is known of one saga; its steps are the step log
+codec               encoding and decoding of records, which keeps unknown fields
+inputs              the input events: everything that may happen to a saga
+results             the results of an attempt
+details             cutting a refusal's detail to the room that there is
+turn                the workbench of one `apply`: a draft that moves only along the tables
+readiness           the nodes that may begin now
+definition_answers  the definition's answers to the engine's questions
+beginning           beginning a node, by its kind
+forward             the end of an attempt of an action or a check
+backward            compensation
+undo_requests       cancel and deadline
+inbound             messages from callers, participants, operators, parents and children
+family              messages between parents and children, and proof of their origin
+operator            the operator's verbs for a saga that is stuck
+verdicts            the verdict on each message, kept as long as the record
+apply               `create` and `apply`: record x input events -> record
+effects             `effects`, `questions`, `goes_on`: the work that a record asks its owner to do
+oversize            a record that has become too large to be written
+events              the CloudEvents that a saga publishes
+keys                idempotency keys, and the ids of children
+migration           moving a saga to another version of its definition
 """
 
 from sagakit.engine.apply import apply as apply

@@ -1,7 +1,8 @@
-"""`create` and `apply`: record x input events -> record. Pure: no I/O, clock or randomness, nothing changed in place.
+"""`create` and `apply`: record x input events -> record. They are pure: nothing is changed in place.
 
-The order within one `apply` is P12's: results and inbound messages first, in the order given, then timers; then
-whatever may start is started. `now` never runs backwards.
+One `apply` works in the order of P12: results and inbound messages first, in the order given, then timers; then it
+starts every node that may start. `now` never runs backwards: a time before the record's last update counts as that
+update's.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import msgspec
 from msgspec import structs
 
 from sagakit.definition.plan import Plan
-from sagakit.engine.answers import complete, decided, output_made, prepared
 from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
+from sagakit.engine.definition_answers import complete, decided, output_made, prepared
 from sagakit.engine.family import AFTER_THE_END
 from sagakit.engine.forward import action_ended, check_ended, wait_is_over
 from sagakit.engine.inbound import inbound
@@ -62,7 +63,11 @@ def create(
     limits: Limits = _DEFAULT_LIMITS,
     hold: bool = False,
 ) -> Record:
-    """The first record of a saga, its first steps already intended; with `hold` none is."""
+    """Return the first record of a saga, with its first attempts already opened (P1); with `hold` none is opened.
+
+    `run` must be new for each life of the id, `now` is in seconds since the epoch. The record has version 0: `stamped`
+    gives the one to write.
+    """
     record: Record = PersistedSagaState(
         schema=SCHEMA,
         saga_type=plan.saga_type,
@@ -96,7 +101,11 @@ def create(
 
 
 def stamped(record: Record, *, write: str) -> Record:
-    """The record as it is to be written: one version on, under a write id never used for different bytes."""
+    """Return the record as it is to be written: with the next version, and with a write id.
+
+    The caller uses a write id for one sequence of bytes only: after an ambiguous write, equal bytes at the leader then
+    prove that this very write happened.
+    """
     return structs.replace(record, version=record.version + 1, write=write)
 
 
@@ -109,14 +118,16 @@ def apply(
     limits: Limits = _DEFAULT_LIMITS,
     hold: bool = False,
 ) -> Record:
-    """The record after `events` and after every timer due at `now`; `record` itself if that changes nothing.
+    """Return the record after `events` and after every timer that is due at `now` (seconds since the epoch).
 
-    With `hold`, results are taken but no further attempt is opened: the owner is about to let go. Raises
-    IllegalTransition, and then nothing has changed.
+    It is `record` itself if nothing changed that needs a write. With `hold`, results are taken and no attempt is
+    opened, because the owner is about to let the saga go. Raises IllegalTransition; `record` is unchanged then, as
+    always.
     """
     turn = Turn(plan, record, now=now, limits=limits, hold=hold)
     for event in events:
         _apply_one(turn, event)
+    # Timers come after all events: a result that is applied together with a deadline still counts (P12).
     if turn.record.halted:
         _note_wake(turn)
     elif turn.record.status not in ENDS:
@@ -131,7 +142,10 @@ def apply(
 
 
 def awaits_isolation(plan: Plan, record: Record, now: float) -> bool:
-    """Whether a suspect would go on now if it were alone."""
+    """Return True if the saga is suspect and would go on now if it ran alone.
+
+    It is found out by trying: whatever else holds a saga back is in the rules already, and is not repeated here.
+    """
     if not is_suspect(record) or record.halted or record.status in ENDS:
         return False
     trial = apply(plan, record, [Isolated()], now)
@@ -141,6 +155,8 @@ def awaits_isolation(plan: Plan, record: Record, now: float) -> bool:
 def _apply_one(turn: Turn, event: InputEvent) -> None:
     match event:
         case Published():
+            # Without `touch`: a shorter outbox alone is not worth a write. It goes with the next one; a new owner that
+            # comes before it publishes the events again, with the same ids and bytes.
             turn.record.outbox = [kept for kept in turn.record.outbox if kept.seq > event.seq]
         case Adopted():
             _adopted(turn, event)
@@ -151,7 +167,7 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
         case Inbound() if event.kind in AFTER_THE_END:
             inbound(turn, event)
         case _ if turn.record.status in ENDS:
-            pass  # the saga ended while this was under way; the account is closed
+            pass  # the saga ended while this was under way, and its account is closed
         case AttemptEnded():
             _ended(turn, event)
         case Isolated():
@@ -173,13 +189,14 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
 
 def _ended(turn: Turn, event: AttemptEnded) -> None:
     log = turn.look(event.step)
+    # `calls` grows with every attempt of the node, so the number tells this attempt from one that was closed before it.
     if log.state not in OPEN or log.calls != event.call:
         raise IllegalTransition(f"step {event.step}: attempt {event.call} is not open; {log.state}, {log.calls} calls")
     _ON_ENDED[log.state](turn, turn.plan.node(event.step), event)
 
 
 def _adopted(turn: Turn, event: Adopted) -> None:
-    """A new owner: what was open is unknown, in the same write, and policy decides."""
+    """Give the record to a new owner. Open attempts become unknown in the same write, and the policies decide."""
     turn.touch()
     record = turn.record
     record.epoch += 1
@@ -190,11 +207,11 @@ def _adopted(turn: Turn, event: Adopted) -> None:
     suspected = at_work(turn.plan, record)
     if suspected:
         record.recoveries += 1
-        record.lone_deaths += record.alone
-    record.alone = False
+        record.lone_deaths += record.alone  # only a death that no other saga can have caused
+    record.alone = False  # the new owner has not made it alone yet
     turn.emit("recovered", epoch=record.epoch, worker=event.worker, open=open_steps)
     lost = Error(error="the worker was lost during this attempt", at_once=True)
-    went_forward = turn.forward
+    went_forward = turn.forward  # closing an attempt may turn the saga back, when its budget is used up
     for step in open_steps:
         _ended(turn, AttemptEnded(step, turn.look(step).calls, lost, event.jitter))
     if suspected and record.lone_deaths >= turn.limits.lone_deaths:
@@ -202,11 +219,14 @@ def _adopted(turn: Turn, event: Adopted) -> None:
 
 
 def _found_out(turn: Turn, step: str, *, went_forward: bool) -> None:
-    """It takes its worker down: undone, with a fresh budget for that; or stuck, where there is no way back."""
+    """Give up a saga that takes its workers down: undo it, or make it stuck where there is no way back.
+
+    The counters begin anew, so that its compensations have a full budget of deaths.
+    """
     reason = f"its worker died {turn.record.lone_deaths} times while it ran alone"
     turn.progress()
     if went_forward and not turn.forward:
-        return  # the step's own budget was spent at the same time: it is undone as it is
+        return  # the step's own budget ran out with this death, and the saga turns back already
     if turn.forward and not pivot_passed(turn) and not pivot_open(turn):
         turn.fail(Failure("exhausted", step=step, reason=reason))
     else:
@@ -215,7 +235,7 @@ def _found_out(turn: Turn, step: str, *, went_forward: bool) -> None:
 
 def _timers(turn: Turn) -> None:
     if turn.record.deadline_at is not None and turn.record.deadline_at <= turn.now and not turn.all_passed:
-        deadline(turn)  # results came first: a saga whose last step is done has met its deadline (P12)
+        deadline(turn)  # not if all nodes are passed: the results came first, and the saga has met its deadline (P12)
     if turn.record.undo_request is not None:
         honour_undo_request(turn)
     due = [name for name, log in turn.record.steps.items() if log.due is not None and log.due <= turn.now]
@@ -224,15 +244,16 @@ def _timers(turn: Turn) -> None:
     for name in due if turn.forward else ():
         if turn.look(name).state == "awaiting":
             wait_is_over(turn, turn.plan.node(name))
-    goes_on = turn.forward and not _asks(turn)  # whatever may turn the saga back comes first
+    # A pending question may turn the saga back; an action that starts before the answer would go forward after it (P2).
+    goes_on = turn.forward and not _asks(turn)
     for name in due:
-        state = turn.look(name).state
+        state = turn.look(name).state  # read again: the loop above may have moved it
         if state in _ON_DUE and (goes_on or state != "waiting"):
             turn.open(turn.plan.node(name), _ON_DUE[state])
 
 
 def _settle(turn: Turn) -> None:
-    """Start what may start, end what has ended, stop what is stuck; note the next due time."""
+    """Start every node that may start, end the saga if it is over, or make it stuck if nothing moves any more."""
     if turn.record.status == "stuck" and not _in_motion(turn):
         _note_wake(turn)
         return
@@ -242,6 +263,7 @@ def _settle(turn: Turn) -> None:
             complete(turn, NOTHING)
     else:
         proceed(turn)
+    # A saga that is held back looks as if nothing moved, and is not stuck: attempts start once it is released.
     held_back = turn.hold or turn.full
     if turn.record.status in ("running", "compensating") and not held_back and not _in_motion(turn):
         held = [node.name for node in turn.nodes if turn.look(node.name).state in HELD]
@@ -253,10 +275,13 @@ def _settle(turn: Turn) -> None:
 def _start_ready(turn: Turn) -> None:
     if turn.hold or turn.record.undo_request is not None:
         return
+    # Nodes that are not called may be done at once (a timer that is due, an each without items) and make others ready,
+    # and those may have questions. So they go first, round by round; calls are opened only when no question is left,
+    # since a question that raises turns the saga back, and no action may have been started beside it (P2).
     while waiting := ready(turn.plan, turn.record):
         if _asks(turn):
-            return  # a question that raises turns the saga back: nothing may have been started beside it
-        at_once = [node for node in waiting if node.kind not in CALLED]  # they may be done at once, and lead to more
+            return
+        at_once = [node for node in waiting if node.kind not in CALLED]
         for node in at_once or waiting:
             begin(turn, node)
         if not at_once:
@@ -266,7 +291,7 @@ def _start_ready(turn: Turn) -> None:
 
 
 def _asks(turn: Turn) -> bool:
-    """Whether the definition is to be asked before anything more is started."""
+    """Return True if the definition has to be asked before anything more is started."""
     if not turn.plan.asks or turn.record.undo_request is not None:
         return False
     waiting = ready(turn.plan, turn.record)
@@ -281,11 +306,12 @@ def _in_motion(turn: Turn) -> bool:
 
 
 def _may_never_come(turn: Turn, name: str) -> bool:
-    """A signal without a timeout: a saga that is held elsewhere must not look as if it went on."""
+    """Return True for a signal without a timeout: a saga that is held elsewhere must not look as if it went on."""
     return turn.plan.node(name).kind == "signal" and turn.look(name).due is None
 
 
 def _note_wake(turn: Turn) -> None:
+    """Write the earliest due time into the record, so that its owner, or the next one, wakes it then."""
     record = turn.record
     due = [log.due for log in record.steps.values() if log.due is not None]
     if record.deadline_at is not None and may_turn_back(turn) and not turn.all_passed:

@@ -1,4 +1,4 @@
-"""Compensation: what follows when an undo ends, and which undos may start (P2, P4)."""
+"""Compensation: the end of an attempt of an undo, and the order in which undos start (P2, P4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 
 def undo_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
-    """Apply the end of a compensation's attempt. A refusal cannot be retried away: it goes to a person."""
+    """Apply the end of a compensation's attempt. A refusal goes to a person at once, since retries cannot change it."""
     if node.undo is None:
         raise AssertionError(f"{node.name} has no compensation")
     retries = node.undo.retries
@@ -33,7 +33,7 @@ def undo_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
                 _fail_undo(turn, node, log.error)
                 return
             if not log.undo_unsure:
-                log.undo_group += 1
+                log.undo_group += 1  # providers replay the stored failure for a used key; in doubt the key must stay
             delay = _delay(node, log, ended)
             turn.defer(node, "wait_undo", delay=delay)
             turn.emit_retry(node, "undo_retrying", log.undo_attempt, unknown=log.undo_unsure, delay=delay)
@@ -46,12 +46,14 @@ def undo_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
 
 
 def proceed(turn: Turn) -> None:
-    """Start every undo that may start, latest started step first; end the saga when all is settled."""
+    """Start every undo that may start, in reverse order of the steps' starts; end the saga when all is settled."""
+    # First close the nodes that only wait: nothing goes forward any more, and their successors' undos wait for them.
     for node in turn.nodes:
         log = turn.look(node.name)
         if log.state in ("waiting", "awaiting") or (log.state == "blocked" and log.code in HAPPENED):
             give_up_waiting(turn, node)
     nodes = turn.nodes
+    # Nodes that depend on each other are kept apart by `_those_after_settled`; the sort only orders independent ones.
     ready = [node for node in nodes if _to_undo(turn, node) and _those_after_settled(turn, node)]
     for node in () if turn.hold else sorted(ready, key=lambda node: -turn.look(node.name).order):
         turn.open(node, "undo")
@@ -63,7 +65,7 @@ def proceed(turn: Turn) -> None:
 
 
 def _gather(turn: Turn, each: NodePlan) -> None:
-    """An each turns back with its items: undone when any of them is."""
+    """Move an each when all its items are settled: it is undone if any item is, else refused if it was under way."""
     items = turn.items(each)
     if turn.look(each.name).state not in ("spread", "done") or not all(_settled(turn, item) for item in items):
         return
@@ -74,7 +76,7 @@ def _gather(turn: Turn, each: NodePlan) -> None:
 
 
 def finish_terminated(turn: Turn) -> None:
-    """End without undo; the account says what was left as it was."""
+    """End the saga without undoing anything; its outcome names the steps that were undone before."""
     turn.move_saga("terminate")
     _close(turn)
 
@@ -97,7 +99,7 @@ def _to_undo(turn: Turn, node: NodePlan) -> bool:
 
 
 def _settled(turn: Turn, node: NodePlan) -> bool:
-    """Whether nothing of the node, or of its items, is open, waiting, held or still to be undone."""
+    """Return True if nothing of the node, or of its items, is open, waiting, held or still to be undone."""
     if node.kind == "each":
         return all(_settled(turn, item) for item in turn.items(node))
     state = turn.look(node.name).state
@@ -105,6 +107,7 @@ def _settled(turn: Turn, node: NodePlan) -> bool:
 
 
 def _those_after_settled(turn: Turn, node: NodePlan) -> bool:
+    # All descendants, not only the direct ones: a skipped node in between is settled, whatever comes after it.
     return all(_settled(turn, turn.plan.by_name[name]) for name in turn.plan.descendants[node.step])
 
 

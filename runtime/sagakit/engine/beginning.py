@@ -1,4 +1,4 @@
-"""What it means to begin a node, by its kind."""
+"""Beginning a node: one function for each kind."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from sagakit.engine.table import MOVING
 from sagakit.engine.turn import Turn
 
 CALLED: frozenset[Kind] = frozenset({"step", "child"})
-"""To begin one of these is to open an attempt."""
+"""The kinds of node that begin with an attempt; all others begin without a call."""
 
 
 def begin(turn: Turn, node: NodePlan) -> None:
-    """Begin a node of which all that it comes after is done or skipped; some are done at once."""
+    """Begin a node whose predecessors are all done or skipped. Nodes of some kinds may be done at once."""
     _BEGIN[node.kind](turn, node)
 
 
 def begin_items(turn: Turn) -> None:
-    """Let each each's next items begin, as many as may be under way at once."""
+    """Begin the next items of every each, up to the number that may be under way at the same time."""
     for each in turn.plan.nodes:
         log = turn.look(each.name)
         if log.state != "spread":
             continue
         states = {item.name: turn.look(item.name).state for item in turn.items(each)}
+        # An item that is held (asked, blocked) takes no place: the others go on while a person is asked about it.
         room = each.parallel - sum(state in MOVING for state in states.values())
+        # Items enter the step log when they begin. A pending item in it was reset by an operator, and begins again.
         names = (item_name(each.name, number) for number in range(log.items))
         pending = (name for name in names if states.get(name, "pending") == "pending")
         for name in islice(pending, max(room, 0)):
@@ -57,7 +59,7 @@ def _await_time(turn: Turn, node: NodePlan) -> None:
 
 def _spread(turn: Turn, node: NodePlan) -> None:
     turn.move(node.name, "spread")
-    gather(turn, node)  # there may be no items
+    gather(turn, node)  # an each without items is done at once
 
 
 _BEGIN = {"step": _call, "child": _call, "signal": _await_signal, "timer": _await_time, "each": _spread}

@@ -1,7 +1,7 @@
-"""Records to bytes and back. Fields that this version does not know survive the round trip.
+"""The codec of records: JSON that keeps the fields which this version does not know.
 
-A value is a record only under its own key: its type and id must name the key. Everything else is reported and left
-alone (P11): JSON of another kind, times that are none, an owner that cannot be a worker.
+A value is a record only under its own key: its type and id must name that key. Everything else is reported and left
+alone (P11): other JSON, times outside the calendar, an owner that cannot be a worker.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from sagakit.errors import UNREADABLE, NewerSchema, Undecodable
 from sagakit.naming import is_key_of, is_worker_id
 
 SHOWN = 80
-"""Bytes of a value that an error shows."""
+"""Bytes of a value that an error text shows."""
 
 
 class UnknownFields(msgspec.Struct, frozen=True):
-    """What a record had that this version does not know; written back with each write of the same owner."""
+    """The fields of a record that this version does not know. Its owner writes them back with each write."""
 
     top: dict[str, msgspec.Raw]
     steps: dict[str, dict[str, msgspec.Raw]]
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A decoded record with what else its bytes held."""
+    """A decoded record, with the unknown fields that its bytes had."""
 
     record: Record
     unknown: UnknownFields | None
 
 
 class RecordHeader(msgspec.Struct, frozen=True):
-    """What a scan wants to know of a value before it reads all of it. `ended` is set in an end marker."""
+    """The fields that a scan reads of every value before it decodes a few of them. `ended` is set in an end marker."""
 
     schema: int | None = None
     saga_type: str | None = None
@@ -52,13 +52,13 @@ class _StrictStep(StepLog, forbid_unknown_fields=True):
 
 
 class _Strict(PersistedSagaState[msgspec.Raw], forbid_unknown_fields=True):
-    """To see whether there is anything unknown: most records have nothing, and this is the fastest way to say so."""
+    """A record without unknown fields. Most records are, and a strict decoder is the fastest way to find that out."""
 
     steps: dict[str, _StrictStep]  # type: ignore[assignment]  # of a dict, whose values vary
 
 
 _encoder = msgspec.json.Encoder()
-_glimpse = msgspec.json.Decoder(RecordHeader)
+_header = msgspec.json.Decoder(RecordHeader)
 _record = msgspec.json.Decoder(PersistedSagaState[msgspec.Raw])
 _marker = msgspec.json.Decoder(EndMarker)
 _strict = msgspec.json.Decoder(_Strict)
@@ -70,27 +70,30 @@ _KNOWN_STEP = frozenset(StepLog.__struct_fields__)
 
 
 def encode(record: Record, unknown: UnknownFields | None = None) -> bytes:
-    """The record as JSON; the same record always gives the same bytes."""
+    """Return the record as JSON. The same record and fields give the same bytes, so that a resend is the same write."""
     data = _encoder.encode(record)
     return data if unknown is None else _merge(data, unknown)
 
 
 def encode_marker(marker: EndMarker) -> bytes:
-    """The end marker as JSON."""
+    """Return the end marker as JSON."""
     return _encoder.encode(marker)
 
 
 def marker_of(record: Record) -> bytes:
-    """The end marker of a terminal record, as JSON."""
+    """Return the end marker of a record that has ended, as JSON."""
     outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
     return encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run))
 
 
 def read_header(key: str, value: bytes) -> RecordHeader:
-    """Look at what stands under a live key, at a fraction of the cost of `decode`, and with its errors."""
+    """Return the header of the value under a live key, at a fraction of the cost of `decode`.
+
+    Raises Undecodable, NewerSchema.
+    """
     try:
-        seen = _glimpse.decode(value)
+        seen = _header.decode(value)
     except UNREADABLE as error:
         raise _undecodable(key, value, str(error)) from error
     if seen.ended is None:
@@ -99,7 +102,7 @@ def read_header(key: str, value: bytes) -> RecordHeader:
 
 
 def decode(key: str, value: bytes) -> Loaded | EndMarker:
-    """Read what stands under a key. Raises Undecodable or NewerSchema: then leave it alone (P11)."""
+    """Return the record or end marker under a key. Raises Undecodable, NewerSchema: the value is left alone (P11)."""
     try:
         record = _record.decode(value)
     except UNREADABLE as error:
@@ -112,9 +115,9 @@ def decode(key: str, value: bytes) -> Loaded | EndMarker:
 
 
 def foreign(key: str, value: bytes) -> Undecodable | None:
-    """Return why a value is not a record of the saga under `key`; None if it is one.
+    """Return an error that says why a value is not a record of the saga under `key`; None if it is one.
 
-    A record counts of any run, owner and schema, and so does an end marker: sagakit has written it.
+    A record of any run, owner or schema counts as one, and an end marker, too: sagakit has written them.
     """
     try:
         decode(key, value)
@@ -126,8 +129,8 @@ def foreign(key: str, value: bytes) -> Undecodable | None:
 
 
 def _check(key: str, value: bytes, schema: int, saga_type: str | None, saga_id: str | None, owner: str) -> None:
-    """A schema to come may name its saga in another way: what names none is taken for a newer worker's."""
-    newer = schema > SCHEMA
+    """Raise Undecodable or NewerSchema unless the header is that of a record of this schema under this key."""
+    newer = schema > SCHEMA  # a later schema may name its saga in another way: without a name it is still NewerSchema
     if saga_type is None or saga_id is None:
         if not newer:
             raise _undecodable(key, value, "it names no saga")
@@ -140,7 +143,7 @@ def _check(key: str, value: bytes, schema: int, saga_type: str | None, saga_id: 
 
 
 def _check_outcome(key: str, value: bytes, record: Record) -> None:
-    """Whoever reads the end of a saga relies on this; a record from outside may lack it."""
+    """Raise Undecodable for an end without an outcome, which a foreign value may lack and all readers rely on."""
     outcome = record.outcome
     if record.status in ENDS and (outcome is None or (outcome.status == "failed" and outcome.failure is None)):
         raise _undecodable(key, value, f"its status is {record.status}, and it does not say how it ended")
@@ -158,12 +161,12 @@ def _undecodable(key: str, value: bytes, why: str) -> Undecodable:
 
 
 def digest(value: bytes | msgspec.Raw) -> str:
-    """16 hex digits that tell inputs apart."""
+    """Return 16 hex digits that tell inputs apart."""
     return sha256(bytes(value)).hexdigest()[:16]
 
 
 def _own_memory(record: Record) -> Record:
-    """A Raw is a view into the message it came in; a record lives longer than that."""
+    """Copy the record's JSON values: a Raw is a view into the message that it came in, and would keep it in memory."""
     record.input = record.input.copy()
     for log in record.steps.values():
         log.result = log.result.copy() if log.result is not NOTHING else NOTHING

@@ -1,4 +1,4 @@
-"""The detail of a refusal, as far as the record has room for it."""
+"""Cutting the detail of a refusal to the room that the record has for it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE
 
 NOT_KEPT = "not_kept"
-"""The field that names those that were dropped."""
+"""The field that names the dropped fields."""
 
 _NAME = 40
-"""Characters of the name of a field that was dropped."""
+"""Characters that are kept of the name of a dropped field."""
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _names = msgspec.json.Decoder(list[str])
 
 
 def fitting_detail(detail: msgspec.Raw, most: int) -> msgspec.Raw:
-    """Return the detail if it has at most `most` bytes, else the fields of it that fit, in their order.
+    """Return the detail if it has at most `most` bytes, else those of its fields that fit, in their order.
 
-    `not_kept` names the others, as many as there is room for. It is NOTHING where not even that fits, and for a detail
-    that is no object.
+    The field `not_kept` names the others, as far as there is room. The result is NOTHING if not even that fits, and for
+    a detail that is not an object.
     """
     if len(memoryview(detail)) <= most:
         return detail
@@ -31,6 +31,8 @@ def fitting_detail(detail: msgspec.Raw, most: int) -> msgspec.Raw:
     except UNREADABLE:
         return NOTHING
     before = _dropped_before(fields)
+    # Room is set aside for all names, though some fields will fit and not be named; never more than a third, so that
+    # many long names do not push out the values.
     room = most - min(len(_encoded({NOT_KEPT: _named([*before, *fields], most)})), most // 3)
     kept: dict[str, msgspec.Raw] = {}
     for name, value in fields.items():
@@ -43,7 +45,7 @@ def fitting_detail(detail: msgspec.Raw, most: int) -> msgspec.Raw:
 
 
 def _dropped_before(fields: dict[str, msgspec.Raw]) -> list[str]:
-    """What an earlier, wider bound has dropped already. Takes that field away."""
+    """Return the names that an earlier cut, to a wider bound, has dropped already; take them out of `fields`."""
     try:
         return _names.decode(fields.pop(NOT_KEPT, b"[]"))
     except UNREADABLE:
@@ -51,7 +53,7 @@ def _dropped_before(fields: dict[str, msgspec.Raw]) -> list[str]:
 
 
 def _named(names: list[str], room: int) -> list[str]:
-    """As many of the names as fit, and how many more there are."""
+    """Return as many of the names as fit, and the number of the others in words."""
     found: list[str] = []
     left = room - len('{"not_kept":["and 1000000 more"]}')
     for name in names:

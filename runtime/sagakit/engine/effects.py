@@ -1,4 +1,4 @@
-"""`effects` and `questions`: what a record asks its owner to do, derived from the record alone.
+"""`effects` and `questions`: the work that a record asks its owner to do, derived from the record alone.
 
 See docs/architecture.md, "The engine".
 """
@@ -20,10 +20,10 @@ from sagakit.engine.turn import Limits, all_passed
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """Call the step's action, check or compensation; answer with `Ended(step, call, ...)`.
+    """Call the step's action, check or compensation; answer with `AttemptEnded(step, call, ...)`.
 
-    `timeout` bounds the call, `heartbeat` its silence; in seconds. `waits` says that nothing is done meanwhile but to
-    wait for another saga.
+    `timeout` bounds the call and `heartbeat` the time between its signs of life, in seconds. `waits` is true if the
+    call does nothing but wait for another saga.
     """
 
     step: str
@@ -48,16 +48,16 @@ class WakeAt(msgspec.Struct, frozen=True):
 
 
 class TellParent(msgspec.Struct, frozen=True):
-    """Tell the parent of the end, durably; keep the record until the parent has released it."""
+    """Send the parent the news of the end, durably; keep the record until the parent has released it."""
 
     parent: Parent
     message: Inbound
 
 
 class Finish(msgspec.Struct, frozen=True):
-    """Once the outbox is in the log: release the children, archive the record, put the end marker in its place.
+    """Release the children, archive the record and put the end marker in its place, once the outbox is in the log.
 
-    `children` are types and ids.
+    `children` are pairs of type and id.
     """
 
     children: tuple[tuple[str, str], ...] = ()
@@ -67,13 +67,13 @@ Effect: TypeAlias = Call | Publish | WakeAt | TellParent | Finish
 
 
 class Decide(msgspec.Struct, frozen=True):
-    """Whether to run the step: evaluate its `when=`; answer with `Decided`."""
+    """Evaluate the `when=` of a step; answer with `Decided`."""
 
     step: str
 
 
 class Prepare(msgspec.Struct, frozen=True):
-    """What the node starts with: compute it; answer with `Prepared`."""
+    """Compute the value that a node starts with; answer with `Prepared`."""
 
     step: str
 
@@ -86,13 +86,14 @@ Question: TypeAlias = Decide | Prepare | MakeOutput
 
 _KIND: dict[StepState, CallKind] = {"running": "do", "checking": "check", "undoing": "undo"}
 _KIND_BACK: dict[StepState, CallKind] = {"checking": "check", "undoing": "undo"}
-"""Nothing goes forward once compensation has begun (P2)."""
+"""The calls of a saga that compensates: nothing goes forward any more (P2)."""
 
 
 def effects(plan: Plan, record: Record) -> list[Effect]:
-    """Everything that the record, being durable, allows and asks for. Performing an effect twice is harmless.
+    """Return everything that a record asks of its owner once it is durable (P1). An effect may be performed twice.
 
-    A call that was asked for and is not any more is not to be made, if it was not yet; its end is awaited all the same.
+    A call that an earlier record asked for and this one does not must not begin any more. If it has begun, its end is
+    awaited all the same (P2).
     """
     found: list[Effect] = []
     if record.outbox:
@@ -112,11 +113,15 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
 
 
 def questions(plan: Plan, record: Record) -> list[Question]:
-    """What must be asked of the definition before the record is written. The functions asked are free of effects."""
+    """Return the questions to the definition that have to be answered before the record is written.
+
+    The functions that are asked have no effects, so that they may be asked again after a crash.
+    """
     if record.status != "running" or record.failure is not None or record.undo_request is not None:
         return []
     if plan.asks:
         waiting = ready(plan, record)
+        # Conditions first, all of them: a node that is skipped is not prepared.
         asked: list[Question] = [Decide(node.name) for node in waiting if undecided(node, record)]
         asked = asked or [Prepare(node.name) for node in waiting if unprepared(node, record)]
         if asked:
@@ -125,7 +130,7 @@ def questions(plan: Plan, record: Record) -> list[Question]:
 
 
 def goes_on(plan: Plan, record: Record, now: float, *, published: int, limits: Limits) -> bool:
-    """Whether a saga that was held back would go on now; events up to `published` are in the log."""
+    """Return True if a saga that was held back would go on now, with its events up to `published` in the log."""
     return (
         bool(questions(plan, record)) or apply(plan, record, [Published(published)], now, limits=limits) is not record
     )
@@ -133,6 +138,8 @@ def goes_on(plan: Plan, record: Record, now: float, *, published: int, limits: L
 
 def _end(plan: Plan, record: Record) -> Effect:
     if record.parent is None or record.released:
+        # Every group of a child node, not only the last. An operator's retry starts another child under a new group;
+        # the earlier one may have been started all the same, and waits for its release, too.
         children = (node for node in plan.nodes if node.child_type and node.name in record.steps)
         return Finish(
             tuple(

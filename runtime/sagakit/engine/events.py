@@ -1,4 +1,4 @@
-"""The events that a saga publishes: CloudEvents 1.0 in JSON structured mode, made once and kept byte for byte (P9)."""
+"""The events that a saga publishes: CloudEvents 1.0 in JSON structured mode, built once and kept byte for byte (P9)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sagakit.errors import UNREADABLE
 
 
 class CloudEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
-    """One event. `run`, `sequence`, `correlationid` and `causationid` are extension attributes."""
+    """An event as it is published. `run`, `sequence`, `correlationid` and `causationid` are extension attributes."""
 
     specversion: str
     id: str
@@ -31,7 +31,7 @@ _decoder = msgspec.json.Decoder(CloudEvent)
 
 
 def decode_event(payload: bytes) -> CloudEvent | None:
-    """An event of the log; None if somebody else put something there that is none."""
+    """Return an event of the log; None for bytes that are not an event, which another program may have put there."""
     try:
         return _decoder.decode(payload)
     except UNREADABLE:
@@ -39,7 +39,7 @@ def decode_event(payload: bytes) -> CloudEvent | None:
 
 
 def event_id(run: str, seq: int) -> str:
-    """The deterministic id of event `seq` of a run; also its `Nats-Msg-Id`."""
+    """Return the id of event number `seq` of a run: the same at each publication, and also its `Nats-Msg-Id`."""
     return f"{run}.{seq}"
 
 
@@ -47,7 +47,7 @@ _encoder = msgspec.json.Encoder()
 
 
 def make_event(record: Record, suffix: str, data: dict[str, object], *, now: float) -> OutboxEvent:
-    """The next event of `record`; the caller appends it and advances `next_event`."""
+    """Return the next event of a record. The caller appends it to the outbox and advances `next_event`."""
     seq = record.next_event
     event = CloudEvent(
         specversion="1.0",

@@ -1,7 +1,8 @@
-"""What a parent and its child tell each other, and how it is checked that they are what they say.
+"""Messages between parents and children, and the proof that they come from a parent or a child.
 
-A message that is not from the parent, or not from a child, of this very run is refused before it is applied, and leaves
-no trace: its id may be the one that the true relative will use. After the check all of it is idempotent.
+A message that is not from the parent, or not from a child, of this very run is refused before it is applied. It leaves
+no trace in the record, since the true relative may use the same message id later. After that check all of it is
+idempotent.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from sagakit.engine.undo_requests import cancel, pivot_passed
 from sagakit.engine.verdicts import VerdictText
 
 AFTER_THE_END: frozenset[InboundKind] = frozenset({"reverse", "release"})
-"""What a child whose saga has ended still hears of: from its parent."""
+"""The messages that a saga still takes after its end; both come from its parent."""
 
 
 def stranger(plan: Plan, record: Record, message: Inbound) -> str:
-    """Return what shows that a message between parent and child does not come from there; empty if nothing does."""
+    """Return why a message cannot come from the parent or the child that it claims; empty for all other messages."""
     check = _CHECKS.get(message.kind)
     return "" if check is None else check(plan, record, message)
 
@@ -50,11 +51,11 @@ _CHECKS: Mapping[InboundKind, Callable[[Plan, Record, Inbound], str]] = {
 
 
 def child_ended(turn: Turn, message: Inbound) -> VerdictText:
-    """Take a child's end, which may be told before its start is known to have happened.
+    """Take the end of a child. It may arrive before this saga knows that the child was started.
 
-    An output that this saga cannot read is kept, and the node held: the child has done its work, and only a person can
-    say what that comes to. A child of an earlier group, of which an operator's retry has said that it never was, goes
-    into the account.
+    An output that this saga cannot read is kept, and the node is held: the child has done its work, and only a person
+    can say what its result is. A success of a child of an earlier group is recorded as late: an operator's retry had
+    declared that this child did not happen.
     """
     child = None if message.sender is None else started_child(turn.plan, turn.record, message.sender)
     assert child is not None, "it was checked that it comes from a child"
@@ -68,6 +69,8 @@ def child_ended(turn: Turn, message: Inbound) -> VerdictText:
     size, room = len(memoryview(message.payload)), turn.room()
     log = turn.edit(node.name)
     log.arrived, log.unsure, log.code = True, False, message.code
+    # An output without room is replaced by a code: the child has done its work, so that the node is undone or held like
+    # one whose result is lost, and must not be started again.
     if message.code is not None:
         log.detail = fitting_detail(message.payload, min(room, turn.limits.detail))
     elif size > room:
@@ -77,13 +80,13 @@ def child_ended(turn: Turn, message: Inbound) -> VerdictText:
         log.result = message.payload
         if message.refused:
             log.code, log.error = UNREADABLE, shorten(message.refused)
-    if log.state != "running":
+    if log.state != "running":  # the call that starts it is still open; its end finds that the child has arrived
         arrived(turn, node)
     return "held" if log.code == UNREADABLE else "accepted"
 
 
 def reverse(turn: Turn, message: Inbound) -> VerdictText:
-    """Undo a child, running or completed: its parent is undone."""
+    """Undo this saga, running or completed, because its parent undoes the node that started it."""
     record = turn.record
     if record.status == "failed":
         return "ended"
@@ -97,6 +100,6 @@ def reverse(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def release(turn: Turn, message: Inbound) -> VerdictText:
-    """Note that the parent has ended: the child's record need not be kept for it any more."""
+    """Note that the parent has ended, so that this saga's record may go to the archive."""
     turn.record.released = True
     return "accepted"

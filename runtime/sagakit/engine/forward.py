@@ -1,4 +1,4 @@
-"""What follows when an attempt of an action or of its check ends."""
+"""The way forward: what the end of an attempt of an action or a check leads to."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from sagakit.engine.table import StepMove
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 NO_ROOM = "sagakit: output too large"
-"""Code of a child that is done, and for whose output the record has no room."""
+"""Code of a child that is done and for whose output the record has no room."""
 UNREADABLE = "sagakit: output not readable"
-"""Code of a child that is done, and whose output its parent cannot read."""
+"""Code of a child that is done and whose output its parent cannot read."""
 TOO_LARGE = "result too large: "
-"""How the error of an attempt begins that is done, and for whose result the record has no room."""
+"""Beginning of the error of an attempt that is done and for whose result the record has no room."""
 HAPPENED: frozenset[str] = frozenset({NO_ROOM, UNREADABLE})
-"""Codes of children that have done their work: to start another one would do it twice."""
+"""Codes of children that have done their work; starting another one would do the work twice."""
 
 _NULL = msgspec.Raw(b"null")
-"""The result of what ends without saying one: a signal without payload, a child without output."""
+"""The result of a node that ends without one: a signal without payload, a child without output."""
 
 
 def action_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
@@ -49,6 +49,7 @@ def action_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
         case RetryLater() | Error():
             log = turn.edit(node.name)
             log.error = shorten(error_of(result))
+            # Doubt stays: an earlier attempt under this key may still happen, whatever is known of the last one (P3).
             log.unsure = log.unsure or not result.not_done
             if log.unsure:
                 _unknown(turn, node, ended, result)
@@ -63,7 +64,10 @@ def action_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
 
 
 def _child_started(turn: Turn, node: NodePlan) -> None:
-    """A child was started: its end will be told. One that has told its end was started, whatever its caller heard."""
+    """Wait for the end of a child that was started, or take it if it has come already.
+
+    A child that has told its end was started, even if the call that started it seemed to fail.
+    """
     log = turn.move(node.name, "await")
     log.unsure = False
     if log.arrived:
@@ -71,15 +75,15 @@ def _child_started(turn: Turn, node: NodePlan) -> None:
 
 
 def check_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
-    """Apply a check's answer; no answer is asked for again, within the step's retry budget, then a person is asked."""
+    """Apply a check's answer. A check that fails is retried within the step's retry budget; then a person is asked."""
     result = _bounded(turn, ended.result)
     log = turn.edit(node.name)
     match result:
         case Complete():
             succeed(turn, node, result)
         case NotHappened():
-            log.unsure = False
-            if log.code is not None:
+            log.unsure = False  # a check's "not done" is final: it did not happen and no longer can (P3)
+            if log.code is not None:  # the action was refused while in doubt; the doubt is settled, the refusal counts
                 _refused(turn, node, Compensating(code=log.code, detail=log.detail))
             else:
                 _known_not_done(turn, node, log, backoff(node.retries, log.attempt, ended.jitter))
@@ -99,10 +103,10 @@ def check_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
 
 
 def unread(turn: Turn, node: NodePlan, result: ArgumentsUnreadable) -> None:
-    """What the call was to be given cannot be read: close the attempt as if it had not been opened, and halt the saga.
+    """Close an attempt whose arguments could not be read as if it had never been opened, and halt the saga.
 
-    Neither its budget is spent nor its key: once the record can be read, `retry` opens the same attempt again. An
-    action of a saga that has turned back meanwhile is not wanted any more, so that nothing need be halted for it.
+    The attempt costs neither budget nor key: once the record can be read, `retry` opens the same attempt again. A saga
+    that has turned back meanwhile does not want the action any more, and is not halted for it.
     """
     log = turn.edit(node.name)
     log.error = shorten(result.error)
@@ -121,30 +125,30 @@ def unread(turn: Turn, node: NodePlan, result: ArgumentsUnreadable) -> None:
 
 
 def give_up_waiting(turn: Turn, node: NodePlan) -> None:
-    """Compensation began while the node waited: nothing goes forward any more (P2). A child is undone if it began."""
+    """Close a node that waited when compensation began: nothing goes forward any more (P2). A begun child is undone."""
     log = turn.look(node.name)
     in_doubt = node.kind == "child" if log.state == "awaiting" else log.unsure
     turn.move(node.name, "doubt" if in_doubt else "refuse")
 
 
 def arrived(turn: Turn, node: NodePlan) -> None:
-    """What the node waits for has come."""
+    """Continue a node when the signal, or the end of the child, that it waits for has come."""
     log = turn.look(node.name)
     if log.code is None:
         succeed(turn, node, Complete(log.result))
     elif log.code == NO_ROOM:
-        turn.edit(node.name).unsure = True  # it is done, and is to be undone
+        turn.edit(node.name).unsure = True  # the child is done without a known result: undone like an attempt in doubt
         _settle_doubt(turn, node, Failure("exhausted", step=node.name, reason=log.error))
     elif log.code == UNREADABLE:
         turn.edit(node.name).unsure = True
         if turn.forward:
-            turn.move(node.name, "block")  # else it is undone with the rest
+            turn.move(node.name, "block")  # a saga that turns back undoes it with the rest instead
     else:
         _refused(turn, node, Compensating(code=log.code, detail=log.detail))
 
 
 def wait_is_over(turn: Turn, node: NodePlan) -> None:
-    """A timer is due, or nobody has sent the signal in time."""
+    """End the wait of a node: its timer is due, or its signal did not come in time."""
     if node.kind == "timer" or node.on_timeout == "continue":
         succeed(turn, node, Complete())
         return
@@ -158,7 +162,7 @@ def wait_is_over(turn: Turn, node: NodePlan) -> None:
 
 
 def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
-    """The action happened."""
+    """Note that the action happened, with its result; what went wrong before is forgotten."""
     log = turn.move(node.name, "succeed")
     log.result = result.result if result.result is not NOTHING else _NULL
     log.unsure = False
@@ -171,7 +175,7 @@ def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
 
 
 def gather(turn: Turn, each: NodePlan) -> None:
-    """An each is done when all of its items are."""
+    """End an each when all of its items are done."""
     log = turn.look(each.name)
     items = turn.items(each)
     if (
@@ -184,13 +188,13 @@ def gather(turn: Turn, each: NodePlan) -> None:
 
 
 def delay_after(node: NodePlan, log: StepLog, ended: AttemptEnded) -> float:
-    """Seconds until the action's next attempt."""
+    """Return the seconds until the action's next attempt: those that it asked for, else those of its retry policy."""
     delay = _asked_delay(ended.result)
     return backoff(node.retries, log.attempt, ended.jitter) if delay is None else delay
 
 
 def error_of(result: AttemptResult) -> str:
-    """What went wrong, as text."""
+    """Return the error of a result as text; empty if nothing went wrong."""
     match result:
         case RetryLater(reason=text) | Error(error=text) | ArgumentsUnreadable(error=text) | Compensating(code=text):
             return text
@@ -207,7 +211,7 @@ def _asked_delay(result: AttemptResult) -> float | None:
 
 
 def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
-    """A result for which the record has no room leaves the attempt unknown: it did happen, but nobody can know what."""
+    """Return the result, or an unknown one if the record has no room for it: the action happened without a result."""
     if not isinstance(result, Complete):
         return result
     size, room = len(memoryview(result.result)), turn.room()
@@ -223,12 +227,14 @@ def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
     log.detail = fitting_detail(result.detail, turn.limits.detail)
     failure = Failure("rejected", code=log.code, detail=log.detail, step=node.name)
     if log.unsure and (node.on_unknown != "retry" or node.position == "before"):
-        _settle_doubt(turn, node, failure)  # an undo, a check or a person costs little more than trust in the refusal
+        # An earlier attempt under this key may have happened, so the refusal may be of the second call only. An undo, a
+        # check or a person settles that, and costs little more than trust in the refusal.
+        _settle_doubt(turn, node, failure)
     elif node.position == "after":
         turn.move(node.name, "block")
     else:
-        # at the pivot nothing may be undone in doubt; there the refusal of a key that may have been used before is
-        # taken as P3 means it: known not done
+        # At the pivot nothing may be undone in doubt (P5). There the refusal is believed, even for a key that may have
+        # been used before: known not done (P3).
         log.unsure = False
         turn.move(node.name, "refuse")
         turn.fail(failure)
@@ -243,7 +249,10 @@ def _unknown(turn: Turn, node: NodePlan, ended: AttemptEnded, result: RetryLater
 
 
 def _settle_doubt(turn: Turn, node: NodePlan, failure: Failure) -> None:
-    """No more attempts under this key: check, ask, stop, or give up in doubt and undo."""
+    """End the attempts under a key in doubt, as the step's policy says: check, ask a person, or give up and undo.
+
+    At and after the pivot there is no giving up: the step is blocked, and the saga becomes stuck (P5).
+    """
     if node.on_unknown == "check":
         turn.edit(node.name).check_attempt = 0
         if turn.hold:
@@ -260,7 +269,7 @@ def _settle_doubt(turn: Turn, node: NodePlan, failure: Failure) -> None:
 
 
 def _known_not_done(turn: Turn, node: NodePlan, log: StepLog, delay: float) -> None:
-    log.group += 1  # providers replay a stored failure for a used key
+    log.group += 1  # a new key, since providers replay the stored failure for a used one; safe: nothing is in doubt
     if not turn.forward:
         turn.move(node.name, "refuse")
     elif not spent(node.retries, log.attempt):

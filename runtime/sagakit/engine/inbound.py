@@ -1,7 +1,8 @@
-"""What reaches a saga from outside, and what becomes of it: each message is applied once, and its verdict is kept.
+"""Messages that reach a saga from outside: each is applied once, and its verdict is kept.
 
-The checks come in this order: what was applied is not applied again; what is for another run, or pretends to come from
-a parent or a child, does nothing and leaves no trace; what the record has no place for is refused.
+The checks come in this order. A message that was applied is not applied again. A message for another run, or one that
+only pretends to come from a parent or a child, does nothing and leaves no trace. A message without a place in the
+record is refused.
 
 From callers and participants: cancel, signal, report. From operators: retry, mark-undone, complete-step, compensate,
 terminate; each is audited. Between a parent and its child: child-ended, reverse, release.
@@ -28,9 +29,9 @@ from sagakit.engine.verdicts import VerdictText, is_full, keep_verdict, known_ve
 
 
 def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> str | None:
-    """Return what became of a message, or what keeps it from being applied at all; None if neither is so.
+    """Return the verdict that a message has, or the reason why it cannot be applied at all; None if it can be applied.
 
-    What keeps it from being applied is written nowhere.
+    The reason is not kept in the record: the same message may be applied later, or by another run.
     """
     verdict = known_verdict(record, message)
     if verdict is not None:
@@ -41,7 +42,7 @@ def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> 
 
 
 def inbound(turn: Turn, message: Inbound) -> None:
-    """Apply a message once; its verdict is kept with its kind and id."""
+    """Apply a message once, and keep its verdict under its kind and id."""
     if verdict_of(turn.plan, turn.record, message, turn.limits) is not None:
         return
     turn.touch()
@@ -53,7 +54,7 @@ def inbound(turn: Turn, message: Inbound) -> None:
 
 
 def trial(plan: Plan, record: Record, message: Inbound, now: float, limits: Limits) -> str:
-    """Return the verdict that a message would get; nothing is changed."""
+    """Return the verdict that a message would get, and change nothing."""
     known = verdict_of(plan, record, message, limits)
     if known is not None:
         return known
@@ -65,7 +66,7 @@ def trial(plan: Plan, record: Record, message: Inbound, now: float, limits: Limi
 
 
 def _shortened(message: Inbound) -> Inbound:
-    """Nothing that goes into the record or an event by itself is longer than the record has room for."""
+    """Return the message with its texts cut to a length that the record and an event have room for."""
     code = None if message.code is None else shorten(message.code)
     return structs.replace(message, by=shorten(message.by), step=shorten(message.step), code=code)
 
@@ -74,7 +75,7 @@ def _shortened(message: Inbound) -> Inbound:
 
 
 def _signal(turn: Turn, message: Inbound) -> VerdictText:
-    """A signal that comes before its node is reached waits in the record."""
+    """Take a signal. One that comes before its node is reached waits in the record."""
     node = turn.plan.by_name.get(message.step)
     if node is None or node.kind != "signal":
         return "unknown"
@@ -100,7 +101,11 @@ _GIVEN_UP: frozenset[StepState] = frozenset(
 
 
 def _report(turn: Turn, message: Inbound) -> VerdictText:
-    """A participant says that an action happened after all. One that was given up goes into the account."""
+    """Take a participant's report that an action happened after all.
+
+    A step in doubt is done with it. The success of a step that was given up is only recorded as late: it appears in the
+    outcome, for a person to look at.
+    """
     log = turn.record.steps.get(message.step)
     if log is None or turn.plan.node(message.step).kind != "step":
         return "unknown"

@@ -1,4 +1,4 @@
-"""What may happen to a saga: the input events of the engine. Time is not among them: `apply` takes `now`."""
+"""The input events of the engine: everything that may happen to a saga. Time is an argument of `apply` instead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ InboundKind = Literal[
 
 
 class AttemptEnded(msgspec.Struct, frozen=True):
-    """The attempt number `call` of a step ended. `jitter` in 0..1 spreads the wait before the next one."""
+    """The end of attempt number `call` of a step. `jitter`, from 0 to 1, spreads the wait before the next attempt."""
 
     step: str
     call: int
@@ -26,21 +26,21 @@ class AttemptEnded(msgspec.Struct, frozen=True):
 
 
 class Adopted(msgspec.Struct, frozen=True):
-    """`worker` takes the record over (adoption, or a restart of the saga's actor): open attempts close as unknown."""
+    """The takeover of a record by `worker`, or a restart of the saga's actor there: open attempts close as unknown."""
 
     worker: str
     jitter: float = 1.0
 
 
 class Isolated(msgspec.Struct, frozen=True):
-    """No other saga of this worker has an attempt open, nor will have: a suspect may go on.
+    """Permission for a suspect to go on: no other saga of its worker has an attempt open, or will open one.
 
     See docs/architecture.md, "Suspects".
     """
 
 
 class GaveUp(msgspec.Struct, frozen=True):
-    """The saga's actor crashed beyond its restart intensity: the saga is stuck, and nothing moves.
+    """The surrender of a worker: the saga's actor crashed more often than it may. The saga is stuck, and nothing moves.
 
     See docs/architecture.md, "The shape of a worker".
     """
@@ -49,7 +49,7 @@ class GaveUp(msgspec.Struct, frozen=True):
 
 
 class Orphaned(msgspec.Struct, frozen=True):
-    """Nobody will ever release this child: its parent has ended, is gone, or does not know it."""
+    """The loss of a child's parent, which has ended, is gone, or does not know it: nothing will release the child."""
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -61,11 +61,11 @@ class Sender(msgspec.Struct, frozen=True):
 
 
 class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a message says to a saga, whichever way it comes.
+    """The content of a message to a saga, independent of the way it comes.
 
-    `run` is the life of the saga that the message is for; empty, it is for whichever there is. `sender` says which
-    relative a message between parent and child comes from. `step` names the node that a signal, a report or an
-    operator's verb is for; `payload` is its JSON. A child that has failed says so by `code`, and its `payload` is the
+    `run` is the life of the saga that the message is for; empty for the present one, whichever it is. `sender` is the
+    parent or child that a message between the two comes from. `step` names the node that a signal, a report or an
+    operator's verb is for; `payload` is its JSON. A child that has failed gives a `code`, and its `payload` is the
     detail. `by` and `reason` are for the audit.
     """
 
@@ -79,10 +79,10 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Inbound(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """A message from outside; one of a kind is applied once under its `id`.
+    """A message from outside; the messages of one kind are applied once for each `id`.
 
-    `refused` says what the owner has found wrong with the payload: the message then has no effect but its verdict. The
-    end of a child has one in any case: the node is held.
+    `refused` is the owner's reason to refuse the payload: the message then has no effect but its verdict. The end of a
+    child is the exception: its node is held.
     """
 
     id: str
@@ -91,16 +91,16 @@ class Inbound(Content, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """Events up to `seq` are in the log. By itself no reason for a write."""
+    """Confirmation that the events up to `seq` are in the log. Alone it does not cause a write."""
 
     seq: int
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """The answer to `Decide`: whether the step is to run, or the error of its `when=`.
+    """The answer to `Decide`: `run` if the step is to run, or the error of its `when=`.
 
-    `unreadable`: it is no error of the function; what it is given, or asks its `ctx` for, cannot be read here.
-    `where` names the line of user code that has raised the error, for the log.
+    `unreadable` is true if the function is not at fault: its arguments, or a value that it asked its `ctx` for, cannot
+    be read here. `where` names the line of user code that raised the error, for the log.
     """
 
     step: str
@@ -111,7 +111,7 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 class Prepared(msgspec.Struct, frozen=True):
-    """The answer to `Prepare`: what the node starts with, or the error of computing it.
+    """The answer to `Prepare`: the value that the node starts with, or the error of computing it.
 
     `value` is a child's input, or the list of an each's items, `items` long; `due` is a timer's time in seconds since
     the epoch. `unreadable` and `where` as for `Decided`.

@@ -1,4 +1,7 @@
-"""Idempotency keys: `{type}/{id}/{run}/{step}/{do|check|undo}/{group}`; an item adds its number.
+"""Idempotency keys, `{type}/{id}/{run}/{step}/{do|check|undo}/{group}`, and the ids of children.
+
+An item adds its number to the step. A group stays the same while an attempt is in doubt, and grows once it is known not
+to have happened: the same key means "the same action", and a new one "another try".
 
 See docs/architecture.md, "Keys".
 """
@@ -15,13 +18,13 @@ CallKind = Literal["do", "check", "undo"]
 
 
 def key_of(record: Record, step: str, kind: CallKind, log: StepLog) -> str:
-    """The key under which a call of this kind is made now. A check shares its group with the action it asks about."""
+    """Return the key for a call of this kind made now. A check has the group of the action that it asks about."""
     group = log.undo_group if kind == "undo" else log.group
     return f"{record.saga_type}/{record.saga_id}/{record.run}/{log.named or step}/{kind}/{group}"
 
 
 def child_id(record: Record, step: str, group: int) -> str:
-    """The id of the child that a node starts under this group: the same at each try."""
+    """Return the id of the child that a node starts under this group: the same at each try, so that it starts once."""
     return f"{record.saga_id}/{record.run}/{record.steps[step].named or step}/{group}"
 
 
@@ -31,8 +34,9 @@ def sender_of(record: Record) -> Sender:
 
 
 def is_parent(record: Record, sender: Sender) -> bool:
-    """Return whether `sender` is the saga, in the very run, that started this one: its id is the head of this one's."""
+    """Return True if `sender` is the saga, in the very run, that started this one."""
     parent = record.parent
+    # The id of a child begins with the id and run of its parent: see `child_id`.
     return (
         parent is not None
         and parent.run == sender.run
@@ -42,16 +46,16 @@ def is_parent(record: Record, sender: Sender) -> bool:
 
 
 class Started(NamedTuple):
-    """A child that this saga has started: by which node, and under which of its groups."""
+    """A child that this saga has started, by the node and the group of its start."""
 
     node: NodePlan
     group: int
 
 
 def started_child(plan: Plan, record: Record, sender: Sender) -> Started | None:
-    """Return which of this saga's children `sender` is; None if it is none of them.
+    """Return the child of this saga that `sender` is; None if it is none of them.
 
-    Its id tells, not the name of its node, which may have changed with a version since.
+    The child's id is compared, not the name of its node, which may have changed with a version since.
     """
     for node in plan.nodes:
         log = record.steps.get(node.name)

@@ -1,4 +1,4 @@
-"""From one version of a definition to the next: the same saga under another plan. Nothing is replayed."""
+"""Migration: moving a saga to the plan of another version of its definition. Nothing is replayed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ _BEGUN_KINDS: dict[StepState, tuple[str, ...]] = {"awaiting": ("signal", "timer"
 def migrated(
     plan: Plan, record: Record, *, input: msgspec.Raw, names: dict[str, str | None], results: dict[str, msgspec.Raw]
 ) -> Record:
-    """The record under the new plan; `names` maps old names of steps to new ones, None drops. Raises CannotMigrate."""
+    """Return the record under the new plan. Raises CannotMigrate if what has begun does not fit the plan.
+
+    `names` maps old names of steps to new ones, or to None for a step that is dropped; other steps keep their names.
+    `results` has new results, by the old names of their steps.
+    """
     steps: dict[str, StepLog] = {}
     for old, log in record.steps.items():
         each, mark, number = old.partition(ITEM)
@@ -26,7 +30,7 @@ def migrated(
         if name is None:
             continue
         moved = copy(log)
-        moved.named = log.named or (old if name != each else "")
+        moved.named = log.named or (old if name != each else "")  # keys keep the first name: participants know it
         if each in results and not mark:
             moved.result = results[each]
         steps[f"{name}{mark}{number}"] = moved

@@ -1,4 +1,4 @@
-"""What an operator can do about a saga that is stuck. Each verb is audited as an event, with who and why."""
+"""The operator's verbs for a saga that is stuck. Each is audited as an event, with its author and reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagakit.engine.verdicts import VerdictText
 
 
 def retry(turn: Turn, message: Inbound) -> VerdictText:
-    """A fresh budget and a new key group for all that is held."""
+    """Give everything that is held a fresh budget and a new key group; let a halted saga go on just as it was."""
     if turn.record.status != "stuck":
         return "nothing to do"
     if turn.record.halted:
@@ -26,7 +26,7 @@ def retry(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def mark_undone(turn: Turn, message: Inbound) -> VerdictText:
-    """A compensation was done by hand."""
+    """Note that a person has done a compensation by hand."""
     log = turn.record.steps.get(message.step)
     if log is None or log.state not in ("undo_failed", "undo_waiting"):
         return "nothing to do"
@@ -36,7 +36,7 @@ def mark_undone(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def complete_step(turn: Turn, message: Inbound) -> VerdictText:
-    """Give a step that failed, or whose outcome is unknown, its result by hand."""
+    """Give a step that failed, or whose outcome is unknown, a result by hand."""
     log = turn.record.steps.get(message.step)
     if log is None or log.state not in ("waiting", "check_waiting", "asked", "blocked") or turn.record.halted:
         return "nothing to do"
@@ -50,7 +50,7 @@ def complete_step(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def compensate(turn: Turn, message: Inbound) -> VerdictText:
-    """Undo what can be undone, even of a saga that is stuck at its pivot or after it: the one who says so answers."""
+    """Undo everything that can be undone, also for a saga that is stuck at or after its pivot."""
     record = turn.record
     if not turn.forward:
         return "already"
@@ -80,7 +80,7 @@ def _go_on(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def _again(turn: Turn, node: NodePlan) -> bool:
-    """Let one node try again, if it is held."""
+    """Let one node try again; return False if it is not held, or must not be tried again."""
     match turn.look(node.name).state:
         case "undo_failed":
             log = turn.edit(node.name)
@@ -90,16 +90,18 @@ def _again(turn: Turn, node: NodePlan) -> bool:
             turn.edit(node.name).check_attempt = 0
             turn.defer(node, "wait_check", delay=0.0)
         case "blocked" if turn.forward and not turn.look(node.name).calls:
-            log = turn.move(node.name, "reset")  # it was never called: a condition, a signal, which may have arrived
+            # The node was never called: its condition or preparation failed, or its signal did not come. An arrived
+            # signal stays, and ends the node as soon as it begins again.
+            log = turn.move(node.name, "reset")
             log.code, log.detail = None, NOTHING
         case "blocked" if turn.look(node.name).code in HAPPENED:
-            return False  # a child that is done: complete-step gives it a result, compensate undoes it
+            return False  # the child is done: complete-step gives the node a result, compensate undoes it
         case "asked" | "blocked" if turn.forward:
             log = turn.edit(node.name)
             log.attempt, log.group, log.unsure = 0, log.group + 1, False
             log.code, log.detail, log.arrived, log.result = None, NOTHING, False, NOTHING
             if node.of:
-                turn.move(node.name, "reset")  # begun again when its each has room for it
+                turn.move(node.name, "reset")  # the item begins again when its each has room for it
             else:
                 turn.defer(node, "wait", delay=0.0)
         case _:

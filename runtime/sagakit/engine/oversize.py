@@ -1,9 +1,9 @@
-"""A record that has become too large to be written: what is taken off it, and in which order.
+"""Cutting a record that has become too large to be written.
 
-It happens where the bounds of `Limits` do not hold: the server takes smaller messages than it did, or somebody has
-written the record by hand. A saga that has failed does nothing more with its values, so all of them may go, until the
-record fits: it can always be terminated. One that may go on keeps what it goes on with, and is halted; if even that
-does not fit, there is nothing to be written until the server takes larger messages. Events always stay (P9).
+This happens when the bounds of `Limits` do not hold: the server takes smaller messages than it did, or a person has
+written the record by hand. A failed saga does nothing more with its values, so that all of them may be cut until the
+record fits: a saga can always be terminated. A saga that may go on keeps the values that it needs, and is halted; if
+even that record does not fit, nothing can be written until the server takes larger messages. Events always stay (P9).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _each_step(loaded: Loaded, **changes: object) -> Loaded:
 
 
 def _with_failure(loaded: Loaded, failure: Failure) -> Loaded:
-    """The record has it twice: as the reason why it turned back, and in its outcome."""
+    """Replace the failure in both places of the record: the reason for turning back, and the outcome."""
     outcome = loaded.record.outcome
     return _with(loaded, failure=failure, outcome=outcome and structs.replace(outcome, failure=failure))
 
@@ -54,7 +54,7 @@ def _no_details(plan: Plan, loaded: Loaded) -> Loaded:
 
 
 def _only_children(plan: Plan, loaded: Loaded) -> Loaded:
-    """Those are to be released still."""
+    """Drop all steps but the children, which have to be released still."""
     outcome = loaded.record.outcome
     children = {node.name for node in plan.nodes if node.child_type}
     return _with(
@@ -65,7 +65,7 @@ def _only_children(plan: Plan, loaded: Loaded) -> Loaded:
 
 
 class Cut(NamedTuple):
-    """One thing to be taken off; `spare` if a saga that goes on can do without it."""
+    """A part of a record that can be cut; `spare` if a saga that goes on can do without it."""
 
     name: str
     spare: bool
@@ -85,11 +85,11 @@ CUTS: Sequence[Cut] = (
     Cut("ids of messages", False, lambda plan, loaded: _with(loaded, applied="")),
     Cut("steps", False, _only_children),
 )  # fmt: skip
-"""In this order, until the record fits; `dropped` in the record names those that were made."""
+"""The cuts, in the order in which they are tried until the record fits; `dropped` in the record names those made."""
 
 
 def cut(plan: Plan, loaded: Loaded, most: int) -> Loaded | None:
-    """Return the record with as little taken off as makes it fit into `most` bytes; None if that cannot be done."""
+    """Return the record with as few cuts as make it fit into `most` bytes; None if no cuts do."""
     size = _size(loaded)
     for one in CUTS:
         if size <= most:
@@ -97,7 +97,7 @@ def cut(plan: Plan, loaded: Loaded, most: int) -> Loaded | None:
         if one.spare or loaded.record.status == "failed":
             made = one.make(plan, loaded)
             made = _with(made, dropped=(*made.record.dropped, one.name))
-            if _size(made) < size:
+            if _size(made) < size:  # a cut that saves less than its own name takes is not made
                 loaded, size = made, _size(made)
     return loaded if size <= most else None
 
@@ -112,10 +112,10 @@ def fitted(
     now: float,
     limits: Limits,
 ) -> Loaded | None:
-    """Return what is to be written instead of `after`, which `events` have made of `before` and which is too large.
+    """Return the record to write instead of `after`, the result of `events` on `before`, which is too large.
 
-    A saga that has failed with it is cut down. Any other is halted, with the reason. None if there is nothing to be
-    written in `most` bytes.
+    A saga that has failed with `events` is cut down. Any other is halted, with the reason. None if no record fits into
+    `most` bytes.
     """
     if after.status != "failed":
         size = _size(structs.replace(before, record=after))

@@ -1,4 +1,4 @@
-"""The record: all that is known of one saga, as it stands in JSON under its key (docs/architecture.md, "The record").
+"""The record: everything that is known of one saga, as JSON under its key (docs/architecture.md, "The record").
 
 Times are seconds since the epoch. A record that `apply` has returned is never changed again.
 """
@@ -15,25 +15,27 @@ from sagakit.engine.table import SagaStatus, StepState
 SCHEMA = 1
 
 NOTHING = msgspec.Raw()
-"""No JSON here: the field is left out. (A union with None would make msgspec decode the JSON.)"""
+"""The absence of JSON: such a field is left out. (A union with None would make msgspec decode the JSON.)"""
 
 Time = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
-"""Seconds since the epoch, up to the year 9999: what a calendar can show. Nothing else is read back."""
+"""Seconds since the epoch, up to the year 9999, which a calendar can show. A record with another time is not read."""
 
 Cause = Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
 Input = TypeVar("Input", default=msgspec.Raw)
 
 
 class StepLog(msgspec.Struct, omit_defaults=True):
-    """One node's entry in the step log.
+    """The entry of one node in the step log.
 
-    `calls` counts every attempt of any kind and identifies the open one. `attempt`, `check_attempt` and `undo_attempt`
-    count within the present budget. `decided` says that the node's condition held. `group` and `undo_group` number the
-    idempotency keys. `unsure` says that some attempt under the present key may have happened. `given` is what the node
-    starts with, as the definition computed it: the `items` of an each, a child's input. `arrived` says that the signal,
-    or the child's end, has come: in `result`, or in `code` and `detail`. `late` says that the participant reported a
-    success after the step was given up. `named` is the name in the step's keys, if it has been renamed since.
-    `began` is when the open attempt began; or the last one, of a step that is held in its action or its check.
+    `order` numbers the steps by their first start. `calls` counts the attempts of every kind and identifies the open
+    one. `attempt`, `check_attempt` and `undo_attempt` count within the present budget. `decided` is true once the
+    node's condition held. `group` and `undo_group` number the idempotency keys. `unsure` and `undo_unsure` are true
+    while some attempt under the present key may have happened. `due` is the time of the next attempt, or of the end of
+    a wait. `given` is the value that the node starts with, as the definition computed it: a child's input, the list of
+    the `items` of an each. `arrived` is true once the signal, or the child's end, has come: in `result`, or in `code`
+    and `detail`. `late` is true if the participant reported a success after the step was given up. `named` is the name
+    in the step's keys, if the step has been renamed since. `began` is the start of the open attempt; or of the last
+    one, if the step is held in its action or its check.
     """
 
     state: StepState = "pending"
@@ -61,7 +63,7 @@ class StepLog(msgspec.Struct, omit_defaults=True):
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why a saga turned back. `step` is where, if a step was the reason."""
+    """The reason why a saga turned back. `step` names the step that caused it, if one did."""
 
     cause: Cause
     code: str | None = None
@@ -78,7 +80,7 @@ class UndoRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An inbound message that was applied, and what came of it, in words."""
+    """An inbound message that was applied, with its verdict in words."""
 
     id: str
     kind: str
@@ -86,7 +88,7 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class OutboxEvent(msgspec.Struct, frozen=True):
-    """An event that is not yet known to be in the log. `event` is what is published, byte for byte."""
+    """An event that is not yet known to be in the log. `event` has the bytes that are published, each time the same."""
 
     seq: int
     suffix: str
@@ -94,10 +96,10 @@ class OutboxEvent(msgspec.Struct, frozen=True):
 
 
 class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a saga ended; `output` is JSON.
+    """The end of a saga; `output` is JSON.
 
-    `compensated` names the steps that were undone, `late_successes` those that were given up and reported a success
-    afterwards.
+    `compensated` names the steps that were undone, `late_successes` the steps that were given up and whose participants
+    reported a success afterwards.
     """
 
     status: Literal["completed", "failed"]
@@ -119,13 +121,14 @@ class Parent(msgspec.Struct, frozen=True):
 class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_only=True):
     """The record of one saga. `PersistedSagaState[Order]` has the input as an Order; the engine keeps it as JSON.
 
-    `recoveries` counts the takeovers with an open attempt since the last progress; from SUSPECT on the saga is `alone`
-    while an attempt is open, and takeovers of one that was alone are `lone_deaths`.
-    `halted` says that no worker could run it, through crashes of its actor, or that what the record holds could not be
-    read: nothing moves until an operator says retry.
+    `version` counts the writes, and `write` identifies one. `owner` is the worker that may write; `epoch` grows with
+    each change of owner. `wake_at` is the earliest due time of anything in the record. `recoveries` counts the
+    takeovers with an open attempt since the last progress. From SUSPECT on the saga is `alone` while an attempt is
+    open, and `lone_deaths` counts the takeovers of one that was alone. `halted` is true if no worker could run the
+    saga, because its actor crashed or the record could not be read: nothing moves until an operator says `retry`.
     `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
-    `inbound` has the last verdicts in words, `applied` those of all messages in short, see `engine.verdicts`.
-    `dropped` names what was taken off a record that had become too large to be written, see `engine.oversize`.
+    `inbound` has the last verdicts in words, `applied` the verdicts of all messages in short, see `engine.verdicts`.
+    `dropped` names the cuts that were made in a record that had become too large, see `engine.oversize`.
     """
 
     schema: int
@@ -171,7 +174,7 @@ Record: TypeAlias = PersistedSagaState[msgspec.Raw]
 
 
 class EndMarker(msgspec.Struct, frozen=True):
-    """What stands under a finished saga's key for a while, so that a repeated start finds it (P10)."""
+    """The value under a finished saga's key for a while, so that a repeated start finds that the saga has run (P10)."""
 
     ended: Time
     outcome: Literal["completed", "failed"]

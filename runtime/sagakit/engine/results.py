@@ -1,4 +1,4 @@
-"""How an attempt ended, as the engine sees it (P3: done, not done, or unknown)."""
+"""The results of an attempt: done, known not done, or unknown (P3)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 
 
 class Complete(msgspec.Struct, frozen=True):
-    """Done. `result` is JSON; an action's is kept, a compensation's is `null`. A check says with it: it happened."""
+    """Done. `result` is JSON: the action's is kept, a compensation's is `null`. From a check it means: it happened."""
 
     result: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -18,9 +18,9 @@ class NotHappened(msgspec.Struct, frozen=True):
 
 
 class RetryLater(msgspec.Struct, frozen=True, kw_only=True):
-    """The step asks to be called again, `after` seconds from now if given, else by its retry policy.
+    """A request to be called again, `after` seconds from now if given, else by the step's retry policy.
 
-    `not_done` says that this attempt is known not to have happened.
+    With `not_done` this attempt is known not to have happened; otherwise it is unknown.
     """
 
     reason: str
@@ -36,10 +36,10 @@ class Compensating(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
-    """Anything else: an exception, a timeout, a lost worker. Unknown, unless `not_done`.
+    """Any other end: an exception, a timeout, a lost worker. Unknown, unless `not_done`.
 
-    `at_once` says that waiting before the next attempt serves nothing: the worker was lost, not the participant.
-    `where` names the line of user code that has raised it, for the log.
+    With `at_once` the next attempt does not wait, since the worker was lost and not the participant. `where` names the
+    line of user code that raised the error, for the log.
     """
 
     error: str
@@ -49,10 +49,10 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArgumentsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
-    """What the record holds for the call cannot be read as the types that this worker has.
+    """A failure to read the call's arguments from the record as the types that this worker has.
 
-    Another attempt here would come to the same. With `not_done` the call was not made: its arguments could not be read.
-    Otherwise the function was called, and has asked its `ctx` for a result that could not be read.
+    Another attempt here would end in the same way. With `not_done` the function was not called. Otherwise it was, and
+    asked its `ctx` for a result that could not be read.
     """
 
     error: str
@@ -60,6 +60,6 @@ class ArgumentsUnreadable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 StepExecutionResult: TypeAlias = Complete | RetryLater | Compensating | Error | ArgumentsUnreadable
-"""What an attempt of an action or of a compensation ends in; a check may also answer `NotDone`."""
+"""The result of an attempt of an action or a compensation; a check may also end in `NotHappened`."""
 
 AttemptResult: TypeAlias = StepExecutionResult | NotHappened

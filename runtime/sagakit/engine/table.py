@@ -1,13 +1,13 @@
-"""The transition tables, as data. A move that is not in them raises `IllegalTransition` and changes nothing.
+"""The transition tables of sagas and steps, as data. A move that they do not have raises `IllegalTransition`.
 
 Rules that the tables encode:
 
 - A step has at most one open attempt: its state is `running` (action), `checking` or `undoing`.
 - An action's outcome is settled in `done`, `skipped`, `not_done` (known) or `doubtful` (unknown, given up).
-- Only `done` and `doubtful` steps are undone; `undo_failed` is never left except by an operator.
-- `awaiting` is a signal, a timer or a child that is waited for; `spread` is an each whose items are under way.
-- `asked` (a person must say what happened) and `blocked` (may not be undone, will not be retried) make a saga stuck.
-- `completed` and `failed` are the ends; `stuck` is not one.
+- Only `done` and `doubtful` steps are undone; only an operator leads out of `undo_failed`.
+- `awaiting` is a node that waits for a signal, a timer or a child; `spread` is an each whose items are under way.
+- `asked` (a person must say what happened) and `blocked` (may not be undone, is not retried) make a saga stuck.
+- `completed` and `failed` are the ends; `stuck` is not an end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ StepMove = Literal[
 ]  # fmt: skip
 
 STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
-    # not begun yet; `refuse` and `block`: its condition, or what it starts with, could not be found out
+    # not begun yet; `refuse` and `block`: its condition, or the value that it starts with, could not be computed
     "pending": {
         "start": "running",
         "await": "awaiting",
@@ -64,11 +64,11 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
         "refuse": "not_done",
         "doubt": "doubtful",
     },
-    # between two attempts of the action; the second row's moves: compensation began meanwhile
+    # between two attempts of the action; `refuse` and `doubt`: compensation began meanwhile
     "waiting": {"start": "running", "succeed": "done", "block": "blocked", "refuse": "not_done", "doubt": "doubtful"},
-    # a signal, a timer or a child's end is awaited; `doubt`: compensation began, and the child is to be undone
+    # waiting for a signal, a timer or a child's end; `doubt`: compensation began, and the child has to be undone
     "awaiting": {"succeed": "done", "refuse": "not_done", "block": "blocked", "doubt": "doubtful"},
-    # the items of an each are under way; the second row's moves: compensation began, and all items are settled
+    # the items of an each are under way; `refuse` and `undone`: compensation began, and all items are settled
     "spread": {"succeed": "done", "refuse": "not_done", "undone": "undone"},
     # an attempt of the check is open
     "checking": {
@@ -102,26 +102,24 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
 }
 
 OPEN: frozenset[StepState] = frozenset({"running", "checking", "undoing"})
-"""An attempt is open."""
-WAITING: frozenset[StepState] = frozenset({"waiting", "check_waiting", "undo_waiting"})
-"""The next attempt has a due time."""
+"""States with an open attempt."""
 ENDS: frozenset[SagaStatus] = frozenset({"completed", "failed"})
-"""The saga is over; only its outbox, archive and end marker remain."""
-MOVING: frozenset[StepState] = OPEN | WAITING | frozenset[StepState]({"awaiting"})
-"""Something will follow, by itself or from outside."""
+"""The statuses of a saga that is over; only its outbox, archive and end marker remain to be dealt with."""
+MOVING: frozenset[StepState] = OPEN | {"waiting", "check_waiting", "undo_waiting", "awaiting"}
+"""States that something will end, by itself or from outside."""
 HELD: frozenset[StepState] = frozenset({"asked", "blocked", "undo_failed"})
-"""Only an operator leads out."""
+"""States that only an operator can end."""
 AWAITED: frozenset[StepState] = frozenset({"running", "waiting", "checking", "check_waiting", "asked", "awaiting"})
-"""A child that has not begun may begin: its parent has asked for it, and has not turned back from it."""
+"""States of a child node in which its child may still begin: the parent has asked for it, and still wants it."""
 PASSED: frozenset[StepState] = frozenset({"done", "skipped"})
-"""What comes after may start."""
+"""States after which the successors of a node may start."""
 
 _S = TypeVar("_S", SagaStatus, StepState)
 _M = TypeVar("_M", SagaMove, StepMove)
 
 
 def advance(table: Mapping[_S, Mapping[_M, _S]], state: _S, move: _M, *, of: str, name: str) -> _S:
-    """Where `move` leads from `state`; `of` and `name` say of what, for the error. Raises IllegalTransition."""
+    """Return the state that `move` leads to. Raises IllegalTransition, which names the thing by `of` and `name`."""
     try:
         return table[state][move]
     except KeyError:

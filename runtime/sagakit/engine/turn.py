@@ -1,4 +1,4 @@
-"""The workbench of one `apply`: a draft of the record, moved only along the transition tables."""
+"""The workbench of one `apply`: a draft of the record that moves only along the transition tables."""
 
 from __future__ import annotations
 
@@ -15,65 +15,70 @@ from sagakit.engine.record import NOTHING, Failure, Record, StepLog
 from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, StepState, advance
 
 ITEM_TEXT = 100
-"""Characters of an item's error and code, and bytes of its detail, that are kept: there may be many."""
+"""Characters that are kept of an item's error and code, and bytes of its detail: there may be many items."""
 
 ITEM_SIZE = 300
-"""Bytes that the entry of an item takes beside its result."""
+"""Bytes that are set aside for the entry of an item, without its result."""
 
 KEEPS: frozenset[StepState] = frozenset({"asked", "blocked"})
-"""States in which it is remembered when the last attempt began: no event tells of its end."""
+"""States in which the start of the last attempt is kept: no event has told yet how long it took."""
 
 SUSPECT = 2
-"""Takeovers with an open attempt, without progress, from which on a saga runs alone."""
+"""The number of takeovers with an open attempt, without progress in between, from which on a saga runs alone."""
 
 _PENDING = StepLog()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bounds that keep status, undo and outbox below `max_payload` whatever the steps return.
-
-    Bytes of results, payloads and what nodes start with, together; bytes of one refusal's detail; items of one each;
-    events that are not confirmed yet and attempts that are open, together; the last verdicts that one ring keeps in
-    words, and their bytes; messages that are applied in the life of a saga, from callers alone; deaths of its worker
-    while a saga ran alone, after which it is given up.
-    """
+    """Bounds that keep status, undo and outbox below `max_payload`, whatever the steps return."""
 
     results: int = 512 * 1024
+    """Bytes of results, payloads and start values of nodes, together."""
     detail: int = 4 * 1024
+    """Bytes of the detail of one refusal."""
     items: int = 1_000
+    """Items of one each."""
     outbox: int = 128
+    """Unconfirmed events and open attempts, together: each attempt will need room for an event when it ends."""
     inbound: int = 64
+    """Verdicts that one ring keeps in words."""
     verdicts: int = 16 * 1024
+    """Bytes of the verdicts that one ring keeps in words."""
     ids: int = 2_000
+    """Messages from callers that are applied in the life of a saga."""
     lone_deaths: int = 3
+    """Deaths of its worker while a saga ran alone, after which the saga is given up."""
 
     @property
     def reserve(self) -> int:
-        """Places for messages beyond `ids` that one reserve has; there are four of them."""
+        """Places beyond `ids` that one of the four reserves has: see `verdicts.PLACES`."""
         return max(self.ids // 20, 8)
 
 
 class Turn:
-    """One application of input events to a record. `record` is a draft; the original is untouched."""
+    """An application of input events to a record. `record` is a draft; the original stays as it is.
+
+    The draft shares the original's parts until they change: `edit` and `touch` copy what is about to change.
+    """
 
     __slots__ = ("_began", "_hold", "_open", "_touched", "changed", "limits", "now", "plan", "record")
 
     def __init__(self, plan: Plan, record: Record, *, now: float, limits: Limits, hold: bool = False) -> None:
         self.plan: Plan = plan
         self.record: Record = structs.replace(record)
-        self.now: float = max(now, record.updated_at)
+        self.now: float = max(now, record.updated_at)  # the clock of a new owner may be behind: time never runs back
         self.limits: Limits = limits
         self._hold = hold
         self.changed: bool = False
         self._touched: set[str] = set()
         self._open: int | None = None
         self._began: dict[str, float] = {}
-        """When those attempts began that this turn has closed, and of which no event tells yet."""
+        """The starts of the attempts that this turn has closed and that no event has told of yet, by step."""
 
     # ------------------------------------------------------------ reading
 
     def look(self, step: str) -> StepLog:
-        """The step's entry, for reading only."""
+        """Return the step's entry, for reading only."""
         return self.record.steps.get(step, _PENDING)
 
     @property
@@ -82,35 +87,35 @@ class Turn:
         return present(self.plan, self.record)
 
     def items(self, each: NodePlan) -> list[NodePlan]:
-        """The items of an each that have begun."""
+        """Return the items of an each that have begun."""
         return [node for node in self.nodes if node.of == each.name]
 
     @property
     def hold(self) -> bool:
-        """Whether no attempt may be opened: the owner lets go, the saga is halted, or a suspect that is not alone."""
+        """True if no attempt may be opened: the owner lets go, or the saga is halted, or suspect and not alone."""
         return self._hold or self.record.halted or is_suspect(self.record)
 
     @property
     def full(self) -> bool:
-        """Whether no attempt may be opened until events are confirmed, or one that is open ends."""
+        """True if no attempt may be opened until events are confirmed or an open attempt ends."""
         if len(self.record.outbox) + len(self.record.steps) < self.limits.outbox:
-            return False  # most sagas, and soon seen
+            return False  # a cheap bound that holds for most sagas: a step has at most one open attempt
         if self._open is None:
             self._open = count_open(self.record)
         return len(self.record.outbox) + self._open >= self.limits.outbox
 
     @property
     def forward(self) -> bool:
-        """Whether the saga still means to complete."""
+        """True while the saga has not turned back."""
         return self.record.failure is None
 
     @property
     def all_passed(self) -> bool:
-        """Whether every node of the plan is done or skipped."""
+        """True if every node of the plan is done or skipped."""
         return all_passed(self.plan, self.record)
 
     def room(self) -> int:
-        """Bytes that the record has left for results and payloads."""
+        """Return the bytes that the record has left for results and payloads."""
         left = self.limits.results
         for log in self.record.steps.values():
             left -= log.items * ITEM_SIZE
@@ -123,7 +128,7 @@ class Turn:
     # ------------------------------------------------------------ changing
 
     def edit(self, step: str) -> StepLog:
-        """The step's entry, private to this draft."""
+        """Return the step's entry for changing: a copy that belongs to this draft."""
         self.touch()
         steps = self.record.steps
         if step not in self._touched:
@@ -132,14 +137,14 @@ class Turn:
         return steps[step]
 
     def touch(self) -> None:
-        """Say that the draft differs from the original."""
+        """Note that the draft differs from the original, so that it has to be written."""
         if not self.changed:
             self.changed = True
             self.record.steps = dict(self.record.steps)
             self.record.updated_at = self.now
 
     def move(self, step: str, move: StepMove) -> StepLog:
-        """Take a step along its table. Raises IllegalTransition."""
+        """Move a step along its table, and return its entry for changing. Raises IllegalTransition."""
         before = self.look(step).state
         state = advance(STEP_TABLE, before, move, of="step", name=step)
         log = self.edit(step)
@@ -154,12 +159,12 @@ class Turn:
         return log
 
     def progress(self) -> None:
-        """A call has come to its purpose: whoever took workers down before, it was not this saga."""
+        """Clear the suspicion: a call came to its end here, so this saga did not cause the earlier deaths of workers."""
         self.record.recoveries = self.record.lone_deaths = 0
         self.record.alone = False
 
     def move_saga(self, move: SagaMove) -> None:
-        """Take the saga along its table. Raises IllegalTransition."""
+        """Move the saga along its table. Raises IllegalTransition."""
         status = advance(SAGA_TABLE, self.record.status, move, of="saga", name=repr(self.record.saga_id))
         self.touch()
         self.record.status = status
@@ -168,13 +173,13 @@ class Turn:
             self.record.halted = False
 
     def emit_of(self, node: NodePlan, suffix: str = "", **data: object) -> None:
-        """Put one event about a node into the outbox; an item says its number."""
+        """Put one event about a node into the outbox; the event of an item has its number."""
         if node.of:
             data = {"item": int(node.name.rpartition(ITEM)[2]), **data}
         self.emit(f"step.{node.step}{suffix}", step=node.step, **data, **self._took(node.name))
 
     def _took(self, step: str | None) -> dict[str, float]:
-        """Return how many seconds the attempt took that this turn has closed, for the first event that tells of it."""
+        """Return `took`, the seconds of the attempt that this turn has closed, for the first event that tells of it."""
         began = None if step is None else self._began.pop(step, None)
         return {} if began is None else {"took": round(self.now - began, 3)}
 
@@ -184,14 +189,14 @@ class Turn:
         self.emit_of(node, f".{suffix}", attempt=attempt, error=error, unknown=unknown, delay=round(delay, 3))
 
     def emit(self, suffix: str, **data: object) -> None:
-        """Put one event into the outbox."""
+        """Put one event into the outbox, with the next number of the run (P9)."""
         self.touch()
         event = make_event(self.record, suffix, data, now=self.now)
-        self.record.outbox = [*self.record.outbox, event]
+        self.record.outbox = [*self.record.outbox, event]  # a new list: the original record shares the old one
         self.record.next_event += 1
 
     def trim_items(self) -> None:
-        """Of what went wrong with the items keep so little that all of them fit."""
+        """Cut the errors, codes and details of the items that this turn has changed, so that all items fit."""
         for step in self._touched:
             if step in self.plan.by_name:
                 continue
@@ -205,7 +210,7 @@ class Turn:
     def open(self, node: NodePlan, move: StepMove) -> None:
         """Open an attempt: `start` the action, `check` or `undo`. The call itself is made once this is durable (P1).
 
-        Leaves the step as it is while the outbox is full, unless the attempt takes the place of one.
+        The step stays as it is while the outbox is full, unless the new attempt takes the place of an open one.
         """
         if self.full and self.look(node.name).state not in OPEN:
             return
@@ -225,7 +230,7 @@ class Turn:
         self.move(node.name, move).due = self.now + delay
 
     def fail(self, failure: Failure, *, move: SagaMove = "compensate") -> None:
-        """Turn back, once: the first reason stands. A saga that is halted does so once an operator lets it go on."""
+        """Turn back, once: only the first reason counts. A halted saga does so when an operator lets it go on."""
         if self.record.failure is None:
             if not self.record.halted:
                 self.move_saga(move)
@@ -234,13 +239,13 @@ class Turn:
             self.emit("compensating", **data, **self._took(failure.step))
 
     def block(self, reason: str) -> None:
-        """Make the saga stuck. Its attempts go on; new ones start once an operator has helped."""
+        """Make the saga stuck. Open attempts go on; new ones start once an operator has helped."""
         self.move_saga("block")
         self.record.stuck = shorten(reason)
         self.emit("stuck", reason=self.record.stuck)
 
     def halt(self, reason: str) -> None:
-        """Stop the saga as it is, once: nothing moves until an operator says retry. The first reason stands."""
+        """Stop the saga as it is, once: nothing moves until an operator says `retry`. Only the first reason counts."""
         if self.record.halted:
             return
         if self.record.status != "stuck":
@@ -250,31 +255,35 @@ class Turn:
 
 
 def makes_room(record: Record, limits: Limits) -> int | None:
-    """The event with which, once it is in the log, half of a full outbox is out; None if it is not full.
+    """Return the number of the event in the middle of a full outbox; None if the outbox is not full.
 
-    Attempts are held back until then: whoever hears of it is to apply again.
+    Attempts are held back until that event is in the log. Then half of the outbox is out, and the owner applies again.
+    Waiting for half of it, and not for one event, opens attempts in batches.
     """
     outbox = record.outbox
     if len(outbox) + len(record.steps) < limits.outbox:
-        return None  # most sagas, and soon seen
+        return None  # a cheap bound that holds for most sagas: a step has at most one open attempt
     if not outbox or record.status in ENDS or len(outbox) + count_open(record) < limits.outbox:
         return None
     return outbox[len(outbox) // 2].seq
 
 
 def count_open(record: Record) -> int:
-    """How many attempts are open."""
+    """Return the number of open attempts."""
     return sum(log.state in OPEN for log in record.steps.values())
 
 
 def at_work(plan: Plan, record: Record) -> list[str]:
-    """The steps with an attempt open that does more than wait for another saga: for the child that it undoes."""
+    """Return the steps with an open attempt, without those that only wait for the child that they undo.
+
+    Only these can have taken a worker down.
+    """
     opened = [(name, log.state) for name, log in record.steps.items() if log.state in OPEN]
     return [name for name, state in opened if state != "undoing" or not plan.node(name).child_type]
 
 
 def is_suspect(record: Record) -> bool:
-    """Whether the saga may have taken its workers down, and must wait until it is alone.
+    """Return True if the saga may have taken its workers down, and must wait until it runs alone.
 
     See docs/architecture.md, "Suspects".
     """
@@ -282,20 +291,20 @@ def is_suspect(record: Record) -> bool:
 
 
 def present(plan: Plan, record: Record) -> Sequence[NodePlan]:
-    """The nodes of the plan, and the items of each's that have begun."""
+    """Return the nodes of the plan, and the items that have begun."""
     if not plan.has_items:
         return plan.nodes
     return [*plan.nodes, *(plan.node(name) for name in record.steps if name not in plan.by_name)]
 
 
 def all_passed(plan: Plan, record: Record) -> bool:
-    """Whether every node of the plan is done or skipped."""
+    """Return True if every node of the plan is done or skipped."""
     return len(record.steps) >= len(plan.nodes) and passed(record.steps, plan.by_name)
 
 
 def passed(steps: Mapping[str, StepLog], names: Iterable[str]) -> bool:
-    """Whether each of these nodes is done or skipped."""
-    for name in names:  # not `all(...)`: a generator costs more than the look
+    """Return True if each of these nodes is done or skipped."""
+    for name in names:  # not `all(...)`: the generator costs more than the look-up, and this is asked at each turn
         log = steps.get(name)
         if log is None or log.state not in PASSED:
             return False
@@ -303,10 +312,12 @@ def passed(steps: Mapping[str, StepLog], names: Iterable[str]) -> bool:
 
 
 def backoff(retries: Retries, attempt: int, jitter: float) -> float:
-    """Seconds to wait after attempt number `attempt`: exponential, bounded, with equal jitter.
+    """Return the seconds to wait after attempt number `attempt`, counted from 1: exponential, bounded, equal jitter.
 
+    `jitter` is a random number from 0 to 1, drawn by the owner: the wait is between half of the interval and all of it.
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
+    # The power overflows a float from about attempt 1,000 on, where the bound has long been reached.
     try:
         wait = min(retries.max_interval, retries.initial_interval * float(retries.multiplier) ** (attempt - 1))
     except OverflowError:
@@ -315,5 +326,5 @@ def backoff(retries: Retries, attempt: int, jitter: float) -> float:
 
 
 def spent(retries: Retries, attempt: int) -> bool:
-    """Whether attempt number `attempt` was the last of its budget."""
+    """Return True if attempt number `attempt`, counted from 1, was the last one of its budget."""
     return retries.max_attempts is not None and attempt >= retries.max_attempts

@@ -1,4 +1,4 @@
-"""Requests to undo: a cancel or a deadline, which wait while the pivot's outcome is open (P5, P6)."""
+"""Requests to undo: a cancel or a deadline, which waits while the pivot's outcome is open (P5, P6)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagakit.engine.verdicts import VerdictText
 
 
 def cancel(turn: Turn, message: Inbound) -> VerdictText:
-    """Take a request to undo from a caller, or from the parent."""
+    """Take a request to undo, from a caller or from the parent, and return its verdict."""
     if not turn.forward or turn.record.undo_request is not None:
         return "already"
     if turn.record.halted:
@@ -23,19 +23,22 @@ def cancel(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def deadline(turn: Turn) -> None:
-    """The saga's deadline has passed: a request to undo, like a cancel."""
+    """Turn a deadline that has passed into a request to undo, like a cancel."""
     if may_turn_back(turn):
         turn.touch()
         turn.record.undo_request = UndoRequest("deadline", "the saga's deadline has passed")
 
 
 def may_turn_back(turn: Turn) -> bool:
-    """Whether a request to undo would still mean something."""
+    """Return True if a request to undo would still have an effect."""
     return turn.forward and turn.record.undo_request is None and not pivot_passed(turn)
 
 
 def honour_undo_request(turn: Turn) -> None:
-    """Turn back on request, unless the pivot's outcome is open; drop the request when it came too late."""
+    """Turn back on request, unless the pivot's outcome is open; drop a request that has become too late.
+
+    A request that waited becomes too late when the pivot's attempt, which was open when it came, turns out to be done.
+    """
     request = turn.record.undo_request
     if request is None:
         return
@@ -49,13 +52,13 @@ def honour_undo_request(turn: Turn) -> None:
 
 
 def pivot_passed(turn: Turn) -> bool:
-    """Whether the pivot is done: from then on the saga only goes forward."""
+    """Return True if the pivot is done or skipped: from then on the saga only goes forward."""
     pivot = turn.plan.pivot
     return pivot is not None and turn.look(pivot.name).state in PASSED
 
 
 def pivot_open(turn: Turn) -> bool:
-    """Whether a pivot attempt is open, unknown, or has exhausted its budget."""
+    """Return True if an attempt of the pivot is open or unknown, or if the pivot is held for a person."""
     pivot = turn.plan.pivot
     if pivot is None:
         return False

@@ -98,7 +98,7 @@ class InvalidConfig(CallerError):
 
 
 class UnknownSaga(CallerError):
-    """No saga is stored under this type and id: it was never started, or its retention is over.
+    """The store has no saga of this type and id: it was never started, or its retention is over.
 
     Raised by calls that read or change a saga. A start of that id is possible.
     """

@@ -13,7 +13,7 @@ class ServerError(SagakitError):
 
 
 class CannotConnect(ServerError):
-    """No server answers at the URL, or it refuses the credentials; the text says which."""
+    """The server does not answer at the URL, or refuses the credentials; the text says which."""
 
 
 class LoginRefused(CannotConnect):

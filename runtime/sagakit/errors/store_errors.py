@@ -18,7 +18,7 @@ class Unavailable(StoreError):
 
 
 class Ambiguous(StoreError):
-    """No acknowledgment came in time: the operation may have happened, may not have, and may still happen later.
+    """An acknowledgment did not come in time: the operation may have happened, may not have, and may still happen later.
 
     Read from the leader to find out. A repetition under the same id is safe: ids make starts and messages idempotent.
     """
@@ -32,11 +32,11 @@ class StoreFull(StoreError):
 
 
 class TooLarge(StoreError):
-    """One message has more bytes than the server's `max_payload`. It was not sent."""
+    """A message has more bytes than the server's `max_payload`. It was not sent."""
 
 
 class NoResponders(Unavailable):
-    """Nothing listens at the subject of a request: there is no such stream, it has no leader, or a worker is gone."""
+    """A request has no listener: there is no such stream, the stream has no leader, or a worker is gone."""
 
 
 class Refused(StoreError):

@@ -12,7 +12,7 @@ Patch: TypeAlias = pytest.MonkeyPatch
 Mutant: TypeAlias = Callable[[Patch], None]
 """A function that breaks one rule of the engine for the length of a test."""
 
-answers_module: Any = sys.modules["sagakit.engine.answers"]
+answers_module: Any = sys.modules["sagakit.engine.definition_answers"]
 apply_module: Any = sys.modules["sagakit.engine.apply"]
 effects_module: Any = sys.modules["sagakit.engine.effects"]
 turn_module: Any = sys.modules["sagakit.engine.turn"]

@@ -18,7 +18,7 @@ It must not block. It is called in the trio thread.
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One value of a bucket, as the leader has it."""
+    """A value of a bucket, as the leader has it."""
 
     key: str
     value: bytes

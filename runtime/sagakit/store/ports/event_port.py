@@ -10,7 +10,7 @@ from sagakit.store.ports.bucket_port import Done
 
 
 class EventMessage(msgspec.Struct, frozen=True):
-    """One event on its way to the log. `key` is the saga's and picks the shard; `id` becomes `Nats-Msg-Id`."""
+    """An event on its way to the log. `key` is the saga's and picks the shard; `id` becomes `Nats-Msg-Id`."""
 
     key: str
     subject: str

@@ -28,7 +28,7 @@ class Acknowledger(Protocol):
 
 
 class InboundMessage(msgspec.Struct, frozen=True):
-    """One message of the inbox, not yet acknowledged; it comes again unless it is extended or acknowledged in time.
+    """A message of the inbox, not yet acknowledged; it comes again unless it is extended or acknowledged in time.
 
     `id` is the message's own, without the saga's key. `fault` says why its subject is not the address of a saga.
     `position` grows from message to message. `since` is when the server first stored the message, in seconds since the

@@ -44,7 +44,7 @@ def prepared(turn: Turn, event: Prepared) -> None:
 
 
 def output_made(turn: Turn, event: OutputMade) -> None:
-    """Complete the saga with its output, or make it stuck: all its steps are done, so nothing may be undone for this."""
+    """Complete the saga with its output, or make it stuck: with all steps done, an output is no reason to undo them."""
     size, room = len(memoryview(event.output)), turn.room()
     if event.error is not None:
         turn.block(f"output: {event.error}")
