@@ -1,4 +1,4 @@
-"""Names: what may be a type, a step, a signal, a namespace or a worker, and how an id becomes part of a key.
+"""The rules for names of types, steps, signals, namespaces and workers, and the encoding of saga ids in keys.
 
 A saga's id may be any text. It is encoded here and nowhere else.
 """
@@ -14,7 +14,9 @@ import msgspec
 from sagakit.errors import InvalidId, InvalidName
 
 MAX_NAME = 64
+"""Characters that a name may have."""
 MAX_ENCODED_ID = 512
+"""Characters that an id may have once it is encoded."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _WORKER_ID = re.compile(r"[A-Za-z0-9_-]{1,100}").fullmatch
@@ -23,21 +25,18 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 
 def is_name(text: str) -> bool:
-    """Whether it may stand as one token in a key and a subject."""
+    """Return True if a text may be a name: one token of a key and a subject."""
     return len(text) <= MAX_NAME and _NAME.fullmatch(text) is not None
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """Return a question after the known name that is most like `name`, to end an error with; empty if none is."""
+    """Return a question for the known name that is most like `name`, as the end of an error text; empty if none is."""
     found = get_close_matches(str(name), known, n=1)
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def check_name(name: str, *, what: str) -> str:
-    """Return `name` if it may stand as one token in a key and a subject; `what` says whose name it is.
-
-    Raises InvalidName.
-    """
+    """Return `name` if it is valid; else raise InvalidName, which calls it by `what`."""
     if not is_name(name):
         raise InvalidName(
             f"{what} {name!r} must match [A-Za-z][A-Za-z0-9_-]* and have at most {MAX_NAME} characters: "
@@ -47,22 +46,23 @@ def check_name(name: str, *, what: str) -> str:
 
 
 def is_worker_id(text: str) -> bool:
-    """Return whether `text` may be a worker's id: one token of a subject and a key, so no other worker's address."""
+    """Return True if `text` may be a worker's id: one token of a subject, so that it cannot address anything else."""
     return _WORKER_ID(text) is not None
 
 
 def encode_id(saga_id: str) -> str:
-    """Encode any string, reversibly, as one token: letters, digits, `_` and `-` stay, each other UTF-8 byte is `=XX`.
+    """Encode any text, reversibly, as one token: letters, digits, `_` and `-` stay, each other UTF-8 byte is `=XX`.
 
-    The empty string is a lone `=`. Raises InvalidId when the result exceeds MAX_ENCODED_ID characters, or when the id
-    is no Unicode text (lone surrogates).
+    The empty text is a lone `=`. `=` itself is always encoded, so that no two ids share a token, and no id becomes a
+    wildcard or a second token. Raises InvalidId when the result has more than MAX_ENCODED_ID characters, or when the id
+    is not valid Unicode (lone surrogates).
     """
     if len(saga_id) <= MAX_ENCODED_ID and _PLAIN(saga_id):
         return saga_id
     try:
         raw = saga_id.encode()
     except UnicodeEncodeError as error:
-        raise InvalidId(f"the saga id {saga_id[:40]!r} is no Unicode text: {error.reason}") from None
+        raise InvalidId(f"the saga id {saga_id[:40]!r} is not valid Unicode text: {error.reason}") from None
     token = "".join(chr(b) if b in _SAFE else f"={b:02X}" for b in raw) or "="
     if len(token) > MAX_ENCODED_ID:
         raise InvalidId(
@@ -73,7 +73,7 @@ def encode_id(saga_id: str) -> str:
 
 
 def decode_id(token: str) -> str:
-    """The inverse of `encode_id`. Raises ValueError on a token that no id encodes to."""
+    """Return the id that `encode_id` has encoded. Raises ValueError for a token that is not the encoding of any id."""
     if token == "=":
         return ""
     if len(token) > MAX_ENCODED_ID:
@@ -85,7 +85,7 @@ def decode_id(token: str) -> str:
 
 
 class SagaKey(msgspec.Struct, frozen=True):
-    """Address of one saga: its type and id. `str()` gives the KV key."""
+    """The address of one saga: its type and id. `str()` gives the key in its buckets."""
 
     saga_type: str
     saga_id: str
@@ -95,13 +95,13 @@ class SagaKey(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, key: str) -> SagaKey:
-        """The inverse of `str()`. Raises ValueError on a key that sagakit did not write."""
+        """Return the address that a key stands for. Raises ValueError for a key that sagakit did not write."""
         saga_type, _, token = key.partition(".")
         return cls(saga_type, decode_id(token))
 
 
 def type_of_key(key: str) -> str | None:
-    """Return the saga type that a key names; None if it is no saga's key."""
+    """Return the saga type in a key; None if it is not the key of a saga."""
     try:
         address = SagaKey.parse(key)
     except ValueError:
@@ -110,7 +110,7 @@ def type_of_key(key: str) -> str | None:
 
 
 def is_key_of(key: str, saga_type: str, saga_id: str) -> bool:
-    """Return whether `key` is the key of the saga with this type and id."""
+    """Return True if `key` is the key of the saga with this type and id."""
     try:
         return key == f"{saga_type}.{encode_id(saga_id)}"
     except InvalidId:

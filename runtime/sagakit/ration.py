@@ -1,4 +1,4 @@
-"""A ration of log lines: what others cause, and what befalls many sagas at once, must not fill the log."""
+"""A ration of log lines: an event that others cause, or that strikes many sagas at once, must not fill the log."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from logging import Logger
 LINES = 20
 """Lines of one kind that are logged in one period."""
 PERIOD = 60.0
-"""Seconds."""
+"""Seconds of one period, which begins with the first line of its kind."""
 KINDS = 1_000
-"""Kinds that are told apart; beyond it all begin anew."""
+"""Kinds that are told apart. With one more, all kinds begin anew, so that memory stays bounded."""
 
 
 class _Period:
@@ -23,7 +23,7 @@ class _Period:
 
 
 class Ration:
-    """Logs the first `lines` lines of each kind in each PERIOD, and says how many it held back."""
+    """Logs the first `lines` lines of each kind in each PERIOD, and says how many it held back. For one thread."""
 
     def __init__(self, log: Logger, *, lines: int = LINES, now: Callable[[], float] = time.monotonic) -> None:
         self._log = log
@@ -40,7 +40,7 @@ class Ration:
         exc_info: BaseException | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> None:
-        """Log it as `Logger.log` does, or count it."""
+        """Log a line as `Logger.log` does, or count it if its kind has used up the ration."""
         now, period = self._now(), self._periods.get(kind)
         if period is None or now - period.began >= PERIOD:
             more = 0 if period is None else max(0, period.lines - self._lines)

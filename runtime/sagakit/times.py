@@ -1,4 +1,4 @@
-"""Points in time, as callers may give them."""
+"""Conversions between the points in time that callers give and the seconds that records keep."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Moment: TypeAlias = datetime | float
 
 
 def epoch_seconds(value: object) -> float:
-    """Return a moment as seconds since the epoch. Raises ValueError, which says what to write."""
+    """Return a moment as seconds since the epoch. Raises ValueError, whose text says what to write instead."""
     if isinstance(value, datetime):
         if value.utcoffset() is None:
             raise ValueError(f"{value!r} has no time zone: say datetime(..., tzinfo=UTC)")
@@ -26,7 +26,7 @@ def epoch_seconds(value: object) -> float:
 
 
 def moment_of(seconds: float | None) -> datetime | None:
-    """Return seconds since the epoch as a datetime; None for None, and for what is beyond every calendar."""
+    """Return seconds since the epoch as a datetime in UTC; None for None, and for a time beyond the calendar."""
     try:
         return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
     except (ValueError, OverflowError, OSError):
@@ -34,7 +34,7 @@ def moment_of(seconds: float | None) -> datetime | None:
 
 
 def shifted(time: datetime, seconds: object) -> datetime | None:
-    """Return the time so many seconds later; None where that is no number, or beyond every calendar."""
+    """Return the time so many seconds later; None if `seconds` is not a number, or the time is beyond the calendar."""
     try:
         return time + timedelta(seconds=seconds) if isinstance(seconds, int | float) else None
     except (ValueError, OverflowError):

@@ -79,7 +79,7 @@ async def test_an_id_that_is_too_long_is_refused(server: Server, namespace: str)
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         with pytest.raises(errors.InvalidId, match="shorter"):
             await runtime.start(BookTrip, "ü" * 200, Trip())
-        with pytest.raises(errors.InvalidId, match="no Unicode text"):
+        with pytest.raises(errors.InvalidId, match="not valid Unicode text"):
             await runtime.start(BookTrip, "\ud800", Trip())
 
 

@@ -159,7 +159,7 @@ class Turn:
         return log
 
     def progress(self) -> None:
-        """Clear the suspicion: a call came to its end here, so this saga did not cause the earlier deaths of workers."""
+        """Clear the suspicion: a call came to its end here, so this saga did not cause earlier deaths of workers."""
         self.record.recoveries = self.record.lone_deaths = 0
         self.record.alone = False
 

@@ -81,7 +81,7 @@ class SagaFailed(SagakitError):
 
 
 class NoWorker(SagakitError):
-    """The saga waits for a worker: none of the live ones has its type, version or plan. It stays as it is until one has.
+    """The saga waits for a worker: none of the live ones has its type, version or plan. It stays as it is until then.
 
     Raised by calls that wait for the saga, and logged by the workers. Start a worker that has the version, or write a
     `migrate()`; the call can then be made again.

@@ -18,7 +18,7 @@ class Unavailable(StoreError):
 
 
 class Ambiguous(StoreError):
-    """An acknowledgment did not come in time: the operation may have happened, may not have, and may still happen later.
+    """An acknowledgment did not come in time: the operation may have happened, or not, and may still happen later.
 
     Read from the leader to find out. A repetition under the same id is safe: ids make starts and messages idempotent.
     """

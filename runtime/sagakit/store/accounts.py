@@ -1,9 +1,9 @@
-"""Two accounts of NATS: one for workers, with JetStream, and one for everybody else, who need not be trusted.
+"""Two accounts of NATS: one for workers, with JetStream, and one for all others, which need not be trusted.
 
-Whoever is in an account with JetStream may have it publish an answer to any subject of the account, since NATS checks
-no permission on a reply subject. From another account JetStream is reached through services that are exported: the
-server answers to a subject of its own and hands the answer on in the account that asked. What is exported is what the
-permissions of the roles list, and nothing else.
+A user of an account with JetStream can make JetStream publish an answer to any subject of that account, since NATS does
+not check permissions on reply subjects. Users of another account reach JetStream through exported services: the server
+answers to a subject of its own, and passes the answer on in the account that asked. The exports are the permissions of
+the roles, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from sagakit.store.permissions import ROLES, Grant, Role, permissions_of
 INSIDE: tuple[Role, ...] = ("setup", "worker")
 """The roles of the account with JetStream."""
 OUTSIDE: tuple[Role, ...] = tuple(role for role in ROLES if role not in INSIDE)
-"""The roles of the other one."""
+"""The roles of the account without JetStream."""
 MANY_ANSWERS = "$JS.API.CONSUMER.MSG.NEXT."
-"""A request for messages is answered by each of them."""
+"""The head of requests for messages: each message is an answer, so that one request has many."""
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -31,12 +31,12 @@ class Export(msgspec.Struct, frozen=True):
 
     @property
     def has_many_answers(self) -> bool:
-        """Return whether a request may get more than one answer."""
+        """True if a request may get more than one answer."""
         return self.grant.subject.startswith(MANY_ANSWERS)
 
 
 def exports_of(names: Names) -> list[Export]:
-    """Return what the account of the workers exports to the other one: all that its roles may do, each subject once."""
+    """Return the exports of the workers' account to the other one: all that its roles may do, each subject once."""
     found: dict[tuple[str, str], Export] = {}
     for role in OUTSIDE:
         allowed = permissions_of(role, names, inbox_prefix=_OWN)
@@ -48,4 +48,4 @@ def exports_of(names: Names) -> list[Export]:
 
 
 _OWN = "_INBOX"
-"""Answers come where they were asked for: the subject of an inbox is not exported."""
+"""A prefix of inboxes that stands for any: answers come in the account that asked, and inboxes are not exported."""

@@ -1,4 +1,4 @@
-"""What a test wants to go wrong with a store in memory."""
+"""The faults that a test injects into the store in memory."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ import msgspec
 import trio
 
 FaultKind: TypeAlias = Literal["lose_ack", "never_applied", "applied_late", "slow", "unsent", "full"]
-"""`lose_ack`: applied, but ambiguous to the writer; `never_applied`: ambiguous, and it did not happen; `applied_late`:
-ambiguous now, applied later; `slow`: acknowledged later; `unsent`: unavailable; `full`: refused for want of room."""
+"""The kinds of fault. `lose_ack`: applied, and ambiguous to the writer. `never_applied`: ambiguous, and not applied.
+`applied_late`: ambiguous now, and applied later. `slow`: applied and acknowledged later. `unsent`: Unavailable, and not
+applied. `full`: refused, because there is no room."""
 
 
 class StoreFault(msgspec.Struct, frozen=True, kw_only=True):
-    """One write goes wrong. `key` restricts it to writes of that key (or event subject); `delay` in seconds."""
+    """A fault of one write. `key` restricts it to writes of that key (or event subject); `delay` is in seconds."""
 
     kind: FaultKind
     key: str | None = None
@@ -24,7 +25,7 @@ class StoreFault(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watched(NamedTuple):
-    """A write on its way. `where` is `state`, `archive`, `events` or `other`; `key` a bucket's key or a subject."""
+    """A write on its way. `where` is `state`, `archive`, `events` or `other`; `key` is a bucket's key or a subject."""
 
     where: str
     key: str
@@ -32,27 +33,31 @@ class Watched(NamedTuple):
 
 
 class StoreFaults:
-    """Orders for a `MemoryServer`."""
+    """The faults of one `MemoryServer`: ordered ones for single writes, outages, and watchers that may cut a link."""
 
     def __init__(self) -> None:
         self._orders: deque[StoreFault] = deque()
         self._over = trio.Event()
         self.over_at: float = -inf
+        """The end of the last outage, in trio's time; -inf if there was none."""
         self.outage: bool = False
+        """True while the server cannot be reached."""
         self.before_write: Callable[[Watched], None] | None = None
+        """Called before a write is applied; it may kill the writer's connection."""
         self.after_write: Callable[[Watched], None] | None = None
+        """Called after a write was applied and before it is acknowledged; it may kill the writer's connection."""
 
     def order(self, *faults: StoreFault) -> None:
-        """Each of these befalls the next write that it fits, once, in this order."""
+        """Order faults: each of them strikes once, the next write that it fits, in this order."""
         self._orders.extend(faults)
 
     @property
     def left(self) -> list[StoreFault]:
-        """Those that nothing has met yet: a test asks, lest it plant what cannot happen."""
+        """The ordered faults that have not struck yet: a test asserts that none is left, or it has shown nothing."""
         return list(self._orders)
 
     def next_for(self, key: str) -> StoreFault | None:
-        """The fault for a write of `key`, if one was ordered."""
+        """Return the next ordered fault that fits a write of `key`, and forget it; None if there is none."""
         for fault in self._orders:
             if fault.key in (None, key):
                 self._orders.remove(fault)
@@ -60,11 +65,11 @@ class StoreFaults:
         return None
 
     def begin_outage(self) -> None:
-        """The server is away from now on."""
+        """Make the server unreachable from now on."""
         self.outage = True
 
     def end_outage(self) -> None:
-        """It is back."""
+        """Make the server reachable again, and wake the tasks that wait for it."""
         self.outage = False
         self.over_at = trio.current_time()
         over, self._over = self._over, trio.Event()

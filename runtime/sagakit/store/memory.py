@@ -1,7 +1,7 @@
 """The store in memory: for virtual time and fault injection. It passes the same contract suite as JetStream.
 
-A `MemoryServer` is the durable side: it outlives runtimes. `open_memory` connects to one. What a test wants to go
-wrong stands in `server.faults`. Nothing is acknowledged inside `submit`.
+A `MemoryServer` is the durable side: it outlives runtimes. `open_memory` connects to one. A test orders its faults with
+`server.faults`. Nothing is acknowledged inside `submit`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sagakit.store.ports import BucketOptions, BucketUsage, Cursor, Deletion, Do
 
 
 class MemoryKeyValue(BucketBase):
-    """The port is `KeyValue`."""
+    """A bucket in memory, or several shards of one; implements the port `KeyValue`."""
 
     def __init__(
         self, connection: MemoryConnection, names: Names, buckets: Sequence[str], *, where: str = "other"
@@ -37,7 +37,7 @@ class MemoryKeyValue(BucketBase):
         return self._buckets[self._names.shard_of(key) if len(self._buckets) > 1 else 0]
 
     def submit(self, write: Write, done: Done) -> None:
-        """Queue a write."""
+        """Queue a write, without blocking."""
         self._hand_in(write, partial(self._bucket(write.key).write, write), done)
 
     def _hand_in(self, write: Write, apply: Callable[[], int], done: Done) -> None:
@@ -62,7 +62,7 @@ class MemoryKeyValue(BucketBase):
         return result[0]
 
     async def delete(self, key: str, *, revision: int | None = None) -> int:
-        """Delete, leaving a delete marker."""
+        """Put a delete marker under a key."""
         write = Write(key, b"", revision)
         return await self._carried(write, partial(self._bucket(key).write, write, delete=True))
 
@@ -72,17 +72,17 @@ class MemoryKeyValue(BucketBase):
         self._bucket(key).purge(key, revision)
 
     async def get(self, key: str) -> Entry | None:
-        """Read."""
+        """Read a key."""
         await self._reachable()
         return self._bucket(key).read(key)
 
     async def deletion(self, key: str) -> Deletion | None:
-        """Read what a deletion has left."""
+        """Read the delete marker under a key."""
         await self._reachable()
         return self._bucket(key).deletion(key)
 
     async def usage(self) -> Sequence[BucketUsage]:
-        """How much it holds, with what was handed in before."""
+        """Return the bytes that the bucket holds, after all writes that were submitted before."""
         await self._reachable()
         reached = trio.Event()
         self._connection.hand_in(reached.set)
@@ -91,7 +91,8 @@ class MemoryKeyValue(BucketBase):
         return [BucketUsage(name, bucket.bytes, bucket.max_bytes) for name, bucket in pairs]
 
     async def until_there(self, key: str) -> None:
-        """Return when there is no outage."""
+        """Return when there is no outage, 20 ms later at the soonest."""
+        # A caller may loop over this and a failing operation: without a wait, virtual time would never go on.
         await trio.sleep(0.02)
         await self._connection.server.faults.until_over()
 
@@ -105,7 +106,7 @@ class MemoryKeyValue(BucketBase):
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
-        """Each later change."""
+        """Open each later change as a stream."""
         send, receive = trio.open_memory_channel[Entry](10_000)
         ends = [bucket.watch(prefix, send) for bucket in self._buckets]
         try:
@@ -121,7 +122,7 @@ class MemoryKeyValue(BucketBase):
 
 
 class MemoryEvents:
-    """The port is `EventLog`."""
+    """The event log in memory; implements the port `EventLog`."""
 
     def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._connection = connection
@@ -129,7 +130,7 @@ class MemoryEvents:
         self._captured = [subject for shard in range(names.shards) for subject in names.event_subjects(shard)]
 
     def submit(self, message: EventMessage, done: Done) -> None:
-        """Queue an append. Nothing answers for a subject that no stream captures."""
+        """Queue an append. It ends in Unavailable for a subject that no stream captures, as with a real server."""
         if not any(captures(subject, message.subject) for subject in self._captured):
             done(Unavailable(f"{message.subject}: no stream captures it"))
             return
@@ -140,7 +141,7 @@ class MemoryEvents:
         self._connection.hand_in(carry)
 
     async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
-        """Read what may be of one saga; the store in memory knows no time."""
+        """Return all events of the type and shard; the store in memory keeps no times, and ignores `since`."""
         await trio.lowlevel.checkpoint()
         if self._connection.away:
             raise Unavailable("disconnected")
@@ -149,14 +150,14 @@ class MemoryEvents:
 
 
 class MemoryControl:
-    """The port is `Control`."""
+    """Requests between workers in memory; implements the port `Control`."""
 
     def __init__(self, connection: MemoryConnection) -> None:
         self._connection = connection
         self._server = connection.server
 
     async def request(self, worker_id: str, payload: bytes, *, timeout: float) -> bytes:
-        """Ask a worker."""
+        """Ask a worker, and return its answer."""
         await trio.lowlevel.checkpoint()
         if self._connection.away:
             raise Unavailable("disconnected")
@@ -192,7 +193,7 @@ class MemoryControl:
 
     @asynccontextmanager
     async def announced(self, saga_types: Sequence[str], heard: Callable[[str], None]) -> AsyncIterator[None]:
-        """Hear what is announced."""
+        """Call `heard` with each announced worker, while the context is open."""
         listener = (frozenset(saga_types), lambda worker_id: None if self._connection.away else heard(worker_id))
         self._server.listeners.append(listener)
         try:
@@ -202,7 +203,7 @@ class MemoryControl:
 
 
 class MemoryStore:
-    """The port is `Store`."""
+    """A connection to a server in memory; implements the port `Store`. `cut` and `freeze` are for tests."""
 
     def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._server = connection.server
@@ -224,31 +225,31 @@ class MemoryStore:
         return self._server.max_payload
 
     def cut(self) -> None:
-        """From now on nothing reaches the server or comes from it: to the others this process was killed."""
+        """Let nothing reach the server or come back any more: to all others this process was killed."""
         self._connection.cut = True
         for worker_id in self._connection.served:
             self._server.handlers.pop(worker_id, None)
 
     def freeze(self) -> None:
-        """From now on nothing gets through, and nobody notices: a half-open link. `thaw` lets all of it pass."""
+        """Let nothing get through from now on, unnoticed, as over a half-open link; `thaw` lets all of it pass."""
         self._connection.thawed = trio.Event()
 
     def thaw(self) -> None:
-        """The link works again; what was handed in meanwhile arrives late."""
+        """Make the link work again; operations that were handed in meanwhile arrive late."""
         self._connection.thawed.set()
 
     @property
     def connected(self) -> bool:
-        """False during an outage."""
+        """True while there is no outage."""
         return not self._connection.away
 
     @property
     def messages_sent(self) -> int:
-        """Operations handed to the server so far."""
+        """The number of operations handed to the server so far."""
         return self._connection.handed_in
 
     async def create_bucket(self, name: str, options: BucketOptions) -> MemoryKeyValue:
-        """Make it if it is not there yet; it keeps the last value of a key only."""
+        """Open a bucket, and create it if it does not exist; it keeps only the last value of a key."""
         await trio.lowlevel.checkpoint()
         if not self.connected:
             raise Unavailable("disconnected")
@@ -257,7 +258,7 @@ class MemoryStore:
         return MemoryKeyValue(self._connection, self.names, [name])
 
     async def account_usage(self) -> BucketUsage | None:
-        """It has no limit."""
+        """Return None: an account in memory has no limit."""
         await trio.lowlevel.checkpoint()
         return None
 
@@ -267,7 +268,7 @@ class MemoryStore:
 
     @property
     def reconnected_at(self) -> float:
-        """When the last outage ended."""
+        """The end of the last outage, in trio's time; -inf if there was none."""
         return self._server.faults.over_at
 
     async def until_reconnected(self, since: float) -> None:
@@ -275,7 +276,7 @@ class MemoryStore:
         await self._server.faults.until_over_after(since)
 
     async def until_room(self) -> None:
-        """There always is."""
+        """Return at once: there is always room."""
         await trio.lowlevel.checkpoint_if_cancelled()
 
 
@@ -283,7 +284,7 @@ class MemoryStore:
 async def open_memory(
     server: MemoryServer, *, names: Names | None = None, state_max_bytes: int | None = None
 ) -> AsyncIterator[MemoryStore]:
-    """Connect to a server in memory. `state_max_bytes` is for state buckets that are not there yet."""
+    """Connect to a server in memory. `state_max_bytes` limits state buckets that do not exist yet."""
     names = names if names is not None else Names()
     for name in names.state:
         server.limit(name, state_max_bytes)

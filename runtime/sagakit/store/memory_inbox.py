@@ -1,4 +1,4 @@
-"""The inbox in memory."""
+"""The inbox of the store in memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sagakit.store.starting import is_start
 
 
 class MemoryInbox:
-    """The port is `Inbox`."""
+    """The inbox in memory; implements the port `Inbox`."""
 
     def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._connection = connection
         self._names = names
 
     async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
-        """Append, unless a message of this id for this saga came a moment ago."""
+        """Append a message, unless one with this id for this saga came within the last DUPLICATES seconds."""
         await self._reached()
         server, now = self._connection.server, trio.current_time()
         wire_id = f"{SagaKey(saga_type, saga_id)}/{id}"
@@ -35,17 +35,17 @@ class MemoryInbox:
         self._append(Queued(id, saga_type, saga_id, payload, 0, channel=channel, since=now))
 
     async def check_only_ours(self) -> None:
-        """There are no others."""
+        """Return: a server in memory has no other domains."""
         await trio.lowlevel.checkpoint()
 
     @asynccontextmanager
     async def receive(self, saga_type: str, source: Source) -> AsyncIterator[AsyncIterator[InboundMessage]]:
-        """Open the messages of one type."""
+        """Open the messages of one type as a stream."""
         async with aclosing(self._messages(saga_type, "" if source == "new" else source)) as messages:
             yield messages
 
     async def park(self, message: InboundMessage, *, start: bool) -> None:
-        """Put a copy where it waits, then acknowledge it."""
+        """Append a copy to the queue of waiting messages, then acknowledge the message."""
         await self._reached()
         self._append(
             Queued(
@@ -62,32 +62,32 @@ class MemoryInbox:
         message.acknowledger.ack()
 
     async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
-        """Keep it as a dead letter, then acknowledge it."""
+        """Keep a message as a dead letter, then acknowledge it."""
         await self._reached()
         self._connection.server.dead.append(DeadLetter(message, reason, by))
         message.acknowledger.ack()
 
     async def start_waits(self, message: InboundMessage) -> bool:
-        """Look through what is there for the same saga."""
+        """Return True if a start of the same saga is in the inbox."""
         await self._reached()
         address = (message.saga_type, message.saga_id)
         same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
         return any(is_start(one.payload) for one in same)
 
     async def any_start(self, saga_type: str) -> bool:
-        """Look through what is there for the type."""
+        """Return True if a start of any saga of the type is in the inbox."""
         await self._reached()
         return any(is_start(one.payload) for one in self._connection.server.inbox if one.saga_type == saga_type)
 
     async def strays(self) -> AsyncGenerator[InboundMessage]:
-        """Nothing in memory has a subject, so nothing leads nowhere."""
+        """Yield nothing: messages in memory have no subject, so that each of them leads to a saga."""
         await self._reached()
         nothing: tuple[InboundMessage, ...] = ()
         for message in nothing:
             yield message
 
     def age(self, message: InboundMessage) -> float:
-        """Return for how long the server has had it."""
+        """Return the seconds since the server stored a message."""
         return trio.current_time() - message.since
 
     async def _reached(self) -> None:
@@ -136,25 +136,25 @@ class MemoryInbox:
 
 
 class _MemoryAcknowledger:
-    """The port is `Acknowledger`."""
+    """The answers to one message in memory; implements the port `Acknowledger`."""
 
     def __init__(self, connection: MemoryConnection, message: Queued) -> None:
         self._connection = connection
         self._message = message
 
     def ack(self) -> None:
-        """It is done with."""
+        """Remove the message from the inbox."""
         inbox = self._connection.server.inbox
         if not self._connection.cut and self._message in inbox:
             inbox.remove(self._message)
 
     def extend(self) -> None:
-        """It is being worked on."""
+        """Keep the message away from others for another ACK_WAIT seconds."""
         if not self._connection.away:
             self._message.again_at = trio.current_time() + ACK_WAIT
 
     def defer(self, seconds: float) -> None:
-        """It may come again after so many seconds."""
+        """Give the message back; it comes again after so many seconds."""
         if not self._connection.away:
             self._message.again_at = trio.current_time() + seconds
             self._connection.server.inbox_changed.unpark_all()

@@ -1,4 +1,4 @@
-"""The server in memory: the durable side of the store in memory. It outlives those who are connected to it."""
+"""The server in memory: the durable side of the store in memory. It outlives the stores that are connected to it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from sagakit.store.names import Channel
 from sagakit.store.ports import Deletion, Entry, EventMessage, InboundMessage, Write
 
 MAX_PAYLOAD = 2**20
+"""Bytes that one message may have unless a test says otherwise: the default of nats-server."""
 
 
 class _Value:
-    """What stands under a key. `value` None is a delete marker."""
+    """The value under a key; None as `value` is a delete marker. `expires` is in trio's time."""
 
     __slots__ = ("expires", "revision", "value")
 
@@ -28,21 +29,24 @@ class _Value:
 
 
 class MemoryBucket:
-    """One bucket's data."""
+    """The data of one bucket, or of one shard."""
 
     def __init__(self) -> None:
         self._values: dict[str, _Value] = {}
         self.last_revision: int = 0
+        """The revision of the last write; 0 before the first one."""
         self._watchers: list[tuple[str, trio.MemorySendChannel[Entry]]] = []
         self.ttl: float | None = None
+        """Seconds until a value expires that has no `ttl` of its own; None for never."""
         self.max_bytes: int | None = None
+        """Bytes that the bucket may hold; None for no limit."""
 
     @property
     def bytes(self) -> int:
-        """What all that is there takes up."""
-        return sum(_size(key, found.value) for key in list(self._values) if (found := self._standing(key)) is not None)
+        """Bytes of all keys and values."""
+        return sum(_size(key, found.value) for key in list(self._values) if (found := self._present(key)) is not None)
 
-    def _standing(self, key: str) -> _Value | None:
+    def _present(self, key: str) -> _Value | None:
         found = self._values.get(key)
         if found is not None and found.expires is not None and found.expires <= trio.current_time():
             del self._values[key]
@@ -50,11 +54,11 @@ class MemoryBucket:
         return found
 
     def write(self, write: Write, *, delete: bool = False) -> int:
-        """Apply a write at once. Raises Conflict, StoreFull."""
-        standing = self._standing(write.key)
-        if write.expected is not None and (standing.revision if standing else 0) != write.expected:
+        """Apply a write at once, and return its revision. Raises Conflict, StoreFull."""
+        present = self._present(write.key)
+        if write.expected is not None and (present.revision if present else 0) != write.expected:
             raise Conflict(write.key, write.expected)
-        self._check_room(write, standing)
+        self._check_room(write, present)
         self.last_revision += 1
         ttl = self.ttl if write.ttl is None else write.ttl
         expires = None if ttl is None else trio.current_time() + ttl
@@ -63,40 +67,40 @@ class MemoryBucket:
             self._tell(Entry(write.key, write.value, self.last_revision))
         return self.last_revision
 
-    def _check_room(self, write: Write, standing: _Value | None) -> None:
-        """As a nats-server does: in a full bucket a value may give way to a smaller one."""
+    def _check_room(self, write: Write, present: _Value | None) -> None:
+        """Raise StoreFull as nats-server does: in a full bucket a value may only be replaced by a smaller one."""
         if self.max_bytes is None:
             return
         size = _size(write.key, write.value)
-        smaller = standing is not None and size <= _size(write.key, standing.value)
+        smaller = present is not None and size <= _size(write.key, present.value)
         if not smaller and self.bytes + size > self.max_bytes:
             raise StoreFull(f"{write.key}: the server is full (maximum bytes exceeded)")
 
     def read(self, key: str) -> Entry | None:
-        """What a leader read answers."""
-        found = self._standing(key)
+        """Return the value of a key; None for nothing and for a delete marker."""
+        found = self._present(key)
         return None if found is None or found.value is None else Entry(key, found.value, found.revision)
 
     def deletion(self, key: str) -> Deletion | None:
-        """What a deletion has left; the store in memory knows no time of day."""
-        found = self._standing(key)
+        """Return the delete marker under a key. Its time is unknown: virtual time has no time of day."""
+        found = self._present(key)
         return None if found is None or found.value is not None else Deletion("DEL", found.revision, "an unknown time")
 
     def purge(self, key: str, revision: int | None = None) -> None:
-        """Remove every trace, but for what is newer."""
+        """Remove every trace of a key; with a `revision`, only what is not newer."""
         found = self._values.get(key)
         if found is not None and (revision is None or found.revision <= revision):
             del self._values[key]
 
     def entries(self, prefix: str, *, after: int = 0) -> list[Entry]:
-        """All entries whose first token is `prefix`, or all; of those the ones of a later revision than `after`."""
-        first = 0 if after > self.last_revision else after
+        """Return the entries with a later revision than `after` whose first token is `prefix`, if there is one."""
+        first = 0 if after > self.last_revision else after  # a cursor beyond the end is of a bucket that was replaced
         later = [key for key, value in self._values.items() if value.revision > first]
         keys = [key for key in later if not prefix or key.startswith(prefix + ".")]
         return [entry for key in keys if (entry := self.read(key)) is not None]
 
     def watch(self, prefix: str, send: trio.MemorySendChannel[Entry]) -> Callable[[], None]:
-        """Tell `send` of later changes; returns how to end that."""
+        """Send later changes to `send`; return a function that ends this."""
         watcher = (prefix, send)
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
@@ -112,7 +116,7 @@ def _size(key: str, value: bytes | None) -> int:
 
 
 class Queued:
-    """An inbound message on the server. `parked` is "" for one that is new; a parked one keeps what it was."""
+    """An inbound message on the server. `parked` is "" for a new one; `again_at` is when it may be handed out again."""
 
     def __init__(
         self,
@@ -138,7 +142,7 @@ class Queued:
 
 
 class DeadLetter(NamedTuple):
-    """A message that can never be applied, and why."""
+    """A message that can never be applied, with the reason and the worker that gave it up."""
 
     message: InboundMessage
     reason: str
@@ -146,7 +150,10 @@ class DeadLetter(NamedTuple):
 
 
 class MemoryClock:
-    """The port is `Clock`: starts at the time of day and goes as trio's clock does, so that virtual time moves it."""
+    """The server's clock, which implements the port `Clock`: it starts at the time of day and follows trio's clock.
+
+    So virtual time moves it.
+    """
 
     skew: float = 0.0
 
@@ -155,16 +162,16 @@ class MemoryClock:
         self._start = time.time() - clock.current_time()
 
     def now(self) -> float:
-        """The server's time."""
+        """Return the seconds since the epoch."""
         return self._start + self.clock.current_time()
 
     async def until_set(self) -> None:
-        """It never is."""
+        """Wait for ever: this clock is never corrected."""
         await trio.sleep_forever()
 
 
 class MemoryServer:
-    """The durable side. One a test; several stores may be connected to it."""
+    """The durable side of the store in memory: one for each test. Several stores may be connected to it."""
 
     def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
         self.max_payload: int = max_payload
@@ -174,7 +181,7 @@ class MemoryServer:
         self._buckets: dict[str, MemoryBucket] = {}
         self.inbox: list[Queued] = []
         self.inbox_ids: dict[str, float] = {}
-        """The ids that were sent, each with the time until which it is not stored again."""
+        """The ids of sent messages, each with the time until which a message with that id is dropped."""
         self.inbox_position: int = 0
         self.dead: list[DeadLetter] = []
         self.inbox_changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
@@ -183,23 +190,23 @@ class MemoryServer:
         self._clock: MemoryClock | None = None
 
     def clock(self) -> MemoryClock:
-        """The one clock of all stores that this trio program opens."""
+        """Return the clock that all stores of this trio program share."""
         trios = trio.lowlevel.current_clock()
         if self._clock is None or self._clock.clock is not trios:
             self._clock = MemoryClock(trios)
         return self._clock
 
     def bucket(self, name: str) -> MemoryBucket:
-        """The bucket of that name, made when first asked for."""
+        """Return the bucket of that name, created when it is first asked for."""
         return self._buckets.setdefault(name, MemoryBucket())
 
     def limit(self, name: str, max_bytes: int | None) -> None:
-        """Make a bucket that may hold so many bytes; one that is there stays as it is."""
+        """Create a bucket that may hold so many bytes; an existing one stays as it is."""
         if name not in self._buckets:
             self.bucket(name).max_bytes = max_bytes
 
     def append(self, message: EventMessage) -> int:
-        """Add an event; a known id is not added again."""
+        """Add an event, and return its sequence; for an id that is known, the sequence of the first copy."""
         if message.id not in self._event_ids:
             self.events.append(message)
             self._event_ids[message.id] = len(self.events)

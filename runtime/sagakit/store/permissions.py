@@ -1,12 +1,12 @@
-"""The least that an account of NATS needs, by what it is for. The one place: docs, command and tests take it from here.
+"""The permissions that an account of NATS needs for each role, and no more. Docs, commands and tests read them here.
 
-    setup    makes buckets and streams, once
-    worker   runs sagas; makes nothing
-    client   starts sagas, signals and cancels them, reads
-    operator does what a client does, and mends sagas that are stuck
+    setup    creates buckets and streams, once
+    worker   runs sagas; creates nothing
+    client   starts, signals and cancels sagas, and reads
+    operator does everything that a client does, and helps sagas that are stuck
     reader   reads
 
-A role's subjects are those of one namespace. Each is listed with what it is for.
+The subjects of a role are those of one namespace. Each is listed with its purpose.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ ROLES: tuple[Role, ...] = ("setup", "worker", "client", "operator", "reader")
 
 
 class Grant(msgspec.Struct, frozen=True):
-    """One subject, and what for."""
+    """A subject, with the purpose that a role needs it for."""
 
     subject: str
     why: str
 
 
 class Permissions(msgspec.Struct, frozen=True):
-    """What one role may do. `responses`: answer the requests that it gets, wherever their answers are awaited."""
+    """The rights of one role. With `responses` it may answer the requests that it gets, on their reply subjects."""
 
     publish: tuple[Grant, ...]
     subscribe: tuple[Grant, ...]
@@ -38,12 +38,12 @@ class Permissions(msgspec.Struct, frozen=True):
 
 
 def streams_of(names: Names) -> list[str]:
-    """Every stream, the buckets' ones first, in the order in which they are made."""
+    """Return the names of all streams, those of buckets first, in the order in which they are created."""
     return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox, names.dead]
 
 
 def permissions_of(role: Role, names: Names, *, inbox_prefix: str) -> Permissions:
-    """The role's permissions; its accounts have `inbox_prefix` as option `inbox_prefix`, best one of their own."""
+    """Return a role's permissions. `inbox_prefix` is the option of that name that the role's programs use."""
     inbox = Grant(f"{inbox_prefix}.>", "answers to its own requests")
     return _MAKERS[role](names, inbox)
 
@@ -53,15 +53,15 @@ def _setup(names: Names, inbox: Grant) -> Permissions:
         grant
         for stream in streams_of(names)
         for grant in (
-            Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, and as it must be"),
-            Grant(f"$JS.API.STREAM.CREATE.{stream}", "make it"),
+            Grant(f"$JS.API.STREAM.INFO.{stream}", "check that it exists, and its settings"),
+            Grant(f"$JS.API.STREAM.CREATE.{stream}", "create it"),
         )
     )
     layout = (
         Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.meta}", "read schema and number of shards"),
         Grant(f"$KV.{names.meta}.layout", "write them, once"),
     )
-    others = Grant(names.inbox_question, "does another domain store our messages")
+    others = Grant(names.inbox_question, "ask if another domain stores the same messages")
     return Permissions((_SERVER, others, *made, *layout), (inbox,))
 
 
@@ -73,27 +73,24 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         *_reads(names),
         *_scans((f"KV_{names.meta}",), "read the plans and schemas that are kept"),
         *(Grant(f"$KV.{bucket}.>", "write records, by compare-and-set, and end markers") for bucket in names.state),
-        *(Grant(f"$KV.{bucket}.>", "archive what has ended") for bucket in names.archive),
-        Grant(f"$KV.{names.meta}.plan.>", "keep the plans of its definitions, and replace those that nothing needs"),
+        *(Grant(f"$KV.{bucket}.>", "archive finished records") for bucket in names.archive),
+        Grant(f"$KV.{names.meta}.plan.>", "keep the plans of its definitions, and replace unused ones"),
         Grant(f"$KV.{names.meta}.schema.>", "keep their schemas"),
         Grant(f"$KV.{names.workers}.>", "write and renew its lease"),
         Grant(f"$JS.API.STREAM.PURGE.{leases}", "hand back its lease"),
         Grant(names.subject("saga.>"), "events"),
         Grant(names.subject("sagasys.>"), "messages between parents and children"),
-        Grant(names.subject("sagain.>"), "signals and cancels of its callers, to sagas that have no owner just now"),
-        Grant(names.subject("sagaop.>"), "operators' verbs of its callers, likewise"),
+        Grant(names.subject("sagain.>"), "signals and cancels of its callers, to sagas without an owner"),
+        Grant(names.subject("sagaop.>"), "operators' verbs of its callers, to sagas without an owner"),
         Grant(names.subject("sagapark.>"), "messages that wait for an owner or for room"),
         Grant(names.subject("sagadead.>"), "messages that can never be applied"),
         Grant(names.subject("sagactl.>"), "requests to other workers"),
-        Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "make the consumers of its types"),
+        Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "create the consumers of its types"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
-        Grant(f"$JS.API.CONSUMER.LIST.{names.inbox}", "is there anything that no consumer covers"),
-        Grant(f"$JS.ACK.{names.inbox}.>", "acknowledge them"),
-        Grant(
-            f"$JS.API.STREAM.MSG.GET.{names.inbox}",
-            "is a start of a saga or of a type still there",
-        ),
-        Grant(f"$JS.API.STREAM.MSG.DELETE.{names.inbox}", "remove what leads to no saga, once it is a dead letter"),
+        Grant(f"$JS.API.CONSUMER.LIST.{names.inbox}", "find messages that no consumer covers"),
+        Grant(f"$JS.ACK.{names.inbox}.>", "acknowledge messages"),
+        Grant(f"$JS.API.STREAM.MSG.GET.{names.inbox}", "look for a start of a saga or of a type"),
+        Grant(f"$JS.API.STREAM.MSG.DELETE.{names.inbox}", "remove a message without a saga, once it is a dead letter"),
         *(
             Grant(f"$JS.API.STREAM.PURGE.KV_{bucket}", "`Runtime.delete`; leave it out where no worker deletes")
             for bucket in (*names.state, *names.archive)
@@ -127,16 +124,16 @@ def _reader(names: Names, inbox: Grant) -> Permissions:
     )
 
 
-_SERVER = Grant("$JS.API.INFO", "is JetStream on, and new enough")
+_SERVER = Grant("$JS.API.INFO", "check that JetStream is on, and new enough")
 
 
 def _are_there(names: Names) -> Iterator[Grant]:
     for stream in streams_of(names):
-        yield Grant(f"$JS.API.STREAM.INFO.{stream}", "is it there, how far it goes, and what time it is")
+        yield Grant(f"$JS.API.STREAM.INFO.{stream}", "check that it exists, its last sequence, and the server's time")
 
 
 def _reads(names: Names) -> Iterator[Grant]:
-    """Single keys of every bucket; lists of sagas and workers; histories."""
+    """Yield the rights to read: single keys of every bucket, lists of sagas and workers, histories."""
     for bucket in _buckets(names):
         yield Grant(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", "read one key, from the leader")
     yield from _scans([f"KV_{bucket}" for bucket in names.state], "list live sagas")
@@ -146,7 +143,7 @@ def _reads(names: Names) -> Iterator[Grant]:
 
 
 def _scans(streams: Iterable[str], why: str) -> Iterator[Grant]:
-    """By a consumer that is removed again."""
+    """Yield the rights to scan streams by a consumer, which is removed afterwards."""
     for stream in streams:
         for call in ("CREATE", "MSG.NEXT", "DELETE"):
             yield Grant(f"$JS.API.CONSUMER.{call}.{stream}.>", why)

@@ -1,4 +1,4 @@
-"""Whether a message of the inbox is a start, seen without reading the rest of it."""
+"""Telling starts from other messages of the inbox, without reading the rest of the message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _kind = msgspec.json.Decoder(_Kind)
 
 
 def is_start(payload: bytes) -> bool:
-    """Return whether a message starts a saga; False for what cannot be read."""
+    """Return True if a message starts a saga; False for all others, and for bytes that cannot be read."""
     try:
         return _kind.decode(payload).kind == "start"
     except UNREADABLE:
