@@ -42,7 +42,7 @@ def test_explore_says_that_there_is_no_such_module() -> None:
 def test_explore_of_a_name_in_a_module_says_to_write_the_module_alone() -> None:
     done = CliRunner().invoke(app, ["explore", "tests.sagas:BookTrip"])
     assert done.exit_code == 2
-    assert "write the module alone, tests.sagas" in done.stderr
+    assert "write only the module, tests.sagas" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["worker", "setup"])

@@ -121,13 +121,13 @@ class Judge:
             self._judge_budget(node, log)
 
     def _judge_backlog(self, calls: list[Call]) -> None:
-        """No attempt is opened while events gather that nobody confirms."""
+        """Condemn an attempt that is opened while unconfirmed events fill the outbox."""
         new = [call for call in calls if (call.step, call.call) not in self.asked and call.kind != "check"]
         if new and len(calls) > self.limits.outbox:
             raise Broken(f"{len(calls)} attempts are open, {self.limits.outbox} are allowed")
 
     def _judge_budget(self, node: NodePlan, log: StepLog) -> None:
-        """A step is not given up before its budget is spent."""
+        """Condemn a step that is given up before its budget is spent."""
         gave_up = log.state == "blocked" or (self.record.failure or FINE).step == node.name
         cause = self.record.failure.cause if self.record.failure is not None else "exhausted"
         counts = node.kind in ("step", "each") and node.on_unknown == "retry" and log.code is None
@@ -149,7 +149,7 @@ class Judge:
                 raise Broken(f"the child of {step} is never released")
 
     def judge_end(self) -> None:
-        """The saga has ended or is stuck: every effect is accounted for."""
+        """Judge a saga that has ended or is stuck: every effect must be accounted for."""
         record = self.record
         cause = record.failure.cause if record.failure else None
         for node in present(self.plan, record):

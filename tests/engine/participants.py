@@ -9,8 +9,7 @@ import msgspec
 from sagakit.engine import Call, Compensating, Complete, Error, NotHappened, RetryLater
 
 Fate = Literal["done", "not_done", "lost", "never", "reject", "later"]
-"""How a call goes: done; known not done; done but the reply is lost; unknown and it did not happen; refused; asked to
-come again later."""
+"""The fate of a call: done; known not done; done with a lost reply; not happened, and unknown; refused; put off."""
 
 FATES: list[Fate] = ["done", "done", "done", "not_done", "lost", "never", "reject", "later"]
 
@@ -18,12 +17,12 @@ _RESULT = msgspec.Raw(b"1")
 
 
 def step_of(key: str) -> str:
-    """The step, or item, that a key of the run `r` is of."""
+    """Return the step, or item, in a key of the run `r`."""
     return key.partition("/r/")[2].rsplit("/", 2)[0]
 
 
 class Participants:
-    """What happened, by action key."""
+    """The participants of one saga, with the effects that happened, by action key."""
 
     def __init__(self) -> None:
         self.happened: Counter[str] = Counter()
@@ -34,36 +33,36 @@ class Participants:
         self._doubt: dict[tuple[str, str], set[str]] = {}  # by step and kind: keys of calls whose end is unknown
 
     def effects_of(self, step: str) -> list[str]:
-        """The keys under which the step has an effect that nobody has undone."""
+        """Return the keys under which the step has an effect that was not undone."""
         gone = self._undone | self._declared
         return [key for key in self.happened if step_of(key) == step and self.happened[key] and key not in gone]
 
     def is_spent(self, call: Call) -> bool:
-        """Whether a call under this key is known not done: then a provider may replay the failure.
+        """Return True if a call under this key is known not done: then a provider may replay the failure.
 
         See docs/architecture.md, "Keys".
         """
         return call.key in self._spent and call.kind != "check"
 
     def in_doubt(self, call: Call) -> set[str]:
-        """The keys under which a call of this kind may have happened."""
+        """Return the keys under which a call of this kind may have happened."""
         return self._doubt.get((call.step, call.kind), set())
 
     def lost(self, call: Call) -> None:
-        """The worker died during this call."""
+        """Note that the worker died during this call."""
         self._doubt.setdefault((call.step, call.kind), set()).add(call.key)
 
     def forget_doubt(self, step: str) -> None:
-        """An operator has settled it."""
+        """Note that an operator has settled the doubt about a step."""
         for kind in ("do", "undo"):
             self._doubt.pop((step, kind), None)
 
     def declare_not_done(self, step: str) -> None:
-        """An operator says so, and sees to it."""
+        """Note that an operator declares a step not done, and has made sure of it."""
         self._declared.update(key for key in self.happened if step_of(key) == step)
 
     def by_hand(self, action_key: str, *, undone: bool) -> None:
-        """An operator has done the step, or undone it."""
+        """Note that an operator has done a step, or undone it, by hand."""
         if undone:
             self._undone.add(action_key)
         else:
@@ -72,13 +71,13 @@ class Participants:
             self._declared.discard(action_key)
 
     def child_ended(self, action_key: str, *, failed: bool) -> None:
-        """A child that has failed has undone what it did."""
+        """Note the end of a child; one that has failed has undone its effects."""
         self.happened[action_key] = 1
         if failed:
             self._undone.add(action_key)
 
     def answer(self, call: Call, fate: Fate) -> Any:
-        """What one call comes to."""
+        """Return the result of one call, and keep what the participant knows of it."""
         if call.kind != "check":
             result = self._do(call, fate) if call.kind == "do" else self._undo(call, fate)
             doubt = self._doubt.setdefault((call.step, call.kind), set())

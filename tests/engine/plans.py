@@ -1,4 +1,4 @@
-"""Random plans: any that the compiler could make."""
+"""Random plans: every plan that the compiler could make."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sagakit.definition.plan import Kind, NodePlan, OnUnknown, Plan, Position, R
 
 @st.composite
 def plans(draw: st.DrawFn, *, max_nodes: int = 5) -> Plan:
-    """Any plan that the compiler could make: a DAG, perhaps with a pivot, any policy."""
+    """Draw a plan that the compiler could make: a DAG, perhaps with a pivot, with any policies."""
     count = draw(st.integers(1, max_nodes))
     names = [f"s{number}" for number in range(count)]
     pivot = draw(st.none() | st.integers(0, count - 1))
@@ -41,7 +41,7 @@ def _position(number: int, pivot: int | None) -> Position:
 
 
 KINDS: tuple[Kind, ...] = ("step", "each", "signal", "timer", "child")
-"""Every kind of node; a test compares them with those that there are."""
+"""Every kind of node; a test compares them with the kinds that exist."""
 
 
 @st.composite

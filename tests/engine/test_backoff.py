@@ -1,4 +1,4 @@
-"""How long a retry waits: `min(most, first * factor ** (n - 1))`, whatever the numbers."""
+"""The wait before a retry is `min(max_interval, initial_interval * multiplier ** (n - 1))`, whatever the numbers."""
 
 from __future__ import annotations
 

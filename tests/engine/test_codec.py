@@ -1,4 +1,4 @@
-"""What is a record of a saga, and what is not: in one place, for all who read one (P11)."""
+"""A value is read as a record only if it is one of the saga under its key (P11)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_record_is_read_under_its_own_key(saga_id: str, simple: Plan) -> None:
 
 @pytest.mark.parametrize("key", ["T.2", "T.", "T", "U.1", "T.1.1", "T.=31", ""])
 def test_p11_a_record_under_the_key_of_another_saga_is_refused(key: str, simple: Plan) -> None:
-    """It would run with the keys and event ids of the saga whose bytes it has."""
+    """A copied record would run with the keys and event ids of the saga that it was copied from."""
     value = _bytes_of(simple)
     for read in (decode, read_header):
         with pytest.raises(Undecodable, match="it names the saga '1' of type 'T'"):
@@ -47,7 +47,7 @@ def test_p11_an_id_that_no_key_can_have_is_refused(saga_id: str, simple: Plan) -
 
 @pytest.mark.parametrize("owner", ["", "a.b", "*", ">", "a b", "x" * 10_000, "ä", "a\nb", "x 0\r\n\r\nPUB evil"])
 def test_p11_an_owner_that_cannot_be_a_worker_is_refused(owner: str, simple: Plan) -> None:
-    """It would become a part of subjects and keys."""
+    """The owner's id becomes a part of subjects and keys."""
     value = _bytes_of(simple, owner=owner)
     for read in (decode, read_header):
         with pytest.raises(Undecodable, match="is not a worker's id") as caught:
@@ -67,8 +67,8 @@ def test_p11_a_time_that_no_calendar_shows_is_refused(field: str, time: float, s
         decode("T.1", msgspec.json.encode({"ended": time, "outcome": "failed", "input_digest": "", "run": ""}))
 
 
-def test_what_sagakit_may_have_written_is_not_foreign(simple: Plan) -> None:
-    """A newer one may name its saga in another way; a marker names none."""
+def test_a_record_or_marker_that_sagakit_may_have_written_is_not_foreign(simple: Plan) -> None:
+    """A record of a newer schema may name its saga in another way; an end marker does not name one."""
     newer = _bytes_of(simple, schema=99)
     with pytest.raises(NewerSchema):
         decode("T.1", newer)

@@ -21,17 +21,17 @@ _FAULTS = (*sorted(set(get_args(Fate))), "crash", "cancel", "message", "unread")
 
 
 class Calm:
-    """In place of Hypothesis: nothing goes wrong but what is planned."""
+    """A source of draws in place of Hypothesis: only planned things go wrong."""
 
     def draw(self, strategy: Any, label: str) -> Any:
         return _DRAWS.get(label, 2)
 
 
 class Schedule(World):
-    """The straight run, but for one fault at one point."""
+    """A straight run with one fault at one point."""
 
     def run_with(self, fault: str | None, at: int) -> int:
-        """How many points the run had."""
+        """Run to the end, and return the number of points that the run had."""
         for point in range(200):
             if self.record.status in ENDS or self.record.status == "stuck":
                 self.judge_end()
@@ -78,7 +78,7 @@ class Schedule(World):
 
 
 def _shapes(count: int) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """Every way in which node n may come after some of the nodes before it."""
+    """Yield every way in which node n may come after some of the nodes before it."""
     options = [[subset for size in range(n + 1) for subset in combinations(range(n), size)] for n in range(count)]
     yield from product(*options)
 
@@ -104,7 +104,7 @@ def _node(number: int, after: tuple[int, ...], kind: Kind, policy: OnUnknown, po
 
 
 def _with_pivot(shape: tuple[tuple[int, ...], ...], pivot: int | None) -> tuple[tuple[int, ...], ...]:
-    """The pivot comes after all before it, and everything later comes after the pivot."""
+    """Return the plan with a pivot, which comes after all nodes before it and before all later ones."""
     if pivot is None:
         return shape
     after = [*shape[:pivot], tuple(range(pivot))]

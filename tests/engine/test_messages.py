@@ -1,4 +1,4 @@
-"""Which messages are applied, by kind and by the state of the saga: what is forged or for another run does nothing."""
+"""Messages by kind and by the state of the saga: a forged message, or one for another run, does nothing."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ STATES: Mapping[str, Record] = {
 KINDS: tuple[InboundKind, ...] = get_args(InboundKind)
 
 
-def test_the_states_are_what_they_are_called() -> None:
+def test_the_sagas_of_this_module_are_in_the_states_of_their_names() -> None:
     assert {name: record.status for name, record in STATES.items()} == {
         "running": "running",
         "its child is being started": "running",
@@ -129,8 +129,8 @@ FORGERIES = [
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("message", [one for _, one in FORGERIES], ids=[name for name, _ in FORGERIES])
-def test_what_does_not_come_from_the_family_has_no_effect_and_leaves_no_trace(message: Inbound, state: str) -> None:
-    """Its id may be the one that the true parent or child uses next."""
+def test_a_message_from_outside_the_family_has_no_effect_and_leaves_no_trace(message: Inbound, state: str) -> None:
+    """The true parent or child may use the same message id next."""
     record = STATES[state]
     assert apply(PLAN, record, [message], record.updated_at) is record
     verdict = verdict_of(PLAN, record, message, LIMITS)
@@ -139,7 +139,7 @@ def test_what_does_not_come_from_the_family_has_no_effect_and_leaves_no_trace(me
 
 
 @pytest.mark.parametrize("kind", ["reverse", "release"])
-def test_a_saga_without_a_parent_is_nobodys_child(kind: InboundKind) -> None:
+def test_a_saga_without_a_parent_refuses_messages_from_a_parent(kind: InboundKind) -> None:
     record = started(PLAN, *NOW_DONE, parent=None)
     message = Inbound(id="m", kind=kind, sender=FATHER)
     assert apply(PLAN, record, [message], record.updated_at) is record
@@ -162,20 +162,20 @@ GENUINE: list[tuple[Inbound, str, str]] = [
 
 
 @pytest.mark.parametrize(("message", "state", "verdict"), GENUINE)
-def test_what_comes_from_the_family_is_applied(message: Inbound, state: str, verdict: str) -> None:
+def test_a_message_from_the_family_is_applied(message: Inbound, state: str, verdict: str) -> None:
     record = STATES[state]
     after = apply(PLAN, record, [message], record.updated_at)
     assert verdict_of(PLAN, after, message, LIMITS) == verdict
     assert (after.inbound[-1].id, after.inbound[-1].kind) == (message.id, message.kind)
 
 
-def test_a_child_says_who_it_is_and_which_run_of_its_parent_it_is_for() -> None:
+def test_the_end_of_a_child_names_the_child_and_the_run_of_its_parent() -> None:
     (told,) = [effect for effect in effects(PLAN, STATES["completed"]) if isinstance(effect, TellParent)]
     assert (told.message.run, told.message.sender) == ("parents-run", Sender("T", MY_ID, "r"))
 
 
 def test_a_child_is_known_by_its_id_where_its_node_has_another_name_now() -> None:
-    """It was started under the old name, and tells that."""
+    """The child was started under the old name, and reports that name."""
     plan = structs.replace(PLAN, nodes=(PLAN.nodes[0], structs.replace(PLAN.nodes[1], name="nephew")))
     record = STATES["running"]
     steps = {"a": record.steps["a"], "nephew": structs.replace(record.steps["kid"], named="kid")}
@@ -183,7 +183,7 @@ def test_a_child_is_known_by_its_id_where_its_node_has_another_name_now() -> Non
     assert after.steps["nephew"].state == "done"
 
 
-def test_a_signal_under_the_id_of_a_coming_reverse_does_not_stand_in_its_way() -> None:
+def test_a_signal_under_the_id_of_a_later_reverse_does_not_block_it() -> None:
     record = apply(PLAN, STATES["running"], [Inbound(id="m", kind="signal", step="nowhere")], 9.0)
     assert verdict_of(PLAN, record, Inbound(id="m", kind="signal"), LIMITS) == "unknown"
     record = apply(PLAN, record, [Inbound(id="m", kind="reverse", sender=FATHER)], 9.0)
@@ -208,7 +208,7 @@ def test_a_child_whose_output_cannot_be_read_is_held_with_its_output(state: str)
     assert record.stuck == "kid: blocked, it is not what kid takes"
 
 
-def test_an_operator_gives_it_a_result_or_has_it_undone_but_not_done_again() -> None:
+def test_an_operator_gives_a_held_child_a_result_or_undoes_it_and_does_not_start_it_again() -> None:
     held = apply(PLAN, STATES["running"], [STRANGE], 9.0)
     again = apply(PLAN, held, [retry := Inbound(id="o", kind="retry")], 9.0)
     assert verdict_of(PLAN, again, retry, LIMITS) == "nothing to do"
@@ -220,7 +220,7 @@ def test_an_operator_gives_it_a_result_or_has_it_undone_but_not_done_again() -> 
         assert (undone.status, undone.steps["kid"].state) == ("compensating", "undoing")
 
 
-def test_one_that_comes_while_the_parent_turns_back_is_undone_with_the_rest() -> None:
+def test_an_unreadable_output_that_comes_while_the_parent_turns_back_is_undone_with_the_rest() -> None:
     record = apply(PLAN, STATES["its child is being started"], [Inbound(id="c", kind="cancel")], 9.0)
     record = apply(PLAN, record, [STRANGE], 9.0)
     record = apply(PLAN, record, [KID_STARTED], 9.0)
@@ -230,8 +230,8 @@ def test_one_that_comes_while_the_parent_turns_back_is_undone_with_the_rest() ->
 # ------------------------------------------------------- a child of an earlier group
 
 
-def test_a_child_that_an_operator_has_said_never_was_goes_into_the_account_and_completes_nothing() -> None:
-    """Its start was in doubt, and a person has said that it did not happen; another was started."""
+def test_the_success_of_a_child_that_an_operator_declared_not_done_is_recorded_as_late() -> None:
+    """Its start was in doubt, an operator declared that it did not happen, and another child was started."""
     kid = structs.replace(PLAN.nodes[1], position="pivot", undo=None, retries=Retries(max_attempts=1))
     plan = structs.replace(PLAN, nodes=(PLAN.nodes[0], kid))
     record = started(plan, A_DONE, AttemptEnded("kid", 1, Error(error="no answer")), Inbound(id="o", kind="retry"))

@@ -1,4 +1,4 @@
-"""A record that is too large to be written is cut down in a stated order, and loses nothing that it goes on with."""
+"""A record that is too large to be written is cut in a fixed order, and keeps everything that its saga goes on with."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def text(size: int) -> msgspec.Raw:
 
 
 def running() -> Loaded:
-    """It waits for its child; everything that can be taken off it is there."""
+    """Return a saga that waits for its child, with every part that can be cut."""
     record = create(
         PLAN, saga_id="1", run="r", input=text(5_000), owner="w", now=0.0, attributes={"a": "y" * 900},
         trace={"b": "y" * 900},
@@ -82,12 +82,12 @@ def names(loaded: Loaded) -> list[str]:
     return [event.suffix for event in loaded.record.outbox]
 
 
-def test_what_fits_is_left_as_it_is() -> None:
+def test_a_record_that_fits_is_left_as_it_is() -> None:
     for loaded in (running(), terminated(), halted()):
         assert cut(PLAN, loaded, size(loaded)) is loaded
 
 
-def test_a_terminated_record_loses_one_thing_after_the_other_in_the_stated_order() -> None:
+def test_a_terminated_record_is_cut_in_the_order_of_the_table() -> None:
     whole = loaded = terminated()
     for number in range(1, len(CUTS) + 1):
         found = cut(PLAN, loaded, size(loaded) - 1)
@@ -102,7 +102,7 @@ def test_a_terminated_record_loses_one_thing_after_the_other_in_the_stated_order
     assert isinstance(decode("T.1", encode(loaded.record)), Loaded)
 
 
-def test_only_as_much_is_taken_off_as_is_needed() -> None:
+def test_a_record_is_cut_only_as_much_as_needed() -> None:
     loaded = terminated()
     found = cut(PLAN, loaded, size(loaded) - 6_000)
     assert found is not None
@@ -110,8 +110,8 @@ def test_only_as_much_is_taken_off_as_is_needed() -> None:
     assert found.record.steps["a"].result == text(6_000)
 
 
-def test_what_a_terminated_saga_still_has_to_do_is_left_to_it() -> None:
-    """Its children are to be released, its id and input are to be recognised, its end is to be told."""
+def test_a_terminated_saga_keeps_everything_that_its_remaining_work_needs() -> None:
+    """The saga still releases its children, recognizes its id and input, and reports its end."""
     loaded = terminated()
     smallest = loaded
     while (smaller := cut(PLAN, smallest, size(smallest) - 1)) is not None:
@@ -124,7 +124,7 @@ def test_what_a_terminated_saga_still_has_to_do_is_left_to_it() -> None:
     assert after.outcome.failure.cause == "terminated"
 
 
-def test_a_halted_saga_keeps_all_that_it_goes_on_with() -> None:
+def test_a_halted_saga_keeps_everything_that_it_goes_on_with() -> None:
     loaded = smallest = halted()
     while (smaller := cut(PLAN, smallest, size(smallest) - 1)) is not None:
         smallest = smaller
@@ -156,7 +156,7 @@ def test_a_terminate_that_does_not_fit_ends_the_saga_all_the_same() -> None:
     assert names(found)[-2:] == ["operator.terminate", "failed"]
 
 
-def test_anything_else_that_does_not_fit_halts_it_with_the_reason_and_keeps_what_came_in() -> None:
+def test_any_other_fold_that_does_not_fit_halts_the_saga_with_the_reason_and_keeps_the_events() -> None:
     loaded = running()
     events: list[InputEvent] = [Inbound(id="f", kind="signal", step="nowhere")]
     most = size(loaded) - 3_000
@@ -172,14 +172,14 @@ def test_anything_else_that_does_not_fit_halts_it_with_the_reason_and_keeps_what
 
 
 @pytest.mark.parametrize("most", [100, 4_000, 12_000])
-def test_what_cannot_be_halted_without_a_loss_is_not_written_at_all(most: int) -> None:
+def test_a_record_that_cannot_be_halted_without_a_loss_is_not_written(most: int) -> None:
     loaded = running()
     events: list[InputEvent] = [Inbound(id="f", kind="signal", step="nowhere")]
     assert fitted(PLAN, loaded, events, folded(loaded, events), most, now=2.0, limits=LIMITS) is None
 
 
 def test_a_saga_that_would_complete_is_halted_before_it_does() -> None:
-    """A child that has completed may be reversed: its results are needed."""
+    """A completed child may be reversed, and its undo needs the results."""
     plan = Plan(saga_type="T", nodes=(NodePlan(name="a", undo=UNDO),))
     record = create(plan, saga_id="1", run="r", input=text(10), owner="w", now=0.0)
     loaded, events = Loaded(record, None), [AttemptEnded("a", 1, Complete(text(5_000)))]

@@ -1,4 +1,4 @@
-"""A record never outgrows its message: what comes from outside, and what comes of it, is bounded."""
+"""A record never outgrows its message: everything from outside, and everything that follows from it, is bounded."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def ended_child(node: str) -> Inbound:
 
 
 def family(*, pivot: bool = False) -> tuple[Plan, Record]:
-    """Two children side by side, of whose outputs the record has room for one. Both are being started."""
+    """Return a saga with two children, both being started, and with room for the output of one."""
     undo = UndoPlan(retries=Retries(), timeout=30)
     first = NodePlan(name="one", kind="child", child_type="C", undo=undo)
     second = NodePlan(name="two", kind="child", child_type="C", undo=None if pivot else undo)
@@ -133,7 +133,7 @@ TOP = msgspec.Raw(msgspec.json.encode("x" * (PAYLOAD // 4 - 2)))
 
 
 def spread(items: int, *, given: int = 2) -> tuple[Plan, Record]:
-    """An each over so many items, `given` bytes altogether, all at once as far as its plan goes."""
+    """Return a saga with an each over so many items with `given` bytes together; the plan lets all run at once."""
     undo = UndoPlan(retries=Retries(max_attempts=2, initial_interval=0.0, max_interval=0.0), timeout=30)
     each = NodePlan(name="e" * 64, kind="each", prepared=True, parallel=10_000, retries=QUICK, undo=undo)
     plan = Plan(saga_type="T", nodes=(each, NodePlan(name="last", after=(each.name,), retries=QUICK)))
@@ -156,7 +156,7 @@ def driven(
     limits: Limits = LIMITS,
     payload: int = PAYLOAD,
 ) -> Record:
-    """Run until nothing is called any more: all that is called ends, then half of the outbox is confirmed."""
+    """Run until nothing is called any more: all calls end, then half of the outbox is confirmed, and again."""
     for _ in range(1000):
         calls = calls_of(plan, record)
         assert len(calls) <= limits.outbox
@@ -172,7 +172,7 @@ def driven(
         if seq is not None:
             after = apply(plan, record, [Published(seq)], record.updated_at, limits=limits)
             if after is record and not calls:
-                return record  # its outbox is full, and nothing waits for that
+                return record  # the outbox is full, and no attempt is held back for that
             record = after
     raise AssertionError("no end")
 
@@ -210,8 +210,8 @@ def test_the_most_items_with_the_longest_errors_fit_all_the_way_there_and_back()
     assert driven(plan, record, lambda call: Complete()).status == "failed"
 
 
-def test_on_a_server_of_small_messages_all_of_it_fits_too() -> None:
-    """The largest input, results, errors, and as many messages of every kind as the saga takes, before and after."""
+def test_the_largest_record_fits_on_a_server_with_small_messages() -> None:
+    """The record has the largest input, results and errors, and as many messages of every kind as a saga takes."""
     payload = 64 * 1024
     limits = limits_for(payload, max_isolated_crashes=3)
     plan, _ = spread(0)
@@ -239,7 +239,7 @@ def test_on_a_server_of_small_messages_all_of_it_fits_too() -> None:
     assert len(encode(ended)) <= payload
 
 
-def test_items_that_are_refused_keep_little_of_why() -> None:
+def test_refused_items_keep_short_reasons() -> None:
     plan, record = spread(LIMITS.items)
     detail = msgspec.Raw(msgspec.json.encode({"why": "x" * 4_000}))
     record = driven(plan, record, lambda call: Compensating(code="c" * 500, detail=detail))

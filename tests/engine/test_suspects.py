@@ -1,4 +1,4 @@
-"""P11 in the engine: what becomes of a saga whose worker dies each time."""
+"""P11 in the engine: a saga whose worker dies each time is found out, and given up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def plan(attempts: int | None, *, undo_attempts: int | None = None) -> Plan:
 
 
 def after_deaths(plan: Plan, record: Record, deaths: int) -> Record:
-    """Whoever runs it dies of it; a suspect is always given its turn alone."""
+    """Let every worker that runs the saga die; a suspect always gets its turn alone."""
     for death in range(deaths):
         now = record.updated_at + 10
         record = apply(plan, record, [Isolated()], now)
@@ -44,7 +44,7 @@ def after_deaths(plan: Plan, record: Record, deaths: int) -> Record:
 
 @pytest.mark.parametrize("attempts", [None, 3, LIVES - 1, LIVES, LIVES + 1])
 def test_p11_an_action_that_kills_its_worker_is_undone_whatever_its_own_budget(attempts: int | None) -> None:
-    """Also when both budgets are spent by the same death."""
+    """The rule holds also when one death uses up both budgets."""
     saga = plan(attempts)
     record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     record = after_deaths(saga, record, min(LIVES, attempts or LIVES))
@@ -67,7 +67,7 @@ def test_p11_a_compensation_that_kills_its_worker_is_stuck() -> None:
 
 
 def undoing_a_child() -> tuple[Plan, Record]:
-    """A saga whose child has completed, and is being undone after the next step was refused."""
+    """Return a saga that undoes its completed child, since the next step was refused."""
     forever = UndoPlan(retries=Retries(max_attempts=None, initial_interval=0.0, max_interval=0.0), timeout=30)
     saga = Plan(
         saga_type="T",
@@ -82,8 +82,8 @@ def undoing_a_child() -> tuple[Plan, Record]:
     return saga, record
 
 
-def test_p11_whoever_waits_for_a_child_to_be_undone_is_not_suspected_of_the_deaths_of_its_worker() -> None:
-    """The child's own steps run meanwhile, and those of others; the parent runs nothing."""
+def test_p11_a_saga_that_waits_for_the_undo_of_a_child_is_not_suspected_of_the_deaths_of_its_worker() -> None:
+    """The steps of the child and of others run meanwhile; the parent runs nothing."""
     saga, record = undoing_a_child()
     for death in range(LIVES):
         record = apply(saga, record, [Adopted(f"w{death}", 0.5)], record.updated_at + 10)
@@ -92,7 +92,7 @@ def test_p11_whoever_waits_for_a_child_to_be_undone_is_not_suspected_of_the_deat
     assert record.steps["kid"].state == "undoing"
 
 
-def test_p11_a_suspect_that_undoes_a_child_does_not_keep_the_worker_to_itself_meanwhile() -> None:
+def test_p11_a_suspect_that_undoes_a_child_shares_the_worker_meanwhile() -> None:
     """The child needs the worker, too."""
     saga, record = undoing_a_child()
     record = apply(saga, record, [Adopted("w2", 0.5)], 10.0)
@@ -103,7 +103,7 @@ def test_p11_a_suspect_that_undoes_a_child_does_not_keep_the_worker_to_itself_me
     assert [effect.waits for effect in effects(saga, record) if isinstance(effect, Call)] == [True]
 
 
-def test_p11_one_that_died_alone_more_often_than_this_worker_allows_is_adopted_while_nothing_is_open() -> None:
+def test_p11_a_saga_with_more_lone_deaths_than_this_worker_allows_is_adopted_while_nothing_is_open() -> None:
     """`max_isolated_crashes` may differ from worker to worker."""
     saga = plan(None)
     record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
@@ -113,7 +113,7 @@ def test_p11_one_that_died_alone_more_often_than_this_worker_allows_is_adopted_w
     assert record.status == "running"
 
 
-def test_a_saga_that_is_created_while_it_is_held_opens_nothing_and_would_go_on() -> None:
+def test_a_saga_that_is_created_on_hold_opens_no_attempt_and_would_go_on() -> None:
     saga = plan(None)
     record = create(saga, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0, hold=True)
     assert (record.status, record.steps) == ("running", {})

@@ -1,4 +1,4 @@
-"""The transition tables: every cell, legal and illegal; and the random runs visit every legal one."""
+"""The transition tables: every cell, legal and illegal; the random runs visit every legal cell."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_state_and_move_is_in_the_tables() -> None:
 
 
 def _a_child_past_the_pivot_fails_while_its_start_is_in_doubt() -> None:
-    """Once in 15,000 random runs."""
+    """Visit the cell that random runs reach once in 15,000 times."""
     nodes = (
         NodePlan(name="a", position="pivot"),
         NodePlan(name="b", kind="child", child_type="C", position="after", after=("a",)),
@@ -102,7 +102,7 @@ def test_an_illegal_input_changes_nothing(simple: Plan) -> None:
 
 
 def test_p12_results_and_inbound_come_before_timers(simple: Plan) -> None:
-    """A result that arrived before the deadline was looked at wins over the deadline."""
+    """A result that is applied together with a deadline wins over it."""
     plan = msgspec.structs.replace(simple, deadline=10.0, nodes=simple.nodes[:1])
     record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=0.0)
     assert apply(plan, record, [AttemptEnded("a", 1, Complete())], 99.0).status == "completed", (
@@ -145,7 +145,7 @@ DEEP = b'{"schema": 1, "x": ' + b"[" * 100_000
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b'{"schema": 1}', b"\xff", b'{"schema": "x"}', b"null", DEEP])
-def test_p11_what_is_no_record_is_refused(value: bytes) -> None:
+def test_p11_a_value_that_is_not_a_record_is_refused(value: bytes) -> None:
     with pytest.raises(Undecodable, match="left alone"):
         decode("T.1", value)
 
@@ -154,7 +154,7 @@ def test_p11_what_is_no_record_is_refused(value: bytes) -> None:
     ("status", "outcome"),
     [("completed", None), ("failed", None), ("failed", {"status": "failed", "at": 1.0})],
 )
-def test_p11_an_end_that_says_nothing_of_itself_is_refused(status: str, outcome: object, simple: Plan) -> None:
+def test_p11_an_end_without_an_outcome_is_refused(status: str, outcome: object, simple: Plan) -> None:
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
     fields = msgspec.json.decode(encode(record)) | {"status": status, "outcome": outcome}
     with pytest.raises(Undecodable, match=f"its status is {status}, and it does not say how it ended.*left alone"):
@@ -169,7 +169,7 @@ def test_p11_a_newer_schema_is_refused(simple: Plan) -> None:
             decode(f"{simple.saga_type}.1", value)
 
 
-def test_the_record_and_the_event_as_they_stand_on_the_wire(simple: Plan) -> None:
+def test_the_bytes_of_the_record_and_the_event_on_the_wire(simple: Plan) -> None:
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b'{"n":1}'), owner="w", now=0.0)
     found = msgspec.json.decode(encode(record))
     (event,) = found.pop("outbox")

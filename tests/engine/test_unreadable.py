@@ -1,4 +1,4 @@
-"""What the record holds cannot be read by a worker: the saga is stuck as it was, and `retry` takes it up from there."""
+"""A saga whose record cannot be read as a worker's types is stuck as it was, and `retry` continues it from there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ RETRY = Inbound(id="retry", kind="retry", by="eve", reason="rolled back")
 
 
 class Case:
-    """One saga of this plan, and what has happened to it."""
+    """A saga of this plan, with its history so far."""
 
     def __init__(self, *nodes: NodePlan, **fields: Any) -> None:
         self.plan = Plan(saga_type="T", nodes=nodes, **fields)
@@ -44,36 +44,36 @@ class Case:
         self.record: Record = create(self.plan, saga_id="1", run="r", input=msgspec.Raw(b"{}"), owner="w", now=self.now)
 
     def take(self, *events: InputEvent) -> None:
-        """They come in, somewhat later."""
+        """Apply events, one second later."""
         self.now += 10
         self.record = apply(self.plan, self.record, events, self.now)
 
     def end(self, step: str, result: Any) -> None:
-        """The step's attempt ends so."""
+        """End the step's open attempt with a result."""
         self.take(AttemptEnded(step, self.record.steps[step].calls, result))
 
     @property
     def calls(self) -> list[Call]:
-        """What is to be called now."""
+        """Return the calls that the record asks for."""
         return [effect for effect in effects(self.plan, self.record) if isinstance(effect, Call)]
 
     @property
     def events(self) -> list[str]:
-        """What is told, without the type."""
+        """Return the events so far, without the saga's type."""
         return [event.suffix for event in self.record.outbox]
 
     def states(self) -> dict[str, str]:
-        """How far each step is."""
+        """Return the state of each step."""
         return {name: log.state for name, log in self.record.steps.items()}
 
 
 def step(name: str, **fields: Any) -> NodePlan:
-    """One with two attempts."""
+    """Return a policy with two attempts."""
     return NodePlan(**{"name": name, "retries": TWO, **fields})
 
 
 def action(position: Any) -> Case:
-    """Its second attempt is open, and is the last of its budget."""
+    """Return a saga whose action has its second and last attempt open."""
     case = Case(step("a", position=position, undo=UNDO if position == "before" else None))
     case.end("a", Error(error="refused", not_done=True))
     case.take()
@@ -81,7 +81,7 @@ def action(position: Any) -> Case:
 
 
 def check(position: Any) -> Case:
-    """As above, for the check of an action that may have happened."""
+    """Return a saga whose check of an action in doubt has its second and last attempt open."""
     case = Case(step("a", position=position, on_unknown="check", has_check=True))
     case.end("a", LOST)
     case.end("a", LOST)
@@ -90,7 +90,7 @@ def check(position: Any) -> Case:
 
 
 def undo(position: Any) -> Case:
-    """As above, for the compensation."""
+    """Return a saga whose compensation has its second and last attempt open."""
     case = Case(step("a", undo=UNDO), step("b", after=("a",)))
     case.end("a", Complete(msgspec.Raw(b"7")))
     case.end("b", Compensating(code="no"))
@@ -131,8 +131,8 @@ def test_a_call_that_cannot_be_given_its_arguments_halts_the_saga_and_spends_not
     assert case.record.status == ("completed" if forward else "failed")
 
 
-def test_a_call_that_finds_out_while_it_runs_leaves_a_doubt() -> None:
-    """The step's function has asked for another step's result, and may have done something before."""
+def test_a_call_that_fails_to_read_a_value_while_it_runs_is_in_doubt() -> None:
+    """The function asked for another step's result, and may have done something before."""
     case = Case(step("a", position="pivot"))
     case.end("a", ArgumentsUnreadable(error="the result of b cannot be read", not_done=False))
     assert (case.record.halted, case.record.steps["a"].unsure) == (True, True)
@@ -143,7 +143,7 @@ def test_a_call_that_finds_out_while_it_runs_leaves_a_doubt() -> None:
     assert case.record.undo_request is not None, "the pivot may have happened: the cancel waits"
 
 
-def test_an_action_that_is_not_wanted_any_more_need_not_be_read() -> None:
+def test_an_unreadable_action_that_is_not_wanted_any_more_does_not_halt_the_saga() -> None:
     case = Case(step("a", undo=UNDO), step("b", undo=UNDO), step("c", undo=UNDO))
     case.end("a", Complete())
     case.end("b", Compensating(code="no"))
@@ -160,7 +160,7 @@ def test_an_action_that_is_not_wanted_any_more_need_not_be_read() -> None:
         (UNREAD, "waiting"),
     ],
 )
-def test_what_was_under_way_beside_it_ends_and_leads_to_nothing_before_an_operator_says_so(
+def test_other_calls_of_a_halted_saga_end_and_lead_to_nothing_before_an_operator_says_so(
     result: Any, state: str
 ) -> None:
     case = Case(step("a", undo=UNDO), step("b", undo=UNDO, retries=Retries(max_attempts=1)))
@@ -176,7 +176,7 @@ def test_what_was_under_way_beside_it_ends_and_leads_to_nothing_before_an_operat
     assert [call.step for call in case.calls] == wanted[state]
 
 
-def test_a_doubt_beside_it_is_not_checked_before_an_operator_says_so() -> None:
+def test_a_doubt_of_a_halted_saga_is_not_checked_before_an_operator_says_so() -> None:
     case = Case(step("a"), step("b", on_unknown="check", has_check=True, retries=Retries(max_attempts=1)))
     case.end("a", UNREAD)
     case.end("b", LOST)
@@ -185,7 +185,7 @@ def test_a_doubt_beside_it_is_not_checked_before_an_operator_says_so() -> None:
     assert [call.kind for call in case.calls] == ["do", "check"]
 
 
-def test_a_participants_report_does_not_let_it_go_on() -> None:
+def test_a_report_of_a_participant_does_not_continue_a_halted_saga() -> None:
     case = Case(step("a"), step("b", on_unknown="ask", retries=Retries(max_attempts=1)))
     case.end("b", LOST)
     case.end("a", UNREAD)
@@ -193,7 +193,7 @@ def test_a_participants_report_does_not_let_it_go_on() -> None:
     assert (case.states()["b"], case.record.status, case.record.halted) == ("done", "stuck", True)
 
 
-def test_a_cancel_waits_until_an_operator_lets_it_go_on() -> None:
+def test_a_cancel_of_a_halted_saga_waits_until_an_operator_lets_it_go_on() -> None:
     case = Case(step("a", undo=UNDO), step("b", after=("a",), undo=UNDO))
     case.end("a", Complete())
     case.end("b", UNREAD)
@@ -203,7 +203,7 @@ def test_a_cancel_waits_until_an_operator_lets_it_go_on() -> None:
     assert case.states() == {"a": "undoing", "b": "not_done"}
 
 
-def test_it_can_be_terminated() -> None:
+def test_a_halted_saga_can_be_terminated() -> None:
     case = Case(step("a"))
     case.end("a", UNREAD)
     case.take(Inbound(id="t", kind="terminate"))

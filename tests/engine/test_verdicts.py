@@ -1,4 +1,4 @@
-"""An id is applied once as long as the saga lives, whatever comes meanwhile; nobody's messages push out others'."""
+"""A message id is applied once as long as the saga lives, and no sort of message pushes out another sort."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sagakit.engine.verdicts import CODES, PLACES, WIDTH, VerdictText, known_ver
 from sagakit.system.environment import limits_for
 
 PLAN = Plan(saga_type="T", nodes=(NodePlan(name="go", kind="signal"), NodePlan(name="side")))
-"""It waits for a signal; beside that an action is under way, so that even a cancelled one has not ended."""
+"""A plan that waits for a signal while an action is under way, so that even a canceled saga has not ended."""
 HARMLESS: tuple[InboundKind, ...] = ("signal", "report", "retry", "mark-undone", "complete-step")
-"""Kinds whose messages change nothing, if they name a step that the saga does not have."""
+"""The kinds whose messages change nothing if they name a step that the saga does not have."""
 
 
 def waiting() -> Record:
@@ -50,7 +50,7 @@ MESSAGES = st.builds(Inbound, id=st.sampled_from("abcdefgh"), kind=st.sampled_fr
 
 @given(comes=st.lists(st.lists(MESSAGES, max_size=4), max_size=12), ring=st.integers(1, 3))
 def test_p6_each_kind_and_id_is_applied_once_in_any_sequence(comes: Sequence[Sequence[Inbound]], ring: int) -> None:
-    """However few of the verdicts are kept in words, and whether messages come one by one or together."""
+    """The rule holds however few verdicts are kept in words, and for messages one by one or together."""
     record, limits = waiting(), Limits(inbound=ring)
     first: dict[tuple[str, str], str] = {}
     for messages in comes:
@@ -64,7 +64,7 @@ def test_p6_each_kind_and_id_is_applied_once_in_any_sequence(comes: Sequence[Seq
     assert "none" not in first.values()
 
 
-def test_the_verdict_of_an_old_message_is_told_when_its_words_are_gone() -> None:
+def test_an_old_message_has_its_verdict_when_the_words_are_gone() -> None:
     limits = Limits(inbound=2)
     refused = Inbound(id="x", kind="signal", refused="it is no number")
     record = told(waiting(), refused, *numbered("signal", 5), limits=limits)
@@ -94,11 +94,11 @@ def test_the_hash_of_a_message_is_not_found_across_two_entries() -> None:
 
 
 def full_of(kind: InboundKind, limits: Limits) -> Record:
-    """A saga that has had as many messages of one kind as it takes."""
+    """Return a saga that has had as many messages of one kind as it takes."""
     return told(waiting(), *numbered(kind, limits.ids + 5 * limits.reserve), limits=limits)
 
 
-def test_further_messages_are_refused_rather_than_old_ones_forgotten() -> None:
+def test_a_full_saga_refuses_further_messages_and_forgets_no_old_one() -> None:
     limits = Limits(ids=100)
     record = full_of("signal", limits)
     assert len(record.applied) == limits.ids * WIDTH
@@ -109,7 +109,7 @@ def test_further_messages_are_refused_rather_than_old_ones_forgotten() -> None:
 
 
 @pytest.mark.parametrize("flood", ["signal", "report", "cancel", "retry", "mark-undone", "complete-step"])
-def test_nobody_uses_up_the_places_of_those_who_are_above_them(flood: InboundKind) -> None:
+def test_no_kind_of_message_uses_up_the_places_of_the_kinds_above_it(flood: InboundKind) -> None:
     limits = Limits(ids=100)
     record = full_of(flood, limits)
     for kind, place in PLACES.items():
@@ -124,7 +124,7 @@ def test_nobody_uses_up_the_places_of_those_who_are_above_them(flood: InboundKin
     assert verdict(ended, Inbound(id="enough", kind="terminate"), limits) == "accepted"
 
 
-def test_what_callers_send_does_not_push_out_the_words_of_operators() -> None:
+def test_messages_of_callers_do_not_push_out_the_verdicts_of_operators() -> None:
     limits = Limits()
     verbs = numbered("retry", 3)
     record = told(waiting(), *verbs, *numbered("signal", 500), *numbered("report", 500), limits=limits)
@@ -144,7 +144,7 @@ WORST = "\x01" * 1024
 @pytest.mark.parametrize("max_payload", [64 * 1024, 256 * 1024, 1024 * 1024, 8 * 1024 * 1024])
 @pytest.mark.parametrize("pad", [WORST, "x" * 30], ids=["longest ids", "short ids"])
 def test_verdicts_never_take_more_than_their_part_of_a_record(pad: str, max_payload: int) -> None:
-    """Five sixteenths of the quarter that is for status, undo and outbox."""
+    """The part is five sixteenths of the quarter for status, undo and outbox."""
     limits = limits_for(max_payload, max_isolated_crashes=3)
     record = waiting()
     empty = len(encode(told(record, limits=limits)))
@@ -157,7 +157,7 @@ def test_verdicts_never_take_more_than_their_part_of_a_record(pad: str, max_payl
     assert limits.ids >= 100
 
 
-def test_a_verdict_that_is_too_long_for_its_ring_is_kept_in_short() -> None:
+def test_a_verdict_that_is_too_long_for_its_ring_is_kept_as_a_code() -> None:
     limits = Limits(verdicts=1_000)
     message = Inbound(id=WORST, kind="signal", step="nowhere")
     record = told(waiting(), *numbered("signal", 3), message, limits=limits)

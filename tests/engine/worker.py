@@ -97,7 +97,7 @@ class Worker(Judge):
         return self.misread and self._rarely("what it is given cannot be read", 15)
 
     def _write(self, record: Record) -> None:
-        """The write is durable; its effects are performed."""
+        """Write a record, which is durable at once, and perform its effects."""
         self.record = stamped(record, write=f"w:{self.turns}")
         self.durable = encode(self.record)
         self._judge_record()
@@ -164,7 +164,7 @@ class Worker(Judge):
                 return OutputMade(error="broke") if broken else OutputMade(msgspec.Raw(b"1"))
 
     def crash(self) -> None:
-        """The worker dies; another reads the record and takes it over."""
+        """Let the worker die, and another one read the record and take it over."""
         for call in [*self.running.values(), *self.queued.values()]:
             self.participants.lost(call)
         self.running.clear()
@@ -204,19 +204,19 @@ class Worker(Judge):
         self.running[call.step, call.call] = call
 
     def end(self, running: tuple[str, int], fate: Fate) -> None:
-        """One call comes to its end."""
+        """End one call."""
         call = self.running.pop(running)
         self._turn(AttemptEnded(call.step, call.call, self.participants.answer(call, fate), 0.5))
 
     def unread(self, running: tuple[str, int]) -> None:
-        """What one call was to be given cannot be read: it is not made."""
+        """End one call because its arguments cannot be read: the function is not called."""
         call = self.running.pop(running)
         self.budget[call.step] -= call.kind == "do"
         turned_back = self.record.failure is not None
         self._turn(AttemptEnded(call.step, call.call, ArgumentsUnreadable(error="no such field"), 0.5))
         log, node = self.record.steps[call.step], self.plan.node(call.step)
         if self.record.status in ENDS or node.kind == "child":
-            return  # a child may have told its end already
+            return  # the end of the child may have arrived already
         if not self.record.halted and not (turned_back and call.kind == "do"):
             raise Broken(f"P4: the saga goes on, though {call.step} could not be given what it takes")
         attempts = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}

@@ -44,7 +44,7 @@ FORGED: dict[InboundKind, Sender] = {
 
 
 class World(Worker):
-    """One saga and everything around it; `run` lets it live to its end."""
+    """A saga and everything around it; `run` lets it live to its end."""
 
     def __init__(self, plan: Plan, data: Any, **options: Any) -> None:
         self.children: set[str] = set()  # keys of the children that have told their end
@@ -55,9 +55,10 @@ class World(Worker):
     # ------------------------------------------------------------- messages
 
     def _tell(self, kind: InboundKind, **fields: Any) -> str:
-        """A message comes in; what became of it."""
+        """Send a message to the saga, and return its verdict."""
         message = Inbound(id=f"{kind}-{self.turns}", kind=kind, by="eve", **fields)
-        if kind != "retry" and self._rarely("something else under its id", 5):  # a retry's budget is reset by now
+        # Not for a retry: the books have reset its budget already, before anything else may happen.
+        if kind != "retry" and self._rarely("something else under its id", 5):
             decoy: InboundKind = "signal" if kind != "signal" else "report"
             self._turn(Inbound(id=message.id, kind=decoy, step="nowhere"))
         if self._rarely("for another run", 8):
@@ -78,7 +79,7 @@ class World(Worker):
         return verdict
 
     def _come_again(self) -> None:
-        """A message that was applied comes once more, however long ago it was."""
+        """Send a message again that was applied at any time before."""
         if not self._rarely("sent again", 5) or self.record.status in ENDS:
             return
         message, verdict = self.data.draw(st.sampled_from(self.said), "again")
@@ -90,7 +91,7 @@ class World(Worker):
     def _without_effect(self, message: Inbound, what: str) -> None:
         before = self.record
         self._turn(message)
-        goes_on = makes_room(before, self.limits) is not None  # for its events are out
+        goes_on = makes_room(before, self.limits) is not None  # a full outbox was held back, and its events are out now
         after = self.record
         if (after.applied, after.released) != (before.applied, before.released) or (
             after.next_event != before.next_event and not goes_on
@@ -98,7 +99,7 @@ class World(Worker):
             raise Broken(f"P6: {message.kind} {what}")
 
     def _forge(self, kind: InboundKind) -> None:
-        """Somebody pretends to be this saga's child, or its parent."""
+        """Send messages that pretend to come from this saga's child or parent."""
         node = next((node.name for node in self.plan.nodes if node.kind == "child"), "nowhere")
         for sender in (None, FORGED[kind]):
             forged = Inbound(id=f"forged-{self.turns}", kind=kind, run="r", sender=sender, step=node)
@@ -107,7 +108,7 @@ class World(Worker):
     # ------------------------------------------------------------- schedule
 
     def run(self) -> None:
-        """Let things happen until the saga has ended, or is stuck and nobody comes."""
+        """Let things happen until the saga has ended, or is stuck and no operator helps."""
         for _ in range(500):
             if self.record.status == "stuck" and (self._goes_on_meanwhile() or self._help()):
                 continue
@@ -120,7 +121,7 @@ class World(Worker):
         raise Broken(f"no end: {self.record.status}")
 
     def _goes_on_meanwhile(self) -> bool:
-        """Whether a call that was under way when the saga was halted comes to its end before anybody helps."""
+        """End a call that was under way when the saga was halted, before an operator helps; return False if none is."""
         if not self.record.halted or not self.running or not self._rarely("goes on meanwhile", 2):
             return False
         compensating = self.compensating
@@ -133,7 +134,7 @@ class World(Worker):
         return any(call.kind == "undo" for call in self.running.values())
 
     def _reversed(self) -> bool:
-        """The parent of a child that has ended undoes it, or lets it go."""
+        """Let the parent undo a child that has ended, or release it; return True if the child turns back."""
         if self.parent is None:
             return False
         if self.record.status == "completed" and self.data.draw(st.booleans(), "is reversed"):
@@ -145,7 +146,7 @@ class World(Worker):
         return False
 
     def _help(self) -> bool:
-        """Whether an operator moves a stuck saga now."""
+        """Let an operator help a stuck saga; return False if none does."""
         if self.turns > self.calm_after:
             return False
         verbs = ["nobody", "retry", "retry", "cancel", "terminate", "compensate", "mark-undone", "complete-step"]
@@ -179,7 +180,7 @@ class World(Worker):
         self._tell("retry")
 
     def _by_hand(self, verb: Any) -> None:
-        """An operator does one step, or its undo, and says so."""
+        """Let an operator do one step, or its undo, by hand, and report it."""
         if not self.record.steps:
             return
         step = self.data.draw(st.sampled_from(sorted(self.record.steps)), "by hand")
@@ -187,7 +188,7 @@ class World(Worker):
         if verb == "complete-step" and self._state(step) == "blocked":
             self.strange.discard(step)
         if verb == "complete-step" and step in self.plan.by_name and self.plan.by_name[step].kind == "timer":
-            self.timers[step] = self.now  # nobody waits for it any more
+            self.timers[step] = self.now  # completed by hand: it need not ring at its time
         verdict = self._tell(verb, step=step, **({"payload": msgspec.Raw(b"7")} if verb == "complete-step" else {}))
         if verdict == "accepted":
             self.participants.by_hand(action_key, undone=verb == "mark-undone")
@@ -200,7 +201,7 @@ class World(Worker):
             self.sent.add(name)
 
     def _child_ends(self, name: str, failed: bool) -> None:
-        """A child that has begun comes to its end, and tells."""
+        """Let a child that has begun end, and report its end."""
         key = self._child_key(name)
         self.children.add(key)
         self.participants.child_ended(key, failed=failed)
@@ -263,7 +264,7 @@ class World(Worker):
                 self.now = max(self.now, self.record.wake_at)
                 self._turn()
             case "published", _:
-                self.looked_at = self.record  # once for each write: its owner hears of it once
+                self.looked_at = self.record  # once for each write, as an owner hears of the confirmation once
                 self._turn()
             case "isolate", _:
                 self._turn(Isolated())

@@ -12,13 +12,13 @@ Bug = Literal["none", "not idempotent", "assumes a result", "lets a late action 
 
 
 class Held(msgspec.Struct, frozen=True):
-    """So many are set aside."""
+    """The reservation of a number of things."""
 
     number: int
 
 
 class Warehouse:
-    """Keeps the participant contract, but for its bug."""
+    """A shop that keeps the participant contract except for its bug."""
 
     def __init__(self, bug: Bug) -> None:
         self.bug = bug
@@ -44,7 +44,7 @@ class Warehouse:
 
 
 class Fetch(Saga[int, int]):
-    """Reserve, then pack."""
+    """A saga that reserves, then packs."""
 
     def __init__(self, bug: Bug = "none") -> None:
         self.warehouse = Warehouse(bug)
@@ -68,7 +68,7 @@ class Fetch(Saga[int, int]):
 
 
 def nothing_is_lost(saga: Fetch, trace: Trace) -> None:
-    """What is not sold is there again."""
+    """Raise AssertionError unless everything that is not sold is in stock again."""
     if trace.record is None or trace.stuck:
         return
     gone = 3 if trace.record.status == "completed" else 0

@@ -41,7 +41,7 @@ def test_the_services_of_the_example_keep_the_contract(case: ContractCase) -> No
 
 
 class Service:
-    """Keeps the contract, with coroutine functions, but for what `bug` says."""
+    """A service with coroutine functions that keeps the contract except for `bug`."""
 
     def __init__(self, bug: str = "") -> None:
         self.bug = bug

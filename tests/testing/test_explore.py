@@ -1,4 +1,4 @@
-"""The kit goes through every single fault, finds what was planted, and names the schedule."""
+"""The kit goes through every single fault, finds planted bugs, and names the schedule."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_saga_without_a_bug() -> None:
 
 
 class Note(Saga[int]):
-    """Its steps have no results: by their types alone nobody sees whether they were made."""
+    """A saga whose steps have no results, so that their types do not show if they were called."""
 
     @step
     async def write(self, number: int, ctx: Context) -> None: ...
@@ -177,7 +177,7 @@ def test_a_signal_that_nobody_sends() -> None:
 # ------------------------------------------------------------------- simulate
 
 
-def test_a_run_can_be_had_again() -> None:
+def test_the_same_seed_gives_the_same_run() -> None:
     schedule = Faults((WriteFault(4, "crash_after"), CallFault("reserve", "do", "timeout")))
     runs = [simulate(Fetch(), 3, faults=schedule) for _ in range(3)]
     assert len({(str(run), tuple(run.events), run.writes) for run in runs}) == 1
@@ -267,7 +267,7 @@ def test_the_trace_names_the_schedule() -> None:
     assert "Faults(faults=(MessageAt(number=2, name=''),))" in str(caught.value)
 
 
-def test_a_child_that_is_not_there_is_named() -> None:
+def test_a_missing_child_is_named() -> None:
     with pytest.raises(DefinitionError, match=r"pass instances of Part as also="):
         simulate(Build(), 2)
     with pytest.raises(DefinitionError, match=r"pass instances of Part as also="):

@@ -1,4 +1,4 @@
-"""Several workers and zombies, as a state machine: on random plans, on a user's saga, and with bugs planted."""
+"""Several workers and zombies as a state machine: on random plans, on a user's saga, and with planted bugs."""
 
 # mypy: disable-error-code="empty-body"
 
@@ -29,7 +29,7 @@ class Part(Saga[int]):
 
 
 class Eleven(Saga[int]):
-    """Nodes of every kind, six of them first, and a pivot behind them all."""
+    """A saga with nodes of every kind, and a pivot after them all."""
 
     one = child(Part, lambda number, ctx: number, after=())
     other = child(Part, lambda number, ctx: number, after=(), when=lambda number, ctx: True)
@@ -84,7 +84,7 @@ TestEleven = machine_of(Eleven).TestCase
 
 
 def test_zombies_are_fenced() -> None:
-    """The machine does meet what it is made for."""
+    """The machine reaches the situation that it is made for."""
     fenced: list[int] = []
 
     class Counting(AnyPlan):
@@ -147,8 +147,8 @@ def test_p7_the_machine_condemns(
         run_state_machine_as_test(Fresh, settings=settings(settings.get_profile("hunt"), max_examples=2000))
 
 
-def test_a_participant_that_refused_a_key_refuses_it_ever_after_and_does_not_refuse_what_it_has_done() -> None:
-    """So a zombie's call of the pivot that comes to its end after the new owner's refusal does nothing (P5)."""
+def test_a_stub_that_refused_a_key_refuses_it_for_ever_and_never_refuses_a_done_action() -> None:
+    """Then a zombie's call of the pivot that ends after the new owner's refusal does nothing (P5)."""
     stubs = Stubs({"pay": 1})
     assert stubs.refuse("one")
     with pytest.raises(Reject):

@@ -1,4 +1,4 @@
-"""The pytest plugin gives fixtures, and leaves the async plugins alone."""
+"""The pytest plugin provides fixtures, and does not interfere with async plugins."""
 
 from __future__ import annotations
 

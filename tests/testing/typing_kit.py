@@ -1,4 +1,4 @@
-"""Every public call of `sagakit.testing` with every option, and what type checkers know of its result. Never run."""
+"""Typing of `sagakit.testing`: every public call with every option, and the type of its result. It is never run."""
 # mypy: disable-error-code="empty-body"
 # pyright: strict
 

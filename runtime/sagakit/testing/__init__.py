@@ -1,17 +1,17 @@
-"""The kit: prove a saga, with its own doubles, under every fault that can be planned. For users as for our own suite.
+"""The testing kit: it proves a saga, with the user's own test doubles, under every fault that can be planned.
 
-schedule    what is to go wrong, as data
-simulation  simulate: one run on the store in memory, under virtual time
-explorer    explore: every schedule with a single fault
-trace       what a run did
-judge       the promises, judged from outside
-binding     watches calls, and makes them go wrong
-stubs       stub: a saga without its services
-strategies  faults: a Hypothesis strategy
-machine     SagaMachine: several workers and fenced zombies as a Hypothesis state machine
+schedule    the faults of one run, as data
+simulation  `simulate`: one run on the store in memory, under virtual time
+explorer    `explore`: every schedule with a single fault
+trace       the record of a run: its calls, events and broken promises
+judge       the judge of the promises, who looks from outside
+binding     a binding that watches calls, and makes them go wrong
+stubs       `stub`: a saga without its services
+strategies  `faults`: a Hypothesis strategy
+machine     `SagaMachine`: several workers and fenced zombies as a Hypothesis state machine
 contract    the participant contract as a test of a user's own service
 plugin      fixtures for pytest
-command     sagakit explore
+command     the command `sagakit explore`
 """
 
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,7 @@ _HYPOTHESIS = {
 
 
 def __getattr__(name: str) -> Any:
-    """What needs Hypothesis is imported when it is asked for."""
+    """Import a name that needs Hypothesis when it is first asked for. Raises AttributeError for other names."""
     if name not in _HYPOTHESIS:
         raise AttributeError(name)
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""`python -m sagakit.testing MODULE`: the same as `sagakit explore MODULE`, without its colours."""
+"""The command `python -m sagakit.testing MODULE`: the same as `sagakit explore MODULE`, without its colors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sagakit.testing.command import NothingToExplore, run
 
 
 def main(arguments: list[str]) -> int | str:
-    """The exit code, or what is wrong."""
+    """Explore a module; return the exit code, or the text of an error."""
     if len(arguments) != 1:
         return "usage: python -m sagakit.testing MODULE"
     sys.path.insert(0, str(Path.cwd()))

@@ -1,4 +1,4 @@
-"""A binding that watches each call of user code, and makes those go wrong that the schedule names."""
+"""A binding that watches each call of user code, and lets the faults of the schedule strike it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from sagakit.testing.trace import Called, Trace
 
 
 class Injected(Exception):
-    """A fault that the schedule asked for."""
+    """A fault of the schedule, raised where user code would have been called."""
 
 
 Again = Callable[[], Awaitable[Any]]
 
 
 class Calling:
-    """All calls of one run, across its workers: which go wrong, and what is still to come late."""
+    """All calls of one run, across its workers: their faults, and the actions that are still to happen late."""
 
     def __init__(self, trace: Trace, judge: Judge, durable: Callable[[], bytes | None]) -> None:
         self.trace = trace
@@ -49,7 +49,7 @@ class Calling:
         self.differing: list[str] = []
 
     def fault_for(self, call: Call) -> CallFaultKind | None:
-        """What this call is to come to; counts it."""
+        """Count a call, and return its fault; None if it has none."""
         self._count[call.step, call.kind] += 1
         number = self._count[call.step, call.kind]
         for index, fault in enumerate(self.trace.faults.faults):
@@ -61,11 +61,11 @@ class Calling:
         return None
 
     def comes_late(self, called: Called, again: Again) -> None:
-        """This action will happen after its undo, or after the end."""
+        """Keep an action that is to happen after its undo, or after the end of the run."""
         self._late[called.key] = (called, again)
 
     async def late(self, action_key: str | None = None) -> None:
-        """Let the late action under this key happen now; without a key, all of them."""
+        """Let the late action under this key happen now; without a key, all late actions."""
         for key in [action_key] if action_key is not None else list(self._late):
             if key not in self._late:
                 continue
@@ -84,12 +84,12 @@ class Calling:
             try:
                 await again()
                 after.ended = "done"
-            except Exception as error:  # nobody hears of it any more
+            except Exception as error:  # as it must: the contract makes the key of an undone action unusable
                 after.ended, after.error = "not done", repr(error)
 
 
 class WatchedBinding(SagaBinding):
-    """For the saga under test; its children are bound as usual."""
+    """The binding of the saga under test; its children have plain bindings."""
 
     def __init__(self, calling: Calling, saga: Saga[Any, Any]) -> None:
         super().__init__(saga)
@@ -100,7 +100,7 @@ class WatchedBinding(SagaBinding):
     async def perform(
         self, call: Call, record: Record, environment: CallEnvironment, permit: CallPermit
     ) -> AttemptResult:
-        """Watch the call from its beginning to its end."""
+        """Make a call, and watch it from its beginning to its end."""
         calling = self._calling
         called = Called(
             step=call.step, kind=call.kind, key=call.key, action_key=call.action_key, at=trio.current_time()
@@ -124,7 +124,7 @@ class WatchedBinding(SagaBinding):
     async def _child(
         self, call: Call, record: Record, environment: CallEnvironment, permit: CallPermit, fault: CallFaultKind
     ) -> AttemptResult:
-        """A call that starts or undoes a child goes wrong."""
+        """Let a fault strike a call that starts or undoes a child."""
         if fault in ("lost_ack", "twice"):
             result = await super().perform(call, record, environment, permit)
             return Error(error="injected: the answer is lost") if fault == "lost_ack" else result
@@ -135,7 +135,7 @@ class WatchedBinding(SagaBinding):
     async def invoke(
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
-        """Run the user's function, or what the schedule wants in its place."""
+        """Run the user's function, or let the fault of the schedule strike it."""
         permit.use()
         called = self._begun[call.step, call.call]
         run = partial(self._run, call, function, environment, permit, args)
@@ -161,6 +161,7 @@ class WatchedBinding(SagaBinding):
                 return await self._twice(called, run)
         called.executed += 1
         answer = await run()
+        # The worst moment for a late action: right after its undo, before the record says that the undo is done.
         if call.kind == "undo":
             await self._calling.late(call.action_key)
         return answer

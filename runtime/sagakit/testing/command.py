@@ -1,4 +1,4 @@
-"""What `sagakit explore MODULE` and `python -m sagakit.testing MODULE` do."""
+"""The work of the commands `sagakit explore MODULE` and `python -m sagakit.testing MODULE`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from sagakit.testing.trace import BrokenPromise
 
 
 class NothingToExplore(ValueError):
-    """There is no such module, or no Exploration in it."""
+    """A module does not exist, or has no Exploration; the text says what to write."""
 
 
 def run(module: str, *, tell: Callable[[str], None], progress: Callable[[str], None] = lambda text: None) -> int:
-    """Explore all that a module offers; 0 if no promise is broken, else 1. Raises NothingToExplore."""
+    """Explore every Exploration of a module; return 0 if no promise is broken, else 1. Raises NothingToExplore.
+
+    `tell` gets each report, `progress` the number of schedules that have run so far.
+    """
     for name, exploration in explorations(module).items():
 
         def told(number: int, name: str = name) -> None:
@@ -31,7 +34,7 @@ def run(module: str, *, tell: Callable[[str], None], progress: Callable[[str], N
 
 
 def explorations(module: str) -> dict[str, Exploration[Any, Any]]:
-    """The Explorations of a module, or of its submodule `exploration`. Raises NothingToExplore."""
+    """Return the Explorations of a module and of its submodule `exploration`, by name. Raises NothingToExplore."""
     modules = [import_module(name) for name in (module, f"{module}.exploration") if _exists(name)]
     found = {
         f"{one.__name__}:{name}": value
@@ -42,7 +45,7 @@ def explorations(module: str) -> dict[str, Exploration[Any, Any]]:
     if not modules:
         alone, colon, _ = module.partition(":")
         if colon and _exists(alone):
-            raise NothingToExplore(f"{module}: write the module alone, {alone}: its Explorations are found")
+            raise NothingToExplore(f"{module}: write only the module, {alone}: the command finds its Explorations")
         raise NothingToExplore(
             f"there is no module {module}: write its name as in an import, and run the command where it can be imported"
         )
@@ -57,5 +60,5 @@ def explorations(module: str) -> dict[str, Exploration[Any, Any]]:
 def _exists(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent does not exist, or is no package
+    except ModuleNotFoundError:  # its parent does not exist, or is not a package
         return False

@@ -1,12 +1,12 @@
-"""The participant contract as a test that a user runs against their own service.
+"""The participant contract, as a test that users run against their own services.
 
 See docs/architecture.md, "The participant contract".
 
-class Payments:  # one service, as the contract sees it; plain functions or coroutine functions
+class Payments:  # one service as the contract sees it, with plain functions or coroutine functions
     def act(self, key): return psp.charge(100, key=key)
     def undo(self, key, action_key): psp.refund(key=key, action_key=action_key)
-    def check(self, action_key): ...  # optional: None means: it did not happen and no longer can
-    def effects(self): return psp.number_of_charges_that_stand()
+    def check(self, action_key): ...  # optional; None means that it did not happen and no longer can
+    def effects(self): return psp.number_of_charges_not_refunded()
 
 @pytest.mark.parametrize("case", CONTRACT, ids=str)
 def test_the_contract(case):
@@ -24,10 +24,10 @@ import trio
 
 
 class Participant(Protocol):
-    """One action of a service with its compensation; each function may be plain or a coroutine function.
+    """An action of a service with its compensation. Each function may be plain or a coroutine function.
 
-    `act` returns what the action answers, or raises; `effects` counts the actions whose effect stands. `check`, if
-    there is one, returns what was answered under a key, or None.
+    `act` returns the answer of the action, or raises; `effects` returns the number of actions that happened and were
+    not undone. `check`, if there is one, returns the answer that was given under a key, or None.
     """
 
     def act(self, key: str) -> Any: ...
@@ -36,11 +36,11 @@ class Participant(Protocol):
 
 
 class ContractBroken(AssertionError):
-    """A service does not keep the participant contract."""
+    """A service does not keep the participant contract; the text quotes the clause."""
 
 
 class ContractCase:
-    """One clause of the contract. `str()` names it."""
+    """A clause of the contract. `str()` gives its name."""
 
     def __init__(self, clause: Callable[[_Tried], Awaitable[None]]) -> None:
         self._clause = clause
@@ -54,11 +54,11 @@ class ContractCase:
         return inspect.getdoc(self._clause) or str(self)
 
     def run(self, make: Callable[[], Participant]) -> None:
-        """Try it on a fresh participant, in a trio run of its own. Raises ContractBroken."""
+        """Try the clause on a fresh participant, in its own trio run. Raises ContractBroken."""
         trio.run(self.run_async, make)
 
     async def run_async(self, make: Callable[[], Participant]) -> None:
-        """The same within trio, or within asyncio if the participant's functions are plain or asyncio's."""
+        """Try the clause in trio, or in asyncio if the functions are plain or asyncio's. Raises ContractBroken."""
         try:
             await self._clause(_Tried(make()))
         except ContractBroken as error:
@@ -82,17 +82,17 @@ class _Tried:
         participant: Any = self._participant
         return await _result(participant.check(action_key))
 
-    async def stands(self, number: int, after: str) -> None:
+    async def has_effects(self, number: int, after: str) -> None:
         found = await _result(self._participant.effects())
         if found != number:
-            raise ContractBroken(f"after {after} {found} effects stand, not {number}")
+            raise ContractBroken(f"after {after} there are {found} effects, not {number}")
 
     async def late_act(self, after: str) -> None:
-        """An action that comes late: it may raise or answer, but must have no effect."""
+        """Call an action late: it may raise or answer, and must have no effect."""
         before = await _result(self._participant.effects())
         with suppress(Exception):  # a refusal is what the contract wants
             await self.act()
-        await self.stands(before, f"an action that came late, {after}")
+        await self.has_effects(before, f"an action that came late, {after}")
 
 
 async def _result(value: Any) -> Any:
@@ -100,27 +100,27 @@ async def _result(value: Any) -> Any:
 
 
 async def _an_action_is_idempotent(tried: _Tried) -> None:
-    """The same key has one effect, and gets the same answer again."""
+    """An action that is called again under the same key has one effect, and gives the same answer."""
     first = await tried.act()
     again = await tried.act()
     if first != again:
         raise ContractBroken(f"the same key was answered {first!r}, then {again!r}")
-    await tried.stands(1, "two calls under one key")
+    await tried.has_effects(1, "two calls under one key")
 
 
 async def _two_keys_are_two_actions(tried: _Tried) -> None:
-    """Another key is another action."""
+    """An action under another key is another action."""
     await tried.act("act-1")
     await tried.act("act-2")
-    await tried.stands(2, "calls under two keys")
+    await tried.has_effects(2, "calls under two keys")
 
 
 async def _an_undo_takes_back(tried: _Tried) -> None:
-    """A compensation undoes what was done under the action's key, and nothing else."""
+    """A compensation undoes the action under the action's key, and nothing else."""
     await tried.act("act-1")
     await tried.act("act-2")
     await tried.undo("undo-1", "act-1")
-    await tried.stands(1, "two actions and the undo of one")
+    await tried.has_effects(1, "two actions and the undo of one")
 
 
 async def _an_undo_is_idempotent(tried: _Tried) -> None:
@@ -129,16 +129,16 @@ async def _an_undo_is_idempotent(tried: _Tried) -> None:
     await tried.act("act-2")
     await tried.undo()
     await tried.undo()
-    await tried.stands(1, "two actions and one undo, called twice")
+    await tried.has_effects(1, "two actions and one undo, called twice")
 
 
 async def _an_undo_tolerates_never_happened(tried: _Tried) -> None:
-    """A compensation of what never happened does nothing, and does not fail."""
+    """A compensation of an action that never happened does nothing, and does not fail."""
     try:
         await tried.undo()
-    except Exception as error:  # whatever it was, it is not what the contract says
-        raise ContractBroken(f"the undo of what never happened raised {error!r}") from error
-    await tried.stands(0, "the undo of what never happened")
+    except Exception as error:  # any error breaks this clause
+        raise ContractBroken(f"the undo of an action that never happened raised {error!r}") from error
+    await tried.has_effects(0, "the undo of an action that never happened")
 
 
 async def _no_action_after_its_undo(tried: _Tried) -> None:
@@ -149,13 +149,13 @@ async def _no_action_after_its_undo(tried: _Tried) -> None:
 
 
 async def _no_first_action_after_its_undo(tried: _Tried) -> None:
-    """The same for an action that had not happened when it was undone."""
+    """A compensation also makes the key unusable if its action had not happened yet."""
     await tried.undo()
     await tried.late_act("for the first time, after its undo")
 
 
 async def _a_check_tells_what_happened(tried: _Tried) -> None:
-    """A check answers what the action answered."""
+    """A check gives the answer that the action gave."""
     if tried.has_check:
         answer = await tried.act()
         found = await tried.check()
@@ -164,7 +164,7 @@ async def _a_check_tells_what_happened(tried: _Tried) -> None:
 
 
 async def _a_check_that_says_no_is_final(tried: _Tried) -> None:
-    """A check's "not done" means: it did not happen and no longer can."""
+    """A check's "not done" means that the action did not happen and no longer can."""
     if tried.has_check:
         if (found := await tried.check()) is not None:
             raise ContractBroken(f"nothing happened, and the check answered {found!r}")
@@ -185,4 +185,4 @@ CONTRACT: tuple[ContractCase, ...] = tuple(
         _a_check_that_says_no_is_final,
     )
 )
-"""Every clause."""
+"""Every clause of the contract, for `pytest.mark.parametrize`."""

@@ -1,8 +1,9 @@
 """`explore`: every schedule with a single fault, on every way that the saga may take.
 
-The ways are: the straight one; for each step one on which it refuses; and one that is cancelled as late as can be. A
-first run of each shows its points: every write, every call. Then each fault is planned at each point, and each must be
-reached. A schedule that breaks something is tried again without its way: what is reported is as small as it gets.
+The ways are the straight one, one for each step on which that step refuses, and one that is canceled as late as
+possible. A first run of each way shows its points: every write and every call. Then each fault is planned at each
+point, and must be reached. A schedule that breaks something is tried again without its way, so that the reported one is
+as small as possible.
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ _EVERY: tuple[CallFaultKind, ...] = ("raise", "timeout", "lost_ack")
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What `explore` did. A point is planned once for each fault at it, and reached if the fault befell the run."""
+    """The result of `explore`: the numbers of ways, schedules and fault points, and how the runs ended.
+
+    A fault point is a fault at a place of a way. It is reached if the fault struck the run.
+    """
 
     saga_type: str
     ways: int
@@ -54,7 +58,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
-    """What `sagakit explore module` looks for: the arguments of `explore`, as a module's attribute."""
+    """The arguments of `explore`, as an attribute of a module: the command `sagakit explore MODULE` finds it there."""
 
     make: Callable[[], Saga[D, T]]
     input: D
@@ -63,7 +67,7 @@ class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
     invariant: Callable[[Any, Trace], None] | None = None
 
     def run(self, progress: Callable[[int], None] | None = None) -> Report:
-        """As `explore`."""
+        """Call `explore` with these arguments. Raises BrokenPromise."""
         return explore(
             self.make,
             self.input,
@@ -83,11 +87,14 @@ def explore(
     invariant: Callable[[Any, Trace], None] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
-    """Run every single-fault schedule of a saga; `make` gives a fresh one with fresh doubles for each.
+    """Run every single-fault schedule of a saga, and return a report.
 
-    `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress` is told the
-    number of schedules run. Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and
-    when a planned fault was never reached: then the saga does not do the same thing twice.
+    `make` returns a fresh saga with fresh test doubles for each run. `send` and `also` are those of `simulate`.
+    `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress` gets the number
+    of schedules that have run. Must not be called from within trio.
+
+    Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and when a planned fault was
+    never reached, which means that the saga does not do the same thing each time.
     """
     return _Explorer(make, input, send, also or tuple, invariant, progress or (lambda number: None)).explore()
 
@@ -123,7 +130,7 @@ class _Explorer:
         return Report(self._plan.saga_type, len(ways), len(self._seen), planned, reached, **self._ends)
 
     def _ways(self) -> list[tuple[Faults, Trace]]:
-        """The straight way, and those on which the saga turns back by itself or is cancelled."""
+        """Return the ways with a first run of each: straight, turning back at each step, and canceled."""
         straight = self._run(FAIR)
         found = [(FAIR, straight)]
         steps = [node.name for node in self._plan.nodes if node.kind in ("step", "each")]
@@ -190,12 +197,12 @@ class _Explorer:
         self._ends[status] = self._ends.get(status, 0) + 1
 
     def _judge(self, saga: Saga[Any, Any], trace: Trace) -> None:
-        """Raise for a broken run; a smaller schedule that breaks, too, is reported in its place."""
+        """Raise BrokenPromise for a broken run; if a smaller schedule breaks, too, it is reported instead."""
         broken = self._broken(saga, trace)
         if not broken:
             return
         if len(trace.faults.faults) > 1:
-            self._run(Faults(trace.faults.faults[:1]))
+            self._run(Faults(trace.faults.faults[:1]))  # the fault without the way: raises if that is enough
         raise BrokenPromise(
             f"{broken}\nschedule: {trace.faults}\ncalls: {', '.join(trace.calls.names())}\n"
             f"replay with: simulate(..., faults={trace.faults!r})"

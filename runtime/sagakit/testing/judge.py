@@ -1,4 +1,4 @@
-"""The promises, judged from what was called and what was durable: not by the engine's rules.
+"""The judge of the promises: it looks at the calls and at the durable records, and uses none of the engine's rules.
 
 See docs/architecture.md, "Promises".
 """
@@ -17,7 +17,7 @@ _UNSETTLED = ("running", "awaiting", "checking", "undoing", "undo_waiting", "che
 
 
 class Judge:
-    """Watches one saga of a run, and writes into `trace.broken`."""
+    """Watches one saga of a run, and writes each broken promise into `trace.broken`."""
 
     def __init__(self, plan: Plan, key: str, trace: Trace) -> None:
         self._plan = plan
@@ -37,7 +37,7 @@ class Judge:
     # ------------------------------------------------------------ durability
 
     def stored(self, value: bytes) -> None:
-        """A record, or the end marker, has just become durable."""
+        """Look at a record, or an end marker, that has just become durable."""
         try:
             found = decode(self._key, value)
         except SagakitError as error:
@@ -56,7 +56,7 @@ class Judge:
     # ----------------------------------------------------------------- calls
 
     def begins(self, called: Called, durable: bytes | None) -> None:
-        """User code is about to be called."""
+        """Look at a call of user code that is about to begin; `durable` is the value under the saga's key now."""
         found = None if durable is None else decode(self._key, durable)
         log = found.record.steps.get(called.step) if isinstance(found, Loaded) else None
         state = {"do": "running", "check": "checking", "undo": "undoing"}[called.kind]
@@ -69,11 +69,11 @@ class Judge:
         self._running[called.step] = called
 
     def ends(self, called: Called) -> None:
-        """It has returned, or raised."""
+        """Note that a call has returned or raised."""
         self._running.pop(called.step, None)
 
     def killed(self) -> None:
-        """The worker is gone, and its calls with it."""
+        """Note that the worker is gone, and its calls with it."""
         self._running.clear()
 
     def _order(self, called: Called, record: Record) -> None:
@@ -94,7 +94,7 @@ class Judge:
     # ------------------------------------------------------------------- end
 
     def over(self, record: Record, events: list[bytes], *, cancelled: bool) -> None:
-        """The run is over: every effect is accounted for, every event is there."""
+        """Judge the run as a whole: every effect must be accounted for, and every event must be there."""
         self._events(record, events)
         if record.status not in ENDS and record.status != "stuck" and not self._trace.waits:
             self.broke(f"P8: it neither ends nor is stuck: {record.status}")
@@ -117,7 +117,7 @@ class Judge:
             self._stuck(record)
 
     def _never_happened(self, record: Record) -> list[str]:
-        """The steps that are done though none of their calls has run the user's function."""
+        """Return the steps that are done though none of their calls has run the user's function."""
         executed = {called.step for called in self._trace.calls if called.kind == "do" and called.executed}
         return [
             node.name
@@ -126,7 +126,7 @@ class Judge:
         ]
 
     def _effects_left(self) -> list[str]:
-        """The steps whose action happened, or may have, under a key that nobody has undone since."""
+        """Return the steps whose action happened, or may have, under a key that was not undone since."""
         left: dict[str, str] = {}
         for called in self._trace.calls:
             if called.late or self._plan.node(called.step).kind == "child":
@@ -134,13 +134,13 @@ class Judge:
             if called.kind == "do" and called.executed and called.ended != "not done":
                 left[called.key] = called.step
             elif called.kind == "undo" and called.executed and not called.error:
-                left.pop(called.action_key, None)  # what a check says is void is no more, either
+                left.pop(called.action_key, None)
             if called.kind == "check" and called.ended == "not done":
                 left.pop(called.action_key, None)
         return list(left.values())
 
     def _stuck(self, record: Record) -> None:
-        """A compensation that fails though nothing was planted in it would fail in earnest, too."""
+        """Find compensations that fail without an injected fault: they would fail in production, too."""
         for name, log in record.steps.items():
             undos = [one for one in self._trace.calls if one.step == name and one.kind == "undo"]
             own = [one for one in undos if not one.injected and one.error]

@@ -1,6 +1,6 @@
 """`SagaMachine`: one saga, several workers and fenced zombies, as a Hypothesis state machine over the engine.
 
-Any worker may take the saga over at any time, while the one before goes on without knowing: its calls still end, and
+Any worker may take the saga over at any time. The worker before goes on without knowing it: its calls still end, and
 its next write is refused. The promises are judged as in a simulation.
 
     TestPlaceOrder = machine_of(PlaceOrder).TestCase
@@ -63,12 +63,12 @@ WORKERS = ("w1", "w2", "w3")
 SAGA_ID = "1"
 _ONE = msgspec.Raw(b"1")
 _WHAT_COMES: dict[str, InboundKind] = {"signal": "signal", "child": "child-ended"}
-"""What a node of this kind waits for."""
+"""The kind of message that a node of each kind waits for."""
 _FATES = ("done", "done", "lost", "never", "not_done", "reject")
 
 
 class _Worker:
-    """What one worker believes. `record` is its cache: it may be out of date without its knowing."""
+    """The view of one worker. `record` is its cache, which may be out of date without the worker knowing it."""
 
     def __init__(self, record: Record, revision: int) -> None:
         self.record = record
@@ -77,16 +77,20 @@ class _Worker:
 
 
 class SagaMachine(RuleBasedStateMachine):
-    """Derive with `plans` set, or use `machine_of`."""
+    """The state machine of one saga. Derive from it with `plans` set, or use `machine_of`."""
 
     plans: ClassVar[st.SearchStrategy[Plan]]
 
     def __init__(self) -> None:
         super().__init__()
         self.trace: Trace = Trace(Faults())
+        """The calls and broken promises so far."""
         self.workers: dict[str, _Worker] = {}
+        """The workers that believe that the saga is theirs, by name."""
         self.fenced: int = 0
+        """The number of writes that were refused because another worker has the saga."""
         self.now: float = 1000.0
+        """The wall clock of all workers, in seconds."""
         self._value = b""
         self._revision = 0
         self._writes = 0
@@ -95,7 +99,7 @@ class SagaMachine(RuleBasedStateMachine):
 
     @initialize(data=st.data())
     def start(self, data: st.DataObject) -> None:
-        """The first worker starts the saga."""
+        """Let the first worker start the saga."""
         self.plan: Plan = data.draw(self.plans, "plan")
         self._key = str(SagaKey(self.plan.saga_type, SAGA_ID))
         self.judge: Judge = Judge(self.plan, self._key, self.trace)
@@ -107,13 +111,13 @@ class SagaMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(WORKERS))
     def takes_over(self, name: str) -> None:
-        """A worker finds the saga and adopts it; the one before is not told."""
+        """Let a worker find the saga and adopt it; the worker before is not told."""
         if self._stored().status not in ENDS:
             self.judge.killed()
             self._adopt(name)
 
     def _adopt(self, name: str) -> None:
-        """The adopt write comes before any effect."""
+        """Write the takeover; effects are performed only after that write."""
         events: list[InputEvent] = [Adopted(name)]
         record = self._answered(apply(self.plan, self._stored(), events, self.now))
         self.workers.pop(name, None)
@@ -122,7 +126,7 @@ class SagaMachine(RuleBasedStateMachine):
     @precondition(lambda self: any(worker.running for worker in self.workers.values()))
     @rule(data=st.data(), fate=st.sampled_from(_FATES))
     def call_ends(self, data: st.DataObject, fate: str) -> None:
-        """A call of some worker comes to its end, whether or not that worker still owns the saga."""
+        """End a call of some worker, which may have lost the saga."""
         name = data.draw(st.sampled_from([name for name, worker in self.workers.items() if worker.running]))
         worker = self.workers[name]
         call, called = worker.running.pop(data.draw(st.sampled_from(sorted(worker.running))))
@@ -134,7 +138,7 @@ class SagaMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.workers))
     @rule(data=st.data())
     def time_passes(self, data: st.DataObject) -> None:
-        """Some worker's timer rings."""
+        """Let some worker's timer ring."""
         name = data.draw(st.sampled_from(sorted(self.workers)))
         self.now = max(self.now, self.workers[name].record.wake_at or self.now)
         self._turn(name)
@@ -142,7 +146,7 @@ class SagaMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.workers))
     @rule(data=st.data())
     def runs_alone(self, data: st.DataObject) -> None:
-        """A suspect gets its worker to itself."""
+        """Give a suspect its worker for itself."""
         name = data.draw(st.sampled_from(sorted(self.workers)))
         if awaits_isolation(self.plan, self.workers[name].record, self.now):
             self._turn(name, Isolated())
@@ -150,18 +154,18 @@ class SagaMachine(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.workers))
     @rule(data=st.data(), kind=st.sampled_from(["cancel", "signal", "child-ended"]))
     def message(self, data: st.DataObject, kind: Any) -> None:
-        """A cancel, a signal, or a child's end reaches some worker."""
+        """Deliver a cancel, a signal or a child's end to some worker."""
         name = data.draw(st.sampled_from(sorted(self.workers)))
         wanted = {"signal": "signal", "child-ended": "child"}.get(kind)
         for step in [node.name for node in self.plan.nodes if node.kind == wanted] if wanted else [""]:
             message = self._message(kind, step, self.workers[name].record)
             if not self._turn(name, message):
-                return  # it was fenced
+                return  # the worker was fenced
             verdict = known_verdict(self.workers[name].record, message)
             self._cancelled = self._cancelled or (kind == "cancel" and verdict in ("accepted", "waiting"))
 
     def _message(self, kind: InboundKind, step: str, record: Record) -> Inbound:
-        """A child's end says which child it comes from; nothing comes from one that was not begun."""
+        """Return a message. The end of a child names the child; a node that has not begun has no child to name."""
         sender = None
         if kind == "child-ended" and step in record.steps:
             child = child_id(record, step, record.steps[step].group)
@@ -172,12 +176,12 @@ class SagaMachine(RuleBasedStateMachine):
 
     @invariant()
     def promises_hold(self) -> None:
-        """Nothing has been broken so far."""
+        """Raise BrokenPromise if a promise is broken so far."""
         if self.trace.broken:
             raise BrokenPromise("; ".join(self.trace.broken))
 
     def teardown(self) -> None:
-        """In fair weather from now on, the saga ends, or is stuck; then every effect is accounted for."""
+        """Let nothing go wrong any more until the saga ends or is stuck; then judge every effect."""
         if not self._value:
             return
         for _ in range(300):
@@ -218,7 +222,7 @@ class SagaMachine(RuleBasedStateMachine):
         return found.record
 
     def _write(self, name: str, record: Record, *, expected: int) -> bool:
-        """Compare and set; a worker that has lost the saga is fenced, and forgets it."""
+        """Write by compare-and-set; a worker that has lost the saga is fenced, and forgets it."""
         if expected != self._revision:
             self.fenced += 1
             self.workers.pop(name, None)
@@ -297,11 +301,11 @@ class SagaMachine(RuleBasedStateMachine):
             answer = self.participants.call(self.plan.step_of(call.step), call.kind, call.action_key)
         except Reject as refusal:
             return Compensating(code=refusal.code)
-        called.executed += 1  # a refusal did nothing, also when its answer is lost
+        called.executed += 1  # not for a refusal, which did nothing, even if its answer is lost
         return NotHappened() if isinstance(answer, DidNotHappen) else Complete(_ONE)
 
 
 def machine_of(saga: type[Saga[Any, Any]]) -> type[SagaMachine]:
-    """The machine for one saga's plan; its functions are not called."""
+    """Return the machine for the plan of one saga class; the functions of the class are not called."""
     plan = compiled(saga).plan
     return type(f"{saga.__name__}Machine", (SagaMachine,), {"plans": st.just(plan)})

@@ -1,4 +1,4 @@
-"""The pytest plugin: fixtures only. It touches neither event loops nor marks, and imports the kit when it is used."""
+"""The pytest plugin: fixtures only. It changes neither event loops nor marks, and imports the kit when it is used."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def saga_simulate() -> Callable[..., Trace]:
-    """`sagakit.testing.simulate` that also checks the promises."""
+    """A `sagakit.testing.simulate` that also raises BrokenPromise if the run breaks a promise."""
     from sagakit.testing import simulate
 
     def run(*args: object, **options: object) -> Trace:
-        trace = simulate(*args, **options)  # type: ignore[arg-type]  # as they come
+        trace = simulate(*args, **options)  # type: ignore[arg-type]  # the arguments of simulate, unchecked
         trace.check_promises()
         return trace
 
@@ -27,7 +27,7 @@ def saga_simulate() -> Callable[..., Trace]:
 
 @pytest.fixture
 def saga_explore() -> Callable[..., Report]:
-    """`sagakit.testing.explore`."""
+    """The function `sagakit.testing.explore`."""
     from sagakit.testing import explore
 
     return explore
@@ -35,5 +35,5 @@ def saga_explore() -> Callable[..., Report]:
 
 @pytest.fixture
 def saga_url(tmp_path: Path) -> str:
-    """The URL of an embedded server of this test's own, for `open_runtime`: it starts with the runtime."""
+    """The URL of an embedded server for this test alone, for `open_runtime`, which starts it."""
     return f"embedded://{tmp_path / 'nats'}"

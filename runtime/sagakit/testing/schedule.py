@@ -1,4 +1,4 @@
-"""What is to go wrong in one simulated run, as data: small, printable, replayable."""
+"""The faults of one simulated run, as data that can be printed and replayed."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import msgspec
 from sagakit.engine.keys import CallKind
 
 CallFaultKind = Literal["raise", "reject", "timeout", "lost_ack", "twice", "late"]
-"""`raise`: before anything happened, but nobody can know; `reject`: refused; `timeout`: never answers; `lost_ack`: it
-happens, and the answer is lost; `twice`: it is called twice at once; `late`: it times out, and happens only after its
-undo, or after the saga's end."""
+"""The faults of a call. `raise`: an exception before anything happened; the outcome is unknown. `reject`: refused.
+`timeout`: it never answers. `lost_ack`: it happens, and the answer is lost. `twice`: it is called twice under one key.
+`late`: it times out, and happens only after its undo or after the saga's end."""
 WriteFaultKind = Literal["crash_before", "crash_after"]
+"""The faults of a write: the worker is killed just before, or just after, the server applies it."""
 
 ALL_CALLS = 8
-"""Calls of one step that a fault for `every` call befalls: more than that is the same again."""
+"""Calls of one step that a fault for every call strikes: further calls would show nothing new."""
 
 _KINDS: dict[CallKind, str] = {"do": "action", "check": "check", "undo": "compensation"}
 
 
 class CallFault(msgspec.Struct, frozen=True, tag="call"):
-    """Calls number `first`, and the `calls - 1` after it, of a step's action, check or compensation go wrong."""
+    """A fault of a step's action, check or compensation: of call number `first` and the `calls - 1` calls after it."""
 
     step: str
     call: CallKind
@@ -35,7 +36,7 @@ class CallFault(msgspec.Struct, frozen=True, tag="call"):
 
 
 class WriteFault(msgspec.Struct, frozen=True, tag="write"):
-    """The worker is killed just before, or just after, write number `number` reaches the server."""
+    """A kill of the worker just before, or just after, write number `number` of the saga reaches the server."""
 
     number: int
     kind: WriteFaultKind
@@ -45,7 +46,7 @@ class WriteFault(msgspec.Struct, frozen=True, tag="write"):
 
 
 class MessageAt(msgspec.Struct, frozen=True, tag="message"):
-    """A cancel, or the signal of this name, comes right after write number `number`."""
+    """A message right after write number `number`: the signal of this name, or a cancel without a name."""
 
     number: int
     name: str = ""
@@ -58,7 +59,7 @@ Fault: TypeAlias = CallFault | WriteFault | MessageAt
 
 
 class Faults(msgspec.Struct, frozen=True):
-    """What goes wrong in one run. `Faults()` is fair weather; `str()` reads well, and `repr()` can be replayed."""
+    """The faults of one run. In `Faults()` nothing goes wrong; `str()` is for people, and `repr()` can be replayed."""
 
     faults: tuple[Fault, ...] = ()
 

@@ -1,8 +1,8 @@
-"""`simulate`: run one saga with the whole runtime, on the store in memory and under virtual time.
+"""`simulate`: one run of a saga with the whole runtime, on the store in memory and under virtual time.
 
-Nothing of the runtime is replaced but the server, the clock, the dice, and the threads: plain functions run in place,
-so that a schedule always gives the same run. A worker that is killed is cut off from the server at once; the next one
-adopts what it left behind, with the same saga instance and so with the same doubles.
+Only the server, the clock, the source of randomness and the threads are replaced: plain functions run in place, so that
+a schedule always gives the same run. A killed worker is cut off from the server at once. The next one adopts the saga
+with the same saga instance, and so with the same test doubles.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ T = TypeVar("T", default=None)
 W = TypeVar("W")
 
 EPOCH = 1_800_000_000.0
-"""The wall clock when virtual time is 0."""
+"""Seconds since the epoch when virtual time is 0."""
 SAGA_ID = "1"
 TOO_LONG = 3e9
-"""Virtual seconds after which nothing will ever happen any more."""
+"""Virtual seconds after which a run counts as waiting for ever."""
 _CALM: dict[str, Any] = {
     "lease_ttl": 1e9,
     "scan_interval": 1e9,
@@ -55,11 +55,11 @@ _CALM: dict[str, Any] = {
     "drain_timeout": 0.0,
     "gc_threshold": 0,
 }
-"""Leases and scans would be all that happens in a saga that sleeps for a month."""
+"""Options that keep leases and scans quiet: a saga that sleeps for a month would have nothing but those."""
 
 
 class Send:
-    """A signal that comes to the saga from outside: right after its start, unless the schedule says otherwise."""
+    """A signal that the saga gets from outside, right after its start unless the schedule has another place for it."""
 
     def __init__(self, signal: Signal[W, object], payload: W) -> None:
         self.signal: Signal[Any, object] = signal
@@ -75,11 +75,11 @@ def simulate(
     also: Sequence[Saga[Any, Any]] = (),
     seed: int = 0,
 ) -> Trace:
-    """Run the saga to its end, with these faults; the same arguments give the same run.
+    """Run the saga to its end with these faults, and return a trace. The same arguments give the same run.
 
     `send` are signals; `also` are instances of the sagas that are its children. Must not be called from within trio.
-    Raises DefinitionError for children that are not there, and what `start` raises: InvalidInput, InputTooLarge. What
-    goes wrong in the saga stands in the trace.
+    Raises DefinitionError for missing children, and InvalidInput or InputTooLarge for the input. Errors inside the saga
+    and broken promises are in the trace.
     """
     strangers = Registry([saga, *also]).external_child_types
     if strangers:
@@ -182,7 +182,7 @@ class _Simulation:
         )
 
     async def _life(self) -> None:
-        """One worker, until it is killed or the saga is over."""
+        """Run one worker until it is killed or the saga is over."""
         with bare_errors(), trio.CancelScope() as scope:
             async with self._worker(scope) as runtime, trio.open_nursery() as nursery:
                 self._deliver = lambda message: nursery.start_soon(self._message, runtime, message)
@@ -231,7 +231,7 @@ class _Simulation:
             await trio.sleep(1.0)
 
     async def _start_again(self, runtime: Runtime) -> None:
-        """P10: the same start finds the saga that has ended, and calls nothing."""
+        """Judge P10: the same start must find the ended saga, and call nothing."""
         before = len(self._trace.calls)
         await runtime.start(type(self._saga), SAGA_ID, self._input)
         await runtime.ended(self._key)
@@ -261,7 +261,10 @@ class _Simulation:
 
 
 async def _in_place(fn: Callable[..., Any], *args: Any) -> Any:
-    """A thread would let the virtual clock run on. Like trio's, refuses what only begins once it is awaited."""
+    """Run a plain function in place of a thread, which would let the virtual clock run on.
+
+    Raises TypeError for a function that returns an awaitable, as the runtime's threads do.
+    """
     await trio.lowlevel.checkpoint()
     answer = fn(*args)
     if isawaitable(answer):
@@ -273,7 +276,7 @@ async def _in_place(fn: Callable[..., Any], *args: Any) -> Any:
 
 @contextmanager
 def _deterministic(seed: int) -> Iterator[None]:
-    """Trio shuffles the order of its tasks; Hypothesis's own trio support pins it in the same way."""
+    """Make trio's order of tasks follow from the seed, as Hypothesis's own support for trio does."""
     core: Any = trio._core._run  # pyright: ignore[reportPrivateUsage]
     before = core._ALLOW_DETERMINISTIC_SCHEDULING
     core._ALLOW_DETERMINISTIC_SCHEDULING = True
@@ -289,7 +292,7 @@ def _deterministic(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What goes wrong here goes wrong on purpose."""
+    """Silence the runtime's log: in a simulation the errors are planned."""
     loggers = [getLogger(name) for name in ("sagakit", "sagakit_actors")]
     before = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies."""
+"""The Hypothesis strategy of faults."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sagakit.testing.explorer import ONCE
 from sagakit.testing.schedule import ALL_CALLS, CallFault, Fault, Faults, MessageAt, WriteFault
 
 LAST_WRITE = 40
-"""The last write at which a drawn fault stands: few sagas have more."""
+"""The last write that a drawn fault may strike: few sagas have more."""
 
 
 def faults(saga: type[Saga[Any, Any]], *, most: int = 2) -> st.SearchStrategy[Faults]:
-    """What may go wrong in a run of this saga: at most `most` faults at once; shrinks to none.
+    """Return a strategy for the faults of a run of this saga: at most `most` at once; it shrinks to none.
 
-    Not each that is drawn befalls a run: a saga may end before the write, or the call, that it is planned for.
+    A drawn fault may not strike the run: the saga may end before the write or the call that it is planned for.
     """
     plan = compiled(saga).plan
     numbers = st.integers(1, LAST_WRITE)

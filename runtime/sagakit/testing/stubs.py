@@ -1,4 +1,4 @@
-"""Stubs: a saga without its services. Each step has an answer, and keeps the participant contract by itself."""
+"""Stubs: a saga without its services. Each step has a fixed answer, and keeps the participant contract."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ _ATTRIBUTE = "_sagakit_stubs"
 
 
 class Stubs:
-    """The participants of one stubbed saga: what has happened, by key."""
+    """The participants of one stubbed saga, with the actions that have happened, by key."""
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self._answers = answers
         self.done: set[str] = set()
+        """The keys of the actions that have happened and were not undone."""
         self._void: set[str] = set()
 
     def call(self, step: str, kind: CallKind, action_key: str) -> Any:
-        """What the step's function would say."""
+        """Answer a call as a participant that keeps the contract. Raises Reject for an action under an unusable key."""
         if kind == "undo":
             self.done.discard(action_key)
             self._void.add(action_key)
@@ -41,7 +42,7 @@ class Stubs:
         return self._answers[step]
 
     def refuse(self, action_key: str) -> bool:
-        """Refuse an action, and its key ever after; False if it has happened: an idempotent participant says so."""
+        """Make a key unusable, and return True; False if its action has happened and gives its answer again."""
         if action_key in self.done:
             return False
         self._void.add(action_key)
@@ -49,10 +50,12 @@ class Stubs:
 
 
 def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
-    """An instance of the saga that calls none of its functions; its `__init__` is not run.
+    """Return an instance of a saga whose steps are not called and whose `__init__` is not run.
 
-    `answers` are the results of the steps; those that return None need none. Conditions, items and `output` are the
-    saga's own. Raises DefinitionError if an answer is missing.
+    `answers` has the results of the steps; a step that returns None needs no answer. Conditions, items and `output` are
+    still computed by the saga's functions. Raises DefinitionError if an answer is missing.
+
+        trace = simulate(stub(PlaceOrder, {PlaceOrder.charge: Receipt("r-1")}), Order(...))
     """
     given = {node.name: answer for node, answer in (answers or {}).items()}
     definition = compiled(saga)
@@ -61,7 +64,7 @@ def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
             continue
         try:
             node.result.encode(None)
-        except Unwritable:  # it knows no null
+        except Unwritable:  # None is not a value of the step's type
             wanted = definition.plan.by_name[name].result_type
             raise DefinitionError(
                 f"stub({saga.__name__}): give {name} an answer of type {wanted}: "
@@ -74,6 +77,6 @@ def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
 
 
 def stubs_of(saga: Saga[Any, Any]) -> Stubs | None:
-    """The stubs of a saga that was made by `stub`."""
+    """Return the stubs of a saga that `stub` has made; None for any other."""
     found: Stubs | None = getattr(saga, _ATTRIBUTE, None)
     return found

@@ -1,4 +1,4 @@
-"""What a simulated run did."""
+"""The trace of a simulated run: its calls, its events, its outcome and its broken promises."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from sagakit.testing.schedule import Faults
 
 
 class BrokenPromise(AssertionError):
-    """A promise (docs/architecture.md, "Promises") does not hold, or an invariant of the user's."""
+    """A promise (docs/architecture.md, "Promises"), or an invariant of the user's, does not hold.
+
+    The text has the schedule that replays the run.
+    """
 
 
 class Called(msgspec.Struct, kw_only=True):
-    """One call of user code. `at` is virtual time in seconds, `executed` how often the user's function was run.
+    """A call of user code. `at` is its start in virtual seconds, `executed` the number of runs of the user's function.
 
-    `ended` says how: `done`, `not done`, `unknown`, or nothing while it runs. `late` calls came after the runtime had
-    given the attempt up.
+    `ended` is `done`, `not done` or `unknown`, and empty while the call runs. `injected` is true if a planned fault
+    struck it. `late` is true if it happened after the runtime had given the attempt up.
     """
 
     step: str
@@ -37,7 +40,7 @@ class Called(msgspec.Struct, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The step; `.check` and `.undo` say which of its other functions."""
+        """The name of the step, with `.check` or `.undo` for its other functions."""
         return self.step if self.kind == "do" else f"{self.step}.{self.kind}"
 
 
@@ -48,7 +51,7 @@ class CallTrace(Sequence[Called]):
         self._calls: list[Called] = []
 
     def add(self, called: Called) -> Called:
-        """For the simulation."""
+        """Add a call. For the simulation; a test only reads."""
         self._calls.append(called)
         return called
 
@@ -66,15 +69,15 @@ class CallTrace(Sequence[Called]):
         return iter(self._calls)
 
     def names(self) -> list[str]:
-        """`reserve`, `charge.check`, `charge.undo`: in the order of the calls, each attempt by itself."""
+        """Return the names of all calls in order, such as `reserve`, `charge.check` and `charge.undo`."""
         return [called.name for called in self._calls]
 
     def of(self, node: Node[Any], kind: CallKind = "do") -> list[Called]:
-        """The calls of one step; of an each, those of its items."""
+        """Return the calls of one step; for an each, the calls of its items."""
         return [one for one in self._calls if one.step.partition("/")[0] == node.name and one.kind == kind]
 
     def before(self, first: Node[Any], second: Node[Any]) -> bool:
-        """Whether no action of `second` was called before one of `first` had been; true if `second` never was."""
+        """Return True if an action of `first` was called before every action of `second`, or if `second` never was."""
         names = [called.step.partition("/")[0] for called in self._calls if called.kind == "do"]
         if second.name not in names:
             return True
@@ -82,27 +85,39 @@ class CallTrace(Sequence[Called]):
 
 
 class Trace:
-    """One simulated run.
+    """The trace of one simulated run.
 
-    `outcome` is None while the saga is `stuck`, or `waits` for a signal that nobody sends and that has no timeout.
-    `broken` is what speaks against the promises.
+    trace = simulate(PlaceOrder(doubles), Order("o-1"), faults=Faults((CallFault("charge", "do", "lost_ack"),)))
+    trace.check_promises()
+    assert trace.calls.names() == ["reserve", "charge", "charge"]
     """
 
     def __init__(self, faults: Faults) -> None:
         self.faults: Faults = faults
+        """The planned faults."""
         self.reached: set[int] = set()
+        """The indexes of the faults that have struck."""
         self.calls: CallTrace = CallTrace()
+        """The calls of user code, in order."""
         self.outcome: Outcome[Any] | None = None
+        """The typed outcome; None if the saga is stuck or waits."""
         self.stuck: bool = False
+        """True if the saga is stuck."""
         self.waits: bool = False
+        """True if the saga waits for a signal without a timeout that the run does not send."""
         self.record: Record | None = None
+        """The last durable record."""
         self.events: list[str] = []
+        """The types of the published events without their head, as in `step.charge`."""
         self.writes: int = 0
+        """The number of writes: of the record, of events, and of the archive."""
         self.restarts: int = 0
+        """The number of workers that were killed."""
         self.broken: list[str] = []
+        """The broken promises, in words."""
 
     def check_promises(self) -> None:
-        """Raises BrokenPromise, with the schedule that replays it."""
+        """Raise BrokenPromise, with the schedule that replays the run, if a promise is broken."""
         if self.broken:
             raise BrokenPromise(f"{'; '.join(self.broken)}\nschedule: {self.faults}\nreplay with: {self.faults!r}")
 

@@ -157,4 +157,4 @@ MUTANTS: dict[Mutant, str] = {
     child_that_is_early_missed: "P[38]: |no end",
     child_released_early: "before its parent has released it|P8: the parent was not told",
 }  # fmt: skip
-"""Each mutant, with the pattern of the verdict that condemns it."""
+"""The mutants, each with the pattern of the verdict that condemns it."""

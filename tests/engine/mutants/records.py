@@ -1,4 +1,4 @@
-"""Bugs in what is written, published and taken over (P1, P7 to P9, P11)."""
+"""Bugs in writes, events, takeovers and unreadable records (P1, P7 to P9, P11)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ADOPTED = apply_module._adopted
 
 def intent_not_durable(patch: Patch) -> None:
     def late(self: World, record: Record) -> None:
-        """The effects are performed, and then the record is written."""
+        """Perform the effects before the record is durable."""
         self.record = record
         for effect in effects(self.plan, record):
             if isinstance(effect, Call):
@@ -152,4 +152,4 @@ MUTANTS: dict[Mutant, str] = {
     unread_and_undone: "P4: the saga goes on, though",
     unread_and_goes_on_by_itself: "halted goes on before|P4: the saga goes on, though",
 }  # fmt: skip
-"""Each mutant, with the pattern of the verdict that condemns it."""
+"""The mutants, each with the pattern of the verdict that condemns it."""

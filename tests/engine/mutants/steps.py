@@ -174,4 +174,4 @@ MUTANTS: dict[Mutant, str] = {
     first_items_enough: "P2: |no move|completed with",
     started_beside_a_question: "P2: .* goes forward",
 }  # fmt: skip
-"""Each mutant, with the pattern of the verdict that condemns it."""
+"""The mutants, each with the pattern of the verdict that condemns it."""
