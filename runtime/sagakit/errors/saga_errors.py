@@ -38,7 +38,7 @@ class SagaFailed(SagakitError):
     """A saga turned back, so that it has no output. The fields are those of `Failed`.
 
     Raised by `handle.result()`; `handle.outcome()` returns a `Failed` instead. Nobody need be at fault: a step may have
-    refused, or somebody canceled.
+    refused, or a caller canceled.
     """
 
     key: str

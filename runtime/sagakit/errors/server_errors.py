@@ -1,6 +1,6 @@
 """The errors of a server that cannot be used: its settings, its version, its accounts, or the URL are wrong.
 
-Each of them is raised when a runtime is opened, and nothing was started. Whoever runs the server has to act.
+Each of them is raised when a runtime is opened, and nothing was started. The operator of the server has to act.
 """
 
 from __future__ import annotations

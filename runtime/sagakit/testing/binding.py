@@ -46,7 +46,6 @@ class Calling:
         self.durable = durable
         self._count: Counter[tuple[str, str]] = Counter()
         self._late: dict[str, tuple[Called, Again]] = {}
-        self.differing: list[str] = []
 
     def fault_for(self, call: Call) -> CallFaultKind | None:
         """Count a call, and return its fault; None if it has none."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, TypeAlias
 
 import pytest
@@ -12,7 +12,7 @@ Patch: TypeAlias = pytest.MonkeyPatch
 Mutant: TypeAlias = Callable[[Patch], None]
 """A function that breaks one rule of the engine for the length of a test."""
 
-answers_module: Any = sys.modules["sagakit.engine.definition_answers"]
-apply_module: Any = sys.modules["sagakit.engine.apply"]
-effects_module: Any = sys.modules["sagakit.engine.effects"]
-turn_module: Any = sys.modules["sagakit.engine.turn"]
+answers_module: Any = import_module("sagakit.engine.definition_answers")
+apply_module: Any = import_module("sagakit.engine.apply")
+effects_module: Any = import_module("sagakit.engine.effects")
+turn_module: Any = import_module("sagakit.engine.turn")
