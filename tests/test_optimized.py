@@ -15,7 +15,7 @@ from sagakit import open_runtime
 
 from tests.optimized import Everything, Wrap
 from tests.servers import Server
-from tests.system.test_inbox import send
+from tests.system.inbox_sender import send
 
 ROOT = Path(__file__).parent.parent
 TREES = ["actors", "runtime", "examples", "benchmarks", "docs"]

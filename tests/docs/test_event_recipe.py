@@ -20,7 +20,7 @@ from tests.docs.test_docs import ROOT, blocks
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
-from tests.system.test_inbox import send
+from tests.system.inbox_sender import send
 from tests.system.test_wire import read_raw
 
 CONSUMER = """

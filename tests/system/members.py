@@ -150,3 +150,16 @@ async def until_taken(server: MemoryServer) -> None:
 def _is_retired(server: MemoryServer, key: str) -> bool:
     live = stands(server, "SAGA_STATE", key)
     return stands(server, "SAGA_ARCHIVE", key) is not None and (live is None or "ended" in live)
+
+
+@asynccontextmanager
+async def bounded() -> AsyncIterator[None]:
+    """What hangs is found out, under virtual time at once."""
+    with trio.fail_after(1000):
+        yield
+
+
+def crash(worker: Member, key: str) -> None:
+    """A bug of ours."""
+    ref: Any = worker.worker.sagas.get(key)
+    ref._cell.crash(RuntimeError("a bug"))

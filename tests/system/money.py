@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import pytest
 import trio
-import trio.testing
 from sagakit import (
     Context,
     RetryPolicy,

@@ -14,7 +14,7 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import killable, member
-from tests.system.test_family import CALM, Order, Quote
+from tests.system.quotes import CALM, Order, Quote
 
 Clock = trio.testing.MockClock
 

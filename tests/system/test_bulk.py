@@ -14,7 +14,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, member
-from tests.system.test_operators import audit, stuck
+from tests.system.stuck_sagas import audit, stuck
 
 Clock = trio.testing.MockClock
 

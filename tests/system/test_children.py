@@ -15,9 +15,9 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey, encode_id
 
 from tests.looks import record_of
+from tests.system.deliveries import CALM, Deliver, Order, Packed
+from tests.system.deliveries import Insure as Policy
 from tests.system.members import killable, member, until_ended
-from tests.system.test_nodes import CALM, Deliver, Order, Packed
-from tests.system.test_nodes import Insure as Policy
 
 Clock = trio.testing.MockClock
 

@@ -28,7 +28,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import settled
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import EPOCH, member
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 import pytest
 import trio
@@ -13,82 +11,12 @@ from sagakit.engine import Parent
 from sagakit.errors import InvalidInput
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
-from tests.system.members import Member, killable, member, stands, until_ended
+from tests.system.members import killable, member, stands, until_ended
+from tests.system.quotes import CALM, Order, Quote, begun, number, told
 
 Clock = trio.testing.MockClock
-CALM = {"lease_ttl": 3600.0, "scan_interval": 36000.0}
-
-
-class Quote(Saga[str, int]):
-    """The child: it is told its number, and keeps a booking that is to be undone."""
-
-    told = signal(int)
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-
-    @step(told)
-    async def book(self, name: str, told: int, ctx: Context) -> int:
-        self.log.append("book")
-        return told
-
-    @book.compensate
-    async def unbook(self, name: str, booked: int | None, ctx: Context) -> None:
-        self.log.append("unbook")
-
-    def output(self, input: str, ctx: Context) -> int:
-        return ctx.result(Quote.book)
-
-
-class Order(Saga[str, int]):
-    """The parent, with a signal after its child."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-
-    @step
-    async def first(self, name: str, ctx: Context) -> None: ...
-
-    @first.compensate
-    async def undo_first(self, name: str, none: None, ctx: Context) -> None:
-        self.log.append("undo_first")
-
-    quote = child(Quote, lambda name, ctx: name, after=[first])
-    go = signal(str, after=[quote])
-
-    @step(go, quote)
-    async def last(self, name: str, go: str, quote: int, ctx: Context) -> int:
-        return quote + 1
-
-    @last.compensate
-    async def undo_last(self, name: str, number: int | None, ctx: Context) -> None: ...
-
-    def output(self, input: str, ctx: Context) -> int:
-        return ctx.result(Order.last)
-
-
-async def begun(running: Member) -> SagaKey:
-    """An order waits for its quote; where the quote is."""
-    await running.runtime.start(Order, "one", "x")
-    await trio.sleep(5)
-    record = await running.runtime.load(Order, "one")
-    assert record.steps["quote"].state == "awaiting"
-    return SagaKey("Quote", f"one/{record.run}/quote/1")
-
-
-async def number(running: Member, quote: SagaKey, value: int) -> None:
-    """Tell a quote its number, upon which it completes."""
-    await running.runtime.signal(Quote, quote.saga_id, Quote.told, value)
-    await trio.sleep(5)
-
-
-async def told(running: Member, address: SagaKey, id: str, body: dict[str, Any]) -> None:
-    """A message that somebody else has put into the inbox."""
-    await running.worker.requests.send(address, id, msgspec.json.decode(msgspec.json.encode(body), type=InboxRequest))
-    await trio.sleep(5)
 
 
 async def test_forged_and_stray_messages_leave_parent_and_child_alone(autojump_clock: Clock) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -24,16 +23,11 @@ from tests.sagas import BookTrip, Trip
 from tests.system.members import member, stands, suffixes
 
 Clock = trio.testing.MockClock
+pytestmark = pytest.mark.usefixtures("quiet_crashes")
 KEY = "BookTrip.one"
 DONE = ["started", "step.hotel", "step.flight", "step.tickets", "completed"]
 UNDONE = ["started", "step.hotel", "compensating", "step.hotel.undone", "failed"]
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    """Crashes are the point here; their tracebacks are not."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
 
 
 async def run_both(server: MemoryServer) -> tuple[BookTrip, list[object]]:

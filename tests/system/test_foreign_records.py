@@ -20,9 +20,9 @@ from sagakit.store.ports import Write
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
-from tests.system.members import Member, killable, member, stands, until_ended
+from tests.system.members import Member, bounded, killable, member, stands, until_ended
+from tests.system.stopped_trips import KEY, Stop
 from tests.system.test_overwritten import ANSWER
-from tests.system.test_ownership import KEY, Stop, bounded
 
 Clock = trio.testing.MockClock
 

@@ -13,7 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, stands, until_ended
-from tests.system.test_ownership import Stop
+from tests.system.stopped_trips import Stop
 
 Clock = trio.testing.MockClock
 GRACE = 20.0

@@ -5,8 +5,6 @@ See docs/architecture.md, "The inbox".
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import trio
 import trio.testing
@@ -16,29 +14,10 @@ from sagakit.store.memory_server import MemoryServer, Queued
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+from tests.system.deliveries import Confirm
+from tests.system.inbox_sender import send
 from tests.system.members import member
-from tests.system.test_nodes import Confirm
-from tests.system.test_ownership import Stop
-
-SENDER = """
-import asyncio, sys, nats
-
-async def main(url, *messages):
-    nc = await nats.connect(url)
-    js = nc.jetstream()
-    for subject, message_id, body in zip(messages[::3], messages[1::3], messages[2::3]):
-        await js.publish(subject, body.encode(), headers={"Nats-Msg-Id": message_id})
-    await nc.close()
-    assert "sagakit" not in sys.modules
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-async def send(server: Server, *messages: str) -> None:
-    """Subject, id, body; subject, id, body; ..."""
-    command = [sys.executable, "-c", SENDER, server.url, *messages]
-    await trio.run_process(command)
+from tests.system.stopped_trips import Stop
 
 
 async def outcome(runtime: Runtime, id: str) -> object:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,21 +14,10 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, member, stands, until_ended
+from tests.system.members import crash, member, stands, until_ended
 
 Clock = trio.testing.MockClock
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    """Crashes are the point here; their tracebacks are not."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
-
-
-def crash(worker: Member, key: str) -> None:
-    """A bug of ours."""
-    ref: Any = worker.worker.sagas.get(key)
-    ref._cell.crash(RuntimeError("a bug"))
+pytestmark = pytest.mark.usefixtures("quiet_crashes")
 
 
 async def test_an_acknowledgement_of_the_one_before_is_not_the_answer_to_its_own_look(autojump_clock: Clock) -> None:

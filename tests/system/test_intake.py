@@ -22,7 +22,7 @@ from sagakit.system.requests import NOT_MINE, PassedOn
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, until_ended
-from tests.system.test_ownership import Stop
+from tests.system.stopped_trips import Stop
 
 Clock = trio.testing.MockClock
 START = {"kind": "start", "input": {}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,7 @@ from sagakit.system.persistence import Persistence
 from sagakit.system.starts import Starts
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, killable, member, stands, suffixes, wall_clock
-from tests.system.test_incarnations import crash
-from tests.system.test_ownership import bounded
+from tests.system.members import Member, bounded, crash, killable, member, stands, suffixes, wall_clock
 
 Clock = trio.testing.MockClock
 KEY = "BookTrip.one"
@@ -131,12 +128,12 @@ async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(ahead: flo
     assert suffixes(server, "one") == ONCE
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 @others_clock
 async def test_p10_a_late_create_whose_actors_have_crashed_is_not_taken_over(
     ahead: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next incarnation finds a record of its own worker's, and nobody who knows that it came late."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, late, other = MemoryServer(), BookTrip(), BookTrip()
 
     async def freeze_after_the_look(self: Starts, key: str) -> Any:

@@ -15,7 +15,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.members import killable, member, stands, until_ended
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 

@@ -14,8 +14,8 @@ from sagakit.system.inbox_request import InboxRequest
 from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, suffixes, until_ended
-from tests.system.test_operators import stuck
-from tests.system.test_ownership import Stop
+from tests.system.stopped_trips import Stop
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 CALLERS = 200

@@ -15,18 +15,18 @@ from sagakit import Completed, Config, Failed
 from sagakit.binding.registry import Registry
 from sagakit.cluster.membership import NEIGHBOURS, Members
 from sagakit.cluster.worker import run_worker
-from sagakit.errors import InvalidConfig, StoreFull
+from sagakit.errors import InvalidConfig
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory import MemoryControl, open_memory
-from sagakit.store.memory_server import MemoryBucket, MemoryServer
+from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, killable, member, no_asyncio, stands, until_ended
-from tests.system.test_ownership import KEY, Stop, bounded
+from tests.system.leases import TTL, Leases
+from tests.system.members import Member, bounded, killable, member, no_asyncio, stands, until_ended
+from tests.system.stopped_trips import KEY, Stop, started
 
 Clock = trio.testing.MockClock
-TTL = 10.0
 
 
 def renewal(server: MemoryServer, running: Member) -> int:
@@ -37,34 +37,6 @@ def renewal(server: MemoryServer, running: Member) -> int:
 
 def is_ready(running: Member) -> bool:
     return running.runtime.ready
-
-
-class Leases:
-    """The bucket of the leases, which may be `full`."""
-
-    def __init__(self, server: MemoryServer, patch: pytest.MonkeyPatch) -> None:
-        self.full = False
-        bucket, write = server.bucket("SAGA_WORKERS"), MemoryBucket.write
-
-        def maybe_full(written: MemoryBucket, wanted: Write, *, delete: bool = False) -> int:
-            if self.full and written is bucket:
-                raise StoreFull("no space left")
-            return write(written, wanted, delete=delete)
-
-        patch.setattr(MemoryBucket, "write", maybe_full)
-
-    async def lapse_during(self, stop: Stop) -> None:
-        """None is renewed while a call stands still, which then goes on."""
-        await stop.reached.wait()
-        self.full = True
-        await trio.sleep(TTL + 0.1)
-        stop.go_on.set()
-
-
-async def stopped_in(server: MemoryServer, running: Member, stop: Stop) -> None:
-    """One saga stands still in the middle of a call."""
-    await running.runtime.start(BookTrip, "one", Trip())
-    await stop.reached.wait()
 
 
 async def adopted_after(server: MemoryServer, epoch: int = 2) -> float:
@@ -123,7 +95,7 @@ async def test_a_killed_worker_is_found_out_at_once(autojump_clock: Clock) -> No
     async with killable() as start, bounded():
         victim = await start(server, BookTrip(stop))
         await start(server, BookTrip())
-        await stopped_in(server, victim, stop)
+        await started(victim, stop)
         victim.kill()
         assert await adopted_after(server) < 2
         await until_ended(server, KEY)
@@ -143,7 +115,7 @@ async def test_all_who_are_left_are_told(autojump_clock: Clock, monkeypatch: pyt
     async with killable() as start, bounded():
         victim = await start(server, BookTrip(stop))
         others = [await start(server, BookTrip(), scan_interval=1e6) for _ in range(6)]
-        await stopped_in(server, victim, stop)
+        await started(victim, stop)
         victim.kill()
         await trio.sleep(5)
         assert stands(server, "SAGA_WORKERS", victim.runtime.worker_id) is None, "nothing of it was left"
@@ -161,7 +133,7 @@ async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
     async with killable() as start, bounded():
         zombie = await start(server, BookTrip(stop), lease_ttl=TTL)
         await start(server, BookTrip(), lease_ttl=TTL)
-        await stopped_in(server, zombie, stop)
+        await started(zombie, stop)
         await trio.sleep(TTL)
         zombie.store.freeze()
         took = await adopted_after(server)
@@ -182,7 +154,7 @@ async def test_a_missing_lease_waits_for_the_ttl_too(autojump_clock: Clock) -> N
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         owner.store.freeze()
         server.bucket("SAGA_WORKERS").purge(owner.runtime.worker_id)
         await start(server, BookTrip(), lease_ttl=TTL)
@@ -195,7 +167,7 @@ async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
         other = await start(server, beside, lease_ttl=TTL, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         for _ in range(3):
             server.faults.begin_outage()
             await trio.sleep(5 * TTL)
@@ -223,7 +195,7 @@ async def test_p12_nobody_is_judged_while_the_observers_own_renewals_are_refused
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
         other = await start(server, BookTrip(), lease_ttl=TTL, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         leases.full = True
         await trio.sleep(10 * TTL)
         assert not is_ready(owner)
@@ -239,7 +211,7 @@ async def test_p12_no_responders_prove_nothing_right_after_a_reconnect(autojump_
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
         await start(server, BookTrip(), lease_ttl=TTL, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         server.faults.begin_outage()
         await trio.sleep(1)
         server.faults.end_outage()
@@ -253,7 +225,7 @@ async def test_p12_a_worker_that_renews_is_alive_though_nobody_hears_it(autojump
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=1.2)
         other = await start(server, BookTrip(), lease_ttl=1.2, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         del server.handlers[owner.runtime.worker_id]
         await trio.sleep(100)
         assert other.worker.recovery.adopted == 0
@@ -336,7 +308,7 @@ async def test_a_worker_that_has_left_in_good_order_is_replaced_at_once(autojump
     async with killable() as start, bounded():
         leaving = await start(server, saga, lease_ttl=1e6)
         other = await start(server, heir, lease_ttl=1e6, scan_interval=1e6)
-        await stopped_in(server, leaving, stop)
+        await started(leaving, stop)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(leaving.runtime.drain)
             await trio.sleep(3)

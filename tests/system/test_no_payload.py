@@ -20,8 +20,8 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.servers import Server
+from tests.system.inbox_sender import send
 from tests.system.members import killable, member, until_ended
-from tests.system.test_inbox import send
 
 Clock = trio.testing.MockClock
 

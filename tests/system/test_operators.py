@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Context, Failed, Handle, Limit, NotAllowed, RetryPolicy, Saga, step
+from sagakit import Completed, Context, Failed, Limit, NotAllowed, Saga, step
 from sagakit.engine import Inbound
 from sagakit.errors import DefinitionError, InvalidInput, NotPermitted, UnknownSaga
 from sagakit.store.memory import MemoryKeyValue
@@ -18,25 +16,11 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry
 
 from tests.looks import record_of
-from tests.sagas import Booked, BookTrip, Trip
+from tests.sagas import BookTrip, Trip
 from tests.system.members import EPOCH, events_of, member, suffixes, until_ended
+from tests.system.stuck_sagas import ONCE, Asked, Slow, audit, stuck
 
 Clock = trio.testing.MockClock
-ONCE = RetryPolicy(max_attempts=1)
-
-
-async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
-    handle: Handle[Any] = await runtime.start(type(saga), id, trip)
-    with trio.fail_after(1000):
-        while (await record_of(handle)).status != "stuck":  # noqa: ASYNC110  # virtual time
-            await trio.sleep(0.1)
-    return handle
-
-
-def audit(server: MemoryServer, verb: str) -> list[dict[str, Any]]:
-    """Who did it and why."""
-    bodies = [json.loads(message.payload) for message in server.events]
-    return [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
 
 
 # ----------------------------------------------------------------------- verbs
@@ -157,19 +141,6 @@ async def test_sagas_are_found_by_type_status_time_and_attribute_page_by_page(au
 # -------------------------------------------------------------- late successes
 
 
-class Slow(Saga[str]):
-    """Its step never answers in time; its participant reports later."""
-
-    @step(timeout=timedelta(seconds=5), retry=ONCE)
-    async def first(self, input: str, ctx: Context) -> Booked:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    @first.compensate
-    async def undo_first(self, input: str, left: Booked | None, ctx: Context) -> None:
-        await trio.sleep(3)
-
-
 async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_account(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Slow()) as running:
@@ -188,19 +159,6 @@ async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_account(a
         assert "first" in outcome.compensated
     assert "step.first.late" in suffixes(server, "one")
     assert events_of(server, "one")[-1]["data"]["late"] == ["first"]
-
-
-class Asked(Saga[str, str]):
-    @step(timeout=timedelta(seconds=5), retry=ONCE, on_unknown="ask")
-    async def pay(self, input: str, ctx: Context) -> Booked:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    @pay.compensate
-    async def refund(self, input: str, left: Booked, ctx: Context) -> None: ...
-
-    def output(self, input: str, ctx: Context) -> str:
-        return ctx.result(Asked.pay).ref
 
 
 async def test_p3_a_report_settles_a_step_in_doubt(autojump_clock: Clock) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Context, Failed
+from sagakit import Completed, Failed
 from sagakit.errors import Fenced, Undecodable
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
@@ -17,11 +17,10 @@ from sagakit.store.ports import Write
 
 from tests.looks import settled
 from tests.sagas import BookTrip, Trip
-from tests.system.members import EPOCH, Member, killable, member, stands, suffixes, until_ended
-from tests.system.test_incarnations import crash
-from tests.system.test_membership import Leases
-from tests.system.test_nodes import Remind
-from tests.system.test_ownership import KEY, Stop, bounded
+from tests.system.deliveries import Remind
+from tests.system.leases import Leases
+from tests.system.members import EPOCH, bounded, crash, killable, member, stands, suffixes, until_ended
+from tests.system.stopped_trips import KEY, Hold, Stop, started
 
 Clock = trio.testing.MockClock
 
@@ -54,22 +53,6 @@ def changed(server: MemoryServer, **fields: object) -> bytes:
 
 def alarms(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
-
-
-class Hold(Stop):
-    """Holds each call, not only the first."""
-
-    async def __call__(self, name: str, ctx: Context) -> None:
-        if name == self.call:
-            self.reached.set()
-            await self.go_on.wait()
-
-
-async def started(running: Member, stop: Stop) -> Any:
-    """One saga that stands still in the middle of a call."""
-    handle = await running.runtime.start(BookTrip, "one", Trip())
-    await stop.reached.wait()
-    return handle
 
 
 @pytest.mark.parametrize("found", FOREIGN)
@@ -274,11 +257,11 @@ async def test_an_action_that_waits_for_the_lease_is_not_called_over_a_record_th
     assert saga.names == ["hotel"]
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 @pytest.mark.parametrize("crashes", [1, 3], ids=["once", "until it is given up"])
 async def test_an_actor_that_crashes_writes_back_what_its_last_incarnation_knew(
     crashes: int, autojump_clock: Clock
 ) -> None:
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Hold("flight")
     options: dict[str, Any] = {"scan_interval": 1e6, "max_restarts": 2, "restart_period": 60.0}
     async with member(server, BookTrip(stop), **options) as running, bounded():

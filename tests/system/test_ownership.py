@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Context, Failed
+from sagakit import Completed, Failed
 from sagakit.engine import decode, encode
 from sagakit.engine.codec import Loaded
 from sagakit.errors import Fenced
@@ -21,31 +20,10 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry, Write
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import killable, member, stands, suffixes, until_ended, within
+from tests.system.members import bounded, killable, member, stands, suffixes, until_ended, within
+from tests.system.stopped_trips import KEY, Stop
 
 Clock = trio.testing.MockClock
-KEY = "BookTrip.one"
-
-
-class Stop:
-    """A hook that holds one call until it is let go."""
-
-    def __init__(self, call: str) -> None:
-        self.call = call
-        self.reached = trio.Event()
-        self.go_on = trio.Event()
-
-    async def __call__(self, name: str, ctx: Context) -> None:
-        if name == self.call and not self.reached.is_set():
-            self.reached.set()
-            await self.go_on.wait()
-
-
-@asynccontextmanager
-async def bounded() -> AsyncIterator[None]:
-    """What hangs is found out, under virtual time at once."""
-    with trio.fail_after(1000):
-        yield
 
 
 @pytest.mark.parametrize("refuse", ["", "tickets"])
@@ -246,8 +224,8 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
     assert archived["recoveries"] == 0, "nothing was in doubt"
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 async def test_closing_cuts_off_after_the_grace(autojump_clock: Clock) -> None:
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), drain_timeout=5.0) as running:
         await running.runtime.start(BookTrip, "one", Trip())

@@ -6,7 +6,6 @@ See docs/architecture.md, "Recovery".
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -21,9 +20,9 @@ from sagakit.system.timers import Timers
 from sagakit_actors import Down
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import EPOCH, member, stands
-from tests.system.test_nodes import Remind
-from tests.system.test_ownership import KEY, Stop, bounded
+from tests.system.deliveries import Remind
+from tests.system.members import EPOCH, bounded, member, stands
+from tests.system.stopped_trips import KEY, Stop
 
 Clock = trio.testing.MockClock
 
@@ -85,10 +84,10 @@ async def test_a_record_that_has_gone_to_another_is_let_go_at_the_next_look(
         assert loser.worker.environment.fenced_count == 1
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 async def test_a_record_that_was_changed_is_loaded_anew(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6) as running, bounded():
         handle = await running.runtime.start(BookTrip, "one", Trip())
@@ -102,12 +101,12 @@ async def test_a_record_that_was_changed_is_loaded_anew(
     assert record["epoch"] == 2
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 @pytest.mark.parametrize("passivate_after", [1.0, 1e6], ids=["at rest", "active"])
 async def test_a_stalled_saga_is_found_and_goes_on(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its time has passed by `stall_timeout`, though its owner lives: somebody forgot to wake it."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     take = Timers._take
 
     def forgetful(self: Timers, message: TimersMessage | Down) -> None:

@@ -20,7 +20,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import member
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 PLAN = SagaBinding(BookTrip()).plan

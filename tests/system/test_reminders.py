@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -120,9 +119,9 @@ async def test_a_clock_that_is_put_forward_wakes_those_whose_time_has_come(
             await until_ended(server, "Pauses.p")
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) -> None:
     """Nor does it need the timers actor's memory, which may be lost right after it."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     nobody: Any = "nobody"
     async with member(MemoryServer(), Pauses(), passivate_after=30.0) as worker:
         handle = await worker.runtime.start(Pauses, "p", 1)

@@ -20,7 +20,7 @@ from sagakit.system.inbox_request import InboxRequest
 
 from tests.servers import Server
 from tests.system.members import killable, member
-from tests.system.test_schemas import NEW, order
+from tests.system.typed_orders import NEW, order
 
 Clock = trio.testing.MockClock
 

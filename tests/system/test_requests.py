@@ -16,7 +16,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import QUICK, Booked, BookTrip, Trip
 from tests.system.members import Member, events_of, killable, member, stands, suffixes, until_ended, until_taken
-from tests.system.test_ownership import Stop
+from tests.system.stopped_trips import Stop
 
 Clock = trio.testing.MockClock
 

@@ -10,7 +10,7 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.system.members import killable, member, stands, until_ended
-from tests.system.test_family import CALM, Order, Quote, begun, number, told
+from tests.system.quotes import CALM, Order, Quote, begun, number, told
 
 Clock = trio.testing.MockClock
 LAST_EVENT = 65.0

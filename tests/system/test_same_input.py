@@ -1,5 +1,8 @@
 """P10: what is the same input. Equal values are, however they come to stand in JSON."""
 
+# mypy: disable-error-code="valid-type"
+# pyright: reportInvalidTypeForm=false
+
 from __future__ import annotations
 
 from enum import Enum
@@ -7,9 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+import trio.testing
 from sagakit import AlreadyStarted, Completed, Context, Saga, open_runtime, signal, step
+from sagakit.store.memory_server import MemoryServer
 
 from tests.servers import Server
+from tests.system.members import killable
+from tests.system.typed_orders import OPTIONAL, record_type
+
+Clock = trio.testing.MockClock
 
 
 class Colour(Enum):
@@ -131,3 +140,37 @@ async def test_p10_what_is_not_the_same_value_is_another_input(
         await runtime.execute(Ask, "1", first)
         with pytest.raises(AlreadyStarted, match="different input"):
             await runtime.start(Ask, "1", other)
+
+
+def priced(*fields: Any) -> tuple[Saga[Any, Any], Any]:
+    """A saga whose input may have more fields."""
+    Cart = record_type("Cart", *fields)
+
+    class Priced(Saga[Cart, str]):
+        go = signal(int)
+
+        def output(self, input: Cart, ctx: Context) -> str:
+            return str(msgspec.to_builtins(input))
+
+    return Priced(), Cart
+
+
+async def test_p10_defaults_are_filled_before_inputs_are_compared(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    (old, Old), (new, New) = priced(), priced(OPTIONAL)
+    async with killable() as start:
+        first = await start(server, old)
+        handle = await first.runtime.start(type(old), "1", Old("c"))
+        second = await start(server, new)
+        await second.runtime.start(type(new), "1", New("c"))
+        await second.runtime.start(type(new), "1", New("c", "EUR"))
+        with pytest.raises(AlreadyStarted):
+            await second.runtime.start(type(new), "1", New("c", "USD"))
+        await first.runtime.apply(handle.key, "signal", step="go", payload=msgspec.Raw(b"1"))
+        assert await handle.outcome() == Completed("{'ref': 'c'}")
+        with trio.fail_after(1000):
+            while await first.runtime.list_active():  # noqa: ASYNC110  # virtual time
+                await trio.sleep(0.1)
+        await second.runtime.start(type(new), "1", New("c"))
+        with pytest.raises(AlreadyStarted):
+            await second.runtime.start(type(new), "1", New("c", "USD"))

@@ -19,9 +19,9 @@ from sagakit.store.ports import Cursor, Entry, Write
 from sagakit.system.saga_actor import SagaActor
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import EPOCH, Member, killable, member, stands
-from tests.system.test_nodes import Remind
-from tests.system.test_ownership import Stop, bounded
+from tests.system.deliveries import Remind
+from tests.system.members import EPOCH, Member, bounded, killable, member, stands
+from tests.system.stopped_trips import Stop
 
 Clock = trio.testing.MockClock
 INTERVAL = 20.0
@@ -163,11 +163,11 @@ async def test_a_worker_that_dies_leaves_nothing_that_scans_have_seen_before(aut
     assert beside.names == ["flight", "tickets"]
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 async def test_a_saga_that_was_lost_sight_of_is_found_by_the_next_scan(
     seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its actor crashes until it is given up, and as it is given up; its record was seen by scans before."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Stop("flight")
     options = {"scan_interval": INTERVAL, "lease_ttl": 1e6, "max_restarts": 0}
     async with member(server, BookTrip(stop), **options) as running, bounded():

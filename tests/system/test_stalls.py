@@ -9,8 +9,7 @@ import trio.testing
 from sagakit import Context, RetryPolicy, Saga, step, timer
 from sagakit.store.memory_server import MemoryServer
 
-from tests.system.members import member, stands
-from tests.system.test_ownership import bounded
+from tests.system.members import bounded, member, stands
 
 SAGAS = 40
 

@@ -13,8 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.system import isolation
 
 from tests.sagas import Hook
-from tests.system.members import Member, killable, member, stands, until_ended
-from tests.system.test_ownership import bounded
+from tests.system.members import Member, bounded, killable, member, stands, until_ended
 
 Clock = trio.testing.MockClock
 BAD = "bad"

@@ -20,7 +20,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import QUICK, BookTrip, Trip
 from tests.system.members import member, until_ended
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 ONCE = RetryPolicy(max_attempts=1)

@@ -48,10 +48,10 @@ from sagakit.system.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
 from tests.servers import Server
+from tests.system.inbox_sender import send
 from tests.system.members import member
 from tests.system.money import EUR, QUICK, RAISED, SAYS, Conditional, Kept, Money, Pay, raising
 from tests.system.money import money_is_good as money_is_good
-from tests.system.test_inbox import send
 
 Clock = trio.testing.MockClock
 

@@ -13,7 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import member, until_ended
-from tests.system.test_operators import Asked, Slow, audit, stuck
+from tests.system.stuck_sagas import Asked, Slow, audit, stuck
 
 Clock = trio.testing.MockClock
 

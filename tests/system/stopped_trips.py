@@ -1,0 +1,43 @@
+"""A trip that stands still in one of its calls until a test lets it go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+from sagakit import Context
+
+from tests.sagas import BookTrip, Trip
+from tests.system.members import Member
+
+KEY = "BookTrip.one"
+
+
+class Stop:
+    """A hook that holds one call until it is let go."""
+
+    def __init__(self, call: str) -> None:
+        self.call = call
+        self.reached = trio.Event()
+        self.go_on = trio.Event()
+
+    async def __call__(self, name: str, ctx: Context) -> None:
+        if name == self.call and not self.reached.is_set():
+            self.reached.set()
+            await self.go_on.wait()
+
+
+class Hold(Stop):
+    """Holds each call, not only the first."""
+
+    async def __call__(self, name: str, ctx: Context) -> None:
+        if name == self.call:
+            self.reached.set()
+            await self.go_on.wait()
+
+
+async def started(running: Member, stop: Stop) -> Any:
+    """One saga that stands still in the middle of a call."""
+    handle = await running.runtime.start(BookTrip, "one", Trip())
+    await stop.reached.wait()
+    return handle
