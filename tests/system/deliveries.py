@@ -18,7 +18,7 @@ QUICK = RetryPolicy(
 )
 DAY = 86400.0
 CALM = {"lease_ttl": 3600.0, "scan_interval": 36000.0}
-"""Virtual months pass quickly when little happens in them."""
+"""Options that let virtual months pass quickly."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -136,7 +136,7 @@ async def deliver(order: Order, *, server: MemoryServer | None = None) -> tuple[
 
 
 class Confirm(Saga[str, str]):
-    """One signal that may not come, one that must."""
+    """Two signals: the first has a timeout, the second must come."""
 
     first = signal(str, timeout=timedelta(hours=1), on_timeout="continue")
     second = signal(int)
@@ -150,7 +150,7 @@ class Confirm(Saga[str, str]):
 
 
 class Remind(Saga[float]):
-    """Until a time that the input says."""
+    """A saga that waits until the time in its input."""
 
     until = timer(lambda at, ctx: datetime.fromtimestamp(at, UTC))
 

@@ -15,7 +15,7 @@ from tests.sagas import Hook, nothing
 from tests.system.members import Member, until_ended
 
 NEVER = 1e7
-"""Seconds: so long a saga keeps its actor, unless somebody needs its place."""
+"""Seconds for which a saga keeps its actor unless another saga needs its place: longer than any test."""
 QUICK = RetryPolicy(
     max_attempts=None, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
 )
@@ -25,7 +25,7 @@ rests = pytest.mark.parametrize("passivate_after", [0.5, NEVER])
 
 
 class Leaf(Saga[str, str]):
-    """One step, and a hook in its calls."""
+    """A saga with one step, and a hook in its calls."""
 
     def __init__(self, hook: Hook = nothing) -> None:
         self.hook = hook
@@ -60,7 +60,7 @@ class Middle(Saga[str, str]):
 
 
 class Top(Saga[str]):
-    """Its child has a child; with the input `refuse` all three turn back."""
+    """A saga whose child has a child. With the input `refuse` all three turn back."""
 
     middle = child(Middle, lambda text, ctx: text)
 
@@ -71,7 +71,7 @@ class Top(Saga[str]):
 
 
 class Fan(Saga[str]):
-    """Five children side by side."""
+    """A saga with five children in parallel."""
 
     one = child(Leaf, lambda text, ctx: text, after=())
     two = child(Leaf, lambda text, ctx: text, after=())
@@ -90,7 +90,7 @@ def keys_in(server: MemoryServer, bucket: str) -> list[str]:
 
 
 async def all_retired(server: MemoryServer, count: int) -> None:
-    """So many are in the archive, and no record is left."""
+    """Return when the archive has this number of sagas and no live record is left."""
     with trio.fail_after(1000):
         while len(keys_in(server, "SAGA_ARCHIVE")) < count:  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
@@ -112,7 +112,7 @@ async def run_all(worker: Member, saga: type[Saga[str, Any]], inputs: Sequence[s
 
 
 class Asked(Saga[str, str]):
-    """Waits for a signal, then works."""
+    """A saga that waits for a signal and then works."""
 
     said = signal(str)
 
@@ -140,7 +140,7 @@ class Waits(Saga[str]):
 
 
 class Holds(Saga[str]):
-    """Keeps its place until it is let go."""
+    """A saga that keeps its place until the test lets it go on."""
 
     def __init__(self) -> None:
         self.go_on = trio.Event()
@@ -153,7 +153,7 @@ class Holds(Saga[str]):
 
 
 class Hangs:
-    """A hook whose first calls of one kind never return."""
+    """A hook whose calls of one kind never return until the test lets later calls pass."""
 
     def __init__(self, call: str) -> None:
         self.call = call

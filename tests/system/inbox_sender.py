@@ -24,6 +24,6 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 async def send(server: Server, *messages: str) -> None:
-    """Subject, id, body; subject, id, body; ..."""
+    """Publish messages, each given as subject, id and body."""
     command = [sys.executable, "-c", SENDER, server.url, *messages]
     await trio.run_process(command)

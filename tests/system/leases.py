@@ -14,7 +14,7 @@ TTL = 10.0
 
 
 class Leases:
-    """The bucket of the leases, which may be `full`."""
+    """The bucket of the leases. While `full`, it refuses writes."""
 
     def __init__(self, server: MemoryServer, patch: pytest.MonkeyPatch) -> None:
         self.full = False
@@ -28,7 +28,7 @@ class Leases:
         patch.setattr(MemoryBucket, "write", maybe_full)
 
     async def lapse_during(self, stop: Stop) -> None:
-        """None is renewed while a call stands still, which then goes on."""
+        """Refuse renewals for one TTL while a call is held, and then let the call continue."""
         await stop.reached.wait()
         self.full = True
         await trio.sleep(TTL + 0.1)

@@ -1,6 +1,6 @@
-"""A type that reads and writes well until a test says what it raises from then on, and sagas that keep it.
+"""A type whose reading and comparing fail as soon as a test asks for it, and sagas that keep such a value.
 
-So does a type that looks a table up, once the table has changed.
+A type that looks a table up behaves like this once the table has changed.
 """
 
 from __future__ import annotations
@@ -75,14 +75,14 @@ class Money:
             raise SAYS[0]()
         return isinstance(other, Money) and self.currency == other.currency
 
-    __hash__ = None  # type: ignore[assignment]  # as dataclass has it
+    __hash__ = None  # type: ignore[assignment]  # a dataclass with __eq__ has no hash
 
 
 EUR = Money("EUR")
 
 
 class Pay(Saga[Money, str]):
-    """Waits, and pays."""
+    """A saga that waits for a signal and then pays."""
 
     def __init__(self) -> None:
         self.paid: list[str] = []
@@ -105,7 +105,7 @@ class Pay(Saga[Money, str]):
 
 
 class Kept(Saga[int]):
-    """A step leaves money; the others ask for it in their ways."""
+    """A step returns money. One later step asks the context for it, another takes it as an argument."""
 
     @step
     async def first(self, n: int, ctx: Context) -> Money:

@@ -16,7 +16,7 @@ CALM = {"lease_ttl": 3600.0, "scan_interval": 36000.0}
 
 
 class Quote(Saga[str, int]):
-    """The child: it is told its number, and keeps a booking that is to be undone."""
+    """The child: a signal tells it a number, and it makes a booking that can be undone."""
 
     told = signal(int)
 
@@ -64,7 +64,7 @@ class Order(Saga[str, int]):
 
 
 async def begun(running: Member) -> SagaKey:
-    """An order waits for its quote; where the quote is."""
+    """Start an order and return the key of the quote that it waits for."""
     await running.runtime.start(Order, "one", "x")
     await trio.sleep(5)
     record = await running.runtime.load(Order, "one")
@@ -73,12 +73,12 @@ async def begun(running: Member) -> SagaKey:
 
 
 async def number(running: Member, quote: SagaKey, value: int) -> None:
-    """Tell a quote its number, upon which it completes."""
+    """Tell a quote its number. The quote then completes."""
     await running.runtime.signal(Quote, quote.saga_id, Quote.told, value)
     await trio.sleep(5)
 
 
 async def told(running: Member, address: SagaKey, id: str, body: dict[str, Any]) -> None:
-    """A message that somebody else has put into the inbox."""
+    """Put a message into the inbox as another program would."""
     await running.worker.requests.send(address, id, msgspec.json.decode(msgspec.json.encode(body), type=InboxRequest))
     await trio.sleep(5)

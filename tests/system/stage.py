@@ -25,7 +25,7 @@ BAD = "Work.bad"
 
 
 class Work(Saga[str]):
-    """One step, which takes as long as the stage says."""
+    """A saga with a step that takes as long as the stage says."""
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
@@ -42,7 +42,7 @@ class Work(Saga[str]):
 
 
 class Stage:
-    """A worker with suspects and others; it sees to it that who is said to be alone is alone."""
+    """A server with suspects and other sagas. It notes a lie when a saga runs with others and its record says alone."""
 
     def __init__(self) -> None:
         self.server = MemoryServer()
@@ -72,7 +72,7 @@ class Stage:
                 self.lies.append(f"{saga_id} is said to be alone, beside {self.open}")
 
     def hold(self, *saga_ids: str) -> None:
-        """Their attempts take until they are let go."""
+        """Keep the attempts of these sagas open until `let_go`."""
         for saga_id in saga_ids:
             self.waits_for[saga_id], self.begun[saga_id] = trio.Event(), trio.Event()
 
@@ -80,7 +80,7 @@ class Stage:
         self.waits_for.pop(saga_id).set()
 
     async def suspects(self, start: Callable[..., Any], *saga_ids: str) -> None:
-        """Let these be sagas that were open at the deaths of their workers: the next to adopt them suspects them."""
+        """Make suspects of these sagas: they were open when their workers died, and wait to be adopted."""
         self.hold(*saga_ids)
         victim: Member = await start(self.server, Work(self), **CALM)
         for saga_id in saga_ids:
@@ -97,13 +97,13 @@ class Stage:
         return found
 
     async def traffic(self, worker: Member) -> None:
-        """New sagas all the time; they wait while the gate is closed."""
+        """Start new sagas all the time. They wait while the gate is closed."""
         while True:
             await worker.runtime.start(Work, None, "x")
             await trio.sleep(0.1)
 
     async def all_well(self, worker: Member, *saga_ids: str) -> None:
-        """These end while others come and go; in the end the gate is open, and nobody lied."""
+        """Wait for these sagas to end while others come and go. Assert that the gate is open and no record lied."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.traffic, worker)
             for saga_id in saga_ids:
@@ -116,7 +116,7 @@ class Stage:
 
 
 def change(server: MemoryServer, key: str, **fields: Any) -> None:
-    """Somebody writes these fields of a record."""
+    """Change fields of a record, as another writer would."""
     entry = server.bucket("SAGA_STATE").read(key)
     assert entry is not None
     found = decode(key, entry.value)
@@ -131,7 +131,7 @@ async def until(ready: Callable[[], bool]) -> None:
 
 
 async def preparing(stage: Stage, start: Callable[..., Any], *saga_ids: str, **options: Any) -> Member:
-    """A worker on which a turn of the suspects is prepared: it waits for an attempt of `long`."""
+    """Return a worker that prepares a suspect's turn: it waits for an attempt of `long`."""
     await stage.suspects(start, *(saga_ids or ("bad",)))
     worker: Member = await start(stage.server, Work(stage), **CALM, **options)
     stage.hold("long")
@@ -142,7 +142,7 @@ async def preparing(stage: Stage, start: Callable[..., Any], *saga_ids: str, **o
 
 
 async def running(stage: Stage, start: Callable[..., Any], *saga_ids: str, **options: Any) -> Member:
-    """A worker on which the first suspect has its turn."""
+    """Return a worker on which the first suspect has its turn."""
     worker = await preparing(stage, start, *saga_ids, **options)
     stage.hold("bad")
     stage.let_go("long")

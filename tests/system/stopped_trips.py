@@ -14,7 +14,7 @@ KEY = "BookTrip.one"
 
 
 class Stop:
-    """A hook that holds one call until it is let go."""
+    """A hook that holds one call until the test lets it go on."""
 
     def __init__(self, call: str) -> None:
         self.call = call
@@ -28,7 +28,7 @@ class Stop:
 
 
 class Hold(Stop):
-    """Holds each call, not only the first."""
+    """A hook that holds each call, not only the first."""
 
     async def __call__(self, name: str, ctx: Context) -> None:
         if name == self.call:
@@ -37,7 +37,7 @@ class Hold(Stop):
 
 
 async def started(running: Member, stop: Stop) -> Any:
-    """One saga that stands still in the middle of a call."""
+    """Start a trip and return its handle once it stands still in the held call."""
     handle = await running.runtime.start(BookTrip, "one", Trip())
     await stop.reached.wait()
     return handle

@@ -25,13 +25,13 @@ async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
 
 
 def audit(server: MemoryServer, verb: str) -> list[dict[str, Any]]:
-    """Who did it and why."""
+    """Return who used a verb and why, from its events."""
     bodies = [json.loads(message.payload) for message in server.events]
     return [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
 
 
 class Slow(Saga[str]):
-    """Its step never answers in time; its participant reports later."""
+    """A saga whose step never answers in time. Its participant reports later."""
 
     @step(timeout=timedelta(seconds=5), retry=ONCE)
     async def first(self, input: str, ctx: Context) -> Booked:

@@ -61,7 +61,7 @@ async def test_a_running_child_is_cancelled_with_its_parent(autojump_clock: Cloc
 
 
 async def test_a_child_that_never_started_cannot_start_late(autojump_clock: Clock) -> None:
-    """Its start hangs, the parent is cancelled, the worker dies: the next owner forestalls the start."""
+    """The parent is cancelled while the child's start hangs. The worker dies; the next owner forestalls the start."""
     server = MemoryServer()
     log: list[str] = []
     async with killable() as start:
@@ -89,8 +89,8 @@ async def test_a_child_that_never_started_cannot_start_late(autojump_clock: Cloc
     assert marker["outcome"] == "failed"
 
 
-async def test_closing_does_not_wait_for_a_child_to_be_released(autojump_clock: Clock) -> None:
-    """The parent ends while the worker closes: its word to the child is durable, and the next worker passes it on."""
+async def test_closing_does_not_wait_for_a_childs_release(autojump_clock: Clock) -> None:
+    """The parent ends while the worker closes. The release is durable, and the next worker sends it."""
     server = MemoryServer()
     server.faults.order(StoreFault(kind="slow", key="saga.Family.completed", delay=1.0))
     async with member(server, Family(), Insure([])) as running:
@@ -116,7 +116,7 @@ class Family(Saga[Order, str]):
 
 
 async def test_closing_does_not_wait_for_a_child_that_is_undone_elsewhere(autojump_clock: Clock) -> None:
-    """Nothing of the parent is under way; the next owner asks the child again."""
+    """The parent has nothing under way. Its next owner asks the child again."""
     server, hook = MemoryServer(), Hangs("undo_work")
     async with killable() as start:
         leaver = await start(server, Middle(), Top(), drain_timeout=1000.0)

@@ -13,7 +13,7 @@ from tests.system.members import suffixes
 Clock = trio.testing.MockClock
 
 
-async def test_the_whole(autojump_clock: Clock) -> None:
+async def test_a_saga_with_every_kind_of_node_completes(autojump_clock: Clock) -> None:
     server = MemoryServer()
     log, outcome = await deliver(Order(), server=server)
     assert outcome == Completed("L0+L1+L2 under policy-7")

@@ -52,7 +52,7 @@ async def test_parents_and_their_children_complete(
 async def test_parents_that_turn_back_have_their_children_undone(
     saga: type[Saga[str, Any]], each: int, places: int, passivate_after: float, autojump_clock: Clock
 ) -> None:
-    """All places are held by parents that undo; their children have completed, and some are at rest."""
+    """All places are held by parents that undo. Their children have completed, and some are at rest."""
     server, leaf = MemoryServer(), Leaf()
     async with member(
         server, leaf, Middle(), Top(), Fan(), max_active=places, passivate_after=passivate_after
@@ -64,8 +64,8 @@ async def test_parents_that_turn_back_have_their_children_undone(
 
 
 @full
-async def test_the_children_of_another_worker(places: int, autojump_clock: Clock) -> None:
-    """Who is a child of the one has children on the other, and the other way round."""
+async def test_families_across_two_full_workers_end(places: int, autojump_clock: Clock) -> None:
+    """Parents on either worker have children on the other one."""
     server, leaf = MemoryServer(), Leaf()
     async with killable() as start:
         one = await start(server, Top(), leaf, max_active=places)
@@ -82,7 +82,7 @@ async def test_the_children_of_another_worker(places: int, autojump_clock: Clock
 async def test_the_families_of_a_dead_worker_are_adopted_by_one_with_fewer_places(
     call: str, places: int, autojump_clock: Clock
 ) -> None:
-    """Parents that undo are adopted before their children, and the other way round: the order is random."""
+    """The order of adoption is random: a parent that undoes may come before or after its children."""
     server, hook = MemoryServer(), Hangs(call)
     sagas = Leaf(hook), Middle(), Top()
     async with killable() as start:
@@ -98,8 +98,8 @@ async def test_the_families_of_a_dead_worker_are_adopted_by_one_with_fewer_place
         await all_retired(server, 6 * 3)
 
 
-async def test_no_more_actors_are_kept_than_there_are_places_and_calls_that_wait(autojump_clock: Clock) -> None:
-    """Though all parents could begin before any child ends, and none has to give up its actor by itself."""
+async def test_actors_are_kept_for_places_and_waiting_calls_only(autojump_clock: Clock) -> None:
+    """All parents could begin before any child ends, and no saga has to give up its actor by itself."""
     server, most = MemoryServer(), 0
 
     async def hook(name: str, ctx: Context) -> None:
@@ -115,7 +115,7 @@ async def test_no_more_actors_are_kept_than_there_are_places_and_calls_that_wait
     assert most <= 8 * 5, "a few for each place, of six hundred sagas"
 
 
-async def test_children_that_wait_for_a_place_and_their_parent_cost_no_actor(autojump_clock: Clock) -> None:
+async def test_waiting_children_and_their_parent_cost_no_actor(autojump_clock: Clock) -> None:
     server, go_on = MemoryServer(), trio.Event()
 
     async def hook(name: str, ctx: Context) -> None:
@@ -134,7 +134,7 @@ async def test_children_that_wait_for_a_place_and_their_parent_cost_no_actor(aut
 async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its events are out, so nothing but the parent's answer is to wake it."""
+    """Its events are published, so only the parent's answer may wake it."""
     server, holds, fold, folds = MemoryServer(), Holds(), SagaActor._fold, list[str]()
 
     def counted(self: SagaActor, *args: Any) -> Any:
@@ -164,7 +164,7 @@ async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
 @pytest.mark.usefixtures("quiet_crashes")
 @pytest.mark.parametrize("seed", range(8))
 async def test_families_end_in_a_full_worker_whose_actors_crash(seed: int, autojump_clock: Clock) -> None:
-    """Whoever crashes keeps its place, or its turn in the line; suspects have turns of their own beside that."""
+    """A saga that crashes keeps its place, or its turn in the queue. Suspects have their own turns in addition."""
     random, server = Random(seed), MemoryServer()
     options = {"max_active": 1 + seed % 3, "max_restarts": 10_000, "max_isolated_crashes": 10_000}
 

@@ -1,4 +1,4 @@
-"""The inbox of a real server, used from outside with nats-py alone, as another program would.
+"""The inbox of a real server, used with nats-py alone, as another program would use it.
 
 See docs/architecture.md, "The inbox".
 """
@@ -21,7 +21,7 @@ from tests.system.stopped_trips import Stop
 
 
 async def outcome(runtime: Runtime, id: str) -> object:
-    """Of a saga that somebody else starts."""
+    """Return the outcome of a saga that another program starts."""
     with trio.fail_after(30):
         while True:
             try:
@@ -51,7 +51,7 @@ async def test_p10_a_saga_is_started_and_cancelled_by_messages(server: Server, n
     assert saga.names.count("hotel") == 2
 
 
-async def test_messages_sent_while_no_worker_runs_are_there_when_one_comes(server: Server, namespace: str) -> None:
+async def test_messages_sent_while_no_worker_runs_are_taken_when_one_starts(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace):
         pass
     start = '{"kind": "start", "input": {}}'
@@ -67,10 +67,10 @@ async def test_messages_sent_while_no_worker_runs_are_there_when_one_comes(serve
 async def test_p8_a_signal_waits_for_a_start_that_is_still_in_the_inbox(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever took the start has died: it comes again later than what was sent after it."""
+    """The worker that took the start has died, so the start is delivered again after a message that was sent later."""
     server = MemoryServer()
     async with member(server, Confirm()) as running:
-        server.faults.begin_outage()  # nobody takes anything while they are put there
+        server.faults.begin_outage()  # no worker takes messages while these are published
         server.inbox += [
             Queued("s1", "Confirm", "one", b'{"kind": "start", "input": "x"}', 1),
             Queued("s2", "Confirm", "one", b'{"kind": "signal", "step": "second", "payload": 5}', 2),

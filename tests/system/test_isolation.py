@@ -1,6 +1,6 @@
-"""A suspect's turn alone, whatever happens to the suspect, to its actor and to the worker meanwhile (P11).
+"""A suspect has its turn alone, and the gate opens again, whatever becomes of the suspect or the worker (P11).
 
-The gate opens again, nobody waits for ever, and no record says that its saga runs alone while another attempt is open.
+No caller waits for ever, and no record says that its saga runs alone while another attempt is open.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ pytestmark = pytest.mark.usefixtures("quiet_crashes")
 
 
 @pytest.mark.parametrize("verb", ["cancel", "terminate"])
-async def test_a_suspect_that_is_not_wanted_any_more_while_it_waits_for_its_turn(
-    verb: str, autojump_clock: Clock
-) -> None:
+async def test_a_suspect_ends_by_a_verb_while_it_waits_for_its_turn(verb: str, autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)
@@ -33,7 +31,7 @@ async def test_a_suspect_that_is_not_wanted_any_more_while_it_waits_for_its_turn
         await stage.all_well(worker, "bad", "long")
 
 
-async def test_a_suspect_that_is_none_any_more_does_not_keep_its_place_in_the_queue(autojump_clock: Clock) -> None:
+async def test_a_saga_that_is_no_longer_a_suspect_leaves_the_queue(autojump_clock: Clock) -> None:
     """Its participant has reported that the action was done."""
     stage = Stage()
     async with killable() as start, bounded():
@@ -46,7 +44,7 @@ async def test_a_suspect_that_is_none_any_more_does_not_keep_its_place_in_the_qu
 
 
 @pytest.mark.parametrize("verb", ["cancel", "terminate"])
-async def test_a_suspect_that_is_not_wanted_any_more_during_its_turn(verb: str, autojump_clock: Clock) -> None:
+async def test_a_suspect_ends_by_a_verb_during_its_turn(verb: str, autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await running(stage, start)
@@ -56,7 +54,7 @@ async def test_a_suspect_that_is_not_wanted_any_more_during_its_turn(verb: str, 
 
 
 @pytest.mark.parametrize("reach", [preparing, running])
-async def test_a_suspect_that_another_worker_has_taken(reach: Any, autojump_clock: Clock) -> None:
+async def test_a_suspect_is_taken_by_another_worker(reach: Any, autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await reach(stage, start)
@@ -80,7 +78,7 @@ async def test_two_suspects_have_their_turns_one_after_the_other(autojump_clock:
 
 
 @pytest.mark.parametrize("reach", [preparing, running])
-async def test_a_worker_that_leaves(reach: Any, autojump_clock: Clock) -> None:
+async def test_a_suspect_goes_to_another_worker_when_its_worker_leaves(reach: Any, autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await reach(stage, start)
@@ -92,8 +90,8 @@ async def test_a_worker_that_leaves(reach: Any, autojump_clock: Clock) -> None:
         await stage.all_well(heir, "bad", "long")
 
 
-async def test_who_waits_at_the_gate_while_the_worker_leaves_is_told_at_once(autojump_clock: Clock) -> None:
-    """Not only once the suspect has ended, or its grace is over."""
+async def test_a_caller_at_the_gate_is_refused_at_once_when_the_worker_leaves(autojump_clock: Clock) -> None:
+    """The caller does not wait until the suspect has ended or the drain timeout is over."""
     stage = Stage()
     async with killable() as start, bounded(), trio.open_nursery() as nursery:
         worker = await running(stage, start, drain_timeout=100.0)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("quiet_crashes")
 
 @pytest.mark.parametrize("until_quiet", [0.0, 0.01, 0.2, 5.0, PATIENCE + 1])
 async def test_a_crash_while_the_turn_is_prepared(until_quiet: float, autojump_clock: Clock) -> None:
-    """The next incarnation has a turn of its own; that of the one before is not taken for it."""
+    """The next incarnation gets its own turn; the one prepared before does not count for it."""
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)
@@ -30,7 +30,7 @@ async def test_a_crash_while_the_turn_is_prepared(until_quiet: float, autojump_c
 
 
 async def test_a_crash_while_the_turn_is_prepared_and_another_during_the_turn(autojump_clock: Clock) -> None:
-    """The turn was put off meanwhile; the second crash is heard of as well."""
+    """The turn is put off between the two crashes. The second crash is noticed as well."""
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)
@@ -44,7 +44,7 @@ async def test_a_crash_while_the_turn_is_prepared_and_another_during_the_turn(au
         await stage.all_well(worker, "bad", "long")
 
 
-async def test_a_crash_of_one_whose_turn_was_put_off(autojump_clock: Clock) -> None:
+async def test_a_suspect_whose_turn_was_put_off_crashes(autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)
@@ -78,8 +78,8 @@ async def test_a_crash_during_the_turn(autojump_clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("reach", [preparing, running])
-async def test_an_actor_that_gives_up(reach: Any, autojump_clock: Clock) -> None:
-    """The saga is stuck until an operator helps; then it has a turn again."""
+async def test_a_suspect_whose_actor_is_given_up_is_stuck(reach: Any, autojump_clock: Clock) -> None:
+    """An operator helps the saga, and then it has a turn again."""
     stage = Stage()
     async with killable() as start, bounded():
         worker = await reach(stage, start, max_restarts=0)
@@ -92,7 +92,7 @@ async def test_an_actor_that_gives_up(reach: Any, autojump_clock: Clock) -> None
         await stage.all_well(worker, "bad")
 
 
-async def test_two_suspects_of_which_the_first_crashes_during_its_turn(autojump_clock: Clock) -> None:
+async def test_the_first_of_two_suspects_crashes_during_its_turn(autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await running(stage, start, "bad", "worse")
@@ -102,14 +102,14 @@ async def test_two_suspects_of_which_the_first_crashes_during_its_turn(autojump_
 
 
 def lose_isolation(worker: Member) -> None:
-    """It crashes of a message that is none."""
+    """Crash the isolation actor with a message that is not one."""
     nothing: Any = None
     worker.worker.environment.isolation.tell_nowait(nothing)
 
 
 @pytest.mark.parametrize("reach", [preparing, running])
-async def test_the_isolation_actor_is_lost(reach: Any, autojump_clock: Clock) -> None:
-    """Whoever waits asks again; whoever runs alone goes on alone."""
+async def test_a_lost_isolation_actor_keeps_the_turns(reach: Any, autojump_clock: Clock) -> None:
+    """A saga that waits asks the new actor. A saga that runs alone continues alone."""
     stage = Stage()
     async with killable() as start, bounded():
         worker = await reach(stage, start, "bad", "worse")
@@ -121,7 +121,7 @@ async def test_the_isolation_actor_is_lost(reach: Any, autojump_clock: Clock) ->
         await stage.all_well(worker, "bad", "worse", "long")
 
 
-async def test_the_isolation_actor_is_lost_with_the_suspect_that_runs(autojump_clock: Clock) -> None:
+async def test_a_turn_ends_when_the_isolation_actor_and_the_suspect_are_both_lost(autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await running(stage, start)
@@ -131,10 +131,10 @@ async def test_the_isolation_actor_is_lost_with_the_suspect_that_runs(autojump_c
         await stage.all_well(worker, "bad", "long")
 
 
-async def test_the_isolation_actor_is_lost_right_after_it_has_granted_a_turn(
+async def test_the_isolation_actor_is_lost_right_after_a_grant(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The suspect hears of both at once."""
+    """The suspect is told of the grant and of the loss at once."""
     do, stage = Isolation._do, Stage()
 
     def lost_after_the_grant(self: Isolation, action: Any) -> None:

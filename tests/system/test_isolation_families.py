@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("quiet_crashes")
 
 
 class Kid(Saga[str]):
-    """A child, which takes three tries to be undone."""
+    """A child whose undo succeeds at the third try."""
 
     def __init__(self) -> None:
         self.tries = 0
@@ -50,7 +50,7 @@ class Undoes(Saga[str]):
 
 
 async def test_a_suspect_starts_its_child_in_its_turn(autojump_clock: Clock) -> None:
-    """The child may not open anything while the gate is closed; the parent need not wait for that."""
+    """The child may open nothing while the gate is closed, and the parent does not wait for that."""
     server, called = MemoryServer(), trio.Event()
 
     async def hang(call: Any, record: Any, child_type: str) -> Any:
@@ -69,8 +69,8 @@ async def test_a_suspect_starts_its_child_in_its_turn(autojump_clock: Clock) -> 
             await until_ended(server, "Parent.p")
 
 
-async def test_whoever_waits_for_its_child_to_be_undone_does_not_keep_a_suspect_waiting(autojump_clock: Clock) -> None:
-    """The child waits for the gate, its parent for the child, and the gate for the parent."""
+async def test_a_parent_that_waits_for_its_childs_undo_does_not_block_a_suspect(autojump_clock: Clock) -> None:
+    """The child waits for the gate and the parent for the child, so the gate must not wait for the parent."""
     stage = Stage()
     async with killable() as start, bounded():
         await stage.suspects(start, "bad")

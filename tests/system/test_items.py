@@ -17,7 +17,7 @@ from tests.system.members import member
 Clock = trio.testing.MockClock
 
 
-async def test_a_refused_item_undoes_those_that_were_done(autojump_clock: Clock) -> None:
+async def test_a_refused_item_undoes_the_items_that_were_done(autojump_clock: Clock) -> None:
     server = MemoryServer()
     log: list[str] = []
     deliver = Deliver(log)
@@ -35,13 +35,13 @@ async def test_a_refused_item_undoes_those_that_were_done(autojump_clock: Clock)
     assert any(key.endswith("/label/2/do/1") for key in deliver.keys)
 
 
-async def test_no_items_at_all(autojump_clock: Clock) -> None:
+async def test_an_each_without_items_completes(autojump_clock: Clock) -> None:
     _, outcome = await deliver(Order(parcels=0))
     assert outcome == Completed(" under policy-7")
 
 
 class Wide(Saga[int, int]):
-    """As many items at once as an each may have."""
+    """A saga with as many parallel items as an each may have."""
 
     @step(compensate=None)
     async def listed(self, count: int, ctx: Context) -> int:
@@ -55,8 +55,8 @@ class Wide(Saga[int, int]):
         return len(ctx.result(Wide.label))
 
 
-async def test_items_wait_while_events_gather_and_go_on_by_themselves(autojump_clock: Clock) -> None:
-    """Their entries and the events that are not out yet share one message."""
+async def test_items_wait_while_events_gather_and_then_continue(autojump_clock: Clock) -> None:
+    """The items' entries and the unpublished events share one message."""
     server = MemoryServer()
     widest = 0
 
@@ -68,7 +68,7 @@ async def test_items_wait_while_events_gather_and_go_on_by_themselves(autojump_c
     server.faults.before_write = look
     server.faults.order(
         StoreFault(kind="slow", key="saga.Wide.started", delay=60.0)
-    )  # all that may begin ends before it
+    )  # all items that may begin end before it
     async with member(server, Wide(), **CALM) as running:
         with trio.fail_after(1000):
             assert await running.runtime.execute(Wide, "one", 1000) == Completed(1000)
@@ -77,7 +77,7 @@ async def test_items_wait_while_events_gather_and_go_on_by_themselves(autojump_c
 
 
 class Lines(Saga[Order, list[int]]):
-    """Its each is over the saga's own input, and comes after the step above it."""
+    """An each over the saga's own input, which comes after the step above it."""
 
     def __init__(self) -> None:
         self.log: list[str] = []

@@ -1,4 +1,4 @@
-"""Leases, and who judges whom dead: each clause of docs/architecture.md, "Leases", under virtual time (P7, P12)."""
+"""Leases and judgments of death follow docs/architecture.md, "Leases", under virtual time (P7, P12)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def is_ready(running: Member) -> bool:
 
 
 async def adopted_after(server: MemoryServer, epoch: int = 2) -> float:
-    """Seconds until the saga has its next owner."""
+    """Return the seconds until the saga has its next owner."""
     began = trio.current_time()
     with trio.fail_after(1000):
         while (stands(server, "SAGA_STATE", KEY) or {}).get("epoch", epoch) < epoch:  # noqa: ASYNC110  # virtual time
@@ -90,7 +90,7 @@ async def test_the_lease_is_renewed_every_third_of_its_ttl_and_at_once_after_an_
         assert running.runtime.ready
 
 
-async def test_a_killed_worker_is_found_out_at_once(autojump_clock: Clock) -> None:
+async def test_a_killed_worker_is_found_dead_at_once(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         victim = await start(server, BookTrip(stop))
@@ -101,8 +101,8 @@ async def test_a_killed_worker_is_found_out_at_once(autojump_clock: Clock) -> No
         await until_ended(server, KEY)
 
 
-async def test_all_who_are_left_are_told(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One finds out, and announces it; each sees for itself, and nobody repeats what it has heard."""
+async def test_a_death_is_announced_to_all_workers(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that finds the death announces it. The others check for themselves and do not repeat it."""
     server, stop = MemoryServer(), Stop("flight")
     announced: list[str] = []
     announce = MemoryControl.announce
@@ -128,7 +128,7 @@ async def test_all_who_are_left_are_told(autojump_clock: Clock, monkeypatch: pyt
 async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody can tell whether it is paused: only the renewals count. What it does late is refused (P7)."""
+    """A silent worker may only be paused, so only the renewals count. Its late writes are refused (P7)."""
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         zombie = await start(server, BookTrip(stop), lease_ttl=TTL)
@@ -150,7 +150,7 @@ async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
         await zombie.runtime.execute(BookTrip, "another", Trip())
 
 
-async def test_a_missing_lease_waits_for_the_ttl_too(autojump_clock: Clock) -> None:
+async def test_a_worker_without_a_lease_is_dead_after_the_ttl_too(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
@@ -162,7 +162,7 @@ async def test_a_missing_lease_waits_for_the_ttl_too(autojump_clock: Clock) -> N
 
 
 async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Nor does it when the other worker's first renewal after it comes later than one's own look."""
+    """The other worker's first renewal after the outage comes later than the observer's first look."""
     server, stop, beside = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
@@ -186,10 +186,10 @@ async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.
     assert (record["epoch"], record["recoveries"]) == (1, 0)
 
 
-async def test_p12_nobody_is_judged_while_the_observers_own_renewals_are_refused(
+async def test_p12_an_observer_judges_nobody_while_its_own_renewals_are_refused(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server whose storage is full answers reads all the same."""
+    """A server whose storage is full still answers reads."""
     server, stop = MemoryServer(), Stop("flight")
     leases = Leases(server, monkeypatch)
     async with killable() as start, bounded():
@@ -206,7 +206,7 @@ async def test_p12_nobody_is_judged_while_the_observers_own_renewals_are_refused
 
 
 async def test_p12_no_responders_prove_nothing_right_after_a_reconnect(autojump_clock: Clock) -> None:
-    """The other may still be on its way back."""
+    """The other worker may not have reconnected yet."""
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
@@ -219,8 +219,8 @@ async def test_p12_no_responders_prove_nothing_right_after_a_reconnect(autojump_
         assert TTL - 1 < await adopted_after(server) < TTL + 3
 
 
-async def test_p12_a_worker_that_renews_is_alive_though_nobody_hears_it(autojump_clock: Clock) -> None:
-    """Its address is lost, say by a route between servers; its lease tells."""
+async def test_p12_a_worker_that_renews_is_alive_although_it_cannot_be_reached(autojump_clock: Clock) -> None:
+    """Its address is lost, for example by a route between servers. Its lease says that it lives."""
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=1.2)
@@ -258,7 +258,7 @@ async def test_no_action_starts_on_a_lease_that_is_older_than_its_ttl(
 async def test_p2_nothing_overtakes_an_action_that_waits_for_the_lease(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cancel must not begin to undo while an action is intended and not called yet."""
+    """A cancel must not begin to undo while an action is intended and not yet called."""
     server, stop = MemoryServer(), Stop("hotel")
     leases = Leases(server, monkeypatch)
     saga = BookTrip(stop)
@@ -274,8 +274,8 @@ async def test_p2_nothing_overtakes_an_action_that_waits_for_the_lease(
     assert saga.names == ["hotel", "flight", "cancel_flight", "cancel_hotel"]
 
 
-async def test_a_lease_that_has_lapsed_is_no_proof_of_ownership(autojump_clock: Clock) -> None:
-    """The record is looked at before the next call: it may have gone to another meanwhile."""
+async def test_a_lapsed_lease_does_not_prove_ownership(autojump_clock: Clock) -> None:
+    """The worker reads the record before the next call, since another worker may have adopted it."""
     server, stop = MemoryServer(), Stop("hotel")
     first, second = BookTrip(stop), BookTrip()
     async with killable() as start, bounded():
@@ -289,7 +289,7 @@ async def test_a_lease_that_has_lapsed_is_no_proof_of_ownership(autojump_clock: 
         def paused_after_the_write(write: Watched) -> None:
             if write.key == KEY and b'"flight"' in write.value:
                 server.faults.after_write = None
-                zombie.store.freeze()  # the acknowledgement of "flight is intended" stands in the kernel's buffer
+                zombie.store.freeze()  # the acknowledgment of "flight is intended" is in the kernel's buffer
 
         server.faults.after_write = paused_after_the_write
         stop.go_on.set()
@@ -328,8 +328,8 @@ async def test_a_worker_that_has_left_in_good_order_is_replaced_at_once(autojump
     assert all(step["attempt"] == 1 for step in archived["steps"].values())
 
 
-async def test_the_lease_of_the_dead_is_kept_while_somebody_may_need_it(autojump_clock: Clock) -> None:
-    """This worker cannot know whether sagas of another type were left behind."""
+async def test_the_lease_of_a_dead_worker_is_kept_while_another_type_may_need_it(autojump_clock: Clock) -> None:
+    """The worker cannot know whether sagas of another type were left behind."""
     server = MemoryServer()
     lease = {"worker": "w-1", "name": "w", "host": "h", "pid": 1, "renewal": 7, "definitions": {"Other": [1]}}
     server.bucket("SAGA_WORKERS").write(Write("w-1", msgspec.json.encode(lease), 0))
@@ -340,7 +340,7 @@ async def test_the_lease_of_the_dead_is_kept_while_somebody_may_need_it(autojump
 
 
 @given(ids=st.sets(st.text("abcdef0123", min_size=1, max_size=4), min_size=2, max_size=12))
-def test_every_worker_is_watched_by_somebody(ids: set[str]) -> None:
+def test_every_worker_is_watched_by_another(ids: set[str]) -> None:
     watched: set[str] = set()
     for worker_id in ids:
         members = Members(worker_id)

@@ -1,4 +1,4 @@
-"""Workers die, lose sagas to others, drain: what they leave behind is taken over, once, by one (P1, P7, P8, P10)."""
+"""Sagas of a dead, fenced or draining worker are taken over once, by one worker (P1, P7, P8, P10)."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_p8_a_worker_is_killed_during_a_call(call: str, refuse: str, autoj
 async def test_p1_p8_a_worker_is_killed_at_each_write(
     position: int, applied: bool, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before it is applied, and after it was applied but not acknowledged."""
+    """The worker dies before the write is applied, or after it and before its acknowledgment."""
     server, first, second = MemoryServer(), BookTrip(), BookTrip()
     submit = MemoryKeyValue.submit
     writes = 0
@@ -116,7 +116,7 @@ async def test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(
     assert "fenced" in caplog.text
 
 
-async def test_a_scan_does_not_take_a_saga_that_ends_meanwhile_for_one_left_behind(autojump_clock: Clock) -> None:
+async def test_a_scan_does_not_mistake_a_saga_that_is_ending_for_an_orphan(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip())
@@ -144,7 +144,7 @@ async def test_a_scan_does_not_take_a_saga_that_ends_meanwhile_for_one_left_behi
         assert running.worker.environment.fenced_count == 0
 
 
-async def test_a_live_workers_sagas_are_left_alone(autojump_clock: Clock) -> None:
+async def test_sagas_of_a_live_worker_are_left_alone(autojump_clock: Clock) -> None:
     server, stop, other = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start:
         owner = await start(server, BookTrip(stop))
@@ -158,7 +158,7 @@ async def test_a_live_workers_sagas_are_left_alone(autojump_clock: Clock) -> Non
         assert await handle.outcome() == Completed("tickets-Rome")
 
 
-async def test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left_alone(
+async def test_p11_an_unreadable_or_unknown_record_is_reported_once_and_left_alone(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, stop = MemoryServer(), Stop("flight")
@@ -225,7 +225,7 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
 
 
 @pytest.mark.usefixtures("quiet_crashes")
-async def test_closing_cuts_off_after_the_grace(autojump_clock: Clock) -> None:
+async def test_closing_cuts_attempts_off_after_the_drain_timeout(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), drain_timeout=5.0) as running:
         await running.runtime.start(BookTrip, "one", Trip())
@@ -262,6 +262,6 @@ async def test_p10_many_starts_at_once_are_one(autojump_clock: Clock) -> None:
     async with killable() as start, bounded(), trio.open_nursery() as nursery:
         members = [await start(server, saga) for saga in sagas]
         for _ in range(10):
-            for running in members:  # those of both look before either creates it
+            for running in members:  # the starts on both workers look before either creates the record
                 nursery.start_soon(running.runtime.execute, BookTrip, "one", Trip())
     assert sorted(sagas[0].names + sagas[1].names) == ["flight", "hotel", "tickets"], "P10: it has run more than once"

@@ -24,7 +24,7 @@ Clock = trio.testing.MockClock
 
 
 @full
-async def test_a_signal_to_a_child_at_rest_is_applied_at_once_and_acted_on_when_there_is_a_place(
+async def test_a_signal_to_a_child_at_rest_is_applied_at_once_and_acted_on_when_a_place_is_free(
     places: int, autojump_clock: Clock
 ) -> None:
     server, holds = MemoryServer(), Holds()
@@ -49,8 +49,8 @@ async def test_a_signal_to_a_child_at_rest_is_applied_at_once_and_acted_on_when_
 
 
 @full
-async def test_a_saga_whose_time_has_come_goes_on_before_new_ones(places: int, autojump_clock: Clock) -> None:
-    """Its parent waits for it; a hundred starts wait for a place."""
+async def test_a_saga_whose_timer_is_due_runs_before_new_sagas(places: int, autojump_clock: Clock) -> None:
+    """A parent waits for the saga, and a hundred starts wait for a place."""
     server, holds = MemoryServer(), Holds()
     async with member(server, Later(), Waits(), holds, max_active=places) as worker, trio.open_nursery() as nursery:
         parent = await worker.runtime.start(Waits, "p", "x")
@@ -59,7 +59,7 @@ async def test_a_saga_whose_time_has_come_goes_on_before_new_ones(places: int, a
             nursery.start_soon(worker.runtime.start, Holds, f"h{number}", "x")
         await trio.sleep(50)
         assert (holds.begun, (await record_of(parent)).status) == (places, "running")
-        for _ in range(3):  # one for the timer, one for the parent that hears of it, and one to spare
+        for _ in range(3):  # one for the timer, one for the parent that is told of it, and one to spare
             one = next(key for key in await worker.runtime.list_active() if key.startswith("Holds"))
             await worker.runtime.apply(one, "terminate")
         with trio.fail_after(10):

@@ -27,7 +27,7 @@ RAW = msgspec.Raw
 
 
 def lease(worker: str, *sagas: Saga[Any, Any], **fields: Any) -> Lease:
-    """Of a worker that knows these sagas."""
+    """Return the lease of a worker that knows these sagas."""
     plans = [compiled(type(saga)).plan for saga in sagas]
     schemas = {"Order": [schema_digest(type(saga).schema()) for saga in sagas]}
     said: dict[str, Any] = {"definitions": {"Order": [plan.version for plan in plans]}, "schemas": schemas} | fields
@@ -52,17 +52,19 @@ NOBODYS_INPUT = RAW(b'{"currency": "EUR"}')
         ([lease("us", OLD), lease("new", NEXT)], RAW(b"no JSON"), KEPT, False),
         ([lease("us", OLD), lease("new", NEXT)], RAW(), KEPT, False),
         ([lease("us", OLD), lease("new", NEXT)], RAW(b"[" * 900 + b"]" * 900), KEPT, False),
-        ([lease("us", OLD), lease("new", NEXT)], NOBODYS_INPUT, KEPT[:1], True),  # it is not kept: it may
+        ([lease("us", OLD), lease("new", NEXT)], NOBODYS_INPUT, KEPT[:1], True),  # its schema is not kept
         ([lease("us", OLD), lease("gone", NEXT, handed_back=True)], NEXT_INPUT, KEPT, False),
         ([lease("us", OLD), lease("of another type", definitions={"Mail": [1]})], NEXT_INPUT, KEPT, False),
         ([lease("us", OLD), lease("older sagakit", NEXT, schemas={})], NOBODYS_INPUT, KEPT, True),
     ],
 )  # fmt: skip
-def test_whether_another_worker_can_read_an_input(leases: Any, value: RAW, kept: Any, can: bool) -> None:
+def test_another_worker_can_read_an_input_if_one_of_its_schemas_fits(
+    leases: Any, value: RAW, kept: Any, can: bool
+) -> None:
     assert others_can_read(leases, "Order", value, known=OURS, kept=kept) == can
 
 
-async def test_a_worker_finds_out_who_can_read_what_it_cannot(autojump_clock: Clock) -> None:
+async def test_a_worker_finds_out_which_inputs_another_worker_can_read(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         old = await start(server, OLD)
@@ -83,7 +85,7 @@ async def test_a_worker_finds_out_who_can_read_what_it_cannot(autojump_clock: Cl
         assert found.schemas == {"Order": [schema_digest(type(NEXT).schema())]}
 
 
-async def test_many_that_ask_at_once_are_answered_by_one_look(
+async def test_many_questions_at_once_cost_one_look_at_the_leases(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []
@@ -114,13 +116,13 @@ BowType: Any = msgspec.defstruct("Bow", [("ref", list[str]), NEW])
 
 
 class OldOffer(Saga[GiftType], name="Offer"):
-    """What older workers have; it waits."""
+    """The version of older workers, which waits for a signal."""
 
     go = signal(int)
 
 
 class Offer(Saga[BowType], version=2):
-    """What newer workers have. Nobody else can read `BOW`."""
+    """The version of newer workers. No other version can read `BOW`."""
 
     go = signal(int)
 
@@ -135,7 +137,7 @@ async def until_started(server: MemoryServer, *keys: str) -> None:
                 await trio.sleep(0.1)
 
 
-async def test_starts_that_only_newer_workers_can_read_go_to_these(autojump_clock: Clock) -> None:
+async def test_starts_that_only_newer_workers_can_read_go_to_them(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         old, _ = await start(server, OldOffer()), await start(server, Offer())
@@ -145,7 +147,7 @@ async def test_starts_that_only_newer_workers_can_read_go_to_these(autojump_cloc
         assert server.dead == []
 
 
-async def test_a_start_that_nobody_can_read_is_a_dead_letter_with_the_reason(autojump_clock: Clock) -> None:
+async def test_a_start_that_no_worker_can_read_is_a_dead_letter_with_the_reason(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         old, _ = await start(server, OldOffer()), await start(server, Offer())
@@ -158,7 +160,7 @@ async def test_a_start_that_nobody_can_read_is_a_dead_letter_with_the_reason(aut
 
 
 async def test_a_child_that_only_a_newer_worker_can_start_is_left_to_it(autojump_clock: Clock) -> None:
-    """An older worker has adopted its parent, say."""
+    """An older worker runs the parent."""
 
     class Family(Saga[str]):
         kid = child(Offer, lambda input, ctx: msgspec.convert(msgspec.json.decode(BOW), type=BowType))
@@ -174,7 +176,7 @@ async def test_a_child_that_only_a_newer_worker_can_start_is_left_to_it(autojump
 
 
 async def test_a_child_whose_input_its_class_cannot_read_leaves_the_parent_stuck(autojump_clock: Clock) -> None:
-    """Children take the highest version, which may be another one than the parent knows."""
+    """Children take the highest version, which may differ from the one that the parent knows."""
     Gift, Bow = record_type("Gift"), record_type("Gift", NEW)
 
     class Kid(Saga[Gift]):

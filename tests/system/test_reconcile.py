@@ -1,4 +1,4 @@
-"""What a worker remembers is held against what stands in the bucket, at scans and after reconnects.
+"""A worker compares the sagas that it knows with the stored records, at scans and after reconnects.
 
 See docs/architecture.md, "Recovery".
 """
@@ -28,7 +28,7 @@ Clock = trio.testing.MockClock
 
 
 def change(server: MemoryServer, **fields: object) -> None:
-    """Somebody writes the record, whoever that was."""
+    """Change the record, as any other writer would."""
     bucket = server.bucket("SAGA_STATE")
     entry = bucket.read(KEY)
     assert entry is not None
@@ -36,7 +36,7 @@ def change(server: MemoryServer, **fields: object) -> None:
 
 
 @pytest.mark.parametrize("by", ["scan", "reconnect"])
-async def test_a_record_that_names_this_worker_and_is_unknown_to_it_is_loaded(by: str, autojump_clock: Clock) -> None:
+async def test_an_unknown_record_that_names_this_worker_is_loaded(by: str, autojump_clock: Clock) -> None:
     """A create that was given up as undecided has landed late."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, first := BookTrip(stop)) as victim, bounded():
@@ -62,10 +62,10 @@ async def test_a_record_that_names_this_worker_and_is_unknown_to_it_is_loaded(by
     assert "tickets" in second.names
 
 
-async def test_a_record_that_has_gone_to_another_is_let_go_at_the_next_look(
+async def test_a_record_that_another_worker_took_is_let_go_at_the_next_look(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not only at the next write: an attempt may take an hour."""
+    """The worker does not wait for its next write, since an attempt may take an hour."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6) as loser, bounded():
         handle = await loser.runtime.start(BookTrip, "one", Trip())
@@ -85,7 +85,7 @@ async def test_a_record_that_has_gone_to_another_is_let_go_at_the_next_look(
 
 
 @pytest.mark.usefixtures("quiet_crashes")
-async def test_a_record_that_was_changed_is_loaded_anew(
+async def test_a_record_that_was_changed_is_loaded_again(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, stop = MemoryServer(), Stop("flight")
@@ -103,10 +103,10 @@ async def test_a_record_that_was_changed_is_loaded_anew(
 
 @pytest.mark.usefixtures("quiet_crashes")
 @pytest.mark.parametrize("passivate_after", [1.0, 1e6], ids=["at rest", "active"])
-async def test_a_stalled_saga_is_found_and_goes_on(
+async def test_a_stalled_saga_is_found_and_continues(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its time has passed by `stall_timeout`, though its owner lives: somebody forgot to wake it."""
+    """Its time has passed by `stall_timeout` although its owner lives: its wake-up was lost."""
     take = Timers._take
 
     def forgetful(self: Timers, message: TimersMessage | Down) -> None:

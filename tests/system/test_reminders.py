@@ -1,4 +1,4 @@
-"""What the timers actor is told: enough that nobody sleeps too long, and no more than it can forget."""
+"""The timers actor is told enough that no saga sleeps too long, and no more than it can forget."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MONTH = timedelta(days=30)
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The timers actors of the test, to be looked into."""
+    """Return the timers actors that the test makes."""
     found: list[Any] = []
 
     class Seen(Timers):
@@ -49,7 +49,9 @@ class Patient(Saga[int, None], deadline=MONTH):
             raise RuntimeError("not yet")
 
 
-async def test_a_far_deadline_is_told_once_however_often_a_step_is_retried(autojump_clock: Clock, made: Any) -> None:
+async def test_a_distant_deadline_is_told_once_however_often_a_step_is_retried(
+    autojump_clock: Clock, made: Any
+) -> None:
     async with member(MemoryServer(), Patient()) as worker:
         handle = await worker.runtime.start(Patient, "p", 1)
         assert await handle.outcome() == Completed(None)
@@ -60,7 +62,7 @@ class Asked(Saga[int, None], deadline=MONTH):
     go = signal(str)
 
 
-async def test_of_the_alarms_of_a_saga_at_rest_the_last_is_kept(
+async def test_only_the_last_alarm_of_a_passivated_saga_is_kept(
     autojump_clock: Clock, made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timers, "TIDY", 20)
@@ -82,7 +84,7 @@ class Pauses(Saga[int, None]):
 
 
 class Settable:
-    """A server's clock that is corrected."""
+    """A server's clock that a test can put forward."""
 
     skew = 0.0
 
@@ -103,10 +105,10 @@ class Settable:
 
 
 @pytest.mark.parametrize("passivate_after", [1.0, 3600.0], ids=["resting", "active"])
-async def test_a_clock_that_is_put_forward_wakes_those_whose_time_has_come(
+async def test_a_clock_that_is_put_forward_wakes_sagas_whose_time_has_come(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a suspension: the machine's monotonic clock stood still, and the sleep was reckoned by it."""
+    """After a suspension the monotonic clock, by which the sleep was computed, has stood still."""
     clock = Settable()
     monkeypatch.setattr(MemoryServer, "clock", lambda self: clock)
     server = MemoryServer()
@@ -121,7 +123,7 @@ async def test_a_clock_that_is_put_forward_wakes_those_whose_time_has_come(
 
 @pytest.mark.usefixtures("quiet_crashes")
 async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) -> None:
-    """Nor does it need the timers actor's memory, which may be lost right after it."""
+    """The saga does not need the timers actor's memory either, which is lost right after the wake."""
     nobody: Any = "nobody"
     async with member(MemoryServer(), Pauses(), passivate_after=30.0) as worker:
         handle = await worker.runtime.start(Pauses, "p", 1)
@@ -132,6 +134,6 @@ async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) ->
         await trio.sleep(1)
         worker.worker.environment.timers.tell_nowait(
             SetTimer(nobody, 0.0, Wake())
-        )  # text takes no weak reference: a crash
+        )  # the actor crashes, since text cannot be weakly referenced
         assert await handle.outcome() == Completed(None)
         assert (trio.current_time() // 1, (await record_of(handle)).epoch) == (20, 1)

@@ -1,4 +1,4 @@
-"""Requests from outside and deadlines; through handles, other workers and the inbox (P4 to P6, P10, P12)."""
+"""Cancels, deadlines and verbs reach a saga through handles, other workers and the inbox (P4 to P6, P10, P12)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Clock = trio.testing.MockClock
 
 
 async def outcome_of(running: Member, id: str) -> Any:
-    """Wait for a saga's end, not for ever."""
+    """Return a saga's record when it has ended, or fail after a limit."""
     with trio.fail_after(1000):
         handle = await running.runtime.get(BookTrip, id)
         return await handle.outcome()
@@ -135,7 +135,7 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
     assert events_of(server, "one")[-3]["data"] == {"by": "ann", "reason": "called them"}
 
 
-async def test_retry_is_for_the_stuck(autojump_clock: Clock) -> None:
+async def test_retry_is_refused_for_a_saga_that_is_not_stuck(autojump_clock: Clock) -> None:
     stop = Stop("flight")
     async with member(MemoryServer(), BookTrip(stop)) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip())
@@ -146,7 +146,7 @@ async def test_retry_is_for_the_stuck(autojump_clock: Clock) -> None:
         assert await handle.outcome() == Completed("tickets-Rome")
 
 
-async def test_terminate_undoes_nothing_and_says_who(autojump_clock: Clock) -> None:
+async def test_terminate_undoes_nothing_and_names_the_operator(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga) as running:
@@ -170,7 +170,7 @@ async def test_terminate_undoes_nothing_and_says_who(autojump_clock: Clock) -> N
 
 
 class Bounded(Saga[Trip], deadline=timedelta(minutes=10)):
-    """Must be through in ten minutes."""
+    """A saga that must end within ten minutes."""
 
     def __init__(self, hook: Any) -> None:
         self.hook = hook
@@ -237,7 +237,7 @@ async def test_a_request_reaches_the_owner_through_any_worker(autojump_clock: Cl
     assert outcome.reason == "from the other one"
 
 
-async def test_a_request_to_a_saga_without_owner_waits_for_its_adoption(autojump_clock: Clock) -> None:
+async def test_a_request_to_a_saga_without_an_owner_waits_for_its_adoption(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
         victim = await start(server, BookTrip(stop))
@@ -256,7 +256,7 @@ async def test_a_request_to_a_saga_without_owner_waits_for_its_adoption(autojump
     assert "cancel_hotel" in other.names
 
 
-async def test_a_request_to_nobody_is_an_error(autojump_clock: Clock) -> None:
+async def test_a_request_to_an_unknown_saga_is_an_error(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         with pytest.raises(UnknownSaga, match="never started"):
             await running.runtime.get(BookTrip, "nobody")
@@ -266,7 +266,7 @@ async def test_a_request_to_nobody_is_an_error(autojump_clock: Clock) -> None:
 
 
 async def send(running: Member, message_id: str, body: object, saga_id: str = "one") -> None:
-    """As another program would."""
+    """Put a message into the inbox as another program would."""
     payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
     await running.store.inbox.send("client", id=message_id, saga_type="BookTrip", saga_id=saga_id, payload=payload)
 
@@ -286,8 +286,8 @@ async def test_p10_a_start_by_message_is_one_start(autojump_clock: Clock) -> Non
     assert {body["correlationid"] for body in events_of(server, "one")} == {"c-7"}
 
 
-async def test_a_message_is_applied_once_though_it_comes_twice(autojump_clock: Clock) -> None:
-    """Its acknowledgement was lost: the server hands it out again."""
+async def test_a_message_that_is_delivered_twice_is_applied_once(autojump_clock: Clock) -> None:
+    """Its acknowledgment was lost, so the server delivers it again."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip())

@@ -1,4 +1,4 @@
-"""P10: what is the same input. Equal values are, however they come to stand in JSON."""
+"""Equal values are the same input, in whatever order they are written as JSON (P10)."""
 
 # mypy: disable-error-code="valid-type"
 # pyright: reportInvalidTypeForm=false
@@ -22,14 +22,14 @@ Clock = trio.testing.MockClock
 
 
 class Colour(Enum):
-    """Its members have no order, so nor has a set of them; what it is iterated in differs from process to process."""
+    """An enum whose members have no order. A set of them is iterated in another order in each process."""
 
     RED = "red"
     BLUE = "blue"
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """As above; and a set of those with one hash stands in the order in which it was filled."""
+    """A value whose hash is constant. A set of them is iterated in the order in which it was filled."""
 
     number: int
 
@@ -91,7 +91,7 @@ async def test_p10_equal_inputs_are_the_same_input(
 
 
 class Pay(msgspec.Struct):
-    """Equal in Python, whatever the amount."""
+    """An order that equals another one with any amount."""
 
     order: str
     amount: int = 0
@@ -101,7 +101,7 @@ class Pay(msgspec.Struct):
 
 
 class Thing(msgspec.Struct, frozen=True):
-    """Of its own opinion of what equals what."""
+    """A value whose comparison raises."""
 
     number: int
 
@@ -132,7 +132,7 @@ class Ask(Saga[Several, None]):
     ],
     ids=["true is not 1", "what == leaves out", "what cannot be compared"],
 )
-async def test_p10_what_is_not_the_same_value_is_another_input(
+async def test_p10_an_input_with_another_value_is_another_input(
     first: Several, other: Several, server: Server, namespace: str
 ) -> None:
     async with open_runtime(server.url, sagas=[Ask()], namespace=namespace) as runtime:
@@ -143,7 +143,7 @@ async def test_p10_what_is_not_the_same_value_is_another_input(
 
 
 def priced(*fields: Any) -> tuple[Saga[Any, Any], Any]:
-    """A saga whose input may have more fields."""
+    """Return a saga whose input may have more fields, and the class of the input."""
     Cart = record_type("Cart", *fields)
 
     class Priced(Saga[Cart, str]):

@@ -1,4 +1,4 @@
-"""Schemas are kept, and a change that old or new code could not read is refused when the runtime is opened."""
+"""Schemas are kept, and opening refuses a change that old or new code cannot read."""
 
 # mypy: disable-error-code="empty-body, valid-type"
 # pyright: reportInvalidTypeForm=false
@@ -57,7 +57,9 @@ async def test_a_field_that_old_code_needs_is_not_taken_away(place: str, autojum
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_a_new_field_with_a_default_is_fine_and_each_schema_is_kept(place: str, autojump_clock: Clock) -> None:
+async def test_a_new_field_with_a_default_is_accepted_and_each_schema_is_kept(
+    place: str, autojump_clock: Clock
+) -> None:
     server = MemoryServer()
     for _ in range(2):
         for saga in (order(), order({place: [OPTIONAL]})):
@@ -68,8 +70,8 @@ async def test_a_new_field_with_a_default_is_fine_and_each_schema_is_kept(place:
     assert kept == {f"schema.Order.1.{schema_digest(one)}": msgspec.json.encode(one) for one in schemas}
 
 
-async def test_each_schema_that_was_ever_kept_counts(autojump_clock: Clock) -> None:
-    """The field came with a default, went, and comes back as something else: records from then may be left."""
+async def test_a_change_is_checked_against_every_schema_that_was_ever_kept(autojump_clock: Clock) -> None:
+    """A field with a default was added, removed, and added as another type. Old records may still have it."""
     server = MemoryServer()
     async with member(server, order({"step": [OPTIONAL]})):
         pass
@@ -80,7 +82,7 @@ async def test_each_schema_that_was_ever_kept_counts(autojump_clock: Clock) -> N
                 pass
 
 
-async def test_nothing_is_kept_of_a_runtime_that_is_refused(autojump_clock: Clock) -> None:
+async def test_a_runtime_that_is_refused_keeps_no_schema(autojump_clock: Clock) -> None:
     class Other(Saga[str]):
         @step(compensate=None)
         async def only(self, input: str, ctx: Context) -> None: ...
@@ -95,7 +97,7 @@ async def test_nothing_is_kept_of_a_runtime_that_is_refused(autojump_clock: Cloc
 
 
 @pytest.mark.parametrize("garbage", [b"no JSON", b"[]", b'{"saga": "Order", "version": "1"}'])
-async def test_p11_what_is_kept_and_is_no_schema_stops_nobody(garbage: bytes, autojump_clock: Clock) -> None:
+async def test_p11_a_kept_value_that_is_not_a_schema_stops_no_worker(garbage: bytes, autojump_clock: Clock) -> None:
     server = MemoryServer()
     server.bucket("SAGA_META").write(Write("schema.Order.1.0", garbage, 0))
     async with member(server, order()):
@@ -114,7 +116,7 @@ async def test_p11_a_kept_schema_that_cannot_be_compared_is_reported(
     assert "a schema of Order version 1 that is kept cannot be compared" in caplog.text
 
 
-async def test_a_schema_that_no_message_can_hold_is_not_kept_and_said_so(
+async def test_a_schema_that_is_too_large_for_a_message_is_not_kept_and_reported(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = MemoryServer(max_payload=64 * 1024)
@@ -125,7 +127,7 @@ async def test_a_schema_that_no_message_can_hold_is_not_kept_and_said_so(
     assert "is not kept, so that a change of it will not be noticed" in caplog.text
 
 
-async def test_on_a_server(server: Server, namespace: str) -> None:
+async def test_a_changed_schema_is_refused_on_a_real_server(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[order()], namespace=namespace):
         pass
     async with open_runtime(server.url, sagas=[order({"step": [OPTIONAL]})], namespace=namespace):

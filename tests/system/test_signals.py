@@ -31,7 +31,7 @@ async def test_a_signal_before_its_time_waits_in_the_record(autojump_clock: Cloc
             await runtime.signal(Confirm, "one", Confirm.first, "late")
 
 
-async def test_a_signal_that_is_not_awaited_any_more_is_refused(autojump_clock: Clock) -> None:
+async def test_a_signal_that_is_no_longer_awaited_is_refused(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Confirm(), **CALM) as running:
         await running.runtime.start(Confirm, "one", "x")
         await trio.sleep(3700)
@@ -50,7 +50,7 @@ async def test_a_signal_of_the_wrong_type_is_refused(autojump_clock: Clock) -> N
         assert "second" not in record.steps
 
 
-async def test_nobody_packs_it(autojump_clock: Clock) -> None:
+async def test_a_signal_that_does_not_come_in_time_turns_the_saga_back(autojump_clock: Clock) -> None:
     log: list[str] = []
     async with member(MemoryServer(), Deliver(log), Insure(log), **CALM) as running:
         outcome = await running.runtime.execute(Deliver, "one", Order())

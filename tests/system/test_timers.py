@@ -39,7 +39,7 @@ async def test_a_timer_survives_its_worker_and_costs_no_actor(autojump_clock: Cl
     assert suffixes(server, "one") == ["started", "recovered", "step.until", "step.remind", "completed"]
 
 
-async def test_a_full_worker_wakes_those_first_that_were_due_first(autojump_clock: Clock) -> None:
+async def test_a_full_worker_wakes_sagas_in_the_order_of_their_due_times(autojump_clock: Clock) -> None:
     woken: list[float] = []
 
     class Slow(Saga[float]):

@@ -13,12 +13,12 @@ from sagakit import Context, Saga, child, each, signal, step
 
 
 def record_type(name: str, *fields: Any) -> Any:
-    """A class of this name, whatever its fields: a plan knows it by its name alone."""
+    """Return a class with this name and these fields. A plan knows a type by its name alone."""
     return msgspec.defstruct(name, [("ref", str), *fields])
 
 
 def order(changed: Mapping[str, Any] = {}, *, version: int = 1) -> Saga[Any, Any]:
-    """A saga that keeps one value of each kind; `changed` gives the class at a place more fields."""
+    """Return a saga with one value of each kind. `changed` adds fields to the class at a place."""
 
     def of(name: str, place: str) -> Any:
         return record_type(name, *changed.get(place, ()))
