@@ -293,7 +293,7 @@ GUARDS = [
         {"simple": two_steps()},
     ),
     Guard(
-        test_ownership.test_p11_an_unreadable_or_unknown_record_is_reported_once_and_left_alone,
+        test_ownership.test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left_alone,
         one_bad_record_stops_the_scan,
         "P11: what cannot be read holds up what can",
     ),

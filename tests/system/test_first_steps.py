@@ -113,7 +113,7 @@ class Number(Saga[float, None]):
 
 
 @pytest.mark.parametrize(("number", "says"), [(0.0, "nan is no JSON number"), (1.0, "inf is no JSON number")])
-def test_a_number_that_json_does_not_have_is_reported(number: float, says: str) -> None:
+def test_a_number_that_json_has_not_is_told(number: float, says: str) -> None:
     outcome = sagakit.run(Number(), "one", number, url="memory:")
     assert isinstance(outcome, Failed)
     assert says in str(outcome.reason)

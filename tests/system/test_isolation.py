@@ -54,7 +54,7 @@ async def test_a_suspect_ends_by_a_verb_during_its_turn(verb: str, autojump_cloc
 
 
 @pytest.mark.parametrize("reach", [preparing, running])
-async def test_a_suspect_is_taken_by_another_worker(reach: Any, autojump_clock: Clock) -> None:
+async def test_the_gate_opens_when_another_worker_takes_the_suspect(reach: Any, autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await reach(stage, start)

@@ -18,7 +18,9 @@ pytestmark = pytest.mark.usefixtures("quiet_crashes")
 
 
 @pytest.mark.parametrize("until_quiet", [0.0, 0.01, 0.2, 5.0, PATIENCE + 1])
-async def test_a_crash_while_the_turn_is_prepared(until_quiet: float, autojump_clock: Clock) -> None:
+async def test_a_suspect_ends_after_a_crash_while_its_turn_is_prepared(
+    until_quiet: float, autojump_clock: Clock
+) -> None:
     """The next incarnation gets its own turn; the one prepared before does not count for it."""
     stage = Stage()
     async with killable() as start, bounded():
@@ -29,7 +31,7 @@ async def test_a_crash_while_the_turn_is_prepared(until_quiet: float, autojump_c
         await stage.all_well(worker, "bad", "long")
 
 
-async def test_a_crash_while_the_turn_is_prepared_and_another_during_the_turn(autojump_clock: Clock) -> None:
+async def test_a_suspect_ends_after_crashes_before_and_during_its_turn(autojump_clock: Clock) -> None:
     """The turn is put off between the two crashes. The second crash is noticed as well."""
     stage = Stage()
     async with killable() as start, bounded():
@@ -44,7 +46,7 @@ async def test_a_crash_while_the_turn_is_prepared_and_another_during_the_turn(au
         await stage.all_well(worker, "bad", "long")
 
 
-async def test_a_suspect_whose_turn_was_put_off_crashes(autojump_clock: Clock) -> None:
+async def test_a_suspect_ends_after_a_crash_while_its_turn_is_put_off(autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)
@@ -55,7 +57,7 @@ async def test_a_suspect_whose_turn_was_put_off_crashes(autojump_clock: Clock) -
 
 
 @pytest.mark.parametrize("kind", ["slow", "lose_ack", "never_applied"])
-async def test_a_crash_after_the_grant_and_before_the_record_is_written(kind: Any, autojump_clock: Clock) -> None:
+async def test_a_suspect_ends_after_a_crash_between_the_grant_and_the_write(kind: Any, autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)
@@ -67,7 +69,7 @@ async def test_a_crash_after_the_grant_and_before_the_record_is_written(kind: An
         await stage.all_well(worker, "bad", "long")
 
 
-async def test_a_crash_during_the_turn(autojump_clock: Clock) -> None:
+async def test_a_suspect_ends_after_a_crash_during_its_turn(autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await running(stage, start)
@@ -92,7 +94,7 @@ async def test_a_suspect_whose_actor_is_given_up_is_stuck(reach: Any, autojump_c
         await stage.all_well(worker, "bad")
 
 
-async def test_the_first_of_two_suspects_crashes_during_its_turn(autojump_clock: Clock) -> None:
+async def test_both_suspects_end_after_the_first_crashes_during_its_turn(autojump_clock: Clock) -> None:
     stage = Stage()
     async with killable() as start, bounded():
         worker = await running(stage, start, "bad", "worse")
@@ -131,7 +133,7 @@ async def test_a_turn_ends_when_the_isolation_actor_and_the_suspect_are_both_los
         await stage.all_well(worker, "bad", "long")
 
 
-async def test_the_isolation_actor_is_lost_right_after_a_grant(
+async def test_a_suspect_ends_although_the_isolation_actor_is_lost_right_after_its_grant(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The suspect is told of the grant and of the loss at once."""

@@ -67,7 +67,7 @@ def crashes(caplog: pytest.LogCaptureFixture) -> list[str]:
 # ------------------------------------------------------------------- in memory
 
 
-async def test_a_message_that_would_make_it_too_large_is_refused_and_the_saga_goes_on(
+async def test_a_message_that_would_make_a_record_too_large_is_refused_and_the_saga_continues(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, saga = MemoryServer(), Big()

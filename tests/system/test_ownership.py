@@ -158,7 +158,7 @@ async def test_sagas_of_a_live_worker_are_left_alone(autojump_clock: Clock) -> N
         assert await handle.outcome() == Completed("tickets-Rome")
 
 
-async def test_p11_an_unreadable_or_unknown_record_is_reported_once_and_left_alone(
+async def test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left_alone(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, stop = MemoryServer(), Stop("flight")
