@@ -23,12 +23,11 @@ PhaseMove = Literal["durable", "lapse", "look", "hold back", "retire", "end"]
 
 PHASE_TABLE: Mapping[Phase, Mapping[PhaseMove, Phase]] = {
     # `hold back`: the adoption is too large to be written; the saga is looked after until somebody terminates it.
-    # `look`, `retire`: the message was meant for the incarnation before, and this one finds out by itself
+    # `look`: the message was meant for the incarnation before; what is under way tells as much
     "opening": {
         "durable": "running",
         "look": "opening",
         "hold back": "held back",
-        "retire": "opening",
         "end": "over",
     },
     "running": {

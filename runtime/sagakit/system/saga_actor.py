@@ -381,7 +381,8 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _may_retire(self) -> None:
         """Retire now, or after the operation that is under way: a message may have come since the end."""
-        if self._phase.now != "over":
+        # the answer to the incarnation before may come late; this one has its children released again
+        if self._retirement.has_begun and self._phase.now != "over":
             self._phase.move("retire")
             if not self._journal.busy:
                 self._journal.retire(self._retired)
