@@ -11,7 +11,7 @@ import trio.testing
 from sagakit import Completed, Context, Failed, Saga
 from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.folding import Folding
 
 from tests.system.families import (
     NEVER,
@@ -124,7 +124,7 @@ async def test_waiting_children_and_their_parent_cost_no_actor(autojump_clock: C
     async with member(server, Leaf(hook), Fan(), max_active=1, passivate_after=NEVER) as worker:
         await worker.runtime.start(Fan, "f", "go")
         await trio.sleep(10)
-        assert (len(worker.worker.sagas), worker.worker.sagas.resting) == (1, 5)
+        assert (len(worker.worker.sagas), worker.worker.sagas.passivated) == (1, 5)
         assert len(server.bucket("SAGA_STATE").entries("Leaf")) == 5, "they are durable"
         go_on.set()
         await all_retired(server, 6)
@@ -135,14 +135,14 @@ async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its events are published, so only the parent's answer may wake it."""
-    server, holds, fold, folds = MemoryServer(), Holds(), SagaActor._fold, list[str]()
+    server, holds, fold, folds = MemoryServer(), Holds(), Folding.fold, list[str]()
 
-    def counted(self: SagaActor, *args: Any) -> Any:
+    def counted(self: Folding, *args: Any) -> Any:
         folds.append(self._key)
         assert len(folds) < 500, "it spins"
         return fold(self, *args)
 
-    monkeypatch.setattr(SagaActor, "_fold", counted)
+    monkeypatch.setattr(Folding, "fold", counted)
     go_on = trio.Event()
 
     async def hook(name: str, ctx: Context) -> None:
@@ -184,7 +184,7 @@ async def test_families_end_in_a_full_worker_whose_actors_crash(seed: int, autoj
         with trio.fail_after(5000):
             while any(len(server.bucket("SAGA_STATE").entries(name)) for name in ("Leaf", "Middle", "Top", "Fan")):  # noqa: ASYNC110
                 await trio.sleep(1)
-        assert (len(worker.worker.sagas), worker.worker.sagas.resting) == (0, 0)
+        assert (len(worker.worker.sagas), worker.worker.sagas.passivated) == (0, 0)
         assert worker.worker.environment.gate.is_open
         places, most = worker.worker.sagas.places, options["max_active"]
         assert [places.use(str(number)) for number in range(most + 1)] == [True] * most + [False], "none is lost"

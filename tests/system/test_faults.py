@@ -146,7 +146,7 @@ async def test_a_new_io_actor_is_given_the_work_of_a_lost_one(
     assert saga.names == ["hotel", "flight", "tickets", "hotel", "flight", "cancel_hotel"]
 
 
-MET = [("_perform", 4), ("_advance", 5), ("_written", 4), ("_fold", 3)]
+MET = [("_perform", 4), ("_advance", 5), ("_written", 4), ("_fold_gathered", 3)]
 
 
 @pytest.mark.parametrize(("method", "at"), [(method, at) for method, most in MET for at in range(1, most + 1)])
@@ -192,7 +192,7 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
     perform = SagaActor._perform
 
     def raising(self: SagaActor) -> None:
-        if self._key == KEY and self._record.steps["hotel"].state == "done" and broken:
+        if self._key == KEY and self._journal.record.steps["hotel"].state == "done" and broken:
             broken.pop()
             raise RuntimeError("planted")
         perform(self)

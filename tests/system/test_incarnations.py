@@ -118,7 +118,7 @@ async def test_a_caller_that_stops_waiting_for_the_end_does_not_keep_the_actor(a
         with trio.move_on_after(0.5):
             await worker.worker.requests.ended("Takes.f")
         await trio.sleep(100)
-        assert worker.worker.sagas.resting == 1
+        assert worker.worker.sagas.passivated == 1
 
 
 async def test_an_attempt_cut_off_by_the_drain_timeout_is_left_to_others(autojump_clock: Clock) -> None:

@@ -31,7 +31,7 @@ async def test_a_signal_to_a_child_at_rest_is_applied_at_once_and_acted_on_when_
     async with member(server, Asked(), Asks(), holds, max_active=places) as worker:
         parent = await worker.runtime.start(Asks, "p", "x")
         with trio.fail_after(100):
-            while worker.worker.sagas.resting < 2:  # noqa: ASYNC110  # virtual time
+            while worker.worker.sagas.passivated < 2:  # noqa: ASYNC110  # virtual time
                 await trio.sleep(0.1)
         for number in range(places):
             await worker.runtime.start(Holds, str(number), "x")
@@ -80,7 +80,7 @@ async def test_verbs_and_signals_do_not_wait_behind_starts(wait: float, autojump
         for number in range(STARTS):
             nursery.start_soon(worker.runtime.start, Holds, f"h{number}", "x")
         await trio.sleep(30)
-        assert (holds.begun, worker.worker.sagas.resting) == (20, 3)
+        assert (holds.begun, worker.worker.sagas.passivated) == (20, 3)
         with trio.fail_after(1):
             await worker.runtime.signal(Asked, "signalled", Asked.said, "hello")
             await (await worker.runtime.get(Asked, "terminated")).terminate("enough")

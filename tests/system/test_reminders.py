@@ -73,7 +73,7 @@ async def test_only_the_last_alarm_of_a_passivated_saga_is_kept(
             message = Inbound(id=f"i{number}", kind="signal", step="nobody")
             assert await worker.worker.requests.here("Asked.a", message) == "unknown"
         await trio.sleep(5)
-        assert worker.worker.sagas.resting == 1
+        assert worker.worker.sagas.passivated == 1
         assert len(made[0]._heap) < 50
         await trio.sleep(MONTH.total_seconds())
         assert (await record_of(handle)).status == "failed"

@@ -93,7 +93,7 @@ class Runtime:
         return {
             "ready": float(worker.ready),
             "sagas_active": float(len(self._sagas)),
-            "sagas_resting": float(self._sagas.resting),
+            "sagas_resting": float(self._sagas.passivated),
             "adoptions_pending": float(worker.recovery.pending),
             "adopted_total": float(worker.recovery.adopted),
             "fenced_total": float(self._environment.fenced_count),
@@ -105,7 +105,7 @@ class Runtime:
     @property
     def resting(self) -> int:
         """Sagas of this worker that wait, and cost it no actor."""
-        return self._sagas.resting
+        return self._sagas.passivated
 
     # ------------------------------------------------------------- starting
 

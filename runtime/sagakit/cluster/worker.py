@@ -236,7 +236,7 @@ async def run_worker(
                     await hand_back(store, lease, registry.types, left=left)
 
 
-def _resting(actives: list[ActiveSagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], None]]:
+def _passivated(actives: list[ActiveSagas]) -> tuple[Callable[[], Iterable[tuple[str, float]]], Callable[[str], None]]:
     """The sagas at rest, for a timers actor; before the first of them there are none."""
     return (
         lambda: actives[0].alarms() if actives else (),
@@ -327,7 +327,7 @@ class _Life:
 
     def _root(self, dynamic: DynamicSupervisor) -> Supervisor:
         store, runs, marker_ttl = self._store, self._runs, self._config.marker_ttl
-        timers = partial(Timers, runs.now, *_resting(self._actives), until_set=store.clock.until_set)
+        timers = partial(Timers, runs.now, *_passivated(self._actives), until_set=store.clock.until_set)
         isolation = partial(Isolation, self._gate, Turns(), lambda key: self._actives[0].others(key))
         return _supervisor(
             ChildSpec("persistence", lambda: Persistence(store, marker_ttl=marker_ttl), capacity=MAILBOX),
@@ -349,7 +349,7 @@ class _Life:
                     members=self._members,
                     observer=worker.observer,
                     ttl=self._config.lease_ttl,
-                    load=lambda: (len(worker.sagas), worker.sagas.resting),
+                    load=lambda: (len(worker.sagas), worker.sagas.passivated),
                     died=worker.died,
                     released=worker.recovery.wake,
                     failed=self._lease_status.failed,

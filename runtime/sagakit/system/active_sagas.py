@@ -33,7 +33,7 @@ SHUTDOWN = 5.0
 
 
 class ActiveSagas:
-    """The sagas of this worker by their keys: active ones, and those at rest. For tasks of the trio thread."""
+    """The sagas of this worker by their keys: active ones, and those passivated. For tasks of the trio thread."""
 
     def __init__(self, supervisor: DynamicSupervisor, environment: Environment) -> None:
         self._supervisor = supervisor
@@ -44,7 +44,7 @@ class ActiveSagas:
         self._noting: list[set[str]] = []
         self._slots: dict[str, SagaSlot] = {}
         self._given_up: set[str] = set()
-        self._resting: dict[str, Passivated] = {}
+        self._passivated: dict[str, Passivated] = {}
         self.lost_sight: bool = False
         """Whether a saga may stand in the bucket as this worker's that does not live here any more."""
         self.left: bool = True
@@ -63,16 +63,16 @@ class ActiveSagas:
         return self._active.get(key)
 
     def has(self, key: str) -> bool:
-        """Whether the saga under `key` lives here, active or at rest."""
-        return key in self._active or key in self._resting
+        """Whether the saga under `key` lives here, active or passivated."""
+        return key in self._active or key in self._passivated
 
-    # -------------------------------------------------------------- at rest
+    # -------------------------------------------------------------- passivated
 
-    def rest(self, key: str, resting: Passivated) -> None:
+    def passivate(self, key: str, passivated: Passivated) -> None:
         """An actor gives way: the saga waits for a time, a message or a place."""
-        self._resting[key] = resting
-        if resting.at is not None:
-            self._environment.timers.tell_nowait(SetAlarm(key, resting.at))
+        self._passivated[key] = passivated
+        if passivated.at is not None:
+            self._environment.timers.tell_nowait(SetAlarm(key, passivated.at))
         self.places.vacate(key)
 
     def let_go(self) -> None:
@@ -80,32 +80,32 @@ class ActiveSagas:
         self.left = True
 
     def alarms(self) -> Iterator[tuple[str, float]]:
-        """When the sagas at rest want to be woken."""
-        return ((key, resting.at) for key, resting in self._resting.items() if resting.at is not None)
+        """When the sagas passivated want to be woken."""
+        return ((key, passivated.at) for key, passivated in self._passivated.items() if passivated.at is not None)
 
     @property
-    def resting(self) -> int:
-        """How many are at rest."""
-        return len(self._resting)
+    def passivated(self) -> int:
+        """How many are passivated."""
+        return len(self._passivated)
 
     def ring(self, key: str) -> None:
-        """A resting saga's time has come: wake it when there is a place for it."""
-        resting = self._resting.get(key)
-        if resting is not None and resting.at is not None and resting.at <= self._environment.now():
+        """A passivated saga's time has come: wake it when there is a place for it."""
+        passivated = self._passivated.get(key)
+        if passivated is not None and passivated.at is not None and passivated.at <= self._environment.now():
             self.places.ask(key)
 
     def reach(self, key: str) -> Ref[SagaMessage] | None:
-        """The actor of the saga under `key`, woken if it is at rest; None if it does not live here.
+        """The actor of the saga under `key`, woken if it is passivated; None if it does not live here.
 
         It needs no place: whatever is asked of a saga is applied at once.
         """
-        if key not in self._active and key in self._resting:
+        if key not in self._active and key in self._passivated:
             self._wake(key)
         return self._active.get(key)
 
     def _wake(self, key: str) -> None:
-        resting = self._resting.pop(key)
-        self._live(SagaSlot(resting.binding, key, Reactivate(resting.confirmed)))
+        passivated = self._passivated.pop(key)
+        self._live(SagaSlot(passivated.binding, key, Reactivate(passivated.confirmed)))
 
     def _wake_with_place(self, key: str) -> None:
         with suppress(ActorGone):  # the worker has come to its end, and its actors exit one by one
@@ -113,12 +113,12 @@ class ActiveSagas:
 
     def _has_turn(self, key: str) -> None:
         """The saga has asked for a place, and has got one."""
-        if key in self._resting:
+        if key in self._passivated:
             if key not in self._active:  # else its last actor is still on its way: it is woken after that
                 self._wake_with_place(key)
         elif key in self._active:
             self._active[key].signal(Wake())
-        else:  # it was at rest, and the worker leaves
+        else:  # it was passivated, and the worker leaves
             self.places.leave(key)
 
     def _gives_way(self, key: str) -> None:
@@ -136,11 +136,11 @@ class ActiveSagas:
             self.lost_sight = True
         return True
 
-    def compare_resting(self, key: str, owner: str) -> None:
-        """Let go of a saga at rest whose record names another worker."""
-        if owner != self._environment.worker_id and self._resting.pop(key, None) is not None:
+    def compare_passivated(self, key: str, owner: str) -> None:
+        """Let go of a saga passivated whose record names another worker."""
+        if owner != self._environment.worker_id and self._passivated.pop(key, None) is not None:
             self.places.leave(key)
-            self._environment.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
+            self._environment.fenced(Fenced(key, f"worker {owner} has it; it was passivated here"))
 
     def wake_stalled(self, before: float) -> None:
         """Wake those whose time came `before`, in seconds since the epoch, and who did not wake by themselves."""
@@ -227,7 +227,7 @@ class ActiveSagas:
             self._given_up.discard(ref.name)
             del self._active[ref.name]
             self._environment.room.left(ref.name)
-            if ref.name not in self._resting:
+            if ref.name not in self._passivated:
                 self.lost_sight = self.lost_sight or not slot.accounted_for
                 for gone in self._noting:
                     gone.add(ref.name)
@@ -241,8 +241,8 @@ class ActiveSagas:
         """Start nothing new and return once no saga is active here; what is not over is left for the next owner."""
         self._drained = trio.Event()
         self._environment.gate.dismiss()
-        self.left = bool(self._resting)
-        self._resting.clear()
+        self.left = bool(self._passivated)
+        self._passivated.clear()
         for ref in list(self._active.values()):
             with suppress(ActorGone):
                 await ref.tell(Drain())

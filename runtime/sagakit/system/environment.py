@@ -43,7 +43,7 @@ class SagaTable(Protocol):
         """The places of sagas at work."""
         ...
 
-    def rest(self, key: str, resting: Passivated) -> None:
+    def passivate(self, key: str, passivated: Passivated) -> None:
         """Passivate a saga: its actor ends, and it waits for a time, a message or a place."""
         ...
 
