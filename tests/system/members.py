@@ -15,6 +15,7 @@ from sagakit.cluster.worker import Worker, run_worker
 from sagakit.store.memory import MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
+from sagakit.store.ports import Write
 
 EPOCH = 1_800_000_000.0
 """The wall clock, in seconds since the epoch, when virtual time is 0."""
@@ -43,8 +44,7 @@ class Member:
     async def retired(self) -> None:
         """Return when no saga is active in this worker."""
         with trio.fail_after(1000):
-            while await self.runtime.list_active():  # noqa: ASYNC110  # virtual time
-                await trio.sleep(0.1)
+            await until_idle(self.runtime)
 
     def leave(self) -> None:
         """Ask the program of this worker to end."""
@@ -133,11 +133,25 @@ def stands(server: MemoryServer, bucket: str, key: str) -> dict[str, Any] | None
     return None if entry is None else json.loads(entry.value)
 
 
+def change(server: MemoryServer, key: str, **fields: object) -> None:
+    """Change fields of a record, as another writer would."""
+    bucket = server.bucket("SAGA_STATE")
+    entry = bucket.read(key)
+    assert entry is not None
+    bucket.write(Write(key, json.dumps(json.loads(entry.value) | fields).encode(), entry.revision))
+
+
 async def until_ended(server: MemoryServer, key: str) -> None:
     """Return when the archive has the record and the state bucket has none, or an end marker."""
     with trio.fail_after(1000):
         while not _is_retired(server, key):  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
+
+
+async def until_idle(runtime: Runtime) -> None:
+    """Return when no saga is active in this runtime, so that its sagas are passivated or retired."""
+    while await runtime.list_active():  # noqa: ASYNC110  # no event tells
+        await trio.sleep(0.05)
 
 
 async def until_taken(server: MemoryServer) -> None:

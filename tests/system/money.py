@@ -21,21 +21,11 @@ from sagakit import (
 )
 
 from tests.stale import STALE
+from tests.system.odd_errors import Odd, Silent
 
 QUICK = RetryPolicy(
     max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
 )
-
-
-class Silent(Exception):
-    def __repr__(self) -> str:
-        raise SystemExit("no words")
-
-    __str__ = __repr__
-
-
-class Odd(BaseException):
-    pass
 
 
 RAISED: list[Callable[[], BaseException]] = [

@@ -7,15 +7,11 @@ from datetime import timedelta
 from typing import Any
 
 import trio
-from msgspec import structs
 from sagakit import Context, RetryPolicy, Saga, step
-from sagakit.engine import decode, encode
-from sagakit.engine.codec import Loaded
 from sagakit.store.memory_server import MemoryServer
-from sagakit.store.ports import Write
 from sagakit.system.isolation import PATIENCE
 
-from tests.system.members import Member, stands, until_ended
+from tests.system.members import Member, change, stands, until_ended
 
 CALM = {"lease_ttl": 600.0, "scan_interval": 1e6}
 PATIENT = RetryPolicy(
@@ -113,16 +109,6 @@ class Stage:
         await trio.sleep(PATIENCE)
         assert worker.worker.environment.gate.is_open
         assert self.lies == []
-
-
-def change(server: MemoryServer, key: str, **fields: Any) -> None:
-    """Change fields of a record, as another writer would."""
-    entry = server.bucket("SAGA_STATE").read(key)
-    assert entry is not None
-    found = decode(key, entry.value)
-    assert isinstance(found, Loaded)
-    value = encode(structs.replace(found.record, **fields))
-    server.bucket("SAGA_STATE").write(Write(key=key, value=value, expected=entry.revision))
 
 
 async def until(ready: Callable[[], bool]) -> None:

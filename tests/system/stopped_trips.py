@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import trio
-from sagakit import Context
+from sagakit import Context, Handle
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member
@@ -36,7 +34,7 @@ class Hold(Stop):
             await self.go_on.wait()
 
 
-async def started(running: Member, stop: Stop) -> Any:
+async def started(running: Member, stop: Stop) -> Handle[str]:
     """Start a trip and return its handle once it stands still in the held call."""
     handle = await running.runtime.start(BookTrip, "one", Trip())
     await stop.reached.wait()

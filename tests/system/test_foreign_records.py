@@ -21,7 +21,7 @@ from sagakit.store.ports import Write
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.members import Member, bounded, killable, member, stands, until_ended
-from tests.system.stopped_trips import KEY, Stop
+from tests.system.stopped_trips import KEY, Stop, started
 from tests.system.test_overwritten import ANSWER
 
 Clock = trio.testing.MockClock
@@ -39,8 +39,7 @@ async def record_of(server: MemoryServer, **fields: object) -> bytes:
     """Leave the record of a saga in the middle of a call, whose worker is dead."""
     stop = Stop("flight")
     async with member(server, BookTrip(stop)) as victim:
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         record = stands(server, "SAGA_STATE", KEY)
         assert record is not None
         victim.kill()
@@ -191,8 +190,7 @@ async def test_an_archive_entry_that_is_not_a_record_is_reported(limit: int | No
 async def test_an_archive_entry_that_is_not_a_record_is_replaced_when_the_saga_ends(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running, bounded():
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         put(server, "SAGA_ARCHIVE", KEY, ANSWER)
         stop.go_on.set()
         assert await handle.outcome() == Completed("tickets-Rome")
@@ -215,13 +213,26 @@ async def test_unreadable_plans_do_not_keep_a_worker_from_opening(autojump_clock
 # ------------------------------------------------------------------- leases
 
 
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the ids of the workers that observers look at, in order."""
+    found: list[str] = []
+    look = Observer.look
+
+    async def noted(self: Observer, worker_id: str) -> Any:
+        found.append(worker_id)
+        return await look(self, worker_id)
+
+    monkeypatch.setattr(Observer, "look", noted)
+    return found
+
+
 async def test_a_lease_that_is_replaced_kills_no_worker(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=10.0)
         other = await start(server, BookTrip(), lease_ttl=10.0, scan_interval=1.0)
-        handle = await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(owner, stop)
         for _ in range(100):
             put(server, "SAGA_WORKERS", owner.runtime.worker_id, ANSWER)
             await trio.sleep(0.2)
@@ -234,17 +245,9 @@ async def test_a_lease_that_is_replaced_kills_no_worker(autojump_clock: Clock) -
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])
 async def test_a_value_that_is_not_a_lease_is_not_a_worker(
-    when: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    when: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture, probed: list[str]
 ) -> None:
     server = MemoryServer()
-    looked: list[str] = []
-    look = Observer.look
-
-    async def watched(self: Observer, worker_id: str) -> Any:
-        looked.append(worker_id)
-        return await look(self, worker_id)
-
-    monkeypatch.setattr(Observer, "look", watched)
 
     def forge() -> None:
         lease = json.dumps(
@@ -264,7 +267,7 @@ async def test_a_value_that_is_not_a_lease_is_not_a_worker(
             forge()
         await trio.sleep(60)
         assert await running.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
-    assert looked == []
+    assert probed == []
     assert lines(caplog) == []
 
 
@@ -272,28 +275,20 @@ async def test_a_value_that_is_not_a_lease_is_not_a_worker(
 
 
 async def test_announcements_of_unknown_workers_cost_nothing(
-    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, probed: list[str]
 ) -> None:
     caplog.set_level(logging.INFO)
     server = MemoryServer()
-    looked: list[str] = []
-    look = Observer.look
-
-    async def watched(self: Observer, worker_id: str) -> Any:
-        looked.append(worker_id)
-        return await look(self, worker_id)
-
-    monkeypatch.setattr(Observer, "look", watched)
     async with killable() as start, bounded():
         running = await start(server, BookTrip(), scan_interval=1e6)
         attacker = await start(server, BookTrip(), scan_interval=1e6)
         await trio.sleep(60)
         caplog.clear()
-        looked.clear()
+        probed.clear()
         for number in range(20_000):
             attacker.store.control.announce(["BookTrip"], f"worker-{number:012x}")
         await trio.sleep(60)
-        assert set(looked) == {running.runtime.worker_id, attacker.runtime.worker_id}, "they watch each other"
+        assert set(probed) == {running.runtime.worker_id, attacker.runtime.worker_id}, "they watch each other"
         assert running.worker.observer.dead == frozenset()
         assert lines(caplog) == []
 

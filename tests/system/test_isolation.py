@@ -12,8 +12,8 @@ import trio
 import trio.testing
 from sagakit.errors import RuntimeClosed
 
-from tests.system.members import bounded, killable, stands
-from tests.system.stage import BAD, CALM, Stage, Work, change, preparing, running
+from tests.system.members import bounded, change, killable, stands
+from tests.system.stage import BAD, CALM, Stage, Work, preparing, running
 
 Clock = trio.testing.MockClock
 pytestmark = pytest.mark.usefixtures("quiet_crashes")

@@ -12,8 +12,8 @@ from sagakit import Context, Reject, RetryPolicy, Saga, child, step
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
-from tests.system.members import bounded, killable, until_ended
-from tests.system.stage import CALM, Stage, Work, change
+from tests.system.members import bounded, change, killable, until_ended
+from tests.system.stage import CALM, Stage, Work
 
 Clock = trio.testing.MockClock
 pytestmark = pytest.mark.usefixtures("quiet_crashes")

@@ -14,7 +14,7 @@ from sagakit.system.inbox_request import InboxRequest
 from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, suffixes, until_ended
-from tests.system.stopped_trips import Stop
+from tests.system.stopped_trips import Stop, started
 from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
@@ -49,8 +49,7 @@ async def test_all_senders_get_a_verdict_when_the_owner_has_just_died(autojump_c
     async with killable() as start:
         stop = Stop("flight")
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         beside = await start(server, second)
         victim.kill()
         verdicts = await apply_all(beside, "BookTrip.one", [f"m{n}" for n in range(CALLERS)])
@@ -66,8 +65,7 @@ async def test_all_senders_get_a_verdict_when_other_workers_adopt_the_saga(autoj
     async with killable() as start:
         stop = Stop("flight")
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         caller = await start(server, Waits())
         await start(server, BookTrip(Stop("flight")))
         victim.kill()

@@ -280,8 +280,7 @@ async def test_a_lapsed_lease_does_not_prove_ownership(autojump_clock: Clock) ->
     first, second = BookTrip(stop), BookTrip()
     async with killable() as start, bounded():
         zombie = await start(server, first, lease_ttl=TTL)
-        await zombie.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(zombie, stop)
         bucket = server.bucket("SAGA_STATE")
         entry = bucket.read(KEY)
         assert entry is not None

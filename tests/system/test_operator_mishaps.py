@@ -20,6 +20,7 @@ from sagakit.store.names import Names
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+from tests.system.members import until_idle
 
 
 async def api(link: Link, call: str, **request: Any) -> dict[str, Any]:
@@ -57,8 +58,7 @@ async def test_sagas_end_after_a_deleted_stream_is_made_again(
         await api(link, f"STREAM.CREATE.{stream}", **config)
         with trio.fail_after(30):
             assert await runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
-            while await runtime.list_active():  # noqa: ASYNC110  # no event tells
-                await trio.sleep(0.05)
+            await until_idle(runtime)
 
 
 async def test_a_bucket_that_discards_old_messages_for_new_ones_is_refused(server: Server, namespace: str) -> None:
@@ -92,8 +92,7 @@ async def test_an_id_whose_record_was_purged_can_be_started_again(
     async with open_runtime(server.url, sagas=[Waits()], namespace=namespace, passivate_after=0.01) as runtime:
         await runtime.start(Waits, "ghost", "x")
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # no event tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         async with open_jetstream(Connection(servers=(server.url,)), names=Names(namespace=namespace)) as store:
             await store.state.purge("Waits.ghost")
         with trio.fail_after(10):
@@ -123,8 +122,7 @@ async def test_an_id_whose_record_was_deleted_from_outside_is_reported_and_is_fr
     ):
         await runtime.start(Waits, "ghost", "x")
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # no event tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         await delete_from_outside(link, state, "Waits.ghost", verb)
         said = rf"deleted from outside, with `nats kv {verb.lower()}` at 20\d\d-.*`Runtime.delete`"
         with pytest.raises(UnknownSaga, match=said):
@@ -158,8 +156,7 @@ async def test_a_running_saga_whose_record_is_deleted_from_outside_stops_and_is_
         await delete_from_outside(link, state, "BookTrip.one", verb)
         go_on.set()
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # no event tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         [told] = [record for record in caplog.records if "deleted from outside" in record.message]
         assert told.levelname == "WARNING"
         assert f"`nats kv {verb.lower()}`" in told.message
@@ -178,8 +175,7 @@ async def test_a_delete_marker_in_the_archive_does_not_keep_a_saga_from_ending(s
         await delete_from_outside(link, names.archive[0], "BookTrip.one", "DEL")
         await runtime.execute(BookTrip, "one", Trip())
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # no event tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         assert [info.saga_id for info in (await runtime.list(status="completed")).items] == ["one"]
 
 

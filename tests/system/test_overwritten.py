@@ -310,8 +310,7 @@ async def test_a_record_that_is_replaced_before_its_adoption_is_left_alone(
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         victim.kill()
 
         attacks: list[Watched] = []

@@ -21,7 +21,7 @@ from sagakit.store.ports import Entry, Write
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import bounded, killable, member, stands, suffixes, until_ended, within
-from tests.system.stopped_trips import KEY, Stop
+from tests.system.stopped_trips import KEY, Stop, started
 
 Clock = trio.testing.MockClock
 
@@ -99,8 +99,7 @@ async def test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga) as loser:
-        handle = await loser.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(loser, stop)
         bucket = server.bucket("SAGA_STATE")
         entry = bucket.read(KEY)
         assert entry is not None
@@ -119,8 +118,7 @@ async def test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(
 async def test_a_scan_does_not_mistake_a_saga_that_is_ending_for_an_orphan(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         entries = MemoryKeyValue.entries
 
         @asynccontextmanager
@@ -148,8 +146,7 @@ async def test_sagas_of_a_live_worker_are_left_alone(autojump_clock: Clock) -> N
     server, stop, other = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start:
         owner = await start(server, BookTrip(stop))
-        handle = await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(owner, stop)
         beside = await start(server, other, scan_interval=1.0)
         await trio.sleep(100)
         assert other.calls == []
@@ -164,8 +161,7 @@ async def test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         victim.kill()
         bucket = server.bucket("SAGA_STATE")
         entry = bucket.read(KEY)
@@ -205,8 +201,7 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
 
     async with trio.open_nursery() as nursery:
         async with member(server, saga) as running:
-            await running.runtime.start(BookTrip, "one", Trip())
-            await stop.reached.wait()
+            await started(running, stop)
             nursery.start_soon(let_go)
         assert 3 <= trio.current_time() < 4, "closing waited for the attempt, and for nothing else"
     record = stands(server, "SAGA_STATE", KEY)
@@ -228,8 +223,7 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
 async def test_closing_cuts_attempts_off_after_the_drain_timeout(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), drain_timeout=5.0) as running:
-        await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(running, stop)
     assert 5 <= trio.current_time() < 15
     async with member(server, heir := BookTrip()) as after:
         with trio.fail_after(100):
@@ -241,8 +235,7 @@ async def test_p10_an_id_finds_its_saga_again_running_ended_and_archived(autojum
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga, marker_ttl=60.0) as running, bounded():
-        await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(running, stop)
         again = await running.runtime.start(BookTrip, "one", Trip())
         stop.go_on.set()
         assert await again.outcome() == Completed("tickets-Rome")

@@ -19,20 +19,12 @@ from sagakit.system.messages import Passivate, SetTimer, TimersMessage
 from sagakit.system.timers import Timers
 from sagakit_actors import Down
 
-from tests.sagas import BookTrip, Trip
+from tests.sagas import BookTrip
 from tests.system.deliveries import Remind
-from tests.system.members import EPOCH, bounded, member, stands
-from tests.system.stopped_trips import KEY, Stop
+from tests.system.members import EPOCH, bounded, change, member, stands
+from tests.system.stopped_trips import KEY, Stop, started
 
 Clock = trio.testing.MockClock
-
-
-def change(server: MemoryServer, **fields: object) -> None:
-    """Change the record, as any other writer would."""
-    bucket = server.bucket("SAGA_STATE")
-    entry = bucket.read(KEY)
-    assert entry is not None
-    bucket.write(Write(KEY, json.dumps(json.loads(entry.value) | fields).encode(), entry.revision))
 
 
 @pytest.mark.parametrize("by", ["scan", "reconnect"])
@@ -40,8 +32,7 @@ async def test_an_unknown_record_that_names_this_worker_is_loaded(by: str, autoj
     """A create that was given up as undecided has landed late."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, first := BookTrip(stop)) as victim, bounded():
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         entry = server.bucket("SAGA_STATE").read(KEY)
         assert entry is not None
         victim.kill()
@@ -68,9 +59,8 @@ async def test_a_record_that_another_worker_took_is_let_go_at_the_next_look(
     """The worker does not wait for its next write, since an attempt may take an hour."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6) as loser, bounded():
-        handle = await loser.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
-        change(server, owner="other-1", epoch=2)
+        handle = await started(loser, stop)
+        change(server, KEY, owner="other-1", epoch=2)
         async with trio.open_nursery() as nursery:
 
             async def outcome() -> None:
@@ -90,9 +80,8 @@ async def test_a_record_that_was_changed_is_loaded_again(
 ) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6) as running, bounded():
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
-        change(server, attributes={"mended": "by hand"})
+        handle = await started(running, stop)
+        change(server, KEY, attributes={"mended": "by hand"})
         await running.runtime.scan()
         assert await handle.outcome() == Completed("tickets-Rome")
     record = stands(server, "SAGA_ARCHIVE", KEY)

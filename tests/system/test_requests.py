@@ -16,7 +16,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import QUICK, Booked, BookTrip, Trip
 from tests.system.members import Member, events_of, killable, member, stands, suffixes, until_ended, until_taken
-from tests.system.stopped_trips import Stop
+from tests.system.stopped_trips import Stop, started
 
 Clock = trio.testing.MockClock
 
@@ -35,8 +35,7 @@ async def test_p6_a_cancel_compensates(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         await handle.cancel("changed my mind")
         stop.go_on.set()
         outcome = await handle.outcome()
@@ -52,8 +51,7 @@ async def test_p6_a_cancel_compensates(autojump_clock: Clock) -> None:
 async def test_p5_a_cancel_waits_while_the_pivot_is_open_and_is_too_late_after_it(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("tickets")
     async with member(server, BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         await handle.cancel()
         assert (await record_of(handle)).undo_request is not None, "P5: the cancel did not wait for the pivot"
         stop.go_on.set()
@@ -89,8 +87,7 @@ async def test_p6_a_cancel_survives_the_worker(autojump_clock: Clock) -> None:
     server, stop, second = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start:
         victim = await start(server, BookTrip(stop))
-        handle = await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(victim, stop)
         await handle.cancel("no more")
         victim.kill()
         heir = await start(server, second, scan_interval=1.0)
@@ -138,8 +135,7 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
 async def test_retry_is_refused_for_a_saga_that_is_not_stuck(autojump_clock: Clock) -> None:
     stop = Stop("flight")
     async with member(MemoryServer(), BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         with pytest.raises(NotAllowed, match="it cannot be retried: it is running, not stuck"):
             await handle.retry()
         stop.go_on.set()
@@ -150,8 +146,7 @@ async def test_terminate_undoes_nothing_and_names_the_operator(autojump_clock: C
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         await handle.terminate("fraud", by="bob")
         stop.go_on.set()
         outcome = await handle.outcome()
@@ -225,8 +220,7 @@ async def test_a_request_reaches_the_owner_through_any_worker(autojump_clock: Cl
     async with killable() as start:
         owner = await start(server, BookTrip(stop))
         beside = await start(server, BookTrip())
-        await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(owner, stop)
         handle = await beside.runtime.get(BookTrip, "one")
         with trio.fail_after(10):
             await handle.cancel("from the other one")
@@ -241,8 +235,7 @@ async def test_a_request_to_a_saga_without_an_owner_waits_for_its_adoption(autoj
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         beside = await start(server, other := BookTrip(held := Stop("flight")), scan_interval=20.0)
         handle = await beside.runtime.get(BookTrip, "one")
         victim.kill()
@@ -290,8 +283,7 @@ async def test_a_message_that_is_delivered_twice_is_applied_once(autojump_clock:
     """Its acknowledgment was lost, so the server delivers it again."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         for _ in range(2):
             await send(running, "m1", {"kind": "cancel", "reason": "once"})
             await trio.sleep(1)

@@ -23,7 +23,7 @@ from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server, running_server
 from tests.system.full_bucket import MAX_BYTES, Grows, fill, start_all_and_end
-from tests.system.members import Member, member, stands, until_ended
+from tests.system.members import Member, member, stands, until_ended, until_idle
 from tests.system.test_operator_mishaps import Waits, api
 
 Clock = trio.testing.MockClock
@@ -196,5 +196,4 @@ async def test_an_account_whose_storage_is_almost_full_starts_nothing(tmp_path: 
                 assert "the account's JetStream storage holds 8" in str(full)
                 gate.set()
                 assert {await handle.outcome() for handle in handles} == {Completed("tickets-Rome")}
-                while await runtime.list_active():  # noqa: ASYNC110  # no event tells
-                    await trio.sleep(0.05)
+                await until_idle(runtime)

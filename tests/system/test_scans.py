@@ -21,7 +21,7 @@ from sagakit.system.saga_actor import SagaActor
 from tests.sagas import BookTrip, Trip
 from tests.system.deliveries import Remind
 from tests.system.members import EPOCH, Member, bounded, killable, member, stands
-from tests.system.stopped_trips import Stop
+from tests.system.stopped_trips import Stop, started
 
 Clock = trio.testing.MockClock
 INTERVAL = 20.0
@@ -154,8 +154,7 @@ async def test_a_dead_workers_record_is_found_although_scans_have_read_it_before
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop))
         other = await start(server, beside, scan_interval=INTERVAL)
-        await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(owner, stop)
         await other.runtime.scan()
         owner.kill()
         with trio.fail_after(60):  # scans need no reason to read everything until long after this
@@ -171,8 +170,7 @@ async def test_a_saga_whose_actor_was_given_up_is_found_by_the_next_scan(
     server, stop = MemoryServer(), Stop("flight")
     options = {"scan_interval": INTERVAL, "lease_ttl": 1e6, "max_restarts": 0}
     async with member(server, BookTrip(stop), **options) as running, bounded():
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         for _ in range(2):
             seen.keys.clear()
             await running.worker.recovery.scan(whole=False)

@@ -17,7 +17,7 @@ from sagakit.system.open_store import open_store
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
-from tests.system.members import no_asyncio
+from tests.system.members import no_asyncio, until_idle
 
 HOUR = 3600.0
 
@@ -44,8 +44,7 @@ async def test_the_history_of_a_saga_is_found_whatever_time_its_record_says(
     async with worker(server, namespace, now=lambda: time.time() + ahead) as runtime:
         assert await runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
         with trio.fail_after(20):
-            while await runtime.list_active():  # noqa: ASYNC110  # its events are published when it has retired
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         history = await runtime.history(BookTrip, "one")
     assert [event.sequence for event in history.events] == [1, 2, 3, 4, 5]
 

@@ -19,8 +19,9 @@ from sagakit.errors import CannotMigrate
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import killable, suffixes
-from tests.system.money import EUR, SAYS, Conditional, Money, Pay, Silent, raising
+from tests.system.money import EUR, SAYS, Conditional, Money, Pay, raising
 from tests.system.money import money_is_good as money_is_good
+from tests.system.odd_errors import Silent
 
 Clock = trio.testing.MockClock
 

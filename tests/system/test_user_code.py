@@ -17,22 +17,12 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import settled
 from tests.stale import STALE
 from tests.system.members import member
+from tests.system.odd_errors import Odd, Silent
 
 Clock = trio.testing.MockClock
 QUICK = RetryPolicy(
     max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
 )
-
-
-class Silent(Exception):
-    def __repr__(self) -> str:
-        raise RuntimeError("no words")
-
-    __str__ = __repr__
-
-
-class Odd(BaseException):
-    pass
 
 
 class SoldOut(Reject):
