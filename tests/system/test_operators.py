@@ -228,7 +228,7 @@ async def test_two_limits_with_one_name_are_refused(autojump_clock: Clock) -> No
 
 
 class Long(Saga[int]):
-    """A saga whose step sends a heartbeat every 5 seconds, so many times."""
+    """A saga whose step sends a given number of heartbeats, one every 5 seconds."""
 
     @step(compensate=None, timeout=timedelta(hours=1), heartbeat=timedelta(seconds=10), retry=ONCE)
     async def work(self, beats: int, ctx: Context) -> None:
@@ -250,5 +250,5 @@ async def test_a_call_without_a_heartbeat_is_given_up(autojump_clock: Clock) -> 
 
 
 def test_messages_between_workers_have_a_known_form_on_the_wire() -> None:
-    """A message without a payload has none on the wire either."""
+    """A message without a payload has no such field on the wire."""
     assert msgspec.json.encode(Inbound(id="1", kind="retry")) == b'{"id":"1","kind":"retry"}'
