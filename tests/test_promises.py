@@ -120,8 +120,8 @@ def one_bad_record_stops_the_scan(patch: Patch) -> None:
 
 
 def crashes_are_forgotten(patch: Patch) -> None:
-    exited = ActiveSagas.exited
-    patch.setattr(ActiveSagas, "exited", lambda self, ref, reason: exited(self, ref, None))
+    exited = ActiveSagas._exited
+    patch.setattr(ActiveSagas, "_exited", lambda self, ref, reason: exited(self, ref, None))
 
 
 def an_outage_fails_the_write(patch: Patch) -> None:
