@@ -24,13 +24,13 @@ from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, read_header
 from sagakit.store.memory_server import MemoryBucket
-from sagakit.system import starts
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.calls import Calls
-from sagakit.system.persistence import Persistence, read
-from sagakit.system.publisher import Publisher
-from sagakit.system.starts import Starts
-from sagakit.system.writes import Writes
+from sagakit.system.inbound import starts
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.persistence import Persistence, read
+from sagakit.system.io.publisher import Publisher
+from sagakit.system.saga.calls import Calls
+from sagakit.system.saga.writes import Writes
 
 from tests.engine import test_mutants, test_table
 from tests.engine.conftest import two_steps

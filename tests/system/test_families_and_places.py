@@ -15,7 +15,7 @@ import trio.testing
 from sagakit import Completed, Context, Failed, Reject, RetryPolicy, Saga, child, open_runtime, signal, step, timer
 from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.folding import Folding
+from sagakit.system.saga.folding import Folding
 
 from tests.looks import record_of
 from tests.sagas import Hook, nothing

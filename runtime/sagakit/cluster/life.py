@@ -16,13 +16,13 @@ from sagakit.cluster.membership import Membership
 from sagakit.cluster.parts import Parts
 from sagakit.cluster.unmet import UnmetTypes
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.applier import Applier
 from sagakit.system.environment import Environment
-from sagakit.system.intake import Intake
+from sagakit.system.inbound.applier import Applier
+from sagakit.system.inbound.intake import Intake
+from sagakit.system.io.persistence import Persistence, through_outage
+from sagakit.system.io.publisher import Publisher
+from sagakit.system.io.room import RoomKeeper
 from sagakit.system.isolation import Isolation
-from sagakit.system.persistence import Persistence, through_outage
-from sagakit.system.publisher import Publisher
-from sagakit.system.room import RoomKeeper
 from sagakit.system.timers import Timers
 from sagakit.system.turns import Turns
 

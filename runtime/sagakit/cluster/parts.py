@@ -17,15 +17,15 @@ from sagakit.cluster.recovery import Recovery
 from sagakit.cluster.stranded import Stranded
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.children import Children
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment, limits_for
+from sagakit.system.inbound.children import Children
+from sagakit.system.inbound.requests import Requests
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.room import Room
 from sagakit.system.isolation import Gate
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
-from sagakit.system.requests import Requests
-from sagakit.system.room import Room
-from sagakit.system.starts import Starts
 
 
 class Runs(NamedTuple):
@@ -37,7 +37,7 @@ class Runs(NamedTuple):
     random: Callable[[], float]
 
 
-class Identity(NamedTuple):
+class WorkerIdentity(NamedTuple):
     """One worker as others know it, and its lease as it knows it itself."""
 
     worker_id: str
@@ -50,7 +50,7 @@ class Identity(NamedTuple):
 class Parts:
     """The parts of one worker that need no running actor. `environment` adds the actors."""
 
-    def __init__(self, store: Store, registry: Registry, config: Config, runs: Runs, identity: Identity) -> None:
+    def __init__(self, store: Store, registry: Registry, config: Config, runs: Runs, identity: WorkerIdentity) -> None:
         worker_id, lease_status, members, adopts = identity
         self.store = store
         self.registry = registry

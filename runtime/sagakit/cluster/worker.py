@@ -19,7 +19,7 @@ from sagakit.cluster.kept_definitions import confirm_definitions, keep_definitio
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.life import Life
 from sagakit.cluster.membership import Members
-from sagakit.cluster.parts import Identity, Parts, Runs
+from sagakit.cluster.parts import Parts, Runs, WorkerIdentity
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.bridge import open_bridge
@@ -138,7 +138,7 @@ async def run_worker(
         blame=blame,
     )
     runs = Runs(call_asyncio, call_thread, now or store.clock.now, random)
-    parts = Parts(store, registry, config, runs, Identity(worker_id, lease_status, members, adopt))
+    parts = Parts(store, registry, config, runs, WorkerIdentity(worker_id, lease_status, members, adopt))
     reception = Reception()
     async with (
         store.control.serve(worker_id, reception.answer),

@@ -21,13 +21,14 @@ from sagakit_actors import (
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.errors import Fenced, RuntimeClosed
-from sagakit.system.activation import Activation, Fresh, Passivated, Reactivate
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
-from sagakit.system.messages import Compare, Drain, Passivate, SagaMessage, SetAlarm, Wake
 from sagakit.system.places import Places
-from sagakit.system.saga_actor import SagaActor
-from sagakit.system.slot import SagaSlot
+from sagakit.system.saga.activation import Activation, Fresh, Passivated, Reactivate
+from sagakit.system.saga.saga_actor import SagaActor
+from sagakit.system.saga.saga_messages import Compare, Drain, Passivate, SagaMessage, Wake
+from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.timers import SetAlarm
 
 _log = getLogger("sagakit")
 

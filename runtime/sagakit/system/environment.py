@@ -18,14 +18,16 @@ from sagakit.engine import Inbound, Limits, Parent, Sender
 from sagakit.errors import Fenced, Overwritten
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
-from sagakit.system.activation import Passivated
 from sagakit.system.config import Config
-from sagakit.system.isolation import Gate
+from sagakit.system.io.operations import PersistenceMessage
+from sagakit.system.io.publisher import PublishEvents
+from sagakit.system.io.room import Room
+from sagakit.system.isolation import Gate, IsolationMessage
 from sagakit.system.lease_status import LeaseStatus
-from sagakit.system.messages import IsolationMessage, PersistenceMessage, PublishEvents, TimersMessage
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
-from sagakit.system.room import Room
+from sagakit.system.saga.activation import Passivated
+from sagakit.system.timers import TimersMessage
 
 _log = getLogger("sagakit")
 

@@ -16,13 +16,13 @@ from sagakit.engine import EndMarker, Limits, Parent, Record, create, decode, di
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, UnreadableValue
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.activation import CreateRecord, Fresh
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.environment import input_limit
 from sagakit.system.ids import new_id
-from sagakit.system.messages import AskStarted
-from sagakit.system.persistence import read
-from sagakit.system.room import Room
+from sagakit.system.io.persistence import read
+from sagakit.system.io.room import Room
+from sagakit.system.saga.activation import CreateRecord, Fresh
+from sagakit.system.saga.saga_messages import AskStarted
 
 _log = getLogger("sagakit")
 

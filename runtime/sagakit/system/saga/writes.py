@@ -1,7 +1,7 @@
 """One saga's writes: what has come in is gathered, proposed as the next record, and held back if the server refuses it.
 
-A record that has become too large is written in a smaller form, as `sagakit.system.proposal` says. A record for which
-the buckets have no room is folded again once they have.
+A record that has become too large is written in a smaller form, as `sagakit.system.saga.proposal` says. A record for
+which the buckets have no room is folded again once they have.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from sagakit_actors import Ref, Reply
 from sagakit.engine import ENDS, InputEvent, Loaded, Record
 from sagakit.engine.oversize import fitted
 from sagakit.errors import Conflict, StoreError, StoreFull, TooLarge, Undecodable
-from sagakit.system.activation import Fresh
 from sagakit.system.environment import Environment
-from sagakit.system.folding import Folding
-from sagakit.system.journal import Journal
-from sagakit.system.messages import Ask, SagaMessage, Settled, Wake
-from sagakit.system.outbox import Outbox
-from sagakit.system.phase import PhaseOf
-from sagakit.system.proposal import HeldBack, Proposal, held_back, most_bytes, split
-from sagakit.system.slot import SagaSlot
-from sagakit.system.waiters import Waiters
+from sagakit.system.saga.activation import Fresh
+from sagakit.system.saga.folding import Folding
+from sagakit.system.saga.journal import Journal
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.phase import PhaseOf
+from sagakit.system.saga.proposal import HeldBack, Proposal, held_back, most_bytes, split
+from sagakit.system.saga.saga_messages import Ask, SagaMessage, Settled, Wake
+from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.waiters import Waiters
 
 _log = getLogger("sagakit")
 
