@@ -30,6 +30,7 @@ from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import Persistence, read
 from sagakit.system.io.publisher import Publisher
 from sagakit.system.saga.calls import Calls
+from sagakit.system.saga.saga_actor import SagaActor
 from sagakit.system.saga.writes import Writes
 
 from tests.engine import test_mutants, test_table
@@ -56,15 +57,21 @@ ROOT = Path(__file__).parent.parent
 
 
 def calls_before_the_write(patch: Patch) -> None:
-    write = Writes._write
+    actors: dict[Writes, SagaActor] = {}
+    assemble, write = SagaActor._assemble, Writes._write
+
+    def noted(self: SagaActor, ctx: Any) -> None:
+        assemble(self, ctx)
+        actors[self._writes] = self
 
     def early(self: Writes, base: Record, record: Record, *more: Any) -> None:
         if self._phase.now != "opening" and record.outcome is None:
             durable, self._journal.record = self._journal.record, record
-            self._written.__self__._perform()  # type: ignore[attr-defined]  # the actor's
+            actors[self]._perform()
             self._journal.record = durable
         write(self, base, record, *more)
 
+    patch.setattr(SagaActor, "_assemble", noted)
     patch.setattr(Writes, "_write", early)
 
 

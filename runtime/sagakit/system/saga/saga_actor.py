@@ -124,9 +124,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._ctx = ctx
         self._journal = journal = Journal(environment, slot, ref)
         self._folding = folding = Folding(environment, slot, ref)
-        self._writes = Writes(
-            environment, slot, ref, self._phase, journal, folding, waiters, self._outbox, self._written
-        )
+        self._writes = Writes(environment, slot, ref, self._phase, journal, folding, waiters, self._outbox)
         self._reminders = Reminders(environment.timers, ref)
         self._passivation = Passivation(environment, slot, ref, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
@@ -152,7 +150,9 @@ class SagaActor(Reactor[SagaMessage]):
     def _take(self, message: SagaMessage | Down) -> None:
         match message:
             case Settled():
-                self._writes.settled(message)
+                written = self._writes.settled(message)
+                if written is not None:
+                    self._written(written)
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
