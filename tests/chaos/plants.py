@@ -8,7 +8,7 @@ from typing import Any
 from sagakit.engine import Loaded
 from sagakit.jetstream import kv
 from sagakit.store.ports import Write
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.saga.saga_actor import SagaActor
 
 
 def no_cas() -> None:

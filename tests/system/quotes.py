@@ -8,7 +8,7 @@ import msgspec
 import trio
 from sagakit import Context, Saga, child, signal, step
 from sagakit.store.names import SagaKey
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.system.members import Member
 

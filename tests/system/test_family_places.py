@@ -11,7 +11,7 @@ import trio.testing
 from sagakit import Completed, Context, Failed, Saga
 from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.folding import Folding
+from sagakit.system.saga.folding import Folding
 
 from tests.system.families import (
     NEVER,

@@ -12,10 +12,10 @@ from sagakit import Completed, Failed
 from sagakit.errors import StoreFull
 from sagakit.store.faults import FaultKind, StoreFault
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.messages import Put
-from sagakit.system.persistence import Persistence
-from sagakit.system.publisher import Publisher
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.io.operations import Put
+from sagakit.system.io.persistence import Persistence
+from sagakit.system.io.publisher import Publisher
+from sagakit.system.saga.saga_actor import SagaActor
 from sagakit.system.timers import Timers
 
 from tests.looks import record_of, settled

@@ -15,8 +15,8 @@ from sagakit.errors import IllegalTransition
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system.lease_status import LeaseStatus
-from sagakit.system.messages import (
-    AskAlone,
+from sagakit.system.saga.phase import PHASE_TABLE, Phase, PhaseMove, PhaseOf
+from sagakit.system.saga.saga_messages import (
     AskStarted,
     AwaitOutcome,
     AwaitQuiet,
@@ -31,7 +31,7 @@ from sagakit.system.messages import (
     Settled,
     Wake,
 )
-from sagakit.system.phase import PHASE_TABLE, Phase, PhaseMove, PhaseOf
+from sagakit.system.turns import AskAlone
 from sagakit_actors import Ref, Reply
 
 from tests.system.members import Member, killable, until_ended

@@ -13,8 +13,8 @@ from sagakit.cluster import worker as cluster_worker
 from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system import timers
-from sagakit.system.messages import SetTimer, Wake
-from sagakit.system.timers import Timers
+from sagakit.system.saga.saga_messages import Wake
+from sagakit.system.timers import SetTimer, Timers
 
 from tests.looks import record_of
 from tests.system.members import EPOCH, member, until_ended

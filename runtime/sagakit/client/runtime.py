@@ -34,9 +34,9 @@ from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 from sagakit.system.ids import new_id
-from sagakit.system.messages import Peek
-from sagakit.system.starts import StartContext
-from sagakit.system.validation import check_id, checked_context, checked_message
+from sagakit.system.inbound.starts import StartContext
+from sagakit.system.inbound.validation import check_id, checked_context, checked_message
+from sagakit.system.saga.saga_messages import Peek
 from sagakit.times import Moment
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """One saga's writes: what has come in is gathered, proposed as the next record, and held back if the server refuses it.
 
-A record that has become too large is written in a smaller form, as `sagakit.system.proposal` says. A record for which
-the buckets have no room is folded again once they have.
+A record that has become too large is written in a smaller form, as `sagakit.system.saga.proposal` says. A record for
+which the buckets have no room is folded again once they have.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from sagakit_actors import Ref, Reply
 from sagakit.engine import ENDS, InputEvent, Loaded, Record
 from sagakit.engine.oversize import fitted
 from sagakit.errors import Conflict, StoreError, StoreFull, TooLarge, Undecodable
-from sagakit.system.activation import Fresh
 from sagakit.system.environment import Environment
-from sagakit.system.folding import Folding
-from sagakit.system.journal import Journal
-from sagakit.system.messages import Ask, SagaMessage, Settled, Wake
-from sagakit.system.outbox import Outbox
-from sagakit.system.phase import PhaseOf
-from sagakit.system.proposal import HeldBack, Proposal, held_back, most_bytes, split
-from sagakit.system.slot import SagaSlot
-from sagakit.system.waiters import Waiters
+from sagakit.system.saga.activation import Fresh
+from sagakit.system.saga.folding import Folding
+from sagakit.system.saga.journal import Journal
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.phase import PhaseOf
+from sagakit.system.saga.proposal import HeldBack, Proposal, held_back, most_bytes, split
+from sagakit.system.saga.saga_messages import Ask, SagaMessage, Settled, Wake
+from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.waiters import Waiters
 
 _log = getLogger("sagakit")
 
 
 class Writes:
-    """Belongs to one incarnation of a saga's actor. `written` is called after each write that is durable."""
+    """Belongs to one incarnation of a saga's actor. Nothing here leads back to it, so both are freed when it ends."""
 
     __slots__ = (
         "_begin", "_environment", "_folding", "_held_back", "_journal", "_key", "_outbox", "_phase", "_proposal",
@@ -48,7 +48,6 @@ class Writes:
         folding: Folding,
         waiters: Waiters,
         outbox: Outbox,
-        written: Callable[[Record], None],
     ) -> None:
         self._environment = environment
         self._slot = slot
@@ -58,7 +57,6 @@ class Writes:
         self._folding = folding
         self._waiters = waiters
         self._outbox = outbox
-        self._written = written
         self.wake: Callable[[], None] = partial(ref.signal, Wake())
         """Gives the saga a turn, soon."""
         self.events: list[InputEvent] = []
@@ -69,6 +67,8 @@ class Writes:
         self._proposal: Proposal | None = None
         """The write that is under way, unless it is the first one of a new saga."""
         self._held_back = HeldBack((), ())
+        self._written: Record | None = None
+        """The record that the operation which is being settled has made durable."""
 
     # ---------------------------------------------------------------- begin
 
@@ -134,17 +134,25 @@ class Writes:
         if first:
             self._slot.has_begun()
             self._begun()
-        self._written(record)
+        self._written = record
 
     # -------------------------------------------------------------- refused
 
-    def settled(self, settled: Settled) -> None:
-        """Go on after the journal's operation. Raises the StoreError that it ended with, unless it is dealt with."""
+    def settled(self, settled: Settled) -> Record | None:
+        """Go on after the journal's operation; return the record if it has made one durable.
+
+        Raises the StoreError that the operation ended with, unless it is dealt with here.
+        """
         opening = self._phase.now == "opening"
         begin = self._begin if opening else None
         error = self._journal.settled(settled, replaces=begin is None)
-        if error is None:
-            return
+        if error is not None:
+            self._refused(error, begin, opening=opening)
+            return None
+        written, self._written = self._written, None
+        return written
+
+    def _refused(self, error: StoreError, begin: Reply[None] | None, *, opening: bool) -> None:
         proposal, self._proposal = self._proposal, None
         if isinstance(error, TooLarge) and proposal is not None:
             self._too_large(proposal, error)

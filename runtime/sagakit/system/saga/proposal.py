@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sagakit.engine import Inbound, InputEvent, Published, Record
 from sagakit.engine.verdicts import PLACES
-from sagakit.system.messages import Ask
+from sagakit.system.saga.saga_messages import Ask
 
 HEADERS = 512
 """Bytes that the headers of a message take at most."""

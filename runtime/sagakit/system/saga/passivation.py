@@ -12,10 +12,10 @@ from sagakit_actors import Ref
 
 from sagakit.engine import Record, goes_on
 from sagakit.system.environment import Environment
-from sagakit.system.messages import SagaMessage, Wake
-from sagakit.system.outbox import Outbox
-from sagakit.system.reminders import Reminders
-from sagakit.system.slot import SagaSlot
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.reminders import Reminders
+from sagakit.system.saga.saga_messages import SagaMessage, Wake
+from sagakit.system.saga.slot import SagaSlot
 
 
 class Passivation:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from sagakit_actors import Ref
 
 from sagakit.engine import InputEvent, Record, apply, questions
-from sagakit.system.activation import CreateRecord
 from sagakit.system.environment import Environment
-from sagakit.system.messages import SagaMessage
-from sagakit.system.slot import SagaSlot
+from sagakit.system.saga.activation import CreateRecord
+from sagakit.system.saga.saga_messages import SagaMessage
+from sagakit.system.saga.slot import SagaSlot
 
 
 class Folding:

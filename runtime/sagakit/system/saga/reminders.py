@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sagakit_actors import Ref
 
-from sagakit.system.messages import Passivate, SagaMessage, SetTimer, TimersMessage, Wake
+from sagakit.system.saga.saga_messages import Passivate, SagaMessage, Wake
+from sagakit.system.timers import SetTimer, TimersMessage
 
 
 class Reminders:

@@ -4,7 +4,7 @@
 
 Nothing is performed before the write that intends it is durable (P1). One write is under way at a time; what comes in
 meanwhile is gathered for the next one. The actor may be thrown away at any moment: the next incarnation loads the
-record and takes it over. The phases of an incarnation are in `sagakit.system.phase`.
+record and takes it over. The phases of an incarnation are in `sagakit.system.saga.phase`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,18 @@ from sagakit.engine import (
 )
 from sagakit.engine.table import OPEN
 from sagakit.errors import Fenced
-from sagakit.system.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver
-from sagakit.system.alone import Alone
-from sagakit.system.calls import Calls
 from sagakit.system.environment import Environment
-from sagakit.system.folding import Folding
-from sagakit.system.journal import Journal
-from sagakit.system.messages import (
+from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver
+from sagakit.system.saga.alone import Alone
+from sagakit.system.saga.calls import Calls
+from sagakit.system.saga.folding import Folding
+from sagakit.system.saga.journal import Journal
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.passivation import Passivation
+from sagakit.system.saga.phase import PhaseOf
+from sagakit.system.saga.reminders import Reminders
+from sagakit.system.saga.retirement import Retirement
+from sagakit.system.saga.saga_messages import (
     Ask,
     AskStarted,
     Attempted,
@@ -66,14 +71,9 @@ from sagakit.system.messages import (
     Settled,
     Wake,
 )
-from sagakit.system.outbox import Outbox
-from sagakit.system.passivation import Passivation
-from sagakit.system.phase import PhaseOf
-from sagakit.system.reminders import Reminders
-from sagakit.system.retirement import Retirement
-from sagakit.system.slot import SagaSlot
-from sagakit.system.waiters import Waiters
-from sagakit.system.writes import Writes
+from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.waiters import Waiters
+from sagakit.system.saga.writes import Writes
 
 _log = getLogger("sagakit")
 
@@ -124,9 +124,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._ctx = ctx
         self._journal = journal = Journal(environment, slot, ref)
         self._folding = folding = Folding(environment, slot, ref)
-        self._writes = Writes(
-            environment, slot, ref, self._phase, journal, folding, waiters, self._outbox, self._written
-        )
+        self._writes = Writes(environment, slot, ref, self._phase, journal, folding, waiters, self._outbox)
         self._reminders = Reminders(environment.timers, ref)
         self._passivation = Passivation(environment, slot, ref, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
@@ -152,7 +150,9 @@ class SagaActor(Reactor[SagaMessage]):
     def _take(self, message: SagaMessage | Down) -> None:
         match message:
             case Settled():
-                self._writes.settled(message)
+                written = self._writes.settled(message)
+                if written is not None:
+                    self._written(written)
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)

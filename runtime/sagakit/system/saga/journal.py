@@ -23,8 +23,9 @@ from sagakit.engine import Loaded, Record, UnknownFields, decode, encode, foreig
 from sagakit.errors import Fenced, NewerSchema, Overwritten, SagakitError, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.environment import Environment
-from sagakit.system.messages import Confirm, Done, Load, PersistenceMessage, Put, Retire, SagaMessage, Settled
-from sagakit.system.slot import SagaSlot
+from sagakit.system.io.operations import Confirm, Load, OnSettled, PersistenceMessage, Put, Retire
+from sagakit.system.saga.saga_messages import SagaMessage, Settled
+from sagakit.system.saga.slot import SagaSlot
 
 Result: TypeAlias = "int | Entry | None"
 
@@ -247,7 +248,7 @@ class Journal:
         if self._operation is not None:
             self._environment.persistence.tell_nowait(self._operation)
 
-    def _done(self) -> Done:
+    def _done(self) -> OnSettled:
         """Return what tells the next operation's result to the saga's actor, with its number."""
         self._slot.operations += 1
         return partial(_settled, self._ref, self._slot.operations)

@@ -8,7 +8,7 @@ from sagakit_actors import Reply
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded
-from sagakit.system.activation import Activation, GiveUp, Reload
+from sagakit.system.saga.activation import Activation, GiveUp, Reload
 
 
 class SagaSlot:

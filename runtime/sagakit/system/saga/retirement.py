@@ -9,8 +9,8 @@ from sagakit_actors import ReactorContext
 
 from sagakit.engine import Finish, Record, Sender, TellParent, sender_of
 from sagakit.system.environment import Environment
-from sagakit.system.messages import ChildrenReleased, ParentTold, SagaMessage
-from sagakit.system.outbox import Outbox
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.saga_messages import ChildrenReleased, ParentTold, SagaMessage
 
 
 class Retirement:
