@@ -1,4 +1,4 @@
-"""A trip that stands still in one of its calls until a test lets it go on."""
+"""A trip that waits in one of its calls until a test lets it go on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Hold(Stop):
 
 
 async def started(running: Member, stop: Stop) -> Handle[str]:
-    """Start a trip and return its handle once it stands still in the held call."""
+    """Start a trip and return its handle once it waits in the held call."""
     handle = await running.runtime.start(BookTrip, "one", Trip())
     await stop.reached.wait()
     return handle

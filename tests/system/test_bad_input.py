@@ -263,7 +263,7 @@ async def opened(url: str, **options: Any) -> None:
         raise AssertionError("it opened")
 
 
-async def test_an_open_without_a_server_fails() -> None:
+async def test_no_server() -> None:
     with pytest.raises(errors.CannotConnect, match="no NATS server answered"):
         await opened(f"nats://127.0.0.1:{free_port()}")
 

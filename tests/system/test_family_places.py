@@ -1,4 +1,4 @@
-"""Parents and children end in a worker with fewer places than sagas: none holds the place that another needs."""
+"""Parents and children end in a worker with fewer places than sagas, since none keeps a place that another needs."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ async def test_a_suspect_ends_by_a_verb_while_it_waits_for_its_turn(verb: str, a
 
 
 async def test_a_saga_that_is_no_longer_a_suspect_leaves_the_queue(autojump_clock: Clock) -> None:
-    """Its participant has reported that the action was done."""
+    """The participant has reported that the action was done."""
     stage = Stage()
     async with killable() as start, bounded():
         worker = await preparing(stage, start)

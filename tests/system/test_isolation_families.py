@@ -1,4 +1,4 @@
-"""Suspects that are parents, and families that wait while a suspect runs alone (P11)."""
+"""Parents and children end although one of them is a suspect or waits for one (P11)."""
 
 from __future__ import annotations
 

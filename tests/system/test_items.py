@@ -1,4 +1,4 @@
-"""The items of an each: parallel, refused, none at all, and more than one record can hold."""
+"""The items of an each run in parallel, are undone after a refusal, and may be none or many."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A child whose type no worker runs waits, and the log says so."""
+"""The log reports a child that waits because no worker runs its type."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_either_loop_in_an_asyncio_program_names_the_backend() -> None:
     async def raised() -> BaseException:
         try:
             await nursery()
-        except BaseException as error:  # it is what is looked at
+        except BaseException as error:  # `classify` gets every exception
             return error
         raise AssertionError
 
