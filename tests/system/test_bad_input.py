@@ -223,7 +223,7 @@ class Boast(Saga[int]):
 
     @talk.compensate
     async def unsay(self, size: int, said: str | None, ctx: Context) -> None:
-        assert said is None, "what was too large to be kept cannot be given back"
+        assert said is None, "a result that was too large to keep cannot be given to the compensation"
 
 
 async def test_p3_a_result_over_max_payload_is_unknown_and_undone(server: Server, namespace: str) -> None:

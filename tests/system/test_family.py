@@ -107,7 +107,7 @@ async def test_a_parent_that_cannot_read_its_childs_output_waits_for_an_operator
             record = await settled(handle)
         assert record.stuck is not None
         assert record.stuck.startswith("quote: blocked, the payload is not what quote takes: Expected `int`, got `str`")
-        assert record.steps["quote"].result == msgspec.Raw(b'"number 7"'), "a person can see what it said"
+        assert record.steps["quote"].result == msgspec.Raw(b'"number 7"'), "an operator can see the child's output"
         with pytest.raises(InvalidInput, match="not what quote takes"):
             await handle.complete_step("quote", "seven", "as it said", by="ann")
         await handle.complete_step("quote", 7, "as it said", by="ann")

@@ -139,7 +139,7 @@ async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
 
     def counted(self: Folding, *args: Any) -> Any:
         folds.append(self._key)
-        assert len(folds) < 500, "it spins"
+        assert len(folds) < 500, "the actor spins"
         return fold(self, *args)
 
     monkeypatch.setattr(Folding, "fold", counted)
@@ -187,4 +187,4 @@ async def test_families_end_in_a_full_worker_whose_actors_crash(seed: int, autoj
         assert (len(worker.worker.sagas), worker.worker.sagas.passivated) == (0, 0)
         assert worker.worker.environment.gate.is_open
         places, most = worker.worker.sagas.places, options["max_active"]
-        assert [places.use(str(number)) for number in range(most + 1)] == [True] * most + [False], "none is lost"
+        assert [places.use(str(number)) for number in range(most + 1)] == [True] * most + [False], "no place is lost"

@@ -210,7 +210,7 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
         [listed] = (await running.runtime.list(status="stuck")).items
         assert listed.saga_id == "one"
         await trio.sleep(1000)
-        assert (await record_of(handle)).version == record.version, "nothing moves"
+        assert (await record_of(handle)).version == record.version, "the saga does not move"
         await handle.retry("mended", by="ann")
         with trio.fail_after(1000):
             assert await handle.outcome() == Completed("tickets-Rome")

@@ -126,7 +126,7 @@ async def test_an_owner_that_cannot_be_a_worker_id_is_never_probed(
         assert owner not in asked
         put(server, "SAGA_STATE", KEY, json.dumps(json.loads(value) | {"owner": "nobody"}).encode())
         await until_ended(server, KEY)
-        assert saga.names == ["flight", "tickets"], "mended by hand, it is adopted"
+        assert saga.names == ["flight", "tickets"], "a record that was repaired by hand is adopted"
 
 
 @pytest.mark.parametrize("bucket", ["SAGA_STATE", "SAGA_ARCHIVE"])

@@ -81,7 +81,7 @@ def test_a_refusal_with_an_unknown_error_is_unknown() -> None:
         found = result_of(group(DECLINED, other))
         assert isinstance(found, Error | Again)
         assert not found.not_done
-        assert "declined" in (found.error if isinstance(found, Error) else found.reason), "it says all there was"
+        assert "declined" in (found.error if isinstance(found, Error) else found.reason), "the reason names both errors"
 
 
 def test_two_refusals_become_one_that_names_both() -> None:

@@ -65,7 +65,7 @@ async def test_a_waiting_saga_moves_within_a_second_while_an_attempt_uses_the_dr
         await leaving_with_one_at_work(server, victim, stop)
         assert await seconds_until_adopted(server, "Patient.two") <= 1.0
         await trio.sleep(GRACE / 2)
-        assert epoch(server, "BookTrip.one") == 1, "its attempt still runs where it was"
+        assert epoch(server, "BookTrip.one") == 1, "its attempt still runs on the first worker"
         stop.go_on.set()
         assert await seconds_until_adopted(server, "BookTrip.one") <= 1.0
         await until_ended(server, "BookTrip.one")

@@ -21,7 +21,7 @@ async def test_a_caller_that_was_just_told_of_the_end_sees_all_events(
     server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.step.tickets", delay=60.0))
     async with member(server, BookTrip()) as here, member(server, BookTrip()) as elsewhere:
         assert await here.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
-        assert len(server.events) == 3, "the last two are still on their way"
+        assert len(server.events) == 3, "the last two are not published yet"
         for runtime in (here.runtime, elsewhere.runtime):
             history = await runtime.history(BookTrip, "one")
             assert [event.type.removeprefix("saga.BookTrip.") for event in history.events] == TYPES

@@ -87,5 +87,5 @@ async def test_p8_a_signal_waits_for_a_start_that_is_still_in_the_inbox(
             assert await handle.outcome() == Completed("None 5")
         assert not server.inbox
     dropped = [line for line in caplog.messages if "is a dead letter" in line]
-    assert len(dropped) == 1, "only the one that nobody ever starts"
+    assert len(dropped) == 1, "only the message to a saga that is never started"
     assert "Confirm.nobody" in dropped[0]

@@ -261,5 +261,5 @@ async def test_a_child_that_cannot_start_and_whose_parent_is_unreadable_is_not_r
             await send(running, f"k{number}", body)
         await trio.sleep(120)
     newer = parent.startswith(b"{")
-    assert len(server.dead) == (0 if newer else 30), "a newer worker may come yet, and then it can be told"
+    assert len(server.dead) == (0 if newer else 30), "a newer worker may come, and can then be told"
     assert len([line for line in caplog.records if "not told yet" in line.message]) <= 2 * LINES

@@ -64,7 +64,7 @@ async def test_p3_a_result_that_cannot_be_kept_leaves_the_attempt_unknown(value:
         with trio.fail_after(1000):
             outcome = await running.runtime.execute(Returns, "1", 1)
     assert isinstance(outcome, Failed)
-    assert outcome.cause == "exhausted", "it has happened, so it is no refusal"
+    assert outcome.cause == "exhausted", "the action has happened, so this is not a refusal"
     assert (outcome.reason or "").startswith("its result cannot be encoded: Returns.make cannot be kept as Any: ")
     assert saga.calls == ["make", "unmake"]
 

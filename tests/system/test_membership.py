@@ -118,7 +118,7 @@ async def test_a_death_is_announced_to_all_workers(autojump_clock: Clock, monkey
         await started(victim, stop)
         victim.kill()
         await trio.sleep(5)
-        assert stands(server, "SAGA_WORKERS", victim.runtime.worker_id) is None, "nothing of it was left"
+        assert stands(server, "SAGA_WORKERS", victim.runtime.worker_id) is None, "its lease was not removed"
         await trio.sleep(100)
     assert sum(other.worker.recovery.adopted for other in others) == 1
     assert set(announced) == {victim.runtime.worker_id}
@@ -146,7 +146,7 @@ async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
         assert stands(server, "SAGA_STATE", KEY) == ended
         assert zombie.worker.environment.fenced_count == 1
         assert "fenced" in caplog.text
-        assert zombie.runtime.ready, "it goes on with what it still owns"
+        assert zombie.runtime.ready, "the worker continues with the sagas that it still owns"
         await zombie.runtime.execute(BookTrip, "another", Trip())
 
 
@@ -245,8 +245,8 @@ async def test_no_action_starts_on_a_lease_that_is_older_than_its_ttl(
         await trio.sleep(5 * TTL)
         record = stands(server, "SAGA_STATE", KEY)
         assert record is not None
-        assert record["steps"]["flight"]["state"] == "running", "it is intended"
-        assert saga.names == ["hotel"], "and not called"
+        assert record["steps"]["flight"]["state"] == "running", "the call is intended"
+        assert saga.names == ["hotel"], "and not made"
         leases.full = False
         assert await handle.outcome() == Completed("tickets-Rome")
     assert saga.names == ["hotel", "flight", "tickets"]

@@ -54,7 +54,7 @@ async def test_the_result_of_a_child_without_output_is_none(where: str, server: 
         with trio.fail_after(30):
             handle = await runtime.start(Parent, "1", 1)
             assert await handle.outcome() == TOLD
-            assert bytes((await record_of(handle)).steps["kid"].result) == b"null", "readable by whoever looks"
+            assert bytes((await record_of(handle)).steps["kid"].result) == b"null", "readable by callers"
 
 
 async def test_the_result_is_none_when_another_worker_runs_the_child(autojump_clock: Clock) -> None:

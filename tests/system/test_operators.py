@@ -212,7 +212,7 @@ async def test_a_limit_is_shared_by_steps_and_sagas_and_waiting_for_it_is_not_a_
         for number in range(20):
             nursery.start_soon(running.runtime.execute, Quota, str(number), number)
     assert quota.most == 2
-    assert len(quota.begun) == 40, "nobody ran out of time while it waited for its turn"
+    assert len(quota.begun) == 40, "no call timed out while it waited for its turn"
     gaps = [later - earlier for earlier, later in zip(quota.begun, quota.begun[1:], strict=False)]
     assert min(gaps) > 0.099
 

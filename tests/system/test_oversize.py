@@ -104,7 +104,7 @@ async def test_a_result_that_makes_a_record_too_large_halts_the_saga_with_all_th
         record = await settled_in(running.runtime)
         assert record.halted
         assert "its record is too large" in (record.stuck or "")
-        assert record.dropped == ("verdicts in words",), "that is enough"
+        assert record.dropped == ("verdicts in words",), "dropping this is enough"
         assert len(msgspec.json.decode(record.steps["first"].result)) == 20_000
         assert len(msgspec.json.decode(record.steps["second"].result)) == 3_000, "the result that came is kept"
         server.max_payload = 2**20
@@ -150,7 +150,7 @@ async def test_an_oversize_saga_can_be_terminated(
             await trio.sleep(60)
             before = stands(server, "SAGA_STATE", KEY)
             assert before is not None
-            assert (before["status"], before["epoch"]) == ("running", 1), "it could not even be taken over"
+            assert (before["status"], before["epoch"]) == ("running", 1), "the record could not be taken over"
         handle = await running.runtime.get(Big, "one")
         with trio.fail_after(100):
             await handle.terminate("too large", by="ann")
@@ -256,7 +256,7 @@ async def test_a_record_that_was_filled_by_hand_is_reported_and_terminated(
         with trio.fail_after(60):
             while (await runtime.load(Big, "one")).owner == GONE and "too large" not in caplog.text:  # noqa: ASYNC110
                 await trio.sleep(0.05)
-            assert ("too large" not in caplog.text) == (spare > 200), "whether there was room for its adoption"
+            assert ("too large" not in caplog.text) == (spare > 200), "the adoption was written if there was room"
             handle = await runtime.get(Big, "one")
             await handle.terminate("somebody has filled it. " * 15, by="ann")
             outcome = await handle.outcome()
@@ -292,7 +292,7 @@ async def test_sagas_continue_after_a_restart_with_a_smaller_max_payload(
             with trio.fail_after(60):
                 await runtime.signal(Big, "two", Big.go, "on")
                 assert await (await runtime.get(Big, "two")).outcome() == Completed("200000 on")
-        assert saga.calls == ["second"], "nothing was lost of the one that was left alone"
+        assert saga.calls == ["second"], "a saga that was left alone lost nothing"
     finally:
         server.stop()
 

@@ -107,7 +107,7 @@ async def test_p8_a_saga_ends_the_same_whichever_of_its_writes_is_replaced(
         assert running.worker.environment.overwritten_count == 1
         assert running.worker.environment.fenced_count == 0
     assert outcome == Completed("tickets-Rome") if not refuse else isinstance(outcome, Failed)
-    assert len(set(saga.calls)) == len(saga.calls), "something was called twice"
+    assert len(set(saga.calls)) == len(saga.calls), "a call was made twice"
     assert len(alarms(caplog)) == 1
 
 
@@ -323,7 +323,7 @@ async def test_a_record_that_is_replaced_before_its_adoption_is_left_alone(
         server.faults.before_write = attack
         heir = await start(server, saga := BookTrip(), scan_interval=1.0)
         await trio.sleep(30)
-        assert attacks, "nobody tried to adopt it"
+        assert attacks, "the worker did not try to adopt it"
         assert value_of(server) == ANSWER
         assert heir.worker.environment.overwritten_count == 0
     assert saga.names == []

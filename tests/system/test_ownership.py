@@ -44,7 +44,7 @@ async def test_p8_a_worker_is_killed_during_a_call(call: str, refuse: str, autoj
         await heir.retired()
     assert second.calls[0] == first.calls[-1], "P3: the call in doubt was not made again under the same key"
     assert outcome == Completed("tickets-Rome") if not refuse else isinstance(outcome, Failed)
-    assert not set(first.calls[:-1]) & set(second.calls), "what was known to be done was done again"
+    assert not set(first.calls[:-1]) & set(second.calls), "a step that was known to be done was called again"
     record = stands(server, "SAGA_ARCHIVE", KEY)
     assert record is not None
     assert record["epoch"] == 2
@@ -203,7 +203,7 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
         async with member(server, saga) as running:
             await started(running, stop)
             nursery.start_soon(let_go)
-        assert 3 <= trio.current_time() < 4, "closing waited for the attempt, and for nothing else"
+        assert 3 <= trio.current_time() < 4, "closing waited for the attempt only"
     record = stands(server, "SAGA_STATE", KEY)
     assert record is not None
     assert [(name, log["state"]) for name, log in record["steps"].items()] == [("hotel", "done"), ("flight", "done")]
@@ -228,7 +228,7 @@ async def test_closing_cuts_attempts_off_after_the_drain_timeout(autojump_clock:
     async with member(server, heir := BookTrip()) as after:
         with trio.fail_after(100):
             assert await (await after.runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
-    assert heir.names == ["flight", "tickets"], "what was cut off is in doubt, and made again under its key"
+    assert heir.names == ["flight", "tickets"], "the call that was cut off is in doubt, and made again under its key"
 
 
 async def test_p10_an_id_finds_its_saga_again_running_ended_and_archived(autojump_clock: Clock) -> None:

@@ -44,7 +44,7 @@ async def test_an_idle_saga_keeps_its_place_while_no_other_needs_it() -> None:
     assert line.places.has("a")
     assert line.places.use("a")
     assert line.taken == []
-    assert not line.places.use("b"), "it is at work again"
+    assert not line.places.use("b"), "a works again"
 
 
 async def test_the_place_of_the_saga_that_has_been_idle_for_longest_goes_first() -> None:
@@ -83,7 +83,7 @@ async def test_no_saga_passes_those_that_wait() -> None:
         nursery.start_soon(line.enter, "x")
         await trio.testing.wait_all_tasks_blocked()
         line.places.leave("a")
-        assert not line.places.use("b"), "it is x's"
+        assert not line.places.use("b"), "x has it"
         nursery.start_soon(line.enter, "y")
         await trio.testing.wait_all_tasks_blocked()
         assert line.entered == ["x"]

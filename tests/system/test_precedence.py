@@ -40,7 +40,7 @@ async def test_a_signal_to_a_child_at_rest_is_applied_at_once_and_acted_on_when_
             await worker.runtime.signal(Asked, kid.partition(".")[2].replace("=2F", "/"), Asked.said, "hello")
         record = stands(server, "SAGA_STATE", kid)
         assert record is not None
-        assert "answer" not in record["steps"], "there is no place for it"
+        assert "answer" not in record["steps"], "the saga has no place"
         await trio.sleep(100)
         assert stands(server, "SAGA_STATE", kid) == record
         holds.go_on.set()

@@ -126,7 +126,7 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
     assert isinstance(outcome, Failed)
     assert outcome.compensated == ("hotel",)
     keys = [key for name, key in saga.calls if name == "cancel_hotel"]
-    assert len(set(keys)) == 2, "a fresh key after the operator's word, the same one before"
+    assert len(set(keys)) == 2, "the key is new after the operator's retry, and the same before"
     found = suffixes(server, "one")
     assert found[-4:] == ["stuck", "operator.retry", "step.hotel.undone", "failed"]
     assert events_of(server, "one")[-3]["data"] == {"by": "ann", "reason": "called them"}

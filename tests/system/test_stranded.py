@@ -100,7 +100,7 @@ async def test_a_caller_that_waits_for_a_saga_of_an_old_version_is_told_to_write
             await CALLS[call](asks.runtime, handle)
         assert (told.value.key, told.value.version, told.value.versions) == ("Job.a", 1, (2,))
         assert stands(server, "SAGA_STATE", "Job.a") == before
-        assert not server.inbox, "what was refused is not left in the inbox"
+        assert not server.inbox, "the refused message is not left in the inbox"
 
 
 async def test_an_earlier_request_is_applied_once_a_worker_can_run_the_saga(autojump_clock: Clock) -> None:
@@ -201,7 +201,7 @@ async def test_a_type_that_no_worker_has_is_reported_after_half_a_minute(autojum
         )
         with trio.move_on_after(25) as deployment:
             await other.runtime.ended("Job.a")
-        assert deployment.cancelled_caught, "a service that is deployed anew is waited for"
+        assert deployment.cancelled_caught, "callers wait for a service that is being deployed"
         with within(10, "the caller is told"), pytest.raises(NoWorker, match=text):
             await other.runtime.ended("Job.a")
         infos = (await other.runtime.list()).items

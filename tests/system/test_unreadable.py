@@ -184,8 +184,10 @@ async def test_a_saga_with_an_unreadable_value_is_stuck_until_the_deployment_is_
     else:
         assert outcome == Completed("c")
     key = {what: key for what, key in calls.made if what == hang}.get(hang)
-    assert key is None or hang == "reserve" or key in [made for _, made in rest.made], "it goes on under its key"
-    assert ("release" in [what for what, _ in rest.made]) == turned_back, "nothing was undone for it"
+    assert key is None or hang == "reserve" or key in [made for _, made in rest.made], (
+        "the call is repeated under its key"
+    )
+    assert ("release" in [what for what, _ in rest.made]) == turned_back, "the saga was not undone"
 
 
 # ------------------------------------------------------------------- questions
@@ -266,7 +268,7 @@ async def test_a_saga_with_an_unreadable_question_is_stuck_until_the_deployment_
         assert "missing required field `currency`" in record.stuck
         assert record.failure is None
         await deployed.runtime.apply(handle.key, "retry")
-        assert (await stuck(deployed, handle.key)).stuck == record.stuck, "it was asked again"
+        assert (await stuck(deployed, handle.key)).stuck == record.stuck, "the question was asked again"
         deployed.kill()
 
         rolled_back = await start(carried(server, handle.key), old, *others)

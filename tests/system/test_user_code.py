@@ -116,7 +116,7 @@ async def test_a_refusal_counts_as_a_refusal_whatever_it_says(
 async def test_any_other_exception_is_retried(make: Callable[[], BaseException], autojump_clock: Clock) -> None:
     saga = Twins(make, times=1)
     assert await outcome_of(saga) == Completed("done done")
-    assert sorted(saga.calls) == ["one", "one", "other"], "nothing else was torn down"
+    assert sorted(saga.calls) == ["one", "one", "other"], "no other branch was cancelled"
 
 
 RAISED: list[BaseException] = []

@@ -77,7 +77,7 @@ def test_a_saga_outlives_a_deployment(worker: Callable[..., subprocess.Popen[str
     events = _says(second, "started")
     wanted = "started step.reserve migrated recovered step.charge.retrying step.charge step.insure completed"
     assert events.strip() == str(wanted.split())
-    assert _effects(tmp_path / "log") == ["reserve", "charge", "insure"], "what was done was not done again"
+    assert _effects(tmp_path / "log") == ["reserve", "charge", "insure"], "steps that were done were not called again"
 
 
 def test_p11_a_worker_that_knows_only_the_old_version_leaves_the_new_one_alone(
