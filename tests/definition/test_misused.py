@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 import sagakit
-from sagakit import Config, Context, DefinitionError, Failed, InvalidConfig, RetryPolicy, Saga, signal, step
+from sagakit import (
+    Config,
+    Context,
+    DefinitionError,
+    Failed,
+    InvalidConfig,
+    OldSaga,
+    RetryPolicy,
+    Saga,
+    SagaStuck,
+    signal,
+    step,
+)
 
 from tests.definition.mistakes import RESERVE, Mistake, is_refused
 
@@ -116,3 +128,37 @@ async def test_a_config_that_is_a_dict_is_refused() -> None:
     ):
         async with sagakit.open_runtime("memory:", sagas=[Other()], config=config):
             pass
+
+
+async def test_adopt_is_true_or_false() -> None:
+    adopt: Any = "no"
+    with pytest.raises(InvalidConfig, match="adopt='no': say True or False"):
+        async with sagakit.open_runtime("memory:", sagas=[Other()], adopt=adopt):
+            pass
+
+
+class Lazy(Saga[str, str]):
+    """Its output is a coroutine."""
+
+    @step(compensate=None)
+    async def first(self, input: str, ctx: Context) -> str:
+        return "first"
+
+    def output(self, input: str, ctx: Context) -> str:
+        later: Any = self._later()
+        return later
+
+    async def _later(self) -> str:
+        return "later"
+
+
+def test_an_output_that_is_a_coroutine_is_told_to_be_the_answer() -> None:
+    with pytest.raises(SagaStuck, match="nobody runs: let it return the answer itself"):
+        sagakit.run(Lazy(), None, "x", url="memory:")
+
+
+def test_a_step_is_renamed_to_a_node_and_not_to_a_name() -> None:
+    old: Any = OldSaga(version=1, input="x", states={"first": "done"}, results={})
+    for name in ("first", "not_begun"):
+        with pytest.raises(DefinitionError, match=rf"rename\('{name}', 'second'\): write the node of the new version"):
+            old.rename(name, "second")

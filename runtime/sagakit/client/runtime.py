@@ -388,6 +388,8 @@ async def open_runtime(
     check_trio("sagakit.open_runtime")
     if not isinstance(config, Config | None):
         raise InvalidConfig(f"config={config!r}: write Config(...), or give the options by name")
+    if not isinstance(adopt, bool):
+        raise InvalidConfig(f"adopt={adopt!r}: say True or False")
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:
