@@ -146,7 +146,7 @@ class Lazy(Saga[str, str]):
 
     def output(self, input: str, ctx: Context) -> str:
         later: Any = self._later()
-        return later
+        return later  # type: ignore[no-any-return]
 
     async def _later(self) -> str:
         return "later"

@@ -222,7 +222,7 @@ class _Explorer:
             return "; ".join(trace.broken)
         if self._invariant is not None:
             try:
-                returned: object = self._invariant(saga, trace)  # type: ignore[func-returns-value]
+                returned: object = self._invariant(saga, trace)
             except AssertionError as error:
                 return f"the invariant does not hold: {error or 'AssertionError'}"
             if returned is not None:
