@@ -18,6 +18,7 @@ from sagakit import (
     RetryPolicy,
     Saga,
     SagaStuck,
+    child,
     signal,
     step,
 )
@@ -162,3 +163,14 @@ def test_a_step_is_renamed_to_a_node_and_not_to_a_name() -> None:
     for name in ("first", "not_begun"):
         with pytest.raises(DefinitionError, match=rf"rename\('{name}', 'second'\): write the node of the new version"):
             old.rename(name, "second")
+
+
+class Parent(Saga[str]):
+    """Has a child."""
+
+    part = child(Other, lambda input, ctx: input)
+
+
+def test_children_that_nobody_can_run_in_memory_are_refused_at_once() -> None:
+    with pytest.raises(DefinitionError, match="add an instance of Other to sagas="):
+        sagakit.run(Parent(), None, "x", url="memory:")
