@@ -28,7 +28,7 @@ from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
+from sagakit.errors import InvalidConfig, InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home, check_trio
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
@@ -386,6 +386,10 @@ async def open_runtime(
     InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
     check_trio("sagakit.open_runtime")
+    if not isinstance(config, Config | None):
+        raise InvalidConfig(f"config={config!r}: write Config(...), or give the options by name")
+    if not isinstance(adopt, bool):
+        raise InvalidConfig(f"adopt={adopt!r}: say True or False")
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:

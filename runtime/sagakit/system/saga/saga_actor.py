@@ -285,13 +285,16 @@ class SagaActor(Reactor[SagaMessage]):
         self._waiters.answer(record)
         self._mind_isolation()
         self._mind_drain()
-        self._mind_passivation()
+        if self._phase.now != "over":
+            self._mind_passivation()
 
     def _mind_drain(self) -> None:
         """Leave a draining saga to the next owner once no attempt is open, unless it is about to be over."""
-        waits = self._journal.record.status not in ENDS or self._retirement.awaits_release
-        if self._environment.sagas.draining and not self._calls.at_work and waits and self._phase.now != "over":
-            self._environment.sagas.let_go()
+        sagas = self._environment.sagas
+        if not sagas.draining or self._calls.at_work:
+            return
+        if self._journal.record.status not in ENDS or self._retirement.awaits_release:
+            sagas.let_go()
             self._phase.move("end")
 
     def _mind_isolation(self) -> None:
@@ -315,7 +318,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_passivation(self) -> None:
         """While nothing is under way let others have the place; end the actor if that lasts."""
         told = self._passivation.take_told()
-        if self._phase.now == "over" or self._calls.at_work or self._retirement.has_begun:
+        if self._calls.at_work or self._retirement.has_begun:
             return
         environment, record = self._environment, self._journal.record
         stays = self._folding.stays

@@ -83,8 +83,9 @@ class Writes:
         self._journal.write(record, partial(self._durable, ()), gives_way=False, not_after=not_after)
 
     def _begun(self) -> None:
-        if self._begin is not None:
-            self._begin.send(None)
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            begin.send(None)
 
     def _begin_failed(self, begin: Reply[None], error: StoreError) -> None:
         begin.fail(error)
@@ -143,20 +144,18 @@ class Writes:
 
         Raises the StoreError that the operation ended with, unless it is dealt with here.
         """
-        opening = self._phase.now == "opening"
-        begin = self._begin if opening else None
-        error = self._journal.settled(settled, replaces=begin is None)
+        error = self._journal.settled(settled, replaces=self._begin is None)
         if error is not None:
-            self._refused(error, begin, opening=opening)
+            self._refused(error)
             return None
         written, self._written = self._written, None
         return written
 
-    def _refused(self, error: StoreError, begin: Reply[None] | None, *, opening: bool) -> None:
-        proposal, self._proposal = self._proposal, None
+    def _refused(self, error: StoreError) -> None:
+        begin, proposal, self._proposal = self._begin, self._proposal, None
         if isinstance(error, TooLarge) and proposal is not None:
             self._too_large(proposal, error)
-        elif isinstance(error, StoreFull) and proposal is not None and not opening:
+        elif isinstance(error, StoreFull) and proposal is not None and self._phase.now != "opening":
             self._no_room(proposal, error)
         elif begin is not None:
             self._begin_failed(begin, error)
