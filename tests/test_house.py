@@ -1,4 +1,4 @@
-"""The house: no circle of imports, no name for two things, and maps that are true."""
+"""Tests of the house: no circle of imports, no name for two things, and maps that are true."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.test_architecture import ACTORS, RUNTIME, modules
 
 PACKAGES = (RUNTIME, ACTORS)
 NOT_NAMES = {"__init__", "__main__", "errors"}
-"""Files that each package may have: `errors` is where a package's errors are."""
+"""Names of files that each package may have: `errors` has a package's errors."""
 
 
 def files() -> list[Path]:
@@ -28,7 +28,7 @@ def dotted(path: Path) -> str:
 
 
 def imports_of(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
-    """Yield the modules that a file imports, wherever in it, also those that only type checkers import."""
+    """Yield the modules that a file imports, anywhere in it, including imports for type checkers only."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -80,7 +80,7 @@ MAPPED = [
 
 @pytest.mark.parametrize("path", MAPPED, ids=dotted)
 def test_the_map_of_a_package_names_each_of_its_modules(path: Path) -> None:
-    """Those that have a map; a package that stands in the map of the one above is a folder."""
+    """Packages without a map are left out; a package in the map of its parent is listed as a folder."""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
     named = re.findall(r"^([a-z_]+) {2,}\S", text, re.MULTILINE)
     there = {other.stem for other in path.parent.glob("*.py")} | {
