@@ -1,6 +1,6 @@
-"""Judges a run by what it left behind, without the engine: `python -m tests.chaos.checker FOLDER`.
+"""Judge of a run, from the files that it left, without the engine: `python -m tests.chaos.checker FOLDER`.
 
-Prints the verdict as JSON: what the rules found, and figures. Exit code 1 if anything speaks against it.
+The command prints the verdict as JSON: violations of the rules, and figures. Exit code 1 if there are any violations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.chaos import figures, history
 from tests.chaos.rules import Rule, Violation, calls, effects, ends, events, records
 
 SHOWN = 200
-"""Violations that are told one by one."""
+"""Number of violations that the verdict lists one by one."""
 
 RULES: dict[str, Rule] = {
     "a call is intended by a stored record (P1)": calls.intended,
@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
 
 
 class Verdict(msgspec.Struct):
-    """What came of it. `broken` counts by promise; `violations` tells the first ones."""
+    """The verdict on a run. `broken` counts violations by promise; `violations` lists the first ones."""
 
     broken: dict[str, int]
     violations: list[Violation]
@@ -44,7 +44,7 @@ class Verdict(msgspec.Struct):
 
     @property
     def condemned(self) -> bool:
-        """Whether anything speaks against the run."""
+        """True if there is evidence against the run."""
         return bool(self.broken)
 
 

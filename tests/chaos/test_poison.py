@@ -1,4 +1,4 @@
-"""P11 on real processes: a saga that kills its process each time is found out, and the hundred beside it complete."""
+"""P11 on real processes: a saga that kills its process each time is found out, and the hundred other sagas complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""P4 and the sum of it all: each effect once by key, or undone."""
+"""Rules for effects: P4 and the sum of everything, each effect once by key, or undone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.chaos.rules import Violation
 
 
 def once_by_key(history: History) -> Iterator[Violation]:
-    """No key has two effects: the services keep their contract, or nothing else here means anything."""
+    """No key has two effects: the services keep their contract. Otherwise no other rule means anything."""
     effects = Counter(row.call.key for row in history.rows if row.result == "effect")
     for key, count in effects.items():
         if count > 1:
@@ -19,7 +19,7 @@ def once_by_key(history: History) -> Iterator[Violation]:
 
 
 def standing(history: History) -> Iterator[Violation]:
-    """P4: of a failed saga nothing stands; of a completed one each step once; of no saga a step twice."""
+    """P4: a failed saga leaves no effect; a completed one leaves each step's once; no saga leaves a step's twice."""
     parcels = {f"{one.saga_type}.{one.saga_id}": int(one.input["parcels"]) for one in history.starts}
     for key, rows in history.by_saga.items():
         stands = _standing(rows)
@@ -36,7 +36,7 @@ def standing(history: History) -> Iterator[Violation]:
 
 
 def _standing(rows: Sequence[Row]) -> Counter[str]:
-    """How often each step's effect stands: done, and not undone."""
+    """Return how many effects of each step remain: done, and not undone."""
     undone = {row.call.action_key for row in rows if row.call.kind == "undo" and row.result == "effect"}
     done = {row.call.key: row.call.step for row in rows if row.call.kind == "do" and row.result == "effect"}
     return Counter(step for key, step in done.items() if key not in undone)

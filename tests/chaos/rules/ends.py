@@ -1,4 +1,4 @@
-"""P8: what was acknowledged ends, or is stuck. P12: faults of the servers alone cost nobody an attempt."""
+"""Rules for ends: P8, every acknowledged start ends or is stuck; P12, faults of servers only cost no attempt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.chaos.rules import Violation
 
 
 def nothing_lost(history: History) -> Iterator[Violation]:
-    """P8: each saga acknowledged as started, and each that ever was, has ended or is stuck."""
+    """P8: each saga that was acknowledged as started, and each that ever existed, has ended or is stuck."""
     started = {f"{one.saga_type}.{one.saga_id}" for one in history.acked if one.kind == "start"}
     for key in sorted(started | set(history.state) | set(history.by_key) | set(history.by_saga)):
         record = history.last(key)
@@ -27,7 +27,7 @@ def nothing_lost(history: History) -> Iterator[Violation]:
 
 
 def messages_applied(history: History) -> Iterator[Violation]:
-    """P8: a message that was acknowledged is applied once, and a saga that waited for it does not time out."""
+    """P8: an acknowledged message is applied once, and a saga that waited for it does not time out."""
     sent = {one.message: one for one in history.acked if one.kind == "signal"}
     for key in {**history.state, **history.archive}:
         record = history.last(key)
@@ -44,7 +44,7 @@ def messages_applied(history: History) -> Iterator[Violation]:
 
 
 def nothing_spent(history: History) -> Iterator[Violation]:
-    """P12: with faults of servers only, each attempt is the first, nobody is adopted, nobody is stuck."""
+    """P12: with faults of servers only, each attempt is the first, no saga is adopted, none is stuck."""
     if not history.servers_only:
         return
     for row in history.rows:
