@@ -1,4 +1,4 @@
-"""One saga at a time, against the four acknowledged writes that it needs, made by raw nats-py one after the other."""
+"""Single sagas, one at a time, against the four acknowledged writes that it needs, made by raw nats-py one after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.servers import servers
 from benchmarks.workload import Job, saga_of
 
 ROUNDS = 10
-"""Sagas and writes take turns so many times, so that a slow moment hits both."""
+"""Number of turns that sagas and writes take, so that a slow moment affects both."""
 
 BENCH = Bench(
     "single",
@@ -36,7 +36,7 @@ BENCH = Bench(
 
 
 def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
-    """One row for each durability; `always` gets a half of the sagas."""
+    """Return one case for each durability; `always` gets half of the sagas."""
     return [
         Case({"sync": sync}, partial(measure, sagas if sync == "relaxed" else max(ROUNDS, sagas // 2), sync))
         for sync in syncs

@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 class Server:
-    """One server process; a test can kill it and start it again on the same port and data."""
+    """A server process; a test can kill it and start it again on the same port and data."""
 
     def __init__(self, folder: Path, *, config: str = "", jetstream: str | None = "") -> None:
         self.port = free_port()

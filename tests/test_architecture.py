@@ -115,7 +115,7 @@ def _asks_the_wall_clock(path: Path) -> bool:
 
 
 def test_only_the_servers_clock_asks_this_machines_wall_clock() -> None:
-    """This machine's clock may be an hour off, or be set at any moment: code that needs the time asks `store.clock`."""
+    """Code that needs the time asks `store.clock`: this machine's clock may be an hour off, or be set at any moment."""
     asking = {str(path.relative_to(RUNTIME)) for path in modules(RUNTIME) if _asks_the_wall_clock(path)}
     assert asking == {"jetstream/clock.py", "store/memory_server.py"}
 

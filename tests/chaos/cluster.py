@@ -27,7 +27,7 @@ STATE = "KV_SAGA_STATE"
 
 
 class Node:
-    """One server of the cluster, with its data."""
+    """A server of the cluster, with its data."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name

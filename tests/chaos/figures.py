@@ -86,7 +86,7 @@ def of(history: History) -> Figures:
 
 
 class Change(NamedTuple):
-    """One change of a saga's owner."""
+    """A change of a saga's owner."""
 
     at: int
     before: str

@@ -20,7 +20,7 @@ ENDS = ("completed", "failed")
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """One stored value of SAGA_STATE, as the server republished it. `at` is the server's wall clock, in ns."""
+    """A stored value of SAGA_STATE, as the server republished it. `at` is the server's wall clock, in ns."""
 
     seq: int
     at: int
@@ -30,7 +30,7 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class StepLog(msgspec.Struct, frozen=True):
-    """One step in a record; a missing field has its default."""
+    """A step in a record; a missing field has its default."""
 
     state: str = "pending"
     calls: int = 0
@@ -81,7 +81,7 @@ class Marker(msgspec.Struct, frozen=True):
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One stored version of one key: a record, or the end marker."""
+    """A stored version of one key: a record, or the end marker."""
 
     seq: int
     at: int
@@ -98,7 +98,7 @@ class Version(msgspec.Struct, frozen=True):
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request to the services; see `services.Request`."""
+    """A request to the services; see `services.Request`."""
 
     worker: str
     saga_type: str
@@ -114,7 +114,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One call to a service, and its result."""
+    """A call to a service, and its result."""
 
     call: Call
     arrived: int
@@ -124,7 +124,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, dict=True):
-    """One message of the event stream."""
+    """A message of the event stream."""
 
     seq: int
     at: int
@@ -148,7 +148,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault that was made: its kind, its target, its start and its end (wall clock, ns)."""
+    """A fault that was made: its kind, its target, its start and its end (wall clock, ns)."""
 
     kind: str
     target: str

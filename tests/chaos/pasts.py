@@ -14,7 +14,7 @@ TICK = 1_000_000
 
 
 class Past:
-    """One saga's past, told in order: each entry happens a millisecond after the previous one."""
+    """A saga's past, told in order: each entry happens a millisecond after the previous one."""
 
     def __init__(self, saga_type: str, saga_id: str, *, parcels: int = 1) -> None:
         self.history = History(starts=[Start(saga_type, saga_id, {"parcels": parcels, "refuse": ""})])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """One node: its predecessors, and whether it calls a service, can be undone, and runs once for each parcel."""
+    """A node: its predecessors, and whether it calls a service, can be undone, and runs once for each parcel."""
 
     after: tuple[str, ...] = ()
     called: bool = True

@@ -18,7 +18,7 @@ COMES_BACK_AFTER = 1.0
 
 
 class Child:
-    """One program with one log. It may have several lives, one after the other. For one task at a time.
+    """A program with one log. It may have several lives, one after the other. For one task at a time.
 
     `environment` is added to this process's environment.
     """

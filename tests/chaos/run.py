@@ -1,4 +1,4 @@
-"""One run: cluster, services, workers behind proxies, a client, faults; then quiet, and the checker's verdict.
+"""A run: cluster, services, workers behind proxies, a client, faults; then quiet, and the checker's verdict.
 
 The workers' wall clocks are minutes off, each by a different amount. All other processes have the machine's.
 """

@@ -44,7 +44,7 @@ SKEW = (60.0, 600.0)
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault: `wait` seconds after the last one of its track, for `lasts` seconds.
+    """A fault: `wait` seconds after the last one of its track, for `lasts` seconds.
 
     `target` is a worker's or a node's name. `extra` is a further number that the kind needs, in seconds: the latency,
     or the lead of the clock from now on.

@@ -32,7 +32,7 @@ LATEST = 0.35
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One call, as the worker makes it. `begin` is by the monotonic clock; in the log by the services' wall clock."""
+    """A call, as the worker makes it. `begin` is by the monotonic clock; in the log by the services' wall clock."""
 
     worker: str
     saga_type: str
@@ -49,7 +49,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the log."""
+    """A line of the log."""
 
     call: Request
     arrived: int

@@ -386,7 +386,7 @@ def test_a_version_that_is_missing_is_unknown(number: int) -> None:
 
 
 def test_a_missing_version_excuses_nothing_else() -> None:
-    """One version is missing at the beginning, which says nothing of a call near the end."""
+    """A version is missing at the beginning, which says nothing of a call near the end."""
     history = completed()
     _lose(history, 1)
     called_by_one_who_adopted_without_writing(history)

@@ -25,7 +25,7 @@ LOOK = 0.02
 
 
 class Called(msgspec.Struct, frozen=True):
-    """One call, and when it began (wall clock, seconds)."""
+    """A call, and when it began (wall clock, seconds)."""
 
     worker: str
     saga_id: str

@@ -1,4 +1,4 @@
-"""One worker under chaos: `python -m tests.chaos.worker --url ... --name w1 --folder F --services PORT`.
+"""A worker under chaos: `python -m tests.chaos.worker --url ... --name w1 --folder F --services PORT`.
 
 It starts the sagas of `starts-{name}.json` at a steady rate, and appends acknowledgments to `acked-{name}.jsonl`. Its
 next life goes on after the last of them. SIGTERM closes the runtime in good order. Its counts are written to

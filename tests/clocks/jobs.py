@@ -27,7 +27,7 @@ class Nothing(msgspec.Struct, frozen=True):
 
 
 class Note(msgspec.Struct, frozen=True):
-    """One line of `notes`."""
+    """A line of `notes`."""
 
     saga: str
     what: Literal["held", "waits", "due"]

@@ -87,7 +87,7 @@ async def until(so: Callable[[], bool], *workers: Worker) -> None:
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """One saga's wait: its expected and its real duration, in seconds."""
+    """A saga's wait: its expected and its real duration, in seconds."""
 
     saga: str
     expected: float

@@ -29,7 +29,7 @@ NAMES = Names()
 
 
 class Field:
-    """One attack's surroundings. The script prints its figures, and the tests judge them."""
+    """An attack's surroundings. The script prints its figures, and the tests judge them."""
 
     def __init__(self, server: Server, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.server = server

@@ -18,7 +18,7 @@ KINDS = (
 
 
 class Shot(NamedTuple):
-    """One message."""
+    """A message."""
 
     subject: str
     headers: dict[str, str]

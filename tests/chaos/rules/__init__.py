@@ -14,7 +14,7 @@ from tests.chaos.history import History
 
 
 class Violation(NamedTuple):
-    """One violation: the promise, the saga, and how it shows."""
+    """A violation: the promise, the saga, and how it shows."""
 
     promise: str
     key: str

@@ -11,7 +11,7 @@ from tests.chaos.rules import Violation
 
 
 def once_by_key(history: History) -> Iterator[Violation]:
-    """No key has two effects: the services keep their contract. Otherwise no other rule means anything."""
+    """The services keep their contract: a key has at most one effect. Otherwise no other rule means anything."""
     effects = Counter(row.call.key for row in history.rows if row.result == "effect")
     for key, count in effects.items():
         if count > 1:

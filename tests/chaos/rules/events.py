@@ -52,7 +52,7 @@ def complete(history: History) -> Iterator[Violation]:
 
 
 def durable_first(history: History) -> Iterator[Violation]:
-    """No event is published before a record that contains it is stored."""
+    """Events are published only after a record that contains them is stored."""
     for event in history.events:
         key = _key(event.cloud)
         first = _first_with(history.by_key.get(key, []), event)
