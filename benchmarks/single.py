@@ -1,4 +1,4 @@
-"""Single sagas, one at a time, against the four acknowledged writes that it needs, made by raw nats-py one after the other."""
+"""Single sagas, one at a time, against the four acknowledged writes that a saga needs, made by raw nats-py."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """A listener for each upstream port. For tasks of the trio thread that opened it."""
+    """A proxy with one listener for each upstream port. For tasks of the trio thread that opened it."""
 
     def __init__(self, upstream: Sequence[int]) -> None:
         self._upstream = list(upstream)
