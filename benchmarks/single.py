@@ -30,8 +30,8 @@ BENCH = Bench(
         "cpu_us_per_saga": "CPU of the worker process, microseconds a saga",
         "server_cpu_us_per_saga": "CPU of all servers while sagas ran, microseconds a saga",
     },
-    "events, archive entry and end marker of a saga are written beside the four writes and after its outcome is known; "
-    "those of the saga before take their share of the server.",
+    "events, archive entry and end marker of a saga are written during the four writes and after its "
+    "outcome is known; those of the previous saga take their share of the server.",
 )
 
 

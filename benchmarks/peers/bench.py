@@ -1,4 +1,4 @@
-"""sagakit beside its peers: the same work in the same run, the peers taking turns with it."""
+"""sagakit compared with its peers: the same work in the same run, the peers taking turns with it."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ BENCH = Bench(
     "Restate's client process takes CPU that is not in its figures, sagakit's and the others' callers are inside the "
     "worker; nothing is replicated. Each keeps different things: "
     "Restate a journal for a day, DBOS and Edda rows in tables that can be queried and joined, sagakit events on a "
-    "stream and an archive. What a peer does best (replayed code, SQL beside the workflow, a UI) is not in it. sagakit "
-    "under `relaxed` promises less than the peers' rows; only its `always` rows are compared with them",
+    "stream and an archive. What a peer does best (replayed code, SQL in the same database, a UI) is not measured. "
+    "sagakit under `relaxed` promises less than the peers' rows; only its `always` rows are compared with them",
     _ratios,
 )
 

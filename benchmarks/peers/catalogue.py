@@ -19,7 +19,7 @@ COMMIT = "an fsync at each commit: survives a power cut"
 class Peer(NamedTuple):
     """A row of the benchmark. `inflight` is the peer's best number; `sagas` a run at full scale; `packages` from PyPI.
 
-    `beside` returns True if its requirements outside of PyPI are installed.
+    `is_ready` returns True if its requirements outside of PyPI are installed.
     """
 
     name: str
@@ -30,12 +30,12 @@ class Peer(NamedTuple):
     packages: tuple[str, ...]
     sagas: int
     inflight: int
-    beside: Callable[[], object] = lambda: True
+    is_ready: Callable[[], object] = lambda: True
 
     def missing(self) -> str:
         """Return why it cannot run, and the line that helps; empty if it can."""
         wanted = [name for name in self.packages if _version(name) is None]
-        if not wanted and self.beside():
+        if not wanted and self.is_ready():
             return ""
         return f"{self.name} left out: {', '.join(wanted) or 'its server'} not found; {self.install}"
 

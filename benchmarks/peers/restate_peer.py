@@ -26,14 +26,14 @@ from benchmarks.servers import cpu_of, free_port, process, wait_until
 
 READY = 60.0
 """Seconds until server and service must be up."""
-BESIDE = Path(sys.prefix) / "npm" / "node_modules" / "@restatedev"
+INSTALLED = Path(sys.prefix) / "npm" / "node_modules" / "@restatedev"
 """Folder in which `make peers` installs it, with a package for each platform."""
 
 
 def find() -> str | None:
     """Return the server's program, from `make peers` or from PATH: not npm's script, which would run in between."""
-    beside = next((str(file) for file in BESIDE.glob("restate-server-*/bin/restate-server")), None)
-    return beside or shutil.which("restate-server")
+    installed = next((str(file) for file in INSTALLED.glob("restate-server-*/bin/restate-server")), None)
+    return installed or shutil.which("restate-server")
 
 
 # ----------------------------------------------------------------- service

@@ -19,7 +19,7 @@ from tests.benchmarks.test_benchmarks import documented
 
 FAKE = Peer("Fake", "tests.benchmarks.fake_peer", "memory", "nothing is kept", "make it", ("trio",), 1_000, 10)
 ABSENT = FAKE._replace(name="Absent", packages=("no-such-package",), install="pip install no-such-package")
-HALF = FAKE._replace(name="Half", beside=lambda: None, install="apt-get install the-rest")
+HALF = FAKE._replace(name="Half", is_ready=lambda: None, install="apt-get install the-rest")
 
 
 def test_a_missing_peer_is_named_with_its_install_line() -> None:

@@ -297,7 +297,7 @@ def servers_cost_the_saga(history: History) -> None:
     _last(history, failure=Failure("exhausted", "sign"))
 
 
-SPOILT: list[tuple[str, Callable[[], History], Spoil]] = [
+SPOILED: list[tuple[str, Callable[[], History], Spoil]] = [
     ("P1", completed, called_before_the_record),
     ("P1", completed, called_under_another_key),
     ("P1", completed, called_by_one_who_adopted_without_writing),
@@ -355,7 +355,7 @@ def test_a_sound_history_passes(sound: Callable[[], History]) -> None:
     assert judge(sound()) == []
 
 
-@pytest.mark.parametrize(("promise", "sound", "spoil"), SPOILT, ids=[spoil.__name__ for _, _, spoil in SPOILT])
+@pytest.mark.parametrize(("promise", "sound", "spoil"), SPOILED, ids=[spoil.__name__ for _, _, spoil in SPOILED])
 def test_a_spoiled_history_is_condemned(promise: str, sound: Callable[[], History], spoil: Spoil) -> None:
     history = sound()
     spoil(history)
@@ -366,7 +366,7 @@ def test_a_spoiled_history_is_condemned(promise: str, sound: Callable[[], Histor
 @pytest.mark.parametrize("rule", RULES)
 def test_each_rule_is_needed(rule: str) -> None:
     """There is a history that only this rule condemns, or that this rule condemns with others."""
-    for _, sound, spoil in SPOILT:
+    for _, sound, spoil in SPOILED:
         history = sound()
         spoil(history)
         if list(RULES[rule](history)):
@@ -379,7 +379,7 @@ def _lose(history: History, *numbers: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 8))
-def test_a_version_that_is_missing_is_unknown(number: int) -> None:
+def test_a_missing_version_is_unknown(number: int) -> None:
     history = completed()
     _lose(history, number)
     assert judge(history) == []

@@ -64,7 +64,7 @@ def test_the_picture_of_the_house_shows_each_package_that_exists() -> None:
 
 def test_the_arrows_of_the_house_are_imports_and_every_import_follows_them() -> None:
     arrows, found = house()[1], set(imports())
-    assert arrows <= found, "an arrow that no import stands for"
+    assert arrows <= found, "an arrow without an import"
     for importer, imported in found:
         assert imported in below(importer, arrows), f"{importer} imports {imported}, and the picture shows no way"
 

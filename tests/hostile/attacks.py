@@ -141,11 +141,11 @@ async def fuzz(number: int = 20_000, honest: int = 200, seed: int = 1, *, to_the
         done = trio.Event()
         together: list[float] = []
 
-        async def beside() -> None:
+        async def meanwhile() -> None:
             together.extend(await _honest_sagas(client, "honest", honest, done))
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(beside)
+            nursery.start_soon(meanwhile)
             generated = list(shots(seed, number, honest))
 
             async def shoot(count: int) -> None:
@@ -176,7 +176,7 @@ async def fuzz(number: int = 20_000, honest: int = 200, seed: int = 1, *, to_the
             "twice": [id for id, count in letters.items() if count > 1],
             "core requests that the server let through": forbidden,
             "honest alone, worst s": round(max(alone), 2),
-            "honest beside it, worst s": round(max(together), 2),
+            "honest during the attack, worst s": round(max(together), 2),
             "memory before and after, MB": (memory >> 20, ground.memory() >> 20),
             "restarts": ground.restarts(),
             "alive": ground.alive(),

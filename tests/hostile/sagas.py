@@ -12,7 +12,7 @@ RATES = {"EUR": 1.0, "USD": 1.1}
 
 @dataclass
 class Money:
-    """An input whose reading looks a rate up, and so raises whatever a dictionary raises."""
+    """An input whose reading looks a rate up, and raises the errors of a dictionary."""
 
     currency: str
     amount: int = 1

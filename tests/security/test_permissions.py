@@ -277,7 +277,7 @@ async def test_a_role_is_refused_everything_else(tmp_path: Path, role: Role, ser
         async with opened(server, "setup", names):
             pass
         async with opened(server, role, names) as store:
-            link = store._link  # type: ignore[attr-defined]  # any subject whatever
+            link = store._link  # type: ignore[attr-defined]  # any subject
             for subject in FORBIDDEN[role]:
                 with pytest.raises(NotPermitted, match=r"may not publish"):
                     await link.request(subject, b"{}", timeout=5)
@@ -387,9 +387,9 @@ async def test_no_role_hears_the_answers_of_another(tmp_path: Path) -> None:
     with guarded(tmp_path, names) as server:
         async with opened(server, "setup", names):
             pass
-        with pytest.raises(NotPermitted, match="may not subscribe"):  # noqa: PT012  # it ends what stands in it
+        with pytest.raises(NotPermitted, match="may not subscribe"):  # noqa: PT012  # the error ends the whole block
             async with opened(server, "reader", names) as store:
-                link = store._link  # type: ignore[attr-defined]  # any subject whatever
+                link = store._link  # type: ignore[attr-defined]  # any subject
                 await link.on_asyncio(link.client.subscribe, f"{prefix('worker')}.>")
                 await trio.sleep_forever()
         assert len(violations(server)) == 1

@@ -15,15 +15,15 @@ def nothing_lost(history: History) -> Iterator[Violation]:
     for key in sorted(started | set(history.state) | set(history.by_key) | set(history.by_saga)):
         record = history.last(key)
         if record is None:
-            yield Violation("P8", key, "it was acknowledged as started, or seen, and is nowhere")
+            yield Violation("P8", key, "it was acknowledged as started, or seen, and no bucket has it")
         elif record.status not in (*ENDS, "stuck"):
             yield Violation("P8", key, f"it is still {record.status}, owned by {record.owner} in epoch {record.epoch}")
         elif record.status in ENDS and key in history.state and history.state[key].record is not None:
-            yield Violation("P8", key, f"it has {record.status}, and its end marker was never put")
+            yield Violation("P8", key, f"it has {record.status}, and has no end marker")
         elif record.status in ENDS and key not in history.archive:
             yield Violation("P8", key, f"it has {record.status}, and is not archived")
     if history.inbox_left:
-        yield Violation("P8", "inbox", f"{history.inbox_left} messages are left in the inbox")
+        yield Violation("P8", "inbox", f"{history.inbox_left} messages remain in the inbox")
 
 
 def messages_applied(history: History) -> Iterator[Violation]:

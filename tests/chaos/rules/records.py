@@ -47,12 +47,12 @@ def _link(history: History, key: str, before: Version, after: Version) -> Iterat
         yield Violation("P10", key, f"run {after.run} comes after run {before.run} (sequence {after.seq})")
         return
     if before.record is None:
-        yield Violation("P7", key, f"something is written after the end marker (sequence {after.seq})")
+        yield Violation("P7", key, f"a value is written after the end marker (sequence {after.seq})")
         return
     missing = history.missing(before.seq, after.seq)
     if after.record is None:
         if before.record.status not in ENDS and not missing:
-            yield Violation("P7", key, f"an end marker takes the place of a {before.record.status} record")
+            yield Violation("P7", key, f"an end marker replaces a {before.record.status} record")
         return
     yield from _growth(key, before.record, after.record, after.seq, missing)
 
