@@ -76,6 +76,12 @@ async def _used(opening: Any) -> None:
     await opening.start(BookTrip, "one", Trip())
 
 
+async def _entered_again(opening: Any) -> None:
+    for _ in range(2):
+        async with opening:
+            pass
+
+
 @pytest.mark.parametrize("use", [_awaited, _entered, _used])
 @pytest.mark.parametrize(
     ("flavor", "name"), [("trio", r"sagakit\.open_runtime"), ("asyncio", r"sagakit\.asyncio\.open_runtime")]
@@ -85,6 +91,11 @@ async def test_a_runtime_that_was_not_opened_says_how_to_open_it(
 ) -> None:
     with pytest.raises((TypeError, AttributeError), match=rf"write `async with {name}\(\.\.\.\) as runtime:`"):
         await use(OPENERS[flavor]())
+
+
+async def test_an_opening_is_entered_once() -> None:
+    with pytest.raises(TypeError, match=r"sagakit\.open_runtime is entered once: write `async with"):
+        await _entered_again(OPENERS["trio"]())
 
 
 # ------------------------------------------------------------------ another thread, loop or process

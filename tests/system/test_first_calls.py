@@ -136,7 +136,7 @@ RUNTIME_CALLS: dict[str, tuple[Call, type[Exception], str]] = {
         lambda r: r.list(created_after=datetime.now(UTC).replace(tzinfo=None)), InvalidInput, "has no time zone: say"
     ),
     "time_ago": (lambda r: r.list(created_after=timedelta(1)), InvalidInput, "is not a time: say a datetime with"),
-    "unknown_get": (lambda r: r.get(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no: it was never started"),
+    "unknown_get": (lambda r: r.get(Pay, "no"), UnknownSaga, "under Pay.no: .* or it is in another store or namespace"),
     "unknown_describe": (lambda r: r.describe(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no"),
     "unknown_history": (lambda r: r.history(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no"),
     "unknown_delete": (lambda r: r.delete(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no"),
