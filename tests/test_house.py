@@ -1,4 +1,4 @@
-"""Tests of the house: no circle of imports, no name for two things, and maps that are true."""
+"""Tests of the house: no circle of imports, no name for two things, true maps, plain docstrings, short files."""
 
 from __future__ import annotations
 
@@ -87,3 +87,43 @@ def test_the_map_of_a_package_names_each_of_its_modules(path: Path) -> None:
         other.parent.name for other in path.parent.glob("*/__init__.py")
     }
     assert sorted(named) == sorted(there - {"__init__", "__main__"})
+
+
+ROOT = Path(__file__).parents[1]
+WRITTEN = ("runtime", "actors", "benchmarks", "examples", "tests")
+RIDDLES = {"What", "Whether", "It", "They", "One", "Those", "That", "Who", "Whose", "Which", "Whoever", "Whatever"}
+"""Words that hide the subject of a docstring's first sentence."""
+LONGEST = 400
+"""Lines that a file of a package may have."""
+
+
+def docstrings(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each docstring: of a module, a class, a function or an attribute."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value.strip()
+
+
+def hides_its_subject(text: str) -> bool:
+    return bool(text) and re.split(r"\W", text, maxsplit=1)[0] in RIDDLES
+
+
+@pytest.mark.parametrize(("text", "hides"), [("What it takes", True), ("One's own", True), ("Oneness", False)])
+def test_a_hidden_subject_is_recognized(text: str, hides: bool) -> None:
+    assert hides_its_subject(text) is hides
+
+
+@pytest.mark.parametrize("tree", WRITTEN)
+def test_no_docstring_hides_its_subject(tree: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for path in sorted((ROOT / tree).rglob("*.py"))
+        for line, text in docstrings(path.read_text())
+        if hides_its_subject(text)
+    ]
+    assert found == []
+
+
+def test_no_file_is_too_long() -> None:
+    long = {dotted(path): len(path.read_text().splitlines()) for path in files()}
+    assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}
