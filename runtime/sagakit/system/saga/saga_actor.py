@@ -9,14 +9,12 @@ record and takes it over. The phases of an incarnation are in `sagakit.system.sa
 
 from __future__ import annotations
 
-from functools import partial
 from logging import getLogger
 from typing import assert_never
 
 from msgspec import structs
 from sagakit_actors import Down, Reactor, ReactorContext
 
-from sagakit.definition import Plan
 from sagakit.engine import (
     ENDS,
     Adopted,
@@ -24,10 +22,8 @@ from sagakit.engine import (
     Call,
     Finish,
     GaveUp,
-    Inbound,
     InputEvent,
     Isolated,
-    Limits,
     Loaded,
     Orphaned,
     Publish,
@@ -38,7 +34,6 @@ from sagakit.engine import (
     awaits_isolation,
     effects,
     makes_room,
-    verdict_of,
 )
 from sagakit.engine.table import OPEN
 from sagakit.errors import Fenced
@@ -99,7 +94,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._key = slot.key
         self._phase = PhaseOf(slot.key)
         self._activation = activation = slot.next_activation()
-        self._waiters = Waiters(partial(_verdict, self._plan, environment.limits))
+        self._waiters = Waiters(self._plan, environment.limits)
         confirmed = activation.confirmed if isinstance(activation, Reactivate) else 0
         self._outbox = Outbox(environment.publisher, slot.key, confirmed=confirmed)
 
@@ -393,10 +388,6 @@ class SagaActor(Reactor[SagaMessage]):
     def _retired(self) -> None:
         self._waiters.answer(self._journal.record)
         self._phase.move("end")
-
-
-def _verdict(plan: Plan, limits: Limits, record: Record, message: Inbound) -> str | None:
-    return verdict_of(plan, record, message, limits)
 
 
 def _lease_good(_: None) -> LeaseGood:
