@@ -6,10 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import pytest
+from sagakit.engine.effects import Effect
+from sagakit.engine.inputs import InputEvent
 from sagakit.engine.record import PersistedSagaState
+from sagakit.engine.results import AttemptResult
 
 from tests.docs.test_docs import PAGES, ROOT, blocks
 
@@ -97,6 +101,29 @@ def test_the_records_table_has_every_field() -> None:
     rows = re.findall(r"^\| (`[^|]+) \|", section, flags=re.MULTILINE)
     listed = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert sorted(listed) == sorted(field.name for field in msgspec.structs.fields(PersistedSagaState))
+
+
+def names_after(words: str) -> set[str]:
+    """Return the class names that the page lists in the sentence which begins with these words."""
+    _, _, rest = PAGE.read_text().partition(words)
+    sentence = re.split(r"\.\s", rest, maxsplit=1)[0]
+    return set(re.findall(r"`([A-Z][A-Za-z]+)`", sentence))
+
+
+def members_of(alias: Any) -> set[str]:
+    return {member.__name__.partition("[")[0] for member in get_args(alias)}
+
+
+@pytest.mark.parametrize(
+    ("words", "alias"),
+    [
+        ("- **Input events** (`sagakit.engine.inputs`)", InputEvent),
+        ("- **Effects** (`sagakit.engine.effects`)", Effect),
+        ("The engine sees", AttemptResult),
+    ],
+)
+def test_the_page_names_the_classes_of_the_engine(words: str, alias: Any) -> None:
+    assert names_after(words) == members_of(alias)
 
 
 def test_the_promises_have_the_same_names_on_both_pages() -> None:
