@@ -1,7 +1,7 @@
-"""Each promise is guarded: the test that names it fails, and says why, when a mutant of the runtime breaks it.
+"""Guards of the promises: the test of each promise fails for the right reason when a mutant of the runtime breaks it.
 
-A guard is a test of its own; here it is run twice, without its mutant and with it. P1 to P9 and P11 have mutants of the
-engine, too: `tests/engine/test_mutants.py`. `docs/promises.md` claims no other guards than these.
+A guard is an ordinary test. It runs twice here: without its mutant and with it. P1 to P9 and P11 have mutants of the
+engine, too: `tests/engine/test_mutants.py`. `docs/promises.md` names no other guards than these.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, read_header
 from sagakit.store.memory_server import MemoryBucket
-from sagakit.system import starts
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.calls import Calls
-from sagakit.system.persistence import Persistence, read
-from sagakit.system.publisher import Publisher
-from sagakit.system.saga_actor import SagaActor
-from sagakit.system.starts import Starts
+from sagakit.system.inbound import starts
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.persistence import Persistence, read
+from sagakit.system.io.publisher import Publisher
+from sagakit.system.saga.calls import Calls
+from sagakit.system.saga.saga_actor import SagaActor
+from sagakit.system.saga.writes import Writes
 
 from tests.engine import test_table
 from tests.engine.conftest import two_steps
@@ -57,16 +58,22 @@ ROOT = Path(__file__).parent.parent
 
 
 def calls_before_the_write(patch: Patch) -> None:
-    write = SagaActor._write
+    actors: dict[Writes, SagaActor] = {}
+    assemble, write = SagaActor._assemble, Writes._write
 
-    def early(self: SagaActor, record: Record, *more: Any, **options: Any) -> None:
-        if self._begun and record.outcome is None:
-            durable, self._record = self._record, record
-            self._perform()
-            self._record = durable
-        write(self, record, *more, **options)
+    def noted(self: SagaActor, ctx: Any) -> None:
+        assemble(self, ctx)
+        actors[self._writes] = self
 
-    patch.setattr(SagaActor, "_write", early)
+    def early(self: Writes, base: Record, record: Record, *more: Any) -> None:
+        if self._phase.now != "opening" and record.outcome is None:
+            durable, self._journal.record = self._journal.record, record
+            actors[self]._perform()
+            self._journal.record = durable
+        write(self, base, record, *more)
+
+    patch.setattr(SagaActor, "_assemble", noted)
+    patch.setattr(Writes, "_write", early)
 
 
 def no_compare_and_set(patch: Patch) -> None:
@@ -121,8 +128,8 @@ def one_bad_record_stops_the_scan(patch: Patch) -> None:
 
 
 def crashes_are_forgotten(patch: Patch) -> None:
-    exited = ActiveSagas.exited
-    patch.setattr(ActiveSagas, "exited", lambda self, ref, reason: exited(self, ref, None))
+    exited = ActiveSagas._exited
+    patch.setattr(ActiveSagas, "_exited", lambda self, ref, reason: exited(self, ref, None))
 
 
 def an_outage_fails_the_write(patch: Patch) -> None:
@@ -159,7 +166,7 @@ def timers_come_first(patch: Patch) -> None:
 
 
 class Guard(NamedTuple):
-    """A test, what breaks its promise, and a pattern of what it says then. `given` are its parameters and fixtures."""
+    """A test, a mutant that breaks its promise, and a pattern of the error. `given` are parameters and fixtures."""
 
     test: Callable[..., Any]
     mutant: Callable[[Patch], None]
@@ -168,14 +175,14 @@ class Guard(NamedTuple):
 
     @property
     def address(self) -> str:
-        """As docs/promises.md writes it."""
+        """The test's address as docs/promises.md writes it."""
         return f"{self.test.__module__.replace('.', '/')}.py::{self.test.__name__}"
 
     def __str__(self) -> str:
         return f"{self.mutant.__name__}-{self.test.__name__}"
 
     def run(self, request: pytest.FixtureRequest) -> None:
-        """Run the test as pytest would; virtual time where it asks for that."""
+        """Run the test as pytest would, under virtual time where it asks for that."""
         clock = trio.testing.MockClock(autojump_threshold=0)
         given = {"autojump_clock": clock} | self.given
         wanted = inspect.signature(self.test).parameters
@@ -335,12 +342,14 @@ GUARDS = [
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    """Crashes are the point of some of them; their tracebacks are not."""
+    """Hide tracebacks: some guards crash actors on purpose."""
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=str)
-def test_a_guard_says_what_its_mutant_breaks(guard: Guard, monkeypatch: Patch, request: pytest.FixtureRequest) -> None:
+def test_a_guard_fails_for_the_reason_that_its_mutant_causes(
+    guard: Guard, monkeypatch: Patch, request: pytest.FixtureRequest
+) -> None:
     guard.mutant(monkeypatch)
     try:
         guard.run(request)
@@ -357,13 +366,13 @@ def test_a_guard_lets_the_runtime_pass(guard: Guard, request: pytest.FixtureRequ
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """The errors in a group, or the one error."""
+    """Return the errors in a group, or the one error."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     return [leaf for one in error.exceptions for leaf in leaves(one)]
 
 
-def test_the_docs_claim_these_guards_and_no_others() -> None:
+def test_the_docs_name_these_guards_and_no_others() -> None:
     rows = re.findall(r"^\| \*\*P\d+ .*\| (`tests/.*) \|$", (ROOT / "docs/promises.md").read_text(), re.MULTILINE)
     claimed = {address for row in rows for address in re.findall(r"`(tests/[^`]+)`", row)}
     assert claimed == {guard.address for guard in GUARDS} | {"tests/engine/test_promises.py"}

@@ -18,8 +18,12 @@ class Opening(AbstractAsyncContextManager[R]):
     def __init__(self, what: str, inner: AbstractAsyncContextManager[R, bool | None]) -> None:
         self._what = what
         self._inner = inner
+        self._entered = False
 
     async def __aenter__(self) -> R:
+        if self._entered:
+            raise TypeError(self._advice("is entered once"))
+        self._entered = True
         return await self._inner.__aenter__()
 
     async def __aexit__(

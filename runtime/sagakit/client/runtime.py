@@ -28,15 +28,15 @@ from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
+from sagakit.errors import InvalidConfig, InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home, check_trio
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 from sagakit.system.ids import new_id
-from sagakit.system.messages import Peek
-from sagakit.system.starts import StartContext
-from sagakit.system.validation import check_id, checked_context, checked_message
+from sagakit.system.inbound.starts import StartContext
+from sagakit.system.inbound.validation import check_id, checked_context, checked_message
+from sagakit.system.saga.saga_messages import Peek
 from sagakit.times import Moment
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Runtime:
         return {
             "ready": float(worker.ready),
             "sagas_active": float(len(self._sagas)),
-            "sagas_resting": float(self._sagas.resting),
+            "sagas_resting": float(self._sagas.passivated),
             "adoptions_pending": float(worker.recovery.pending),
             "adopted_total": float(worker.recovery.adopted),
             "fenced_total": float(self._environment.fenced_count),
@@ -105,7 +105,7 @@ class Runtime:
     @property
     def resting(self) -> int:
         """Sagas of this worker that wait, and cost it no actor."""
-        return self._sagas.resting
+        return self._sagas.passivated
 
     # ------------------------------------------------------------- starting
 
@@ -386,6 +386,10 @@ async def open_runtime(
     InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
     check_trio("sagakit.open_runtime")
+    if not isinstance(config, Config | None):
+        raise InvalidConfig(f"config={config!r}: write Config(...), or give the options by name")
+    if not isinstance(adopt, bool):
+        raise InvalidConfig(f"adopt={adopt!r}: say True or False")
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:

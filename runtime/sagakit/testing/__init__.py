@@ -1,6 +1,7 @@
 """The testing kit: it proves a saga, with the user's own test doubles, under every fault that can be planned.
 
 schedule    the faults of one run, as data
+given       checks of the arguments that the kit is given
 simulation  `simulate`: one run on the store in memory, under virtual time
 explorer    `explore`: every schedule with a single fault
 trace       the record of a run: its calls, events and broken promises

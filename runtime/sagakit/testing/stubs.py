@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 from sagakit.definition import Done, Node, NotDone, Reject, Saga, compiled
 from sagakit.engine.keys import CallKind
 from sagakit.errors import DefinitionError, Unwritable
+from sagakit.testing.given import check_is_node
 
 S = TypeVar("S", bound="Saga[Any, Any]")
 
@@ -53,12 +54,19 @@ def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
     """Return an instance of a saga whose steps are not called and whose `__init__` is not run.
 
     `answers` has the results of the steps; a step that returns None needs no answer. Conditions, items and `output` are
-    still computed by the saga's functions. Raises DefinitionError if an answer is missing.
+    still computed by the saga's functions. Raises DefinitionError if an answer is missing or does not fit.
 
         trace = simulate(stub(PlaceOrder, {PlaceOrder.charge: Receipt("r-1")}), Order(...))
     """
-    given = {node.name: answer for node, answer in (answers or {}).items()}
     definition = compiled(saga)
+    given: dict[str, Any] = {}
+    for step, answer in (answers or {}).items():
+        check_is_node(saga, step, f"stub({saga.__name__}, ...)")
+        try:
+            definition.nodes[step.name].result.encode(answer)
+        except Unwritable as error:
+            raise DefinitionError(f"stub({saga.__name__}, ...): {error}") from error.__cause__
+        given[step.name] = answer
     for name, node in definition.nodes.items():
         if node.action is None or name in given:
             continue

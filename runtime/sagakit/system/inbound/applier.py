@@ -1,0 +1,154 @@
+"""The applier: applies one inbound message, a start or a message to a saga, or says why that cannot be done."""
+
+from __future__ import annotations
+
+from logging import getLogger
+
+import msgspec
+
+from sagakit.binding.registry import CanRead, Registry
+from sagakit.binding.saga_binding import SagaBinding
+from sagakit.engine import ENDS, Parent
+from sagakit.engine.table import AWAITED
+from sagakit.errors import (
+    UNREADABLE,
+    CallerError,
+    InvalidInput,
+    NewerSchema,
+    NotRegistered,
+    RuntimeClosed,
+    SagakitError,
+    TooLarge,
+    Undecodable,
+    UnknownSaga,
+    UnreadableValue,
+)
+from sagakit.store.ports import InboundMessage
+from sagakit.system.inbound import starts
+from sagakit.system.inbound.channels import check_channel
+from sagakit.system.inbound.children import Children
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.requests import Requests
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.inbound.validation import check_id, checked_context, checked_message, checked_message_id
+
+_log = getLogger("sagakit.intake")
+_decoder = msgspec.json.Decoder(InboxRequest)
+
+
+class Unowned(SagakitError):
+    """Nobody owns the saga just now: its worker has died, and the next owner has not come yet."""
+
+
+class LeftToOthers(SagakitError):
+    """This worker cannot read the input of a start; another one, which has a newer or an older schema, can."""
+
+
+def is_final(error: Exception) -> bool:
+    """Return whether no other try, here or elsewhere, would apply the message."""
+    if isinstance(error, UnknownSaga | RuntimeClosed | NotRegistered):
+        return False
+    return isinstance(error, CallerError | TooLarge)
+
+
+def may_be_hopeless(error: Exception) -> bool:
+    """Return whether a message need not be tried for ever: its saga is not there, or its record is not a record.
+
+    What a newer worker has written is waited for: such a worker can apply the message.
+    """
+    return isinstance(error, UnknownSaga | Undecodable) and not isinstance(error, NewerSchema)
+
+
+def read_request(message: InboundMessage) -> InboxRequest:
+    """Return what a message asks for. Raises InvalidInput and InvalidId, for a message that nobody can apply."""
+    if message.fault:
+        raise InvalidInput(message.fault)
+    check_id(message.saga_id)
+    checked_message_id(message.id)
+    try:
+        request = _decoder.decode(message.payload)
+    except UNREADABLE as error:
+        raise InvalidInput(f"it is not a message to a saga: {error}") from None
+    check_channel(message.channel, request)
+    return request
+
+
+class Applier:
+    """For tasks of the worker's trio thread."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        starts: Starts,
+        requests: Requests,
+        children: Children,
+        can_read_elsewhere: CanRead,
+    ) -> None:
+        self._registry = registry
+        self._starts = starts
+        self._requests = requests
+        self._children = children
+        self._can_read_elsewhere = can_read_elsewhere
+
+    async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
+        """Apply a message; its effect is durable once this returns.
+
+        Raises Unowned, LeftToOthers, UnknownSaga, NewerSchema and StoreError, after which another try may succeed,
+        and what `is_final` tells apart.
+        """
+        if request.kind == "start":
+            await self._start(message, request)
+            return
+        inbound = checked_message(request.as_inbound(message.id))
+        if await self._requests.anywhere(str(message.address), inbound) is None:
+            raise Unowned(f"{message.address}: nobody owns it just now")
+
+    async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> SagakitError:
+        """Tell whoever waits for a message that it can never be applied: a child's parent.
+
+        Return the error with its explanation. Raises StoreError.
+        """
+        if request.kind == "start" and request.parent is not None:
+            await self._children.refused(message.address, request.parent, error)
+        return await self._requests.unknown(str(message.address)) if isinstance(error, UnknownSaga) else error
+
+    async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
+        if request.parent is not None and not await self._is_awaited(request.parent):
+            _log.info("%s: not started: its parent awaits it no more", message.address)
+            return
+        binding = self._registry.latest(message.saga_type)
+        value = binding.definition.encode_input(await self._as_input(binding, request.input))
+        context = starts.StartContext(
+            correlation_id=request.correlation_id,
+            causation_id=request.causation_id,
+            trace=request.trace,
+            attributes=request.attributes,
+            parent=request.parent,
+        )
+        await self._starts.start(binding, message.saga_id, value, checked_context(context))
+
+    async def _as_input(self, binding: SagaBinding, raw: msgspec.Raw) -> object:
+        """Return the input as the definition's type, so that the same input always has the same bytes and digest.
+
+        Raises InvalidInput, LeftToOthers.
+        """
+        try:
+            return binding.definition.input.decode(raw)
+        except UnreadableValue as error:
+            if await self._can_read_elsewhere(binding.plan.saga_type, raw):
+                raise LeftToOthers(str(error)) from None
+            raise InvalidInput(f"the input is not what the saga takes: {error}") from None
+
+    async def _is_awaited(self, parent: Parent) -> bool:
+        """Return whether a parent still waits for its child.
+
+        The start may have been in the inbox for longer than the marker exists that forestalls the child (P4).
+        """
+        try:
+            record = await self._requests.record(parent.key)
+        except UnknownSaga:
+            return False
+        except Undecodable:  # a newer worker's: let the child ask it
+            return True
+        log = record.steps.get(parent.node)
+        return record.run == parent.run and record.status not in ENDS and log is not None and log.state in AWAITED

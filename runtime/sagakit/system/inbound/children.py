@@ -1,0 +1,225 @@
+"""Children: sagas that are one unit of another. What their parents start, undo and release, and are told.
+
+See docs/architecture.md, "Children".
+
+All of it is idempotent: a child's id is derived, its start is found again, and messages are applied once by their ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+import trio
+
+from sagakit.binding.registry import CanRead, Registry
+from sagakit.engine import (
+    ArgumentsUnreadable,
+    AttemptResult,
+    Call,
+    Compensating,
+    Complete,
+    EndMarker,
+    Error,
+    Inbound,
+    Parent,
+    Record,
+    RetryLater,
+    Sender,
+    child_id,
+    encode_marker,
+    sender_of,
+)
+from sagakit.errors import (
+    AlreadyStarted,
+    Conflict,
+    InputTooLarge,
+    InvalidId,
+    InvalidInput,
+    NoWorker,
+    SagakitError,
+    StoreFull,
+    UnknownSaga,
+)
+from sagakit.store.names import SagaKey
+from sagakit.store.ports import Store
+from sagakit.system.environment import input_limit
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.requests import Requests
+from sagakit.system.inbound.starts import StartContext, Starts
+from sagakit.system.io.persistence import read, through_outage
+
+FORESTALLED_FOR = 3600.0
+"""Seconds for which a child that never was cannot start: longer than its start may still be on its way."""
+LOOK_AGAIN = 1.0
+"""Seconds until a child that is not undone yet is looked at again, if nothing was heard of it."""
+
+T = TypeVar("T")
+_FORESTALLED = encode_marker(EndMarker(0.0, "failed", "", ""))
+_CODES: dict[type[SagakitError], str] = {
+    AlreadyStarted: "child_id_taken",
+    InputTooLarge: "child_input_too_large",
+    InvalidId: "child_id_invalid",
+    InvalidInput: "child_input_invalid",
+}
+"""What no other attempt to start a child would change."""
+_NO_PARENT: frozenset[str] = frozenset({"ended", "other run"})
+"""Verdicts on a child's end that say that its parent is not there any more."""
+
+
+class Children:
+    """For tasks of one worker's trio thread."""
+
+    def __init__(
+        self, store: Store, registry: Registry, starts: Starts, requests: Requests, can_read_elsewhere: CanRead
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._starts = starts
+        self._requests = requests
+        self._can_read_elsewhere = can_read_elsewhere
+
+    async def call(self, call: Call, record: Record, child_type: str) -> AttemptResult:
+        """One attempt to start or to undo a child, within its timeout."""
+        address = SagaKey(child_type, child_id(record, call.step, record.steps[call.step].group))
+        attempt = self._start if call.kind == "do" else self._undo
+        waits_for: list[str] = []
+        with trio.move_on_after(call.timeout):
+            try:
+                return await _until_possible(partial(attempt, address, call, record), waits_for)
+            except SagakitError as error:
+                return _answer(call, error)
+        return Error(error=": ".join([f"timeout after {call.timeout:g} s", *waits_for[-1:]]))
+
+    async def _start(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
+        parent = Parent(str(SagaKey(record.saga_type, record.saga_id)), record.run, call.step)
+        context = StartContext(
+            correlation_id=record.correlation_id or record.saga_id,
+            causation_id=record.run,
+            trace=record.trace,
+            parent=parent,
+        )
+        given = record.steps[call.step].given
+        size, limit = len(memoryview(given)), input_limit(self._store.max_payload)
+        if size > limit:  # else it would be left to the inbox, and dropped there
+            raise InputTooLarge(size, limit)
+        if address.saga_type in self._registry.types:
+            binding = self._registry.latest(address.saga_type)
+            fault = binding.cannot_read(given)
+            if not fault:
+                await self._starts.start(binding, address.saga_id, bytes(given), context, in_line=False)
+                return Complete()
+            if not await self._can_read_elsewhere(address.saga_type, given):
+                version = binding.plan.version
+                return ArgumentsUnreadable(
+                    error=f"{address.saga_type} version {version} cannot read the child's input: {fault}"
+                )
+        request = InboxRequest(
+            kind="start",
+            input=given,
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            trace=context.trace,
+            parent=parent,
+        )
+        await self._requests.send(address, call.key, request)
+        return Complete()
+
+    async def _undo(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
+        """Ask the child to turn back, and wait until it has."""
+        key = str(address)
+        message = Inbound(id=call.key, kind="reverse", sender=sender_of(record), reason="its parent is undone")
+        try:
+            verdict = await self._requests.deliver(key, message)
+            if verdict.startswith("refused") or verdict == "full":  # to wait for its end serves nothing
+                return Compensating(code=f"child_not_undone: {verdict}")
+            if verdict == "too late":
+                return Compensating(code="child_cannot_be_undone")
+            if (await self._requests.ended(key)).status == "failed":
+                return Complete()
+        except UnknownSaga:
+            with suppress(Conflict):
+                await self._forestall(key)
+                return Complete()
+        return RetryLater(reason="the child is not undone yet", after=LOOK_AGAIN)
+
+    async def _forestall(self, key: str) -> None:
+        """An end marker for a child that never was, so that it can never start late. Raises Conflict."""
+        await through_outage(self._store, partial(self._store.state.create, key, _FORESTALLED, ttl=FORESTALLED_FOR))
+
+    async def tell(self, parent: Parent, message: Inbound) -> bool:
+        """Tell a parent that its child has ended; durable once this returns.
+
+        Return whether it is there to hear it, and knows the child: it will release it then.
+        """
+        try:
+            verdict = await _until_possible(partial(self._requests.post, parent.key, message))
+        except UnknownSaga:
+            return False
+        return verdict is None or not (verdict in _NO_PARENT or verdict.startswith("refused"))
+
+    async def refused(self, address: SagaKey, parent: Parent, error: SagakitError) -> None:
+        """Tell a parent that its child can never start, unless it has; durable once this returns. Raises StoreError."""
+        if not isinstance(error, AlreadyStarted) and not await self._never_starts(str(address)):
+            return
+        message = Inbound(
+            id=f"{address.saga_id}.refused",
+            kind="child-ended",
+            run=parent.run,
+            sender=Sender(address.saga_type, address.saga_id, ""),
+            step=parent.node,
+            payload=_detail(error),
+            code=_code(error) or "child_cannot_start",
+        )
+        await self.tell(parent, message)
+
+    async def _never_starts(self, key: str) -> bool:
+        try:
+            await self._forestall(key)
+        except Conflict:  # it has begun, or its start is refused for the second time
+            entry = await read(self._store, self._store.state, key)
+            return entry is not None and entry.value == _FORESTALLED
+        return True
+
+    async def release(self, parent: Sender, children: tuple[tuple[str, str], ...]) -> None:
+        """Let go of children, whose parent has ended; durable once this returns."""
+        message = Inbound(id=f"{parent.run}.release", kind="release", sender=parent)
+        for saga_type, saga_id in children:
+            with suppress(UnknownSaga, InvalidId):
+                await _until_possible(partial(self._requests.post, str(SagaKey(saga_type, saga_id)), message))
+
+
+async def _until_possible(operation: Callable[[], Awaitable[T]], waits_for: list[str] | None = None) -> T:
+    """Run an idempotent operation again while the store is full: that is an outage, and no failed attempt (P12).
+
+    Again, too, while no worker can run the other saga: a deployment may be under way. `waits_for` is told of that.
+    """
+    while True:
+        try:
+            return await operation()
+        except StoreFull:
+            await trio.sleep(LOOK_AGAIN)
+        except NoWorker as error:
+            if waits_for is not None:
+                waits_for.append(str(error))
+            await trio.sleep(LOOK_AGAIN)
+
+
+def _answer(call: Call, error: SagakitError) -> AttemptResult:
+    code = _code(error)
+    if not code:
+        return Error(error=repr(error))
+    if call.kind == "undo" and isinstance(error, InvalidId):
+        return Complete()  # there never was such a child
+    return Compensating(code=code, detail=_detail(error))
+
+
+def _code(error: SagakitError) -> str:
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), "")
+
+
+def _detail(error: SagakitError) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode({"error": str(error)}))

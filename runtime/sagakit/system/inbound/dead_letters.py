@@ -1,0 +1,72 @@
+"""Dead letters: messages that can never be applied are kept, each with its reason, and the log tells of them."""
+
+from __future__ import annotations
+
+import random
+from contextlib import aclosing
+from functools import partial
+from logging import DEBUG, ERROR, INFO, getLogger
+
+import trio
+
+from sagakit.errors import StoreError, StreamMissing
+from sagakit.ration import Ration
+from sagakit.store.ports import UNKNOWN_TYPE_FOR, InboundMessage, Store
+from sagakit.system.io.persistence import through_outage
+
+_log = getLogger("sagakit.intake")
+
+REPORTED = 1_000
+"""Types without a worker that are told apart."""
+
+
+class DeadLetters:
+    """For tasks of the worker's trio thread."""
+
+    def __init__(self, store: Store, worker_id: str, *, interval: float) -> None:
+        self._store = store
+        self._worker_id = worker_id
+        self._interval = interval
+        self._reported: set[str] = set()
+        self._told = Ration(_log)
+
+    async def bury(self, message: InboundMessage, reason: str) -> bool:
+        """Keep a message as a dead letter, through any outage; it is acknowledged then. False if the store refuses."""
+        try:
+            await through_outage(self._store, partial(self._store.inbox.bury, message, reason, by=self._worker_id))
+        except StoreError as error:
+            _log.error("%s: message %s cannot be applied, nor kept as a dead letter: %s", *_name(message), error)
+            return False
+        self._told.say(ERROR, "%s: message %s is a dead letter: %s", *_name(message), reason)
+        return True
+
+    async def mind_strays(self) -> None:
+        """Look every `interval` seconds for messages that lead to no saga, or to a type that no worker has known."""
+        while True:
+            try:
+                async with aclosing(self._store.inbox.strays()) as strays:
+                    async for message in strays:
+                        await self._mind_stray(message)
+            except StoreError as error:
+                level = DEBUG if isinstance(error, StreamMissing) else INFO  # the link has told that
+                _log.log(level, "the inbox was not searched for stray messages: %s", error)
+            await trio.sleep(self._interval * (0.5 + random.random()))
+
+    async def _mind_stray(self, message: InboundMessage) -> None:
+        if message.fault:
+            await self.bury(message, message.fault)
+        elif self._store.inbox.age(message) > UNKNOWN_TYPE_FOR:
+            await self.bury(message, f"no worker has ever known the saga type {message.saga_type}")
+        elif message.saga_type not in self._reported and len(self._reported) < REPORTED:
+            self._reported.add(message.saga_type)
+            _log.warning(
+                "messages wait for the saga type %s, which no worker has ever known: start a worker that has it "
+                "within %g s of their arrival; later they become dead letters",
+                message.saga_type,
+                UNKNOWN_TYPE_FOR,
+            )
+
+
+def _name(message: InboundMessage) -> tuple[str, str]:
+    """Return the subject and the id, short enough for a line of the log."""
+    return message.subject[:200], message.id[:100]

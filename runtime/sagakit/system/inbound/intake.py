@@ -1,0 +1,231 @@
+"""The intake: takes messages from the inbox and sees to it that each is applied before it is acknowledged.
+
+The wire format is public: JSON, see `InboxRequest` and docs/wire.md. A message meets one of four ends here:
+
+    applied      its effect is durable: it is acknowledged
+    parked       it cannot be applied yet (no owner, no room): a durable copy waits, and comes again
+    a dead letter  it can never be applied: it is kept with the reason
+    given back   this worker stops: another one has it at once
+
+Each type has lanes of its own, one for starts and one for all else, so that no type, no unknown id and no flood of
+starts holds up anything but itself. What finds its lane full is parked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from logging import WARNING, getLogger
+from math import inf
+from typing import TypeAlias, TypeVar
+
+import trio
+from sagakit_actors import Actor, ActorContext, Backoff
+
+from sagakit.errors import InvalidInput, SagakitError, StoreError, TooLarge, UnknownSaga
+from sagakit.ration import Ration
+from sagakit.store.ports import InboundMessage, Source, Store
+from sagakit.system.inbound.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
+from sagakit.system.inbound.dead_letters import DeadLetters
+from sagakit.system.inbound.in_hand import InHand
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.lane import Lane
+from sagakit.system.io.persistence import through_outage
+
+_log = getLogger("sagakit.intake")
+
+AT_ONCE, WAITING = 256, 256
+"""Messages of one type and sort that are handled at once, and that wait here for that."""
+DISPOSING = 64
+"""Messages that are parked at once, and that are buried at once, beside those that are handled. Few: nobody waits for a
+burial, and those that are handled need the processor."""
+RETRYING = 32
+"""Messages that were parked once and are tried again at once. Few: new messages need the processor."""
+PATIENCE = 3.0
+"""Seconds that a message gets here before it is parked."""
+CROWD = 128
+"""Messages in hand from which on those to sagas that are not there are parked at their first try."""
+UNKNOWN_TRIES = 2
+"""Tries again, within a quarter of a second, for a saga that is not there: its start may be a moment behind."""
+UNKNOWN_FOR = 40.0
+"""Seconds after which a message to a saga that is not there is a dead letter. It is longer than DUPLICATES: while the
+server drops a second copy for its id, the first one still waits for its saga."""
+SOONEST, LATEST, LATEST_UNKNOWN = 0.5, 5.0, 10.0
+"""Seconds between two tries of a message that is parked; they grow with its age. An owner comes within seconds; most of
+those for a saga that is not there wait in vain."""
+T = TypeVar("T")
+_Taken: TypeAlias = tuple[InboundMessage, InboxRequest]
+_Lane: TypeAlias = Lane[_Taken]
+
+
+class Intake(Actor[None]):
+    """Applies what the inbox holds for the types that this worker knows."""
+
+    tasks = True
+
+    def __init__(
+        self, store: Store, applier: Applier, *, saga_types: Sequence[str], worker_id: str, interval: float
+    ) -> None:
+        self._store = store
+        self._applier = applier
+        self._saga_types = saga_types
+        self._dead_letters = DeadLetters(store, worker_id, interval=interval)
+        self._in_hand = InHand()
+        self._ration = Ration(_log, now=trio.current_time)
+        self._nursery: trio.Nursery
+        self._parkings: Lane[tuple[InboundMessage, bool]]
+        self._burials: Lane[tuple[InboundMessage, Exception]]
+
+    async def run(self, ctx: ActorContext[None]) -> None:
+        """Run until stopped; then what is not done with goes back."""
+        self._nursery = ctx.nursery
+        self._parkings = self._lane(self._park, at_once=DISPOSING, waiting=inf)
+        self._burials = self._lane(self._bury, at_once=DISPOSING, waiting=inf)
+        for saga_type in self._saga_types:
+            starts = self._lane(partial(self._handle, start=True))
+            others = self._lane(partial(self._handle, start=False))
+            parked = self._lane(partial(self._handle, start=False), at_once=RETRYING, waiting=0)
+            ctx.nursery.start_soon(self._take_new, saga_type, starts, others)
+            ctx.nursery.start_soon(self._take_parked, saga_type, "parked", parked)
+            ctx.nursery.start_soon(self._take_parked, saga_type, "parked starts", starts)
+        ctx.nursery.start_soon(self._in_hand.extend)
+        ctx.nursery.start_soon(self._dead_letters.mind_strays)
+        try:
+            while True:
+                await ctx.receive()
+        finally:
+            self._in_hand.give_back()
+
+    def _lane(
+        self, handle: Callable[[T], Awaitable[None]], *, at_once: int = AT_ONCE, waiting: float = WAITING
+    ) -> Lane[T]:
+        return Lane(self._nursery, handle, at_once=at_once, waiting=waiting)
+
+    # -------------------------------------------------------------- taking
+
+    async def _take_new(self, saga_type: str, starts: _Lane, others: _Lane) -> None:
+        async with self._store.inbox.receive(saga_type, "new") as messages:
+            async for message in messages:
+                request = await self._hold(message)
+                if request is None:
+                    continue
+                start = request.kind == "start"
+                if start:
+                    self._in_hand.works_on_start(message)
+                if not (starts if start else others).offer((message, request)):
+                    self._dispose(self._parkings, message, start)
+
+    async def _take_parked(self, saga_type: str, source: Source, lane: _Lane) -> None:
+        async with self._store.inbox.receive(saga_type, source) as messages:
+            async for message in messages:
+                request = await self._hold(message)
+                if request is not None:
+                    await lane.put((message, request))
+
+    async def _hold(self, message: InboundMessage) -> InboxRequest | None:
+        """Return what a message asks for; None for one that is in hand already, or that can never be applied."""
+        await self._in_hand.room()
+        if not self._in_hand.take(message):
+            return None
+        try:
+            return read_request(message)
+        except SagakitError as error:
+            self._dispose(self._burials, message, error)
+            return None
+
+    # ------------------------------------------------------------ handling
+
+    async def _handle(self, taken: _Taken, *, start: bool) -> None:
+        message, request = taken
+        trouble = await self._apply(message, request, once=message.parked and not start)
+        if trouble is None:
+            self._in_hand.let_go(message).ack()
+        elif is_final(trouble) or await self._is_hopeless(message, request, trouble):
+            await self._refuse(message, request, trouble)
+        elif not message.parked:
+            self._dispose(self._parkings, message, start)
+        else:
+            at_once = start and not isinstance(trouble, LeftToOthers)
+            self._in_hand.let_go(message).defer(0 if at_once else self._pause(message, trouble))
+
+    async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
+        """Apply a message; return what is in the way for good, or still is after a while."""
+        pause, failures = Backoff(initial_interval=0.05, max_interval=1.0), 0
+        trouble: SagakitError = Unowned(f"{message.subject}: it takes longer than {PATIENCE:g} s")
+        with trio.move_on_after(PATIENCE):
+            while True:
+                try:
+                    await self._applier.apply(message, request)
+                    return None
+                except SagakitError as error:
+                    trouble = error.with_traceback(None)  # else it and this frame would hold each other
+                if isinstance(trouble, UnknownSaga) and await self._in_hand.until_started(message.address):
+                    continue
+                failures += 1
+                tries = 0 if self._is_crowded else UNKNOWN_TRIES
+                unknown = isinstance(trouble, UnknownSaga) and failures > tries
+                if once or unknown or isinstance(trouble, LeftToOthers) or is_final(trouble):
+                    break
+                await trio.sleep(pause.delay(failures))
+        return trouble
+
+    async def _refuse(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> None:
+        try:
+            error = await self._applier.refused(message, request, error)
+        except StoreError as trouble:
+            if not await self._is_hopeless(message, request, trouble):
+                text = "%s: its parent is not told yet that it cannot be started: %s"
+                self._ration.say(WARNING, text, message.subject, trouble)
+                self._in_hand.let_go(message).defer(LATEST)
+                return
+            error = InvalidInput(f"{error}; its parent cannot be told: {trouble}")
+        self._dispose(self._burials, message, error)
+
+    async def _is_hopeless(self, message: InboundMessage, request: InboxRequest, trouble: SagakitError) -> bool:
+        """Return whether its saga has not come, or not become readable, in all this time, and is not about to."""
+        if not may_be_hopeless(trouble) or self._store.inbox.age(message) < UNKNOWN_FOR:
+            return False
+        if request.kind == "start":
+            return True
+        try:
+            return not await self._store.inbox.start_waits(message)
+        except StoreError:
+            return False
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether so much is in hand that a message to a saga that is not there gives way at once."""
+        return len(self._in_hand) > CROWD
+
+    def _pause(self, message: InboundMessage, trouble: SagakitError) -> float:
+        age = self._store.inbox.age(message)
+        if isinstance(trouble, UnknownSaga):
+            return min(LATEST_UNKNOWN, max(SOONEST, age))
+        return min(LATEST, max(SOONEST, age / 4))
+
+    # ----------------------------------------------------------- disposing
+
+    def _dispose(self, lane: Lane[tuple[InboundMessage, T]], message: InboundMessage, how: T) -> None:
+        """Have a message parked or buried, beside what follows."""
+        self._in_hand.set_aside(message)
+        lane.offer((message, how))
+
+    async def _park(self, disposed: tuple[InboundMessage, bool]) -> None:
+        message, start = disposed
+        try:
+            await through_outage(self._store, partial(self._store.inbox.park, message, start=start))
+        except TooLarge as error:
+            await self._bury((message, error))
+        except StoreError as error:
+            text = "%s: message %s cannot wait in the inbox: %s"
+            self._ration.say(WARNING, text, message.subject, message.id, error)
+            self._in_hand.let_go(message).defer(LATEST)
+        else:
+            self._in_hand.let_go(message)
+
+    async def _bury(self, disposed: tuple[InboundMessage, Exception]) -> None:
+        message, error = disposed
+        if await self._dead_letters.bury(message, str(error)):
+            self._in_hand.let_go(message)
+        else:
+            self._in_hand.let_go(message).defer(LATEST)

@@ -1,0 +1,120 @@
+"""The event publisher actor: publishes each saga's events in order, the next one after the one before is acknowledged.
+
+One saga's trouble holds up no other saga's events. An event that is published twice has the same id and bytes (P9).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from logging import WARNING, getLogger
+
+import msgspec
+import trio
+from sagakit_actors import Actor, ActorContext, Backoff, Down
+
+from sagakit.engine import OutboxEvent, event_id
+from sagakit.errors import Ambiguous, StoreError, Unavailable
+from sagakit.ration import Ration
+from sagakit.store.ports import EventMessage, Store
+from sagakit.system.io.receipt import Receipt
+
+_log = getLogger("sagakit.publisher")
+
+BATCH = 512
+LONG = 10
+"""Tries of one event, about half a minute, after which an outage is reported."""
+
+
+class PublishEvents(msgspec.Struct, frozen=True):
+    """Publish these events, in order. Events that are queued already are skipped."""
+
+    key: str
+    saga_type: str
+    run: str
+    events: tuple[OutboxEvent, ...]
+    receipt: Receipt
+
+
+class _Queue:
+    """The events of one run that are not in the log yet. The first one is on its way."""
+
+    __slots__ = ("events", "failures", "key", "last", "receipt", "run", "saga_type")
+
+    def __init__(self, message: PublishEvents) -> None:
+        self.key = message.key
+        self.saga_type = message.saga_type
+        self.run = message.run
+        self.receipt: Receipt = message.receipt
+        self.events: deque[OutboxEvent] = deque()
+        self.last = message.receipt.confirmed
+        self.failures = 0
+
+    def add(self, message: PublishEvents) -> None:
+        self.receipt = message.receipt
+        for event in message.events:
+            if event.seq > self.last:
+                self.events.append(event)
+                self.last = event.seq
+
+
+class Publisher(Actor[PublishEvents]):
+    """Carries all events of one worker to the log."""
+
+    tasks = True
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queues: dict[str, _Queue] = {}
+        self._pause = Backoff(initial_interval=0.05, max_interval=10.0)
+        self._ration = Ration(_log, lines=1, now=trio.current_time)
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self, ctx: ActorContext[PublishEvents]) -> None:
+        """Queue what has gathered. After a crash the saga actors, which watch this one, hand in again what was here."""
+        self._nursery = ctx.nursery
+        try:
+            while True:
+                await self._store.until_room()
+                for message in await ctx.receive_batch(BATCH):
+                    if not isinstance(message, Down):
+                        self._queue(message)
+        finally:
+            self._nursery = None
+
+    def _queue(self, message: PublishEvents) -> None:
+        queue = self._queues.get(message.run)
+        if queue is None:
+            queue = self._queues[message.run] = _Queue(message)
+        idle = not queue.events
+        queue.add(message)
+        if idle and queue.events:
+            self._send_head(queue)
+
+    def _send_head(self, queue: _Queue) -> None:
+        event = queue.events[0]
+        subject = self._store.names.event_subject(queue.key, queue.saga_type, event.suffix)
+        message = EventMessage(queue.key, subject, event_id(queue.run, event.seq), bytes(event.event))
+        self._store.events.submit(message, partial(self._sent, queue))
+
+    def _sent(self, queue: _Queue, result: int | StoreError) -> None:
+        if self._nursery is None:
+            return  # this incarnation has ended; its events were handed in again to the next one
+        if isinstance(result, StoreError):
+            self._nursery.start_soon(self._again, queue, result)
+            return
+        queue.failures = 0
+        queue.receipt.confirm(queue.events.popleft().seq)
+        if queue.events:
+            self._send_head(queue)
+        else:
+            del self._queues[queue.run]
+
+    async def _again(self, queue: _Queue, error: StoreError) -> None:
+        queue.failures += 1
+        if not isinstance(error, Unavailable | Ambiguous) or queue.failures % LONG == 0:
+            text, kind = "%s: event %d not published yet: %s", type(error).__name__
+            self._ration.say(WARNING, text, queue.key, queue.events[0].seq, error, kind=kind)
+        await trio.sleep(self._pause.delay(queue.failures))
+        await self._store.until_connected()
+        self._send_head(queue)

@@ -1,0 +1,68 @@
+"""The calls of one saga that are under way: made beside its actor, which hears how each has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from sagakit_actors import ReactorContext
+
+from sagakit.binding.permit import CallPermit
+from sagakit.binding.saga_binding import REVOKED, SagaBinding, timed_out
+from sagakit.engine import AttemptEnded, AttemptResult, Call, Complete, Effect, Record
+from sagakit.system.environment import Environment
+from sagakit.system.saga.saga_messages import Attempted, SagaMessage
+
+
+class Calls:
+    """Belongs to one incarnation of a saga's actor."""
+
+    __slots__ = ("_binding", "_ctx", "_environment", "_permits", "_waits")
+
+    def __init__(self, ctx: ReactorContext[SagaMessage], binding: SagaBinding, environment: Environment) -> None:
+        self._ctx = ctx
+        self._binding = binding
+        self._environment = environment
+        self._permits: dict[str, CallPermit] = {}
+        self._waits: set[str] = set()
+        """The steps whose calls only wait for another saga."""
+
+    def __len__(self) -> int:
+        return len(self._permits)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a call is under way that does more than wait for another saga."""
+        return len(self._permits) > len(self._waits)
+
+    def has(self, call: Call) -> bool:
+        """Whether this attempt is under way, or its end is not folded yet."""
+        permit = self._permits.get(call.step)
+        return permit is not None and permit.call == call.call
+
+    def make(self, call: Call, record: Record) -> None:
+        """Make one attempt; `Attempted` says how it ended."""
+        self._permits[call.step] = permit = CallPermit(call.call)
+        if call.waits:
+            self._waits.add(call.step)
+        to = partial(self._attempted, call, f"{record.saga_type}.{record.saga_id}", self._environment.random())
+        perform, bound = self._binding.perform, self._binding.bound(call)
+        self._ctx.pipe_to_self(to, perform, call, record, self._environment, permit, timeout=bound)
+
+    def ended(self, step: str) -> None:
+        """The end of its call is folded into the record."""
+        self._permits.pop(step, None)
+        self._waits.discard(step)
+
+    def revoke_all_but(self, asked: Sequence[Effect]) -> None:
+        """A call that waits for its turn, and is not asked for any more, is not to be made."""
+        wanted = {effect.step for effect in asked if isinstance(effect, Call)}
+        for step, permit in self._permits.items():
+            if step not in wanted:
+                permit.revoke()
+
+    def _attempted(self, call: Call, key: str, random: float, result: AttemptResult | None) -> Attempted:
+        result = timed_out(call) if result is None else result
+        if not isinstance(result, Complete) and result is not REVOKED:
+            self._environment.reports.attempted(key, call, result)
+        return Attempted(AttemptEnded(call.step, call.call, result, random))

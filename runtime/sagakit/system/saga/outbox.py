@@ -1,0 +1,78 @@
+"""One saga's way to the publisher: each event of the record's outbox is handed in once, and again if it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from sagakit_actors import Ref
+
+from sagakit.engine import Record
+from sagakit.system.io.publisher import PublishEvents
+from sagakit.system.io.receipt import Receipt
+
+
+class Outbox:
+    """Belongs to one incarnation of a saga's actor."""
+
+    __slots__ = ("_handed_in", "_key", "_last", "_publisher", "_receipt", "_then")
+
+    def __init__(self, publisher: Ref[PublishEvents], key: str, *, confirmed: int = 0) -> None:
+        self._publisher = publisher
+        self._key = key
+        self._receipt = Receipt(confirmed=confirmed)
+        self._handed_in = confirmed
+        self._last = 0
+        self._then: Callable[[], None] | None = None
+
+    @property
+    def confirmed(self) -> int:
+        """Events up to this one are in the log."""
+        return self._receipt.confirmed
+
+    @property
+    def is_out(self) -> bool:
+        """Whether all that was handed in is in the log."""
+        return self._receipt.confirmed >= self._handed_in
+
+    def publish(self, record: Record) -> None:
+        """Hand in what was not handed in yet; `record` is durable."""
+        last = self._handed_in
+        new = tuple([event for event in record.outbox if event.seq > last])
+        if new:
+            self._handed_in = new[-1].seq
+            self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, self._receipt))
+
+    def publish_again(self, record: Record) -> None:
+        """The publisher was lost with what it had not yet confirmed."""
+        if self._handed_in > self._receipt.confirmed:
+            self._handed_in = self._receipt.confirmed
+            self._receipt = Receipt(confirmed=self._handed_in)
+            self.publish(record)
+            if self._then is not None:
+                self._await_last()
+
+    def when_confirmed(self, seq: int, then: Callable[[], None]) -> None:
+        """Call `then` once, when the event is in the log; the last that asks is told, and not after `when_out`."""
+        if self._then is None:
+            self._receipt.when_reached(seq, then)
+
+    def when_idle(self, then: Callable[[], None]) -> None:
+        """Call `then` once, when all that was handed in is in the log; else as `when_confirmed`."""
+        self.when_confirmed(self._handed_in, then)
+
+    def when_out(self, record: Record, then: Callable[[], None]) -> None:
+        """Call `then` once, when the last event of a terminal record is in the log; at once if it is.
+
+        Events that the record holds no more are in the log, whoever published them.
+        """
+        self._last, self._then = record.outbox[-1].seq if record.outbox else 0, then
+        self._await_last()
+
+    def _await_last(self) -> None:
+        self._receipt.when_reached(self._last, partial(self._out, self._receipt))
+
+    def _out(self, receipt: Receipt) -> None:
+        if receipt is self._receipt and self._then is not None:  # not that of a publisher that was lost meanwhile
+            then, self._then = self._then, None
+            then()

@@ -1,0 +1,62 @@
+"""A write that the server refuses because the record has become too large, and the smaller write that replaces it.
+
+without callers' messages    they are answered `too large`, so that nobody from outside can stop a saga by size
+halted, or cut down          as `engine.oversize` says, if that is small enough
+held back                    nothing can be written: everything is kept, and is tried again with what comes next
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sagakit.engine import Inbound, InputEvent, Published, Record
+from sagakit.engine.verdicts import PLACES
+from sagakit.system.saga.saga_messages import Ask
+
+HEADERS = 512
+"""Bytes that the headers of a message take at most."""
+
+
+class Proposal(NamedTuple):
+    """A write of `size` bytes: `events` have made `record` of `base`, and the callers in `asked` wait for it."""
+
+    base: Record
+    events: Sequence[InputEvent]
+    record: Record
+    asked: Sequence[Ask]
+    size: int
+
+
+class HeldBack(NamedTuple):
+    """Events, and the callers that wait for them, that cannot be written now."""
+
+    events: Sequence[InputEvent]
+    asked: Sequence[Ask]
+
+
+def split(proposal: Proposal) -> tuple[HeldBack, HeldBack]:
+    """Return what callers and operators have sent, and all the rest. A record that has failed needs all of it."""
+    if proposal.record.status == "failed":
+        return HeldBack([], []), HeldBack(proposal.events, proposal.asked)
+    callers = [event for event in proposal.events if _is_callers(event)]
+    rest = [event for event in proposal.events if not _is_callers(event)]
+    asked = [ask for ask in proposal.asked if _is_callers(ask.message)]
+    waiting = [ask for ask in proposal.asked if not _is_callers(ask.message)]
+    return HeldBack(callers, asked), HeldBack(rest, waiting)
+
+
+def held_back(proposal: Proposal) -> HeldBack:
+    """Return what is to be tried again. `Published` is left out: it is made anew for each write."""
+    events = [event for event in proposal.events if not isinstance(event, Published)]
+    return HeldBack(events, [ask for ask in proposal.asked if not ask.reply.settled])
+
+
+def most_bytes(proposal: Proposal, max_payload: int) -> int:
+    """Return how large a record may be: the server's limit, or half of a record that it refused in spite of that."""
+    most = max_payload - HEADERS
+    return most if most < proposal.size else proposal.size // 2
+
+
+def _is_callers(event: InputEvent) -> bool:
+    return isinstance(event, Inbound) and PLACES[event.kind].ring != "family"
