@@ -12,8 +12,9 @@ from msgspec import structs
 from sagakit.definition.plan import Kind, NodePlan, OnUnknown, Plan, Position, Retries, UndoPlan
 from sagakit.engine import ENDS
 
+from tests.engine.judge import Broken
 from tests.engine.participants import FATES, Fate
-from tests.engine.world import Broken, World
+from tests.engine.world import World
 
 _UNDO = UndoPlan(retries=Retries(max_attempts=2, initial_interval=1.0), timeout=30)
 _DRAWS: dict[str, Any] = {"has a parent": 1, "condition": "run", "items": 2, "due": 20.0}

@@ -11,10 +11,11 @@ from sagakit.definition.plan import Plan
 from sagakit.engine import Limits
 from sagakit.errors import IllegalTransition
 
+from tests.engine.judge import Broken
 from tests.engine.mutants import messages, records, steps
 from tests.engine.mutants.modules import Mutant, Patch
 from tests.engine.plans import plans
-from tests.engine.world import Broken, World
+from tests.engine.world import World
 
 MUTANTS: dict[Mutant, str] = steps.MUTANTS | records.MUTANTS | messages.MUTANTS
 

@@ -105,7 +105,7 @@ OPEN: frozenset[StepState] = frozenset({"running", "checking", "undoing"})
 """States with an open attempt."""
 ENDS: frozenset[SagaStatus] = frozenset({"completed", "failed"})
 """The statuses of a saga that is over; only its outbox, archive and end marker remain to be dealt with."""
-MOVING: frozenset[StepState] = OPEN | {"waiting", "check_waiting", "undo_waiting", "awaiting"}
+MOVING: frozenset[StepState] = OPEN | frozenset[StepState]({"waiting", "check_waiting", "undo_waiting", "awaiting"})
 """States that something will end, by itself or from outside."""
 HELD: frozenset[StepState] = frozenset({"asked", "blocked", "undo_failed"})
 """States that only an operator can end."""

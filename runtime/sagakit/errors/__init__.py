@@ -76,8 +76,12 @@ from sagakit.errors.store_errors import TooLarge as TooLarge
 from sagakit.errors.store_errors import Unavailable as Unavailable
 from sagakit.errors.store_errors import Undecodable as Undecodable
 
-# Tracebacks and logs print `__module__`. They are to show the name to import, not the file that holds the class.
-for _error in list(globals().values()):
-    if isinstance(_error, type) and issubclass(_error, SagakitError):
-        _error.__module__ = __name__
-del _error
+
+def _name_this_package() -> None:
+    """Set `__module__` of each error, so that tracebacks show the name to import, not the file that has the class."""
+    for error in globals().values():
+        if isinstance(error, type) and issubclass(error, SagakitError):
+            error.__module__ = __name__
+
+
+_name_this_package()
