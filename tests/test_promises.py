@@ -24,13 +24,13 @@ from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, read_header
 from sagakit.store.memory_server import MemoryBucket
-from sagakit.system import starts
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.calls import Calls
-from sagakit.system.persistence import Persistence, read
-from sagakit.system.publisher import Publisher
-from sagakit.system.saga_actor import SagaActor
-from sagakit.system.starts import Starts
+from sagakit.system.inbound import starts
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.persistence import Persistence, read
+from sagakit.system.io.publisher import Publisher
+from sagakit.system.saga.calls import Calls
+from sagakit.system.saga.writes import Writes
 
 from tests.engine import test_mutants, test_table
 from tests.engine.conftest import two_steps
@@ -56,16 +56,16 @@ ROOT = Path(__file__).parent.parent
 
 
 def calls_before_the_write(patch: Patch) -> None:
-    write = SagaActor._write
+    write = Writes._write
 
-    def early(self: SagaActor, record: Record, *more: Any, **options: Any) -> None:
-        if self._begun and record.outcome is None:
-            durable, self._record = self._record, record
-            self._perform()
-            self._record = durable
-        write(self, record, *more, **options)
+    def early(self: Writes, base: Record, record: Record, *more: Any) -> None:
+        if self._phase.now != "opening" and record.outcome is None:
+            durable, self._journal.record = self._journal.record, record
+            self._written.__self__._perform()  # type: ignore[attr-defined]  # the actor's
+            self._journal.record = durable
+        write(self, base, record, *more)
 
-    patch.setattr(SagaActor, "_write", early)
+    patch.setattr(Writes, "_write", early)
 
 
 def no_compare_and_set(patch: Patch) -> None:
@@ -120,8 +120,8 @@ def one_bad_record_stops_the_scan(patch: Patch) -> None:
 
 
 def crashes_are_forgotten(patch: Patch) -> None:
-    exited = ActiveSagas.exited
-    patch.setattr(ActiveSagas, "exited", lambda self, ref, reason: exited(self, ref, None))
+    exited = ActiveSagas._exited
+    patch.setattr(ActiveSagas, "_exited", lambda self, ref, reason: exited(self, ref, None))
 
 
 def an_outage_fails_the_write(patch: Patch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sagakit.engine import Loaded
 from sagakit.jetstream import kv
 from sagakit.store.ports import Write
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.saga.saga_actor import SagaActor
 
 
 def no_cas() -> None:
@@ -21,10 +21,10 @@ def no_adopt_write() -> None:
     """Whoever takes a saga over performs what its record intends, without having written that it is the owner."""
 
     def take_over(self: SagaActor, loaded: Loaded, revision: int) -> None:
-        self._record, self._unknown, self._revision = loaded.record, loaded.unknown, revision
-        self._begun = True
-        if self._begin is not None:
-            self._begin.send(None)
+        self._journal.unknown = loaded.unknown
+        self._journal.stands(loaded.record, revision)
+        self._phase.move("durable")
+        self._writes._begun()
         self._perform()
 
     _replace(SagaActor, "_take_over", take_over)

@@ -14,8 +14,8 @@ import pytest
 from sagakit import Config
 from sagakit.cli.exits import CommandExit
 from sagakit.store.names import Channel
-from sagakit.system.channels import ALLOWED
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.channels import ALLOWED
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

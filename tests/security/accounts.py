@@ -24,8 +24,8 @@ from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.permissions import ROLES, Role, permissions_of
 from sagakit.store.ports import Store
-from sagakit.system.channels import channel_of
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.channels import channel_of
+from sagakit.system.inbound.inbox_request import InboxRequest
 from sagakit.system.open_store import open_store
 
 from tests.servers import Server, running_server

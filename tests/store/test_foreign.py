@@ -20,7 +20,7 @@ from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
-from sagakit.system.requests import NOT_MINE
+from sagakit.system.inbound.requests import NOT_MINE
 from trio.testing import MockClock
 
 from tests.sagas import BookTrip, Trip

@@ -12,7 +12,7 @@ from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 from sagakit.store.ports import DUPLICATES, InboundMessage
-from sagakit.system.intake import UNKNOWN_FOR
+from sagakit.system.inbound.intake import UNKNOWN_FOR
 
 from tests.servers import Server
 

@@ -10,7 +10,7 @@ import trio.testing
 from sagakit import Context, Saga, UnknownSaga, signal, step
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of
 from tests.system.members import Member, member

@@ -15,7 +15,7 @@ import trio.testing
 from sagakit import Completed, Context, Failed, Reject, RetryPolicy, Saga, child, open_runtime, signal, step, timer
 from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.saga.folding import Folding
 
 from tests.looks import record_of
 from tests.sagas import Hook, nothing
@@ -202,7 +202,7 @@ async def test_a_signal_to_a_child_at_rest_is_applied_at_once_and_acted_on_when_
     async with member(server, Asked(), Asks(), holds, max_active=places) as worker:
         parent = await worker.runtime.start(Asks, "p", "x")
         with trio.fail_after(100):
-            while worker.worker.sagas.resting < 2:  # noqa: ASYNC110  # virtual time
+            while worker.worker.sagas.passivated < 2:  # noqa: ASYNC110  # virtual time
                 await trio.sleep(0.1)
         for number in range(places):
             await worker.runtime.start(Holds, str(number), "x")
@@ -334,7 +334,7 @@ async def test_children_that_wait_for_a_place_and_their_parent_cost_no_actor(aut
     async with member(server, Leaf(hook), Fan(), max_active=1, passivate_after=NEVER) as worker:
         await worker.runtime.start(Fan, "f", "go")
         await trio.sleep(10)
-        assert (len(worker.worker.sagas), worker.worker.sagas.resting) == (1, 5)
+        assert (len(worker.worker.sagas), worker.worker.sagas.passivated) == (1, 5)
         assert len(server.bucket("SAGA_STATE").entries("Leaf")) == 5, "they are durable"
         go_on.set()
         await all_retired(server, 6)
@@ -345,14 +345,14 @@ async def test_a_child_without_a_place_waits_quietly_until_its_parent_is_told(
 ) -> None:
     """Its events are out, so nothing but the parent's answer is to wake it."""
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
-    server, holds, fold, folds = MemoryServer(), Holds(), SagaActor._fold, list[str]()
+    server, holds, fold, folds = MemoryServer(), Holds(), Folding.fold, list[str]()
 
-    def counted(self: SagaActor, *args: Any) -> Any:
+    def counted(self: Folding, *args: Any) -> Any:
         folds.append(self._key)
         assert len(folds) < 500, "it spins"
         return fold(self, *args)
 
-    monkeypatch.setattr(SagaActor, "_fold", counted)
+    monkeypatch.setattr(Folding, "fold", counted)
     go_on = trio.Event()
 
     async def hook(name: str, ctx: Context) -> None:
@@ -394,7 +394,7 @@ async def test_families_end_in_a_full_worker_whose_actors_crash(seed: int, autoj
         with trio.fail_after(5000):
             while any(len(server.bucket("SAGA_STATE").entries(name)) for name in ("Leaf", "Middle", "Top", "Fan")):  # noqa: ASYNC110
                 await trio.sleep(1)
-        assert (len(worker.worker.sagas), worker.worker.sagas.resting) == (0, 0)
+        assert (len(worker.worker.sagas), worker.worker.sagas.passivated) == (0, 0)
         assert worker.worker.environment.gate.is_open
         places, most = worker.worker.sagas.places, options["max_active"]
         assert [places.use(str(number)) for number in range(most + 1)] == [True] * most + [False], "none is lost"
@@ -416,7 +416,7 @@ async def test_verbs_and_signals_do_not_wait_behind_starts(wait: float, autojump
         for number in range(STARTS):
             nursery.start_soon(worker.runtime.start, Holds, f"h{number}", "x")
         await trio.sleep(30)
-        assert (holds.begun, worker.worker.sagas.resting) == (20, 3)
+        assert (holds.begun, worker.worker.sagas.passivated) == (20, 3)
         with trio.fail_after(1):
             await worker.runtime.signal(Asked, "signalled", Asked.said, "hello")
             await (await worker.runtime.get(Asked, "terminated")).terminate("enough")

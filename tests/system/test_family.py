@@ -13,7 +13,7 @@ from sagakit.engine import Parent
 from sagakit.errors import InvalidInput
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
 from tests.system.members import Member, killable, member, stands, until_ended

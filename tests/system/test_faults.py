@@ -13,10 +13,10 @@ from sagakit import Completed, Failed
 from sagakit.errors import StoreFull
 from sagakit.store.faults import FaultKind, StoreFault
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.messages import Put
-from sagakit.system.persistence import Persistence
-from sagakit.system.publisher import Publisher
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.io.operations import Put
+from sagakit.system.io.persistence import Persistence
+from sagakit.system.io.publisher import Publisher
+from sagakit.system.saga.saga_actor import SagaActor
 from sagakit.system.timers import Timers
 
 from tests.looks import record_of, settled
@@ -150,7 +150,7 @@ async def test_an_io_actor_that_is_lost_is_handed_everything_again(
     assert saga.names == ["hotel", "flight", "tickets", "hotel", "flight", "cancel_hotel"]
 
 
-MET = [("_perform", 4), ("_advance", 5), ("_written", 4), ("_fold", 3)]
+MET = [("_perform", 4), ("_advance", 5), ("_written", 4), ("_fold_gathered", 3)]
 
 
 @pytest.mark.parametrize(("method", "at"), [(method, at) for method, most in MET for at in range(1, most + 1)])
@@ -194,7 +194,7 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
     perform = SagaActor._perform
 
     def raising(self: SagaActor) -> None:
-        if self._key == KEY and self._record.steps["hotel"].state == "done" and broken:
+        if self._key == KEY and self._journal.record.steps["hotel"].state == "done" and broken:
             broken.pop()
             raise RuntimeError("planted")
         perform(self)

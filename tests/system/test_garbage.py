@@ -8,7 +8,7 @@ import trio.testing
 from sagakit import Completed, Failed
 from sagakit.engine import PersistedSagaState
 from sagakit.store.memory_server import MemoryServer
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.saga.saga_actor import SagaActor
 from sagakit_actors import Ref
 from sagakit_actors.reactor import ReactorCell
 

@@ -50,7 +50,7 @@ async def leaving_with_one_at_work(server: MemoryServer, victim: Member, stop: S
     await victim.runtime.start(Patient, "two", "")
     await stop.reached.wait()
     with trio.fail_after(1000):
-        while victim.worker.sagas.resting == 0:  # noqa: ASYNC110  # virtual time
+        while victim.worker.sagas.passivated == 0:  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
     victim.leave()
 

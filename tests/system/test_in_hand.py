@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 from sagakit.store.ports import ACK_WAIT, InboundMessage
-from sagakit.system import in_hand
-from sagakit.system.in_hand import InHand
+from sagakit.system.inbound import in_hand
+from sagakit.system.inbound.in_hand import InHand
 
 Clock = trio.testing.MockClock
 

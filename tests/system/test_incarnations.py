@@ -129,7 +129,7 @@ async def test_who_has_given_up_waiting_for_the_end_does_not_keep_the_actor(auto
         with trio.move_on_after(0.5):
             await worker.worker.requests.ended("Takes.f")
         await trio.sleep(100)
-        assert worker.worker.sagas.resting == 1
+        assert worker.worker.sagas.passivated == 1
 
 
 async def test_what_the_grace_cuts_off_is_left_to_others(autojump_clock: Clock) -> None:

@@ -15,10 +15,10 @@ from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Channel
 from sagakit.store.ports import InboundMessage, Write
-from sagakit.system import intake
-from sagakit.system.channels import ALLOWED, channel_of
-from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.requests import NOT_MINE, PassedOn
+from sagakit.system.inbound import intake
+from sagakit.system.inbound.channels import ALLOWED, channel_of
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.requests import NOT_MINE, PassedOn
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, until_ended

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 import trio
 import trio.testing
-from sagakit.system.lane import Lane
+from sagakit.system.inbound.lane import Lane
 
 Clock = trio.testing.MockClock
 

@@ -15,8 +15,8 @@ from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 from sagakit.system.config import Config
-from sagakit.system.persistence import Persistence
-from sagakit.system.starts import Starts
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.persistence import Persistence
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, suffixes, wall_clock

@@ -318,12 +318,12 @@ async def test_a_timer_survives_its_worker_and_costs_no_actor(autojump_clock: Cl
         await first.runtime.start(Remind, "one", EPOCH + 90 * DAY)
         await trio.sleep(10)
         assert await first.runtime.list_active() == []
-        assert first.worker.sagas.resting == 1
+        assert first.worker.sagas.passivated == 1
         await trio.sleep(30 * DAY)
         first.kill()
         second = await start(server, Remind(), **CALM)
         await trio.sleep(30 * DAY)
-        assert second.worker.sagas.resting == 1
+        assert second.worker.sagas.passivated == 1
         handle = await second.runtime.get(Remind, "one")
         before = await record_of(handle)
         assert (before.status, before.epoch) == ("running", 2)

@@ -16,8 +16,8 @@ from sagakit import Completed
 from sagakit.errors import Fenced
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
-from sagakit.system.messages import Passivate, SetTimer, TimersMessage
-from sagakit.system.timers import Timers
+from sagakit.system.saga.saga_messages import Passivate
+from sagakit.system.timers import SetTimer, Timers, TimersMessage
 from sagakit_actors import Down
 
 from tests.sagas import BookTrip, Trip

@@ -14,8 +14,8 @@ from sagakit.cluster import worker as cluster_worker
 from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system import timers
-from sagakit.system.messages import SetTimer, Wake
-from sagakit.system.timers import Timers
+from sagakit.system.saga.saga_messages import Wake
+from sagakit.system.timers import SetTimer, Timers
 
 from tests.looks import record_of
 from tests.system.members import EPOCH, member, until_ended
@@ -72,7 +72,7 @@ async def test_of_the_alarms_of_a_saga_at_rest_the_last_is_kept(
             message = Inbound(id=f"i{number}", kind="signal", step="nobody")
             assert await worker.worker.requests.here("Asked.a", message) == "unknown"
         await trio.sleep(5)
-        assert worker.worker.sagas.resting == 1
+        assert worker.worker.sagas.passivated == 1
         assert len(made[0]._heap) < 50
         await trio.sleep(MONTH.total_seconds())
         assert (await record_of(handle)).status == "failed"

@@ -16,7 +16,7 @@ from sagakit.errors import PlanChanged, SchemaChanged
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.servers import Server
 from tests.system.members import killable, member

@@ -17,7 +17,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 from sagakit.store.ports import Write
-from sagakit.system.room import LOOK_IDLE
+from sagakit.system.io.room import LOOK_IDLE
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip

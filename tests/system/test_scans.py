@@ -16,7 +16,7 @@ from sagakit.errors import RuntimeClosed, Unavailable
 from sagakit.store.memory import MemoryControl, MemoryKeyValue
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Cursor, Entry, Write
-from sagakit.system.saga_actor import SagaActor
+from sagakit.system.saga.saga_actor import SagaActor
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import EPOCH, Member, killable, member, stands

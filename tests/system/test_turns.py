@@ -6,8 +6,7 @@ from itertools import product
 from typing import Any, get_args
 
 import pytest
-from sagakit.system.messages import AskAlone
-from sagakit.system.turns import TABLE, Action, Event, State, Turns
+from sagakit.system.turns import TABLE, Action, AskAlone, Event, State, Turns
 
 STATES: tuple[State, ...] = get_args(State)
 EVENTS: tuple[Event, ...] = get_args(Event)

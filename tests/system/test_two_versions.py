@@ -9,7 +9,7 @@ from sagakit import Completed, Context, NotAllowed, Saga, child, open_runtime, s
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.ids import new_id
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.system.members import member
 

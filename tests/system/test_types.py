@@ -44,7 +44,7 @@ from sagakit.engine import (
 )
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
 from tests.servers import Server

@@ -8,8 +8,8 @@ from sagakit.engine import ENDS, Loaded, Record, decode
 from sagakit.errors import NotAllowed, UnknownSaga
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.persistence import ask, read
-from sagakit.system.requests import FIRST_LOOK, LAST_LOOK, Requests
+from sagakit.system.inbound.requests import FIRST_LOOK, LAST_LOOK, Requests
+from sagakit.system.io.persistence import ask, read
 
 
 async def forget(store: Store, sagas: ActiveSagas, requests: Requests, key: str) -> None:

@@ -15,7 +15,7 @@ from sagakit.errors import InvalidInput, StoreError, Undecodable
 from sagakit.naming import type_of_key
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Entry, KeyValue, Store
-from sagakit.system.persistence import read
+from sagakit.system.io.persistence import read
 from sagakit.times import Moment, epoch_seconds
 
 AT_ONCE = 64

@@ -34,9 +34,9 @@ from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 from sagakit.system.ids import new_id
-from sagakit.system.messages import Peek
-from sagakit.system.starts import StartContext
-from sagakit.system.validation import check_id, checked_context, checked_message
+from sagakit.system.inbound.starts import StartContext
+from sagakit.system.inbound.validation import check_id, checked_context, checked_message
+from sagakit.system.saga.saga_messages import Peek
 from sagakit.times import Moment
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Runtime:
         return {
             "ready": float(worker.ready),
             "sagas_active": float(len(self._sagas)),
-            "sagas_resting": float(self._sagas.resting),
+            "sagas_resting": float(self._sagas.passivated),
             "adoptions_pending": float(worker.recovery.pending),
             "adopted_total": float(worker.recovery.adopted),
             "fenced_total": float(self._environment.fenced_count),
@@ -105,7 +105,7 @@ class Runtime:
     @property
     def resting(self) -> int:
         """Sagas of this worker that wait, and cost it no actor."""
-        return self._sagas.resting
+        return self._sagas.passivated
 
     # ------------------------------------------------------------- starting
 

@@ -24,9 +24,9 @@ from sagakit.engine import ENDS, Loaded, decode
 from sagakit.errors import CannotMigrate, Conflict, Fenced, RuntimeClosed, StoreError, Undecodable
 from sagakit.ration import Ration
 from sagakit.store.ports import Entry
-from sagakit.system.activation import TakeOver
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.reports import Reports
+from sagakit.system.saga.activation import TakeOver
 
 _log = getLogger("sagakit.recovery")
 

@@ -22,7 +22,7 @@ from sagakit.cluster.schema_check import check_schema
 from sagakit.definition import Plan, SagaSchema
 from sagakit.errors import UNREADABLE, Conflict, PlanChanged, SchemaChanged, TooLarge
 from sagakit.store.ports import Store
-from sagakit.system.persistence import through_outage
+from sagakit.system.io.persistence import through_outage
 
 _log = getLogger("sagakit.cluster")
 

@@ -18,8 +18,8 @@ import trio
 from sagakit.errors import UNREADABLE
 from sagakit.naming import is_worker_id
 from sagakit.store.ports import Entry, Store
+from sagakit.system.io.persistence import through_outage
 from sagakit.system.lease_status import LeaseStatus
-from sagakit.system.persistence import through_outage
 
 _log = getLogger("sagakit.cluster")
 

@@ -9,7 +9,7 @@ from sagakit.engine import ENDS, Record, child_id
 from sagakit.engine.table import StepState
 from sagakit.errors import KvError, UnknownSaga
 from sagakit.store.names import SagaKey
-from sagakit.system.requests import Requests
+from sagakit.system.inbound.requests import Requests
 
 WAITS: frozenset[StepState] = frozenset({"running", "waiting", "awaiting", "undoing", "undo_waiting"})
 """States in which a node waits for its child."""

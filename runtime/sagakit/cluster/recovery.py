@@ -195,7 +195,7 @@ class Recovery(Actor[None]):
         if seen.ended is not None:
             return None
         if self._sagas.has(entry.key):
-            self._sagas.compare_resting(entry.key, seen.owner)
+            self._sagas.compare_passivated(entry.key, seen.owner)
             return None
         return seen.owner
 

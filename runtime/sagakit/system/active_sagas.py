@@ -1,7 +1,8 @@
-"""The active sagas of this worker: who they are, and how one is brought to life."""
+"""The table of this worker's sagas: the active ones and the passivated ones. It starts their actors."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -10,6 +11,7 @@ from logging import getLogger
 import trio
 from sagakit_actors import (
     ActorGone,
+    Backoff,
     DynamicSupervisor,
     MailboxFull,
     ReactorSpec,
@@ -19,12 +21,14 @@ from sagakit_actors import (
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.errors import Fenced, RuntimeClosed
-from sagakit.system.activation import Activation, Fresh, Passivated, Reactivate
+from sagakit.system.config import Config
 from sagakit.system.environment import Environment
-from sagakit.system.messages import Compare, Drain, Passivate, SagaMessage, SetAlarm, Wake
 from sagakit.system.places import Places
-from sagakit.system.saga_actor import SagaActor
-from sagakit.system.slot import SagaSlot
+from sagakit.system.saga.activation import Activation, Fresh, Passivated, Reactivate
+from sagakit.system.saga.saga_actor import SagaActor
+from sagakit.system.saga.saga_messages import Compare, Drain, Passivate, SagaMessage, Wake
+from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.timers import SetAlarm
 
 _log = getLogger("sagakit")
 
@@ -33,117 +37,130 @@ SHUTDOWN = 5.0
 
 
 class ActiveSagas:
-    """The sagas of this worker by their keys: active ones, and those at rest. For tasks of the trio thread."""
+    """The sagas of this worker by their keys, active or passivated. For tasks of the trio thread."""
 
-    def __init__(self, supervisor: DynamicSupervisor, environment: Environment) -> None:
-        self._supervisor = supervisor
-        self._environment = environment
+    _environment: Environment
+
+    def __init__(self, config: Config) -> None:
+        self.supervisor: DynamicSupervisor = DynamicSupervisor(
+            intensity=config.max_restarts,
+            period=config.restart_period,
+            backoff=Backoff(initial_interval=0.05, max_interval=5.0),
+            max_children=sys.maxsize,  # the sagas at work are bounded by their places
+            on_exit=self._exited,
+        )
+        """Runs the sagas' actors."""
+        self._capacity = config.mailbox_capacity
         self._active: dict[str, Ref[SagaMessage]] = {}
-        self.places: Places = Places(environment.config.max_active, granted=self._has_turn, taken=self._gives_way)
+        self.places: Places = Places(config.max_active, granted=self._has_turn, taken=self._gives_way)
         self._drained: trio.Event | None = None
         self._noting: list[set[str]] = []
         self._slots: dict[str, SagaSlot] = {}
         self._given_up: set[str] = set()
-        self._resting: dict[str, Passivated] = {}
+        self._passivated: dict[str, Passivated] = {}
         self.lost_sight: bool = False
-        """Whether a saga may stand in the bucket as this worker's that does not live here any more."""
+        """True if the bucket may hold a record that names this worker although the saga is not here any more."""
         self.left: bool = True
-        """Whether a drain has left sagas for others; as good as sure before it has come to its end."""
+        """True if a drain has left sagas for other workers; assumed until the drain has ended."""
+
+    def open(self, environment: Environment) -> None:
+        """Lend `environment` to the actors. To be called when `supervisor` runs, before anything else."""
+        self._environment = environment
 
     def __len__(self) -> int:
         return len(self._active)
 
     @property
     def draining(self) -> bool:
-        """Whether all that live here are to be left to others."""
+        """True once this worker leaves all its sagas to others."""
         return self._drained is not None
 
     def get(self, key: str) -> Ref[SagaMessage] | None:
-        """The actor of the saga under `key`, if it is active here."""
+        """Return the actor of the saga under `key`, if it is active here."""
         return self._active.get(key)
 
     def has(self, key: str) -> bool:
-        """Whether the saga under `key` lives here, active or at rest."""
-        return key in self._active or key in self._resting
+        """Return True if the saga under `key` is here, active or passivated."""
+        return key in self._active or key in self._passivated
 
-    # -------------------------------------------------------------- at rest
+    # ----------------------------------------------------------- passivated
 
-    def rest(self, key: str, resting: Passivated) -> None:
-        """An actor gives way: the saga waits for a time, a message or a place."""
-        self._resting[key] = resting
-        if resting.at is not None:
-            self._environment.timers.tell_nowait(SetAlarm(key, resting.at))
+    def passivate(self, key: str, passivated: Passivated) -> None:
+        """Passivate a saga: its actor ends, and it waits for a time, a message or a place."""
+        self._passivated[key] = passivated
+        if passivated.at is not None:
+            self._environment.timers.tell_nowait(SetAlarm(key, passivated.at))
         self.places.vacate(key)
 
     def let_go(self) -> None:
-        """An actor leaves its saga to the next owner."""
+        """Note that an actor leaves its saga to the next owner."""
         self.left = True
 
     def alarms(self) -> Iterator[tuple[str, float]]:
-        """When the sagas at rest want to be woken."""
-        return ((key, resting.at) for key, resting in self._resting.items() if resting.at is not None)
+        """Return the keys of the passivated sagas that wait for a time, and those times in seconds since the epoch."""
+        return ((key, passivated.at) for key, passivated in self._passivated.items() if passivated.at is not None)
 
     @property
-    def resting(self) -> int:
-        """How many are at rest."""
-        return len(self._resting)
+    def passivated(self) -> int:
+        """How many sagas are passivated."""
+        return len(self._passivated)
 
     def ring(self, key: str) -> None:
-        """A resting saga's time has come: wake it when there is a place for it."""
-        resting = self._resting.get(key)
-        if resting is not None and resting.at is not None and resting.at <= self._environment.now():
+        """Wake a passivated saga whose time has come, as soon as there is a place for it."""
+        passivated = self._passivated.get(key)
+        if passivated is not None and passivated.at is not None and passivated.at <= self._environment.now():
             self.places.ask(key)
 
     def reach(self, key: str) -> Ref[SagaMessage] | None:
-        """The actor of the saga under `key`, woken if it is at rest; None if it does not live here.
+        """Return the actor of the saga under `key`, woken if it is passivated; None if the saga is not here.
 
-        It needs no place: whatever is asked of a saga is applied at once.
+        The actor needs no place for this: a message to a saga is applied at once.
         """
-        if key not in self._active and key in self._resting:
+        if key not in self._active and key in self._passivated:
             self._wake(key)
         return self._active.get(key)
 
     def _wake(self, key: str) -> None:
-        resting = self._resting.pop(key)
-        self._live(SagaSlot(resting.binding, key, Reactivate(resting.confirmed)))
+        passivated = self._passivated.pop(key)
+        self._live(SagaSlot(passivated.binding, key, Reactivate(passivated.confirmed)))
 
     def _wake_with_place(self, key: str) -> None:
-        with suppress(ActorGone):  # the worker has come to its end, and its actors exit one by one
+        with suppress(ActorGone):  # the worker ends, and its actors exit one by one
             self._wake(key)
 
     def _has_turn(self, key: str) -> None:
-        """The saga has asked for a place, and has got one."""
-        if key in self._resting:
-            if key not in self._active:  # else its last actor is still on its way: it is woken after that
+        """Let a saga go on that has asked for a place, and has got one."""
+        if key in self._passivated:
+            if key not in self._active:  # else its last actor is about to exit: the saga is woken after that
                 self._wake_with_place(key)
         elif key in self._active:
             self._active[key].signal(Wake())
-        else:  # it was at rest, and the worker leaves
+        else:  # the saga was passivated, and the worker leaves
             self.places.leave(key)
 
     def _gives_way(self, key: str) -> None:
-        """The saga only waits, and its place is another's: it need not keep its actor."""
+        """Tell a waiting saga, whose place another saga has taken, that it need not keep its actor."""
         self._active[key].signal(Passivate())
 
     def compare(self, key: str, revision: int, at: float) -> bool:
-        """Tell an actor the revision that a scan which began at `at` (trio time) has found; False: none is active."""
+        """Tell an actor the revision that a scan which began at `at` (trio time) has found. False if none is active."""
         ref = self._active.get(key)
         if ref is None:
             return False
         try:
             ref.tell_nowait(Compare(revision, at))
-        except (MailboxFull, ActorGone):  # the next whole scan comes
+        except (MailboxFull, ActorGone):  # the next whole scan tells it
             self.lost_sight = True
         return True
 
-    def compare_resting(self, key: str, owner: str) -> None:
-        """Let go of a saga at rest whose record names another worker."""
-        if owner != self._environment.worker_id and self._resting.pop(key, None) is not None:
+    def compare_passivated(self, key: str, owner: str) -> None:
+        """Let go of a passivated saga whose record names another worker."""
+        if owner != self._environment.worker_id and self._passivated.pop(key, None) is not None:
             self.places.leave(key)
-            self._environment.fenced(Fenced(key, f"worker {owner} has it; it was at rest here"))
+            self._environment.fenced(Fenced(key, f"worker {owner} has it; it was passivated here"))
 
     def wake_stalled(self, before: float) -> None:
-        """Wake those whose time came `before`, in seconds since the epoch, and who did not wake by themselves."""
+        """Wake the sagas that were due `before` (seconds since the epoch) and did not wake by themselves."""
         for key in [key for key, at in self.alarms() if at < before]:
             self.ring(key)
         for key, slot in self._slots.items():
@@ -152,7 +169,7 @@ class ActiveSagas:
 
     @contextmanager
     def noting_exits(self) -> Iterator[set[str]]:
-        """The keys that cease to be active here while the context is open."""
+        """Collect the keys of the sagas that cease to be active here while the context is open."""
         gone: set[str] = set()
         self._noting.append(gone)
         try:
@@ -161,21 +178,21 @@ class ActiveSagas:
             self._noting.remove(gone)
 
     def keys(self) -> list[str]:
-        """The keys of all that are active here."""
+        """Return the keys of all sagas that are active here."""
         return list(self._active)
 
     def others(self, key: str) -> list[Ref[SagaMessage]]:
-        """The actors that are active here, but for the saga under `key`."""
+        """Return the actors that are active here, without that of the saga under `key`."""
         return [ref for other, ref in self._active.items() if other != key]
 
     async def begin(
         self, key: str, binding: SagaBinding, origin: Activation, *, in_line: bool = True
     ) -> Ref[SagaMessage] | None:
-        """Start an actor and wait until its first write is durable; waits in line while the worker is full.
+        """Start an actor, wait until its first write is durable, and return it.
 
-        A new saga also waits while a suspect has the worker to itself. With `in_line=False` it waits for neither: it is
-        created and held until it may open attempts. None if another actor came first under the same key. Raises what
-        the write raised; then nothing is active.
+        Waits in line while the worker is full; a new saga also waits while a suspect has the worker to itself. With
+        `in_line=False` it waits for neither: the saga is created, and held until it may open attempts. Return None if
+        there is an actor under the same key already. Raises what the write raised; then nothing is active.
         """
         if in_line:
             await self._enter(minds_gate=isinstance(origin, Fresh))
@@ -183,7 +200,7 @@ class ActiveSagas:
             if in_line:
                 self.places.give_back()
             if self._drained is not None:
-                raise RuntimeClosed(f"{key}: the runtime is closing and starts nothing any more")
+                raise RuntimeClosed(f"{key}: the runtime is closing; it starts no saga any more")
             return None
         if in_line:
             self.places.seat(key)
@@ -195,7 +212,7 @@ class ActiveSagas:
         return ref
 
     async def _enter(self, *, minds_gate: bool) -> None:
-        """Take a place; the gate may have been closed while it was waited for."""
+        """Take a place. The gate may have been closed meanwhile: then the place goes back, and the wait begins anew."""
         gate = self._environment.gate
         while True:
             if minds_gate:
@@ -207,15 +224,15 @@ class ActiveSagas:
 
     def _live(self, slot: SagaSlot) -> Ref[SagaMessage]:
         key = slot.key
-        make, capacity = partial(SagaActor, self._environment, slot), self._environment.config.mailbox_capacity
-        spec = ReactorSpec(key, make, restart="transient", shutdown=SHUTDOWN, capacity=capacity)
-        ref: Ref[SagaMessage] = self._supervisor.start_reactor(spec)
+        make = partial(SagaActor, self._environment, slot)
+        spec = ReactorSpec(key, make, restart="transient", shutdown=SHUTDOWN, capacity=self._capacity)
+        ref: Ref[SagaMessage] = self.supervisor.start_reactor(spec)
         self._active[key] = ref
         self._slots[key] = slot
         return ref
 
-    def exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
-        """The supervisor's notice that an actor has gone for good."""
+    def _exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
+        """Take the supervisor's notice that an actor has ended for good."""
         if self._active.get(ref.name) is ref:
             slot = self._slots.pop(ref.name)
             may_keep = self._drained is None and ref.name not in self._given_up
@@ -227,22 +244,22 @@ class ActiveSagas:
             self._given_up.discard(ref.name)
             del self._active[ref.name]
             self._environment.room.left(ref.name)
-            if ref.name not in self._resting:
+            if ref.name not in self._passivated:
                 self.lost_sight = self.lost_sight or not slot.accounted_for
                 for gone in self._noting:
                     gone.add(ref.name)
                 self.places.leave(ref.name)
-            elif self.places.has(ref.name):  # its turn came while this actor was on its way
+            elif self.places.has(ref.name):  # its turn came while this actor was about to exit
                 self._wake_with_place(ref.name)
             if self._drained is not None and not self._active:
                 self._drained.set()
 
     async def drain(self) -> None:
-        """Start nothing new and return once no saga is active here; what is not over is left for the next owner."""
+        """Start nothing new; return once no saga is active here. The others are left to the next owner."""
         self._drained = trio.Event()
         self._environment.gate.dismiss()
-        self.left = bool(self._resting)
-        self._resting.clear()
+        self.left = bool(self._passivated)
+        self._passivated.clear()
         for ref in list(self._active.values()):
             with suppress(ActorGone):
                 await ref.tell(Drain())

@@ -1,4 +1,4 @@
-"""What the runtime lends to every saga's actor."""
+"""The environment of every saga's actor: the parts of the worker that the actors share."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ from sagakit.engine import Inbound, Limits, Parent, Sender
 from sagakit.errors import Fenced, Overwritten
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
-from sagakit.system.activation import Passivated
 from sagakit.system.config import Config
-from sagakit.system.isolation import Gate
+from sagakit.system.io.operations import PersistenceMessage
+from sagakit.system.io.publisher import PublishEvents
+from sagakit.system.io.room import Room
+from sagakit.system.isolation import Gate, IsolationMessage
 from sagakit.system.lease_status import LeaseStatus
-from sagakit.system.messages import IsolationMessage, PersistenceMessage, PublishEvents, TimersMessage
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
-from sagakit.system.room import Room
+from sagakit.system.saga.activation import Passivated
+from sagakit.system.timers import TimersMessage
 
 _log = getLogger("sagakit")
 
 
 class SagaTable(Protocol):
-    """The table of this worker's sagas, as one of their actors sees it."""
+    """The table of this worker's sagas, as their actors see it."""
 
     @property
     def draining(self) -> bool:
-        """Whether all sagas here are to be left to others."""
+        """True once this worker leaves all its sagas to others."""
         ...
 
     @property
@@ -43,7 +45,7 @@ class SagaTable(Protocol):
         """The places of sagas at work."""
         ...
 
-    def rest(self, key: str, resting: Passivated) -> None:
+    def passivate(self, key: str, passivated: Passivated) -> None:
         """Passivate a saga: its actor ends, and it waits for a time, a message or a place."""
         ...
 
@@ -65,10 +67,7 @@ class Family(ChildCaller, Protocol):
 
 
 class Environment:
-    """One worker's shared parts; made by the runtime, used by the actors."""
-
-    sagas: SagaTable
-    children: Family
+    """The shared parts of one worker. Made when its actors run."""
 
     def __init__(
         self,
@@ -76,6 +75,10 @@ class Environment:
         worker_id: str,
         config: Config,
         store: Store,
+        sagas: SagaTable,
+        children: Family,
+        limits: Limits,
+        reports: Reports,
         persistence: Ref[PersistenceMessage],
         publisher: Ref[PublishEvents],
         timers: Ref[TimersMessage],
@@ -92,6 +95,10 @@ class Environment:
         self.worker_id = worker_id
         self.config = config
         self.store = store
+        self.sagas = sagas
+        self.children = children
+        self.limits = limits
+        self.reports = reports
         self.persistence = persistence
         self.publisher = publisher
         self.timers = timers
@@ -103,30 +110,28 @@ class Environment:
         self.limiters = limiters
         self.now = now
         self.random = random
-        self.limits: Limits = limits_for(store.max_payload, max_isolated_crashes=config.max_isolated_crashes)
         threads = trio.CapacityLimiter(config.max_threads)
         self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self.fenced_count: int = 0
         self.overwritten_count: int = 0
-        self.reports: Reports = Reports()
         self._alarms = Ration(_log)
         self._writes = count(1)
 
     def next_write(self) -> str:
-        """A write id: this worker and a number never used for different bytes."""
+        """Return a new write id: this worker, and a number that is never used for different bytes."""
         return f"{self.worker_id}:{next(self._writes)}"
 
     def fenced(self, error: Fenced) -> None:
-        """A record turned out to be another worker's; its actor here stops."""
+        """Note that a record turned out to be another worker's, so that its actor here stops."""
         self.fenced_count += 1
         _log.warning("fenced: %s", error)
 
     def overwritten(self, error: Overwritten, *, seen_at: float) -> None:
         """Say loudly that something has replaced a record which this worker is about to write back.
 
-        Nothing tells what stood there in between: `seen_at` (trio time) is when the record was last seen to be this
-        worker's. Raises Fenced if another worker may have adopted the saga since then: that one writes it back (P7).
+        `seen_at` (trio time) is when the record was last seen to be this worker's. Nothing tells what was stored since
+        then. Raises Fenced if another worker may have adopted the saga meanwhile: that worker writes it back (P7).
         """
         self.overwritten_count += 1
         if self.lease_status.covers(seen_at) and self.store.reconnected_at <= seen_at:
@@ -154,5 +159,5 @@ def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
 
 
 def input_limit(max_payload: int) -> int:
-    """Bytes that an input may have."""
+    """Return the bytes that an input may have at most."""
     return max_payload // 4

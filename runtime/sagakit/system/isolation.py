@@ -13,16 +13,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
+import msgspec
 import trio
 from sagakit_actors import Actor, ActorContext, ActorDied, ActorGone, Down, Ref, StopRequested
 
-from sagakit.system.messages import AskAlone, AwaitQuiet, DoneAlone, IsolationMessage, RunAlone, SagaMessage, Wake
-from sagakit.system.turns import Action, Turns
+from sagakit.system.saga.saga_messages import AwaitQuiet, RunAlone, SagaMessage, Wake
+from sagakit.system.turns import Action, AskAlone, Turns
 
 PATIENCE = 30.0
 """Seconds that the others' open attempts get to end before the suspect's turn is put off."""
+
+
+class DoneAlone(msgspec.Struct, frozen=True):
+    """A suspect does not need this turn any more."""
+
+    turn: AskAlone
+
+
+IsolationMessage: TypeAlias = AskAlone | DoneAlone
 
 
 class Gate:

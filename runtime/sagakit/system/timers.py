@@ -1,4 +1,4 @@
-"""The timers actor: one heap for all sagas that wait. The server's times; a saga that has ended ignores its wake."""
+"""The timers actor: one heap for all sagas that wait. Its times are the server's."""
 
 from __future__ import annotations
 
@@ -9,26 +9,44 @@ from math import inf
 from typing import TypeAlias
 from weakref import ref as weak
 
+import msgspec
 import trio
 from sagakit_actors import Actor, ActorContext, ActorGone, Down, MailboxFull, Ref
 
-from sagakit.system.messages import Passivate, SagaMessage, SetAlarm, SetTimer, TimersMessage, Wake
+from sagakit.system.saga.saga_messages import Passivate, SagaMessage, Wake
 
 FULL_PAUSE = 0.1
-"""Seconds until a saga whose mailbox is full is woken again; it is awake anyway."""
+"""Seconds until a saga whose mailbox is full is woken again. It has a turn before that anyway."""
 AT_ONCE = 32
-"""Wakes before the actors woken get their turn: after a stall those that were due first go first."""
+"""Sagas that are woken before their actors get a turn. So after a stall the sagas that were due first go first."""
 TIDY = 10_000
-"""Entries from which on those of sagas that have ended are thrown out, each time the heap has doubled."""
+"""Entries from which on the heap is tidied each time it has doubled: entries of sagas that have ended are removed."""
 
+
+class SetTimer(msgspec.Struct, frozen=True):
+    """Tell `message` to `ref` at `at` (seconds since the epoch), if its actor is still there."""
+
+    ref: Ref[SagaMessage]
+    at: float
+    message: Wake | Passivate
+
+
+class SetAlarm(msgspec.Struct, frozen=True):
+    """Wake the passivated saga under `key` at `at` (seconds since the epoch)."""
+
+    key: str
+    at: float
+
+
+TimersMessage: TypeAlias = SetTimer | SetAlarm
 _Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Passivate]"
 
 
 class Timers(Actor[TimersMessage]):
-    """Wakes sagas. Its memory is a cache: after a restart active sagas set their timers again, and `resting` is asked.
+    """Wakes sagas. The heap is a cache: after a restart active sagas set their timers again.
 
-    `wake` is called with the key of a resting saga whose time has come. `until_set` returns when the clock behind `now`
-    is corrected.
+    `passivated` returns the alarms of passivated sagas. `wake` is called with the key of a passivated saga that is due.
+    `until_set` returns when the clock behind `now` is corrected.
     """
 
     tasks = True
@@ -36,7 +54,7 @@ class Timers(Actor[TimersMessage]):
     def __init__(
         self,
         now: Callable[[], float],
-        resting: Callable[[], Iterable[tuple[str, float]]],
+        passivated: Callable[[], Iterable[tuple[str, float]]],
         wake: Callable[[str], None],
         *,
         until_set: Callable[[], Awaitable[None]],
@@ -46,7 +64,7 @@ class Timers(Actor[TimersMessage]):
         self._sleep = trio.CancelScope()
         self._wake = wake
         self._order = count()
-        self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in resting()]
+        self._heap: list[tuple[float, int, _Timer | str]] = [(at, next(self._order), key) for key, at in passivated()]
         self._tidy_at = TIDY
         heapq.heapify(self._heap)
 
@@ -63,7 +81,7 @@ class Timers(Actor[TimersMessage]):
                 self._tidy()
 
     async def _mind_clock(self) -> None:
-        """How long it is until the next due time was reckoned by a clock that was wrong."""
+        """Wait anew after each correction of the clock: the wait was computed by a clock that was wrong."""
         while True:
             await self._until_set()
             self._sleep.cancel()
@@ -92,7 +110,7 @@ class Timers(Actor[TimersMessage]):
                 self._set(whom, now + FULL_PAUSE)
 
     def _tidy(self) -> None:
-        """Of the alarms of one key the one that was set last counts."""
+        """Remove what is out of date. Of several alarms of one key the one that was set last counts."""
         alarms: dict[str, tuple[float, int, _Timer | str]] = {}
         timers: list[tuple[float, int, _Timer | str]] = []
         for entry in self._heap:
@@ -107,7 +125,7 @@ class Timers(Actor[TimersMessage]):
 
 
 def _tell(timer: _Timer) -> bool:
-    """False if the saga has no room for the message now."""
+    """Tell a saga its message. Return False if its mailbox is full."""
     ref = timer[0]()
     if ref is not None:
         try:

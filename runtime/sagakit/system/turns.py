@@ -17,9 +17,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from sagakit.system.messages import AskAlone
+import msgspec
+from sagakit_actors import Ref
 
 State = Literal["idle", "preparing", "running", "pausing"]
 Event = Literal["asked", "quiet", "impatient", "over", "paused", "lost"]
@@ -41,6 +42,17 @@ TABLE: Mapping[State, Mapping[Event, tuple[State, Action]]] = {
     "pausing": {"paused": ("idle", ""), "lost": ("idle", "open")},
 }
 """An event that a state does not have changes nothing."""
+
+
+class AskAlone(msgspec.Struct, frozen=True, eq=False):
+    """A suspect's request for a turn alone, sent to the isolation actor, which answers `RunAlone`.
+
+    The request itself names the turn. The turn belongs to this incarnation of the suspect's actor.
+    """
+
+    ref: Ref[Any]
+    incarnation: int
+
 
 LoneTurn: TypeAlias = AskAlone
 

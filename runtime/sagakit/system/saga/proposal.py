@@ -1,8 +1,8 @@
-"""A write that the server refuses because the record has become too large: what is to be done instead.
+"""A write that the server refuses because the record has become too large, and the smaller write that replaces it.
 
-without callers' messages    they are answered `too large`: nobody from outside can stop a saga like this
-halted, or cut down          what `engine.oversize` says, if that is small enough
-held back                    nothing can be written: all stays as it is, and is tried again with what comes next
+without callers' messages    they are answered `too large`, so that nobody from outside can stop a saga by size
+halted, or cut down          as `engine.oversize` says, if that is small enough
+held back                    nothing can be written: everything is kept, and is tried again with what comes next
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from sagakit.engine import Inbound, InputEvent, Published, Record
 from sagakit.engine.verdicts import PLACES
-from sagakit.system.messages import Ask
+from sagakit.system.saga.saga_messages import Ask
 
 HEADERS = 512
-"""Bytes of a message that its headers take at most."""
+"""Bytes that the headers of a message take at most."""
 
 
 class Proposal(NamedTuple):
-    """A write of `size` bytes: `events` have made `record` of `base`, and those who asked wait for it."""
+    """A write of `size` bytes: `events` have made `record` of `base`, and the callers in `asked` wait for it."""
 
     base: Record
     events: Sequence[InputEvent]
@@ -29,7 +29,7 @@ class Proposal(NamedTuple):
 
 
 class HeldBack(NamedTuple):
-    """What came in and cannot be written."""
+    """Events, and the callers that wait for them, that cannot be written now."""
 
     events: Sequence[InputEvent]
     asked: Sequence[Ask]
@@ -47,13 +47,13 @@ def split(proposal: Proposal) -> tuple[HeldBack, HeldBack]:
 
 
 def held_back(proposal: Proposal) -> HeldBack:
-    """Return what is to be tried again. What is published is known anew each time."""
+    """Return what is to be tried again. `Published` is left out: it is made anew for each write."""
     events = [event for event in proposal.events if not isinstance(event, Published)]
     return HeldBack(events, [ask for ask in proposal.asked if not ask.reply.settled])
 
 
 def most_bytes(proposal: Proposal, max_payload: int) -> int:
-    """Return how large a record may be: by what the server says, or half of what it has refused all the same."""
+    """Return how large a record may be: the server's limit, or half of a record that it refused in spite of that."""
     most = max_payload - HEADERS
     return most if most < proposal.size else proposal.size // 2
 

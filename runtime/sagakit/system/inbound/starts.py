@@ -1,7 +1,8 @@
-"""Starts: how a saga comes to be, once for its id, whoever asks and however often (P10)."""
+"""Starts: each id is started once, however often and by however many programs it is asked for (P10)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from logging import getLogger
 from math import inf
@@ -11,25 +12,26 @@ import trio
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import EndMarker, Parent, Record, create, decode, digest
+from sagakit.engine import EndMarker, Limits, Parent, Record, create, decode, digest
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, UnreadableValue
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.activation import CreateRecord, Fresh
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.environment import Environment, input_limit
+from sagakit.system.environment import input_limit
 from sagakit.system.ids import new_id
-from sagakit.system.messages import AskStarted
-from sagakit.system.persistence import read
+from sagakit.system.io.persistence import read
+from sagakit.system.io.room import Room
+from sagakit.system.saga.activation import CreateRecord, Fresh
+from sagakit.system.saga.saga_messages import AskStarted
 
 _log = getLogger("sagakit")
 
 LATE = 1.0
-"""Seconds after the look into the archive from which on a create is confirmed by another: no end marker goes sooner."""
+"""Seconds after the look into the archive from which on a create has to be confirmed. No end marker expires sooner."""
 
 
 class StartContext(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a saga comes from, and what it can be found by: kept in its record."""
+    """The origin of a saga, and the attributes that it can be found by. Kept in its record."""
 
     correlation_id: str | None = None
     causation_id: str | None = None
@@ -42,12 +44,24 @@ NOWHERE = StartContext()
 
 
 class Starts:
-    """Creates sagas of this worker. For tasks of its trio thread."""
+    """Creates sagas of one worker. For tasks of its trio thread."""
 
-    def __init__(self, store: Store, sagas: ActiveSagas, environment: Environment) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sagas: ActiveSagas,
+        room: Room,
+        *,
+        worker_id: str,
+        now: Callable[[], float],
+        limits: Limits,
+    ) -> None:
         self._store = store
         self._sagas = sagas
-        self._environment = environment
+        self._room = room
+        self._worker_id = worker_id
+        self._now = now
+        self._limits = limits
 
     async def start(
         self,
@@ -82,11 +96,11 @@ class Starts:
             not_after = inf if made_up else before + LATE
             origin = Fresh(self._creator(binding, address, value, context), not_after)
             try:
-                with await self._environment.room.claim(key, len(value), child=context.parent is not None):
+                with await self._room.claim(key, len(value), child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
                 if begun is not None:
                     return address
-                self._sagas.reach(key)  # if it is at rest, and its record gone, it finds out
+                self._sagas.reach(key)  # if it is passivated and its record is gone, its actor finds out
             except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False
@@ -98,18 +112,18 @@ class Starts:
             saga_id=address.saga_id,
             run=new_id(),
             input=msgspec.Raw(value),
-            owner=self._environment.worker_id,
-            now=self._environment.now(),
+            owner=self._worker_id,
+            now=self._now(),
             correlation_id=context.correlation_id,
             causation_id=context.causation_id,
             trace=context.trace,
             attributes=context.attributes,
             parent=context.parent,
-            limits=self._environment.limits,
+            limits=self._limits,
         )
 
     async def _known(self, key: str) -> Record | EndMarker | None:
-        """What this id was started as, running, archived, or just ended."""
+        """Return what the id was started as, be it active, archived or just ended; None if it was not started."""
         ref = self._sagas.get(key)
         if ref is not None:
             try:
@@ -125,7 +139,7 @@ class Starts:
 
 
 def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) -> bool:
-    """Whether a saga was started with this input. Equal values may differ as JSON: a set's order, 5 for 5.0."""
+    """Return True if a saga was started with this input. Equal values may differ as JSON: a set's order, 5 for 5.0."""
     if known.input_digest == digest(value):
         return True
     if isinstance(known, EndMarker):

@@ -1,6 +1,6 @@
-"""The event publisher actor: events go out in order, each saga's next one only after the one before was acknowledged.
+"""The event publisher actor: publishes each saga's events in order, the next one after the one before is acknowledged.
 
-One saga's trouble holds up nobody else's events. What was acknowledged late, or twice, has the same id and bytes (P9).
+One saga's trouble holds up no other saga's events. An event that is published twice has the same id and bytes (P9).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections import deque
 from functools import partial
 from logging import WARNING, getLogger
 
+import msgspec
 import trio
 from sagakit_actors import Actor, ActorContext, Backoff, Down
 
@@ -16,17 +17,27 @@ from sagakit.engine import OutboxEvent, event_id
 from sagakit.errors import Ambiguous, StoreError, Unavailable
 from sagakit.ration import Ration
 from sagakit.store.ports import EventMessage, Store
-from sagakit.system.messages import PublishEvents, Receipt
+from sagakit.system.io.receipt import Receipt
 
 _log = getLogger("sagakit.publisher")
 
 BATCH = 512
 LONG = 10
-"""Tries of one event, half a minute, after which an outage is worth a word."""
+"""Tries of one event, about half a minute, after which an outage is reported."""
+
+
+class PublishEvents(msgspec.Struct, frozen=True):
+    """Publish these events, in order. Events that are queued already are skipped."""
+
+    key: str
+    saga_type: str
+    run: str
+    events: tuple[OutboxEvent, ...]
+    receipt: Receipt
 
 
 class _Queue:
-    """The events of one run that wait; the head is in flight."""
+    """The events of one run that are not in the log yet. The first one is on its way."""
 
     __slots__ = ("events", "failures", "key", "last", "receipt", "run", "saga_type")
 
@@ -48,7 +59,7 @@ class _Queue:
 
 
 class Publisher(Actor[PublishEvents]):
-    """Carries all events to the log."""
+    """Carries all events of one worker to the log."""
 
     tasks = True
 
@@ -60,7 +71,7 @@ class Publisher(Actor[PublishEvents]):
         self._nursery: trio.Nursery | None = None
 
     async def run(self, ctx: ActorContext[PublishEvents]) -> None:
-        """Queue what has gathered. What is here at a crash is handed in again by those who watch."""
+        """Queue what has gathered. After a crash the saga actors, which watch this one, hand in again what was here."""
         self._nursery = ctx.nursery
         try:
             while True:
@@ -88,7 +99,7 @@ class Publisher(Actor[PublishEvents]):
 
     def _sent(self, queue: _Queue, result: int | StoreError) -> None:
         if self._nursery is None:
-            return  # this incarnation is over; its queues were handed in again elsewhere
+            return  # this incarnation has ended; its events were handed in again to the next one
         if isinstance(result, StoreError):
             self._nursery.start_soon(self._again, queue, result)
             return

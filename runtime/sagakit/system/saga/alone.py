@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from sagakit_actors import Ref
 
-from sagakit.system.messages import AskAlone, DoneAlone, IsolationMessage, RunAlone, SagaMessage
+from sagakit.system.isolation import DoneAlone, IsolationMessage
+from sagakit.system.saga.saga_messages import RunAlone, SagaMessage
+from sagakit.system.turns import AskAlone
 
 
 class Alone:

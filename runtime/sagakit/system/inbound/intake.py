@@ -25,12 +25,12 @@ from sagakit_actors import Actor, ActorContext, Backoff
 from sagakit.errors import InvalidInput, SagakitError, StoreError, TooLarge, UnknownSaga
 from sagakit.ration import Ration
 from sagakit.store.ports import InboundMessage, Source, Store
-from sagakit.system.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
-from sagakit.system.dead_letters import DeadLetters
-from sagakit.system.in_hand import InHand
-from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.lane import Lane
-from sagakit.system.persistence import through_outage
+from sagakit.system.inbound.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
+from sagakit.system.inbound.dead_letters import DeadLetters
+from sagakit.system.inbound.in_hand import InHand
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.lane import Lane
+from sagakit.system.io.persistence import through_outage
 
 _log = getLogger("sagakit.intake")
 

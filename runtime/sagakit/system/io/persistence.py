@@ -35,7 +35,7 @@ from sagakit.errors import (
 )
 from sagakit.ration import Ration
 from sagakit.store.ports import Deletion, Entry, KeyValue, Store, Write
-from sagakit.system.messages import Confirm, Done, Load, PersistenceMessage, Put, Retire
+from sagakit.system.io.operations import Confirm, Load, OnSettled, PersistenceMessage, Put, Retire
 
 _log = getLogger("sagakit.persistence")
 
@@ -201,7 +201,7 @@ class Persistence(Actor[PersistenceMessage]):
         """The archive has it: the record may give way to its end marker."""
         self._mark(retire.key, retire.marker, retire.expected, retire.done)
 
-    def _mark(self, key: str, marker: bytes, expected: int, done: Done) -> None:
+    def _mark(self, key: str, marker: bytes, expected: int, done: OnSettled) -> None:
         self._take(Put(key=key, value=marker, expected=expected, ttl=self._marker_ttl, linger=True, done=done))
 
     async def _settle_archive(self, retire: Retire, error: StoreError) -> None:

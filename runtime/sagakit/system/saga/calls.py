@@ -11,7 +11,7 @@ from sagakit.binding.permit import CallPermit
 from sagakit.binding.saga_binding import REVOKED, SagaBinding, timed_out
 from sagakit.engine import AttemptEnded, AttemptResult, Call, Effect, Record
 from sagakit.system.environment import Environment
-from sagakit.system.messages import Attempted, SagaMessage
+from sagakit.system.saga.saga_messages import Attempted, SagaMessage
 
 
 class Calls:

@@ -11,7 +11,7 @@ from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, plain
 from sagakit.engine import Inbound
 from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
-from sagakit.system.starts import StartContext
+from sagakit.system.inbound.starts import StartContext
 
 MAX_TEXT = 512
 """Characters of a correlation or causation id, which every event repeats, and of the `by` of a message."""

@@ -21,11 +21,11 @@ from sagakit.errors import UNREADABLE, Ambiguous, InvalidInput, NoResponders, No
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.channels import channel_of
-from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.messages import Ask, AwaitOutcome
-from sagakit.system.persistence import ask, read, through_outage
-from sagakit.system.validation import checked_message
+from sagakit.system.inbound.channels import channel_of
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.validation import checked_message
+from sagakit.system.io.persistence import ask, read, through_outage
+from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
 _log = getLogger("sagakit")
 

@@ -20,8 +20,8 @@ from sagakit_actors import Actor, ActorContext
 from sagakit.errors import StoreError, StoreFull
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
-from sagakit.system.persistence import through_outage
-from sagakit.system.vessels import ACCOUNT, ALL, RUNNING, STARTS, Account, Claim, Shard, Vessel
+from sagakit.system.io.persistence import through_outage
+from sagakit.system.io.vessels import ACCOUNT, ALL, RUNNING, STARTS, Account, Claim, Shard, Vessel
 
 _log = getLogger("sagakit.room")
 

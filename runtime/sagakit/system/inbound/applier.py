@@ -24,13 +24,13 @@ from sagakit.errors import (
     UnreadableValue,
 )
 from sagakit.store.ports import InboundMessage
-from sagakit.system import starts
-from sagakit.system.channels import check_channel
-from sagakit.system.children import Children
-from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.requests import Requests
-from sagakit.system.starts import Starts
-from sagakit.system.validation import check_id, checked_context, checked_message, checked_message_id
+from sagakit.system.inbound import starts
+from sagakit.system.inbound.channels import check_channel
+from sagakit.system.inbound.children import Children
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.requests import Requests
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.inbound.validation import check_id, checked_context, checked_message, checked_message_id
 
 _log = getLogger("sagakit.intake")
 _decoder = msgspec.json.Decoder(InboxRequest)

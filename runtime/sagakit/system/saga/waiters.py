@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sagakit_actors import Reply
 
 from sagakit.engine import ENDS, Inbound, Record
-from sagakit.system.messages import Ask, AwaitOutcome
+from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
 
 class Waiters:

@@ -8,7 +8,8 @@ from functools import partial
 from sagakit_actors import Ref
 
 from sagakit.engine import Record
-from sagakit.system.messages import PublishEvents, Receipt
+from sagakit.system.io.publisher import PublishEvents
+from sagakit.system.io.receipt import Receipt
 
 
 class Outbox:

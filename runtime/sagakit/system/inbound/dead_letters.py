@@ -12,7 +12,7 @@ import trio
 from sagakit.errors import StoreError, StreamMissing
 from sagakit.ration import Ration
 from sagakit.store.ports import UNKNOWN_TYPE_FOR, InboundMessage, Store
-from sagakit.system.persistence import through_outage
+from sagakit.system.io.persistence import through_outage
 
 _log = getLogger("sagakit.intake")
 

@@ -1,4 +1,4 @@
-"""One saga's life in this worker: what its actor's incarnations have in common."""
+"""One saga's slot in this worker: the state that all incarnations of its actor share."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from sagakit_actors import Reply
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded
-from sagakit.system.activation import Activation, GiveUp, Reload
+from sagakit.system.saga.activation import Activation, GiveUp, Reload
 
 
 class SagaSlot:
-    """What outlives one incarnation of a saga's actor."""
+    """The state of one saga that outlives an incarnation of its actor."""
 
     def __init__(self, binding: SagaBinding, key: str, activation: Activation) -> None:
         self.binding: SagaBinding = binding
@@ -21,29 +21,29 @@ class SagaSlot:
         self.begun: Reply[None] | None = None
         """Answered by the first incarnation when its first write is durable, or with why that failed."""
         self.operations: int = 0
-        """Handed to the persistence actor so far: an incarnation does not take what its predecessor asked for."""
+        """Operations handed to the persistence actor so far. A result with a lower number is for nobody."""
         self.durable: Loaded | None = None
         """The last record that this worker has written or read; None before that."""
         self.seen_at: float = -inf
-        """When the last write, or look, that shows this worker to be the owner was begun (trio's time)."""
+        """When the last write or look began that shows this worker to be the owner (trio time)."""
         self.wake_at: float = inf
-        """When the durable record wants to be looked at again, in seconds since the epoch."""
+        """When the durable record is due to be looked at again, in seconds since the epoch."""
         self.accounted_for: bool = False
-        """Whether, once it is over, nothing can stand in the bucket that names this worker."""
+        """True if the bucket cannot hold a record that names this worker, once the actor has ended."""
 
     def next_activation(self) -> Activation:
-        """What the next incarnation starts from: the first one from the origin, each later one from the record."""
+        """Return what the next incarnation starts from; each one after the first starts from the record."""
         activation = self._activation
-        if not isinstance(activation, GiveUp):  # that stands until it is written
+        if not isinstance(activation, GiveUp):  # that is in force until it is written
             self._activation = Reload()
         return activation
 
     def given_up(self, error: str) -> SagaSlot:
-        """Return what follows when the saga's actor has crashed too often: `error` says why."""
+        """Return the slot that follows when the saga's actor has crashed too often; `error` says why."""
         last = SagaSlot(self.binding, self.key, GiveUp(error))
         last.durable, last.seen_at = self.durable, self.seen_at
         return last
 
     def has_begun(self) -> None:
-        """An incarnation has written what its origin asked for."""
+        """Note that an incarnation has written what it was started for."""
         self._activation = Reload()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sagakit.errors import InvalidInput
 from sagakit.store.names import Channel
-from sagakit.system.inbox_request import InboxRequest
+from sagakit.system.inbound.inbox_request import InboxRequest
 
 ALLOWED: Mapping[Channel, frozenset[str]] = {
     "client": frozenset({"start", "signal", "cancel"}),

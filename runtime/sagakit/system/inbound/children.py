@@ -47,10 +47,10 @@ from sagakit.errors import (
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.environment import input_limit
-from sagakit.system.inbox_request import InboxRequest
-from sagakit.system.persistence import read, through_outage
-from sagakit.system.requests import Requests
-from sagakit.system.starts import StartContext, Starts
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.requests import Requests
+from sagakit.system.inbound.starts import StartContext, Starts
+from sagakit.system.io.persistence import read, through_outage
 
 FORESTALLED_FOR = 3600.0
 """Seconds for which a child that never was cannot start: longer than its start may still be on its way."""

@@ -1,4 +1,4 @@
-"""How one saga takes its leave: its parent is told, its events are out, its children are let go, then it may retire."""
+"""Retirement: a saga that has ended tells its parent, publishes its events, releases its children, and is archived."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sagakit_actors import ReactorContext
 
 from sagakit.engine import Finish, Record, Sender, TellParent, sender_of
 from sagakit.system.environment import Environment
-from sagakit.system.messages import ChildrenReleased, ParentTold, SagaMessage
-from sagakit.system.outbox import Outbox
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.saga_messages import ChildrenReleased, ParentTold, SagaMessage
 
 
 class Retirement:
     """Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_ctx", "_environment", "_outbox", "_told_under", "has_begun", "may_retire", "parent_knows")
+    __slots__ = ("_ctx", "_environment", "_outbox", "_told_under", "has_begun", "parent_knows")
 
     def __init__(self, ctx: ReactorContext[SagaMessage], environment: Environment, outbox: Outbox) -> None:
         self._ctx = ctx
@@ -24,28 +24,25 @@ class Retirement:
         self._outbox = outbox
         self._told_under = ""
         self.parent_knows: bool = False
-        """The parent has been told what is to be told by now."""
+        """True once the parent has been told of everything that it is to know by now."""
         self.has_begun: bool = False
-        """There is no way back: the saga is on its way to the archive."""
-        self.may_retire: bool = False
-        """All is done that has to be done before that: the record may go to the archive."""
+        """True once the saga is on its way to the archive. There is no way back."""
 
     @property
     def awaits_release(self) -> bool:
-        """Whether it is the parent's turn."""
+        """True while the parent has to release the saga before it can retire."""
         return self.parent_knows and not self.has_begun
 
     def tell_parent(self, effect: TellParent) -> None:
-        """Tell it, once for each thing there is to tell; `ParentTold` says that it knows."""
+        """Tell the parent, once for each thing there is to tell; `ParentTold` says that it knows."""
         if self._told_under != effect.message.id:
             self._told_under, self.parent_knows = effect.message.id, False
             self._ctx.pipe_to_self(_parent_told, self._environment.children.tell, effect.parent, effect.message)
 
     def finish(self, effect: Finish, record: Record, retire: Callable[[], None]) -> None:
-        """Events, then children, then archive and end marker: in this order nothing is lost.
+        """Wait until all events are published, release the children, and call `retire`.
 
-        When the events are out, and the saga has no children, `retire` is called; when it has some, `ChildrenReleased`
-        says that they are let go.
+        In this order nothing is lost. A saga that has children is told by `ChildrenReleased` that they are released.
         """
         if not self.has_begun:
             self.has_begun = True

@@ -1,0 +1,143 @@
+"""A worker's life: its supervisor trees, from their start to the end of the drain.
+
+See docs/architecture.md, "The shape of a worker".
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import trio
+from sagakit_actors import ChildSpec, Supervisor, open_system
+
+from sagakit.cluster.handover import release
+from sagakit.cluster.lease import OwnLease
+from sagakit.cluster.membership import Membership
+from sagakit.cluster.parts import Parts
+from sagakit.cluster.unmet import UnmetTypes
+from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.environment import Environment
+from sagakit.system.inbound.applier import Applier
+from sagakit.system.inbound.intake import Intake
+from sagakit.system.io.persistence import Persistence, through_outage
+from sagakit.system.io.publisher import Publisher
+from sagakit.system.io.room import RoomKeeper
+from sagakit.system.isolation import Isolation
+from sagakit.system.timers import Timers
+from sagakit.system.turns import Turns
+
+SETTLES = 0.1
+"""Seconds that a drain gets to find out which sagas have an attempt that runs."""
+MAILBOX = 100_000
+"""Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond that."""
+
+
+class Life:
+    """Runs the actors of one worker. `leaving` ends it; `left` is set when everything is drained."""
+
+    def __init__(self, parts: Parts, lease: OwnLease) -> None:
+        self._parts = parts
+        self._lease = lease
+        self.leaving: trio.Event = trio.Event()
+        self.left: trio.Event = trio.Event()
+
+    async def run(self, task_status: trio.TaskStatus[Environment]) -> None:
+        """Run until the worker is told to leave, and drain it."""
+        parts = self._parts
+        sagas, adopts = parts.sagas, parts.identity.adopts
+        await through_outage(parts.store, parts.room.look)
+        async with open_system(self._root()) as system:
+            environment = parts.environment(system)
+            sagas.open(environment)
+            nobody = _supervisor()
+            async with open_system(self._membership() if adopts else nobody):
+                # the actors that bring sagas in stop first
+                async with open_system(self._takers() if adopts else nobody):
+                    task_status.started(environment)
+                    await self.leaving.wait()
+                with trio.move_on_after(parts.config.drain_timeout) as grace:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._release, sagas)
+                        await sagas.drain()
+                        nursery.cancel_scope.cancel()
+                if grace.cancelled_caught:
+                    sagas.let_go()
+        self.left.set()
+
+    async def _release(self, sagas: ActiveSagas) -> None:
+        """Let other workers have the sagas that are at work no more, while running attempts get their time.
+
+        Runs until it is cancelled. All other workers read every live record each time, so the pauses grow.
+        """
+        pause = SETTLES
+        while True:
+            await trio.sleep(pause)
+            pause = max(1.0, 2 * pause)
+            await release(self._parts.store, self._lease, self._parts.registry.types, sagas.keys())
+
+    def _died(self, worker_id: str, is_news: bool) -> None:
+        """Adopt the sagas of a worker that was found dead, or that has left, and tell the other workers of it."""
+        parts = self._parts
+        parts.recovery.wake()
+        if is_news:
+            types = parts.observer.types_of(worker_id) or parts.registry.types
+            parts.store.control.announce(sorted(types), worker_id)
+
+    def _root(self) -> Supervisor:
+        parts = self._parts
+        store, sagas, marker_ttl = parts.store, parts.sagas, parts.config.marker_ttl
+        timers = partial(Timers, parts.runs.now, sagas.alarms, sagas.ring, until_set=store.clock.until_set)
+        isolation = partial(Isolation, parts.gate, Turns(), sagas.others)
+        return _supervisor(
+            ChildSpec("persistence", lambda: Persistence(store, marker_ttl=marker_ttl), capacity=MAILBOX),
+            ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
+            ChildSpec("timers", timers, capacity=MAILBOX),
+            ChildSpec("room", lambda: RoomKeeper(parts.room)),
+            ChildSpec("isolation", isolation, capacity=MAILBOX),
+            ChildSpec("sagas", lambda: sagas.supervisor),
+        )
+
+    def _membership(self) -> Supervisor:
+        """Return the tree that outlives the drain: a worker that lets attempts end is not dead."""
+        parts = self._parts
+        return _supervisor(
+            ChildSpec(
+                "membership",
+                lambda: Membership(
+                    store=parts.store,
+                    lease=self._lease,
+                    members=parts.identity.members,
+                    observer=parts.observer,
+                    ttl=parts.config.lease_ttl,
+                    load=lambda: (len(parts.sagas), parts.sagas.passivated),
+                    died=self._died,
+                    released=parts.recovery.wake,
+                    failed=parts.identity.lease_status.failed,
+                ),
+                shutdown=0.0,
+            )
+        )
+
+    def _takers(self) -> Supervisor:
+        """Return the tree of the actors that bring sagas in."""
+        parts = self._parts
+        store, registry, interval = parts.store, parts.registry, parts.config.scan_interval
+        applier = Applier(registry, parts.starts, parts.requests, parts.children, parts.elsewhere.can_read)
+        intake = partial(
+            Intake,
+            store,
+            applier,
+            saga_types=registry.types,
+            worker_id=parts.identity.worker_id,
+            interval=interval,
+        )
+        unmet = partial(UnmetTypes, store, parts.elsewhere, registry.external_child_types, interval=interval)
+        return _supervisor(
+            ChildSpec("recovery", lambda: parts.recovery, shutdown=0.0),
+            ChildSpec("intake", intake, shutdown=0.0),
+            *([ChildSpec("unmet", unmet, shutdown=0.0)] if registry.external_child_types else []),
+        )
+
+
+def _supervisor(*children: ChildSpec) -> Supervisor:
+    return Supervisor("one_for_one", children, intensity=10, period=60.0)

@@ -1,0 +1,108 @@
+"""The parts of one worker, built in order: each gets what was made before it, and nothing is patched afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from sagakit_actors import System
+
+from sagakit.binding.limiters import Limiters
+from sagakit.binding.registry import Registry
+from sagakit.cluster.elsewhere import Elsewhere
+from sagakit.cluster.membership import Members
+from sagakit.cluster.notes import Notes
+from sagakit.cluster.observer import Observer
+from sagakit.cluster.recovery import Recovery
+from sagakit.cluster.stranded import Stranded
+from sagakit.store.ports import Store
+from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.config import Config
+from sagakit.system.environment import Environment, limits_for
+from sagakit.system.inbound.children import Children
+from sagakit.system.inbound.requests import Requests
+from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.room import Room
+from sagakit.system.isolation import Gate
+from sagakit.system.lease_status import LeaseStatus
+from sagakit.system.reports import Reports
+
+
+class Runs(NamedTuple):
+    """The callers of user code, the clock, and the source of random numbers."""
+
+    call_asyncio: Callable[..., Awaitable[Any]]
+    call_thread: Callable[..., Awaitable[Any]] | None
+    now: Callable[[], float]
+    random: Callable[[], float]
+
+
+class WorkerIdentity(NamedTuple):
+    """One worker as others know it, and its lease as it knows it itself."""
+
+    worker_id: str
+    lease_status: LeaseStatus
+    members: Members
+    adopts: bool
+    """False for a runtime that is not a worker: it looks at sagas, and asks their owners."""
+
+
+class Parts:
+    """The parts of one worker that need no running actor. `environment` adds the actors."""
+
+    def __init__(self, store: Store, registry: Registry, config: Config, runs: Runs, identity: WorkerIdentity) -> None:
+        worker_id, lease_status, members, adopts = identity
+        self.store = store
+        self.registry = registry
+        self.config = config
+        self.runs = runs
+        self.identity = identity
+        self.limits = limits_for(store.max_payload, max_isolated_crashes=config.max_isolated_crashes)
+        self.reports = Reports()
+        self.gate = Gate()
+        self.room = Room(store, interval=config.scan_interval)
+        self.sagas = ActiveSagas(config)
+        self.starts = Starts(store, self.sagas, self.room, worker_id=worker_id, now=runs.now, limits=self.limits)
+        self.observer = observer = Observer(store, lease_status, ttl=config.lease_ttl)
+        stranded = Stranded(store, registry, adopts=adopts, ttl=config.lease_ttl, dead=lambda: observer.dead)
+        self.requests = Requests(store, self.sagas, worker_id, absent=members.ask, stranded=stranded.error_of)
+        self.elsewhere = Elsewhere(store, registry)
+        self.notes = Notes(registry, self.elsewhere, stranded, self.requests)
+        self.children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
+        self.recovery = Recovery(
+            store=store,
+            registry=registry,
+            sagas=self.sagas,
+            members=members,
+            observer=observer,
+            worker_id=worker_id,
+            config=config,
+            lease_status=lease_status,
+            reports=self.reports,
+            now=runs.now,
+        )
+
+    def environment(self, system: System) -> Environment:
+        """Return the environment of the sagas' actors; `system` runs the actors that they share."""
+        runs = self.runs
+        return Environment(
+            worker_id=self.identity.worker_id,
+            config=self.config,
+            store=self.store,
+            sagas=self.sagas,
+            children=self.children,
+            limits=self.limits,
+            reports=self.reports,
+            persistence=system.ref("persistence"),
+            publisher=system.ref("publisher"),
+            timers=system.ref("timers"),
+            isolation=system.ref("isolation"),
+            gate=self.gate,
+            room=self.room,
+            lease_status=self.identity.lease_status,
+            call_asyncio=runs.call_asyncio,
+            call_thread=runs.call_thread,
+            limiters=Limiters(self.registry.limits),
+            now=runs.now,
+            random=runs.random,
+        )

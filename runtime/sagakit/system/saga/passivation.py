@@ -1,0 +1,82 @@
+"""Passivation: when a waiting saga gives its place to others, and when its actor ends until the saga is woken.
+
+See docs/architecture.md, "Sagas that wait".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from sagakit_actors import Ref
+
+from sagakit.engine import Record, goes_on
+from sagakit.system.environment import Environment
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.reminders import Reminders
+from sagakit.system.saga.saga_messages import SagaMessage, Wake
+from sagakit.system.saga.slot import SagaSlot
+
+
+class Passivation:
+    """Belongs to one incarnation of a saga's actor. Used while no call of the saga is under way."""
+
+    __slots__ = ("_environment", "_key", "_outbox", "_plan", "_reminders", "_told", "_wake")
+
+    def __init__(
+        self, environment: Environment, slot: SagaSlot, ref: Ref[SagaMessage], outbox: Outbox, reminders: Reminders
+    ) -> None:
+        self._environment = environment
+        self._key = slot.key
+        self._plan = slot.binding.plan
+        self._outbox = outbox
+        self._reminders = reminders
+        self._wake: Callable[[], None] = partial(ref.signal, Wake())
+        self._told = False
+
+    def told(self) -> None:
+        """Note that nothing has happened for `passivate_after` seconds, or that another saga has taken the place."""
+        self._told = True
+
+    def take_told(self) -> bool:
+        """Return True once after `told`. A saga that was told too early is told again."""
+        told, self._told = self._told, False
+        return told
+
+    def mind_place(self, record: Record, *, held: bool) -> None:
+        """Let others have the place. Without one, ask for it, if that is all that keeps the saga from going on."""
+        environment = self._environment
+        places = environment.sagas.places
+        if places.has(self._key):
+            places.idle(self._key)
+        elif not held and goes_on(
+            self._plan, record, environment.now(), published=self._outbox.confirmed, limits=environment.limits
+        ):
+            places.ask(self._key)
+
+    def may_end(self, record: Record, *, told: bool, parent_knows: bool) -> bool:
+        """Return True if the actor may end now: at once without a place, else when it was told.
+
+        If not, it is told later, or woken when all its events are published.
+        """
+        ready = self._outbox.is_out and parent_knows
+        if not self._environment.sagas.places.has(self._key):
+            if not self._outbox.is_out:  # else the parent is waited for, and the wake would come at once
+                self._outbox.when_idle(self._wake)
+            return ready
+        return self._has_waited(record, told=told and ready)
+
+    def _has_waited(self, record: Record, *, told: bool) -> bool:
+        """Return True if the saga was told to passivate; otherwise have it told, if it waits for long enough."""
+        now, after = self._environment.now(), self._environment.config.passivate_after
+        if record.wake_at is not None and record.wake_at < now + after:
+            return False
+        reminders = self._reminders
+        at, reminders.passivate_at = reminders.passivate_at, None
+        if at is not None and at > now:
+            reminders.passivate_at = at
+        elif at is not None and told:
+            return True
+        else:
+            reminders.passivate(now + after)
+        return False

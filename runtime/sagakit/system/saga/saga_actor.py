@@ -1,0 +1,404 @@
+"""The saga actor: one active saga. It caches the record, asks the engine what follows, and performs that.
+
+    gather what has come in -> fold it into a new record -> write it -> perform its effects
+
+Nothing is performed before the write that intends it is durable (P1). One write is under way at a time; what comes in
+meanwhile is gathered for the next one. The actor may be thrown away at any moment: the next incarnation loads the
+record and takes it over. The phases of an incarnation are in `sagakit.system.saga.phase`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from logging import getLogger
+from typing import assert_never
+
+from msgspec import structs
+from sagakit_actors import Down, Reactor, ReactorContext
+
+from sagakit.definition import Plan
+from sagakit.engine import (
+    ENDS,
+    Adopted,
+    AttemptEnded,
+    Call,
+    Finish,
+    GaveUp,
+    Inbound,
+    InputEvent,
+    Isolated,
+    Limits,
+    Loaded,
+    Orphaned,
+    Publish,
+    Published,
+    Record,
+    TellParent,
+    WakeAt,
+    awaits_isolation,
+    effects,
+    makes_room,
+    verdict_of,
+)
+from sagakit.engine.table import OPEN
+from sagakit.errors import Fenced
+from sagakit.system.environment import Environment
+from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver
+from sagakit.system.saga.alone import Alone
+from sagakit.system.saga.calls import Calls
+from sagakit.system.saga.folding import Folding
+from sagakit.system.saga.journal import Journal
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.passivation import Passivation
+from sagakit.system.saga.phase import PhaseOf
+from sagakit.system.saga.reminders import Reminders
+from sagakit.system.saga.retirement import Retirement
+from sagakit.system.saga.saga_messages import (
+    Ask,
+    AskStarted,
+    Attempted,
+    AwaitOutcome,
+    AwaitQuiet,
+    ChildrenReleased,
+    Compare,
+    Drain,
+    LeaseGood,
+    ParentTold,
+    Passivate,
+    Peek,
+    RunAlone,
+    SagaMessage,
+    Settled,
+    Wake,
+)
+from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.waiters import Waiters
+from sagakit.system.saga.writes import Writes
+
+_log = getLogger("sagakit")
+
+
+class SagaActor(Reactor[SagaMessage]):
+    """One incarnation. It ends when the end marker is written, or when the record turns out to be another worker's."""
+
+    _ctx: ReactorContext[SagaMessage]
+    _journal: Journal
+    _folding: Folding
+    _writes: Writes
+    _reminders: Reminders
+    _passivation: Passivation
+    _alone: Alone
+    _calls: Calls
+    _retirement: Retirement
+
+    def __init__(self, environment: Environment, slot: SagaSlot) -> None:
+        self._environment = environment
+        self._slot = slot
+        self._binding = slot.binding
+        self._plan = slot.binding.plan
+        self._key = slot.key
+        self._phase = PhaseOf(slot.key)
+        self._activation = activation = slot.next_activation()
+        self._waiters = Waiters(partial(_verdict, self._plan, environment.limits))
+        confirmed = activation.confirmed if isinstance(activation, Reactivate) else 0
+        self._outbox = Outbox(environment.publisher, slot.key, confirmed=confirmed)
+
+    def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
+        """Write the first record, or the adoption. A later incarnation looks for its record."""
+        self._assemble(ctx)
+        match self._activation:
+            case Fresh():
+                self._writes.promise(ctx.promise())
+                self._writes.create(self._activation)
+            case TakeOver(loaded=loaded, revision=revision):
+                self._writes.promise(ctx.promise())
+                self._take_over(loaded, revision)
+            case Reload() | GiveUp() | Reactivate():
+                self._journal.load(self._loaded, self._gone)
+            case _:
+                assert_never(self._activation)
+
+    def _assemble(self, ctx: ReactorContext[SagaMessage]) -> None:
+        """Make the parts that need the actor's context."""
+        environment, slot, ref, waiters = self._environment, self._slot, ctx.ref, self._waiters
+        self._ctx = ctx
+        self._journal = journal = Journal(environment, slot, ref)
+        self._folding = folding = Folding(environment, slot, ref)
+        self._writes = Writes(
+            environment, slot, ref, self._phase, journal, folding, waiters, self._outbox, self._written
+        )
+        self._reminders = Reminders(environment.timers, ref)
+        self._passivation = Passivation(environment, slot, ref, self._outbox, self._reminders)
+        self._alone = Alone(environment.isolation, ref, ctx.incarnation)
+        self._calls = Calls(ctx, self._binding, environment)
+        self._retirement = Retirement(ctx, environment, self._outbox)
+        for actor in (environment.publisher, environment.persistence, environment.timers, environment.isolation):
+            ctx.watch(actor)
+
+    def react(self, messages: list[SagaMessage | Down]) -> bool:
+        """Take what has come in, fold, write, perform."""
+        try:
+            for message in messages:
+                self._take(message)
+            self._advance()
+        except Fenced as error:
+            self._environment.fenced(error)
+            self._waiters.fail(error)
+            return False
+        return self._phase.now != "over"
+
+    # ---------------------------------------------------------- what comes in
+
+    def _take(self, message: SagaMessage | Down) -> None:
+        match message:
+            case Settled():
+                self._writes.settled(message)
+            case Attempted():
+                # the call counts as under way until this is folded, so that nothing is called twice
+                self._writes.events.append(message.ended)
+            case AwaitOutcome():
+                self._waiters.for_end(message)
+            case AskStarted() | Peek():
+                self._waiters.for_record(message.reply)
+            case Ask():
+                self._waiters.for_verdict(message)
+                refused = self._binding.refuses(message.message)
+                self._writes.events.append(structs.replace(message.message, refused=refused))
+            case Wake():
+                self._reminders.woken(message, self._environment.now())
+                self._writes.due = True
+            case Passivate():
+                self._passivation.told()
+            case ParentTold():
+                self._retirement.parent_knows = True
+                if not message.there:
+                    self._writes.events.append(Orphaned())
+            case ChildrenReleased():
+                self._may_retire()
+            case Down():
+                self._on_down(message)
+            case Compare():
+                if self._phase.now not in ("opening", "over") and self._journal.is_behind(message.revision, message.at):
+                    self._look()
+            case RunAlone():
+                if self._alone.granted(message):
+                    self._environment.sagas.places.seize(self._key)
+                    self._writes.events.append(Isolated())
+            case AwaitQuiet():
+                self._waiters.for_quiet(message.reply)
+            case LeaseGood():
+                self._look()
+            case Drain():
+                pass  # the table of sagas says so; this is the turn in which to heed it
+            case _:
+                assert_never(message)
+
+    def _on_down(self, notice: Down) -> None:
+        """Hand in again what a lost actor of the worker has not answered."""
+        environment = self._environment
+        if notice.ref is environment.persistence:
+            self._journal.hand_in_again()
+        elif notice.ref is environment.publisher:
+            if self._phase.now != "opening":
+                self._outbox.publish_again(self._journal.record)
+                self._mind_room()
+        elif notice.ref is environment.isolation:
+            self._alone.isolation_lost()
+        else:
+            self._reminders.again()
+
+    # ---------------------------------------------------------------- begin
+
+    def _loaded(self, loaded: Loaded, revision: int) -> None:
+        """Go on with this worker's own record, after passivation or after a crash of the incarnation before."""
+        if not isinstance(self._activation, Reactivate) or _has_open_attempts(loaded.record):
+            self._take_over(loaded, revision)
+            return
+        # nothing was under way while the saga was passivated: there is nothing to take over
+        self._journal.unknown = loaded.unknown
+        self._journal.stands(loaded.record, revision)
+        self._phase.move("durable")
+        self._writes.due = True
+        self._perform()
+
+    def _gone(self, nothing: bool) -> None:
+        """End: this worker has no record of the saga that it could go on with."""
+        if nothing and isinstance(self._activation, Reactivate):
+            _log.warning("%s: its record is gone, removed from outside; nothing of it is undone", self._key)
+        self._phase.move("end")
+
+    def _take_over(self, loaded: Loaded, revision: int) -> None:
+        """Adopt a record. One that was written only once may have been created too late, by a worker that died then."""
+        if loaded.record.version > 1:
+            self._adopt(loaded, revision)
+        else:
+            self._journal.confirm(loaded, revision, lambda: self._adopt(loaded, revision))
+
+    def _adopt(self, loaded: Loaded, revision: int) -> None:
+        environment = self._environment
+        self._journal.unknown, self._journal.revision = loaded.unknown, revision
+        events: list[InputEvent] = [Adopted(environment.worker_id, environment.random())]
+        if isinstance(self._activation, GiveUp):
+            events.append(GaveUp(self._activation.error))
+        self._writes.propose(loaded.record, self._folding.fold(loaded.record, events), events, ())
+
+    # ----------------------------------------------------------------- turn
+
+    def _advance(self) -> None:
+        """Fold what has gathered, unless a write is under way; answer the callers whose answer is known."""
+        phase = self._phase.now
+        if self._journal.busy:
+            return
+        if phase == "running" or phase == "held back":
+            if (self._writes.events or self._writes.due) and self._fold_gathered():
+                return
+            self._rest_of_turn()
+        elif phase == "retiring":
+            self._journal.retire(self._retired)
+        elif phase == "awaiting lease":
+            self._mind_drain()
+
+    def _fold_gathered(self) -> bool:
+        """Fold what has come in, and write what follows. Return True if that is under way, or has to wait for room."""
+        record, writes, confirmed = self._journal.record, self._writes, self._outbox.confirmed
+        gathered = writes.gather()
+        events = [*gathered, Published(confirmed)] if confirmed else gathered
+        proposed = self._folding.fold(record, events)
+        if proposed is not record and not writes.may_write(proposed):
+            self._mind_drain()
+            return True
+        for event in gathered:
+            if isinstance(event, AttemptEnded):
+                self._calls.ended(event.step)
+                self._environment.reports.folded(self._key, event, proposed)
+        writes.events, writes.due = [], False
+        return writes.propose(record, proposed, events, self._waiters.take_asked())
+
+    def _rest_of_turn(self) -> None:
+        """Do what is done while nothing is to be written."""
+        record = self._journal.record
+        if self._phase.now == "held back":
+            self._waiters.answer_looking(record)
+            self._mind_quiet()
+            self._mind_drain()
+            return
+        self._waiters.answer(record)
+        self._mind_isolation()
+        self._mind_drain()
+        self._mind_passivation()
+
+    def _mind_drain(self) -> None:
+        """Leave a draining saga to the next owner once no attempt is open, unless it is about to be over."""
+        waits = self._journal.record.status not in ENDS or self._retirement.awaits_release
+        if self._environment.sagas.draining and not self._calls.at_work and waits and self._phase.now != "over":
+            self._environment.sagas.let_go()
+            self._phase.move("end")
+
+    def _mind_isolation(self) -> None:
+        """Ask for a turn alone, and give it back; answer those who wait until no attempt is open here."""
+        environment, record = self._environment, self._journal.record
+        wanted = not environment.sagas.draining and awaits_isolation(self._plan, record, environment.now())
+        if wanted or self._alone.pending:
+            self._alone.mind(alone=record.alone, wanted=wanted)
+        self._mind_quiet()
+
+    def _mind_quiet(self) -> None:
+        if not self._calls.at_work:
+            self._waiters.quiet()
+
+    def _mind_room(self) -> None:
+        """While attempts are held back for want of room in the outbox: look again once half of it is in the log."""
+        seq = makes_room(self._journal.record, self._environment.limits)
+        if seq is not None:
+            self._outbox.when_confirmed(seq, self._writes.wake)
+
+    def _mind_passivation(self) -> None:
+        """While nothing is under way let others have the place; end the actor if that lasts."""
+        told = self._passivation.take_told()
+        if self._phase.now == "over" or self._calls.at_work or self._retirement.has_begun:
+            return
+        environment, record = self._environment, self._journal.record
+        stays = self._folding.stays
+        self._passivation.mind_place(record, held=stays)
+        if stays or self._calls or self._waiters.for_outcome or self._alone.pending:
+            return
+        knows = self._retirement.parent_knows or record.status not in ENDS
+        if self._passivation.may_end(record, told=told, parent_knows=knows):
+            passivated = Passivated(record.wake_at, self._outbox.confirmed, self._binding)
+            environment.sagas.passivate(self._key, passivated)
+            self._phase.move("end")
+
+    # -------------------------------------------------------------- perform
+
+    def _written(self, record: Record) -> None:
+        """Go on after a write that is durable."""
+        self._reminders.passivate_at = None
+        self._perform()
+        self._mind_room()
+        self._waiters.answer_end(record)
+
+    def _perform(self) -> None:
+        """Do what the durable record asks for and what is not under way yet."""
+        if self._phase.now == "held back":
+            return  # what the record asks for has been done, or is not this worker's to do
+        record = self._journal.record
+        asked = effects(self._plan, record)
+        if self._calls and not record.halted:  # a halted saga still wants the calls that wait for their turn
+            self._calls.revoke_all_but(asked)
+        for effect in asked:
+            match effect:
+                case Call():
+                    if not self._calls.has(effect) and self._may_call():
+                        self._calls.make(effect, record)
+                case Publish():
+                    self._outbox.publish(record)
+                case WakeAt():
+                    self._reminders.wake(effect.at)
+                case TellParent():
+                    self._retirement.tell_parent(effect)
+                case Finish():
+                    self._retirement.finish(effect, record, self._may_retire)
+                case _:
+                    assert_never(effect)
+
+    def _may_call(self) -> bool:
+        """Return False if the lease has lapsed since the record was seen to be this worker's: another may have it."""
+        if self._environment.lease_status.covers(self._slot.seen_at):
+            return True
+        if self._phase.now != "awaiting lease":
+            self._phase.move("lapse")
+            self._ctx.pipe_to_self(_lease_good, self._environment.lease_status.until_good)
+        return False
+
+    def _look(self) -> None:
+        """See whether the saga is still this worker's, and go on. An operation that is under way shows that, too."""
+        if self._phase.now != "over":
+            self._phase.move("look")
+            if not self._journal.busy:
+                self._journal.look(self._perform)
+
+    # --------------------------------------------------------------- retire
+
+    def _may_retire(self) -> None:
+        """Retire now, or after the operation that is under way: a message may have come since the end."""
+        # the answer to the incarnation before may come late; this one has its children released again
+        if self._retirement.has_begun and self._phase.now != "over":
+            self._phase.move("retire")
+            if not self._journal.busy:
+                self._journal.retire(self._retired)
+
+    def _retired(self) -> None:
+        self._waiters.answer(self._journal.record)
+        self._phase.move("end")
+
+
+def _verdict(plan: Plan, limits: Limits, record: Record, message: Inbound) -> str | None:
+    return verdict_of(plan, record, message, limits)
+
+
+def _lease_good(_: None) -> LeaseGood:
+    return LeaseGood()
+
+
+def _has_open_attempts(record: Record) -> bool:
+    return any(log.state in OPEN for log in record.steps.values())

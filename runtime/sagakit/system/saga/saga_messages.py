@@ -1,0 +1,126 @@
+"""The messages of a saga's actor."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+from sagakit_actors import Reply
+
+from sagakit.engine import AttemptEnded, Inbound, Record
+from sagakit.errors import StoreError
+from sagakit.store.ports import Entry
+from sagakit.system.turns import AskAlone
+
+# --------------------------------------------------------- from whoever asks about the saga
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Apply an inbound message. Answered with its verdict once that is durable."""
+
+    message: Inbound
+    reply: Reply[str]
+
+
+class AskStarted(msgspec.Struct, frozen=True):
+    """A repeated start. Answered with the record once the saga has begun."""
+
+    reply: Reply[Record]
+
+
+class AwaitOutcome(msgspec.Struct, frozen=True):
+    """Answered with the terminal record once it is durable; with `or_stuck`, also with a stuck one."""
+
+    reply: Reply[Record]
+    or_stuck: bool = False
+
+
+class Peek(msgspec.Struct, frozen=True):
+    """Answered with the last durable record."""
+
+    reply: Reply[Record]
+
+
+# ----------------------------------------------------- from what the actor itself has begun
+
+
+class Attempted(msgspec.Struct, frozen=True):
+    """An attempt that this actor runs has ended."""
+
+    ended: AttemptEnded
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """The actor's persistence operation `number` is settled."""
+
+    number: int
+    result: int | Entry | StoreError | None
+
+
+class ParentTold(msgspec.Struct, frozen=True):
+    """The parent knows of this child's end, or will. `there` is False if there is no parent to hear it."""
+
+    there: bool
+
+
+class ChildrenReleased(msgspec.Struct, frozen=True):
+    """The children of this saga, which has ended, need not wait for it any more."""
+
+
+class LeaseGood(msgspec.Struct, frozen=True):
+    """The worker's lease had lapsed and is good again. Another worker may have the saga."""
+
+
+# ------------------------------------------------------------------- from the worker's parts
+
+
+class Wake(msgspec.Struct, frozen=True):
+    """A turn is due. `set_for` is the time of the timer that is due, in seconds since the epoch, if it is one."""
+
+    set_for: float | None = None
+
+
+class Passivate(msgspec.Struct, frozen=True):
+    """Nothing has happened for a while: the actor may end, if nothing is under way."""
+
+
+class Compare(msgspec.Struct, frozen=True):
+    """A scan that began at `at` (trio time) has found this revision under the saga's key."""
+
+    revision: int
+    at: float
+
+
+class RunAlone(msgspec.Struct, frozen=True):
+    """The saga is a suspect, and has the worker to itself now. Answered by `DoneAlone`."""
+
+    turn: AskAlone
+
+
+class AwaitQuiet(msgspec.Struct, frozen=True):
+    """Answered once the saga has no attempt open, in fact or in its record."""
+
+    reply: Reply[None]
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """The worker leaves: start nothing new, and end once no attempt is open."""
+
+
+SagaMessage: TypeAlias = (
+    Ask
+    | AskStarted
+    | AwaitOutcome
+    | Peek
+    | Attempted
+    | Settled
+    | ParentTold
+    | ChildrenReleased
+    | LeaseGood
+    | Wake
+    | Passivate
+    | Compare
+    | RunAlone
+    | AwaitQuiet
+    | Drain
+)

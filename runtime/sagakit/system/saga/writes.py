@@ -1,0 +1,217 @@
+"""One saga's writes: what has come in is gathered, proposed as the next record, and held back if the server refuses it.
+
+A record that has become too large is written in a smaller form, as `sagakit.system.saga.proposal` says. A record for
+which the buckets have no room is folded again once they have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from logging import getLogger
+from math import inf
+
+from sagakit_actors import Ref, Reply
+
+from sagakit.engine import ENDS, InputEvent, Loaded, Record
+from sagakit.engine.oversize import fitted
+from sagakit.errors import Conflict, StoreError, StoreFull, TooLarge, Undecodable
+from sagakit.system.environment import Environment
+from sagakit.system.saga.activation import Fresh
+from sagakit.system.saga.folding import Folding
+from sagakit.system.saga.journal import Journal
+from sagakit.system.saga.outbox import Outbox
+from sagakit.system.saga.phase import PhaseOf
+from sagakit.system.saga.proposal import HeldBack, Proposal, held_back, most_bytes, split
+from sagakit.system.saga.saga_messages import Ask, SagaMessage, Settled, Wake
+from sagakit.system.saga.slot import SagaSlot
+from sagakit.system.saga.waiters import Waiters
+
+_log = getLogger("sagakit")
+
+
+class Writes:
+    """Belongs to one incarnation of a saga's actor. `written` is called after each write that is durable."""
+
+    __slots__ = (
+        "_begin", "_environment", "_folding", "_held_back", "_journal", "_key", "_outbox", "_phase", "_proposal",
+        "_slot", "_waiters", "_written", "due", "events", "wake",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        environment: Environment,
+        slot: SagaSlot,
+        ref: Ref[SagaMessage],
+        phase: PhaseOf,
+        journal: Journal,
+        folding: Folding,
+        waiters: Waiters,
+        outbox: Outbox,
+        written: Callable[[Record], None],
+    ) -> None:
+        self._environment = environment
+        self._slot = slot
+        self._key = slot.key
+        self._phase = phase
+        self._journal = journal
+        self._folding = folding
+        self._waiters = waiters
+        self._outbox = outbox
+        self._written = written
+        self.wake: Callable[[], None] = partial(ref.signal, Wake())
+        """Gives the saga a turn, soon."""
+        self.events: list[InputEvent] = []
+        """What has come in and is not folded yet."""
+        self.due: bool = False
+        """True if a turn is owed although no event has come: for a timer, a place or room."""
+        self._begin: Reply[None] | None = None
+        self._proposal: Proposal | None = None
+        """The write that is under way, unless it is the first one of a new saga."""
+        self._held_back = HeldBack((), ())
+
+    # ---------------------------------------------------------------- begin
+
+    def promise(self, begun: Reply[None]) -> None:
+        """Have `begun` answered once the first write is durable, or with why it failed."""
+        self._begin = self._slot.begun = begun
+
+    def create(self, fresh: Fresh) -> None:
+        """Write the first record of a new saga."""
+        not_after = None if fresh.not_after == inf else fresh.not_after
+        record = self._folding.create(fresh.create)
+        self._journal.write(record, partial(self._durable, ()), gives_way=False, not_after=not_after)
+
+    def _begun(self) -> None:
+        if self._begin is not None:
+            self._begin.send(None)
+
+    def _begin_failed(self, begin: Reply[None], error: StoreError) -> None:
+        begin.fail(error)
+        self._slot.accounted_for = isinstance(error, Conflict | Undecodable)
+        self._phase.move("end")
+
+    # ---------------------------------------------------------------- write
+
+    def gather(self) -> list[InputEvent]:
+        """Return what has come in, with what was held back before it."""
+        if self._phase.now == "held back":
+            self._take_up(self._held_back)
+            self._held_back = HeldBack((), ())
+        return self.events
+
+    def may_write(self, record: Record) -> bool:
+        """Return True if the buckets have room for the record; if not, the saga is woken when they have."""
+        room, end = self._environment.room, record.status in ENDS
+        if room.lets(self._key, end=end):
+            return True
+        room.wait(self._key, self.wake, end=end)
+        return False
+
+    def propose(self, base: Record, record: Record, events: Sequence[InputEvent], asked: Sequence[Ask]) -> bool:
+        """Write what `events` have made of `base`; the callers in `asked` are answered once it is durable.
+
+        If nothing has come of the events, answer the callers now, and return False.
+        """
+        if record is not base:
+            self._write(base, record, events, asked)
+            return True
+        if self._phase.now == "held back":
+            self._phase.move("durable")  # nothing is left that was held back
+        self._waiters.answer_asked(asked, base)
+        return False
+
+    def _write(self, base: Record, record: Record, events: Sequence[InputEvent], asked: Sequence[Ask]) -> None:
+        gives_way = self._phase.now != "opening"
+        size = self._journal.write(record, partial(self._durable, asked), gives_way=gives_way)
+        self._proposal = Proposal(base, events, record, asked, size)
+
+    def _durable(self, asked: Sequence[Ask], record: Record) -> None:
+        first = self._phase.now == "opening"
+        self._phase.move("durable")
+        self._proposal = None
+        self._waiters.answer_asked(asked, record)
+        if first:
+            self._slot.has_begun()
+            self._begun()
+        self._written(record)
+
+    # -------------------------------------------------------------- refused
+
+    def settled(self, settled: Settled) -> None:
+        """Go on after the journal's operation. Raises the StoreError that it ended with, unless it is dealt with."""
+        opening = self._phase.now == "opening"
+        begin = self._begin if opening else None
+        error = self._journal.settled(settled, replaces=begin is None)
+        if error is None:
+            return
+        proposal, self._proposal = self._proposal, None
+        if isinstance(error, TooLarge) and proposal is not None:
+            self._too_large(proposal, error)
+        elif isinstance(error, StoreFull) and proposal is not None and not opening:
+            self._no_room(proposal, error)
+        elif begin is not None:
+            self._begin_failed(begin, error)
+        else:
+            raise error
+
+    def _no_room(self, proposal: Proposal, error: StoreFull) -> None:
+        """The server had no room for the record: fold its events again, with what comes meanwhile."""
+        self._environment.room.refused(self._key, error)
+        self.due = True
+        self._take_up(held_back(proposal))
+
+    def _take_up(self, held: HeldBack) -> None:
+        """Gather again what could not be written. The callers go on waiting."""
+        for ask in held.asked:
+            self._waiters.for_verdict(ask)
+        self.events[:0] = held.events
+
+    def _too_large(self, proposal: Proposal, error: TooLarge) -> None:
+        """The server takes no record of this size: write a smaller one, or hold everything back until it does."""
+        base = proposal.base
+        callers, rest = split(proposal)
+        if callers.events:
+            for ask in callers.asked:
+                ask.reply.send("too large")
+            self.propose(base, self._folding.fold(base, rest.events), rest.events, rest.asked)
+            return
+        environment, journal = self._environment, self._journal
+        most = most_bytes(proposal, environment.store.max_payload)
+        found = fitted(
+            self._slot.binding.plan,
+            Loaded(base, journal.unknown),
+            rest.events,
+            proposal.record,
+            most,
+            now=environment.now(),
+            limits=environment.limits,
+        )
+        if found is None:
+            self._hold_back(proposal, error)
+        else:
+            _log.error("%s: its record is too large: %s; it is cut down: %s", self._key, error, found.record.dropped)
+            journal.unknown = found.unknown
+            self._write(base, found.record, rest.events, rest.asked)
+
+    def _hold_back(self, proposal: Proposal, error: TooLarge) -> None:
+        """Keep everything as it is. The actor stays even if it could not adopt the saga: a person can terminate it."""
+        _log.error(
+            "%s: its record is too large: %s; it stays as it is until it is terminated, or the server takes larger "
+            "messages",
+            self._key,
+            error,
+        )
+        base = proposal.base
+        if self._phase.now == "opening":
+            self._journal.record = base
+            self._begun()
+        self._phase.move("hold back")
+        if self._phase.now == "held back":
+            self._held_back = held_back(proposal)
+        else:  # the saga retires: that answers the callers
+            self._take_up(held_back(proposal))
+        if base.outbox and base.outbox[-1].seq > self._outbox.confirmed:
+            # events may be what is too large; they are durable, so they may be published whoever owns the saga
+            self._outbox.publish(base)
+            self._outbox.when_confirmed(base.outbox[-1].seq, self.wake)
