@@ -138,7 +138,7 @@ async def _start(runtime: Runtime, dues: list[float]) -> None:
 
 
 async def _rss_at_rest(runtime: Runtime, sagas: int) -> int:
-    while runtime.resting < sagas:  # noqa: ASYNC110  # so as not to be in the way
+    while runtime.passivated < sagas:  # noqa: ASYNC110  # so as not to be in the way
         await trio.sleep(0.05)
     gc.collect()
     return int(psutil.Process().memory_info().rss)

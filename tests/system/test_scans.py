@@ -98,7 +98,7 @@ async def test_a_record_that_was_changed_by_others_is_seen_by_the_next_scan(seen
         owner = running.worker.environment.worker_id.encode()
         bucket.write(Write("Remind.a", entry.value.replace(owner, b"somebody-else"), entry.revision))
         assert await seen.of_next() == ["Remind.a"]
-        assert running.runtime.resting == 1
+        assert running.runtime.passivated == 1
         assert running.worker.environment.fenced_count == 1
 
 

@@ -70,7 +70,7 @@ class Health:
 
 METRICS: dict[str, str] = {
     "sagas_active": "Sagas that are at work in this worker now.",
-    "sagas_resting": "Sagas of this worker that wait for a time or a message, and have no actor meanwhile.",
+    "sagas_passivated": "Sagas of this worker that wait for a time or a message, and have no actor meanwhile.",
     "adoptions_pending": "Records of other workers that this one is about to take over.",
     "adopted_total": "Sagas that this worker has taken over.",
     "fenced_total": "Sagas that another worker has taken over from this one while it was at work on them.",

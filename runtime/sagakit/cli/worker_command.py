@@ -15,7 +15,8 @@ from sagakit.cli import health, loading
 from sagakit.cli.exits import CommandExit, exit_of
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
-from sagakit.client.runtime import Runtime, open_runtime
+from sagakit.client.opening import open_runtime
+from sagakit.client.runtime import Runtime
 from sagakit.jetstream.host import Host, open_host
 from sagakit.system.config import Config
 
