@@ -72,7 +72,7 @@ class Desk(Actor[DeskMessage]):
 
 
 class Parcel(Actor[str]):
-    """One parcel. Each message is a scan, such as `at Rome`; the last one is `delivered`."""
+    """A parcel. Each message is a scan, such as `at Rome`; the last one is `delivered`."""
 
     def __init__(self, name: str, desk: Ref[DeskMessage]) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""The audit: reads the three databases afterwards and says whether the books balance. It knows no saga."""
+"""The audit: reads the three databases after a run, and finds where the books do not balance. It knows no saga."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from examples.orders.domain import Order
 
 
 class Finding(NamedTuple):
-    """One rule, and what speaks against it."""
+    """A rule, and the facts that contradict it."""
 
     rule: str
     wrong: list[str]
 
 
 def audit(folder: Path, orders: list[Order], outcomes: Mapping[str, bool]) -> list[Finding]:
-    """Check every rule. `outcomes` says of each ended order whether it was completed."""
+    """Check every rule on the databases of a folder. `outcomes` is True for each order that was completed."""
     books = {name: sqlite3.connect(folder / f"{name}.db") for name in ("stock", "payments", "shipping")}
     try:
         return audit_books(books, orders, outcomes)
@@ -29,7 +29,7 @@ def audit(folder: Path, orders: list[Order], outcomes: Mapping[str, bool]) -> li
 
 
 def audit_books(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[Finding]:
-    """The same for databases that are open."""
+    """Check every rule on open databases, as `audit` does."""
     return [Finding(rule, check(books, orders, outcomes)) for rule, check in RULES.items()]
 
 
@@ -74,7 +74,7 @@ def _takings(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) ->
 
 
 def _no_effect_twice(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
-    """An effect is named by service, kind and order (the second part of a key)."""
+    """Find effects that happened twice. Service, kind and order (the second part of a key) name an effect."""
     wrong: list[str] = []
     undone_by = {"reserve": "release", "charge": "refund"}
     for name, book in books.items():
@@ -87,7 +87,7 @@ def _no_effect_twice(books: Books, orders: list[Order], outcomes: Mapping[str, b
 
 
 def _effects_fit(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
-    """A completed order has all its effects, one that failed has none left."""
+    """Find completed orders without all their effects, and failed ones with effects left."""
     standing: Counter[tuple[str, str]] = Counter()
     sign = {"release": ("reserve", -1), "refund": ("charge", -1)}
     for book in books.values():

@@ -1,4 +1,4 @@
-"""Mailboxes: order, bounds, each overflow policy, priorities, and what a restart keeps."""
+"""Mailboxes: order, bounds, each overflow policy, priorities, and the messages that survive a restart."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def test_a_sender_cancelled_while_it_waits_has_not_sent() -> None:
 
 
 async def test_a_sender_whose_message_was_handled_learns_of_no_end() -> None:
-    """Its message is admitted, handled, and the actor goes for good, all before the sender runs again."""
+    """The message is admitted and handled, and the actor goes for good, all before the sender runs again."""
 
     class TwoMessages(Actor[str]):
         async def run(self, ctx: ActorContext[str]) -> None:
@@ -200,7 +200,7 @@ async def test_a_restart_keeps_the_mailbox_and_drops_the_message_that_failed() -
         assert ref.incarnation == 2
 
 
-async def test_who_has_gone_takes_nothing() -> None:
+async def test_an_actor_that_has_gone_takes_nothing() -> None:
     async with running(child(lambda: Recorder([]), restart="temporary")) as [ref]:
         pass
     assert not ref.alive
