@@ -42,7 +42,7 @@ class CannotRun(Exception):
 
 
 def check_can_run() -> None:
-    """Raise CannotRun if a package or the server is missing."""
+    """Raise CannotRun if there is no nats-server."""
     try:
         find_server()
     except CannotConnect as error:

@@ -25,8 +25,10 @@ AT_ONCE = 64
 class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
     """A line of a listing: one saga in short.
 
-    for info in (await runtime.list(status="stuck")).items:
-        print(info.saga_type, info.id, info.stuck)
+        for info in (await runtime.list(status="stuck")).items:
+            print(info.saga_type, info.id, info.stuck)
+
+    `describe` of a runtime returns all of one saga.
     """
 
     saga_type: str
@@ -68,9 +70,11 @@ class UnreadableRecord(msgspec.Struct, frozen=True):
 class Page(msgspec.Struct, frozen=True):
     """A part of a listing.
 
-    page = await runtime.list(limit=100)
-    while page.cursor is not None:
-        page = await runtime.list(limit=100, cursor=page.cursor)
+        page = await runtime.list(limit=100)
+        while page.cursor is not None:
+            page = await runtime.list(limit=100, cursor=page.cursor)
+
+    Without a `limit` there is one page.
     """
 
     items: Sequence[SagaInfo]
