@@ -150,6 +150,7 @@ class DynamicSupervisor(Actor[None]):
             if pause is None:
                 return
             await trio.sleep(pause)
+            # `stop` does nothing to a child that does not run, so a stop that came during the backoff is handled here.
             if cell.mailbox.stopping:
                 self._gone(cell, None)
                 return

@@ -111,7 +111,7 @@ class Supervisor(Actor[ChildEnded]):
         """Start children in order. Raises StartFailed; the children before that one run on."""
         for cell in cells:
             cell.revive()
-            cell.renew()
+            cell.renew()  # before `until_ready`, which must not see the flags of the incarnation before
             ctx.nursery.start_soon(self._keep, ctx.ref, cell)
             await trio.lowlevel.checkpoint()
             if not await cell.until_ready():
@@ -137,6 +137,7 @@ class Supervisor(Actor[ChildEnded]):
             if not notice.exit.stopped:
                 cell.retire()  # the end is final, unless a sibling's crash starts this child again (`revive`)
             return
+        # A restart that fails counts like another crash. Each turn of this loop adds to the window, so it ends.
         failed: Sequence[TaskCell[Any]] = [cell]
         while failed:
             if not self._window.allows(trio.current_time()):

@@ -54,7 +54,7 @@ async def open_system(root: Supervisor, *, shutdown: float = 30.0) -> AsyncItera
 
         async def live() -> None:
             exits.append(await cell.incarnate())
-            nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()  # also the body, if the root gave up: its actors have gone
 
         nursery.start_soon(live)
         await trio.lowlevel.checkpoint()

@@ -61,6 +61,8 @@ class Handle(Generic[T]):
         the output cannot be read as the class declares it, because the saga ended under another version or the type has
         changed; UnknownSaga, NoWorker.
         """
+        # The record of an ended saga never changes. So the one that `ended` returns has the outcome, even if the saga
+        # was archived or deleted since, or its id started again.
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
     async def result(self) -> T:
@@ -83,6 +85,7 @@ class Handle(Generic[T]):
         A stuck saga waits for a person and may go on later; `describe` says what is wrong. Raises UnknownSaga,
         NoWorker.
         """
+        # "stuck" may be out of date when the caller reads it: an operator may have helped meanwhile. An end is final.
         return (await self._runtime.ended(self.key, or_stuck=or_stuck)).status
 
     async def describe(self) -> Description:
