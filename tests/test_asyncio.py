@@ -1,4 +1,4 @@
-"""The runtime beside an asyncio program. Each test is an asyncio program of its own."""
+"""The runtime in asyncio programs. Each test is one such program."""
 
 from __future__ import annotations
 

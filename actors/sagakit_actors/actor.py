@@ -57,7 +57,7 @@ class Actor(Generic[M]):
     async def receive(self, message: M, ctx: ActorContext[M]) -> None:
         """Handle one message."""
         raise TypeError(
-            f"{type(self).__name__} cannot handle {message!r}: override receive(), or run() for a loop of your own"
+            f"{type(self).__name__} cannot handle {message!r}: override receive(), or write your own loop in run()"
         )
 
     async def down(self, notice: Down, ctx: ActorContext[M]) -> None:

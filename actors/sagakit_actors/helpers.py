@@ -1,7 +1,7 @@
 """Helpers are tasks that run side work, most of which ends before it has to wait.
 
 A helper does one piece of work after another, under one cancel scope. A piece that waits keeps its helper, and other
-helpers do the rest. So each piece runs in one task from its start to its end, in a context of its own, and a piece that
+helpers do the rest. So each piece runs in one task from its start to its end, in its own context, and a piece that
 never waits costs neither a task nor a scope.
 """
 

@@ -80,27 +80,27 @@ def _no_effect_twice(books: Books, orders: list[Order], outcomes: Mapping[str, b
     for name, book in books.items():
         counts = Counter((key.split("/")[1], kind) for key, kind in book.execute("SELECT key, kind FROM effects"))
         for (order, kind), times in counts.items():
-            standing = times - counts[order, undone_by.get(kind, "")]
-            if standing > 1:
-                wrong.append(f"{name}: {kind} of {order} stands {standing} times")
+            in_force = times - counts[order, undone_by.get(kind, "")]
+            if in_force > 1:
+                wrong.append(f"{name}: {kind} of {order} is in force {in_force} times")
     return wrong
 
 
 def _effects_fit(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
     """Find completed orders without all their effects, and failed ones with effects left."""
-    standing: Counter[tuple[str, str]] = Counter()
+    in_force: Counter[tuple[str, str]] = Counter()
     sign = {"release": ("reserve", -1), "refund": ("charge", -1)}
     for book in books.values():
         for key, kind in book.execute("SELECT key, kind FROM effects"):
             what, amount = sign.get(kind, (kind, 1))
-            standing[key.split("/")[1], what] += amount
+            in_force[key.split("/")[1], what] += amount
     wrong: list[str] = []
     for order, completed in outcomes.items():
         for what in ("reserve", "charge", "book", "hand_over", "confirm"):
-            if standing[order, what] != int(completed):
-                wrong.append(
-                    f"{order} ({'completed' if completed else 'failed'}): {what} stands {standing[order, what]} times"
-                )
+            times = in_force[order, what]
+            if times != int(completed):
+                end = "completed" if completed else "failed"
+                wrong.append(f"{order} ({end}): {what} is in force {times} times")
     return wrong
 
 
@@ -110,6 +110,6 @@ RULES: dict[str, Rule] = {
     "what was sold was shipped": _shipped,
     "money is conserved": _money,
     "the merchant has what was sold": _takings,
-    "no effect stands twice": _no_effect_twice,
+    "no effect is in force twice": _no_effect_twice,
     "completed orders have every effect, failed ones none": _effects_fit,
 }

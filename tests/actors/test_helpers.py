@@ -107,7 +107,7 @@ async def test_work_runs_in_one_task_and_in_a_context_of_its_own(autojump_clock:
     VALUE.set("the supervisor's")
     ends: list[Any] = []
     async with helping() as (helpers, _):
-        VALUE.set("of whoever hands work in")
+        VALUE.set("of the code that hands work in")
         for waits in (False, True, False):
             helpers.take(Noted(ends, partial(work, waits=waits)))
             helpers.take(Noted(ends, partial(work, waits=waits)))

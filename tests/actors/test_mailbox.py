@@ -210,7 +210,7 @@ async def test_an_actor_that_has_gone_takes_nothing() -> None:
         await ref.tell("late")
     with pytest.raises(ActorGone):
         await ref.ask(asking("late"))
-    ref.signal("late")  # a signal is for nobody then
+    ref.signal("late")  # dropped
 
 
 async def test_a_busy_actor_lets_others_have_their_turn() -> None:

@@ -160,7 +160,7 @@ PLANTED = {
         "UPDATE accounts SET balance = balance + CASE card WHEN 'merchant' THEN -1 ELSE 1 END"
         " WHERE card IN ('merchant', 'card-1')",
     ),
-    "no effect stands twice": (
+    "no effect is in force twice": (
         "shipping",
         "INSERT INTO effects (key, kind, what) SELECT key || '/2', kind, what FROM effects WHERE kind = 'book' LIMIT 1",
     ),

@@ -75,7 +75,7 @@ def demo(
     crash: Annotated[bool, typer.Option("--crash", help="Kill the worker with SIGKILL several times.")] = False,
     folder: Annotated[Path, typer.Option(help="Folder for the data of server and services.")] = Path(".sagakit/demo"),
 ) -> None:
-    """Fulfill orders as sagas over a real nats-server, then audit the books. Interrupted, it goes on when run again."""
+    """Fulfill orders as sagas over a real nats-server, then audit the books. Run again to continue after a Ctrl-C."""
     from sagakit.cli import demo as demo_command  # it needs rich
 
     console = _console()

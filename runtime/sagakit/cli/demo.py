@@ -139,7 +139,7 @@ class _Demo:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
-        )  # in a session of its own, so that a Ctrl-C reaches only this process, which then ends the worker
+        )  # in a new session, so that a Ctrl-C reaches only this process, which then ends the worker
         try:
             await self._read(process, share, show)
         finally:
