@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME`."""
+"""Command `python -m benchmarks NAME`."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def peers(
     plot: Plot = None,
     here: Here = False,
 ) -> None:
-    """The same work with DBOS, Restate and Edda, those that are installed."""
+    """Compare with the same work on DBOS, Restate and Edda, as far as they are installed."""
     _finish(_take_peers(runs, SYNCS[sync], scale, here, only), json, plot)
 
 
@@ -124,7 +124,7 @@ def guard_command(
     plant: Annotated[float, typer.Option(min=0.0, max=5.0, help="Plant a slowdown: 0.25 for 25 %.")] = 0.0,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs; the median counts.")] = guard.PAIRS,
 ) -> None:
-    """Compare ratios of CPU with the committed ones; exit code 1 when one is more than 15 % worse."""
+    """Compare ratios of CPU with the committed ones. Exit code 1 when one is more than 15 % worse."""
     found = guard.measure(pairs=pairs, plant=plant)
     if write:
         around = surroundings()

@@ -1,4 +1,4 @@
-"""Actors: what a message, a question, a new actor and an idle actor cost, beside bare trio channels and pykka."""
+"""Cost of actors: a message, a question, a new actor and an idle actor, compared with bare trio channels and pykka."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from sagakit_actors import (
 from benchmarks.result import Bench, Case, Figures
 
 ROUNDS = 7
-"""Each pair is measured so many times in turns; medians count."""
+"""Number of turns in which each pair is measured; medians count."""
 WARM = 200
-"""Actors before those that are weighed, so that what the first ones cost counts for nobody."""
+"""Number of actors before those that are weighed, so that the cost of the first ones is not counted."""
 
 BENCH = Bench(
     "actors",
@@ -53,12 +53,12 @@ BENCH = Bench(
         "pykka_ask_over_ask": "pykka_ask_us over ask_us",
         "spawn_us": "start an actor with a task until it is ready, microseconds each",
         "spawn_reactor_us": "start a reactor, microseconds each",
-        "spawn_task_us": "start a bare trio task with a channel of its own, microseconds each",
+        "spawn_task_us": "start a bare trio task with its own channel, microseconds each",
         "spawn_over_task": "spawn_us over spawn_task_us",
         "pykka_spawn_us": "start a pykka actor, a thread, microseconds each",
         "actor_bytes": "resident memory of an idle actor with a task",
         "reactor_bytes": "resident memory of an idle reactor",
-        "task_bytes": "resident memory of an idle trio task with a channel of its own",
+        "task_bytes": "resident memory of an idle trio task with its own channel",
         "actor_over_task_bytes": "actor_bytes over task_bytes",
         "pykka_actor_bytes": "resident memory of an idle pykka actor",
     },
@@ -74,7 +74,7 @@ class Ping(NamedTuple):
 
 
 class Echo(Actor[Any]):
-    """Counts numbers, answers questions."""
+    """An actor that counts numbers and answers questions."""
 
     def __init__(self) -> None:
         self.seen = 0
@@ -87,14 +87,14 @@ class Echo(Actor[Any]):
 
 
 class Idle(Reactor[Any]):
-    """Does nothing."""
+    """An actor that does nothing."""
 
     def react(self, messages: list[Any | Down]) -> bool:
         return True
 
 
 def cases(messages: int, actors: int) -> list[Case]:
-    """One row: all figures of one process."""
+    """Return one case: all figures of one process."""
     return [Case({"messages": messages, "idle": actors}, partial(measure, messages, actors))]
 
 
@@ -153,7 +153,7 @@ async def _asks(echo: Ref[Any], count: int, *, timeout: float) -> None:
 
 
 class _Channels:
-    """The same with nothing but trio: a consumer of one channel, and a responder on two."""
+    """The same work with trio only: a consumer of one channel, and a responder on two."""
 
     async def __aenter__(self) -> _Channels:
         self._stack = AsyncExitStack()
@@ -180,14 +180,14 @@ class _Channels:
             await answer.send(number)
 
     async def send(self, count: int) -> None:
-        """So many messages, and wait until the last was taken."""
+        """Tell so many messages, and wait until the last one was taken."""
         for number in range(count):
             await self._send.send(number)
         await self._send.send(-1)
         await self._done.receive()
 
     async def round_trips(self, count: int) -> None:
-        """So many questions."""
+        """Ask so many questions."""
         for number in range(count):
             await self._ask.send(number)
             await self._answered.receive()
@@ -224,12 +224,12 @@ async def _births(supervisor: DynamicSupervisor, count: int) -> Figures:
         "actor_bytes": actor,
         "reactor_bytes": reactor,
         "task_bytes": task,
-        "actor_over_task_bytes": actor / max(task, 1.0),  # a few may fit into what the allocator has left
+        "actor_over_task_bytes": actor / max(task, 1.0),  # a few may fit into the memory that the allocator has left
     }
 
 
 async def _weigh(make: Callable[[str, int], Awaitable[None]], count: int) -> tuple[float, float]:
-    """Bytes, and microseconds, of each of so many."""
+    """Return the bytes, and the microseconds, of each of so many actors."""
     await make(f"warm-{id(make)}-", WARM)
     before, began = _rss(), time.perf_counter()
     await make(f"one-{id(make)}-", count)
@@ -252,7 +252,7 @@ async def _idle() -> None:
 
 
 def _pykka(messages: int, actors: int) -> Figures:
-    """The same with pykka, from one thread that is none of its actors."""
+    """Measure the same work with pykka, from one thread that is not one of its actors."""
     pykka: Any = import_module("pykka")
 
     class PykkaEcho(pykka.ThreadingActor):  # type: ignore[misc]  # loaded by name: it is optional

@@ -1,9 +1,10 @@
-"""The floor: what raw nats-py gets acknowledged, pipelined, on plain asyncio: 300-byte messages with an id.
+"""The floor: the rate of pipelined 300-byte messages with an id that a server acknowledges to raw nats-py on asyncio.
 
-Public API only, nothing per message that could be left out: `publish` with a reply subject and one header, one inbox
-subscription, the acknowledgement decoded and counted. Without header and decoding the figure is about a third higher.
+It uses the public API only, and does nothing per message that could be left out: `publish` with a reply subject and one
+header, one inbox subscription, each acknowledgment decoded and counted. Without header and decoding the figure is about
+a third higher.
 
-Runs in a process of its own (`python -m benchmarks.floor URL COUNT`): importing trio_asyncio changes asyncio.
+It runs in a separate process (`python -m benchmarks.floor URL COUNT`), since importing trio_asyncio changes asyncio.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ WINDOW = 1000
 
 
 class Ack(msgspec.Struct):
-    """A publish acknowledgement."""
+    """A publish acknowledgment."""
 
     seq: int = 0
     error: msgspec.Raw | None = None
@@ -33,7 +34,7 @@ ack = msgspec.json.Decoder(Ack)
 
 
 async def measure(url: str, count: int) -> float:
-    """Acknowledged messages per second."""
+    """Return acknowledged messages per second."""
     nc = await nats.connect(url)
     js = nc.jetstream()
     await js.add_stream(StreamConfig(name="FLOOR", subjects=["floor.*"], storage=StorageType.FILE))
@@ -65,7 +66,7 @@ async def measure(url: str, count: int) -> float:
 
 
 def floor(url: str, count: int) -> float:
-    """Measure in a fresh process; messages per second."""
+    """Measure in a fresh process; return messages per second."""
     command = [sys.executable, "-m", "benchmarks.floor", url, str(count)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

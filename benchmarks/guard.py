@@ -1,8 +1,8 @@
 """The regression guard: ratios of CPU time, pair by pair, against the committed ones. `python -m benchmarks guard`.
 
-Seconds are never compared. What is measured and what it is divided by take turns in short pieces, on one server, so
-that whatever slows the machine slows both; the median over the pairs counts. Higher is worse for each ratio. A loss is
-measured a second time, and stands if it is there again: a busy machine spoils one measurement, a slower program both.
+It never compares seconds. Numerator and denominator take turns in short pieces, on one server, so that a slow moment of
+the machine slows both. The median over the pairs counts. Higher is worse for each ratio. A loss is measured a second
+time, and counts if it shows again: a busy machine spoils one measurement, a slower program spoils both.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SAGAS = 500
 INFLIGHT = 200
 STEPS = 3
 UNITS = 12
-"""Messages of the floor, and round trips, for each saga: what a saga is divided by is measured as often as it sends."""
+"""Messages of the floor, and round trips, for each saga: the denominator is measured as often as a saga sends."""
 
 RATIOS = {
     "saga": "CPU of a saga of three steps over CPU of one message of the floor, both over a real server",
@@ -42,14 +42,14 @@ RATIOS = {
 
 
 class Baseline(msgspec.Struct, kw_only=True):
-    """What `baseline.json` holds. `taken_on`: where and when, for people."""
+    """The content of `baseline.json`. `taken_on` tells people where and when."""
 
     ratios: dict[str, float]
     taken_on: str
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """One ratio beside its baseline."""
+    """A ratio, and its baseline."""
 
     name: str
     found: float
@@ -57,34 +57,34 @@ class Verdict(msgspec.Struct, frozen=True):
 
     @property
     def change(self) -> float:
-        """Share by which it exceeds the baseline; below zero it is better."""
+        """Share by which the ratio exceeds the baseline; below zero it is better."""
         return self.found / self.baseline - 1
 
     @property
     def lost(self) -> bool:
-        """Whether that is too much."""
+        """True if the ratio exceeds the baseline by too much."""
         return self.change > LOSS
 
 
 def judge(found: dict[str, float], baseline: Baseline) -> list[Verdict]:
-    """Each ratio of the baseline against the one that was found. Raises KeyError for one that was not measured."""
+    """Compare each ratio of the baseline with the measured one. Raises KeyError for one that was not measured."""
     return [Verdict(name, found[name], value) for name, value in baseline.ratios.items()]
 
 
 def read_baseline() -> Baseline:
-    """The committed one. Raises FileNotFoundError, msgspec.DecodeError."""
+    """Return the committed baseline. Raises FileNotFoundError, msgspec.DecodeError."""
     return msgspec.json.decode(BASELINE.read_bytes(), type=Baseline)
 
 
 def write_baseline(found: dict[str, float], taken_on: str) -> None:
-    """Make what was found the baseline."""
+    """Write the measured ratios as the baseline."""
     rounded = {name: round(value, 4) for name, value in found.items()}
     encoded = msgspec.json.encode(Baseline(ratios=rounded, taken_on=taken_on))
     BASELINE.write_bytes(msgspec.json.format(encoded) + b"\n")
 
 
 def measure(*, pairs: int = PAIRS, sagas: int = SAGAS, plant: float = 0.0) -> dict[str, float]:
-    """All ratios. `plant`: make sagas cost this share more, by steps that waste CPU, to see the guard fail."""
+    """Measure all ratios. `plant`: make sagas cost this share more, by steps that waste CPU, to see the guard fail."""
     return _over_a_server(pairs, sagas, plant) | trio.run(_in_memory, pairs, sagas, plant)
 
 
@@ -113,7 +113,7 @@ def _over_a_server(pairs: int, sagas: int, plant: float) -> dict[str, float]:
 
 
 def _load(one: Worker, sagas: int) -> tuple[float, float]:
-    """CPU microseconds and messages a saga."""
+    """Return CPU microseconds and messages a saga."""
     one.write("go")
     report = one.report()
     return report.cpu / sagas * 1e6, report.messages / sagas
@@ -125,7 +125,10 @@ async def _in_memory(pairs: int, sagas: int, plant: float) -> dict[str, float]:
 
 
 async def _memory_cpu(sagas: int, burn: float, *, rounds: int, over_round_trips: bool = False) -> float:
-    """CPU seconds a saga on the store in memory; or that over those of a round trip. The median of the rounds."""
+    """Return CPU seconds a saga on the store in memory, or their ratio to those of a round trip.
+
+    The median of the rounds.
+    """
     saga = saga_of(STEPS, burn=burn)
     found: list[float] = []
     async with open_runtime("memory:", sagas=[saga], max_active=4 * INFLIGHT) as runtime:
@@ -142,7 +145,7 @@ async def _memory_cpu(sagas: int, burn: float, *, rounds: int, over_round_trips:
 
 
 async def _round_trips(count: int) -> float:
-    """CPU seconds of one round trip on bare channels."""
+    """Return CPU seconds of one round trip on bare channels."""
     ask, asked = trio.open_memory_channel[int](1)
     answer, answered = trio.open_memory_channel[int](1)
 

@@ -1,7 +1,7 @@
-"""Latency in an open loop: sagas start at their intended times, whether or not those before have ended.
+"""Latency in an open loop: sagas start at their intended times, even if earlier ones have not ended.
 
-Latency counts from the intended time, so that what waits because the worker was busy counts in full (no coordinated
-omission). Arrivals are random (Poisson) with a fixed seed, as those of independent customers are.
+Latency counts from the intended time, so that the wait for a busy worker counts in full (no coordinated omission).
+Arrivals are random (Poisson) with a fixed seed, as those of independent customers are.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ INFLIGHT = 500
 LOADS = (10, 50, 80)
 """Percent of the capacity."""
 SECONDS = 10.0
-"""How long the load lasts."""
+"""Seconds that the load lasts."""
 
 BENCH = Bench(
     "latency",
@@ -42,16 +42,16 @@ BENCH = Bench(
         "p50_over_writes": "p50_ms over four sequential acknowledged writes of raw nats-py on the idle server",
         "writes_p50_ms": "those four writes, median",
         "sagas_per_s": "sagas that ended, a second of the load's time",
-        "capacity_sagas_per_s": "what this worker made in a closed loop just before, 500 in flight",
-        "late_p99_ms": "by how much the load generator itself was late, 99th percentile; it counts in the latencies",
+        "capacity_sagas_per_s": "sagas a second of this worker in a closed loop just before, 500 in flight",
+        "late_p99_ms": "lateness of the load generator, 99th percentile; the latencies include it",
         "cpu_us_per_saga": "CPU of the process, load generator and all, microseconds a saga",
     },
-    "load generator, worker and server share one machine; what is late because of other work on it counts as latency.",
+    "load generator, worker and server share one machine; delays by other work on it count as latency.",
 )
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """`sagas`: how many measure the capacity; `seconds`: how long each load lasts; `percent` of the capacity."""
+    """Options. `sagas` measure the capacity; each load lasts `seconds`; `percent` of the capacity."""
 
     sagas: int = 5_000
     seconds: float = SECONDS
@@ -60,7 +60,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """A row for each durability and load."""
+    """Return a case for each durability and load."""
     found = []
     for sync in syncs:
         for percent in LOADS:
@@ -71,7 +71,7 @@ def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
 
 
 class _Loop:
-    """One open loop: the latencies, and by how much each start was late."""
+    """An open loop: the latencies, and how late each start was."""
 
     def __init__(self, runtime: Runtime, saga: Saga[object, object], rate: float, seconds: float) -> None:
         self._runtime = runtime
@@ -84,7 +84,7 @@ class _Loop:
         self.late: list[float] = []
 
     async def run(self) -> None:
-        """Start what is due, until all has ended."""
+        """Start sagas when they are due, until all have ended."""
         zero, began = trio.current_time(), time.perf_counter()
         async with trio.open_nursery() as nursery:
             for number, due in enumerate(self._due):

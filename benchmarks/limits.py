@@ -1,6 +1,6 @@
-"""What the figures are divided by: the floor, with the CPU that it costs, and sequential acknowledged writes.
+"""The denominators of the figures: the floor, with the CPU that it costs, and sequential acknowledged writes.
 
-Both run on plain asyncio in a process of their own, `python -m benchmarks.limits`: importing trio_asyncio changes
+Both run on plain asyncio in a separate process, `python -m benchmarks.limits`, since importing trio_asyncio changes
 asyncio. Requests are JSON lines on the standard input, answers JSON lines on the standard output.
 """
 
@@ -23,13 +23,13 @@ from benchmarks import floor as floor_bench
 from benchmarks.servers import die_with_owner
 
 RECORD = b"x" * 700
-"""A record of a saga with three steps has about this many bytes."""
+"""Bytes of a record of a saga with three steps, approximately."""
 WRITES = 4
 """Sequential writes that a saga of three steps needs: its start, and the end of each step."""
 
 
 class Ask(msgspec.Struct):
-    """What to measure: so many messages pipelined, or so many times four writes one after the other."""
+    """A request: so many messages pipelined, or so many times four writes one after the other."""
 
     what: Literal["floor", "writes"]
     url: str
@@ -51,11 +51,11 @@ class Limits:
         self._running = running
 
     def floor(self, url: str, count: int, replicas: int = 1) -> Floor:
-        """The floor on the server at `url`."""
+        """Return the floor on the server at `url`."""
         return msgspec.json.decode(self._ask(Ask("floor", url, count, replicas)), type=Floor)
 
     def writes(self, url: str, count: int, replicas: int = 1) -> list[float]:
-        """Seconds of each of `count` times four sequential acknowledged writes."""
+        """Return the seconds of each of `count` times four sequential acknowledged writes."""
         return msgspec.json.decode(self._ask(Ask("writes", url, count, replicas)), type=list[float])
 
     def _ask(self, ask: Ask) -> str:
@@ -65,7 +65,7 @@ class Limits:
         self._running.stdin.flush()
         answer = self._running.stdout.readline()
         if not answer:
-            raise RuntimeError("the measuring process ended: its error stands above")
+            raise RuntimeError("the measuring process ended: see its error above")
         return answer
 
 
@@ -76,19 +76,19 @@ def limits() -> Iterator[Limits]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_owner
     ) as running:
-        yield Limits(running)  # leaving closes its standard input, which ends it
+        yield Limits(running)  # closing its standard input ends it
 
 
 def _floor(ask: Ask) -> Floor:
-    """The loop of `benchmarks.floor` as it is; where a cluster keeps copies, so does the floor's stream."""
-    floor_bench.__dict__["StreamConfig"] = partial(StreamConfig, num_replicas=ask.replicas)  # the loop stays untouched
+    """Run the loop of `benchmarks.floor` as it is; where a cluster keeps copies, the floor's stream does, too."""
+    floor_bench.__dict__["StreamConfig"] = partial(StreamConfig, num_replicas=ask.replicas)  # the loop stays unchanged
     before = time.process_time()
     rate = asyncio.run(floor_bench.measure(ask.url.split(",")[0], ask.count))
     return Floor(rate, (time.process_time() - before) / ask.count * 1e6)
 
 
 async def _writes(ask: Ask) -> list[float]:
-    """What `kv.update` does, without its checks: publish with the expected revision, and await the acknowledgement."""
+    """Write as `kv.update` does, without its checks: publish with the expected revision, and await the answer."""
     nc = await nats.connect(ask.url.split(","))
     js = nc.jetstream()
     config = StreamConfig(

@@ -18,7 +18,7 @@ RETIRED_WITHIN = 120.0
 async def closed(
     runtime: Runtime, saga: Saga[Any, Any], sagas: int, *, inflight: int, ends: type = Completed
 ) -> list[float]:
-    """Run so many sagas; seconds from start to end of each, sorted. Each must end as `ends`."""
+    """Run so many sagas; return the sorted seconds from start to end of each. Each must end as `ends`."""
     times: list[float] = []
     left = iter(range(sagas))
 
@@ -37,9 +37,9 @@ async def closed(
 
 
 async def retired(runtime: Runtime) -> None:
-    """Return when no saga is active: all are in the archive, or at rest. Polled, so as not to be in the way."""
+    """Return when no saga is active: all are archived, or passivated. Polls rarely, to cost nothing."""
     with trio.fail_after(RETIRED_WITHIN):
-        while await runtime.list_active():  # noqa: ASYNC110  # so as not to be in the way
+        while await runtime.list_active():  # noqa: ASYNC110  # polls rarely, to cost nothing
             await trio.sleep(0.01)
 
 

@@ -1,4 +1,7 @@
-"""What each benchmark runs by default: its cases and its title, at a scale. 1 is for figures, 0.01 is to see it run."""
+"""Default plans of the benchmarks: the cases and the title of each, at a scale.
+
+1 is for figures, 0.01 to see it run.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ Syncs = tuple[Sync, ...]
 
 
 class Plan(NamedTuple):
-    """One benchmark, ready to be taken."""
+    """A benchmark, ready to run."""
 
     bench: Bench
     cases: list[Case]
@@ -31,7 +34,7 @@ def _load(scale: float, sagas: int = 10_000, *, inflight: int = 500) -> Load:
 
 
 def load_plan(load: Load, syncs: Syncs) -> Plan:
-    """`throughput` with sizes of one's own."""
+    """Return a plan of `throughput` with your own sizes."""
     title = f"{load.sagas:,} sagas of {load.steps} steps, {load.inflight} in flight, {load.workers} worker process"
     return Plan(throughput.BENCH, throughput.cases(load, syncs), title + ("es" if load.workers > 1 else ""))
 
@@ -42,7 +45,7 @@ def _throughput(scale: float, syncs: Syncs) -> Plan:
 
 def _latency(scale: float, syncs: Syncs) -> Plan:
     load = latency.Load(sagas=_size(scale, 5_000, least=30), seconds=latency.SECONDS * min(1.0, scale))
-    return Plan(latency.BENCH, latency.cases(load, syncs), "open loop at 10, 50 and 80 % of what the worker can")
+    return Plan(latency.BENCH, latency.cases(load, syncs), "open loop at 10, 50 and 80 % of the worker's capacity")
 
 
 def _single(scale: float, syncs: Syncs) -> Plan:
@@ -57,7 +60,7 @@ def _compensation(scale: float, syncs: Syncs) -> Plan:
 
 def _fanout(scale: float, syncs: Syncs) -> Plan:
     load = _load(scale, 300, inflight=10)
-    return Plan(variants.FANOUT, variants.fanout(load, syncs), "100 steps beside each other, 10 sagas in flight")
+    return Plan(variants.FANOUT, variants.fanout(load, syncs), "100 steps at once, 10 sagas in flight")
 
 
 def _waiting(scale: float, syncs: Syncs) -> Plan:
@@ -80,7 +83,7 @@ def _growth(scale: float, syncs: Syncs) -> Plan:
 
 
 def _durability(scale: float, syncs: Syncs) -> Plan:
-    title = "one node and three, server default and fsync before every acknowledgement"
+    title = "one node and three, server default and fsync before every acknowledgment"
     return Plan(variants.DURABILITY, variants.durability(_load(scale), syncs), title)
 
 
@@ -94,7 +97,7 @@ def _fleet(scale: float, syncs: Syncs) -> Plan:
 
 def _actors(scale: float, syncs: Syncs) -> Plan:
     found = actors.cases(_size(scale, 20_000, least=50), _size(scale, 20_000, least=50))
-    return Plan(actors.BENCH, found, "actors beside bare trio channels and pykka")
+    return Plan(actors.BENCH, found, "actors compared with bare trio channels and pykka")
 
 
 PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
@@ -102,13 +105,13 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "latency": ("From the intended start to the outcome, in an open loop.", _latency),
     "single": ("One saga at a time, against four acknowledged writes of raw nats-py.", _single),
     "compensation": ("The third step refuses, two are undone.", _compensation),
-    "fanout": ("A hundred steps beside each other.", _fanout),
+    "fanout": ("A hundred steps at once.", _fanout),
     "waiting": ("Bytes of worker memory a waiting saga, and whether all wake in order.", _waiting),
     "recovery": ("A killed worker's sagas, until the last is resumed by another.", _recovery),
     "growth": ("Cost with more live sagas, and with more steps.", _growth),
-    "durability": ("One node and three, with and without an fsync before every acknowledgement.", _durability),
+    "durability": ("One node and three, with and without an fsync before every acknowledgment.", _durability),
     "shards": ("More state buckets and event streams.", _shards),
     "fleet": ("More workers and more shards, on a cluster of three.", _fleet),
     "actors": ("Mailbox, ask, spawn, memory, against bare trio channels and pykka.", _actors),
 }
-"""What each does in one line, and its plan at a scale for some durabilities."""
+"""Description of each benchmark in one line, and its plan at a scale for some durabilities."""

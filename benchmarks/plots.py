@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.report import title_of
 from benchmarks.result import Result, Row
 
-COLOURS = {"relaxed": "#2a6f97", "always": "#d97a1d", "floor": "#9a9a9a"}
+COLORS = {"relaxed": "#2a6f97", "always": "#d97a1d", "floor": "#9a9a9a"}
 OTHERS = ("#2a6f97", "#d97a1d", "#5a9367", "#8d5a97", "#9a9a9a")
 SIZES = {"peers": (12.0, 4.5), "actors": (11.0, 5.5)}
 SIZE = (9.0, 4.5)
@@ -39,10 +39,10 @@ def _sync(row: Row) -> str:
     return str(row.labels.get("sync", "relaxed"))
 
 
-def _bars(axes: Any, names: Sequence[str], values: Sequence[float], colours: Sequence[str], unit: str) -> None:
-    """Lying bars, each with its value."""
+def _bars(axes: Any, names: Sequence[str], values: Sequence[float], colors: Sequence[str], unit: str) -> None:
+    """Draw horizontal bars, each with its value."""
     places = range(len(names))
-    bars = axes.barh(list(places), list(values), color=list(colours))
+    bars = axes.barh(list(places), list(values), color=list(colors))
     axes.bar_label(bars, labels=[f" {value:,.0f}" if value >= 100 else f" {value:.3g}" for value in values], fontsize=9)
     axes.set_yticks(list(places), list(names))
     axes.set_ylim(len(names) - 0.5, -0.5)  # the first on top
@@ -52,26 +52,26 @@ def _bars(axes: Any, names: Sequence[str], values: Sequence[float], colours: Seq
 
 
 def _rates(result: Result, figure: Any) -> None:
-    """Sagas a second, and the ratio to the floor."""
+    """Draw sagas a second, and the ratio to the floor."""
     left, right = figure.subplots(1, 2, sharey=True)
     names = [title_of(row.labels) for row in result.rows]
-    colours = [COLOURS[_sync(row)] for row in result.rows]
-    _bars(left, names, [row.median["sagas_per_s"] for row in result.rows], colours, "sagas a second")
-    _bars(right, names, [row.median["ratio_to_floor"] for row in result.rows], colours, "messages, times the floor")
-    right.axvline(1.0, color=COLOURS["floor"], linestyle="--")
+    colors = [COLORS[_sync(row)] for row in result.rows]
+    _bars(left, names, [row.median["sagas_per_s"] for row in result.rows], colors, "sagas a second")
+    _bars(right, names, [row.median["ratio_to_floor"] for row in result.rows], colors, "messages, times the floor")
+    right.axvline(1.0, color=COLORS["floor"], linestyle="--")
     right.tick_params(labelleft=False)
 
 
 def _lines(
     axes: Any, rows: Sequence[Row], x: str, figures: dict[str, str], *, per: str | None = None, log: bool = False
 ) -> None:
-    """One line for each durability and figure; `per`: divided by this label."""
+    """Draw one line for each durability and figure; `per`: divided by this label."""
     for sync in ("relaxed", "always"):
         some = [row for row in rows if _sync(row) == sync]
         for figure, style in figures.items() if some else ():
             values = [row.median[figure] / (int(row.labels[per]) if per else 1) for row in some]
             name = f"{sync}, {figure}" if len(figures) > 1 else sync
-            axes.plot([row.labels[x] for row in some], values, style, color=COLOURS[sync], label=name, marker="o")
+            axes.plot([row.labels[x] for row in some], values, style, color=COLORS[sync], label=name, marker="o")
     if log:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
@@ -115,7 +115,7 @@ def _shards(result: Result, figure: Any) -> None:
             some = [row for row in result.rows if _sync(row) == sync and row.labels["replicas"] == replicas]
             xs = [int(row.labels["shards"]) for row in some]
             ys = [row.median["sagas_per_s"] for row in some]
-            axes.plot(xs, ys, style, color=COLOURS[sync], marker="o", label=f"{sync}, R{replicas}")
+            axes.plot(xs, ys, style, color=COLORS[sync], marker="o", label=f"{sync}, R{replicas}")
     axes.set_xscale("log", base=2)
     axes.set_xticks([1, 2, 4, 8], ["1", "2", "4", "8"])
     axes.set_ylim(bottom=0)
@@ -127,16 +127,16 @@ def _shards(result: Result, figure: Any) -> None:
 
 
 def _pairs(figures: Sequence[tuple[str, str, str]], unit: str) -> Callable[[Result, Any], None]:
-    """A bar for each of some figures in each row: figure, what it is called, colour or `sync`."""
+    """Return a painter of a bar for each of some figures in each row: figure, its name, color or `sync`."""
 
     def paint(result: Result, figure: Any) -> None:
         found = [
-            (f"{title_of(row.labels)}: {name}", row.median[key], COLOURS[_sync(row) if colour == "sync" else colour])
+            (f"{title_of(row.labels)}: {name}", row.median[key], COLORS[_sync(row) if color == "sync" else color])
             for row in result.rows
-            for key, name, colour in figures
+            for key, name, color in figures
         ]
-        names, values, colours = zip(*found, strict=True)
-        _bars(figure.subplots(), names, values, colours, unit)
+        names, values, colors = zip(*found, strict=True)
+        _bars(figure.subplots(), names, values, colors, unit)
 
     return paint
 
@@ -157,19 +157,19 @@ def _actors(result: Result, figure: Any) -> None:
 def _kind(name: str) -> str:
     if name.startswith("pykka"):
         return OTHERS[3]
-    return COLOURS["floor"] if name in ("channel_us", "round_trip_us", "spawn_task_us", "task_bytes") else OTHERS[0]
+    return COLORS["floor"] if name in ("channel_us", "round_trip_us", "spawn_task_us", "task_bytes") else OTHERS[0]
 
 
 def _peers(result: Result, figure: Any) -> None:
     left, middle, right = figure.subplots(1, 3, sharey=True)
     names = [title_of(row.labels) for row in result.rows]
-    colours = [OTHERS[0] if str(row.labels["peer"]).startswith("sagakit") else COLOURS["floor"] for row in result.rows]
+    colors = [OTHERS[0] if str(row.labels["peer"]).startswith("sagakit") else COLORS["floor"] for row in result.rows]
     for axes, key, unit in (
         (left, "sagas_per_s", "sagas a second"),
         (middle, "refused_per_s", "refused and undone, a second"),
         (right, "single_p50_ms", "one at a time, ms"),
     ):
-        _bars(axes, names, [row.median[key] for row in result.rows], colours, f"{unit} (log)")
+        _bars(axes, names, [row.median[key] for row in result.rows], colors, f"{unit} (log)")
         axes.set_xscale("log")
         axes.margins(x=0.35)
         axes.tick_params(labelsize=8)
@@ -193,4 +193,4 @@ PAINTERS: dict[str, Callable[[Result, Any], None]] = {
     "actors": _actors,
     "peers": _peers,
 }
-"""Those whose picture is not that of `throughput`."""
+"""Painters of the benchmarks whose picture differs from that of `throughput`."""

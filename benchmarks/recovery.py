@@ -45,15 +45,15 @@ BENCH = Bench(
         "floor_messages_per_s": "the floor on the same server, before",
     },
     "both workers and the server share one machine, the second worker has nothing else to do, and steps do nothing; "
-    "an observer suspends its quick judgement after a reconnect of its own",
+    "an observer suspends its fast judgment after its own reconnect",
 )
 
 
 class Held(Saga[Job]):
-    """Three steps; the second ends once so many sagas are in it: with them in flight at the kill, steps take time."""
+    """Three steps. The second ends once so many sagas are in it, so that steps take time with all of them in flight."""
 
     def __init__(self, *, until: int | None) -> None:
-        """`until` None: never, as in the worker that is to be killed."""
+        """Hold the second step until so many sagas are in it; None: for ever, as in the worker to be killed."""
         self._until = until
         self._all = trio.Event()
         self.calls: list[float] = []
@@ -84,7 +84,7 @@ class Held(Saga[Job]):
 
 
 def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
-    """One row for each durability."""
+    """Return one case for each durability."""
     return [Case({"sync": sync}, partial(measure, sagas, sync)) for sync in syncs]
 
 
@@ -121,7 +121,7 @@ async def measure(sagas: int, sync: Sync) -> Figures:
 
 
 async def _until_adopted(runtime: Runtime, sagas: int) -> float:
-    """When the last of them was."""
+    """Wait until all sagas are adopted; return the time of the last adoption."""
     with trio.fail_after(PATIENCE):
         while runtime.metrics()["adopted_total"] < sagas:  # noqa: ASYNC110  # a counter tells nobody
             await trio.sleep(0.01)
@@ -130,13 +130,13 @@ async def _until_adopted(runtime: Runtime, sagas: int) -> float:
 
 async def _until_all_ended(runtime: Runtime, saga: Held, sagas: int) -> None:
     with trio.fail_after(PATIENCE):
-        while len(saga.calls) < sagas or await runtime.list_active():  # noqa: ASYNC110  # so as not to be in the way
+        while len(saga.calls) < sagas or await runtime.list_active():  # noqa: ASYNC110  # polls rarely, to cost nothing
             await trio.sleep(0.05)
 
 
 @contextmanager
 def _declared() -> Iterator[list[float]]:
-    """When a worker says in its log that another is dead."""
+    """Yield a list of the times at which a worker logs that another is dead."""
     found: list[float] = []
 
     class Handler(logging.Handler):
@@ -157,7 +157,7 @@ def _declared() -> Iterator[list[float]]:
 
 @contextmanager
 def _victim(url: str, sagas: int) -> Iterator[subprocess.Popen[str]]:
-    """A worker process that holds so many sagas once the context is open."""
+    """Run a worker process that holds so many sagas once the context is open."""
     command = [sys.executable, "-m", "benchmarks.recovery", url, str(sagas)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_owner
@@ -165,18 +165,18 @@ def _victim(url: str, sagas: int) -> Iterator[subprocess.Popen[str]]:
         try:
             assert running.stdout is not None
             if running.stdout.readline() != "holding\n":
-                raise RuntimeError("the worker to be killed did not get its sagas going: its error stands above")
+                raise RuntimeError("the worker to be killed did not get its sagas going: see its error above")
             yield running
         finally:
             running.kill()
 
 
 async def hold(url: str, sagas: int) -> None:
-    """The process to be killed; ends by itself when its standard input is closed."""
+    """Run the process to be killed; it ends by itself when its standard input is closed."""
     saga = Held(until=None)
     async with open_runtime(url, sagas=[saga], max_active=2 * sagas, worker_name="first", drain_timeout=0) as runtime:
         await start_all(runtime, Held, map(Job, range(sagas)), inflight=INFLIGHT)
-        while len(saga.calls) < sagas:  # noqa: ASYNC110  # so as not to be in the way
+        while len(saga.calls) < sagas:  # noqa: ASYNC110  # polls rarely, to cost nothing
             await trio.sleep(0.05)
         print("holding", flush=True)
         await trio.to_thread.run_sync(sys.stdin.read)

@@ -1,4 +1,4 @@
-"""What a figure needs beside it: the machine, the versions, the settings; and tables, for a terminal and for a page."""
+"""The report of a figure: the machine, the versions, the settings, and tables for a terminal and for a page."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SYNCS = {
 
 
 def surroundings() -> dict[str, str]:
-    """Machine, versions, server settings, and how busy the machine is."""
+    """Return machine, versions, server settings, and how busy the machine is."""
     server = subprocess.run([find_server(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
     packages = ("sagakit", "nats-py", "trio", "trio-asyncio", "msgspec")
     return {
@@ -49,7 +49,7 @@ def _processor() -> str:
 
 
 def show(result: Result) -> None:
-    """Print the surroundings, the table, the figures across rows, and what all that does not show."""
+    """Print the surroundings, the table, the figures across rows, and the limits of the benchmark."""
     for name, value in result.surroundings.items():
         console.print(f"{name}: {value}", highlight=False)
     head, *lines = grid(result, wide=WIDE)
@@ -65,7 +65,7 @@ def show(result: Result) -> None:
 
 
 def markdown(results: Sequence[Result]) -> str:
-    """One page with the table of each."""
+    """Return one page with the table of each result."""
     lines = ["# Figures", "", *(f"- {name}: {value}" for name, value in results[0].surroundings.items())]
     for result in results:
         head, *rows = grid(result, wide=WIDE)
@@ -81,7 +81,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def grid(result: Result, *, wide: int) -> list[list[str]]:
-    """The medians as text, a head line first: a line for each figure; or one for each case if there are many."""
+    """Return the medians as text, a head line first: a line for each figure, or one for each case if there are many."""
     names = list(result.figures)
     cells = [[plain(row.median[name]) if name in row.median else "" for name in names] for row in result.rows]
     titles = [title_of(row.labels) for row in result.rows]
@@ -92,7 +92,7 @@ def grid(result: Result, *, wide: int) -> list[list[str]]:
 
 
 def title_of(labels: Labels) -> str:
-    """The labels in a few words."""
+    """Return the labels in a few words."""
     return ", ".join(_label(name, value) for name, value in labels.items())
 
 
@@ -103,5 +103,5 @@ def _label(name: str, value: str | int) -> str:
 
 
 def plain(value: float) -> str:
-    """Three digits that count."""
+    """Return the number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

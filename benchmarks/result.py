@@ -1,4 +1,4 @@
-"""A benchmark as data, its cases, and what came of a run: medians, and every single run beside them."""
+"""A benchmark as data, its cases, and the results of a run: medians, and every single run."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Progress = Callable[[int, Labels, Figures], None]
 
 
 class Case(NamedTuple):
-    """One row of a table: what it is called, and how it is measured once. `measure` goes to another process."""
+    """A row of a table: its labels, and a function that measures it once. `measure` is sent to another process."""
 
     labels: Labels
     measure: Measure
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """One case: the median of each figure, and the runs."""
+    """The result of one case: the median of each figure, and the runs."""
 
     labels: Labels
     median: Figures
@@ -34,7 +34,7 @@ class Row(msgspec.Struct, kw_only=True):
 
 
 class Result(msgspec.Struct, kw_only=True):
-    """What a JSON file holds. `summary`: figures across rows, made from the runs that stand beside each other."""
+    """The content of a JSON file. `summary`: figures across rows, made from the runs of the same round."""
 
     bench: str
     title: str
@@ -46,12 +46,12 @@ class Result(msgspec.Struct, kw_only=True):
     not_shown: str
 
     def row(self, **labels: str | int) -> Row | None:
-        """The first row with these labels."""
+        """Return the first row with these labels."""
         return next((row for row in self.rows if labels.items() <= row.labels.items()), None)
 
 
 class Bench(NamedTuple):
-    """What is said of a benchmark. `figures`: each key of its JSON, with its unit and meaning."""
+    """Description of a benchmark. `figures`: each key of its JSON, with its unit and meaning."""
 
     name: str
     figures: Mapping[str, str]
@@ -69,9 +69,9 @@ def take(
     progress: Progress = lambda run, labels, figures: None,
     fresh: bool = True,
 ) -> Result:
-    """Measure each case `runs` times: all cases once, then all again, so that what drifts drifts for all.
+    """Measure each case `runs` times: all cases once, then all again, so that a drift affects all cases.
 
-    `fresh`: each measurement in a process of its own, so that none inherits another's memory.
+    `fresh`: each measurement in a separate process, so that none inherits another's memory.
     """
     found: list[list[Figures]] = [[] for _ in cases]
     for run in range(runs):
@@ -102,15 +102,15 @@ def _fresh(measure: Measure) -> Figures:
 
 
 def paired(over: Row, under: Row, figure: str) -> float:
-    """The median, over the runs, of one row's figure divided by the other's of the same round.
+    """Return the median, over the runs, of one row's figure divided by the other's of the same round.
 
-    Rounds in which the other's was nothing are left out: a short run may use less CPU than the system counts. 0 if all
-    were.
+    Rounds in which the other figure was 0 are left out: a short run may use less CPU than the system counts. The result
+    is 0 if all were.
     """
     rounds = [(one[figure], other[figure]) for one, other in zip(over.runs, under.runs, strict=True)]
     return median([one / other for one, other in rounds if other] or [0.0])
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The value that `share` of the sorted values do not exceed; 0 of nothing."""
+    """Return the value that `share` of the sorted values do not exceed; 0 for an empty list."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0

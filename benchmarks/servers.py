@@ -1,6 +1,6 @@
-"""The server under measurement: one node or a cluster of three, on loopback and a folder that goes with it.
+"""The server under measurement: one node or a cluster of three, on loopback, in a temporary folder.
 
-It ends with the thread that asked for it, however that ends.
+It ends with the thread that asked for it, however that thread ends.
 """
 
 from __future__ import annotations
@@ -32,29 +32,31 @@ PR_SET_PDEATHSIG = 1
 
 
 class Servers(msgspec.Struct, frozen=True):
-    """What runs. `replicas` is what buckets and streams are to be made with."""
+    """Running servers. `replicas` is the number of copies to make buckets and streams with."""
 
     url: str
     pids: tuple[int, ...]
     replicas: int
 
     def cpu(self) -> float:
-        """CPU seconds that the nodes have used so far."""
+        """Return the CPU seconds that the nodes have used so far."""
         return sum(cpu_of(pid) for pid in self.pids)
 
 
 def cpu_of(pid: int) -> float:
-    """CPU seconds of one process, its ended children not counted."""
+    """Return the CPU seconds of one process, its ended children not counted."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
 
 
 @contextmanager
 def servers(*, sync: Sync, nodes: Literal[1, 3] = 1) -> Iterator[Servers]:
-    """Run fresh servers on a temporary folder while the context is open. Raises RuntimeError if one does not get up."""
+    """Run fresh servers on a temporary folder while the context is open. Raises RuntimeError if one does not start."""
     ports = [(free_port(), free_port(), free_port()) for _ in range(nodes)]
     with tempfile.TemporaryDirectory(prefix="sagakit-bench-") as folder, ExitStack() as stack:
-        env = environment(sync) if nodes == 1 else None  # the log that three nodes share syncs for many at once
+        env = (
+            environment(sync) if nodes == 1 else None
+        )  # the log that three nodes share syncs for many messages at once
         running = [
             stack.enter_context(
                 process(_command(Path(folder), node, ports, sync), log=Path(folder) / f"{node}.log", env=env)
@@ -114,14 +116,17 @@ def process(
 
 
 def die_with_owner() -> None:
-    """Between fork and exec: end when the owner is killed. The thread that forks must outlive the child."""
+    """Prepare the child between fork and exec: it ends when its owner is killed.
+
+    The forking thread must outlive the child.
+    """
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def wait_until(holds: Callable[[], bool], running: subprocess.Popen[bytes], seconds: float) -> None:
-    """Poll, as there is nothing to be told by. Raises RuntimeError when time is over or the process has ended."""
+    """Poll until it is ready. Raises RuntimeError when the time is over or the process has ended."""
     deadline = time.monotonic() + seconds
     while not holds():
         if running.poll() is not None or time.monotonic() > deadline:
@@ -138,7 +143,7 @@ def _healthy(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback that is free now."""
+    """Return a port of the loopback that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

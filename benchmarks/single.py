@@ -1,4 +1,4 @@
-"""One saga at a time, against the four acknowledged writes that it needs, made by raw nats-py one after the other."""
+"""Single sagas, one at a time, against the four acknowledged writes that a saga needs, made by raw nats-py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.servers import servers
 from benchmarks.workload import Job, saga_of
 
 ROUNDS = 10
-"""Sagas and writes take turns so many times, so that a slow moment hits both."""
+"""Number of turns that sagas and writes take, so that a slow moment affects both."""
 
 BENCH = Bench(
     "single",
@@ -30,13 +30,13 @@ BENCH = Bench(
         "cpu_us_per_saga": "CPU of the worker process, microseconds a saga",
         "server_cpu_us_per_saga": "CPU of all servers while sagas ran, microseconds a saga",
     },
-    "events, archive entry and end marker of a saga are written beside the four writes and after its outcome is known; "
-    "those of the saga before take their share of the server.",
+    "events, archive entry and end marker of a saga are written during the four writes and after its "
+    "outcome is known; those of the previous saga take their share of the server.",
 )
 
 
 def cases(sagas: int, syncs: tuple[Sync, ...]) -> list[Case]:
-    """One row for each durability; `always` gets a half of the sagas."""
+    """Return one case for each durability; `always` gets half of the sagas."""
     return [
         Case({"sync": sync}, partial(measure, sagas if sync == "relaxed" else max(ROUNDS, sagas // 2), sync))
         for sync in syncs

@@ -1,4 +1,4 @@
-"""Throughput: as many sagas as worker processes can bring to their end, all durable.
+"""Throughput: sagas a second that worker processes bring to their end, all durable.
 
 Several other benchmarks are cases of it, see `variants`.
 """
@@ -40,13 +40,13 @@ NOT_SHOWN = (
 )
 
 ENOUGH = 100
-"""Sagas in flight with which a worker on a server without fsync is busy: more of them only miss its caches."""
+"""Sagas in flight that keep a worker on a server without fsync busy: more of them only miss its caches."""
 
 BENCH = Bench("throughput", FIGURES, NOT_SHOWN)
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """What one measurement runs. `sagas` over all workers, under `relaxed`; `always` gets a third of them."""
+    """Options of one measurement. `sagas` over all workers, under `relaxed`; `always` gets a third of them."""
 
     kind: Kind = "steps"
     steps: int = 3
@@ -59,22 +59,22 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     live: int = 0
 
     def scaled(self) -> Load:
-        """Each fsync takes its time: fewer do."""
+        """Return the number of sagas to run: fewer with fsync, which takes its time."""
         return self if self.sync == "relaxed" else replace(self, sagas=max(self.workers, self.sagas // 3))
 
     @property
     def floor_messages(self) -> int:
-        """As many as sagas of three steps send, within what takes neither too long nor too short."""
+        """Number of the floor's messages: as many as the sagas send, within bounds of time."""
         return min(max(10 * self.sagas, 500), 50_000 if self.sync == "relaxed" else 12_000)
 
 
 def cases(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """One row for each durability."""
+    """Return one case for each durability."""
     return [case(replace(load, sync=sync), {"sync": sync}) for sync in syncs]
 
 
 def case(load: Load, labels: Labels) -> Case:
-    """One row for this load."""
+    """Return one case for this load."""
     return Case(labels, partial(measure, load.scaled()))
 
 
@@ -92,7 +92,7 @@ def _measure(load: Load) -> Figures:
 
 
 def _loads(load: Load, running: Servers) -> tuple[list[Report], float]:
-    """All workers at once, from when the last of them is warm; and the servers' CPU meanwhile."""
+    """Run all workers at once, from when the last one is warm; return their reports and the servers' CPU."""
     task = Task(
         url=running.url,
         kind=load.kind,
@@ -114,7 +114,7 @@ def _loads(load: Load, running: Servers) -> tuple[list[Report], float]:
 
 
 def figures_of(reports: list[Report], server_cpu: float, floors: tuple[Floor, Floor]) -> Figures:
-    """What `FIGURES` says, of one run."""
+    """Return the figures of one run, as `FIGURES` describes them."""
     floor = max(one.messages_per_s for one in floors)
     floor_cpu = min(one.cpu_us_per_message for one in floors)
     seconds = max(one.ended for one in reports) - min(one.began for one in reports)

@@ -20,7 +20,7 @@ NODES: tuple[Literal[1, 3], ...] = (1, 3)
 
 
 def _ratios(rows: Sequence[Row], label: str, figure: str, name: str, *, per: bool = False) -> Figures:
-    """Of rows that differ in `label` only: the figure over that of the first; `per`: over the label's value."""
+    """Return each row's figure over that of the first row with another `label`; `per`: over the label's value."""
     found: Figures = {}
     for sync in ("relaxed", "always"):
         some = [row for row in rows if row.labels.get("sync") == sync and label in row.labels]
@@ -79,7 +79,7 @@ FANOUT = Bench(
     FIGURES,
     f"one step, then {BRANCHES} at once: per step, divide by {BRANCHES + 1}; the record grows with each; {NOT_SHOWN}",
 )
-GROWTH = Bench("growth", FIGURES, f"the live sagas wait on a timer and rest; {NOT_SHOWN}", _growth)
+GROWTH = Bench("growth", FIGURES, f"the live sagas wait on a timer and are passivated; {NOT_SHOWN}", _growth)
 DURABILITY = Bench(
     "durability",
     FIGURES,
@@ -96,28 +96,31 @@ SHARDS_BENCH = Bench(
 FLEET = Bench(
     "fleet",
     FIGURES,
-    "three servers with three copies of everything and up to three workers share two cores and one disk: what more "
-    f"machines would bring cannot be seen, only what each addition costs; {NOT_SHOWN}",
+    "three servers with three copies of everything and up to three workers share two cores and one disk: the gain from "
+    f"more machines cannot be seen, only the cost of each addition; {NOT_SHOWN}",
     _against_one_worker,
 )
 
 
 def compensation(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """Three steps, the last of which refuses."""
+    """Return cases of three steps, the last of which refuses."""
     return cases(replace(load, kind="refused"), syncs)
 
 
 def fanout(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """One step and a hundred beside each other."""
+    """Return cases of one step and then a hundred at once."""
     return cases(replace(load, kind="fanout", steps=BRANCHES), syncs)
 
 
 def growth(load: Load, syncs: tuple[Sync, ...], *, scale: float) -> list[Case]:
-    """More live sagas, then more steps; of those with many steps fewer run, so that each row takes as long."""
+    """Return cases of more live sagas, then of more steps.
+
+    Fewer sagas of many steps run, so that each row takes as long.
+    """
     live = [
         case(replace(load, live=live, inflight=ENOUGH, sync=sync), {"live": live, "sync": sync})
         for sync in syncs
-        for full in (LIVE if sync == "relaxed" else LIVE[:-1])  # to start the last would take minutes
+        for full in (LIVE if sync == "relaxed" else LIVE[:-1])  # starting the last number would take minutes
         for live in [max(1, int(scale * full))]
     ]
     steps = [
@@ -132,17 +135,17 @@ def growth(load: Load, syncs: tuple[Sync, ...], *, scale: float) -> list[Case]:
 
 
 def _on(load: Load, nodes: Literal[1, 3], sync: Sync) -> Load:
-    """With a log that is shared, what is in flight shares each fsync: twice as much keeps it as busy."""
+    """Return a load for these nodes. In a shared log sagas share each fsync, so twice as many keep it busy."""
     return replace(load, nodes=nodes, sync=sync, inflight=load.inflight * (2 if (nodes, sync) == (3, "always") else 1))
 
 
 def durability(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """Both kinds of sync on one node and on three."""
+    """Return cases of both kinds of sync on one node and on three."""
     return [case(_on(load, nodes, sync), {"sync": sync, "replicas": nodes}) for nodes in NODES for sync in syncs]
 
 
 def shards(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """More state buckets and event streams."""
+    """Return cases of more state buckets and event streams."""
     return [
         case(replace(_on(load, nodes, sync), shards=shards), {"sync": sync, "replicas": nodes, "shards": shards})
         for nodes in NODES
@@ -152,7 +155,7 @@ def shards(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
 
 
 def fleet(load: Load, syncs: tuple[Sync, ...]) -> list[Case]:
-    """More workers and more shards, on three nodes; with the first of the durabilities only."""
+    """Return cases of more workers and shards, on three nodes, with the first of the durabilities only."""
     return [
         case(
             replace(load, sync=syncs[0], nodes=3, shards=shards, workers=workers),

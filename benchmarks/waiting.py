@@ -1,4 +1,4 @@
-"""Waiting: what a saga that waits on a timer costs its worker, and whether all wake in their order."""
+"""Waiting sagas: the cost of a saga that waits on a timer, and whether all wake in their order."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SPACING = 0.001
 TOLERANCE = 0.1
 """Seconds by which one may wake after another that was due later. Steps that become ready at once run in no order."""
 STARTS = {"relaxed": 1500.0, "always": 500.0}
-"""Sagas a second that are started at the least; on a busy machine fewer are."""
+"""Least sagas a second that are started; a busy machine starts fewer."""
 PATIENCE = 30.0
-"""Seconds from when all should have been started to the first due time."""
+"""Seconds from the moment when all should have been started to the first due time."""
 
 BENCH = Bench(
     "waiting",
@@ -36,26 +36,26 @@ BENCH = Bench(
         "waiting": "sagas that wait at once",
         "start_seconds": "to start them, 500 in flight",
         "start_ratio_to_floor": "messages sent for the starts, a second, over the floor",
-        "start_cpu_us_per_saga": "CPU of the worker for a start and coming to rest, microseconds",
+        "start_cpu_us_per_saga": "CPU of the worker for a start and the passivation, microseconds",
         "wake_seconds": "from the first due time until all have woken",
         "late_p50_ms": "from the due time to the step after the timer, median",
         "late_p99_ms": "the same, 99th percentile",
         "out_of_order": "sagas that woke after one that was due more than 100 ms later",
         "floor_messages_per_s": "the floor on the same server, before",
     },
-    "memory grows from the sagas at rest before to those after, so allocator slack counts; the server's own memory and "
-    "disk do not. When more are due than a worker can wake, they are late.",
+    "memory is the growth between the sagas passivated before and after, so allocator slack counts; the server's "
+    "own memory and disk do not. When more are due than a worker can wake, they are late.",
 )
 
 
 class Due(msgspec.Struct, frozen=True):
-    """When to wake, in seconds since the epoch."""
+    """The input: when to wake, in seconds since the epoch."""
 
     at: float
 
 
 class Nap(Saga[Due]):
-    """Waits, and then writes down that it woke."""
+    """A saga that waits, and then notes that it woke."""
 
     def __init__(self) -> None:
         self.woken: list[tuple[float, float]] = []
@@ -78,7 +78,7 @@ def _awake(due: Due) -> bool:
 
 
 def cases(sizes: dict[Sync, tuple[int, ...]]) -> list[Case]:
-    """A row for each durability and number of sagas."""
+    """Return a case for each durability and number of sagas."""
     return [
         Case({"sync": sync, "waiting": sagas}, partial(measure, sagas, sync))
         for sync, some in sizes.items()
@@ -87,14 +87,14 @@ def cases(sizes: dict[Sync, tuple[int, ...]]) -> list[Case]:
 
 
 async def measure(sagas: int, sync: Sync) -> Figures:
-    """Start so many sagas, let them rest, weigh the process, and watch them wake."""
+    """Start so many sagas, let them be passivated, weigh the process, and watch them wake."""
     nap = Nap()
     warm = min(WARM_UP, sagas)
     with servers(sync=sync) as running, limits() as limit:
         floor = limit.floor(running.url, 20_000 if sync == "relaxed" else 4_000).messages_per_s
         async with open_runtime(running.url, sagas=[nap], passivate_after=0.2, max_active=2 * INFLIGHT) as runtime:
             far = time.time() + 10 * 86400
-            await _start(runtime, [far] * warm)  # so that what the first ones cost counts for nobody
+            await _start(runtime, [far] * warm)  # so that the cost of the first ones is not counted
             before = await _rss_at_rest(runtime, warm)
             began, cpu, sent = time.time(), time.process_time(), runtime.messages_sent
             patience = min(PATIENCE, 2 + sagas / 100)
@@ -105,7 +105,7 @@ async def measure(sagas: int, sync: Sync) -> Figures:
             cpu = time.process_time() - cpu
             started = time.time()
             assert started < first_due, "starting took longer than the sagas sleep: start fewer"
-            while len(nap.woken) < sagas:  # noqa: ASYNC110  # so as not to be in the way
+            while len(nap.woken) < sagas:  # noqa: ASYNC110  # polls rarely, to cost nothing
                 await trio.sleep(0.1)
             wake_seconds = time.time() - first_due
     late = sorted(woke - due for due, woke in nap.woken)
@@ -125,7 +125,7 @@ async def measure(sagas: int, sync: Sync) -> Figures:
 
 
 def _out_of_order(dues: list[float]) -> int:
-    """How many came after one that was due later by more than the tolerance."""
+    """Return how many came after one that was due later by more than the tolerance."""
     latest, found = 0.0, 0
     for due in dues:
         found += due < latest - TOLERANCE
@@ -138,7 +138,7 @@ async def _start(runtime: Runtime, dues: list[float]) -> None:
 
 
 async def _rss_at_rest(runtime: Runtime, sagas: int) -> int:
-    while runtime.passivated < sagas:  # noqa: ASYNC110  # so as not to be in the way
+    while runtime.passivated < sagas:  # noqa: ASYNC110  # polls rarely, to cost nothing
         await trio.sleep(0.05)
     gc.collect()
     return int(psutil.Process().memory_info().rss)

@@ -1,6 +1,6 @@
-"""A worker in a process of its own: `python -m benchmarks.worker`, driven by one parent over pipes.
+"""A worker in a separate process: `python -m benchmarks.worker`, driven by one parent over pipes.
 
-It reads one `Task` as a JSON line, opens a runtime, warms up and says `ready`; at each further line it runs the load
+It reads one `Task` as a JSON line, opens a runtime, warms up and prints `ready`. At each further line it runs the load
 and answers with a `Report`. Closing its standard input ends it.
 """
 
@@ -22,13 +22,13 @@ from benchmarks.servers import die_with_owner
 from benchmarks.workload import Job, Kind, Napping, saga_of
 
 WARM_UP = 500
-"""Sagas before those that count, at most."""
+"""Greatest number of sagas before those that count."""
 ACTIVE = 4
-"""Times the sagas in flight that a worker has room for: those that only retire hold a place, too."""
+"""Factor on the sagas in flight that gives a worker's room: sagas that only retire hold a place, too."""
 
 
 class Task(msgspec.Struct, kw_only=True):
-    """What to do. `live`: sagas that wait on a timer meanwhile. `burn`: CPU seconds that each step wastes."""
+    """The task of a worker. `live`: sagas that wait on a timer meanwhile. `burn`: CPU seconds that each step wastes."""
 
     url: str
     kind: Kind = "steps"
@@ -41,7 +41,10 @@ class Task(msgspec.Struct, kw_only=True):
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """One load. `began` and `ended` on the system's monotonic clock, CPU in seconds, `times` sorted seconds."""
+    """The report of one load.
+
+    `began` and `ended` on the system's monotonic clock, CPU in seconds, `times` sorted seconds.
+    """
 
     began: float
     ended: float
@@ -58,25 +61,25 @@ class Worker:
         self.pid: int = running.pid
 
     def write(self, line: str) -> None:
-        """Say one line."""
+        """Send one line."""
         _pipe(self._running.stdin).write(line + "\n")
         _pipe(self._running.stdin).flush()
 
     def read(self) -> str:
-        """Hear one line. Raises RuntimeError when the process has ended."""
+        """Read one line. Raises RuntimeError when the process has ended."""
         line = _pipe(self._running.stdout).readline()
         if not line:
-            raise RuntimeError("a worker process ended: its error stands above")
+            raise RuntimeError("a worker process ended: see its error above")
         return line
 
     def report(self) -> Report:
-        """Hear what came of a load."""
+        """Read the report of a load."""
         return msgspec.json.decode(self.read(), type=Report)
 
 
 @contextmanager
 def worker(task: Task) -> Iterator[Worker]:
-    """Run a worker process while the context is open; it is warm once it has said its first line."""
+    """Run a worker process while the context is open; it is warm once it has printed its first line."""
     command = [sys.executable, "-m", "benchmarks.worker"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_owner
@@ -96,7 +99,7 @@ def _pipe(end: IO[str] | None) -> IO[str]:
 
 
 async def work(task: Task) -> None:
-    """The process's side."""
+    """Run the process's side."""
     saga = saga_of(task.steps, task.kind, burn=task.burn)
     ends = Failed if task.kind == "refused" else Completed
     active = max(task.inflight * ACTIVE, 1000)
@@ -112,7 +115,9 @@ async def work(task: Task) -> None:
         await closed(runtime, saga, min(task.sagas, WARM_UP), inflight=task.inflight, ends=ends)
         await retired(runtime)
         if task.live:
-            await runtime.scan()  # each saga is scanned once after it was written: for the live ones that is over
+            await (
+                runtime.scan()
+            )  # A scan reads each saga once after it was written: for the live ones that happens here.
         print("ready", flush=True)
         while await trio.to_thread.run_sync(sys.stdin.readline):
             sent, cpu, began = runtime.messages_sent, time.process_time(), time.monotonic()

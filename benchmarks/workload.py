@@ -1,7 +1,7 @@
-"""The sagas that are measured. Steps do nothing, each has a compensation of nothing.
+"""The sagas that are measured. Steps do nothing, and each has a compensation that does nothing.
 
 steps      so many steps in a row, all of which succeed
-refused    the last step refuses, what came before is undone
+refused    the last step refuses, and the earlier ones are undone
 fanout     one step, then one for each of so many items, all at once
 stamped    so many steps, each of which notes when it was called
 Napping    waits on a timer, far from now
@@ -34,7 +34,7 @@ class Made(msgspec.Struct, frozen=True):
 
 
 def saga_of(steps: int, kind: Kind = "steps", *, burn: float = 0.0) -> Saga[Any, Any]:
-    """A definition with so many steps. `burn` is CPU seconds that each step wastes: a planted slowdown."""
+    """Return a definition with so many steps. `burn` is CPU seconds that each step wastes: a planted slowdown."""
     if kind == "fanout":
         return _fan_out(steps)
     action = _wasting(burn) if burn else _action
@@ -72,7 +72,7 @@ def _fan_out(items: int) -> Saga[Any, Any]:
 
 
 class Napping(Saga[Job]):
-    """Waits for ten days, so that it rests."""
+    """A saga that waits for ten days, so that it is passivated."""
 
     sleep = timer(lambda job, ctx: datetime.now(UTC) + timedelta(days=10))
 
@@ -104,7 +104,7 @@ async def _undo(self: Any, job: Job, made: Made | None, ctx: Context) -> None:
 
 
 def stamped(steps: int, stamps: dict[int, list[float]]) -> Saga[Any, Any]:
-    """So many steps, each of which notes when it was called under the number of its job."""
+    """Return a definition of so many steps, each of which notes when it was called under the number of its job."""
 
     async def action(self: Any, job: Job, ctx: Context) -> Made:
         stamps[job.number].append(time.perf_counter())

@@ -1,4 +1,4 @@
-"""Writes the pages that are made from the code: `make docs`. A test sees to it that they are up to date."""
+"""Generator of the pages that are made from the code: `make docs`. A test checks that they are up to date."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ NOTE = "<!-- made by docs/generate.py: run `make docs` -->\n"
 
 
 def config_page() -> str:
-    """Every option of a runtime."""
+    """Return the page that lists every option of a runtime."""
     rows = [f"| `{name}` | {text} | `{default!r}` |" for name, text, default in Config.describe()]
     return "\n".join(
         [
             NOTE,
             "# Options of a runtime",
             "",
-            "Give them to `open_runtime(url, ..., option=value)`, or as `config=` to it. Times are in seconds. What "
-            "does not fit is refused with a reason when the runtime is opened.",
+            "Give options to `open_runtime(url, ..., option=value)`, or to its `config=`. Times are in seconds. An "
+            "invalid value is refused with a reason when the runtime is opened.",
             "",
             "**`open_runtime` and `sagakit.run` take no options from the environment.** The command `sagakit` does: "
-            "from variables (`SAGAKIT_LEASE_TTL=20`), and from the table `[sagakit]` of a TOML file. A program that "
-            "wants to says so: `open_runtime(url, ..., config=Config.from_env())`, or `Config.from_toml(path)`; "
+            "from variables (`SAGAKIT_LEASE_TTL=20`), and from the table `[sagakit]` of a TOML file. A program can do "
+            "the same with `open_runtime(url, ..., config=Config.from_env())`, or with `Config.from_toml(path)`. "
             "`Config.load(path)` reads both, and variables win over the file.",
             "",
             "| option | meaning | default |",
@@ -40,19 +40,19 @@ def config_page() -> str:
 
 
 def states_page() -> str:
-    """The transition tables as diagrams."""
+    """Return the page that shows the transition tables as diagrams."""
     return "\n".join(
         [
             NOTE,
             "# States of a saga and of a step",
             "",
-            "The tables in `sagakit/engine/table.py`, drawn. A move that is not drawn raises `IllegalTransition` and "
-            "changes nothing; a test walks every cell.",
+            "The diagrams show the tables in `sagakit/engine/table.py`. A move that is not drawn raises "
+            "`IllegalTransition` and changes nothing. A test walks every cell.",
             "",
             "## A saga",
             "",
-            "`stuck` waits for an operator. Only `completed` and `failed` are ends; `failed` says why, and what was "
-            "undone.",
+            "A `stuck` saga waits for an operator. Only `completed` and `failed` are ends. `failed` has the cause and "
+            "the list of steps that were undone.",
             "",
             *_diagram(SAGA_TABLE, "running"),
             "",
@@ -68,13 +68,14 @@ def states_page() -> str:
 
 
 def permissions_page() -> str:
-    """What each role may do."""
+    """Return the page that lists the permissions of each role."""
     lines = [
         NOTE,
         "# Permissions of each role",
         "",
-        'For `namespace=""` and `shards=1`; `sagakit permissions ROLE --namespace NAME --shards N` prints those of '
-        "others. See [NATS security](security.md). A test runs sagas under exactly these, and finds each of them used.",
+        'These are for `namespace=""` and `shards=1`. `sagakit permissions ROLE --namespace NAME --shards N` prints '
+        "others. See [NATS security](security.md). A test runs sagas with exactly these permissions, and finds each of "
+        "them used.",
         "",
     ]
     for role in ROLES:
@@ -83,7 +84,7 @@ def permissions_page() -> str:
         lines += [f"| publish | `{grant.subject}` | {grant.why} |" for grant in found.publish]
         lines += [f"| subscribe | `{grant.subject}` | {grant.why} |" for grant in found.subscribe]
         if found.responses:
-            lines.append("| answer | `allow_responses`, one message each | requests that it gets |")
+            lines.append("| answer | `allow_responses`, one message each | requests that it receives |")
         lines.append("")
     return "\n".join(lines)
 

@@ -12,7 +12,7 @@ from tests.servers import Server, running_server
 settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", parent=settings.get_profile("default"), max_examples=2000)
 settings.register_profile(
-    "hunt",  # for a planted bug: the same examples each time, no shrinking, no memory of the last run
+    "hunt",  # For a planted bug: the same examples each time, no shrinking, no memory of the last run.
     deadline=None,
     database=None,
     derandomize=True,
@@ -27,12 +27,12 @@ _numbers = count(1)
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One real server for the whole run; each test takes a namespace of its own."""
+    """Run one real server for all tests; each test uses its own namespace."""
     with running_server(tmp_path_factory.mktemp("nats")) as running:
         yield running
 
 
 @pytest.fixture
 def namespace() -> str:
-    """A namespace that no other test of this run has."""
+    """Return a namespace that no other test of this run has."""
     return f"t{next(_numbers)}"

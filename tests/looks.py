@@ -1,4 +1,4 @@
-"""Looks at a saga's record, which users see as a description."""
+"""Access to a saga's record in tests; users see the record as a description."""
 
 from __future__ import annotations
 

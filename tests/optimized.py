@@ -1,7 +1,7 @@
-"""A program for `python -O`: a worker, and sagas with every kind of node; it prints what became of each.
+"""A program for `python -O`: a worker with sagas of every kind of node, which prints how each saga ends.
 
-`python -O -m tests.optimized trio|asyncio URL NAMESPACE [ID...]`. It starts two sagas itself, and awaits those with the
-given ids, which somebody else starts. It says nothing by `assert`, for that would be left out.
+`python -O -m tests.optimized trio|asyncio URL NAMESPACE [ID...]`. The program starts two sagas itself, and waits for
+those with the given ids, which another program starts. It uses no `assert`, since Python would leave them out.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Wrap(Saga[int, str]):
 
 
 class Everything(Saga[int, str]):
-    """Completed for a number above zero, else refused by its last step and undone."""
+    """A saga that completes for a number above zero; otherwise its last step refuses it and it is undone."""
 
     def __init__(self) -> None:
         self.charged: set[str] = set()
 
     @sagakit.step(retry=QUICK)
-    def reserve(self, number: int, ctx: Context) -> str:  # in a thread
+    def reserve(self, number: int, ctx: Context) -> str:  # runs in a thread
         return "held"
 
     @reserve.compensate
@@ -88,7 +88,7 @@ class Everything(Saga[int, str]):
 
 
 async def _told(runtime: RuntimeApi, id: str, sleep: Callable[[float], Awaitable[object]]) -> None:
-    """Say what became of a saga, once it is there and has ended."""
+    """Print how a saga ended, once it exists and has ended."""
     while True:
         try:
             outcome = await (await runtime.get(Everything, id)).outcome()

@@ -14,7 +14,7 @@ QUICK = RetryPolicy(
 
 
 class Trip(msgspec.Struct, frozen=True):
-    """What to book, and which step refuses (`refuse`) or raises (`fail`)."""
+    """A trip to book, and the step that refuses (`refuse`) or raises (`fail`)."""
 
     city: str = "Rome"
     refuse: str = ""
@@ -29,11 +29,11 @@ Hook = Callable[[str, Context], Awaitable[None]]
 
 
 async def nothing(name: str, ctx: Context) -> None:
-    """The hook of those who need none."""
+    """Do nothing: the default hook."""
 
 
 class BookTrip(Saga[Trip, str]):
-    """Hotel, flight, then the pivot: tickets. Calls are noted in order, with their keys; a hook may interfere."""
+    """Hotel, flight, then the pivot: tickets. The saga notes calls in order, with their keys; a hook may interfere."""
 
     def __init__(self, hook: Hook = nothing) -> None:
         self.hook = hook

@@ -1,4 +1,4 @@
-"""Real nats-servers for tests: any options, on free ports of the loopback, ended by pid."""
+"""Real nats-servers for tests: with any options, on free ports of the loopback, ended by pid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 class Server:
-    """One server process; it can be killed and started again on the same port and data."""
+    """A server process; a test can kill it and start it again on the same port and data."""
 
     def __init__(self, folder: Path, *, config: str = "", jetstream: str | None = "") -> None:
         self.port = free_port()
@@ -58,7 +58,7 @@ class Server:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stopped, with its connections open: the kernel takes what it is sent, as long as there is room."""
+        """Stop the server with its connections open: the kernel accepts data for it as long as there is room."""
         self.signal(signal.SIGSTOP)
         try:
             yield
@@ -66,7 +66,7 @@ class Server:
             self.signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """SIGKILL, as a crash."""
+        """Kill the server with SIGKILL, as a crash does."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()

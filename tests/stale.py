@@ -1,4 +1,4 @@
-"""A cancellation as a future may keep it for whoever asks: of something else, and long ago."""
+"""A cancellation that a future may keep and raise again: of other work, and long ago."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import trio
 
 
 def stale_cancellation() -> trio.Cancelled:
-    """Not from within trio."""
+    """Return a cancellation. Call this outside of trio."""
     kept: list[trio.Cancelled] = []
 
     async def main() -> None:

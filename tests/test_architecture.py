@@ -1,4 +1,4 @@
-"""The layers, checked: imports run downwards only, and every public name is exported once.
+"""Tests of the layers: imports run downwards only, and every public name is exported once.
 
 See docs/architecture.md, "The house".
 """
@@ -21,13 +21,14 @@ LAYERS = [
     {"definition"},
     {"engine"},
     {"store"},
+    {"repository"},
     {"jetstream"},
     {"binding"},
     {"system"},
     {"cluster"},
     {"client"},
     {"asyncio"},
-    {"commands", "participants", "repository"},
+    {"commands", "participants"},
     {"web", "testing"},
     {"cli"},
     {"__main__"},
@@ -82,7 +83,7 @@ def test_only_the_jetstream_package_and_the_asyncio_face_know_asyncio_and_nats()
 
 
 def _only_for_types(path: Path) -> bool:
-    """Whether every import of the asyncio side stands under `if TYPE_CHECKING:`."""
+    """Return True if every import of the asyncio side is under `if TYPE_CHECKING:`."""
     guarded: set[ast.AST] = set()
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
@@ -115,7 +116,7 @@ def _asks_the_wall_clock(path: Path) -> bool:
 
 
 def test_only_the_servers_clock_asks_this_machines_wall_clock() -> None:
-    """Which may be an hour off, and set at any moment: whoever wants to know the time asks `store.clock`."""
+    """Code that needs the time asks `store.clock`: this machine's clock may be an hour off, or be set at any moment."""
     asking = {str(path.relative_to(RUNTIME)) for path in modules(RUNTIME) if _asks_the_wall_clock(path)}
     assert asking == {"jetstream/clock.py", "store/memory_server.py"}
 

@@ -1,4 +1,4 @@
-"""The house: no circle of imports, no name for two things, and maps that are true."""
+"""Tests of the house: no circle of imports, no name for two things, true maps, plain docstrings, short files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.test_architecture import ACTORS, RUNTIME, modules
 
 PACKAGES = (RUNTIME, ACTORS)
 NOT_NAMES = {"__init__", "__main__", "errors"}
-"""Files that each package may have: `errors` is where a package's errors are."""
+"""Names of files that each package may have: `errors` has a package's errors."""
 
 
 def files() -> list[Path]:
@@ -28,7 +28,7 @@ def dotted(path: Path) -> str:
 
 
 def imports_of(path: Path, known: Mapping[str, Path]) -> Iterator[str]:
-    """Yield the modules that a file imports, wherever in it, also those that only type checkers import."""
+    """Yield the modules that a file imports, anywhere in it, including imports for type checkers only."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
@@ -80,10 +80,50 @@ MAPPED = [
 
 @pytest.mark.parametrize("path", MAPPED, ids=dotted)
 def test_the_map_of_a_package_names_each_of_its_modules(path: Path) -> None:
-    """Those that have a map; a package that stands in the map of the one above is a folder."""
+    """Packages without a map are left out; a package in the map of its parent is listed as a folder."""
     text = ast.get_docstring(ast.parse(path.read_text())) or ""
     named = re.findall(r"^([a-z_]+) {2,}\S", text, re.MULTILINE)
     there = {other.stem for other in path.parent.glob("*.py")} | {
         other.parent.name for other in path.parent.glob("*/__init__.py")
     }
     assert sorted(named) == sorted(there - {"__init__", "__main__"})
+
+
+ROOT = Path(__file__).parents[1]
+WRITTEN = ("runtime", "actors", "benchmarks", "examples", "tests")
+RIDDLES = {"What", "Whether", "It", "They", "One", "Those", "That", "Who", "Whose", "Which", "Whoever", "Whatever"}
+"""Words that hide the subject of a docstring's first sentence."""
+LONGEST = 400
+"""Lines that a file of a package may have."""
+
+
+def docstrings(source: str) -> Iterator[tuple[int, str]]:
+    """Yield line and text of each docstring: of a module, a class, a function or an attribute."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value.strip()
+
+
+def hides_its_subject(text: str) -> bool:
+    return bool(text) and re.split(r"\W", text, maxsplit=1)[0] in RIDDLES
+
+
+@pytest.mark.parametrize(("text", "hides"), [("What it takes", True), ("One's own", True), ("Oneness", False)])
+def test_a_hidden_subject_is_recognized(text: str, hides: bool) -> None:
+    assert hides_its_subject(text) is hides
+
+
+@pytest.mark.parametrize("tree", WRITTEN)
+def test_no_docstring_hides_its_subject(tree: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {text.splitlines()[0]}"
+        for path in sorted((ROOT / tree).rglob("*.py"))
+        for line, text in docstrings(path.read_text())
+        if hides_its_subject(text)
+    ]
+    assert found == []
+
+
+def test_no_file_is_too_long() -> None:
+    long = {dotted(path): len(path.read_text().splitlines()) for path in files()}
+    assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}

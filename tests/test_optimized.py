@@ -1,4 +1,4 @@
-"""`python -O` leaves every `assert` out: none may carry an effect, and a worker does its work without them."""
+"""Tests under `python -O`, which leaves every `assert` out: no assert has an effect, and workers work without them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagakit import open_runtime
 
 from tests.optimized import Everything, Wrap
 from tests.servers import Server
-from tests.system.test_inbox import send
+from tests.system.inbox_sender import send
 
 ROOT = Path(__file__).parent.parent
 TREES = ["actors", "runtime", "examples", "benchmarks", "docs"]
@@ -23,11 +23,11 @@ PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.gl
 PURE = frozenset(
     {"all", "any", "callable", "hasattr", "isinstance", "issubclass", "len", "max", "min", "sorted", "type"}
 )
-"""Functions that an assert may call: they look, and change nothing."""
+"""Functions that an assert may call, since they change nothing."""
 
 
 def programs() -> Iterator[tuple[str, str]]:
-    """Where it is, and the source: each module, and each fenced block of the docs."""
+    """Yield the place and the source of each module, and of each fenced block of the docs."""
     for tree in TREES:
         for path in sorted((ROOT / tree).rglob("*.py")):
             yield str(path.relative_to(ROOT)), path.read_text()
@@ -37,7 +37,7 @@ def programs() -> Iterator[tuple[str, str]]:
 
 
 def effects_of_asserts(source: str) -> list[str]:
-    """The asserts of which more than a look would be left out."""
+    """Return the asserts that have an effect, which `python -O` would leave out."""
     return [
         ast.unparse(node)
         for node in ast.walk(ast.parse(source))
@@ -75,7 +75,7 @@ async def test_on_a_server_messages_of_other_programs_are_applied_too(
     face: str, server: Server, namespace: str
 ) -> None:
     async with open_runtime(server.url, sagas=[Everything(), Wrap()], namespace=namespace):
-        pass  # now there is an inbox
+        pass  # now the inbox exists
     subject = f"{namespace}.sagain.Everything.theirs"
     start = '{"kind": "start", "input": 7}'
     approve = '{"kind": "signal", "step": "approved", "payload": "bob"}'
@@ -83,8 +83,8 @@ async def test_on_a_server_messages_of_other_programs_are_applied_too(
     assert await said(face, server.url, namespace, "theirs") == [*OWN, "theirs: L1+L2 box-7 bob"]
 
 
-def test_the_books_of_the_example_are_audited_all_the_same() -> None:
-    """Its invariant is its own check, and what `sagakit explore` finds must not depend on how Python is started."""
+def test_the_books_of_the_example_are_audited_under_optimization() -> None:
+    """The example's invariant is its own check, and `sagakit explore` must find the same bugs with and without -O."""
     program = (
         "from types import SimpleNamespace; from sagakit import Completed; "
         "from examples.orders.exploration import books_balance, make; "
@@ -102,7 +102,7 @@ OWN = [
 
 
 async def said(*arguments: str) -> list[str]:
-    """The lines of a process that runs to its end without asserts, and with warnings as errors."""
+    """Return the lines of a process that runs to its end without asserts, and with warnings as errors."""
     command = [sys.executable, "-O", "-W", "error", "-m", "tests.optimized", *arguments]
     with trio.fail_after(60):
         done = await trio.run_process(command, cwd=ROOT, capture_stdout=True)

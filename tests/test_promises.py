@@ -1,7 +1,7 @@
-"""Each promise is guarded: the test that names it fails, and says why, when a mutant of the runtime breaks it.
+"""Guards of the promises: the test of each promise fails for the right reason when a mutant of the runtime breaks it.
 
-A guard is a test of its own; here it is run twice, without its mutant and with it. P1 to P9 and P11 have mutants of the
-engine, too: `tests/engine/test_mutants.py`. `docs/promises.md` claims no other guards than these.
+A guard is an ordinary test. It runs twice here: without its mutant and with it. P1 to P9 and P11 have mutants of the
+engine, too: `tests/engine/test_mutants.py`. `docs/promises.md` names no other guards than these.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import Persistence, read
 from sagakit.system.io.publisher import Publisher
 from sagakit.system.saga.calls import Calls
+from sagakit.system.saga.saga_actor import SagaActor
 from sagakit.system.saga.writes import Writes
 
 from tests.engine import test_mutants, test_table
@@ -56,15 +57,21 @@ ROOT = Path(__file__).parent.parent
 
 
 def calls_before_the_write(patch: Patch) -> None:
-    write = Writes._write
+    actors: dict[Writes, SagaActor] = {}
+    assemble, write = SagaActor._assemble, Writes._write
+
+    def noted(self: SagaActor, ctx: Any) -> None:
+        assemble(self, ctx)
+        actors[self._writes] = self
 
     def early(self: Writes, base: Record, record: Record, *more: Any) -> None:
         if self._phase.now != "opening" and record.outcome is None:
             durable, self._journal.record = self._journal.record, record
-            self._written.__self__._perform()  # type: ignore[attr-defined]  # the actor's
+            actors[self]._perform()
             self._journal.record = durable
         write(self, base, record, *more)
 
+    patch.setattr(SagaActor, "_assemble", noted)
     patch.setattr(Writes, "_write", early)
 
 
@@ -158,7 +165,7 @@ def timers_come_first(patch: Patch) -> None:
 
 
 class Guard(NamedTuple):
-    """A test, what breaks its promise, and a pattern of what it says then. `given` are its parameters and fixtures."""
+    """A test, a mutant that breaks its promise, and a pattern of the error. `given` are parameters and fixtures."""
 
     test: Callable[..., Any]
     mutant: Callable[[Patch], None]
@@ -167,14 +174,14 @@ class Guard(NamedTuple):
 
     @property
     def address(self) -> str:
-        """As docs/promises.md writes it."""
+        """The test's address as docs/promises.md writes it."""
         return f"{self.test.__module__.replace('.', '/')}.py::{self.test.__name__}"
 
     def __str__(self) -> str:
         return f"{self.mutant.__name__}-{self.test.__name__}"
 
     def run(self, request: pytest.FixtureRequest) -> None:
-        """Run the test as pytest would; virtual time where it asks for that."""
+        """Run the test as pytest would, under virtual time where it asks for that."""
         clock = trio.testing.MockClock(autojump_threshold=0)
         given = {"autojump_clock": clock} | self.given
         wanted = inspect.signature(self.test).parameters
@@ -334,12 +341,14 @@ GUARDS = [
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    """Crashes are the point of some of them; their tracebacks are not."""
+    """Hide tracebacks: some guards crash actors on purpose."""
     logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=str)
-def test_a_guard_says_what_its_mutant_breaks(guard: Guard, monkeypatch: Patch, request: pytest.FixtureRequest) -> None:
+def test_a_guard_fails_for_the_reason_that_its_mutant_causes(
+    guard: Guard, monkeypatch: Patch, request: pytest.FixtureRequest
+) -> None:
     guard.mutant(monkeypatch)
     try:
         guard.run(request)
@@ -356,13 +365,13 @@ def test_a_guard_lets_the_runtime_pass(guard: Guard, request: pytest.FixtureRequ
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """The errors in a group, or the one error."""
+    """Return the errors in a group, or the one error."""
     if not isinstance(error, BaseExceptionGroup):
         return [error]
     return [leaf for one in error.exceptions for leaf in leaves(one)]
 
 
-def test_the_docs_claim_these_guards_and_no_others() -> None:
+def test_the_docs_name_these_guards_and_no_others() -> None:
     rows = re.findall(r"^\| \*\*P\d+ .*\| (`tests/.*) \|$", (ROOT / "docs/promises.md").read_text(), re.MULTILINE)
     claimed = {address for row in rows for address in re.findall(r"`(tests/[^`]+)`", row)}
     assert claimed == {guard.address for guard in GUARDS} | {"tests/engine/test_promises.py"}

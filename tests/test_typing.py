@@ -1,7 +1,7 @@
-"""The typing files use every public call with every option, and type checkers know what each of them gives.
+"""Tests of the typing files: they use every public call with every option, and type checkers know every result.
 
-`typing_*.py` are never run: the checkers read them. Here is checked that no public call is missing in them, and that
-nothing they call is `Any`.
+Nobody runs `typing_*.py`; the type checkers read them. This module checks that they miss no public call, and that no
+result of a call is `Any`.
 """
 
 from __future__ import annotations
@@ -36,24 +36,24 @@ NOT_CALLED = {
     "sagakit_actors.Supervisor.run": "for the system",
     "sagakit_actors.DynamicSupervisor.run": "for the system",
 }
-"""Public methods that are not for users, and for whom they are."""
+"""Public methods that are not for users, each with its caller."""
 MADE_BY_USERS = {
     *("Completed", "Config", "Done", "Failed", "Limit", "NotDone", "Reject", "Retry", "RetryPolicy"),
     *("CallFault", "Exploration", "Faults", "MessageAt", "Send", "WriteFault"),
     *("Backoff", "ChildSpec", "DynamicSupervisor", "Intensity", "ReactorSpec", "Supervisor"),
 }
-"""Classes whose constructor users call. The others come out of calls."""
+"""Classes whose constructor users call. Calls return the others."""
 OVERRIDDEN = {"Saga", "Actor", "Reactor", "Participant", "SagaMachine"}
 """Classes whose methods users write."""
 NODES = {"Step", "CheckedStep", "EachStep", "MaybeEachStep"}
-"""Classes whose methods decorate, in a class body."""
+"""Classes whose methods decorate functions, in a class body."""
 
 
-# ------------------------------------------------------------------ what is public
+# ------------------------------------------------------------------ public names
 
 
 def names_of(module: ModuleType) -> set[str]:
-    """What a module exports: `__all__`, or what it imports as itself and defines."""
+    """Return the names that a module exports: `__all__`, or the names that it imports as themselves and defines."""
     if hasattr(module, "__all__"):
         return set(module.__all__)
     tree = ast.parse(Path(str(module.__file__)).read_text())
@@ -76,7 +76,7 @@ def public() -> Iterator[tuple[str, str]]:
 
 
 def own_methods(found: type) -> Iterator[tuple[str, Any]]:
-    """Public methods and properties, those that are inherited from our own classes, too."""
+    """Yield public methods and properties, including those that are inherited from our own classes."""
     seen = {"__init__"}
     for base in found.__mro__:
         for name, member in vars(base).items():
@@ -87,7 +87,7 @@ def own_methods(found: type) -> Iterator[tuple[str, Any]]:
 
 
 def options_of(function: Any) -> set[str]:
-    """Every option by name, those in `**options: Unpack[...]`, too."""
+    """Return every option by name, including those in `**options: Unpack[...]`."""
     found: set[str] = set()
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
@@ -97,11 +97,11 @@ def options_of(function: Any) -> set[str]:
     return found
 
 
-# ------------------------------------------------------------------ what is used
+# ------------------------------------------------------------------ used names
 
 
 class Uses(ast.NodeVisitor):
-    """Attributes that are used, by the class of what has them; calls with their keywords; methods that are written."""
+    """Collector of used attributes by class, of calls with their keywords, and of methods that a file writes."""
 
     def __init__(self) -> None:
         self.names: set[str] = set()
@@ -216,7 +216,7 @@ def missing_of_a_class(where: str, found: type) -> set[str]:
 
 
 def inherited(found: type, method: str, used: Uses) -> bool:
-    """Whether it is used, or written, of a base class, as an actor's methods are of a supervisor."""
+    """Return True if the files use or write the method of a base class, as with an actor's methods of a supervisor."""
     return any((base.__name__, method) in used.attributes | used.written for base in found.__mro__[1:])
 
 
@@ -225,7 +225,7 @@ def missing(where: str, name: str) -> set[str]:
     used = uses()
     if isinstance(found, type):
         if issubclass(found, BaseException) and name not in MADE_BY_USERS:
-            return set()  # to be caught
+            return set()  # users catch it
         return missing_of_a_class(where, found) | ({name} - used.names)
     if not callable(found) or get_args(found):
         return set()
@@ -244,13 +244,13 @@ def test_a_public_call_is_in_the_typing_files_with_every_option(where: str, name
     assert missing(where, name) == set()
 
 
-# ------------------------------------------------------------------ what the checkers know
+# ------------------------------------------------------------------ results as the type checkers see them
 
 Checker = Literal["mypy", "pyright"]
 
 
 def revealing(source: str) -> str:
-    """The same program, with every call that stands alone and every assert_type as a reveal_type."""
+    """Return the same program with a reveal_type for every call that is a statement and for every assert_type."""
     lines = source.split("\n")
     for node in reversed([one for one in ast.walk(ast.parse(source)) if isinstance(one, ast.Expr)]):
         match node.value:
@@ -269,7 +269,7 @@ def revealing(source: str) -> str:
 
 
 def revealed(checker: Checker, folder: Path) -> list[str]:
-    """What a checker says of each of them."""
+    """Return the type that a checker reveals for each of them."""
     for file in FILES:
         (folder / file.name).write_text(revealing(file.read_text()).replace("# pyright: strict", "# pyright: basic"))
     paths = [str(ROOT / "actors"), str(ROOT / "runtime"), str(ROOT)]
@@ -293,7 +293,7 @@ def revealed(checker: Checker, folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_nothing_that_a_public_call_gives_is_any(checker: Checker, tmp_path: Path) -> None:
+def test_no_result_of_a_public_call_is_any(checker: Checker, tmp_path: Path) -> None:
     found = revealed(checker, tmp_path)
     assert len(found) > 100
     assert not [one for one in found if one in ("Any", "Unknown")]

@@ -1,4 +1,4 @@
-"""A step that blocks an event loop is named in the log, with its line; so is it where the lease lapsed for it."""
+"""Tests of the watchdog: the log names a step that blocks an event loop, with its line, also when the lease lapses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sagakit.system import watchdog
 
 Logged = pytest.LogCaptureFixture
 TIMES = 3
-"""Lines of the watchdog that a step blocks the loop for: the first, and two doublings."""
+"""Number of the watchdog's lines for which a step blocks the loop: the first, and two doublings."""
 
 
 class Blocking:
-    """Blocks the thread until the watchdog has said so often enough: no wall time is asserted."""
+    """A callable that blocks the thread until the watchdog has logged enough lines; no wall time is asserted."""
 
     def __init__(self, caplog: Logged) -> None:
         self._caplog = caplog
@@ -41,7 +41,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Slow(Saga[str, None]):
-    """Blocks where its input says."""
+    """A saga that blocks in the place that its input names."""
 
     def __init__(self, block: Callable[[], None]) -> None:
         self.block = block
@@ -67,7 +67,7 @@ class Slow(Saga[str, None]):
 
 
 class SlowOnAsyncio(Saga[str, None]):
-    """Blocks a loop of asyncio."""
+    """A saga that blocks a loop of asyncio."""
 
     def __init__(self, block: Callable[[], None]) -> None:
         self.block = block
@@ -92,7 +92,7 @@ def check(lines: list[str], who: str) -> None:
         (SlowOnAsyncio, "", "step charge of SlowOnAsyncio.one (attempt 1)"),
     ],
 )
-async def test_what_blocks_the_loop_is_named_with_its_line_at_each_doubling(
+async def test_a_step_that_blocks_the_loop_is_named_with_its_line_at_each_doubling(
     caplog: Logged, saga: type[Slow | SlowOnAsyncio], where: str, who: str
 ) -> None:
     async with sagakit.open_runtime("memory:", sagas=[saga(Blocking(caplog))]) as runtime:
@@ -100,14 +100,14 @@ async def test_what_blocks_the_loop_is_named_with_its_line_at_each_doubling(
     check(said(caplog), who)
 
 
-async def test_code_that_belongs_to_no_saga_is_named_by_its_line(caplog: Logged) -> None:
+async def test_code_outside_of_sagas_is_named_by_its_line(caplog: Logged) -> None:
     async with sagakit.open_runtime("memory:", sagas=[Slow(lambda: None)]) as runtime:
-        await runtime.execute(Slow, "one", "")  # the watchdog has seen the loop
+        await runtime.execute(Slow, "one", "")  # now the watchdog has seen the loop
         Blocking(caplog)()
     check(said(caplog), "code")
 
 
-def test_what_blocks_the_hosts_asyncio_loop_is_named(caplog: Logged) -> None:
+def test_a_step_that_blocks_the_hosts_asyncio_loop_is_named(caplog: Logged) -> None:
     async def main() -> None:
         saga = SlowOnAsyncio(Blocking(caplog))
         async with sagakit.asyncio.open_runtime("memory:", sagas=[saga]) as runtime:
@@ -117,7 +117,7 @@ def test_what_blocks_the_hosts_asyncio_loop_is_named(caplog: Logged) -> None:
     check(said(caplog), "step charge of SlowOnAsyncio.one (attempt 1)")
 
 
-async def test_a_lease_that_lapsed_says_what_blocked_the_loop(caplog: Logged) -> None:
+async def test_a_lapsed_lease_names_the_step_that_blocked_the_loop(caplog: Logged) -> None:
     def block() -> None:
         Blocking(caplog)(1)
         time.sleep(1.1)

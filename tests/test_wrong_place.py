@@ -1,4 +1,4 @@
-"""Calls from where they cannot be made, and arguments of the wrong kind: each message says what to do."""
+"""Tests of calls from the wrong place and of arguments of the wrong kind: each message says what to do."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_open_runtime_of_asyncio_under_trio_names_the_other_one() -> None:
 
 
 @pytest.mark.parametrize(("flavor", "says"), [("trio", r"trio\.run"), ("asyncio", r"asyncio\.run")])
-def test_without_a_loop_each_says_what_to_call_it_in(flavor: str, says: str) -> None:
+def test_without_a_loop_each_flavor_says_how_to_call_it(flavor: str, says: str) -> None:
     with pytest.raises(WrongContext, match=says):
         opened(flavor).send(None)
 
@@ -60,7 +60,7 @@ def test_run_under_an_event_loop_names_the_function_for_it() -> None:
         asyncio.run(main())
 
 
-# ------------------------------------------------------------------ something else than `async with`
+# ------------------------------------------------------------------ entered without `async with`
 
 
 async def _awaited(opening: Any) -> None:
@@ -76,13 +76,26 @@ async def _used(opening: Any) -> None:
     await opening.start(BookTrip, "one", Trip())
 
 
+async def _entered_again(opening: Any) -> None:
+    for _ in range(2):
+        async with opening:
+            pass
+
+
 @pytest.mark.parametrize("use", [_awaited, _entered, _used])
 @pytest.mark.parametrize(
     ("flavor", "name"), [("trio", r"sagakit\.open_runtime"), ("asyncio", r"sagakit\.asyncio\.open_runtime")]
 )
-async def test_a_runtime_that_was_not_opened_says_how_to(use: Callable[..., Any], flavor: str, name: str) -> None:
+async def test_a_runtime_that_was_not_opened_says_how_to_open_it(
+    use: Callable[..., Any], flavor: str, name: str
+) -> None:
     with pytest.raises((TypeError, AttributeError), match=rf"write `async with {name}\(\.\.\.\) as runtime:`"):
         await use(OPENERS[flavor]())
+
+
+async def test_an_opening_is_entered_once() -> None:
+    with pytest.raises(TypeError, match=r"sagakit\.open_runtime is entered once: write `async with"):
+        await _entered_again(OPENERS["trio"]())
 
 
 # ------------------------------------------------------------------ another thread, loop or process
@@ -107,7 +120,7 @@ NAMES = calls(Mock()).keys()
 
 
 def said(run: Callable[[Callable[[], Awaitable[Any]]], Any], runtime: Any) -> dict[str, str]:
-    """What each call has raised."""
+    """Return the error text of each call."""
     found: dict[str, str] = {}
     for name, call in calls(runtime).items():
         try:
@@ -137,7 +150,7 @@ async def _bounded(call: Callable[[], Awaitable[Any]]) -> Any:
 
 
 @pytest.mark.parametrize("run", [_under_asyncio, lambda call: trio.run(_bounded, call)], ids=["asyncio", "trio"])
-def test_a_trio_runtime_is_for_the_program_that_opened_it(run: Callable[..., Any]) -> None:
+def test_a_trio_runtime_works_only_in_the_program_that_opened_it(run: Callable[..., Any]) -> None:
     found: dict[str, str] = {}
 
     async def main() -> None:
@@ -151,7 +164,7 @@ def test_a_trio_runtime_is_for_the_program_that_opened_it(run: Callable[..., Any
 
 
 @pytest.mark.parametrize("run", [_under_asyncio, lambda call: trio.run(_bounded, call)], ids=["asyncio", "trio"])
-def test_an_asyncio_runtime_is_for_the_loop_that_opened_it(run: Callable[..., Any]) -> None:
+def test_an_asyncio_runtime_works_only_on_the_loop_that_opened_it(run: Callable[..., Any]) -> None:
     found: dict[str, str] = {}
 
     async def main() -> None:
@@ -164,7 +177,7 @@ def test_an_asyncio_runtime_is_for_the_loop_that_opened_it(run: Callable[..., An
     assert all("asyncio.run_coroutine_threadsafe" in text for text in found.values())
 
 
-def test_after_a_fork_each_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_fork_each_call_names_the_fork(monkeypatch: pytest.MonkeyPatch) -> None:
     pid = os.getpid()
 
     async def in_trio() -> None:
@@ -200,14 +213,14 @@ def test_after_a_fork_each_call_says_so(monkeypatch: pytest.MonkeyPatch) -> None
         ([None], "takes instances of Saga classes, not None"),
     ],
 )
-async def test_what_is_no_list_of_sagas_is_refused_with_what_to_write(sagas: Any, says: str) -> None:
+async def test_a_value_that_is_not_a_list_of_sagas_is_refused_with_advice(sagas: Any, says: str) -> None:
     with pytest.raises(DefinitionError, match=says):
         async with sagakit.open_runtime("memory:", sagas=sagas):
             raise AssertionError
 
 
 @pytest.mark.parametrize("url", [None, 4222, Path("x"), b"memory:", ""])
-async def test_what_is_no_url_is_refused_with_what_to_write(url: Any) -> None:
+async def test_a_value_that_is_not_a_url_is_refused_with_advice(url: Any) -> None:
     with pytest.raises(InvalidConfig, match=r"write .*nats://host:port"):
         async with sagakit.open_runtime(url, sagas=[BookTrip()]):
             raise AssertionError
@@ -222,7 +235,7 @@ class Approved(Saga[Trip, None]):
 
 
 @pytest.mark.parametrize("given", ["approved", None, Approved, Approved.note], ids=["text", "none", "class", "step"])
-async def test_what_is_no_signal_is_refused_with_what_to_write(given: Any) -> None:
+async def test_a_value_that_is_not_a_signal_is_refused_with_advice(given: Any) -> None:
     async with sagakit.open_runtime("memory:", sagas=[Approved()]) as runtime:
         await runtime.start(Approved, "one", Trip())
         with pytest.raises(InvalidInput, match=r"write the signal of the class, such as Approved\.approved"):
@@ -248,19 +261,19 @@ AFTER: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("kind", AFTER)
-def test_a_lone_node_after_which_another_comes_is_refused_with_what_to_write(kind: str) -> None:
+def test_after_with_a_single_node_is_refused_with_advice(kind: str) -> None:
     with pytest.raises(DefinitionError, match=r"after=<Step Approved\.note>: write a list, even of one"):
         AFTER[kind](Approved.note)
 
 
-def test_a_misspelled_class_option_is_refused_with_the_nearest() -> None:
+def test_a_misspelled_class_option_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(DefinitionError, match=r"versoin= is no option of a saga class; did you mean 'version'\?"):
 
         class Wrong(Saga[Trip, None], versoin=2):
             pass
 
 
-def test_class_options_of_a_mixin_are_its_own() -> None:
+def test_class_options_of_a_mixin_are_left_to_the_mixin() -> None:
     class Colored:
         def __init_subclass__(cls, *, color: str = "", **kwargs: Any) -> None:
             super().__init_subclass__(**kwargs)
@@ -273,7 +286,7 @@ def test_class_options_of_a_mixin_are_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["server.json", "server.lock", "nats.conf", "nats.log", "lock"])
-async def test_a_data_folder_that_may_not_be_used_is_named_with_what_to_do(
+async def test_an_unusable_data_folder_is_named_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     opening = Path.open

@@ -1,4 +1,4 @@
-"""sagakit beside its peers: the same work in the same run, the peers taking turns with it."""
+"""sagakit compared with its peers: the same work in the same run, the peers taking turns with it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS: tuple[tuple[Sync, int], ...] = (("relaxed", 1), ("always", 1), ("alway
 
 
 def _ratios(rows: Sequence[Row]) -> Figures:
-    """Ours over each peer's; all peers fsync, so ours are those that do."""
+    """Return our figures over each peer's. All peers fsync, so only our rows that do are compared."""
     found: Figures = {}
     ours = [row for row in rows if "always" in str(row.labels["peer"])]
     for peer in (row for row in rows if "sagakit" not in str(row.labels["peer"])):
@@ -48,29 +48,29 @@ BENCH = Bench(
     "Restate's client process takes CPU that is not in its figures, sagakit's and the others' callers are inside the "
     "worker; nothing is replicated. Each keeps different things: "
     "Restate a journal for a day, DBOS and Edda rows in tables that can be queried and joined, sagakit events on a "
-    "stream and an archive. What a peer does best (replayed code, SQL beside the workflow, a UI) is not in it. sagakit "
-    "under `relaxed` promises less than the peers' rows; only its `always` rows are compared with them",
+    "stream and an archive. What a peer does best (replayed code, SQL in the same database, a UI) is not measured. "
+    "sagakit under `relaxed` promises less than the peers' rows; only its `always` rows are compared with them",
     _ratios,
 )
 
 
 def available() -> list[Peer]:
-    """Those that can run here."""
+    """Return the peers that can run here."""
     return [peer for peer in PEERS if not peer.missing()]
 
 
 def absent() -> list[str]:
-    """Why the others cannot, and what helps."""
+    """Return why the others cannot run, and what helps."""
     return [peer.missing() for peer in PEERS if peer.missing()]
 
 
 def settings() -> dict[str, str]:
-    """Versions and durability of those that run."""
+    """Return versions and durability of the peers that run."""
     return {peer.name: f"{peer.versions()}: {peer.settings}" for peer in available()}
 
 
 def cases(scale: float, syncs: tuple[Sync, ...], *, peers: Sequence[Peer] | None = None) -> list[Case]:
-    """Our own rows, then those of the peers."""
+    """Return our own cases, then those of the peers."""
     own = [
         Case(_own_labels(sync, shards), partial(_measure_own, scale, sync, shards))
         for sync, shards in SETTINGS
@@ -109,7 +109,7 @@ async def _measure_own(scale: float, sync: Sync, shards: int) -> Figures:
 
 
 def _own(scale: float, sync: Sync, shards: int) -> Figures:
-    """Three loads on one server, one after the other, each by a worker process of its own."""
+    """Run three loads on one server, one after the other, each in a separate worker process."""
     sagas = max(20, int(OWN * scale) // (1 if sync == "relaxed" else 3))
     with servers(sync=sync) as running:
         single, _ = _load(running, "steps", max(5, int(SINGLES * scale)), 1, shards)

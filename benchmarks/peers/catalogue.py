@@ -1,4 +1,4 @@
-"""The peers: how to get each, what must be there, what its settings promise, and how many sagas suit it."""
+"""The peers: how to install each, its requirements, the meaning of its settings, and how many sagas suit it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ COMMIT = "an fsync at each commit: survives a power cut"
 
 
 class Peer(NamedTuple):
-    """One row. `inflight` is what it does best at; `sagas` a run at full scale; `packages` from PyPI.
+    """A row of the benchmark. `inflight` is the peer's best number; `sagas` a run at full scale; `packages` from PyPI.
 
-    `beside`: whether what does not come from PyPI is there, too.
+    `is_ready` returns True if its requirements outside of PyPI are installed.
     """
 
     name: str
@@ -30,17 +30,17 @@ class Peer(NamedTuple):
     packages: tuple[str, ...]
     sagas: int
     inflight: int
-    beside: Callable[[], object] = lambda: True
+    is_ready: Callable[[], object] = lambda: True
 
     def missing(self) -> str:
-        """Why it cannot run, and the line that helps; empty if it can."""
+        """Return why it cannot run, and the line that helps; empty if it can."""
         wanted = [name for name in self.packages if _version(name) is None]
-        if not wanted and self.beside():
+        if not wanted and self.is_ready():
             return ""
         return f"{self.name} left out: {', '.join(wanted) or 'its server'} not found; {self.install}"
 
     def versions(self) -> str:
-        """The versions that run."""
+        """Return the versions that run."""
         return ", ".join(f"{name} {_version(name)}" for name in self.packages)
 
 

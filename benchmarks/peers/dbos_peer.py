@@ -1,4 +1,4 @@
-"""DBOS Transact: workflows and steps are decorated functions, undone in an `except` as its docs' sagas are."""
+"""DBOS Transact: workflows and steps are decorated functions, undone in an `except` as in its docs' sagas."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.result import Figures
 
 
 class Refused(Exception):
-    """The third step's answer."""
+    """The third step's refusal."""
 
 
 def define(dbos: Any) -> One:
@@ -58,7 +58,7 @@ def define(dbos: Any) -> One:
 
 
 async def run(task: Task) -> Figures:
-    """On the store of the task: `sqlite`, `sqlite-wal` or `postgres`."""
+    """Run on the store of the task: `sqlite`, `sqlite-wal` or `postgres`."""
     dbos: Any = import_module("dbos").DBOS
     file = Path(task.folder) / "dbos.sqlite"
     with ExitStack() as stack:

@@ -13,7 +13,7 @@ from benchmarks.peers.harness import One, Task, Work, answer, measure
 from benchmarks.result import Figures
 
 UNDONE: Counter[int] = Counter()
-"""How many steps were undone, by the number of the saga."""
+"""Number of undone steps, by the number of the saga."""
 
 
 def define(edda: Any) -> One:
@@ -49,13 +49,13 @@ def define(edda: Any) -> One:
         if work == "steps":
             try:
                 await steps.start(number=number)
-            except Exception:  # whatever it is, this saga did not end as it should; it counts as wrong
+            except Exception:  # This saga did not end as it should, whatever the error is; it counts as wrong.
                 return False
             return True
         before = UNDONE[number]
         try:
             await refused.start(number=number)
-        except Exception:  # a failed workflow raises; what counts is whether both steps were undone
+        except Exception:  # a failed workflow raises; both steps must be undone
             return UNDONE[number] == before + 2
         return False
 
@@ -63,7 +63,7 @@ def define(edda: Any) -> One:
 
 
 async def run(task: Task) -> Figures:
-    """On a SQLite file with the journal of the task: `sqlite` or `sqlite-wal`."""
+    """Run on a SQLite file with the journal of the task: `sqlite` or `sqlite-wal`."""
     edda: Any = import_module("edda")
     file = Path(task.folder) / "edda.db"
     sqlite.prepare(file, wal=task.store == "sqlite-wal")

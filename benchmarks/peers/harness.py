@@ -1,6 +1,6 @@
 """The same work for every peer: three durable steps of nothing; the third refused and two undone; one at a time.
 
-A peer is a module with a `main` that runs in a process of its own, `python -m MODULE TASK`, and prints its figures.
+A peer is a module with a `main` that runs in a separate process, `python -m MODULE TASK`, and prints its figures.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from benchmarks.result import Figures, quantile
 
 Work = Literal["steps", "refused"]
 One = Callable[[Work, int], Awaitable[bool]]
-"""Runs one saga to its end; whether it ended as it should."""
+"""A function that runs one saga to its end, and returns True if it ended as it should."""
 Cpu = Callable[[], float]
-"""CPU seconds so far."""
+"""A function that returns the CPU seconds so far."""
 
 PATIENCE = 600.0
 """Seconds that one peer may take for all its work."""
@@ -38,7 +38,7 @@ FIGURES = {
 
 
 class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """What a peer is to do. `store`: where its state goes; `folder`: an empty one of its own."""
+    """The task of a peer. `store`: where its state is kept; `folder`: an empty one for this run."""
 
     store: str
     folder: str
@@ -48,7 +48,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure(task: Task, one: One, *, cpu: Cpu = time.process_time, server_cpu: Cpu = lambda: 0.0) -> Figures:
-    """All three workloads, each after a warm-up one after the other."""
+    """Run all three workloads one after the other, each with a warm-up."""
     wrong = 0
     for number in range(max(3, task.singles // 10)):
         good = await one("steps", number), await one("refused", number)
@@ -76,7 +76,7 @@ async def measure(task: Task, one: One, *, cpu: Cpu = time.process_time, server_
 
 
 async def _closed(task: Task, one: One, work: Work) -> tuple[float, list[float], int]:
-    """Seconds for all, the sorted seconds of each, and how many ended wrong."""
+    """Return the seconds for all, the sorted seconds of each, and how many ended wrong."""
     times: list[float] = []
     wrong = 0
     left = iter(range(task.sagas))
@@ -97,7 +97,7 @@ async def _closed(task: Task, one: One, work: Work) -> tuple[float, list[float],
 
 
 def in_a_process(module: str, task: Task) -> Figures:
-    """Run a peer's module on a task. Raises RuntimeError, with its last words, when it fails."""
+    """Run a peer's module on a task. Raises RuntimeError, with its last lines, when it fails."""
     command = [sys.executable, "-m", module, msgspec.json.encode(task).decode()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PATIENCE)
     if done.returncode != 0:
@@ -106,7 +106,7 @@ def in_a_process(module: str, task: Task) -> Figures:
 
 
 def answer(run: Callable[[Task], Awaitable[Figures]]) -> None:
-    """The peer's side: the task from the command line, the figures to the standard output."""
+    """Run the peer's side: read the task from the command line, print the figures."""
     task = msgspec.json.decode(sys.argv[1], type=Task)
 
     async def main() -> Figures:

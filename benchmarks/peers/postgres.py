@@ -21,18 +21,18 @@ READY = 30.0
 
 
 class Postgres(msgspec.Struct, frozen=True):
-    """A running one; `url` names no database."""
+    """A running server; `url` names no database."""
 
     url: str
     pid: int
 
     def cpu(self) -> float:
-        """CPU seconds of the server and of all that it has started, as far as they live."""
+        """Return the CPU seconds of the server and of its living children."""
         return cpu_of(self.pid) + sum(cpu_of(child.pid) for child in psutil.Process(self.pid).children(recursive=True))
 
 
 def find(program: str) -> str | None:
-    """The path of a program of PostgreSQL; Debian keeps some of them off PATH."""
+    """Return the path of a program of PostgreSQL; Debian keeps some of them off PATH."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     places = (shutil.which(program), *(shutil.which(program, path=str(folder)) for folder in folders))
     return next((place for place in places if place is not None), None)
@@ -40,7 +40,7 @@ def find(program: str) -> str | None:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """Run one while the context is open. Raises RuntimeError when it does not get up or does not fsync."""
+    """Run a server while the context is open. Raises RuntimeError when it does not start or does not fsync."""
     port = free_port()
     with TemporaryDirectory(prefix="sagakit-postgres-") as name:
         folder = Path(name)
@@ -74,7 +74,7 @@ def _run(program: str, *args: str) -> None:
 
 
 def _as_user() -> list[str]:
-    """`setpriv` execs, so that the process that is started is the server itself."""
+    """Return the command as another user. `setpriv` execs, so that the started process is the server itself."""
     if os.getuid() != 0:
         return []
     return ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups", "--"]

@@ -1,4 +1,4 @@
-"""Restate: its server, a service of its Python SDK behind hypercorn, and a client over HTTP, a process each.
+"""Restate: its server, a service of its Python SDK behind hypercorn, and a client over HTTP, each in a process.
 
 `python -m benchmarks.peers.restate_peer` is the client, which starts the others; with `serve PORT` it is the service.
 """
@@ -26,21 +26,21 @@ from benchmarks.servers import cpu_of, free_port, process, wait_until
 
 READY = 60.0
 """Seconds until server and service must be up."""
-BESIDE = Path(sys.prefix) / "npm" / "node_modules" / "@restatedev"
-"""Where `make peers` puts it, a package for each platform."""
+INSTALLED = Path(sys.prefix) / "npm" / "node_modules" / "@restatedev"
+"""Folder in which `make peers` installs it, with a package for each platform."""
 
 
 def find() -> str | None:
-    """The server's program, where `make peers` puts it or on PATH: not npm's script, which would be in between."""
-    beside = next((str(file) for file in BESIDE.glob("restate-server-*/bin/restate-server")), None)
-    return beside or shutil.which("restate-server")
+    """Return the server's program, from `make peers` or from PATH: not npm's script, which would run in between."""
+    installed = next((str(file) for file in INSTALLED.glob("restate-server-*/bin/restate-server")), None)
+    return installed or shutil.which("restate-server")
 
 
 # ----------------------------------------------------------------- service
 
 
 def application() -> Any:
-    """The service: each step is a `ctx.run`, undone in an `except` as in Restate's guide to sagas."""
+    """Return the service: each step is a `ctx.run`, undone in an `except` as in Restate's guide to sagas."""
     restate: Any = import_module("restate")
     service = restate.Service("bench")
 
@@ -89,7 +89,7 @@ def serve(port: int) -> None:
 
 
 async def run(task: Task) -> Figures:
-    """Start server and service, register, measure. The client's CPU is left out."""
+    """Start server and service, register, and measure. The client's CPU is left out."""
     ingress, admin, node, service = (free_port() for _ in range(4))
     with _server(Path(task.folder), ingress, admin, node) as server, _service(Path(task.folder), service) as app:
         _register(admin, service)
@@ -123,7 +123,7 @@ def _server(folder: Path, ingress: int, admin: int, node: int) -> Iterator[subpr
 
 
 def _check_fsync(program: str) -> None:
-    """That its log calls fsync. Raises RuntimeError."""
+    """Check that its log calls fsync. Raises RuntimeError."""
     config = subprocess.run([program, "--dump-config"], capture_output=True, text=True, check=True).stdout
     if "rocksdb-disable-wal-fsync = true" in config or "rocksdb-disable-wal-fsync = false" not in config:
         raise RuntimeError("restate-server does not say that its write-ahead log is fsynced")
@@ -159,7 +159,7 @@ def _listens(port: int) -> bool:
 
 
 class _Client:
-    """HTTP/1.1 with connections that are kept, as cheap as Python can: the client is not what is measured."""
+    """A client for HTTP/1.1 with kept connections, as cheap as Python can: it is not part of the measurement."""
 
     def __init__(self, port: int) -> None:
         self._port = port

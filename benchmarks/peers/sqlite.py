@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 FSYNC = 2
-"""`synchronous=FULL`: an fsync at each commit; what SQLite does when nobody says otherwise."""
+"""Value of `synchronous=FULL`, an fsync at each commit: SQLite's default."""
 
 
 def prepare(file: Path, *, wal: bool) -> None:
@@ -23,7 +23,7 @@ def prepare(file: Path, *, wal: bool) -> None:
 
 
 def check(file: Path, *, wal: bool) -> None:
-    """That the peer has left the journal as it was. Raises RuntimeError."""
+    """Check that the peer has left the journal as it was. Raises RuntimeError."""
     with closing(sqlite3.connect(file)) as connection:
         found = connection.execute("PRAGMA journal_mode").fetchone()[0]
     if (found == "wal") != wal:

@@ -1,4 +1,4 @@
-"""A peer that keeps everything in memory, and gets each third refusal wrong."""
+"""A peer that keeps everything in memory, and gets one refusal in three wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Each benchmark runs to its end at a tiny size, and writes the keys that the README documents. No time is asserted."""
+"""Tests of the benchmarks: each runs to its end at a tiny size, and writes the keys that the README documents.
+
+No time is asserted.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ README = Path(__file__).parents[2] / "benchmarks" / "README.md"
 
 @pytest.fixture(autouse=True)
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The ends of each curve are enough to see it run."""
+    """Keep only the ends of each curve, which are enough to see it run."""
     monkeypatch.setattr(latency, "LOADS", (50,))
     monkeypatch.setattr(variants, "LIVE", (1_000,))
     monkeypatch.setattr(variants, "STEPS", (3, 30))
@@ -30,14 +33,14 @@ def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(name: str, file: Path, *options: str) -> Result:
-    """One benchmark through the command line, in this process, so that the whole file takes seconds."""
+    """Run one benchmark through the command line, in this process, so that the whole file takes seconds."""
     done = CliRunner().invoke(app, [name, "--runs", "1", "--here", "--json", str(file), *options])
     assert done.exit_code == 0, f"{done.output}{done.exception!r}"
     return msgspec.json.decode(file.read_bytes(), type=Result)
 
 
 def documented(name: str) -> list[str]:
-    """The keys that the README lists for one benchmark, or for the one whose keys it has, too."""
+    """Return the keys that the README lists for one benchmark, or for the one whose keys it shares."""
     found = re.search(rf"^\| `{name}` \| .* \| (.*) \|$", README.read_text(), flags=re.MULTILINE)
     assert found is not None, f"the README does not list the keys of {name}"
     keys = re.findall(r"`(\w+)`", found[1])
@@ -69,7 +72,7 @@ def test_every_benchmark_is_tried_here() -> None:
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_runs_to_its_end_and_writes_its_documented_keys(name: str, tmp_path: Path) -> None:
+def test_a_benchmark_runs_to_its_end_and_writes_its_documented_keys(name: str, tmp_path: Path) -> None:
     result = run(name, tmp_path / "found.json", "--scale", "0.001", "--sync", "relaxed")
     assert [row.labels for row in result.rows] == EXPECTED[name]
     for row in result.rows:
@@ -86,7 +89,7 @@ def test_throughput_takes_two_workers_and_both_durabilities(tmp_path: Path) -> N
     assert paired(always, relaxed, "messages_per_saga") == pytest.approx(1.0, rel=0.2)
 
 
-def test_a_cluster_keeps_three_copies_and_is_set_against_one_node(tmp_path: Path) -> None:
+def test_a_cluster_keeps_three_copies_and_is_compared_with_one_node(tmp_path: Path) -> None:
     result = run("durability", tmp_path / "found.json", "--scale", "0.001", "--sync", "always")
     assert [row.labels for row in result.rows] == [{"sync": "always", "replicas": nodes} for nodes in (1, 3)]
     one, three = (row.median["sagas_per_s"] for row in result.rows)
@@ -94,7 +97,7 @@ def test_a_cluster_keeps_three_copies_and_is_set_against_one_node(tmp_path: Path
     assert list(result.figures) == documented("durability")
 
 
-def test_pictures_and_tables_are_made_of_what_was_measured(tmp_path: Path) -> None:
+def test_pictures_and_tables_show_the_measurements(tmp_path: Path) -> None:
     result = run("single", tmp_path / "found.json", "--scale", "0.001", "--plot", str(tmp_path / "pictures"))
     assert {file.name for file in (tmp_path / "pictures").iterdir()} == {"single.png", "single.svg"}
     page = markdown([result])
@@ -104,7 +107,7 @@ def test_pictures_and_tables_are_made_of_what_was_measured(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", sorted({"durability", *PAINTERS} & set(PLANS)))
 def test_every_result_can_be_drawn(name: str, tmp_path: Path) -> None:
-    """With made-up figures: a picture needs no measurement."""
+    """The figures are made up: a picture needs no measurement."""
     _, make = PLANS[name]
     plan = make(0.001, ("relaxed", "always"))
     figures = {key: float(number + 1) for number, key in enumerate(plan.bench.figures)}

@@ -1,4 +1,4 @@
-"""The guard compares ratios with the committed ones, and nothing else."""
+"""Tests of the guard: it compares ratios with the committed ones, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_committed_baseline_has_every_ratio() -> None:
 @pytest.mark.parametrize(
     ("share", "code", "word"), [(1.0, 0, "ok"), (0.5, 0, "ok"), (1.14, 0, "ok"), (1.16, 1, "LOST"), (1.25, 1, "LOST")]
 )
-def test_fails_beyond_fifteen_percent_and_only_then(
+def test_the_guard_fails_beyond_fifteen_percent_and_only_then(
     monkeypatch: pytest.MonkeyPatch, share: float, code: int, word: str
 ) -> None:
     found = dict(guard.read_baseline().ratios)
@@ -29,7 +29,7 @@ def test_fails_beyond_fifteen_percent_and_only_then(
     assert f"{word}: saga " in done.output
 
 
-def test_a_loss_counts_when_it_is_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_counts_when_it_is_measured_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = dict(guard.read_baseline().ratios)
     for second, code in ((usual["saga"], 0), (2 * usual["saga"], 1)):
         answers = [usual | {"saga": 2 * usual["saga"]}, usual | {"saga": second}]
@@ -38,8 +38,8 @@ def test_a_loss_counts_when_it_is_there_again(monkeypatch: pytest.MonkeyPatch) -
         assert not answers
 
 
-def test_a_planted_slowdown_costs_cpu_in_every_ratio_that_has_time_in_it() -> None:
-    """So much of it that no noise hides it, even at a tiny size."""
+def test_a_planted_slowdown_costs_cpu_in_every_ratio_of_times() -> None:
+    """The slowdown is so large that no noise hides it, even at a tiny size."""
     usual = guard.measure(pairs=1, sagas=20)
     planted = guard.measure(pairs=1, sagas=20, plant=20.0)
     assert set(usual) == set(planted) == set(guard.RATIOS)

@@ -1,4 +1,4 @@
-"""Peers are optional: who is missing is named with the line that helps, and the others are measured."""
+"""Tests of the peers, which are optional: a missing one is named with the line that helps, the others are measured."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from tests.benchmarks.test_benchmarks import documented
 
 FAKE = Peer("Fake", "tests.benchmarks.fake_peer", "memory", "nothing is kept", "make it", ("trio",), 1_000, 10)
 ABSENT = FAKE._replace(name="Absent", packages=("no-such-package",), install="pip install no-such-package")
-HALF = FAKE._replace(name="Half", beside=lambda: None, install="apt-get install the-rest")
+HALF = FAKE._replace(name="Half", is_ready=lambda: None, install="apt-get install the-rest")
 
 
-def test_who_is_missing_is_named_with_its_install_line() -> None:
+def test_a_missing_peer_is_named_with_its_install_line() -> None:
     assert FAKE.missing() == ""
     assert ABSENT.missing() == "Absent left out: no-such-package not found; pip install no-such-package"
     assert HALF.missing() == "Half left out: its server not found; apt-get install the-rest"
@@ -34,11 +34,11 @@ def test_each_peer_says_how_to_get_it_and_what_it_promises() -> None:
         assert "fsync" in peer.settings
 
 
-def test_the_work_is_counted_and_so_is_what_went_wrong(tmp_path: Path) -> None:
+def test_the_work_is_counted_and_so_are_wrong_ends(tmp_path: Path) -> None:
     task = Task(store="memory", folder=str(tmp_path), sagas=9, inflight=4, singles=5)
     figures = in_a_process(FAKE.module, task)
     assert list(figures) == list(FIGURES)
-    # of the refusals 0 to 2 of the warm-up one is wrong, of 0 to 8 under load three are
+    # the first refusal of the warm-up's three is wrong, and three of the load's nine
     assert figures["wrong"] == 4
 
 
@@ -48,7 +48,7 @@ def test_a_peer_that_fails_says_why(tmp_path: Path) -> None:
         in_a_process(FAKE.module, task)
 
 
-def test_runs_with_those_that_are_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_peers_that_are_installed_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(bench, "PEERS", (FAKE, ABSENT))
     monkeypatch.setattr(bench, "SETTINGS", (("always", 1),))
     file = tmp_path / "found.json"

@@ -1,12 +1,12 @@
-"""Sagas under chaos: real servers, real workers, kills, pauses, cuts; and a judge that does not know the engine.
+"""Sagas under chaos: real servers, real workers, kills, pauses and cuts, and a judge that does not know the engine.
 
-cluster, proxy, processes     what faults are made to
+cluster, proxy, processes     the servers, the network and the processes that faults hit
 definitions, services         the sagas, and the services that log every effect
-worker, client, load          who starts them and speaks to them
-schedule, faults              which faults, from the seed; and how they are made
-recorder, collect             what is left: every stored version, calls, buckets, events
-history, plans, rules         the judge's own view of it, and its rules; nothing of sagakit in here
-checker, figures              the verdict, and what can be counted
-plants                        bugs that the judge has to condemn
+worker, client, load          the programs that start sagas and send them messages
+schedule, faults              the faults that the seed gives, and how they are made
+recorder, collect             the evidence: every stored version, calls, buckets, events
+history, plans, rules         the judge's own view of the evidence, and its rules; they import nothing of sagakit
+checker, figures              the verdict, and the counts
+plants                        bugs that the judge must condemn
 run, report                   one run from end to end
 """

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: one run, or several, each with a seed that is printed."""
+"""Command `python -m tests.chaos`: one run, or several, each with a seed that is printed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.chaos.run import Options, Result, run
 from tests.chaos.schedule import Only
 
 LONGEST = 600.0
-"""Seconds that a run may take besides its faults; then it is broken off."""
+"""Seconds that a run may take in addition to its faults; then it is broken off."""
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
@@ -38,7 +38,7 @@ def main(
         Path | None, typer.Option(help="Where all is kept; by default a green run leaves nothing.")
     ] = None,
 ) -> None:
-    """Sagas under chaos, and a verdict. Exit code 1 when a promise was broken."""
+    """Run sagas under chaos, and print a verdict. Exit code 1 when a promise was broken."""
     first = random.randrange(10**6) if seed is None else seed
     console = Console(width=110)
     condemned = False
@@ -60,7 +60,7 @@ def main(
 
 
 async def _stoppable(folder: Path, options: Options) -> Result | None:
-    """A run that SIGTERM and SIGINT end in good order: nothing is left running."""
+    """Run once. SIGTERM and SIGINT end the run in good order, with nothing left running."""
     result: Result | None = None
     with trio.move_on_after(LONGEST + options.seconds):
         async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""Short runs in which a planted bug cannot but show: two workers, a pause beyond the lease, a kill."""
+"""Short runs in which a planted bug must show: two workers, a pause longer than the lease, a kill."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from tests.chaos.schedule import Fault, Schedule
 
 LEASE = 6.0
 BITES: dict[str, Schedule] = {
-    # a zombie that comes back finds its sagas further on, and writes all the same
+    # a zombie that comes back finds that its sagas have moved on, and still writes
     "no-cas": Schedule([Fault("pause-worker", 0.0, LEASE + 10.0, "w1")], []),
-    # whoever takes over calls what was open, in nobody's name
+    # the worker that takes over calls the open attempts in no owner's name
     "no-adopt-write": Schedule([Fault("kill-worker", 0.0, 4.0, "w1"), Fault("kill-worker", 2.0, 4.0, "w2")], []),
 }
 
 
 def bite(plant: str | None, schedule: str, *, seed: int = 7) -> Options:
-    """A run of about half a minute; with `plant` None the runtime is whole, and has to pass."""
+    """Return options for a run of about half a minute. With `plant` None the runtime has no bug, and must pass."""
     return Options(
         seed=seed,
         seconds=6.0,

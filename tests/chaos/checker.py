@@ -1,6 +1,6 @@
-"""Judges a run by what it left behind, without the engine: `python -m tests.chaos.checker FOLDER`.
+"""Judge of a run, from the files that it left, without the engine: `python -m tests.chaos.checker FOLDER`.
 
-Prints the verdict as JSON: what the rules found, and figures. Exit code 1 if anything speaks against it.
+The command prints the verdict as JSON: violations of the rules, and figures. Exit code 1 if there are any violations.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from tests.chaos import figures, history
 from tests.chaos.rules import Rule, Violation, calls, effects, ends, events, records
 
 SHOWN = 200
-"""Violations that are told one by one."""
+"""Number of violations that the verdict lists one by one."""
 
 RULES: dict[str, Rule] = {
     "a call is intended by a stored record (P1)": calls.intended,
     "an attempt is called once (P1)": calls.called_once,
     "the records keep the order (P2)": records.order,
     "the calls keep the order (P2)": calls.order,
-    "what failed is undone, what is completed stands once (P4)": effects.standing,
+    "a failed saga is undone, a completed one has each effect once (P4)": effects.remaining,
     "a key has one effect": effects.once_by_key,
     "versions are one chain, an epoch has one owner (P7)": records.one_chain,
-    "what was started ends or is stuck (P8)": ends.nothing_lost,
+    "a started saga ends or is stuck (P8)": ends.nothing_lost,
     "a message is applied once (P8)": ends.messages_applied,
     "events come in order (P9)": events.in_order,
     "events are complete (P9)": events.complete,
@@ -36,7 +36,7 @@ RULES: dict[str, Rule] = {
 
 
 class Verdict(msgspec.Struct):
-    """What came of it. `broken` counts by promise; `violations` tells the first ones."""
+    """The verdict on a run. `broken` counts violations by promise; `violations` lists the first ones."""
 
     broken: dict[str, int]
     violations: list[Violation]
@@ -44,7 +44,7 @@ class Verdict(msgspec.Struct):
 
     @property
     def condemned(self) -> bool:
-        """Whether anything speaks against the run."""
+        """True if there is evidence against the run."""
         return bool(self.broken)
 
 

@@ -1,8 +1,8 @@
-"""A client that knows NATS only: starts sagas and speaks to them through the inbox, as docs/wire.md says.
+"""A client that knows only NATS: it starts sagas and sends them messages through the inbox, as docs/wire.md says.
 
-`python -m tests.chaos.client URL FOLDER RATE`. Whatever is not acknowledged is sent again under the same message id.
-One message in ten is sent twice in any case, the second time when the stream has forgotten the first. Signals and
-cancels are sent for the workers' sagas, too, some time after their start was acknowledged.
+`python -m tests.chaos.client URL FOLDER RATE`. The client sends a message again under the same id until it is
+acknowledged. It sends one message in ten twice in any case, the second time when the stream has forgotten the first.
+It also sends signals and cancels for the workers' sagas, some time after their start was acknowledged.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from nats.js.api import PubAck
 from tests.chaos.load import CLIENT, Acked, Said, Start, read_acked, read_said, read_starts
 
 AGAIN = 0.3
-"""Seconds before what was not acknowledged is sent again."""
+"""Seconds before a message that was not acknowledged is sent again."""
 AGAIN_PERCENT = 10
 SOME_TIME_LATER = 2.5
 """Seconds between two copies of a message; more than the inbox remembers, see `recorder.prepare`."""
 
 
 class Inbox:
-    """Sends until it is acknowledged, and writes down what was."""
+    """A sender that sends until it is acknowledged, and writes down each acknowledgment."""
 
     def __init__(self, client: Client, log: BinaryIO) -> None:
         self._client = client
         self._log = log
 
     async def say(self, saga_type: str, saga_id: str, kind: Any, body: dict[str, Any]) -> None:
-        """One message, durable once this returns."""
+        """Send one message, which is durable once this returns."""
         message = f"{kind}-{saga_type}-{saga_id}"
         if zlib.crc32(message.encode()) % 100 < AGAIN_PERCENT:
             await self._send(saga_type, saga_id, message, {"kind": kind} | body)
@@ -60,7 +60,7 @@ class Inbox:
 
 
 async def connect(url: str) -> Client:
-    """A connection that comes back by itself, and says nothing about it."""
+    """Open a connection that reconnects by itself, silently."""
 
     async def quiet(*_: object) -> None:
         return
@@ -85,7 +85,7 @@ async def _start_all(inbox: Inbox, starts: list[Start], rate: float) -> None:
 
 
 async def _say_all(inbox: Inbox, folder: Path) -> None:
-    """Each message some time after the saga was acknowledged as started, by whomever."""
+    """Send each message some time after the saga's start was acknowledged, to any starter."""
     waiting: dict[tuple[str, str], list[Said]] = {}
     for said in read_said(folder):
         waiting.setdefault((said.saga_type, said.saga_id), []).append(said)
@@ -104,7 +104,7 @@ async def _say(inbox: Inbox, said: Said) -> None:
 
 
 async def main(url: str, folder: Path, rate: float) -> None:
-    """Until all is said, or SIGTERM."""
+    """Send until everything is sent, or until SIGTERM."""
     client = await connect(url)
     with (folder / f"acked-{CLIENT}.jsonl").open("ab", buffering=0) as log:
         inbox = Inbox(client, log)

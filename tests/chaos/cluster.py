@@ -1,7 +1,7 @@
-"""Three real nats-servers as one cluster, on free ports of the loopback: killed, paused, restarted, asked who leads.
+"""Three real nats-servers as one cluster, on free ports of the loopback. Tests kill, pause and restart them.
 
-Clients are not told the other nodes' addresses (`no_advertise`): they stay with those they were given, so that a proxy
-in between cannot be gone around.
+Clients do not learn the other nodes' addresses (`no_advertise`). They stay with their given addresses, so that they
+cannot go around a proxy in between.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tests.servers import free_port
 
 NODES = 3
 LOOK = 0.1
-"""Seconds between looks at a state that is waited for."""
+"""Seconds between two looks at a state that is waited for."""
 READY_WITHIN = 60.0
 STATE = "KV_SAGA_STATE"
 
 
 class Node:
-    """One server of the cluster, with its data."""
+    """A server of the cluster, with its data."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Node:
         (self.folder / f"{self.name}.conf").write_text("\n".join(lines))
 
     async def ask(self, path: str) -> dict[str, Any] | None:
-        """What the monitoring port says; None if it says nothing just now."""
+        """Return the answer of the monitoring port, or None if it does not answer now."""
         try:
             async with httpx.AsyncClient(timeout=2.0, trust_env=False) as client:
                 answer = await client.get(f"http://127.0.0.1:{self.monitor}/{path}")
@@ -60,12 +60,12 @@ class Node:
             return None
 
     async def healthy(self) -> bool:
-        """Whether it serves, and its copies of all streams have caught up."""
+        """Return True if the node serves, and its copies of all streams have caught up."""
         return (await self.ask("healthz") or {}).get("status") == "ok"
 
 
 class Cluster:
-    """For tasks of one trio thread."""
+    """A cluster, for tasks of one trio thread."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,15 +76,15 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """All nodes, as `open_runtime` takes them."""
+        """The URL of all nodes, as `open_runtime` takes it."""
         return ",".join(node.url for node in self.nodes)
 
     def node(self, name: str) -> Node:
-        """The node of that name."""
+        """Return the node of that name."""
         return next(node for node in self.nodes if node.name == name)
 
     async def start(self) -> None:
-        """Start all that do not run, and return when they have found each other."""
+        """Start all nodes that do not run, and return when they have found each other."""
         for node in self.nodes:
             if not node.process.alive:
                 node.process.start()
@@ -103,7 +103,7 @@ class Cluster:
         return bool(meta.get("leader")) and meta.get("cluster_size") == NODES
 
     async def leader(self, stream: str = STATE) -> str | None:
-        """The name of the node that leads a stream, as a living node sees it; None if nobody does."""
+        """Return the name of the node that leads a stream, as a live node sees it, or None if no node does."""
         for node in self.nodes:
             if not node.process.alive:
                 continue
@@ -115,14 +115,14 @@ class Cluster:
         return None
 
     async def some_leader(self, stream: str = STATE) -> Node:
-        """The node that leads a stream, once there is one. Raises trio.TooSlowError."""
+        """Return the node that leads a stream, once there is one. Raises trio.TooSlowError."""
         with trio.fail_after(READY_WITHIN):
             while (name := await self.leader(stream)) is None:  # noqa: ASYNC110  # as above
                 await trio.sleep(LOOK)
         return self.node(name)
 
     async def roll(self) -> None:
-        """Restart one node after the other, each once the one before has caught up."""
+        """Restart one node after the other, each once the previous one has caught up."""
         for node in self.nodes:
             node.process.signal(signal.SIGTERM)
             await node.process.ended()
@@ -132,7 +132,7 @@ class Cluster:
 
 @asynccontextmanager
 async def running_cluster(folder: Path) -> AsyncIterator[Cluster]:
-    """A cluster that is up; leaving ends its processes."""
+    """Run a cluster while the context is open."""
     cluster = Cluster(folder)
     try:
         await cluster.start()

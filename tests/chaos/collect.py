@@ -1,6 +1,7 @@
-"""Waits until every saga has ended or is stuck, then reads buckets and events with nats-py alone.
+"""Collector of the evidence: waits until every saga has ended or is stuck, then reads buckets and events with nats-py.
 
-`python -m tests.chaos.collect URL FOLDER SECONDS`: waits so long at most; what has not ended by then is the checker's.
+`python -m tests.chaos.collect URL FOLDER SECONDS` waits for SECONDS at most. The checker judges the sagas that have not
+ended by then.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ LOOK = 1.0
 
 
 async def read_all(client: Client, stream: str, *, last_only: bool = False) -> AsyncIterator[Msg]:
-    """All messages of a stream, or the last one of each subject."""
+    """Return all messages of a stream, or the last one of each subject."""
     js = client.jetstream(timeout=10)
     policy = DeliverPolicy.LAST_PER_SUBJECT if last_only else DeliverPolicy.ALL
     if (await js.stream_info(stream)).state.messages == 0:
@@ -53,17 +54,17 @@ async def _stored(client: Client, bucket: str) -> list[Stored]:
 
 
 async def _open(client: Client, folder: Path) -> tuple[list[str], int]:
-    """Sagas that have not come to an end or got stuck, and messages that wait in the inbox."""
+    """Return the sagas that have neither ended nor got stuck, and the number of messages in the inbox."""
     found = {one.key: as_version(one.key, one.seq, 0, one.value) for one in await _stored(client, "SAGA_STATE")}
     started = {f"{one.saga_type}.{one.saga_id}" for one in read_acked(folder) if one.kind == "start"}
     live = [key for key, one in found.items() if one.record is not None and one.record.status != "stuck"]
     inbox = (await client.jetstream(timeout=10).stream_info("SAGA_INBOX")).state.messages
-    ended = {one.key for one in await _stored(client, "SAGA_ARCHIVE")}  # end markers go after a while
+    ended = {one.key for one in await _stored(client, "SAGA_ARCHIVE")}  # end markers expire after a while
     return sorted(set(live) | (started - set(found) - ended)), inbox
 
 
 async def _settle(client: Client, folder: Path, seconds: float) -> int:
-    """Wait; the messages left in the inbox. Stands for what is still open after that time, too."""
+    """Wait until nothing is left or the time is over; return the number of messages left in the inbox."""
     until = time.monotonic() + seconds
     while True:
         try:
@@ -84,7 +85,7 @@ def _write(path: Path, lines: Iterable[object]) -> None:
 
 
 async def main(url: str, folder: Path, seconds: float, *, servers_only: bool) -> None:
-    """Wait, read, write."""
+    """Wait, then read everything and write it down."""
     client = await connect(url)
     inbox = await _settle(client, folder, seconds)
     for bucket, name in (("SAGA_STATE", "state"), ("SAGA_ARCHIVE", "archive")):

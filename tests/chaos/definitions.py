@@ -16,39 +16,39 @@ STUBBORN = RetryPolicy(
     max_attempts=None, initial_interval=timedelta(milliseconds=100), max_interval=timedelta(seconds=1)
 )
 APPROVED_WITHIN = timedelta(hours=1)
-"""Never, within a run: a saga that misses a message that was acknowledged waits until the judge comes."""
+"""A time that never passes within a run. A saga that misses an acknowledged message waits until the judge comes."""
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What to do: how many parcels, and which step its service refuses."""
+    """An order: the number of parcels, and the step that its service refuses."""
 
     parcels: int = 2
     refuse: str = ""
 
 
 class _Chaotic:
-    """What the three have in common: each call goes to the services' desk."""
+    """Base of the three sagas: each call is a request to the services' desk."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
 
     async def call(self, step: str, job: Job, ctx: Context) -> str:
-        """The action."""
+        """Make the call of an action."""
         if await self.desk.call(ctx, step, "do", refuse=job.refuse == step) in ("effect", "duplicate"):
             return step
         raise Reject("refused", step=step)
 
     async def undo(self, step: str, ctx: Context) -> None:
-        """The compensation."""
+        """Make the call of a compensation."""
         await self.desk.call(ctx, step, "undo")
 
     async def check(self, step: str, ctx: Context) -> Done[str] | NotDone:
-        """Did it happen?"""
+        """Ask the services whether the action happened."""
         return Done(step) if await self.desk.call(ctx, step, "check") == "happened" else NotDone()
 
 
 class Order(_Chaotic, Saga[Job, str]):
-    """Reserve, charge (checked when in doubt), pack each parcel, deliver (the pivot), notify."""
+    """A saga that reserves, charges (checked when in doubt), packs each parcel, delivers (the pivot) and notifies."""
 
     @step(retry=PATIENT)
     async def reserve(self, job: Job, ctx: Context) -> list[str]:
@@ -93,7 +93,7 @@ class Order(_Chaotic, Saga[Job, str]):
 
 
 class Approval(_Chaotic, Saga[Job, str]):
-    """Register, wait for a person's word from the inbox, sign (the pivot), file."""
+    """A saga that registers, waits for a person's message from the inbox, signs (the pivot) and files."""
 
     @step(retry=PATIENT)
     async def register(self, job: Job, ctx: Context) -> str:
@@ -118,7 +118,7 @@ class Approval(_Chaotic, Saga[Job, str]):
 
 
 class Transfer(_Chaotic, Saga[Job, str]):
-    """Hold and fee at once, a rest long enough to give up the actor, credit, settle (the pivot)."""
+    """A saga of hold and fee at the same time, a wait long enough to be passivated, credit, and settle (the pivot)."""
 
     @step(after=(), retry=PATIENT)
     async def hold(self, job: Job, ctx: Context) -> str:
@@ -155,5 +155,5 @@ class Transfer(_Chaotic, Saga[Job, str]):
 
 
 def definitions(desk: Desk) -> list[Saga[Any, Any]]:
-    """All of them, at this desk."""
+    """Return all three sagas, at this desk."""
     return [Order(desk), Approval(desk), Transfer(desk)]

@@ -1,11 +1,13 @@
-"""How long sagas stand still: `python -m tests.chaos.failover --runs 5`. Real workers, a real cluster of three.
+"""Measurement of how long sagas stand still: `python -m tests.chaos.failover --runs 5`.
+
+Real workers, a real cluster of 3.
 
     kill      SIGKILL of a worker: nobody listens at its address, and the others take over (the fast path)
-    pause     SIGSTOP of a worker: only its lease tells, after its ttl
-    leader    SIGKILL of the server that leads the stream of the records; a raw client tells when the servers themselves
-              are back: it asks the streams of the records and of the leases all the time
+    pause     SIGSTOP of a worker: only its lease tells, after its TTL
+    leader    SIGKILL of the server that leads the stream of the records. A raw client finds out when the servers are
+              back: it asks the streams of the records and of the leases all the time
 
-Times are from the signal, or from the servers' own recovery, to the first call of the first and of the last saga.
+Times count from the signal, or from the servers' own recovery, to the first call of the first and of the last saga.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 def walker(name: str, cluster: Cluster, folder: Path, ttl: float, sagas: int) -> Child:
-    """One worker process."""
+    """Run one worker process."""
     argv = [sys.executable, "-m", "tests.chaos.walker", "--url", cluster.url, "--name", name]
     return Child(name, [*argv, "--folder", str(folder), "--lease-ttl", str(ttl), "--sagas", str(sagas)], folder)
 
@@ -62,7 +64,7 @@ async def until_up(folder: Path, *names: str) -> None:
 
 
 async def gap_after(folder: Path, moment: float, saga_ids: set[str], *, by: set[str] | None = None) -> Gap:
-    """Until each of these sagas is called again, by one of these workers."""
+    """Return the times until each of these sagas is called again, by one of these workers."""
     with trio.fail_after(WITHIN):
         while True:
             calls = [call for call in read_calls(folder) if call.at > moment and (by is None or call.worker in by)]
@@ -74,7 +76,7 @@ async def gap_after(folder: Path, moment: float, saga_ids: set[str], *, by: set[
 
 
 async def worker_lost(cluster: Cluster, folder: Path, number: int, ttl: float, with_signal: signal.Signals) -> Gap:
-    """A worker gets the signal; two others are there."""
+    """Send the signal to a worker while two others are up."""
     run = f"{with_signal.name.lower()}-{number}"
     names = [f"victim-{run}", f"heir-{run}-a", f"heir-{run}-b"]
     folder = folder / run
@@ -93,7 +95,10 @@ async def worker_lost(cluster: Cluster, folder: Path, number: int, ttl: float, w
 
 
 async def leader_lost(cluster: Cluster, folder: Path, number: int, ttl: float) -> tuple[Gap, Gap]:
-    """Until the streams themselves were back, and from then on until the sagas moved; raises if one was harmed."""
+    """Measure until the streams were back, and from then until the sagas moved.
+
+    Raises RuntimeError if a saga was harmed.
+    """
     names = [f"walker{number}a", f"walker{number}b"]
     folder = folder / f"leader-{number}"
     folder.mkdir()
@@ -120,9 +125,9 @@ async def leader_lost(cluster: Cluster, folder: Path, number: int, ttl: float) -
 
 
 async def until_back(cluster: Cluster, moment: float) -> Gap:
-    """Until a raw client is answered by both streams again, the one of the records and the one of the leases.
+    """Wait until both streams answer a raw client again, that of the records and that of the leases.
 
-    What it writes is refused, for it expects what cannot be: only a leader says so.
+    The servers refuse the client's writes, since it expects an impossible revision. Only a leader refuses them.
     """
 
     async def ask(client: Client, stream: str) -> float:

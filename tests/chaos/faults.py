@@ -1,4 +1,4 @@
-"""Makes the faults of a schedule, heals each, and writes down when it was made."""
+"""Maker of faults: makes those of a schedule, heals each, and writes down when it was made."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Line(msgspec.Struct):
 
 
 class Faults:
-    """For one run. `workers`, `proxies` and `clocks` by the workers' names."""
+    """The targets of one run's faults. `workers`, `proxies` and `clocks` are keyed by the workers' names."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Faults:
         }
 
     async def run(self, schedule: Schedule) -> None:
-        """All tracks, as far as they get in the time: a node takes as long as it takes to be back."""
+        """Make the faults of all tracks, as far as the time allows: a node takes its time to come back."""
         self._ends = trio.current_time() + self._seconds
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._track, schedule.workers)
@@ -80,7 +80,7 @@ class Faults:
             self.made.append(Made(fault.kind, target, begin, time.time_ns()))
 
     def worker_id(self, name: str) -> str:
-        """The id of the runtime that a worker's process has open, or had last; its name before it has one."""
+        """Return the id of the runtime that a worker's process has open, or had last; its name before it has one."""
         lines = list(read_lines(self._folder / f"counters-{name}.jsonl", _Line))
         return lines[-1].worker if lines else name
 
@@ -112,7 +112,7 @@ class Faults:
             worker.signal(signal.SIGCONT)
 
     async def _set_clock(self, fault: Fault) -> None:
-        """It jumps, by minutes, and stays so: there is nothing to heal."""
+        """Let the clock jump by minutes and stay there: there is nothing to heal."""
         self._clocks[fault.target].set(fault.extra)
         await trio.sleep(SEEN_WITHIN)
 

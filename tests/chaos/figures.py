@@ -1,4 +1,4 @@
-"""What can be counted in a history. No sagakit here."""
+"""Figures that can be counted in a history. This module imports nothing of sagakit."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.chaos.history import Fault, History
 
 SECOND = 10**9
 AFTERMATH = 30 * SECOND
-"""How long after its end a fault's victim may still be adopted."""
+"""Nanoseconds after the end of a fault within which its victim may still be adopted."""
 REACTION = SECOND // 4
-"""How long before the last sign of life a fault may have begun."""
+"""Nanoseconds by which a fault may begin before the last sign of life."""
 NETWORK = ("cut", "half-open", "latency", "pause-worker")
 FREE = ("clock",)
-"""Faults that stop nobody: what happens after them is put down to the others."""
+"""Faults that stop nobody: later events are put down to the other faults."""
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -58,7 +58,7 @@ class Figures(msgspec.Struct, kw_only=True):
 
 
 def of(history: History) -> Figures:
-    """Count."""
+    """Count everything in a history."""
     records = [history.last(key) for key in {**history.state, **history.archive}]
     known = [record for record in records if record is not None]
     started = Counter(f"{one.saga_type}.{one.saga_id}" for one in history.acked if one.kind == "start")
@@ -86,7 +86,7 @@ def of(history: History) -> Figures:
 
 
 class Change(NamedTuple):
-    """A saga changed hands."""
+    """A change of a saga's owner."""
 
     at: int
     before: str
@@ -103,7 +103,7 @@ def _changes(history: History) -> list[Change]:
 
 
 def _fenced_calls(history: History) -> int:
-    """Calls that a worker began after another had taken the saga over."""
+    """Return the number of calls that a worker began after another one had taken the saga over."""
     count = 0
     for key, rows in history.by_saga.items():
         records = [(version.at, version.record) for version in history.by_key.get(key, [])]
@@ -115,14 +115,14 @@ def _fenced_calls(history: History) -> int:
 
 
 def _costly(history: History) -> list[Fault]:
-    """The faults that may stop somebody, in order."""
+    """Return the faults that may stop somebody, in order."""
     return sorted((fault for fault in history.faults if fault.kind not in FREE), key=lambda fault: fault.begin)
 
 
 def _silences(history: History) -> list[tuple[str, float]]:
-    """Each fault's longest silence: a silence is put down to the fault that began last before it.
+    """Return each fault's longest silence. A silence is put down to the fault that began last before it.
 
-    As long as sagas are started there is something to do; after that, silence means nothing.
+    As long as sagas are started there is something to do. After that, silence means nothing.
     """
     loaded = max((one.at for one in history.versions if one.record is not None and one.record.version == 1), default=0)
     faults = _costly(history)
@@ -136,12 +136,15 @@ def _silences(history: History) -> list[tuple[str, float]]:
 
 
 def _marks(history: History) -> list[int]:
-    """When anything got on, in order."""
+    """Return the times of progress, in order."""
     return sorted([row.effect for row in history.rows] + [version.at for version in history.versions])
 
 
 def _adopted(history: History, changes: list[Change], *, first: bool) -> list[tuple[str, float]]:
-    """Of each fault of a worker that lost sagas; an adoption is put down to the victim's last fault before it."""
+    """Return the times of each fault of a worker that lost sagas.
+
+    An adoption is put down to the victim's last fault before it.
+    """
     faults = _costly(history)
     times: defaultdict[int, list[int]] = defaultdict(list)
     for change in changes:

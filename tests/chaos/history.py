@@ -1,4 +1,7 @@
-"""What is left of a run, as the checker reads it: files of one folder, and types of its own. No sagakit here."""
+"""History of a run, as the checker reads it: files of one folder, with their own types.
+
+It imports nothing of sagakit.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ ENDS = ("completed", "failed")
 
 
 class Heard(msgspec.Struct, frozen=True):
-    """One stored value of SAGA_STATE, as the server republished it. `at`: wall clock of the server, ns."""
+    """A stored value of SAGA_STATE, as the server republished it. `at` is the server's wall clock, in ns."""
 
     seq: int
     at: int
@@ -27,7 +30,7 @@ class Heard(msgspec.Struct, frozen=True):
 
 
 class StepLog(msgspec.Struct, frozen=True):
-    """One step in a record; what is left out stands for its default."""
+    """A step in a record; a missing field has its default."""
 
     state: str = "pending"
     calls: int = 0
@@ -36,7 +39,7 @@ class StepLog(msgspec.Struct, frozen=True):
 
 
 class Inbound(msgspec.Struct, frozen=True):
-    """A message that a record says was applied."""
+    """A message that a record lists as applied."""
 
     id: str
     kind: str = ""
@@ -44,14 +47,14 @@ class Inbound(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a saga turned back."""
+    """The reason for which a saga turned back."""
 
     cause: str
     step: str | None = None
 
 
 class Record(msgspec.Struct, frozen=True):
-    """The fields of a record that are judged."""
+    """The fields of a record that the judge looks at."""
 
     saga_type: str
     saga_id: str
@@ -78,7 +81,7 @@ class Marker(msgspec.Struct, frozen=True):
 
 
 class Version(msgspec.Struct, frozen=True):
-    """One stored version of one key: a record, or the end marker."""
+    """A stored version of one key: a record, or the end marker."""
 
     seq: int
     at: int
@@ -88,14 +91,14 @@ class Version(msgspec.Struct, frozen=True):
 
     @property
     def run(self) -> str:
-        """The run that it is of."""
+        """The run that this version belongs to."""
         found = self.record or self.marker
         assert found is not None
         return found.run
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What the services were asked; see `services.Request`."""
+    """A request to the services; see `services.Request`."""
 
     worker: str
     saga_type: str
@@ -111,7 +114,7 @@ class Call(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One call to a service, and its result."""
+    """A call to a service, and its result."""
 
     call: Call
     arrived: int
@@ -121,7 +124,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, dict=True):
-    """One message of the event stream."""
+    """A message of the event stream."""
 
     seq: int
     at: int
@@ -131,13 +134,13 @@ class Event(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def cloud(self) -> dict[str, Any]:
-        """The CloudEvent."""
+        """The CloudEvent in the message."""
         found: dict[str, Any] = msgspec.json.decode(self.body)
         return found
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """What stands under a key of a bucket in the end."""
+    """The final value of a key of a bucket."""
 
     seq: int
     key: str
@@ -145,7 +148,7 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault that was made: what, to whom, from when until when (wall clock, ns)."""
+    """A fault that was made: its kind, its target, its start and its end (wall clock, ns)."""
 
     kind: str
     target: str
@@ -154,7 +157,10 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, dict=True):
-    """All of it. Rows in the order in which they arrived, versions and events in the order of their streams."""
+    """All evidence of a run.
+
+    Rows are in the order of their arrival, versions and events in the order of their streams.
+    """
 
     starts: list[Start] = []
     acked: list[Acked] = []
@@ -188,12 +194,12 @@ class History(msgspec.Struct, dict=True):
         return [version.seq for version in self.versions]
 
     def missing(self, after: int, before: int) -> int:
-        """How many stored versions between two sequences of the stream are not in the trail."""
+        """Return the number of stored versions between two sequences of the stream that the trail misses."""
         known = bisect_left(self._sequences, before) - bisect_left(self._sequences, after + 1)
         return max(0, before - after - 1 - known)
 
     def last(self, key: str) -> Record | None:
-        """The record that a saga came to: the archived one, or the live one."""
+        """Return the final record of a saga: the archived one, or the live one."""
         for bucket in (self.archive, self.state):
             if key in bucket and bucket[key].record is not None:
                 return bucket[key].record
@@ -201,7 +207,7 @@ class History(msgspec.Struct, dict=True):
 
 
 def as_version(key: str, seq: int, at: int, value: msgspec.Raw) -> Version:
-    """Read what stands under a key. Raises msgspec.DecodeError."""
+    """Decode the value of a key. Raises msgspec.DecodeError."""
     try:
         return Version(seq, at, key, record=msgspec.json.decode(value, type=Record))
     except msgspec.ValidationError:

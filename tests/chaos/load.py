@@ -1,4 +1,4 @@
-"""What is to be started and said, planned ahead from the seed; and what of it was acknowledged. No sagakit here."""
+"""Load that is planned from the seed: the starts and the messages, and their acknowledgments. It imports no sagakit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.chaos.plans import PLANS
 
 CLIENT = "client"
 TWICE = 0.1
-"""How many ids are started by two, with the same input (P10)."""
+"""Number of ids that two starters start, with the same input (P10)."""
 REFUSED, CANCELLED = 0.2, 0.05
 T = TypeVar("T")
 
 
 class Start(msgspec.Struct, frozen=True):
-    """A saga to be started."""
+    """A saga to start."""
 
     saga_type: str
     saga_id: str
@@ -36,7 +36,7 @@ class Said(msgspec.Struct, frozen=True):
 
 
 class Acked(msgspec.Struct, frozen=True):
-    """What a server or a runtime has acknowledged; `message` is a message's id."""
+    """An acknowledgment by a server or a runtime; `message` is a message's id."""
 
     saga_type: str
     saga_id: str
@@ -45,7 +45,7 @@ class Acked(msgspec.Struct, frozen=True):
 
 
 def plan_load(folder: Path, *, seed: int, sagas: int, workers: Sequence[str]) -> list[Start]:
-    """Write who starts what, and what is said to whom; half of it goes through the inbox."""
+    """Write the starts of each starter and the messages to each saga; half of them go through the inbox."""
     folder.mkdir(parents=True)
     dice = random.Random(f"load {seed}")
     starts = [_start(dice, seed, number) for number in range(sagas)]
@@ -89,22 +89,22 @@ def _write(path: Path, value: object) -> None:
 
 
 def read_starts(folder: Path, name: str) -> list[Start]:
-    """The share of one starter."""
+    """Return the share of one starter."""
     return msgspec.json.decode((folder / f"starts-{name}.json").read_bytes(), type=list[Start])
 
 
 def read_said(folder: Path) -> list[Said]:
-    """All messages to be sent."""
+    """Return all messages to send."""
     return msgspec.json.decode((folder / "said.json").read_bytes(), type=list[Said])
 
 
 def read_acked(folder: Path, name: str = "*") -> list[Acked]:
-    """What one starter, or all of them, had acknowledged so far."""
+    """Return the acknowledgments of one starter, or of all of them, so far."""
     return [line for path in folder.glob(f"acked-{name}.jsonl") for line in read_lines(path, Acked)]
 
 
 def read_lines(path: Path, type: type[T]) -> Iterator[T]:
-    """The whole lines of a file; the last one may have been cut off by a kill."""
+    """Return the whole lines of a file; a kill may have cut the last one off."""
     if path.exists():
         decoder = msgspec.json.Decoder(type)
         with path.open("rb") as lines:

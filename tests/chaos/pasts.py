@@ -1,4 +1,4 @@
-"""Small histories by hand, for the judge's own tests: sagas that went well, to be spoilt one way or the other."""
+"""Small handwritten histories for the judge's own tests: sagas that went well, for tests to spoil in many ways."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TICK = 1_000_000
 
 
 class Past:
-    """One saga's past, told in order; each thing that is told happens a millisecond after the one before."""
+    """A saga's past, told in order: each entry happens a millisecond after the previous one."""
 
     def __init__(self, saga_type: str, saga_id: str, *, parcels: int = 1) -> None:
         self.history = History(starts=[Start(saga_type, saga_id, {"parcels": parcels, "refuse": ""})])
@@ -33,7 +33,7 @@ class Past:
         return self._now
 
     def put(self, *events: str, status: str = "running", failure: Failure | None = None, **states: str) -> None:
-        """The next version: these steps are in these states now (`pack_0` is `pack/0`), these events are new."""
+        """Add the next version: these steps now have these states (`pack_0` is `pack/0`), these events are new."""
         for name, state in states.items():
             step = name.replace("_", "/")
             opens = state in ("running", "checking", "undoing")
@@ -76,7 +76,7 @@ class Past:
     def call(
         self, kind: Literal["do", "undo", "check"], step: str, result: str = "effect", *, attempt: int = 1
     ) -> None:
-        """A call to a service, and its result."""
+        """Add a call to a service, and its result."""
         head = f"{self.saga_type}/{self.saga_id}/{self.run}/{step}"
         call = Call(
             worker=self.owner,
@@ -94,11 +94,11 @@ class Past:
         self.history.rows.append(Row(call, self._tick(), self._tick(), self._tick(), result))
 
     def adopted(self, owner: str) -> None:
-        """From now on another worker writes."""
+        """Let another worker write from now on."""
         self.owner, self.epoch = owner, self.epoch + 1
 
     def over(self) -> History:
-        """Archive, end marker; and all that was told."""
+        """Add the archived record and the end marker, and return everything that was told."""
         last = self.history.versions[-1]
         assert last.record is not None
         self.history.archive[self.key] = structs.replace(last, at=0)
@@ -110,7 +110,7 @@ class Past:
 
 
 def completed() -> History:
-    """Reserve, charge, one parcel, deliver, notify; adopted by another worker during the charge."""
+    """Return a history: reserve, charge, one parcel, deliver, notify; adopted by another worker during the charge."""
     past = Past("Order", "1")
     past.put("started", reserve="running")
     past.call("do", "reserve")
@@ -130,7 +130,7 @@ def completed() -> History:
 
 
 def failed() -> History:
-    """Reserve, charge, then the parcel is refused: charge and reserve are undone."""
+    """Return a history: reserve, charge, then the parcel is refused, and charge and reserve are undone."""
     past = Past("Order", "2")
     past.put("started", reserve="running")
     past.call("do", "reserve")
@@ -148,7 +148,7 @@ def failed() -> History:
 
 
 def waited() -> History:
-    """Register, a signal that is acknowledged and comes, sign, file."""
+    """Return a history: register, a signal that is acknowledged and comes, sign, file."""
     past = Past("Approval", "3")
     past.put("started", register="running")
     past.call("do", "register")

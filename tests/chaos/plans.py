@@ -1,4 +1,4 @@
-"""What the checker knows of the sagas, written down by hand: nothing here comes from the definitions it judges."""
+"""Plans of the sagas as the checker knows them, written by hand: nothing comes from the definitions that it judges."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Step(NamedTuple):
-    """One node: what it comes after, whether a service is called, undone if need be, once for each parcel."""
+    """A node: its predecessors, and whether it calls a service, can be undone, and runs once for each parcel."""
 
     after: tuple[str, ...] = ()
     called: bool = True
@@ -40,17 +40,17 @@ PLANS: dict[str, dict[str, Step]] = {
 
 
 def ancestors(saga_type: str, step: str) -> Iterator[str]:
-    """All that a step comes after, near or far; may name one twice."""
+    """Yield all predecessors of a step, near or far; may yield one twice."""
     for name in PLANS[saga_type][step].after:
         yield name
         yield from ancestors(saga_type, name)
 
 
 def descendants(saga_type: str, step: str) -> list[str]:
-    """All that come after a step."""
+    """Return all steps that come after a step."""
     return [name for name in PLANS[saga_type] if step in ancestors(saga_type, name)]
 
 
 def node_of(step: str) -> str:
-    """The node of a step's entry: `pack` of `pack/2`."""
+    """Return the node of a step's entry: `pack` for `pack/2`."""
     return step.partition("/")[0]

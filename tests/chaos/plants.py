@@ -1,4 +1,4 @@
-"""Bugs that are planted on purpose: the checker has to condemn a run with either of them."""
+"""Bugs that are planted on purpose: the checker must condemn a run with any of them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from sagakit.system.saga.saga_actor import SagaActor
 
 
 def no_cas() -> None:
-    """Every write of a record goes through, whatever stands there: a worker that lost a saga overwrites it."""
+    """Let every write of a record succeed, whatever the key has: a worker that lost a saga overwrites its record."""
     original: Callable[[Write], bytes] = kv._headers
     _replace(kv, "_headers", lambda write: original(Write(write.key, write.value, None, write.ttl)))
 
 
 def no_adopt_write() -> None:
-    """Whoever takes a saga over performs what its record intends, without having written that it is the owner."""
+    """Let a worker that takes a saga over perform its record's effects without having written that it is the owner."""
 
     def take_over(self: SagaActor, loaded: Loaded, revision: int) -> None:
         self._journal.unknown = loaded.unknown
@@ -31,7 +31,10 @@ def no_adopt_write() -> None:
 
 
 def _replace(owner: Any, name: str, value: Any) -> None:
-    """Raises AttributeError when there is nothing of that name any more: a plant must not turn into nothing."""
+    """Replace an attribute.
+
+    Raises AttributeError when the name no longer exists: a plant must not silently do nothing.
+    """
     getattr(owner, name)
     setattr(owner, name, value)
 

@@ -1,4 +1,4 @@
-"""A child process that is killed, paused and started again; ended by its pid, and never left behind."""
+"""A child process that is killed, paused and started again; it is ended by its pid, and never left behind."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 import trio
 
 STOPS_WITHIN = 15.0
-"""Seconds that a process gets after SIGTERM, before SIGKILL."""
+"""Seconds that a process gets between SIGTERM and SIGKILL."""
 
 COMES_BACK_AFTER = 1.0
-"""Seconds, about, until a process that ended by itself is started again."""
+"""Approximate seconds until a process that ended by itself is started again."""
 
 
 class Child:
-    """One program with one log; it may have several lives, one after the other. For one task at a time.
+    """A program with one log. It may have several lives, one after the other. For one task at a time.
 
-    `environment` is added to this process's.
+    `environment` is added to this process's environment.
     """
 
     def __init__(
@@ -36,16 +36,16 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether the present life has not ended yet; paused counts as alive."""
+        """True while the present life has not ended; a paused process is alive."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """How the last life ended, as `subprocess` says it; None while there is one."""
+        """Exit code of the last life, as `subprocess` reports it; None while the process runs."""
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        """Begin a life."""
+        """Start a life."""
         assert not self.alive, f"{self.name} runs already"
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -54,7 +54,7 @@ class Child:
         self.wanted = True
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal; nothing to a process that has ended."""
+        """Send a signal; do nothing if the process has ended."""
         if self._process is not None and self.alive:
             self._process.send_signal(number)
 
@@ -71,13 +71,13 @@ class Child:
         self._process.wait()
 
     async def kill(self) -> None:
-        """SIGKILL, as a crash, and wait until it is gone."""
+        """Kill the process with SIGKILL, as a crash, and wait until it is gone."""
         self.wanted = False
         self.signal(signal.SIGKILL)
         await self.ended()
 
     async def stop(self) -> None:
-        """SIGTERM, and SIGKILL if that is not heard; returns when it is gone, even when cancelled."""
+        """Send SIGTERM, then SIGKILL if the process does not react; return when it is gone, even when canceled."""
         self.wanted = False
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
@@ -87,7 +87,7 @@ class Child:
             await self.kill()
 
     async def keep(self) -> None:
-        """Start it again whenever it ends by itself, as any init does; until cancelled."""
+        """Start the process again whenever it ends by itself, as any init does, until canceled."""
         while True:
             await trio.sleep(COMES_BACK_AFTER)
             if self.wanted and not self.alive:

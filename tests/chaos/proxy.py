@@ -1,4 +1,4 @@
-"""A TCP proxy between one worker and the cluster: cut, half-open, slow, healed."""
+"""A TCP proxy between one worker and the cluster, which can be cut, half-open, slow or healed."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import trio
 
 CHUNK = 65536
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER that makes a close send RST."""
+"""Value of SO_LINGER that makes a close send RST."""
 
 
 class Proxy:
-    """One listener for each upstream port. For tasks of the trio thread that opened it."""
+    """A proxy with one listener for each upstream port. For tasks of the trio thread that opened it."""
 
     def __init__(self, upstream: Sequence[int]) -> None:
         self._upstream = list(upstream)
@@ -29,7 +29,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """The cluster, as seen through the proxy."""
+        """URL of the cluster as seen through the proxy."""
         return ",".join(f"nats://127.0.0.1:{port}" for port in self.ports)
 
     def cut(self) -> None:
@@ -39,11 +39,11 @@ class Proxy:
             _reset(stream)
 
     def half_open(self) -> None:
-        """Accept and keep everything, forward nothing; what is sent meanwhile arrives after the healing."""
+        """Accept and keep everything, forward nothing. Data that is sent meanwhile arrives after the healing."""
         self._flows = trio.Event()
 
     def slow(self, seconds: float) -> None:
-        """Hold every piece back for so long, either way."""
+        """Hold every piece back for that long, in both directions."""
         self._latency = seconds
 
     def heal(self) -> None:
@@ -72,7 +72,7 @@ class Proxy:
             self._open -= {client, server}
 
     async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, both: trio.CancelScope) -> None:
-        """One direction, to its end; a reset at either side ends both."""
+        """Forward one direction to its end; a reset at either side ends both."""
         send, receive = trio.open_memory_channel[tuple[float, bytes]](64)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._deliver, receive, sink, both)
@@ -81,7 +81,7 @@ class Proxy:
                     await send.send((trio.current_time() + self._latency, chunk))
                 send.close()
             except (trio.BrokenResourceError, trio.ClosedResourceError):
-                await self._flows.wait()  # nobody hears of a reset while the line is dead
+                await self._flows.wait()  # a reset cannot be noticed while the line is dead
                 both.cancel()
 
     async def _deliver(
@@ -106,7 +106,7 @@ def _reset(stream: trio.SocketStream) -> None:
 
 @asynccontextmanager
 async def running_proxy(upstream: Sequence[int]) -> AsyncIterator[Proxy]:
-    """A proxy for these ports of the loopback, on free ports in the same order."""
+    """Open a proxy for these ports of the loopback, on free ports in the same order."""
     proxy = Proxy(upstream)
     async with trio.open_nursery() as nursery:
         for port in upstream:

@@ -1,12 +1,12 @@
-"""The audit trail: every version of every record, as the server republishes it when it is stored.
+"""Recorder of the audit trail: every version of every record, as the server republishes it when it is stored.
 
     python -m tests.chaos.recorder prepare URL      let SAGA_STATE republish what it stores; shorten the inbox's memory
     python -m tests.chaos.recorder record URL FOLDER
 
 The bucket keeps one version of a key, so a consumer misses some. A stream that captures the republished messages gets
 few of them: they keep their `Nats-Expected-Last-Subject-Sequence`, which that stream checks against its own sequence,
-and refuses. So this listens on a connection to each node, and writes down the first copy of each that it hears, with
-the sequence and the time that the server gave it. The sequences tell what is missing, if anything is.
+and refuses. So this listens on a connection to each node, and writes down the first copy of each version that it
+hears, with the sequence and the time that the server gave it. Gaps in the sequences show the missing versions.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ REPUBLISHED = "chaos.audit.>"
 
 
 async def prepare(url: str) -> None:
-    """Edit two streams; idempotent.
+    """Change two streams; idempotent.
 
-    The inbox forgets message ids after a second, so that what is sent twice comes to the workers twice: as it does when
-    a client sends it again after a long outage.
+    The inbox forgets message ids after a second, so that a message that is sent twice reaches the workers twice, as it
+    does when a client sends it again after a long outage.
     """
     client = await connect(url)
     await _edit(client, STATE, {"republish": {"src": "$KV.SAGA_STATE.>", "dest": REPUBLISHED}})
@@ -49,14 +49,14 @@ async def _edit(client: Client, stream: str, changes: dict[str, Any]) -> None:
 
 
 class Trail:
-    """Writes down each version once."""
+    """A listener that writes down each version once."""
 
     def __init__(self, log: BinaryIO) -> None:
         self._log = log
         self._heard: set[int] = set()
 
     async def hear(self, msg: Msg) -> None:
-        """One copy of a version."""
+        """Take one copy of a version."""
         headers = msg.headers or {}
         sequence = int(headers["Nats-Sequence"])
         if sequence in self._heard:
@@ -73,14 +73,14 @@ class Trail:
 
 
 def nanoseconds(stamp: str) -> int:
-    """Of RFC 3339, with up to nine digits after the point."""
+    """Return the nanoseconds of an RFC 3339 time, with up to nine digits after the point."""
     whole, _, rest = stamp.rstrip("Z").partition(".")
     seconds = int(datetime.fromisoformat(whole + "+00:00").timestamp())
     return seconds * 10**9 + int(rest.ljust(9, "0")[:9] or "0")
 
 
 async def record(url: str, folder: Path) -> None:
-    """Until SIGTERM."""
+    """Record until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     with (folder / "trail.jsonl").open("wb", buffering=2**20) as log:

@@ -9,7 +9,7 @@ from tests.chaos.run import Result
 
 
 def show(result: Result, console: Console) -> None:
-    """Print it: figures, times, and what speaks against the run."""
+    """Print the verdict: figures, times, and the evidence against the run."""
     found = result.verdict.figures
     table = Table("what", "count", title=f"chaos, seed {result.seed}, {result.took:g} s", title_justify="left")
     rows: dict[str, object] = {"sagas acknowledged": found.sagas, **found.ended}

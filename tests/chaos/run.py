@@ -1,6 +1,6 @@
-"""One run: cluster, services, workers behind proxies, a client, faults; then quiet, and the checker's verdict.
+"""A run: cluster, services, workers behind proxies, a client, faults; then quiet, and the checker's verdict.
 
-The workers' wall clocks are minutes off, each in its own way; all other processes have the machine's.
+The workers' wall clocks are minutes off, each by a different amount. All other processes have the machine's.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ WARM_UP = 3.0
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is made of. Times in seconds.
+    """Options of a run. Times in seconds.
 
-    `settle`: how long sagas get to end once all is healed. `config`: further options of the runtimes. `schedule`: in
-    place of what the seed gives, and made to its end.
+    `settle`: time that sagas get to end once everything is healed. `config`: further options of the runtimes.
+    `schedule`: replaces the seed's, and is made to its end.
     """
 
     seed: int
@@ -49,12 +49,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> list[str]:
-        """The workers' names."""
+        """Names of the workers."""
         return [f"w{number}" for number in range(1, self.workers + 1)]
 
 
 class Result(msgspec.Struct):
-    """A run's verdict, and what the checker cannot know."""
+    """A run's verdict, and facts that the checker cannot know."""
 
     seed: int
     took: float
@@ -64,25 +64,25 @@ class Result(msgspec.Struct):
     exit_codes: list[int | None]
     came_back: int
     folder: str
-    """`came_back`: how often a worker had ended by itself, and was started again."""
+    """Number of times that a worker had ended by itself and was started again."""
 
 
 class _Ends(NamedTuple):
-    """How the workers ended in the end, and how often one had ended by itself."""
+    """The workers' final exit codes, and the number of times that one had ended by itself."""
 
     exit_codes: list[int | None]
     came_back: int
 
 
 class _Leaders:
-    """Watches who leads the state stream."""
+    """A watcher of the state stream's leader."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.changes: int = 0
 
     async def watch(self) -> None:
-        """Until cancelled."""
+        """Watch until canceled."""
         last: str | None = None
         while True:
             found = await self._cluster.leader(STATE)
@@ -93,7 +93,7 @@ class _Leaders:
 
 
 async def run(folder: Path, options: Options) -> Result:
-    """Do it all; nothing is left running, whatever happens. Raises trio.TooSlowError, subprocess.CalledProcessError."""
+    """Make the whole run, and leave nothing running. Raises trio.TooSlowError, subprocess.CalledProcessError."""
     began = monotonic()
     plan_load(folder, seed=options.seed, sagas=options.sagas, workers=options.names)
     async with running_cluster(folder / "nats") as cluster:
@@ -128,7 +128,7 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
             client = await stack.enter_async_context(_process("client", argv, folder))
             seconds = inf if options.schedule else options.seconds
             faults = Faults(folder, cluster, workers, proxies, clocks, seconds=seconds)
-            for name, worker in workers.items():  # a worker that has nothing to lose shows nothing
+            for name, worker in workers.items():  # a pause of a worker without sagas would show nothing
                 await _until_there(folder / f"acked-{name}.jsonl", worker)
             await trio.sleep(WARM_UP)
             await faults.run(schedule)
@@ -138,7 +138,7 @@ async def _under_faults(folder: Path, options: Options, cluster: Cluster, leader
 
 
 async def _prepare(folder: Path, options: Options, cluster: Cluster, stack: AsyncExitStack) -> None:
-    """Services, buckets and streams, the recorder."""
+    """Start the services, make buckets and streams, start the recorder."""
     services = await stack.enter_async_context(_process("services", ["services", str(folder)], folder))
     await _until_there(folder / "services.port", services)
     await _python("worker", *_worker(folder, options, "layout", cluster.url), "--layout")
@@ -161,7 +161,7 @@ async def _start_workers(
 
 
 async def _let_it_settle(folder: Path, options: Options, cluster: Cluster, client: Child, faults: Faults) -> None:
-    """All is healed: let the load come to its end, and collect what there is."""
+    """Let the load come to its end after the healing, and collect the evidence."""
     (folder / "faults.json").write_bytes(msgspec.json.encode(faults.made))
     with trio.move_on_after(options.settle):
         await client.ended()
@@ -170,7 +170,7 @@ async def _let_it_settle(folder: Path, options: Options, cluster: Cluster, clien
 
 
 def _rate(options: Options) -> float:
-    """Sagas a second: such that the load lasts a little less long than the faults."""
+    """Return the sagas a second with which the load lasts slightly less long than the faults."""
     return max(1.0, options.sagas / max(1.0, 0.9 * options.seconds))
 
 
@@ -232,7 +232,7 @@ async def _judge(folder: Path) -> Verdict:
 
 
 def _fenced(folder: Path) -> int:
-    """Refused writes, as the workers' logs tell them: the logs outlive a kill."""
+    """Return the number of refused writes in the workers' logs, which outlive a kill."""
     return sum(
         path.read_text(errors="replace").count(": fenced") + path.read_text(errors="replace").count(" fenced: ")
         for path in folder.glob("w*.log")

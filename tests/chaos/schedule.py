@@ -1,8 +1,8 @@
-"""Which faults, when, to whom and for how long: all from the seed, so that a seed can be had again.
+"""A schedule of faults, all from the seed: their kinds, times, targets and durations, so that a seed can be repeated.
 
-Three tracks run side by side: one for the workers and their network, one for the servers, one for the workers' wall
-clocks. Within a track one fault follows the other, so a quorum of the servers is always there. Who leads shows at run
-time only.
+Three tracks run at the same time: one for the workers and their network, one for the servers, one for the workers'
+wall clocks. Within a track one fault follows the other, so the servers always have a quorum. Who leads shows only at
+run time.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Kind = Literal[
     "kill-node", "kill-leader", "pause-node", "roll",
 ]  # fmt: skip
 Kinds = Mapping[Kind, tuple[float, float, float]]
-"""Weight, and for how many seconds at least and at most."""
+"""Weight, and the least and greatest duration in seconds."""
 
 WORKERS: Kinds = {
     "kill-worker": (3, 0.5, 3.0),
     "kill-all": (1, 0.5, 3.0),
-    "pause-worker": (3, 1.3, 2.0),  # times the lease's ttl: a zombie each time
+    "pause-worker": (3, 1.3, 2.0),  # times the lease's TTL: a zombie each time
     "term-worker": (1, 0.5, 2.0),
     "cut": (1, 1.0, 12.0),
     "half-open": (1, 4.0, 14.0),
@@ -37,17 +37,17 @@ SERVERS: Kinds = {
 }
 CLOCKS: Kinds = {"clock": (1, 0.0, 0.0)}
 PAUSE = (1.0, 5.0)
-"""Seconds between two faults of a track, at least and at most."""
+"""Least and greatest seconds between two faults of a track."""
 LATENCY = (0.02, 0.25)
 SKEW = (60.0, 600.0)
-"""Seconds by which a worker's wall clock is ahead or behind, at least and at most."""
+"""Least and greatest seconds by which a worker's wall clock is ahead or behind."""
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """One fault: `wait` seconds after the last of its track, for `lasts` seconds.
+    """A fault: `wait` seconds after the last one of its track, for `lasts` seconds.
 
-    `target` is a worker's or a node's name; `extra` is what the kind needs besides, in seconds: the latency, or by how
-    much the clock is ahead from now on.
+    `target` is a worker's or a node's name. `extra` is a further number that the kind needs, in seconds: the latency,
+    or the lead of the clock from now on.
     """
 
     kind: Kind
@@ -61,7 +61,7 @@ Only = Literal["all", "servers", "workers"]
 
 
 class Schedule(msgspec.Struct, frozen=True):
-    """The three tracks; and by how many seconds each worker's wall clock is `ahead` at first, 0 for those left out."""
+    """The three tracks, and the seconds by which each worker's wall clock is `ahead` at first; 0 for those left out."""
 
     workers: list[Fault]
     servers: list[Fault]
@@ -72,7 +72,7 @@ class Schedule(msgspec.Struct, frozen=True):
 def make_schedule(
     seed: int, *, seconds: float, workers: Sequence[str], nodes: Sequence[str], lease_ttl: float, only: Only = "all"
 ) -> Schedule:
-    """As many faults as begin within `seconds`. Every kind comes once before the dice decide, if there is time."""
+    """Yield the faults that begin within `seconds`. Every kind comes once before the dice decide, if there is time."""
     on_workers = _track(random.Random(f"faults of workers {seed}"), WORKERS, workers, seconds, lease_ttl)
     on_servers = _track(random.Random(f"faults of servers {seed}"), SERVERS, nodes, seconds, lease_ttl)
     dice = random.Random(f"clocks of workers {seed}")

@@ -1,14 +1,14 @@
 """The participants: one process that outlives all workers, keeps the participant contract, and logs every call.
 
-Contract: an action is idempotent by its key; an undo, and a check that says no, make the action's key unusable. The
-answer comes late, before and after the effect, by a time that the key decides: so that kills and pauses meet calls on
-their way, and a repeated run meets the same.
+Contract: an action is idempotent by its key. An undo, and a check that says no, make the action's key unusable. The
+answer is delayed before and after the effect, by a time that the key decides. So kills and pauses meet calls on their
+way, and a repeated run meets the same ones.
 
-One JSON line a call: who called (worker, epoch, attempt), when it began, arrived, took effect and was answered (this
-process's wall clock, ns), and its result: `effect`, `duplicate`, `refused` (the key is unusable),
-`rejected` (for business reasons); of an undo `effect` or `nothing` (there was nothing to undo), of a check `happened`
-or `never`. A worker's wall clock is wrong, so it says by the monotonic clock when it began the call: that is the
-machine's, and the same for all.
+The log has one JSON line a call. It says who called (worker, epoch, attempt), when the call began, arrived, took effect
+and was answered (this process's wall clock, ns), and its result. The result of an action is `effect`, `duplicate`,
+`refused` (the key is unusable) or `rejected` (for business reasons); of an undo `effect` or `nothing` (there was
+nothing to undo); of a check `happened` or `never`. A worker's wall clock is wrong, so the worker says by the monotonic
+clock when it began the call: that clock is the machine's, and the same for all.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from sagakit import Context
 Kind = Literal["do", "undo", "check"]
 Result = Literal["effect", "duplicate", "refused", "rejected", "nothing", "happened", "never"]
 LATEST = 0.35
-"""Seconds that an answer takes at most, on either side of its effect; one in twenty takes ten times as long."""
+"""Greatest delay in seconds on either side of an effect; one answer in twenty takes ten times as long."""
 
 
 class Request(msgspec.Struct, frozen=True):
-    """One call, as the worker makes it: `begin` by the monotonic clock; in the log by the services' wall clock."""
+    """A call, as the worker makes it. `begin` is by the monotonic clock; in the log by the services' wall clock."""
 
     worker: str
     saga_type: str
@@ -49,7 +49,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One line of the log."""
+    """A line of the log."""
 
     call: Request
     arrived: int
@@ -59,7 +59,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Desk:
-    """The worker's end. For tasks of one trio thread."""
+    """The worker's end of the connection. For tasks of one trio thread."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -67,13 +67,13 @@ class Desk:
         self._known = trio.Event()
 
     def opened(self, worker: str) -> None:
-        """Calls are made from now on, in this worker's name."""
+        """Make calls from now on in this worker's name."""
         self._worker = worker
         self._known.set()
 
     async def call(self, ctx: Context, step: str, kind: Kind, *, refuse: bool = False) -> str:
         """Make one call. Raises OSError, trio.BrokenResourceError when the answer does not come."""
-        begin = time.monotonic_ns()  # before anything is awaited: that is when the runtime has made the call
+        begin = time.monotonic_ns()  # before the first await: at that moment the runtime makes the call
         await self._known.wait()
         request = Request(
             self._worker, ctx.saga_type, ctx.saga_id, ctx.run, step, kind, ctx.key, ctx.action_key, ctx.epoch,
@@ -89,7 +89,7 @@ class Desk:
 
 
 class Participants:
-    """What the services remember, by key. Nothing here may fail: the log is the evidence."""
+    """The services' memory, by key. Nothing here may fail: the log is the evidence."""
 
     def __init__(self, log: BinaryIO) -> None:
         self._log = log
@@ -97,7 +97,7 @@ class Participants:
         self.calls: int = 0
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """One call."""
+        """Answer one call."""
         line = b""
         try:
             while not line.endswith(b"\n"):
@@ -106,7 +106,7 @@ class Participants:
                     return
                 line += part
         except trio.BrokenResourceError:
-            return  # the worker died before it had said what it wants
+            return  # the worker died before it had sent its request
         arrived, began_before = time.time_ns(), time.monotonic_ns()
         request = msgspec.json.decode(line, type=Request)
         request = structs.replace(request, begin=arrived - (began_before - request.begin))
@@ -119,7 +119,7 @@ class Participants:
         try:
             await stream.send_all(result.encode())
         except trio.BrokenResourceError:
-            return  # the worker died; what was done is done
+            return  # the worker died; the effect remains
 
     def _answer(self, request: Request) -> Result:
         if request.kind == "do":
@@ -143,14 +143,14 @@ class Participants:
 
 
 def delays(request: Request) -> tuple[float, float]:
-    """Seconds before and after the effect, by the key alone."""
+    """Return the seconds before and after the effect, which depend only on the key."""
     one, two, slow = hashlib.sha256(request.key.encode()).digest()[:3]
     factor = 10.0 if slow < 256 / 20 else 1.0
     return LATEST * (one / 255) ** 2, factor * LATEST * (two / 255) ** 2
 
 
 async def serve(folder: Path) -> None:
-    """Until SIGTERM; the port is written to `services.port`."""
+    """Serve until SIGTERM; the port is written to `services.port`."""
     with (folder / "calls.jsonl").open("wb", buffering=2**20) as log:
         participants = Participants(log)
         async with trio.open_nursery() as nursery:

@@ -1,4 +1,4 @@
-"""All promises under chaos, within three minutes; and two planted bugs, each of which the judge has to condemn.
+"""Tests of all promises under chaos, within three minutes, and of two planted bugs that the judge must condemn.
 
 The seed is printed; CHAOS_SEED replays one.
 """
@@ -21,7 +21,7 @@ SEED = int(os.environ.get("CHAOS_SEED") or random.randrange(10**6))
 
 
 async def shown(folder: Path, options: Options) -> Result:
-    """Run it, and print what came of it: pytest shows that when the test fails."""
+    """Run it, and print the result: pytest shows that when the test fails."""
     print(f"CHAOS_SEED={options.seed}")
     result = await run(folder, options)
     show(result, Console(width=150))
@@ -38,7 +38,7 @@ async def test_p1_to_p10_under_chaos(tmp_path: Path) -> None:
         assert "wall clock is" in log.read_text(), "its clock was right"
 
 
-async def test_p12_faults_of_servers_alone_cost_nothing(tmp_path: Path) -> None:
+async def test_p12_faults_of_servers_only_cost_nothing(tmp_path: Path) -> None:
     options = Options(seed=SEED, seconds=20.0, sagas=200, settle=30.0, only="servers")
     result = await shown(tmp_path / "run", options)
     assert not result.verdict.condemned
@@ -53,7 +53,7 @@ async def test_p12_faults_of_servers_alone_cost_nothing(tmp_path: Path) -> None:
     ],
     ids=["no-cas", "no-adopt-write"],
 )
-async def test_the_judge_condemns(plant: str, promise: str, says: str, tmp_path: Path) -> None:
+async def test_the_judge_condemns_a_planted_bug(plant: str, promise: str, says: str, tmp_path: Path) -> None:
     result = await shown(tmp_path / "run", bite(plant, plant))
     assert promise in result.verdict.broken
     texts = [violation.text for violation in result.verdict.violations if violation.promise == promise]
@@ -61,7 +61,7 @@ async def test_the_judge_condemns(plant: str, promise: str, says: str, tmp_path:
 
 
 @pytest.mark.parametrize("schedule", BITES)
-async def test_the_judge_lets_the_runtime_pass_on_the_same_schedule(schedule: str, tmp_path: Path) -> None:
+async def test_the_judge_acquits_the_runtime_on_the_same_schedule(schedule: str, tmp_path: Path) -> None:
     result = await shown(tmp_path / "run", bite(None, schedule))
     assert not result.verdict.condemned
     assert result.verdict.figures.adoptions, "no saga changed hands: the faults did not bite"

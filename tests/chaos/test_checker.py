@@ -1,4 +1,4 @@
-"""The judge lets sound histories pass, and sees each way in which one can be spoilt."""
+"""Tests of the judge: it acquits sound histories, and condemns each way of spoiling one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Spoil = Callable[[History], None]
 
 
 def _record(history: History, number: int, **changes: Any) -> None:
-    """Change the record of a version; -1 is the last before the end marker."""
+    """Change the record of a version; -1 is the last one before the end marker."""
     index = number - 1 if number > 0 else len(history.versions) - 1 + number
     version = history.versions[index]
     assert version.record is not None
@@ -28,7 +28,7 @@ def _record(history: History, number: int, **changes: Any) -> None:
 
 
 def _last(history: History, **changes: Any) -> None:
-    """Change the record that the saga came to, in the archive."""
+    """Change the final record of the saga, in the archive."""
     [(key, version)] = history.archive.items()
     assert version.record is not None
     history.archive[key] = structs.replace(version, record=structs.replace(version.record, **changes))
@@ -297,7 +297,7 @@ def servers_cost_the_saga(history: History) -> None:
     _last(history, failure=Failure("exhausted", "sign"))
 
 
-SPOILT: list[tuple[str, Callable[[], History], Spoil]] = [
+SPOILED: list[tuple[str, Callable[[], History], Spoil]] = [
     ("P1", completed, called_before_the_record),
     ("P1", completed, called_under_another_key),
     ("P1", completed, called_by_one_who_adopted_without_writing),
@@ -355,8 +355,8 @@ def test_a_sound_history_passes(sound: Callable[[], History]) -> None:
     assert judge(sound()) == []
 
 
-@pytest.mark.parametrize(("promise", "sound", "spoil"), SPOILT, ids=[spoil.__name__ for _, _, spoil in SPOILT])
-def test_it_condemns(promise: str, sound: Callable[[], History], spoil: Spoil) -> None:
+@pytest.mark.parametrize(("promise", "sound", "spoil"), SPOILED, ids=[spoil.__name__ for _, _, spoil in SPOILED])
+def test_a_spoiled_history_is_condemned(promise: str, sound: Callable[[], History], spoil: Spoil) -> None:
     history = sound()
     spoil(history)
     found = judge(history)
@@ -365,8 +365,8 @@ def test_it_condemns(promise: str, sound: Callable[[], History], spoil: Spoil) -
 
 @pytest.mark.parametrize("rule", RULES)
 def test_each_rule_is_needed(rule: str) -> None:
-    """There is a history that this rule alone of all sees, or at least sees, too."""
-    for _, sound, spoil in SPOILT:
+    """There is a history that only this rule condemns, or that this rule condemns with others."""
+    for _, sound, spoil in SPOILED:
         history = sound()
         spoil(history)
         if list(RULES[rule](history)):
@@ -379,14 +379,14 @@ def _lose(history: History, *numbers: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, 8))
-def test_a_version_that_is_missing_is_unknown(number: int) -> None:
+def test_a_missing_version_is_unknown(number: int) -> None:
     history = completed()
     _lose(history, number)
     assert judge(history) == []
 
 
 def test_a_missing_version_excuses_nothing_else() -> None:
-    """One version is missing at the beginning: that says nothing of a call near the end."""
+    """A version is missing at the beginning, which says nothing of a call near the end."""
     history = completed()
     _lose(history, 1)
     called_by_one_who_adopted_without_writing(history)
@@ -401,14 +401,14 @@ def test_a_chain_skips_no_more_versions_than_the_stream_says_are_missing() -> No
 
 
 def _later(version: Version) -> Version:
-    """As if two versions had been lost where the stream's sequence has room for one."""
+    """Shift the stream's sequence: two versions are missing where it has room for one."""
     record = version.record
     if record is None:
         return version
     return structs.replace(version, record=structs.replace(record, version=record.version + 1))
 
 
-def test_it_knows_nothing_of_sagakit() -> None:
+def test_the_judge_imports_nothing_of_sagakit() -> None:
     program = "import sys, tests.chaos.checker; print([name for name in sys.modules if name.startswith('sagakit')])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""P11 on real processes: a saga that kills its process each time is found out, and the hundred beside it complete."""
+"""P11 on real processes: a saga that kills its process each time is found out, and the hundred other sagas complete."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.chaos.test_zombie import walker
 from tests.chaos.walker import read_calls
 from tests.servers import Server
 
-BESIDE = 100
+OTHERS = 100
 BAD = "prey-50"
 
 
 async def test_p11_a_saga_that_kills_its_process_is_found_out(server: Server, namespace: str, tmp_path: Path) -> None:
     (tmp_path / f"{BAD}.poison").touch()
-    prey = walker("prey", server, namespace, tmp_path, "--sagas", str(BESIDE + 1), "--pace", "0.05")
+    prey = walker("prey", server, namespace, tmp_path, "--sagas", str(OTHERS + 1), "--pace", "0.05")
     ended: list[str] = []
     try:
         async with (
@@ -30,7 +30,7 @@ async def test_p11_a_saga_that_kills_its_process_is_found_out(server: Server, na
             prey.start()
             nursery.start_soon(prey.keep)
             with trio.fail_after(120):
-                while len(ended) < BESIDE + 1:
+                while len(ended) < OTHERS + 1:
                     await trio.sleep(0.2)
                     ended = await store.archive.keys("Walk")
             records = [json.loads(entry.value) for key in ended if (entry := await store.archive.get(key)) is not None]
@@ -41,4 +41,4 @@ async def test_p11_a_saga_that_kills_its_process_is_found_out(server: Server, na
     assert by_id.pop(BAD)["status"] == "failed"
     assert {record["status"] for record in by_id.values()} == {"completed"}
     deaths = [call for call in read_calls(tmp_path) if call.saga_id == BAD]
-    assert len(deaths) == prey.came_back <= 5, "two beside others, three alone, and no more"
+    assert len(deaths) == prey.came_back <= 5, "two together with others, three alone, and no more"

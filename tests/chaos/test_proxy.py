@@ -1,4 +1,7 @@
-"""The proxy does to a connection what it says. No time is asserted: what must not come is told by what comes first."""
+"""Tests of the proxy.
+
+No time is asserted: the first data that arrives shows that the later data did not come earlier.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from tests.chaos.proxy import Proxy, running_proxy
 
 @asynccontextmanager
 async def echo_behind_a_proxy() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
-    """A server that answers what it is sent, and writes down what that was."""
+    """Run a server that echoes its input and writes it down, behind a proxy."""
     heard: list[bytes] = []
 
     async def echo(stream: trio.SocketStream) -> None:
@@ -41,13 +44,13 @@ async def answered(stream: trio.SocketStream, word: bytes) -> bool:
     return bool(await stream.receive_some() == word)
 
 
-async def test_it_forwards() -> None:
+async def test_the_proxy_forwards() -> None:
     async with echo_behind_a_proxy() as (proxy, _), await connect(proxy) as stream:
         assert await answered(stream, b"one")
         assert await answered(stream, b"two")
 
 
-async def test_a_cut_resets_what_is_open_and_what_comes_until_it_is_healed() -> None:
+async def test_a_cut_resets_open_and_new_connections_until_it_is_healed() -> None:
     async with echo_behind_a_proxy() as (proxy, _):
         async with await connect(proxy) as old:
             assert await answered(old, b"one")
@@ -76,7 +79,7 @@ async def test_half_open_keeps_everything_and_forwards_it_once_healed() -> None:
             assert await new.receive_some() == b"held, too"
 
 
-async def test_half_open_hides_that_one_end_has_gone() -> None:
+async def test_half_open_hides_that_one_end_is_gone() -> None:
     async with echo_behind_a_proxy() as (proxy, _), await connect(proxy) as stream:
         assert await answered(stream, b"one")
         proxy.half_open()

@@ -25,7 +25,7 @@ WORKERS = 3
 
 
 async def test_a_rolling_restart_repeats_no_call(server: Server, namespace: str, tmp_path: Path) -> None:
-    """Every saga of a worker that is told to leave stands in the middle of a call, which ends within the grace."""
+    """Every saga of a worker that is told to leave is in the middle of a call that ends within `drain_timeout`."""
     options = ("--sagas", str(SAGAS), "--pace", "0.1")
     old = [walker(f"old{n}", server, namespace, tmp_path, *options) for n in range(WORKERS)]
     new = [walker(f"new{n}", server, namespace, tmp_path) for n in range(WORKERS)]

@@ -1,4 +1,4 @@
-"""A seed is a schedule, and a load."""
+"""Tests of the schedule and of the load: a seed gives the same ones each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real zombie: SIGSTOP beyond the lease, SIGCONT in the middle of an action. It commits nothing (P7)."""
+"""A real zombie: SIGSTOP for longer than the lease, SIGCONT in the middle of an action. It commits nothing (P7)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_p7_a_zombie_that_wakes_in_the_middle_of_an_action_commits_nothing
             adopted = await store.state.get(KEY)
             assert adopted is not None
             zombie.signal(signal.SIGCONT)
-            # its lease has lapsed and the record has gone, but its action does not know, and comes to its end
+            # Its lease has lapsed and another worker has the record. Its action does not know that, and ends normally.
             hold.unlink()
             refused = await until_logged(zombie, "fenced")
             print(refused)

@@ -1,8 +1,7 @@
 """A worker whose sagas walk, step after step: `python -m tests.chaos.walker --url ... --name w1 --folder F`.
 
-Every call is a line in `calls-{name}.jsonl`. A call of a saga that a file `{saga}.hold` is there for waits until it has
-gone, so that a test can stand in the middle of an action. One that a file `{saga}.poison` is there for kills its
-process.
+Every call is a line in `calls-{name}.jsonl`. While a file `{saga}.hold` exists, calls of that saga wait, so that a test
+can act in the middle of an action. While a file `{saga}.poison` exists, calls of that saga kill their process.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from sagakit import Context, Saga, open_runtime, step
 
 STEPS = 40
 LOOK = 0.02
-"""Seconds between looks for a file; and what one step takes, at the least."""
+"""Seconds between two looks for a file, and the least time that one step takes."""
 
 
 class Called(msgspec.Struct, frozen=True):
-    """One call, and when it began (wall clock, seconds)."""
+    """A call, and when it began (wall clock, seconds)."""
 
     worker: str
     saga_id: str
@@ -36,13 +35,13 @@ class Called(msgspec.Struct, frozen=True):
 
 
 def read_calls(folder: Path) -> list[Called]:
-    """The calls of all workers, in the order in which they began."""
+    """Return the calls of all workers, in the order in which they began."""
     lines = [line for file in folder.glob("calls-*.jsonl") for line in file.read_bytes().splitlines()]
     return sorted((msgspec.json.decode(line, type=Called) for line in lines), key=lambda call: call.at)
 
 
 def walk(folder: Path, name: str, log: BinaryIO, pace: float) -> Saga[Any, Any]:
-    """A saga of so many steps, each of which takes `pace` seconds."""
+    """Define a saga of that many steps, each of which takes `pace` seconds."""
 
     async def move(self: Any, input: None, ctx: Context) -> None:
         called = Called(name, ctx.saga_id, ctx.key.split("/")[3], ctx.epoch, time.time())
@@ -65,7 +64,7 @@ def walk(folder: Path, name: str, log: BinaryIO, pace: float) -> Saga[Any, Any]:
 
 
 async def main(given: argparse.Namespace) -> None:
-    """Until SIGTERM, or until it has lasted long enough."""
+    """Walk until SIGTERM, or until the time is over."""
     with (
         (given.folder / f"calls-{given.name}.jsonl").open("ab", buffering=0) as log,
         trio.open_signal_receiver(signal.SIGTERM) as signals,

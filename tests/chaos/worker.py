@@ -1,8 +1,8 @@
-"""One worker under chaos: `python -m tests.chaos.worker --url ... --name w1 --folder F --services PORT`.
+"""A worker under chaos: `python -m tests.chaos.worker --url ... --name w1 --folder F --services PORT`.
 
-Starts the sagas of `starts-{name}.json` at a steady rate, and appends to `acked-{name}.jsonl` what was acknowledged; in
-its next life it goes on behind that. SIGTERM closes the runtime in good order. What it counts goes to
-`counters-{name}.jsonl`, once a second and at its end. Its wall clock is wrong: only its log has times by that.
+It starts the sagas of `starts-{name}.json` at a steady rate, and appends acknowledgments to `acked-{name}.jsonl`. Its
+next life goes on after the last of them. SIGTERM closes the runtime in good order. Its counts are written to
+`counters-{name}.jsonl`, once a second and at its end. Its wall clock is wrong; only its log has times by that clock.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tests.chaos.services import Desk
 
 
 class Counted(logging.Handler):
-    """Counts what the runtime says about fencing and adoption; the rest is in the log."""
+    """Counter of the runtime's log lines about fencing and adoption; the log has the details."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fenced: int = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One more."""
+        """Count one more."""
         self.fenced += record.getMessage().startswith("fenced")
 
 
@@ -83,7 +83,7 @@ async def _note(runtime: Runtime, counted: Counted, log: BinaryIO) -> None:
 
 
 async def main(given: argparse.Namespace) -> None:
-    """Until SIGTERM, or until it has lasted long enough."""
+    """Work until SIGTERM, or until the time is over."""
     counted = Counted()
     logging.getLogger("sagakit").addHandler(counted)
     desk = Desk(given.services)

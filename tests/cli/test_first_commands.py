@@ -24,6 +24,9 @@ sagas, one, empty, cls = [X()], X(), [], X
 
 def broken():
     return 1 / 0
+
+def needs(config):
+    return sagas
 """
 NOBODY = f"nats://127.0.0.1:{free_port()}"
 
@@ -52,7 +55,17 @@ WORKERS = {
     "a_class": ("shop:cls", CommandExit.USAGE, "shop:cls is a class, X: a worker needs instances, in a list: [X()]"),
     "one_saga": ("shop:one", CommandExit.USAGE, "shop:one is one saga: put it into a list, [X(...)]"),
     "an_empty_list": ("shop:empty", CommandExit.USAGE, "shop:empty holds no sagas: a worker runs at least one"),
-    "a_file": ("shop.py:sagas", CommandExit.USAGE, "no module 'shop.py': it must be installed, or"),
+    "a_file": (
+        "shop.py:sagas",
+        CommandExit.USAGE,
+        "'shop.py:sagas': write the name of the module, not its file: shop:sagas",
+    ),
+    "a_path": ("./my/shop.py", CommandExit.USAGE, "write the name of the module, not its file: my.shop:name"),
+    "a_factory_with_parameters": (
+        "shop:needs",
+        CommandExit.USAGE,
+        "shop:needs takes (config), but is called without arguments",
+    ),
     "a_factory_that_raises": ("shop:broken", CommandExit.CRASH, "ZeroDivisionError: division by zero"),
     "a_module_with_a_syntax_error": ("wrong:sagas", CommandExit.CRASH, "SyntaxError"),
     "a_module_that_lacks_another": ("lacks:sagas", CommandExit.CRASH, "No module named 'nosuchthing'"),

@@ -1,7 +1,7 @@
-"""`python -m tests.clocks`: are times kept, and ids run once, whatever the workers' wall clocks say?
+"""Command `python -m tests.clocks`: are times kept, and ids run once, whatever the workers' wall clocks say?
 
-Starts a nats-server and six workers by and by, takes a minute, and prints what it measured. Exit code 1 when
-a time was not kept within TOLERATED seconds, or something else went wrong. Needs libfaketime.
+It starts a nats-server and six workers one after the other, takes a minute, and prints its measurements. Exit code 1
+when a time was not kept within TOLERATED seconds, or when anything else went wrong. It needs libfaketime.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tests.clocks import keeping, late
 from tests.servers import Server, running_server
 
 TOLERATED = 0.3
-"""Seconds. The machine must have nothing else to do."""
+"""Seconds by which a time may be off. The machine must have nothing else to do."""
 
 
 async def main(server: Server, folder: Path, console: Console) -> bool:
-    """Whether all went well."""
+    """Run everything; return True if all times were kept and every id ran once."""
     kept = [await _keep(server, folder, console, ahead) for ahead in (keeping.HOUR, -keeping.HOUR)]
     once = [await _once(server, console, ahead) for ahead in (keeping.HOUR, -keeping.HOUR)]
     return all(kept + once)

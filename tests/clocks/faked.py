@@ -11,11 +11,11 @@ PLACES = (
     "/usr/local/lib/faketime/libfaketime.so.1",
 )
 SEEN_WITHIN = 1
-"""Seconds after which a process has seen that its clock was set."""
+"""Seconds after which a process has noticed that its clock was set."""
 
 
 def find_libfaketime() -> str:
-    """Where the library is. Raises RuntimeError, which says how to get it."""
+    """Return the path of the library. Raises RuntimeError, which says how to get it."""
     for place in PLACES:
         for found in Path("/").glob(place.removeprefix("/")):
             return str(found)
@@ -26,7 +26,7 @@ def find_libfaketime() -> str:
 
 
 class WallClock:
-    """The wall clock of one process, or of one after the other; it may be set while they run."""
+    """The wall clock of one process, or of several one after the other; a test may set it while they run."""
 
     def __init__(self, file: Path, ahead: float = 0.0) -> None:
         self._file = file
@@ -34,20 +34,23 @@ class WallClock:
         self.set(ahead)
 
     def set(self, ahead: float) -> None:
-        """From now on, or SEEN_WITHIN seconds later, it is so many seconds ahead of the machine's; negative: behind."""
+        """Set the clock so many seconds ahead of the machine's; negative means behind.
+
+        A process follows within SEEN_WITHIN.
+        """
         self.ahead = ahead
         new = self._file.with_suffix(".new")
         new.write_text(f"{ahead:+.3f}\n")
-        new.rename(self._file)  # as a whole: it may be read at any moment
+        new.rename(self._file)  # in one move: a process may read it at any moment
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process must be started with."""
+        """The environment to start a process with."""
         return {
             "LD_PRELOAD": find_libfaketime(),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
             "FAKETIME_CACHE_DURATION": str(SEEN_WITHIN),
             "DONT_FAKE_MONOTONIC": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "NO_FAKE_STAT": "1",  # or Python would take its compiled modules for old
+            "NO_FAKE_STAT": "1",  # otherwise Python would take its compiled modules for old
         }

@@ -1,7 +1,7 @@
 """Sagas that wait for a time, each in another way: for `sagakit worker tests.clocks.jobs:sagas`.
 
 They note when they begin to wait and when the time has come, by the monotonic clock, which all processes of a machine
-share and nobody sets.
+share and which nobody can set.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from sagakit import Context, Retry, RetryPolicy, Saga, signal, step, timer
 
 FOLDER = Path(os.environ.get("CLOCKS_FOLDER", os.devnull))
 WAIT, DEADLINE = 5.0, 20.0
-"""Seconds after which a timer, a timeout and a retry are due; and a saga's deadline."""
+"""Seconds after which a timer, a timeout, a retry and a saga's deadline are due."""
 EXPECTED = {"Sleeps": WAIT, "Hears": WAIT, "Tries": WAIT, "Ends": DEADLINE}
 
 
 class Nothing(msgspec.Struct, frozen=True):
-    """What they are started with."""
+    """The input of the sagas."""
 
 
 class Note(msgspec.Struct, frozen=True):
-    """One line of `notes`."""
+    """A line of `notes`."""
 
     saga: str
     what: Literal["held", "waits", "due"]
@@ -41,14 +41,14 @@ def note(ctx: Context, what: Literal["held", "waits", "due"]) -> None:
 
 
 def notes(folder: Path) -> list[Note]:
-    """All that were made so far."""
+    """Return all notes so far."""
     file = folder / "notes"
     lines = file.read_bytes().splitlines() if file.exists() else []
     return [msgspec.json.decode(line, type=Note) for line in lines]
 
 
 async def gate(ctx: Context) -> None:
-    """Hold the saga until there is a file `gate`."""
+    """Hold the saga until a file `gate` exists."""
     note(ctx, "held")
     while not (FOLDER / "gate").exists():  # noqa: ASYNC110  # another process opens it
         await trio.sleep(0.01)

@@ -1,7 +1,7 @@
-"""Three workers whose wall clocks are hours apart: is each time kept, whoever keeps it, and whatever jumps?
+"""Three workers whose wall clocks are hours apart: does every worker keep each time, whatever jumps?
 
-The first takes all sagas, and is killed while they wait; the others adopt them, and their clocks jump meanwhile, one
-forward and one back. An observer measures by the monotonic clock.
+The first worker takes all sagas, and is killed while they wait. The others adopt them, and their clocks jump meanwhile,
+one forward and one back. An observer measures by the monotonic clock.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from tests.clocks.jobs import EXPECTED, notes
 
 HOUR = 3600.0
 PATIENCE = 60.0
-"""Seconds until a process that says nothing counts as broken, and a time as not kept at all."""
+"""Seconds until a silent process counts as broken, and a time as not kept at all."""
 
 
 class Worker:
-    """A `sagakit worker` with a wall clock of its own, and a log in JSON."""
+    """A `sagakit worker` with its own wall clock, and a log in JSON."""
 
     def __init__(self, name: str, folder: Path, url: str, namespace: str, *, ahead: float) -> None:
         self.name = name
@@ -48,17 +48,17 @@ class Worker:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it logged so far."""
+        """The worker's log lines so far."""
         whole = self._log.read_bytes().rpartition(b"\n")[0]
         return [msgspec.json.decode(line) for line in whole.splitlines()]
 
     async def said(self, text: str) -> dict[str, Any]:
-        """The line whose message has `text`, once it is there."""
+        """Return the line whose message has `text`, once it exists."""
         await until(lambda: any(text in line["message"] for line in self.lines), self)
         return next(line for line in self.lines if text in line["message"])
 
     async def skew(self) -> float:
-        """What its metrics say of its wall clock; inf if they say nothing."""
+        """Return the skew of its wall clock from its metrics; inf if they have none."""
         url = (await self.said("health at"))["url"]
         async with httpx.AsyncClient(timeout=5, trust_env=False) as client:
             text = (await client.get(f"{url}/metrics")).text
@@ -66,18 +66,18 @@ class Worker:
         return inf if found is None else float(found[1])
 
     async def stop(self) -> None:
-        """SIGTERM, and its end."""
+        """Send SIGTERM, and wait for the end."""
         self.process.send_signal(signal.SIGTERM)
         await until(lambda: self.process.poll() is not None)
 
     def kill(self) -> None:
-        """SIGKILL, and its end."""
+        """Send SIGKILL, and wait for the end."""
         self.process.kill()
         self.process.wait()
 
 
 async def until(so: Callable[[], bool], *workers: Worker) -> None:
-    """Return when it is so. Raises trio.TooSlowError, and RuntimeError when a worker has ended meanwhile."""
+    """Wait until `so` is true. Raises trio.TooSlowError, and RuntimeError when a worker has ended meanwhile."""
     with trio.fail_after(PATIENCE):
         while not so():
             for worker in workers:
@@ -87,7 +87,7 @@ async def until(so: Callable[[], bool], *workers: Worker) -> None:
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """One saga's wait: how long it was to take, and how long it took; in seconds."""
+    """A saga's wait: its expected and its real duration, in seconds."""
 
     saga: str
     expected: float
@@ -95,19 +95,19 @@ class Kept(msgspec.Struct, frozen=True):
 
     @property
     def late(self) -> float:
-        """Negative: early."""
+        """Seconds by which the time came late; negative means early."""
         return self.took - self.expected
 
 
 class Report(msgspec.Struct):
-    """What came of it. `wrong` is what must not be, besides times that were not kept."""
+    """The result of a run. `wrong` lists problems other than times that were not kept."""
 
     kept: list[Kept]
     wrong: list[str]
 
 
 async def run(folder: Path, url: str, namespace: str, *, ahead: float = HOUR, each: int = 3) -> Report:
-    """Do it in an empty folder, with so many sagas of each kind; nothing is left running.
+    """Run in an empty folder, with so many sagas of each kind; nothing is left running.
 
     The first worker's clock is `ahead` by so many seconds, as is that of one of the others; the last one's is behind.
     """
@@ -156,7 +156,7 @@ async def _workers() -> AsyncIterator[Callable[[Worker], Any]]:
 
 
 def _at(folder: Path, what: str) -> dict[str, float]:
-    """When each saga noted it first."""
+    """Return when each saga first noted this."""
     return {note.saga: note.at for note in reversed(notes(folder)) if note.what == what}
 
 
@@ -170,7 +170,10 @@ async def _record(store: Store, saga: str) -> Record:
 
 
 def _of_record(saga: str, record: Record) -> str:
-    """A lease that was harmed would show as a second adoption, a time that was not kept as another cause."""
+    """Return the problem with a final record, if any.
+
+    A harmed lease would show as a second adoption, and a time that was not kept as another cause.
+    """
     cause = None if record.failure is None else record.failure.cause
     wanted = "deadline" if saga.startswith("Ends.") else None
     if (record.epoch, cause) != (2, wanted):
@@ -179,7 +182,7 @@ def _of_record(saga: str, record: Record) -> str:
 
 
 async def _misjudged(worker: Worker, dead: str) -> list[str]:
-    """What a survivor said that is not so: of another than the one worker that is dead, or of its clock."""
+    """Return false statements of a survivor: about a worker other than the dead one, or about its clock."""
     found: list[str] = []
     for line in worker.lines:
         lost = "is dead" in line["message"] and dead not in line["message"]

@@ -1,8 +1,8 @@
 """P10 on a real server: a create that is held on the wire while another worker runs the same id to its end.
 
-Each goes by a clock of its own, as every worker did once, and the end marker goes after a second. The late one sends
-its create again when there is no answer for a while. When the two come through, one after the other, nothing is in
-their way but what the archive has.
+Each worker uses its own clock, as every worker once did, and the end marker expires after a second. The late worker
+sends its create again when there is no answer for a while. When the two creates come through, one after the other, only
+the archive can stop them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ HELD = 5.0
 
 
 class Holding(Relay):
-    """Takes the create of one key out of what is sent, and puts it back HELD seconds later."""
+    """A relay that takes the create of one key out of the stream, and puts it back HELD seconds later."""
 
     def __init__(self, server: Server, bucket: str, key: str) -> None:
         super().__init__(server)
@@ -61,7 +61,7 @@ class Holding(Relay):
 
 
 class Report(msgspec.Struct):
-    """How often the steps of each worker's saga were called, and what the archive has in the end."""
+    """Number of calls of each worker's saga, and the archive's final record."""
 
     late_calls: int
     other_calls: int
@@ -71,13 +71,13 @@ class Report(msgspec.Struct):
 
     @property
     def right(self) -> bool:
-        """The id was run once, by the other, and that is what is known of it."""
+        """True if only the other worker ran the id, and the archive has that run."""
         once = (self.late_calls, self.other_calls) == (0, 3)
         return once and self.late_outcome == Completed("tickets-Rome") and self.owner_archived == self.other_worker
 
 
 async def run(server: Server, namespace: str, *, ahead: float) -> Report:
-    """`ahead`: seconds by which the other worker's clock is."""
+    """Run both workers. `ahead` is the lead of the other worker's clock in seconds."""
     late, other = BookTrip(), BookTrip()
     config = Config(namespace=namespace, ack_timeout=30.0, marker_ttl=1.0)
     outcomes: list[Any] = []
@@ -97,7 +97,7 @@ async def run(server: Server, namespace: str, *, ahead: float) -> Report:
                 assert await two.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
                 await relay.passed.wait()
             while (record := await two.record("BookTrip.one")).status not in ENDS or await one.list_active():
-                await one.scan()  # what comes after the start has ended belongs to nobody, until a scan finds it
+                await one.scan()  # a late copy of the record belongs to nobody, until a scan finds it
                 await trio.sleep(0.1)
     return Report(len(late.calls), len(other.calls), outcomes[0], record.owner, two.worker_id)
 

@@ -1,4 +1,4 @@
-"""Wall clocks that are hours apart and jump, on a real server (P6, P10)."""
+"""Tests with wall clocks that are hours apart and jump, on a real server (P6, P10)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from tests.clocks import keeping, late
 from tests.servers import Server
 
 EARLY, LATE = 0.3, 15.0
-"""Seconds. A machine that is busy with other tests is late in all it does; a clock that is wrong makes it 3,600."""
+"""Seconds by which a time may be late.
+
+A machine with other tests is late in everything; a wrong clock means 3,600 s.
+"""
 
 
 async def test_times_are_kept_by_workers_whose_clocks_are_hours_apart_and_jump(

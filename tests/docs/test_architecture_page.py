@@ -1,4 +1,4 @@
-"""docs/architecture.md agrees with the code: its picture, its tables, and the references to it and to other pages."""
+"""Tests of docs/architecture.md: its picture, its tables and its references agree with the code and the other pages."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import pytest
+from sagakit.engine.effects import Effect
+from sagakit.engine.inputs import InputEvent
 from sagakit.engine.record import PersistedSagaState
+from sagakit.engine.results import AttemptResult
 
 from tests.docs.test_docs import PAGES, ROOT, blocks
 
@@ -19,13 +23,13 @@ ROWS = re.findall(r"^\| [^|]+ \| `(sagakit/[^`]+)` \| `(\w+)` \|$", PAGE.read_te
 
 
 def packages() -> set[str]:
-    """The packages that exist, by their import names."""
+    """Return the packages that exist, by their import names."""
     inner = {f"sagakit.{path.parent.name}" for path in RUNTIME.glob("*/__init__.py")}
     return inner | {path.parent.name for path in (ROOT / "actors").glob("*/__init__.py")}
 
 
 def house() -> tuple[set[str], set[tuple[str, str]]]:
-    """The packages in the picture of the house, and its arrows."""
+    """Return the packages in the picture of the house, and its arrows."""
     picture = next(block for block in blocks(PAGE, "mermaid") if block.startswith("flowchart"))
     names = dict(re.findall(r'^ +(\w+)\["([\w.]+)<br/>', picture, flags=re.MULTILINE))
     arrows = re.findall(r"^ +(\w+) --> (\w+)$", picture, flags=re.MULTILINE)
@@ -33,7 +37,7 @@ def house() -> tuple[set[str], set[tuple[str, str]]]:
 
 
 def imports() -> Iterator[tuple[str, str]]:
-    """Each import of one package by another."""
+    """Yield each import of one package by another."""
     for path in RUNTIME.glob("*/**/*.py"):
         importer = f"sagakit.{path.relative_to(RUNTIME).parts[0]}"
         for node in ast.walk(ast.parse(path.read_text())):
@@ -47,7 +51,7 @@ def imports() -> Iterator[tuple[str, str]]:
 
 
 def below(package: str, arrows: set[tuple[str, str]]) -> set[str]:
-    """All that can be reached from a package over the arrows."""
+    """Return all packages that can be reached from a package over the arrows."""
     reached: set[str] = set()
     waiting = [package]
     while waiting:
@@ -64,19 +68,19 @@ def test_the_picture_of_the_house_shows_each_package_that_exists() -> None:
 
 def test_the_arrows_of_the_house_are_imports_and_every_import_follows_them() -> None:
     arrows, found = house()[1], set(imports())
-    assert arrows <= found, "an arrow that no import stands for"
+    assert arrows <= found, "an arrow without an import"
     for importer, imported in found:
         assert imported in below(importer, arrows), f"{importer} imports {imported}, and the picture shows no way"
 
 
-def test_the_table_of_where_things_happen_is_read() -> None:
+def test_the_table_of_where_things_happen_can_be_read() -> None:
     assert len(ROWS) > 30
     for question in ("a refusal become a compensation", "after a lost acknowledgment", "dead worker's saga adopted"):
         assert question in PAGE.read_text()
 
 
 @pytest.mark.parametrize(("file", "name"), ROWS, ids=[f"{file}:{name}" for file, name in ROWS])
-def test_what_the_table_names_is_in_that_file(file: str, name: str) -> None:
+def test_a_name_of_the_table_is_in_its_file(file: str, name: str) -> None:
     tree = ast.parse((ROOT / "runtime" / file).read_text())
     defined = {
         node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
@@ -99,20 +103,43 @@ def test_the_records_table_has_every_field() -> None:
     assert sorted(listed) == sorted(field.name for field in msgspec.structs.fields(PersistedSagaState))
 
 
-def test_the_promises_have_the_same_names_here_and_on_their_own_page() -> None:
+def names_after(words: str) -> set[str]:
+    """Return the class names that the page lists in the sentence which begins with these words."""
+    _, _, rest = PAGE.read_text().partition(words)
+    sentence = re.split(r"\.\s", rest, maxsplit=1)[0]
+    return set(re.findall(r"`([A-Z][A-Za-z]+)`", sentence))
+
+
+def members_of(alias: Any) -> set[str]:
+    return {member.__name__.partition("[")[0] for member in get_args(alias)}
+
+
+@pytest.mark.parametrize(
+    ("words", "alias"),
+    [
+        ("- **Input events** (`sagakit.engine.inputs`)", InputEvent),
+        ("- **Effects** (`sagakit.engine.effects`)", Effect),
+        ("The engine sees", AttemptResult),
+    ],
+)
+def test_the_page_names_the_classes_of_the_engine(words: str, alias: Any) -> None:
+    assert names_after(words) == members_of(alias)
+
+
+def test_the_promises_have_the_same_names_on_both_pages() -> None:
     names = re.findall(r"^- \*\*(P\d+ [^*]+?)\.?\*\*", PAGE.read_text(), flags=re.MULTILINE)
     text = (ROOT / "docs" / "promises.md").read_text()
     assert names == re.findall(r"^\| \*\*(P\d+ [^*]+?)\.?\*\*", text, flags=re.MULTILINE)
 
 
 def headings(page: Path) -> set[str]:
-    """The headings of a page, code blocks left out."""
+    """Return the headings of a page, without its code blocks."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     return set(re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE))
 
 
 def anchor(heading: str) -> str:
-    """What a link to a heading says after the `#`, as GitHub makes it."""
+    """Return the fragment of a link to a heading, as GitHub makes it."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 

@@ -1,4 +1,4 @@
-"""The docs say what is so: their programs run, their tables are those of the code, what they point at is there."""
+"""Tests of the docs: their programs run, their tables agree with the code, and the things that they name exist."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ PAGES = sorted(
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of one language."""
+    """Return the fenced blocks of one language."""
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-def test_the_readmes_first_program_prints_what_it_says(tmp_path: Path) -> None:
+def test_the_readmes_first_program_prints_the_readmes_text(tmp_path: Path) -> None:
     program = next(block for block in blocks(ROOT / "README.md", "python") if "sagakit.run(" in block)
     expected = next(block for block in blocks(ROOT / "README.md", "text") if "hotel in Rome" in block)
     file = tmp_path / "first.py"
@@ -39,7 +39,7 @@ def test_the_readmes_first_program_prints_what_it_says(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-def test_the_readmes_second_program_prints_what_it_says(tmp_path: Path) -> None:
+def test_the_readmes_second_program_prints_the_readmes_text(tmp_path: Path) -> None:
     program = next(block for block in blocks(ROOT / "README.md", "python") if "child(Insure" in block)
     expected = next(block for block in blocks(ROOT / "README.md", "text") if "policy over" in block)
     file = tmp_path / "second.py"
@@ -78,7 +78,7 @@ def test_pages_made_from_the_code_are_up_to_date() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page: Path) -> None:
+def test_links_to_files_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} points at {target}"
 

@@ -1,4 +1,4 @@
-"""What a newcomer meets first is right: `make help`, the hooks before a commit, the fragments of the changelog."""
+"""Tests of a newcomer's first steps: `make help`, the hooks before a commit, the fragments of the changelog."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_each_newsfragment_is_of_a_kind_that_the_changelog_has() -> None:
         assert path.read_text().strip(), f"{path.name} is empty"
 
 
-def test_the_map_of_the_tests_is_complete_and_what_contributing_names_exists() -> None:
+def test_the_map_of_the_tests_is_complete_and_the_files_of_contributing_exist() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"`((?:runtime|tests|docs|newsfragments)/[\w/.-]+\.(?:py|md))`", text))
     assert [path for path in named if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""The attacks. Each returns its figures; the scripts print them, the tests judge them."""
+"""The attacks. Each returns its figures, which the scripts print and the tests judge."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.hostile.field import Client, field
 from tests.hostile.generate import HONEST, STRANGERS, Shot, shots
 
 AT_ONCE = 64
-"""Messages under way at once from the attacker."""
+"""Number of messages that the attacker has under way at once."""
 
 Figures = dict[str, Any]
 
 
 async def _all(number: int, one: Callable[[int], Awaitable[None]], *, at_once: int = AT_ONCE) -> None:
-    """Do it for each number, some at once."""
+    """Run it for each number, several at once."""
     limit = trio.CapacityLimiter(at_once)
 
     async def run(count: int) -> None:
@@ -38,7 +38,7 @@ async def _send(client: Client, subject: str, body: object, id: str, **headers: 
 
 
 async def unknown(number: int = 5_000, *, to_the_end: bool = True) -> Figures:
-    """Cancels to sagas that do not exist, half of them to one id; then a start of the same type, and of another.
+    """Send cancels to unknown sagas, half of them to one id; then start sagas of the same type and of another.
 
     `to_the_end`: wait until all of them are dead letters.
     """
@@ -72,7 +72,7 @@ async def unknown(number: int = 5_000, *, to_the_end: bool = True) -> Figures:
 
 
 async def statuses(number: int = 2_000) -> Figures:
-    """Messages with a header `Status`, as the server's own words have; then a start."""
+    """Send messages with a header `Status`, as the server's own messages have; then start a saga."""
     async with field() as ground, ground.client() as client:
 
         async def pretend(count: int) -> None:
@@ -96,7 +96,7 @@ async def statuses(number: int = 2_000) -> Figures:
 
 
 async def verbs(number: int = 3_000, places: int = 20) -> Figures:
-    """A terminate while starts wait for the worker's few places."""
+    """Terminate a saga while starts wait for the worker's few places."""
     async with field(max_active=places) as ground, ground.client("operator") as client:
 
         async def start(count: int) -> None:
@@ -129,9 +129,9 @@ async def verbs(number: int = 3_000, places: int = 20) -> Figures:
 
 
 async def fuzz(number: int = 20_000, honest: int = 200, seed: int = 1, *, to_the_end: bool = True) -> Figures:
-    """Generated messages from an account with a client's rights, while honest sagas run.
+    """Send generated messages from an account with a client's rights, while honest sagas run.
 
-    `to_the_end`: wait until those for types that nobody has are dead letters, too, and not only reported.
+    `to_the_end`: wait until those for types that nobody has are dead letters, and not only reported.
     """
     async with field() as ground, ground.client() as attacker, ground.client() as client:
         alone = await _honest_sagas(client, "before", honest)
@@ -141,11 +141,11 @@ async def fuzz(number: int = 20_000, honest: int = 200, seed: int = 1, *, to_the
         done = trio.Event()
         together: list[float] = []
 
-        async def beside() -> None:
+        async def meanwhile() -> None:
             together.extend(await _honest_sagas(client, "honest", honest, done))
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(beside)
+            nursery.start_soon(meanwhile)
             generated = list(shots(seed, number, honest))
 
             async def shoot(count: int) -> None:
@@ -176,7 +176,7 @@ async def fuzz(number: int = 20_000, honest: int = 200, seed: int = 1, *, to_the
             "twice": [id for id, count in letters.items() if count > 1],
             "core requests that the server let through": forbidden,
             "honest alone, worst s": round(max(alone), 2),
-            "honest beside it, worst s": round(max(together), 2),
+            "honest during the attack, worst s": round(max(together), 2),
             "memory before and after, MB": (memory >> 20, ground.memory() >> 20),
             "restarts": ground.restarts(),
             "alive": ground.alive(),
@@ -184,7 +184,7 @@ async def fuzz(number: int = 20_000, honest: int = 200, seed: int = 1, *, to_the
 
 
 async def _honest_sagas(client: Client, name: str, number: int, until: trio.Event | None = None) -> list[float]:
-    """Run honest sagas to their good ends, again and again until told; return how long each took."""
+    """Run honest sagas to their normal ends, again and again until told to stop; return the duration of each."""
     took: list[float] = []
     number_of_round = 0
     while True:
@@ -208,7 +208,7 @@ async def _honest_sagas(client: Client, name: str, number: int, until: trio.Even
 
 
 async def _without_rights(attacker: Client) -> list[str]:
-    """Try what a client may not publish at all; return what the server let through."""
+    """Try subjects that a client may not publish to; return those that the server let through."""
     through: list[str] = []
     for subject in ("sagactl.x", "sagactl.adopt.Honest", "sagaop.Honest.honest-1", "sagasys.Honest.honest-1",
                     "sagapark.Honest.honest-1", "sagadead.inbox.Honest", "sagareply.bank.Honest.honest-1"):  # fmt: skip
@@ -221,7 +221,7 @@ async def _without_rights(attacker: Client) -> list[str]:
 
 
 async def _applied(client: Client, generated: Sequence[Shot], sent: Sequence[str]) -> set[str]:
-    """Return the messages to sagas that exist: each has met its saga, which has applied it or refused it."""
+    """Return the messages that reached an existing saga, which has applied or refused them."""
     wanted = set(sent)
     ids: dict[str, list[str]] = {}
     for shot in generated:
@@ -241,5 +241,5 @@ async def _applied(client: Client, generated: Sequence[Shot], sent: Sequence[str
 
 
 def _is_plain(key: str) -> bool:
-    """Whether the id stands for itself, and the type may have sagas."""
+    """Return True if the id is unencoded, and the type may have sagas."""
     return key.startswith(("Honest.", "Slow.")) and "=" not in key and len(key) < 500

@@ -1,4 +1,4 @@
-"""The field: a guarded server, a worker as a process, and a client that may do what the role says and no more."""
+"""The field: a guarded server, a worker as a process, and a client that may do only what its role allows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NAMES = Names()
 
 
 class Field:
-    """One attack. Figures are printed by the script, and judged by the tests."""
+    """An attack's surroundings. The script prints its figures, and the tests judge them."""
 
     def __init__(self, server: Server, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.server = server
@@ -37,31 +37,31 @@ class Field:
         self._log = log
 
     def lines(self) -> list[dict[str, Any]]:
-        """The worker's log."""
+        """Return the worker's log."""
         return [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines()]
 
     def restarts(self) -> list[str]:
-        """Actors that have crashed, and errors that nobody expected."""
+        """Return crashed actors, and unexpected errors."""
         texts = [str(line.get("message", "")) for line in self.lines()]
         return [text for text in texts if "crashed" in text or "Traceback" in text]
 
     def alive(self) -> bool:
-        """Whether the worker still runs."""
+        """Return True while the worker runs."""
         return self._popen.poll() is None
 
     def memory(self) -> int:
-        """Bytes of the worker that are in memory."""
+        """Return the resident bytes of the worker."""
         return int(psutil.Process(self._popen.pid).memory_info().rss)
 
     @asynccontextmanager
     async def client(self, role: Role = "client") -> AsyncIterator[Client]:
-        """A program that may do what the role says."""
+        """Open a program with the rights of the role."""
         async with opened(self.server, role, NAMES) as store:
             assert isinstance(store, JetStreamStore)
             yield Client(store)
 
     async def until_empty(self, *, within: float, but_for: Sequence[str] = ()) -> None:
-        """Return when the inbox is empty, but for messages of these types."""
+        """Return when the inbox is empty, except for messages of these types."""
         async with opened(self.server, "worker", NAMES) as store:
             assert isinstance(store, JetStreamStore)
             with trio.fail_after(within):
@@ -73,7 +73,7 @@ class Field:
         return any(subject.split(".")[1] not in but_for for subject in subjects)
 
     async def dead_letters(self) -> Counter[str]:
-        """The ids of the dead letters, each with how many there are of it."""
+        """Return the ids of the dead letters, each with their number."""
         from sagakit.jetstream.scan import Scan
 
         found: Counter[str] = Counter()
@@ -87,7 +87,7 @@ class Field:
 
 
 class Client(Program):
-    """What any program may do with the rights of one role, and what it may try."""
+    """A program with the rights of one role, which may also try what it has no right to."""
 
     store: JetStreamStore
 
@@ -96,7 +96,7 @@ class Client(Program):
         return await self.store._link.request(subject, payload, headers=header_block(headers))
 
     async def until_ended(self, saga_type: str, saga_id: str, *, within: float = 60) -> Record:
-        """The record, once the saga is over."""
+        """Return the record, once the saga is over."""
         with trio.fail_after(within):
             while True:
                 record = await self.record(saga_type, saga_id)
@@ -107,7 +107,7 @@ class Client(Program):
 
 @asynccontextmanager
 async def field(**more: Any) -> AsyncIterator[Field]:
-    """A server with one account a role, its layout, and a worker that is up. `more` are the worker's options."""
+    """Run a server with one account a role, its layout, and a worker that is up. `more` are the worker's options."""
     with tempfile.TemporaryDirectory() as folder, guarded(Path(folder), NAMES, trace=False) as server:
         async with opened(server, "setup", NAMES):
             pass

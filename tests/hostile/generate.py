@@ -1,4 +1,4 @@
-"""Generated messages: types, sizes, encodings, kinds, families and ids that somebody with a client's rights may try."""
+"""Generated messages: types, sizes, encodings, kinds, families and ids that a client may try to send."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ KINDS = (
     "start", "signal", "cancel", "report", "retry", "mark-undone", "complete-step", "compensate", "terminate",
     "child-ended", "reverse", "release", "dance", "", "START",
 )  # fmt: skip
-"""All kinds that there are, and some that there are not."""
+"""All kinds that exist, and some that do not."""
 
 
 class Shot(NamedTuple):
-    """One message."""
+    """A message."""
 
     subject: str
     headers: dict[str, str]
@@ -26,7 +26,7 @@ class Shot(NamedTuple):
 
 
 def shots(seed: int, number: int, honest: int) -> Iterator[Shot]:
-    """Yield messages; each has an id of its own. To honest sagas go only such as their sender has no right to."""
+    """Yield messages, each with its own id. Honest sagas only get messages that their sender has no right to send."""
     dice = random.Random(seed)
     for count in range(number):
         id = f"shot-{seed}-{count}"
@@ -50,7 +50,7 @@ def _odd_headers(dice: random.Random) -> dict[str, str]:
 
 
 def _forbidden_kind(dice: random.Random, honest: int) -> tuple[str, bytes]:
-    """Verbs and family messages to an honest saga, over the channel of clients."""
+    """Make a verb or family message to an honest saga, over the channel of clients."""
     kind = dice.choice([kind for kind in KINDS if kind not in ("start", "signal", "cancel")])
     body = {
         "kind": kind,
@@ -63,7 +63,7 @@ def _forbidden_kind(dice: random.Random, honest: int) -> tuple[str, bytes]:
 
 
 def _useless_signal(dice: random.Random, honest: int) -> tuple[str, bytes]:
-    """A signal that no honest saga has."""
+    """Make a signal that no honest saga has."""
     body = {
         "kind": "signal",
         "step": dice.choice(["nothing", "pay", "x" * 600]),
@@ -78,7 +78,7 @@ def _unknown_saga(dice: random.Random, honest: int) -> tuple[str, bytes]:
 
 
 def _bad_start(dice: random.Random, honest: int) -> tuple[str, bytes]:
-    """Inputs that cannot be read: also ones of which the type itself raises."""
+    """Make an input that cannot be read, also one for which the type itself raises."""
     given: object = dice.choice(
         [{"currency": "XXX"}, {"currency": 7}, {}, None, [], "text", {"currency": "EUR", "amount": "many"},
          {"currency": "EUR", "amount": 10**30}]
@@ -90,7 +90,7 @@ def _bad_start(dice: random.Random, honest: int) -> tuple[str, bytes]:
 
 
 def _good_start(dice: random.Random, honest: int) -> tuple[str, bytes]:
-    """What a client may do: it is done."""
+    """Make a start that a client has the right to send; it is applied."""
     return f"sagain.Slow.slow-{dice.randrange(10**9)}", json.dumps({"kind": "start", "input": 0}).encode()
 
 

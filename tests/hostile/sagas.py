@@ -12,7 +12,7 @@ RATES = {"EUR": 1.0, "USD": 1.1}
 
 @dataclass
 class Money:
-    """Reading it looks a rate up, and so it raises whatever a dictionary raises."""
+    """An input whose reading looks a rate up, and raises the errors of a dictionary."""
 
     currency: str
     amount: int = 1
@@ -22,7 +22,7 @@ class Money:
 
 
 class Honest(Saga[Money, int]):
-    """Two steps and a signal."""
+    """A saga of two steps and a signal."""
 
     @step
     async def reserve(self, money: Money, ctx: Context) -> str:
@@ -43,7 +43,7 @@ class Honest(Saga[Money, int]):
 
 
 class Slow(Saga[int]):
-    """Holds its place for as long as it is told."""
+    """A saga that holds its place for as long as its input says."""
 
     @step(compensate=None)
     async def wait(self, seconds: int, ctx: Context) -> None:

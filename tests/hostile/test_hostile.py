@@ -1,16 +1,16 @@
-"""The attacks at a size for every day. What takes how long is printed by the scripts, and not asserted here."""
+"""Tests with the attacks at a small size. The scripts print durations; the tests do not assert them."""
 
 from __future__ import annotations
 
 from tests.hostile.attacks import fuzz, statuses, unknown, verbs
 
 
-async def test_messages_to_sagas_that_are_not_there_hold_up_nobody() -> None:
+async def test_messages_to_unknown_sagas_delay_nobody() -> None:
     figures = await unknown(2_000, to_the_end=False)
     assert figures["restarts"] == []
 
 
-async def test_messages_that_pretend_to_be_the_servers_words_do_not_stop_an_inbox() -> None:
+async def test_messages_with_status_headers_do_not_stop_an_inbox() -> None:
     figures = await statuses(1_200)
     assert (figures["dead letters"], figures["restarts"]) == (1_200, [])
 
@@ -20,7 +20,7 @@ async def test_an_operator_is_heard_while_starts_wait_for_room() -> None:
     assert (figures["dead letters"], figures["restarts"]) == (0, [])
 
 
-async def test_no_generated_message_harms_anybody_or_is_lost() -> None:
+async def test_no_generated_message_harms_a_saga_or_is_lost() -> None:
     figures = await fuzz(1_500, honest=20, seed=7, to_the_end=False)
     assert (figures["neither"], figures["twice"], figures["restarts"], figures["alive"]) == ([], [], [], True)
     assert figures["core requests that the server let through"] == []

@@ -1,4 +1,4 @@
-"""A server that denies everything but what `sagakit.store.permissions` lists, and what each account does there."""
+"""A server that denies everything except the grants of `sagakit.store.permissions`, and the traces of each account."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def prefix(role: Role) -> str:
 
 @contextmanager
 def guarded(folder: Path, names: Names, *, trace: bool = True) -> Iterator[Server]:
-    """One user a role, each with its permissions under `names` and nothing else. The log traces what it is told."""
+    """Run a server with one user a role, each with its permissions under `names` only.
+
+    The log traces their requests.
+    """
     users = "\n".join(
         f"{{ user: {role}, password: {PASSWORD}\n"
         f"{as_server_config(permissions_of(role, names, inbox_prefix=prefix(role)))} }}"
@@ -55,7 +58,7 @@ def guarded(folder: Path, names: Names, *, trace: bool = True) -> Iterator[Serve
 
 @contextmanager
 def separated(folder: Path, names: Names) -> Iterator[Server]:
-    """The same users in two accounts, as `sagakit permissions --accounts` prints them."""
+    """Run a server with the same users in two accounts, as `sagakit permissions --accounts` prints them."""
     passwords = {f"SAGAKIT_{role.upper()}_PASSWORD": PASSWORD for role in ROLES}
     config = f"trace: true\n{as_two_accounts(names, inbox_prefix='_INBOX')}"
     with patch.dict(os.environ, passwords), running_server(folder / "nats", config=config) as server:
@@ -67,12 +70,12 @@ SERVERS = pytest.mark.parametrize("serve", [guarded, separated], ids=["one-accou
 
 
 def published(server: Server, role: Role) -> set[str]:
-    """Every subject that the role's connections have published to."""
+    """Return every subject that the role's connections have published to."""
     return set(re.findall(rf"user:{role}\" - <<- \[H?PUB (\S+)", _log(server)))
 
 
 def subscribed(server: Server, role: Role) -> set[str]:
-    """Every subject that the role's connections have subscribed to."""
+    """Return every subject that the role's connections have subscribed to."""
     return set(re.findall(rf"user:{role}\" - <<- \[SUB (\S+)", _log(server)))
 
 
@@ -81,7 +84,7 @@ def _log(server: Server) -> str:
 
 
 def violations(server: Server) -> list[str]:
-    """What the server refused so far, by its own log."""
+    """Return the server's refusals so far, from its own log."""
     return re.findall(r"(?:Publish|Subscription) Violation.*", _log(server))
 
 
@@ -98,7 +101,7 @@ async def opened(server: Server, role: Role, names: Names) -> AsyncIterator[Stor
 
 
 class Process:
-    """`sagakit worker` under the account worker."""
+    """A process `sagakit worker` under the account worker."""
 
     def __init__(self, popen: subprocess.Popen[bytes], log: Path) -> None:
         self.popen = popen
@@ -108,7 +111,7 @@ class Process:
         return [msgspec.json.decode(line) for line in self._log.read_bytes().splitlines()]
 
     async def until_up(self) -> str:
-        """The worker's id."""
+        """Return the worker's id, once it is up."""
         with trio.fail_after(30):
             while True:
                 for line in self.log():
@@ -126,7 +129,7 @@ class Process:
 
 @contextmanager
 def worker_process(server: Server, names: Names, name: str, **more: Any) -> Iterator[Process]:
-    """Run one; it is killed in the end if it still runs."""
+    """Run a worker process, and kill it in the end if it still runs."""
     given = options("worker", names, worker_name=name, scan_interval=0.5, **more)
     environment = os.environ | {f"SAGAKIT_{option.upper()}": str(value) for option, value in given.items()}
     command = [str(SAGAKIT), "worker", "tests.security.work:sagas", "--nats", server.url, "--log-format", "json"]
@@ -142,7 +145,7 @@ def worker_process(server: Server, names: Names, name: str, **more: Any) -> Iter
 
 
 class Client:
-    """A program without sagas of its own: what the wire's page says, and nothing else."""
+    """A program without sagas: it uses only what the wire's page describes."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -162,7 +165,7 @@ class Client:
         return None
 
     async def until(self, saga_type: str, saga_id: str, wanted: Any) -> Record:
-        """The record, once `wanted` holds of it."""
+        """Return the record, once `wanted` is true of it."""
         with trio.fail_after(40):
             while True:
                 record = await self.record(saga_type, saga_id)

@@ -1,4 +1,4 @@
-"""nkeys, and the JWTs of an operator with one account, made by hand: what `nsc` does."""
+"""nkeys, and the JWTs of an operator with one account, made by hand as `nsc` makes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import nkeys
 
 
 def new_pair(prefix: int) -> Any:
-    """A key pair: nkeys.PREFIX_BYTE_USER, _ACCOUNT or _OPERATOR."""
+    """Return a key pair for a prefix: nkeys.PREFIX_BYTE_USER, _ACCOUNT or _OPERATOR."""
     return nkeys.from_seed(bytearray(nkeys.encode_seed(os.urandom(32), prefix)))
 
 
@@ -24,7 +24,7 @@ def public(pair: Any) -> str:
 
 
 def jwt(issuer: Any, subject: str, name: str, nats: dict[str, Any], *, seconds: float | None = None) -> str:
-    """Signed by `issuer`; valid for so many seconds."""
+    """Return a JWT signed by `issuer`, valid for so many seconds."""
     now = int(time.time())
     claims: dict[str, Any] = {"iat": now, "iss": public(issuer), "name": name, "sub": subject, "nats": nats}
     if seconds is not None:
@@ -45,7 +45,7 @@ class Operator:
         self._system = new_pair(nkeys.PREFIX_BYTE_ACCOUNT)
 
     def config(self) -> str:
-        """For the server: the operator's JWT, and a resolver that knows the accounts."""
+        """Return the server's configuration: the operator's JWT, and a resolver that knows the accounts."""
         operator = jwt(self._operator, public(self._operator), "op", {"type": "operator", "version": 2})
         unlimited = {"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "conn": -1, "leaf": -1}
         jetstream = {"mem_storage": -1, "disk_storage": -1, "streams": -1, "consumer": -1}
@@ -59,7 +59,7 @@ class Operator:
         )
 
     def credentials(self, file: Path, *, seconds: float | None = None) -> str:
-        """Write a new user's credentials file, in one move as a rotation does; its path."""
+        """Write a new user's credentials file in one move, as a rotation does; return its path."""
         user = new_pair(nkeys.PREFIX_BYTE_USER)
         claims = {"type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1}
         token = jwt(self._account, public(user), "worker", claims, seconds=seconds)

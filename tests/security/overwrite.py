@@ -1,6 +1,6 @@
-"""An account that may only read has JetStream overwrite what it may not write, and what comes of it.
+"""Attacks by an account that may only read: it makes JetStream overwrite values that it may not write.
 
-Run it: `python -m tests.security.overwrite`. It starts nats-servers of its own, on the loopback.
+Run it: `python -m tests.security.overwrite`. It starts its own nats-servers, on the loopback.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEY = "Gift.victim"
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """The record before, what the attacker's own account saw under its key, and what stood there then."""
+    """The record before the attack, the value that the attacker's account saw, and the values after the attack."""
 
     before: bytes
     shown: bytes
@@ -38,18 +38,18 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 async def by_an_answer(reader: Store, target: str) -> None:
-    """The server's answer to a question goes to the reply subject, whoever may publish there."""
+    """Let the server's answer to a question overwrite the target: the server sends it to any reply subject."""
     reader._link.tell(f"$JS.API.STREAM.INFO.KV_{reader.names.state[0]}", b"", reply=target)  # type: ignore[attr-defined]
 
 
 async def by_another_record(reader: Store, target: str) -> None:
-    """The answer may contain what another key holds."""
+    """Let an answer with the value of another key overwrite the target."""
     wanted = msgspec.json.encode({"last_by_subj": f"$KV.{reader.names.meta}.layout"})
     reader._link.tell(f"$JS.API.STREAM.MSG.GET.KV_{reader.names.meta}", wanted, reply=target)  # type: ignore[attr-defined]
 
 
 async def by_an_empty_consumer(reader: Store, target: str) -> None:
-    """That there are no messages is said by a message without content."""
+    """Let the server's empty message, which says that there are no messages, overwrite the target."""
     link, stream = reader._link, f"KV_{reader.names.archive[0]}"  # type: ignore[attr-defined]
     subject = f"$KV.{reader.names.archive[0]}.Nothing.here"
     config = {"name": "empty", "filter_subject": subject, "ack_policy": "none", "mem_storage": True}
@@ -64,7 +64,7 @@ WAYS: tuple[Way, ...] = (by_an_answer, by_another_record, by_an_empty_consumer)
 
 
 async def on_a_live_record(server: Server, names: Names, folder: Path, way: Way) -> Seen:
-    """A saga stands still in the middle of a step while its record is attacked; then it goes on."""
+    """Attack the record of a saga that stands still in the middle of a step; then let the saga go on."""
     gate = folder / f"gate-{way.__name__}"
     async with (
         opened(server, "reader", names) as reader,
@@ -76,7 +76,7 @@ async def on_a_live_record(server: Server, names: Names, folder: Path, way: Way)
             await trio.sleep(0.01)
         before = await value_of(runtime)
         await way(reader, f"$KV.{names.state[names.shard_of(KEY)]}.{KEY}")
-        shown = (await anext(changes)).value  # in the attacker's account the answer is where it was asked for
+        shown = (await anext(changes)).value  # in the attacker's account the answer is under the subject that it named
         while b'"saga_type"' in shown:
             shown = (await anext(changes)).value
         after = await value_of(runtime)
@@ -96,7 +96,7 @@ async def value_of(runtime: Runtime) -> bytes:
 
 
 async def on_the_layout(server: Server, names: Names) -> str:
-    """What a worker says that opens after the layout was attacked; empty if it opens."""
+    """Return the error of a worker that opens after an attack on the layout; empty if it opens."""
     async with opened(server, "reader", names) as reader:
         await by_an_answer(reader, f"$KV.{names.meta}.layout")
         await reader._link.request(f"$JS.API.STREAM.INFO.KV_{names.meta}", b"")  # type: ignore[attr-defined]  # it came before

@@ -1,4 +1,4 @@
-"""Every way to log in to NATS, with real servers: the right key opens, the wrong one is told apart and named."""
+"""Tests of every way to log in to NATS, with real servers: the right key opens, and the wrong one is named."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def refused(url: str, **options: Any) -> str:
     return str(caught.value)
 
 
-async def test_user_and_password(tmp_path: Path) -> None:
+async def test_login_by_user_and_password(tmp_path: Path) -> None:
     with running_server(tmp_path, config=USER) as server:
         await runs(server.url, user="ann", password="s@cret, /:")
         text = await refused(server.url, user="ann", password="wrong")
@@ -41,7 +41,7 @@ async def test_user_and_password(tmp_path: Path) -> None:
         await refused(server.url)
 
 
-async def test_user_and_password_in_the_url(tmp_path: Path) -> None:
+async def test_login_by_a_url_with_user_and_password(tmp_path: Path) -> None:
     with running_server(tmp_path, config=USER) as server:
         host = f"127.0.0.1:{server.port}"
         await runs(f"nats://ann:{QUOTED}@{host}")
@@ -49,14 +49,14 @@ async def test_user_and_password_in_the_url(tmp_path: Path) -> None:
         assert "wrong" not in await refused(f"nats://ann:wrong@{host}")
 
 
-async def test_token(tmp_path: Path) -> None:
+async def test_login_by_token(tmp_path: Path) -> None:
     with running_server(tmp_path, config=TOKEN) as server:
         await runs(server.url, token="t0ken")
         await runs(f"nats://t0ken@127.0.0.1:{server.port}")
         await refused(server.url, token="other")
 
 
-async def test_nkey_seed(tmp_path: Path) -> None:
+async def test_login_by_nkey_seed(tmp_path: Path) -> None:
     ours, foreign = (new_pair(nkeys.PREFIX_BYTE_USER) for _ in range(2))
     (tmp_path / "ours.nk").write_text(ours.seed.decode() + "\n")
     (tmp_path / "foreign.nk").write_text(foreign.seed.decode())
@@ -66,7 +66,7 @@ async def test_nkey_seed(tmp_path: Path) -> None:
         await refused(server.url, nkeys_seed=str(tmp_path / "foreign.nk"))
 
 
-async def test_credentials_file_of_an_operator(tmp_path: Path) -> None:
+async def test_login_by_credentials_file_of_an_operator(tmp_path: Path) -> None:
     operator = Operator()
     ours = operator.credentials(tmp_path / "ours.creds")
     foreign = Operator().credentials(tmp_path / "foreign.creds")
@@ -115,7 +115,9 @@ async def test_a_user_that_expires_is_an_outage_and_a_renewed_file_ends_it(
         ("nats://h", {"user": "ann", "password": 8472}, "password=...: "),
     ],
 )
-async def test_what_cannot_work_is_said_before_anything_is_sent(url: str, options: dict[str, Any], says: str) -> None:
+async def test_an_impossible_login_is_refused_before_anything_is_sent(
+    url: str, options: dict[str, Any], says: str
+) -> None:
     with pytest.raises(InvalidConfig) as caught:
         async with open_runtime(url, sagas=[BookTrip()], **options):
             pass

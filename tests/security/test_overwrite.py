@@ -1,4 +1,7 @@
-"""What an account that may only read can have JetStream overwrite, and what heals it; two accounts prevent it (P8)."""
+"""Tests of values that a reading account makes JetStream overwrite, and of their repair.
+
+Two accounts prevent it (P8).
+"""
 
 from __future__ import annotations
 
@@ -108,7 +111,7 @@ async def test_leases_plans_archive_and_announcements_do_not_end_a_worker(
 
 
 async def test_in_two_accounts_a_consumer_writes_no_record_either(tmp_path: Path) -> None:
-    """Its deliveries go to a subject in the account of the workers, whoever has made it."""
+    """A consumer's deliveries have subjects in the account of the workers, whoever has made the consumer."""
     names = Names()
     with separated(tmp_path, names) as server, trio.fail_after(60):
         async with opened(server, "setup", names):
@@ -123,7 +126,7 @@ async def test_in_two_accounts_a_consumer_writes_no_record_either(tmp_path: Path
 
             witness = f"{prefix('worker')}.witness"
             await link.on_asyncio(link.client.subscribe, witness, cb=on_event)
-            async with reader.state.watch():  # a consumer delivers where somebody listens
+            async with reader.state.watch():  # a consumer delivers only to a subject with a subscriber
                 await _deliver_events(reader, "evil", f"$KV.{names.state[0]}.Gift.x")
                 await _deliver_events(worker, "witness", witness)
                 await link.request("saga.Gift.started", b"an event")

@@ -1,4 +1,4 @@
-"""Least privilege: what the documented permissions allow is enough, and what they forbid is refused.
+"""Tests of least privilege: the documented permissions are enough, and everything else is refused.
 
 See docs/architecture.md, "Who may write".
 
@@ -91,12 +91,12 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
 
 
 async def live(reader: Store) -> int:
-    """How many sagas have a record that is not archived yet."""
+    """Return the number of sagas with a record that is not archived yet."""
     return len((await page_of(reader, ["Gift", "Wrap"], Wanted(), limit=None, cursor=None)).items)
 
 
 def unused(server: Server, role: Role, names: Names) -> list[str]:
-    """What the role may do and did not."""
+    """Return the grants that the role has and did not use."""
     found = permissions_of(role, names, inbox_prefix=prefix(role))
     done = (
         published(server, role),
@@ -168,7 +168,7 @@ async def is_listed_with_its_history(reader: Store) -> None:
 
 @asynccontextmanager
 async def watching(store: Store) -> AsyncIterator[None]:
-    """Records and events arrive as they are written."""
+    """Check that records and events arrive as they are written."""
     link = store._link  # type: ignore[attr-defined]  # no port for events as they come yet
     events = trio.Event()
 
@@ -185,7 +185,7 @@ async def watching(store: Store) -> AsyncIterator[None]:
 
 
 async def a_worker_looks_and_deletes(server: Server, names: Names) -> None:
-    """What a worker's own program may ask its runtime for. The child is of a type that it does not know."""
+    """Use a runtime as a worker's own program may. The child is of a type that the worker does not know."""
     async with open_runtime(server.url, sagas=[Gift()], **options("worker", names)) as runtime:
         handle = await runtime.start(Gift, "own", Wish("kite"))
         await runtime.signal(Gift, "own", Gift.card, "love")
@@ -201,7 +201,7 @@ async def a_worker_looks_and_deletes(server: Server, names: Names) -> None:
 
 
 async def messages_take_every_way(store: Store) -> None:
-    """As intake and callers of a worker do when a saga has no owner, is not there, or cannot be."""
+    """Send messages every way, as intake and callers do when a saga has no owner, does not exist, or cannot exist."""
     for channel in ("client", "operator", "system"):
         await store.inbox.send(channel, id="m", saga_type="Nobody", saga_id=channel, payload=b"{}")
     async with store.inbox.receive("Nobody", "new") as messages:
@@ -219,7 +219,7 @@ async def messages_take_every_way(store: Store) -> None:
             await trio.sleep(0.02)
 
 
-async def test_without_the_right_to_make_streams_all_that_are_missing_are_named(tmp_path: Path) -> None:
+async def test_without_the_right_to_make_streams_all_missing_ones_are_named(tmp_path: Path) -> None:
     names = Names()
     with guarded(tmp_path, names) as server:
         with pytest.raises(LayoutMissing) as caught:
@@ -235,7 +235,7 @@ async def test_without_the_right_to_make_streams_all_that_are_missing_are_named(
             pass
 
 
-async def test_a_subject_that_is_refused_is_named_at_once(tmp_path: Path) -> None:
+async def test_a_refused_subject_is_named_at_once(tmp_path: Path) -> None:
     names, other = Names(), Names(namespace="shop")
     with guarded(tmp_path, names) as server:
         with pytest.raises(NotPermitted) as caught, trio.fail_after(4):
@@ -271,20 +271,20 @@ FORBIDDEN["reader"] = (*FORBIDDEN["client"], "sagain.Gift.x")
 
 @SERVERS
 @pytest.mark.parametrize("role", ROLES)
-async def test_what_a_role_may_not_do_is_refused(tmp_path: Path, role: Role, serve: Serve) -> None:
+async def test_a_role_is_refused_everything_else(tmp_path: Path, role: Role, serve: Serve) -> None:
     names = Names()
     with serve(tmp_path, names) as server:
         async with opened(server, "setup", names):
             pass
         async with opened(server, role, names) as store:
-            link = store._link  # type: ignore[attr-defined]  # any subject whatever
+            link = store._link  # type: ignore[attr-defined]  # any subject
             for subject in FORBIDDEN[role]:
                 with pytest.raises(NotPermitted, match=r"may not publish"):
                     await link.request(subject, b"{}", timeout=5)
         assert len(violations(server)) == len(FORBIDDEN[role])
 
 
-async def test_the_command_setup_makes_what_is_missing(tmp_path: Path) -> None:
+async def test_the_command_setup_makes_missing_streams(tmp_path: Path) -> None:
     names = Names(namespace="shop", shards=2)
     with guarded(tmp_path, names) as server:
         file = tmp_path / "sagakit.toml"
@@ -301,7 +301,7 @@ async def test_the_command_setup_makes_what_is_missing(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_reader_has_no_consumer_write_a_record_for_it(tmp_path: Path) -> None:
+async def test_a_reader_cannot_make_a_consumer_write_a_record(tmp_path: Path) -> None:
     names = Names()
     with guarded(tmp_path, names) as server:
         async with opened(server, "setup", names):
@@ -310,7 +310,7 @@ async def test_a_reader_has_no_consumer_write_a_record_for_it(tmp_path: Path) ->
             revision = await worker.state.put("Gift.x", b"the record")
             link = worker._link  # type: ignore[attr-defined]  # as an event is published
             await link.request("saga.Gift.started", b"an event")
-            async with reader.state.watch():  # a consumer delivers where somebody listens
+            async with reader.state.watch():  # a consumer delivers only to a subject with a subscriber
                 await consumer_to(reader, "evil", "$KV.SAGA_STATE.Gift.x")
                 await consumer_to(reader, "witness", f"{prefix('reader')}.witness")
                 await link.request("saga.Gift.started", b"another")
@@ -331,7 +331,7 @@ async def consumer_to(reader: Store, name: str, subject: str) -> None:
 
 
 async def both_have_come(reader: Store) -> None:
-    """To the consumer `witness`, which was made after the other one."""
+    """Wait for both events at the consumer `witness`, which was made after the other consumer."""
     link = reader._link  # type: ignore[attr-defined]  # by hand
     came: list[bytes] = []
     done = trio.Event()
@@ -346,7 +346,9 @@ async def both_have_come(reader: Store) -> None:
         await done.wait()
 
 
-async def test_what_a_worker_may_not_write_waits_until_it_may(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_records_that_a_worker_may_not_write_wait_until_it_may(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     names = Names()
     granted = '    "$KV.SAGA_STATE.>"'
     with guarded(tmp_path, names) as server:
@@ -380,14 +382,14 @@ async def test_what_a_worker_may_not_write_waits_until_it_may(tmp_path: Path, ca
             assert outcomes == [Completed("paper for kite")]
 
 
-async def test_nobody_hears_the_answers_of_another_role(tmp_path: Path) -> None:
+async def test_no_role_hears_the_answers_of_another(tmp_path: Path) -> None:
     names = Names()
     with guarded(tmp_path, names) as server:
         async with opened(server, "setup", names):
             pass
-        with pytest.raises(NotPermitted, match="may not subscribe"):  # noqa: PT012  # it ends what stands in it
+        with pytest.raises(NotPermitted, match="may not subscribe"):  # noqa: PT012  # the error ends the whole block
             async with opened(server, "reader", names) as store:
-                link = store._link  # type: ignore[attr-defined]  # any subject whatever
+                link = store._link  # type: ignore[attr-defined]  # any subject
                 await link.on_asyncio(link.client.subscribe, f"{prefix('worker')}.>")
                 await trio.sleep_forever()
         assert len(violations(server)) == 1

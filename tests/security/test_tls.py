@@ -1,4 +1,4 @@
-"""TLS with real servers: an authority of one's own, client certificates, and nothing in the clear by mistake."""
+"""Tests of TLS with real servers: your own authority, client certificates, and nothing in the clear by mistake."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.store.frozen import left_for_another
 
 
 class Pki:
-    """An authority, the server's certificate and a client's, as PEM files."""
+    """The PEM files of an authority, of the server's certificate and of a client's."""
 
     def __init__(self, folder: Path, *hosts: str) -> None:
         authority = trustme.CA()
@@ -70,7 +70,7 @@ async def refused(url: str, **options: Any) -> str:
     return str(caught.value)
 
 
-async def test_an_authority_of_ones_own(tmp_path: Path, pki: Pki) -> None:
+async def test_a_private_authority_is_trusted_where_it_is_named(tmp_path: Path, pki: Pki) -> None:
     with tls_server(tmp_path, pki.config()) as server:
         await runs(server.url, tls_ca=pki.ca)
         await runs(server.url.replace("nats:", "tls:"), tls_ca=pki.ca)
@@ -83,7 +83,7 @@ async def test_a_certificate_for_another_host_is_refused(tmp_path: Path) -> None
         assert "certificate verify failed: IP address mismatch" in await refused(server.url, tls_ca=pki.ca)
 
 
-async def test_client_certificates(tmp_path: Path, pki: Pki) -> None:
+async def test_a_required_client_certificate_is_sent(tmp_path: Path, pki: Pki) -> None:
     with tls_server(tmp_path, pki.config("verify: true")) as server:
         await runs(server.url, tls_ca=pki.ca, tls_cert=pki.client_cert, tls_key=pki.client_key)
         assert "certificate required" in await refused(server.url, tls_ca=pki.ca)
@@ -95,12 +95,12 @@ async def test_a_client_certificate_may_be_the_login(tmp_path: Path, pki: Pki) -
         await runs(server.url, tls_ca=pki.ca, tls_cert=pki.client_cert, tls_key=pki.client_key)
 
 
-async def test_tls_before_the_greeting(tmp_path: Path, pki: Pki) -> None:
+async def test_tls_comes_before_the_greeting_where_asked_for(tmp_path: Path, pki: Pki) -> None:
     with tls_server(tmp_path, pki.config("handshake_first: true")) as server:
         await runs(server.url, tls_ca=pki.ca, tls_first=True)
 
 
-async def test_tls_is_taken_where_the_server_only_offers_it(tmp_path: Path, pki: Pki) -> None:
+async def test_tls_is_used_where_the_server_only_offers_it(tmp_path: Path, pki: Pki) -> None:
     with tls_server(tmp_path, pki.config() + "\nallow_non_tls: true") as server:
         await runs(server.url)
         await runs(server.url, tls_ca=pki.ca)
@@ -108,7 +108,7 @@ async def test_tls_is_taken_where_the_server_only_offers_it(tmp_path: Path, pki:
 
 
 @pytest.mark.parametrize("scheme", ["nats", "tls"])
-async def test_nothing_is_said_in_the_clear_where_tls_is_asked_for(tmp_path: Path, pki: Pki, scheme: str) -> None:
+async def test_nothing_is_sent_in_the_clear_where_tls_is_required(tmp_path: Path, pki: Pki, scheme: str) -> None:
     options = {"tls_ca": pki.ca} if scheme == "nats" else {}
     with running_server(tmp_path / "plain") as server:
         text = await refused(server.url.replace("nats:", f"{scheme}:"), user="ann", password="secret", **options)
@@ -130,7 +130,7 @@ async def test_missing_and_wrong_files_are_named(tmp_path: Path, pki: Pki) -> No
     assert "are no certificate and its key" in await complains(tls_cert=pki.client_cert)
 
 
-async def test_a_frozen_server_is_left_without_a_goodbye(tmp_path: Path, pki: Pki) -> None:
+async def test_a_frozen_server_is_left_without_a_tls_goodbye(tmp_path: Path, pki: Pki) -> None:
     tls = Tls(ca=pki.ca)
     with tls_server(tmp_path / "a", pki.config()) as one, tls_server(tmp_path / "b", pki.config()) as other:
         async with open_link(Connection(servers=(one.url, other.url), tls=tls)) as link:

@@ -15,7 +15,7 @@ QUICK = RetryPolicy(
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """`refuse`: the pivot refuses. `gate`: the first step ends once this file exists."""
+    """An order. `refuse`: the pivot refuses. `gate`: the first step ends once this file exists."""
 
     name: str
     refuse: bool = False
@@ -36,7 +36,7 @@ class Wrap(Saga[Wish, str]):
 
 
 class Gift(Saga[Wish, str]):
-    """A step, a child, a signal, a timer, the pivot."""
+    """A saga with a step, a child, a signal, a timer and the pivot."""
 
     @step(retry=QUICK)
     async def choose(self, wish: Wish, ctx: Context) -> str:

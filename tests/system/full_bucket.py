@@ -1,7 +1,7 @@
-"""A state bucket of 200,000 bytes: `python -m tests.system.full_bucket`.
+"""A program that fills a state bucket of 200,000 bytes: `python -m tests.system.full_bucket`.
 
-Starts sagas until no more are let in, cancels one, terminates one, lets the others end, and starts one more. With
-records that grow to ten times of what they begin with, too, all end.
+It starts sagas until a start is refused, cancels one, terminates one, lets the others end, and starts one more.
+All of them end, although their records grow to ten times their first size.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RESULT = "x" * 1000
 
 
 class Grows(Saga[int, int]):
-    """Five steps; the first waits for the gate, each of the others takes a while and gives 1,000 characters."""
+    """Five steps: the first waits for the gate, each of the others takes a while and returns 1,000 characters."""
 
     def __init__(self, gate: trio.Event, seconds: float = 0.0) -> None:
         self._gate = gate
@@ -61,7 +61,7 @@ class Grows(Saga[int, int]):
 
 
 async def fill(runtime: Runtime, saga: type[Saga[Any, Any]], value: object) -> tuple[list[Handle[Any]], StoreFull]:
-    """Start sagas until it is refused; they, and the refusal."""
+    """Start sagas until a start is refused. Return their handles and the refusal."""
     handles: list[Handle[Any]] = []
     while True:
         try:
@@ -74,11 +74,11 @@ class Ended(NamedTuple):
     started: int
     refusal: str
     outcomes: Sequence[str]
-    """The kinds of outcomes, each with its number of sagas."""
+    """Return the kinds of outcomes, each with its number of sagas."""
 
 
 async def start_all_and_end(runtime: Runtime, gate: trio.Event) -> Ended:
-    """Fill the bucket; terminate one saga and cancel another; let the others end."""
+    """Fill the bucket, terminate one saga, cancel another, and let the others end."""
     handles, full = await fill(runtime, Grows, 7)
     await handles[0].terminate("to make room")
     await handles[1].cancel("to make room")

@@ -1,4 +1,4 @@
-"""Workers on a store in memory, under virtual time; they can be killed."""
+"""Workers on a store in memory, under virtual time, which a test can kill."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from sagakit.cluster.worker import Worker, run_worker
 from sagakit.store.memory import MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
+from sagakit.store.ports import Write
 
 EPOCH = 1_800_000_000.0
-"""The wall clock when virtual time is 0."""
+"""The wall clock, in seconds since the epoch, when virtual time is 0."""
 
 
 def wall_clock() -> float:
-    """Virtual time as a wall clock."""
+    """Return virtual time as a wall clock."""
     return EPOCH + trio.current_time()
 
 
 async def no_asyncio(fn: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-    """These tests have none."""
+    """Raise: these tests have no steps for asyncio."""
     raise AssertionError("no asyncio step here")
 
 
 class Member:
-    """A running worker: its runtime for users, its parts for those who look inside."""
+    """A running worker: its runtime for users, and its parts for tests that look inside."""
 
     def __init__(self, store: MemoryStore, worker: Worker, scope: trio.CancelScope) -> None:
         self.store = store
@@ -41,30 +42,29 @@ class Member:
         self._leave = trio.Event()
 
     async def retired(self) -> None:
-        """Return when no saga is active here any more."""
+        """Return when no saga is active in this worker."""
         with trio.fail_after(1000):
-            while await self.runtime.list_active():  # noqa: ASYNC110  # virtual time
-                await trio.sleep(0.1)
+            await until_idle(self.runtime)
 
     def leave(self) -> None:
-        """The program comes to its end."""
+        """Ask the program of this worker to end."""
         self._leave.set()
 
     async def until_left(self) -> None:
-        """Return when the program comes to its end."""
+        """Return when the program of this worker is asked to end."""
         await self._leave.wait()
 
     def kill(self) -> None:
-        """As `kill -9` does: from now on nothing that it does reaches anybody."""
+        """Stop the worker as `kill -9` does: nothing that it does reaches the server from now on."""
         self.store.cut()
         self._scope.cancel()
 
 
 @asynccontextmanager
 async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
-    """Run a worker here; leaving closes it in good order. A kill cancels the body.
+    """Run a worker in this task, and close it in good order at the end. A kill cancels the body.
 
-    The option `now` is a clock in place of `wall_clock`; None: the server's. `adopt` as for `open_runtime`.
+    The option `now` replaces `wall_clock`; None takes the server's clock. `adopt` is that of `open_runtime`.
     """
     now, adopt = options.pop("now", wall_clock), options.pop("adopt", True)
     with bare_errors(), trio.CancelScope() as scope:
@@ -84,7 +84,7 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
 
 @asynccontextmanager
 async def killable() -> AsyncIterator[Callable[..., Awaitable[Member]]]:
-    """`await start(server, saga)` runs a worker beside the test; those left are killed at the end."""
+    """Yield `start(server, saga)`, which runs a worker in a task of its own. Kill what still runs at the end."""
     async with trio.open_nursery() as nursery:
 
         async def run(
@@ -107,20 +107,20 @@ async def killable() -> AsyncIterator[Callable[..., Awaitable[Member]]]:
 
 @contextmanager
 def within(seconds: float, says: str) -> Iterator[None]:
-    """Virtual seconds that it may take; if it takes longer, `says` is what does not hold."""
+    """Fail with `says` if the body takes longer than these virtual seconds."""
     with trio.move_on_after(seconds) as scope:
         yield
     assert not scope.cancelled_caught, says
 
 
 def events_of(server: MemoryServer, saga_id: str) -> list[dict[str, Any]]:
-    """The bodies of one saga's events, in the order of the log."""
+    """Return the bodies of one saga's events, in the order of the log."""
     bodies = [json.loads(message.payload) for message in server.events]
     return [body for body in bodies if body["subject"] == saga_id]
 
 
 def suffixes(server: MemoryServer, saga_id: str) -> list[str]:
-    """What the saga's events are about; asserts P9 on the way: no gap, no foreign order."""
+    """Return the types of the saga's events, without prefix. Assert P9: the sequence has no gap and is in order."""
     found = events_of(server, saga_id)
     sequences = [body["sequence"] for body in found]
     assert sequences == list(range(1, len(found) + 1)), f"P9: the events come as {sequences}"
@@ -128,20 +128,34 @@ def suffixes(server: MemoryServer, saga_id: str) -> list[str]:
 
 
 def stands(server: MemoryServer, bucket: str, key: str) -> dict[str, Any] | None:
-    """The JSON under a key."""
+    """Return the JSON under a key of a bucket, or None."""
     entry = server.bucket(bucket).read(key)
     return None if entry is None else json.loads(entry.value)
 
 
+def change(server: MemoryServer, key: str, **fields: object) -> None:
+    """Change fields of a record, as another writer would."""
+    bucket = server.bucket("SAGA_STATE")
+    entry = bucket.read(key)
+    assert entry is not None
+    bucket.write(Write(key, json.dumps(json.loads(entry.value) | fields).encode(), entry.revision))
+
+
 async def until_ended(server: MemoryServer, key: str) -> None:
-    """Return when the archive has it, and no record stands under its key any more."""
+    """Return when the archive has the record and the state bucket has none, or an end marker."""
     with trio.fail_after(1000):
         while not _is_retired(server, key):  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
 
 
+async def until_idle(runtime: Runtime) -> None:
+    """Return when no saga is active in this runtime, so that its sagas are passivated or retired."""
+    while await runtime.list_active():  # noqa: ASYNC110  # no event tells
+        await trio.sleep(0.05)
+
+
 async def until_taken(server: MemoryServer) -> None:
-    """Return when the inbox is empty: each message was applied, and acknowledged."""
+    """Return when the inbox is empty: each message was applied and acknowledged."""
     with trio.fail_after(1000):
         while server.inbox:  # noqa: ASYNC110  # virtual time
             await trio.sleep(0.1)
@@ -150,3 +164,16 @@ async def until_taken(server: MemoryServer) -> None:
 def _is_retired(server: MemoryServer, key: str) -> bool:
     live = stands(server, "SAGA_STATE", key)
     return stands(server, "SAGA_ARCHIVE", key) is not None and (live is None or "ended" in live)
+
+
+@asynccontextmanager
+async def bounded() -> AsyncIterator[None]:
+    """Fail the test if the body hangs; under virtual time that is seen at once."""
+    with trio.fail_after(1000):
+        yield
+
+
+def crash(worker: Member, key: str) -> None:
+    """Crash the actor of a saga, as a bug of the runtime would."""
+    ref: Any = worker.worker.sagas.get(key)
+    ref._cell.crash(RuntimeError("a bug"))

@@ -1,6 +1,6 @@
-"""A type that reads and writes well until a test says what it raises from then on, and sagas that keep it.
+"""A type whose reading and comparing fail as soon as a test asks for it, and sagas that keep such a value.
 
-So does a type that looks a table up, once the table has changed.
+A type that looks a table up behaves like this once the table has changed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from datetime import timedelta
 
 import pytest
 import trio
-import trio.testing
 from sagakit import (
     Context,
     RetryPolicy,
@@ -22,21 +21,11 @@ from sagakit import (
 )
 
 from tests.stale import STALE
+from tests.system.odd_errors import Odd, Silent
 
 QUICK = RetryPolicy(
     max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
 )
-
-
-class Silent(Exception):
-    def __repr__(self) -> str:
-        raise SystemExit("no words")
-
-    __str__ = __repr__
-
-
-class Odd(BaseException):
-    pass
 
 
 RAISED: list[Callable[[], BaseException]] = [
@@ -76,14 +65,14 @@ class Money:
             raise SAYS[0]()
         return isinstance(other, Money) and self.currency == other.currency
 
-    __hash__ = None  # type: ignore[assignment]  # as dataclass has it
+    __hash__ = None  # type: ignore[assignment]  # a dataclass with __eq__ has no hash
 
 
 EUR = Money("EUR")
 
 
 class Pay(Saga[Money, str]):
-    """Waits, and pays."""
+    """A saga that waits for a signal and then pays."""
 
     def __init__(self) -> None:
         self.paid: list[str] = []
@@ -106,7 +95,7 @@ class Pay(Saga[Money, str]):
 
 
 class Kept(Saga[int]):
-    """A step leaves money; the others ask for it in their ways."""
+    """A step returns money. One later step asks the context for it, another takes it as an argument."""
 
     @step
     async def first(self, n: int, ctx: Context) -> Money:

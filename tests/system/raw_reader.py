@@ -1,4 +1,4 @@
-"""Reads buckets and events with nats-py alone and prints them as JSON: `raw_reader.py URL NAMESPACE`."""
+"""A program that reads buckets and events with nats-py alone and prints JSON: `raw_reader.py URL NAMESPACE`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sweep adopts what is handed to it, whatever becomes of the scan that hands it in."""
+"""A sweep adopts the records that a scan hands to it, even if the scan then fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.system.members import member
 
 
 class Begun:
-    """In the place of `ActiveSagas`: a begin takes a second; one saga is another worker's, one cannot be written."""
+    """A stand-in for `ActiveSagas`: each begin takes a second, and two ids fail (`taken`, `away`)."""
 
     def __init__(self) -> None:
         self.keys: list[str] = []
@@ -42,7 +42,7 @@ class Begun:
 
 
 async def orphans(*ids: str) -> list[Orphan]:
-    """Records in the middle of a step, as a scan finds them."""
+    """Return records of sagas in the middle of a step, as a scan finds them."""
     server = MemoryServer()
     async with member(server, BookTrip(_held)) as one:
         for saga_id in ids:
@@ -74,7 +74,7 @@ async def swept(begun: Begun, *found: list[Orphan], broken: bool = False) -> tup
     return adoption, sweep
 
 
-async def test_what_was_handed_in_is_adopted_before_a_broken_scan_is_reported(
+async def test_records_are_adopted_before_a_broken_scan_is_reported(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     begun = Begun()
@@ -83,7 +83,7 @@ async def test_what_was_handed_in_is_adopted_before_a_broken_scan_is_reported(
     assert sorted(begun.keys) == ["BookTrip.a", "BookTrip.b", "BookTrip.c"]
 
 
-async def test_pages_are_adopted_as_they_come_so_many_at_once(
+async def test_pages_are_adopted_as_they_come_within_the_limit_of_concurrency(
     autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
@@ -99,7 +99,7 @@ async def test_pages_are_adopted_as_they_come_so_many_at_once(
     assert end == "adopted 10 of 10 sagas in 3.00 s"
 
 
-async def test_another_workers_is_taken_and_what_cannot_be_written_is_tried_again(
+async def test_a_record_of_another_worker_counts_as_taken_and_a_failed_write_is_tried_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     begun = Begun()

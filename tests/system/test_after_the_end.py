@@ -1,4 +1,4 @@
-"""Who was told that a saga has ended finds it in a listing, and may delete it."""
+"""A saga that has just ended is listed once, and can be deleted, before it is in the archive."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import killable, member
-from tests.system.test_family import CALM, Order, Quote
+from tests.system.quotes import CALM, Order, Quote
 
 Clock = trio.testing.MockClock
 
 
 def with_a_slow_log() -> MemoryServer:
-    """Its sagas are archived a minute after their end: their last events take that long."""
+    """Return a server whose log takes a minute for a saga's last event, so that the saga is archived that late."""
     server = MemoryServer()
     server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
     return server
@@ -39,7 +39,7 @@ async def test_a_saga_that_has_just_ended_is_listed_once(autojump_clock: Clock, 
         assert [info.saga_id for info in (await here.runtime.list(status="completed", limit=limit)).items] == ["one"]
 
 
-async def test_pages_go_through_the_archive_and_those_that_have_just_ended(autojump_clock: Clock) -> None:
+async def test_pages_cover_the_archive_and_sagas_that_have_just_ended(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip()) as running:
         runtime = running.runtime
@@ -81,7 +81,7 @@ async def test_a_delete_that_is_cancelled_while_it_waits_deletes_nothing(autojum
         assert (await running.runtime.load(BookTrip, "one")).status == "completed"
 
 
-async def test_a_child_that_has_ended_is_not_deleted_before_its_parent_has(autojump_clock: Clock) -> None:
+async def test_a_child_that_has_ended_is_not_deleted_before_its_parent_ends(autojump_clock: Clock) -> None:
     parent: Any = Order()
     async with killable() as start:
         running = await start(MemoryServer(), parent, Quote(), **CALM)

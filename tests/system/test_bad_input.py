@@ -1,4 +1,4 @@
-"""Bad input: each a clear error, and nothing changed."""
+"""Bad input gives a clear error and changes nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_any_string_is_an_id(server: Server, namespace: str) -> None:
 
 
 @pytest.mark.parametrize("id", ["", " ", "\n\t", "\u3000"])
-async def test_a_blank_id_is_refused_for_all_without_an_id_would_be_one_saga(autojump_clock: object, id: str) -> None:
+async def test_a_blank_id_is_refused(autojump_clock: object, id: str) -> None:
     says = "is blank: give each saga an id of its own, such as an order number, or id=None to have one made up"
     async with member(MemoryServer(), saga := BookTrip()) as running:
         runtime = running.runtime
@@ -83,7 +83,7 @@ async def test_an_id_that_is_too_long_is_refused(server: Server, namespace: str)
             await runtime.start(BookTrip, "\ud800", Trip())
 
 
-async def test_an_input_that_the_type_refuses(server: Server, namespace: str) -> None:
+async def test_an_input_that_its_type_refuses_is_an_error(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         wrong: Any = {"city": 7}
         with pytest.raises(errors.InvalidInput, match=r"Expected `str`, got `int` - at `\$.city`"):
@@ -92,14 +92,14 @@ async def test_an_input_that_the_type_refuses(server: Server, namespace: str) ->
             await runtime.get(BookTrip, "1")
 
 
-async def test_an_input_that_is_too_large(server: Server, namespace: str) -> None:
+async def test_an_input_that_is_too_large_is_an_error(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         with pytest.raises(errors.InputTooLarge, match="pass a reference"):
             await runtime.start(BookTrip, "1", Trip(city="x" * 400_000))
 
 
 @pytest.mark.parametrize("where", ["memory:", "server"])
-async def test_a_runtime_whose_context_was_left_says_so(where: str, server: Server, namespace: str) -> None:
+async def test_a_closed_runtime_refuses_every_call(where: str, server: Server, namespace: str) -> None:
     url = server.url if where == "server" else where
     async with open_runtime(url, sagas=[BookTrip()], namespace=namespace) as runtime:
         handle = await runtime.start(BookTrip, "1", Trip())
@@ -120,7 +120,7 @@ async def test_a_runtime_whose_context_was_left_says_so(where: str, server: Serv
             await call()
 
 
-async def test_what_waits_as_the_context_is_left_is_told(server: Server, namespace: str) -> None:
+async def test_a_call_in_progress_ends_when_the_runtime_closes(server: Server, namespace: str) -> None:
     ends: list[str] = []
 
     async def looks() -> None:
@@ -142,7 +142,7 @@ async def test_what_waits_as_the_context_is_left_is_told(server: Server, namespa
     assert ends == ["closed"] * 5
 
 
-async def test_a_listing_of_what_there_is_not_is_refused() -> None:
+async def test_a_listing_with_unknown_criteria_is_refused() -> None:
     async with open_runtime("memory:", sagas=[BookTrip()]) as runtime:
         wrong: Any = "Stuck"
         with pytest.raises(errors.InvalidInput, match=r"status='Stuck': one of running, .*stuck"):
@@ -152,7 +152,7 @@ async def test_a_listing_of_what_there_is_not_is_refused() -> None:
             await runtime.list(attributes=names)
 
 
-async def test_p10_the_same_id_with_another_input(server: Server, namespace: str) -> None:
+async def test_p10_a_start_of_the_same_id_with_another_input_is_an_error(server: Server, namespace: str) -> None:
     saga = BookTrip()
     async with open_runtime(server.url, sagas=[saga], namespace=namespace) as runtime:
         first = await runtime.start(BookTrip, "1", Trip())
@@ -215,7 +215,7 @@ def _in_asyncio(url: str, namespace: str, make: Callable[[Any], list[Any]]) -> l
 
 
 class Boast(Saga[int]):
-    """Returns more than a record can hold."""
+    """A saga whose step returns more than a record can hold."""
 
     @step
     async def talk(self, size: int, ctx: Context) -> str:
@@ -223,7 +223,7 @@ class Boast(Saga[int]):
 
     @talk.compensate
     async def unsay(self, size: int, said: str | None, ctx: Context) -> None:
-        assert said is None, "what was too large to be kept cannot be given back"
+        assert said is None, "a result that was too large to keep cannot be given to the compensation"
 
 
 async def test_p3_a_result_over_max_payload_is_unknown_and_undone(server: Server, namespace: str) -> None:
@@ -235,7 +235,7 @@ async def test_p3_a_result_over_max_payload_is_unknown_and_undone(server: Server
         assert outcome.compensated == ("talk",)
 
 
-async def test_cancel_after_the_end_and_delete_of_the_living(server: Server, namespace: str) -> None:
+async def test_a_cancel_after_the_end_and_a_delete_of_a_live_saga_are_refused(server: Server, namespace: str) -> None:
     release = trio.Event()
 
     async def hook(name: str, ctx: Context) -> None:
@@ -264,11 +264,11 @@ async def opened(url: str, **options: Any) -> None:
 
 
 async def test_no_server() -> None:
-    with pytest.raises(errors.CannotConnect, match="no NATS server answered"):
+    with pytest.raises(errors.CannotConnect, match=r"no NATS server answered.*; start one there, or correct the URL"):
         await opened(f"nats://127.0.0.1:{free_port()}")
 
 
-async def test_wrong_credentials(tmp_path: Path) -> None:
+async def test_an_open_with_wrong_credentials_fails(tmp_path: Path) -> None:
     with running_server(tmp_path, config='authorization { user: "a", password: "b" }') as server:
         with pytest.raises(errors.CannotConnect, match=r"(?i)authorization"):
             await opened(server.url, user="a", password="wrong")
@@ -276,13 +276,13 @@ async def test_wrong_credentials(tmp_path: Path) -> None:
             assert await runtime.execute(BookTrip, "1", Trip()) == Completed("tickets-Rome")
 
 
-async def test_jetstream_off(tmp_path: Path) -> None:
+async def test_an_open_without_jetstream_fails(tmp_path: Path) -> None:
     with running_server(tmp_path, jetstream=None) as server, pytest.raises(errors.JetStreamOff, match="start it with"):
         await opened(server.url)
 
 
-async def test_a_server_older_than_2_11() -> None:
-    """A server that answers as 2.10 does: no API level in its account information."""
+async def test_an_open_on_a_server_older_than_2_11_fails() -> None:
+    """The server answers as version 2.10 does: its account information has no API level."""
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     async with trio.open_nursery() as nursery:
@@ -356,12 +356,12 @@ async def test_a_bucket_with_a_ttl_or_other_shards_is_refused(server: Server, na
         ({"archive_ttl": 10.0, "marker_ttl": 20.0}, "must exceed marker_ttl"),
     ],
 )
-def test_options(options: dict[str, Any], says: str) -> None:
+def test_wrong_options_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(CallerError, match=says):
         Config.of(options)
 
 
-def test_options_from_environment_and_toml(tmp_path: Path) -> None:
+def test_options_are_read_from_the_environment_and_from_toml(tmp_path: Path) -> None:
     assert Config.from_env({"SAGAKIT_SHARDS": "4", "SAGAKIT_NAMESPACE": "shop", "OTHER": "x"}).shards == 4
     (tmp_path / "sagakit.toml").write_text('[sagakit]\nlease_ttl = 20.0\nnamespace = "shop"\n')
     assert Config.from_toml(tmp_path / "sagakit.toml", shards=2) == Config(lease_ttl=20.0, namespace="shop", shards=2)
@@ -369,7 +369,7 @@ def test_options_from_environment_and_toml(tmp_path: Path) -> None:
         Config.from_env({"SAGAKIT_SHARDS": "many"})
 
 
-async def test_what_is_not_a_url_and_what_is_not_an_instance() -> None:
+async def test_a_wrong_url_and_a_class_in_place_of_an_instance_are_refused() -> None:
     with pytest.raises(errors.InvalidConfig, match="write nats://"):
         await opened("redis://x")
     cls: Any = BookTrip

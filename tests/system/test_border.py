@@ -1,4 +1,4 @@
-"""What callers hand in is checked before anything is changed, and refused with what to do instead."""
+"""Arguments of callers are checked before anything changes, and the error says what to write instead."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_options_win_over_a_config_and_leave_the_rest_of_it() -> None:
             pass
 
 
-def test_options_win_over_a_config_beside_asyncio() -> None:
+def test_options_win_over_a_config_under_asyncio_too() -> None:
     async def main() -> Config:
         async with sagakit.asyncio.open_runtime("memory:", sagas=[], config=CONFIG, drain_timeout=1) as runtime:
             return runtime.config
@@ -38,7 +38,7 @@ def test_options_win_over_a_config_beside_asyncio() -> None:
 
 
 class Go(Saga[int]):
-    """Waits for a signal."""
+    """A saga that waits for a signal."""
 
     go = signal(str)
 
@@ -47,7 +47,7 @@ class Go(Saga[int]):
 
 
 HALF = "\udc80"
-"""A lone surrogate, as `os.fsdecode` makes them."""
+"""A lone surrogate, as `os.fsdecode` makes it."""
 BAD_CONTEXTS: list[tuple[dict[str, Any], str]] = [
     ({"attributes": {"customer": 42}}, r"Expected `str`, got `int` - at `\$.attributes\[...\]`"),
     ({"attributes": {"customer": HALF}}, "no Unicode text"),
@@ -64,10 +64,10 @@ BAD_CONTEXTS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "says"), BAD_CONTEXTS, ids=range(len(BAD_CONTEXTS)))
-async def test_where_a_saga_comes_from_is_checked_before_it_starts(
+async def test_the_context_of_a_start_is_checked_before_the_saga_starts(
     given: dict[str, Any], says: str, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Else its record could not be written, or not be read again, or every event would carry it."""
+    """Otherwise the record could not be written or read again, or every event would carry the value."""
     async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         with trio.fail_after(60), pytest.raises(errors.InvalidInput, match=says):
             await runtime.start(Go, "1", 1, **given)
@@ -75,7 +75,7 @@ async def test_where_a_saga_comes_from_is_checked_before_it_starts(
             await runtime.load(Go, "1")
 
 
-def test_what_suits_a_parent_suits_its_children() -> None:
+def test_a_context_that_fits_a_parent_fits_its_children() -> None:
     trace = {"baggage": "x" * (MAX_CONTEXT - 200)}
     checked_context(StartContext(trace=trace))
     parent = Parent(f"{'T' * 64}.{'i' * 512}", "r" * 32, "n" * 64)
@@ -89,7 +89,7 @@ def test_what_suits_a_parent_suits_its_children() -> None:
         checked_message(Inbound(id="m" * 1_025, kind="cancel"))
 
 
-async def test_what_a_saga_is_found_by_is_kept_as_it_was_given(autojump_clock: trio.testing.MockClock) -> None:
+async def test_attributes_and_ids_are_kept_as_they_were_given(autojump_clock: trio.testing.MockClock) -> None:
     attributes = {"customer": "ü" * 4_000}
     async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         await runtime.start(Go, "1", 1, attributes=attributes, correlation_id="c" * 512, trace={"x": "y"})
@@ -109,7 +109,7 @@ async def test_what_a_saga_is_found_by_is_kept_as_it_was_given(autojump_clock: t
         ({"reason": 5}, "got `int`"),
     ],
 )
-async def test_who_and_why_are_checked_before_a_verb_is_applied(
+async def test_the_operator_and_the_reason_are_checked_before_a_verb_is_applied(
     given: dict[str, Any], says: str, autojump_clock: trio.testing.MockClock
 ) -> None:
     async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
@@ -119,7 +119,7 @@ async def test_who_and_why_are_checked_before_a_verb_is_applied(
         assert (await record_of(handle)).status == "running"
 
 
-async def test_what_is_no_json_is_refused_wherever_it_is_given(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_value_that_is_not_json_is_refused_everywhere(autojump_clock: trio.testing.MockClock) -> None:
     wrong: Any = object()
     deep: Any = []
     for _ in range(100_000):
@@ -156,7 +156,7 @@ async def test_an_unknown_kind_of_message_reaches_no_saga(autojump_clock: trio.t
         assert (await record_of(handle)).epoch == 1
 
 
-async def test_what_is_no_class_and_what_is_no_id_is_refused_with_what_to_write(
+async def test_an_instance_in_place_of_a_class_and_a_number_in_place_of_an_id_are_refused(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     instance, number, none = cast(Any, Go()), cast(Any, 5), cast(Any, None)
@@ -176,7 +176,7 @@ async def test_what_is_no_class_and_what_is_no_id_is_refused_with_what_to_write(
 
 
 @pytest.mark.parametrize("limit", [0, -1])
-async def test_a_page_has_at_least_one_line(limit: int, autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_page_limit_below_one_is_refused(limit: int, autojump_clock: trio.testing.MockClock) -> None:
     async with open_runtime("memory:", sagas=[Go()], drain_timeout=0) as runtime:
         await runtime.start(Go, "1", 1)
         with pytest.raises(errors.InvalidInput, match=f"limit={limit}: at least 1"):
@@ -185,7 +185,7 @@ async def test_a_page_has_at_least_one_line(limit: int, autojump_clock: trio.tes
 
 
 class Zone(tzinfo):
-    """A time zone of the caller's, whose table is not there."""
+    """A caller's time zone whose table is missing."""
 
     def utcoffset(self, dt: datetime | None) -> timedelta | None:
         raise LookupError("no table of zones")
@@ -193,7 +193,7 @@ class Zone(tzinfo):
     tzname = dst = utcoffset  # type: ignore[assignment]
 
 
-async def test_what_an_object_of_the_callers_raises_is_told_as_a_wrong_argument(
+async def test_an_error_of_a_callers_object_is_reported_as_a_wrong_argument(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     when: Any = datetime(2030, 1, 1, tzinfo=Zone())

@@ -1,4 +1,4 @@
-"""What comes through the inbox is checked as what callers hand in."""
+"""A message in the inbox is checked like an argument of a caller."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def sent(running: Member, saga_id: str, message_id: str, request: InboxReq
 
 
 @pytest.mark.parametrize("given", [{"attributes": {"x": "x" * 17_000}}, {"correlation_id": "c" * 513}])
-async def test_a_start_from_the_inbox_that_no_record_should_hold_is_a_dead_letter(
+async def test_a_start_that_no_record_can_hold_is_a_dead_letter(
     given: dict[str, Any], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with member(MemoryServer(), Go()) as running:
@@ -41,7 +41,7 @@ async def test_a_start_from_the_inbox_that_no_record_should_hold_is_a_dead_lette
             await running.runtime.load(Go, "1")
 
 
-async def test_a_message_with_an_id_too_long_to_be_kept_is_a_dead_letter(
+async def test_a_message_with_an_id_that_is_too_long_is_a_dead_letter(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with member(MemoryServer(), Go()) as running:

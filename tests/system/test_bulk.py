@@ -1,4 +1,4 @@
-"""An operator's verb for many sagas: the dry run tells what would become of each, mistakes are refused at once."""
+"""A verb for many sagas: a dry run tells the verdict for each saga, and a mistake is refused at once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, member
-from tests.system.test_operators import audit, stuck
+from tests.system.stuck_sagas import audit, stuck
 
 Clock = trio.testing.MockClock
 
@@ -31,7 +31,7 @@ VERBS = ["cancel", "retry", "compensate", "terminate"]
 
 
 async def sagas_of_all_sorts(server: MemoryServer, running: Member, saga: BookTrip) -> list[SagaInfo]:
-    """One that is stuck, one that waits for its next attempt, one that has just ended, one that is archived."""
+    """Return four sagas: stuck, waiting for its next attempt, just ended, and archived."""
     runtime = running.runtime
     await stuck(runtime, saga, "stuck", Trip(fail="tickets"))
     await runtime.execute(BookTrip, "archived", Trip())
@@ -56,7 +56,7 @@ async def test_a_dry_run_gives_the_verdicts_that_the_sagas_would_give(autojump_c
     assert [verdict for _, verdict in dry][1:] == ["ended", "ended"]
 
 
-async def test_a_dry_run_says_where_only_others_know_the_version(autojump_clock: Clock) -> None:
+async def test_a_dry_run_says_where_only_other_workers_know_the_version(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Old()) as old, member(server, New()) as new:
         await old.runtime.start(Old, "one", "x")
@@ -77,7 +77,7 @@ MISTAKES: list[tuple[Any, Any, str]] = [
 
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize(("verb", "infos", "text"), MISTAKES, ids=str)
-async def test_a_bulk_refuses_what_it_cannot_mean(
+async def test_a_bulk_with_wrong_arguments_is_refused(
     autojump_clock: Clock, verb: Any, infos: Any, text: str, dry_run: bool
 ) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
@@ -101,7 +101,7 @@ async def test_a_bulk_with_one_wrong_item_applies_nothing(autojump_clock: Clock)
 
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize("given", [{"reason": None}, {"reason": 7}, {"reason": "x", "by": 7}])
-async def test_a_reason_that_is_no_text_is_refused_before_anything_is_applied(
+async def test_a_reason_that_is_not_text_is_refused_before_anything_is_applied(
     autojump_clock: Clock, given: Any, dry_run: bool
 ) -> None:
     server, saga = MemoryServer(), BookTrip()

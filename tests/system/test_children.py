@@ -1,4 +1,4 @@
-"""Children that can never be: the parent turns back at once, rather than to ask for them for ever."""
+"""A parent turns back at once when its child can never start."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey, encode_id
 
 from tests.looks import record_of
+from tests.system.deliveries import CALM, Deliver, Order, Packed
+from tests.system.deliveries import Insure as Policy
 from tests.system.members import killable, member, until_ended
-from tests.system.test_nodes import CALM, Deliver, Order, Packed
-from tests.system.test_nodes import Insure as Policy
 
 Clock = trio.testing.MockClock
 
@@ -28,7 +28,7 @@ class Part(Saga[str]):
 
 
 class Whole(Saga[int]):
-    """Its child's input is as long as it is told."""
+    """A parent whose child's input has as many characters as the parent's input says."""
 
     def __init__(self) -> None:
         self.undone = 0
@@ -44,7 +44,7 @@ class Whole(Saga[int]):
 
 
 LONG_ID = "ü" * 80
-"""An id that is none any more once a child's is made of it."""
+"""A valid id that is too long once a child's id is made of it."""
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,9 @@ async def test_a_child_that_cannot_be_started_turns_its_parent_back(
         await until_ended(server, f"Whole.{encode_id(saga_id)}")
 
 
-async def test_a_child_that_could_not_be_is_undone_though_its_first_attempt_is_in_doubt(autojump_clock: Clock) -> None:
+async def test_a_child_that_can_never_start_is_undone_though_its_first_attempt_is_in_doubt(
+    autojump_clock: Clock,
+) -> None:
     server, whole = MemoryServer(), Whole()
     async with killable() as start:
         first = await start(server, Part(), whole)
@@ -86,8 +88,8 @@ async def test_a_child_that_could_not_be_is_undone_though_its_first_attempt_is_i
         await until_ended(server, f"Whole.{encode_id(LONG_ID)}")
 
 
-async def test_also_where_another_worker_would_start_it(autojump_clock: Clock) -> None:
-    """Its inbox would drop the message, and the parent wait for ever."""
+async def test_the_parent_turns_back_when_another_worker_would_start_the_child(autojump_clock: Clock) -> None:
+    """The other worker's inbox would drop the message, and the parent would wait for ever."""
     server = MemoryServer()
     async with killable() as start:
         await start(server, Part())
@@ -100,14 +102,14 @@ async def test_also_where_another_worker_would_start_it(autojump_clock: Clock) -
 
 
 class StricterPart(Saga[int], name="Part", version=2):
-    """What another worker has in place of `Part`."""
+    """The version of `Part` that another worker has."""
 
     @step(compensate=None)
     async def make(self, number: int, ctx: Context) -> None: ...
 
 
-async def test_also_where_another_worker_refuses_its_start(autojump_clock: Clock) -> None:
-    """The dead letter was all that told of it."""
+async def test_the_parent_turns_back_when_another_worker_refuses_the_start(autojump_clock: Clock) -> None:
+    """The dead letter alone would not tell the parent."""
     server = MemoryServer()
     async with killable() as start:
         await start(server, StricterPart())
@@ -126,8 +128,8 @@ class PatientPart(Saga[str], name="Part"):
     go = signal(int)
 
 
-async def test_a_parent_is_not_told_of_a_refusal_when_its_child_has_begun(autojump_clock: Clock) -> None:
-    """The start may come once more, to a worker that cannot read its input."""
+async def test_a_refusal_does_not_reach_the_parent_of_a_child_that_has_begun(autojump_clock: Clock) -> None:
+    """The start may be delivered again, to a worker that cannot read its input."""
     server = MemoryServer()
     async with killable() as start:
         running = await start(server, PatientPart(), Whole())
@@ -144,7 +146,7 @@ async def test_a_parent_is_not_told_of_a_refusal_when_its_child_has_begun(autoju
 
 
 async def test_a_refusal_that_comes_twice_is_told_again(autojump_clock: Clock) -> None:
-    """Its worker had died between the two halves: the child was forestalled, and the parent not told."""
+    """A worker died between the two halves: the child was forestalled, but the parent was not told."""
     server, key = MemoryServer(), SagaKey("Part", "1/r/part/1")
     async with member(server, PatientPart(), Whole()) as running:
         children = running.worker.children
@@ -161,7 +163,7 @@ async def test_a_refusal_that_comes_twice_is_told_again(autojump_clock: Clock) -
 
 
 async def full_for_a_while(patch: pytest.MonkeyPatch, port: Any, method: str, seconds: float) -> None:
-    """The store refuses this for want of room, so long."""
+    """Make a method of the store raise StoreFull for some seconds."""
     until, original = trio.current_time() + seconds, getattr(port, method)
 
     async def refuse(*args: Any, **options: Any) -> Any:
@@ -189,7 +191,7 @@ async def test_p12_a_full_inbox_costs_a_childs_start_no_attempt(
 async def test_p12_a_full_bucket_costs_a_childs_undo_no_attempt(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its start is in the inbox of nobody; the marker that forestalls it finds no room."""
+    """The child's start stays in the inbox, and the marker that forestalls the child finds no room."""
     server = MemoryServer()
     async with member(server, Whole()) as running:
         handle = await running.runtime.start(Whole, "1", 10)
@@ -213,7 +215,7 @@ class Travel(Saga[int]):
     policy = child(Insure, lambda number, ctx: number)
 
 
-async def test_a_childs_refusal_is_told_with_its_detail(autojump_clock: Clock) -> None:
+async def test_a_childs_refusal_reaches_the_parent_with_its_detail(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Insure(), Travel()) as running:
         with trio.fail_after(600):
             outcome = await running.runtime.execute(Travel, "1", 13)
@@ -225,7 +227,7 @@ async def test_a_childs_refusal_is_told_with_its_detail(autojump_clock: Clock) -
 async def test_p4_a_child_whose_start_waits_in_the_inbox_does_not_start_when_its_parent_is_undone(
     hours: float, autojump_clock: Clock
 ) -> None:
-    """Nobody who knows it is there; when somebody comes, the marker that forestalls it may have gone."""
+    """The child's type is unknown at first. When a worker with it comes, the forestalling marker may have expired."""
     server, log, late = MemoryServer(), list[str](), list[str]()
     async with killable() as start:
         parent = await start(server, Deliver(log), **CALM)

@@ -1,4 +1,4 @@
-"""A saga is described for people: values decoded, attempts with times and errors, and a text."""
+"""A description of a saga for people: decoded values, attempts with times and errors, and a text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import settled
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import EPOCH, member
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 
@@ -82,7 +82,7 @@ TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 class Slow(Saga[str]):
-    """Each call takes some seconds of its own: the action of `pay` 1, then 2; its check 4; its undo 8, then 16."""
+    """A saga whose calls take known seconds: `pay` 1, then 2; its check 4; its undo 8, then 16."""
 
     def __init__(self) -> None:
         self.seconds = {"pay": [1, 2], "paid": [4], "refund": [8, 16], "label": [3, 3], "last": [5]}
@@ -114,7 +114,7 @@ class Slow(Saga[str]):
 
 
 def spans(found: Description) -> dict[str, list[tuple[str, float | None]]]:
-    """Of each step the attempts, with the whole seconds that each took; None while it is under way."""
+    """Return each step's attempts with the seconds that each took; None while an attempt is under way."""
     return {
         view.name: [
             (one.kind, None if one.at is None or one.began is None else round((one.at - one.began).total_seconds(), 1))
@@ -171,7 +171,7 @@ async def test_an_attempt_of_a_check_says_when_it_began(autojump_clock: Clock) -
     assert pay.until is None
 
 
-async def test_an_end_that_is_written_by_hand_is_no_attempt_that_began(autojump_clock: Clock) -> None:
+async def test_an_end_that_is_written_by_hand_is_not_an_attempt(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
@@ -193,7 +193,7 @@ class Whole(Saga[str]):
     part = child(Part, lambda input, ctx: input, after=[first])
 
 
-async def test_a_child_whose_type_no_worker_runs_is_said_so(autojump_clock: Clock) -> None:
+async def test_a_child_whose_type_no_worker_runs_is_described_as_such(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Whole()) as running:
         handle = await running.runtime.start(Whole, "one", "x")
@@ -205,7 +205,7 @@ async def test_a_child_whose_type_no_worker_runs_is_said_so(autojump_clock: Cloc
             assert "no worker runs" not in str(await handle.describe())
 
 
-async def test_nobody_is_described_who_is_not_there(autojump_clock: Clock) -> None:
+async def test_a_description_of_an_unknown_saga_is_an_error(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         with pytest.raises(UnknownSaga):
             await running.runtime.describe(BookTrip, "nobody")

@@ -1,4 +1,4 @@
-"""Each failed attempt leaves an event: of an action, of its check, and of its compensation."""
+"""A failed attempt of an action, a check or a compensation leaves an event each time."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Parcels(Saga[list[str]]):
         raise RuntimeError("no van")
 
 
-async def test_a_failed_compensation_of_an_item_says_which(autojump_clock: Clock) -> None:
+async def test_a_failed_compensation_of_an_item_names_the_item(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Parcels()) as running:
         assert isinstance(await running.runtime.execute(Parcels, "one", ["a"]), Failed)
@@ -97,7 +97,7 @@ async def test_a_failed_check_leaves_an_event_for_each_try(autojump_clock: Clock
     assert all("no answer to the check" in found["error"] for found in tries)
 
 
-async def test_a_saga_that_succeeds_leaves_the_events_that_it_left(autojump_clock: Clock) -> None:
+async def test_a_saga_that_succeeds_leaves_no_event_of_a_failure(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip()) as running:
         await running.runtime.execute(BookTrip, "one", Trip())

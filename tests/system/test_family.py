@@ -1,8 +1,6 @@
-"""Parents and children in running workers: what is forged, stray or unreadable completes and releases nobody."""
+"""A forged, stray or unreadable message completes and releases neither a parent nor a child."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 import pytest
@@ -13,85 +11,15 @@ from sagakit.engine import Parent
 from sagakit.errors import InvalidInput
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
-from tests.system.members import Member, killable, member, stands, until_ended
+from tests.system.members import killable, member, stands, until_ended
+from tests.system.quotes import CALM, Order, Quote, begun, number, told
 
 Clock = trio.testing.MockClock
-CALM = {"lease_ttl": 3600.0, "scan_interval": 36000.0}
 
 
-class Quote(Saga[str, int]):
-    """The child: it is told its number, and keeps a booking that is to be undone."""
-
-    told = signal(int)
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-
-    @step(told)
-    async def book(self, name: str, told: int, ctx: Context) -> int:
-        self.log.append("book")
-        return told
-
-    @book.compensate
-    async def unbook(self, name: str, booked: int | None, ctx: Context) -> None:
-        self.log.append("unbook")
-
-    def output(self, input: str, ctx: Context) -> int:
-        return ctx.result(Quote.book)
-
-
-class Order(Saga[str, int]):
-    """The parent, with a signal after its child."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-
-    @step
-    async def first(self, name: str, ctx: Context) -> None: ...
-
-    @first.compensate
-    async def undo_first(self, name: str, none: None, ctx: Context) -> None:
-        self.log.append("undo_first")
-
-    quote = child(Quote, lambda name, ctx: name, after=[first])
-    go = signal(str, after=[quote])
-
-    @step(go, quote)
-    async def last(self, name: str, go: str, quote: int, ctx: Context) -> int:
-        return quote + 1
-
-    @last.compensate
-    async def undo_last(self, name: str, number: int | None, ctx: Context) -> None: ...
-
-    def output(self, input: str, ctx: Context) -> int:
-        return ctx.result(Order.last)
-
-
-async def begun(running: Member) -> SagaKey:
-    """An order waits for its quote; where the quote is."""
-    await running.runtime.start(Order, "one", "x")
-    await trio.sleep(5)
-    record = await running.runtime.load(Order, "one")
-    assert record.steps["quote"].state == "awaiting"
-    return SagaKey("Quote", f"one/{record.run}/quote/1")
-
-
-async def number(running: Member, quote: SagaKey, value: int) -> None:
-    """Tell a quote its number, upon which it completes."""
-    await running.runtime.signal(Quote, quote.saga_id, Quote.told, value)
-    await trio.sleep(5)
-
-
-async def told(running: Member, address: SagaKey, id: str, body: dict[str, Any]) -> None:
-    """A message that somebody else has put into the inbox."""
-    await running.worker.requests.send(address, id, msgspec.json.decode(msgspec.json.encode(body), type=InboxRequest))
-    await trio.sleep(5)
-
-
-async def test_forged_and_stray_messages_leave_parent_and_child_alone(autojump_clock: Clock) -> None:
+async def test_forged_and_stray_messages_change_neither_parent_nor_child(autojump_clock: Clock) -> None:
     server, quotes, orders = MemoryServer(), Quote(), Order()
     async with member(server, quotes, orders, **CALM) as running:
         quote = await begun(running)
@@ -116,8 +44,8 @@ async def test_forged_and_stray_messages_leave_parent_and_child_alone(autojump_c
         assert server.inbox == []
 
 
-async def test_whoever_asks_for_a_forged_message_is_told_of_its_refusal(autojump_clock: Clock) -> None:
-    """Also through a worker that passes it on; nothing of it is written."""
+async def test_the_sender_of_a_forged_message_is_told_of_its_refusal(autojump_clock: Clock) -> None:
+    """A worker that passes the message on tells the refusal as well, and writes nothing."""
     async with killable() as start:
         server = MemoryServer()
         owner = await start(server, Quote(), Order(), **CALM)
@@ -129,7 +57,7 @@ async def test_whoever_asks_for_a_forged_message_is_told_of_its_refusal(autojump
             assert verdict == "refused: it does not come from this saga's parent"
 
 
-async def test_p4_a_signal_under_the_id_of_the_coming_reverse_does_not_save_the_child(autojump_clock: Clock) -> None:
+async def test_p4_a_signal_with_the_id_of_the_coming_reverse_does_not_save_the_child(autojump_clock: Clock) -> None:
     server, quotes, orders = MemoryServer(), Quote(), Order()
     async with member(server, quotes, orders, **CALM) as running:
         quote = await begun(running)
@@ -150,7 +78,7 @@ async def test_p4_a_signal_under_the_id_of_the_coming_reverse_does_not_save_the_
 
 
 class OldQuote(Saga[str, str], name="Quote"):
-    """Another version of the child, in another worker: its output is a text."""
+    """The version of the child in another worker, whose output is a text."""
 
     told = signal(int)
 
@@ -165,7 +93,7 @@ class OldQuote(Saga[str, str], name="Quote"):
         return f"number {ctx.result(OldQuote.book)}"
 
 
-async def test_a_child_whose_output_its_parent_cannot_read_holds_the_parent_for_a_person(
+async def test_a_parent_that_cannot_read_its_childs_output_waits_for_an_operator(
     autojump_clock: Clock,
 ) -> None:
     server = MemoryServer()
@@ -179,7 +107,7 @@ async def test_a_child_whose_output_its_parent_cannot_read_holds_the_parent_for_
             record = await settled(handle)
         assert record.stuck is not None
         assert record.stuck.startswith("quote: blocked, the payload is not what quote takes: Expected `int`, got `str`")
-        assert record.steps["quote"].result == msgspec.Raw(b'"number 7"'), "a person can see what it said"
+        assert record.steps["quote"].result == msgspec.Raw(b'"number 7"'), "an operator can see the child's output"
         with pytest.raises(InvalidInput, match="not what quote takes"):
             await handle.complete_step("quote", "seven", "as it said", by="ann")
         await handle.complete_step("quote", 7, "as it said", by="ann")
@@ -189,16 +117,16 @@ async def test_a_child_whose_output_its_parent_cannot_read_holds_the_parent_for_
         await until_ended(server, str(quote))
 
 
-# ------------------------------------------------------------ a parent that is not there
+# ------------------------------------------------------------ a missing parent
 
 
-async def test_a_child_whose_parent_has_given_way_to_another_of_its_id_is_let_go(autojump_clock: Clock) -> None:
-    """It would wait for ever to be released; and the other one's node must not be completed by it."""
+async def test_a_child_is_released_when_another_saga_has_its_parents_id(autojump_clock: Clock) -> None:
+    """Otherwise the child would wait for ever. It must not complete the node of the other saga either."""
     server = MemoryServer()
     async with member(server, Quote(), Order(), **CALM) as running:
         quote = await begun(running)
         record = await running.runtime.load(Order, "one")
-        await trio.sleep(30)  # its actor has given way: nothing stops it from being started anew
+        await trio.sleep(30)  # its actor is gone, so the id can be started again
         server.bucket("SAGA_STATE").purge("Order.one")
         await running.runtime.start(Order, "one", "x")
         await trio.sleep(5)
@@ -210,7 +138,7 @@ async def test_a_child_whose_parent_has_given_way_to_another_of_its_id_is_let_go
         assert (other.steps["quote"].state, other.inbound) == ("awaiting", [])
 
 
-async def test_a_saga_that_only_pretends_to_be_a_child_is_let_go(autojump_clock: Clock) -> None:
+async def test_a_saga_that_only_claims_to_be_a_child_is_released(autojump_clock: Clock) -> None:
     """The parent that it names does not know it."""
     server = MemoryServer()
     async with member(server, Quote(), Order(), **CALM) as running:
@@ -229,8 +157,8 @@ class Gated(Saga[str]):
     quote = child(Quote, lambda name, ctx: name, after=[begin])
 
 
-async def test_p4_an_undo_that_meets_a_saga_that_is_not_its_child_goes_to_a_person(autojump_clock: Clock) -> None:
-    """Somebody had started one under the child's id. It is not the parent's to undo, and would never end for it."""
+async def test_p4_an_undo_that_meets_a_saga_that_is_not_the_child_waits_for_an_operator(autojump_clock: Clock) -> None:
+    """Another program has started a saga under the child's id. It would never report its end to the parent."""
     async with member(MemoryServer(), Quote(), Gated(), **CALM) as running:
         handle = await running.runtime.start(Gated, "one", "x")
         foreign = f"one/{(await record_of(handle)).run}/quote/1"

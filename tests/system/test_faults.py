@@ -1,8 +1,7 @@
-"""One write goes wrong, or one actor is lost: every saga ends as it should, and nothing is called twice."""
+"""Every saga ends correctly, and no call is repeated, when one write fails or one actor is lost."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -24,20 +23,15 @@ from tests.sagas import BookTrip, Trip
 from tests.system.members import member, stands, suffixes
 
 Clock = trio.testing.MockClock
+pytestmark = pytest.mark.usefixtures("quiet_crashes")
 KEY = "BookTrip.one"
 DONE = ["started", "step.hotel", "step.flight", "step.tickets", "completed"]
 UNDONE = ["started", "step.hotel", "compensating", "step.hotel.undone", "failed"]
 KINDS: tuple[FaultKind, ...] = get_args(FaultKind)
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    """Crashes are the point here; their tracebacks are not."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
-
-
 async def run_both(server: MemoryServer) -> tuple[BookTrip, list[object]]:
-    """One saga that completes and one that is compensated; their archive, markers and events are as they should be."""
+    """Run one saga that completes and one that is compensated, and check their archive, markers and events."""
     saga = BookTrip()
     async with member(server, saga) as running:
         outcomes: list[object] = []
@@ -61,7 +55,9 @@ async def run_both(server: MemoryServer) -> tuple[BookTrip, list[object]]:
 
 @pytest.mark.parametrize("position", range(6), ids=lambda n: f"write{n}")
 @pytest.mark.parametrize("kind", KINDS)
-async def test_p8_p9_one_write_of_a_saga_goes_wrong(kind: FaultKind, position: int, autojump_clock: Clock) -> None:
+async def test_p8_p9_a_saga_ends_correctly_when_one_write_fails(
+    kind: FaultKind, position: int, autojump_clock: Clock
+) -> None:
     server = MemoryServer()
     never = StoreFault(kind="slow", key="nobody")
     good = [StoreFault(kind="slow", key=KEY)] * position
@@ -122,7 +118,7 @@ async def test_p12_an_outage_in_the_middle_of_a_call(call: str, autojump_clock: 
 
 
 def once(patch: pytest.MonkeyPatch, cls: type, name: str, at: int) -> list[int]:
-    """Let one call of a method raise; returns the number of calls so far. End markers are written elsewhere."""
+    """Make one call of a method raise. Return a list with the number of calls so far; end markers do not count."""
     original: Callable[..., Any] = getattr(cls, name)
     calls = [0]
 
@@ -139,7 +135,7 @@ def once(patch: pytest.MonkeyPatch, cls: type, name: str, at: int) -> list[int]:
 
 @pytest.mark.parametrize("at", range(1, 8))
 @pytest.mark.parametrize(("actor", "method"), [(Persistence, "_put"), (Persistence, "_take"), (Publisher, "_queue")])
-async def test_an_io_actor_that_is_lost_is_handed_everything_again(
+async def test_a_new_io_actor_is_given_the_work_of_a_lost_one(
     actor: type, method: str, at: int, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = once(monkeypatch, actor, method, at)
@@ -154,7 +150,7 @@ MET = [("_perform", 4), ("_advance", 5), ("_written", 4), ("_fold_gathered", 3)]
 
 
 @pytest.mark.parametrize(("method", "at"), [(method, at) for method, most in MET for at in range(1, most + 1)])
-async def test_a_saga_actor_that_crashes_goes_on_from_its_record(
+async def test_a_saga_actor_that_crashes_continues_from_its_record(
     method: str, at: int, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = once(monkeypatch, SagaActor, method, at)
@@ -171,7 +167,9 @@ async def test_a_saga_actor_that_crashes_goes_on_from_its_record(
     assert len(set(saga.calls)) == 3, "an attempt in doubt was repeated under another key"
 
 
-async def test_the_timers_actor_is_lost(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_timers_fire_after_the_timers_actor_is_lost(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = once(monkeypatch, Timers, "_set", 1)
     fails = [True]
 
@@ -212,7 +210,7 @@ async def test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobod
         [listed] = (await running.runtime.list(status="stuck")).items
         assert listed.saga_id == "one"
         await trio.sleep(1000)
-        assert (await record_of(handle)).version == record.version, "nothing moves"
+        assert (await record_of(handle)).version == record.version, "the saga does not move"
         await handle.retry("mended", by="ann")
         with trio.fail_after(1000):
             assert await handle.outcome() == Completed("tickets-Rome")

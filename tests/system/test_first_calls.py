@@ -1,4 +1,4 @@
-"""The mistakes of a first program: what it opens, starts, sends and looks for. Each says what to write."""
+"""Mistakes of a first program in opening, starting, sending and looking give errors that say what to write."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Wait(Saga[Order, str]):
 
 
 class Hold(Saga[Order, str]):
-    """Gets stuck at its pivot."""
+    """A saga that gets stuck at its pivot."""
 
     @step(pivot=True, retry=RetryPolicy(max_attempts=1))
     async def send(self, order: Order, ctx: Context) -> str:
@@ -92,7 +92,7 @@ OPENINGS: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("name", OPENINGS)
-async def test_a_runtime_that_cannot_be_opened_says_what_to_write(name: str) -> None:
+async def test_a_wrong_call_of_open_runtime_says_what_to_write(name: str) -> None:
     given, error, says = OPENINGS[name]
     with pytest.raises(error, match=says):
         async with sagakit.open_runtime(**({"url": "memory:", "sagas": [Pay()]} | given)):
@@ -105,7 +105,7 @@ async def test_any_iterable_of_sagas_is_taken(sagas: Any) -> None:
         assert runtime.ready
 
 
-def test_a_variable_that_says_no_number_is_refused_with_its_option() -> None:
+def test_a_variable_that_is_not_a_number_is_refused_with_its_option() -> None:
     with pytest.raises(InvalidConfig, match="lease_ttl='soon': Expected `float`, got `str`"):
         Config.from_env({"SAGAKIT_LEASE_TTL": "soon"})
 
@@ -136,7 +136,7 @@ RUNTIME_CALLS: dict[str, tuple[Call, type[Exception], str]] = {
         lambda r: r.list(created_after=datetime.now(UTC).replace(tzinfo=None)), InvalidInput, "has no time zone: say"
     ),
     "time_ago": (lambda r: r.list(created_after=timedelta(1)), InvalidInput, "is not a time: say a datetime with"),
-    "unknown_get": (lambda r: r.get(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no: it was never started"),
+    "unknown_get": (lambda r: r.get(Pay, "no"), UnknownSaga, "under Pay.no: .* or it is in another store or namespace"),
     "unknown_describe": (lambda r: r.describe(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no"),
     "unknown_history": (lambda r: r.history(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no"),
     "unknown_delete": (lambda r: r.delete(Pay, "no"), UnknownSaga, "no saga is stored under Pay.no"),
@@ -174,7 +174,7 @@ class Strange(Saga[Order]):
 
 @pytest.fixture
 async def started() -> Any:
-    """A runtime with a saga that is done, one that waits, and one that is stuck."""
+    """Yield a runtime with three sagas: completed, waiting and stuck."""
     async with sagakit.open_runtime("memory:", sagas=[Pay(), Wait(), Hold()]) as runtime:
         handles: dict[str, Any] = {
             "done": await runtime.start(Pay, "done", ONE),
@@ -187,7 +187,7 @@ async def started() -> Any:
 
 
 @pytest.mark.parametrize("name", RUNTIME_CALLS)
-async def test_a_call_that_cannot_be_made_says_what_to_write(started: Any, name: str) -> None:
+async def test_a_wrong_call_says_what_to_write(started: Any, name: str) -> None:
     call, error, says = RUNTIME_CALLS[name]
     with trio.fail_after(20), pytest.raises(error, match=says):
         await call(started[0])
@@ -205,7 +205,7 @@ async def test_any_text_is_an_id(started: Any, id: str) -> None:
     assert await started[0].execute(Pay, id, ONE) == Completed("done")
 
 
-def test_a_saga_that_is_stuck_under_run_says_where_and_what_to_do() -> None:
+def test_a_stuck_saga_under_run_says_where_it_is_and_what_to_do() -> None:
     says = (
         r"Hold\.one is stuck at send \(attempt 1\): send: blocked, OSError\('no route'\).*It stays as it is: mend the"
     )

@@ -1,4 +1,4 @@
-"""What a first step may return, raise or forget, and what its saga says of it then."""
+"""Mistakes of a first step: the saga's failure or stuck reason says what the step did and what to write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 class Do(Saga[int, str]):
-    """Its step does what it is made with."""
+    """A saga whose step does what the test passes in."""
 
     def __init__(self, what: Callable[[], Awaitable[Any]], output: Any = "done") -> None:
         self.what = what
@@ -87,7 +87,7 @@ def test_a_refusal_reaches_the_outcome(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EXHAUSTED)
-def test_what_a_step_must_not_do_is_the_reason_of_the_failure(name: str) -> None:
+def test_a_mistake_of_a_step_is_the_reason_of_the_failure(name: str) -> None:
     what, says = EXHAUSTED[name]
     outcome = outcome_of(Do(what))
     assert isinstance(outcome, Failed)
@@ -133,26 +133,26 @@ class Slow(Saga[int, None]):
 
 
 class Until(Saga[int, None]):
-    until = timer(lambda order, ctx: datetime(2030, 1, 1))  # the mistake
+    until = timer(lambda order, ctx: datetime(2030, 1, 1))  # the mistake under test
 
 
 @pytest.mark.parametrize(
     ("saga", "says"),
     [(Exit(), "SystemExit(3)"), (Slow(), "timeout after 0.05 s"), (Until(), "has no time zone: say datetime(")],
 )
-def test_a_step_that_leaves_or_takes_too_long_or_a_time_without_zone_is_told(saga: Any, says: str) -> None:
+def test_a_step_that_exits_or_times_out_and_a_time_without_a_zone_are_reported(saga: Any, says: str) -> None:
     outcome = sagakit.run(saga, "one", 1, url="memory:")
     assert isinstance(outcome, Failed)
     assert says in str(outcome.reason)
 
 
 class Silent(Saga[int, None]):
-    """A condition that returns nothing skips its step."""
+    """A condition that returns None skips its step."""
 
     @step(compensate=None, when=lambda order, ctx: None)  # type: ignore[arg-type,return-value]  # pyright: ignore
     async def never(self, order: int, ctx: Context) -> str:
         raise AssertionError
 
 
-def test_a_condition_that_returns_nothing_skips() -> None:
+def test_a_condition_that_returns_none_skips_the_step() -> None:
     assert sagakit.run(Silent(), "one", 1, url="memory:") == Completed(None)

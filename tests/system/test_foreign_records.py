@@ -1,4 +1,4 @@
-"""What stands in the buckets and is not what belongs there: reported once, left alone, and it harms nothing (P11)."""
+"""Foreign values in the buckets are reported once, left alone, and do no harm (P11)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from sagakit.store.ports import Write
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
-from tests.system.members import Member, killable, member, stands, until_ended
+from tests.system.members import Member, bounded, killable, member, stands, until_ended
+from tests.system.stopped_trips import KEY, Stop, started
 from tests.system.test_overwritten import ANSWER
-from tests.system.test_ownership import KEY, Stop, bounded
 
 Clock = trio.testing.MockClock
 
@@ -36,11 +36,10 @@ def lines(caplog: pytest.LogCaptureFixture, level: int = logging.INFO) -> list[s
 
 
 async def record_of(server: MemoryServer, **fields: object) -> bytes:
-    """The record of a saga in the middle of a call, whose worker is gone."""
+    """Leave the record of a saga in the middle of a call, whose worker is dead."""
     stop = Stop("flight")
     async with member(server, BookTrip(stop)) as victim:
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         record = stands(server, "SAGA_STATE", KEY)
         assert record is not None
         victim.kill()
@@ -48,7 +47,7 @@ async def record_of(server: MemoryServer, **fields: object) -> bytes:
 
 
 async def says_so(running: Member, saga_id: str, text: str) -> None:
-    """Whoever asks for the saga is told what stands there."""
+    """Assert that a caller who asks for the saga is told what its key holds."""
     runtime = running.runtime
     for ask in (runtime.get, runtime.load, runtime.history):
         with pytest.raises(Undecodable, match=text):
@@ -90,7 +89,7 @@ async def test_bytes_of_one_saga_under_the_key_of_another_are_not_run(
 @pytest.mark.parametrize(
     "owner", ["", "a.b.c", ">", "x y", "x" * 10_000, "adopt.BookTrip", "\N{GREEK SMALL LETTER MU}"]
 )
-async def test_an_owner_that_cannot_be_a_worker_is_never_asked_after(
+async def test_an_owner_that_cannot_be_a_worker_id_is_never_probed(
     owner: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = MemoryServer()
@@ -127,12 +126,12 @@ async def test_an_owner_that_cannot_be_a_worker_is_never_asked_after(
         assert owner not in asked
         put(server, "SAGA_STATE", KEY, json.dumps(json.loads(value) | {"owner": "nobody"}).encode())
         await until_ended(server, KEY)
-        assert saga.names == ["flight", "tickets"], "mended by hand, it is adopted"
+        assert saga.names == ["flight", "tickets"], "a record that was repaired by hand is adopted"
 
 
 @pytest.mark.parametrize("bucket", ["SAGA_STATE", "SAGA_ARCHIVE"])
 @pytest.mark.parametrize("time", [1e300, -1e300, 1e18, -5.0])
-async def test_a_time_that_no_calendar_shows_breaks_no_listing_and_no_history(
+async def test_a_time_outside_the_calendar_breaks_no_listing_and_no_history(
     bucket: str, time: float, autojump_clock: Clock
 ) -> None:
     server = MemoryServer()
@@ -158,7 +157,7 @@ async def test_each_moment_of_the_calendar_has_a_history(server: Server, namespa
             await runtime._store.archive.put(KEY, value)
             assert (await runtime.history(BookTrip, "one")).record.created_at == created_at
             assert [info.created_at for info in (await runtime.list(status="completed")).items] == [created_at]
-        for created_at in (1e300, -1.0):  # beyond it there is none
+        for created_at in (1e300, -1.0):  # the calendar has no later moment
             value = json.dumps(json.loads(entry.value) | {"created_at": created_at}).encode()
             await runtime._store.archive.put(KEY, value)
             with pytest.raises(Undecodable, match="created_at"):
@@ -167,14 +166,14 @@ async def test_each_moment_of_the_calendar_has_a_history(server: Server, namespa
 
 
 @pytest.mark.parametrize("limit", [None, 1])
-async def test_what_the_archive_has_and_is_no_record_is_told(limit: int | None, autojump_clock: Clock) -> None:
+async def test_an_archive_entry_that_is_not_a_record_is_reported(limit: int | None, autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip(), scan_interval=5.0) as running, bounded():
         handle = await running.runtime.start(BookTrip, "one", Trip())
         await running.runtime.execute(BookTrip, "two", Trip())
         await until_ended(server, KEY)
         await until_ended(server, "BookTrip.two")
-        await trio.sleep(100)  # the end markers go
+        await trio.sleep(100)  # the end markers expire
         put(server, "SAGA_ARCHIVE", KEY, ANSWER)
         page = await running.runtime.list(status="completed", limit=limit)
         assert [info.saga_id for info in page.items] == ["two"]
@@ -184,15 +183,14 @@ async def test_what_the_archive_has_and_is_no_record_is_told(limit: int | None, 
         await says_so(running, "one", "names no saga")
         with pytest.raises(Undecodable, match="names no saga"):
             await handle.outcome()
-        await running.runtime.delete(BookTrip, "one")  # heals it
+        await running.runtime.delete(BookTrip, "one")  # repairs it
         assert await running.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
 
 
-async def test_an_archive_entry_that_is_no_record_gives_way_to_the_saga_that_ends(autojump_clock: Clock) -> None:
+async def test_an_archive_entry_that_is_not_a_record_is_replaced_when_the_saga_ends(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running, bounded():
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         put(server, "SAGA_ARCHIVE", KEY, ANSWER)
         stop.go_on.set()
         assert await handle.outcome() == Completed("tickets-Rome")
@@ -202,7 +200,7 @@ async def test_an_archive_entry_that_is_no_record_gives_way_to_the_saga_that_end
         assert archived["status"] == "completed"
 
 
-async def test_plans_that_cannot_be_read_keep_no_worker_from_opening(autojump_clock: Clock) -> None:
+async def test_unreadable_plans_do_not_keep_a_worker_from_opening(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip()):
         (entry,) = server.bucket("SAGA_META").entries("plan")
@@ -215,13 +213,26 @@ async def test_plans_that_cannot_be_read_keep_no_worker_from_opening(autojump_cl
 # ------------------------------------------------------------------- leases
 
 
-async def test_a_lease_that_is_replaced_kills_nobody(autojump_clock: Clock) -> None:
+@pytest.fixture
+def probed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the ids of the workers that observers look at, in order."""
+    found: list[str] = []
+    look = Observer.look
+
+    async def noted(self: Observer, worker_id: str) -> Any:
+        found.append(worker_id)
+        return await look(self, worker_id)
+
+    monkeypatch.setattr(Observer, "look", noted)
+    return found
+
+
+async def test_a_lease_that_is_replaced_kills_no_worker(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=10.0)
         other = await start(server, BookTrip(), lease_ttl=10.0, scan_interval=1.0)
-        handle = await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(owner, stop)
         for _ in range(100):
             put(server, "SAGA_WORKERS", owner.runtime.worker_id, ANSWER)
             await trio.sleep(0.2)
@@ -233,18 +244,10 @@ async def test_a_lease_that_is_replaced_kills_nobody(autojump_clock: Clock) -> N
 
 
 @pytest.mark.parametrize("when", ["before", "while it runs"])
-async def test_what_is_no_lease_is_no_worker(
-    when: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+async def test_a_value_that_is_not_a_lease_is_not_a_worker(
+    when: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture, probed: list[str]
 ) -> None:
     server = MemoryServer()
-    looked: list[str] = []
-    look = Observer.look
-
-    async def watched(self: Observer, worker_id: str) -> Any:
-        looked.append(worker_id)
-        return await look(self, worker_id)
-
-    monkeypatch.setattr(Observer, "look", watched)
 
     def forge() -> None:
         lease = json.dumps(
@@ -264,41 +267,33 @@ async def test_what_is_no_lease_is_no_worker(
             forge()
         await trio.sleep(60)
         assert await running.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
-    assert looked == []
+    assert probed == []
     assert lines(caplog) == []
 
 
 # -------------------------------------------------------------------- hints
 
 
-async def test_announcements_of_workers_that_nothing_names_cost_nothing(
-    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+async def test_announcements_of_unknown_workers_cost_nothing(
+    autojump_clock: Clock, caplog: pytest.LogCaptureFixture, probed: list[str]
 ) -> None:
     caplog.set_level(logging.INFO)
     server = MemoryServer()
-    looked: list[str] = []
-    look = Observer.look
-
-    async def watched(self: Observer, worker_id: str) -> Any:
-        looked.append(worker_id)
-        return await look(self, worker_id)
-
-    monkeypatch.setattr(Observer, "look", watched)
     async with killable() as start, bounded():
         running = await start(server, BookTrip(), scan_interval=1e6)
         attacker = await start(server, BookTrip(), scan_interval=1e6)
         await trio.sleep(60)
         caplog.clear()
-        looked.clear()
+        probed.clear()
         for number in range(20_000):
             attacker.store.control.announce(["BookTrip"], f"worker-{number:012x}")
         await trio.sleep(60)
-        assert set(looked) == {running.runtime.worker_id, attacker.runtime.worker_id}, "they watch each other"
+        assert set(probed) == {running.runtime.worker_id, attacker.runtime.worker_id}, "they watch each other"
         assert running.worker.observer.dead == frozenset()
         assert lines(caplog) == []
 
 
-async def test_so_many_workers_are_looked_at_at_once(
+async def test_owners_are_probed_within_the_limit_of_concurrency(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Records may name any number of owners."""
@@ -332,7 +327,7 @@ async def test_so_many_workers_are_looked_at_at_once(
 # ---------------------------------------------------------------------- log
 
 
-def test_a_ration_of_lines_says_what_it_holds_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_ration_of_lines_counts_the_lines_that_it_holds_back(caplog: pytest.LogCaptureFixture) -> None:
     now = 0.0
     ration = Ration(logging.getLogger("rationed"), now=lambda: now)
     for number in range(1000):
@@ -344,7 +339,7 @@ def test_a_ration_of_lines_says_what_it_holds_back(caplog: pytest.LogCaptureFixt
     assert lines(caplog)[-1] == f"line 1000 ({1000 - LINES} more lines of this kind were not logged before)"
 
 
-async def test_records_without_number_are_reported_within_the_ration(
+async def test_many_foreign_records_are_reported_within_the_ration(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = MemoryServer()

@@ -1,4 +1,4 @@
-"""A saga that is over leaves nothing to the garbage collector: looking for it cost a tenth of the throughput."""
+"""A saga that is over leaves nothing to the garbage collector, whose searches cost a tenth of the throughput."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.sagas import BookTrip, Trip
 from tests.system.members import member
 
 
-async def test_what_a_saga_held_is_freed_when_it_is_over(autojump_clock: trio.testing.MockClock) -> None:
+async def test_the_objects_of_a_saga_are_freed_when_it_is_over(autojump_clock: trio.testing.MockClock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
 
         async def some(numbers: range) -> int:
@@ -30,7 +30,7 @@ async def test_what_a_saga_held_is_freed_when_it_is_over(autojump_clock: trio.te
         gc.collect()
         gc.disable()
         try:
-            first = await some(range(10))  # of the last one a task that sleeps may hold a part
+            first = await some(range(10))  # a sleeping task may still hold a part of the last one
             assert await some(range(10, 50)) <= first + 2
         finally:
             gc.enable()

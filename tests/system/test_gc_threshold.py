@@ -1,4 +1,4 @@
-"""The garbage collector is the process's: runtimes that share it put it back as they found it, in whatever order."""
+"""Runtimes that share a process restore the garbage collector's threshold, in whatever order they close."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.sagas import BookTrip
 
 @pytest.fixture(autouse=True)
 def found() -> Iterator[tuple[int, int, int]]:
-    """What the process has set; it is put back after the test."""
+    """Set a threshold for the process, and restore the former one after the test."""
     before = gc.get_threshold()
     gc.set_threshold(1000, 11, 12)
     yield gc.get_threshold()
@@ -27,7 +27,7 @@ def found() -> Iterator[tuple[int, int, int]]:
 
 
 class Opened:
-    """A runtime that is open in a thread of its own until the context is left."""
+    """A runtime in a thread of its own, which is open until the context ends."""
 
     def __init__(self, threshold: int) -> None:
         self._threshold = threshold
@@ -69,7 +69,7 @@ def test_the_largest_threshold_is_in_force_until_the_last_runtime_closes(
 
 
 @pytest.mark.parametrize("order", list(permutations([10, 50_000, 100_000])), ids=str)
-def test_in_whatever_order_they_close_what_was_found_comes_back(
+def test_the_former_threshold_comes_back_whatever_the_order_of_closing(
     order: tuple[int, ...], found: tuple[int, int, int]
 ) -> None:
     stacks = {threshold: ExitStack() for threshold in (50_000, 10, 100_000)}
@@ -81,7 +81,7 @@ def test_in_whatever_order_they_close_what_was_found_comes_back(
     assert gc.get_threshold() == found
 
 
-def test_threads_that_open_and_close_all_the_time_leave_what_was_found(found: tuple[int, int, int]) -> None:
+def test_threads_that_open_and_close_all_the_time_restore_the_threshold(found: tuple[int, int, int]) -> None:
     def open_and_close(threshold: int) -> None:
         for _ in range(2000):
             with collecting_less(threshold):
@@ -95,7 +95,7 @@ def test_threads_that_open_and_close_all_the_time_leave_what_was_found(found: tu
     assert gc.get_threshold() == found
 
 
-def test_a_collector_that_is_turned_off_stays_so() -> None:
+def test_a_collector_that_is_turned_off_stays_off() -> None:
     gc.set_threshold(0, 11, 12)
     with collecting_less(50_000):
         assert gc.get_threshold() == (0, 11, 12)

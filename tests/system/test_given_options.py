@@ -1,4 +1,4 @@
-"""The typed options of `open_runtime` are those of `Config`, with its types and its words."""
+"""The typed options of `open_runtime` are those of `Config`, with the same types and descriptions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_the_typed_options_are_those_of_config() -> None:
     assert RuntimeOptions.__required_keys__ == frozenset()
 
 
-def test_their_words_are_those_of_config() -> None:
+def test_the_descriptions_of_options_are_those_of_config() -> None:
     (options,) = (node for node in ast.parse(inspect.getsource(given_options)).body if isinstance(node, ast.ClassDef))
     fields = options.body[1:]
     named = [

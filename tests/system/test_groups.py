@@ -1,4 +1,4 @@
-"""A refusal counts as one also where a nursery or a TaskGroup has wrapped it."""
+"""A refusal counts as a refusal although a nursery or a TaskGroup has wrapped it in a group."""
 
 from __future__ import annotations
 
@@ -66,32 +66,32 @@ def result_of(error: BaseException) -> AttemptResult:
     ],
     ids=repr,
 )
-def test_a_group_whose_leaves_agree_is_that_leaf(leaf: BaseException) -> None:
+def test_a_group_whose_leaves_agree_counts_as_that_leaf(leaf: BaseException) -> None:
     assert result_of(group(leaf)) == result_of(leaf)
     assert result_of(group(leaf, group(leaf))) == result_of(leaf)
 
 
-def test_a_refusal_wins_over_what_is_known_not_done_too() -> None:
+def test_a_refusal_wins_over_an_error_that_is_known_not_done() -> None:
     assert result_of(group(NOT_DONE, DECLINED, Down("no"))) == result_of(DECLINED)
 
 
-def test_a_refusal_beside_something_unknown_is_unknown() -> None:
-    """A refused step is not undone, but what the other branch did may have happened."""
+def test_a_refusal_with_an_unknown_error_is_unknown() -> None:
+    """A refused step is not undone, but the other branch may have had an effect."""
     for other in (OSError("reset"), Retry("busy")):
         found = result_of(group(DECLINED, other))
         assert isinstance(found, Error | Again)
         assert not found.not_done
-        assert "declined" in (found.error if isinstance(found, Error) else found.reason), "it says all there was"
+        assert "declined" in (found.error if isinstance(found, Error) else found.reason), "the reason names both errors"
 
 
-def test_two_refusals_are_one_that_tells_of_both() -> None:
+def test_two_refusals_become_one_that_names_both() -> None:
     found = result_of(group(DECLINED, Reject("sold-out", sku=7)))
     assert isinstance(found, Compensating)
     assert found.code == "declined"
     assert bytes(found.detail) == b'{"status":402,"others":[{"code":"sold-out","detail":{"sku":7}}]}'
 
 
-def test_the_longest_wait_that_is_asked_for_holds() -> None:
+def test_the_longest_requested_wait_applies() -> None:
     waits = [Retry("busy", after=timedelta(seconds=seconds), not_done=True) for seconds in (3, 60, 5)]
     assert result_of(group(*waits)) == Again(reason="busy", after=60.0, not_done=True)
     found = result_of(group(waits[1], OSError("reset")))
@@ -99,13 +99,13 @@ def test_the_longest_wait_that_is_asked_for_holds() -> None:
     assert (found.after, found.not_done) == (60.0, False)
 
 
-def test_what_cannot_be_read_halts_the_saga_whatever_is_beside_it() -> None:
+def test_an_unreadable_value_halts_the_saga_whatever_else_the_group_holds() -> None:
     found = result_of(group(ValueError("beside it"), UNREADABLE))
     assert isinstance(found, ArgumentsUnreadable)
     assert not found.not_done
 
 
-def test_a_group_that_the_policy_names_is_classified_as_it_is() -> None:
+def test_a_group_that_the_policy_names_is_classified_as_a_whole() -> None:
     found = result_of(Several("by name", [OSError("reset")]))
     assert isinstance(found, Compensating)
     assert found.code == "Several"
@@ -128,7 +128,7 @@ async def refuse() -> None:
 
 
 class Branches(Saga[int]):
-    """Opens branches of which one refuses; in a compensation, too."""
+    """A saga that opens branches, one of which refuses, in a step and in a compensation."""
 
     @step(retry=POLICY, compensate=None)
     async def charge(self, number: int, ctx: Context) -> None:
@@ -148,7 +148,7 @@ class Pool(Saga[int]):
 
 
 class Undoes(Saga[int]):
-    """The compensation refuses: that goes to a person at once."""
+    """A saga whose compensation refuses: it is stuck at once."""
 
     @step(retry=POLICY)
     async def charge(self, number: int, ctx: Context) -> None: ...
@@ -195,7 +195,7 @@ class Large(Saga[int]):
         raise Reject("declined", body="x" * 5000, status=402)
 
 
-async def test_of_a_refusal_that_says_too_much_the_fields_that_fit_are_kept(autojump_clock: Clock) -> None:
+async def test_the_fields_that_fit_are_kept_of_a_refusal_that_is_too_large(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Large()) as worker:
         with trio.fail_after(1000):
             outcome = await worker.runtime.execute(Large, "1", 1)

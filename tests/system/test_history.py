@@ -1,4 +1,4 @@
-"""The history of one saga: each of its events once, in order, up to the last one of its record."""
+"""The history of a saga has each of its events once, in order, up to the last one of its record."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from tests.system.members import member
 TYPES = ["started", "step.hotel", "step.flight", "step.tickets", "completed"]
 
 
-async def test_the_history_of_one_who_was_just_told_of_the_end_has_all_events(
+async def test_a_caller_that_was_just_told_of_the_end_sees_all_events(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     server = MemoryServer()
     server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.step.tickets", delay=60.0))
     async with member(server, BookTrip()) as here, member(server, BookTrip()) as elsewhere:
         assert await here.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
-        assert len(server.events) == 3, "the last two are still on their way"
+        assert len(server.events) == 3, "the last two are not published yet"
         for runtime in (here.runtime, elsewhere.runtime):
             history = await runtime.history(BookTrip, "one")
             assert [event.type.removeprefix("saga.BookTrip.") for event in history.events] == TYPES
 
 
-async def test_an_event_that_the_log_has_twice_is_told_once(autojump_clock: trio.testing.MockClock) -> None:
-    """As after a failover beyond the server's window for duplicates."""
+async def test_an_event_that_is_twice_in_the_log_is_listed_once(autojump_clock: trio.testing.MockClock) -> None:
+    """The log has duplicates after a failover that lasts longer than the server's window for duplicates."""
     server = MemoryServer()
     async with member(server, BookTrip()) as running:
         await running.runtime.execute(BookTrip, "one", Trip())

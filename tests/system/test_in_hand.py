@@ -1,4 +1,4 @@
-"""What a worker has in hand of the inbox is bounded, and given back."""
+"""The messages that a worker has in hand are bounded, and a closing worker gives them back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Clock = trio.testing.MockClock
 
 
 class Told:
-    """An acknowledger that notes what it was told."""
+    """An acknowledger that records the calls it gets."""
 
     def __init__(self) -> None:
         self.words: list[str] = []
@@ -41,7 +41,7 @@ def test_a_message_is_taken_once() -> None:
 
 
 @pytest.mark.parametrize(("most", "most_bytes"), [(2, 1000), (1000, 20)])
-async def test_all_who_wait_for_room_go_on_once_there_is_some(
+async def test_all_waiting_messages_continue_once_there_is_room(
     most: int, most_bytes: int, monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
     monkeypatch.setattr(in_hand, "MOST", most)
@@ -65,7 +65,7 @@ async def test_all_who_wait_for_room_go_on_once_there_is_some(
     assert sorted(passed) == [0, 1, 2]
 
 
-async def test_only_what_is_worked_on_is_extended_and_all_is_given_back(autojump_clock: Clock) -> None:
+async def test_only_messages_in_work_are_extended_and_all_are_given_back(autojump_clock: Clock) -> None:
     hand, works, waits = InHand(), Told(), Told()
     hand.take(message(1, works))
     hand.take(message(2, waits))
@@ -78,7 +78,7 @@ async def test_only_what_is_worked_on_is_extended_and_all_is_given_back(autojump
     assert (works.words[-1], waits.words) == ("defer 0", ["defer 0"])
 
 
-async def test_a_second_start_of_a_saga_takes_nobody_away_from_those_who_wait_for_the_first(
+async def test_a_second_start_of_a_saga_does_not_release_messages_that_wait_for_the_first(
     autojump_clock: Clock,
 ) -> None:
     hand = InHand()

@@ -1,11 +1,9 @@
-"""The inbox of a real server, used from outside with nats-py alone, as another program would.
+"""The inbox of a real server, used with nats-py alone, as another program would use it.
 
 See docs/architecture.md, "The inbox".
 """
 
 from __future__ import annotations
-
-import sys
 
 import pytest
 import trio
@@ -16,33 +14,14 @@ from sagakit.store.memory_server import MemoryServer, Queued
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+from tests.system.deliveries import Confirm
+from tests.system.inbox_sender import send
 from tests.system.members import member
-from tests.system.test_nodes import Confirm
-from tests.system.test_ownership import Stop
-
-SENDER = """
-import asyncio, sys, nats
-
-async def main(url, *messages):
-    nc = await nats.connect(url)
-    js = nc.jetstream()
-    for subject, message_id, body in zip(messages[::3], messages[1::3], messages[2::3]):
-        await js.publish(subject, body.encode(), headers={"Nats-Msg-Id": message_id})
-    await nc.close()
-    assert "sagakit" not in sys.modules
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-async def send(server: Server, *messages: str) -> None:
-    """Subject, id, body; subject, id, body; ..."""
-    command = [sys.executable, "-c", SENDER, server.url, *messages]
-    await trio.run_process(command)
+from tests.system.stopped_trips import Stop
 
 
 async def outcome(runtime: Runtime, id: str) -> object:
-    """Of a saga that somebody else starts."""
+    """Return the outcome of a saga that another program starts."""
     with trio.fail_after(30):
         while True:
             try:
@@ -72,7 +51,7 @@ async def test_p10_a_saga_is_started_and_cancelled_by_messages(server: Server, n
     assert saga.names.count("hotel") == 2
 
 
-async def test_messages_sent_while_no_worker_runs_are_there_when_one_comes(server: Server, namespace: str) -> None:
+async def test_messages_sent_while_no_worker_runs_are_taken_when_one_starts(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace):
         pass
     start = '{"kind": "start", "input": {}}'
@@ -88,10 +67,10 @@ async def test_messages_sent_while_no_worker_runs_are_there_when_one_comes(serve
 async def test_p8_a_signal_waits_for_a_start_that_is_still_in_the_inbox(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whoever took the start has died: it comes again later than what was sent after it."""
+    """The worker that took the start has died, so the start is delivered again after a message that was sent later."""
     server = MemoryServer()
     async with member(server, Confirm()) as running:
-        server.faults.begin_outage()  # nobody takes anything while they are put there
+        server.faults.begin_outage()  # no worker takes messages while these are published
         server.inbox += [
             Queued("s1", "Confirm", "one", b'{"kind": "start", "input": "x"}', 1),
             Queued("s2", "Confirm", "one", b'{"kind": "signal", "step": "second", "payload": 5}', 2),
@@ -108,5 +87,5 @@ async def test_p8_a_signal_waits_for_a_start_that_is_still_in_the_inbox(
             assert await handle.outcome() == Completed("None 5")
         assert not server.inbox
     dropped = [line for line in caplog.messages if "is a dead letter" in line]
-    assert len(dropped) == 1, "only the one that nobody ever starts"
+    assert len(dropped) == 1, "only the message to a saga that is never started"
     assert "Confirm.nobody" in dropped[0]

@@ -1,10 +1,8 @@
-"""A saga's actor crashes: its next incarnation knows what it must, and takes nothing for its own that is not."""
+"""The next incarnation of a crashed saga actor keeps what it must and ignores answers to the one before."""
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 import pytest
@@ -16,25 +14,16 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, member, stands, until_ended
+from tests.system.members import crash, member, stands, until_ended
 
 Clock = trio.testing.MockClock
+pytestmark = pytest.mark.usefixtures("quiet_crashes")
 
 
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    """Crashes are the point here; their tracebacks are not."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
-
-
-def crash(worker: Member, key: str) -> None:
-    """A bug of ours."""
-    ref: Any = worker.worker.sagas.get(key)
-    ref._cell.crash(RuntimeError("a bug"))
-
-
-async def test_an_acknowledgement_of_the_one_before_is_not_the_answer_to_its_own_look(autojump_clock: Clock) -> None:
-    """Both were the first operation of an incarnation, and what is no record looks as if the saga were gone."""
+async def test_an_acknowledgment_for_the_last_incarnation_is_not_taken_as_an_answer_to_this_one(
+    autojump_clock: Clock,
+) -> None:
+    """Both were the first operation of an incarnation. An acknowledgment read as a record looks like a deleted saga."""
     server, saga = MemoryServer(), BookTrip()
     server.faults.order(StoreFault(kind="slow", key="BookTrip.one", delay=2.0))
     async with member(server, saga, scan_interval=36000.0, lease_ttl=3600.0) as worker, trio.open_nursery() as nursery:
@@ -46,7 +35,7 @@ async def test_an_acknowledgement_of_the_one_before_is_not_the_answer_to_its_own
 
 
 class Hears(Saga[int, str]):
-    """A step that takes its time beside a signal."""
+    """A saga with a step that takes time, in parallel with a signal."""
 
     said = signal(str, after=())
 
@@ -58,8 +47,8 @@ class Hears(Saga[int, str]):
         return ctx.result(Hears.said)
 
 
-async def test_a_message_that_comes_while_the_record_is_read_again_gets_its_own_verdict(autojump_clock: Clock) -> None:
-    """Not that of the take-over's write, which does not contain it: the saga would seem to be over."""
+async def test_a_message_during_a_repeated_read_gets_its_own_verdict(autojump_clock: Clock) -> None:
+    """The write of the take-over does not contain the message, so its result must not answer it."""
     server = MemoryServer()
     async with member(server, Hears()) as worker:
         handle = await worker.runtime.start(Hears, "h", 1)
@@ -83,8 +72,8 @@ class Three(Saga[int, None]):
         self.calls.append("second")
 
 
-async def test_who_begins_during_a_drain_begins_nothing(autojump_clock: Clock) -> None:
-    """The worker leaves while the first step is under way, and the actor crashes meanwhile."""
+async def test_a_new_incarnation_during_a_drain_begins_no_attempt(autojump_clock: Clock) -> None:
+    """The worker leaves while the first step is under way, and then the actor crashes."""
     server, saga = MemoryServer(), Three()
     async with trio.open_nursery() as nursery, member(server, saga, drain_timeout=60.0) as worker:
         await worker.runtime.start(Three, "t", 1)
@@ -113,7 +102,7 @@ class Takes(Saga[int, None]):
 
 
 async def test_a_payload_that_its_own_type_refuses_is_refused_for_good(autojump_clock: Clock) -> None:
-    """No crash, after which it would be handed in again; and whoever looks into the record finds the verdict."""
+    """The actor does not crash and so is not handed the message again. The record keeps the verdict."""
     async with member(MemoryServer(), Takes()) as worker:
         handle = await worker.runtime.start(Takes, "f", 1)
         payload = msgspec.Raw(b'{"size": 0}')
@@ -123,7 +112,7 @@ async def test_a_payload_that_its_own_type_refuses_is_refused_for_good(autojump_
     assert ([known.verdict for known in record.inbound], record.epoch) == ([verdict], 1)
 
 
-async def test_who_has_given_up_waiting_for_the_end_does_not_keep_the_actor(autojump_clock: Clock) -> None:
+async def test_a_caller_that_stops_waiting_for_the_end_does_not_keep_the_actor(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Takes()) as worker:
         await worker.runtime.start(Takes, "f", 1)
         with trio.move_on_after(0.5):
@@ -132,8 +121,8 @@ async def test_who_has_given_up_waiting_for_the_end_does_not_keep_the_actor(auto
         assert worker.worker.sagas.passivated == 1
 
 
-async def test_what_the_grace_cuts_off_is_left_to_others(autojump_clock: Clock) -> None:
-    """So the lease is handed back, and they need not wait until it is seen to have gone."""
+async def test_an_attempt_cut_off_by_the_drain_timeout_is_left_to_others(autojump_clock: Clock) -> None:
+    """The lease is handed back, so others need not wait until it expires."""
     server = MemoryServer()
     async with member(server, Three(), drain_timeout=1.0) as worker:
         await worker.runtime.start(Three, "t", 1)

@@ -1,4 +1,4 @@
-"""The intake under floods, and the rights of those who send (docs/architecture.md, "The inbox"), in virtual time."""
+"""The intake under floods, and the rights of senders (docs/architecture.md, "The inbox"), in virtual time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from sagakit.system.inbound.requests import NOT_MINE, PassedOn
 
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, until_ended
-from tests.system.test_ownership import Stop
+from tests.system.stopped_trips import Stop
 
 Clock = trio.testing.MockClock
 START = {"kind": "start", "input": {}}
 
 
 class Waits(Saga[None, int]):
-    """Waits for a signal."""
+    """A saga that waits for a signal."""
 
     go = signal(int)
 
@@ -63,7 +63,9 @@ async def until_empty(server: MemoryServer, *, within: float) -> None:
             await trio.sleep(0.1)
 
 
-async def test_an_operator_is_heard_at_once_while_hundreds_of_starts_wait_for_room(autojump_clock: Clock) -> None:
+async def test_an_operators_verb_is_applied_at_once_while_hundreds_of_starts_wait_for_room(
+    autojump_clock: Clock,
+) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), max_active=2) as running:
         for number in range(600):
@@ -84,8 +86,8 @@ async def test_an_operator_is_heard_at_once_while_hundreds_of_starts_wait_for_ro
     assert server.dead == []
 
 
-async def test_messages_to_sagas_that_are_not_there_hold_up_nobody(autojump_clock: Clock) -> None:
-    """Each of them had one of 256 places for 25 seconds, whatever its type."""
+async def test_messages_to_unknown_sagas_hold_up_no_others(autojump_clock: Clock) -> None:
+    """Such a message once took one of 256 places for 25 seconds, whatever its type."""
     server = MemoryServer()
     async with member(server, BookTrip(), Waits()) as running:
         for number in range(1_500):
@@ -128,7 +130,7 @@ async def test_a_signal_that_became_a_dead_letter_can_come_again(autojump_clock:
 
 
 async def test_messages_with_one_id_for_two_sagas_are_two_messages(autojump_clock: Clock) -> None:
-    """Its caller waited for ever: the server took the second for a copy of the first."""
+    """The server once took the second message for a copy of the first, and its sender waited for ever."""
     server = MemoryServer()
     async with killable() as start:
         victim = await start(server, Waits())
@@ -157,7 +159,7 @@ def test_every_kind_of_message_has_a_channel() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_kind_that_comes_over_a_channel_of_others_is_a_dead_letter(kind: str, autojump_clock: Clock) -> None:
+async def test_a_message_over_the_wrong_channel_is_a_dead_letter(kind: str, autojump_clock: Clock) -> None:
     server = MemoryServer()
     forbidden: list[Channel] = [channel for channel in CHANNELS if kind not in ALLOWED[channel]]
     async with member(server, Waits()) as running:
@@ -176,7 +178,7 @@ async def test_a_kind_that_comes_over_a_channel_of_others_is_a_dead_letter(kind:
 
 
 @pytest.mark.parametrize(("channel", "parent"), [("client", {"key": "A.b", "run": "r", "node": "n"}), ("system", None)])
-async def test_only_a_worker_starts_a_child_and_it_starts_nothing_else(
+async def test_only_a_worker_starts_a_child_and_only_its_own_children(
     channel: Channel, parent: dict[str, str] | None, autojump_clock: Clock
 ) -> None:
     server = MemoryServer()
@@ -188,8 +190,8 @@ async def test_only_a_worker_starts_a_child_and_it_starts_nothing_else(
     assert stands(server, "SAGA_STATE", "Waits.one") is None
 
 
-async def test_what_is_passed_on_is_checked_as_what_callers_send(autojump_clock: Clock) -> None:
-    """Six requests with an id of 200,000 characters each made a record that could not be written any more."""
+async def test_a_message_that_is_passed_on_is_checked_like_one_from_a_caller(autojump_clock: Clock) -> None:
+    """Six requests with ids of 200,000 characters once made a record that could not be written any more."""
     server = MemoryServer()
     async with member(server, Waits()) as running:
         await running.runtime.start(Waits, "one", None)
@@ -205,7 +207,7 @@ async def test_what_is_passed_on_is_checked_as_what_callers_send(autojump_clock:
     assert PassedOn.__struct_fields__ == ("key", "message")
 
 
-async def test_what_a_stopping_worker_holds_goes_to_the_next_at_once(autojump_clock: Clock) -> None:
+async def test_a_stopping_worker_returns_its_messages_to_the_next_at_once(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
         full = await start(server, BookTrip(stop), max_active=1, drain_timeout=0.0)
@@ -223,10 +225,10 @@ async def test_what_a_stopping_worker_holds_goes_to_the_next_at_once(autojump_cl
     assert saga.names.count("tickets") >= 20
 
 
-async def test_a_signal_waits_for_the_start_that_is_worked_on_even_in_a_crowd(
+async def test_a_signal_waits_for_the_start_in_work_even_in_a_crowd(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Parked for longer and longer, it came seconds after its saga."""
+    """The signal was once parked for longer and longer, and came seconds after its saga."""
     monkeypatch.setattr(intake, "CROWD", -1)
     server, stop, parked = MemoryServer(), Stop("flight"), list[str]()
     async with member(server, BookTrip(stop), Waits(), max_active=1) as running:
@@ -248,7 +250,7 @@ async def test_a_signal_waits_for_the_start_that_is_worked_on_even_in_a_crowd(
 
 
 @pytest.mark.parametrize("parent", [b"garbage", b'{"schema":99999,"saga_type":"P","saga_id":"one"}'])
-async def test_a_child_that_cannot_start_and_whose_parent_cannot_be_read_is_no_endless_trouble(
+async def test_a_child_that_cannot_start_and_whose_parent_is_unreadable_is_not_retried_for_ever(
     parent: bytes, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = MemoryServer()
@@ -259,5 +261,5 @@ async def test_a_child_that_cannot_start_and_whose_parent_cannot_be_read_is_no_e
             await send(running, f"k{number}", body)
         await trio.sleep(120)
     newer = parent.startswith(b"{")
-    assert len(server.dead) == (0 if newer else 30), "a newer worker may come yet, and then it can be told"
+    assert len(server.dead) == (0 if newer else 30), "a newer worker may come, and can then be told"
     assert len([line for line in caplog.records if "not told yet" in line.message]) <= 2 * LINES

@@ -1,4 +1,4 @@
-"""What cannot be kept: a value that contains itself, is nested too deeply, or whose type raises."""
+"""A value that contains itself, is nested too deeply, or has a type that raises cannot be kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ for _ in range(600):
 
 
 class Returns(Saga[int]):
-    """Its action returns what it is told to; a refusal is told by the same exceptions that encoding may raise."""
+    """A saga whose action returns or raises what the test says, such as errors that encoding raises, too."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -64,7 +64,7 @@ async def test_p3_a_result_that_cannot_be_kept_leaves_the_attempt_unknown(value:
         with trio.fail_after(1000):
             outcome = await running.runtime.execute(Returns, "1", 1)
     assert isinstance(outcome, Failed)
-    assert outcome.cause == "exhausted", "it has happened, so it is no refusal"
+    assert outcome.cause == "exhausted", "the action has happened, so this is not a refusal"
     assert (outcome.reason or "").startswith("its result cannot be encoded: Returns.make cannot be kept as Any: ")
     assert saga.calls == ["make", "unmake"]
 
@@ -86,7 +86,7 @@ async def test_p3_a_result_whose_type_raises_leaves_the_attempt_unknown(
 
 
 class Asked(Saga[int, str]):
-    """In doubt, and its check answers with a ring at first."""
+    """A saga whose step is in doubt, and whose check first answers with a value that contains itself."""
 
     def __init__(self) -> None:
         self.answers: list[Any] = [RING, "made"]
@@ -124,7 +124,7 @@ class Shown:
 
 
 def refusal(**detail: object) -> Exception:
-    """With a detail that was put there afterwards."""
+    """Return a refusal whose detail was set after it was made."""
     error = Reject("sold-out")
     error.detail = detail
     return error
@@ -139,7 +139,7 @@ def refusal(**detail: object) -> Exception:
     ],
     ids=["ring", "deep", "shown"],
 )
-async def test_a_refusal_whose_detail_cannot_be_kept_is_one(make: Any, autojump_clock: Clock) -> None:
+async def test_a_refusal_whose_detail_cannot_be_kept_is_still_a_refusal(make: Any, autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Refuses(make)) as running:
         with trio.fail_after(1000):
             outcome = await running.runtime.execute(Refuses, "1", 1)
@@ -174,7 +174,7 @@ async def fail_after(seconds: float) -> AsyncIterator[None]:
 
 
 class Offers(Saga[int, int]):
-    """Whatever it is given doubles at each reading."""
+    """A saga whose values double at each reading."""
 
     part = child(Anything, lambda number, ctx: Doubled(1) if number == 1 else {1: "a", "1": "b"} if number == 2 else 0)
     offer = signal(Doubled)
@@ -187,7 +187,7 @@ class Offers(Saga[int, int]):
         return ctx.result(Offers.confirm).price
 
 
-async def test_what_would_come_back_another_value_is_refused_at_every_door(autojump_clock: Clock) -> None:
+async def test_a_value_that_would_be_read_back_changed_is_refused_everywhere(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Offers(), Anything()) as running, fail_after(1000):
         runtime = running.runtime
         merging = await runtime.execute(Offers, "2", 2)

@@ -1,4 +1,4 @@
-"""Lanes: what is offered and what is put are handled in turn, so that neither holds up the other for ever."""
+"""A lane handles offered items and put items in turn, so that neither kind blocks the other."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sagakit.system.inbound.lane import Lane
 Clock = trio.testing.MockClock
 
 
-async def test_what_is_put_is_handled_though_more_and_more_is_offered(autojump_clock: Clock) -> None:
-    """New starts come as fast as they are handled, for ten minutes; one that was parked has its turn among them."""
+async def test_a_put_item_is_handled_while_more_and_more_are_offered(autojump_clock: Clock) -> None:
+    """New starts come as fast as they are handled for ten minutes; a parked one has its turn among them."""
     handled: list[str] = []
 
     async def handle(item: str) -> None:
@@ -34,7 +34,7 @@ async def test_what_is_put_is_handled_though_more_and_more_is_offered(autojump_c
         nursery.cancel_scope.cancel()
 
 
-async def test_what_is_offered_is_handled_though_more_and_more_is_put(autojump_clock: Clock) -> None:
+async def test_an_offered_item_is_handled_while_more_and_more_are_put(autojump_clock: Clock) -> None:
     handled: list[str] = []
 
     async def handle(item: str) -> None:
@@ -53,7 +53,7 @@ async def test_what_is_offered_is_handled_though_more_and_more_is_put(autojump_c
         nursery.cancel_scope.cancel()
 
 
-async def test_what_is_put_and_cancelled_is_not_handled(autojump_clock: Clock) -> None:
+async def test_an_item_whose_put_is_cancelled_is_not_handled(autojump_clock: Clock) -> None:
     handled: list[str] = []
 
     async def handle(item: str) -> None:
@@ -70,7 +70,7 @@ async def test_what_is_put_and_cancelled_is_not_handled(autojump_clock: Clock) -
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-async def test_a_lane_that_is_full_takes_no_offer(at_once: int, autojump_clock: Clock) -> None:
+async def test_a_full_lane_takes_no_offer(at_once: int, autojump_clock: Clock) -> None:
     async def handle(item: int) -> None:
         await trio.sleep(1)
 

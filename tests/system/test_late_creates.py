@@ -1,8 +1,7 @@
-"""P10: a create that takes effect after another run of the same id has come and gone, with its end marker."""
+"""A create that takes effect after another run of the same id has come and gone starts no second run (P10)."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,9 +18,7 @@ from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import Persistence
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, killable, member, stands, suffixes, wall_clock
-from tests.system.test_incarnations import crash
-from tests.system.test_ownership import bounded
+from tests.system.members import Member, bounded, crash, killable, member, stands, suffixes, wall_clock
 
 Clock = trio.testing.MockClock
 KEY = "BookTrip.one"
@@ -30,11 +27,11 @@ ONCE = ["started", "step.hotel", "step.flight", "step.tickets", "completed"]
 HOUR = 3600.0
 
 others_clock = pytest.mark.parametrize("ahead", [0.0, HOUR, -HOUR], ids=["right", "ahead", "behind"])
-"""Of the worker whose run comes and goes; the late one's is right."""
+"""Seconds by which the clock of the worker with the other run is wrong; the late worker's clock is right."""
 
 
 def by(seconds: float) -> Callable[[], float]:
-    """A clock that is ahead by so much."""
+    """Return a clock that is ahead by these seconds."""
     return lambda: wall_clock() + seconds
 
 
@@ -43,7 +40,7 @@ def by(seconds: float) -> Callable[[], float]:
 async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_ended(
     marker_ttl: float, ahead: float, autojump_clock: Clock
 ) -> None:
-    """Also if it takes the others' markers to stand longer than they do, and whatever the others' clocks say."""
+    """The lifetime of markers and wrong clocks of other workers make no difference."""
     server, late, other = MemoryServer(), BookTrip(), BookTrip()
     ended: list[object] = []
 
@@ -72,7 +69,7 @@ async def test_p10_a_create_that_is_acknowledged_late_meets_the_run_that_has_end
     assert suffixes(server, "one") == ONCE
 
 
-async def test_p12_a_create_that_is_acknowledged_late_goes_on_if_there_was_none(autojump_clock: Clock) -> None:
+async def test_p12_a_late_acknowledged_create_continues_if_there_was_no_other_run(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running, bounded():
         server.faults.order(StoreFault(kind="slow", key=KEY, delay=GONE))
@@ -84,7 +81,7 @@ async def test_p12_a_create_that_is_acknowledged_late_goes_on_if_there_was_none(
     assert len(saga.calls) == 3
 
 
-async def test_p11_a_late_create_over_what_cannot_be_read_is_told_and_runs_nothing(autojump_clock: Clock) -> None:
+async def test_p11_a_late_create_over_an_unreadable_record_is_reported_and_runs_nothing(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
 
     async def spoil() -> None:
@@ -121,7 +118,7 @@ async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(ahead: flo
             assert await two.runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
             await trio.sleep(GONE)
             assert stands(server, "SAGA_STATE", KEY) is None, "the marker has gone"
-            server.bucket("SAGA_STATE").write(Write(KEY, creates[0], 0))  # it was on its way all the time
+            server.bucket("SAGA_STATE").write(Write(KEY, creates[0], 0))  # the create was under way all the time
             await two.runtime.scan()
             await trio.sleep(GONE / 3)
             assert "ended" in (stands(server, "SAGA_STATE", KEY) or {})
@@ -131,12 +128,12 @@ async def test_p10_a_late_create_whose_worker_has_died_is_not_adopted(ahead: flo
     assert suffixes(server, "one") == ONCE
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 @others_clock
 async def test_p10_a_late_create_whose_actors_have_crashed_is_not_taken_over(
     ahead: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The next incarnation finds a record of its own worker's, and nobody who knows that it came late."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    """The next incarnation finds a record of its own worker, and nothing says that it came late."""
     server, late, other = MemoryServer(), BookTrip(), BookTrip()
 
     async def freeze_after_the_look(self: Starts, key: str) -> Any:
@@ -176,8 +173,8 @@ async def deleted(worker: Member) -> None:
     await worker.runtime.delete(BookTrip, "one")
 
 
-async def test_p10_a_late_create_goes_on_if_the_run_that_has_ended_was_deleted(autojump_clock: Clock) -> None:
-    """Before it was made, or while it was on its way: the id is free."""
+async def test_p10_a_late_create_continues_if_the_other_run_was_deleted(autojump_clock: Clock) -> None:
+    """The id is free, whether the delete came before the create or while it was under way."""
     server, late, other = MemoryServer(), BookTrip(), BookTrip()
     async with member(server, late) as one, member(server, other) as two, bounded():
         await two.runtime.execute(BookTrip, "one", Trip())
@@ -196,10 +193,10 @@ async def test_p10_a_late_create_goes_on_if_the_run_that_has_ended_was_deleted(a
     assert record["owner"] == one.runtime.worker_id
 
 
-async def test_p10_a_run_that_ends_leaves_another_ones_record_in_the_archive(
+async def test_p10_a_run_that_ends_leaves_another_runs_record_in_the_archive(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither is lost: its own stays where it is, until a person has looked."""
+    """Neither record is lost: the live one stays until an operator has looked."""
     server, saga, elsewhere = MemoryServer(), BookTrip(), MemoryServer()
     async with member(elsewhere, BookTrip()) as away:
         await away.runtime.execute(BookTrip, "one", Trip())
@@ -226,8 +223,8 @@ async def test_p10_a_run_that_ends_leaves_another_ones_record_in_the_archive(
     assert running.runtime.worker_id.encode() in archived.value
 
 
-async def test_p10_a_delete_marker_in_the_archive_is_no_reason_to_press_the_server(autojump_clock: Clock) -> None:
-    """Somebody has said `nats kv del`."""
+async def test_p10_a_delete_marker_in_the_archive_causes_no_flood_of_requests(autojump_clock: Clock) -> None:
+    """An operator has used `nats kv del`."""
     server, saga = MemoryServer(), BookTrip()
     server.bucket("SAGA_ARCHIVE").write(Write(KEY, b"", None), delete=True)
     async with member(server, saga) as running, bounded():

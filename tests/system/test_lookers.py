@@ -1,4 +1,4 @@
-"""A runtime with `adopt=False`: it looks, sends signals and verbs, and owns nothing."""
+"""A runtime with `adopt=False` looks, sends signals and verbs, and owns nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.members import killable, member, stands, until_ended
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 
@@ -36,7 +36,7 @@ async def _held(name: str, ctx: Context) -> None:
         await trio.sleep_forever()
 
 
-async def test_who_only_looks_adopts_nothing_of_a_service_that_died(autojump_clock: Clock) -> None:
+async def test_a_looker_adopts_no_saga_of_a_dead_worker(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         service = await start(server, BookTrip(_held))
@@ -55,7 +55,7 @@ async def test_who_only_looks_adopts_nothing_of_a_service_that_died(autojump_clo
             assert record["owner"] == service.runtime.worker_id, "the shell has taken the saga over"
 
 
-async def test_who_only_looks_leaves_no_lease_and_keeps_no_plan(autojump_clock: Clock) -> None:
+async def test_a_looker_writes_no_lease_and_no_plan(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip(), adopt=False) as shell:
         async with shell.store.workers.entries() as leases:
@@ -65,7 +65,7 @@ async def test_who_only_looks_leaves_no_lease_and_keeps_no_plan(autojump_clock: 
         assert not shell.runtime.ready
 
 
-async def test_who_only_looks_takes_nothing_from_the_inbox_and_starts_nothing(autojump_clock: Clock) -> None:
+async def test_a_looker_takes_nothing_from_the_inbox_and_starts_nothing(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip(), adopt=False) as shell:
         body = json.dumps({"kind": "start", "input": {}}).encode()
@@ -85,7 +85,7 @@ async def test_who_only_looks_takes_nothing_from_the_inbox_and_starts_nothing(au
             assert await handle.outcome() == Completed("tickets-Rome")
 
 
-async def test_signals_and_verbs_of_who_only_looks_go_to_the_owner(autojump_clock: Clock) -> None:
+async def test_a_lookers_signals_and_verbs_go_to_the_owner(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with (
         member(server, Approved(), BookTrip()) as service,
@@ -102,7 +102,7 @@ async def test_signals_and_verbs_of_who_only_looks_go_to_the_owner(autojump_cloc
     assert set(outcome.compensated) == {"flight", "hotel"}
 
 
-async def test_a_signal_without_a_worker_waits_in_the_inbox_for_one(autojump_clock: Clock) -> None:
+async def test_a_lookers_signal_waits_in_the_inbox_when_no_worker_runs(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         service = await start(server, Approved())
@@ -116,7 +116,7 @@ async def test_a_signal_without_a_worker_waits_in_the_inbox_for_one(autojump_clo
         assert await (await shell.runtime.get(Approved, "one")).outcome() == Completed("eve")
 
 
-async def test_a_listing_shows_sagas_of_types_that_the_runtime_does_not_have(autojump_clock: Clock) -> None:
+async def test_a_listing_shows_sagas_of_unknown_types(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip()) as service, member(server, adopt=False) as shell, member(server) as bare:
         for number in range(3):
@@ -134,7 +134,7 @@ async def test_a_listing_shows_sagas_of_types_that_the_runtime_does_not_have(aut
                 await runtime.list(type=BookTrip)
 
 
-async def test_on_a_real_server_too(server: Server, namespace: str) -> None:
+async def test_a_looker_works_on_a_real_server(server: Server, namespace: str) -> None:
     async with (
         sagakit.open_runtime(server.url, sagas=[Approved()], namespace=namespace) as service,
         sagakit.open_runtime(server.url, sagas=[], namespace=namespace, adopt=False) as bare,

@@ -1,4 +1,4 @@
-"""Behind every door a value with a field that its type does not have is refused, and nothing is lost without a word."""
+"""A value with a field that its type does not have is refused wherever it enters, so that no field is lost silently."""
 
 from __future__ import annotations
 
@@ -107,14 +107,16 @@ class Waits(Saga[None, None]):
 
 
 @wrong
-async def test_an_input_is_refused(given: Any, autojump_clock: Clock) -> None:
+async def test_an_input_with_an_extra_field_is_refused(given: Any, autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Takes()) as running:
         with pytest.raises(errors.InvalidInput, match=SAYS):
             await running.runtime.start(Takes, "one", given)
 
 
 @wrong
-async def test_a_signal_and_a_step_completed_by_hand_are_refused(given: Any, autojump_clock: Clock) -> None:
+async def test_a_signal_and_a_step_completed_by_hand_with_an_extra_field_are_refused(
+    given: Any, autojump_clock: Clock
+) -> None:
     async with member(MemoryServer(), Waits()) as running:
         handle = await running.runtime.start(Waits, "one", None)
         with pytest.raises(errors.InvalidInput, match=SAYS):
@@ -127,7 +129,7 @@ async def test_a_signal_and_a_step_completed_by_hand_are_refused(given: Any, aut
 
 @wrong
 @pytest.mark.parametrize("saga", [AsResult, FromThread])
-async def test_a_result_is_refused(saga: type[Gives], given: Any, autojump_clock: Clock) -> None:
+async def test_a_result_with_an_extra_field_is_refused(saga: type[Gives], given: Any, autojump_clock: Clock) -> None:
     made = saga()
     made.given = given
     async with member(MemoryServer(), made) as running:
@@ -137,7 +139,7 @@ async def test_a_result_is_refused(saga: type[Gives], given: Any, autojump_clock
 
 
 @wrong
-async def test_an_item_is_refused(given: Any, autojump_clock: Clock) -> None:
+async def test_an_item_with_an_extra_field_is_refused(given: Any, autojump_clock: Clock) -> None:
     if given is WRONG[2]:
         given = {"sku": "a", "cuont": 3}  # an input of any type is read as a dict
     async with member(MemoryServer(), AsItem()) as running:
@@ -147,7 +149,7 @@ async def test_an_item_is_refused(given: Any, autojump_clock: Clock) -> None:
 
 
 @wrong
-async def test_the_input_of_a_child_is_refused(given: Any, autojump_clock: Clock) -> None:
+async def test_the_input_of_a_child_with_an_extra_field_is_refused(given: Any, autojump_clock: Clock) -> None:
     GIVEN[:] = [given]
     async with member(MemoryServer(), ToChild(), Takes()) as running:
         outcome = await running.runtime.execute(ToChild, "one", None)
@@ -157,7 +159,7 @@ async def test_the_input_of_a_child_is_refused(given: Any, autojump_clock: Clock
 
 @wrong
 @pytest.mark.parametrize("saga", [AsAnswer, AsOutput])
-async def test_a_checks_answer_and_an_output_are_refused(
+async def test_a_checks_answer_and_an_output_with_an_extra_field_are_refused(
     saga: type[Saga[None, Any]], given: Any, autojump_clock: Clock
 ) -> None:
     GIVEN[:] = [given]
@@ -171,8 +173,8 @@ def _matches(text: str | None) -> None:
         raise ValueError(text)
 
 
-async def test_what_a_newer_version_has_sent_is_read(autojump_clock: Clock) -> None:
-    """An input from the inbox is read first, and then kept as what this version has."""
+async def test_extra_fields_from_a_newer_version_are_read_from_the_inbox(autojump_clock: Clock) -> None:
+    """An input from the inbox is read first, and then kept with the fields of this version."""
     async with member(MemoryServer(), Takes()) as running:
         binding = running.worker.registry.latest("Takes")
         value = binding.definition.input.decode(b'{"sku":"a","count":2,"new":1}')

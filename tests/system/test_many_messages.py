@@ -1,4 +1,4 @@
-"""Many messages to one saga: whoever waits is answered, and each is applied once, however many came after it."""
+"""Many messages to one saga: each is applied once and each sender gets its verdict."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from sagakit.system.inbound.inbox_request import InboxRequest
 from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import Member, killable, member, stands, suffixes, until_ended
-from tests.system.test_operators import stuck
-from tests.system.test_ownership import Stop
+from tests.system.stopped_trips import Stop, started
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 CALLERS = 200
 
 
 class Waits(Saga[str]):
-    """Waits for a signal, and can be cancelled meanwhile."""
+    """A saga that waits for a signal and can be cancelled meanwhile."""
 
     go = signal(str)
 
@@ -31,7 +31,7 @@ class Waits(Saga[str]):
 
 
 async def apply_all(running: Member, key: str, ids: list[str]) -> list[str]:
-    """The verdicts of reports that all come at once."""
+    """Send many reports at once and return their verdicts."""
     found: dict[str, str] = {}
 
     async def apply(id: str) -> None:
@@ -44,13 +44,12 @@ async def apply_all(running: Member, key: str, ids: list[str]) -> list[str]:
     return [found[id] for id in ids]
 
 
-async def test_all_who_ask_a_saga_whose_owner_has_just_died_are_answered(autojump_clock: Clock) -> None:
+async def test_all_senders_get_a_verdict_when_the_owner_has_just_died(autojump_clock: Clock) -> None:
     server, second = MemoryServer(), BookTrip(Stop("flight"))
     async with killable() as start:
         stop = Stop("flight")
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         beside = await start(server, second)
         victim.kill()
         verdicts = await apply_all(beside, "BookTrip.one", [f"m{n}" for n in range(CALLERS)])
@@ -60,14 +59,13 @@ async def test_all_who_ask_a_saga_whose_owner_has_just_died_are_answered(autojum
     assert len(record["applied"]) == 12 * CALLERS
 
 
-async def test_all_are_answered_where_others_adopt_it_too(autojump_clock: Clock) -> None:
-    """The callers sit in a worker that passes their messages on."""
+async def test_all_senders_get_a_verdict_when_other_workers_adopt_the_saga(autojump_clock: Clock) -> None:
+    """The senders are in a worker that passes their messages on."""
     server = MemoryServer()
     async with killable() as start:
         stop = Stop("flight")
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         caller = await start(server, Waits())
         await start(server, BookTrip(Stop("flight")))
         victim.kill()
@@ -75,7 +73,7 @@ async def test_all_are_answered_where_others_adopt_it_too(autojump_clock: Clock)
     assert verdicts == ["unknown"] * CALLERS
 
 
-async def test_p6_a_retry_that_comes_again_after_many_other_messages_is_applied_once(autojump_clock: Clock) -> None:
+async def test_p6_a_repeated_retry_is_applied_once_although_many_messages_came_between(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:
         runtime = running.runtime
@@ -97,7 +95,7 @@ async def test_p6_a_retry_that_comes_again_after_many_other_messages_is_applied_
         assert await runtime.apply(handle.key, "retry", id="evt-43") == "ended"
 
 
-async def test_a_saga_that_has_had_too_many_messages_refuses_more_of_them_but_can_be_undone(
+async def test_a_saga_with_too_many_messages_refuses_more_but_can_be_undone(
     autojump_clock: Clock,
 ) -> None:
     server = MemoryServer(max_payload=64 * 1024)
@@ -121,8 +119,8 @@ def terminate(run: str) -> InboxRequest:
     return msgspec.json.decode(msgspec.json.encode(body), type=InboxRequest)
 
 
-async def test_a_message_that_is_for_another_life_of_an_id_does_nothing_to_this_one(autojump_clock: Clock) -> None:
-    """A terminate was on its way while the saga ended, was deleted, and its id was started anew."""
+async def test_a_message_for_another_run_of_an_id_does_nothing_to_this_run(autojump_clock: Clock) -> None:
+    """A terminate is under way while the saga ends, is deleted, and its id is started again."""
     server = MemoryServer()
     async with member(server, Waits()) as running:
         handle = await running.runtime.start(Waits, "one", "x")

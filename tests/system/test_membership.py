@@ -1,4 +1,4 @@
-"""Leases, and who judges whom dead: each clause of docs/architecture.md, "Leases", under virtual time (P7, P12)."""
+"""Leases and judgments of death follow docs/architecture.md, "Leases", under virtual time (P7, P12)."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from sagakit import Completed, Config, Failed
 from sagakit.binding.registry import Registry
 from sagakit.cluster.membership import NEIGHBOURS, Members
 from sagakit.cluster.worker import run_worker
-from sagakit.errors import InvalidConfig, StoreFull
+from sagakit.errors import InvalidConfig
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory import MemoryControl, open_memory
-from sagakit.store.memory_server import MemoryBucket, MemoryServer
+from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Write
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, killable, member, no_asyncio, stands, until_ended
-from tests.system.test_ownership import KEY, Stop, bounded
+from tests.system.leases import TTL, Leases
+from tests.system.members import Member, bounded, killable, member, no_asyncio, stands, until_ended
+from tests.system.stopped_trips import KEY, Stop, started
 
 Clock = trio.testing.MockClock
-TTL = 10.0
 
 
 def renewal(server: MemoryServer, running: Member) -> int:
@@ -39,36 +39,8 @@ def is_ready(running: Member) -> bool:
     return running.runtime.ready
 
 
-class Leases:
-    """The bucket of the leases, which may be `full`."""
-
-    def __init__(self, server: MemoryServer, patch: pytest.MonkeyPatch) -> None:
-        self.full = False
-        bucket, write = server.bucket("SAGA_WORKERS"), MemoryBucket.write
-
-        def maybe_full(written: MemoryBucket, wanted: Write, *, delete: bool = False) -> int:
-            if self.full and written is bucket:
-                raise StoreFull("no space left")
-            return write(written, wanted, delete=delete)
-
-        patch.setattr(MemoryBucket, "write", maybe_full)
-
-    async def lapse_during(self, stop: Stop) -> None:
-        """None is renewed while a call stands still, which then goes on."""
-        await stop.reached.wait()
-        self.full = True
-        await trio.sleep(TTL + 0.1)
-        stop.go_on.set()
-
-
-async def stopped_in(server: MemoryServer, running: Member, stop: Stop) -> None:
-    """One saga stands still in the middle of a call."""
-    await running.runtime.start(BookTrip, "one", Trip())
-    await stop.reached.wait()
-
-
 async def adopted_after(server: MemoryServer, epoch: int = 2) -> float:
-    """Seconds until the saga has its next owner."""
+    """Return the seconds until the saga has its next owner."""
     began = trio.current_time()
     with trio.fail_after(1000):
         while (stands(server, "SAGA_STATE", KEY) or {}).get("epoch", epoch) < epoch:  # noqa: ASYNC110  # virtual time
@@ -118,19 +90,19 @@ async def test_the_lease_is_renewed_every_third_of_its_ttl_and_at_once_after_an_
         assert running.runtime.ready
 
 
-async def test_a_killed_worker_is_found_out_at_once(autojump_clock: Clock) -> None:
+async def test_a_killed_worker_is_found_dead_at_once(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         victim = await start(server, BookTrip(stop))
         await start(server, BookTrip())
-        await stopped_in(server, victim, stop)
+        await started(victim, stop)
         victim.kill()
         assert await adopted_after(server) < 2
         await until_ended(server, KEY)
 
 
-async def test_all_who_are_left_are_told(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One finds out, and announces it; each sees for itself, and nobody repeats what it has heard."""
+async def test_a_death_is_announced_to_all_workers(autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker that finds the death announces it. The others check for themselves and do not repeat it."""
     server, stop = MemoryServer(), Stop("flight")
     announced: list[str] = []
     announce = MemoryControl.announce
@@ -143,10 +115,10 @@ async def test_all_who_are_left_are_told(autojump_clock: Clock, monkeypatch: pyt
     async with killable() as start, bounded():
         victim = await start(server, BookTrip(stop))
         others = [await start(server, BookTrip(), scan_interval=1e6) for _ in range(6)]
-        await stopped_in(server, victim, stop)
+        await started(victim, stop)
         victim.kill()
         await trio.sleep(5)
-        assert stands(server, "SAGA_WORKERS", victim.runtime.worker_id) is None, "nothing of it was left"
+        assert stands(server, "SAGA_WORKERS", victim.runtime.worker_id) is None, "its lease was not removed"
         await trio.sleep(100)
     assert sum(other.worker.recovery.adopted for other in others) == 1
     assert set(announced) == {victim.runtime.worker_id}
@@ -156,12 +128,12 @@ async def test_all_who_are_left_are_told(autojump_clock: Clock, monkeypatch: pyt
 async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody can tell whether it is paused: only the renewals count. What it does late is refused (P7)."""
+    """A silent worker may only be paused, so only the renewals count. Its late writes are refused (P7)."""
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         zombie = await start(server, BookTrip(stop), lease_ttl=TTL)
         await start(server, BookTrip(), lease_ttl=TTL)
-        await stopped_in(server, zombie, stop)
+        await started(zombie, stop)
         await trio.sleep(TTL)
         zombie.store.freeze()
         took = await adopted_after(server)
@@ -174,15 +146,15 @@ async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
         assert stands(server, "SAGA_STATE", KEY) == ended
         assert zombie.worker.environment.fenced_count == 1
         assert "fenced" in caplog.text
-        assert zombie.runtime.ready, "it goes on with what it still owns"
+        assert zombie.runtime.ready, "the worker continues with the sagas that it still owns"
         await zombie.runtime.execute(BookTrip, "another", Trip())
 
 
-async def test_a_missing_lease_waits_for_the_ttl_too(autojump_clock: Clock) -> None:
+async def test_a_worker_without_a_lease_is_dead_after_the_ttl_too(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         owner.store.freeze()
         server.bucket("SAGA_WORKERS").purge(owner.runtime.worker_id)
         await start(server, BookTrip(), lease_ttl=TTL)
@@ -190,12 +162,12 @@ async def test_a_missing_lease_waits_for_the_ttl_too(autojump_clock: Clock) -> N
 
 
 async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Nor does it when the other worker's first renewal after it comes later than one's own look."""
+    """The other worker's first renewal after the outage comes later than the observer's first look."""
     server, stop, beside = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
         other = await start(server, beside, lease_ttl=TTL, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         for _ in range(3):
             server.faults.begin_outage()
             await trio.sleep(5 * TTL)
@@ -214,16 +186,16 @@ async def test_p12_an_outage_kills_nobody(autojump_clock: Clock, caplog: pytest.
     assert (record["epoch"], record["recoveries"]) == (1, 0)
 
 
-async def test_p12_nobody_is_judged_while_the_observers_own_renewals_are_refused(
+async def test_p12_an_observer_judges_nobody_while_its_own_renewals_are_refused(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server whose storage is full answers reads all the same."""
+    """A server whose storage is full still answers reads."""
     server, stop = MemoryServer(), Stop("flight")
     leases = Leases(server, monkeypatch)
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
         other = await start(server, BookTrip(), lease_ttl=TTL, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         leases.full = True
         await trio.sleep(10 * TTL)
         assert not is_ready(owner)
@@ -234,12 +206,12 @@ async def test_p12_nobody_is_judged_while_the_observers_own_renewals_are_refused
 
 
 async def test_p12_no_responders_prove_nothing_right_after_a_reconnect(autojump_clock: Clock) -> None:
-    """The other may still be on its way back."""
+    """The other worker may not have reconnected yet."""
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=TTL)
         await start(server, BookTrip(), lease_ttl=TTL, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         server.faults.begin_outage()
         await trio.sleep(1)
         server.faults.end_outage()
@@ -247,13 +219,13 @@ async def test_p12_no_responders_prove_nothing_right_after_a_reconnect(autojump_
         assert TTL - 1 < await adopted_after(server) < TTL + 3
 
 
-async def test_p12_a_worker_that_renews_is_alive_though_nobody_hears_it(autojump_clock: Clock) -> None:
-    """Its address is lost, say by a route between servers; its lease tells."""
+async def test_p12_a_worker_that_renews_is_alive_although_it_cannot_be_reached(autojump_clock: Clock) -> None:
+    """Its address is lost, for example by a route between servers. Its lease says that it lives."""
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop), lease_ttl=1.2)
         other = await start(server, BookTrip(), lease_ttl=1.2, scan_interval=1.0)
-        await stopped_in(server, owner, stop)
+        await started(owner, stop)
         del server.handlers[owner.runtime.worker_id]
         await trio.sleep(100)
         assert other.worker.recovery.adopted == 0
@@ -273,8 +245,8 @@ async def test_no_action_starts_on_a_lease_that_is_older_than_its_ttl(
         await trio.sleep(5 * TTL)
         record = stands(server, "SAGA_STATE", KEY)
         assert record is not None
-        assert record["steps"]["flight"]["state"] == "running", "it is intended"
-        assert saga.names == ["hotel"], "and not called"
+        assert record["steps"]["flight"]["state"] == "running", "the call is intended"
+        assert saga.names == ["hotel"], "and not made"
         leases.full = False
         assert await handle.outcome() == Completed("tickets-Rome")
     assert saga.names == ["hotel", "flight", "tickets"]
@@ -286,7 +258,7 @@ async def test_no_action_starts_on_a_lease_that_is_older_than_its_ttl(
 async def test_p2_nothing_overtakes_an_action_that_waits_for_the_lease(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cancel must not begin to undo while an action is intended and not called yet."""
+    """A cancel must not begin to undo while an action is intended and not yet called."""
     server, stop = MemoryServer(), Stop("hotel")
     leases = Leases(server, monkeypatch)
     saga = BookTrip(stop)
@@ -302,14 +274,13 @@ async def test_p2_nothing_overtakes_an_action_that_waits_for_the_lease(
     assert saga.names == ["hotel", "flight", "cancel_flight", "cancel_hotel"]
 
 
-async def test_a_lease_that_has_lapsed_is_no_proof_of_ownership(autojump_clock: Clock) -> None:
-    """The record is looked at before the next call: it may have gone to another meanwhile."""
+async def test_a_lapsed_lease_does_not_prove_ownership(autojump_clock: Clock) -> None:
+    """The worker reads the record before the next call, since another worker may have adopted it."""
     server, stop = MemoryServer(), Stop("hotel")
     first, second = BookTrip(stop), BookTrip()
     async with killable() as start, bounded():
         zombie = await start(server, first, lease_ttl=TTL)
-        await zombie.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(zombie, stop)
         bucket = server.bucket("SAGA_STATE")
         entry = bucket.read(KEY)
         assert entry is not None
@@ -317,7 +288,7 @@ async def test_a_lease_that_has_lapsed_is_no_proof_of_ownership(autojump_clock: 
         def paused_after_the_write(write: Watched) -> None:
             if write.key == KEY and b'"flight"' in write.value:
                 server.faults.after_write = None
-                zombie.store.freeze()  # the acknowledgement of "flight is intended" stands in the kernel's buffer
+                zombie.store.freeze()  # the acknowledgment of "flight is intended" is in the kernel's buffer
 
         server.faults.after_write = paused_after_the_write
         stop.go_on.set()
@@ -336,7 +307,7 @@ async def test_a_worker_that_has_left_in_good_order_is_replaced_at_once(autojump
     async with killable() as start, bounded():
         leaving = await start(server, saga, lease_ttl=1e6)
         other = await start(server, heir, lease_ttl=1e6, scan_interval=1e6)
-        await stopped_in(server, leaving, stop)
+        await started(leaving, stop)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(leaving.runtime.drain)
             await trio.sleep(3)
@@ -356,8 +327,8 @@ async def test_a_worker_that_has_left_in_good_order_is_replaced_at_once(autojump
     assert all(step["attempt"] == 1 for step in archived["steps"].values())
 
 
-async def test_the_lease_of_the_dead_is_kept_while_somebody_may_need_it(autojump_clock: Clock) -> None:
-    """This worker cannot know whether sagas of another type were left behind."""
+async def test_the_lease_of_a_dead_worker_is_kept_while_another_type_may_need_it(autojump_clock: Clock) -> None:
+    """The worker cannot know whether sagas of another type were left behind."""
     server = MemoryServer()
     lease = {"worker": "w-1", "name": "w", "host": "h", "pid": 1, "renewal": 7, "definitions": {"Other": [1]}}
     server.bucket("SAGA_WORKERS").write(Write("w-1", msgspec.json.encode(lease), 0))
@@ -368,7 +339,7 @@ async def test_the_lease_of_the_dead_is_kept_while_somebody_may_need_it(autojump
 
 
 @given(ids=st.sets(st.text("abcdef0123", min_size=1, max_size=4), min_size=2, max_size=12))
-def test_every_worker_is_watched_by_somebody(ids: set[str]) -> None:
+def test_every_worker_is_watched_by_another(ids: set[str]) -> None:
     watched: set[str] = set()
     for worker_id in ids:
         members = Members(worker_id)

@@ -1,4 +1,4 @@
-"""What `from sagakit import *` brings: the public names, and no submodule in the place of somebody else's module."""
+"""`from sagakit import *` brings the public names and no submodule that hides another package's module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sagakit
 import sagakit.asyncio
 
 
-def test_a_star_brings_what_is_exported_and_nothing_else() -> None:
+def test_a_star_import_brings_exactly_the_exported_names() -> None:
     found: dict[str, Any] = {}
     exec("import asyncio\nfrom sagakit import *", found)
     assert found["asyncio"].__name__ == "asyncio"

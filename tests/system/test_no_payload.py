@@ -1,4 +1,4 @@
-"""What is sent without a payload is null: a signal, a step completed by hand, a report, a child without output."""
+"""A missing payload means null: in a signal, a step completed by hand, a report, and a child without output."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.servers import Server
+from tests.system.inbox_sender import send
 from tests.system.members import killable, member, until_ended
-from tests.system.test_inbox import send
 
 Clock = trio.testing.MockClock
 
 
 class Kid(Saga[int]):
-    """It has no output."""
+    """A saga without output."""
 
     @step(compensate=None)
     async def grow(self, n: int, ctx: Context) -> None: ...
@@ -54,10 +54,10 @@ async def test_the_result_of_a_child_without_output_is_none(where: str, server: 
         with trio.fail_after(30):
             handle = await runtime.start(Parent, "1", 1)
             assert await handle.outcome() == TOLD
-            assert bytes((await record_of(handle)).steps["kid"].result) == b"null", "readable by whoever looks"
+            assert bytes((await record_of(handle)).steps["kid"].result) == b"null", "readable by callers"
 
 
-async def test_also_where_another_worker_runs_the_child(autojump_clock: Clock) -> None:
+async def test_the_result_is_none_when_another_worker_runs_the_child(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await start(server, Kid())
@@ -68,7 +68,7 @@ async def test_also_where_another_worker_runs_the_child(autojump_clock: Clock) -
 
 
 class Waits(Saga[int, str]):
-    """Two signals, of which one takes nothing; and a step that is handed to a person."""
+    """Two signals, one of which carries nothing, and a step that waits for an operator."""
 
     bell = signal(str | None)
     name = signal(str)
@@ -85,7 +85,7 @@ class Waits(Saga[int, str]):
         return " ".join(str(ctx.result(node)) for node in (Waits.bell, Waits.name, Waits.ring, Waits.ask))
 
 
-async def test_messages_without_a_payload_say_null_or_are_refused(server: Server, namespace: str) -> None:
+async def test_a_message_without_a_payload_means_null_or_is_refused(server: Server, namespace: str) -> None:
     subject, operator = f"{namespace}.sagain.Waits.1", f"{namespace}.sagaop.Waits.1"
     async with open_runtime(server.url, sagas=[Waits()], namespace=namespace) as runtime:
         handle = await runtime.start(Waits, "1", 1)
@@ -100,7 +100,7 @@ async def test_messages_without_a_payload_say_null_or_are_refused(server: Server
                 *(operator, "m4", '{"kind": "complete-step", "step": "ask"}'),
                 *(operator, "m5", '{"kind": "report", "step": "ask"}'),
             )
-            while len((await record_of(handle)).inbound) < 5:  # noqa: ASYNC110  # nobody tells
+            while len((await record_of(handle)).inbound) < 5:  # noqa: ASYNC110  # no event tells
                 await trio.sleep(0.05)
             verdicts = {known.id: known.verdict for known in (await record_of(handle)).inbound}
             assert (verdicts["m1"], verdicts["m3"]) == ("accepted", "accepted")
@@ -136,7 +136,7 @@ class New(Saga[int, str], name="Line", version=2):
         return f"{ctx.result(New.kid)}"
 
 
-async def test_a_migration_finds_it_among_the_results(autojump_clock: Clock) -> None:
+async def test_a_migration_finds_the_null_result(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         victim = await start(server, Old(), Kid())

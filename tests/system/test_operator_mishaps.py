@@ -1,4 +1,4 @@
-"""What an operator or a server may do to streams and records under a running worker: it waits, says so, and goes on."""
+"""A worker waits, reports and continues when an operator deletes streams or records under it."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from sagakit.store.names import Names
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+from tests.system.members import until_idle
 
 
 async def api(link: Link, call: str, **request: Any) -> dict[str, Any]:
@@ -39,10 +40,10 @@ class Waits(Saga[str, str]):
         return ctx.result(Waits.end)
 
 
-async def test_a_stream_that_is_deleted_and_made_again(
+async def test_sagas_end_after_a_deleted_stream_is_made_again(
     server: Server, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The archive is away while sagas end: the persistence actor waits for it, and serves others after it."""
+    """The archive is missing while sagas end: the persistence actor waits for it and serves other writes meanwhile."""
     async with (
         open_link(Connection(servers=(server.url,))) as link,
         open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime,
@@ -57,11 +58,10 @@ async def test_a_stream_that_is_deleted_and_made_again(
         await api(link, f"STREAM.CREATE.{stream}", **config)
         with trio.fail_after(30):
             assert await runtime.execute(BookTrip, "two", Trip()) == Completed("tickets-Rome")
-            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
-                await trio.sleep(0.05)
+            await until_idle(runtime)
 
 
-async def test_a_bucket_that_discards_the_old_for_the_new_is_refused(server: Server, namespace: str) -> None:
+async def test_a_bucket_that_discards_old_messages_for_new_ones_is_refused(server: Server, namespace: str) -> None:
     names = Names(namespace=namespace)
     connection = Connection(servers=(server.url,))
     async with open_jetstream(connection, names=names), open_link(connection) as link:
@@ -73,8 +73,8 @@ async def test_a_bucket_that_discards_the_old_for_the_new_is_refused(server: Ser
             pass
 
 
-async def test_a_scan_of_many_large_records(server: Server, namespace: str) -> None:
-    """Beyond 64 MB under way the server would hang up: a page has bounds in bytes, too."""
+async def test_a_scan_reads_many_large_records(server: Server, namespace: str) -> None:
+    """The server hangs up when more than 64 MB are under way, so a page is bounded in bytes, too."""
     names = Names(namespace=namespace)
     count, size = 320, 240_000
     assert count * size > 64 * 2**20 > PAGE_BYTES
@@ -86,14 +86,13 @@ async def test_a_scan_of_many_large_records(server: Server, namespace: str) -> N
         assert store.reconnected_at < 0, "the server has not hung up"
 
 
-async def test_an_id_whose_record_an_operator_has_purged_can_be_started_again(
+async def test_an_id_whose_record_was_purged_can_be_started_again(
     server: Server, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_runtime(server.url, sagas=[Waits()], namespace=namespace, passivate_after=0.01) as runtime:
         await runtime.start(Waits, "ghost", "x")
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         async with open_jetstream(Connection(servers=(server.url,)), names=Names(namespace=namespace)) as store:
             await store.state.purge("Waits.ghost")
         with trio.fail_after(10):
@@ -104,7 +103,7 @@ async def test_an_id_whose_record_an_operator_has_purged_can_be_started_again(
 
 
 async def delete_from_outside(link: Link, bucket: str, key: str, verb: str) -> None:
-    """As `nats kv del` and `nats kv purge` do."""
+    """Delete a record as `nats kv del` and `nats kv purge` do."""
     headers = {"KV-Operation": verb} | ({"Nats-Rollup": "sub"} if verb == "PURGE" else {})
     await link.request(f"$KV.{bucket}.{key}", b"", headers=header_block(headers))
 
@@ -113,7 +112,7 @@ VERBS = pytest.mark.parametrize("verb", ["DEL", "PURGE"])
 
 
 @VERBS
-async def test_an_id_whose_record_was_deleted_from_outside_says_so_and_is_free_after_delete(
+async def test_an_id_whose_record_was_deleted_from_outside_is_reported_and_is_free_after_a_delete(
     server: Server, namespace: str, verb: str
 ) -> None:
     state = Names(namespace=namespace).state[0]
@@ -123,8 +122,7 @@ async def test_an_id_whose_record_was_deleted_from_outside_says_so_and_is_free_a
     ):
         await runtime.start(Waits, "ghost", "x")
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         await delete_from_outside(link, state, "Waits.ghost", verb)
         said = rf"deleted from outside, with `nats kv {verb.lower()}` at 20\d\d-.*`Runtime.delete`"
         with pytest.raises(UnknownSaga, match=said):
@@ -140,7 +138,7 @@ async def test_an_id_whose_record_was_deleted_from_outside_says_so_and_is_free_a
 
 
 @VERBS
-async def test_a_running_saga_whose_record_is_deleted_from_outside_stops_and_says_so(
+async def test_a_running_saga_whose_record_is_deleted_from_outside_stops_and_is_reported(
     server: Server, namespace: str, verb: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = Names(namespace=namespace).state[0]
@@ -158,8 +156,7 @@ async def test_a_running_saga_whose_record_is_deleted_from_outside_stops_and_say
         await delete_from_outside(link, state, "BookTrip.one", verb)
         go_on.set()
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         [told] = [record for record in caplog.records if "deleted from outside" in record.message]
         assert told.levelname == "WARNING"
         assert f"`nats kv {verb.lower()}`" in told.message
@@ -169,7 +166,7 @@ async def test_a_running_saga_whose_record_is_deleted_from_outside_stops_and_say
         assert await runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
 
 
-async def test_a_deletion_in_the_archive_does_not_keep_a_saga_from_its_end(server: Server, namespace: str) -> None:
+async def test_a_delete_marker_in_the_archive_does_not_keep_a_saga_from_ending(server: Server, namespace: str) -> None:
     names = Names(namespace=namespace)
     async with (
         open_link(Connection(servers=(server.url,))) as link,
@@ -178,8 +175,7 @@ async def test_a_deletion_in_the_archive_does_not_keep_a_saga_from_its_end(serve
         await delete_from_outside(link, names.archive[0], "BookTrip.one", "DEL")
         await runtime.execute(BookTrip, "one", Trip())
         with trio.fail_after(10):
-            while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         assert [info.saga_id for info in (await runtime.list(status="completed")).items] == ["one"]
 
 
@@ -187,6 +183,6 @@ async def test_a_deletion_in_the_archive_does_not_keep_a_saga_from_its_end(serve
     ("err_code", "kind"),
     [(10002, StoreFull), (10028, StoreFull), (10158, Unavailable), (10167, Unavailable), (10059, Refused)],
 )
-def test_what_passes_is_waited_for(err_code: int, kind: type[Exception]) -> None:
-    """An account's quota that is used up, too many requests, the same message id under way; not a missing stream."""
+def test_a_temporary_refusal_of_the_server_is_waited_for(err_code: int, kind: type[Exception]) -> None:
+    """An exhausted quota, too many requests and a duplicate under way pass; a missing stream does not."""
     assert isinstance(to_error(ApiError(400, err_code, "so it says"), key="k", expected=None), kind)

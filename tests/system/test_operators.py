@@ -1,16 +1,14 @@
-"""What operators, participants and quotas do to a running saga."""
+"""Verbs of operators, reports of participants, and quotas act on running sagas."""
 
 from __future__ import annotations
 
-import json
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Context, Failed, Handle, Limit, NotAllowed, RetryPolicy, Saga, step
+from sagakit import Completed, Context, Failed, Limit, NotAllowed, Saga, step
 from sagakit.engine import Inbound
 from sagakit.errors import DefinitionError, InvalidInput, NotPermitted, UnknownSaga
 from sagakit.store.memory import MemoryKeyValue
@@ -18,31 +16,17 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry
 
 from tests.looks import record_of
-from tests.sagas import Booked, BookTrip, Trip
+from tests.sagas import BookTrip, Trip
 from tests.system.members import EPOCH, events_of, member, suffixes, until_ended
+from tests.system.stuck_sagas import ONCE, Asked, Slow, audit, stuck
 
 Clock = trio.testing.MockClock
-ONCE = RetryPolicy(max_attempts=1)
-
-
-async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
-    handle: Handle[Any] = await runtime.start(type(saga), id, trip)
-    with trio.fail_after(1000):
-        while (await record_of(handle)).status != "stuck":  # noqa: ASYNC110  # virtual time
-            await trio.sleep(0.1)
-    return handle
-
-
-def audit(server: MemoryServer, verb: str) -> list[dict[str, Any]]:
-    """Who did it and why."""
-    bodies = [json.loads(message.payload) for message in server.events]
-    return [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
 
 
 # ----------------------------------------------------------------------- verbs
 
 
-async def test_a_compensation_that_was_done_by_hand(autojump_clock: Clock) -> None:
+async def test_a_compensation_is_marked_as_done_by_hand(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:
         runtime = running.runtime
@@ -63,7 +47,7 @@ async def test_a_compensation_that_was_done_by_hand(autojump_clock: Clock) -> No
     assert suffixes(server, "one")[-1] == "failed"
 
 
-async def test_a_step_that_was_done_by_hand(autojump_clock: Clock) -> None:
+async def test_a_step_is_completed_by_hand(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
@@ -89,7 +73,7 @@ async def test_a_saga_that_is_stuck_at_its_pivot_is_undone_by_force(autojump_clo
     assert audit(server, "compensate") == [{"by": "eve", "reason": "the agency is bankrupt"}]
 
 
-async def test_a_bulk_runs_dry_first(autojump_clock: Clock) -> None:
+async def test_a_bulk_has_a_dry_run(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:
         runtime = running.runtime
@@ -110,7 +94,7 @@ async def test_a_bulk_runs_dry_first(autojump_clock: Clock) -> None:
 # --------------------------------------------------------------------- listing
 
 
-async def test_a_page_that_the_server_refuses_is_one_error_and_no_group(
+async def test_a_page_that_the_server_refuses_is_one_error_and_not_a_group(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refused(self: MemoryKeyValue, key: str) -> Entry | None:
@@ -126,7 +110,7 @@ async def test_a_page_that_the_server_refuses_is_one_error_and_no_group(
                 await running.runtime.list(limit=3)
 
 
-async def test_sagas_are_found_by_type_status_time_and_attribute_page_by_page(autojump_clock: Clock) -> None:
+async def test_sagas_are_listed_by_type_status_time_and_attribute_page_by_page(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:
         runtime = running.runtime
@@ -157,20 +141,7 @@ async def test_sagas_are_found_by_type_status_time_and_attribute_page_by_page(au
 # -------------------------------------------------------------- late successes
 
 
-class Slow(Saga[str]):
-    """Its step never answers in time; its participant reports later."""
-
-    @step(timeout=timedelta(seconds=5), retry=ONCE)
-    async def first(self, input: str, ctx: Context) -> Booked:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    @first.compensate
-    async def undo_first(self, input: str, left: Booked | None, ctx: Context) -> None:
-        await trio.sleep(3)
-
-
-async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_account(autojump_clock: Clock) -> None:
+async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_outcome(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Slow()) as running:
         handle = await running.runtime.start(Slow, "one", "x")
@@ -190,19 +161,6 @@ async def test_p3_a_late_success_of_a_step_that_was_given_up_is_in_the_account(a
     assert events_of(server, "one")[-1]["data"]["late"] == ["first"]
 
 
-class Asked(Saga[str, str]):
-    @step(timeout=timedelta(seconds=5), retry=ONCE, on_unknown="ask")
-    async def pay(self, input: str, ctx: Context) -> Booked:
-        await trio.sleep_forever()
-        raise AssertionError
-
-    @pay.compensate
-    async def refund(self, input: str, left: Booked, ctx: Context) -> None: ...
-
-    def output(self, input: str, ctx: Context) -> str:
-        return ctx.result(Asked.pay).ref
-
-
 async def test_p3_a_report_settles_a_step_in_doubt(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Asked()) as running:
@@ -213,7 +171,7 @@ async def test_p3_a_report_settles_a_step_in_doubt(autojump_clock: Clock) -> Non
         assert await handle.outcome() == Completed("it did happen")
 
 
-async def test_a_message_for_nobody(autojump_clock: Clock) -> None:
+async def test_a_message_to_an_unknown_saga_is_an_error(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         with pytest.raises(UnknownSaga):
             await running.runtime.apply("BookTrip.nobody", "mark-undone", step="hotel")
@@ -223,7 +181,7 @@ async def test_a_message_for_nobody(autojump_clock: Clock) -> None:
 
 
 class Quota(Saga[int]):
-    """Each call of both steps counts against one quota."""
+    """A saga whose two steps share one quota."""
 
     psp = Limit("psp", max_concurrent=2, per_second=10)
 
@@ -248,18 +206,18 @@ class Quota(Saga[int]):
         await self._call()
 
 
-async def test_a_limit_is_shared_by_steps_and_sagas_and_waiting_for_it_is_no_timeout(autojump_clock: Clock) -> None:
+async def test_a_limit_is_shared_by_steps_and_sagas_and_waiting_for_it_is_not_a_timeout(autojump_clock: Clock) -> None:
     quota = Quota()
     async with member(MemoryServer(), quota) as running, trio.open_nursery() as nursery:
         for number in range(20):
             nursery.start_soon(running.runtime.execute, Quota, str(number), number)
     assert quota.most == 2
-    assert len(quota.begun) == 40, "nobody ran out of time while it waited for its turn"
+    assert len(quota.begun) == 40, "no call timed out while it waited for its turn"
     gaps = [later - earlier for earlier, later in zip(quota.begun, quota.begun[1:], strict=False)]
     assert min(gaps) > 0.099
 
 
-async def test_two_limits_of_one_name(autojump_clock: Clock) -> None:
+async def test_two_limits_with_one_name_are_refused(autojump_clock: Clock) -> None:
     class Other(Saga[int]):
         @step(compensate=None, limit=Limit("psp", max_concurrent=3))
         async def first(self, input: int, ctx: Context) -> None: ...
@@ -270,7 +228,7 @@ async def test_two_limits_of_one_name(autojump_clock: Clock) -> None:
 
 
 class Long(Saga[int]):
-    """Gives a sign of life every 5 seconds, so many times."""
+    """A saga whose step sends a given number of heartbeats, one every 5 seconds."""
 
     @step(compensate=None, timeout=timedelta(hours=1), heartbeat=timedelta(seconds=10), retry=ONCE)
     async def work(self, beats: int, ctx: Context) -> None:
@@ -281,7 +239,7 @@ class Long(Saga[int]):
             await trio.sleep(600)
 
 
-async def test_a_call_that_falls_silent_is_given_up(autojump_clock: Clock) -> None:
+async def test_a_call_without_a_heartbeat_is_given_up(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Long()) as running:
         assert await running.runtime.execute(Long, "good", 20) == Completed(None)
         began = trio.current_time()
@@ -291,6 +249,6 @@ async def test_a_call_that_falls_silent_is_given_up(autojump_clock: Clock) -> No
     assert outcome.reason == "no heartbeat for 10 s"
 
 
-def test_what_goes_over_the_wire_between_workers() -> None:
-    """A message without payload has none on the wire either."""
+def test_messages_between_workers_have_a_known_form_on_the_wire() -> None:
+    """A message without a payload has no such field on the wire."""
     assert msgspec.json.encode(Inbound(id="1", kind="retry")) == b'{"id":"1","kind":"retry"}'

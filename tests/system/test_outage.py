@@ -1,4 +1,4 @@
-"""P8 and P12 on a real server that is killed with -9 in the middle."""
+"""A real server is killed with -9 in the middle of many sagas: none is lost and no budget is spent (P8, P12)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def test_p8_p12_server_killed_in_the_middle_of_500_sagas_loses_none_and_sp
     waiting = 0
 
     async def hook(name: str, ctx: Context) -> None:
-        """Hold every saga in its second step until the server was killed."""
+        """Hold every saga in its second step until the server is killed."""
         nonlocal waiting
         if name == "flight":
             waiting += 1
@@ -46,7 +46,7 @@ async def test_p8_p12_server_killed_in_the_middle_of_500_sagas_loses_none_and_sp
 
 
 @pytest.mark.parametrize("kills", [3])
-async def test_p8_repeated_kills_while_sagas_run_freely(tmp_path: Path, kills: int) -> None:
+async def test_p8_sagas_end_while_the_server_is_killed_repeatedly(tmp_path: Path, kills: int) -> None:
     with running_server(tmp_path) as server:
         saga = BookTrip()
         async with open_runtime(server.url, sagas=[saga]) as runtime:

@@ -1,4 +1,4 @@
-"""A record that has become too large for the server: it stops nothing else, loses nothing, and can be terminated."""
+"""A record that is too large for the server stops no other saga, loses nothing, and can be terminated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = "Big.one"
 
 
 class Big(Saga[str, str]):
-    """Its results are as large as its input says; it waits for a signal between them."""
+    """A saga whose results are as large as its input says, with a signal between them."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -67,7 +67,7 @@ def crashes(caplog: pytest.LogCaptureFixture) -> list[str]:
 # ------------------------------------------------------------------- in memory
 
 
-async def test_a_message_that_would_make_it_too_large_is_refused_and_the_saga_goes_on(
+async def test_a_message_that_would_make_a_record_too_large_is_refused_and_the_saga_continues(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, saga = MemoryServer(), Big()
@@ -89,7 +89,9 @@ async def test_a_message_that_would_make_it_too_large_is_refused_and_the_saga_go
     assert crashes(caplog) == []
 
 
-async def test_a_result_that_makes_it_too_large_halts_it_with_all_that_it_has(autojump_clock: Clock) -> None:
+async def test_a_result_that_makes_a_record_too_large_halts_the_saga_with_all_that_it_has(
+    autojump_clock: Clock,
+) -> None:
     server, saga = MemoryServer(), Big()
     async with member(server, saga) as running:
         handle = await running.runtime.start(Big, "one", "20000")
@@ -102,7 +104,7 @@ async def test_a_result_that_makes_it_too_large_halts_it_with_all_that_it_has(au
         record = await settled_in(running.runtime)
         assert record.halted
         assert "its record is too large" in (record.stuck or "")
-        assert record.dropped == ("verdicts in words",), "that is enough"
+        assert record.dropped == ("verdicts in words",), "dropping this is enough"
         assert len(msgspec.json.decode(record.steps["first"].result)) == 20_000
         assert len(msgspec.json.decode(record.steps["second"].result)) == 3_000, "the result that came is kept"
         server.max_payload = 2**20
@@ -112,10 +114,10 @@ async def test_a_result_that_makes_it_too_large_halts_it_with_all_that_it_has(au
     assert suffixes(server, "one")[-4:] == ["step.second", "stuck", "operator.retry", "completed"]
 
 
-async def test_a_server_that_takes_much_smaller_messages_loses_nothing(
+async def test_a_server_with_a_much_smaller_max_payload_loses_nothing(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing can be written: what has come in is kept here, until the server takes larger messages again."""
+    """The record cannot be written. The actor keeps what has come in until the server takes larger messages again."""
     server, saga = MemoryServer(), Big()
     async with member(server, saga) as running:
         handle = await running.runtime.start(Big, "one", "20000")
@@ -133,7 +135,7 @@ async def test_a_server_that_takes_much_smaller_messages_loses_nothing(
 
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["its owner", "an adopter"])
-async def test_it_can_be_terminated_however_large_it_is(
+async def test_an_oversize_saga_can_be_terminated(
     adopted: bool, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = MemoryServer()
@@ -148,7 +150,7 @@ async def test_it_can_be_terminated_however_large_it_is(
             await trio.sleep(60)
             before = stands(server, "SAGA_STATE", KEY)
             assert before is not None
-            assert (before["status"], before["epoch"]) == ("running", 1), "it could not even be taken over"
+            assert (before["status"], before["epoch"]) == ("running", 1), "the record could not be taken over"
         handle = await running.runtime.get(Big, "one")
         with trio.fail_after(100):
             await handle.terminate("too large", by="ann")
@@ -163,8 +165,8 @@ async def test_it_can_be_terminated_however_large_it_is(
     assert crashes(caplog) == []
 
 
-async def test_a_record_that_is_held_here_is_left_to_whoever_can_write_it(autojump_clock: Clock) -> None:
-    """Its adopter leaves, and the next one meets a server that takes larger messages."""
+async def test_a_saga_that_cannot_be_written_is_left_to_a_worker_that_can(autojump_clock: Clock) -> None:
+    """The adopter leaves, and the next worker meets a server that takes larger messages."""
     server, saga = MemoryServer(), Big()
     async with killable() as start:
         first = await start(server, Big())
@@ -184,7 +186,7 @@ async def test_a_record_that_is_held_here_is_left_to_whoever_can_write_it(autoju
     assert saga.calls == ["second"]
 
 
-async def test_its_events_go_out_first_where_they_are_what_is_too_large(autojump_clock: Clock) -> None:
+async def test_large_events_are_published_first(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         first = await start(server, Big())
@@ -222,17 +224,17 @@ def _event(record: Record, seq: int) -> msgspec.Raw:
 
 
 GONE = "gone-0123456789ab"
-"""A worker that is not there any more."""
+"""The id of a worker that is dead."""
 
 
 async def until_waiting(runtime: Runtime, id: str) -> None:
     with trio.fail_after(20):
-        while (await runtime.load(Big, id)).steps.get("go") is None:  # noqa: ASYNC110  # what is waited for sets no event
+        while (await runtime.load(Big, id)).steps.get("go") is None:  # noqa: ASYNC110  # no event tells
             await trio.sleep(0.05)
 
 
 async def filled_by_hand(url: str, names: Names, spare: int) -> None:
-    """Make the record as large as the server takes, but for so many bytes, and that of a worker that is gone."""
+    """Grow the record to the server's limit less `spare` bytes, and name a dead worker as its owner."""
     async with open_jetstream(Connection(servers=(url,)), names=names) as store:
         entry = await store.state.get(KEY)
         assert entry is not None
@@ -242,7 +244,7 @@ async def filled_by_hand(url: str, names: Names, spare: int) -> None:
 
 
 @pytest.mark.parametrize("spare", [200, 900], ids=["without room for its adoption", "with room for that alone"])
-async def test_a_record_that_somebody_has_filled_by_hand_is_told_of_and_terminated(
+async def test_a_record_that_was_filled_by_hand_is_reported_and_terminated(
     spare: int, server: Server, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_runtime(server.url, sagas=[Big()], namespace=namespace) as runtime:
@@ -254,7 +256,7 @@ async def test_a_record_that_somebody_has_filled_by_hand_is_told_of_and_terminat
         with trio.fail_after(60):
             while (await runtime.load(Big, "one")).owner == GONE and "too large" not in caplog.text:  # noqa: ASYNC110
                 await trio.sleep(0.05)
-            assert ("too large" not in caplog.text) == (spare > 200), "whether there was room for its adoption"
+            assert ("too large" not in caplog.text) == (spare > 200), "the adoption was written if there was room"
             handle = await runtime.get(Big, "one")
             await handle.terminate("somebody has filled it. " * 15, by="ann")
             outcome = await handle.outcome()
@@ -266,7 +268,7 @@ async def test_a_record_that_somebody_has_filled_by_hand_is_told_of_and_terminat
     assert crashes(caplog) == []
 
 
-async def test_a_server_that_is_restarted_with_a_smaller_max_payload(
+async def test_sagas_continue_after_a_restart_with_a_smaller_max_payload(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = Server(tmp_path, config="max_payload: 1MB")
@@ -290,7 +292,7 @@ async def test_a_server_that_is_restarted_with_a_smaller_max_payload(
             with trio.fail_after(60):
                 await runtime.signal(Big, "two", Big.go, "on")
                 assert await (await runtime.get(Big, "two")).outcome() == Completed("200000 on")
-        assert saga.calls == ["second"], "nothing was lost of the one that was left alone"
+        assert saga.calls == ["second"], "a saga that was left alone lost nothing"
     finally:
         server.stop()
 

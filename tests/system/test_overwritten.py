@@ -1,4 +1,4 @@
-"""A live record is replaced by something that is not a record of its saga: its owner writes it back (P7, P8, P11)."""
+"""A foreign value replaces a live record, and the owner writes its record back (P7, P8, P11)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Context, Failed
+from sagakit import Completed, Failed
 from sagakit.errors import Fenced, Undecodable
 from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
@@ -17,16 +17,15 @@ from sagakit.store.ports import Write
 
 from tests.looks import settled
 from tests.sagas import BookTrip, Trip
-from tests.system.members import EPOCH, Member, killable, member, stands, suffixes, until_ended
-from tests.system.test_incarnations import crash
-from tests.system.test_membership import Leases
-from tests.system.test_nodes import Remind
-from tests.system.test_ownership import KEY, Stop, bounded
+from tests.system.deliveries import Remind
+from tests.system.leases import Leases
+from tests.system.members import EPOCH, bounded, crash, killable, member, stands, suffixes, until_ended
+from tests.system.stopped_trips import KEY, Hold, Stop, started
 
 Clock = trio.testing.MockClock
 
 ANSWER = b'{"type":"io.nats.jetstream.api.v1.stream_info_response","error":{"code":404,"err_code":10059}}'
-"""What JetStream publishes to the reply subject of a request, whatever subject that is."""
+"""The answer that JetStream publishes to the reply subject of a request, whatever that subject is."""
 FOREIGN = {
     "an answer of the API": ANSWER,
     "nothing": b"",
@@ -38,7 +37,7 @@ FOREIGN = {
 
 
 def overwrite(server: MemoryServer, value: bytes, key: str = KEY) -> int:
-    """Somebody who may not write it replaces the record."""
+    """Replace the record, as a writer without the right to do so would."""
     return server.bucket("SAGA_STATE").write(Write(key, value))
 
 
@@ -48,7 +47,7 @@ def value_of(server: MemoryServer, key: str = KEY) -> bytes | None:
 
 
 def changed(server: MemoryServer, **fields: object) -> bytes:
-    """The record that stands there, with other values."""
+    """Return the stored record with other values."""
     return json.dumps((stands(server, "SAGA_STATE", KEY) or {}) | fields).encode()
 
 
@@ -56,24 +55,8 @@ def alarms(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno == logging.CRITICAL]
 
 
-class Hold(Stop):
-    """Holds each call, not only the first."""
-
-    async def __call__(self, name: str, ctx: Context) -> None:
-        if name == self.call:
-            self.reached.set()
-            await self.go_on.wait()
-
-
-async def started(running: Member, stop: Stop) -> Any:
-    """One saga that stands still in the middle of a call."""
-    handle = await running.runtime.start(BookTrip, "one", Trip())
-    await stop.reached.wait()
-    return handle
-
-
 @pytest.mark.parametrize("found", FOREIGN)
-async def test_p8_the_next_write_puts_the_record_in_the_place_of_what_has_replaced_it(
+async def test_p8_the_next_write_replaces_the_foreign_value(
     found: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, stop = MemoryServer(), Stop("flight")
@@ -99,10 +82,10 @@ async def test_p8_the_next_write_puts_the_record_in_the_place_of_what_has_replac
 @pytest.mark.parametrize(
     ("position", "refuse"), [*((position, "") for position in (2, 3, 4)), *((n, "tickets") for n in range(2, 7))]
 )
-async def test_p8_whichever_write_is_replaced_the_saga_comes_to_the_same_end(
+async def test_p8_a_saga_ends_the_same_whichever_of_its_writes_is_replaced(
     position: int, refuse: str, ack: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Right after it was applied: before its acknowledgement, or without one. The last one is the end's record."""
+    """The value is replaced right after the write: before its acknowledgment, or with the acknowledgment lost."""
     server, saga = MemoryServer(), BookTrip()
     writes = 0
 
@@ -124,11 +107,11 @@ async def test_p8_whichever_write_is_replaced_the_saga_comes_to_the_same_end(
         assert running.worker.environment.overwritten_count == 1
         assert running.worker.environment.fenced_count == 0
     assert outcome == Completed("tickets-Rome") if not refuse else isinstance(outcome, Failed)
-    assert len(set(saga.calls)) == len(saga.calls), "something was called twice"
+    assert len(set(saga.calls)) == len(saga.calls), "a call was made twice"
     assert len(alarms(caplog)) == 1
 
 
-async def test_a_scan_has_it_written_back_byte_for_byte_while_an_attempt_runs(
+async def test_a_scan_restores_the_record_byte_for_byte_while_an_attempt_runs(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, stop = MemoryServer(), Stop("flight")
@@ -147,7 +130,7 @@ async def test_a_scan_has_it_written_back_byte_for_byte_while_an_attempt_runs(
         assert await handle.outcome() == Completed("tickets-Rome")
 
 
-async def test_a_scan_of_what_is_new_sees_it_by_itself(autojump_clock: Clock) -> None:
+async def test_a_scan_of_new_keys_finds_the_foreign_value(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=2.0) as running, bounded():
         await started(running, stop)
@@ -159,7 +142,7 @@ async def test_a_scan_of_what_is_new_sees_it_by_itself(autojump_clock: Clock) ->
         assert running.worker.environment.overwritten_count == 1
 
 
-async def test_bytes_of_another_saga_are_not_its_record(autojump_clock: Clock) -> None:
+async def test_a_record_of_another_saga_is_not_accepted(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, saga := BookTrip(stop), scan_interval=1e6) as running, bounded():
         handle = await started(running, stop)
@@ -179,7 +162,7 @@ async def test_bytes_of_another_saga_are_not_its_record(autojump_clock: Clock) -
     ],
     ids=["another owner", "another run", "a newer schema", "a newer schema that cannot be read"],
 )
-async def test_p7_what_a_worker_may_have_written_is_never_written_over(
+async def test_p7_a_record_that_another_worker_may_have_written_is_never_overwritten(
     fields: dict[str, object], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, stop = MemoryServer(), Stop("flight")
@@ -196,7 +179,7 @@ async def test_p7_what_a_worker_may_have_written_is_never_written_over(
     assert alarms(caplog) == []
 
 
-async def test_p7_an_end_marker_is_never_written_over(autojump_clock: Clock) -> None:
+async def test_p7_an_end_marker_is_never_overwritten(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6) as running, bounded():
         handle = await started(running, stop)
@@ -212,7 +195,7 @@ async def test_p7_an_end_marker_is_never_written_over(autojump_clock: Clock) -> 
 async def test_p7_a_worker_that_may_have_lost_the_saga_leaves_it_alone(
     since: str, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another may have adopted it before its record was replaced: nothing tells what stood there in between."""
+    """Another worker may have adopted the saga before its record was replaced; the stored value cannot tell."""
     server, stop = MemoryServer(), Stop("flight")
     leases = Leases(server, monkeypatch)
     async with member(server, BookTrip(stop), scan_interval=1e6, lease_ttl=10.0) as running, bounded():
@@ -243,7 +226,7 @@ async def test_p7_a_worker_that_may_have_lost_the_saga_leaves_it_alone(
 
 
 @pytest.mark.parametrize("lapsed", [False, True], ids=["a short outage", "a lease that lapsed"])
-async def test_a_scan_after_a_reconnect_proves_that_it_is_still_the_owner(lapsed: bool, autojump_clock: Clock) -> None:
+async def test_a_scan_after_a_reconnect_proves_ownership(lapsed: bool, autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6, lease_ttl=10.0) as running, bounded():
         handle = await started(running, stop)
@@ -258,7 +241,7 @@ async def test_a_scan_after_a_reconnect_proves_that_it_is_still_the_owner(lapsed
         assert running.worker.environment.overwritten_count == 1
 
 
-async def test_an_action_that_waits_for_the_lease_is_not_called_over_a_record_that_was_replaced(
+async def test_an_action_that_waits_for_the_lease_is_not_called_over_a_foreign_value(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, stop = MemoryServer(), Stop("hotel")
@@ -274,11 +257,9 @@ async def test_an_action_that_waits_for_the_lease_is_not_called_over_a_record_th
     assert saga.names == ["hotel"]
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 @pytest.mark.parametrize("crashes", [1, 3], ids=["once", "until it is given up"])
-async def test_an_actor_that_crashes_writes_back_what_its_last_incarnation_knew(
-    crashes: int, autojump_clock: Clock
-) -> None:
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+async def test_a_crashed_actor_restores_the_record_of_its_last_incarnation(crashes: int, autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Hold("flight")
     options: dict[str, Any] = {"scan_interval": 1e6, "max_restarts": 2, "restart_period": 60.0}
     async with member(server, BookTrip(stop), **options) as running, bounded():
@@ -298,10 +279,10 @@ async def test_an_actor_that_crashes_writes_back_what_its_last_incarnation_knew(
 
 
 @pytest.mark.parametrize("found", FOREIGN)
-async def test_p11_a_saga_at_rest_whose_record_was_replaced_is_reported_once(
+async def test_p11_a_passivated_saga_whose_record_was_replaced_is_reported_once(
     found: str, autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody has its record in memory. Its actor must not crash twelve times over what it finds."""
+    """The record is in no worker's memory. The actor must not crash again and again over the foreign value."""
     server = MemoryServer()
     key = "Remind.one"
     async with member(server, Remind(), scan_interval=10.0, passivate_after=1.0) as running, bounded():
@@ -317,20 +298,19 @@ async def test_p11_a_saga_at_rest_whose_record_was_replaced_is_reported_once(
         assert report.startswith(f"{key}: not a record of this saga")
         with pytest.raises(Undecodable, match="left alone"):
             await handle.outcome()
-        overwrite(server, before, key)  # an operator has mended it
+        overwrite(server, before, key)  # an operator has repaired it
         await trio.sleep(100)
         await handle.outcome()
 
 
-async def test_a_record_that_is_replaced_before_it_is_adopted_is_left_alone(
+async def test_a_record_that_is_replaced_before_its_adoption_is_left_alone(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who adopts it does not own it yet: others may be on their way."""
+    """The adopter does not own it yet, and other workers may be adopting it."""
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start, bounded():
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         victim.kill()
 
         attacks: list[Watched] = []
@@ -343,7 +323,7 @@ async def test_a_record_that_is_replaced_before_it_is_adopted_is_left_alone(
         server.faults.before_write = attack
         heir = await start(server, saga := BookTrip(), scan_interval=1.0)
         await trio.sleep(30)
-        assert attacks, "nobody tried to adopt it"
+        assert attacks, "the worker did not try to adopt it"
         assert value_of(server) == ANSWER
         assert heir.worker.environment.overwritten_count == 0
     assert saga.names == []

@@ -1,9 +1,8 @@
-"""Workers die, lose sagas to others, drain: what they leave behind is taken over, once, by one (P1, P7, P8, P10)."""
+"""Sagas of a dead, fenced or draining worker are taken over once, by one worker (P1, P7, P8, P10)."""
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 import trio
 import trio.testing
-from sagakit import Completed, Context, Failed
+from sagakit import Completed, Failed
 from sagakit.engine import decode, encode
 from sagakit.engine.codec import Loaded
 from sagakit.errors import Fenced
@@ -21,31 +20,10 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Entry, Write
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import killable, member, stands, suffixes, until_ended, within
+from tests.system.members import bounded, killable, member, stands, suffixes, until_ended, within
+from tests.system.stopped_trips import KEY, Stop, started
 
 Clock = trio.testing.MockClock
-KEY = "BookTrip.one"
-
-
-class Stop:
-    """A hook that holds one call until it is let go."""
-
-    def __init__(self, call: str) -> None:
-        self.call = call
-        self.reached = trio.Event()
-        self.go_on = trio.Event()
-
-    async def __call__(self, name: str, ctx: Context) -> None:
-        if name == self.call and not self.reached.is_set():
-            self.reached.set()
-            await self.go_on.wait()
-
-
-@asynccontextmanager
-async def bounded() -> AsyncIterator[None]:
-    """What hangs is found out, under virtual time at once."""
-    with trio.fail_after(1000):
-        yield
 
 
 @pytest.mark.parametrize("refuse", ["", "tickets"])
@@ -66,7 +44,7 @@ async def test_p8_a_worker_is_killed_during_a_call(call: str, refuse: str, autoj
         await heir.retired()
     assert second.calls[0] == first.calls[-1], "P3: the call in doubt was not made again under the same key"
     assert outcome == Completed("tickets-Rome") if not refuse else isinstance(outcome, Failed)
-    assert not set(first.calls[:-1]) & set(second.calls), "what was known to be done was done again"
+    assert not set(first.calls[:-1]) & set(second.calls), "a step that was known to be done was called again"
     record = stands(server, "SAGA_ARCHIVE", KEY)
     assert record is not None
     assert record["epoch"] == 2
@@ -78,7 +56,7 @@ async def test_p8_a_worker_is_killed_during_a_call(call: str, refuse: str, autoj
 async def test_p1_p8_a_worker_is_killed_at_each_write(
     position: int, applied: bool, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before it is applied, and after it was applied but not acknowledged."""
+    """The worker dies before the write is applied, or after it and before its acknowledgment."""
     server, first, second = MemoryServer(), BookTrip(), BookTrip()
     submit = MemoryKeyValue.submit
     writes = 0
@@ -121,8 +99,7 @@ async def test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga) as loser:
-        handle = await loser.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(loser, stop)
         bucket = server.bucket("SAGA_STATE")
         entry = bucket.read(KEY)
         assert entry is not None
@@ -138,11 +115,10 @@ async def test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing(
     assert "fenced" in caplog.text
 
 
-async def test_a_scan_does_not_take_a_saga_that_ends_meanwhile_for_one_left_behind(autojump_clock: Clock) -> None:
+async def test_a_scan_does_not_mistake_a_saga_that_is_ending_for_an_orphan(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         entries = MemoryKeyValue.entries
 
         @asynccontextmanager
@@ -166,12 +142,11 @@ async def test_a_scan_does_not_take_a_saga_that_ends_meanwhile_for_one_left_behi
         assert running.worker.environment.fenced_count == 0
 
 
-async def test_a_live_workers_sagas_are_left_alone(autojump_clock: Clock) -> None:
+async def test_sagas_of_a_live_worker_are_left_alone(autojump_clock: Clock) -> None:
     server, stop, other = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start:
         owner = await start(server, BookTrip(stop))
-        handle = await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(owner, stop)
         beside = await start(server, other, scan_interval=1.0)
         await trio.sleep(100)
         assert other.calls == []
@@ -186,8 +161,7 @@ async def test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         victim.kill()
         bucket = server.bucket("SAGA_STATE")
         entry = bucket.read(KEY)
@@ -227,10 +201,9 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
 
     async with trio.open_nursery() as nursery:
         async with member(server, saga) as running:
-            await running.runtime.start(BookTrip, "one", Trip())
-            await stop.reached.wait()
+            await started(running, stop)
             nursery.start_soon(let_go)
-        assert 3 <= trio.current_time() < 4, "closing waited for the attempt, and for nothing else"
+        assert 3 <= trio.current_time() < 4, "closing waited for the attempt only"
     record = stands(server, "SAGA_STATE", KEY)
     assert record is not None
     assert [(name, log["state"]) for name, log in record["steps"].items()] == [("hotel", "done"), ("flight", "done")]
@@ -246,25 +219,23 @@ async def test_closing_lets_attempts_end_and_leaves_the_rest(autojump_clock: Clo
     assert archived["recoveries"] == 0, "nothing was in doubt"
 
 
-async def test_closing_cuts_off_after_the_grace(autojump_clock: Clock) -> None:
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+@pytest.mark.usefixtures("quiet_crashes")
+async def test_closing_cuts_attempts_off_after_the_drain_timeout(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), drain_timeout=5.0) as running:
-        await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(running, stop)
     assert 5 <= trio.current_time() < 15
     async with member(server, heir := BookTrip()) as after:
         with trio.fail_after(100):
             assert await (await after.runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
-    assert heir.names == ["flight", "tickets"], "what was cut off is in doubt, and made again under its key"
+    assert heir.names == ["flight", "tickets"], "the call that was cut off is in doubt, and made again under its key"
 
 
 async def test_p10_an_id_finds_its_saga_again_running_ended_and_archived(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga, marker_ttl=60.0) as running, bounded():
-        await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(running, stop)
         again = await running.runtime.start(BookTrip, "one", Trip())
         stop.go_on.set()
         assert await again.outcome() == Completed("tickets-Rome")
@@ -284,6 +255,6 @@ async def test_p10_many_starts_at_once_are_one(autojump_clock: Clock) -> None:
     async with killable() as start, bounded(), trio.open_nursery() as nursery:
         members = [await start(server, saga) for saga in sagas]
         for _ in range(10):
-            for running in members:  # those of both look before either creates it
+            for running in members:  # the starts on both workers look before either creates the record
                 nursery.start_soon(running.runtime.execute, BookTrip, "one", Trip())
     assert sorted(sagas[0].names + sagas[1].names) == ["flight", "hotel", "tickets"], "P10: it has run more than once"

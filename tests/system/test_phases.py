@@ -89,7 +89,7 @@ def test_there_is_no_way_back_from_retiring() -> None:
 
 
 class Slow(Saga[str, str]):
-    """Waits for `go` after a result that is as large as its input says."""
+    """A saga that waits for `go` after a result that is as large as its input says."""
 
     @step
     async def first(self, size: str, ctx: Context) -> str:
@@ -238,7 +238,7 @@ def messages(ref: Ref[SagaMessage]) -> Iterator[SagaMessage]:
 
 
 NUMBER = 13
-"""How many messages there are."""
+"""Number of messages that `messages` yields."""
 
 
 @pytest.mark.parametrize("number", range(NUMBER))

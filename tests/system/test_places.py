@@ -1,4 +1,4 @@
-"""Places by themselves: who gets the next one, and that none is lost or given twice."""
+"""Places are given in order, and none is lost or given twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sagakit.system.places import Places
 
 
 class Line:
-    """Places, with what they have told."""
+    """Places, with a record of what they have told."""
 
     def __init__(self, most: int) -> None:
         self.granted: list[str] = []
@@ -25,7 +25,7 @@ class Line:
         self.entered.append(key)
 
 
-async def test_a_place_is_used_until_its_saga_is_idle_and_somebody_needs_it() -> None:
+async def test_a_place_is_kept_until_its_saga_is_idle_and_another_needs_it() -> None:
     line = Line(1)
     places = line.places
     assert places.use("a")
@@ -37,14 +37,14 @@ async def test_a_place_is_used_until_its_saga_is_idle_and_somebody_needs_it() ->
     assert (places.has("a"), places.has("b")) == (False, True)
 
 
-async def test_an_idle_saga_keeps_its_place_while_nobody_needs_it() -> None:
+async def test_an_idle_saga_keeps_its_place_while_no_other_needs_it() -> None:
     line = Line(1)
     line.places.use("a")
     line.places.idle("a")
     assert line.places.has("a")
     assert line.places.use("a")
     assert line.taken == []
-    assert not line.places.use("b"), "it is at work again"
+    assert not line.places.use("b"), "a works again"
 
 
 async def test_the_place_of_the_saga_that_has_been_idle_for_longest_goes_first() -> None:
@@ -58,7 +58,7 @@ async def test_the_place_of_the_saga_that_has_been_idle_for_longest_goes_first()
     assert line.taken == ["b", "a"]
 
 
-async def test_those_that_live_here_come_before_newcomers_each_in_their_order() -> None:
+async def test_resident_sagas_come_before_newcomers_each_in_their_order() -> None:
     line = Line(1)
     line.places.use("a")
     async with trio.open_nursery() as nursery:
@@ -76,14 +76,14 @@ async def test_those_that_live_here_come_before_newcomers_each_in_their_order() 
     assert line.entered == ["x", "y"]
 
 
-async def test_nobody_passes_those_that_wait() -> None:
+async def test_no_saga_passes_those_that_wait() -> None:
     line = Line(1)
     async with trio.open_nursery() as nursery:
         assert line.places.use("a")
         nursery.start_soon(line.enter, "x")
         await trio.testing.wait_all_tasks_blocked()
         line.places.leave("a")
-        assert not line.places.use("b"), "it is x's"
+        assert not line.places.use("b"), "x has it"
         nursery.start_soon(line.enter, "y")
         await trio.testing.wait_all_tasks_blocked()
         assert line.entered == ["x"]
@@ -100,7 +100,7 @@ async def test_a_newcomer_that_gives_up_leaves_the_line() -> None:
 
 
 async def test_a_newcomer_that_is_cancelled_as_its_turn_comes_has_the_place() -> None:
-    """It is handed over with the wake-up; to lose it would lose it for good."""
+    """The place comes with the wake-up. If the newcomer dropped it, it would be lost for good."""
     line = Line(1)
     line.places.use("a")
     async with trio.open_nursery() as nursery:
@@ -119,7 +119,7 @@ async def test_a_place_that_is_given_back_goes_to_the_next() -> None:
     assert line.granted == ["a"]
 
 
-async def test_who_goes_to_rest_stays_in_line_and_who_leaves_does_not() -> None:
+async def test_a_passivated_saga_stays_in_line_and_a_leaving_one_does_not() -> None:
     line = Line(1)
     line.places.use("a")
     for key in "bc":
@@ -133,8 +133,8 @@ async def test_who_goes_to_rest_stays_in_line_and_who_leaves_does_not() -> None:
     assert line.places.use("d")
 
 
-async def test_places_that_nobody_wants_any_more_are_passed_on_without_end() -> None:
-    """A worker that leaves forgets thousands that stand in line; each gives its place back as it gets it."""
+async def test_places_that_are_no_longer_wanted_are_passed_on_without_recursion() -> None:
+    """A leaving worker forgets thousands of waiting sagas, and each gives its place back as it gets it."""
     passed: list[str] = []
 
     def give_back(key: str) -> None:
@@ -151,7 +151,7 @@ async def test_places_that_nobody_wants_any_more_are_passed_on_without_end() -> 
 
 
 @pytest.mark.parametrize("asks", [False, True])
-async def test_who_has_the_worker_to_itself_has_a_place_and_gives_it_back_as_others_do(asks: bool) -> None:
+async def test_a_saga_that_runs_alone_has_a_place_and_gives_it_back_like_others(asks: bool) -> None:
     line = Line(1)
     line.places.use("a")
     if asks:

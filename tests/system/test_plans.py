@@ -1,4 +1,4 @@
-"""Plans are kept, and a plan that changes under the same version is refused at start-up with what has changed."""
+"""Plans are kept, and opening refuses a plan that changed under the same version and names the change."""
 
 # mypy: disable-error-code="empty-body"
 

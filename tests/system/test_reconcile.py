@@ -1,4 +1,4 @@
-"""What a worker remembers is held against what stands in the bucket, at scans and after reconnects.
+"""A worker compares the sagas that it knows with the stored records, at scans and after reconnects.
 
 See docs/architecture.md, "Recovery".
 """
@@ -6,7 +6,6 @@ See docs/architecture.md, "Recovery".
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -20,29 +19,20 @@ from sagakit.system.saga.saga_messages import Passivate
 from sagakit.system.timers import SetTimer, Timers, TimersMessage
 from sagakit_actors import Down
 
-from tests.sagas import BookTrip, Trip
-from tests.system.members import EPOCH, member, stands
-from tests.system.test_nodes import Remind
-from tests.system.test_ownership import KEY, Stop, bounded
+from tests.sagas import BookTrip
+from tests.system.deliveries import Remind
+from tests.system.members import EPOCH, bounded, change, member, stands
+from tests.system.stopped_trips import KEY, Stop, started
 
 Clock = trio.testing.MockClock
 
 
-def change(server: MemoryServer, **fields: object) -> None:
-    """Somebody writes the record, whoever that was."""
-    bucket = server.bucket("SAGA_STATE")
-    entry = bucket.read(KEY)
-    assert entry is not None
-    bucket.write(Write(KEY, json.dumps(json.loads(entry.value) | fields).encode(), entry.revision))
-
-
 @pytest.mark.parametrize("by", ["scan", "reconnect"])
-async def test_a_record_that_names_this_worker_and_is_unknown_to_it_is_loaded(by: str, autojump_clock: Clock) -> None:
+async def test_an_unknown_record_that_names_this_worker_is_loaded(by: str, autojump_clock: Clock) -> None:
     """A create that was given up as undecided has landed late."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, first := BookTrip(stop)) as victim, bounded():
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         entry = server.bucket("SAGA_STATE").read(KEY)
         assert entry is not None
         victim.kill()
@@ -63,15 +53,14 @@ async def test_a_record_that_names_this_worker_and_is_unknown_to_it_is_loaded(by
     assert "tickets" in second.names
 
 
-async def test_a_record_that_has_gone_to_another_is_let_go_at_the_next_look(
+async def test_a_record_that_another_worker_took_is_let_go_at_the_next_look(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not only at the next write: an attempt may take an hour."""
+    """The worker does not wait for its next write, since an attempt may take an hour."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6) as loser, bounded():
-        handle = await loser.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
-        change(server, owner="other-1", epoch=2)
+        handle = await started(loser, stop)
+        change(server, KEY, owner="other-1", epoch=2)
         async with trio.open_nursery() as nursery:
 
             async def outcome() -> None:
@@ -85,15 +74,14 @@ async def test_a_record_that_has_gone_to_another_is_let_go_at_the_next_look(
         assert loser.worker.environment.fenced_count == 1
 
 
-async def test_a_record_that_was_changed_is_loaded_anew(
+@pytest.mark.usefixtures("quiet_crashes")
+async def test_a_record_that_was_changed_is_loaded_again(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), scan_interval=1e6) as running, bounded():
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
-        change(server, attributes={"mended": "by hand"})
+        handle = await started(running, stop)
+        change(server, KEY, attributes={"mended": "by hand"})
         await running.runtime.scan()
         assert await handle.outcome() == Completed("tickets-Rome")
     record = stands(server, "SAGA_ARCHIVE", KEY)
@@ -102,12 +90,12 @@ async def test_a_record_that_was_changed_is_loaded_anew(
     assert record["epoch"] == 2
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 @pytest.mark.parametrize("passivate_after", [1.0, 1e6], ids=["at rest", "active"])
-async def test_a_stalled_saga_is_found_and_goes_on(
+async def test_a_stalled_saga_is_found_and_continues(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its time has passed by `stall_timeout`, though its owner lives: somebody forgot to wake it."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    """Its time has passed by `stall_timeout` although its owner lives: its wake-up was lost."""
     take = Timers._take
 
     def forgetful(self: Timers, message: TimersMessage | Down) -> None:

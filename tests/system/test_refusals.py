@@ -1,4 +1,4 @@
-"""What a refused verb says: what is the case now, and which verb fits. Every verb in every state of a step."""
+"""A refused verb says the state of the saga or step and names the verb that fits, for every verb and state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip
 from tests.system.members import member
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 PLAN = SagaBinding(BookTrip()).plan
@@ -64,7 +64,7 @@ def test_each_refusal_of_a_verb_for_a_step_says_its_state_and_what_fits(
 @pytest.mark.parametrize("turned_back", [False, True])
 @pytest.mark.parametrize("status", list(SAGA_TABLE))
 @pytest.mark.parametrize("verb", SAGA_VERBS)
-def test_each_refusal_of_a_verb_for_a_saga_says_what_is_so(
+def test_each_refusal_of_a_verb_for_a_saga_says_its_state(
     verb: InboundKind, status: SagaStatus, turned_back: bool
 ) -> None:
     record = record_in(status, "tickets", "done", turned_back=turned_back)
@@ -77,7 +77,7 @@ def test_each_refusal_of_a_verb_for_a_saga_says_what_is_so(
         assert text.endswith(("the saga is over", "it is over"))
 
 
-# ----------------------------------------------------------------------- as an operator meets them
+# ----------------------------------------------------------------------- through a handle
 
 
 async def refused(asked: Any) -> str:
@@ -107,7 +107,7 @@ class Ship(Saga[str]):
     async def go(self, order: str, labels: Sequence[None], ctx: Context) -> None: ...
 
 
-async def test_marking_undone_a_step_that_is_held_in_its_action(autojump_clock: Clock) -> None:
+async def test_mark_undone_is_refused_for_a_step_that_is_held_in_its_action(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), saga := BookTrip()) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
         assert await refused(handle.mark_undone("tickets", "")) == (
@@ -119,7 +119,7 @@ async def test_marking_undone_a_step_that_is_held_in_its_action(autojump_clock: 
         assert "hotel is done: that is so already" in await refused(handle.report("hotel", {"ref": "x"}))
 
 
-async def test_completing_a_step_that_is_held_in_its_compensation(autojump_clock: Clock) -> None:
+async def test_complete_step_is_refused_for_a_step_that_is_held_in_its_compensation(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip(refuse="flight", fail="cancel_hotel"))
         await settled(handle)
@@ -132,7 +132,7 @@ async def test_completing_a_step_that_is_held_in_its_compensation(autojump_clock
         assert "it has turned back already, and is stuck" in await refused(handle.compensate(""))
 
 
-async def test_what_is_refused_while_it_runs(autojump_clock: Clock) -> None:
+async def test_verbs_for_stuck_sagas_are_refused_for_a_running_one(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Ship()) as running:
         runtime = running.runtime
         handle: Handle[Any] = await runtime.start(Ship, "one", "x")
@@ -147,7 +147,7 @@ async def test_what_is_refused_while_it_runs(autojump_clock: Clock) -> None:
         assert await refused(handle.terminate("")) == "it cannot be terminated: the saga is over"
 
 
-async def test_a_cancel_past_the_pivot_says_so(autojump_clock: Clock) -> None:
+async def test_a_cancel_past_the_pivot_says_why_it_is_refused(autojump_clock: Clock) -> None:
     class Late(Saga[str]):
         @step(pivot=True)
         async def pay(self, input: str, ctx: Context) -> None: ...

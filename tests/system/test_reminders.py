@@ -1,8 +1,7 @@
-"""What the timers actor is told: enough that nobody sleeps too long, and no more than it can forget."""
+"""The timers actor is told enough that no saga sleeps too long, and no more than it can forget."""
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 from sagakit import Completed, Context, RetryPolicy, Saga, signal, step, timer
-from sagakit.cluster import worker as cluster_worker
+from sagakit.cluster import life
 from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system import timers
@@ -26,7 +25,7 @@ MONTH = timedelta(days=30)
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The timers actors of the test, to be looked into."""
+    """Return the timers actors that the test makes."""
     found: list[Any] = []
 
     class Seen(Timers):
@@ -34,7 +33,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             super().__init__(*args, **how)
             found.append(self)
 
-    monkeypatch.setattr(cluster_worker, "Timers", Seen)
+    monkeypatch.setattr(life, "Timers", Seen)
     return found
 
 
@@ -50,7 +49,9 @@ class Patient(Saga[int, None], deadline=MONTH):
             raise RuntimeError("not yet")
 
 
-async def test_a_far_deadline_is_told_once_however_often_a_step_is_retried(autojump_clock: Clock, made: Any) -> None:
+async def test_a_distant_deadline_is_told_once_however_often_a_step_is_retried(
+    autojump_clock: Clock, made: Any
+) -> None:
     async with member(MemoryServer(), Patient()) as worker:
         handle = await worker.runtime.start(Patient, "p", 1)
         assert await handle.outcome() == Completed(None)
@@ -61,7 +62,7 @@ class Asked(Saga[int, None], deadline=MONTH):
     go = signal(str)
 
 
-async def test_of_the_alarms_of_a_saga_at_rest_the_last_is_kept(
+async def test_only_the_last_alarm_of_a_passivated_saga_is_kept(
     autojump_clock: Clock, made: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timers, "TIDY", 20)
@@ -83,7 +84,7 @@ class Pauses(Saga[int, None]):
 
 
 class Settable:
-    """A server's clock that is corrected."""
+    """A server's clock that a test can put forward."""
 
     skew = 0.0
 
@@ -104,10 +105,10 @@ class Settable:
 
 
 @pytest.mark.parametrize("passivate_after", [1.0, 3600.0], ids=["resting", "active"])
-async def test_a_clock_that_is_put_forward_wakes_those_whose_time_has_come(
+async def test_a_clock_that_is_put_forward_wakes_sagas_whose_time_has_come(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after a suspension: the machine's monotonic clock stood still, and the sleep was reckoned by it."""
+    """After a suspension the monotonic clock, by which the sleep was computed, has stood still."""
     clock = Settable()
     monkeypatch.setattr(MemoryServer, "clock", lambda self: clock)
     server = MemoryServer()
@@ -120,9 +121,9 @@ async def test_a_clock_that_is_put_forward_wakes_those_whose_time_has_come(
             await until_ended(server, "Pauses.p")
 
 
+@pytest.mark.usefixtures("quiet_crashes")
 async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) -> None:
-    """Nor does it need the timers actor's memory, which may be lost right after it."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    """The saga does not need the timers actor's memory either, which is lost right after the wake."""
     nobody: Any = "nobody"
     async with member(MemoryServer(), Pauses(), passivate_after=30.0) as worker:
         handle = await worker.runtime.start(Pauses, "p", 1)
@@ -133,6 +134,6 @@ async def test_an_early_wake_does_not_forget_the_timer(autojump_clock: Clock) ->
         await trio.sleep(1)
         worker.worker.environment.timers.tell_nowait(
             SetTimer(nobody, 0.0, Wake())
-        )  # text takes no weak reference: a crash
+        )  # the actor crashes, since text cannot be weakly referenced
         assert await handle.outcome() == Completed(None)
         assert (trio.current_time() // 1, (await record_of(handle)).epoch) == (20, 1)

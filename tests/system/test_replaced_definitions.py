@@ -1,4 +1,4 @@
-"""A plan or schema that has changed under the same version takes the place of the old one once nothing needs that."""
+"""A plan or schema that changed under the same version replaces the old one once no saga needs the old one."""
 
 # mypy: disable-error-code="empty-body"
 
@@ -20,7 +20,7 @@ from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.servers import Server
 from tests.system.members import killable, member
-from tests.system.test_schemas import NEW, order
+from tests.system.typed_orders import NEW, order
 
 Clock = trio.testing.MockClock
 
@@ -75,7 +75,7 @@ async def test_a_changed_plan_is_accepted_when_its_sagas_have_ended(autojump_clo
         assert (len(kept(server, "plan")), len(kept(server, "schema"))) == (1, 1)
 
 
-async def test_a_changed_schema_is_accepted_when_nothing_needs_the_old_one(autojump_clock: Clock) -> None:
+async def test_a_changed_schema_is_accepted_when_no_saga_needs_the_old_one(autojump_clock: Clock) -> None:
     server = MemoryServer()
     await opens(server, order())
     await opens(server, order({"step": [NEW]}))
@@ -94,7 +94,7 @@ async def test_a_plan_with_an_unfinished_saga_is_not_replaced(autojump_clock: Cl
     assert kept(server, "") == plans
 
 
-async def test_a_plan_of_which_a_start_waits_is_not_replaced(autojump_clock: Clock) -> None:
+async def test_a_plan_with_a_waiting_start_is_not_replaced(autojump_clock: Clock) -> None:
     server = MemoryServer()
     await opens(server, before()())
     async with open_memory(server, names=Names()) as store:
@@ -104,7 +104,7 @@ async def test_a_plan_of_which_a_start_waits_is_not_replaced(autojump_clock: Clo
         await opens(server, after()())
 
 
-async def test_the_plan_of_a_worker_that_was_killed_is_replaced_once_its_lease_is_still(autojump_clock: Clock) -> None:
+async def test_the_plan_of_a_killed_worker_is_replaced_once_its_lease_is_not_renewed(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         running = await start(server, before()())
@@ -123,7 +123,7 @@ async def test_a_worker_whose_plan_was_replaced_before_its_lease_was_seen_does_n
             await confirm_definitions(store, Registry([old()]))
 
 
-async def test_on_a_server(server: Server, namespace: str) -> None:
+async def test_a_changed_plan_is_accepted_on_a_real_server(server: Server, namespace: str) -> None:
     old, new = before(), after()
     async with open_runtime(server.url, sagas=[old()], namespace=namespace) as runtime:
         await runtime.start(old, "one", "x")

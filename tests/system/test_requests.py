@@ -1,4 +1,4 @@
-"""Requests from outside and deadlines; through handles, other workers and the inbox (P4 to P6, P10, P12)."""
+"""Cancels, deadlines and verbs reach a saga through handles, other workers and the inbox (P4 to P6, P10, P12)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import QUICK, Booked, BookTrip, Trip
 from tests.system.members import Member, events_of, killable, member, stands, suffixes, until_ended, until_taken
-from tests.system.test_ownership import Stop
+from tests.system.stopped_trips import Stop, started
 
 Clock = trio.testing.MockClock
 
 
 async def outcome_of(running: Member, id: str) -> Any:
-    """Wait for a saga's end, not for ever."""
+    """Return a saga's record when it has ended, or fail after a limit."""
     with trio.fail_after(1000):
         handle = await running.runtime.get(BookTrip, id)
         return await handle.outcome()
@@ -35,8 +35,7 @@ async def test_p6_a_cancel_compensates(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         await handle.cancel("changed my mind")
         stop.go_on.set()
         outcome = await handle.outcome()
@@ -52,8 +51,7 @@ async def test_p6_a_cancel_compensates(autojump_clock: Clock) -> None:
 async def test_p5_a_cancel_waits_while_the_pivot_is_open_and_is_too_late_after_it(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("tickets")
     async with member(server, BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         await handle.cancel()
         assert (await record_of(handle)).undo_request is not None, "P5: the cancel did not wait for the pivot"
         stop.go_on.set()
@@ -89,8 +87,7 @@ async def test_p6_a_cancel_survives_the_worker(autojump_clock: Clock) -> None:
     server, stop, second = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start:
         victim = await start(server, BookTrip(stop))
-        handle = await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(victim, stop)
         await handle.cancel("no more")
         victim.kill()
         heir = await start(server, second, scan_interval=1.0)
@@ -129,29 +126,27 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
     assert isinstance(outcome, Failed)
     assert outcome.compensated == ("hotel",)
     keys = [key for name, key in saga.calls if name == "cancel_hotel"]
-    assert len(set(keys)) == 2, "a fresh key after the operator's word, the same one before"
+    assert len(set(keys)) == 2, "the key is new after the operator's retry, and the same before"
     found = suffixes(server, "one")
     assert found[-4:] == ["stuck", "operator.retry", "step.hotel.undone", "failed"]
     assert events_of(server, "one")[-3]["data"] == {"by": "ann", "reason": "called them"}
 
 
-async def test_retry_is_for_the_stuck(autojump_clock: Clock) -> None:
+async def test_retry_is_refused_for_a_saga_that_is_not_stuck(autojump_clock: Clock) -> None:
     stop = Stop("flight")
     async with member(MemoryServer(), BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         with pytest.raises(NotAllowed, match="it cannot be retried: it is running, not stuck"):
             await handle.retry()
         stop.go_on.set()
         assert await handle.outcome() == Completed("tickets-Rome")
 
 
-async def test_terminate_undoes_nothing_and_says_who(autojump_clock: Clock) -> None:
+async def test_terminate_undoes_nothing_and_names_the_operator(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     saga = BookTrip(stop)
     async with member(server, saga) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         await handle.terminate("fraud", by="bob")
         stop.go_on.set()
         outcome = await handle.outcome()
@@ -170,7 +165,7 @@ async def test_terminate_undoes_nothing_and_says_who(autojump_clock: Clock) -> N
 
 
 class Bounded(Saga[Trip], deadline=timedelta(minutes=10)):
-    """Must be through in ten minutes."""
+    """A saga that must end within ten minutes."""
 
     def __init__(self, hook: Any) -> None:
         self.hook = hook
@@ -225,8 +220,7 @@ async def test_a_request_reaches_the_owner_through_any_worker(autojump_clock: Cl
     async with killable() as start:
         owner = await start(server, BookTrip(stop))
         beside = await start(server, BookTrip())
-        await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(owner, stop)
         handle = await beside.runtime.get(BookTrip, "one")
         with trio.fail_after(10):
             await handle.cancel("from the other one")
@@ -237,12 +231,11 @@ async def test_a_request_reaches_the_owner_through_any_worker(autojump_clock: Cl
     assert outcome.reason == "from the other one"
 
 
-async def test_a_request_to_a_saga_without_owner_waits_for_its_adoption(autojump_clock: Clock) -> None:
+async def test_a_request_to_a_saga_without_an_owner_waits_for_its_adoption(autojump_clock: Clock) -> None:
     server, stop = MemoryServer(), Stop("flight")
     async with killable() as start:
         victim = await start(server, BookTrip(stop))
-        await victim.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(victim, stop)
         beside = await start(server, other := BookTrip(held := Stop("flight")), scan_interval=20.0)
         handle = await beside.runtime.get(BookTrip, "one")
         victim.kill()
@@ -256,7 +249,7 @@ async def test_a_request_to_a_saga_without_owner_waits_for_its_adoption(autojump
     assert "cancel_hotel" in other.names
 
 
-async def test_a_request_to_nobody_is_an_error(autojump_clock: Clock) -> None:
+async def test_a_request_to_an_unknown_saga_is_an_error(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         with pytest.raises(UnknownSaga, match="never started"):
             await running.runtime.get(BookTrip, "nobody")
@@ -266,7 +259,7 @@ async def test_a_request_to_nobody_is_an_error(autojump_clock: Clock) -> None:
 
 
 async def send(running: Member, message_id: str, body: object, saga_id: str = "one") -> None:
-    """As another program would."""
+    """Put a message into the inbox as another program would."""
     payload = body if isinstance(body, bytes) else msgspec.json.encode(body)
     await running.store.inbox.send("client", id=message_id, saga_type="BookTrip", saga_id=saga_id, payload=payload)
 
@@ -286,12 +279,11 @@ async def test_p10_a_start_by_message_is_one_start(autojump_clock: Clock) -> Non
     assert {body["correlationid"] for body in events_of(server, "one")} == {"c-7"}
 
 
-async def test_a_message_is_applied_once_though_it_comes_twice(autojump_clock: Clock) -> None:
-    """Its acknowledgement was lost: the server hands it out again."""
+async def test_a_message_that_is_delivered_twice_is_applied_once(autojump_clock: Clock) -> None:
+    """Its acknowledgment was lost, so the server delivers it again."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop)) as running:
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         for _ in range(2):
             await send(running, "m1", {"kind": "cancel", "reason": "once"})
             await trio.sleep(1)

@@ -1,4 +1,4 @@
-"""`result` gives the output or raises; `wait` says how it stands."""
+"""`result` returns the output or raises; `wait` returns when the saga has ended or is stuck."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAYS = r"^Pay\.one failed: rejected at charge, declined.*; undone: reserve$"
 
 
 class Pay(Saga[str, int]):
-    """Does what its input says."""
+    """A saga that does what its input says."""
 
     @step(retry=ONCE)
     async def reserve(self, wish: str, ctx: Context) -> int:

@@ -1,4 +1,4 @@
-"""The way to the archive: what comes meanwhile neither stops a saga nor makes it retire twice."""
+"""A message that comes while a saga moves to the archive neither stops it nor makes it retire twice."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.system.members import killable, member, stands, until_ended
-from tests.system.test_family import CALM, Order, Quote, begun, number, told
+from tests.system.quotes import CALM, Order, Quote, begun, number, told
 
 Clock = trio.testing.MockClock
 LAST_EVENT = 65.0
-"""When the last event is in the log, in virtual seconds."""
+"""Virtual time, in seconds, at which the last event is in the log."""
 
 
-async def test_a_message_that_is_written_while_a_saga_is_about_to_retire_is_waited_for(autojump_clock: Clock) -> None:
+async def test_a_saga_that_is_about_to_retire_waits_for_a_write_under_way(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, Quote(), Order(), **CALM) as running:
         quote = await begun(running)
@@ -36,7 +36,7 @@ async def test_a_message_that_is_written_while_a_saga_is_about_to_retire_is_wait
         assert not running.worker.sagas.keys()
 
 
-async def test_the_next_owner_of_a_saga_that_has_ended_retires_it_though_it_holds_no_event_any_more(
+async def test_the_next_owner_retires_an_ended_saga_that_holds_no_event_any_more(
     autojump_clock: Clock,
 ) -> None:
     server = MemoryServer()

@@ -1,4 +1,4 @@
-"""What is to be raised, and is returned instead: the error says so, whatever function returned it."""
+"""A user's function that returns an object which is to be raised gets an error that says so."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 class Order(Saga[int]):
-    """`returned` is what one of its functions returns, `where` says which."""
+    """A saga in which the function named by `where` returns `returned`."""
 
     def __init__(self, where: str, returned: Any) -> None:
         self.where = where
@@ -65,7 +65,7 @@ CHECKS: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("returned", "says"), [*RETURNED, *CHECKS])
 @pytest.mark.parametrize("where", ["step", "item"])
-async def test_an_action_says_that_it_is_to_be_raised(
+async def test_an_action_that_returns_a_refusal_is_told_to_raise_it(
     autojump_clock: Clock, where: str, returned: Any, says: str
 ) -> None:
     async with member(MemoryServer(), Order(where, returned)) as one:
@@ -76,7 +76,7 @@ async def test_an_action_says_that_it_is_to_be_raised(
 
 @pytest.mark.parametrize(("returned", "says"), RETURNED)
 @pytest.mark.parametrize("where", ["compensation", "check"])
-async def test_a_compensation_and_a_check_say_so_and_are_stuck_on_it(
+async def test_a_compensation_and_a_check_that_return_one_are_told_and_stuck(
     autojump_clock: Clock, where: str, returned: Any, says: str
 ) -> None:
     async with member(MemoryServer(), Order(where, returned)) as one:

@@ -1,4 +1,4 @@
-"""A state bucket with a limit: starts stop in time, what runs comes to its end, and an operator is heard meanwhile."""
+"""A state bucket with a limit: starts are refused in time, running sagas end, and operators' verbs are applied."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server, running_server
 from tests.system.full_bucket import MAX_BYTES, Grows, fill, start_all_and_end
-from tests.system.members import Member, member, stands, until_ended
+from tests.system.members import Member, member, stands, until_ended, until_idle
 from tests.system.test_operator_mishaps import Waits, api
 
 Clock = trio.testing.MockClock
@@ -35,7 +35,7 @@ def limited() -> MemoryServer:
     return server
 
 
-async def test_all_that_were_started_end_and_then_starts_go_on(server: Server, namespace: str) -> None:
+async def test_all_started_sagas_end_and_then_starts_continue(server: Server, namespace: str) -> None:
     gate = trio.Event()
     options: dict[str, Any] = {"namespace": namespace, "state_max_bytes": MAX_BYTES}
     async with open_runtime(server.url, sagas=[Grows(gate)], **options) as runtime:
@@ -72,14 +72,14 @@ async def until_full(worker: Member) -> None:
             await worker.runtime.start(Grows, None, 7)
 
 
-async def test_an_operator_terminates_what_waits_for_its_turn(autojump_clock: Clock) -> None:
-    """The bucket is almost full, and the saga whose turn it is takes its time; to terminate another needs no turn."""
+async def test_an_operator_terminates_a_saga_that_waits_for_its_turn(autojump_clock: Clock) -> None:
+    """The bucket is almost full, and the saga whose turn it is takes its time. A terminate needs no turn."""
     server, gate = limited(), trio.Event()
     state = server.bucket("SAGA_STATE")
     async with member(server, Grows(gate, seconds=5.0)) as running:
         handles, _ = await fill(running.runtime, Grows, 7)
         state.write(Write("Other.padding", bytes(round(MAX_BYTES * 0.92) - state.bytes)))
-        await trio.sleep(2 * LOOK_IDLE)  # until it is noticed
+        await trio.sleep(2 * LOOK_IDLE)  # until the worker notices
         gate.set()
         await trio.sleep(1.0)
         waiting = [handle for handle in handles if step_of(server, handle.key, "first") == "running"]
@@ -95,7 +95,7 @@ async def test_an_operator_terminates_what_waits_for_its_turn(autojump_clock: Cl
 
 
 def step_of(server: MemoryServer, key: str, step: str) -> str:
-    """The state of a step in the durable record."""
+    """Return the state of a step in the durable record."""
     record = stands(server, "SAGA_STATE", key)
     assert record is not None
     state: str = record["steps"][step]["state"]
@@ -103,7 +103,7 @@ def step_of(server: MemoryServer, key: str, step: str) -> str:
 
 
 class Parent(Saga[int]):
-    """Its child is started once the gate is open."""
+    """A parent that starts its child once the gate is open."""
 
     def __init__(self, gate: trio.Event) -> None:
         self._gate = gate
@@ -115,7 +115,7 @@ class Parent(Saga[int]):
     kid = child(Grows, lambda number, ctx: number, after=[first])
 
 
-async def test_a_child_may_use_the_room_that_is_kept_for_those_that_run(autojump_clock: Clock) -> None:
+async def test_a_child_may_use_the_room_that_is_reserved_for_running_sagas(autojump_clock: Clock) -> None:
     server, gate = limited(), trio.Event()
     async with member(server, Parent(gate), Grows(gate)) as running:
         parent = await running.runtime.start(Parent, "one", 7)
@@ -137,7 +137,7 @@ async def test_a_start_from_the_inbox_waits_for_room(autojump_clock: Clock) -> N
         await until_ended(server, "Grows.late")
 
 
-async def test_what_is_full_when_it_is_opened_is_told_and_goes_on_once_the_limit_is_raised(
+async def test_a_bucket_that_is_full_at_the_start_is_reported_and_used_once_its_limit_is_raised(
     server: Server, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     names = Names(namespace=namespace)
@@ -161,10 +161,10 @@ async def test_what_is_full_when_it_is_opened_is_told_and_goes_on_once_the_limit
             assert await handle.outcome() == Completed("hello")
 
 
-async def test_sagas_that_the_server_refuses_go_on_once_there_is_room_and_are_told_of_in_few_lines(
+async def test_refused_sagas_continue_once_there_is_room_and_are_reported_in_few_lines(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Others have filled the bucket: not even an end can be written."""
+    """Other writers have filled the bucket, so that not even an end can be written."""
     server, gate = limited(), trio.Event()
     state = server.bucket("SAGA_STATE")
     async with member(server, Grows(gate)) as running:
@@ -196,5 +196,4 @@ async def test_an_account_whose_storage_is_almost_full_starts_nothing(tmp_path: 
                 assert "the account's JetStream storage holds 8" in str(full)
                 gate.set()
                 assert {await handle.outcome() for handle in handles} == {Completed("tickets-Rome")}
-                while await runtime.list_active():  # noqa: ASYNC110  # nothing tells
-                    await trio.sleep(0.05)
+                await until_idle(runtime)

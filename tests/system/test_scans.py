@@ -1,4 +1,4 @@
-"""What a scan looks at: all of it when something may have been left behind, else what was written since the last."""
+"""A scan reads all records when one may have been left behind, and otherwise those written since the last scan."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sagakit.store.ports import Cursor, Entry, Write
 from sagakit.system.saga.saga_actor import SagaActor
 
 from tests.sagas import BookTrip, Trip
-from tests.system.members import EPOCH, Member, killable, member, stands
-from tests.system.test_nodes import Remind
-from tests.system.test_ownership import Stop, bounded
+from tests.system.deliveries import Remind
+from tests.system.members import EPOCH, Member, bounded, killable, member, stands
+from tests.system.stopped_trips import Stop, started
 
 Clock = trio.testing.MockClock
 INTERVAL = 20.0
 SOON = 1.6 * INTERVAL
-"""Seconds within which there is one scan for sure."""
+"""Seconds within which a scan is certain to happen."""
 
 
 class Seen:
-    """The keys that scans were given, oldest first."""
+    """The keys that scans have read, oldest first."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.keys: list[str] = []
@@ -44,7 +44,7 @@ class Seen:
         patch.setattr(MemoryKeyValue, "_scan", noted)
 
     async def of_next(self, scans: int = 1) -> list[str]:
-        """What the next scans are given."""
+        """Return the keys that the next scans read."""
         self.keys.clear()
         await trio.sleep(scans * SOON)
         return self.keys
@@ -58,7 +58,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
 
 @asynccontextmanager
 async def waiting(server: MemoryServer, *ids: str) -> AsyncIterator[Member]:
-    """A worker with sagas at rest, which its scans have seen."""
+    """Run a worker with passivated sagas that its scans have read."""
     async with member(server, Remind(), BookTrip(), scan_interval=INTERVAL, lease_ttl=1e6) as running, bounded():
         for id in ids:
             await running.runtime.start(Remind, id, EPOCH + 1e6)
@@ -67,7 +67,7 @@ async def waiting(server: MemoryServer, *ids: str) -> AsyncIterator[Member]:
         await running.worker.drain()
 
 
-async def test_what_has_not_changed_is_not_looked_at_again(seen: Seen, autojump_clock: Clock) -> None:
+async def test_an_unchanged_record_is_not_read_again(seen: Seen, autojump_clock: Clock) -> None:
     async with waiting(MemoryServer(), "a", "b") as running:
         assert await seen.of_next(3) == []
         await running.runtime.execute(BookTrip, "one", Trip())
@@ -79,7 +79,7 @@ async def test_what_has_not_changed_is_not_looked_at_again(seen: Seen, autojump_
         assert set(seen.keys) >= {"Remind.a", "Remind.b"}
 
 
-async def test_now_and_then_everything_is_looked_at(
+async def test_all_records_are_read_now_and_then(
     seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recovery, "WHOLE", 4)
@@ -89,7 +89,7 @@ async def test_now_and_then_everything_is_looked_at(
         assert scans / 10 < found.count("Remind.a") < scans / 2
 
 
-async def test_a_record_that_was_changed_by_others_is_seen_by_the_next_scan(seen: Seen, autojump_clock: Clock) -> None:
+async def test_a_record_that_another_writer_changed_is_read_by_the_next_scan(seen: Seen, autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with waiting(server, "a", "b") as running:
         bucket = server.bucket("SAGA_STATE")
@@ -102,7 +102,7 @@ async def test_a_record_that_was_changed_by_others_is_seen_by_the_next_scan(seen
         assert running.worker.environment.fenced_count == 1
 
 
-async def test_an_outage_of_minutes_is_told_once_a_minute_by_the_scans_that_it_ends(
+async def test_an_outage_of_minutes_is_reported_once_a_minute_by_the_scans_that_it_breaks(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     given_up = 0
@@ -122,7 +122,7 @@ async def test_an_outage_of_minutes_is_told_once_a_minute_by_the_scans_that_it_e
     assert "more lines of this kind were not logged before" in lines[1]
 
 
-async def test_after_a_scan_that_was_broken_off_everything_is_looked_at(
+async def test_all_records_are_read_after_a_broken_scan(
     seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with waiting(MemoryServer(), "a", "b") as running:
@@ -137,7 +137,7 @@ async def test_after_a_scan_that_was_broken_off_everything_is_looked_at(
         assert set(await seen.of_next()) == {"Remind.a", "Remind.b"}
 
 
-async def test_after_an_outage_everything_is_looked_at(seen: Seen, autojump_clock: Clock) -> None:
+async def test_all_records_are_read_after_an_outage(seen: Seen, autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with waiting(server, "a", "b"):
         server.faults.begin_outage()
@@ -148,31 +148,29 @@ async def test_after_an_outage_everything_is_looked_at(seen: Seen, autojump_cloc
         assert set(seen.keys) == {"Remind.a", "Remind.b"}
 
 
-async def test_a_worker_that_dies_leaves_nothing_that_scans_have_seen_before(autojump_clock: Clock) -> None:
-    """Its record stood when the others' last scan was made, and was not written since."""
+async def test_a_dead_workers_record_is_found_although_scans_have_read_it_before(autojump_clock: Clock) -> None:
+    """The record was there when the other workers last scanned, and was not written since."""
     server, stop, beside = MemoryServer(), Stop("flight"), BookTrip()
     async with killable() as start, bounded():
         owner = await start(server, BookTrip(stop))
         other = await start(server, beside, scan_interval=INTERVAL)
-        await owner.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        await started(owner, stop)
         await other.runtime.scan()
         owner.kill()
-        with trio.fail_after(60):  # long before a scan is whole without a reason
+        with trio.fail_after(60):  # scans need no reason to read everything until long after this
             assert await (await other.runtime.get(BookTrip, "one")).outcome() == Completed("tickets-Rome")
     assert beside.names == ["flight", "tickets"]
 
 
-async def test_a_saga_that_was_lost_sight_of_is_found_by_the_next_scan(
+@pytest.mark.usefixtures("quiet_crashes")
+async def test_a_saga_whose_actor_was_given_up_is_found_by_the_next_scan(
     seen: Seen, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its actor crashes until it is given up, and as it is given up; its record was seen by scans before."""
-    logging.getLogger("sagakit_actors").setLevel(logging.CRITICAL)
+    """Its actor crashes until it is given up, and as it is given up. Earlier scans have read its record."""
     server, stop = MemoryServer(), Stop("flight")
     options = {"scan_interval": INTERVAL, "lease_ttl": 1e6, "max_restarts": 0}
     async with member(server, BookTrip(stop), **options) as running, bounded():
-        handle = await running.runtime.start(BookTrip, "one", Trip())
-        await stop.reached.wait()
+        handle = await started(running, stop)
         for _ in range(2):
             seen.keys.clear()
             await running.worker.recovery.scan(whole=False)
@@ -193,8 +191,8 @@ async def test_a_saga_that_was_lost_sight_of_is_found_by_the_next_scan(
         assert await handle.outcome() == Completed("tickets-Rome")
 
 
-async def test_in_a_fleet_of_several_kinds_the_heirs_hear_of_a_death(autojump_clock: Clock) -> None:
-    """Four workers of another kind stand between them in the ring: nobody of the kind watches the one that dies."""
+async def test_heirs_are_told_of_a_death_in_a_fleet_of_several_kinds(autojump_clock: Clock) -> None:
+    """Four workers of another kind are between the two in the ring, so no heir watches the worker that dies."""
     server = MemoryServer()
     async with killable() as start, bounded():
         owner = await start(server, Remind(), worker_name="a-owner")
@@ -208,10 +206,10 @@ async def test_in_a_fleet_of_several_kinds_the_heirs_hear_of_a_death(autojump_cl
             await until_owned(server, heir)
 
 
-async def test_a_death_whose_announcement_is_lost_is_found_out(
+async def test_a_death_whose_announcement_is_lost_is_noticed(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The owner's record is old: no scan reads it again, but each asks after its owner."""
+    """Scans do not read the owner's old record again, but each scan probes the owner."""
     monkeypatch.setattr(recovery, "WHOLE", 1000)
     monkeypatch.setattr(MemoryControl, "announce", lambda *_: None)
     server = MemoryServer()
@@ -232,10 +230,10 @@ async def until_owned(server: MemoryServer, heir: Member) -> None:
         await trio.sleep(0.1)
 
 
-async def test_a_scan_that_is_asked_for_beside_another_leaves_nothing_out(
+async def test_a_scan_that_is_requested_during_another_misses_nothing(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one under way knows nothing of a death; what it reads must not count as read for the other."""
+    """The scan under way does not know of the death, so its reads must not count for the requested one."""
     monkeypatch.setattr(recovery, "WHOLE", 1000)
     scan, slow = MemoryKeyValue._scan, trio.Event()
     server = MemoryServer()
@@ -265,7 +263,7 @@ async def test_a_scan_that_is_asked_for_beside_another_leaves_nothing_out(
 
 
 async def handed_to(server: MemoryServer, worker_id: str, *ids: str) -> None:
-    """Leave records with one step under way behind, which name that worker."""
+    """Leave records that name this worker as owner, each with one step under way."""
     async with killable() as start:
         victim = await start(server, BookTrip(Stop("flight")), **CALM)
         for id in ids:
@@ -282,7 +280,7 @@ async def handed_to(server: MemoryServer, worker_id: str, *ids: str) -> None:
 CALM = {"scan_interval": 1e6, "lease_ttl": 1e6}
 
 
-async def test_after_a_drain_a_scan_says_that_the_runtime_takes_nothing(autojump_clock: Clock) -> None:
+async def test_a_scan_after_a_drain_says_that_the_runtime_takes_no_sagas(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, BookTrip(), **CALM) as running, bounded():
         await running.runtime.drain()
@@ -291,8 +289,8 @@ async def test_after_a_drain_a_scan_says_that_the_runtime_takes_nothing(autojump
             await running.runtime.scan()
 
 
-async def test_a_scan_that_a_drain_overtakes_says_the_same(autojump_clock: Clock) -> None:
-    """The worker is full: what was found waits for a place, and there is none for it any more."""
+async def test_a_scan_that_a_drain_overtakes_says_that_the_runtime_takes_no_sagas(autojump_clock: Clock) -> None:
+    """The worker is full: the found sagas wait for a place, and no place comes any more."""
     server, stop = MemoryServer(), Stop("flight")
     async with member(server, BookTrip(stop), max_active=1, **CALM) as running, bounded():
         await running.runtime.start(BookTrip, "mine", Trip())

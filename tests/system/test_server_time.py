@@ -1,4 +1,4 @@
-"""Time is the server's: what a worker writes, and where it looks for what others wrote. On a real server."""
+"""Workers write the server's time, and search the log by it, on a real server."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from sagakit.system.open_store import open_store
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
-from tests.system.members import no_asyncio
+from tests.system.members import no_asyncio, until_idle
 
 HOUR = 3600.0
 
 
 @asynccontextmanager
 async def worker(server: Server, namespace: str, *, now: Callable[[], float]) -> AsyncIterator[Runtime]:
-    """One that goes by a clock of its own, as all did once."""
+    """A worker that uses its own clock, as all did once."""
     config = Config(namespace=namespace)
     with bare_errors():
         async with (
@@ -40,17 +40,16 @@ async def worker(server: Server, namespace: str, *, now: Callable[[], float]) ->
 async def test_the_history_of_a_saga_is_found_whatever_time_its_record_says(
     ahead: float, server: Server, namespace: str
 ) -> None:
-    """An older worker, an hour ahead, wrote it: its events seemed to be in the log before it began."""
+    """An older worker, an hour ahead, has written the record, so its events seem older than the saga."""
     async with worker(server, namespace, now=lambda: time.time() + ahead) as runtime:
         assert await runtime.execute(BookTrip, "one", Trip()) == Completed("tickets-Rome")
         with trio.fail_after(20):
-            while await runtime.list_active():  # noqa: ASYNC110  # its events are out when it has retired
-                await trio.sleep(0.01)
+            await until_idle(runtime)
         history = await runtime.history(BookTrip, "one")
     assert [event.sequence for event in history.events] == [1, 2, 3, 4, 5]
 
 
-async def test_a_worker_writes_the_servers_time_and_says_how_far_off_its_own_is(server: Server, namespace: str) -> None:
+async def test_a_worker_writes_the_servers_time_and_reports_its_own_offset(server: Server, namespace: str) -> None:
     async with open_runtime(server.url, sagas=[BookTrip()], namespace=namespace) as runtime:
         before = runtime._store.clock.now()
         handle = await runtime.start(BookTrip, "one", Trip())

@@ -1,4 +1,4 @@
-"""A saga whose time has long passed is woken, and nothing that it has in hand is lost by that (P3, P11, P12)."""
+"""A saga whose time has long passed is woken, and keeps the attempts that it has in hand (P3, P11, P12)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import trio.testing
 from sagakit import Context, RetryPolicy, Saga, step, timer
 from sagakit.store.memory_server import MemoryServer
 
-from tests.system.members import member, stands
-from tests.system.test_ownership import bounded
+from tests.system.members import bounded, member, stands
 
 SAGAS = 40
 
 
 class Cook(Saga[int, None]):
-    """An attempt is under way while a timer falls due."""
+    """A saga with an attempt under way while a timer falls due."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -41,7 +40,7 @@ async def test_p3_a_worker_that_stood_still_keeps_its_attempts(autojump_clock: t
         for number in range(SAGAS):
             await running.runtime.start(Cook, f"s{number}", number)
         await trio.sleep(50)
-        autojump_clock.jump(200)  # SIGSTOP, and SIGCONT: timers and scans are overdue together
+        autojump_clock.jump(200)  # as SIGSTOP and SIGCONT: timers and scans are overdue together
         await trio.sleep(60)
         saga.go_on.set()
         await running.retired()
@@ -60,7 +59,7 @@ class Again(Saga[int, None]):
         raise ValueError("again")
 
 
-async def test_p11_a_saga_that_is_held_for_a_suspect_has_not_stalled(autojump_clock: trio.testing.MockClock) -> None:
+async def test_p11_a_saga_that_is_held_for_a_suspect_is_not_stalled(autojump_clock: trio.testing.MockClock) -> None:
     server = MemoryServer()
     async with member(server, Again(), scan_interval=5.0, stall_timeout=10.0) as running, bounded():
         await running.runtime.start(Again, "x", 1)

@@ -1,4 +1,4 @@
-"""A saga that no live worker can run: whoever waits for it is told so, with what to do. It stays as it is."""
+"""A caller that waits for a saga which no live worker can run is told so, and what to do. The saga stays as it is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ Start = Callable[..., Awaitable[Member]]
 
 
 async def left_behind(start: Start, server: MemoryServer, saga: Saga[Any, Any]) -> None:
-    """A worker starts `a`, which waits for its signal, and is killed."""
+    """Start `a` on a worker, where it waits for its signal, and kill the worker."""
     victim = await start(server, saga)
     await victim.runtime.start(type(saga), "a", "books")
     victim.kill()
@@ -84,11 +84,11 @@ CALLS: dict[str, Callable[[Runtime, Handle[Any]], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("adopt", [True, False])
 @pytest.mark.parametrize("call", CALLS)
-async def test_who_waits_for_a_saga_of_an_old_version_is_told_to_write_migrate(
+async def test_a_caller_that_waits_for_a_saga_of_an_old_version_is_told_to_write_migrate(
     autojump_clock: Clock, call: str, adopt: bool
 ) -> None:
     if call == "execute" and not adopt:
-        return  # who only looks starts nothing
+        return  # a looker starts nothing
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
@@ -100,10 +100,10 @@ async def test_who_waits_for_a_saga_of_an_old_version_is_told_to_write_migrate(
             await CALLS[call](asks.runtime, handle)
         assert (told.value.key, told.value.version, told.value.versions) == ("Job.a", 1, (2,))
         assert stands(server, "SAGA_STATE", "Job.a") == before
-        assert not server.inbox, "what was refused is not left in the inbox"
+        assert not server.inbox, "the refused message is not left in the inbox"
 
 
-async def test_what_was_asked_before_is_still_applied_once_a_worker_can(autojump_clock: Clock) -> None:
+async def test_an_earlier_request_is_applied_once_a_worker_can_run_the_saga(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
@@ -126,7 +126,7 @@ async def test_what_was_asked_before_is_still_applied_once_a_worker_can(autojump
             assert (await settled(handle)).status == "failed"
 
 
-async def test_while_a_worker_of_the_old_version_lives_it_is_waited_for(autojump_clock: Clock) -> None:
+async def test_a_caller_waits_while_a_worker_of_the_old_version_lives(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, OldJob()) as old, member(server, NewJob()) as new:
         await old.runtime.start(OldJob, "a", "books")
@@ -137,7 +137,7 @@ async def test_while_a_worker_of_the_old_version_lives_it_is_waited_for(autojump
             await new.runtime.signal(NewJob, "a", OldJob.go, "on")
 
 
-async def test_a_version_of_another_worker_that_migrates_takes_it_over(autojump_clock: Clock) -> None:
+async def test_a_version_of_another_worker_that_migrates_takes_the_saga_over(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
@@ -160,7 +160,7 @@ async def test_a_migrate_that_refuses_the_saga_is_named(autojump_clock: Clock) -
             await settled(handle)
 
 
-async def test_older_code_cannot_take_over_what_newer_code_has_started(autojump_clock: Clock) -> None:
+async def test_older_code_does_not_take_over_a_saga_of_newer_code(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, NewJob())
@@ -181,7 +181,7 @@ async def test_another_plan_of_the_same_version_is_named(autojump_clock: Clock) 
     async with killable() as start:
         await left_behind(start, server, OldJob())
         meta = server.bucket("SAGA_META")
-        for entry in meta.entries("plan"):  # restored from an older backup, say
+        for entry in meta.entries("plan"):  # for example, restored from an older backup
             meta.purge(entry.key)
         heir = await start(server, Changed())
         handle = await heir.runtime.get(Changed, "a")
@@ -190,7 +190,7 @@ async def test_another_plan_of_the_same_version_is_named(autojump_clock: Clock) 
             await settled(handle)
 
 
-async def test_a_type_that_no_worker_has_is_told_after_half_a_minute(autojump_clock: Clock) -> None:
+async def test_a_type_that_no_worker_has_is_reported_after_half_a_minute(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
@@ -201,14 +201,14 @@ async def test_a_type_that_no_worker_has_is_told_after_half_a_minute(autojump_cl
         )
         with trio.move_on_after(25) as deployment:
             await other.runtime.ended("Job.a")
-        assert deployment.cancelled_caught, "a service that is deployed anew is waited for"
+        assert deployment.cancelled_caught, "callers wait for a service that is being deployed"
         with within(10, "the caller is told"), pytest.raises(NoWorker, match=text):
             await other.runtime.ended("Job.a")
         infos = (await other.runtime.list()).items
         assert [verdict for _, verdict in await other.runtime.bulk("terminate", infos, reason="x")] == ["no worker"]
 
 
-async def test_while_no_worker_lives_at_all_who_looks_waits_for_one(autojump_clock: Clock) -> None:
+async def test_a_looker_waits_while_no_worker_lives_at_all(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
@@ -218,7 +218,7 @@ async def test_while_no_worker_lives_at_all_who_looks_waits_for_one(autojump_clo
         assert waited.cancelled_caught
 
 
-async def test_an_outage_is_no_proof(autojump_clock: Clock) -> None:
+async def test_an_outage_does_not_prove_that_no_worker_lives(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, OldJob()) as old, member(server, NewJob()) as new:
         await old.runtime.start(OldJob, "a", "books")
@@ -233,7 +233,7 @@ async def test_an_outage_is_no_proof(autojump_clock: Clock) -> None:
             await old.runtime.signal(OldJob, "a", OldJob.go, "on")
 
 
-async def test_bulk_gives_the_verdict_and_goes_on(autojump_clock: Clock) -> None:
+async def test_a_bulk_reports_the_verdict_and_continues(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
@@ -245,7 +245,7 @@ async def test_bulk_gives_the_verdict_and_goes_on(autojump_clock: Clock) -> None
             assert [(info.id, verdict) for info, verdict in done] == [("a", "no worker"), ("b", "accepted")]
 
 
-async def test_bulk_finds_out_once_for_all_of_a_version(autojump_clock: Clock) -> None:
+async def test_a_bulk_asks_once_for_all_sagas_of_a_version(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         victim = await start(server, OldJob())
@@ -259,7 +259,7 @@ async def test_bulk_finds_out_once_for_all_of_a_version(autojump_clock: Clock) -
         assert {verdict for _, verdict in done} == {"no worker"}
 
 
-async def test_a_description_says_why_it_stands_still(autojump_clock: Clock) -> None:
+async def test_a_description_says_why_the_saga_does_not_move(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         await left_behind(start, server, OldJob())
@@ -269,7 +269,7 @@ async def test_a_description_says_why_it_stands_still(autojump_clock: Clock) -> 
     assert f"note: {found.note}" in str(found)
 
 
-async def test_one_that_has_ended_and_is_not_archived_cannot_be_deleted_and_says_so(autojump_clock: Clock) -> None:
+async def test_a_delete_of_an_ended_saga_that_is_not_archived_is_refused_with_the_reason(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         victim = await start(server, OldJob())
@@ -295,7 +295,7 @@ class Whole(Saga[str]):
     part = child(OldJob, lambda input, ctx: input, after=[first])
 
 
-async def test_a_parent_waits_on_and_its_description_says_what_the_child_needs(autojump_clock: Clock) -> None:
+async def test_a_parent_waits_and_its_description_says_what_the_child_needs(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with killable() as start:
         parents = await start(server, Whole())
@@ -310,7 +310,7 @@ async def test_a_parent_waits_on_and_its_description_says_what_the_child_needs(a
         assert (await record_of(handle)).status == "running"
         assert "no worker can run it: the workers have version 2" in str(await handle.describe())
         await handle.cancel("no more")
-        await trio.sleep(100)  # an undo of a child is tried for ever
+        await trio.sleep(100)  # a child's undo is tried for ever
         error = (await record_of(handle)).steps["part"].error or ""
         assert "timeout after 30 s: Job.one=2F" in error
         assert "no worker can run it: the workers have version 2" in error
@@ -319,7 +319,7 @@ async def test_a_parent_waits_on_and_its_description_says_what_the_child_needs(a
 # ------------------------------------------------------------------------------ a real server
 
 
-async def test_on_a_real_server_too(server: Server, namespace: str) -> None:
+async def test_a_caller_is_told_on_a_real_server(server: Server, namespace: str) -> None:
     async with sagakit.open_runtime(server.url, sagas=[OldJob()], namespace=namespace) as old:
         await old.start(OldJob, "a", "books")
     async with sagakit.open_runtime(server.url, sagas=[NewJob()], namespace=namespace) as new:
@@ -330,7 +330,7 @@ async def test_on_a_real_server_too(server: Server, namespace: str) -> None:
             await handle.retry("again")
 
 
-def test_a_script_is_told(server: Server, namespace: str) -> None:
+def test_a_script_is_told_what_to_do(server: Server, namespace: str) -> None:
     async def old() -> None:
         async with sagakit.open_runtime(server.url, sagas=[OldJob()], namespace=namespace) as runtime:
             await runtime.start(OldJob, "a", "books")
@@ -352,7 +352,7 @@ def test_a_script_is_told(server: Server, namespace: str) -> None:
     assert re.search(f"sagakit.errors.NoWorker: {MIGRATE}", ran.stderr)
 
 
-def test_an_asyncio_program_is_told(server: Server, namespace: str) -> None:
+def test_an_asyncio_program_is_told_what_to_do(server: Server, namespace: str) -> None:
     async def main() -> None:
         async with sagakit.asyncio.open_runtime(server.url, sagas=[OldJob()], namespace=namespace) as old:
             await old.start(OldJob, "a", "books")

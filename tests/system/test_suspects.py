@@ -1,4 +1,4 @@
-"""P11: a saga that takes its worker down again and again runs alone, is found out, and harms nobody beside it."""
+"""A saga that kills its worker again and again runs alone, is found out, and harms no other saga (P11)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.system import isolation
 
 from tests.sagas import Hook
-from tests.system.members import Member, killable, member, stands, until_ended
-from tests.system.test_ownership import bounded
+from tests.system.members import Member, bounded, killable, member, stands, until_ended
 
 Clock = trio.testing.MockClock
 BAD = "bad"
@@ -27,7 +26,7 @@ PATIENT = RetryPolicy(
 
 
 class Fly(Saga[str]):
-    """Flight, then the pivot: tickets. Its calls are never given up for their number."""
+    """Flight, then the pivot: tickets. Its calls are retried without limit."""
 
     def __init__(self, hook: Hook) -> None:
         self.hook = hook
@@ -46,7 +45,7 @@ class Fly(Saga[str]):
 
 
 class Poison:
-    """A hook that takes the worker down when the bad saga comes to `call`."""
+    """A hook that kills the worker when the bad saga comes to `call`."""
 
     def __init__(self, call: str = "flight") -> None:
         self.call = call
@@ -71,7 +70,7 @@ class Poison:
 
 
 def isolation_begins() -> int:
-    """Deaths that a saga has for free: from the second on it is a suspect."""
+    """Return the number of deaths after which a saga is a suspect."""
     return 2
 
 
@@ -82,7 +81,7 @@ async def lives(
     *,
     until: Callable[[str], Awaitable[None]] | None = None,
 ) -> None:
-    """Workers follow each other, as under any init, until all sagas have ended, or what `until` waits for is so."""
+    """Run one worker after another, as an init system does, until all sagas have ended or `until` returns for each."""
     async with killable() as start, bounded():
         for life in range(100):
             running: Member = await start(server, Fly(poison), scan_interval=1e6)
@@ -128,7 +127,7 @@ async def test_p11_a_saga_that_kills_its_worker_is_found_out_and_the_hundred_bes
         assert record.get("lone_deaths", 0) == 0
 
 
-async def test_p11_past_the_pivot_it_is_stuck(autojump_clock: Clock) -> None:
+async def test_p11_a_suspect_past_its_pivot_is_stuck(autojump_clock: Clock) -> None:
     server, poison = MemoryServer(), Poison("tickets")
     await lives(server, poison, [BAD], until=lambda saga_id: _until_stuck(server, f"Fly.{saga_id}"))
     record = stands(server, "SAGA_STATE", f"Fly.{BAD}")
@@ -143,7 +142,7 @@ async def _until_stuck(server: MemoryServer, key: str) -> None:
 
 
 class Lives:
-    """Workers that follow each other, each with one saga to start, and with five seconds to die of the bad one."""
+    """Workers one after another. Each starts one saga, and has five seconds to die of the bad one."""
 
     def __init__(self, start: Callable[..., Awaitable[Member]], poison: Poison, hook: Hook) -> None:
         self.server = MemoryServer()
@@ -160,8 +159,8 @@ class Lives:
         return running
 
 
-async def test_p8_what_is_held_back_for_a_suspect_does_not_go_to_rest(autojump_clock: Clock) -> None:
-    """It waits for no time and for no message: who would wake it?"""
+async def test_p8_a_saga_that_is_held_for_a_suspect_is_not_passivated(autojump_clock: Clock) -> None:
+    """The saga waits for no time and for no message, so nothing would wake it."""
     poison, go_on = Poison(), trio.Event()
 
     async def hook(name: str, ctx: Context) -> None:
@@ -178,14 +177,14 @@ async def test_p8_what_is_held_back_for_a_suspect_does_not_go_to_rest(autojump_c
         await lives.one("another")
         await lives.one("beside")
         await trio.sleep(100)
-        record = stands(lives.server, "SAGA_STATE", "Fly.beside")  # nobody asks its actor, which would wake it
+        record = stands(lives.server, "SAGA_STATE", "Fly.beside")  # no caller asks its actor, which would wake it
         assert record is not None
         assert {name: log["state"] for name, log in record["steps"].items()} == {"flight": "done"}, "it is held back"
         go_on.set()
         await until_ended(lives.server, "Fly.beside")
 
 
-async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_goes_on(
+async def test_a_worker_that_cannot_come_to_rest_puts_the_suspect_off_and_continues(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attempt that takes an hour does not keep the others from working for an hour."""
@@ -223,7 +222,7 @@ class Stays(Saga[float, None]):
         await trio.sleep(seconds)
 
 
-async def test_a_new_saga_that_waited_for_a_place_looks_at_the_gate_again(autojump_clock: Clock) -> None:
+async def test_a_new_saga_that_waited_for_a_place_checks_the_gate_again(autojump_clock: Clock) -> None:
     saga = Stays()
     async with member(MemoryServer(), saga, max_active=2) as worker, trio.open_nursery() as nursery:
         await worker.runtime.start(Stays, "suspect", 100.0)

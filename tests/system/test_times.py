@@ -1,4 +1,4 @@
-"""Points in time are datetimes with a zone, or seconds since the epoch; what is none is refused with what to write."""
+"""A point in time is a datetime with a zone, or seconds since the epoch; any other value is refused."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.sagas import BookTrip, Trip
 from tests.system.members import EPOCH, member
 
 Clock = trio.testing.MockClock
-NAIVE = datetime(2026, 1, 1)  # the mistake itself
+NAIVE = datetime(2026, 1, 1)  # the mistake under test
 
 
 @pytest.mark.parametrize("zone", [UTC, timezone(timedelta(hours=5))])
-async def test_sagas_are_found_by_datetimes(autojump_clock: Clock, zone: timezone) -> None:
+async def test_sagas_are_listed_by_datetimes(autojump_clock: Clock, zone: timezone) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         for number in range(5):
             await running.runtime.start(BookTrip, f"s{number}", Trip(fail="tickets"))
@@ -60,13 +60,13 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("given", "text"), MISTAKES, ids=lambda case: str(case)[:40])
-async def test_a_listing_refuses_what_it_cannot_mean(autojump_clock: Clock, given: dict[str, Any], text: str) -> None:
+async def test_a_listing_with_a_wrong_time_is_refused(autojump_clock: Clock, given: dict[str, Any], text: str) -> None:
     async with member(MemoryServer(), BookTrip()) as running:
         with pytest.raises(InvalidInput, match=text):
             await running.runtime.list(**given)
 
 
-def test_a_moment_of_any_zone_is_the_same_moment() -> None:
+def test_a_moment_is_the_same_in_any_zone() -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     assert epoch_seconds(noon) == epoch_seconds(noon.astimezone(timezone(timedelta(hours=-7)))) == noon.timestamp()
     assert epoch_seconds(5) == epoch_seconds(5.0) == 5.0

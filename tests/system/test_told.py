@@ -1,4 +1,4 @@
-"""What the log says of sagas that are in trouble: a stuck saga, and the first failure of a call, once for each."""
+"""The log reports a saga in trouble: a stuck saga, and the first failure of a call, once for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import QUICK, BookTrip, Trip
 from tests.system.members import member, until_ended
-from tests.system.test_operators import stuck
+from tests.system.stuck_sagas import stuck
 
 Clock = trio.testing.MockClock
 ONCE = RetryPolicy(max_attempts=1)
@@ -87,7 +87,7 @@ class NoOutput(Saga[int, int]):
     ],
     ids=lambda found: type(found).__name__ if isinstance(found, Saga) else "",
 )
-def test_run_raises_what_a_stuck_saga_waits_for(saga: Saga[int, Any], says: str) -> None:
+def test_run_raises_the_reason_of_a_stuck_saga(saga: Saga[int, Any], says: str) -> None:
     async def bounded() -> None:
         with trio.fail_after(30):
             await trio.to_thread.run_sync(lambda: sagakit.run(saga, "one", 0, url="memory:"), abandon_on_cancel=True)
@@ -97,13 +97,13 @@ def test_run_raises_what_a_stuck_saga_waits_for(saga: Saga[int, Any], says: str)
     assert raised.value.key.endswith(".one")
 
 
-async def test_a_stuck_saga_is_an_error_line_once_until_it_moves(
+async def test_a_stuck_saga_is_one_error_line_until_it_moves(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga, passivate_after=0.5) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
-        await trio.sleep(100)  # it rests, and is looked at again by those who ask
+        await trio.sleep(100)  # it is passivated, and loaded again by callers
         await record_of(handle)
         [line] = stuck_lines(caplog)
         assert line.startswith("BookTrip.one is stuck at tickets (attempt 3): tickets: blocked, RuntimeError")
@@ -133,7 +133,7 @@ async def test_the_first_failure_of_a_call_is_a_warning_and_later_ones_are_not(
     ]
 
 
-# ------------------------------------------------------------------ where it was raised
+# ------------------------------------------------------------------ the line that raised
 
 
 def divide(number: int) -> float:
@@ -300,7 +300,7 @@ class NoItems(Saga[int, None]):
     ],
     ids=lambda found: type(found).__name__ if isinstance(found, Saga) else "",
 )
-async def test_what_cannot_be_kept_is_a_warning_once(
+async def test_a_value_that_cannot_be_kept_is_one_warning(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture, saga: Saga[int, Any], says: str
 ) -> None:
     async with member(MemoryServer(), saga) as running:
@@ -310,7 +310,7 @@ async def test_what_cannot_be_kept_is_a_warning_once(
     assert found[0].startswith(f"{type(saga).__name__}.one: {says}")
 
 
-# ------------------------------------------------------------------ what is no failure, and floods
+# ------------------------------------------------------------------ requests that are not failures, and floods
 
 
 class Slow(Saga[int, None]):
@@ -343,7 +343,7 @@ class Polls(Saga[int, None]):
     ],
     ids=lambda found: type(found).__name__ if isinstance(found, Saga) else "",
 )
-async def test_every_way_to_fail_is_told_and_what_a_step_asks_for_is_no_failure(
+async def test_every_failure_is_reported_and_a_steps_own_request_is_not_a_failure(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture, saga: Saga[int, Any], warned: list[str]
 ) -> None:
     async with member(MemoryServer(), saga) as running:

@@ -1,4 +1,4 @@
-"""P2: a call that was intended, and still waits for its turn when its saga turns back, is never made."""
+"""A call that is intended and still waits for its turn when its saga turns back is never made (P2)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ONE = Limit("one", max_concurrent=1)
 
 
 class Twofold(Saga[str]):
-    """Two branches from one step: `scarce` waits for its turn, `quick` refuses a second later."""
+    """Two branches after one step: `scarce` waits for its turn, `quick` refuses a second later."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -69,7 +69,7 @@ async def test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_tur
 
 
 class Threaded(Saga[str]):
-    """As above; `scarce` waits for one of the worker's threads, `quick` for the test's word."""
+    """Two branches: `scarce` waits for one of the worker's threads, `quick` for the test."""
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -91,7 +91,7 @@ class Threaded(Saga[str]):
 
 
 async def test_p2_a_call_that_waits_for_a_thread_is_not_made_when_the_saga_turns_back() -> None:
-    """Nor does turning back wait for the thread, or take the call for one in doubt."""
+    """Turning back does not wait for the thread, and does not treat the call as in doubt."""
     server, saga = MemoryServer(), Threaded()
     async with member(server, saga, max_threads=1) as running:
         first = await running.runtime.start(Threaded, "first", "fine")
@@ -108,7 +108,7 @@ async def test_p2_a_call_that_waits_for_a_thread_is_not_made_when_the_saga_turns
 
 
 class Parent(Saga[str]):
-    """Starts a child at once, and makes a call that counts against a quota."""
+    """A saga that starts a child at once, and makes a call that counts against a quota."""
 
     kid = child(Twofold, lambda input, ctx: input)
 
@@ -117,7 +117,7 @@ class Parent(Saga[str]):
 
 
 @pytest.mark.parametrize("name", ["limited", "kid"])
-async def test_a_call_that_is_withdrawn_before_its_turn_to_begin_waits_for_nothing(name: str) -> None:
+async def test_a_call_that_is_revoked_before_its_turn_waits_for_nothing(name: str) -> None:
     binding, limiters = SagaBinding(Parent()), Limiters([ONE])
     record = create(binding.plan, saga_id="1", run="r", input=msgspec.Raw(b'"x"'), owner="w", now=0.0)
     call = Call(step=name, kind="do", call=1, key="k", action_key="k", attempt=1, timeout=60.0)
@@ -129,7 +129,7 @@ async def test_a_call_that_is_withdrawn_before_its_turn_to_begin_waits_for_nothi
             assert await binding.perform(call, record, services, ticket) is REVOKED
 
 
-async def test_whoever_gives_up_waiting_for_its_moment_gives_it_back(autojump_clock: Clock) -> None:
+async def test_a_call_that_stops_waiting_for_its_turn_gives_the_turn_back(autojump_clock: Clock) -> None:
     limit = Limit("paced", per_second=1)
     limiters = Limiters([limit])
 
@@ -146,7 +146,7 @@ async def test_whoever_gives_up_waiting_for_its_moment_gives_it_back(autojump_cl
     assert trio.current_time() == pytest.approx(3.0, abs=0.01)
 
 
-async def test_a_ticket_is_looked_at_where_the_call_is_made() -> None:
+async def test_a_permit_is_checked_when_the_call_is_made() -> None:
     calls: list[str] = []
 
     async def fn(name: str) -> str:

@@ -1,4 +1,4 @@
-"""The turns of suspects, cell by cell: what each event does in each state, and whose it must be."""
+"""The table of suspects' turns, cell by cell: what each event does in each state, and whose event it must be."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def turn_of(ref: object, incarnation: int = 1) -> AskAlone:
 
 
 def in_state(state: State, turn: AskAlone) -> Turns:
-    """Turns that have come into this state, `turn` being the present one, or the last."""
+    """Return turns that are in this state. `turn` is the present one, or the last."""
     turns = Turns()
     if state != "idle":
         assert turns.asked(turn) == "prepare"
@@ -59,7 +59,7 @@ def happen(turns: Turns, event: Event, turn: AskAlone) -> Action:
 
 
 @pytest.mark.parametrize(("state", "event"), [*product(STATES, EVENTS)])
-def test_each_event_in_each_state(state: State, event: Event) -> None:
+def test_each_event_in_each_state_follows_the_table(state: State, event: Event) -> None:
     turn = turn_of(object())
     turns = in_state(state, turn)
     action = happen(turns, event, turn_of(object()) if event == "asked" else turn)
@@ -69,8 +69,8 @@ def test_each_event_in_each_state(state: State, event: Event) -> None:
 
 
 @pytest.mark.parametrize(("state", "event"), [*product(STATES, ("quiet", "impatient", "over"))])
-def test_what_is_said_of_another_turn_changes_nothing(state: State, event: Event) -> None:
-    """Such as the death of an earlier incarnation, or its answer."""
+def test_an_event_of_another_turn_changes_nothing(state: State, event: Event) -> None:
+    """Examples are the death of an earlier incarnation, and its answer."""
     ref = object()
     turns = in_state(state, turn_of(ref, 2))
     assert happen(turns, event, turn_of(ref, 1)) == ""
@@ -79,7 +79,7 @@ def test_what_is_said_of_another_turn_changes_nothing(state: State, event: Event
 
 
 @pytest.mark.parametrize("state", ["preparing", "running"])
-def test_a_new_incarnation_that_asks_ends_the_turn_of_the_one_before_and_has_its_own_next(state: State) -> None:
+def test_a_new_incarnation_ends_the_turn_of_the_last_one_and_has_its_own_next(state: State) -> None:
     ref = object()
     turns = in_state(state, turn_of(ref, 1))
     again = turn_of(ref, 2)
@@ -88,7 +88,7 @@ def test_a_new_incarnation_that_asks_ends_the_turn_of_the_one_before_and_has_its
     assert turns.turn is again
 
 
-def test_a_new_incarnation_takes_the_place_of_the_one_before_in_the_queue() -> None:
+def test_a_new_incarnation_takes_the_place_of_the_last_one_in_the_queue() -> None:
     ref = object()
     turns = in_state("running", turn_of(object()))
     turns.asked(turn_of(ref, 1))
@@ -98,7 +98,7 @@ def test_a_new_incarnation_takes_the_place_of_the_one_before_in_the_queue() -> N
     assert turns.of(ref) == [again]
 
 
-def test_turns_come_in_the_order_in_which_they_were_asked_for_with_a_pause_between() -> None:
+def test_turns_come_in_the_order_of_the_requests_with_a_pause_between() -> None:
     first, second, third = (turn_of(object()) for _ in range(3))
     turns = in_state("running", first)
     assert [turns.asked(second), turns.asked(third)] == ["", ""]
@@ -116,7 +116,7 @@ def test_a_turn_that_is_put_off_comes_after_those_that_wait() -> None:
     assert (turns.turn, list(turns.waiting)) == (second, [first])
 
 
-def test_who_does_not_want_its_turn_any_more_leaves_the_queue() -> None:
+def test_a_suspect_that_no_longer_wants_its_turn_leaves_the_queue() -> None:
     waits = turn_of(object())
     turns = in_state("running", turn_of(object()))
     turns.asked(waits)
@@ -124,7 +124,7 @@ def test_who_does_not_want_its_turn_any_more_leaves_the_queue() -> None:
     assert not turns.waiting
 
 
-def test_when_the_actor_is_lost_those_that_wait_are_forgotten_and_the_one_that_runs_is_not() -> None:
+def test_a_lost_actor_forgets_waiting_turns_and_keeps_the_running_one() -> None:
     runs = turn_of(object())
     turns = in_state("running", runs)
     turns.asked(turn_of(object()))

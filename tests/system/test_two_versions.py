@@ -1,4 +1,4 @@
-"""Two versions of a saga side by side: which one a start takes, and who can read an outcome."""
+"""Two versions of a saga in one worker: the version that a start takes, and the classes that can read an outcome."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Parent(Saga[int]):
     order = child(Told, lambda n, ctx: n)
 
 
-async def test_an_outcome_is_read_by_the_class_of_its_version_or_one_that_can(autojump_clock: Clock) -> None:
+async def test_an_outcome_is_read_by_the_class_of_its_version_or_by_one_that_fits(autojump_clock: Clock) -> None:
     async with open_runtime("memory:", sagas=[Plain(), Counted(), Told()]) as runtime:
         assert await runtime.execute(Plain, "plain", 1) == Completed(None)
         assert await runtime.execute(Counted, "counted", 1) == Completed(1)
@@ -53,7 +53,9 @@ async def test_an_outcome_is_read_by_the_class_of_its_version_or_one_that_can(au
             await (await runtime.get(Plain, "counted")).outcome()
 
 
-async def test_a_start_takes_the_version_of_its_class_the_inbox_and_children_the_highest(autojump_clock: Clock) -> None:
+async def test_a_start_takes_the_version_of_its_class_and_the_inbox_and_children_take_the_highest(
+    autojump_clock: Clock,
+) -> None:
     async with member(MemoryServer(), Plain(), Told(), Parent()) as running:
         runtime = running.runtime
         await runtime.start(Plain, "direct", 1)

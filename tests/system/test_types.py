@@ -1,4 +1,4 @@
-"""What a user's type raises is the trouble of one message, one attempt or one saga."""
+"""An error of a user's type affects one message, one attempt or one saga, and nothing else."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
 from tests.servers import Server
+from tests.system.inbox_sender import send
 from tests.system.members import member
 from tests.system.money import EUR, QUICK, RAISED, SAYS, Conditional, Kept, Money, Pay, raising
 from tests.system.money import money_is_good as money_is_good
-from tests.system.test_inbox import send
 
 Clock = trio.testing.MockClock
 
@@ -59,7 +59,7 @@ Clock = trio.testing.MockClock
 # ---------------------------------------------------------------------- starts
 
 
-async def test_p11_a_start_whose_type_raises_is_refused_and_hurts_nobody(
+async def test_p11_a_start_whose_type_raises_is_refused_and_harms_no_other(
     server: Server, namespace: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_runtime(server.url, sagas=[Pay()], namespace=namespace):
@@ -69,10 +69,10 @@ async def test_p11_a_start_whose_type_raises_is_refused_and_hurts_nobody(
     good = '{"kind": "start", "input": {"currency": "EUR"}}'
     messages = [part for n in range(12) for part in (f"{subject}.bad{n}", f"bad{n}", bad)]
     await send(server, *messages, f"{subject}.good", "good", good)
-    for _ in range(2):  # what the first worker dies of is there for the next one, too
+    for _ in range(2):  # an input that kills the first worker would meet the next one, too
         async with open_runtime(server.url, sagas=[Pay()], namespace=namespace) as runtime:
             with trio.fail_after(30):
-                while len(_dropped(caplog)) < 12 or len(await runtime.list_active()) < 1:  # noqa: ASYNC110  # nobody tells
+                while len(_dropped(caplog)) < 12 or len(await runtime.list_active()) < 1:  # noqa: ASYNC110  # no event tells
                     await trio.sleep(0.05)
             assert await runtime.list_active() == ["Pay.good"]
     assert len(_dropped(caplog)) == 12, "each once"
@@ -84,7 +84,7 @@ def _dropped(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @raising
-async def test_p11_whatever_the_type_of_a_start_raises_it_is_that_messages_trouble(
+async def test_p11_an_error_of_a_starts_type_affects_that_message_only(
     make: Callable[[], BaseException], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = MemoryServer()
@@ -101,7 +101,7 @@ async def test_p11_whatever_the_type_of_a_start_raises_it_is_that_messages_troub
 
 
 @raising
-async def test_a_caller_is_told_of_what_its_type_raises(
+async def test_a_caller_is_told_of_an_error_of_its_type(
     make: Callable[[], BaseException], autojump_clock: Clock
 ) -> None:
     async with member(MemoryServer(), Pay()) as running:
@@ -113,7 +113,7 @@ async def test_a_caller_is_told_of_what_its_type_raises(
             await running.runtime.get(Pay, "1")
 
 
-def test_what_concerns_the_whole_program_passes() -> None:
+def test_an_exit_of_the_program_passes() -> None:
     binding = SagaBinding(Pay())
     record = create(binding.plan, saga_id="1", run="r", input=msgspec.Raw(b'{"currency":"EUR"}'), owner="w", now=0.0)
     SAYS[:] = [KeyboardInterrupt]
@@ -124,12 +124,12 @@ def test_what_concerns_the_whole_program_passes() -> None:
 
 
 @raising
-async def test_p10_an_input_that_cannot_be_compared_is_another_one(
+async def test_p10_an_input_that_cannot_be_compared_is_another_input(
     make: Callable[[], BaseException], autojump_clock: Clock
 ) -> None:
     async with member(MemoryServer(), Pay()) as running:
         await running.runtime.start(Pay, "1", EUR)
-        value = b'{"currency": "EUR"}'  # the same, in other bytes
+        value = b'{"currency": "EUR"}'  # the same value, in other bytes
         binding = SagaBinding(Pay())
         SAYS[:] = [make]
         with pytest.raises(AlreadyStarted, match="different input"):
@@ -171,7 +171,7 @@ class InAsyncio(Saga[Money], backend="asyncio"):
 
 @pytest.mark.parametrize("where", ["memory:", "server"])
 @pytest.mark.parametrize("saga", [Pay, InThread, InAsyncio])
-async def test_a_step_whose_arguments_cannot_be_read_was_not_called(
+async def test_a_step_whose_arguments_cannot_be_read_is_not_called(
     saga: Any, where: str, server: Server, namespace: str
 ) -> None:
     url = server.url if where == "server" else where
@@ -192,7 +192,7 @@ KEPT = SagaBinding(Kept()).plan
 
 
 def kept() -> Any:
-    """A record in which `asks` is about to be called."""
+    """Return a record in which `asks` is about to be called."""
     record = create(KEPT, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
     money, go = msgspec.Raw(b'{"currency":"EUR"}'), msgspec.Raw(b'"go"')
     return apply(
@@ -204,7 +204,7 @@ def kept() -> Any:
 
 
 @raising
-async def test_a_result_that_cannot_be_read_leaves_who_asks_for_it_in_doubt_and_who_takes_it_uncalled(
+async def test_an_unreadable_result_leaves_a_step_that_asks_for_it_in_doubt_and_one_that_takes_it_uncalled(
     make: Callable[[], BaseException], autojump_clock: Clock
 ) -> None:
     async with member(MemoryServer(), Kept()) as running:
@@ -255,7 +255,7 @@ class Summed(Saga[Money, Money]):
 
 
 class Listed(Saga[int]):
-    """The items are made of money."""
+    """A saga with an each over money."""
 
     @step(compensate=None)
     async def first(self, n: int, ctx: Context) -> Money:
@@ -269,7 +269,7 @@ class Listed(Saga[int]):
 
 @raising
 @pytest.mark.parametrize("saga", [Conditional, Family, Timed, Summed, Listed])
-async def test_what_a_question_cannot_read_is_a_verdict_on_the_saga(
+async def test_an_unreadable_value_in_a_question_stops_only_the_saga(
     saga: Any, make: Callable[[], BaseException], autojump_clock: Clock
 ) -> None:
     async with member(MemoryServer(), saga(), Parcel()) as running:
@@ -285,7 +285,7 @@ async def test_what_a_question_cannot_read_is_a_verdict_on_the_saga(
     assert any("cannot be read as Money: " in text for text in told)
 
 
-def test_a_question_that_cannot_read_says_that_it_is_no_error_of_the_function() -> None:
+def test_an_unreadable_value_in_a_question_is_not_an_error_of_the_function() -> None:
     SAYS[:] = [RAISED[0]]
     for saga, question in ((Conditional, Decide("one")), (Family, Prepare("kid")), (Timed, Prepare("wait"))):
         binding = SagaBinding(saga())
@@ -301,7 +301,7 @@ def test_a_question_that_cannot_read_says_that_it_is_no_error_of_the_function() 
 
 
 class Wanted(Saga[int]):
-    """It waits for money, in two ways."""
+    """A saga that waits for money in two ways."""
 
     money = signal(Money)
 
@@ -338,7 +338,7 @@ async def test_a_payload_whose_type_raises_is_refused(
 
 
 @raising
-async def test_an_output_that_cannot_be_read_is_told_to_who_waits_for_it(
+async def test_a_caller_is_told_of_an_output_that_cannot_be_read(
     make: Callable[[], BaseException], autojump_clock: Clock
 ) -> None:
     async with member(MemoryServer(), Parcel()) as running:

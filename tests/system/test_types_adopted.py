@@ -1,4 +1,4 @@
-"""P11: a saga that the next worker cannot read, or cannot bring to its version, hurts nobody beside it."""
+"""A saga that the next worker cannot read or migrate harms no other saga (P11)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from sagakit.errors import CannotMigrate
 from sagakit.store.memory_server import MemoryServer
 
 from tests.system.members import killable, suffixes
-from tests.system.money import EUR, SAYS, Conditional, Money, Pay, Silent, raising
+from tests.system.money import EUR, SAYS, Conditional, Money, Pay, raising
 from tests.system.money import money_is_good as money_is_good
+from tests.system.odd_errors import Silent
 
 Clock = trio.testing.MockClock
 
@@ -57,7 +58,7 @@ def _no_names(old: OldSaga) -> None:
 
 
 @pytest.mark.parametrize("migrate", [_exit, _mute, _says_no, _ring, _breaks, _no_names])
-async def test_p11_a_saga_whose_migration_raises_anything_is_left_alone(
+async def test_p11_a_saga_whose_migration_raises_is_left_alone(
     migrate: Callable[[OldSaga], None], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Newer(Saga[Money], name="Moved", version=2):
@@ -85,7 +86,7 @@ async def test_p11_a_saga_whose_migration_raises_anything_is_left_alone(
 
 
 @raising
-async def test_p11_a_saga_that_the_next_worker_cannot_read_is_adopted_and_hurts_nobody(
+async def test_p11_a_saga_that_the_next_worker_cannot_read_is_adopted_and_harms_no_other(
     make: Callable[[], BaseException], autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = MemoryServer()

@@ -1,4 +1,4 @@
-"""A child whose type no worker runs waits, and the log says so."""
+"""The log reports a child that waits because no worker runs its type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Parcel(Saga[str]):
     label = child(Label, lambda text, ctx: text)
 
 
-async def test_a_child_that_nobody_runs_is_told_of_once_a_minute_until_somebody_does(
+async def test_a_child_whose_type_no_worker_runs_is_reported_once_a_minute_until_one_does(
     autojump_clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     def told() -> int:

@@ -1,7 +1,7 @@
-"""A deployment has changed a type under the same version, and what running sagas hold cannot be read any more.
+"""A deployment has changed a type under the same version, and values of running sagas cannot be read any more.
 
-They are stuck as they were: nothing is called, spent or undone. Once the deployment is rolled back, `retry` completes
-them. The opening would have refused the deployment; here records are carried to a server that knows of no other schema.
+The sagas are stuck as they were: nothing is called, spent or undone. Once the deployment is rolled back, `retry`
+completes them. Opening would refuse such a deployment, so the tests carry records to a server without the old schema.
 """
 
 # mypy: disable-error-code="valid-type, attr-defined, no-any-return, unused-ignore"
@@ -28,12 +28,12 @@ POLICY = RetryPolicy(max_attempts=3, initial_interval=timedelta(milliseconds=10)
 
 
 def record_type(name: str, changed: bool) -> Any:
-    """As it was first, or with a field more."""
+    """Return the type as it was first, or with one more field."""
     return msgspec.defstruct(name, [("ref", str), *([("currency", str)] if changed else [])])
 
 
 class Calls:
-    """What the steps were called for, with their keys; one of them never answers, if it is told so."""
+    """The calls of the steps, with their keys. The call named `hang` never returns, the one named `reject` refuses."""
 
     def __init__(self, hang: str = "", reject: str = "") -> None:
         self.hang = hang
@@ -42,7 +42,7 @@ class Calls:
         self.reached = trio.Event()
 
     async def note(self, what: str, ctx: Context) -> None:
-        """One call."""
+        """Note one call."""
         self.made.append((what, ctx.key))
         if what == self.hang:
             self.reached.set()
@@ -52,7 +52,7 @@ class Calls:
 
 
 def shop(calls: Calls, changed: str = "") -> tuple[Saga[Any, Any], Any]:
-    """The saga, and its input; one of its types has changed."""
+    """Return the saga and the type of its input. `changed` names the type that has changed."""
     Cart = record_type("Cart", changed == "input")
     Hold = record_type("Hold", changed == "result")
     Line = record_type("Line", changed == "item")
@@ -95,7 +95,7 @@ def shop(calls: Calls, changed: str = "") -> tuple[Saga[Any, Any], Any]:
 
 
 def carried(server: MemoryServer, key: str) -> MemoryServer:
-    """Another server, with this record alone."""
+    """Return another server that has this record alone."""
     entry, other = server.bucket("SAGA_STATE").read(key), MemoryServer()
     assert entry is not None
     other.bucket("SAGA_STATE").write(Write(key, entry.value, 0))
@@ -103,20 +103,20 @@ def carried(server: MemoryServer, key: str) -> MemoryServer:
 
 
 async def let_go_on(running: Member, key: str) -> None:
-    """An operator says retry, as soon as the worker has adopted the saga."""
+    """Apply an operator's retry as soon as the worker has adopted the saga."""
     with trio.fail_after(1000):
         while await running.runtime.apply(key, "retry", by="eve", reason="rolled back") != "accepted":  # noqa: ASYNC110
             await trio.sleep(1)
 
 
 async def send(running: Member, key: str, name: str, payload: msgspec.Raw) -> None:
-    """A signal, which is accepted, perhaps once the worker has adopted the saga."""
+    """Send a signal, which is accepted once the worker has adopted the saga."""
     with trio.fail_after(1000):
         assert await running.runtime.apply(key, "signal", step=name, payload=payload) == "accepted"
 
 
 async def stuck(running: Member, key: str) -> Any:
-    """The record, once it is stuck."""
+    """Return the record once the saga is stuck."""
     with trio.fail_after(1000):
         return await running.runtime.ended(key, or_stuck=True)
 
@@ -124,7 +124,7 @@ async def stuck(running: Member, key: str) -> Any:
 @pytest.mark.parametrize(
     ("hang", "changed", "at"),
     [
-        ("reserve", "input", "reserve"),  # its check
+        ("reserve", "input", "reserve"),  # the check of `reserve`
         ("check", "input", "reserve"),
         ("pack", "item", "pack/0"),
         ("pay", "result", "pay"),
@@ -135,7 +135,7 @@ async def stuck(running: Member, key: str) -> Any:
         ("release", "result", "reserve"),
     ],
 )
-async def test_what_cannot_be_read_leaves_the_saga_stuck_until_the_deployment_is_rolled_back(
+async def test_a_saga_with_an_unreadable_value_is_stuck_until_the_deployment_is_rolled_back(
     hang: str, changed: str, at: str, autojump_clock: Clock
 ) -> None:
     turned_back = hang == "release"
@@ -149,7 +149,7 @@ async def test_what_cannot_be_read_leaves_the_saga_stuck_until_the_deployment_is
         await calls.reached.wait()
         victim.kill()
 
-        if hang == "check":  # adopted once by a worker that can read it, and dies while it asks
+        if hang == "check":  # a worker that can read the saga adopts it once, and dies while it asks
             server, second = carried(server, handle.key), Calls("check")
             victim = await start(server, shop(second)[0])
             await second.reached.wait()
@@ -184,15 +184,17 @@ async def test_what_cannot_be_read_leaves_the_saga_stuck_until_the_deployment_is
     else:
         assert outcome == Completed("c")
     key = {what: key for what, key in calls.made if what == hang}.get(hang)
-    assert key is None or hang == "reserve" or key in [made for _, made in rest.made], "it goes on under its key"
-    assert ("release" in [what for what, _ in rest.made]) == turned_back, "nothing was undone for it"
+    assert key is None or hang == "reserve" or key in [made for _, made in rest.made], (
+        "the call is repeated under its key"
+    )
+    assert ("release" in [what for what, _ in rest.made]) == turned_back, "the saga was not undone"
 
 
 # ------------------------------------------------------------------- questions
 
 
 def asks(changed: bool) -> tuple[Saga[Any, Any], Any]:
-    """After a signal it asks for a condition, whose input has changed."""
+    """Return a saga that evaluates a condition after a signal. Its input has changed."""
     Cart = record_type("Cart", changed)
 
     class Asks(Saga[Cart]):
@@ -205,7 +207,7 @@ def asks(changed: bool) -> tuple[Saga[Any, Any], Any]:
 
 
 def spreads(changed: bool) -> tuple[Saga[Any, Any], Any]:
-    """After a signal it asks for items; the payload of the one before has changed."""
+    """Return a saga that lists items after a signal. The payload before has changed."""
     Order = record_type("Order", changed)
 
     class Spreads(Saga[str]):
@@ -219,7 +221,7 @@ def spreads(changed: bool) -> tuple[Saga[Any, Any], Any]:
 
 
 def begets(changed: bool) -> tuple[Saga[Any, Any], Any, Saga[Any, Any]]:
-    """After a signal it asks for its child's input, and its own has changed."""
+    """Return a saga that makes its child's input after a signal. Its own input has changed."""
     Cart = record_type("Cart", changed)
 
     class Kid(Saga[str]):
@@ -234,7 +236,7 @@ def begets(changed: bool) -> tuple[Saga[Any, Any], Any, Saga[Any, Any]]:
 
 
 def concludes(changed: bool) -> tuple[Saga[Any, Any], Any]:
-    """After a signal it asks for its output; its input has changed."""
+    """Return a saga that makes its output after a signal. Its input has changed."""
     Cart = record_type("Cart", changed)
 
     class Concludes(Saga[Cart, str]):
@@ -247,7 +249,9 @@ def concludes(changed: bool) -> tuple[Saga[Any, Any], Any]:
 
 
 @pytest.mark.parametrize("make", [asks, spreads, begets, concludes])
-async def test_so_does_a_question_that_cannot_be_asked(make: Callable[[bool], Any], autojump_clock: Clock) -> None:
+async def test_a_saga_with_an_unreadable_question_is_stuck_until_the_deployment_is_rolled_back(
+    make: Callable[[bool], Any], autojump_clock: Clock
+) -> None:
     async with killable() as start:
         server = MemoryServer()
         old, Input, *others = make(False)
@@ -264,7 +268,7 @@ async def test_so_does_a_question_that_cannot_be_asked(make: Callable[[bool], An
         assert "missing required field `currency`" in record.stuck
         assert record.failure is None
         await deployed.runtime.apply(handle.key, "retry")
-        assert (await stuck(deployed, handle.key)).stuck == record.stuck, "it was asked again"
+        assert (await stuck(deployed, handle.key)).stuck == record.stuck, "the question was asked again"
         deployed.kill()
 
         rolled_back = await start(carried(server, handle.key), old, *others)
@@ -274,11 +278,11 @@ async def test_so_does_a_question_that_cannot_be_asked(make: Callable[[bool], An
     assert outcome.status == "completed"
 
 
-# ------------------------------------------------------------- beside other steps
+# ------------------------------------------------------------- other steps
 
 
-async def test_what_waits_for_its_turn_meanwhile_has_spent_nothing_either(autojump_clock: Clock) -> None:
-    """It has one attempt: if that were withdrawn when the saga stops, the saga would turn back."""
+async def test_a_call_that_waits_for_its_turn_meanwhile_spends_no_attempt(autojump_clock: Clock) -> None:
+    """The step has one attempt. If that were spent when the saga stops, the saga would turn back."""
     quota, reached = Limit("psp", max_concurrent=1), trio.Event()
 
     def make(changed: bool) -> Saga[str, Any]:

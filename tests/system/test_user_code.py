@@ -1,4 +1,4 @@
-"""Whatever a step raises ends its attempt (P3): the actor and its other branches know nothing of it."""
+"""Any exception of a step ends its attempt only; the actor and the other branches are not affected (P3)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,12 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import settled
 from tests.stale import STALE
 from tests.system.members import member
+from tests.system.odd_errors import Odd, Silent
 
 Clock = trio.testing.MockClock
 QUICK = RetryPolicy(
     max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
 )
-
-
-class Silent(Exception):
-    def __repr__(self) -> str:
-        raise RuntimeError("no words")
-
-    __str__ = __repr__
-
-
-class Odd(BaseException):
-    pass
 
 
 class SoldOut(Reject):
@@ -45,7 +35,7 @@ class Code(enum.Enum):
 
 
 def mistaken(make: Callable[[], Exception], **fields: object) -> Exception:
-    """As a user's class or a cast may make it."""
+    """Return an error with fields of the wrong type, as a user's class or a cast may make it."""
     error = make()
     vars(error).update(fields)
     return error
@@ -80,7 +70,7 @@ UNKNOWN: list[Callable[[], BaseException]] = [
 
 
 class Twins(Saga[int, str]):
-    """Two steps side by side; one raises what it is given, once or each time; the other waits."""
+    """Two parallel steps: one raises `times` times what it is given, the other waits."""
 
     def __init__(self, make: Callable[[], BaseException], *, times: int = 1000) -> None:
         self.make = make
@@ -112,7 +102,9 @@ async def outcome_of(saga: Saga[int, str]) -> Outcome[str]:
 
 
 @pytest.mark.parametrize("make", REFUSALS)
-async def test_a_refusal_is_one_whatever_it_says(make: Callable[[], Exception], autojump_clock: Clock) -> None:
+async def test_a_refusal_counts_as_a_refusal_whatever_it_says(
+    make: Callable[[], Exception], autojump_clock: Clock
+) -> None:
     saga = Twins(make)
     ended = await outcome_of(saga)
     assert isinstance(ended, Failed)
@@ -121,10 +113,10 @@ async def test_a_refusal_is_one_whatever_it_says(make: Callable[[], Exception], 
 
 
 @pytest.mark.parametrize("make", UNKNOWN)
-async def test_anything_else_is_tried_again(make: Callable[[], BaseException], autojump_clock: Clock) -> None:
+async def test_any_other_exception_is_retried(make: Callable[[], BaseException], autojump_clock: Clock) -> None:
     saga = Twins(make, times=1)
     assert await outcome_of(saga) == Completed("done done")
-    assert sorted(saga.calls) == ["one", "one", "other"], "nothing else was torn down"
+    assert sorted(saga.calls) == ["one", "one", "other"], "no other branch was cancelled"
 
 
 RAISED: list[BaseException] = []
@@ -135,7 +127,7 @@ def _raises() -> bool:
 
 
 class Asks(Saga[int, None]):
-    """A condition raises."""
+    """A saga whose condition raises."""
 
     @step(compensate=None, when=lambda number, ctx: _raises())
     async def one(self, number: int, ctx: Context) -> str:
@@ -143,7 +135,7 @@ class Asks(Saga[int, None]):
 
 
 class Sums(Saga[int, str]):
-    """The output raises."""
+    """A saga whose output raises."""
 
     @step(compensate=None)
     async def one(self, number: int, ctx: Context) -> str:
@@ -155,7 +147,7 @@ class Sums(Saga[int, str]):
 
 @pytest.mark.parametrize("make", UNKNOWN)
 @pytest.mark.parametrize("saga", [Asks, Sums])
-async def test_what_a_condition_or_the_output_raises_is_a_verdict_on_the_saga(
+async def test_an_error_of_a_condition_or_an_output_is_the_end_of_the_saga(
     saga: type[Saga[int, Any]], make: Callable[[], BaseException], autojump_clock: Clock
 ) -> None:
     RAISED[:] = [make()]
@@ -168,7 +160,7 @@ async def test_what_a_condition_or_the_output_raises_is_a_verdict_on_the_saga(
 
 
 async def untidy(epochs: list[int], ctx: Context) -> str:
-    """The first attempt runs out of time, and fails in its cleanup, in a task of its own."""
+    """Run out of time at the first attempt, and fail in the cleanup of a child task."""
     epochs.append(ctx.epoch)
     if len(epochs) == 1:
         async with trio.open_nursery() as nursery:
@@ -197,7 +189,7 @@ class Timed(Saga[int, str]):
 
 
 class Beating(Saga[int, str]):
-    """Its calls have a scope of their own."""
+    """A saga whose calls have a heartbeat, and therefore a cancel scope of their own."""
 
     def __init__(self) -> None:
         self.epochs: list[int] = []
@@ -220,7 +212,7 @@ async def test_a_timeout_whose_cleanup_fails_is_a_timeout(
 
 
 class Undone(Saga[int, None]):
-    """Its compensation hands back a coroutine that somebody else wrote."""
+    """A saga whose compensation returns a generator-based coroutine that is never run."""
 
     def __init__(self) -> None:
         self.undone = 0

@@ -1,4 +1,4 @@
-"""Misspelt `SAGAKIT_*` variables are refused with the name that was meant."""
+"""A misspelt `SAGAKIT_*` variable is refused with the name that was meant."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_name(variable: str, mea
         Config.load(None, {variable: "3"})
 
 
-def test_a_variable_that_is_like_no_option_is_left_alone() -> None:
+def test_a_variable_that_resembles_no_option_is_left_alone() -> None:
     others = {
         "SAGAKIT_NATS_URL": "nats://x",
         "SAGAKIT_NATS_SERVER": "/bin/nats-server",
-        "SAGAKIT_SERVICE_HOST": "10.0.0.1",  # Kubernetes makes these of a service that is named sagakit
+        "SAGAKIT_SERVICE_HOST": "10.0.0.1",  # Kubernetes sets these for a service with the name sagakit
         "SAGAKIT_PORT_4222_TCP_ADDR": "10.0.0.1",
         "SAGAKIT_WORKER_PASSWORD": "of the server's configuration",
         "SAGAKITTEN": "1",

@@ -1,4 +1,4 @@
-"""Signals and verbs: sent again under the same id they have the same verdict; steps are named as nodes or as texts."""
+"""A signal or verb that is sent again under the same id gets the same verdict; steps are named by node or by text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 from tests.looks import record_of, settled
 from tests.sagas import Booked, BookTrip, Trip
 from tests.system.members import member, until_ended
-from tests.system.test_operators import Asked, Slow, audit, stuck
+from tests.system.stuck_sagas import Asked, Slow, audit, stuck
 
 Clock = trio.testing.MockClock
 
@@ -56,7 +56,7 @@ async def test_a_signal_that_is_sent_again_is_accepted_again(autojump_clock: Clo
             await runtime.signal(Ship, "one", Ship.packed, "lamp", message_id="evt-3")
 
 
-async def test_verbs_that_are_sent_again_have_the_same_verdict(autojump_clock: Clock) -> None:
+async def test_verbs_that_are_sent_again_get_the_same_verdict(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
@@ -98,7 +98,7 @@ async def test_a_report_that_is_sent_again_settles_the_step_again(autojump_clock
 
 
 @pytest.mark.parametrize("message_id", ["", " ", 7])
-async def test_an_id_that_tells_nothing_apart_is_refused(autojump_clock: Clock, message_id: Any) -> None:
+async def test_a_message_id_that_is_blank_or_not_text_is_refused(autojump_clock: Clock, message_id: Any) -> None:
     async with member(MemoryServer(), Ship()) as running:
         handle = await running.runtime.start(Ship, "one", "x")
         with pytest.raises(InvalidInput, match="message_id="):
@@ -124,7 +124,7 @@ async def test_verbs_take_the_node_as_well_as_its_name(autojump_clock: Clock) ->
         assert outcome.compensated == ("hotel",)
 
 
-async def test_a_misspelled_step_is_named_with_the_nearest(autojump_clock: Clock) -> None:
+async def test_a_misspelled_step_is_refused_with_the_nearest_name(autojump_clock: Clock) -> None:
     server, saga = MemoryServer(), BookTrip()
     async with member(server, saga, Ship()) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
@@ -159,7 +159,7 @@ class Many(Saga[list[str]]):
     async def tear(self, input: list[str], one: str, left: None, ctx: Context) -> None: ...
 
 
-async def test_an_item_of_an_each_is_a_step(autojump_clock: Clock) -> None:
+async def test_an_item_of_an_each_is_named_as_a_step(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Many()) as running:
         handle = await running.runtime.start(Many, "one", ["a"])
         await handle.outcome()
@@ -179,7 +179,7 @@ class NewJob(Saga[str], name="Job", version=2):
     ready = signal(str)
 
 
-async def test_a_step_that_only_the_sagas_own_version_has_is_left_to_it(autojump_clock: Clock) -> None:
+async def test_a_step_that_only_the_sagas_own_version_has_is_left_to_that_version(autojump_clock: Clock) -> None:
     server = MemoryServer()
     async with member(server, OldJob()) as old, member(server, NewJob()) as new:
         handle = await old.runtime.start(OldJob, "one", "x")

@@ -1,4 +1,4 @@
-"""A saga outlives a change of its code: several versions, migration at adoption, workers that know only some."""
+"""A saga outlives a change of its code: several versions, migration at adoption, workers that know some versions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def worker(server: Server, namespace: str, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """`worker("1", "start")` runs a worker process that knows version 1."""
+    """Return a function that runs a worker process: `worker("1", "start")` knows version 1."""
     started: list[subprocess.Popen[str]] = []
 
     def start(versions: str, *jobs: str) -> subprocess.Popen[str]:
@@ -77,7 +77,7 @@ def test_a_saga_outlives_a_deployment(worker: Callable[..., subprocess.Popen[str
     events = _says(second, "started")
     wanted = "started step.reserve migrated recovered step.charge.retrying step.charge step.insure completed"
     assert events.strip() == str(wanted.split())
-    assert _effects(tmp_path / "log") == ["reserve", "charge", "insure"], "what was done was not done again"
+    assert _effects(tmp_path / "log") == ["reserve", "charge", "insure"], "steps that were done were not called again"
 
 
 def test_p11_a_worker_that_knows_only_the_old_version_leaves_the_new_one_alone(
@@ -101,7 +101,7 @@ def test_p11_a_worker_that_knows_only_the_old_version_leaves_the_new_one_alone(
 
 
 class Pause(Shelf):
-    """In memory; hangs in one step until it is told to go on."""
+    """A saga in memory that hangs in one step until the test lets it go on."""
 
     def __init__(self, hang: str = "") -> None:
         super().__init__(Path("/nowhere"), hang)
@@ -116,7 +116,7 @@ class Pause(Shelf):
         return f"{what} done"
 
 
-async def test_where_the_old_version_is_registered_too_it_goes_on_under_it(autojump_clock: Clock) -> None:
+async def test_a_saga_continues_under_its_old_version_where_that_is_registered_too(autojump_clock: Clock) -> None:
     server, pause = MemoryServer(), Pause("charge")
     async with killable() as start:
         victim = await start(server, OrderOne(pause))
@@ -171,7 +171,7 @@ def _at(*events: Any) -> Record:
 FIRST_DONE = AttemptEnded("first", 1, Complete(msgspec.Raw(b"7")))
 
 
-def test_what_migrate_does_not_name_stays_as_it_is() -> None:
+def test_a_node_that_migrate_does_not_name_stays_as_it_is() -> None:
     class New(Saga[str], name="Job", version=2):
         @step(compensate=None)
         async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
@@ -200,8 +200,8 @@ class Refusals:
         assert msgspec.json.encode(record) == before
 
 
-class TestRefused(Refusals):
-    def test_a_step_that_is_gone(self) -> None:
+class TestRefusedMigrations(Refusals):
+    def test_a_missing_step_is_refused(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
             async def other(self, job: str, ctx: Context) -> None: ...
@@ -210,7 +210,7 @@ class TestRefused(Refusals):
 
         self._refused(New(), _at(), "first has begun and is not in version 2: rename or drop it")
 
-    def test_a_result_of_another_type(self) -> None:
+    def test_a_result_of_another_type_is_refused(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
             async def first(self, job: str, ctx: Context) -> str: ...  # type: ignore[empty-body]
@@ -221,7 +221,7 @@ class TestRefused(Refusals):
 
         self._refused(New(), _at(FIRST_DONE), "Expected `str`, got `int`")
 
-    def test_an_input_of_another_type(self) -> None:
+    def test_an_input_of_another_type_is_refused(self) -> None:
         class New(Saga[int], name="Job", version=2):
             @step(compensate=None)
             async def first(self, job: int, ctx: Context) -> int: ...  # type: ignore[empty-body]
@@ -230,7 +230,7 @@ class TestRefused(Refusals):
 
         self._refused(New(), _at(), "Expected `int`, got `str`")
 
-    def test_what_has_begun_before_what_it_now_comes_after(self) -> None:
+    def test_a_begun_node_with_a_new_predecessor_is_refused(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
             async def zeroth(self, job: str, ctx: Context) -> None: ...
@@ -243,7 +243,7 @@ class TestRefused(Refusals):
 
         self._refused(New(), _at(), "first has begun, and comes after zeroth, which is not done")
 
-    def test_what_is_another_kind_of_node(self) -> None:
+    def test_another_kind_of_node_is_refused(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
             async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]
@@ -255,7 +255,7 @@ class TestRefused(Refusals):
 
         self._refused(New(), _at(FIRST_DONE), "wanted is awaiting, and a step now")
 
-    def test_what_raises(self) -> None:
+    def test_an_error_of_migrate_is_refused(self) -> None:
         class New(Saga[str], name="Job", version=2):
             @step(compensate=None)
             async def first(self, job: str, ctx: Context) -> int: ...  # type: ignore[empty-body]

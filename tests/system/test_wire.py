@@ -1,4 +1,4 @@
-"""What other languages and the `nats` CLI see, read with nats-py alone in a process without sagakit.
+"""Buckets, keys and events are readable with nats-py alone, in a process without sagakit.
 
 See docs/architecture.md, "The wire".
 """
@@ -20,7 +20,7 @@ READER = Path(__file__).parent / "raw_reader.py"
 
 
 def read_raw(url: str, namespace: str) -> Any:
-    """Run the raw reader; it fails if sagakit was imported there."""
+    """Run the raw reader and return what it prints. The reader fails if sagakit was imported."""
     command = [sys.executable, str(READER), url, namespace]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

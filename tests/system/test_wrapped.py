@@ -1,4 +1,4 @@
-"""A coroutine function behind a plain wrapper is awaited where that can be, and refused where nobody can await it."""
+"""A coroutine function in a plain wrapper is awaited where that is possible, and refused elsewhere."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Q = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
 
 def logged(fn: Callable[..., Any]) -> Any:
-    """As many write it: not a coroutine function itself."""
+    """Wrap a function as many programs do; the wrapper is not a coroutine function."""
 
     @functools.wraps(fn)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -51,7 +51,7 @@ def logged(fn: Callable[..., Any]) -> Any:
 
 
 class Steps:
-    """Everything is wrapped. The action's answer is lost at first, so that the check is asked."""
+    """A saga with every function wrapped. The action's first answer is lost, so that the check is asked."""
 
     def __init__(self, sleep: Callable[[float], Any], *, refuse: bool) -> None:
         self.sleep = sleep
@@ -128,7 +128,7 @@ def test_a_wrapped_coroutine_function_is_awaited_on_the_programs_loop() -> None:
 
 
 async def later(*args: Any) -> Any:
-    """A coroutine function, and nobody awaits it."""
+    """Return True; a coroutine function in a place that awaits nothing."""
     return True
 
 
@@ -147,7 +147,7 @@ ASKED: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("wrap", [logged, functools.cache, lambda fn: functools.partial(logged(fn))])
 @pytest.mark.parametrize("kind", list(ASKED))
-def test_what_is_asked_in_place_is_no_coroutine_function_behind_a_wrapper_either(kind: str, wrap: Any) -> None:
+def test_a_wrapped_coroutine_function_is_refused_as_a_question(kind: str, wrap: Any) -> None:
     fn = wrap(later)
 
     async def action(self: Any, number: int, ctx: Context) -> None: ...
@@ -165,7 +165,7 @@ def test_what_is_asked_in_place_is_no_coroutine_function_behind_a_wrapper_either
 
 
 @pytest.mark.parametrize("name", ["output", "migrate"])
-def test_output_and_migrate_are_no_coroutine_functions_behind_a_wrapper(name: str) -> None:
+def test_a_wrapped_coroutine_function_is_refused_as_output_and_migrate(name: str) -> None:
     async def output(self: Any, input: int, ctx: Context) -> str:
         return ""
 
@@ -185,17 +185,17 @@ def test_a_cached_coroutine_function_is_refused() -> None:
 
         class Cached(Saga[int]):
             @step(compensate=None)
-            @functools.cache  # noqa: B019  # the mistake
+            @functools.cache  # noqa: B019  # the mistake under test
             async def only(self, number: int, ctx: Context) -> None: ...
 
 
 def hidden(*args: Any) -> Any:
-    """Nothing tells that it returns a coroutine."""
+    """Return a coroutine, although nothing in the signature says so."""
     return later()
 
 
 class Hidden(Saga[int, str]):
-    """One of its functions returns a coroutine, which cannot be seen before."""
+    """A saga in which one function returns a coroutine, which no check can see before the call."""
 
     first = timer(lambda number, ctx: hidden() if number == 1 else timedelta(0))
     part = child(Part, lambda number, ctx: hidden() if number == 2 else number)
@@ -215,7 +215,7 @@ class Hidden(Saga[int, str]):
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
-async def test_what_is_asked_in_place_and_answers_with_a_coroutine_is_told(number: int, autojump_clock: Clock) -> None:
+async def test_a_question_that_returns_a_coroutine_is_reported(number: int, autojump_clock: Clock) -> None:
     async with member(MemoryServer(), Hidden(), Part()) as worker:
         with trio.fail_after(1000):
             record = await settled(await worker.runtime.start(Hidden, "1", number))
@@ -223,6 +223,6 @@ async def test_what_is_asked_in_place_and_answers_with_a_coroutine_is_told(numbe
     assert any("it returned a coroutine or a generator, which nobody runs" in (one or "") for one in told), told
 
 
-def test_a_definition_says_where_what_is_returned_is_awaited() -> None:
+def test_a_definition_error_says_where_a_coroutine_is_awaited() -> None:
     assert compiled(OnAsyncio).needs_asyncio
     assert not compiled(Wrapped).needs_asyncio

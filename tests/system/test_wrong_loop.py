@@ -1,4 +1,4 @@
-"""Calls into an event loop that does not run: the saga's reason and the log say which backend to name."""
+"""A call into an event loop that does not run: the saga's reason and the log name the backend to use."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def future() -> None:
 
 
 async def asyncio_timeout() -> None:
-    async with asyncio.timeout(1):  # noqa: ASYNC100  # to enter it is the mistake
+    async with asyncio.timeout(1):  # noqa: ASYNC100  # entering it is the mistake
         pass
 
 
@@ -82,7 +82,7 @@ class UnderAsyncio(Saga[str, None], backend="asyncio"):
 
 
 class AlsoAsyncio(Saga[str, None], backend="asyncio"):
-    """With it the runtime has a loop of asyncio, and asyncio says other things."""
+    """A saga with an asyncio step, which makes the runtime start an asyncio loop with other error texts."""
 
     @step(compensate=None)
     async def call(self, name: str, ctx: Context) -> None:
@@ -110,7 +110,7 @@ async def reason_of(saga: Saga[Any, Any], input: object, *others: Saga[Any, Any]
 
 @pytest.mark.parametrize("others", [(), (AlsoAsyncio(),)], ids=["alone", "beside asyncio"])
 @pytest.mark.parametrize("name", OF_ASYNCIO)
-async def test_asyncio_in_a_step_under_trio(
+async def test_asyncio_in_a_step_under_trio_names_the_backend(
     name: str, others: Sequence[Saga[Any, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:
     reason = await reason_of(UnderTrio(), name, *others)
@@ -119,25 +119,25 @@ async def test_asyncio_in_a_step_under_trio(
 
 
 @pytest.mark.parametrize("name", OF_TRIO)
-async def test_trio_in_a_step_under_asyncio(name: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_trio_in_a_step_under_asyncio_names_the_backend(name: str, caplog: pytest.LogCaptureFixture) -> None:
     reason = await reason_of(UnderAsyncio(), name)
     assert 'trio is called in a function that runs under asyncio: say @step(backend="trio")' in reason
     assert 'say @step(backend="trio")' in caplog.text
 
 
 @pytest.mark.parametrize(("name", "backend"), [("asyncio", "asyncio"), ("get_event_loop", "asyncio"), ("trio", "trio")])
-async def test_either_in_a_step_that_runs_in_a_thread(name: str, backend: str) -> None:
+async def test_either_loop_in_a_step_that_runs_in_a_thread_names_the_backend(name: str, backend: str) -> None:
     reason = await reason_of(InThread(), name)
     assert f'no {backend} loop runs here: make the function `async def`, with backend="{backend}"' in reason
 
 
-def test_the_same_in_a_host_program_of_asyncio() -> None:
-    """Trio runs in another thread there, and says other things of being called."""
+def test_either_loop_in_an_asyncio_program_names_the_backend() -> None:
+    """Trio runs in another thread there, and its errors have other texts."""
 
     async def raised() -> BaseException:
         try:
             await nursery()
-        except BaseException as error:  # it is what is looked at
+        except BaseException as error:  # `classify` gets every exception
             return error
         raise AssertionError
 
@@ -146,7 +146,7 @@ def test_the_same_in_a_host_program_of_asyncio() -> None:
     assert 'say @step(backend="trio")' in result.error
 
 
-async def test_what_is_raised_in_a_group_is_advised_of_too() -> None:
+async def test_an_error_within_a_group_names_the_backend() -> None:
     class Groups(Saga[None, None]):
         @step(compensate=None, retry=ONCE)
         async def call(self, input: None, ctx: Context) -> None:
@@ -165,7 +165,7 @@ def plain(fn: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-async def test_a_coroutine_function_behind_a_plain_wrapper_is_advised_of_too() -> None:
+async def test_a_coroutine_function_in_a_plain_wrapper_names_the_backend() -> None:
     class Wrapped(Saga[None, None]):
         @step(compensate=None, retry=ONCE)
         @plain
@@ -239,7 +239,7 @@ class Computes(Saga[None, int]):
 
 
 @pytest.mark.parametrize("saga", [Items(), Decides(), Lists(), Waits(), Starts()], ids=lambda saga: type(saga).__name__)
-async def test_a_saga_that_has_failed_says_so(saga: Saga[None, None]) -> None:
+async def test_a_failed_saga_names_the_backend(saga: Saga[None, None]) -> None:
     reason = await reason_of(saga, None, UnderTrio())
     if isinstance(saga, Items):
         assert 'say @step(backend="asyncio")' in reason
@@ -256,7 +256,9 @@ async def test_a_saga_that_has_failed_says_so(saga: Saga[None, None]) -> None:
     ],
     ids=lambda one: type(one).__name__ if isinstance(one, Saga) else "",
 )
-async def test_a_saga_that_is_stuck_says_so(saga: Saga[None, Any], says: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stuck_saga_names_the_backend(
+    saga: Saga[None, Any], says: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with open_runtime("memory:", sagas=[saga]) as runtime:
         handle = await runtime.start(type(saga), "one", None)
         with trio.fail_after(30):
@@ -266,7 +268,7 @@ async def test_a_saga_that_is_stuck_says_so(saga: Saga[None, Any], says: str, ca
     assert says in caplog.text
 
 
-async def test_what_works_is_no_mistake() -> None:
+async def test_correct_calls_get_no_advice() -> None:
     class Works(Saga[None, None]):
         @step(compensate=None)
         async def call(self, input: None, ctx: Context) -> None:

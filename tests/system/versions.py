@@ -1,4 +1,4 @@
-"""Two versions of one saga, and a worker process that knows those it is told to.
+"""Two versions of one saga, and a worker process that knows the versions named in its arguments.
 
 python -m tests.system.versions URL NAMESPACE LOG VERSIONS [start|finish]
 """
@@ -20,7 +20,7 @@ POLICY = RetryPolicy(max_attempts=3, initial_interval=timedelta(milliseconds=10)
 
 
 class Shelf:
-    """A service that writes down each effect once, by key; `hang` says which step never answers."""
+    """A service that writes down each effect once, by key. The step named by `hang` never answers."""
 
     def __init__(self, path: Path, hang: str) -> None:
         self.path = path
@@ -60,14 +60,14 @@ class OrderOne(Saga[str, str], name="Order", version=1):
 
 
 class Order(msgspec.Struct):
-    """The input is not a mere name any more."""
+    """An input that replaces the plain name of version 1."""
 
     name: str
     express: bool
 
 
 class Hold(msgspec.Struct):
-    """Nor is what a reservation gives."""
+    """A reservation that replaces the plain text of version 1."""
 
     ref: str
 
@@ -105,7 +105,7 @@ class OrderTwo(Saga[Order, list[str]], name="Order", version=2):
 
 
 async def main(url: str, namespace: str, log: str, versions: str, *jobs: str) -> None:
-    """Run a worker with these versions; `start` starts an order, `hang:STEP` hangs there, `finish` waits for it."""
+    """Run a worker with these versions. `start` starts an order, `hang:STEP` hangs there, `finish` waits for it."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     hang = next((job.removeprefix("hang:") for job in jobs if job.startswith("hang:")), "")
     shelf = Shelf(Path(log), hang)
@@ -120,7 +120,7 @@ async def main(url: str, namespace: str, log: str, versions: str, *jobs: str) ->
         if "finish" in jobs:
             print(await (await runtime.get(OrderTwo, "a")).outcome(), flush=True)
             with trio.fail_after(10):
-                while await runtime.list_active():  # noqa: ASYNC110  # every event is in the log
+                while await runtime.list_active():  # noqa: ASYNC110  # every event is then in the log
                     await trio.sleep(0.05)
             history = await runtime.history(OrderTwo, "a")
             print([event.type.split(".", 2)[2] for event in history.events], flush=True)

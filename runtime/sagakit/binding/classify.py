@@ -36,6 +36,7 @@ V = TypeVar("V")
 
 _log = getLogger("sagakit.step")
 
+NOT_AWAITED: str = "it returned a coroutine or a generator, which nobody runs: let it return the answer itself"
 NOT_RUN: str = "it returned a coroutine or a generator, which nobody runs: make it a plain function, or `async def`"
 
 
@@ -137,7 +138,7 @@ def finished(value: V, *, may_yield: bool = False) -> V:
     if isawaitable(value) or isasyncgen(value) or (isgenerator(value) and not may_yield):
         if iscoroutine(value):
             value.close()  # the error is enough: no warning besides
-        raise TypeError(NOT_RUN)
+        raise TypeError(NOT_AWAITED)
     return value
 
 

@@ -78,6 +78,15 @@ class Registry:
         """The highest version of a type known here. Raises KeyError."""
         return self._by_version[max(address for address in self._by_version if address[0] == saga_type)]
 
+    def check_complete(self) -> None:
+        """Raise DefinitionError for children that nobody can run where no other worker can be."""
+        missing = self.external_child_types
+        if missing:
+            raise DefinitionError(
+                f"children are missing, and nobody else runs them on memory: add an instance of {', '.join(missing)} "
+                "to sagas=[...] of open_runtime (sagakit.run takes one saga only)"
+            )
+
     @property
     def external_child_types(self) -> list[str]:
         """The types of children that only other workers can run."""

@@ -23,6 +23,7 @@ from sagakit.definition import (
     Context,
     Definition,
     Function,
+    Node,
     NodeDefinition,
     OldSaga,
     Plan,
@@ -260,12 +261,20 @@ class SagaBinding:
             saga_id=record.saga_id,
             run=record.run,
             epoch=record.epoch,
-            results=partial(self._result, record),
+            results=partial(self._result_for, record),
             beat=beat,
         )
         if call is not None:
             ctx.key, ctx.action_key, ctx.attempt = call.key, call.action_key, call.attempt
         return ctx
+
+    def _result_for(self, record: Record, node: object) -> Any:
+        """The result that a function asks its context for. Raises DefinitionError, also for what is not a node."""
+        name, own = getattr(node, "name", ""), type(self.saga)
+        if not isinstance(node, Node) or getattr(own, name, None) is not node:
+            example = f"{own.__name__}.{self.plan.nodes[0].name}"
+            raise DefinitionError(f"ctx.result({node!r}): write a node of {own.__name__}, such as {example}")
+        return self._result(record, name)
 
     def _result(self, record: Record, step: str) -> Any:
         """A step's result, None if it was skipped. Raises DefinitionError."""

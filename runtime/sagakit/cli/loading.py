@@ -26,6 +26,9 @@ def load(
     `offers` describes the objects of a module, for the error that the name does not exist.
     """
     module, colon, name = address.partition(":")
+    if module.endswith(".py"):
+        said = f"{module.removesuffix('.py').strip('./').replace('/', '.')}:{name or 'name'}"
+        raise UsageError(f"{address!r}: write the name of the module, not its file: {said}")
     if not (module and colon and name) or module.startswith("."):
         raise UsageError(f"{address!r}: write {form}")
     try:
@@ -63,6 +66,7 @@ async def opened(found: Any, address: str, host: Host | None) -> AsyncIterator[S
     """
     made = found
     if callable(found) and not isinstance(found, type):
+        _check_needs_nothing(found, address)
         made = found()
         if inspect.isawaitable(made):
             made = await (made if host is None else host.call(_awaited, made))
@@ -74,6 +78,17 @@ async def opened(found: Any, address: str, host: Host | None) -> AsyncIterator[S
             yield _checked(sagas, address)
     else:
         yield _checked(made, address)
+
+
+def _check_needs_nothing(factory: Callable[..., Any], address: str) -> None:
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:  # some builtins have none
+        return
+    try:
+        signature.bind()
+    except TypeError:
+        raise UsageError(f"{address} takes {signature}, but is called without arguments") from None
 
 
 async def _awaited(awaitable: Any) -> Any:

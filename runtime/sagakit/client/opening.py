@@ -14,6 +14,7 @@ from sagakit.client.bare_errors import bare_errors
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.worker import open_worker
 from sagakit.definition import Saga
+from sagakit.errors import InvalidConfig
 from sagakit.jetstream.whereabouts import check_trio
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
@@ -31,8 +32,12 @@ class Opening(AbstractAsyncContextManager[R]):
     def __init__(self, what: str, inner: AbstractAsyncContextManager[R, bool | None]) -> None:
         self._what = what
         self._inner = inner
+        self._entered = False
 
     async def __aenter__(self) -> R:
+        if self._entered:
+            raise TypeError(self._advice("is entered once"))
+        self._entered = True
         return await self._inner.__aenter__()
 
     async def __aexit__(
@@ -101,6 +106,10 @@ async def open_runtime(
     BadBucket, BadLayout, StoreFull, InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
     check_trio("sagakit.open_runtime")
+    if not isinstance(config, Config | None):
+        raise InvalidConfig(f"config={config!r}: write Config(...), or give the options by name")
+    if not isinstance(adopt, bool):
+        raise InvalidConfig(f"adopt={adopt!r}: say True or False")
     settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
     with bare_errors():
         async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:

@@ -70,7 +70,9 @@ async def step_name(runtime: SagaAccess, binding: SagaBinding, key: str, step: s
     if known or (await runtime.record(key)).plan_digest != plan.digest:
         return name
     if isinstance(step, Node):
-        raise InvalidInput(f"{key}: {step.place or name} is not a node of {type(binding.saga).__name__}")
+        raise InvalidInput(
+            f"{key}: {step.place or name} is not a node of {type(binding.saga).__name__}: it has {_all(binding)}"
+        )
     raise InvalidInput(
         f"{key}: {plan.saga_type} has no step {name!r}{nearest(name, plan.by_name) or f': it has {_all(binding)}'}"
     )

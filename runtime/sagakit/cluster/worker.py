@@ -89,6 +89,8 @@ async def open_worker(
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`. Raises the errors of `sagakit.open_runtime`."""
     registry = Registry(sagas)
+    if url == "memory:" and adopt:
+        registry.check_complete()
     async with (
         open_store(url, config) as store,
         open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,

@@ -40,7 +40,7 @@ class Context:
         saga_id: str,
         run: str,
         epoch: int,
-        results: Callable[[str], Any],
+        results: Callable[[Dependency[Any]], Any],
         key: str = "",
         action_key: str = "",
         attempt: int = 0,
@@ -57,8 +57,11 @@ class Context:
         self._beat = beat
 
     def result(self, node: Dependency[tuple[R]], /) -> R:
-        """The result of an earlier step; None if it was skipped. Raises DefinitionError if it is not done."""
-        return cast(R, self._results(node.name))
+        """The result of an earlier step; None if it was skipped.
+
+        Raises DefinitionError if it is not done, or if `node` is not a node of the saga's class.
+        """
+        return cast(R, self._results(node))
 
     def heartbeat(self) -> None:
         """Say that the attempt still gets on; see `heartbeat=` of `step`. Callable from any thread and loop."""

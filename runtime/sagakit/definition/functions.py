@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import partial, partialmethod
 from typing import Any
 
+from sagakit.definition.nodes import Node
+
 
 def fault_of_called(fn: Any) -> str | None:
     """For an action, a compensation or a check, which is called in a task or a thread, and awaited."""
@@ -23,7 +25,7 @@ def fault_of_called(fn: Any) -> str | None:
 
 def fault_of_asked(fn: Any, *given: str, may_yield: bool = False) -> str | None:
     """For a function without effects, which is called in place with these arguments."""
-    if not callable(fn):
+    if not callable(fn) or isinstance(fn, Node):
         return f"is {fn!r}, which is no function of {', '.join(given)}"
     if _is_coroutine_function(fn):
         return "is a coroutine function, and nobody awaits it: make it a plain function, without effects"

@@ -75,6 +75,7 @@ class NodeCompiler:
 
     def compile(self, node: Node[Any], after: tuple[str, ...], before: set[str], position: Position) -> Compiled:
         """The node's definition and plan. `before` are all that it comes after, `after` those it names."""
+        one_of(node.pivot, (False, True), f"{self.saga.__name__}.{node.name}: pivot")
         if node.when is not None:
             self._asked(node, "when", node.when, "input", "ctx")
         match node:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Generic, Literal, Protocol, TypeAlias, get_origin, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, get_origin, overload
 
 import msgspec
 from typing_extensions import TypeVar
@@ -135,6 +135,17 @@ class CalledNode(Node[R_co]):
         super().__set_name__(owner, name)
         self.namespace = {**self.namespace, **types_in(owner)}
 
+    if not TYPE_CHECKING:  # type checkers say that it cannot be called
+
+        def __call__(self, *given: Any, **options: Any) -> Any:
+            """Refuse to be a decorator in the class body, and a method anywhere else: both look natural."""
+            if not self.name:
+                raise DefinitionError(f"{self!r} is not a decorator: write @{self._shown}.compensate")
+            raise DefinitionError(
+                f"{self!r} cannot be called, since the runtime calls it: take its result with @step({self.name}) or "
+                f"ctx.result({self._shown}), or move what two steps share into a method without @step"
+            )
+
     def _set_undo(self, fn: Any, retry: RetryPolicy, timeout: timedelta | None) -> Any:
         if fn is None:
             return lambda late: self._set_undo(late, retry, timeout)
@@ -174,6 +185,12 @@ class Step(CalledNode[R_co], Generic[S, D, R_co]):
     ) -> Any:
         """Make a method this step's compensation. Its result argument is None when the action's outcome is unknown."""
         return self._set_undo(fn, retry, timeout)
+
+    if not TYPE_CHECKING:  # type checkers say that it does not exist
+
+        def check(self, fn: Any, /) -> Undo:
+            """Refuse a check that would never be asked."""
+            raise DefinitionError(f'{self!r} has no check: only a step with @step(on_unknown="check") is asked for it')
 
 
 class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):

@@ -31,7 +31,9 @@ class OldSaga:
         return self._states.get(step, "pending")
 
     def rename(self, step: str, to: Node[Any]) -> None:
-        """The step is called otherwise now. Harmless if it has not begun."""
+        """The step is called otherwise now. Harmless if it has not begun. Raises DefinitionError."""
+        if not isinstance(to, Node):
+            raise DefinitionError(f"rename({step!r}, {to!r}): write the node of the new version, as Saga.{to}")
         if step in self.names:
             self.names[step] = to.name
 

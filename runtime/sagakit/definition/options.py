@@ -77,11 +77,16 @@ def knows_its_fields(cls: type[V]) -> type[V]:
 
 
 def _checked(fn: F, what: str) -> F:
-    kinds = {name: parameter.kind for name, parameter in signature(fn).parameters.items() if name != "self"}
+    parameters = signature(fn).parameters
+    kinds = {name: parameter.kind for name, parameter in parameters.items() if name != "self"}
     known = [name for name, kind in kinds.items() if kind in (kind.KEYWORD_ONLY, kind.POSITIONAL_OR_KEYWORD)]
+    most = sum(one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD) for one in parameters.values())
+    takes_any = any(one.kind is one.VAR_POSITIONAL for one in parameters.values())
 
     @wraps(fn)
     def checked(*args: Any, **options: Any) -> Any:
+        if len(args) > most and not takes_any:
+            raise DefinitionError(f"{what}(..., {args[most]!r}): give options by name; there are: {', '.join(known)}")
         for name in options:
             if name not in known:
                 raise DefinitionError(

@@ -110,7 +110,9 @@ def _why_not(where: str, timeout: float, troubles: Troubles) -> CannotConnect:
     if troubles.refused_login is not None:
         return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
     why = f": {troubles.most_telling}" if troubles.most_telling else ""
-    return CannotConnect(f"no NATS server answered at {where} within {timeout:g} s{why}")
+    return CannotConnect(
+        f"no NATS server answered at {where} within {timeout:g} s{why}; start one there, or correct the URL"
+    )
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

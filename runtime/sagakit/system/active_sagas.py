@@ -53,7 +53,9 @@ class ActiveSagas:
         self._capacity = config.mailbox_capacity
         self._active: dict[str, Ref[SagaMessage]] = {}
         self.places: Places = Places(config.max_active, granted=self._has_turn, taken=self._gives_way)
-        self._drained: trio.Event | None = None
+        self.draining: bool = False
+        """True once this worker leaves all its sagas to others."""
+        self._drained = trio.Event()
         self._noting: list[set[str]] = []
         self._slots: dict[str, SagaSlot] = {}
         self._given_up: set[str] = set()
@@ -69,11 +71,6 @@ class ActiveSagas:
 
     def __len__(self) -> int:
         return len(self._active)
-
-    @property
-    def draining(self) -> bool:
-        """True once this worker leaves all its sagas to others."""
-        return self._drained is not None
 
     def get(self, key: str) -> Ref[SagaMessage] | None:
         """Return the actor of the saga under `key`, if it is active here."""
@@ -196,10 +193,10 @@ class ActiveSagas:
         """
         if in_line:
             await self._enter(minds_gate=isinstance(origin, Fresh))
-        if self._drained is not None or self.has(key):
+        if self.draining or self.has(key):
             if in_line:
                 self.places.give_back()
-            if self._drained is not None:
+            if self.draining:
                 raise RuntimeClosed(f"{key}: the runtime is closing; it starts no saga any more")
             return None
         if in_line:
@@ -235,7 +232,7 @@ class ActiveSagas:
         """Take the supervisor's notice that an actor has ended for good."""
         if self._active.get(ref.name) is ref:
             slot = self._slots.pop(ref.name)
-            may_keep = self._drained is None and ref.name not in self._given_up
+            may_keep = not self.draining and ref.name not in self._given_up
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s", ref.name, reason)
                 self._given_up.add(ref.name)
@@ -251,12 +248,12 @@ class ActiveSagas:
                 self.places.leave(ref.name)
             elif self.places.has(ref.name):  # its turn came while this actor was about to exit
                 self._wake_with_place(ref.name)
-            if self._drained is not None and not self._active:
+            if self.draining and not self._active:
                 self._drained.set()
 
     async def drain(self) -> None:
         """Start nothing new; return once no saga is active here. The others are left to the next owner."""
-        self._drained = trio.Event()
+        self.draining = True
         self._environment.gate.dismiss()
         self.left = bool(self._passivated)
         self._passivated.clear()

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -102,7 +102,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
                 msgspec.convert(getattr(self, name), hint)
             except msgspec.ValidationError as error:
                 shown = "..." if name in SECRETS else repr(getattr(self, name))
-                raise InvalidConfig(f"{name}={shown}: {error}") from None
+                raise InvalidConfig(f"{name}={shown}: {error}{_meant(hint)}") from None
         if re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", self.inbox_prefix) is None:
             raise InvalidConfig(
                 f"inbox_prefix={self.inbox_prefix!r}: write tokens of letters, digits, _ and -, with dots between them"
@@ -226,5 +226,11 @@ def _from_text(options: Mapping[str, Any]) -> dict[str, Any]:
         try:
             found[name] = msgspec.convert(value, hints[name], strict=False)
         except msgspec.ValidationError as error:
-            raise InvalidConfig(f"{name}={value!r}: {error}") from None
+            raise InvalidConfig(f"{name}={value!r}: {error}{_meant(hints[name])}") from None
     return found
+
+
+def _meant(hint: Any) -> str:
+    """What an option may be, where Python's type does not say it: its words, or what it means and in which unit."""
+    words = get_args(hint.__origin__) if get_origin(hint.__origin__) is Literal else ()
+    return f": say {' or '.join(map(repr, words))}" if words else f" ({_meta(hint).description})"

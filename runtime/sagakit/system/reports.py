@@ -74,8 +74,8 @@ class Reports:
     def folded(self, key: str, event: AttemptEnded, record: Record) -> None:
         """Log a result for which the record has had no room: that is known once the attempt's end is folded."""
         log = record.steps[event.step]
-        error = log.error or ""
-        if isinstance(event.result, Complete) and error.startswith(TOO_LARGE):
+        error = log.error
+        if error is not None and isinstance(event.result, Complete) and error.startswith(TOO_LARGE):
             said = f"{event.step} failed at attempt {log.attempt}: {error}"
             self._warn_once(key, event.step, "result", said, attempt=log.attempt)
 

@@ -1,6 +1,7 @@
 """The kit: prove a saga, with its own doubles, under every fault that can be planned. For users as for our own suite.
 
 schedule    what is to go wrong, as data
+given       refuses what the kit cannot make anything of
 simulation  simulate: one run on the store in memory, under virtual time
 explorer    explore: every schedule with a single fault
 trace       what a run did

@@ -60,9 +60,22 @@ class ContractCase:
     async def run_async(self, make: Callable[[], Participant]) -> None:
         """The same within trio, or within asyncio if the participant's functions are plain or asyncio's."""
         try:
-            await self._clause(_Tried(make()))
+            await self._clause(_Tried(_made(make)))
         except ContractBroken as error:
             raise ContractBroken(f"{error}. The contract: {self.text}") from None
+
+
+def _made(make: Callable[[], Participant]) -> Participant:
+    """A fresh participant. Raises TypeError for what is none."""
+    if not callable(make):
+        raise TypeError(f"{make!r} is not called: give what makes a fresh participant for each clause, as its class")
+    made = make()
+    for name in ("act", "undo", "effects"):
+        if not callable(getattr(made, name, None)):
+            raise TypeError(
+                f"{type(made).__name__} has no {name}(): a participant has act, undo and effects, and may have check"
+            )
+    return made
 
 
 class _Tried:

@@ -15,6 +15,7 @@ from typing_extensions import TypeVar
 
 from sagakit.definition import Plan, Saga, compiled
 from sagakit.engine.keys import CallKind
+from sagakit.errors import DefinitionError
 from sagakit.testing.schedule import ALL_CALLS, CallFault, CallFaultKind, Faults, MessageAt, WriteFault
 from sagakit.testing.simulation import Send, simulate
 from sagakit.testing.trace import BrokenPromise, Trace
@@ -102,6 +103,10 @@ class _Explorer:
         invariant: Callable[[Any, Trace], None] | None,
         progress: Callable[[int], None],
     ) -> None:
+        if not callable(make):
+            raise DefinitionError(
+                f"explore({make!r}, ...): give what makes a fresh saga for each run: its class, or a function"
+            )
         self._make = make
         self._input = input
         self._send = send
@@ -109,6 +114,7 @@ class _Explorer:
         self._invariant = invariant
         self._progress = progress
         self._plan: Plan = compiled(type(make())).plan
+        self._last: Saga[Any, Any] | None = None
         self._seen: dict[Faults, bool] = {}
         self._ends = {"completed": 0, "failed": 0, "stuck": 0, "waiting": 0}
 
@@ -174,7 +180,7 @@ class _Explorer:
         return True
 
     def _run(self, schedule: Faults, *, judged: bool = True) -> Trace:
-        saga = self._make()
+        saga = self._fresh()
         trace = simulate(saga, self._input, faults=schedule, send=self._send, also=self._also())
         new = schedule not in self._seen
         self._seen[schedule] = True
@@ -184,6 +190,16 @@ class _Explorer:
         if judged:
             self._judge(saga, trace)
         return trace
+
+    def _fresh(self) -> Saga[Any, Any]:
+        """A saga for one run. Raises DefinitionError for the one of the run before, whose doubles remember that run."""
+        saga = self._make()
+        if saga is self._last:
+            raise DefinitionError(
+                f"make gave {saga!r} twice: let it make a fresh saga, with fresh doubles, for each run"
+            )
+        self._last = saga
+        return saga
 
     def _count(self, trace: Trace) -> None:
         status = "waiting" if trace.record is None or trace.waits else trace.record.status
@@ -206,9 +222,13 @@ class _Explorer:
             return "; ".join(trace.broken)
         if self._invariant is not None:
             try:
-                self._invariant(saga, trace)
+                returned: object = self._invariant(saga, trace)
             except AssertionError as error:
                 return f"the invariant does not hold: {error or 'AssertionError'}"
+            if returned is not None:
+                raise DefinitionError(
+                    f"the invariant returned {returned!r}: it is to raise AssertionError, and to return None"
+                )
         return ""
 
 

@@ -25,7 +25,7 @@ from sagakit.client.bare_errors import bare_errors
 from sagakit.client.handle import outcome_of
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.worker import run_worker
-from sagakit.definition import Saga, Signal
+from sagakit.definition import Saga, Signal, compiled
 from sagakit.engine import ENDS, EndMarker, decode
 from sagakit.errors import DefinitionError, NotAllowed, SagakitError
 from sagakit.jetstream.bridge import in_place
@@ -35,6 +35,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.testing.binding import Calling, WatchedBinding
+from sagakit.testing.given import check_faults, check_sends
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import Faults, MessageAt, WriteFault, WriteFaultKind
 from sagakit.testing.trace import Trace
@@ -62,6 +63,10 @@ class Send:
     """A signal that comes to the saga from outside: right after its start, unless the schedule says otherwise."""
 
     def __init__(self, signal: Signal[W, object], payload: W) -> None:
+        if not isinstance(signal, Signal):
+            raise DefinitionError(
+                f"Send({signal!r}, ...): write the signal of the class, as Send(PlaceOrder.packed, ...)"
+            )
         self.signal: Signal[Any, object] = signal
         self.payload: Any = payload
 
@@ -78,12 +83,14 @@ def simulate(
     """Run the saga to its end, with these faults; the same arguments give the same run.
 
     `send` are signals; `also` are instances of the sagas that are its children. Must not be called from within trio.
-    Raises DefinitionError for children that are not there, and what `start` raises: InvalidInput, InputTooLarge. What
-    goes wrong in the saga stands in the trace.
+    Raises DefinitionError for children that are not there, and for faults and signals that the saga cannot have;
+    InvalidInput and InputTooLarge as `start` does. What goes wrong in the saga stands in the trace.
     """
     strangers = Registry([saga, *also]).external_child_types
     if strangers:
         raise DefinitionError(f"children are missing: pass instances of {', '.join(strangers)} as also=[...]")
+    check_faults(compiled(type(saga)).plan, faults)
+    check_sends(type(saga), send)
     trace = Trace(faults)
     with _deterministic(seed), _quiet(), in_place() as call_asyncio:
         run = _Simulation(saga, input, trace, send, also, call_asyncio, random.Random(seed))

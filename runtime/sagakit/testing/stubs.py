@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 from sagakit.definition import Done, Node, NotDone, Reject, Saga, compiled
 from sagakit.engine.keys import CallKind
 from sagakit.errors import DefinitionError, Unwritable
+from sagakit.testing.given import check_is_node
 
 S = TypeVar("S", bound="Saga[Any, Any]")
 
@@ -52,10 +53,17 @@ def stub(saga: type[S], answers: Mapping[Node[Any], Any] | None = None) -> S:
     """An instance of the saga that calls none of its functions; its `__init__` is not run.
 
     `answers` are the results of the steps; those that return None need none. Conditions, items and `output` are the
-    saga's own. Raises DefinitionError if an answer is missing.
+    saga's own. Raises DefinitionError if an answer is missing or does not fit.
     """
-    given = {node.name: answer for node, answer in (answers or {}).items()}
     definition = compiled(saga)
+    given: dict[str, Any] = {}
+    for step, answer in (answers or {}).items():
+        check_is_node(saga, step, f"stub({saga.__name__}, ...)")
+        try:
+            definition.nodes[step.name].result.encode(answer)
+        except Unwritable as error:
+            raise DefinitionError(f"stub({saga.__name__}, ...): {error}") from error.__cause__
+        given[step.name] = answer
     for name, node in definition.nodes.items():
         if node.action is None or name in given:
             continue

@@ -1,8 +1,8 @@
-"""P1: each call was intended by a stored record. The calls' side of P2: order, and nothing forward after turning back.
+"""Rules for calls: P1, a stored record intended each call; P2, order, and nothing forward after turning back.
 
-The server stamps a record before it is acknowledged. The worker notes when it makes a call, by the monotonic clock, and
-the services write that down by their own wall clock, which is the servers', too: a call that began before its record's
-stamp came too early for certain. The workers' wall clocks are never asked.
+The server stamps a record before it acknowledges it. The worker notes by the monotonic clock when it makes a call, and
+the services write that down by their own wall clock, which the servers share. So a call that began before its record's
+stamp certainly came too early. The workers' wall clocks are never asked.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _opens(record: Record, row: Row) -> bool:
 
 
 def _unknown(history: History, versions: Sequence[Version], row: Row) -> bool:
-    """Whether a version of that epoch, stored before the call, may be missing from the trail."""
+    """Return True if the trail may miss a version of that epoch, stored before the call."""
     for before, after in _gaps(history, versions):
         first = before is None or (before.record is not None and before.record.epoch <= row.call.epoch)
         last = after is None or after.record is None or after.record.epoch >= row.call.epoch
@@ -55,7 +55,7 @@ def _unknown(history: History, versions: Sequence[Version], row: Row) -> bool:
 
 
 def _gaps(history: History, versions: Sequence[Version]) -> Iterator[tuple[Version | None, Version | None]]:
-    """The places in a chain where at least one version is missing; None for its ends."""
+    """Return the places in a chain where at least one version is missing; None stands for its ends."""
     before: Version | None = None
     for after in versions:
         number = 0 if before is None or before.record is None else before.record.version
@@ -115,7 +115,10 @@ def _after_all_before(row: Row, rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _not_after_turning(row: Row, rows: Iterable[Row]) -> Iterator[str]:
-    """An owner that was fenced meanwhile, in a lower epoch, cannot know."""
+    """Find a forward call after compensation.
+
+    A fenced owner in a lower epoch cannot know of it, so its calls are allowed.
+    """
     turned = [other for other in rows if other.call.kind == "undo" and other.call.epoch <= row.call.epoch]
     if turned and min(other.call.begin for other in turned) < row.call.begin:
         yield f"{_name(row)} was called after compensation had begun"

@@ -1,4 +1,4 @@
-"""P8: what was acknowledged ends, or is stuck. P12: faults of the servers alone cost nobody an attempt."""
+"""Rules for ends: P8, every acknowledged start ends or is stuck; P12, faults of servers only cost no attempt."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from tests.chaos.rules import Violation
 
 
 def nothing_lost(history: History) -> Iterator[Violation]:
-    """P8: each saga acknowledged as started, and each that ever was, has ended or is stuck."""
+    """P8: each saga that was acknowledged as started, and each that ever existed, has ended or is stuck."""
     started = {f"{one.saga_type}.{one.saga_id}" for one in history.acked if one.kind == "start"}
     for key in sorted(started | set(history.state) | set(history.by_key) | set(history.by_saga)):
         record = history.last(key)
         if record is None:
-            yield Violation("P8", key, "it was acknowledged as started, or seen, and is nowhere")
+            yield Violation("P8", key, "it was acknowledged as started, or seen, and no bucket has it")
         elif record.status not in (*ENDS, "stuck"):
             yield Violation("P8", key, f"it is still {record.status}, owned by {record.owner} in epoch {record.epoch}")
         elif record.status in ENDS and key in history.state and history.state[key].record is not None:
-            yield Violation("P8", key, f"it has {record.status}, and its end marker was never put")
+            yield Violation("P8", key, f"it has {record.status}, and has no end marker")
         elif record.status in ENDS and key not in history.archive:
             yield Violation("P8", key, f"it has {record.status}, and is not archived")
     if history.inbox_left:
-        yield Violation("P8", "inbox", f"{history.inbox_left} messages are left in the inbox")
+        yield Violation("P8", "inbox", f"{history.inbox_left} messages remain in the inbox")
 
 
 def messages_applied(history: History) -> Iterator[Violation]:
-    """P8: a message that was acknowledged is applied once, and a saga that waited for it does not time out."""
+    """P8: an acknowledged message is applied once, and a saga that waited for it does not time out."""
     sent = {one.message: one for one in history.acked if one.kind == "signal"}
     for key in {**history.state, **history.archive}:
         record = history.last(key)
@@ -44,7 +44,7 @@ def messages_applied(history: History) -> Iterator[Violation]:
 
 
 def nothing_spent(history: History) -> Iterator[Violation]:
-    """P12: with faults of servers only, each attempt is the first, nobody is adopted, nobody is stuck."""
+    """P12: with faults of servers only, each attempt is the first, no saga is adopted, none is stuck."""
     if not history.servers_only:
         return
     for row in history.rows:

@@ -1,4 +1,4 @@
-"""P9: for each run a sequence 1, 2, 3 without gap or foreign order, deterministic ids, the same bytes each time."""
+"""Rule P9: for each run a sequence 1, 2, 3 without gap or reordering, deterministic ids, the same bytes each time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CLOCK = 10_000
 
 
 def in_order(history: History) -> Iterator[Violation]:
-    """As a consumer sees it that keeps a high-water mark for each run."""
+    """P9, as a consumer sees it that keeps a high-water mark for each run."""
     marks: defaultdict[str, int] = defaultdict(int)
     bytes_of: dict[str, bytes] = {}
     for event in history.events:
@@ -33,7 +33,7 @@ def in_order(history: History) -> Iterator[Violation]:
 
 
 def complete(history: History) -> Iterator[Violation]:
-    """All events of each ended saga are there, the first and the last being what they have to be."""
+    """All events of each ended saga exist, and the first and the last are of the right type."""
     found: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for event in history.events:
         found[event.cloud["run"]][event.cloud["sequence"]] = event.cloud["type"].split(".", 2)[2]
@@ -52,7 +52,7 @@ def complete(history: History) -> Iterator[Violation]:
 
 
 def durable_first(history: History) -> Iterator[Violation]:
-    """No event is published before a record that contains it is stored."""
+    """Events are published only after a record that contains them is stored."""
     for event in history.events:
         key = _key(event.cloud)
         first = _first_with(history.by_key.get(key, []), event)

@@ -1,6 +1,6 @@
-"""P7, P10 and the record's side of P2: each key's versions are one chain, written by one owner an epoch.
+"""Rules for records: P7, P10 and P2; each key's versions are one chain, written by one owner an epoch.
 
-A version that is not in the trail is unknown. It excuses nothing but its own absence: a chain may skip as many versions
+A version that the trail misses is unknown. It excuses nothing but its own absence: a chain may skip as many versions
 as the stream's sequences say are missing at that place, and no more.
 """
 
@@ -47,12 +47,12 @@ def _link(history: History, key: str, before: Version, after: Version) -> Iterat
         yield Violation("P10", key, f"run {after.run} comes after run {before.run} (sequence {after.seq})")
         return
     if before.record is None:
-        yield Violation("P7", key, f"something is written after the end marker (sequence {after.seq})")
+        yield Violation("P7", key, f"a value is written after the end marker (sequence {after.seq})")
         return
     missing = history.missing(before.seq, after.seq)
     if after.record is None:
         if before.record.status not in ENDS and not missing:
-            yield Violation("P7", key, f"an end marker takes the place of a {before.record.status} record")
+            yield Violation("P7", key, f"an end marker replaces a {before.record.status} record")
         return
     yield from _growth(key, before.record, after.record, after.seq, missing)
 
@@ -74,7 +74,7 @@ def _growth(key: str, before: Record, after: Record, seq: int, missing: int) -> 
 
 
 def order(history: History) -> Iterator[Violation]:
-    """P2, in each record: forward after all before is done; backward after all behind is settled."""
+    """P2, in each record: forward after everything before is done, backward after everything behind is settled."""
     for key, versions in history.by_key.items():
         turned = False
         for version in versions:

@@ -174,7 +174,10 @@ class Requests:
         """The error that says why no saga is stored under a key."""
         gone = await ask(self._store, self._store.state, key, self._store.state.deletion)
         if gone is None:
-            return UnknownSaga(f"no saga is stored under {key}: it was never started, or its retention is over")
+            return UnknownSaga(
+                f"no saga is stored under {key}: it was never started, its retention is over, or it is in another "
+                "store or namespace"
+            )
         return UnknownSaga(
             f"no saga is stored under {key}: its record was deleted from outside, with {gone}; `Runtime.delete` makes "
             "its id free to be started"

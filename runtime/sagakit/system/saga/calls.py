@@ -9,7 +9,7 @@ from sagakit_actors import ReactorContext
 
 from sagakit.binding.permit import CallPermit
 from sagakit.binding.saga_binding import REVOKED, SagaBinding, timed_out
-from sagakit.engine import AttemptEnded, AttemptResult, Call, Effect, Record
+from sagakit.engine import AttemptEnded, AttemptResult, Call, Complete, Effect, Record
 from sagakit.system.environment import Environment
 from sagakit.system.saga.saga_messages import Attempted, SagaMessage
 
@@ -63,6 +63,6 @@ class Calls:
 
     def _attempted(self, call: Call, key: str, random: float, result: AttemptResult | None) -> Attempted:
         result = timed_out(call) if result is None else result
-        if result is not REVOKED:
+        if not isinstance(result, Complete) and result is not REVOKED:
             self._environment.reports.attempted(key, call, result)
         return Attempted(AttemptEnded(call.step, call.call, result, random))

@@ -9,14 +9,12 @@ record and takes it over. The phases of an incarnation are in `sagakit.system.sa
 
 from __future__ import annotations
 
-from functools import partial
 from logging import getLogger
 from typing import assert_never
 
 from msgspec import structs
 from sagakit_actors import Down, Reactor, ReactorContext
 
-from sagakit.definition import Plan
 from sagakit.engine import (
     ENDS,
     Adopted,
@@ -24,10 +22,8 @@ from sagakit.engine import (
     Call,
     Finish,
     GaveUp,
-    Inbound,
     InputEvent,
     Isolated,
-    Limits,
     Loaded,
     Orphaned,
     Publish,
@@ -38,7 +34,6 @@ from sagakit.engine import (
     awaits_isolation,
     effects,
     makes_room,
-    verdict_of,
 )
 from sagakit.engine.table import OPEN
 from sagakit.errors import Fenced
@@ -99,7 +94,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._key = slot.key
         self._phase = PhaseOf(slot.key)
         self._activation = activation = slot.next_activation()
-        self._waiters = Waiters(partial(_verdict, self._plan, environment.limits))
+        self._waiters = Waiters(self._plan, environment.limits)
         confirmed = activation.confirmed if isinstance(activation, Reactivate) else 0
         self._outbox = Outbox(environment.publisher, slot.key, confirmed=confirmed)
 
@@ -124,9 +119,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._ctx = ctx
         self._journal = journal = Journal(environment, slot, ref)
         self._folding = folding = Folding(environment, slot, ref)
-        self._writes = Writes(
-            environment, slot, ref, self._phase, journal, folding, waiters, self._outbox, self._written
-        )
+        self._writes = Writes(environment, slot, ref, self._phase, journal, folding, waiters, self._outbox)
         self._reminders = Reminders(environment.timers, ref)
         self._passivation = Passivation(environment, slot, ref, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
@@ -152,7 +145,9 @@ class SagaActor(Reactor[SagaMessage]):
     def _take(self, message: SagaMessage | Down) -> None:
         match message:
             case Settled():
-                self._writes.settled(message)
+                written = self._writes.settled(message)
+                if written is not None:
+                    self._written(written)
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
@@ -285,13 +280,16 @@ class SagaActor(Reactor[SagaMessage]):
         self._waiters.answer(record)
         self._mind_isolation()
         self._mind_drain()
-        self._mind_passivation()
+        if self._phase.now != "over":
+            self._mind_passivation()
 
     def _mind_drain(self) -> None:
         """Leave a draining saga to the next owner once no attempt is open, unless it is about to be over."""
-        waits = self._journal.record.status not in ENDS or self._retirement.awaits_release
-        if self._environment.sagas.draining and not self._calls.at_work and waits and self._phase.now != "over":
-            self._environment.sagas.let_go()
+        sagas = self._environment.sagas
+        if not sagas.draining or self._calls.at_work:
+            return
+        if self._journal.record.status not in ENDS or self._retirement.awaits_release:
+            sagas.let_go()
             self._phase.move("end")
 
     def _mind_isolation(self) -> None:
@@ -315,7 +313,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_passivation(self) -> None:
         """While nothing is under way let others have the place; end the actor if that lasts."""
         told = self._passivation.take_told()
-        if self._phase.now == "over" or self._calls.at_work or self._retirement.has_begun:
+        if self._calls.at_work or self._retirement.has_begun:
             return
         environment, record = self._environment, self._journal.record
         stays = self._folding.stays
@@ -390,10 +388,6 @@ class SagaActor(Reactor[SagaMessage]):
     def _retired(self) -> None:
         self._waiters.answer(self._journal.record)
         self._phase.move("end")
-
-
-def _verdict(plan: Plan, limits: Limits, record: Record, message: Inbound) -> str | None:
-    return verdict_of(plan, record, message, limits)
 
 
 def _lease_good(_: None) -> LeaseGood:

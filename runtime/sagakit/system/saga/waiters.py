@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from sagakit_actors import Reply
 
-from sagakit.engine import ENDS, Inbound, Record
+from sagakit.definition import Plan
+from sagakit.engine import ENDS, Limits, Record, verdict_of
 from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
 
 class Waiters:
-    """Belongs to one incarnation of a saga's actor. Everybody is answered from a durable record.
+    """Belongs to one incarnation of a saga's actor. Everybody is answered from a durable record."""
 
-    `verdict` tells what a record, or what has been in its way, has made of a message; None if neither knows it.
-    """
+    __slots__ = ("_asked", "_limits", "_looking", "_outcome", "_plan", "_quiet")
 
-    __slots__ = ("_asked", "_looking", "_outcome", "_quiet", "_verdict")
-
-    def __init__(self, verdict: Callable[[Record, Inbound], str | None]) -> None:
-        self._verdict = verdict
+    def __init__(self, plan: Plan, limits: Limits) -> None:
+        self._plan = plan
+        self._limits = limits
         self._looking: list[Reply[Record]] = []
         self._asked: list[Ask] = []
         self._outcome: list[AwaitOutcome] = []
@@ -70,7 +69,7 @@ class Waiters:
     def answer_asked(self, asked: Sequence[Ask], record: Record) -> None:
         """Tell what became of their messages; one that nobody knows came after the end."""
         for ask in asked:
-            ask.reply.send(self._verdict(record, ask.message) or "ended")
+            ask.reply.send(verdict_of(self._plan, record, ask.message, self._limits) or "ended")
 
     def answer_end(self, record: Record) -> None:
         """Answer those who wait for the end, if this is it."""

@@ -31,7 +31,7 @@ _log = getLogger("sagakit")
 
 
 class Writes:
-    """Belongs to one incarnation of a saga's actor. `written` is called after each write that is durable."""
+    """Belongs to one incarnation of a saga's actor. Nothing here leads back to it, so both are freed when it ends."""
 
     __slots__ = (
         "_begin", "_environment", "_folding", "_held_back", "_journal", "_key", "_outbox", "_phase", "_proposal",
@@ -48,7 +48,6 @@ class Writes:
         folding: Folding,
         waiters: Waiters,
         outbox: Outbox,
-        written: Callable[[Record], None],
     ) -> None:
         self._environment = environment
         self._slot = slot
@@ -58,7 +57,6 @@ class Writes:
         self._folding = folding
         self._waiters = waiters
         self._outbox = outbox
-        self._written = written
         self.wake: Callable[[], None] = partial(ref.signal, Wake())
         """Gives the saga a turn, soon."""
         self.events: list[InputEvent] = []
@@ -69,6 +67,8 @@ class Writes:
         self._proposal: Proposal | None = None
         """The write that is under way, unless it is the first one of a new saga."""
         self._held_back = HeldBack((), ())
+        self._written: Record | None = None
+        """The record that the operation which is being settled has made durable."""
 
     # ---------------------------------------------------------------- begin
 
@@ -83,8 +83,9 @@ class Writes:
         self._journal.write(record, partial(self._durable, ()), gives_way=False, not_after=not_after)
 
     def _begun(self) -> None:
-        if self._begin is not None:
-            self._begin.send(None)
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            begin.send(None)
 
     def _begin_failed(self, begin: Reply[None], error: StoreError) -> None:
         begin.fail(error)
@@ -134,21 +135,27 @@ class Writes:
         if first:
             self._slot.has_begun()
             self._begun()
-        self._written(record)
+        self._written = record
 
     # -------------------------------------------------------------- refused
 
-    def settled(self, settled: Settled) -> None:
-        """Go on after the journal's operation. Raises the StoreError that it ended with, unless it is dealt with."""
-        opening = self._phase.now == "opening"
-        begin = self._begin if opening else None
-        error = self._journal.settled(settled, replaces=begin is None)
-        if error is None:
-            return
-        proposal, self._proposal = self._proposal, None
+    def settled(self, settled: Settled) -> Record | None:
+        """Go on after the journal's operation; return the record if it has made one durable.
+
+        Raises the StoreError that the operation ended with, unless it is dealt with here.
+        """
+        error = self._journal.settled(settled, replaces=self._begin is None)
+        if error is not None:
+            self._refused(error)
+            return None
+        written, self._written = self._written, None
+        return written
+
+    def _refused(self, error: StoreError) -> None:
+        begin, proposal, self._proposal = self._begin, self._proposal, None
         if isinstance(error, TooLarge) and proposal is not None:
             self._too_large(proposal, error)
-        elif isinstance(error, StoreFull) and proposal is not None and not opening:
+        elif isinstance(error, StoreFull) and proposal is not None and self._phase.now != "opening":
             self._no_room(proposal, error)
         elif begin is not None:
             self._begin_failed(begin, error)

@@ -1,0 +1,218 @@
+"""Filters: conditions on stored sagas, as data. `grammar.parse` makes one of a text.
+
+A condition compares one field of a record with a value. `and`, `or` and `not` join conditions. A field that a saga does
+not have fits no comparison but `!=` and `!~`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
+
+from sagakit.definition.plan import ITEM
+from sagakit.engine import Record, SagaStatus
+from sagakit.engine.table import HELD, OPEN, StepState
+from sagakit.store.names import SagaKey
+
+Operator = Literal["=", "!=", "~", "!~", "<", "<=", ">", ">="]
+Kind = Literal["text", "status", "number", "time"]
+Value: TypeAlias = str | float
+"""A text, a number, or a time in seconds since the epoch."""
+
+WAITING: tuple[StepState, ...] = ("waiting", "check_waiting", "undo_waiting", "awaiting", "spread")
+CURRENT: frozenset[StepState] = frozenset({*OPEN, *HELD, *WAITING})
+"""States of the steps that a saga is at."""
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """One field, compared with one value. For `~` and `!~` the value is a regular expression to be searched for."""
+
+    field: str
+    operator: Operator
+    value: Value
+
+    def fits(self, record: Record) -> bool:
+        """Return True if the record fits."""
+        found = list(_values(self.field, record))
+        if self.operator in ("!=", "!~"):
+            return not any(_compare(value, _POSITIVE[self.operator], self.value) for value in found)
+        return any(_compare(value, self.operator, self.value) for value in found)
+
+
+class Not(msgspec.Struct, frozen=True):
+    """The opposite of a condition."""
+
+    of: Condition
+
+    def fits(self, record: Record) -> bool:
+        """Return True if the record fits."""
+        return not self.of.fits(record)
+
+
+class All(msgspec.Struct, frozen=True):
+    """Several conditions, joined by `and`. None at all fits every record."""
+
+    of: tuple[Condition, ...] = ()
+
+    def fits(self, record: Record) -> bool:
+        """Return True if the record fits."""
+        return all(condition.fits(record) for condition in self.of)
+
+
+class AnyOf(msgspec.Struct, frozen=True):
+    """Several conditions, joined by `or`."""
+
+    of: tuple[Condition, ...]
+
+    def fits(self, record: Record) -> bool:
+        """Return True if the record fits."""
+        return any(condition.fits(record) for condition in self.of)
+
+
+Condition: TypeAlias = Comparison | Not | All | AnyOf
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """A filter, with the text that it was made of.
+
+    ```python
+    stuck = parse('type = PlaceOrder and status = stuck and step = charge')
+    found = [record for record in records if stuck.fits(record)]
+    ```
+    """
+
+    text: str
+    condition: Condition
+
+    def fits(self, record: Record) -> bool:
+        """Return True if the record fits."""
+        return self.condition.fits(record)
+
+    @property
+    def types(self) -> frozenset[str] | None:
+        """The saga types to which all that fits belongs; None if it may be any. Only these have to be read."""
+        return _possible(self.condition, "type")
+
+    @property
+    def statuses(self) -> frozenset[str] | None:
+        """The statuses that all that fits has; None if it may be any."""
+        return _possible(self.condition, "status")
+
+
+# ------------------------------------------------------------------------------- fields
+
+
+def _steps(record: Record) -> Iterable[Value]:
+    """Yield the steps that the saga is at, or that it failed at. An item counts as its `each`, too."""
+    if record.failure is not None and record.failure.step is not None:
+        yield record.failure.step
+    for name, log in record.steps.items():
+        if log.state in CURRENT:
+            yield name
+            yield name.partition(ITEM)[0]
+
+
+def _errors(record: Record) -> Iterable[Value]:
+    """Yield the texts that say why the saga is where it is."""
+    if record.stuck is not None:
+        yield record.stuck
+    if record.failure is not None:
+        yield from filter(None, (record.failure.code, record.failure.reason))
+    yield from (log.error for log in record.steps.values() if log.error is not None and log.state in CURRENT)
+
+
+def _optional(value: Value | None) -> tuple[Value, ...]:
+    return () if value is None else (value,)
+
+
+FIELDS: Mapping[str, tuple[Kind, Callable[[Record], Iterable[Value]]]] = {
+    "type": ("text", lambda record: (record.saga_type,)),
+    "id": ("text", lambda record: (record.saga_id,)),
+    "key": ("text", lambda record: (str(SagaKey(record.saga_type, record.saga_id)),)),
+    "run": ("text", lambda record: (record.run,)),
+    "status": ("status", lambda record: (record.status,)),
+    "step": ("text", _steps),
+    "error": ("text", _errors),
+    "cause": ("text", lambda record: () if record.failure is None else (record.failure.cause,)),
+    "code": ("text", lambda record: () if record.failure is None else _optional(record.failure.code)),
+    "owner": ("text", lambda record: (record.owner,)),
+    "version": ("number", lambda record: (float(record.definition_version),)),
+    "recoveries": ("number", lambda record: (float(record.recoveries),)),
+    "created": ("time", lambda record: (record.created_at,)),
+    "updated": ("time", lambda record: (record.updated_at,)),
+    "deadline": ("time", lambda record: _optional(record.deadline_at)),
+    "parent": ("text", lambda record: () if record.parent is None else (record.parent.key,)),
+    "correlation": ("text", lambda record: _optional(record.correlation_id)),
+}
+"""The fields, with the kind of their values. A field may have several values, of which one has to fit."""
+ATTRIBUTES = "attributes."
+"""What the name of a field begins with that is an attribute."""
+STATUSES: tuple[SagaStatus, ...] = get_args(SagaStatus)
+
+
+def kind_of(field: str) -> Kind | None:
+    """Return the kind of a field's values; None if there is no such field."""
+    if field.startswith(ATTRIBUTES):
+        return "text"
+    return FIELDS[field][0] if field in FIELDS else None
+
+
+def _values(field: str, record: Record) -> Iterable[Value]:
+    if field.startswith(ATTRIBUTES):
+        return _optional(record.attributes.get(field.removeprefix(ATTRIBUTES)))
+    return FIELDS[field][1](record)
+
+
+# -------------------------------------------------------------------------- comparisons
+
+_POSITIVE: Mapping[str, Operator] = {"!=": "=", "!~": "~"}
+
+
+def _compare(found: Value, operator: Operator, value: Value) -> bool:
+    if operator == "~":
+        return re.search(str(value), str(found)) is not None
+    if isinstance(found, str) or isinstance(value, str):
+        return _order(str(found), operator, str(value))
+    return _order(found, operator, value)
+
+
+def _order(found: str | float, operator: Operator, value: str | float) -> bool:
+    if operator == "=":
+        return found == value
+    if operator == "<":
+        return found < value  # type: ignore[operator]  # both texts or both numbers
+    if operator == "<=":
+        return found <= value  # type: ignore[operator]
+    if operator == ">":
+        return found > value  # type: ignore[operator]
+    return found >= value  # type: ignore[operator]
+
+
+def _possible(condition: Condition, field: str) -> frozenset[str] | None:
+    """Return the values of a field that something which fits can have; None if it may be any.
+
+    An `and` allows what each part of it allows, an `or` what one part of it does. A `not` may allow anything: that is
+    never wrong, since each record is compared with the whole condition anyway.
+    """
+    match condition:
+        case Comparison(field=name, operator="=", value=str(value)) if name == field:
+            return frozenset({value})
+        case All(of=parts):
+            found: frozenset[str] | None = None
+            for part in parts:
+                some = _possible(part, field)
+                found = some if found is None else found if some is None else found & some
+            return found
+        case AnyOf(of=parts):
+            union: frozenset[str] = frozenset()
+            for part in parts:
+                some = _possible(part, field)
+                if some is None:
+                    return None
+                union |= some
+            return union
+        case _:
+            return None
