@@ -93,7 +93,7 @@ LogFormatName: TypeAlias = Annotated[LogFormat, typer.Option(help="Text, or one 
 LogLevelName: TypeAlias = Annotated[LogLevel, typer.Option(help="The lowest level to log.")]
 
 _File: TypeAlias = str | None
-CONNECTION: Mapping[str, Any] = {
+CONNECTION: dict[str, Any] = {
     "namespace": Annotated[str | None, typer.Option(help="Option namespace.")],
     "domain": Annotated[str | None, typer.Option(help="Option domain, of JetStream.")],
     "api_prefix": Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")],
@@ -105,15 +105,17 @@ CONNECTION: Mapping[str, Any] = {
     "tls_key": Annotated[_File, typer.Option("--tls-key", help="Option tls_key: a file.")],
     "inbox_prefix": Annotated[str | None, typer.Option(help="Option inbox_prefix.")],
 }
-"""The options of every command that connects to NATS."""
-WORKER: Mapping[str, Any] = {
+"""The options of every command that connects to NATS: name and type."""
+WORKER: dict[str, Any] = {
     "name": Annotated[str | None, typer.Option(help="Option worker_name.")],
     "drain_timeout": Annotated[float | None, typer.Option(help="Option drain_timeout, in seconds.")],
     "max_active": Annotated[int | None, typer.Option(help="Option max_active.")],
 }
-SETUP: Mapping[str, Any] = {
+"""The options of `sagakit worker` only."""
+SETUP: dict[str, Any] = {
     "shards": Annotated[int | None, typer.Option(help="Option shards; fixed when the buckets are made.")],
 }
+"""The options of `sagakit setup` only."""
 _IN_CONFIG: Mapping[str, str] = {"name": "worker_name", "creds": "credentials", "nkey": "nkeys_seed"}
 """Fields of `Config` that have another name on the command line."""
 
