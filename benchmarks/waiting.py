@@ -138,7 +138,7 @@ async def _start(runtime: Runtime, dues: list[float]) -> None:
 
 
 async def _rss_at_rest(runtime: Runtime, sagas: int) -> int:
-    while runtime.resting < sagas:  # noqa: ASYNC110  # polls rarely, to cost nothing
+    while runtime.passivated < sagas:  # noqa: ASYNC110  # polls rarely, to cost nothing
         await trio.sleep(0.05)
     gc.collect()
     return int(psutil.Process().memory_info().rss)

@@ -69,7 +69,7 @@ class Stock(Protocol):
 
 
 class OutOfStock(Exception):
-    """A domain error: the saga says what it means."""
+    """A domain error. The saga decides what it means: see `reject_on`."""
 
 
 # ------------------------------------------------------------------ the saga
@@ -83,7 +83,7 @@ http_retry = RetryPolicy(
 
 
 class PlaceOrder(Saga[Order, Receipt], version=2, deadline=timedelta(days=2), backend="asyncio"):
-    """An instance holds what the worker lends to every saga of this type: clients, pools. Nothing of one order."""
+    """Place an order. An instance holds the clients that all sagas of this type share, and no data of one order."""
 
     def __init__(self, *, http: httpx.AsyncClient, stock: Stock) -> None:
         self.http = http

@@ -1,4 +1,4 @@
-"""The runtime beside an asyncio program. Each test is an asyncio program of its own."""
+"""The runtime in asyncio programs. Each test is one such program."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.servers import Server, free_port
 
 
 class OnHost(Saga[Trip, str], backend="asyncio"):
-    """Steps on the host's loop; notes which threads they ran in."""
+    """A saga with steps on the host's loop, which notes the threads that they ran in."""
 
     def __init__(self, hook: Callable[[], Awaitable[None]] | None = None) -> None:
         self.hook = hook
@@ -59,7 +59,7 @@ class OnHost(Saga[Trip, str], backend="asyncio"):
 
 
 def program(main: Callable[[], Awaitable[Any]]) -> None:
-    """Run it, and see that nothing is left behind."""
+    """Run an asyncio program, and check that it leaves no thread and no loop behind."""
     before = threading.active_count()
 
     async def bounded() -> None:
@@ -215,7 +215,7 @@ def test_two_runtimes_on_a_real_server_pass_requests_on(server: Server, namespac
 
 
 class Wait(Saga[str, int]):
-    """Its signal comes from the host's side."""
+    """A saga whose signal comes from the host."""
 
     number = signal(int)
 
@@ -247,7 +247,7 @@ def test_signals_listings_and_histories_from_the_host(where: str, server: Server
 
 
 def test_a_task_that_was_started_before_the_runtime_may_use_all_of_it(server: Server, namespace: str) -> None:
-    """As the handlers of a server may be: their context knows nothing of the runtime's loop."""
+    """The handlers of a server may be such tasks: their context knows nothing of the runtime's loop."""
 
     async def main() -> None:
         send, receive = trio.open_memory_channel[sagakit.Runtime](0)
@@ -294,7 +294,7 @@ def test_calls_while_the_runtime_closes_are_answered() -> None:
 
 
 class Exits(Saga[str, str], backend="asyncio"):
-    """What would end a loop, once."""
+    """A saga with a step that raises an error that would end a loop, once."""
 
     def __init__(self, error: BaseException) -> None:
         self.errors = [error]

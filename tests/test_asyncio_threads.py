@@ -1,4 +1,4 @@
-"""An asyncio program whose trio thread does not start, or has to end at once: its own loop goes on all the while."""
+"""An asyncio program whose trio thread does not start, or has to end at once, while its own loop goes on."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 @pytest.mark.parametrize("where", ["memory:", "server"])
 def test_without_files_for_trio_the_host_is_told_and_goes_on(where: str, server: Server, namespace: str) -> None:
-    """The hosts that this concerns have used up all of theirs: however many are left, it opens or says why not."""
+    """The process has used up its files: with any number left, the runtime opens or says why it cannot."""
     url = server.url if where == "server" else where
     command = [sys.executable, "-c", NO_FILES_LEFT, url, namespace]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
@@ -107,7 +107,7 @@ def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_a_thread_no_loop_is_left_behind(no_threads: None) -> None:
-    """A loop that nobody closed is a warning, and warnings are errors."""
+    """A loop that is not closed is a warning, and warnings are errors here."""
     with pytest.raises(RuntimeError, match="can't start new thread"):
         async with open_host():
             raise AssertionError("it opened")
@@ -143,7 +143,7 @@ def test_what_trio_raises_before_it_runs_is_raised_here(monkeypatch: pytest.Monk
 
 
 def test_a_timeout_gets_through_while_trio_has_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread was started, but the system has other things to do: the cancellation waits for it there."""
+    """The system has started the thread and does not run it yet: the cancellation waits for it."""
     run, come, go_on = trio.run, threading.Event(), threading.Event()
 
     def late(main: Any, *args: Any) -> Any:

@@ -17,18 +17,18 @@ from tests.test_asyncio import program
 
 FACES = [Runtime, AsyncioRuntime]
 PROTOCOL = vars(SagaAccess) | vars(RuntimeApi)
-"""Its members: those that a handle uses, and the others."""
+"""The members of the protocol: those that a handle uses, and the others."""
 NAMES = sorted(name for name in PROTOCOL if not name.startswith("_"))
 
 
 def public(face: type) -> list[str]:
-    """What the class itself defines, and nothing that it inherits and may not have set up."""
+    """Return the public names that the class itself defines. It must inherit nothing."""
     assert face.__bases__ == (object,)
     return sorted(name for name in vars(face) if not name.startswith("_"))
 
 
 def described(member: Any) -> tuple[str, str]:
-    """The kind of a member, and its signature."""
+    """Return the kind of a member, and its signature."""
     if isinstance(member, property):
         assert member.fget is not None
         return "property", str(inspect.signature(member.fget))
@@ -68,10 +68,10 @@ def test_every_attribute_can_be_read_by_an_asyncio_program() -> None:
 
 
 def the_trio_face(runtime: Runtime) -> RuntimeApi:
-    """For the type checkers."""
+    """Show the type checkers that the class has the protocol."""
     return runtime
 
 
 def the_asyncio_face(runtime: AsyncioRuntime) -> RuntimeApi:
-    """For the type checkers."""
+    """Show the type checkers that the class has the protocol."""
     return runtime

@@ -1,4 +1,4 @@
-"""The three parts of examples/place_order.py run: trio, script, FastAPI. One double stands for all services."""
+"""The three parts of examples/place_order.py run: trio, script, FastAPI. One double plays all services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.servers import Server, free_port
 
 
 class FakeShop:
-    """Stock, payments and carrier; `transport` speaks HTTP to httpx."""
+    """The double of stock, payments and carrier; `transport` answers httpx."""
 
     def __init__(self) -> None:
         self.held: dict[str, Sequence[Line]] = {}
@@ -70,7 +70,7 @@ class FakeShop:
 
 @contextmanager
 def served(app: FastAPI) -> Iterator[str]:
-    """The app under a real uvicorn, in a thread; yields its address."""
+    """Run the app under a real uvicorn in a thread; yield its address."""
     port = free_port()
     web = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
     thread = threading.Thread(target=web.run)

@@ -1,22 +1,74 @@
-"""Actors on trio: mailboxes, typed references, supervisors. Knows nothing of sagas or NATS.
+"""sagakit_actors is an actor library on trio: mailboxes, typed references, supervisors.
 
-actor        Actor (one incarnation), Context (what it sees)
-ref          Ref: tell, ask
-reply        Reply: the slot for an answer
-mailbox      bounded, with priorities and an overflow policy
+It knows nothing of sagas or NATS. sagakit's runtime is built on it, and any trio program may use it.
+
+An actor is an object with a mailbox. It handles one message at a time, so its state needs no lock. The rest of the
+program holds a `Ref`, which sends messages. A supervisor starts actors and replaces those that crash. One life of an
+actor, from a start to an end, is an *incarnation*; its `Ref` and its mailbox stay the same over all incarnations:
+
+    from functools import partial
+    from typing import NamedTuple
+
+    import trio
+    from sagakit_actors import Actor, ActorContext, ChildSpec, Ref, Reply, Supervisor, open_system
+
+
+    class Add(NamedTuple):
+        number: int
+        total: Reply[int]
+
+
+    class Counter(Actor[Add]):
+        def __init__(self) -> None:
+            self.total = 0
+
+        async def receive(self, message: Add, ctx: ActorContext[Add]) -> None:
+            self.total += message.number
+            message.total.send(self.total)
+
+
+    async def main() -> None:
+        root = Supervisor("one_for_one", [ChildSpec("counter", Counter)])
+        async with open_system(root) as system:
+            counter: Ref[Add] = system.ref("counter")
+            for number in (2, 3):
+                total: int = await counter.ask(partial(Add, number))
+                print(total)
+
+
+    trio.run(main)
+
+The program prints 2, then 5. The library keeps these rules:
+
+- An actor handles a message at most once. A message whose handler raises is not handled again; messages behind it wait
+  for the next incarnation.
+- Messages of one sender arrive in the order in which they were sent. Signals come first, and a stop before all.
+- An ask never hangs: it returns the answer or raises an `ActorError`, such as `AskTimeout` or `ActorDied`.
+- A new incarnation begins only after the previous one has ended, with all its side tasks.
+- A supervisor that restarts too often gives up: it stops its children and crashes, and its own parent decides.
+- Everything runs in one trio thread. Call no part of this library from another thread.
+
+docs/actors.md answers the questions that come up: which strategy, which overflow policy, when to use a reactor.
+
+The modules:
+
+actor        Actor, one incarnation; ActorContext, its view of the library
+ref          Ref: tell, ask, signal
+reply        Reply: the slot for the answer to an ask
+mailbox      bounded queues with priorities and an overflow policy
 notices      Down: a death notice
-target       an actor as its references see it: protocols
-flag         an event that is small while nobody waits
-reactor      Reactor: an actor without a task; ReactorContext, ReactorSpec
-helpers      the tasks that do reactors' side work
-cell         what an actor is to the runtime
-tasks        actors with a task each; ChildSpec
+target       protocols: an actor as its references see it
+flag         an event that needs little memory while no task waits
+reactor      Reactor, an actor without a task; ReactorContext, ReactorSpec
+helpers      the tasks that run the side work of reactors
+cell         one child over all its incarnations
+tasks        cells of actors with a task each; ChildSpec
 supervisor   a fixed list of children; one_for_one, one_for_all, rest_for_one
-dynamic      children that come and go, with backoff
-backoff      Backoff, Intensity: pure
-system       a tree in a trio program
-current      which actor a task belongs to, for finding call cycles
-errors       what can go wrong
+dynamic      children that come and go, restarted after a backoff
+backoff      Backoff, Intensity: pure arithmetic
+system       open_system: a tree of supervisors in a trio program
+current      the actor that a task belongs to, for finding call cycles
+errors       every error of this package
 """
 
 from sagakit_actors.actor import Actor as Actor

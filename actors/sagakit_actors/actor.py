@@ -1,4 +1,4 @@
-"""Actors and what they see of their surroundings."""
+"""Actors with a task each, and the contexts through which an incarnation uses the library."""
 
 from __future__ import annotations
 
@@ -17,15 +17,28 @@ M = TypeVar("M")
 
 
 class Actor(Generic[M]):
-    """One incarnation. Override `receive` (and `started`, `stopped`, `down`), or `run` for a loop of your own.
+    """An incarnation of an actor that takes messages of type M.
 
-    `tasks = True` gives the actor a nursery, `ctx.nursery`; whatever runs there ends with the incarnation.
+    Override `receive`, and `started`, `stopped` and `down` where you need them; or override `run` to write the loop
+    yourself:
+
+        class Greeter(Actor[str]):
+            async def receive(self, message: str, ctx: ActorContext[str]) -> None:
+                print("hello", message)
+
+    With `tasks = True` the incarnation has a nursery, `ctx.nursery`. Its tasks are cancelled when the incarnation ends,
+    and a task that raises crashes the incarnation. An exception from any method is a crash: the supervisor decides.
     """
 
     tasks: ClassVar[bool] = False
+    """True if the actor needs `ctx.nursery`."""
 
     async def run(self, ctx: ActorContext[M]) -> None:
-        """Handle messages one by one until a stop is asked for. A message whose handler raises is dropped."""
+        """Handle messages one by one until a stop is requested. A message whose handler raises is lost.
+
+        The incarnation ends in good order when this returns or lets StopRequested pass. `shutdown` seconds after the
+        request it is cancelled.
+        """
         await self.started(ctx)
         ctx.ready()
         try:
@@ -39,45 +52,59 @@ class Actor(Generic[M]):
             await self.stopped(ctx)
 
     async def started(self, ctx: ActorContext[M]) -> None:
-        """Before the first message; the supervisor waits for it."""
+        """Prepare for the first message. The supervisor waits for this before it starts the next child."""
 
     async def receive(self, message: M, ctx: ActorContext[M]) -> None:
         """Handle one message."""
-        raise TypeError(f"{type(self).__name__} overrides neither receive() nor run(): it cannot handle {message!r}")
+        raise TypeError(
+            f"{type(self).__name__} cannot handle {message!r}: override receive(), or write your own loop in run()"
+        )
 
     async def down(self, notice: Down, ctx: ActorContext[M]) -> None:
-        """Handle the death of a watched actor; ignored by default."""
+        """Handle the death of an actor that `ctx.watch` was called with. Does nothing by default."""
 
     async def stopped(self, ctx: ActorContext[M]) -> None:
-        """On the way out, however that came about."""
+        """Clean up. Runs after a stop, a crash and a cancellation; after a cancellation an await raises at once."""
 
 
 class Surroundings(Generic[M]):
-    """The surroundings of an incarnation, of whatever kind."""
+    """The part of a context that actors and reactors share."""
 
     __slots__ = ("_cell", "incarnation")
 
     def __init__(self, cell: Cell[M]) -> None:
         self._cell = cell
         self.incarnation: int = cell.incarnation
+        """Number of this incarnation; the first one is 1."""
 
     @property
     def ref(self) -> Ref[M]:
-        """This actor."""
+        """The reference of this actor, to hand to others."""
         return self._cell.ref
 
     def watch(self, ref: Ref[Any]) -> None:
-        """Get one `Down` for each incarnation of `ref` that ends; at once if it has gone for good already."""
+        """Receive one `Down` for each incarnation of `ref` that ends. Watching twice changes nothing.
+
+        If that actor has gone for good already, the notice comes at once. The watch outlives this incarnation.
+        """
         ref._cell.add_watcher(self._cell)
 
     def unwatch(self, ref: Ref[Any]) -> None:
-        """No more notices of `ref`."""
+        """Receive no more notices about `ref`. A notice that is in the mailbox already stays there."""
         ref._cell.remove_watcher(self._cell)
 
 
 @final
 class ActorContext(Surroundings[M]):
-    """The surroundings of an actor with a task. Valid while the incarnation runs."""
+    """The context of an actor with a task. Use it only while the incarnation runs.
+
+    An actor that writes its own loop takes its messages from here:
+
+        async def run(self, ctx: ActorContext[str]) -> None:
+            while True:
+                for message in await ctx.receive_batch():
+                    print(message)
+    """
 
     __slots__ = ("_nursery", "_ready")
 
@@ -88,17 +115,20 @@ class ActorContext(Surroundings[M]):
 
     @property
     def nursery(self) -> trio.Nursery:
-        """For side tasks of this incarnation. Raises RuntimeError unless the actor says `tasks = True`."""
+        """The nursery for side tasks of this incarnation. Raises RuntimeError unless the actor sets `tasks = True`."""
         if self._nursery is None:
             raise RuntimeError("this actor has no nursery: set `tasks = True` on its class")
         return self._nursery
 
     def ready(self) -> None:
-        """Tell the supervisor that this child has started; the first receive does so, too."""
+        """Tell the supervisor that this child has started. The first call of `receive` does so, too."""
         self._ready.set()
 
     async def receive_batch(self, most: int = 1000) -> list[M | Down]:
-        """Return all that waits, death notices first, at most `most`; waits for the first. Raises StopRequested."""
+        """Wait for mail, then return up to `most` messages, death notices and signals first.
+
+        Raises StopRequested once a stop was requested. Cancelled, it has taken no message.
+        """
         cell = self._cell
         if not self._ready.is_set:
             self.ready()
@@ -106,5 +136,5 @@ class ActorContext(Surroundings[M]):
         return cell.mailbox.take(most, cell.unanswered)
 
     async def receive(self) -> M | Down:
-        """Return the next message. Raises StopRequested."""
+        """Wait for the next message and return it. Raises and is cancelled as `receive_batch`."""
         return (await self.receive_batch(1))[0]

@@ -1,4 +1,4 @@
-"""The cell: what an actor is to the runtime. It keeps the mailbox while incarnations come and go."""
+"""The cell is one child over all its incarnations. It keeps the mailbox while incarnations come and go."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from sagakit_actors.reply import Reply
 M = TypeVar("M")
 
 Restart: TypeAlias = Literal["permanent", "transient", "temporary"]
-"""When a child that has ended is started again: always, after a crash, never."""
+"""Rule for starting a child again after its end: always, after a crash, never."""
 State: TypeAlias = Literal["new", "running", "restarting", "gone"]
+"""The state of a child. `restarting` is between two incarnations, `gone` is final."""
 
 _log = getLogger("sagakit_actors")
 
 
 class Spec(Protocol):
-    """The options of a child that every kind of cell needs. `shutdown` in seconds."""
+    """The options that every kind of cell needs. `shutdown` is in seconds, `capacity` in messages."""
 
     @property
     def name(self) -> str: ...
@@ -40,20 +41,20 @@ class Spec(Protocol):
 
 
 class Exit(NamedTuple):
-    """How an incarnation ended: `crash` is None if in good order; `stopped` if because it was asked to."""
+    """The end of an incarnation: `crash` is its exception or None; `stopped` is True if it ended on request."""
 
     crash: Exception | None
     stopped: bool
 
     def restarts(self, restart: Restart) -> bool:
-        """Return whether a child with this restart type is started again."""
+        """Return True if a child with this restart type is started again."""
         if self.stopped or restart == "temporary":
             return False
         return restart == "permanent" or self.crash is not None
 
 
 class Cell(ABC, Generic[M]):
-    """One child through all its incarnations, whichever way they run."""
+    """A child over all its incarnations. Subclasses say how an incarnation runs."""
 
     __slots__ = (
         "_ref",
@@ -79,17 +80,19 @@ class Cell(ABC, Generic[M]):
         self.restarts: int = 0
         self.state: State = "new"
         self.task: trio.lowlevel.Task | None = None
+        """The task that handles messages; None between incarnations, and for reactors."""
         self.awaiting: Cell[Any] | None = None
+        """The cell whose answer this actor waits for, in its main task."""
         self.unanswered: dict[Reply[Any], None] = {}
+        """The asks that this incarnation has taken and not answered. A dict, so that they fail in order."""
         self.watchers: dict[Cell[Any], None] = {}
         self.watching: dict[Cell[Any], None] = {}
 
     @property
     def ref(self) -> Ref[M]:
-        """The reference: one and the same as long as anybody holds it.
-
-        Held here weakly, so that a cell that has gone is freed at once, not by the garbage collector.
-        """
+        """The reference of this child: the same object for as long as any code holds it."""
+        # The reference points to the cell. If the cell pointed back, the two would be a cycle, and a cell that has gone
+        # would wait for the garbage collector. With thousands of short-lived children that costs memory and pauses.
         found = self._ref() if self._ref is not None else None
         if found is None:
             found = Ref(self)
@@ -99,16 +102,17 @@ class Cell(ABC, Generic[M]):
     # ----------------------------------------------------------------- life
 
     def _next(self, task: trio.lowlevel.Task | None) -> None:
-        """The next incarnation begins; `task` is what would stand still while it asks."""
+        """Begin the next incarnation. `task` is the task that handles its messages, if it has one."""
         self.incarnation += 1
         self.state = "running"
         self.task = task
 
     def _end(self, crash: Exception | None) -> None:
-        """This incarnation is over: fail the asks that it took, notify who watches."""
+        """End this incarnation: fail the asks that it took, notify its watchers, log a crash."""
         self.state = "restarting"
         self.task = self.awaiting = None
-        for reply in list(self.unanswered):
+        # Asks that wait in the mailbox are not in `unanswered`: the next incarnation answers them.
+        for reply in list(self.unanswered):  # a copy: each `fail` removes its reply from the dict
             reply.fail(ActorDied(f"{self.name} #{self.incarnation} ended before it answered"))
         if self.watchers:
             notice = Down(self.ref, self.incarnation, crash)
@@ -118,7 +122,7 @@ class Cell(ABC, Generic[M]):
             _log.error("%s #%d crashed", self.name, self.incarnation, exc_info=crash)
 
     def retire(self) -> None:
-        """It has gone for good: fail the asks that wait, refuse what comes."""
+        """Make the end final: fail the asks that wait in the mailbox, and refuse new messages."""
         self.state = "gone"
         self.watchers.clear()
         for watched in self.watching:
@@ -129,7 +133,7 @@ class Cell(ABC, Generic[M]):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Ask the incarnation to end, see to it that it does, and wait for it. Nothing to do if none runs."""
+        """Request the end of the running incarnation and wait for it. Does nothing if none runs."""
 
     @abstractmethod
     def kill(self) -> None:
@@ -138,14 +142,17 @@ class Cell(ABC, Generic[M]):
     # ------------------------------------------------------------ relations
 
     def waits_behind(self, target: Cell[Any]) -> bool:
-        """Return whether `target` is this cell, or waits for it, directly or through others."""
+        """Return True if `target` is this cell, or waits for it, directly or through others."""
+        # An actor waits for one answer at a time, so `awaiting` is a chain and not a graph. The chain has an end: `ask`
+        # calls this before it adds a link, and refuses the link that would close a cycle. Nothing else runs between the
+        # call and the new link, since both happen in one task without a checkpoint.
         seen: Cell[Any] | None = target
         while seen is not None and seen is not self:
             seen = seen.awaiting
         return seen is self
 
     def add_watcher(self, watcher: Cell[Any]) -> None:
-        """Notify a watcher at each end of this cell from now on; at once if there will be none."""
+        """Notify `watcher` at each end of an incarnation from now on; at once if this cell has gone for good."""
         if self.state == "gone":
             watcher.mailbox.put_signal(Down(self.ref, self.incarnation, None))
         else:
@@ -153,6 +160,6 @@ class Cell(ABC, Generic[M]):
             watcher.watching[self] = None
 
     def remove_watcher(self, watcher: Cell[Any]) -> None:
-        """Send a watcher no more notices."""
+        """Stop notifying `watcher`."""
         self.watchers.pop(watcher, None)
         watcher.watching.pop(self, None)

@@ -1,4 +1,4 @@
-"""Which actor the running task is the main task of: for finding call cycles."""
+"""The actor that the running task belongs to: for finding call cycles."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import trio
 from sagakit_actors.target import Asker
 
 running_cell: ContextVar[Asker | None] = ContextVar("running_cell", default=None)
+"""The cell whose main task set it. Side tasks inherit it: trio copies the context of their parent task."""
 
 
 def asking_cell() -> Asker | None:
-    """The actor that would stand still while the running task waits; None outside of actors and in their side tasks."""
+    """Return the actor that handles no message while the running task waits; None if there is no such actor.
+
+    A side task of an actor is not its main task: the actor goes on while the side task asks, so no cycle can form.
+    """
     cell = running_cell.get()
     return cell if cell is not None and cell.task is trio.lowlevel.current_task() else None

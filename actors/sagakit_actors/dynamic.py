@@ -1,4 +1,4 @@
-"""A supervisor whose children come and go: restarts with backoff, the restart intensity per child."""
+"""A supervisor whose children come and go. It restarts each child after a backoff, within a limit for each child."""
 
 from __future__ import annotations
 
@@ -18,25 +18,43 @@ from sagakit_actors.supervisor import ChildInfo, children_info
 from sagakit_actors.tasks import ChildSpec, TaskCell
 
 OnExit = Callable[[Ref[Any], "Exception | None"], None]
-"""Told once when a child has gone for good, with its crash, if that was why."""
+"""Called once when a child has gone for good, with the crash that ended it, or None."""
 
 
 class _Trouble:
-    """A child that has crashed before."""
+    """The record of a child that has been started again before."""
 
     __slots__ = ("began", "failures", "window")
 
     def __init__(self, window: Intensity) -> None:
         self.window = window
         self.failures = 0
+        """Number of failures in a row."""
         self.began = 0.0
+        """The time of trio's clock at which its last incarnation began."""
 
 
 class DynamicSupervisor(Actor[None]):
-    """Children that crash are restarted after a backoff; beyond `intensity` in `period` seconds that child alone goes.
+    """A supervisor whose children are started and forgotten one by one, while the program runs.
 
-    A run of more than `period` seconds resets a child's backoff. Stopping asks all at once and cancels who is left
-    after the longest `shutdown`. Children are actors with a task each, or reactors, which share one.
+    It has no strategy: children know nothing of each other. Start it under a `Supervisor`, and keep the object to start
+    children:
+
+        sessions = DynamicSupervisor(backoff=Backoff(initial_interval=0.1, max_interval=10.0))
+        root = Supervisor("one_for_one", [ChildSpec("sessions", lambda: sessions)])
+        async with open_system(root):
+            ref = sessions.start_child(ChildSpec("session-7", Session, restart="transient"))
+            await ref.tell("hello")
+
+    A child that its restart type starts again waits for the `backoff` first. After a run of more than `period` seconds
+    its backoff begins anew. A child that fails more than `intensity` times within `period` seconds goes for
+    good, alone.
+
+    A child is an actor with a task (`start_child`) or a reactor (`start_reactor`); all reactors share one task. It is
+    forgotten when it has gone for good, and its name is free then. `on_exit(ref, crash)` is called at that moment.
+
+    At a stop all children are asked at once. What is left after the longest `shutdown` among them is cancelled. All
+    methods are for the trio thread and do not wait.
     """
 
     tasks = True
@@ -62,7 +80,7 @@ class DynamicSupervisor(Actor[None]):
         self._dispatcher = Dispatcher(self._reactor_ended)
 
     async def run(self, ctx: ActorContext[None]) -> None:
-        """Until stopped; then stop the children."""
+        """Keep the children alive until a stop is requested, then stop them."""
         self._nursery = ctx.nursery
         self._helpers = Helpers(ctx.nursery)
         self._dispatcher = Dispatcher(self._reactor_ended)
@@ -82,7 +100,10 @@ class DynamicSupervisor(Actor[None]):
     # ------------------------------------------------------------ children
 
     def start_child(self, spec: ChildSpec) -> Ref[Any]:
-        """Start an actor and return at once. Raises TooManyChildren, ActorGone, ValueError (the name is taken)."""
+        """Start an actor and return its reference at once, before the actor is ready.
+
+        Raises TooManyChildren, ActorGone (the supervisor does not run), ValueError (a child has that name).
+        """
         nursery = self._place_for(spec.name)
         cell: TaskCell[Any] = TaskCell(spec)
         self._children[spec.name] = cell
@@ -90,45 +111,46 @@ class DynamicSupervisor(Actor[None]):
         return cell.ref
 
     def start_reactor(self, spec: ReactorSpec) -> Ref[Any]:
-        """Start a reactor; it has begun when this returns. Raises as `start_child`."""
+        """Start a reactor, call its `begin`, and return its reference. Raises as `start_child`."""
         self._place_for(spec.name)
-        assert self._helpers is not None, "it runs"
+        assert self._helpers is not None, "_place_for has raised unless the supervisor runs"
         cell: ReactorCell[Any] = ReactorCell(spec, self._helpers, self._dispatcher.schedule)
         self._children[spec.name] = cell
         cell.begin()
         return cell.ref
 
     def child(self, name: str) -> Ref[Any] | None:
-        """The child of that name, if there is one."""
+        """Return the child of that name; None if there is none."""
         cell = self._children.get(name)
         return cell.ref if cell is not None else None
 
     def which_children(self) -> list[ChildInfo]:
-        """The children there are now."""
+        """Return the state of each child, oldest first."""
         return [children_info(cell) for cell in self._children.values()]
 
     def count_children(self) -> int:
-        """How many there are now."""
+        """Return the number of children, including those that wait for a restart."""
         return len(self._children)
 
     def _place_for(self, name: str) -> trio.Nursery:
         if self._nursery is None:
-            raise ActorGone("the supervisor does not run")
+            raise ActorGone("the dynamic supervisor does not run: it has not started yet, or it has ended")
         if len(self._children) >= self._max_children:
-            raise TooManyChildren(f"there are {len(self._children)} children already")
+            raise TooManyChildren(f"{name} was not started: there are {len(self._children)} children, the most allowed")
         if name in self._children:
-            raise ValueError(f"a child named {name} runs already")
+            raise ValueError(f"a child named {name} exists: choose another name, or wait until it has gone")
         return self._nursery
 
     # ------------------------------------------------------------ restarts
 
     async def _keep(self, cell: TaskCell[Any]) -> None:
-        """One actor's lives."""
+        """Run one incarnation of an actor after the other."""
         while True:
             pause = self._pause_after(cell, await cell.incarnate())
             if pause is None:
                 return
             await trio.sleep(pause)
+            # `stop` does nothing to a child that does not run, so a stop that came during the backoff is handled here.
             if cell.mailbox.stopping:
                 self._gone(cell, None)
                 return
@@ -146,7 +168,7 @@ class DynamicSupervisor(Actor[None]):
             cell.begin()
 
     def _pause_after(self, cell: Cell[Any], ended: Exit) -> float | None:
-        """Seconds until the child is started again; None if it has gone for good."""
+        """Return the seconds until the child is started again; None if it has gone for good."""
         if not ended.restarts(cell.spec.restart):
             self._gone(cell, ended.crash)
             return None
@@ -154,6 +176,7 @@ class DynamicSupervisor(Actor[None]):
         if trouble is None:
             trouble = self._troubles[cell.name] = _Trouble(Intensity(self._intensity, self._period))
         now = trio.current_time()
+        # `began` is in the future only until the backoff is over, so this is the length of the run that has just ended.
         trouble.failures = 1 if now - trouble.began > self._period else trouble.failures + 1
         if not trouble.window.allows(now):
             self._gone(cell, _exceeded(cell, trouble.window, ended))
@@ -164,6 +187,7 @@ class DynamicSupervisor(Actor[None]):
         return pause
 
     def _gone(self, cell: Cell[Any], crash: Exception | None) -> None:
+        """Forget a child. Does nothing the second time: a stop and the child's own end may both come here."""
         if self._children.get(cell.name) is cell:
             del self._children[cell.name]
             self._troubles.pop(cell.name, None)

@@ -1,4 +1,4 @@
-"""The errors of this package."""
+"""The errors of this package: each one is an `ActorError`."""
 
 from __future__ import annotations
 
@@ -8,23 +8,29 @@ class ActorError(Exception):
 
 
 class MailboxFull(ActorError):
-    """The target takes no more messages now: slow down, or give it a larger mailbox."""
+    """The target's mailbox is full and the message was not taken, or was dropped. Send less, or raise `capacity`."""
 
 
 class ActorGone(ActorError):
-    """The target has gone for good; the message was not taken."""
+    """The target has gone for good, so the message was not taken. Get a new `Ref` from its supervisor."""
 
 
 class ActorDied(ActorError):
-    """The target's incarnation ended before it answered; what it had done is unknown. Ask again if that helps."""
+    """The target's incarnation ended before it answered. The work may be done, in part or not at all.
+
+    Ask again if the message may be handled twice.
+    """
 
 
 class AskTimeout(ActorError):
-    """No answer came in time; the target may still act on the message."""
+    """The target did not answer within the timeout. It may still act on the message."""
 
 
 class CallCycle(ActorError):
-    """The target waits, directly or not, for the actor that asks: neither would ever go on."""
+    """The target waits, directly or through others, for the actor that asks it: both would wait forever.
+
+    Ask from a side task (`ctx.nursery`), or send a message instead of asking.
+    """
 
 
 class StartFailed(ActorError):
@@ -32,12 +38,15 @@ class StartFailed(ActorError):
 
 
 class RestartIntensityExceeded(ActorError):
-    """Children crashed more often than the supervisor allows; it has stopped them all."""
+    """A child crashed more often than its supervisor allows. `__cause__` is the last crash.
+
+    A `Supervisor` stops all its children and raises this. A `DynamicSupervisor` gives up that child only.
+    """
 
 
 class TooManyChildren(ActorError):
-    """The dynamic supervisor is full: wait until a child has ended."""
+    """The dynamic supervisor has `max_children` children. Start the child after another one has ended."""
 
 
 class StopRequested(ActorError):
-    """Raised by `receive` once a stop was asked for. Let it pass: it ends the actor in good order."""
+    """A stop was requested. `receive` raises this; let it pass, and the actor ends in good order."""

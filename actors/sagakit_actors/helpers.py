@@ -1,8 +1,8 @@
-"""Helpers: tasks that are kept for side work, most of which is over before it has to wait.
+"""Helpers are tasks that run side work, most of which ends before it has to wait.
 
-A helper does one piece of work after another, under one cancel scope. A piece that waits keeps its helper, and others
-go on with the rest: so each runs in one task from its start to its end, in a context of its own, and what never waits
-costs neither a task nor a scope.
+A helper does one piece of work after another, under one cancel scope. A piece that waits keeps its helper, and other
+helpers do the rest. So each piece runs in one task from its start to its end, in its own context, and a piece that
+never waits costs neither a task nor a scope.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ import trio
 _log = getLogger("sagakit_actors")
 
 KEPT = 64
-"""Helpers without work that are kept."""
+"""Number of idle helpers that are kept."""
 TURN = 64
-"""Pieces of work in a row after which other tasks get their turn."""
+"""Number of pieces of work in a row after which other tasks get their turn."""
 
 
 class Work(ABC):
-    """One piece of side work: `await fn(*args)`, cancelled after `timeout` seconds. One of the three ends is called."""
+    """A piece of side work: `await fn(*args)`, cancelled after `timeout` seconds.
+
+    Exactly one of `over`, `crashed` and `dropped` is called at its end.
+    """
 
     __slots__ = ("_scope", "args", "cancelled", "deadline", "fn", "timeout", "waited")
 
@@ -37,46 +40,53 @@ class Work(ABC):
         self.args: tuple[Any, ...] = args
         self.timeout: float = timeout
         self.deadline: float = inf
+        """The time of trio's clock at which it is cancelled."""
         self.cancelled: bool = False
+        """True once `cancel` was called."""
         self.waited: bool = False
+        """True once it had to wait."""
         self._scope: trio.CancelScope | None = None
 
     @abstractmethod
     def over(self, result: Any) -> None:
-        """It returned, or was cancelled, by `cancel` or by its time: then `result` is None."""
+        """Take the result. It is None if the work was cancelled, by `cancel` or by its timeout."""
 
     @abstractmethod
     def crashed(self, error: Exception) -> None:
-        """It raised, or `over` did."""
+        """Take the error that the work or `over` raised."""
 
     @abstractmethod
     def dropped(self) -> None:
-        """The helpers themselves are being cancelled."""
+        """Clean up: the helpers themselves are being cancelled."""
 
     def cancel(self) -> None:
-        """Cancel it; what has not begun never will."""
+        """Cancel the work. Work that has not begun never begins."""
         self.cancelled = True
         if self._scope is not None:
             self._scope.cancel()
 
     def begin(self, scope: trio.CancelScope, deadline: float) -> Awaitable[Any]:
-        """Start its time. `deadline` is the scope's; it is changed here only if it must be, since that is expensive."""
+        """Start the clock of the work, and return the call of `fn`. `deadline` is the present deadline of the scope."""
         self._scope = scope
         if self.timeout < inf:
             self.deadline = trio.current_time() + self.timeout
+        # Setting a scope's deadline is expensive, and most work ends before it waits. So the scope keeps the earliest
+        # deadline of the work that it has held in this round; `waits` sets the exact one. An early deadline cannot hurt
+        # work that never waits, because a cancellation acts only at a checkpoint. Two cases need it set at once: this
+        # work is due before the deadline that is set, or it has none while one is set.
         if self.deadline < deadline or self.deadline == inf != deadline:
             scope.deadline = self.deadline
         return self.fn(*self.args)
 
     def waits(self) -> None:
-        """It is about to wait for the first time."""
+        """Set the exact deadline: the work is about to wait for the first time."""
         self.waited = True
         if self._scope is not None and self._scope.deadline != self.deadline:
             self._scope.deadline = self.deadline
 
 
 class Helpers:
-    """As many tasks in `nursery` as there are pieces of work that wait, and a few more."""
+    """A pool of helpers in `nursery`: one for each piece of work that waits, and a few idle ones."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
@@ -84,10 +94,10 @@ class Helpers:
         self._queue: deque[Work] = deque()
         self._idle: list[trio.lowlevel.Task] = []
         self._free = 0
-        """Helpers that will look at the queue by themselves: none is to be called for what is put there."""
+        """Number of helpers that will look at the queue without being called."""
 
     def take(self, work: Work) -> None:
-        """Have it done, soon, in the order of these calls."""
+        """Begin `work` soon. Work begins in the order of these calls."""
         self._queue.append(work)
         if not self._free:
             self._call_one()
@@ -121,7 +131,9 @@ class Helpers:
         await trio.lowlevel.wait_task_rescheduled(abort)
 
     async def _work(self) -> None:
-        """Until the queue is empty, or one has waited: whatever it left open is found as the scope is closed."""
+        """Do work until the queue is empty, the turn is over, or one piece has waited."""
+        # A piece that waited ends this round, so that the scope closes right after it. If the piece left a scope of its
+        # own open, closing this one raises, and the error is charged to that piece.
         work: Work | None = None
         result: Any = None
         deadline = inf
@@ -139,31 +151,35 @@ class Helpers:
                     work = None
             if work is not None:
                 work.over(result)
-        except BaseException as error:  # told apart below
+        except BaseException as error:  # `_as_crash` tells a crash from a cancellation of the helper
             crash = _as_crash(error)
             if crash is None:
                 if work is not None:
                     work.dropped()
                 raise
             if work is None:
-                _log.error("side work left a cancel scope open", exc_info=crash)
-            else:  # its owner decides, and the helper goes on
+                _log.error("a piece of side work left a cancel scope open", exc_info=crash)
+            else:  # the owner of the work decides, and the helper goes on
                 work.crashed(crash)
         finally:
-            self._free += work is not None and work.waited
+            self._free += work is not None and work.waited  # `_waits` has subtracted this helper
 
     def _waits(self, work: Work) -> None:
-        """Note that it keeps its helper. Others are needed: else waiting work is begun one piece a turn."""
+        """Note that the work keeps its helper, and call others for the work behind it."""
         work.waits()
         self._free -= 1
+        # Two, not one: if all of the queued work waits, each helper calls two more, and the queue empties in a few
+        # turns. With one, a single piece would begin in each turn.
         for _ in range(min(2, len(self._queue) - self._free)):
             self._call_one()
 
 
 def _as_crash(error: BaseException) -> Exception | None:
-    """None for what is to be passed on. A cancellation that is not the helper's own is a mistake as any other."""
+    """Return the crash that an error stands for; None if it is to be raised again, as a cancellation of the helper."""
+    # A helper that is being cancelled has the effective deadline -inf. Otherwise user code has raised a `Cancelled`
+    # that it kept from elsewhere: an error like any other, which must not end the helper.
     if isinstance(error, trio.Cancelled) and trio.current_effective_deadline() > -inf:
-        crash = RuntimeError("it raised trio.Cancelled, and nobody had cancelled it")
+        crash = RuntimeError("the work raised trio.Cancelled, but was not cancelled")
         crash.__cause__ = error
         return crash
     return error if isinstance(error, Exception) else None
@@ -171,7 +187,9 @@ def _as_crash(error: BaseException) -> Exception | None:
 
 @coroutine
 def _run(awaitable: Awaitable[Any], context: Context, waits: Callable[[], None]) -> Generator[Any, Any, Any]:
-    """Await in `context`; call `waits` before it first waits."""
+    """Await `awaitable` in `context`; call `waits` before it waits for the first time."""
+    # Each step runs inside `context.run`, so that the next piece of the same helper does not see the context variables
+    # that this one sets. The traps are passed on to trio unchanged: to trio this is the helper's own task.
     steps = awaitable.__await__()
     try:
         trap = context.run(next, steps)
@@ -179,7 +197,7 @@ def _run(awaitable: Awaitable[Any], context: Context, waits: Callable[[], None])
         while True:
             try:
                 step = partial(steps.send, (yield trap))
-            except BaseException as error:  # also GeneratorExit: whatever is thrown here is meant for it
+            except BaseException as error:  # also GeneratorExit: an error thrown in here is meant for the work
                 step = partial(steps.throw, error)
             trap = context.run(step)
     except StopIteration as end:

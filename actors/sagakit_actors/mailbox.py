@@ -1,7 +1,7 @@
-"""Mailboxes: bounded for users' messages, unbounded for the few signals that must always arrive.
+"""Mailboxes: bounded for ordinary messages, unbounded for the few signals that must always arrive.
 
-Priority: kill (a cancelled scope, not a message) > stop > signals (death notices, answers to the actor itself) > users'
-messages, which are FIFO per sender.
+The order of priority: a kill (a cancelled scope, not a message), a stop, signals (death notices, and answers to what
+the actor requested), ordinary messages. Ordinary messages of one sender keep their order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import trio
+from outcome import Error
 
 from sagakit_actors.errors import ActorGone, MailboxFull, StopRequested
 from sagakit_actors.notices import Down
@@ -19,18 +20,22 @@ from sagakit_actors.reply import Reply
 M = TypeVar("M")
 
 Overflow: TypeAlias = Literal["wait", "refuse", "drop_oldest", "drop_newest"]
-"""What happens to a message when the mailbox is full: its sender waits, gets MailboxFull, or a message is dropped."""
+"""The policy of a full mailbox.
+
+`wait`: the sender waits for room. `refuse`: the sender gets MailboxFull. `drop_oldest`: the oldest message makes room.
+`drop_newest`: the new message is dropped. An ask whose message is dropped raises MailboxFull.
+"""
 
 FAIR = 64
-"""Receives in a row without waiting after which other tasks get their turn."""
+"""Number of receives in a row, none of which had to wait, after which other tasks get their turn."""
 
 _Item: TypeAlias = "tuple[M, Reply[Any] | None]"
 
 
 class Mailbox(Generic[M]):
-    """One actor's mailbox; it outlives the actor's incarnations.
+    """The mailbox of one actor. It outlives the actor's incarnations.
 
-    Lists where queues are meant: most mailboxes are short and there are many; an empty deque takes ten times as much.
+    Its queues are lists: there are many mailboxes and most are short, and an empty deque takes ten times the memory.
     """
 
     __slots__ = (
@@ -48,15 +53,22 @@ class Mailbox(Generic[M]):
 
     def __init__(self, *, capacity: int, overflow: Overflow) -> None:
         if capacity < 1:
-            raise ValueError("a mailbox holds at least one message")
+            raise ValueError(f"capacity={capacity}: a mailbox holds at least one message")
         self.capacity: int = capacity
+        """Number of ordinary messages that it holds at most."""
         self.stopping: bool = False
+        """True once a stop was requested."""
         self.closed: bool = False
+        """True once the actor has gone for good."""
         self.dropped: int = 0
+        """Number of messages that the policy has dropped."""
         self._overflow: Overflow = overflow
         self._items: list[_Item[M]] = []
         self._signals: list[Down | M] = []
         self._receiver: Callable[[], None] | None = None
+        """The one-shot call that wakes the receiver; None while it does not wait."""
+        # While a sender waits here, `_items` is full: `_admit` refills it in the same step that makes room. A newcomer
+        # therefore never finds room that a waiting sender should have, and the order of senders holds.
         self._senders: list[tuple[trio.lowlevel.Task, _Item[M]]] = []
         self._in_a_row = 0
 
@@ -66,9 +78,9 @@ class Mailbox(Generic[M]):
     # ------------------------------------------------------------- senders
 
     def put_nowait(self, message: M, reply: Reply[Any] | None = None) -> None:
-        """Take a message or raise MailboxFull, ActorGone. Drops by policy."""
+        """Take a message, or drop one as the policy says. Raises MailboxFull, ActorGone."""
         if self.closed:
-            raise ActorGone("it has gone for good")
+            raise ActorGone("the actor has gone for good")
         if len(self._items) >= self.capacity and not self._make_room(reply):
             return
         self._items.append((message, reply))
@@ -77,46 +89,46 @@ class Mailbox(Generic[M]):
 
     @property
     def takes_at_once(self) -> bool:
-        """Return whether `put` would take a message without waiting."""
+        """True if `put` would return or raise without waiting."""
         return len(self._items) < self.capacity or self._overflow != "wait" or self.closed
 
     async def put(self, message: M, reply: Reply[Any] | None = None) -> None:
-        """Take a message; under the policy `wait` the sender waits for room."""
+        """Take a message; under the policy `wait`, wait for room first. Cancelled while it waits, nothing was taken."""
         if self.takes_at_once:
             self.put_nowait(message, reply)
             return
         place = (trio.lowlevel.current_task(), (message, reply))
         self._senders.append(place)
 
+        # trio calls `abort` only for a task that is not rescheduled yet. `_admit` and `close` take the place out of
+        # `_senders` and reschedule in one step, so the place is still there when `abort` looks for it.
         def abort(_: object) -> trio.lowlevel.Abort:
             self._senders.remove(place)
             return trio.lowlevel.Abort.SUCCEEDED
 
         await trio.lowlevel.wait_task_rescheduled(abort)
-        if self.closed:
-            raise ActorGone("it went for good while the message waited for room")
 
     def put_signal(self, signal: Down | M) -> None:
-        """Take a signal, always; for nobody if the actor has gone."""
+        """Take a signal, even if the mailbox is full. Drop it if the actor has gone for good."""
         if not self.closed:
             self._signals.append(signal)
             if self._receiver is not None:
                 self._wake()
 
     def stop(self) -> None:
-        """Let `receive` raise StopRequested from now on."""
+        """Request a stop: `wait` raises StopRequested from now on."""
         self.stopping = True
         self._wake()
 
     def _make_room(self, reply: Reply[Any] | None) -> bool:
-        """By policy: whether there is room for the new message now."""
+        """Apply the policy of a full mailbox. Return True if the new message has room now. Raises MailboxFull."""
         if self._overflow == "drop_newest":
             self._drop(reply)
             return False
         if self._overflow == "drop_oldest":
             self._drop(self._items.pop(0)[1])
             return True
-        raise MailboxFull(f"{self.capacity} messages are waiting")
+        raise MailboxFull(f"the mailbox is full: {self.capacity} messages wait in it")
 
     def _drop(self, reply: Reply[Any] | None) -> None:
         self.dropped += 1
@@ -126,12 +138,14 @@ class Mailbox(Generic[M]):
     # ------------------------------------------------------------ receiver
 
     async def wait(self) -> None:
-        """Return when there is something to take. Raises StopRequested."""
+        """Return when there is something to take. Raises StopRequested. Always a point where a cancellation acts."""
         if not (self._items or self._signals or self.stopping):
             self._in_a_row = 0
             self._receiver = partial(trio.lowlevel.reschedule, trio.lowlevel.current_task())
             await trio.lowlevel.wait_task_rescheduled(self._abort_receive)
         else:
+            # A full checkpoint costs a turn of trio's loop. With mail at hand only every `FAIR`-th receive pays it, so
+            # that a busy actor does not starve the others.
             self._in_a_row += 1
             if self._in_a_row >= FAIR:
                 self._in_a_row = 0
@@ -139,17 +153,17 @@ class Mailbox(Generic[M]):
             else:
                 await trio.lowlevel.checkpoint_if_cancelled()
         if self.stopping:
-            raise StopRequested("a stop was asked for")
+            raise StopRequested("a stop was requested")
 
     def on_mail(self, call: Callable[[], None]) -> None:
-        """Call once when there is something to take or a stop is asked for; at once if that is so already."""
+        """Call `call` once, when there is something to take or a stop is requested; at once if that is so already."""
         if self._items or self._signals or self.stopping:
             call()
         else:
             self._receiver = call
 
     def take(self, most: int, unanswered: dict[Reply[Any], None]) -> list[M | Down]:
-        """Return what waits, signals first, at most `most`; add asks that are not settled yet to `unanswered`."""
+        """Return up to `most` messages, signals first, without waiting. Add their open asks to `unanswered`."""
         found: list[Down | M] = self._signals
         if len(found) <= most:
             self._signals = []
@@ -159,6 +173,8 @@ class Mailbox(Generic[M]):
             items = self._items[: most - len(found)]
             del self._items[: len(items)]
             for message, reply in items:
+                # A settled reply was given up by its asker. It removed itself from `unanswered` then, and would not do
+                # so again: added now, it would stay there as long as the incarnation.
                 if reply is not None and not reply.settled:
                     unanswered[reply] = None
                 found.append(message)
@@ -167,6 +183,7 @@ class Mailbox(Generic[M]):
         return found
 
     def _admit(self) -> None:
+        """Move messages of waiting senders into the room that there is, first come first served."""
         while self._senders and len(self._items) < self.capacity:
             task, item = self._senders.pop(0)
             self._items.append(item)
@@ -178,17 +195,21 @@ class Mailbox(Generic[M]):
 
     def _wake(self) -> None:
         if self._receiver is not None:
-            receiver, self._receiver = self._receiver, None
+            receiver, self._receiver = self._receiver, None  # first: a task must not be rescheduled twice
             receiver()
 
     def close(self) -> list[Reply[Any]]:
-        """The actor has gone for good: refuse what comes, return the asks that nobody will answer."""
+        """Refuse messages from now on, wake the waiting senders, and return the asks that nobody will answer."""
         self.closed = True
         left = [reply for _, reply in self._items if reply is not None]
         self._items.clear()
         for task, (_, reply) in self._senders:
             if reply is not None:
                 left.append(reply)
-            trio.lowlevel.reschedule(task)
+            # The error goes to this sender alone. One whose message was admitted before is awake already, and its
+            # message may have been handled: it must not read `closed` and report that the message was refused.
+            trio.lowlevel.reschedule(
+                task, Error(ActorGone("the actor went for good while the message waited for room"))
+            )
         self._senders.clear()
         return left

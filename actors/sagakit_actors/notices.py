@@ -1,4 +1,4 @@
-"""Notices that an actor gets about another actor."""
+"""Notices that an actor receives about another actor."""
 
 from __future__ import annotations
 
@@ -9,8 +9,18 @@ if TYPE_CHECKING:
 
 
 class Down(NamedTuple):
-    """An incarnation of a watched actor has ended. `reason` is its exception, None if it ended in good order."""
+    """A notice that an incarnation of a watched actor has ended.
+
+    It arrives ahead of ordinary messages, and `Actor.down` handles it:
+
+        class Watcher(Actor[str]):
+            async def down(self, notice: Down, ctx: ActorContext[str]) -> None:
+                print(notice.ref.name, "ended:", notice.reason)
+    """
 
     ref: Ref[Any]
+    """The watched actor."""
     incarnation: int
+    """Number of the incarnation that has ended."""
     reason: Exception | None
+    """The exception that ended it; None if it ended in good order."""

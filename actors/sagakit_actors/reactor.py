@@ -1,4 +1,4 @@
-"""Reactors: actors without a task of their own. Thousands of them cost what they hold, and a message costs one call.
+"""Reactors are actors without a task. A reactor costs the memory of its state, and a message costs one call.
 
 Source of the distinction: P. Haller, M. Odersky, "Actors that Unify Threads and Events", 2007 (`receive` and `react`).
 """
@@ -26,34 +26,49 @@ R = TypeVar("R")
 Ts = TypeVarTuple("Ts")
 
 BATCH = 1000
-"""Messages that one call of `react` gets at most."""
+"""Number of messages that one call of `react` gets at most."""
 TURN = 256
-"""Calls in a row after which other tasks get their turn."""
+"""Number of calls in a row after which other tasks get their turn."""
 
 
 class Reactor(ABC, Generic[M]):
-    """One incarnation. It is called with what has come in and never waits; whoever must wait is piped to it.
+    """An incarnation of an actor that never waits. The library calls `react` with the messages that have come in.
 
-    What `begin` or `react` raises is a crash: the supervisor decides.
+    Side work that waits goes through `ReactorContext.pipe_to_self`, and its result comes back as a message:
+
+        class Fetcher(Reactor[Message]):
+            def begin(self, ctx: ReactorContext[Message]) -> None:
+                self.ctx = ctx
+
+            def react(self, messages: list[Message | Down]) -> bool:
+                for message in messages:
+                    if isinstance(message, Fetch):
+                        self.ctx.pipe_to_self(Fetched, fetch, message.url, timeout=10.0)
+                return True
+
+    An exception from `begin` or `react` is a crash: the supervisor decides.
     """
 
     def begin(self, ctx: ReactorContext[M]) -> None:  # optional
-        """Before the first message."""
+        """Prepare for the first message."""
 
     @abstractmethod
     def react(self, messages: list[M | Down]) -> bool:
-        """Handle all that has come in, death notices first. False when it is over, in good order."""
+        """Handle the messages that have come in, death notices first. Return False to end in good order."""
 
 
 @final
 class ReactorContext(Surroundings[M]):
-    """The surroundings of a reactor. Valid until the incarnation has ended."""
+    """The context of a reactor. Use it until the incarnation has ended, and from the trio thread only."""
 
     __slots__ = ()
     _cell: ReactorCell[M]
 
     def promise(self) -> Reply[Any]:
-        """A slot for an answer that this incarnation owes, as if it had been asked; ActorDied if it ends before."""
+        """Return a slot for an answer that this incarnation owes.
+
+        It fails with ActorDied if the incarnation ends first, as if the answer had been asked for.
+        """
         reply: Reply[Any] = Reply(self._cell.unanswered)
         self._cell.unanswered[reply] = None
         return reply
@@ -61,30 +76,39 @@ class ReactorContext(Surroundings[M]):
     def pipe_to_self(
         self, to: Callable[[R | None], M], fn: Callable[[*Ts], Awaitable[R]], *args: *Ts, timeout: float = inf
     ) -> None:
-        """Run `await fn(*args)` beside the actor, and send it `to(result)`; `to(None)` after `timeout` seconds.
+        """Run `await fn(*args)` beside the reactor, then send the reactor `to(result)`.
 
-        Cancelled when the incarnation ends, which waits for it. An exception is a crash of the incarnation.
+        After `timeout` seconds the work is cancelled, and `to(None)` is sent. An exception from the work or from `to`
+        crashes the incarnation. When the incarnation ends, the work is cancelled, nothing is sent, and the next
+        incarnation begins only after the work has ended.
         """
         self._cell.pipe(to, fn, args, timeout)
 
 
 class ReactorSpec(NamedTuple):
-    """How to make and keep one reactor.
+    """The description of one reactor: how to make it, and when to start it again.
 
-    `make` is called for each incarnation. It stops between two calls; its side tasks are then cancelled, and get
-    `shutdown` seconds to end.
+        ref = supervisor.start_reactor(ReactorSpec("order-7", lambda: Order("order-7"), restart="transient"))
+
+    A reactor stops between two calls. Its side work is then cancelled.
     """
 
     name: str
+    """Name under the supervisor, unique there."""
     make: Callable[[], Reactor[Any]]
+    """Makes the reactor of each incarnation."""
     restart: Restart = "permanent"
+    """Rule for starting the reactor again after its end."""
     shutdown: float = 5.0
+    """Seconds that its side work gets to end after it was cancelled."""
     capacity: int = 1000
+    """Number of messages that the mailbox holds."""
     overflow: Overflow = "wait"
+    """The policy of the mailbox when it is full."""
 
 
 class Dispatcher:
-    """Calls reactors in the order in which mail came for them, in one task. `ended` is told who has ended, and how."""
+    """The task that calls reactors, in the order in which mail came for them. `ended` is called after each end."""
 
     def __init__(self, ended: Callable[[ReactorCell[Any], Exit], None]) -> None:
         self._ended = ended
@@ -92,14 +116,15 @@ class Dispatcher:
         self._task: trio.lowlevel.Task | None = None
 
     def schedule(self, cell: ReactorCell[Any]) -> None:
-        """`cell` wants a call."""
+        """Call `cell.step` soon."""
+        # A cell may be in the queue twice: for mail, and for its end. `step` does nothing when there is nothing to do.
         self._queue.append(cell)
         if self._task is not None:
             trio.lowlevel.reschedule(self._task)
             self._task = None
 
     async def run(self) -> None:
-        """Until cancelled; every `TURN` calls the other tasks get their turn."""
+        """Call the scheduled reactors until cancelled. After `TURN` calls other tasks get their turn."""
         queue = self._queue
         while True:
             if queue:
@@ -119,7 +144,7 @@ class Dispatcher:
 
 
 class ReactorCell(Cell[M], Generic[M]):
-    """A reactor through its incarnations. `schedule(cell)` asks for a call of `step`."""
+    """A reactor over all its incarnations. `schedule(cell)` requests a call of `step`."""
 
     __slots__ = ("_beside", "_ended", "_exited", "_helpers", "_make", "_reactor", "_schedule")
 
@@ -136,7 +161,7 @@ class ReactorCell(Cell[M], Generic[M]):
     # ------------------------------------------------------------- running
 
     def begin(self) -> None:
-        """Start the next incarnation; from now on mail is scheduled."""
+        """Begin the next incarnation, and schedule its mail from now on."""
         self._next(None)
         self._ended = None
         try:
@@ -148,11 +173,14 @@ class ReactorCell(Cell[M], Generic[M]):
             self.mailbox.on_mail(self._mail)
 
     def step(self) -> Exit | None:
-        """Handle what has come in. How the incarnation ended, once it has and its side tasks have, too."""
+        """Handle the mail. Return the exit once the incarnation and its side work have ended, else None."""
         if self._ended is None:
             self._react()
             if self._ended is None:
                 return None
+        # The end has two phases. After `_over` no call comes, but side work may still run: its last piece schedules
+        # this cell again. Watchers and asks hear of the end only then, so that no work of an incarnation outlives it.
+        # A cell whose state is not `running` was in the queue twice, and its end was reported by the first call.
         if self._beside or self.state != "running":
             return None
         self._reactor = None
@@ -181,7 +209,7 @@ class ReactorCell(Cell[M], Generic[M]):
         self._schedule(self)
 
     def _over(self, crash: Exception | None) -> None:
-        """No more calls; what runs beside it is cancelled and awaited."""
+        """Make no more calls, and cancel the side work. `step` reports the end when that work has ended."""
         self._ended = Exit(crash, stopped=self.mailbox.stopping)
         for piped in self._beside:
             piped.cancel()
@@ -190,23 +218,23 @@ class ReactorCell(Cell[M], Generic[M]):
     # ----------------------------------------------------------- side work
 
     def pipe(self, to: Callable[[Any], M], fn: Callable[..., Awaitable[Any]], args: Any, timeout: float) -> None:
-        """Start side work of this incarnation."""
+        """Begin a piece of side work of this incarnation."""
         piped = Piped(self, to, fn, args, timeout)
         self._beside.add(piped)
         self._helpers.take(piped)
 
     def told(self, message: M) -> None:
-        """Take the result of side work; drop it once the incarnation has ended."""
+        """Take the result of side work. Drop it once the incarnation has ended."""
         if self._ended is None:
             self.mailbox.put_signal(message)
 
     def crash(self, error: Exception) -> None:
-        """Side work has crashed, and the incarnation with it: the supervisor decides."""
+        """End the incarnation because its side work has crashed. The supervisor decides."""
         if self._ended is None:
             self._over(error)
 
     def done_beside(self, piped: Piped) -> None:
-        """Side work has ended."""
+        """Note that a piece of side work has ended."""
         self._beside.discard(piped)
         if self._ended is not None and not self._beside:
             self._schedule(self)
@@ -214,17 +242,18 @@ class ReactorCell(Cell[M], Generic[M]):
     # ------------------------------------------------------------ stopping
 
     def retire(self) -> None:
-        """Also ends the incarnation that its dispatcher did not come to end."""
+        """Make the end final, as `Cell.retire`."""
+        # The supervisor may go before the dispatcher has reported the end of this incarnation.
         if self.state == "running":
             self._end(None)
         super().retire()
 
     def kill(self) -> None:
-        """End it between two calls."""
+        """Request the end between two calls. A call that runs is not interrupted."""
         self.mailbox.stop()
 
     async def stop(self) -> None:
-        """End it between two calls, and wait for its side tasks. The dispatcher must be running."""
+        """End the incarnation between two calls, and wait for its side work. The dispatcher must be running."""
         if self.state == "running":
             self._exited = self._exited or Flag()
             self.mailbox.stop()
@@ -232,7 +261,7 @@ class ReactorCell(Cell[M], Generic[M]):
 
 
 class Piped(Work):
-    """Side work of a reactor, and what is made of its result."""
+    """A piece of side work of a reactor, with the function that makes a message of its result."""
 
     __slots__ = ("_cell", "_to")
 
@@ -249,16 +278,16 @@ class Piped(Work):
         self._to = to
 
     def over(self, result: Any) -> None:
-        """Tell the reactor."""
+        """Send the result to the reactor, unless the incarnation has ended."""
         if not self.cancelled:
             self._cell.told(self._to(result))
         self._cell.done_beside(self)
 
     def crashed(self, error: Exception) -> None:
-        """The incarnation crashes, too."""
+        """Crash the incarnation, too."""
         self._cell.crash(error)
         self._cell.done_beside(self)
 
     def dropped(self) -> None:
-        """Nobody is there to be told."""
+        """Send nothing: the supervisor and its reactors are being cancelled."""
         self._cell.done_beside(self)

@@ -1,4 +1,4 @@
-"""References: what others hold of an actor. A reference survives restarts."""
+"""References: the way to send messages to an actor. A reference survives restarts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ DEFAULT_TIMEOUT = 5.0
 
 @final
 class Ref(Generic[M]):
-    """An actor that takes messages of type M. For tasks of the trio thread; compare by identity."""
+    """A reference to an actor that takes messages of type M.
+
+    A supervisor makes it (`start_child`, `system.ref`), and it stays valid over restarts:
+
+        await counter.tell(Add(2))
+        total = await counter.ask(Total, timeout=1.0)
+
+    Any task of the trio thread may use it. Two references are equal if they are the same object.
+    """
 
     __slots__ = ("__weakref__", "_cell", "_mailbox")
 
@@ -40,29 +48,30 @@ class Ref(Generic[M]):
 
     @property
     def incarnation(self) -> int:
-        """1 for the first life, one more at each restart."""
+        """Number of the present or last incarnation: 1 for the first, one more after each restart."""
         return self._cell.incarnation
 
     @property
     def alive(self) -> bool:
-        """Whether the actor still takes messages; False once it has gone for good."""
+        """True while the actor takes messages, also between two incarnations; False once it has gone for good."""
         return not self._cell.mailbox.closed
 
     def tell_nowait(self, message: M) -> None:
-        """Send without waiting. Raises MailboxFull, ActorGone."""
+        """Send a message without waiting. Raises MailboxFull, ActorGone."""
         self._mailbox.put_nowait(message)
 
     def signal(self, message: M) -> None:
-        """Send ahead of users' messages, whatever the mailbox holds; dropped if the actor has gone.
+        """Send a message ahead of ordinary ones, even to a full mailbox. Dropped if the actor has gone for good.
 
-        Only for what the actor itself has asked for: so it stays bounded without a bound of the mailbox.
+        Signals have no bound. Send one only as the answer to something that the actor itself requested: then the actor
+        bounds them.
         """
         self._mailbox.put_signal(message)
 
     async def tell(self, message: M) -> None:
-        """Send; waits for room if the mailbox's policy says so. Raises MailboxFull, ActorGone.
+        """Send a message. Under the policy `wait`, wait until the mailbox has room.
 
-        Cancelled while waiting for room, the message was not sent.
+        Raises MailboxFull (policy `refuse`), ActorGone. Cancelled while it waits, it has not sent the message.
         """
         mailbox = self._cell.mailbox
         if mailbox.takes_at_once:
@@ -71,17 +80,17 @@ class Ref(Generic[M]):
             await mailbox.put(message)
 
     async def ask(self, make: Callable[[Reply[R]], M], *, timeout: float = DEFAULT_TIMEOUT) -> R:
-        """Send `make(reply)` and wait for the answer, at most `timeout` seconds (`math.inf` allowed).
+        """Send `make(reply)` and return the answer. Wait at most `timeout` seconds (`math.inf` is allowed).
 
-        It never hangs: it is answered, or raises AskTimeout, ActorDied (the incarnation that took it ended),
-        ActorGone, MailboxFull, CallCycle, or whatever error the target answers with. Cancelled, the target may
-        still act on the message.
+        Raises AskTimeout, ActorDied (the incarnation that took the message ended), ActorGone, MailboxFull, CallCycle,
+        or the error that the target answers with. After AskTimeout, ActorDied or a cancellation the target may have
+        acted on the message, or may still do so.
         """
         asker = asking_cell()
         if asker is None:
             return await self._ask(make, timeout)
         if asker.waits_behind(self._cell):
-            raise CallCycle(f"{self.name} waits for {asker.name}, which asks it")
+            raise CallCycle(f"{self.name} waits for {asker.name}, which asks it: ask from a side task, or tell")
         asker.awaiting = self._cell
         try:
             return await self._ask(make, timeout)
@@ -92,6 +101,8 @@ class Ref(Generic[M]):
         cell = self._cell
         if cell.mailbox.closed:
             raise ActorGone(f"{cell.name} has gone for good")
+        # `unanswered` is the cell's, not the incarnation's. The mailbox adds the reply to it when an incarnation takes
+        # the message, so an ask that waits in the mailbox survives a crash, and one that was taken fails with it.
         reply: Reply[R] = Reply(cell.unanswered)
         message = make(reply)
         if timeout == inf:
@@ -102,5 +113,5 @@ class Ref(Generic[M]):
             return await reply.wait()
         with trio.move_on_after(timeout):
             await cell.mailbox.put(message, reply)
-            return await reply.wait()
+            return await reply.wait()  # an answer that came before the deadline wins: see `Reply._settle`
         raise AskTimeout(f"{cell.name} did not answer within {timeout:g} s")

@@ -1,4 +1,4 @@
-"""The slot into which the answer to an ask is put, once."""
+"""The slot for the answer to an ask."""
 
 from __future__ import annotations
 
@@ -10,28 +10,38 @@ R = TypeVar("R")
 
 
 class Reply(Generic[R]):
-    """Travels inside a message. The first of `send` and `fail` wins; later ones return False and change nothing.
+    """The slot for the answer to one ask. It travels inside the message:
 
-    For any code in the trio thread, also after the target's handler has returned.
+        class Double(NamedTuple):
+            number: int
+            reply: Reply[int]
+
+        class Doubler(Actor[Double]):
+            async def receive(self, message: Double, ctx: ActorContext[Double]) -> None:
+                message.reply.send(2 * message.number)
+
+    The first `send` or `fail` settles the slot; later ones return False and change nothing. Any code in the trio thread
+    may call them, also after the handler has returned. A slot that is not settled when the incarnation ends raises
+    ActorDied where the ask was made.
     """
 
     __slots__ = ("_error", "_unanswered", "_value", "_waiter", "settled")
 
     def __init__(self, unanswered: dict[Reply[Any], None]) -> None:
         self._unanswered = unanswered
-        """Where the target keeps what it has taken and not answered."""
+        """The target's record of the asks that it has taken and not answered."""
         self.settled: bool = False
-        """Whether it was answered, or given up by the one who asked."""
+        """True once the ask was answered, or given up by its asker."""
         self._value: R | None = None
         self._error: Exception | None = None
         self._waiter: trio.lowlevel.Task | None = None
 
     def send(self, value: R) -> bool:
-        """Answer."""
+        """Answer with a value. Return False if the slot was settled before."""
         return self._settle(value, None)
 
     def fail(self, error: Exception) -> bool:
-        """Answer with an error, raised where the ask was made."""
+        """Answer with an error, which `ask` raises. Return False if the slot was settled before."""
         return self._settle(None, error)
 
     def _settle(self, value: R | None, error: Exception | None) -> bool:
@@ -39,13 +49,18 @@ class Reply(Generic[R]):
             return False
         self.settled, self._value, self._error = True, value, error
         self._unanswered.pop(self, None)
+        # From here on the waiting task is runnable. trio does not call `_abort` for a runnable task, so a timeout or a
+        # cancellation that comes before the task runs cannot take the answer away.
         if self._waiter is not None:
             trio.lowlevel.reschedule(self._waiter)
             self._waiter = None
         return True
 
     async def wait(self) -> R:
-        """For the one who asked. Cancelled, the slot counts as answered."""
+        """Wait for the answer and return it, or raise the error that it was answered with.
+
+        For the task that asked, once. Cancelled, the slot counts as settled: a later answer returns False.
+        """
         if not self.settled:
             self._waiter = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._abort)
@@ -56,7 +71,7 @@ class Reply(Generic[R]):
             try:
                 raise error
             finally:
-                del error  # its traceback knows this frame
+                del error  # its traceback refers to this frame: without this the two are a reference cycle
         return cast(R, self._value)
 
     def _abort(self, _: object) -> trio.lowlevel.Abort:
@@ -65,5 +80,5 @@ class Reply(Generic[R]):
         return trio.lowlevel.Abort.SUCCEEDED
 
     def abandon(self) -> None:
-        """Nobody waits any more."""
+        """Settle the slot without an answer, because no task waits for one any more."""
         self._settle(None, None)

@@ -1,8 +1,8 @@
-"""Supervisors with a fixed list of children. The rules are OTP's; each is tested against a small model.
+"""Supervisors with a fixed list of children. The rules are those of Erlang's OTP, and a small model tests each of them.
 
-Start in order, each once the one before is ready; stop in reverse. When a child ends and its restart type says so, the
-strategy decides who is started again with it. More than `intensity` restarts within `period` seconds: stop all and
-crash with RestartIntensityExceeded, so that the parent decides.
+Children start in order, each one after the one before is ready, and stop in reverse order. When a child ends that its
+restart type starts again, the strategy says which siblings are started again with it. After more than `intensity`
+restarts within `period` seconds the supervisor stops all children and crashes, so that its own parent decides.
 """
 
 from __future__ import annotations
@@ -22,24 +22,32 @@ from sagakit_actors.ref import Ref
 from sagakit_actors.tasks import ChildSpec, TaskCell
 
 Strategy: TypeAlias = Literal["one_for_one", "one_for_all", "rest_for_one"]
+"""The children that are started again when one crashes: that one, all, or that one and those after it in the list."""
 
 _log = getLogger("sagakit_actors")
 
 
 class ChildInfo(NamedTuple):
-    """One child, for people and tools. `waiting` and `dropped` count the messages of its mailbox."""
+    """The state of one child at one moment, for people and tools."""
 
     name: str
+    """The child's name under its supervisor."""
     ref: Ref[Any]
+    """The child's reference."""
     state: State
+    """The child's state: `new`, `running`, `restarting` or `gone`."""
     incarnation: int
+    """Number of the present or last incarnation; 0 before the first."""
     restarts: int
+    """Number of times that the supervisor has started the child again."""
     waiting: int
+    """Number of messages in its mailbox."""
     dropped: int
+    """Number of messages that the policy of its mailbox has dropped."""
 
 
 class ChildEnded(NamedTuple):
-    """A child's incarnation has ended: from its task to the supervisor."""
+    """The message from a child's task to the supervisor that an incarnation has ended."""
 
     cell: TaskCell[Any]
     incarnation: int
@@ -47,7 +55,14 @@ class ChildEnded(NamedTuple):
 
 
 class Supervisor(Actor[ChildEnded]):
-    """Keeps `children` alive. Itself an actor, so that trees nest."""
+    """A supervisor with a fixed list of children. It is itself an actor, so supervisors nest:
+
+        database = Supervisor("rest_for_one", [ChildSpec("pool", Pool), ChildSpec("writer", Writer)])
+        root = Supervisor("one_for_one", [ChildSpec("database", lambda: database), ChildSpec("web", Web)])
+
+    Raises ValueError when two children have the same name. A child that ends before it is ready is a StartFailed: the
+    supervisor stops the children that run, and crashes with it.
+    """
 
     tasks = True
 
@@ -64,17 +79,20 @@ class Supervisor(Actor[ChildEnded]):
     # --------------------------------------------------------------- faces
 
     def ref(self, name: str) -> Ref[Any]:
-        """The child of that name. Raises KeyError."""
-        return next(cell.ref for cell in self._cells if cell.name == name)
+        """Return the child of that name. Raises KeyError."""
+        for cell in self._cells:
+            if cell.name == name:
+                return cell.ref
+        raise KeyError(name)
 
     def which_children(self) -> list[ChildInfo]:
-        """The children, in order."""
+        """Return the state of each child, in the order of the list."""
         return [children_info(cell) for cell in self._cells]
 
     # ---------------------------------------------------------------- life
 
     async def run(self, ctx: ActorContext[ChildEnded]) -> None:
-        """Start all, then mind them; on the way out stop all in reverse."""
+        """Start the children in order, keep them alive, and stop them in reverse order at the end."""
         try:
             await self._start(ctx, self._cells)
             ctx.ready()
@@ -90,10 +108,10 @@ class Supervisor(Actor[ChildEnded]):
                 cell.retire()
 
     async def _start(self, ctx: ActorContext[ChildEnded], cells: Sequence[TaskCell[Any]]) -> None:
-        """Start in order. Raises StartFailed with those before still running."""
+        """Start children in order. Raises StartFailed; the children before that one run on."""
         for cell in cells:
             cell.revive()
-            cell.renew()
+            cell.renew()  # before `until_ready`, which must not see the flags of the incarnation before
             ctx.nursery.start_soon(self._keep, ctx.ref, cell)
             await trio.lowlevel.checkpoint()
             if not await cell.until_ready():
@@ -112,11 +130,14 @@ class Supervisor(Actor[ChildEnded]):
     async def _on_ended(self, ctx: ActorContext[ChildEnded], notice: ChildEnded) -> None:
         cell = notice.cell
         if notice.incarnation != cell.incarnation:
-            return  # an incarnation before the present one
+            # The child crashed while a sibling's crash had it restarted: this notice was already in the mailbox, and it
+            # is about the incarnation before the present one. Counting it would restart a healthy child.
+            return
         if not notice.exit.restarts(cell.spec.restart):
             if not notice.exit.stopped:
-                cell.retire()  # an end that stands, unless a sibling's crash has it started again
+                cell.retire()  # the end is final, unless a sibling's crash starts this child again (`revive`)
             return
+        # A restart that fails counts like another crash. Each turn of this loop adds to the window, so it ends.
         failed: Sequence[TaskCell[Any]] = [cell]
         while failed:
             if not self._window.allows(trio.current_time()):
@@ -126,7 +147,7 @@ class Supervisor(Actor[ChildEnded]):
             failed = await self._restart(ctx, cell)
 
     async def _restart(self, ctx: ActorContext[ChildEnded], cell: TaskCell[Any]) -> Sequence[TaskCell[Any]]:
-        """Restart `cell` and whoever the strategy restarts with it; returns who failed, to be counted again."""
+        """Restart `cell` and the siblings that the strategy names. Return [cell] if that failed: it counts again."""
         position = self._cells.index(cell)
         start = {"one_for_one": position, "rest_for_one": position, "one_for_all": 0}[self._strategy]
         end = position + 1 if self._strategy == "one_for_one" else len(self._cells)
@@ -142,12 +163,12 @@ class Supervisor(Actor[ChildEnded]):
         try:
             await self._start(ctx, again)
         except StartFailed as error:
-            _log.warning("restart failed: %s", error)
+            _log.warning("a restart failed: %s", error)
             return [cell]
         return []
 
 
 def children_info(cell: Cell[Any]) -> ChildInfo:
-    """What there is to know of a child."""
+    """Return the state of a child."""
     mailbox = cell.mailbox
     return ChildInfo(cell.name, cell.ref, cell.state, cell.incarnation, cell.restarts, len(mailbox), mailbox.dropped)

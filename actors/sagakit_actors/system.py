@@ -1,4 +1,4 @@
-"""A tree of actors in a trio program."""
+"""The entry to the library: a tree of actors in a trio program."""
 
 from __future__ import annotations
 
@@ -18,26 +18,31 @@ from sagakit_actors.tasks import ChildSpec, TaskCell
 
 @final
 class System:
-    """An open tree."""
+    """A running tree. Made by `open_system`."""
 
     def __init__(self, root: Supervisor) -> None:
         self._root = root
 
     def ref(self, name: str) -> Ref[Any]:
-        """The root's child of that name. Raises KeyError."""
+        """Return the root's child of that name. Raises KeyError."""
         return self._root.ref(name)
 
     def which_children(self) -> list[ChildInfo]:
-        """The root's children."""
+        """Return the state of each child of the root, in order."""
         return self._root.which_children()
 
 
 @asynccontextmanager
 async def open_system(root: Supervisor, *, shutdown: float = 30.0) -> AsyncIterator[System]:
-    """Run the tree under `root` while the context is open; leaving stops it in order, within `shutdown` seconds.
+    """Run the tree under `root` while the context is open:
 
-    If the root gives up, the body is cancelled and its error raised. Cancelled, everything is cancelled at once.
-    Raises StartFailed.
+        root = Supervisor("one_for_one", [ChildSpec("counter", Counter)])
+        async with open_system(root) as system:
+            await system.ref("counter").tell(Add(2))
+
+    The context is entered when every child is ready. Leaving it stops the children in reverse order; what is left after
+    `shutdown` seconds is cancelled. If the root gives up, the body is cancelled and the root's error is raised, such as
+    RestartIntensityExceeded. If the caller is cancelled, everything is cancelled at once. Raises StartFailed.
     """
 
     def make() -> Actor[Any]:
@@ -49,7 +54,7 @@ async def open_system(root: Supervisor, *, shutdown: float = 30.0) -> AsyncItera
 
         async def live() -> None:
             exits.append(await cell.incarnate())
-            nursery.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()  # also the body, if the root gave up: its actors have gone
 
         nursery.start_soon(live)
         await trio.lowlevel.checkpoint()

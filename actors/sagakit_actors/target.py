@@ -1,4 +1,4 @@
-"""An actor as its references see it. Protocols, so that references and cells need not know each other."""
+"""Protocols: an actor as its references see it. With them, references and cells need not import each other."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Asker(Protocol):
 
     name: str
     task: trio.lowlevel.Task | None
-    """The task that stands still while the actor waits; None if none does."""
+    """The task that handles the actor's messages; None if it has none."""
     awaiting: Any
-    """The target whose answer it waits for; None if it waits for none."""
+    """The target whose answer that task waits for; None if it waits for none."""
 
     def waits_behind(self, target: Any, /) -> bool:
-        """Return whether `target` is this actor, or waits for it, directly or through others."""
+        """Return True if `target` is this actor, or waits for it, directly or through others."""
         ...
 
 
@@ -32,7 +32,7 @@ class Inlet(Protocol[M_contra]):
 
     @property
     def takes_at_once(self) -> bool:
-        """Return whether `put` would take a message without waiting."""
+        """True if `put` would return or raise without waiting."""
         ...
 
     def put_nowait(self, message: M_contra, reply: Reply[Any] | None = None) -> None:
@@ -40,16 +40,16 @@ class Inlet(Protocol[M_contra]):
         ...
 
     async def put(self, message: M_contra, reply: Reply[Any] | None = None) -> None:
-        """Take a message; wait for room if the policy says so. Raises MailboxFull, ActorGone."""
+        """Take a message; wait for room if the policy is `wait`. Raises MailboxFull, ActorGone."""
         ...
 
     def put_signal(self, signal: M_contra) -> None:
-        """Take a message ahead of others, whatever the mailbox holds."""
+        """Take a message ahead of others, even if the mailbox is full."""
         ...
 
 
 class Target(Protocol[M_contra]):
-    """An actor that messages are sent to."""
+    """An actor that takes messages."""
 
     name: str
     incarnation: int
@@ -57,13 +57,13 @@ class Target(Protocol[M_contra]):
 
     @property
     def mailbox(self) -> Inlet[M_contra]:
-        """Where its messages go."""
+        """The mailbox of the actor."""
         ...
 
     def add_watcher(self, watcher: Any, /) -> None:
-        """Notify a watcher at each end of this actor from now on; at once if there will be none."""
+        """Notify a watcher at each end of an incarnation from now on; at once if the actor has gone for good."""
         ...
 
     def remove_watcher(self, watcher: Any, /) -> None:
-        """Send a watcher no more notices."""
+        """Stop notifying a watcher."""
         ...

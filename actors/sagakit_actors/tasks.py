@@ -1,4 +1,4 @@
-"""Actors with a task of their own: the cell that runs them."""
+"""The cells of actors with a task each."""
 
 from __future__ import annotations
 
@@ -18,21 +18,29 @@ M = TypeVar("M")
 
 
 class ChildSpec(NamedTuple):
-    """How to make and keep one child.
+    """The description of one child: how to make it, and when to start it again.
 
-    `make` is called for each incarnation. `shutdown` is seconds from the request to stop until it is cancelled.
+        ChildSpec("mailer", lambda: Mailer(smtp), restart="transient", shutdown=30.0)
+
+    `make` is called for each incarnation, so that each one begins with fresh state.
     """
 
     name: str
+    """Name under the supervisor, unique there."""
     make: Callable[[], Actor[Any]]
+    """Makes the actor of each incarnation."""
     restart: Restart = "permanent"
+    """Rule for starting the child again after its end."""
     shutdown: float = 5.0
+    """Seconds from the request to stop until the child is cancelled."""
     capacity: int = 1000
+    """Number of messages that the mailbox holds."""
     overflow: Overflow = "wait"
+    """The policy of the mailbox when it is full."""
 
 
 class TaskCell(Cell[M], Generic[M]):
-    """A child whose incarnations each are one call of `Actor.run`, in the task that awaits `incarnate`."""
+    """A child whose incarnations are calls of `Actor.run`, each in the task that awaits `incarnate`."""
 
     __slots__ = ("_exited", "_killed", "_make", "_scope", "ready")
 
@@ -47,21 +55,23 @@ class TaskCell(Cell[M], Generic[M]):
     # ------------------------------------------------------------- running
 
     async def incarnate(self) -> Exit:
-        """Run one incarnation to its end. Raises only what is not an Exception, and the caller's own cancellation."""
+        """Run one incarnation to its end. Raises what is not an Exception, and the cancellation of the caller."""
         self._begin()
         crash: Exception | None = None
         try:
             await self._live(self._make())
         except StopRequested:
             pass
-        except BaseExceptionGroup as group:  # what is no crash is raised again
+        except BaseExceptionGroup as group:  # a cancellation or a KeyboardInterrupt in it is raised again
             crash = self._crash_in(group)
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             crash = error
         finally:
             self._end(crash)
         self._scope = None
-        return Exit(crash, stopped=self.mailbox.stopping or self._killed)  # a crash beside cancels the scope, too
+        # Not `self._scope.cancelled_caught`: trio also cancels the scope of the nursery when a side task crashes, and
+        # that is a crash, after which the child is started again.
+        return Exit(crash, stopped=self.mailbox.stopping or self._killed)
 
     async def _live(self, actor: Actor[M]) -> None:
         if not actor.tasks:
@@ -76,7 +86,7 @@ class TaskCell(Cell[M], Generic[M]):
 
     @staticmethod
     def _crash_in(group: BaseExceptionGroup[BaseException]) -> Exception | None:
-        """What is left of a group without stops and cancellation."""
+        """Return the crash in a group: its only error, or the group without its StopRequested. None if none is left."""
         _, rest = group.split(StopRequested)
         if rest is None:
             return None
@@ -88,11 +98,11 @@ class TaskCell(Cell[M], Generic[M]):
     def _begin(self) -> None:
         self._next(trio.lowlevel.current_task())
         self._killed = False
-        running_cell.set(self)
+        running_cell.set(self)  # in this task's context; side tasks copy it, and `asking_cell` tells them apart
         self.renew()
 
     def renew(self) -> None:
-        """Another incarnation is about to begin."""
+        """Prepare the flags for another incarnation. Does nothing before the first one."""
         if self._exited.is_set:
             self.ready, self._exited = Flag(), Flag()
 
@@ -101,15 +111,15 @@ class TaskCell(Cell[M], Generic[M]):
         self._exited.set()
 
     def retire(self) -> None:
-        """Also lets those go on who wait for its exit."""
+        """Make the end final, as `Cell.retire`, and wake the tasks that wait for the exit."""
         super().retire()
         self._exited.set()
 
     # ------------------------------------------------------------ stopping
 
     async def until_ready(self) -> bool:
-        """Wait until this incarnation is ready; False if it ended before."""
-        ready, exited = self.ready, self._exited
+        """Wait until this incarnation is ready, and return True; return False if it ended before."""
+        ready, exited = self.ready, self._exited  # of this incarnation: `renew` replaces them
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_then_cancel, ready, nursery)
             nursery.start_soon(_then_cancel, exited, nursery)
@@ -122,7 +132,7 @@ class TaskCell(Cell[M], Generic[M]):
             self._scope.cancel()
 
     async def stop(self) -> None:
-        """Ask, wait `shutdown` seconds, cancel, and still wait for the end."""
+        """Request the end, cancel after `shutdown` seconds, and wait for the end in any case."""
         if self.state != "running":
             return
         self.mailbox.stop()
@@ -133,7 +143,7 @@ class TaskCell(Cell[M], Generic[M]):
         await self._exited.wait()
 
     def revive(self) -> None:
-        """A stopped child is to be started again: it takes messages again."""
+        """Take messages again: a child that was stopped is about to be started again."""
         self.mailbox.stopping = self.mailbox.closed = False
 
 

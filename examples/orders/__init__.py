@@ -2,7 +2,7 @@
 
 domain        orders and what the services answer: plain msgspec, knows no saga
 participant   how a service keeps the participant contract, on SQLite
-services      the three services, each with a database of its own
+services      the three services, each with its own database
 weather       what goes wrong now and then
 saga          the saga
 orders_file   reads orders.csv

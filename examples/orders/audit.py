@@ -1,4 +1,4 @@
-"""The audit: reads the three databases afterwards and says whether the books balance. It knows no saga."""
+"""The audit: reads the three databases after a run, and finds where the books do not balance. It knows no saga."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from examples.orders.domain import Order
 
 
 class Finding(NamedTuple):
-    """One rule, and what speaks against it."""
+    """A rule, and the facts that contradict it."""
 
     rule: str
     wrong: list[str]
 
 
 def audit(folder: Path, orders: list[Order], outcomes: Mapping[str, bool]) -> list[Finding]:
-    """Check every rule. `outcomes` says of each ended order whether it was completed."""
+    """Check every rule on the databases of a folder. `outcomes` is True for each order that was completed."""
     books = {name: sqlite3.connect(folder / f"{name}.db") for name in ("stock", "payments", "shipping")}
     try:
         return audit_books(books, orders, outcomes)
@@ -29,7 +29,7 @@ def audit(folder: Path, orders: list[Order], outcomes: Mapping[str, bool]) -> li
 
 
 def audit_books(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[Finding]:
-    """The same for databases that are open."""
+    """Check every rule on open databases, as `audit` does."""
     return [Finding(rule, check(books, orders, outcomes)) for rule, check in RULES.items()]
 
 
@@ -74,33 +74,33 @@ def _takings(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) ->
 
 
 def _no_effect_twice(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
-    """An effect is named by service, kind and order (the second part of a key)."""
+    """Find effects that happened twice. Service, kind and order (the second part of a key) name an effect."""
     wrong: list[str] = []
     undone_by = {"reserve": "release", "charge": "refund"}
     for name, book in books.items():
         counts = Counter((key.split("/")[1], kind) for key, kind in book.execute("SELECT key, kind FROM effects"))
         for (order, kind), times in counts.items():
-            standing = times - counts[order, undone_by.get(kind, "")]
-            if standing > 1:
-                wrong.append(f"{name}: {kind} of {order} stands {standing} times")
+            in_force = times - counts[order, undone_by.get(kind, "")]
+            if in_force > 1:
+                wrong.append(f"{name}: {kind} of {order} is in force {in_force} times")
     return wrong
 
 
 def _effects_fit(books: Books, orders: list[Order], outcomes: Mapping[str, bool]) -> list[str]:
-    """A completed order has all its effects, one that failed has none left."""
-    standing: Counter[tuple[str, str]] = Counter()
+    """Find completed orders without all their effects, and failed ones with effects left."""
+    in_force: Counter[tuple[str, str]] = Counter()
     sign = {"release": ("reserve", -1), "refund": ("charge", -1)}
     for book in books.values():
         for key, kind in book.execute("SELECT key, kind FROM effects"):
             what, amount = sign.get(kind, (kind, 1))
-            standing[key.split("/")[1], what] += amount
+            in_force[key.split("/")[1], what] += amount
     wrong: list[str] = []
     for order, completed in outcomes.items():
         for what in ("reserve", "charge", "book", "hand_over", "confirm"):
-            if standing[order, what] != int(completed):
-                wrong.append(
-                    f"{order} ({'completed' if completed else 'failed'}): {what} stands {standing[order, what]} times"
-                )
+            times = in_force[order, what]
+            if times != int(completed):
+                end = "completed" if completed else "failed"
+                wrong.append(f"{order} ({end}): {what} is in force {times} times")
     return wrong
 
 
@@ -110,6 +110,6 @@ RULES: dict[str, Rule] = {
     "what was sold was shipped": _shipped,
     "money is conserved": _money,
     "the merchant has what was sold": _takings,
-    "no effect stands twice": _no_effect_twice,
+    "no effect is in force twice": _no_effect_twice,
     "completed orders have every effect, failed ones none": _effects_fit,
 }

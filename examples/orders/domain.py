@@ -1,4 +1,4 @@
-"""Orders, and what the services answer."""
+"""The domain: orders, and the answers of the services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One order: so many of one article, for this much, to this country."""
+    """An order: a number of one article, its price, and the country that it goes to."""
 
     id: str
     card: str
@@ -37,14 +37,14 @@ class Shipment(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What the customer gets."""
+    """The receipt for the customer."""
 
     amount_cents: int
     tracking: str
 
 
 class Refused(Exception):
-    """A service's business refusal; `code` says why."""
+    """A business refusal of a service; `code` says why."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -52,8 +52,8 @@ class Refused(Exception):
 
 
 class ServiceBusy(Exception):
-    """The service took nothing: known not done."""
+    """The service did nothing: the action is known not to have happened."""
 
 
 class ReplyLost(Exception):
-    """The service may have done it, or not: the reply never came."""
+    """The reply did not come: the action may have happened or not."""

@@ -1,4 +1,4 @@
-"""For `sagakit explore examples.orders`: the saga with its services in memory, and the books that must balance."""
+"""The exploration for `sagakit explore examples.orders`: services in memory, and books that must balance."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ ORDERS = [Order("1", "card-1", "DE", "lamp", 2, 500), Order("2", "card-2", "FR",
 
 
 def make() -> PlaceOrder:
-    """A saga whose shop knows two orders: the one that is placed, and one that never is."""
+    """Return a saga whose shop knows two orders: the order that is placed, and another one."""
     shop = Shop(None)
     shop.prepare(ORDERS)
     return PlaceOrder(shop)
 
 
 def books_balance(saga: PlaceOrder, trace: Trace) -> None:
-    """The audit of the demo, once the saga has ended."""
+    """Audit the books as the demo does, once the saga has ended. Raises AssertionError."""
     if trace.outcome is not None:
         findings = audit_books(saga.shop.books, ORDERS, {"1": isinstance(trace.outcome, Completed)})
         wrong = [line for finding in findings for line in finding.wrong]

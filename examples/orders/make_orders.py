@@ -1,4 +1,4 @@
-"""Makes orders.csv: `python -m examples.orders.make_orders`. Always the same 500 orders."""
+"""A script that makes orders.csv, always the same 500 orders: `python -m examples.orders.make_orders`."""
 
 from __future__ import annotations
 

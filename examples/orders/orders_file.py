@@ -1,4 +1,4 @@
-"""Reads orders from a CSV file. A bad row is reported with its line number; the rest goes on."""
+"""The reader of orders from a CSV file. A bad row is reported with its line number, and left out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OWN_FILE = Path(__file__).parent / "orders.csv"
 
 
 class Orders(NamedTuple):
-    """What a file holds: the good rows, and a line of text for each bad one."""
+    """The content of a file: the orders, and a line of text for each bad row."""
 
     orders: list[Order]
     problems: list[str]
@@ -26,7 +26,7 @@ class NotAnOrdersFile(ValueError):
 
 
 def read_orders(path: Path) -> Orders:
-    """Read a file. Raises NotAnOrdersFile, OSError."""
+    """Return the content of a file. Raises NotAnOrdersFile, OSError."""
     orders: dict[str, Order] = {}
     problems: list[str] = []
     with path.open(newline="", encoding="utf-8") as file:
@@ -41,7 +41,7 @@ def read_orders(path: Path) -> Orders:
                 try:
                     order = _order(row)
                     if order.id in orders:
-                        raise ValueError(f"the order {order.id} was there before")
+                        raise ValueError(f"the order {order.id} appears a second time")
                     orders[order.id] = order
                 except ValueError as error:
                     problems.append(f"{path.name}, line {rows.line_num}: {error}")

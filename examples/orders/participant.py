@@ -1,9 +1,9 @@
-"""How a service keeps the participant contract, on SQLite.
+"""The base of a service that keeps the participant contract, on SQLite.
 
 - An action is idempotent by key: the same key gets the same answer, a stored refusal too.
-- A compensation tolerates "never happened", and makes its action's key unusable: a late action
-  after its undo is refused.
-- A check that answers "not done" makes the key unusable, too: it did not happen and no longer can.
+- A compensation tolerates "never happened", and makes its action's key unusable: an action that arrives after its undo
+  is refused.
+- A check that answers "not done" makes the key unusable, too: the action did not happen and no longer can.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS effects (n INTEGER PRIMARY KEY, key TEXT NOT NULL, ki
 
 
 class Participant:
-    """One service's database, in a file or in memory. For any thread; several processes may have a file open."""
+    """The database of one service, in a file or in memory. For any thread; several processes may open the file."""
 
     schema = ""
 
@@ -47,7 +47,7 @@ class Participant:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing."""
+        """Open a transaction. Commit at the end; roll back if the body raises."""
         with self._lock:
             self.db.execute("BEGIN IMMEDIATE")
             try:
@@ -58,7 +58,7 @@ class Participant:
             self.db.execute("COMMIT")
 
     def act(self, key: str, kind: str, type: type[T], do: Callable[[sqlite3.Connection], T]) -> T:
-        """Do it once under this key and remember the answer. Raises Refused, and what the weather brings."""
+        """Act once under this key and return the answer. Raises Refused, and the errors of the weather."""
         self._weather.before(key)
         answer = self._act(key, kind, type, do)
         self._weather.after(key)
@@ -85,7 +85,7 @@ class Participant:
     def undo(
         self, key: str, action_key: str, kind: str, type: type[T], undo: Callable[[sqlite3.Connection, T], None]
     ) -> None:
-        """Take back what was done under `action_key`, if anything was, and make that key unusable."""
+        """Take back the action of `action_key`, if it happened, and make that key unusable."""
         self._weather.before(key)
         with self.transaction() as db:
             if _known(db, key) is not None:
@@ -100,7 +100,7 @@ class Participant:
         self._weather.after(key)
 
     def check(self, action_key: str, type: type[T]) -> T | None:
-        """The answer given under `action_key`; None if it did not happen, and from now on it cannot."""
+        """Return the answer given under `action_key`. None means: it did not happen, and from now on it cannot."""
         with self.transaction() as db:
             known = _known(db, action_key)
             if known is not None and known[0] == "done":

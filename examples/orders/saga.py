@@ -16,7 +16,7 @@ stubborn = RetryPolicy(
 
 
 class PlaceOrder(Saga[Order, Receipt], deadline=timedelta(hours=1)):
-    """One order. The services are plain functions over SQLite, so each call runs in a worker thread."""
+    """Place an order. The services are plain functions over SQLite, so each call runs in a worker thread."""
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop

@@ -17,7 +17,7 @@ STOCKED = 0.88
 
 
 class Stock(Participant):
-    """The warehouse: what is free, set aside, and handed over, by article."""
+    """The warehouse: goods that are free, set aside and handed over, by article."""
 
     schema = """
     CREATE TABLE IF NOT EXISTS stock (
@@ -48,7 +48,7 @@ class Stock(Participant):
         return self.act(key, "reserve", Reservation, do)
 
     def release(self, *, key: str, action_key: str) -> None:
-        """Put back what was set aside under `action_key`."""
+        """Put back the goods that were set aside under `action_key`."""
 
         def undo(db: sqlite3.Connection, held: Reservation) -> None:
             move = "UPDATE stock SET free = free + ?1, reserved = reserved - ?1 WHERE sku = ?2"
@@ -57,7 +57,7 @@ class Stock(Participant):
         self.undo(key, action_key, "release", Reservation, undo)
 
     def hand_over(self, held: Reservation, *, key: str) -> Reservation:
-        """Give what was set aside to the carrier."""
+        """Give the goods that were set aside to the carrier."""
 
         def do(db: sqlite3.Connection) -> Reservation:
             move = "UPDATE stock SET reserved = reserved - ?1, shipped = shipped + ?1 WHERE sku = ?2"
@@ -99,7 +99,7 @@ class Payments(Participant):
         return self.act(key, "charge", Charge, do)
 
     def refund(self, *, key: str, action_key: str) -> None:
-        """Give back what was taken under `action_key`."""
+        """Give back the money that was taken under `action_key`."""
 
         def undo(db: sqlite3.Connection, charge: Charge) -> None:
             give = "UPDATE accounts SET balance = balance + ? WHERE card = ?"
@@ -109,7 +109,7 @@ class Payments(Participant):
         self.undo(key, action_key, "refund", Charge, undo)
 
     def charged(self, *, action_key: str) -> Charge | None:
-        """What was taken under `action_key`; None: nothing, and now it cannot be."""
+        """Return the charge of `action_key`. None means: nothing was taken, and now it cannot be."""
         return self.check(action_key, Charge)
 
 
@@ -145,10 +145,10 @@ class Shipping(Participant):
 
 
 class Shop:
-    """All three, as a worker holds them."""
+    """The three services of a worker."""
 
     def __init__(self, folder: Path | None, *, weather: Weather = FAIR) -> None:
-        """Without a folder the databases are in memory."""
+        """Open the services. Without a folder their databases are in memory."""
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         self.stock = Stock(folder and folder / "stock.db", weather)

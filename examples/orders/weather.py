@@ -1,4 +1,4 @@
-"""What goes wrong now and then: decided by the key, so that a run can be repeated."""
+"""The weather: failures that the key decides, so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from examples.orders.domain import ReplyLost, ServiceBusy
 
 
 class Weather:
-    """Per mille of first calls that find the service busy (`busy`), or whose reply is lost (`lost`)."""
+    """Failures of calls, per mille of first calls: the service is busy (`busy`), or the reply is lost (`lost`)."""
 
     def __init__(self, *, busy: int = 0, lost: int = 0) -> None:
         self._busy = busy
@@ -16,12 +16,12 @@ class Weather:
         self._met: set[str] = set()
 
     def before(self, key: str) -> None:
-        """Raises ServiceBusy before anything is done."""
+        """Raise ServiceBusy now and then, before the service does anything."""
         if crc32(b"busy" + key.encode()) % 1000 < self._busy and self._first(f"busy {key}"):
             raise ServiceBusy("try again later")
 
     def after(self, key: str) -> None:
-        """Raises ReplyLost after it was done."""
+        """Raise ReplyLost now and then, after the service has acted."""
         if crc32(b"lost" + key.encode()) % 1000 < self._lost and self._first(f"lost {key}"):
             raise ReplyLost("the connection broke before the reply came")
 
@@ -33,4 +33,4 @@ class Weather:
 
 
 FAIR = Weather()
-"""Nothing goes wrong."""
+"""Weather in which all calls succeed."""

@@ -1,7 +1,7 @@
 """A worker process: `python -m examples.orders.worker URL FOLDER FILE`.
 
-Starts every order of the file as a saga; those that were started before just go on. Prints one JSON line for each saga
-that has ended or is stuck. Ends when all have, or when its standard input is closed.
+It starts every order of the file as a saga; sagas that were started before go on. It prints a JSON line for each saga
+that has ended or is stuck. It ends when all have, or when its standard input is closed. `sagakit demo` runs it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WEATHER = Weather(busy=40, lost=20)
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One ended saga. `seconds` from its start to its end."""
+    """The line that is printed for one saga. `sagakit demo` reads it."""
 
     order: str
     status: str
@@ -37,10 +37,11 @@ class Line(msgspec.Struct, frozen=True):
     retries: int
     recovered: int
     seconds: float
+    """Seconds from its start to its end."""
 
 
 async def work(url: str, folder: Path, file: Path) -> None:
-    """Run all orders."""
+    """Run all orders to their ends."""
     orders = read_orders(file).orders
     shop = Shop(folder, weather=WEATHER)
     shop.prepare(orders)
@@ -84,13 +85,13 @@ def _line(record: PersistedSagaState[msgspec.Raw]) -> Line:
 
 
 async def _until_stdin_closes(scope: trio.CancelScope) -> None:
-    """Whoever started this worker has gone: so does it."""
+    """Cancel the work when standard input closes: then the process that started this one has gone."""
     await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
     scope.cancel()
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("folder", type=Path)

@@ -27,8 +27,8 @@ from sagakit.client.handle import Handle as Handle
 from sagakit.client.listing import Page as Page
 from sagakit.client.listing import SagaInfo as SagaInfo
 from sagakit.client.listing import UnreadableRecord as UnreadableRecord
+from sagakit.client.opening import open_runtime as open_runtime
 from sagakit.client.runtime import Runtime as Runtime
-from sagakit.client.runtime import open_runtime as open_runtime
 from sagakit.client.script import run as run
 from sagakit.definition import FOREVER as FOREVER
 from sagakit.definition import CheckedStep as CheckedStep

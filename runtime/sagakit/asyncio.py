@@ -1,9 +1,9 @@
-"""sagakit for asyncio programs: the runtime lives in a trio thread of its own, asyncio steps run on the program's loop.
+"""sagakit for asyncio programs: the runtime runs in a thread with trio, asyncio steps run on the program's own loop.
 
     async with sagakit.asyncio.open_runtime("nats://localhost", sagas=[PlaceOrder(http=http)]) as sagas:
         saga = await sagas.start(PlaceOrder, order.id, order)
 
-Everything that the trio runtime has is awaitable here.
+`AsyncioRuntime` has the methods of `sagakit.Runtime`, with the same arguments, results and errors.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sagakit.client.bulk import BulkVerb
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.listing import History, Page, SagaInfo
+from sagakit.client.opening import open_runtime as open_trio_runtime
 from sagakit.client.opening import opened
 from sagakit.client.runtime import Runtime
-from sagakit.client.runtime import open_runtime as open_trio_runtime
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
@@ -42,7 +42,16 @@ W = TypeVar("W")
 
 
 class AsyncioRuntime:
-    """A `Runtime` for tasks of the asyncio loop that opened it: the same methods, by `RuntimeApi`."""
+    """A `Runtime` for the asyncio loop that opened it, with the same methods. Made by `sagakit.asyncio.open_runtime`.
+
+        async with asyncio.timeout(5):
+            handle = await runtime.start(PlaceOrder, "order-7", order)
+            print(await handle.outcome())
+
+    Its methods are for tasks of that loop, and raise WrongContext elsewhere. Properties and `metrics` may be read from
+    any thread. Cancelling a call cancels it in the trio thread and waits for that; `Runtime` says what a cancelled call
+    may have done. If the worker breaks down, open calls raise RuntimeClosed, and leaving the context says why.
+    """
 
     def __init__(self, inner: Runtime, thread: TrioThread) -> None:
         self._inner = inner
@@ -50,30 +59,30 @@ class AsyncioRuntime:
 
     @property
     def worker_id(self) -> str:
-        """This run of this process; never used again."""
+        """The id of this run of this process. See `Runtime.worker_id`."""
         return self._inner.worker_id
 
     @property
     def config(self) -> Config:
-        """The options in force."""
+        """The options of this runtime. See `Runtime.config`."""
         return self._inner.config
 
     @property
     def messages_sent(self) -> int:
-        """As `Runtime.messages_sent`."""
+        """Number of messages sent to the server so far. See `Runtime.messages_sent`."""
         return self._inner.messages_sent
 
     @property
     def ready(self) -> bool:
-        """As `Runtime.ready`."""
+        """True while sagas make progress here. See `Runtime.ready`."""
         return self._inner.ready
 
     def metrics(self) -> Mapping[str, float]:
-        """As `Runtime.metrics`."""
+        """Return the counters and gauges of this worker, by name. See `Runtime.metrics`."""
         return self._inner.metrics()
 
     async def drain(self) -> None:
-        """As `Runtime.drain`."""
+        """Take no new sagas and hand over those that run. See `Runtime.drain`."""
         await self._thread.call(self._inner.drain)
 
     async def start(
@@ -87,7 +96,7 @@ class AsyncioRuntime:
         trace: dict[str, str] | None = None,
         attributes: dict[str, str] | None = None,
     ) -> Handle[T]:
-        """As `Runtime.start`."""
+        """Start a saga and return a handle on it. See `Runtime.start`."""
         start = partial(
             self._inner.start,
             correlation_id=correlation_id,
@@ -98,23 +107,23 @@ class AsyncioRuntime:
         return self._mine(await self._thread.call(start, saga, id, input))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
-        """As `Runtime.execute`."""
+        """Start a saga, wait for its end and return its outcome. See `Runtime.execute`."""
         return await self._thread.call(self._inner.execute, saga, id, input)
 
     async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
-        """As `Runtime.get`."""
+        """Return a handle on a saga that was started before. See `Runtime.get`."""
         return self._mine(await self._thread.call(self._inner.get, saga, id))
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
-        """As `Runtime.load`."""
+        """Return the last durable record of a saga. See `Runtime.load`."""
         return await self._thread.call(self._inner.load, saga, id)
 
     async def record(self, key: str) -> Record:
-        """As `Runtime.record`."""
+        """Return the last durable record under a key. See `Runtime.record`."""
         return await self._thread.call(self._inner.record, key)
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
-        """As `Runtime.ended`."""
+        """Wait until a saga has ended, and return its last record. See `Runtime.ended`."""
         return await self._thread.call(partial(self._inner.ended, key, or_stuck=or_stuck))
 
     async def list(
@@ -128,7 +137,7 @@ class AsyncioRuntime:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
-        """As `Runtime.list`."""
+        """Return the unfinished sagas, or those that ended in a given way. See `Runtime.list`."""
         look = partial(
             self._inner.list,
             status=status,
@@ -142,20 +151,20 @@ class AsyncioRuntime:
         return await self._thread.call(look)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
-        """As `Runtime.history`."""
+        """Return the last record of a saga and its events in order. See `Runtime.history`."""
         return await self._thread.call(self._inner.history, saga, id)
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
-        """As `Runtime.describe`."""
+        """Return one saga for people to read. See `Runtime.describe`."""
         return await self._thread.call(self._inner.describe, saga, id)
 
     @property
-    def resting(self) -> int:
-        """As `Runtime.resting`."""
-        return self._inner.resting
+    def passivated(self) -> int:
+        """Number of sagas that wait and need no actor. See `Runtime.passivated`."""
+        return self._inner.passivated
 
     async def list_active(self) -> Sequence[str]:
-        """As `Runtime.list_active`."""
+        """Return the keys of the sagas that have an actor here. See `Runtime.list_active`."""
         return await self._thread.call(self._inner.list_active)
 
     async def signal(
@@ -167,7 +176,7 @@ class AsyncioRuntime:
         *,
         message_id: str | None = None,
     ) -> None:
-        """As `Runtime.signal`."""
+        """Send a signal to a saga; durable when this returns. See `Runtime.signal`."""
         await self._thread.call(partial(self._inner.signal, saga, id, signal, payload, message_id=message_id))
 
     async def apply(
@@ -181,26 +190,26 @@ class AsyncioRuntime:
         payload: msgspec.Raw = NOTHING,
         id: str | None = None,
     ) -> str:
-        """As `Runtime.apply`."""
+        """Apply a message to a saga and return its verdict. See `Runtime.apply`."""
         apply = partial(self._inner.apply, key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
         return await self._thread.call(apply)
 
     async def bulk(
         self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True
     ) -> Sequence[tuple[SagaInfo, str]]:
-        """As `Runtime.bulk`."""
+        """Apply an operator's verb to many sagas, and return each one with its verdict. See `Runtime.bulk`."""
         return await self._thread.call(partial(self._inner.bulk, verb, infos, reason=reason, by=by, dry_run=dry_run))
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
-        """As `Runtime.compensate`."""
+        """Request that a saga is undone. See `Runtime.compensate`."""
         await self._thread.call(self._inner.compensate, saga, id, reason)
 
     async def delete(self, saga: type[Saga[D, T]], id: str) -> None:
-        """As `Runtime.delete`."""
+        """Delete what is kept of an ended saga. See `Runtime.delete`."""
         await self._thread.call(self._inner.delete, saga, id)
 
     async def scan(self) -> None:
-        """As `Runtime.scan`."""
+        """Look for sagas of dead workers now, and take them over. See `Runtime.scan`."""
         await self._thread.call(self._inner.scan)
 
     def _mine(self, handle: Handle[T]) -> Handle[T]:
@@ -216,12 +225,15 @@ async def open_runtime(
     adopt: bool = True,
     **options: Unpack[RuntimeOptions],
 ) -> AsyncIterator[AsyncioRuntime]:
-    """Open a worker beside this asyncio program; options and errors as `sagakit.open_runtime`.
+    """Open a worker beside this asyncio program. Options and errors are those of `sagakit.open_runtime`.
+
+        async with sagakit.asyncio.open_runtime("embedded:", sagas=[PlaceOrder(http=http)]) as runtime:
+            await runtime.execute(PlaceOrder, "order-7", order)
 
     Steps with `backend="asyncio"` run on the loop that this is called from. Leaving the context drains the worker and
-    ends its thread; cancelled meanwhile, it does not wait for attempts that run, and they count as unknown. If the
-    worker breaks down, leaving raises what broke it. Raises RuntimeError or OSError where the system has no thread or
-    no file left for it; nothing is left behind then.
+    ends its thread. Cancelled meanwhile, it does not wait for running attempts, and they count as unknown. If the
+    worker breaks down, leaving raises the error that broke it. Also raises RuntimeError or OSError if the system has no
+    thread or file left for the worker; nothing is left behind then.
     """
     loop = check_asyncio("sagakit.asyncio.open_runtime")
     opened: list[Runtime] = []
@@ -237,10 +249,10 @@ async def open_runtime(
     await thread.open()
     try:
         yield AsyncioRuntime(opened[0], thread)
-    except RuntimeClosed:  # the worker has broken down: closing says why
+    except RuntimeClosed:  # the worker has broken down: `close` raises the error that broke it
         await thread.close()
         raise
-    except BaseException:  # of the caller: it is what he is to see, whatever becomes of the worker
+    except BaseException:  # an error of the caller's body: raise that one, whatever happens to the worker
         await _closed(thread)
         raise
     await thread.close()
@@ -249,5 +261,5 @@ async def open_runtime(
 async def _closed(thread: TrioThread) -> None:
     try:
         await thread.close()
-    except Exception as error:  # told, and no more: another error is on its way
+    except Exception as error:  # log it only: another error is being raised
         _log.error("the runtime broke down: %r", error, exc_info=error)

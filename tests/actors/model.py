@@ -1,4 +1,4 @@
-"""Supervisors against a small pure model, under virtual time: what the property test and its mutants run."""
+"""A small pure model of the supervisors, and the code that compares them under virtual time."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from sagakit_actors import (
 )
 
 CLEANUP = 0.5
-"""Seconds that a child takes to go: who does not wait for it is found out."""
+"""Seconds that a child takes to end. A supervisor that does not wait for it is found out."""
 STEP = 10.0
 """Seconds between two events of a script."""
 
 
 class Event(NamedTuple):
-    """At its turn, this child crashes, in its own task or in one beside it, or finishes."""
+    """An event of a script: a child crashes, in its own task or in a side task, or finishes."""
 
     child: int
     kind: str
@@ -60,7 +60,7 @@ def scripts(draw: st.DrawFn) -> Script:
 
 
 def expected(script: Script) -> list[set[int] | None]:
-    """The model: who lives after each event; None once the supervisor has given up."""
+    """Return the children that live after each event by the model; None once the supervisor has given up."""
     alive = set(range(len(script.restarts)))
     restarted: list[float] = []
     after: list[set[int] | None] = []
@@ -87,7 +87,7 @@ class Broken(AssertionError):
 
 
 class Log:
-    """Starts and exits, in order."""
+    """The starts and exits of children, in order."""
 
     def __init__(self) -> None:
         self.running: set[int] = set()
@@ -106,7 +106,7 @@ class Log:
 
 
 class Child(Actor[str | Reply[str]]):
-    """Crashes and finishes when told; answers no ask; takes its time to go."""
+    """A child that crashes and finishes when told, answers no ask, and takes time to end."""
 
     tasks = True
 

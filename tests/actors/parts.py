@@ -10,7 +10,7 @@ from sagakit_actors import Actor, ActorContext, ChildSpec, Down, Ref, Reply, Sup
 
 
 class Ask(NamedTuple):
-    """Answer with `text`, if there is one."""
+    """A request to answer with `text`; None is never answered."""
 
     text: str | None
     reply: Reply[str]
@@ -20,12 +20,12 @@ Message = str | Ask
 
 
 def asking(text: str | None) -> Callable[[Reply[str]], Ask]:
-    """For `ref.ask`."""
+    """Return the function that makes the message of an ask."""
     return lambda reply: Ask(text, reply)
 
 
 class Recorder(Actor[Message]):
-    """Keeps what it is told in `seen`; crashes on `crash`, ends on `end`."""
+    """Keeps its messages and notices in `seen`; crashes on `crash`."""
 
     def __init__(self, seen: list[Any]) -> None:
         self.seen = seen
@@ -45,12 +45,12 @@ class Recorder(Actor[Message]):
 
 @asynccontextmanager
 async def running(*specs: ChildSpec) -> AsyncIterator[list[Ref[Any]]]:
-    """These children under a root that restarts them one by one."""
+    """Run these children under a root that restarts them one by one; yield their references."""
     root = Supervisor("one_for_one", list(specs), intensity=100)
     async with open_system(root) as system:
         yield [system.ref(spec.name) for spec in specs]
 
 
 def child(make: Callable[[], Actor[Any]], name: str = "child", **how: Any) -> ChildSpec:
-    """A spec."""
+    """Return the spec of a child."""
     return ChildSpec(name, make, **how)

@@ -25,12 +25,12 @@ from sagakit_actors import (
 from tests.actors.parts import Ask, Recorder, asking, child, running
 
 
-async def test_it_is_answered() -> None:
+async def test_an_ask_is_answered() -> None:
     async with running(child(lambda: Recorder([]))) as [ref]:
         assert await ref.ask(asking("yes")) == "yes"
 
 
-async def test_it_times_out(autojump_clock: trio.testing.MockClock) -> None:
+async def test_an_ask_times_out(autojump_clock: trio.testing.MockClock) -> None:
     async with running(child(lambda: Recorder([]))) as [ref]:
         with pytest.raises(AskTimeout, match=r"child did not answer within 7 s"):
             await ref.ask(asking(None), timeout=7)
@@ -40,7 +40,7 @@ async def test_it_times_out(autojump_clock: trio.testing.MockClock) -> None:
         assert trio.current_time() == 12, "by default it waits 5 seconds"
 
 
-async def test_it_fails_when_the_incarnation_that_took_it_dies() -> None:
+async def test_an_ask_fails_when_the_incarnation_that_took_it_dies() -> None:
     async with running(child(lambda: Recorder([]))) as [ref]:
         with pytest.RaisesGroup(pytest.RaisesExc(ActorDied, match="#1 ended")):
             async with trio.open_nursery() as nursery:
@@ -49,14 +49,14 @@ async def test_it_fails_when_the_incarnation_that_took_it_dies() -> None:
                 await ref.tell("crash")
 
 
-async def test_it_outlives_a_crash_that_comes_before_it_is_taken() -> None:
+async def test_an_ask_survives_a_crash_that_comes_before_it_is_taken() -> None:
     async with running(child(lambda: Recorder([]))) as [ref]:
         ref.tell_nowait("crash")
         assert await ref.ask(asking("from the next one")) == "from the next one"
         assert ref.incarnation == 2
 
 
-async def test_it_fails_when_the_target_goes_for_good() -> None:
+async def test_an_ask_fails_when_the_target_goes_for_good() -> None:
     async with running(child(lambda: Recorder([]), restart="temporary")) as [ref]:
         ref.tell_nowait("crash")
         with pytest.raises(ActorDied):
@@ -112,19 +112,19 @@ async def test_a_cancelled_ask_counts_as_answered() -> None:
 
 
 class Through(NamedTuple):
-    """Ask along this chain of actors."""
+    """A request to ask along a chain of actors."""
 
     chain: tuple[str, ...]
     reply: Reply[str]
 
 
 def through(chain: tuple[str, ...]) -> Callable[[Reply[str]], Through]:
-    """For an ask along this chain."""
+    """Return the function that makes the message of an ask along a chain."""
     return lambda reply: Through(chain, reply)
 
 
 class Link(Actor[Through]):
-    """Asks the next of the chain, in its main task or beside it."""
+    """Asks the next actor of the chain, in its main task or in a side task."""
 
     tasks = True
 

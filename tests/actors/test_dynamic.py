@@ -48,14 +48,14 @@ def quiet() -> None:
 
 
 class Life(NamedTuple):
-    """What is noted of one child: when it began, and what it was told."""
+    """The notes of one child: the times of its beginnings, and its messages."""
 
     began: list[float]
     told: list[Any]
 
 
 def obey(message: Any, life: Life) -> bool:
-    """Whether to go on."""
+    """Return False when the message asks for an end."""
     if message == "crash":
         raise RuntimeError("told to")
     if isinstance(message, Ask):
@@ -67,7 +67,7 @@ def obey(message: Any, life: Life) -> bool:
 
 
 class Child(Actor[Any]):
-    """With a task of its own."""
+    """A child that is an actor with a task."""
 
     def __init__(self, life: Life) -> None:
         self.life = life
@@ -79,7 +79,7 @@ class Child(Actor[Any]):
 
 
 class Reacting(Reactor[Any]):
-    """The same without a task."""
+    """A child that is a reactor."""
 
     def __init__(self, life: Life) -> None:
         self.life = life
@@ -94,7 +94,7 @@ class Reacting(Reactor[Any]):
 
 @asynccontextmanager
 async def dynamic(**options: Any) -> AsyncIterator[DynamicSupervisor]:
-    """One under a root."""
+    """Run a dynamic supervisor under a root."""
     supervisor = DynamicSupervisor(backoff=Backoff(initial_interval=1.0, max_interval=4.0, jitter=0.0), **options)
     async with open_system(Supervisor("one_for_one", [ChildSpec("dynamic", lambda: supervisor)])):
         yield supervisor
@@ -102,7 +102,7 @@ async def dynamic(**options: Any) -> AsyncIterator[DynamicSupervisor]:
 
 @pytest.fixture(params=["actor", "reactor"])
 def start(request: pytest.FixtureRequest) -> Start:
-    """Starts a child of either kind."""
+    """A function that starts a child, of one of the two kinds."""
 
     def start(supervisor: DynamicSupervisor, name: str, life: Life, restart: Restart = "transient") -> Ref[Any]:
         if request.param == "actor":
@@ -234,7 +234,7 @@ async def _ask(ref: Ref[Any]) -> None:
 
 
 class Piping(Reactor[Any]):
-    """Pipes what it is told to itself: a function, or what came of one before."""
+    """Pipes each function that it is told to itself, and keeps the results."""
 
     def __init__(self, results: list[Any], timeout: float) -> None:
         self.results = results
@@ -256,7 +256,7 @@ class Piping(Reactor[Any]):
 
 @asynccontextmanager
 async def piping(results: list[Any], timeout: float = 10.0) -> AsyncIterator[Ref[Any]]:
-    """One reactor that pipes."""
+    """Run a reactor that pipes."""
     async with dynamic() as supervisor:
         yield supervisor.start_reactor(
             ReactorSpec("piping", lambda: Piping(results, timeout), restart="transient", shutdown=100.0)
@@ -321,7 +321,7 @@ async def test_no_incarnation_begins_before_the_side_tasks_of_the_last_have_ende
 
 
 class Promising(Reactor[Any]):
-    """Promises something as it begins; told what it is to be."""
+    """Makes a promise as it begins, and keeps it with its first message."""
 
     def __init__(self, promises: list[Reply[str]]) -> None:
         self.promises = promises

@@ -1,4 +1,4 @@
-"""A flag lets everybody go on who waits for it, whenever that was."""
+"""A flag wakes every task that waits for it, and lets later ones pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sagakit_actors.flag import Flag
 from trio.testing import MockClock
 
 
-async def test_all_who_wait_go_on_and_whoever_comes_later_need_not_wait(autojump_clock: MockClock) -> None:
+async def test_a_flag_wakes_all_that_wait_and_later_ones_do_not_wait(autojump_clock: MockClock) -> None:
     flag, gone_on = Flag(), 0
 
     async def wait() -> None:

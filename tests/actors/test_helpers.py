@@ -1,4 +1,4 @@
-"""Side work: one task from start to end, a context of its own, nothing begun that was cancelled before."""
+"""Side work runs in one task from start to end, with its own context, and never begins after it was cancelled."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VALUE: ContextVar[str] = ContextVar("VALUE", default="unset")
 
 
 class Noted(Work):
-    """Writes down how it ended."""
+    """Work that notes its end."""
 
     def __init__(self, ends: list[Any], fn: Callable[..., Awaitable[Any]], timeout: float = inf) -> None:
         super().__init__(fn, (), timeout)
@@ -76,7 +76,7 @@ async def test_work_that_waits_holds_up_no_other(autojump_clock: MockClock) -> N
 
 
 async def test_work_begins_in_the_order_in_which_it_was_taken(autojump_clock: MockClock) -> None:
-    """Whatever comes later in it: what trio runs in one turn of its loop, it runs in random order."""
+    """Only the beginnings are in order: trio runs the tasks of one turn of its loop in random order."""
 
     async def work(number: int) -> None:
         begun.append(number)
@@ -107,7 +107,7 @@ async def test_work_runs_in_one_task_and_in_a_context_of_its_own(autojump_clock:
     VALUE.set("the supervisor's")
     ends: list[Any] = []
     async with helping() as (helpers, _):
-        VALUE.set("of whoever hands work in")
+        VALUE.set("of the code that hands work in")
         for waits in (False, True, False):
             helpers.take(Noted(ends, partial(work, waits=waits)))
             helpers.take(Noted(ends, partial(work, waits=waits)))

@@ -1,4 +1,4 @@
-"""Mailboxes: order, bounds, each overflow policy, priorities, and what a restart keeps."""
+"""Mailboxes: order, bounds, each overflow policy, priorities, and the messages that survive a restart."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from sagakit_actors import Actor, ActorContext, ActorGone, MailboxFull, Ref, Supervisor, open_system
+from sagakit_actors import (
+    Actor,
+    ActorContext,
+    ActorGone,
+    Backoff,
+    DynamicSupervisor,
+    MailboxFull,
+    Ref,
+    Supervisor,
+    open_system,
+)
 
 from tests.actors.parts import Recorder, asking, child, running
 
@@ -73,6 +83,43 @@ async def test_a_sender_cancelled_while_it_waits_has_not_sent() -> None:
         gate.set()
         await trio.testing.wait_all_tasks_blocked()
     assert seen == ["first"]
+
+
+async def test_a_sender_whose_message_was_handled_learns_of_no_end() -> None:
+    """The message is admitted and handled, and the actor goes for good, all before the sender runs again."""
+
+    class TwoMessages(Actor[str]):
+        async def run(self, ctx: ActorContext[str]) -> None:
+            ctx.ready()
+            await gate.wait()
+            seen.extend([await ctx.receive(), await ctx.receive()])
+
+    gate, seen = trio.Event(), list[Any]()
+    dynamic = DynamicSupervisor(backoff=Backoff(initial_interval=1.0, max_interval=1.0))
+    async with running(child(lambda: dynamic)), trio.open_nursery() as nursery:
+        ref = dynamic.start_child(child(TwoMessages, "two", capacity=1, restart="temporary"))
+        await ref.tell("first")
+        nursery.start_soon(ref.tell, "second")
+        await trio.testing.wait_all_tasks_blocked()
+        gate.set()
+    assert seen == ["first", "second"]
+    assert not ref.alive
+
+
+async def test_a_sender_that_waits_learns_that_the_actor_has_gone() -> None:
+    class TakesNothing(Actor[str]):
+        async def run(self, ctx: ActorContext[str]) -> None:
+            ctx.ready()
+            await gate.wait()
+
+    gate = trio.Event()
+    async with running(child(TakesNothing, capacity=1, restart="temporary")) as [ref]:
+        await ref.tell("first")
+        with pytest.RaisesGroup(pytest.RaisesExc(ActorGone, match="while the message waited for room")):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(ref.tell, "second")
+                await trio.testing.wait_all_tasks_blocked()
+                gate.set()
 
 
 @pytest.mark.parametrize(("overflow", "kept"), [("drop_oldest", [1, 2]), ("drop_newest", [0, 1]), ("refuse", [0, 1])])
@@ -153,7 +200,7 @@ async def test_a_restart_keeps_the_mailbox_and_drops_the_message_that_failed() -
         assert ref.incarnation == 2
 
 
-async def test_who_has_gone_takes_nothing() -> None:
+async def test_an_actor_that_has_gone_takes_nothing() -> None:
     async with running(child(lambda: Recorder([]), restart="temporary")) as [ref]:
         pass
     assert not ref.alive
@@ -163,7 +210,7 @@ async def test_who_has_gone_takes_nothing() -> None:
         await ref.tell("late")
     with pytest.raises(ActorGone):
         await ref.ask(asking("late"))
-    ref.signal("late")  # a signal is for nobody then
+    ref.signal("late")  # dropped
 
 
 async def test_a_busy_actor_lets_others_have_their_turn() -> None:

@@ -6,7 +6,7 @@
 4 the window's edge does not count         10 the window is never pruned
 5 one_for_all restarts only the crashed    11 one restart too many is allowed
 6 rest_for_one restarts those before       12 the first restart is one too many already
-                                           13 who was cancelled counts as killed
+                                           13 a cancelled child counts as killed
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ MUTANTS: dict[Callable[[Patch], None], str] = {
     gives_up_at_once: SHOULD_NOT_HAVE_GIVEN_UP,
     cancelled_taken_for_killed: f"{OTHERS_LIVE}|{SHOULD_HAVE_GIVEN_UP}",
 }
-"""Each mutant, and how the model condemns it."""
+"""The mutants, and the pattern of the error with which the model condemns each."""
 
 
 @settings(settings.get_profile("hunt"), max_examples=400)

@@ -12,7 +12,7 @@ from tests.actors.parts import Recorder, child, running
 
 
 class Watcher(Actor[Any]):
-    """Watches whom it is told of; notes what it hears."""
+    """Watches the actors that it is told of, and keeps the notices."""
 
     def __init__(self, seen: list[Down]) -> None:
         self.seen = seen

@@ -1,6 +1,6 @@
-"""Every public call of `sagakit_actors` with every option, and what type checkers know of its result. Never run.
+"""Every public call of `sagakit_actors` with every option, and the type of its result. For type checkers; never run.
 
-A supervisor's children are of any message type: what it gives out is a `Ref[Any]`, whose answers are typed by `ask`.
+A supervisor's children take messages of any type, so its references are `Ref[Any]`; `ask` types the answers.
 """
 # mypy: disable-error-code="empty-body"
 # pyright: strict, reportUnusedFunction=false

@@ -1,4 +1,4 @@
-"""What `sagakit worker` is pointed at by the tests."""
+"""The sagas and factories that the tests give to `sagakit worker`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUICK = RetryPolicy(
     max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
 )
 NOTES = Path(os.environ.get("NOTES", os.devnull))
-"""A line for each thing that happened, in order."""
+"""The notes of the sagas: a line for each event, in order."""
 
 
 def note(text: str) -> None:
@@ -45,7 +45,7 @@ class Wait(Saga[Call, str]):
 
 
 class Block(Saga[Call, str]):
-    """Never lets go of the loop: a bug that a second signal must get through."""
+    """A step that never yields to the loop: a bug that a second signal must get through."""
 
     @step(pivot=True, retry=QUICK)
     async def block(self, call: Call, ctx: Context) -> str:
@@ -129,7 +129,7 @@ async def held_async() -> AsyncIterator[list[Wait]]:
 
 @asynccontextmanager
 async def pool() -> AsyncIterator[list[Query]]:
-    """For `--asyncio`. The task group wants to be left by the task that entered it."""
+    """Make sagas for `--asyncio`. The task that entered the task group must also leave it."""
     note("opened")
     async with asyncio.TaskGroup():
         yield [Query(Pool())]
@@ -141,7 +141,7 @@ def breaks() -> list[Wait]:
 
 
 def __getattr__(name: str) -> Any:
-    """`bad` and `late` are defined only when asked for: the definition is refused."""
+    """Define `bad` and `late` when they are asked for, since their definitions are refused."""
     if name == "bad":
 
         class Bad(Saga[Call, str]):

@@ -1,4 +1,4 @@
-"""`sagakit worker` as a real process, and who talks to it."""
+"""`sagakit worker` as a real process, and clients that talk to it."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Process:
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it logged so far; each whole line is one JSON object."""
+        """Return the log so far; each whole line is one JSON object."""
         whole = self.folder.joinpath("log").read_bytes().rpartition(b"\n")[0]
         return [msgspec.json.decode(line) for line in whole.splitlines()]
 
     @property
     def notes(self) -> list[str]:
-        """What its sagas noted so far."""
+        """Return the notes of its sagas so far."""
         file = self.folder / "notes"
         return file.read_text().splitlines() if file.exists() else []
 
     async def said(self, text: str) -> dict[str, Any]:
-        """The line whose message has `text`, once it is there."""
+        """Wait for the line whose message contains `text`, and return it."""
         with trio.fail_after(30):
             while True:
                 for line in self.lines:
@@ -50,7 +50,7 @@ class Process:
                 await trio.sleep(0.02)
 
     async def noted(self, text: str) -> None:
-        """Return once its sagas have noted it."""
+        """Wait until its sagas have made a note."""
         with trio.fail_after(30):
             while text not in self.notes:
                 assert self.popen.poll() is None, self.lines
@@ -60,20 +60,20 @@ class Process:
         self.popen.send_signal(number)
 
     async def ended(self) -> int:
-        """Its exit code; negative is the signal that it died of."""
+        """Wait for the end and return the exit code; a negative one is the signal that killed it."""
         with trio.fail_after(30):
             while self.popen.poll() is None:  # noqa: ASYNC110  # another process
                 await trio.sleep(0.02)
         return int(self.popen.returncode)
 
     async def health(self) -> str:
-        """The URL of its health page."""
+        """Wait for the health page and return its URL."""
         return str((await self.said("health at"))["url"])
 
 
 @contextmanager
 def worker(folder: Path, sagas: str, *arguments: str, **environment: str) -> Iterator[Process]:
-    """Run one on `tests.cli.jobs:{sagas}`; what still runs in the end is killed."""
+    """Run a worker on `tests.cli.jobs:{sagas}`; kill it if it still runs at the end."""
     folder.mkdir(exist_ok=True)
     command = [SAGAKIT, "worker", f"tests.cli.jobs:{sagas}", "--log-format", "json", *arguments]
     given = os.environ | {"NOTES": str(folder / "notes")} | environment
@@ -88,13 +88,13 @@ def worker(folder: Path, sagas: str, *arguments: str, **environment: str) -> Ite
 
 
 async def get(url: str) -> httpx.Response:
-    """One request from outside."""
+    """Request a page of the worker, and return the answer."""
     async with httpx.AsyncClient(timeout=5) as client:
         return await client.get(url)
 
 
 async def start(url: str, namespace: str, saga_type: str, saga_id: str, **given: Any) -> None:
-    """A start as another program sends it."""
+    """Start a saga as another program does."""
     import sagakit.system.open_store as opening
     from sagakit import Config
 

@@ -1,4 +1,4 @@
-"""`sagakit permissions` prints what the one list says; that the list is right is shown in tests/security."""
+"""`sagakit permissions` prints the list of permissions. tests/security shows that the list is right."""
 
 from __future__ import annotations
 

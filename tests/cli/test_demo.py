@@ -17,14 +17,14 @@ TIMEOUT = 120
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command in the repository's root."""
+    """Run the command in the root of the repository."""
     return subprocess.run(
         [SAGAKIT, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT, check=False
     )  # fmt: skip
 
 
 def left_behind(folder: Path) -> list[str]:
-    """Processes that still have to do with this folder."""
+    """Return the processes that name this folder."""
     return [
         " ".join(command) for process in psutil.process_iter()
         if str(folder) in " ".join(command := _command(process))
@@ -49,7 +49,7 @@ def test_the_demo_balances_and_leaves_nothing_behind(tmp_path: Path, crash: bool
     assert ("worker killed" in done.stdout) == crash
     assert "failed at attempt" not in done.stderr, "failures that are made on purpose are counted, not told"
     assert left_behind(folder) == []
-    assert list(tmp_path.iterdir()) == [], "a run that is through starts afresh the next time"
+    assert list(tmp_path.iterdir()) == [], "a complete run leaves no data, so the next one begins anew"
 
 
 @pytest.mark.parametrize("share", [0, 100, 300])

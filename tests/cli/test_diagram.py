@@ -1,4 +1,4 @@
-"""`sagakit diagram` and `schema`: what is wrong with the argument or the class is said in a line, no traceback."""
+"""`sagakit diagram` and `schema`: an error in the argument or the class is one line, without a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mistakes of a first command line: each says what to write, with an exit code that fits."""
+"""The mistakes of a first command line: each error says what to write, with an exit code that fits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NOBODY = f"nats://127.0.0.1:{free_port()}"
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a module of sagas, and two that cannot be imported."""
+    """Make a folder with a module of sagas, and two modules that cannot be imported."""
     (tmp_path / "shop.py").write_text(SHOP)
     (tmp_path / "wrong.py").write_text("class X(\n")
     (tmp_path / "lacks.py").write_text("import nosuchthing\n")
@@ -43,7 +43,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def said(folder: Path, *command: str) -> tuple[int, str]:
-    """The exit code, and what the command says."""
+    """Return the exit code and the output of a command."""
     done = subprocess.run([SAGAKIT, *command], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     return done.returncode, done.stdout + done.stderr
 

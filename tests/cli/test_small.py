@@ -1,4 +1,4 @@
-"""The command itself: its version, its help, and what it says first when something is missing."""
+"""The command itself: its version, its help, and its error when something is missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from importlib.metadata import version
 import pytest
 import sagakit
 from prometheus_client.core import CounterMetricFamily
-from sagakit.cli import app as commands
+from sagakit.cli import command_options
 from sagakit.cli.app import app
 from sagakit.cli.health import METRICS, Health
 from typer.testing import CliRunner
@@ -59,7 +59,7 @@ def test_setup_takes_shards_and_what_it_needs_to_connect() -> None:
 
 
 def test_a_missing_package_is_said_before_what_is_wrong_with_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commands, "WORKER_PACKAGES", ("no_such_package",))
+    monkeypatch.setattr(command_options, "WORKER_PACKAGES", ("no_such_package",))
     done = CliRunner().invoke(app, ["worker"])
     assert done.exit_code == 2
     assert done.stderr == "this command needs no_such_package: pip install 'sagakit[worker]'\n"

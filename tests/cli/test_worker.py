@@ -1,4 +1,4 @@
-"""`sagakit worker`: real processes, real signals, and the exit codes that a supervisor goes by."""
+"""`sagakit worker`: real processes, real signals, and the exit codes by which a process supervisor decides."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ async def test_clients_and_pools_live_as_long_as_the_worker(
         ("nothing", CommandExit.USAGE, "it has lists of sagas as sagas"),
         ("one", CommandExit.USAGE, "put it into a list, [Wait(...)]"),
         ("Wait", CommandExit.USAGE, "a worker needs instances, in a list: [Wait()]"),
-        ("classes", CommandExit.USAGE, "which is no Saga instance: write an instance"),
+        ("classes", CommandExit.USAGE, "which is not a Saga instance: write an instance"),
         ("number", CommandExit.USAGE, "gives int: it must be a list"),
         ("empty", CommandExit.USAGE, "holds no sagas"),
         ("bad", CommandExit.DEFINITION, "Bad"),

@@ -1,4 +1,4 @@
-"""The services keep the participant contract, the audit finds what is wrong, the file's bad rows are told apart."""
+"""The services keep the participant contract, the audit finds planted faults, bad rows of the file are reported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Calls = dict[str, tuple[Callable[..., Any], Callable[..., Any]]]
 
 
 def calls(shop: Shop) -> Calls:
-    """Each action with its compensation."""
+    """The actions and their compensations, by name."""
     return {
         "reserve": (lambda key: shop.stock.reserve(ORDER, key=key), shop.stock.release),
         "charge": (lambda key: shop.payments.charge(ORDER, key=key), shop.payments.refund),
@@ -45,7 +45,7 @@ def calls(shop: Shop) -> Calls:
 
 
 def books(shop: Shop) -> list[Any]:
-    """Everything that counts, without the keys."""
+    """Return the content of all books, without the keys."""
     stock = shop.stock.db.execute("SELECT * FROM stock").fetchall()
     return [stock, shop.payments.db.execute("SELECT * FROM accounts").fetchall()]
 
@@ -160,7 +160,7 @@ PLANTED = {
         "UPDATE accounts SET balance = balance + CASE card WHEN 'merchant' THEN -1 ELSE 1 END"
         " WHERE card IN ('merchant', 'card-1')",
     ),
-    "no effect stands twice": (
+    "no effect is in force twice": (
         "shipping",
         "INSERT INTO effects (key, kind, what) SELECT key || '/2', kind, what FROM effects WHERE kind = 'book' LIMIT 1",
     ),
@@ -215,7 +215,7 @@ def test_a_bad_row_is_told_by_its_line_and_the_rest_goes_on(tmp_path: Path) -> N
         "mine.csv, line 3: Expected `int`, got `str` - at `$.quantity`",
         "mine.csv, line 4: quantity and amount_cents must be at least 1",
         "mine.csv, line 5: no id",
-        "mine.csv, line 6: the order a was there before",
+        "mine.csv, line 6: the order a appears a second time",
         "mine.csv, line 7: no sku, quantity, amount_cents",
     ]
 

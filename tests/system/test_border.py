@@ -128,11 +128,11 @@ async def test_a_value_that_is_not_json_is_refused_everywhere(autojump_clock: tr
         handle = await runtime.start(Go, "1", 1)
         value: Any
         for value in (HALF, wrong, deep, float("nan"), {"price": [float("inf")]}):
-            with pytest.raises(errors.InvalidInput, match="no JSON"):
+            with pytest.raises(errors.InvalidInput, match="because it is not JSON"):
                 await runtime.signal(Go, "1", Go.go, value)
-            with pytest.raises(errors.InvalidInput, match="no JSON"):
+            with pytest.raises(errors.InvalidInput, match="because it is not JSON"):
                 await handle.complete_step("end", value, "by hand")
-            with pytest.raises(errors.InvalidInput, match="no JSON"):
+            with pytest.raises(errors.InvalidInput, match="because it is not JSON"):
                 await handle.report("end", value)
 
 

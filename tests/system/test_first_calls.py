@@ -149,9 +149,9 @@ RUNTIME_CALLS: dict[str, tuple[Call, type[Exception], str]] = {
         lambda r: r.signal(Pay, "done", Wait.approved, "me"), InvalidInput, "Wait.approved is not a node of Pay"
     ),
     "delete_of_the_running": (
-        lambda r: r.delete(Wait, "waits"), NotAllowed, "unfinished business: cancel or terminate it, wait for its end"
+        lambda r: r.delete(Wait, "waits"), NotAllowed, "is unfinished: cancel or terminate it, wait for its end"
     ),
-    "delete_of_the_stuck": (lambda r: r.delete(Hold, "stuck"), NotAllowed, "has unfinished business: cancel or"),
+    "delete_of_the_stuck": (lambda r: r.delete(Hold, "stuck"), NotAllowed, "is unfinished: cancel or"),
     "bulk_misspelt": (lambda r: r.bulk("retri", [], reason="r"), InvalidInput, "did you mean 'retry'"),
     "bulk_without_reason": (lambda r: r.bulk("retry", []), TypeError, "'reason'"),
     "bulk_of_ids": (lambda r: r.bulk("retry", ["Pay.x"], reason="r"), InvalidInput, r"not a SagaInfo: take the items"),

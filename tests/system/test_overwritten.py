@@ -288,7 +288,7 @@ async def test_p11_a_passivated_saga_whose_record_was_replaced_is_reported_once(
     async with member(server, Remind(), scan_interval=10.0, passivate_after=1.0) as running, bounded():
         handle = await running.runtime.start(Remind, "one", EPOCH + 200)
         await trio.sleep(10)
-        assert running.runtime.resting == 1
+        assert running.runtime.passivated == 1
         before = value_of(server, key)
         assert before is not None
         overwrite(server, FOREIGN[found], key)

@@ -98,7 +98,7 @@ async def test_a_record_that_another_writer_changed_is_read_by_the_next_scan(see
         owner = running.worker.environment.worker_id.encode()
         bucket.write(Write("Remind.a", entry.value.replace(owner, b"somebody-else"), entry.revision))
         assert await seen.of_next() == ["Remind.a"]
-        assert running.runtime.resting == 1
+        assert running.runtime.passivated == 1
         assert running.worker.environment.fenced_count == 1
 
 

@@ -1,14 +1,15 @@
 """The command `sagakit`. Needs the extra `cli`.
 
 app               the commands
-demo              500 orders as sagas, and an audit
-worker_command    one worker as a process
-loading           from `module:name` to its sagas
+command_options   their options
+demo              `sagakit demo`: 500 orders as sagas, and an audit
+worker_command    `sagakit worker`: one worker as a process
+accounts_command  `sagakit permissions` and `sagakit setup`
+loading           finds the sagas that `module:name` names
 exits             exit codes
 stop              signals
 logs              the log of the worker
 health            health checks and metrics over HTTP
-accounts_command  permissions for NATS, and buckets made beforehand
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import sys
 
 
 def main() -> None:
-    """Entry point of the command."""
+    """Run the command line of this process. Exits with its code."""
     try:
         from sagakit.cli.app import app
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""`sagakit permissions` and `sagakit setup`: accounts that may do what they need, and nothing else."""
+"""`sagakit permissions` and `sagakit setup`: accounts with the least permissions, and buckets made beforehand."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sagakit.system.config import Config
 from sagakit.system.open_store import names_of, open_store
 
 RESPONSES = '{ max: 1, expires: "1m" }'
-"""A worker answers each request once, and soon."""
+"""Limits of a worker's answers: one for each request, within a minute."""
 
 
 def as_server_config(permissions: Permissions) -> str:
-    """The block `permissions` of a user, for nats-server's configuration file."""
+    """Return the block `permissions` of a user for nats-server's configuration file."""
     return "\n".join(
         [
             "permissions {",
@@ -34,7 +34,7 @@ def as_server_config(permissions: Permissions) -> str:
 
 
 def as_nsc(permissions: Permissions) -> str:
-    """The options of `nsc add user`."""
+    """Return the options of `nsc add user`."""
     lines = [f"--allow-pub '{','.join(grant.subject for grant in permissions.publish)}'"]
     lines.append(f"--allow-sub '{','.join(grant.subject for grant in permissions.subscribe)}'")
     return " ".join([*lines, *(["--allow-pub-response --response-ttl 1m"] if permissions.responses else [])])
@@ -43,7 +43,7 @@ def as_nsc(permissions: Permissions) -> str:
 def as_two_accounts(names: Names, *, inbox_prefix: str) -> str:
     """Return the block `accounts` for nats-server's configuration file: workers with JetStream, the others without.
 
-    Each role's user has its permissions and an inbox prefix of its own, `{inbox_prefix}_{role}`.
+    The user of each role has the permissions of the role, and the inbox prefix `{inbox_prefix}_{role}`.
     """
     workers, clients = (f"{names.namespace}_{name}" if names.namespace else name for name in ("WORKERS", "CLIENTS"))
     exports = exports_of(names)
@@ -93,13 +93,13 @@ def _block(verb: str, grants: tuple[Grant, ...]) -> Iterator[str]:
 
 
 def set_up(url: str, file: str | None, options: dict[str, Any]) -> tuple[CommandExit, str]:
-    """Make the buckets and streams that are missing; how it ended, and what to say."""
+    """Make the buckets and streams that are missing. Return the exit code, and the text to print."""
     try:
         with bare_errors():
             names = trio.run(_set_up, url, Config.load(file, **options))
     except SagakitError as error:
         return exit_of(error), str(error)
-    return CommandExit.DRAINED, f"there and as they must be: {', '.join(streams_of(names))}"
+    return CommandExit.DRAINED, f"these exist and are as they must be: {', '.join(streams_of(names))}"
 
 
 async def _set_up(url: str, config: Config) -> Names:

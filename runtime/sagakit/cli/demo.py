@@ -1,6 +1,7 @@
 """`sagakit demo`: a server, a worker process, a progress bar, a table, and an audit.
 
-The server belongs to this process, the sagas run in a worker process, so that `--crash` can kill it for real.
+The server belongs to this process. The sagas run in a process of `examples.orders.worker`, so that `--crash` can kill
+it with SIGKILL.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections import Counter
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import trio
@@ -28,33 +29,20 @@ from sagakit.errors import CannotConnect, SagakitError
 from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.server_process import find_server
 
-FOLDER = Path(".sagakit/demo")
+if TYPE_CHECKING:  # the example is in the repository, not in the package
+    from examples.orders.domain import Order
+    from examples.orders.worker import Line
+
 CRASHES = (0.1, 0.3, 0.5, 0.7)
 """Shares of the orders after which `--crash` kills the worker."""
 
 
 class CannotRun(Exception):
-    """The demo cannot start; the text says why."""
-
-
-class Line(msgspec.Struct):
-    """What the worker prints of one saga."""
-
-    order: str
-    status: str
-    cause: str
-    steps: int
-    undone: int
-    retries: int
-    recovered: int
-    seconds: float
-
-
-_line = msgspec.json.Decoder(Line)
+    """The demo cannot run; the text says why."""
 
 
 def check_can_run() -> None:
-    """Raise CannotRun if a package or the server is missing."""
+    """Raise CannotRun if there is no nats-server."""
     try:
         find_server()
     except CannotConnect as error:
@@ -62,22 +50,11 @@ def check_can_run() -> None:
 
 
 async def run(file: Path | None, crash: bool, folder: Path, console: Console) -> bool:
-    """Run the demo; whether the books balance and nothing is stuck. Raises CannotRun."""
-    try:
-        orders_file, audit = (import_module(f"examples.orders.{name}") for name in ("orders_file", "audit"))
-    except ModuleNotFoundError:
-        raise CannotRun("the demo's example is not here: run it in a clone of the repository (`make demo`)") from None
-    file = Path(orders_file.OWN_FILE) if file is None else file
-    try:
-        orders, problems = orders_file.read_orders(file)
-    except (OSError, ValueError) as error:
-        raise CannotRun(str(error)) from None
-    for problem in problems:
-        console.print(f"[yellow]left out: {problem}[/]")
-    if not orders:
-        raise CannotRun(f"{file} holds no order")
+    """Run the demo. Return True if the books balance and every order has ended. Raises CannotRun."""
+    file = Path(_example("orders_file").OWN_FILE) if file is None else file
+    orders = _read_orders(file, console)
     if (folder / "books").exists():
-        console.print(f"going on with what is in {folder}")
+        console.print(f"going on with the data in {folder}")
     started = time.perf_counter()
     try:
         async with embedded_server(folder / "nats") as url:
@@ -87,15 +64,38 @@ async def run(file: Path | None, crash: bool, folder: Path, console: Console) ->
         raise CannotRun(str(error)) from None
     _print_table(console, lines, time.perf_counter() - started, demo.kills)
     outcomes = {line.order: line.status == "completed" for line in lines if line.status != "stuck"}
-    good = _print_audit(console, audit.audit(folder / "books", orders, outcomes))
+    good = _print_audit(console, _example("audit").audit(folder / "books", orders, outcomes))
     good = good and len(outcomes) == len(orders)
     if good:
         _forget(folder)
     return good
 
 
+def _example(name: str) -> Any:
+    """Return a module of the example, which is in the repository and not in the package. Raises CannotRun."""
+    try:
+        return import_module(f"examples.orders.{name}")
+    except ModuleNotFoundError:
+        raise CannotRun("the demo's example is missing: run it in a clone of the repository (`make demo`)") from None
+
+
+def _read_orders(file: Path, console: Console) -> list[Order]:
+    """Return the orders of a file, and print the rows that are left out. Raises CannotRun."""
+    try:
+        orders, problems = _example("orders_file").read_orders(file)
+    except (OSError, ValueError) as error:
+        raise CannotRun(str(error)) from None
+    for problem in problems:
+        console.print(f"[yellow]left out: {problem}[/]")
+    if not orders:
+        raise CannotRun(f"{file} holds no order")
+    found: list[Order] = orders
+    return found
+
+
 def _forget(folder: Path) -> None:
-    """Out of the way in one move, then removed: half a folder would be books without the sagas that wrote them."""
+    """Remove the data of a complete run."""
+    # First one rename, which cannot be half done: books without the sagas that wrote them would not balance next time.
     done = folder.with_name(folder.name + ".done")
     if done.exists():  # an earlier removal was interrupted
         shutil.rmtree(done)
@@ -110,6 +110,7 @@ class _Demo:
         self._file = file
         self._total = total
         self._console = console
+        self._line = msgspec.json.Decoder(_example("worker").Line)
         self._ended: dict[str, Line] = {}
         self.kills = 0
 
@@ -138,7 +139,7 @@ class _Demo:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
-        )  # a Ctrl-C is for this process, which ends the worker
+        )  # in a new session, so that a Ctrl-C reaches only this process, which then ends the worker
         try:
             await self._read(process, share, show)
         finally:
@@ -148,13 +149,13 @@ class _Demo:
                 await process.wait()
 
     async def _read(self, process: trio.Process, share: float, show: Any) -> None:
-        """Take the worker's lines until it ends, or until it is its turn to be killed."""
+        """Read the worker's lines until it ends, or until the share is reached after which it is killed."""
         assert process.stdout is not None
         rest = b""
         async for chunk in process.stdout:
             *whole, rest = (rest + chunk).split(b"\n")
             for text in whole:
-                line = _line.decode(text)
+                line: Line = self._line.decode(text)
                 self._ended[line.order] = line
             show(completed=len(self._ended))
             if share * self._total <= len(self._ended) < self._total:
@@ -179,7 +180,7 @@ def _print_table(console: Console, lines: list[Line], seconds: float, kills: int
     table.add_row("retries and checks", str(sum(line.retries for line in lines)))
     if kills:
         table.add_row("worker killed", f"{kills} times")
-        table.add_row("", "a call that was cut off is undone too, as it may have happened: so fewer fail with nothing")
+        table.add_row("", "a call that was cut off may have happened and is undone, too: fewer fail with nothing")
         table.add_row("sagas taken over", str(sum(line.recovered > 0 for line in lines)))
     table.add_section()
     table.add_row("sagas per second", f"{len(lines) / seconds:.0f}")

@@ -1,4 +1,4 @@
-"""The exit codes of `sagakit worker`: those of sysexits.h where one fits. A supervisor decides by them."""
+"""The exit codes of `sagakit worker`, after sysexits.h. A process supervisor decides by them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ class UsageError(Exception):
 
 
 class CommandExit(IntEnum):
-    """Code, and what it says; the text stands in the docs."""
+    """An exit code of `sagakit worker`. docs/worker.md lists them."""
 
     meaning: str
+    """Meaning of the code, for the documentation."""
     restart: bool
+    """True if starting the worker again, unchanged, may help."""
 
     def __new__(cls, code: int, meaning: str, restart: bool) -> CommandExit:
-        """`restart`: whether starting it again, unchanged, may help."""
+        """Make a member with its meaning and its advice for supervisors."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning
@@ -52,7 +54,7 @@ class CommandExit(IntEnum):
 
 
 def exit_of(error: BaseException) -> CommandExit:
-    """What to exit with. Several errors at once are a crash."""
+    """Return the exit code for an error. A group of several errors is a crash."""
     for kinds, code in _CODES:
         if isinstance(error, kinds):
             return code
@@ -67,4 +69,4 @@ _CODES: tuple[tuple[tuple[type[BaseException], ...], CommandExit], ...] = (
     ((CannotConnect, StoreError), CommandExit.UNAVAILABLE),
     ((ServerError,), CommandExit.SERVER),
 )
-"""The first that fits."""
+"""Errors and their codes. The first row that fits counts: LoginRefused is also a CannotConnect."""

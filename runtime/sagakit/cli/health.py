@@ -1,7 +1,7 @@
-"""What a worker tells whoever asks over HTTP. Needs the extra `worker`.
+"""The health checks and metrics of a worker over HTTP. Needs the extra `worker`.
 
-/live      200 whenever the trio loop turns; a loop that is blocked answers nothing
-/ready     200 when it takes sagas; 503 with the reason in JSON when it does not
+/live      200 while the trio loop runs; a blocked loop does not answer
+/ready     200 while the worker takes sagas; otherwise 503 with the reason in JSON
 /metrics   Prometheus text format
 """
 
@@ -34,15 +34,17 @@ STARTING, DRAINING, NOT_READY = "starting", "draining", "not connected to NATS, 
 
 
 class Health:
-    """What is known of one worker process."""
+    """The health of one worker process."""
 
     def __init__(self) -> None:
         self.runtime: Runtime | None = None
+        """The runtime; None until it is open."""
         self.draining: bool = False
+        """True once a signal has come."""
 
     @property
     def why_not_ready(self) -> str | None:
-        """None when it is."""
+        """Reason why the worker does not take sagas; None if it takes them."""
         if self.draining:
             return DRAINING
         if self.runtime is None:
@@ -50,18 +52,18 @@ class Health:
         return None if self.runtime.ready else NOT_READY
 
     def metrics(self) -> Iterator[Metric]:
-        """Names that end in `_total` are counters, the others gauges; all get the prefix `sagakit_`."""
+        """Yield the metrics. Names that end in `_total` are counters, the others gauges; all start with `sagakit_`."""
         ready = GaugeMetricFamily("sagakit_ready", "1 when this worker takes sagas.")
         ready.add_metric([], float(self.why_not_ready is None))
         yield ready
         if self.runtime is None:
             return
-        info = InfoMetricFamily("sagakit_worker", "Which worker this is.")
+        info = InfoMetricFamily("sagakit_worker", "The id of this worker.")
         info.add_metric([], {"worker_id": self.runtime.worker_id})
         yield info
         for name, value in sorted(self.runtime.metrics().items()):
             if name == "ready":
-                continue  # said above, for the whole process
+                continue  # yielded above, for the whole process: it is 0 before the runtime is open
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             metric: Any = family(f"sagakit_{name}", METRICS[name])
             metric.add_metric([], value)
@@ -69,12 +71,12 @@ class Health:
 
 
 METRICS: dict[str, str] = {
-    "sagas_active": "Sagas that are at work in this worker now.",
-    "sagas_resting": "Sagas of this worker that wait for a time or a message, and have no actor meanwhile.",
-    "adoptions_pending": "Records of other workers that this one is about to take over.",
+    "sagas_active": "Sagas that have an actor in this worker now.",
+    "sagas_passivated": "Sagas of this worker that wait for a time or a message, and need no actor meanwhile.",
+    "adoptions_pending": "Records of other workers that this worker is about to take over.",
     "adopted_total": "Sagas that this worker has taken over.",
-    "fenced_total": "Sagas that another worker has taken over from this one while it was at work on them.",
-    "overwritten_total": "Records that something else than a worker has overwritten.",
+    "fenced_total": "Sagas that another worker has taken over while they ran in this one.",
+    "overwritten_total": "Records that were overwritten from outside, by something that is not a worker.",
     "messages_sent_total": "Messages sent to the NATS server.",
     "clock_skew_seconds": "Seconds by which this machine's clock is ahead of the NATS server's.",
 }
@@ -82,7 +84,7 @@ METRICS: dict[str, str] = {
 
 
 def listen(address: str) -> socket.socket:
-    """Listen on `host:port`; port 0 picks one. Raises InvalidConfig."""
+    """Return a socket that listens on `host:port`; port 0 picks one. Raises InvalidConfig."""
     host, colon, port = address.rpartition(":")
     host = host.strip("[]")
     if not colon or not port.isdecimal():
@@ -95,7 +97,7 @@ def listen(address: str) -> socket.socket:
 
 @asynccontextmanager
 async def open_health(listening: socket.socket, health: Health) -> AsyncIterator[str]:
-    """Answer while the context is open; yields the URL."""
+    """Answer over HTTP while the context is open. Yields the URL."""
     config = HypercornConfig()
     config.bind = [f"fd://{listening.detach()}"]
     config.errorlog = logging.getLogger("hypercorn")

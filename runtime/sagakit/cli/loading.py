@@ -1,4 +1,4 @@
-"""From `module:name` to the sagas that a worker is to run."""
+"""Loading: finds the sagas that a command line names as `module:name`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ def load(
     form: str = "module:name, such as shop.worker:sagas",
     offers: Callable[[Any], str] | None = None,
 ) -> Any:
-    """What stands under `module:name`; `offers` says what a module has. Raises Usage, and what importing raises."""
+    """Return the object that `module:name` names. Raises UsageError, and any error that importing the module raises.
+
+    `offers` describes the objects of a module, for the error that the name does not exist.
+    """
     module, colon, name = address.partition(":")
     if module.endswith(".py"):
         said = f"{module.removesuffix('.py').strip('./').replace('/', '.')}:{name or 'name'}"
@@ -32,9 +35,9 @@ def load(
         found: Any = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise  # it is there, and lacks something itself
+            raise  # the module exists, and one that it imports does not
         raise UsageError(
-            f"no module {error.name!r}: it must be installed, or stand in the working directory or on PYTHONPATH"
+            f"no module {error.name!r}: it must be installed, or be in the working directory or on PYTHONPATH"
         ) from None
     for part in name.split("."):
         try:
@@ -45,19 +48,21 @@ def load(
 
 
 def saga_class(address: str, *, form: str) -> type[Saga[Any, Any]]:
-    """The Saga class under `module:Class`, compiled. Raises Usage, DefinitionError, and what importing it raises."""
+    """Return the Saga class that `module:Class` names. Raises UsageError, DefinitionError, and errors of the import."""
     found = load(address, form=form, offers=_classes)
     if not (isinstance(found, type) and issubclass(found, Saga)):
         raise UsageError(f"{address} is not a Saga class; {_classes(import_module(address.partition(':')[0]))}")
-    compiled(found)  # its types may stand below it: that the class could be created has not shown that they do
+    # The class exists, but its types may be defined below it in the module, so they are checked only now.
+    compiled(found)
     return found
 
 
 @asynccontextmanager
 async def opened(found: Any, address: str, host: Host | None) -> AsyncIterator[Sagas]:
-    """The sagas, for as long as the context is open. With a `host`, factories run on its asyncio loop. Raises Usage.
+    """Open the sagas for as long as the context is open. With a `host`, factories run on its asyncio loop.
 
-    `found` is a sequence of them, or what returns one, or makes a context that yields one.
+    `found` is a sequence of sagas, or a function that returns one or a context manager that yields one. Raises
+    UsageError.
     """
     made = found
     if callable(found) and not isinstance(found, type):
@@ -107,8 +112,8 @@ def _checked(sagas: Any, address: str) -> Sagas:
     for saga in sagas:
         if not isinstance(saga, Saga):
             hint = ": write an instance" if isinstance(saga, type) else ""
-            raise UsageError(f"{address} holds {saga!r}, which is no Saga instance{hint}")
-        compiled(type(saga))  # as above
+            raise UsageError(f"{address} holds {saga!r}, which is not a Saga instance{hint}")
+        compiled(type(saga))  # see `saga_class`
     return sagas
 
 

@@ -1,4 +1,4 @@
-"""What a worker process writes to its standard error: the records of `logging`, as text or as a JSON object a line."""
+"""The log of a worker process: records of `logging` on standard error, as text or as one JSON object a line."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 
 
 def set_up(format: Literal["text", "json"], level: str) -> None:
-    """Send all records to the standard error. In JSON: `time` (UTC), `level`, `logger`, `message`, `exc_info`, and
-    whatever fields a record carries (`extra=`)."""
+    """Send all records to standard error.
+
+    A JSON object has `time` (UTC), `level`, `logger`, `message`, `exc_info` after an error, and the fields of `extra=`.
+    """
     logging.captureWarnings(True)
     logging.config.dictConfig(
         {

@@ -1,7 +1,4 @@
-"""SIGTERM and SIGINT: the first asks, the second ends the process at once.
-
-Handled in Python's main thread, between two bytecodes: a trio loop that is blocked cannot keep the second one waiting.
-"""
+"""SIGTERM and SIGINT: the first one requests a stop, the second one ends the process at once."""
 
 from __future__ import annotations
 
@@ -15,22 +12,25 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """What the first signal does, now. `asked` names it."""
+    """The action of the first signal."""
 
     def __init__(self) -> None:
         self.asked: str | None = None
+        """Name of the signal that has come; None before."""
         self._then: Callable[[], object] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
 
     def then(self, fn: Callable[[], object]) -> None:
-        """From now on the first signal calls `fn` in the trio thread; at once, if it came before."""
+        """Let the first signal call `fn` in the trio thread; call it at once if the signal has come."""
         self._token = trio.lowlevel.current_trio_token()
         self._then = fn
         if self.asked is not None:
             fn()
 
     def on_signal(self, number: int, frame: object) -> None:
-        """The handler."""
+        """Handle the first signal, and restore the default action for the second."""
+        # Python runs this between two bytecodes of the main thread, so a step that blocks the loop does not delay it.
+        # The second signal needs no Python code at all: from here on its default action ends the process.
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         self.asked = signal.Signals(number).name
@@ -44,7 +44,7 @@ class Stop:
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Handle the signals while the context is open. For the main thread."""
+    """Handle the signals while the context is open. For the main thread: Python allows handlers only there."""
     stop = Stop()
     before = {number: signal.signal(number, stop.on_signal) for number in SIGNALS}
     try:

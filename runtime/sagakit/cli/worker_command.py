@@ -1,4 +1,4 @@
-"""`sagakit worker`: one worker as a process, from its sagas' module to its exit code."""
+"""`sagakit worker`: one worker as a process, from the module of its sagas to its exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from sagakit.cli import health, loading
 from sagakit.cli.exits import CommandExit, exit_of
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
-from sagakit.client.runtime import Runtime, open_runtime
+from sagakit.client.opening import open_runtime
+from sagakit.client.runtime import Runtime
 from sagakit.jetstream.host import Host, open_host
 from sagakit.system.config import Config
 
@@ -23,7 +24,7 @@ _log = getLogger("sagakit.worker")
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What the command line says. `options` win over the environment, the environment over the file `config`."""
+    """The arguments of the command. `options` override the environment, which overrides the file `config`."""
 
     sagas: str
     url: str
@@ -34,14 +35,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run(job: Job) -> CommandExit:
-    """Run a worker until a signal comes, and say how it ended. Errors go to the log."""
+    """Run a worker until a signal comes, and return the exit code. Errors go to the log."""
     with stop_signals() as stop:
         try:
             with bare_errors():
                 config = Config.load(job.config, **job.options)
                 listening = None if job.health is None else health.listen(job.health)
                 trio.run(_work, job, config, loading.load(job.sagas), listening, stop)
-        except BaseException as error:  # whatever it is, it becomes an exit code and a line in the log
+        except BaseException as error:  # every error becomes an exit code and a line in the log
             return _failed(error)
     _log.info("ended in good order", extra={"exit": int(CommandExit.DRAINED)})
     return CommandExit.DRAINED

@@ -1,4 +1,4 @@
-"""The part of a runtime through which a handle acts on its saga."""
+"""`SagaAccess`: the part of a runtime through which a handle acts on its saga."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ T = TypeVar("T", default=None)
 
 
 class SagaAccess(Protocol):
-    """Reads one saga and applies verbs to it. `Runtime` and `AsyncioRuntime` give it."""
+    """A protocol: reads one saga and applies verbs to it. `Runtime` and `AsyncioRuntime` have it."""
 
     async def record(self, key: str) -> Record:
-        """As `Runtime.record`."""
+        """Return the last durable record under a key. See `Runtime.record`."""
         ...
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
-        """As `Runtime.ended`."""
+        """Wait until a saga has ended, and return its last record. See `Runtime.ended`."""
         ...
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
-        """As `Runtime.describe`."""
+        """Return one saga for people to read. See `Runtime.describe`."""
         ...
 
     async def apply(
@@ -42,5 +42,5 @@ class SagaAccess(Protocol):
         payload: msgspec.Raw = NOTHING,
         id: str | None = None,
     ) -> str:
-        """As `Runtime.apply`."""
+        """Apply a message to a saga and return its verdict. See `Runtime.apply`."""
         ...

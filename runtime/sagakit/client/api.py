@@ -1,4 +1,4 @@
-"""`RuntimeApi`: what a runtime offers, for trio and for asyncio programs alike."""
+"""`RuntimeApi`: the methods that a runtime has in trio programs and in asyncio programs alike."""
 
 from __future__ import annotations
 
@@ -22,43 +22,46 @@ W = TypeVar("W")
 
 
 class RuntimeApi(SagaAccess, Protocol):
-    """Both faces have it: `Runtime` for tasks of its trio thread, `sagakit.asyncio.AsyncioRuntime` for asyncio tasks.
+    """A protocol for code that takes either runtime: `Runtime` in trio, `sagakit.asyncio.AsyncioRuntime` in asyncio.
 
-    For code that is handed either of them. Errors, units and cancellation as `Runtime` says; each method is awaited on
-    the one if it is awaited on the other.
+        async def place(runtime: sagakit.RuntimeApi, order: Order) -> str:
+            handle = await runtime.start(PlaceOrder, order.id, order)
+            return handle.id
+
+    `Runtime` documents the errors, units and cancellation of each method.
     """
 
     @property
     def worker_id(self) -> str:
-        """As `Runtime.worker_id`."""
+        """The id of this run of this process. See `Runtime.worker_id`."""
         ...
 
     @property
     def config(self) -> Config:
-        """As `Runtime.config`."""
+        """The options of this runtime. See `Runtime.config`."""
         ...
 
     @property
     def messages_sent(self) -> int:
-        """As `Runtime.messages_sent`."""
+        """Number of messages sent to the server so far. See `Runtime.messages_sent`."""
         ...
 
     @property
     def ready(self) -> bool:
-        """As `Runtime.ready`."""
+        """True while sagas make progress here. See `Runtime.ready`."""
         ...
 
     async def drain(self) -> None:
-        """As `Runtime.drain`."""
+        """Take no new sagas and hand over those that run. See `Runtime.drain`."""
         ...
 
     def metrics(self) -> Mapping[str, float]:
-        """As `Runtime.metrics`."""
+        """Return the counters and gauges of this worker, by name. See `Runtime.metrics`."""
         ...
 
     @property
-    def resting(self) -> int:
-        """As `Runtime.resting`."""
+    def passivated(self) -> int:
+        """Number of sagas that wait and need no actor. See `Runtime.passivated`."""
         ...
 
     async def start(
@@ -72,19 +75,19 @@ class RuntimeApi(SagaAccess, Protocol):
         trace: dict[str, str] | None = None,
         attributes: dict[str, str] | None = None,
     ) -> Handle[T]:
-        """As `Runtime.start`."""
+        """Start a saga and return a handle on it. See `Runtime.start`."""
         ...
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
-        """As `Runtime.execute`."""
+        """Start a saga, wait for its end and return its outcome. See `Runtime.execute`."""
         ...
 
     async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
-        """As `Runtime.get`."""
+        """Return a handle on a saga that was started before. See `Runtime.get`."""
         ...
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
-        """As `Runtime.load`."""
+        """Return the last durable record of a saga. See `Runtime.load`."""
         ...
 
     async def list(
@@ -98,19 +101,19 @@ class RuntimeApi(SagaAccess, Protocol):
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
-        """As `Runtime.list`."""
+        """Return the unfinished sagas, or those that ended in a given way. See `Runtime.list`."""
         ...
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
-        """As `Runtime.history`."""
+        """Return the last record of a saga and its events in order. See `Runtime.history`."""
         ...
 
     async def list_active(self) -> Sequence[str]:
-        """As `Runtime.list_active`."""
+        """Return the keys of the sagas that have an actor here. See `Runtime.list_active`."""
         ...
 
     async def scan(self) -> None:
-        """As `Runtime.scan`."""
+        """Look for sagas of dead workers now, and take them over. See `Runtime.scan`."""
         ...
 
     async def signal(
@@ -122,19 +125,19 @@ class RuntimeApi(SagaAccess, Protocol):
         *,
         message_id: str | None = None,
     ) -> None:
-        """As `Runtime.signal`."""
+        """Send a signal to a saga; durable when this returns. See `Runtime.signal`."""
         ...
 
     async def bulk(
         self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True
     ) -> Sequence[tuple[SagaInfo, str]]:
-        """As `Runtime.bulk`."""
+        """Apply an operator's verb to many sagas, and return each one with its verdict. See `Runtime.bulk`."""
         ...
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
-        """As `Runtime.compensate`."""
+        """Request that a saga is undone. See `Runtime.compensate`."""
         ...
 
     async def delete(self, saga: type[Saga[D, T]], id: str) -> None:
-        """As `Runtime.delete`."""
+        """Delete what is kept of an ended saga. See `Runtime.delete`."""
         ...

@@ -1,4 +1,4 @@
-"""The attempts of a saga's steps, as its events and its record tell of them."""
+"""The attempts of a saga's steps, read from its events and its record."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ _ENDINGS: Mapping[str, tuple[AttemptKind, bool]] = {
     "undone": ("undo", True),
     "undo_failed": ("undo", False),
 }
-"""What an event about a step says: which call has ended, and whether it has succeeded."""
+"""Endings of events about a step: the kind of the call that has ended, and True if it has succeeded."""
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt. `kind` is `do`, `check` or `undo`; `error` is None where it succeeded, and while it is under way.
-
-    It began at `began`, and ended at `at`. `at` is None while it is under way, and of the last attempt of a step that
-    is held in its action or its check, whose end no event tells; `began` is None where a step ended without an attempt,
-    by hand for instance. `next_at` is when the next attempt was due, if one was to follow. `number` is None where the
-    event does not say.
-    """
+    """An attempt: one call of an action (`do`), a check or a compensation (`undo`). Times are in UTC."""
 
     kind: AttemptKind
+    """The function that was called."""
     at: datetime | None
+    """Time of its end. None while it runs, and for the last attempt of a held step, whose end no event tells."""
     began: datetime | None = None
+    """Time of its beginning. None if the step ended without an attempt, for instance by hand."""
     number: int | None = None
+    """Number of the attempt among those of its kind, from 1. None if the event does not say."""
     error: str | None = None
+    """Error that it raised. None if it succeeded, and while it runs."""
     next_at: datetime | None = None
+    """Time at which the next attempt was due. None if none was to follow."""
 
 
 def attempts_of(events: Sequence[CloudEvent], record: Record) -> dict[str, list[Attempt]]:
-    """Return the attempts by the names of their steps, in the order in which they ended; those under way come last."""
+    """Return the attempts by the names of their steps, in the order of their ends. A running attempt comes last."""
     found: dict[str, list[Attempt]] = {}
     for event in events:
         step, attempt = _ended(event) if ".step." in event.type else _turned_back(event)
@@ -57,11 +57,11 @@ def attempts_of(events: Sequence[CloudEvent], record: Record) -> dict[str, list[
 
 
 def _ended(event: CloudEvent) -> tuple[str, Attempt | None]:
-    """Return what an event about a step tells; no attempt if it tells of none."""
+    """Return the step and the attempt that an event is about; None for the attempt if it is about none."""
     _, _, rest = event.type.partition(".step.")
     step, _, ending = rest.partition(".")
     if ending not in _ENDINGS or ("attempt" not in event.data and not ending):
-        return step, None  # an each is done with its items: that is no attempt
+        return step, None  # an each ends when its items have ended: that is not an attempt
     kind, succeeded = _ENDINGS[ending]
     number, error, delay, item = (event.data.get(name) for name in ("attempt", "error", "delay", "item"))
     return step if item is None else f"{step}{ITEM}{item}", Attempt(
@@ -75,7 +75,7 @@ def _ended(event: CloudEvent) -> tuple[str, Attempt | None]:
 
 
 def _turned_back(event: CloudEvent) -> tuple[str, Attempt | None]:
-    """Return the attempt that has turned the saga back; none if it was no attempt that did."""
+    """Return the step and the attempt that turned the saga back; None if something else did, such as a cancel."""
     step, code, reason = (event.data.get(name) for name in ("step", "code", "reason"))
     began = _began(event)
     if not event.type.endswith(".compensating") or not isinstance(step, str) or began is None:
@@ -89,7 +89,7 @@ def _began(event: CloudEvent) -> datetime | None:
 
 
 def _last(log: StepLog, began: float) -> Attempt:
-    """Return the attempt that is under way, or that has left the step held."""
+    """Return the attempt that runs now, or that left the step held."""
     kind: AttemptKind = "undo" if log.state == "undoing" else "do"
     if log.state == "checking" or (log.state == "asked" and log.check_attempt):
         kind = "check"

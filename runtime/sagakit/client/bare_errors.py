@@ -1,4 +1,4 @@
-"""Errors of the body of an `async with`, as the body raised them."""
+"""Errors of the body of an `async with`, without the exception groups that nurseries add."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def bare_errors() -> Iterator[None]:
-    """Take a lone error out of the exception groups that nurseries put around it; several stay together."""
+    """Raise an error that is alone in its exception groups without them. Several errors stay in their group."""
     try:
         yield
-    except BaseExceptionGroup as group:  # raised again, whole or its one leaf
+    except BaseExceptionGroup as group:  # always raised again, as a whole or as its only leaf
         only = _only_leaf(group)
         if only is None:
             raise
@@ -19,7 +19,7 @@ def bare_errors() -> Iterator[None]:
         try:
             raise only
         finally:
-            only.__context__ = context  # not the group: it says nothing more
+            only.__context__ = context  # `raise` sets the group as the context: it would print the same error twice
             del only, context
 
 

@@ -1,4 +1,4 @@
-"""Verbs for many sagas at once: what they may be given, and which verdict each saga would give."""
+"""Verbs for many sagas at once: the check of their arguments, and the verdicts of a dry run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from sagakit.system.environment import Environment
 from sagakit.system.ids import new_id
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
+"""The verbs that `Runtime.bulk` applies."""
 VERBS: tuple[str, ...] = get_args(BulkVerb)
 
 
 def check_bulk(verb: object, infos: object) -> None:
-    """Refuse a verb or items that cannot be meant. Raises InvalidInput."""
+    """Raise InvalidInput unless `verb` is a BulkVerb and `infos` a sequence of SagaInfos."""
     if verb not in VERBS:
         raise InvalidInput(f"bulk({verb!r}, ...): say one of {', '.join(VERBS)}{nearest(verb, VERBS)}")
     if isinstance(infos, str) or not isinstance(infos, Sequence):
@@ -32,7 +33,7 @@ def check_bulk(verb: object, infos: object) -> None:
 
 
 def would_be(binding: SagaBinding, environment: Environment, record: Record, verb: BulkVerb) -> str:
-    """Return the verdict that an operator's verb would get from the saga as it is now."""
+    """Return the verdict that the saga, as it is now, would give on an operator's verb."""
     return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
 
 

@@ -1,4 +1,4 @@
-"""Deletion: a saga that has ended is forgotten, and its id is free again."""
+"""Deletion: removes what is kept of an ended saga, and frees its id."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ from sagakit.system.io.persistence import ask, read
 
 
 async def forget(store: Store, sagas: ActiveSagas, requests: Requests, key: str) -> None:
-    """Remove what is kept of a saga; waits until one that has ended is archived.
-
-    Raises NotAllowed, UnknownSaga, NoWorker.
-    """
+    """Remove what is kept of a saga, once it is archived. Raises NotAllowed, UnknownSaga, NoWorker."""
     entry = await _when_archived(store, sagas, requests, key)
     archived = await read(store, store.archive, key)
+    # `|` and not `or`: both removals are to happen.
     if not await _remove(store, store.archive, key, archived) | await _remove(store, store.state, key, entry):
         raise UnknownSaga(f"no saga is stored under {key}")
 
 
 async def _when_archived(store: Store, sagas: ActiveSagas, requests: Requests, key: str) -> Entry | None:
-    """Return what the state bucket has once there is no record any more: an end marker, or nothing."""
+    """Wait until the state bucket has no record of the saga. Return its end marker, or None."""
     pause = FIRST_LOOK
     while True:
         entry = await read(store, store.state, key)
@@ -36,7 +34,7 @@ async def _when_archived(store: Store, sagas: ActiveSagas, requests: Requests, k
                 await requests.check_runs(found.record)
         elif not here:
             return entry
-        elif entry is None:  # it is about to begin, or its record was deleted from outside
+        elif entry is None:  # an actor without a record: it is about to begin, or its record was deleted from outside
             raise _unfinished(key)
         await trio.sleep(pause)
         pause = min(LAST_LOOK, pause * 2)
@@ -51,17 +49,19 @@ async def _check_over(store: Store, key: str, record: Record) -> None:
     parent = None if entry is None else decode(record.parent.key, entry.value)
     if isinstance(parent, Loaded) and parent.record.run == record.parent.run and parent.record.status not in ENDS:
         raise NotAllowed(
-            f"{key} has ended, but {record.parent.key}, which started it, may still undo it: wait until that one has "
-            "ended, then delete it"
+            f"{key} has ended, but {record.parent.key}, which started it, may still undo it: wait until the parent has "
+            "ended, then delete this one"
         )
 
 
 def _unfinished(key: str) -> NotAllowed:
-    return NotAllowed(f"{key} has unfinished business: cancel or terminate it, wait for its end, then delete it")
+    return NotAllowed(f"{key} is unfinished: cancel or terminate it, wait for its end, then delete it")
 
 
 async def _remove(store: Store, bucket: KeyValue, key: str, entry: Entry | None) -> bool:
-    """Remove this entry, or what a deletion has left; False if there is nothing. What is newer stays."""
+    """Remove an entry, or the marker of a deletion from outside. Return False if there is nothing to remove."""
+    # Both calls name the revision that was read. If something was written since, such as a new saga under the same id,
+    # the server refuses, and the newer value stays.
     if entry is not None:
         revision = await bucket.delete(key, revision=entry.revision)
     else:

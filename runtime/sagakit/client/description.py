@@ -1,4 +1,4 @@
-"""Descriptions: one saga for people to read, its values decoded, its attempts with times and errors."""
+"""Descriptions: one saga for people to read, with decoded values, and attempts with times and errors."""
 
 from __future__ import annotations
 
@@ -21,29 +21,37 @@ from sagakit.times import moment_of
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
-    """One step, signal, timer, child, each, or item of an each.
-
-    `calls` counts all attempts; `attempts` are those of which an event or the record tells. `until` is when the open
-    attempt has to end, `due` when the next one begins or the wait is over. `note` says what an operator should know.
-    """
+    """The view of one node: a step, signal, timer, child, each, or an item of an each. Times are in UTC."""
 
     name: str
+    """Name of the node; `label/2` for an item of an each."""
     kind: str
+    """Kind of the node, such as `step`; empty if the class here has no such node."""
     state: str
+    """State of the node, as in docs/states.md."""
     calls: int
+    """Number of attempts so far."""
     result: Any = None
+    """Result of the node, decoded; None if it has none."""
     error: str | None = None
+    """Last error of the node."""
     due: datetime | None = None
+    """Time at which the next attempt begins, or the wait is over."""
     until: datetime | None = None
+    """Time by which the running attempt has to end."""
     attempts: tuple[Attempt, ...] = ()
+    """The attempts that an event or the record tells of, in the order of their ends."""
     note: str = ""
+    """Remark for operators, such as the reason why a child does not go on."""
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """One saga, as it was when it was looked at. `str()` gives a text for people.
+    """The view of one saga at one moment. `print` shows it as text:
 
-    Values are those of the saga's class where it can read them, else plain JSON values. `note` says why no worker can
-    run the saga, if none can.
+        print(await runtime.describe(PlaceOrder, "order-7"))
+
+    Input, output and results have the types of the saga's class, or are plain JSON values if the class cannot read
+    them. Times are in UTC.
     """
 
     type: str
@@ -52,19 +60,26 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     run: str
     status: SagaStatus
     owner: str
+    """Worker id of the owner."""
     created_at: datetime
     updated_at: datetime
     deadline_at: datetime | None = None
     input: Any = None
     output: Any = None
     cause: str | None = None
+    """Cause of the saga's turning back, such as `rejected` or `deadline`; None if it has not turned back."""
     code: str | None = None
+    """Code of the refusal that turned it back."""
     reason: str | None = None
+    """Reason that was given for turning it back."""
     stuck: str | None = None
+    """Reason why the saga is stuck; None if it is not."""
     attributes: Mapping[str, str] = {}
     steps: Sequence[StepView] = ()
     messages: Sequence[Verdict] = ()
+    """The messages that the saga has had, with their verdicts."""
     note: str = ""
+    """Reason why no worker can run the saga; empty if one can."""
 
     def __str__(self) -> str:
         return "\n".join(_lines(self))
@@ -73,7 +88,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 def described(
     record: Record, events: Sequence[CloudEvent], binding: SagaBinding, note: str, notes: Mapping[str, str]
 ) -> Description:
-    """Return a record and its events for people; `note` says more of the saga, `notes` of some steps."""
+    """Return the description of a record and its events. `note` is of the saga, `notes` are of steps by name."""
     mine = record.plan_digest == binding.plan.digest
     attempts = attempts_of(events, record)
     outcome, failure = record.outcome, record.failure

@@ -1,4 +1,4 @@
-"""`SagaExecutor`: what any executor of sagas can do. A `Runtime` is one, on JetStream and in memory alike."""
+"""`SagaExecutor`: a protocol for code that starts sagas and needs little else."""
 
 from __future__ import annotations
 
@@ -16,28 +16,34 @@ T = TypeVar("T", default=None)
 
 
 class SagaExecutor(Protocol):
-    """Start, load, execute to the end, compensate, list, delete. See `Runtime` for errors and cancellation."""
+    """A protocol with the six basic operations. Each runtime has it, on JetStream and in memory.
+
+        async def place(executor: sagakit.SagaExecutor, order: Order) -> None:
+            await executor.start(PlaceOrder, order.id, order)
+
+    `Runtime` documents errors and cancellation. `RuntimeApi` is the protocol with all methods.
+    """
 
     async def start(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Handle[T]:
-        """Start a saga; durable once this returns."""
+        """Start a saga; it is durable when this returns."""
         ...
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
-        """The last durable record."""
+        """Return the last durable record of a saga."""
         ...
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
-        """Start a saga and wait for its end."""
+        """Start a saga, wait for its end and return its outcome."""
         ...
 
     async def compensate(self, saga: type[Saga[Any, Any]], id: str, reason: str = "") -> None:
-        """Ask that a saga be undone."""
+        """Request that a saga is undone."""
         ...
 
     async def list_active(self) -> Sequence[str]:
-        """The keys of the sagas that run here now."""
+        """Return the keys of the sagas that have an actor here now."""
         ...
 
     async def delete(self, saga: type[Saga[Any, Any]], id: str) -> None:
-        """Forget a finished saga."""
+        """Delete what is kept of an ended saga."""
         ...

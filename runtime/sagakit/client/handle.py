@@ -1,4 +1,4 @@
-"""A handle: one saga, seen from outside."""
+"""`Handle`: one saga, as a program sees it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,21 @@ T = TypeVar("T")
 
 
 class Handle(Generic[T]):
-    """One saga. Made by `Runtime.start` and `Runtime.get`; usable by any task that may use that runtime."""
+    """A handle on one saga, whose output is of type T. Made by `start` and `get` of a runtime.
+
+        handle = await runtime.start(PlaceOrder, "order-7", order)
+        match await handle.outcome():
+            case Completed(output=receipt):
+                print("paid", receipt.charge)
+            case Failed(code=code, compensated=undone):
+                print("refused:", code, "undone:", undone)
+
+    Any task that may use the runtime may use the handle. Cancelling a wait leaves the saga alone. A verb (`cancel`,
+    `retry` …) that is cancelled may or may not have been applied: call it again with the same `message_id`. The waits
+    and verbs raise UnknownSaga when the retention of the saga is over; RuntimeClosed when the runtime was left; and
+    NoWorker when no live worker can run the saga: at once if live workers have its type in other versions only, after
+    half a minute if they do not have its type. While no worker lives at all, they wait for one.
+    """
 
     __slots__ = ("_binding", "_runtime", "id", "key")
 
@@ -37,23 +51,25 @@ class Handle(Generic[T]):
         return f"<Handle {self.key}>"
 
     def through(self, runtime: SagaAccess) -> Handle[T]:
-        """The same saga, seen through another runtime."""
+        """Return a handle on the same saga that uses another runtime."""
         return Handle(runtime, self._binding, self.id, self.key)
 
     async def outcome(self) -> Outcome[T]:
-        """Wait until the saga has ended. A stuck saga has not: bound the wait with a timeout of your own.
+        """Wait until the saga has ended, and return its outcome: Completed or Failed.
 
-        Cancelling the wait leaves the saga alone. Raises UnknownSaga if its retention is over, NotAllowed if its output
-        cannot be read as this handle's class has it: it ended under another version, or the type has changed. Raises
-        NoWorker if live workers have its type and none can take over its version, and, after half a minute, if none has
-        its type; while no worker lives at all, it waits for one.
+        A stuck saga has not ended: put a timeout around the wait, or use `wait(or_stuck=True)`. Raises NotAllowed if
+        the output cannot be read as the class declares it, because the saga ended under another version or the type has
+        changed; UnknownSaga, NoWorker.
         """
+        # The record of an ended saga never changes. So the one that `ended` returns has the outcome, even if the saga
+        # was archived or deleted since, or its id started again.
         return outcome_of(self._binding, await self._runtime.ended(self.key))
 
     async def result(self) -> T:
         """Wait until the saga has ended, and return its output.
 
-        Raises SagaFailed if it turned back, and else what `outcome` raises. Cancelling the wait leaves the saga alone.
+        Raises SagaFailed if it turned back, with cause, code, detail and the compensated steps. Other errors are those
+        of `outcome`.
         """
         outcome = await self.outcome()
         if isinstance(outcome, Completed):
@@ -64,45 +80,46 @@ class Handle(Generic[T]):
         )  # fmt: skip
 
     async def wait(self, *, or_stuck: bool = False) -> SagaStatus:
-        """Wait until the saga has ended; with `or_stuck`, until it has ended or is stuck. Return its status then.
+        """Wait until the saga has ended and return its status. With `or_stuck`, also return when it is stuck.
 
-        A stuck saga waits for a person, and may go on when one has helped: `describe` says what is wrong. Cancelling
-        the wait leaves the saga alone. Raises UnknownSaga, NoWorker.
+        A stuck saga waits for a person and may go on later; `describe` says what is wrong. Raises UnknownSaga,
+        NoWorker.
         """
+        # "stuck" may be out of date when the caller reads it: an operator may have helped meanwhile. An end is final.
         return (await self._runtime.ended(self.key, or_stuck=or_stuck)).status
 
     async def describe(self) -> Description:
-        """Return the saga for people to read, as `Runtime.describe`. Raises UnknownSaga."""
+        """Return the saga for people to read, as `Runtime.describe` does. Raises UnknownSaga."""
         return await self._runtime.describe(type(self._binding.saga), self.id)
 
     async def cancel(self, reason: str = "", *, message_id: str | None = None) -> None:
-        """Ask that all be undone (P6); durable once this returns, while the undoing goes on.
+        """Request that all done steps are undone (P6). The request is durable when this returns; the undoing goes on.
 
-        While the pivot's outcome is open the request waits for it (P5). Raises TooLate after the pivot or the end.
+        While the outcome of the pivot is open, the request waits for it (P5). Raises TooLate after the pivot, and after
+        the end.
 
-        This and each verb below raise NoWorker as `outcome` does, and take a `message_id`, for a caller who may have to
-        ask again after an answer was lost: the same id is applied once, and has the same verdict each time. None makes
-        one up.
+        This and the verbs below take a `message_id`, for callers that may have to repeat a call after a lost answer: a
+        verb with the same id is applied once, and gets the same verdict each time. None makes up an id.
         """
         verdict = await self._runtime.apply(self.key, "cancel", reason=reason, id=message_id_of("", message_id))
         if verdict not in ("accepted", "waiting", "already"):
             raise await refused(self._runtime, self.key, "cancel", "", verdict)
 
     async def retry(self, reason: str = "", *, by: str = "", message_id: str | None = None) -> None:
-        """Give a stuck saga a fresh budget and new keys: it declares that what was in doubt did not happen.
+        """Let a stuck saga go on, with fresh retries and new keys. This declares that a step in doubt did not happen.
 
-        A saga that no worker could run, or whose record could not be read, goes on as it was instead: with the budgets
-        and keys that it had. Audited with `by` and `reason`. Raises NotAllowed when the saga is not stuck.
+        A saga that was stuck because no worker could run it, or because its record could not be read, goes on with the
+        retries and keys that it had. Audited with `by` and `reason`. Raises NotAllowed when the saga is not stuck.
         """
         await self._operate("retry", reason=reason, by=by, id=message_id)
 
     async def mark_undone(
         self, step: str | Node[Any], reason: str, *, by: str = "", message_id: str | None = None
     ) -> None:
-        """Say that a step's compensation, which did not succeed, was done by hand. Audited.
+        """Declare that the compensation of a step was done by hand. Audited with `by` and `reason`.
 
-        `step` is the node or its name. Raises NotAllowed when it neither failed nor waits for another try, InvalidInput
-        when there is no such step.
+        `step` is the node or its name. Raises NotAllowed unless the compensation has failed or waits for its next
+        attempt; InvalidInput when there is no such step.
         """
         name = await self._step(step)
         await self._operate("mark-undone", reason=reason, by=by, step=name, id=message_id)
@@ -110,32 +127,34 @@ class Handle(Generic[T]):
     async def complete_step(
         self, step: str | Node[Any], result: object, reason: str, *, by: str = "", message_id: str | None = None
     ) -> None:
-        """Give a step that failed, or whose outcome is unknown, its result by hand, and go on. Audited.
+        """Give a step its result by hand, and let the saga go on. Audited with `by` and `reason`.
 
-        `step` is the node or its name. Raises NotAllowed when the step is not held or waiting, InvalidInput when the
-        result is not of its type, or there is no such step.
+            await handle.complete_step(PlaceOrder.charge, Charge("ch_1"), "seen in the bank's console", by="ann")
+
+        `step` is the node or its name. For a step that has failed or whose outcome is unknown. Raises NotAllowed when
+        the step is not held or waiting; InvalidInput when the result is not of its type, or there is no such step.
         """
         name = await self._step(step)
         payload = as_payload(self._binding, name, result)
         await self._operate("complete-step", reason=reason, by=by, step=name, payload=payload, id=message_id)
 
     async def compensate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
-        """Undo all that can be undone, even of a saga that is stuck at its pivot or after it. Audited.
+        """Undo all steps that can be undone, even if the saga is stuck at its pivot or after it. Audited.
 
-        Raises NotAllowed when it turned back already, is over, or runs past its pivot.
+        Raises NotAllowed when the saga has turned back, has ended, or runs past its pivot.
         """
         await self._operate("compensate", reason=reason, by=by, id=message_id)
 
     async def terminate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
-        """End the saga now and undo nothing. Audited with `by` and `reason`. Raises NotAllowed when it is over."""
+        """End the saga now and undo nothing. Audited with `by` and `reason`. Raises NotAllowed when it has ended."""
         await self._operate("terminate", reason=reason, by=by, id=message_id)
 
     async def report(self, step: str | Node[Any], result: object, *, message_id: str | None = None) -> bool:
-        """For a participant that has to answer later: the step's action happened, with this result.
+        """Report that the action of a step happened, with this result: for a participant that answers later.
 
-        True if that settles the step; False if the step was given up: then the outcome names it in `late_successes`.
-        `step` is the node or its name. Raises NotAllowed when nobody asks, InvalidInput when the result is not of the
-        step's type, or there is no such step.
+        Return True if that settles the step; False if the step was given up before, and then the outcome names it in
+        `late_successes`. `step` is the node or its name. Raises NotAllowed when the step is not in doubt; InvalidInput
+        when the result is not of the step's type, or there is no such step.
         """
         name = await self._step(step)
         payload = as_payload(self._binding, name, result)
@@ -166,7 +185,7 @@ class Handle(Generic[T]):
 
 
 def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
-    """The typed outcome of a terminal record. Raises NotAllowed where its output cannot be read as this version's."""
+    """Return the typed outcome of a terminal record. Raises NotAllowed if this version cannot read its output."""
     outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
     if outcome.status == "completed":
@@ -184,15 +203,15 @@ def _output_of(binding: SagaBinding, record: Record, output: msgspec.Raw) -> Any
     mine, its = binding.plan.version, record.definition_version
     key, wanted = f"{record.saga_type}.{record.saga_id}", binding.plan.output_type
     try:
-        if output is NOTHING and binding.plan.has_output:  # null may be one, and it has made none
+        if output is NOTHING and binding.plan.has_output:  # not even null: that may be an output
             raise UnreadableValue("its output", wanted, "there is none")
         return binding.decode_output(output)
     except UnreadableValue as error:
         if mine == its:
-            text = f"{key}: its output cannot be read as {wanted}: {error.reason}; mend the type, or read its record"
+            text = f"{key}: its output cannot be read as {wanted}: {error.reason}; mend the type, or read the record"
         else:
             text = (
-                f"{key} ended under version {its}, its output is none of version {mine}'s, {wanted}: {error.reason}; "
-                f"get it through the class of version {its}, or read its record"
+                f"{key} ended under version {its}, and its output is not of version {mine}'s type, {wanted}: "
+                f"{error.reason}; get it through the class of version {its}, or read the record"
             )
         raise NotAllowed(text) from error.__cause__

@@ -1,4 +1,4 @@
-"""The events of one saga, found in the log that it shares with all others of its type."""
+"""The events of one saga, read from the log that all sagas of its type share."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 
 SLACKS = (60.0, 86400.0, inf)
-"""Seconds before the start of a saga at which reading begins: again and again, until its first event is found.
+"""Seconds before the start of a saga at which reading begins. The next one is tried if the first event is not found.
 
-The servers of a cluster may have clocks of their own, and a record of an older version has the time of its worker's
-wall clock: the log may have its events long before the time that it says.
+The record's start may be later than the log's time of its first event: the servers of a cluster have different clocks,
+and an older version of sagakit wrote the wall clock of its worker.
 """
 
 
 async def events_of(store: Store, record: Record) -> list[CloudEvent]:
     """Return the events of the record's run, in order, each once. Raises Unavailable, Ambiguous.
 
-    Those that are not published yet are taken from the record.
+    Events that are not published yet are taken from the record.
     """
     key = str(SagaKey(record.saga_type, record.saga_id))
     began = min(record.created_at, store.clock.now())
@@ -38,7 +38,7 @@ async def events_of(store: Store, record: Record) -> list[CloudEvent]:
 
 
 def _begins(found: list[CloudEvent], record: Record) -> bool:
-    """Whether the first event is there; or on its way, and then it cannot be further back in the log."""
+    """Return True if the first event was found, or is not published yet and so cannot be further back in the log."""
     if found:
         return found[0].sequence == 1
     return bool(record.outbox) and record.outbox[0].seq == 1

@@ -1,4 +1,4 @@
-"""Listings: which sagas there are, by what a caller looks for."""
+"""Listings: the sagas that match what a caller looks for, page by page."""
 
 from __future__ import annotations
 
@@ -19,60 +19,81 @@ from sagakit.system.io.persistence import read
 from sagakit.times import Moment, epoch_seconds
 
 AT_ONCE = 64
-"""Records that are read at once for one page."""
+"""Number of records that are read at the same time for one page."""
 
 
 class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a listing. Times are seconds since the epoch."""
+    """A line of a listing: one saga in short.
+
+        for info in (await runtime.list(status="stuck")).items:
+            print(info.saga_type, info.id, info.stuck)
+
+    `describe` of a runtime returns all of one saga.
+    """
 
     saga_type: str
     saga_id: str
     status: SagaStatus
     version: int
+    """Version of the class that the saga runs under."""
     owner: str
+    """Worker id of the owner."""
     created_at: float
+    """Seconds from the epoch to its start."""
     updated_at: float
+    """Seconds from the epoch to its last change."""
     stuck: str | None = None
+    """Reason why the saga is stuck; None if it is not."""
     attributes: dict[str, str] = {}
+    """The attributes that `start` was given."""
 
     @property
     def id(self) -> str:
-        """The id that the saga was started with: the same as `saga_id`."""
+        """The id that the saga was started with; the same as `saga_id`."""
         return self.saga_id
 
     @property
     def key(self) -> str:
-        """The saga's key: its type and its id, encoded."""
+        """The key of the saga's record: its type and its encoded id."""
         return str(SagaKey(self.saga_type, self.saga_id))
 
 
 class UnreadableRecord(msgspec.Struct, frozen=True):
-    """A key under which there is no record that this version can read, and what stands there."""
+    """A key whose value this version of sagakit cannot read as a record."""
 
     key: str
+    """The key in the bucket."""
     reason: str
+    """Description of the value that was found there."""
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Some lines of a listing. `cursor` asks for those that follow; None: there are none.
+    """A part of a listing.
 
-    `unreadable` are the keys on the way that are not listed: whether they fit what is looked for cannot be known.
+        page = await runtime.list(limit=100)
+        while page.cursor is not None:
+            page = await runtime.list(limit=100, cursor=page.cursor)
+
+    Without a `limit` there is one page.
     """
 
     items: Sequence[SagaInfo]
+    """The sagas of this page."""
     cursor: str | None = None
+    """Argument for the call that returns the next page; None after the last page."""
     unreadable: Sequence[UnreadableRecord] = ()
+    """Keys of this page whose records cannot be read. They may or may not match."""
 
 
 class History(msgspec.Struct, frozen=True):
-    """What is known of one saga. `events` are those of the record's run, in order, up to the record's last one."""
+    """The record of one saga, and the events of its run, in order, up to the last one that the record knows."""
 
     record: Record
     events: Sequence[CloudEvent]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What to look for; None is anything. Times are seconds since the epoch."""
+    """A filter for sagas. None matches any saga. Times are seconds since the epoch."""
 
     status: SagaStatus | None = None
     attributes: Mapping[str, str] = {}
@@ -80,7 +101,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     created_before: float | None = None
 
     def fits(self, record: Record) -> bool:
-        """Whether the record is one of those."""
+        """Return True if the record matches."""
         return (
             self.status in (None, record.status)
             and all(record.attributes.get(name) == value for name, value in self.attributes.items())
@@ -96,20 +117,20 @@ def wanted_of(
     created_after: Moment | None,
     created_before: Moment | None,
 ) -> Wanted:
-    """Return what a caller looks for, checked. Raises InvalidInput."""
+    """Return the filter that a caller describes. Raises InvalidInput."""
     if status is not None and status not in get_args(SagaStatus):
         raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
     after, before = _seconds("created_after", created_after), _seconds("created_before", created_before)
     if after is not None and before is not None and after > before:
         raise InvalidInput(
-            f"created_after={created_after!r} is later than created_before={created_before!r}: no saga lies between; "
+            f"created_after={created_after!r} is later than created_before={created_before!r}, so no saga can match: "
             "exchange them"
         )
     return Wanted(status=status, attributes=_texts(attributes), created_after=after, created_before=before)
 
 
 def _texts(attributes: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Return the attributes that are looked for. `start` takes texts alone, so that nothing else is ever found."""
+    """Return the attributes of the filter. `start` takes texts only, so anything else would never match."""
     if attributes is None:
         return {}
     if not isinstance(attributes, Mapping):
@@ -131,9 +152,9 @@ def _seconds(option: str, value: Moment | None) -> float | None:
 
 
 def check_page(limit: int | None, cursor: str | None, saga_type: str | None) -> None:
-    """Refuse what says nothing of a page of this type, or of all types. Raises InvalidInput."""
+    """Raise InvalidInput unless `limit` and `cursor` can describe a page of this type, or of all types."""
     if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-        raise InvalidInput(f"limit={limit!r}: at least 1, a whole number, or None for all of them")
+        raise InvalidInput(f"limit={limit!r}: at least 1, a whole number, or None for all sagas")
     if cursor is None:
         return
     of = type_of_key(cursor) if isinstance(cursor, str) else None
@@ -141,13 +162,13 @@ def check_page(limit: int | None, cursor: str | None, saga_type: str | None) -> 
         raise InvalidInput(f"cursor={cursor!r}: write the `cursor` of the page before, or None to begin")
     if saga_type not in (None, of):
         raise InvalidInput(
-            f"cursor={cursor!r} is of a listing of other types than {saga_type}: use it with the filters that its page "
-            "was asked for with, or None to begin"
+            f"cursor={cursor!r} is of a listing of other types than {saga_type}: use it with the filters of its "
+            "page, or None to begin"
         )
 
 
 class _Found:
-    """The lines found so far, one for each key: of the record that fits first."""
+    """The lines found so far: one for each key, made of the first record under it that matches."""
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
@@ -173,11 +194,12 @@ class _Found:
 
 
 async def page_of(store: Store, types: Sequence[str], wanted: Wanted, *, limit: int | None, cursor: str | None) -> Page:
-    """Return the next `limit` sagas after `cursor`, by key; all of them in one pass where there is no limit.
+    """Return the next `limit` sagas after `cursor`, by key; without a limit, all of them in one pass.
 
     Raises Unavailable, Ambiguous.
     """
-    # A saga that has ended stands in the state bucket until it is archived: looked at first, it cannot slip through.
+    # A saga that ends moves from the state bucket to the archive, and it is in both for a moment, never in neither. The
+    # state bucket is read first, so a saga that moves meanwhile is found in at least one of them. `_Found` keeps one.
     buckets = (store.state, store.archive) if wanted.status in ENDS else (store.state,)
     found = _Found(wanted)
     if limit is None:
@@ -214,7 +236,7 @@ async def _in_order(store: Store, asked: Sequence[_Asked]) -> AsyncGenerator[tup
         async with trio.open_nursery() as nursery:
             for key, buckets in some:
                 nursery.start_soon(_get, store, buckets, key, entries, refused)
-        if refused:  # one is enough to say so, and a group is nothing that callers look for
+        if refused:  # raise one of them: callers catch StoreError, and would miss an exception group
             raise refused[0]
         for key, _ in some:
             yield key, entries[key]

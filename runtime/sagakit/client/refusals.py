@@ -1,4 +1,4 @@
-"""Refusals: why a saga did not accept a message, as an error that says what is the case now and what to do."""
+"""Refusals: the errors that say why a saga did not accept a message, and what to do instead."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WHAT: Mapping[InboundKind, str] = {
 
 _ALWAYS: Mapping[str, str] = {
     "ended": "the saga is over",
-    "unknown": "the saga has nothing of that name to which this applies, or has not come to it",
+    "unknown": "the saga has no such step that this applies to, or has not reached it",
     "too large": "the record has no room for it: keep large data elsewhere and pass a reference",
     "full": "the saga has had so many messages that it takes no more of this kind; it can be cancelled and terminated",
-    "other run": "the saga that it was for is gone, and another one has its id",
+    "other run": "the saga that it was for has gone, and another one has its id",
 }
-"""Verdicts that say all, whatever the message and the step."""
+"""Explanations of the verdicts that need no look at the message and the step."""
 
 _STATES: Mapping[StepState, str] = {
     "pending": "has not begun",
@@ -36,7 +36,7 @@ _STATES: Mapping[StepState, str] = {
     "spread": "has items under way",
     "checking": "is being checked now",
     "check_waiting": "waits for the next attempt of its check",
-    "asked": "is held, for a person must say whether it happened",
+    "asked": "is held until a person says whether it happened",
     "blocked": "is held in its action",
     "done": "is done",
     "skipped": "was skipped",
@@ -47,7 +47,7 @@ _STATES: Mapping[StepState, str] = {
     "undo_failed": "is held in its compensation",
     "undone": "is undone",
 }
-"""What a step is in each state, in words."""
+"""The state of a step in words."""
 
 _LATER = "wait until that has ended"
 _FORWARD = "`complete_step` gives it a result, `retry` tries it again, `compensate` undoes what came before it"
@@ -55,7 +55,7 @@ _FROM_WAITING = "`complete_step` gives it a result, `cancel` asks that the saga 
 _NOTHING_DONE = "there is nothing to undo"
 _TURNED_BACK = "the saga has turned back, and takes no more results"
 _BY_HAND = "the saga has turned back: `mark_undone` says that the compensation was done by hand"
-_WHOSE_RESULT = "the result of that attempt counts; report it again if it ends in doubt"
+_WHOSE_RESULT = "the result of that attempt counts; report it again if the attempt ends in doubt"
 _KNOWN = "its last attempt is known not to have happened; `complete_step` gives it a result"
 _WRITTEN = "that was written down already"
 
@@ -112,7 +112,7 @@ _ADVICE: Mapping[InboundKind, Mapping[StepState, str]] = {
         "undone": _WRITTEN,
     },
 }
-"""What fits instead, for each verb that names a step and each state in which it is refused."""
+"""Advice for each verb that names a step, by the state of the step in which the verb is refused."""
 
 _HAPPENED = "`complete_step` says that it happened after all; then it is undone"
 _TURNING_BACK: Mapping[StepState, str] = {
@@ -122,21 +122,21 @@ _TURNING_BACK: Mapping[StepState, str] = {
     "blocked": _HAPPENED,
     "done": "its compensation was not called yet, or it has none",
 }
-"""What fits instead of `mark_undone` once the saga has turned back."""
+"""Advice instead of `mark_undone` once the saga has turned back."""
 
 
 async def refused(runtime: SagaAccess, key: str, kind: InboundKind, step: str, verdict: str) -> CallerError:
-    """Return the error that says why a message was not accepted; looks at the saga for that."""
+    """Return the error that says why a message was not accepted. Reads the saga's record if it is needed for that."""
     try:
         record = None if verdict in _ALWAYS or verdict.startswith("refused") else await runtime.record(key)
-    except UnknownSaga:  # it has ended since
+    except UnknownSaga:  # it has ended since the verdict
         record = None
     return refusal(key, kind, step, verdict, record)
 
 
 def refusal(key: str, kind: InboundKind, step: str, verdict: str, record: Record | None) -> CallerError:
-    """Return the error for a verdict on a message, by the record as it is now."""
-    if verdict.startswith("refused"):  # what was wrong with a message is kept for a while only
+    """Return the error for a verdict on a message, given the record as it is now."""
+    if verdict.startswith("refused"):  # the record keeps the explanation for a while, then only the word
         return InvalidInput(f"{key}: {verdict.removeprefix('refused: ')}")
     if kind == "cancel" and verdict in ("too late", "ended"):
         why = "it is over" if verdict == "ended" else "it is past the pivot, and only goes forward"
@@ -154,7 +154,7 @@ def _why(kind: InboundKind, step: str, verdict: str, record: Record | None) -> s
         return _of_step(kind, step, record)
     match kind, verdict:
         case "retry", _ if record.status == "stuck":
-            return "a child holds it that has ended: `complete_step` gives that step a result, `compensate` undoes it"
+            return "a child that has ended holds it: `complete_step` gives that step a result, `compensate` undoes it"
         case "retry", _:
             return f"it is {record.status}, not stuck: what has failed is tried again by itself"
         case "signal", "already":
@@ -164,9 +164,7 @@ def _why(kind: InboundKind, step: str, verdict: str, record: Record | None) -> s
         case "signal", _:
             return f"it is too late: {step} {_STATES[_state(step, record)]}"
         case "compensate", "already":
-            return (
-                f"it has turned back already, and is {record.status}; `retry` and `mark_undone` help where it is stuck"
-            )
+            return f"it has turned back already, and is {record.status}; `retry` and `mark_undone` help if it is stuck"
         case "compensate", _:
             return (
                 "it is past the pivot, and only goes forward; once it is stuck, `compensate` undoes what can be undone"

@@ -1,46 +1,39 @@
-"""`Runtime`: what a service holds of its worker. `open_runtime` makes one."""
+"""`Runtime`: the object through which a trio program uses its worker. `open_runtime` makes one."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any
 
 import msgspec
 import trio
-from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 from typing_extensions import TypeVar
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.client.bare_errors import bare_errors
 from sagakit.client.bulk import BulkVerb, check_bulk, would_be
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
 from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
-from sagakit.client.opening import opened
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
-from sagakit.cluster.worker import Worker, open_worker
+from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidConfig, InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
-from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home, check_trio
+from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
+from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
-from sagakit.system.given_options import RuntimeOptions
 from sagakit.system.ids import new_id
 from sagakit.system.inbound.starts import StartContext
 from sagakit.system.inbound.validation import check_id, checked_context, checked_message
 from sagakit.system.saga.saga_messages import Peek
 from sagakit.times import Moment
-
-if TYPE_CHECKING:
-    import asyncio
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
@@ -48,7 +41,18 @@ W = TypeVar("W")
 
 
 class Runtime:
-    """The sagas of one worker. For tasks of its trio thread; `sagakit.asyncio` has the same for asyncio."""
+    """A worker as a trio program uses it: start sagas, find them, and act on them. Made by `open_runtime`.
+
+        async with sagakit.open_runtime("nats://localhost", sagas=[PlaceOrder(shop)]) as runtime:
+            handle = await runtime.start(PlaceOrder, "order-7", order)
+            print(await handle.outcome())
+
+    Its methods are for tasks of the trio program that opened it, and raise WrongContext elsewhere. Properties and
+    `metrics` may be read from any thread. `sagakit.asyncio` has the same methods for asyncio programs.
+
+    Methods that read or change sagas raise RuntimeClosed once the context was left. They wait while JetStream is away,
+    and cancelling such a wait never affects a saga that runs.
+    """
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
@@ -60,40 +64,41 @@ class Runtime:
 
     @property
     def worker_id(self) -> str:
-        """This run of this process; never used again."""
+        """The id of this run of this process. No other run ever has it."""
         return self._environment.worker_id
 
     @property
     def config(self) -> Config:
-        """The options in force."""
+        """The options of this runtime, defaults included."""
         return self._environment.config
 
     @property
     def messages_sent(self) -> int:
-        """Messages sent to the server so far: for benchmarks."""
+        """Number of messages sent to the server so far, for benchmarks."""
         return self._store.messages_sent
 
     @property
     def ready(self) -> bool:
-        """Whether sagas move here: connected, with a lease in force, and not draining. For any thread."""
+        """True while sagas make progress here: connected, with a valid lease, and not draining."""
         return self._worker.ready
 
     async def drain(self) -> None:
-        """Leave in good order: take nothing new, give running attempts `drain_timeout`, hand the rest over.
+        """Take no new sagas, give running attempts `drain_timeout` seconds, and hand the sagas to other workers.
 
-        Leaving the context does the same. Waits until it is done; the drain goes on if the wait is cancelled.
-        Afterwards sagas can still be looked at, and asked for what others run; `start` raises RuntimeClosed.
+        Leaving the context does the same. Return when the drain is complete; if the wait is cancelled, the drain goes
+        on. Afterwards sagas can still be read, and messages still reach the sagas that other workers run; `start`
+        raises RuntimeClosed.
         """
         self._home.check_trio()
         await self._worker.drain()
 
     def metrics(self) -> Mapping[str, float]:
-        """Counters (`..._total`) and gauges of this worker by name, as they are now. For any thread."""
+        """Return the counters (`..._total`) and gauges of this worker, by name."""
         worker = self._worker
         return {
             "ready": float(worker.ready),
             "sagas_active": float(len(self._sagas)),
-            "sagas_resting": float(self._sagas.passivated),
+            "sagas_passivated": float(self._sagas.passivated),
             "adoptions_pending": float(worker.recovery.pending),
             "adopted_total": float(worker.recovery.adopted),
             "fenced_total": float(self._environment.fenced_count),
@@ -103,8 +108,8 @@ class Runtime:
         }
 
     @property
-    def resting(self) -> int:
-        """Sagas of this worker that wait, and cost it no actor."""
+    def passivated(self) -> int:
+        """Number of this worker's sagas that wait for a time or a message, and need no actor meanwhile."""
         return self._sagas.passivated
 
     # ------------------------------------------------------------- starting
@@ -120,16 +125,18 @@ class Runtime:
         trace: dict[str, str] | None = None,
         attributes: dict[str, str] | None = None,
     ) -> Handle[T]:
-        """Start a saga; durable once this returns. The same id and an equal input again give the same saga (P10).
+        """Start a saga. Its first record is durable when this returns.
 
-        `attributes` are what `list` finds it by: texts by name. They, `trace` and the two ids may have 16 KiB together,
-        as JSON; each id, which every event repeats, 512 characters.
+        Starting the same id again with an equal input returns the same saga, running or ended (P10). `id=None` makes up
+        an id, and saves the look into the archive that an id of the caller needs.
 
-        `id=None` makes an id up, and saves the look into the archive that a caller's own id needs. Waits while the
-        worker is full or the store away; cancelled meanwhile, the saga may or may not have been started: start it again
-        to know. Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, Deleted (its record was
-        deleted from outside), StoreFull (what is free is kept for the sagas that run; try again when some have ended),
-        NotAllowed in a runtime with `adopt=False`.
+        `list` finds the saga by `attributes`, texts by name. `trace` and the two ids appear in every event. All of them
+        may have 16 KiB together, as JSON, and each id 512 characters.
+
+        Waits while the worker is full. Cancelled, the saga may or may not have been started: start it again to be sure.
+        Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge; AlreadyStarted (the id has another input); Deleted
+        (its record was deleted from outside); StoreFull (the space that is left is kept for running sagas: try again
+        when some have ended); NotAllowed in a runtime with `adopt=False`.
         """
         binding = self._binding(saga)
         self._check_adopts(
@@ -145,36 +152,38 @@ class Runtime:
         return Handle(self, binding, address.saga_id, str(address))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
-        """Start a saga and wait for its end."""
+        """Start a saga, wait for its end and return its outcome, as `start` and `Handle.outcome` do."""
         return await (await self.start(saga, id, input)).outcome()
 
     # -------------------------------------------------------------- looking
 
     async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
-        """A handle on a saga that was started before, wherever it runs. Raises UnknownSaga, NotRegistered."""
+        """Return a handle on a saga that was started before, on any worker. Raises UnknownSaga, NotRegistered."""
         binding, key = self._binding(saga), self._key(saga, id)
         await self.record(key)
         return Handle(self, binding, id, key)
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
-        """The last durable record of a saga. Raises UnknownSaga, NotRegistered, Undecodable."""
+        """Return the last durable record of a saga. Raises UnknownSaga, NotRegistered, Undecodable."""
         return await self.record(self._key(saga, id))
 
     async def record(self, key: str) -> Record:
-        """The last durable record under a live or archived key. Raises UnknownSaga, Undecodable."""
+        """Return the last durable record under a key (`Handle.key`). Raises UnknownSaga, Undecodable."""
         self._check_open()
         ref = self._sagas.get(key)
         if ref is not None:
             try:
                 return await ref.ask(Peek, timeout=inf)
             except (ActorDied, ActorGone):
+                # The actor ended between the look and the answer: the saga has ended, was passivated, or has crashed.
+                # Its record is in the store in each case.
                 await trio.lowlevel.checkpoint()
         return await self._worker.requests.record(key)
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
-        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too.
+        """Wait until the saga under `key` has ended, and return its last record. With `or_stuck`, also if it is stuck.
 
-        Raises UnknownSaga, and NoWorker as `Handle.outcome`.
+        Raises UnknownSaga, and NoWorker as `Handle.outcome`. Cancelling the wait leaves the saga alone.
         """
         self._check_open()
         return await self._worker.requests.ended(key, or_stuck=or_stuck)
@@ -190,13 +199,18 @@ class Runtime:
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
-        """The sagas with unfinished business; with `status` completed or failed, those that have ended.
+        """Return the unfinished sagas; with `status` "completed" or "failed", the sagas that ended that way.
 
-        Without a `type`, those of all types of the namespace, whether or not this runtime has their classes. Whoever
-        was told that a saga has ended finds it here. `attributes` are those given to `start`; times are datetimes with
-        a time zone, or seconds since the epoch. With a `limit` they come in the
-        order of their keys, and the page's `cursor` asks for the next ones; without, by age. Reads every key of the
-        types asked for: for operators, not for hot paths. Raises NotRegistered, InvalidInput.
+            page = await runtime.list(status="stuck", type=PlaceOrder, limit=100)
+            print([info.id for info in page.items])
+
+        Without a `type` it finds sagas of all types of the namespace, also of classes that this runtime does not have.
+        A saga matches if it was started with all of the `attributes`. Times are datetimes with a time zone, or seconds
+        since the epoch. With a `limit` sagas come in the order of their keys, and `Page.cursor` asks for the
+        next page; without one they come oldest first.
+
+        Reads every key of the types: for operators, not for each request of a service. Raises NotRegistered,
+        InvalidInput.
         """
         self._check_open()
         saga_type = None if type is None else self._binding(type).plan.saga_type
@@ -207,19 +221,18 @@ class Runtime:
         return await page_of(self._store, [saga_type or ""], wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
-        """What is known of one saga: its last record, and its events in order, as long as the stream keeps them.
+        """Return the last record of a saga and its events in order, each once, for as long as the stream keeps them.
 
-        Each event is listed once; those that are not published yet are taken from the record. Reads all events of its
-        type since its start, and those before it if its first one is not among them: for operators. Raises UnknownSaga,
-        NotRegistered, Undecodable, Unavailable.
+        Events that are not published yet are taken from the record. Reads all events of the saga's type since its
+        start: for operators. Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
         """
         record = await self.load(saga, id)
         return History(record, await events_of(self._store, record))
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
-        """One saga for people: values decoded, attempts with times and errors; `print` it for a text.
+        """Return one saga for people to read: decoded values, and attempts with times and errors. `print` shows it.
 
-        Attempts are taken from the events, as long as the stream keeps them: costs and errors as `history`.
+        Attempts come from the events, so this costs and raises the same as `history`.
         """
         found = await self.history(saga, id)
         notes = self._worker.notes
@@ -227,14 +240,14 @@ class Runtime:
         return described(found.record, found.events, binding, note, await notes.on_steps(found.record))
 
     async def list_active(self) -> Sequence[str]:
-        """The keys of the sagas that run in this worker now."""
+        """Return the keys of the sagas that have an actor in this worker now."""
         self._home.check_trio()
         return self._sagas.keys()
 
     async def scan(self) -> None:
-        """Look for sagas left behind now, rather than at the next interval.
+        """Look for sagas of dead workers now instead of at the next interval, and take them over.
 
-        Raises StoreError in an outage, and RuntimeClosed once a drain has begun: what is found then is for others.
+        Raises StoreError in an outage, RuntimeClosed once a drain has begun, NotAllowed with `adopt=False`.
         """
         self._check_taking()
         self._check_adopts("takes no sagas over")
@@ -252,12 +265,13 @@ class Runtime:
         *,
         message_id: str | None = None,
     ) -> None:
-        """Send a signal to a saga; kept durably once this returns, whether or not it is awaited already.
+        """Send a signal to a saga. It is durable when this returns, even if the saga does not await it yet.
 
-        A sender who may have to send again, because the answer was lost, gives a `message_id`: of this signal, the
-        same id is applied once, and has the same verdict each time. None makes one up. Raises UnknownSaga,
-        NotRegistered, InvalidInput (not what the signal takes, or of another saga), NotAllowed (the saga is over or
-        turned back, does not await it any more, or has one of this name already), NoWorker as `Handle.outcome`.
+        A sender that may have to send again, because an answer was lost, passes a `message_id`: a signal with the same
+        id is applied once and gets the same verdict each time. None makes one up. Cancelled, the signal may or may not
+        have arrived. Raises UnknownSaga, NotRegistered; InvalidInput (the payload does not fit, or the signal is of
+        another class); NotAllowed (the saga has ended, has turned back, awaits the signal no more, or has received one
+        of this name); NoWorker as `Handle.outcome`.
         """
         key = self._key(saga, id)
         if not isinstance(signal, Signal):
@@ -280,11 +294,10 @@ class Runtime:
         payload: msgspec.Raw = NOTHING,
         id: str | None = None,
     ) -> str:
-        """Apply a message to a saga and return its verdict, once that is durable.
+        """Apply a message to a saga and return its verdict when that is durable. The verbs of a `Handle` call this.
 
-        Raises UnknownSaga, InvalidInput, and NoWorker as `Handle.outcome`.
-        The same `id` is applied once; None makes one up. It may have 1,024 characters, `by` 512; of `reason` 500 are
-        kept.
+        A message with the same `id` is applied once; None makes one up. An `id` may have 1,024 characters and `by` 512;
+        the first 500 of `reason` are kept. Raises UnknownSaga, InvalidInput, and NoWorker as `Handle.outcome`.
         """
         self._check_open()
         message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
@@ -293,12 +306,16 @@ class Runtime:
     async def bulk(
         self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True
     ) -> Sequence[tuple[SagaInfo, str]]:
-        """Apply an operator's verb to many sagas, such as the items of a `list`; each with its verdict.
+        """Apply an operator's verb to many sagas, and return each one with its verdict.
 
-        A dry run, the default, applies nothing and says which verdict each would get now; `unknown here` is that of a
-        saga whose version only other workers have, `no worker` of one that no live worker can run. Each is audited by
-        itself. Raises InvalidInput, before anything is applied, for items that are not SagaInfos, for verbs that are
-        not for many, and for a `reason` or `by` that is no text.
+            page = await runtime.list(status="stuck")
+            for info, verdict in await runtime.bulk("retry", page.items, reason="bank is back", dry_run=False):
+                print(info.id, verdict)
+
+        A dry run, the default, applies nothing and returns the verdicts that the sagas would give now. `unknown here`
+        means that only other workers know the saga's version, `no worker` that no live worker can run it. Each saga is
+        audited by itself. Cancelled, the sagas at the front of the list have it applied. Raises InvalidInput before
+        anything is applied, if the verb, an item, `reason` or `by` is wrong.
         """
         check_bulk(verb, infos)
         checked_message(Inbound(id=new_id(), kind=verb, reason=reason, by=by))
@@ -325,16 +342,16 @@ class Runtime:
         return would_be(binding, self._environment, record, verb)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
-        """Ask that a saga be undone; the same as its handle's `cancel`."""
+        """Request that a saga is undone: the same as `cancel` of its handle."""
         await (await self.get(saga, id)).cancel(reason)
 
     async def delete(self, saga: type[Saga[D, T]], id: str) -> None:
-        """Forget a finished saga: its archive entry and its end marker. The id may then be started again.
+        """Delete what is kept of an ended saga: its archive entry and its end marker. The id is free then.
 
-        A saga that has just ended is archived first: waits for that, and deletes nothing if the wait is cancelled. So
-        may the id of a saga be whose record was deleted from outside (`nats kv del`, `nats kv purge`): what that left
-        under its key is removed. Raises UnknownSaga, NotAllowed while the saga has unfinished business, or is a child
-        whose parent has not ended, and NoWorker if no worker can archive it.
+        Waits until a saga that has just ended is archived; cancelled meanwhile, it has deleted nothing. It also frees
+        the id of a saga whose record was deleted from outside (`nats kv del`, `nats kv purge`). Raises UnknownSaga,
+        NotRegistered; NotAllowed while the saga is unfinished, or is a child whose parent may still undo it; NoWorker
+        if no worker can archive it.
         """
         await forget(self._store, self._sagas, self._worker.requests, self._key(saga, id))
 
@@ -345,7 +362,7 @@ class Runtime:
 
     def _check_adopts(self, but: str) -> None:
         if not self._worker.adopts:
-            raise NotAllowed(f"this runtime was opened with adopt=False, only to look and to ask: it {but}")
+            raise NotAllowed(f"this runtime was opened with adopt=False, to read and to send messages only: it {but}")
 
     def _check_taking(self) -> None:
         self._check_open()
@@ -353,47 +370,12 @@ class Runtime:
             raise RuntimeClosed("the runtime drains: it takes no sagas over any more")
 
     def _binding(self, saga: type[Saga[D, T]]) -> SagaBinding:
-        """What belongs to a class. Raises NotRegistered, InvalidInput, RuntimeClosed."""
+        """Return the binding of a class. Raises NotRegistered, InvalidInput, RuntimeClosed."""
         self._check_open()
         if not isinstance(saga, type):
-            raise InvalidInput(f"{saga!r} is no Saga class: write the class that is in sagas=[...], not an instance")
+            raise InvalidInput(f"{saga!r} is not a Saga class: write the class that is in sagas=[...], not an instance")
         return self._registry.of_class(saga)
 
     def _key(self, saga: type[Saga[Any, Any]], id: str) -> str:
-        """Where a saga stands. Raises InvalidId, NotRegistered, InvalidInput."""
+        """Return the key of a saga. Raises InvalidId, NotRegistered, InvalidInput."""
         return str(SagaKey(self._binding(saga).plan.saga_type, check_id(id)))
-
-
-@opened
-async def open_runtime(
-    url: str,
-    *,
-    sagas: Sequence[Saga[Any, Any]],
-    config: Config | None = None,
-    host_loop: asyncio.AbstractEventLoop | None = None,
-    adopt: bool = True,
-    **options: Unpack[RuntimeOptions],
-) -> AsyncIterator[Runtime]:
-    """Open a worker in this trio program: connect, make what is missing, take over what was left behind.
-
-    `url` is `nats://...`, `tls://...`, `embedded:` (a nats-server as a child process) or `memory:`. Options are those
-    of `Config`, and win over `config`. Leaving the context gives running attempts `drain_timeout` seconds.
-
-    With `adopt=False` it is no worker: it takes no saga over, takes nothing from the inbox, and starts nothing. It is
-    for looking, and for signals and verbs, which go to the owners.
-
-    Raises CannotConnect, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain, BadBucket, BadLayout, StoreFull,
-    InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
-    """
-    check_trio("sagakit.open_runtime")
-    if not isinstance(config, Config | None):
-        raise InvalidConfig(f"config={config!r}: write Config(...), or give the options by name")
-    if not isinstance(adopt, bool):
-        raise InvalidConfig(f"adopt={adopt!r}: say True or False")
-    settings = Config.of(({} if config is None else structs.asdict(config)) | dict(options))
-    with bare_errors():
-        async with open_worker(url, sagas=sagas, config=settings, host_loop=host_loop, adopt=adopt) as worker:
-            try:
-                yield Runtime(worker)
-            finally:
-                worker.closed = True

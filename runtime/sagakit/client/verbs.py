@@ -1,4 +1,4 @@
-"""What callers and operators say to a saga: which step they mean, under which id, with which payload."""
+"""The arguments of signals and verbs, checked: the step, the message id, the payload."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _anything = Codec(Any)
 
 
 def as_payload(binding: SagaBinding, step: str, value: object) -> msgspec.Raw:
-    """What a signal or a step is given by hand, as JSON. Raises InvalidInput.
+    """Return the payload of a signal, or the result of a step that is given by hand, as JSON. Raises InvalidInput.
 
-    Whether it is of the step's type is for the owner to say, whose version may be another.
+    The owner checks that it is of the step's type, since the owner may run another version of the class.
     """
     try:
         data = _anything.encode(value)
     except Unwritable as error:
-        raise InvalidInput(f"{step} cannot take it, for it is no JSON: {error.reason}") from error.__cause__
+        raise InvalidInput(f"{step} cannot take it, because it is not JSON: {error.reason}") from error.__cause__
     node = binding.definition.nodes.get(binding.plan.step_of(step))
     try:
         if node is not None:
@@ -39,7 +39,7 @@ def as_payload(binding: SagaBinding, step: str, value: object) -> msgspec.Raw:
 
 
 def which_signal(saga: type) -> str:
-    """Return what to write in the place of what is not a signal."""
+    """Return the advice for a caller that passed something else than a signal of the class."""
     own = [name for name in dir(saga) if isinstance(getattr_static(saga, name), Signal)]
     if not own:
         return f"{saga.__name__} has no signal that could be sent"
@@ -47,18 +47,18 @@ def which_signal(saga: type) -> str:
 
 
 def message_id_of(step: str, message_id: str | None) -> str | None:
-    """Return the id under which a message is applied once: of its kind, to this step. Raises InvalidInput."""
+    """Return the id under which a message to this step is applied once. Raises InvalidInput."""
     if message_id is None:
         return None
     if not isinstance(message_id, str) or not message_id.strip():
-        raise InvalidInput(f"message_id={message_id!r}: a text that is not blank, or None to make one up")
+        raise InvalidInput(f"message_id={message_id!r}: pass a text that is not blank, or None to make one up")
     return f"{step}/{message_id}" if step else message_id
 
 
 async def step_name(runtime: SagaAccess, binding: SagaBinding, key: str, step: str | Node[Any]) -> str:
-    """Return the name of the step that is meant: a node of the class, its name, or that of an item (`label/2`).
+    """Return the name of a step that is given as a node, as its name, or as the name of an item (`label/2`).
 
-    A saga of another version may have steps that this class has not: its owner is to judge. Raises InvalidInput.
+    A saga of another version may have steps that this class does not have. Then the owner judges. Raises InvalidInput.
     """
     name = step.name if isinstance(step, Node) else step
     if not isinstance(name, str):

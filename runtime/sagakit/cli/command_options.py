@@ -1,0 +1,144 @@
+"""The options of the commands: their types, their help, and a decorator for options that several commands share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import wraps
+from importlib.util import find_spec
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+
+class LogFormat(StrEnum):
+    """The format of a worker's log."""
+
+    text = "text"
+    json = "json"
+
+
+class LogLevel(StrEnum):
+    """The lowest level that a worker logs."""
+
+    debug = "debug"
+    info = "info"
+    warning = "warning"
+    error = "error"
+
+
+class RoleName(StrEnum):
+    """The role of an account."""
+
+    setup = "setup"
+    worker = "worker"
+    client = "client"
+    operator = "operator"
+    reader = "reader"
+
+
+WORKER_PACKAGES: tuple[str, ...] = ("hypercorn", "prometheus_client", "pythonjsonlogger", "starlette")
+"""The packages that the extra `worker` brings."""
+
+
+def _check_url(url: str) -> str:
+    # Typer's own message for a missing option would quote the names of the variables as a Python list.
+    if not url:
+        raise typer.BadParameter("missing: give it, or set SAGAKIT_NATS_URL or NATS_URL", param_hint="--nats")
+    return url
+
+
+def _check_packages(value: bool) -> bool:
+    missing = [name for name in WORKER_PACKAGES if find_spec(name) is None]
+    if missing:
+        typer.echo(f"this command needs {', '.join(missing)}: pip install 'sagakit[worker]'", err=True)
+        raise typer.Exit(2)
+    return value
+
+
+Nats: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        envvar=["SAGAKIT_NATS_URL", "NATS_URL"],
+        callback=_check_url,
+        show_default=False,
+        help="Required: nats://host:port, several with commas; tls://...",
+    ),
+]
+ConfigFile: TypeAlias = Annotated[
+    str | None, typer.Option(help="A TOML file with the options, in its table [sagakit].")
+]
+SagaList: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:SAGAS",
+        help="A list of Saga instances, a function that returns one, or a context manager that yields one.",
+    ),
+]
+HealthAddress: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics at this address; port 0 picks one."),
+]
+OnAsyncio: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--asyncio",
+        callback=_check_packages,
+        is_eager=True,  # so that a missing package is reported before a wrong argument
+        help="Make MODULE:SAGAS on an asyncio loop, and run asyncio steps there.",
+    ),
+]
+LogFormatName: TypeAlias = Annotated[LogFormat, typer.Option(help="Text, or one JSON object a line.")]
+LogLevelName: TypeAlias = Annotated[LogLevel, typer.Option(help="The lowest level to log.")]
+
+_File: TypeAlias = str | None
+CONNECTION: dict[str, Any] = {
+    "namespace": Annotated[str | None, typer.Option(help="Option namespace.")],
+    "domain": Annotated[str | None, typer.Option(help="Option domain, of JetStream.")],
+    "api_prefix": Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")],
+    "user": Annotated[str | None, typer.Option(help="Option user; its password comes from SAGAKIT_PASSWORD.")],
+    "creds": Annotated[_File, typer.Option(help="Option credentials: a file with JWT and seed.")],
+    "nkey": Annotated[_File, typer.Option(help="Option nkeys_seed: a file with a seed.")],
+    "tls_ca": Annotated[_File, typer.Option("--tls-ca", help="Option tls_ca: a file.")],
+    "tls_cert": Annotated[_File, typer.Option("--tls-cert", help="Option tls_cert: a file.")],
+    "tls_key": Annotated[_File, typer.Option("--tls-key", help="Option tls_key: a file.")],
+    "inbox_prefix": Annotated[str | None, typer.Option(help="Option inbox_prefix.")],
+}
+"""The options of every command that connects to NATS: name and type."""
+WORKER: dict[str, Any] = {
+    "name": Annotated[str | None, typer.Option(help="Option worker_name.")],
+    "drain_timeout": Annotated[float | None, typer.Option(help="Option drain_timeout, in seconds.")],
+    "max_active": Annotated[int | None, typer.Option(help="Option max_active.")],
+}
+"""The options of `sagakit worker` only."""
+SETUP: dict[str, Any] = {
+    "shards": Annotated[int | None, typer.Option(help="Option shards; fixed when the buckets are made.")],
+}
+"""The options of `sagakit setup` only."""
+_IN_CONFIG: Mapping[str, str] = {"name": "worker_name", "creds": "credentials", "nkey": "nkeys_seed"}
+"""Fields of `Config` that have another name on the command line."""
+
+
+def with_options(shared: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command more options. The command gets those that were given as `options`, by their names in `Config`."""
+    # Typer reads the options of a command from its signature. This writes the signature, so that two commands with a
+    # dozen options in common need not repeat them.
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            options = {_IN_CONFIG.get(name, name): given.pop(name) for name in shared}
+            command(**given, options={name: value for name, value in options.items() if value is not None})
+
+        signature = inspect.signature(command, eval_str=True)
+        own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
+        more = [
+            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+            for name, kind in shared.items()
+        ]
+        run.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *more)}
+        return run
+
+    return decorate
