@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 from sagakit import Completed, Context, RetryPolicy, Saga, signal, step, timer
-from sagakit.cluster import worker as cluster_worker
+from sagakit.cluster import life as cluster_life
 from sagakit.engine import Inbound
 from sagakit.store.memory_server import MemoryServer
 from sagakit.system import timers
@@ -34,7 +34,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             super().__init__(*args, **how)
             found.append(self)
 
-    monkeypatch.setattr(cluster_worker, "Timers", Seen)
+    monkeypatch.setattr(cluster_life, "Timers", Seen)
     return found
 
 

@@ -63,7 +63,7 @@ def lease_of(entry: Entry) -> Lease | None:
 
 
 class OwnLease:
-    """The lease of this worker, and its renewals. `blame` returns what has blocked the event loop within the last seconds, if known."""
+    """The lease of this worker. `blame` returns what has blocked the event loop within the last seconds, if known."""
 
     def __init__(
         self,
