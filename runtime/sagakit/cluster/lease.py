@@ -75,7 +75,7 @@ class OwnLease:
         definitions: dict[str, list[int]],
         migrating: dict[str, list[int]],
         schemas: dict[str, list[str]],
-        blame: Callable[[float], str] = lambda seconds: "",
+        blame: Callable[[float], str],
     ) -> None:
         self._store = store
         self._lease_status = lease_status

@@ -39,7 +39,7 @@ class Life:
         self._parts = parts
         self._lease = lease
         self.leaving: trio.Event = trio.Event()
-        """Set by whoever wants the worker to leave; this begins the drain."""
+        """Set to make the worker leave; this begins the drain."""
         self.left: trio.Event = trio.Event()
         """Set once the drain has ended."""
 

@@ -75,7 +75,7 @@ class Observer:
             entry = await self._store.workers.get(worker_id)
             lease = None if entry is None else lease_of(entry)
             renewal = None if lease is None else lease.renewal
-            if self._dead.get(worker_id, -1) == renewal:  # -1 is no renewal number, and differs from None
+            if self._dead.get(worker_id, -1) == renewal:  # -1 is not a renewal number, and differs from None
                 return "dead"
             self._dead.pop(worker_id, None)  # it has renewed its lease: it lives after all, and is judged anew
             self._note_busy(worker_id, lease)

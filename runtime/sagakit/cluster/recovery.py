@@ -133,7 +133,7 @@ class Recovery(Actor[None]):
     async def _scan(self, *, whole: bool) -> bool:
         self._since_whole += 1
         if whole:
-            # the flags are reset before the look, not after it: whatever sets one while the look goes on may concern a
+            # the flags are reset before the look, not after it: an event that sets one during the look may concern a
             # key that the look has already passed, and asks for another whole scan
             self._since_whole = 0
             self._whole_due = self._sagas.lost_sight = False

@@ -162,7 +162,7 @@ class Requests:
     async def answer(self, payload: bytes) -> bytes:
         """Apply a request that another worker has passed on, and return the answer: the verdict, or NOT_MINE."""
         try:
-            # checked like any other message: whoever may publish on the control subject need not be a worker
+            # checked like any other message: a process that may publish on the control subject need not be a worker
             request = _passed_on.decode(payload)
             checked_message(request.message)
         except (*UNREADABLE, InvalidInput) as error:

@@ -1,4 +1,4 @@
-"""The checks of a message before it comes in, whoever sends it: a record must stay readable, and must fit."""
+"""The checks of a message before it comes in, from any sender: a record must stay readable, and must fit."""
 
 from __future__ import annotations
 
