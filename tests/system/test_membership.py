@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sagakit import Completed, Config, Failed
 from sagakit.binding.registry import Registry
-from sagakit.cluster.membership import NEIGHBOURS, Members
+from sagakit.cluster.membership import NEIGHBORS, Members
 from sagakit.cluster.worker import run_worker
 from sagakit.errors import InvalidConfig
 from sagakit.store.faults import StoreFault, Watched
@@ -122,7 +122,7 @@ async def test_a_death_is_announced_to_all_workers(autojump_clock: Clock, monkey
         await trio.sleep(100)
     assert sum(other.worker.recovery.adopted for other in others) == 1
     assert set(announced) == {victim.runtime.worker_id}
-    assert len(announced) <= NEIGHBOURS
+    assert len(announced) <= NEIGHBORS
 
 
 async def test_a_silent_worker_is_dead_after_its_ttl_and_commits_nothing(
@@ -346,7 +346,7 @@ def test_every_worker_is_watched_by_another(ids: set[str]) -> None:
         for other in ids:
             members.add(other)
         assert worker_id not in members.watched()
-        assert len(members.watched()) == min(NEIGHBOURS, len(ids) - 1)
+        assert len(members.watched()) == min(NEIGHBORS, len(ids) - 1)
         watched |= members.watched()
     assert watched == ids
 

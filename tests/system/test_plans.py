@@ -76,7 +76,7 @@ async def test_a_changed_plan_under_the_same_version_is_refused(autojump_clock: 
     assert str(refused.value) == (
         "Order version 1 has changed since it was first run here: the input was str, is int; the step mail is new; "
         "reserve has no compensation any more; charge took the results of reserve, now nothing; "
-        "charge stood, to the pivot, before, now pivot; charge gave int, now str. "
+        "charge was before the pivot, now the pivot; charge gave int, now str. "
         "Give the class version=2 and write its migrate(), which takes the unfinished sagas of version 1 over "
         "(docs/versions.md), or take the change back. "
         "(Timeouts, retries and code may change freely; order, names and types may not.) "

@@ -1,9 +1,10 @@
-"""Adoption: takes over the records of workers that are dead, or of this worker's own former life.
+"""Adoption: takes over the records of dead workers, and records that name this worker but are not active here.
 
 See docs/architecture.md, "Adoption".
 
-The compare-and-set of the first write decides between several adopters, so each takes them in an order of its own.
-What cannot be read, or whose definition is not known here, is reported once and left alone (P11).
+Several workers may try to adopt the same record; the compare-and-set of the first write decides. Each worker adopts in
+a random order, so that they seldom collide. A record that cannot be read, or whose definition is not known here, is
+reported once and left alone (P11).
 """
 
 from __future__ import annotations
@@ -31,23 +32,24 @@ from sagakit.system.saga.activation import TakeOver
 _log = getLogger("sagakit.recovery")
 
 CONCURRENT = 1024
-"""Adoptions under way at once."""
+"""Number of adoptions that are under way at once, at most."""
 REPORT = 2.0
-"""Seconds between words in the log on how far an adoption is."""
+"""Seconds between two log lines on the progress of an adoption."""
 
 Fate: TypeAlias = Literal["taken", "left alone", "again"]
-"""What became of a record: adopted, here or elsewhere; not readable, or not known here; to be tried once more."""
+"""The result of one adoption. `taken`: adopted, here or elsewhere. `left alone`: the record is not readable, or its
+definition is not known here. `again`: another try may succeed."""
 
 
 class Orphan(NamedTuple):
-    """A record to be adopted, and who it belonged to."""
+    """A record to be adopted, and the worker that it names as its owner."""
 
     entry: Entry
     owner: str
 
 
 class Adoption:
-    """One a worker; several sweeps may go on at once."""
+    """The adoptions of one worker. Several sweeps may go on at once."""
 
     def __init__(self, registry: Registry, sagas: ActiveSagas, *, reports: Reports) -> None:
         self._registry = registry
@@ -55,14 +57,16 @@ class Adoption:
         self._reports = reports
         self._ration = Ration(_log, lines=1, now=trio.current_time)
         self.adopted: int = 0
+        """Number of sagas that this worker has adopted so far."""
         self.pending: int = 0
-        """Records that are about to be adopted: the progress of an adoption."""
+        """Number of records that were handed in and whose adoption has not ended."""
 
     @asynccontextmanager
     async def sweep(self) -> AsyncIterator[Sweep]:
-        """What is handed to the sweep while the context is open has met its fate when it closes.
+        """Open a sweep. The context closes when the adoption of every record that was handed in has ended.
 
-        Also when the body raises a StoreError, which is raised again.
+        This also holds if the body raises a StoreError: the error is raised once the adoptions have ended. Any other
+        exception, a cancellation too, drops the records that still wait in the queue.
         """
         began = trio.current_time()
         broken: StoreError | None = None
@@ -72,7 +76,7 @@ class Adoption:
                 yield sweep
             except StoreError as error:
                 broken = error
-            except BaseException:  # passed on: nobody will look at what still waits
+            except BaseException:  # raised again: the nursery must not wait for a queue that nobody wants any more
                 sweep.drop()
                 raise
         if sweep.handed_in:
@@ -81,38 +85,50 @@ class Adoption:
             raise broken
 
     async def adopt(self, entry: Entry) -> Fate:
-        """Adopt one record. Waits while the worker is full, or the store away."""
+        """Adopt one record and return what became of it. Waits while the worker is full or the store is away.
+
+        If this is cancelled, the record may or may not have been adopted.
+        """
         try:
             loaded = decode(entry.key, entry.value)
         except Undecodable as error:
             self._reports.left_alone(entry.key, str(error))
             return "left alone"
-        heir = self._heir(entry.key, loaded) if isinstance(loaded, Loaded) else None
-        if heir is None:
+        runnable = self._runnable(entry.key, loaded) if isinstance(loaded, Loaded) else None
+        if runnable is None:
             return "left alone"
+        binding, migrated = runnable
         try:
-            if await self._sagas.begin(entry.key, heir[0], TakeOver(heir[1], entry.revision)) is not None:
+            # the write expects the revision that the scan has read: if anybody has written since, it fails, so a stale
+            # entry does no harm
+            if await self._sagas.begin(entry.key, binding, TakeOver(migrated, entry.revision)) is not None:
                 self.adopted += 1
         except (Fenced, Conflict):
-            _log.debug("%s: another worker was faster, or it may not run", entry.key)
-        except Undecodable as error:  # what the archive has
+            _log.debug("%s: another worker was faster, or the id has ended as another run", entry.key)
+        except Undecodable as error:  # from the archive, which confirms a record that was written only once
             self._reports.left_alone(entry.key, f"{error}: not run")
             return "left alone"
-        except RuntimeClosed:  # a drain has begun: it is for others, and its owner's lease stays for them
+        except RuntimeClosed:
+            # a drain has begun: another worker has to adopt the saga. "again" counts the owner as still named, so that
+            # its lease is not removed, and the other workers can still find out that it is dead
             return "again"
         except (StoreError, ActorDied) as error:
             self._ration.say(WARNING, "%s: not adopted yet: %s", entry.key, error, kind=type(error).__name__)
             return "again"
         return "taken"
 
-    def _heir(self, key: str, loaded: Loaded) -> tuple[SagaBinding, Loaded] | None:
-        """Who may run the record here, and the record as they run it; None, and a report, if nobody may."""
+    def _runnable(self, key: str, loaded: Loaded) -> tuple[SagaBinding, Loaded] | None:
+        """Return the binding that runs the record here, and the record, migrated to its version if need be.
+
+        Report the record and return None if no definition of this worker can run it.
+        """
         record = loaded.record
         binding = self._registry.of_record(record)
         if binding is not None:
             return binding, loaded
-        heir = self._registry.migration_target(record) if record.status not in ENDS else None
-        if heir is None:
+        # only an unfinished saga is migrated; one that has ended is archived by the version that ended it
+        target = self._registry.migration_target(record) if record.status not in ENDS else None
+        if target is None:
             self._reports.left_alone(
                 key,
                 f"{record.saga_type} version {record.definition_version} with plan {record.plan_digest} is not known "
@@ -120,9 +136,9 @@ class Adoption:
             )
             return None
         try:
-            return heir, Loaded(heir.migrate(record), loaded.unknown)
+            return target, Loaded(target.migrate(record), loaded.unknown)
         except CannotMigrate as error:
-            self._reports.left_alone(key, f"cannot be moved to version {heir.plan.version}: {error}: left alone")
+            self._reports.left_alone(key, f"cannot be moved to version {target.plan.version}: {error}: left alone")
             return None
 
 
@@ -137,16 +153,19 @@ class Sweep:
         self._adopted_before = adoption.adopted
         self._reported_at = trio.current_time()
         self.handed_in: int = 0
+        """Number of records that were handed in so far."""
         self.unfinished: bool = False
-        """Whether another scan is wanted soon."""
+        """True if a record has to be tried again, so that another scan is wanted soon."""
         self.still_named: set[str] = set()
-        """The owners of records that were not adopted."""
+        """Ids of the owners of records that were not adopted. Their leases must stay."""
 
     def __str__(self) -> str:
         return f"adopted {self._adoption.adopted - self._adopted_before} of {self.handed_in} sagas"
 
     def adopt(self, orphans: Sequence[Orphan]) -> None:
-        """Hand in what a scan has found; adopted in random order."""
+        """Hand in the records of one page. They are adopted in random order, without waiting here."""
+        # several workers scan the same keys in the same order. In that order they would meet at every record, and each
+        # record would cost a write of every worker. Shuffled pages let each worker win most of what it tries
         self._queue.extend(random.sample(orphans, len(orphans)))
         self.handed_in += len(orphans)
         self._adoption.pending += len(orphans)
@@ -155,7 +174,7 @@ class Sweep:
             self._nursery.start_soon(self._work)
 
     def drop(self) -> None:
-        """Adopt nothing more."""
+        """Empty the queue. Adoptions that are under way go on."""
         self._adoption.pending -= len(self._queue)
         self._queue.clear()
 

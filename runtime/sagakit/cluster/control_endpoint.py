@@ -1,4 +1,4 @@
-"""What a worker answers on its control subject: whether it lives, and what other workers pass on to it."""
+"""The control endpoint: answers on a worker's control subject, to pings and to requests that other workers pass on."""
 
 from __future__ import annotations
 
@@ -6,29 +6,35 @@ from collections.abc import Awaitable, Callable
 
 from sagakit.errors import Ambiguous, NoResponders
 from sagakit.store.ports import Store
+from sagakit.system.inbound.requests import NOT_MINE
 
 PING = b"ping"
 PONG = b"pong"
-NOT_YET = b"not mine"
 
 
-class Reception:
-    """Open before the first saga is; `passed_on` is set once sagas can be reached."""
+class ControlEndpoint:
+    """Answers the requests on this worker's control subject.
+
+    It is open before the worker has its lease: otherwise an observer that sees the lease and asks at once would find
+    nobody, and take the worker for dead.
+    """
 
     def __init__(self) -> None:
         self.passed_on: Callable[[bytes], Awaitable[bytes]] | None = None
+        """Applies a request that another worker has passed on. None until sagas can be reached here."""
 
     async def answer(self, request: bytes) -> bytes:
-        """Answer one request."""
+        """Return the answer to one request: a pong, a verdict, or `not mine` while no saga can be reached here."""
         if request == PING:
             return PONG
-        return NOT_YET if self.passed_on is None else await self.passed_on(request)
+        return NOT_MINE if self.passed_on is None else await self.passed_on(request)
 
 
 async def answers(store: Store, worker_id: str, *, within: float) -> bool:
-    """Return whether anybody listens at a worker's address; no answer in time counts as that: it may be paused.
+    """Return True unless the server says that nobody listens on the worker's control subject.
 
-    `within` in seconds. Raises Unavailable.
+    No answer within `within` seconds counts as True: somebody subscribes there, and may only be paused. Raises
+    Unavailable.
     """
     try:
         await store.control.request(worker_id, PING, timeout=within)

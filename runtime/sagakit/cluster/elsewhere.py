@@ -1,4 +1,4 @@
-"""What other workers can read and this one cannot: starts of a newer schema, during a rolling deployment."""
+"""The other workers, by their leases: the types that they run, and the inputs that they may be able to read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from sagakit.definition import SagaSchema
 from sagakit.store.ports import Store
 
 LOOK_AGAIN = 2.0
-"""Seconds for which what the others have said of themselves is believed: unreadable starts may come by the thousand."""
+"""Seconds for which leases and schemas that were read are trusted. Unreadable starts may come by the thousand."""
 
 
 class Elsewhere:
-    """The other workers, by their leases. For tasks of one worker's trio thread."""
+    """A view of the other workers that is LOOK_AGAIN seconds old at most. For tasks of one worker's trio thread."""
 
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store = store
@@ -30,25 +30,29 @@ class Elsewhere:
         self._schemas: list[SagaSchema] = []
 
     async def can_read(self, saga_type: str, value: bytes | msgspec.Raw) -> bool:
-        """Whether some other worker may read this input, which is JSON; waits through an outage. Raises StoreError."""
+        """Return True if some other worker may be able to read this input, which is JSON.
+
+        Waits through an outage. Raises StoreError.
+        """
         await self._look()
         known = self._registry.schemas.get(saga_type, [])
         return others_can_read(self._leases, saga_type, value, known=known, kept=self._schemas)
 
     async def runs(self, saga_type: str) -> bool:
-        """Return whether any worker, this one too, runs sagas of this type. Raises StoreError."""
+        """Return True if any worker, this one included, runs sagas of this type. Raises StoreError."""
         if saga_type in self._registry.types:
             return True
         await self._look()
         return any(saga_type in lease.definitions and not lease.handed_back for lease in self._leases)
 
     async def _look(self) -> None:
-        """Read what the others say of themselves, unless that is known; one task reads for all that ask meanwhile."""
+        """Read the leases and schemas, unless they are fresh. One task reads for all that ask meanwhile."""
         if self._knows():
             return
         async with self._looking:
-            if self._knows():
+            if self._knows():  # another task has read them while this one waited for the lock
                 return
+            # the age counts from before the reads: what changes while they are under way may be missing in them
             at = trio.current_time()
             self._schemas, self._leases = await kept_schemas(self._store), await read_leases(self._store)
             self._looked_at = at

@@ -1,4 +1,4 @@
-"""How seldom the garbage collector looks: it is the process's, and so it is shared by all runtimes of the process."""
+"""The threshold of Python's garbage collector, which belongs to the process and is shared by all its runtimes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _lock = threading.Lock()
-"""Guards the two below: runtimes open and close in several threads, and in any order."""
+"""Guard of the two lists below: runtimes open and close in several threads, and in any order."""
 _asked: list[int] = []
-"""The thresholds that the open runtimes ask for."""
+"""Thresholds that the open runtimes ask for."""
 _found: list[tuple[int, int, int]] = []
-"""The thresholds of the process before the first of them opened; empty while none is open."""
+"""Thresholds of the process before the first runtime opened; empty while none is open."""
 
 
 @contextmanager
 def collecting_less(threshold: int) -> Iterator[None]:
-    """Let at least `threshold` objects be made between two looks of the collector; 0 leaves it as it is.
+    """Have the collector run after at least `threshold` allocations while the context is open; 0 changes nothing.
 
-    Sagas in flight are no garbage: to look through thousands of them all the time costs much of the throughput. Of
-    several runtimes the largest threshold is in force. When the last one closes, what was found is put back.
+    Sagas in flight are not garbage. To search thousands of them again and again costs much of the throughput. If
+    several runtimes are open, the largest threshold is in force. When the last one closes, the process gets back the
+    thresholds that it had before.
     """
     if not threshold:
         yield
@@ -42,5 +43,5 @@ def collecting_less(threshold: int) -> Iterator[None]:
 
 def _apply() -> None:
     youngest, *others = _found[0]
-    if youngest:  # 0 says that the program has turned the collector off
+    if youngest:  # 0 means that the program has turned the collector off: leave it off
         gc.set_threshold(max([youngest, *_asked]), *others)

@@ -1,8 +1,7 @@
-"""Plans and schemas are kept in the meta bucket, by type, version and digest, so that each deployment is compared with
-those before it.
+"""The plans and schemas that earlier deployments ran, kept in the meta bucket by type, version and digest.
 
-Workers with old and new code run side by side, and a record is read by either: a change that one of them could not read
-is refused before the worker runs anything.
+Workers with old and new code run side by side, and either may read a record. So each worker compares its definitions
+with those that are kept, and refuses a change that one of the two could not read before it runs anything.
 """
 
 from __future__ import annotations
@@ -28,7 +27,6 @@ _log = getLogger("sagakit.cluster")
 
 T = TypeVar("T")
 
-
 WAYS_OUT = (
     "For a trial there are two more ways: delete the folder of `embedded:` (`.sagakit` in the working directory unless "
     "the URL names another), or run on `memory:`."
@@ -36,10 +34,11 @@ WAYS_OUT = (
 
 
 async def keep_definitions(store: Store, registry: Registry, *, ttl: float) -> None:
-    """Keep plan and schema of each definition known here; waits through an outage.
+    """Keep the plan and the schema of each definition of this worker. Waits through an outage.
 
-    One that does not go with what is kept takes its place if nothing needs that any more, see `need_of`. Raises
-    PlanChanged or SchemaChanged otherwise; then nothing is kept.
+    A definition that is incompatible with a kept one replaces it, if nothing needs the kept one any more: see
+    `need_of`, which may wait `ttl` seconds to find that out. Otherwise raises PlanChanged or SchemaChanged, and keeps
+    nothing. Raises StoreError.
     """
     plans = await through_outage(store, partial(_kept, store, "plan", Plan))
     schemas = await kept_schemas(store)
@@ -51,6 +50,8 @@ async def keep_definitions(store: Store, registry: Registry, *, ttl: float) -> N
         except (PlanChanged, SchemaChanged) as found:
             await _check_unneeded(store, binding, found, ttl=ttl)
             changed.append((binding, found))
+    # write first, then look once more (in `_replace`): of two workers that deploy different plans at the same time, at
+    # least one sees what the other has written, here or in `confirm_definitions`
     for binding in registry.bindings:
         for key, value in _keys(binding).items():
             await _keep(store, key, value)
@@ -59,9 +60,11 @@ async def keep_definitions(store: Store, registry: Registry, *, ttl: float) -> N
 
 
 async def confirm_definitions(store: Store, registry: Registry) -> None:
-    """Look again, once the lease is taken: another worker may have replaced a plan before it could see the lease.
+    """Compare the plans again, once the lease is taken. Waits through an outage. Raises PlanChanged, StoreError.
 
-    It writes its own plan first and looks at the leases then: so one of the two sees the other. Raises PlanChanged.
+    Another worker may have replaced a plan before it could see this worker's lease. That worker writes its plan first
+    and reads the leases then; this one writes its lease first and reads the plans then. So at least one of the two sees
+    the other.
     """
     plans = await through_outage(store, partial(_kept, store, "plan", Plan))
     for binding in registry.bindings:
@@ -88,7 +91,10 @@ async def _check_unneeded(
 
 
 async def _replace(store: Store, binding: SagaBinding, error: PlanChanged | SchemaChanged, *, ttl: float) -> None:
-    """Remove what else is kept of the version; what was written is taken back if something needs that by now."""
+    """Remove the other plans and schemas of this version.
+
+    If something needs one of them by now, delete this worker's own instead, and raise the error.
+    """
     mine, plan = _keys(binding), binding.plan
     try:
         await _check_unneeded(store, binding, error, ttl=ttl)
@@ -104,7 +110,7 @@ async def _replace(store: Store, binding: SagaBinding, error: PlanChanged | Sche
 
 
 async def kept_schemas(store: Store) -> list[SagaSchema]:
-    """All schemas that are kept; waits through an outage."""
+    """Return all schemas that are kept. Waits through an outage. Raises StoreError."""
     return await through_outage(store, partial(_kept, store, "schema", SagaSchema))
 
 
@@ -112,7 +118,7 @@ async def _kept(store: Store, prefix: str, type: type[T]) -> list[T]:
     found: list[T] = []
     async with store.meta.entries(prefix) as entries:
         async for entry in entries:
-            with suppress(*UNREADABLE):  # kept by a newer sagakit, of which this one need not know all
+            with suppress(*UNREADABLE):  # kept by a newer sagakit: its workers compare with it, this one cannot
                 found.append(msgspec.json.decode(entry.value, type=type))
     return found
 
@@ -121,7 +127,7 @@ async def _keep(store: Store, key: str, value: object) -> None:
     data = msgspec.json.encode(value)
     try:
         await through_outage(store, partial(store.meta.create, key, data))
-    except Conflict:  # it is there already; or it was once, and was replaced
+    except Conflict:  # it is there already; or its deletion is, which a create does not replace
         if await through_outage(store, partial(store.meta.get, key)) is None:
             await through_outage(store, partial(store.meta.put, key, data))
     except TooLarge as error:

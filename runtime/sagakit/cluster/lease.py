@@ -1,7 +1,7 @@
-"""The lease: what a worker says of itself, so that others know that it lives (docs/architecture.md, "Leases").
+"""The lease: the value by which a worker shows the others that it lives (docs/architecture.md, "Leases").
 
-A value under the worker's id, renewed every ttl/3, each time under the next number. Its times mean nothing to others:
-who observes it judges by the number and by a clock of its own.
+It is kept under the worker's id in the workers' bucket and is renewed every ttl/3 seconds, each time with the next
+number. It holds no times, since clocks differ: an observer judges by the number and by its own monotonic clock.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ _log = getLogger("sagakit.cluster")
 
 
 class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What stands in the workers' bucket, as JSON.
+    """A worker's value in the workers' bucket, as JSON.
 
-    `definitions` are the versions that the worker knows of each type, `migrating` those of them that have a migrate(),
-    `schemas` the digests of their schemas.
-    `load` is how many sagas are active, `resting` how many at rest. `busy` is there when the worker is about to leave:
-    the keys of the sagas whose attempts it lets end; all others that name it are to be adopted at once. `handed_back`
-    says that it has left in good order, and that all sagas which still name it are to be adopted at once.
+    `definitions` are the versions that the worker knows of each type, `migrating` the versions among them that have a
+    migrate(), `schemas` the digests of their schemas. `load` is the number of active sagas, `resting` the number of
+    passivated ones.
+
+    `busy` is present while the worker is about to leave: the keys of the sagas whose attempts it lets end. The other
+    workers adopt all other sagas that name it, at once. `handed_back` is True if the worker has left in good order; the
+    other workers then adopt all sagas that still name it, at once.
     """
 
     worker: str
@@ -52,7 +54,7 @@ _decoder = msgspec.json.Decoder(Lease)
 
 
 def lease_of(entry: Entry) -> Lease | None:
-    """Return the lease of the worker that the key names; None for anything else that stands there."""
+    """Return the lease in an entry; None for any other value, also for a lease of another worker than the key's."""
     try:
         lease = _decoder.decode(entry.value)
     except UNREADABLE:
@@ -61,7 +63,7 @@ def lease_of(entry: Entry) -> Lease | None:
 
 
 class OwnLease:
-    """This worker's lease."""
+    """The lease of this worker. `blame` returns what has blocked the event loop within the last seconds, if known."""
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class OwnLease:
         definitions: dict[str, list[int]],
         migrating: dict[str, list[int]],
         schemas: dict[str, list[str]],
-        blame: Callable[[float], str] = lambda seconds: "",
+        blame: Callable[[float], str],
     ) -> None:
         self._store = store
         self._lease_status = lease_status
@@ -90,17 +92,19 @@ class OwnLease:
 
     @property
     def worker_id(self) -> str:
-        """Whose it is."""
+        """The id of this worker."""
         return self._lease.worker
 
     async def take(self) -> None:
-        """Make it durable for the first time; waits through an outage. Raises StoreError."""
+        """Make the lease durable for the first time. Waits through an outage. Raises StoreError."""
         await through_outage(self._store, self.renew)
 
     async def renew(self, *, load: int = 0, resting: int = 0) -> None:
-        """Write it under the next number. Raises StoreError."""
+        """Write the lease with the next number. Raises StoreError; then the renewal may still arrive later."""
         self._lease.renewal += 1
         self._lease.load, self._lease.resting = load, resting
+        # the age of the lease counts from here, not from the acknowledgment: an observer may see the new number in
+        # between and begin to wait then, so this worker's own ttl must end before any observer's does
         sent = trio.current_time()
         await self._put()
         lapsed = self._lease_status.renewed(sent)
@@ -112,18 +116,18 @@ class OwnLease:
             )
 
     def _why(self, seconds: float) -> str:
-        """Return what kept the loop from renewing it, as far as that is known."""
+        """Return the code that kept the loop from renewing the lease, as the end of a log line; empty if unknown."""
         culprit = self._blame(seconds)
         return f"; the event loop was blocked by {culprit}" if culprit else ""
 
     async def release(self, busy: Sequence[str]) -> None:
-        """Say that all sagas but these are let go; the lease is still kept. Raises StoreError."""
+        """Renew the lease and release all sagas except those under the keys in `busy`. Raises StoreError."""
         self._lease.busy = list(busy)
         await self.renew(load=len(busy))
 
     async def hand_back(self, *, left: bool) -> None:
-        """Give it up; `left` says that sagas were left for others, who are to adopt them at once. Raises StoreError."""
-        self._lease_status.given_up()
+        """Give the lease up; with `left`, other workers adopt at once all sagas that name it. Raises StoreError."""
+        self._lease_status.given_up()  # before the write: no action may start once another worker may adopt its saga
         if left:
             self._lease.handed_back = True
             await self._put()
@@ -135,17 +139,17 @@ class OwnLease:
 
 
 async def read_lease(store: Store, worker_id: str) -> Lease | None:
-    """The lease of a worker, as the leader has it. Raises Unavailable, Ambiguous."""
+    """Return a worker's lease, read from the leader; None if there is none. Raises Unavailable, Ambiguous."""
     entry = await store.workers.get(worker_id)
     return None if entry is None else lease_of(entry)
 
 
 async def read_leases(store: Store) -> list[Lease]:
-    """The leases of all workers, as the leader has them. Raises StoreError."""
+    """Return the leases of all workers, read from the leader. Raises StoreError."""
     async with store.workers.entries() as entries:
         return [lease async for entry in entries if (lease := lease_of(entry)) is not None]
 
 
 async def forget_lease(store: Store, worker_id: str) -> None:
-    """Remove the lease of a worker that left nothing behind; waits through an outage."""
+    """Remove the lease of a worker that no record names. Waits through an outage. Raises StoreError."""
     await through_outage(store, partial(store.workers.purge, worker_id))

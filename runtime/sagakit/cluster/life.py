@@ -27,31 +27,35 @@ from sagakit.system.timers import Timers
 from sagakit.system.turns import Turns
 
 SETTLES = 0.1
-"""Seconds that a drain gets to find out which sagas have an attempt that runs."""
+"""Seconds until the first release of a drain. By then the sagas without a running attempt have ended their actors."""
 MAILBOX = 100_000
-"""Messages that wait for the persistence, publisher or timers actor at most; senders wait beyond that."""
+"""Number of messages that may wait for the persistence, publisher, timers or isolation actor."""
 
 
 class Life:
-    """Runs the actors of one worker. `leaving` ends it; `left` is set when everything is drained."""
+    """Runs the actors of one worker, from their start to the end of the drain."""
 
     def __init__(self, parts: Parts, lease: OwnLease) -> None:
         self._parts = parts
         self._lease = lease
         self.leaving: trio.Event = trio.Event()
+        """Set to make the worker leave; this begins the drain."""
         self.left: trio.Event = trio.Event()
+        """Set once the drain has ended."""
 
     async def run(self, task_status: trio.TaskStatus[Environment]) -> None:
-        """Run until the worker is told to leave, and drain it."""
+        """Run until `leaving` is set, then drain the worker. Raises StoreError if the store refuses the first look."""
         parts = self._parts
         sagas, adopts = parts.sagas, parts.identity.adopts
+        # before anything can start: the first start must know how full the buckets are
         await through_outage(parts.store, parts.room.look)
         async with open_system(self._root()) as system:
             environment = parts.environment(system)
             sagas.open(environment)
             nobody = _supervisor()
+            # three nested systems, closed from the inside: the actors that bring sagas in stop first; the lease is
+            # renewed until the drain has ended; the actors that write the last records stop last
             async with open_system(self._membership() if adopts else nobody):
-                # the actors that bring sagas in stop first
                 async with open_system(self._takers() if adopts else nobody):
                     task_status.started(environment)
                     await self.leaving.wait()
@@ -61,13 +65,13 @@ class Life:
                         await sagas.drain()
                         nursery.cancel_scope.cancel()
                 if grace.cancelled_caught:
-                    sagas.let_go()
+                    sagas.let_go()  # what still runs is cut off; the lease is handed back so that others adopt it
         self.left.set()
 
     async def _release(self, sagas: ActiveSagas) -> None:
-        """Let other workers have the sagas that are at work no more, while running attempts get their time.
+        """Release the sagas that are not at work any more, again and again, while running attempts get their time.
 
-        Runs until it is cancelled. All other workers read every live record each time, so the pauses grow.
+        Run until cancelled. Each release makes all other workers read every live record, so the pauses grow.
         """
         pause = SETTLES
         while True:
@@ -76,7 +80,7 @@ class Life:
             await release(self._parts.store, self._lease, self._parts.registry.types, sagas.keys())
 
     def _died(self, worker_id: str, is_news: bool) -> None:
-        """Adopt the sagas of a worker that was found dead, or that has left, and tell the other workers of it."""
+        """Have the sagas of a dead worker adopted here, and, if its death is news, tell the other workers of it."""
         parts = self._parts
         parts.recovery.wake()
         if is_news:
@@ -98,7 +102,7 @@ class Life:
         )
 
     def _membership(self) -> Supervisor:
-        """Return the tree that outlives the drain: a worker that lets attempts end is not dead."""
+        """Return the tree that outlives the drain: a worker whose attempts still run must go on renewing its lease."""
         parts = self._parts
         return _supervisor(
             ChildSpec(

@@ -1,8 +1,9 @@
-"""Membership: renews this worker's lease, and watches those of others (docs/architecture.md, "Leases").
+"""Membership: renews this worker's lease, and watches the leases of others (docs/architecture.md, "Leases").
 
-Each worker watches the NEIGHBOURS that follow it in a ring of all ids, so that the cost of watching does not grow with
-the fleet, and whoever it is asked about: the owners that a scan or a request met. What it learns is announced, and
-what others announce is looked at: everyone who adopts has seen for itself that a worker is dead.
+Each worker watches the NEIGHBORS that follow it in a ring of all ids, so that the cost of watching does not grow with
+the fleet. It also watches each worker that it is asked about: the owners that a scan or a request has met. It announces
+the deaths that it finds. It looks at each worker whose death is announced: a worker adopts only sagas of an owner that
+it has found dead itself.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from sagakit.store.ports import Entry, Store
 _log = getLogger("sagakit.cluster")
 
 ACKNOWLEDGED_WITHIN = 1.0
-"""Seconds that a renewal gets before it is sent again under the next number."""
-NEIGHBOURS = 3
-"""Workers that each one watches without being asked."""
+"""Seconds that a renewal gets before it is sent again with the next number."""
+NEIGHBORS = 3
+"""Number of workers that each worker watches without being asked."""
 LOOKS = 256
-"""Workers that are looked at at once."""
+"""Number of workers that are looked at at the same time, at most."""
 
 
 class Members:
-    """The workers that are known of, and those that somebody asked about. Outlives the actor that minds it."""
+    """The workers whose leases were seen, and the workers that were asked about. Outlives the membership actor."""
 
     def __init__(self, worker_id: str) -> None:
         self._worker_id = worker_id
@@ -41,56 +42,60 @@ class Members:
         self._news = trio.Event()
 
     def knows(self, worker_id: str) -> bool:
-        """Return whether its lease was seen."""
+        """Return True if the worker's lease was seen."""
         place = bisect_right(self._ring, worker_id)
         return place > 0 and self._ring[place - 1] == worker_id
 
     def add(self, worker_id: str) -> None:
-        """Its lease was seen."""
+        """Note that the worker's lease was seen."""
         if worker_id != self._worker_id and not self.knows(worker_id):
             insort(self._ring, worker_id)
             self._tell()
 
     def remove(self, worker_id: str) -> None:
-        """It is dead, or was never there."""
+        """Forget a worker that is dead or never lived."""
         self._asked.discard(worker_id)
         self._heard.discard(worker_id)
         if self.knows(worker_id):
             self._ring.remove(worker_id)
 
     def ask(self, worker_id: str) -> None:
-        """Somebody wants to know whether it lives."""
+        """Have the worker watched until it is known whether it lives."""
         if worker_id != self._worker_id and worker_id not in self._asked:
             self._asked.add(worker_id)
             self._tell()
 
     def hear(self, worker_id: str) -> None:
-        """Another worker has announced that it is gone: look at it, if a lease or a record was seen that names it.
+        """Take an announcement that a worker is gone: have it watched if its lease or a record that names it was seen.
 
-        Anybody may announce what is not so. If there are sagas of an unknown worker, the next scan finds them.
+        Announcements may be false, so an unknown id is ignored: a flood of made-up ids costs nothing. If there are
+        sagas of an unknown worker, the next scan finds them and asks about their owner.
         """
         if self.knows(worker_id) or worker_id in self._asked:
             self._heard.add(worker_id)
             self.ask(worker_id)
 
     def was_heard(self, worker_id: str) -> bool:
-        """Whether its death would be news to nobody."""
+        """Return True if another worker has announced the death: then it is not announced once more."""
         return worker_id in self._heard
 
     def answered(self, worker_id: str) -> None:
-        """It lives; it is watched by its neighbours from now on."""
+        """Note that the worker lives. From now on only its neighbors in the ring watch it."""
         self._asked.discard(worker_id)
         self._heard.discard(worker_id)
         self.add(worker_id)
 
     def watched(self) -> set[str]:
-        """Whom to look at now."""
+        """Return the ids of the workers to look at now."""
+        # the ring is sorted and does not contain this worker itself. All workers sort the same ids, so each is watched
+        # by the NEIGHBORS before it. If those die together with it, the workers before them find that out and remove
+        # them: the ring closes, and they watch this one next
         place = bisect_right(self._ring, self._worker_id)
         following = [*self._ring[place:], *self._ring[:place]]
-        return {*following[:NEIGHBOURS], *self._asked}
+        return {*following[:NEIGHBORS], *self._asked}
 
     async def until_news(self) -> None:
-        """Return when there is somebody new to look at."""
+        """Wait until there is a new worker to look at."""
         await self._news.wait()
 
     def _tell(self) -> None:
@@ -99,11 +104,11 @@ class Members:
 
 
 class Membership(Actor[None]):
-    """Renews every ttl/3 and at each reconnect; looks at others every RECHECK seconds while there are any.
+    """Renews the lease every ttl/3 seconds and at each reconnect; looks at the watched workers every RECHECK seconds.
 
-    `load` gives the numbers of active sagas and of those at rest. `died` is told once of each worker found dead, and
-    whether that is news to others. `released` is told when a worker that is about to leave lets sagas go. `failed` is
-    told when a renewal was not acknowledged in time.
+    `load` returns the numbers of active and of passivated sagas. `died` is called once for each worker that is found
+    dead, with True if the death is news to the other workers. `released` is called when a worker that is about to leave
+    has released sagas. `failed` is called when a renewal was not acknowledged in time.
     """
 
     tasks = True
@@ -134,7 +139,7 @@ class Membership(Actor[None]):
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     async def run(self, ctx: ActorContext[None]) -> None:
-        """Until stopped."""
+        """Run until stopped."""
         ctx.nursery.start_soon(self._renew)
         ctx.nursery.start_soon(self._hear)
         ctx.nursery.start_soon(self._watch)
@@ -142,22 +147,23 @@ class Membership(Actor[None]):
         while True:
             await ctx.receive()
 
-    # -------------------------------------------------------------- my own
+    # ------------------------------------------------------ this worker's lease
 
     async def _renew(self) -> None:
         while True:
             seen = self._store.reconnected_at
-            with trio.move_on_after(self._ttl / 3):  # at once when the connection is back
+            # a reconnect ends the pause: after an outage the lease is old, and no attempt starts until it is renewed
+            with trio.move_on_after(self._ttl / 3):
                 await self._store.until_reconnected(seen)
-            while not await self._renewed():  # at once when there is a leader again
-                with trio.move_on_after(self._ttl / 10):
+            while not await self._renewed():
+                with trio.move_on_after(self._ttl / 10):  # ended at once when the bucket has a leader again
                     await self._store.workers.until_there(self._lease.worker_id)
 
     async def _renewed(self) -> bool:
-        active, resting = self._load()
+        active, passivated = self._load()
         try:
             with trio.move_on_after(min(ACKNOWLEDGED_WITHIN, self._ttl / 3)):
-                await self._lease.renew(load=active, resting=resting)
+                await self._lease.renew(load=active, resting=passivated)
                 return True
             self._ration.say(WARNING, "lease not renewed: no answer in time", kind="no answer")
         except Unavailable as error:
@@ -171,9 +177,10 @@ class Membership(Actor[None]):
     # ---------------------------------------------------------- the others
 
     async def _hear(self) -> None:
-        """Learn who is there. A hint only: the owners of records are asked about in any case."""
+        """Learn which workers there are. This is only a hint: scans ask about the owners of all records in any case."""
         while True:
             try:
+                # subscribe before reading, so that no worker whose first renewal comes in between is missed
                 async with self._store.workers.watch() as renewals:
                     async with self._store.workers.entries() as leases:
                         async for lease in leases:
@@ -181,12 +188,13 @@ class Membership(Actor[None]):
                     async for renewal in renewals:
                         self._meet(renewal)
             except StoreError as error:
-                _log.info("the other workers are not known yet: %s", error)
+                _log.info("the leases of the other workers cannot be read yet: %s; trying again", error)
                 await trio.sleep(RECHECK)
                 await self._store.until_connected()
 
     def _meet(self, entry: Entry) -> None:
-        """What is not a lease names no worker."""
+        """Add the worker of a lease. Any other value under a key of the bucket is ignored."""
+        # the known ones are skipped before the value is decoded: every renewal of the whole fleet comes through here
         if not self._members.knows(entry.key) and lease_of(entry) is not None:
             self._members.add(entry.key)
 
@@ -212,7 +220,7 @@ class Membership(Actor[None]):
             case "dead":
                 heard = self._members.was_heard(worker_id)
                 self._members.remove(worker_id)
-                if not known:
+                if not known:  # two tasks never look at one worker at once, so each death is told once
                     self._died(worker_id, not heard)
             case "alive":
                 self._members.answered(worker_id)

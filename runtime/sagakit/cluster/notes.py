@@ -1,4 +1,4 @@
-"""Notes for a description: what a saga and its steps wait for that only another worker can bring."""
+"""Notes for a description of a saga: which worker is missing that the saga, or a child of it, waits for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ WAITS: frozenset[StepState] = frozenset({"running", "waiting", "awaiting", "undo
 
 
 class Notes:
-    """For tasks of one worker's trio thread."""
+    """Writes the notes. For tasks of one worker's trio thread."""
 
     def __init__(self, registry: Registry, elsewhere: Elsewhere, stranded: Stranded, requests: Requests) -> None:
         self._registry = registry
@@ -25,14 +25,17 @@ class Notes:
         self._requests = requests
 
     async def on(self, record: Record) -> str:
-        """Return why no worker can run the saga; empty while one can, or the saga has ended."""
+        """Return why no worker can run the saga; empty while a worker can, or if the saga has ended.
+
+        May take a second, since a worker that seems to be gone is asked twice.
+        """
         error = None if record.status in ENDS else await self._stranded.error_of(record)
         return "" if error is None else str(error)
 
     async def on_steps(self, record: Record) -> dict[str, str]:
-        """Return what is to be known of the record's steps, by name: which wait for a child that no worker runs.
+        """Return the notes on the record's steps, by name: on those that wait for a child that no worker can run.
 
-        Nothing is said of a saga whose plan is not known here. Raises StoreError.
+        The result is empty for a saga whose plan is not known here. Raises StoreError.
         """
         binding = self._registry.of_record(record)
         notes: dict[str, str] = {}
@@ -51,5 +54,5 @@ class Notes:
     async def _on_child(self, address: SagaKey) -> str:
         try:
             return await self.on(await self._requests.record(str(address)))
-        except (UnknownSaga, KvError):  # not started yet, or not readable: its own line says so
+        except (UnknownSaga, KvError):  # not started yet, or not readable: its own entry in a listing says so
             return ""

@@ -38,7 +38,7 @@ class Runs(NamedTuple):
 
 
 class WorkerIdentity(NamedTuple):
-    """One worker as others know it, and its lease as it knows it itself."""
+    """The id of one worker, the status of its own lease, and the other workers that it knows."""
 
     worker_id: str
     lease_status: LeaseStatus

@@ -1,4 +1,4 @@
-"""Plans: what of one may not change under the same version, for its sagas could not be told apart."""
+"""The check of a plan: its shape may not change under the same version, since a record names its version alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from sagakit.definition import Plan
 from sagakit.errors import PlanChanged
 
+_POSITIONS = {"before": "before the pivot", "pivot": "the pivot", "after": "after the pivot"}
+
 
 def check_plan(plan: Plan, known: Iterable[Plan]) -> None:
-    """Compare a plan with those that are kept. Raises PlanChanged."""
+    """Raise PlanChanged if a kept plan of the same type and version has another shape."""
     for other in known:
         same = (other.saga_type, other.version) == (plan.saga_type, plan.version)
         if same and other.digest != plan.digest:
@@ -22,7 +24,7 @@ def check_plan(plan: Plan, known: Iterable[Plan]) -> None:
 
 
 def differences(old: Plan, new: Plan) -> list[str]:
-    """What of the shape is not the same, in words."""
+    """Return the differences between the shapes of two plans, in words."""
     found: list[str] = []
     for what, before, now in (
         ("the input", old.input_type, new.input_type),
@@ -39,11 +41,11 @@ def differences(old: Plan, new: Plan) -> list[str]:
             ("ran", one.child_type, other.child_type),
             ("came after", ", ".join(one.after) or "nothing", ", ".join(other.after) or "nothing"),
             ("took the results of", ", ".join(one.inputs) or "nothing", ", ".join(other.inputs) or "nothing"),
-            ("stood, to the pivot,", one.position, other.position),
+            ("was", _POSITIONS[one.position], _POSITIONS[other.position]),
             ("gave", one.result_type, other.result_type),
         ):
             if before != now:
                 found.append(f"{name} {what} {before}, now {now}")
         if (one.undo is None) != (other.undo is None):
             found.append(f"{name} {'has no compensation any more' if other.undo is None else 'has a compensation now'}")
-    return found or ["its steps stand in another order"]
+    return found or ["its steps are in another order"]

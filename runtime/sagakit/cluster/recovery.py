@@ -1,8 +1,8 @@
-"""Recovery: finds what was left behind, by a dead worker or by an earlier life of this process, and has it adopted.
+"""Recovery: scans the live records for sagas that were left behind, by other workers or here, and has them adopted.
 
-A whole scan looks at every live key, and hands on what is to be adopted while it goes on. Those between look at what
-was written since the last one: they cost as much as goes on, whatever waits. Each holds the records that name this
-worker against what runs here, and wakes sagas whose time has long passed.
+A whole scan looks at every live key. The scans between two whole ones look only at what was written since the last
+scan: they cost as much as is being written, however many sagas wait. Each scan hands records to adoption while it goes
+on, compares the records that name this worker with what runs here, and wakes sagas whose time has long passed.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from sagakit.system.reports import Reports
 _log = getLogger("sagakit.recovery")
 
 PAGE = 500
-"""Records that are adopted in an order of this worker's own: the more, the less are adopters in each other's way."""
+"""Number of records that are shuffled together. The more there are, the less do several adopters collide."""
 WHOLE = 10
-"""Every so many scans one is whole without a reason."""
+"""Number of scans of which one is whole without a reason."""
 AGAIN = 1.0
-"""Seconds until a scan that was broken off, or that could not adopt all, is made again."""
+"""Seconds until a scan that was broken off, or that could not adopt all records, is made again."""
 
 
 class Recovery(Actor[None]):
-    """Scans at the start, when there is something to adopt, after a reconnect, and now and then with jitter.
+    """Scans at the start, when there may be something to adopt, after a reconnect, and every `scan_interval` seconds.
 
-    The latter leave out what they have seen, unless the last scan did not come to its end, or a saga of this worker
-    was lost sight of.
+    A scan of the last kind has jitter and skips what earlier scans have seen, unless the last scan did not come to its
+    end, or it is not known what the bucket holds of a saga that has left this worker.
     """
 
     tasks = True
@@ -78,32 +78,32 @@ class Recovery(Actor[None]):
         self._scanning = trio.Lock()
         self._cursors: dict[str, Cursor] = {}
         self._owners: set[str] = set()
-        """Other workers that scans have seen since the last whole one began. Each scan asks after all of them."""
+        """Ids of other workers that scans have met since the last whole one began. Each scan asks about all of them."""
         self._whole_due = True
         self._since_whole = 0
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     @property
     def adopted(self) -> int:
-        """Sagas that this worker has adopted so far."""
+        """Number of sagas that this worker has adopted so far."""
         return self._adoption.adopted
 
     @property
     def pending(self) -> int:
-        """Records that are about to be adopted: the progress of an adoption."""
+        """Number of records that scans have found and whose adoption has not ended."""
         return self._adoption.pending
 
     def wake(self) -> None:
-        """There may be something to adopt: make a whole scan soon."""
+        """Make a whole scan soon, since there may be something to adopt."""
         self._whole_due = True
         self._due.set()
 
     async def run(self, ctx: ActorContext[None]) -> None:
-        """Scan until stopped; a scan that meets an outage is given up, and made again when it is over."""
+        """Scan until stopped. A scan that meets an outage is given up, and is made again when the outage is over."""
         ctx.nursery.start_soon(self._mind_reconnects)
         ctx.ready()
         while True:
-            self._due = trio.Event()
+            self._due = trio.Event()  # before the scan: a `wake` while it goes on asks for another one
             try:
                 complete = await self.scan(
                     whole=self._whole_due or self._since_whole >= WHOLE or self._sagas.lost_sight
@@ -118,13 +118,14 @@ class Recovery(Actor[None]):
     async def _mind_reconnects(self) -> None:
         while True:
             await self._store.until_reconnected(self._store.reconnected_at)
-            await self._lease_status.until_good()  # what is seen before that does not prove ownership (see Compare)
+            await self._lease_status.until_good()  # an observation before that does not prove ownership (see Compare)
             self.wake()
 
     async def scan(self, *, whole: bool = True) -> bool:
-        """Look at the live keys of the known types once: at every one, or at those written since the last scan.
+        """Look once at the live keys of the known types: at all of them, or at those written since the last scan.
 
-        One at a time. False if another look is wanted soon. Raises StoreError.
+        One scan runs at a time; a second one waits for it. Return once every record that was found has been tried, with
+        False if another scan is wanted soon. Raises StoreError. If a scan fails or is cancelled, the next one is whole.
         """
         async with self._scanning:
             return await self._scan(whole=whole)
@@ -132,6 +133,8 @@ class Recovery(Actor[None]):
     async def _scan(self, *, whole: bool) -> bool:
         self._since_whole += 1
         if whole:
+            # the flags are reset before the look, not after it: an event that sets one during the look may concern a
+            # key that the look has already passed, and asks for another whole scan
             self._since_whole = 0
             self._whole_due = self._sagas.lost_sight = False
             self._cursors = {saga_type: Cursor() for saga_type in self._registry.types}
@@ -142,6 +145,8 @@ class Recovery(Actor[None]):
         try:
             complete = await self._look(whole=whole)
         finally:
+            # a cursor moves as records are read, not as they are adopted. After a scan that was broken off, or that has
+            # to try a record again, the cursors have passed records that nobody has: only a whole scan sees them again
             self._whole_due = self._whole_due or not complete
         return complete
 
@@ -150,10 +155,14 @@ class Recovery(Actor[None]):
         with self._sagas.noting_exits() as gone:
             async with self._adoption.sweep() as sweep, aclosing(self._elsewhere()) as pages:
                 async for page in pages:
-                    found = [one for one in page if one.entry.key not in gone]  # what was seen of these is out of date
+                    # a page was read a moment ago. If a saga has ceased to be active here since the scan began, its
+                    # entry may be from before that, and must not be taken for a saga that nobody runs
+                    found = [one for one in page if one.entry.key not in gone]
                     self._ask_after({one.owner for one in found} - dead - {self._worker_id})
                     sweep.adopt([one for one in found if self._is_free(one)])
         if whole:
+            # only a whole scan has seen every record, so only it knows that none names a dead worker any more. `dead`
+            # was read before the scan: records of workers that were found dead later may have been passed over
             leases = {worker_id for worker_id in dead if self._observer.renewal_at_death(worker_id) is not None}
             await self._remove_leases(leases - sweep.still_named)
         return not sweep.unfinished
@@ -162,16 +171,18 @@ class Recovery(Actor[None]):
         return one.owner == self._worker_id or self._observer.has_let_go(one.owner, one.entry.key)
 
     def _ask_after(self, owners: set[str]) -> None:
-        """What an owner's records would tell of its death is read once; an announcement may be lost."""
+        """Have these owners watched, in this scan and in each one until the next whole scan."""
+        # with cursors, the records of an owner are read only once. If it dies later, nothing but this question finds
+        # out, since the announcement of its death may be lost
         self._owners |= owners
         for owner in owners:
             self._members.ask(owner)
 
     async def _elsewhere(self) -> AsyncGenerator[list[Orphan]]:
-        """The live records that do not live here, in pages."""
+        """Yield the live records whose sagas are not active here, in pages."""
         page: list[Orphan] = []
         for saga_type in self._registry.types:
-            began = trio.current_time()
+            began = trio.current_time()  # before the first read: an actor may have written again since then
             async with self._store.state.entries(saga_type, after=self._cursors[saga_type]) as entries:
                 async for entry in entries:
                     owner = self._owner_elsewhere(entry, began)
@@ -184,7 +195,10 @@ class Recovery(Actor[None]):
             yield page
 
     def _owner_elsewhere(self, entry: Entry, began: float) -> str | None:
-        """None for what is not a record, and for what lives here, which is held against what stands there."""
+        """Return the owner of a record whose saga is not here; None for any other entry.
+
+        The entry of a saga that is here is compared with what is known here. A value that is not a record is reported.
+        """
         if self._sagas.compare(entry.key, entry.revision, began):
             return None
         try:
@@ -200,21 +214,22 @@ class Recovery(Actor[None]):
         return seen.owner
 
     async def _remove_leases(self, dead: Iterable[str]) -> None:
-        """Remove the leases of the dead that no record names, as far as this worker can know.
+        """Remove the leases of dead workers that no record names, as far as this worker can know.
 
-        One that has come back meanwhile renews its lease anyway, which then counts as any other.
+        If such a worker has come back meanwhile, it renews its lease anyway; that lease then counts as any other.
         """
         for worker_id in dead:
             lease = await read_lease(self._store, worker_id)
             if lease is not None and self._observer.renewal_at_death(worker_id) != lease.renewal:
                 continue
+            # records of types that are not known here were not scanned: a worker that knows them removes the lease
             if lease is None or set(lease.definitions) <= set(self._registry.types):
                 await forget_lease(self._store, worker_id)
-                self._observer.buried(worker_id)
+                self._observer.lease_removed(worker_id)
 
 
 def _level(error: StoreError) -> int:
-    """An outage passes; that a stream is missing the link has told."""
+    """Return the log level of a failed scan: an outage passes by itself; the link has told of a missing stream."""
     if isinstance(error, StreamMissing):
         return DEBUG
     return INFO if isinstance(error, Unavailable | Ambiguous) else WARNING

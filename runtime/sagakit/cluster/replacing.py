@@ -1,4 +1,4 @@
-"""Replacement: a plan or schema that was kept may give way to another of the same version, once nothing needs it."""
+"""The needs for a kept plan or schema: what keeps it from being replaced by another one of the same version."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _log = getLogger("sagakit.cluster")
 
 
 async def need_of(store: Store, saga_type: str, version: int, *, ttl: float) -> str:
-    """Return what still needs the definition of this version that is kept; empty if nothing does.
+    """Return, in words, what still needs the kept definition of this version; empty if nothing does.
 
-    A worker without an answer is given `ttl` seconds to renew its lease. Raises StoreError.
+    A worker that does not answer gets `ttl` seconds to renew its lease, so this may take that long. Raises StoreError.
     """
     return (
         await _record(store, saga_type, version)
@@ -29,7 +29,7 @@ async def need_of(store: Store, saga_type: str, version: int, *, ttl: float) -> 
 
 
 async def _record(store: Store, saga_type: str, version: int) -> str:
-    """Any record counts: one that has ended is still to be archived, by the plan that it has."""
+    """Return the record that needs the version, in words. One that has ended counts: it is archived by its own plan."""
     async with store.state.entries(saga_type) as entries:
         async for entry in entries:
             try:
@@ -46,6 +46,8 @@ async def _start(store: Store, saga_type: str) -> str:
 
 
 async def _worker(store: Store, saga_type: str, version: int, ttl: float) -> str:
+    # a lease may be left over from a worker that was killed, so a lease alone is not a need. A worker lives if somebody
+    # listens on its subject, or if it renews its lease within ttl
     before = await _leases(store, saga_type, version)
     silent = {
         worker: lease.renewal for worker, lease in before.items() if not await answers(store, worker, within=RECHECK)
@@ -54,7 +56,13 @@ async def _worker(store: Store, saga_type: str, version: int, ttl: float) -> str
         return f"the worker {min(set(before) - set(silent))} runs it"
     if not before:
         return ""
-    _log.info("%s version %d has changed: waiting %g s whether %s still lives", saga_type, version, ttl, min(silent))
+    _log.info(
+        "%s version %d has changed: waiting %g s to see whether the worker %s still lives",
+        saga_type,
+        version,
+        ttl,
+        min(silent),
+    )
     await trio.sleep(max(ttl, RECHECK))
     for worker, lease in (await _leases(store, saga_type, version)).items():
         if silent.get(worker) != lease.renewal or await answers(store, worker, within=RECHECK):

@@ -1,4 +1,4 @@
-"""Schemas: what of a saga's types may not change under the same version, and which workers may read an input."""
+"""The check of a schema: which changes of types need a new version, and which workers may be able to read an input."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _log = getLogger("sagakit.cluster")
 
 
 def check_schema(schema: SagaSchema, known: Iterable[SagaSchema]) -> None:
-    """Compare a definition's schema with those that are kept of its version, both ways. Raises SchemaChanged."""
+    """Raise SchemaChanged if the schema and a kept one of the same version cannot read each other's values."""
     name, version = schema["saga"], schema["version"]
     for other in known:
         if (other.get("saga"), other.get("version")) != (name, version):
             continue
         try:
             unread, unreadable = unreadable_parts(other, schema), unreadable_parts(schema, other)
-        except Exception:  # whoever has written it, that is no schema
-            _log.warning("a schema of %s version %s that is kept cannot be compared", name, version, exc_info=True)
+        except Exception:  # the value was not written by sagakit, or not by one that this one understands
+            _log.warning("a kept schema of %s version %s cannot be compared: ignored", name, version, exc_info=True)
             continue
         if unread or unreadable:
             raise SchemaChanged(_text(name, version, unread, unreadable), [*unread, *unreadable])
@@ -49,10 +49,10 @@ def others_can_read(
     known: Collection[str],
     kept: Iterable[SagaSchema],
 ) -> bool:
-    """Whether another worker may read an input that this one cannot: then it is to be left to that one.
+    """Return True if another worker may be able to read an input that this one cannot, so that it is left to that one.
 
-    `known` are the digests of this worker's schemas, `kept` the schemas in the meta bucket. A schema that accepts the
-    input, and that a lease names, is enough; so is one that is not kept, and a lease that names none.
+    `known` are the digests of this worker's schemas, `kept` the schemas in the meta bucket. A lease of the type is
+    enough if it names a schema that accepts the input, or a schema that is not kept, or no schema at all.
     """
     by_digest = {schema_digest(schema): schema for schema in kept if schema.get("saga") == saga_type}
     offered: set[str] = set()
@@ -68,7 +68,7 @@ def _may_read(schemas: Mapping[str, SagaSchema], digest: str, value: bytes | msg
         return True
     try:
         return accepts(schema["input"], msgspec.json.decode(value if len(memoryview(value)) else b"null"))
-    except UNREADABLE:  # it is no JSON, or nested so deeply that it might go from one worker to the next for ever
+    except UNREADABLE:  # not JSON, or nested so deeply that every worker would leave it to the next one, for ever
         return False
-    except Exception:  # whoever has kept it, that is no schema
+    except Exception:  # the kept value is not a schema: it says nothing of what that worker can read
         return True

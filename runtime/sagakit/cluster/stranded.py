@@ -1,4 +1,4 @@
-"""Stranded sagas: no worker can run them, for none has their type, their version or their plan."""
+"""Stranded sagas: sagas that no worker can run, because no worker has their type, their version or their plan."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 
 LOOK_AGAIN = 2.0
-"""Seconds for which it is believed that somebody can run a version: many may wait for its sagas."""
+"""Seconds for which a look at the fleet is trusted: many callers may wait for sagas of one version."""
 MISSING_FOR = 30.0
-"""Seconds after which a type that no worker has is said to be missing. A service that is deployed anew takes less."""
+"""Seconds until a type that no worker has is reported as missing. To deploy a service anew takes less."""
 
 
 class Need(NamedTuple):
-    """What a worker must have to run a saga.
+    """The requirements of a saga: the type and version that a worker must have to run it.
 
-    `over` says that the saga has ended, and is not moved to another version any more. `changed` says that the plan of
-    this version is another one now. `barred` is a newer version whose migrate() has refused the saga.
+    `over` is True if the saga has ended, and is not migrated to another version any more. `changed` is True if this
+    version has another plan now. `barred` is a newer version whose migrate() has refused the saga; 0 if there is none.
     """
 
     saga_type: str
@@ -38,9 +38,10 @@ class Need(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """What the live workers have of one type. `anybody` says that some worker lives, whatever it runs.
+    """The live workers, seen from one saga. `runs` is True if one of them can run it.
 
-    `versions` is empty where one of them can run the saga: more need not be known then.
+    `versions` are the versions of its type that they have; empty if `runs` is True, since nobody asks for them then.
+    `anybody` is True if any worker lives at all, whatever it runs.
     """
 
     runs: bool
@@ -49,10 +50,11 @@ class Fleet(NamedTuple):
 
 
 class Stranded:
-    """Looks at the leases of the fleet. For tasks of one worker's trio thread.
+    """Finds stranded sagas by the leases of the fleet. For tasks of one worker's trio thread.
 
-    A worker counts as gone as it does for adoption: it was found dead, or nobody listens at its address, twice, RECHECK
-    apart. `dead` are those that this worker has found dead. Without `adopts` this process is no worker itself.
+    A worker counts as gone as it does for adoption: it was found dead, or nobody listens on its control subject, twice,
+    RECHECK apart. `dead` returns the ids of the workers that were found dead here. `adopts` is False if this process
+    is not a worker itself.
     """
 
     def __init__(
@@ -68,15 +70,16 @@ class Stranded:
         self._missing_since: dict[str, float] = {}
 
     async def error_of(self, record: Record) -> NoWorker | None:
-        """Return the error for whoever waits for a saga that nobody can run; None while somebody can.
+        """Return the error for callers that wait for a saga which no worker can run; None if a worker can run it.
 
-        None, too, while that is not known: in an outage, and while no worker lives at all.
+        Return None, too, while that is not known: in an outage, and while no worker lives at all. May take a second,
+        since a worker that seems to be gone is asked twice. Raises nothing of the store.
         """
         binding = self._registry.of_record(record)
         if self._adopts and binding is not None:
             return None
         barred, fault = self._refusal(record)
-        if self._adopts and not fault and self._heir(record):
+        if self._adopts and not fault and self._migrates_here(record):
             return None
         known_here = (record.saga_type, record.definition_version) in self._registry
         changed = self._adopts and known_here and binding is None
@@ -87,28 +90,29 @@ class Stranded:
         key = str(SagaKey(record.saga_type, record.saga_id))
         return NoWorker(key, need.version, fleet.versions, _advice(need, fleet, fault))
 
-    def _heir(self, record: Record) -> bool:
+    def _migrates_here(self, record: Record) -> bool:
         return record.status not in ENDS and self._registry.migration_target(record) is not None
 
     def _refusal(self, record: Record) -> tuple[int, str]:
-        """Return the version here that would take the saga and cannot, and why; 0 if there is none."""
-        heir = self._registry.migration_target(record) if record.status not in ENDS else None
-        if heir is None:
+        """Return the version of this worker whose migrate() refuses the saga, and why; 0 and no text if none does."""
+        target = self._registry.migration_target(record) if record.status not in ENDS else None
+        if target is None:
             return 0, ""
         try:
-            heir.migrate(record)
+            target.migrate(record)
         except CannotMigrate as error:
-            return heir.plan.version, str(error)
+            return target.plan.version, str(error)
         return 0, ""
 
     async def _fleet(self, need: Need) -> Fleet | None:
-        """Return the fleet if nobody there can run it, else None. Good news is believed for a while."""
+        """Return the fleet if no worker in it can run the saga, else None. One look serves all that ask meanwhile."""
         async with self._looks:
             until, lately = self._known.get(need, (-inf, None))
             fresh = trio.current_time() < until
             if fresh and lately is None:
                 return None
             try:
+                # bad news is not trusted, since a worker may have come back: it is only checked with less patience
                 found = await self._judge(need, once=fresh)
             except StoreError:
                 found = None
@@ -116,9 +120,10 @@ class Stranded:
             return found
 
     async def _judge(self, need: Need, *, once: bool) -> Fleet | None:
-        """Look at the fleet; again after a while before it is said for the first time that nobody can run the saga."""
+        """Look at the fleet, twice unless `once`, and return it if no worker in it can run the saga."""
         fleet = await self._look(need)
         if not fleet.versions and not fleet.runs and fleet.anybody:
+            # no worker has the type at all: most likely its service is just being deployed
             since = self._missing_since.setdefault(need.saga_type, trio.current_time())
             return fleet if trio.current_time() - since >= MISSING_FOR else None
         self._missing_since.pop(need.saga_type, None)
@@ -132,6 +137,7 @@ class Stranded:
         of_type = [lease for lease in leases if need.saga_type in lease.definitions]
         if await self._any_lives(lease for lease in of_type if can_run(lease, need)):
             return Fleet(runs=True)
+        # the workers of one deployment have the same versions: one live worker of each group is enough to know them
         groups: dict[tuple[int, ...], list[Lease]] = {}
         for lease in of_type:
             groups.setdefault(tuple(lease.definitions[need.saga_type]), []).append(lease)
@@ -147,7 +153,7 @@ class Stranded:
         return False
 
     async def _lives(self, worker_id: str) -> bool:
-        """Return whether a worker may live. Just after a reconnect it may be on its way back, too."""
+        """Return True if a worker may live. Within ttl of this worker's reconnect it may still be on its way back."""
         if worker_id in self._dead():
             return False
         if trio.current_time() - self._store.reconnected_at < self._ttl:
@@ -156,11 +162,11 @@ class Stranded:
 
 
 def can_run(lease: Lease, need: Need) -> bool:
-    """Return whether the worker of this lease takes such a saga over: under its own version, or by a migrate()."""
+    """Return True if the worker of this lease can run such a saga: under the saga's version, or by a migrate()."""
     if need.version in lease.definitions.get(need.saga_type, ()):
         return not need.changed
-    heirs = lease.migrating.get(need.saga_type, ())
-    return not need.over and any(version > need.version and version != need.barred for version in heirs)
+    migrating = lease.migrating.get(need.saga_type, ())
+    return not need.over and any(version > need.version and version != need.barred for version in migrating)
 
 
 def _advice(need: Need, fleet: Fleet, fault: str) -> str:

@@ -1,4 +1,4 @@
-"""Child types that nobody runs: the log tells of the starts that wait for them."""
+"""The reports of child types that no worker runs, while starts of such children wait in the inbox."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _log = getLogger("sagakit.cluster")
 
 
 class UnmetTypes(Actor[None]):
-    """Looks every `interval` seconds whether starts of these types wait in the inbox, and no worker runs them.
+    """Warns, about every `interval` seconds, of types that no worker runs and of which starts wait in the inbox.
 
-    The types are those of children that sagas of this worker start, and that this worker does not know.
+    `saga_types` are the types of the children that sagas of this worker start and that this worker does not know.
     """
 
     tasks = True
@@ -45,7 +45,7 @@ class UnmetTypes(Actor[None]):
                 for saga_type in self._saga_types:
                     await self._look(saga_type)
             except StoreError as error:
-                _log.debug("whether children wait for a worker is not known: %s", error)
+                _log.debug("cannot find out whether children wait for a worker: %s", error)
 
     async def _look(self, saga_type: str) -> None:
         if await self._store.inbox.any_start(saga_type) and not await self._elsewhere.runs(saga_type):

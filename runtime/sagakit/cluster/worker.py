@@ -1,4 +1,4 @@
-"""A worker: store, lease, supervisor trees and recovery, opened in this order and closed in reverse."""
+"""The worker: store, lease, supervisor trees and recovery, opened in this order and closed in reverse."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import uuid4
 import trio
 
 from sagakit.binding.registry import Registry
-from sagakit.cluster.control_endpoint import Reception
+from sagakit.cluster.control_endpoint import ControlEndpoint
 from sagakit.cluster.garbage import collecting_less
 from sagakit.cluster.handover import hand_back
 from sagakit.cluster.kept_definitions import confirm_definitions, keep_definitions
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _log = getLogger("sagakit.cluster")
 
 CLUSTER_TTL = 6.0
-"""Seconds that a lease must last on a cluster, at the least."""
+"""Smallest `lease_ttl` on a cluster, in seconds."""
 
 
 class Worker:
@@ -57,22 +57,22 @@ class Worker:
         self.children = parts.children
         self.recovery = parts.recovery
         self.closed: bool = False
-        """True once the runtime's context was left."""
+        """True once the runtime's context has been left."""
 
     @property
     def ready(self) -> bool:
-        """True while sagas move here: the worker is connected, its lease is in force, and it is not about to leave."""
+        """True while sagas make progress here: connected, with a lease that is in force, and not about to leave."""
         return self.store.connected and self.environment.lease_status.is_good and not self.leaving.is_set()
 
     @property
     def leaving(self) -> trio.Event:
-        """Set when the worker is to leave, or leaves."""
+        """The event that makes the worker leave; set once it is to leave."""
         return self._life.leaving
 
     async def drain(self) -> None:
-        """Leave in good order: take nothing new, let attempts end within `drain_timeout`, hand the rest to the others.
+        """Drain the worker: take nothing new, let attempts end within `drain_timeout`, release the rest to others.
 
-        Return when it is done. The drain goes on if the wait is cancelled.
+        Return when that is done. If the wait is cancelled, the drain goes on.
         """
         self._life.leaving.set()
         await self._life.left.wait()
@@ -87,7 +87,7 @@ async def open_worker(
     host_loop: asyncio.AbstractEventLoop | None = None,
     adopt: bool = True,
 ) -> AsyncIterator[Worker]:
-    """Open a worker on the store at `url`. Raises the errors of `sagakit.open_runtime`."""
+    """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`."""
     registry = Registry(sagas)
     if url == "memory:" and adopt:
         registry.check_complete()
@@ -120,43 +120,49 @@ async def run_worker(
     adopt: bool = True,
     blame: Callable[[float], str] = lambda seconds: "",
 ) -> AsyncIterator[Worker]:
-    """Run a worker on an open store: first its lease, then the trees, then recovery. Leaving the context drains it.
+    """Run a worker on an open store: first its lease, then its trees with recovery. Drain it when the context is left.
 
-    Without `adopt` there is no lease, so that no saga can be owned here: the runtime looks at sagas, and asks their
-    owners. `now` is for tests; None is the server's clock. `blame` says what blocked the loop within the last seconds.
-    Raises InvalidConfig, PlanChanged, SchemaChanged.
+    Without `adopt` there is no lease, so no saga can be owned here: the runtime looks at sagas, and asks their owners.
+    `now` returns seconds since the epoch, by the server's clock if it is None; tests set it. `blame` returns what has
+    blocked the loop within the last seconds. Raises InvalidConfig, PlanChanged, SchemaChanged, StoreError. Waits
+    through an outage; if that is cancelled, the lease is given up again.
     """
     _check(store, config, registry, adopt=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
-    lease_status = LeaseStatus(config.lease_ttl)
-    lease = OwnLease(
-        store,
-        lease_status,
-        worker_id=worker_id,
-        name=config.worker_name,
-        definitions=registry.versions,
-        migrating=registry.migrating,
-        schemas=registry.schemas,
-        blame=blame,
-    )
-    runs = Runs(call_asyncio, call_thread, now or store.clock.now, random)
-    parts = Parts(store, registry, config, runs, WorkerIdentity(worker_id, lease_status, members, adopt))
-    reception = Reception()
+    identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)
+    parts = Parts(store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random), identity)
+    lease = _own_lease(parts, blame)
+    endpoint = ControlEndpoint()
+    # the endpoint is served before the lease exists: who sees the lease and asks must find somebody there
     async with (
-        store.control.serve(worker_id, reception.answer),
+        store.control.serve(worker_id, endpoint.answer),
         store.control.announced(registry.types, members.hear),
         _leased(parts, lease),
         trio.open_nursery() as nursery,
     ):
         life = Life(parts, lease)
         worker = Worker(parts, await nursery.start(life.run), life)
-        reception.passed_on = parts.requests.answer
+        endpoint.passed_on = parts.requests.answer
         yield worker
         await worker.drain()
 
 
+def _own_lease(parts: Parts, blame: Callable[[float], str]) -> OwnLease:
+    registry, identity = parts.registry, parts.identity
+    return OwnLease(
+        parts.store,
+        identity.lease_status,
+        worker_id=identity.worker_id,
+        name=parts.config.worker_name,
+        definitions=registry.versions,
+        migrating=registry.migrating,
+        schemas=registry.schemas,
+        blame=blame,
+    )
+
+
 def _check(store: Store, config: Config, registry: Registry, *, adopt: bool) -> None:
-    """Raise InvalidConfig for a lease that is too short for this store; say which children only others can run."""
+    """Raise InvalidConfig for a lease that is too short for this store; log which children only others can run."""
     if store.clustered and config.lease_ttl < CLUSTER_TTL:
         raise InvalidConfig(
             f"lease_ttl={config.lease_ttl:g} is too short for a cluster: a new leader may take {CLUSTER_TTL:g} s, and "
@@ -170,7 +176,7 @@ def _check(store: Store, config: Config, registry: Registry, *, adopt: bool) -> 
 
 @asynccontextmanager
 async def _leased(parts: Parts, lease: OwnLease) -> AsyncIterator[None]:
-    """Hold the lease of a worker while the context is open. The definitions are kept before it is taken."""
+    """Hold the worker's lease while the context is open. Its definitions are kept before the lease is taken."""
     store, registry = parts.store, parts.registry
     if not parts.identity.adopts:
         yield
@@ -178,11 +184,13 @@ async def _leased(parts: Parts, lease: OwnLease) -> AsyncIterator[None]:
     await store.inbox.check_only_ours()
     await keep_definitions(store, registry, ttl=parts.config.lease_ttl)
     await lease.take()
-    left = True
+    left = True  # after an error nobody knows what was left here: other workers are to look
     try:
         await confirm_definitions(store, registry)
         yield
         left = parts.sagas.left
     finally:
-        with trio.move_on_after(1.0, shield=True):
+        with trio.move_on_after(
+            1.0, shield=True
+        ):  # also if cancelled: a lease that is kept has to be proved dead first
             await hand_back(store, lease, registry.types, left=left)

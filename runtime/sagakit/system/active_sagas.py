@@ -37,7 +37,7 @@ SHUTDOWN = 5.0
 
 
 class ActiveSagas:
-    """The sagas of this worker by their keys, active or passivated. For tasks of the trio thread."""
+    """The table of this worker's sagas by their keys, active or passivated. For tasks of the trio thread."""
 
     _environment: Environment
 
@@ -49,12 +49,13 @@ class ActiveSagas:
             max_children=sys.maxsize,  # the sagas at work are bounded by their places
             on_exit=self._exited,
         )
-        """Runs the sagas' actors."""
+        """The supervisor of the sagas' actors."""
         self._capacity = config.mailbox_capacity
         self._active: dict[str, Ref[SagaMessage]] = {}
         self.places: Places = Places(config.max_active, granted=self._has_turn, taken=self._gives_way)
+        """The places of sagas at work."""
         self.draining: bool = False
-        """True once this worker leaves all its sagas to others."""
+        """True once this worker drains: it leaves its sagas to other workers."""
         self._drained = trio.Event()
         self._noting: list[set[str]] = []
         self._slots: dict[str, SagaSlot] = {}
@@ -66,7 +67,7 @@ class ActiveSagas:
         """True if a drain has left sagas for other workers; assumed until the drain has ended."""
 
     def open(self, environment: Environment) -> None:
-        """Lend `environment` to the actors. To be called when `supervisor` runs, before anything else."""
+        """Set the environment that the actors share. Call this once `supervisor` runs, before anything else."""
         self._environment = environment
 
     def __len__(self) -> int:
@@ -83,7 +84,7 @@ class ActiveSagas:
     # ----------------------------------------------------------- passivated
 
     def passivate(self, key: str, passivated: Passivated) -> None:
-        """Passivate a saga: its actor ends, and it waits for a time, a message or a place."""
+        """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place."""
         self._passivated[key] = passivated
         if passivated.at is not None:
             self._environment.timers.tell_nowait(SetAlarm(key, passivated.at))
@@ -99,20 +100,25 @@ class ActiveSagas:
 
     @property
     def passivated(self) -> int:
-        """How many sagas are passivated."""
+        """Number of passivated sagas."""
         return len(self._passivated)
 
     def ring(self, key: str) -> None:
-        """Wake a passivated saga whose time has come, as soon as there is a place for it."""
+        """Wake a passivated saga whose time has come, as soon as there is a place for it.
+
+        An alarm that is out of date does nothing.
+        """
         passivated = self._passivated.get(key)
         if passivated is not None and passivated.at is not None and passivated.at <= self._environment.now():
             self.places.ask(key)
 
     def reach(self, key: str) -> Ref[SagaMessage] | None:
-        """Return the actor of the saga under `key`, woken if it is passivated; None if the saga is not here.
+        """Return the actor of the saga under `key`; wake the saga if it is passivated. None if the saga is not here.
 
         The actor needs no place for this: a message to a saga is applied at once.
         """
+        # a saga that is both active and passivated has an actor that is about to exit: callers get ActorGone from it,
+        # and reach the next actor then
         if key not in self._active and key in self._passivated:
             self._wake(key)
         return self._active.get(key)
@@ -122,42 +128,45 @@ class ActiveSagas:
         self._live(SagaSlot(passivated.binding, key, Reactivate(passivated.confirmed)))
 
     def _wake_with_place(self, key: str) -> None:
-        with suppress(ActorGone):  # the worker ends, and its actors exit one by one
+        with suppress(ActorGone):  # the supervisor has stopped: the worker ends, and its actors exit one by one
             self._wake(key)
 
     def _has_turn(self, key: str) -> None:
-        """Let a saga go on that has asked for a place, and has got one."""
+        """Let a saga go on that has asked for a place and has got one."""
         if key in self._passivated:
             if key not in self._active:  # else its last actor is about to exit: the saga is woken after that
                 self._wake_with_place(key)
         elif key in self._active:
             self._active[key].signal(Wake())
-        else:  # the saga was passivated, and the worker leaves
+        else:  # the saga was passivated, and the worker has begun to drain since it asked
             self.places.leave(key)
 
     def _gives_way(self, key: str) -> None:
-        """Tell a waiting saga, whose place another saga has taken, that it need not keep its actor."""
+        """Tell a waiting saga whose place another saga has taken that it may end its actor."""
         self._active[key].signal(Passivate())
 
     def compare(self, key: str, revision: int, at: float) -> bool:
-        """Tell an actor the revision that a scan which began at `at` (trio time) has found. False if none is active."""
+        """Tell a saga's actor the revision that a scan which began at `at` (trio time) has found.
+
+        Return False if no actor is active under `key`.
+        """
         ref = self._active.get(key)
         if ref is None:
             return False
         try:
             ref.tell_nowait(Compare(revision, at))
-        except (MailboxFull, ActorGone):  # the next whole scan tells it
+        except (MailboxFull, ActorGone):  # the cursor is past this record now: only a whole scan meets it again
             self.lost_sight = True
         return True
 
     def compare_passivated(self, key: str, owner: str) -> None:
-        """Let go of a passivated saga whose record names another worker."""
+        """Forget a passivated saga if its record names another worker as its `owner`."""
         if owner != self._environment.worker_id and self._passivated.pop(key, None) is not None:
             self.places.leave(key)
             self._environment.fenced(Fenced(key, f"worker {owner} has it; it was passivated here"))
 
     def wake_stalled(self, before: float) -> None:
-        """Wake the sagas that were due `before` (seconds since the epoch) and did not wake by themselves."""
+        """Wake the sagas that were due before `before` (seconds since the epoch) and did not wake by themselves."""
         for key in [key for key, at in self.alarms() if at < before]:
             self.ring(key)
         for key, slot in self._slots.items():
@@ -166,7 +175,7 @@ class ActiveSagas:
 
     @contextmanager
     def noting_exits(self) -> Iterator[set[str]]:
-        """Collect the keys of the sagas that cease to be active here while the context is open."""
+        """Collect the keys of the sagas that leave this worker while the context is open."""
         gone: set[str] = set()
         self._noting.append(gone)
         try:
@@ -188,11 +197,13 @@ class ActiveSagas:
         """Start an actor, wait until its first write is durable, and return it.
 
         Waits in line while the worker is full; a new saga also waits while a suspect has the worker to itself. With
-        `in_line=False` it waits for neither: the saga is created, and held until it may open attempts. Return None if
-        there is an actor under the same key already. Raises what the write raised; then nothing is active.
+        `in_line=False` this waits for neither: the saga is created, and held until it may open attempts. Return None if
+        a saga is here under the same key already. Raises RuntimeClosed during a drain, and what the write raised; then
+        nothing is active. If the wait for the write is cancelled, the actor goes on.
         """
         if in_line:
             await self._enter(minds_gate=isinstance(origin, Fresh))
+        # from here to `_live` nothing waits: nobody can start an actor under the same key in between
         if self.draining or self.has(key):
             if in_line:
                 self.places.give_back()
@@ -209,7 +220,7 @@ class ActiveSagas:
         return ref
 
     async def _enter(self, *, minds_gate: bool) -> None:
-        """Take a place. The gate may have been closed meanwhile: then the place goes back, and the wait begins anew."""
+        """Take a place. If the gate has been closed meanwhile, give the place back and begin anew."""
         gate = self._environment.gate
         while True:
             if minds_gate:
@@ -230,8 +241,10 @@ class ActiveSagas:
 
     def _exited(self, ref: Ref[SagaMessage], reason: Exception | None) -> None:
         """Take the supervisor's notice that an actor has ended for good."""
-        if self._active.get(ref.name) is ref:
+        if self._active.get(ref.name) is ref:  # else a newer actor has the key
             slot = self._slots.pop(ref.name)
+            # an actor that crashes too often is started once more, to write that the saga is stuck. If that one crashes
+            # too often as well, the saga leaves this worker: `_given_up` keeps this from going on for ever
             may_keep = not self.draining and ref.name not in self._given_up
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s", ref.name, reason)
@@ -242,17 +255,22 @@ class ActiveSagas:
             del self._active[ref.name]
             self._environment.room.left(ref.name)
             if ref.name not in self._passivated:
+                # the saga leaves this worker. Unless its actor knows that no record names this worker any more, the
+                # bucket may hold one, which the cursors of the scans may have passed
                 self.lost_sight = self.lost_sight or not slot.accounted_for
                 for gone in self._noting:
                     gone.add(ref.name)
                 self.places.leave(ref.name)
-            elif self.places.has(ref.name):  # its turn came while this actor was about to exit
+            elif self.places.has(ref.name):  # its turn for a place came while this actor was about to exit
                 self._wake_with_place(ref.name)
             if self.draining and not self._active:
                 self._drained.set()
 
     async def drain(self) -> None:
-        """Start nothing new; return once no saga is active here. The others are left to the next owner."""
+        """Start nothing new, and wait until no saga is active here. Passivated sagas are left to the next owner.
+
+        If the wait is cancelled, the actors stay told to leave.
+        """
         self.draining = True
         self._environment.gate.dismiss()
         self.left = bool(self._passivated)

@@ -19,11 +19,11 @@ from sagakit.naming import check_name, nearest
 
 ENV_PREFIX = "SAGAKIT_"
 OTHER_VARIABLES = ("SAGAKIT_NATS_URL", "SAGAKIT_NATS_SERVER")
-"""Variables that are no options of a runtime: where the server is, and the executable of an embedded one."""
+"""Variables that are not options of a runtime: the server's URL, and the executable of an embedded server."""
 ALIKE = 0.8
-"""How much a variable's name must be like an option's to be taken for it: one letter is missing, say, or two differ."""
+"""Similarity (0 to 1) from which on a variable's name counts as a misspelt option: with a letter missing, say."""
 SECRETS = frozenset({"password", "token"})
-"""Options that stand in no message."""
+"""Options whose values never appear in an error."""
 
 
 def _about(text: str, *, ge: float | None = None, gt: float | None = None, le: float | None = None) -> Meta:
@@ -35,9 +35,9 @@ _PositiveFloat = Annotated[float, Meta(gt=0)]
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """Options of a runtime; validated when made. Times are seconds, sizes bytes. Raises InvalidConfig.
+    """Options of a runtime, validated when they are made. Times are seconds, sizes bytes. Raises InvalidConfig.
 
-    From keyword arguments, from the environment (`Config.from_env()`, `SAGAKIT_ACK_TIMEOUT=3`) or from TOML
+    They come from keyword arguments, from the environment (`Config.from_env()`, `SAGAKIT_ACK_TIMEOUT=3`) or from TOML
     (`Config.from_toml("sagakit.toml")`, table `[sagakit]`).
     """
 
@@ -61,12 +61,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     worker_name: Annotated[str, _about("Shown in listings; the worker id adds a random part.")] = "worker"
     shards: Annotated[int, _about("State buckets and event streams; fixed when they are made.", ge=1, le=256)] = 1
     replicas: Annotated[int | None, _about("Copies of each bucket and stream; None: 3 on a cluster, else 1.")] = None
-    storage: Annotated[Literal["file", "memory"], _about("Where the server keeps buckets and streams.")] = "file"
+    storage: Annotated[Literal["file", "memory"], _about("Storage of buckets and streams on the server.")] = "file"
     state_max_bytes: Annotated[
         _Positive | None, _about("Bytes that a state bucket may hold, twice what live sagas need; None: no limit.")
     ] = None
     archive_ttl: Annotated[float, _about("Seconds that a finished saga is kept.", gt=0)] = 7 * 86400.0
-    marker_ttl: Annotated[float, _about("Seconds that an end marker stands under a finished key.", ge=1)] = 60.0
+    marker_ttl: Annotated[float, _about("Seconds that an end marker is kept under a finished key.", ge=1)] = 60.0
     events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: for ever.")] = None
     max_active: Annotated[
         int,
@@ -80,7 +80,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     max_threads: Annotated[int, _about("Plain-function steps that run at once, each in a thread.", ge=1)] = 40
     max_unacked: Annotated[int, _about("Messages sent to the server and not yet acknowledged.", ge=1)] = 4096
     max_unacked_bytes: Annotated[int, _about("Bytes sent to the server and not yet acknowledged.", ge=1)] = 32 * 2**20
-    ack_timeout: Annotated[float, _about("Seconds after which a missing acknowledgement is ambiguous.", gt=0)] = 5.0
+    ack_timeout: Annotated[float, _about("Seconds after which a missing acknowledgment is ambiguous.", gt=0)] = 5.0
     connect_timeout: Annotated[float, _about("Seconds until opening gives up on the server.", gt=0)] = 5.0
     lease_ttl: Annotated[float, _about("Seconds without renewal after which a worker counts as dead.", ge=1)] = 10.0
     scan_interval: Annotated[float, _about("Seconds between scans for sagas left behind.", gt=0)] = 30.0
@@ -94,7 +94,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout: Annotated[float, _about("Seconds that running attempts get when the runtime closes.", ge=0)] = 10.0
     max_restarts: Annotated[int, _about("Restarts of one saga's actor within `restart_period`.", ge=0)] = 5
     restart_period: Annotated[float, _about("Seconds over which `max_restarts` are counted.", gt=0)] = 60.0
-    sync: Annotated[Literal["always", "relaxed"], _about("When an embedded server calls fsync.")] = "always"
+    sync: Annotated[
+        Literal["always", "relaxed"],
+        _about("Fsync of an embedded server: `always` before it acknowledges, or `relaxed`."),
+    ] = "always"
 
     def __post_init__(self) -> None:
         for name, hint in _hints().items():
@@ -114,7 +117,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         if self.archive_ttl <= self.marker_ttl:
             raise InvalidConfig(
                 f"archive_ttl={self.archive_ttl} must exceed marker_ttl={self.marker_ttl}: "
-                "while neither stands, a finished id could be started again"
+                "a finished id could be started again as soon as both have expired"
             )
 
     def _check_api(self) -> None:
@@ -131,7 +134,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Config:
-        """From option names and values; numbers may be given as text. Raises InvalidConfig."""
+        """Make a Config of option names and values. Numbers may be given as text. Raises InvalidConfig."""
         unknown = sorted(set(options) - set(cls.__struct_fields__))
         if unknown:
             raise InvalidConfig(
@@ -145,23 +148,27 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
-        """From `SAGAKIT_*` variables; keyword arguments win.
+        """Make a Config of the `SAGAKIT_*` variables of an environment; keyword arguments win over them.
 
-        Raises InvalidConfig, also for a variable whose name is almost that of an option. Others are left alone: an
-        orchestrator may make some (Kubernetes does, of a service named `sagakit`).
+        Raises InvalidConfig, also for a variable whose name is almost that of an option. Other variables are ignored:
+        an orchestrator may set some (Kubernetes does, for a service named `sagakit`).
         """
         return cls.of(cls._in(environ) | options)
 
     @classmethod
     def from_toml(cls, path: str | Path, **options: Any) -> Config:
-        """From the table `[sagakit]` of a TOML file; keyword arguments win. Raises InvalidConfig, OSError."""
+        """Make a Config of the table `[sagakit]` of a TOML file; keyword arguments win over it.
+
+        Raises InvalidConfig, OSError.
+        """
         return cls.of(_table(path) | options)
 
     @classmethod
     def load(cls, path: str | Path | None, environ: Mapping[str, str] = os.environ, **options: Any) -> Config:
-        """From a TOML file, if one is named, then the environment, then keyword arguments: the later wins.
+        """Make a Config of a TOML file, if a path is given, of the environment and of keyword arguments.
 
-        Raises InvalidConfig, also for a file that cannot be read.
+        The environment wins over the file, a keyword argument over both. Raises InvalidConfig, also for a file that
+        cannot be read.
         """
         try:
             table = {} if path is None else _table(path)
@@ -179,14 +186,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def describe(cls) -> list[tuple[str, str, object]]:
-        """Name, text and default of every option: for the docs and the CLI."""
+        """Return name, text and default of every option, for the docs and the command line."""
         fields = msgspec.structs.fields(cls)
         hints = _hints()
         return [(field.name, _meta(hints[field.name]).description or "", field.default) for field in fields]
 
 
 def _check_variable(name: str, options: Iterable[str]) -> None:
-    """Raise InvalidConfig for a name that is most likely meant for another one."""
+    """Raise InvalidConfig for a name that is most likely a misspelt option."""
     names = [option.upper() for option in options] + [name.removeprefix(ENV_PREFIX) for name in OTHER_VARIABLES]
     near = get_close_matches(name, names, n=1, cutoff=ALIKE)
     if near:

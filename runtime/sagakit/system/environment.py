@@ -33,11 +33,11 @@ _log = getLogger("sagakit")
 
 
 class SagaTable(Protocol):
-    """The table of this worker's sagas, as their actors see it."""
+    """The table of this worker's sagas, as far as their actors use it."""
 
     @property
     def draining(self) -> bool:
-        """True once this worker leaves all its sagas to others."""
+        """True once this worker drains: it leaves its sagas to other workers."""
         ...
 
     @property
@@ -46,7 +46,7 @@ class SagaTable(Protocol):
         ...
 
     def passivate(self, key: str, passivated: Passivated) -> None:
-        """Passivate a saga: its actor ends, and it waits for a time, a message or a place."""
+        """Passivate a saga: its actor is about to end, and the saga waits for a time, a message or a place."""
         ...
 
     def let_go(self) -> None:
@@ -58,16 +58,16 @@ class Family(ChildCaller, Protocol):
     """The way to a saga's parent and children."""
 
     async def tell(self, parent: Parent, message: Inbound) -> bool:
-        """Tell a parent that its child has ended; durable on return. Return whether the parent is there to hear it."""
+        """Tell a parent that its child has ended; durable on return. Return False if there is no parent to hear it."""
         ...
 
     async def release(self, parent: Sender, children: tuple[tuple[str, str], ...]) -> None:
-        """Let go of the children of a saga that has ended; durable on return."""
+        """Release the children of a saga that has ended; durable on return."""
         ...
 
 
 class Environment:
-    """The shared parts of one worker. Made when its actors run."""
+    """The parts of one worker that the actors of its sagas share. Made once the worker's own actors run."""
 
     def __init__(
         self,
@@ -114,7 +114,9 @@ class Environment:
         self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self.fenced_count: int = 0
+        """Number of records that turned out to be another worker's."""
         self.overwritten_count: int = 0
+        """Number of times that something had replaced a record from outside."""
         self._alarms = Ration(_log)
         self._writes = count(1)
 
@@ -123,17 +125,20 @@ class Environment:
         return f"{self.worker_id}:{next(self._writes)}"
 
     def fenced(self, error: Fenced) -> None:
-        """Note that a record turned out to be another worker's, so that its actor here stops."""
+        """Count and log that a record turned out to be another worker's, so that its actor here stops."""
         self.fenced_count += 1
         _log.warning("fenced: %s", error)
 
     def overwritten(self, error: Overwritten, *, seen_at: float) -> None:
-        """Say loudly that something has replaced a record which this worker is about to write back.
+        """Count and log that something has replaced a record which this worker is about to write back.
 
-        `seen_at` (trio time) is when the record was last seen to be this worker's. Nothing tells what was stored since
-        then. Raises Fenced if another worker may have adopted the saga meanwhile: that worker writes it back (P7).
+        `seen_at` is the trio time at which the record was last seen to be this worker's. Raises Fenced if another
+        worker may have adopted the saga since then: that worker writes it back (P7).
         """
         self.overwritten_count += 1
+        # the bucket keeps one value a key, so nothing tells what was stored since `seen_at`. Another worker adopts a
+        # saga only if this one is dead to it: by silence, which takes a lease that has lapsed, or by absence, which
+        # takes a lost connection. If neither has happened since, nobody has adopted it
         if self.lease_status.covers(seen_at) and self.store.reconnected_at <= seen_at:
             self._alarms.say(CRITICAL, "%s; it is written back. Who may write to the bucket?", error)
             return
@@ -142,11 +147,13 @@ class Environment:
 
 
 def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
-    """Return the bounds that keep a record below one message.
+    """Return the bounds that keep a record within one message of `max_payload` bytes.
 
-    Results may fill half of it, the input a quarter. Of the last quarter, three sixteenths are for verdicts in words,
-    an eighth is for what is kept of each message, and what is left for the outbox, the steps and the rest.
+    The results may fill half of it, the input a quarter. The last quarter is for verdicts, the outbox and the steps.
     """
+    # of the last quarter three rings of verdicts in words have a sixteenth each, and the verdicts in short, of about 15
+    # bytes, an eighth; the outbox has one event for each 2 KiB. The lower bounds keep a saga usable where max_payload
+    # is tiny
     rest = max_payload // 4
     return Limits(
         results=max_payload // 2,
@@ -159,5 +166,5 @@ def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
 
 
 def input_limit(max_payload: int) -> int:
-    """Return the bytes that an input may have at most."""
+    """Return the largest size of an input, in bytes."""
     return max_payload // 4

@@ -1,4 +1,4 @@
-"""The options of a runtime as keyword arguments, for type checkers and editors: those of `Config`, all optional."""
+"""The options of `Config` as keyword arguments, all optional, for type checkers and editors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Literal, TypedDict
 
 
 class RuntimeOptions(TypedDict, total=False):
-    """Options of `open_runtime`, by `Config`: its bounds and defaults are there. Times are seconds, sizes bytes."""
+    """Options of `open_runtime`; `Config` has their bounds and defaults. Times are seconds, sizes bytes."""
 
     namespace: str
     """Prefix of every bucket, stream and subject; empty for none."""
@@ -41,13 +41,13 @@ class RuntimeOptions(TypedDict, total=False):
     replicas: int | None
     """Copies of each bucket and stream; None: 3 on a cluster, else 1."""
     storage: Literal["file", "memory"]
-    """Where the server keeps buckets and streams."""
+    """Storage of buckets and streams on the server."""
     state_max_bytes: int | None
     """Bytes that a state bucket may hold, twice what live sagas need; None: no limit."""
     archive_ttl: float
     """Seconds that a finished saga is kept."""
     marker_ttl: float
-    """Seconds that an end marker stands under a finished key."""
+    """Seconds that an end marker is kept under a finished key."""
     events_ttl: float | None
     """Seconds that events are kept; None: for ever."""
     max_active: int
@@ -63,7 +63,7 @@ class RuntimeOptions(TypedDict, total=False):
     max_unacked_bytes: int
     """Bytes sent to the server and not yet acknowledged."""
     ack_timeout: float
-    """Seconds after which a missing acknowledgement is ambiguous."""
+    """Seconds after which a missing acknowledgment is ambiguous."""
     connect_timeout: float
     """Seconds until opening gives up on the server."""
     lease_ttl: float
@@ -83,4 +83,4 @@ class RuntimeOptions(TypedDict, total=False):
     restart_period: float
     """Seconds over which `max_restarts` are counted."""
     sync: Literal["always", "relaxed"]
-    """When an embedded server calls fsync."""
+    """Fsync of an embedded server: `always` before it acknowledges, or `relaxed`."""

@@ -1,4 +1,4 @@
-"""Random ids: unique, not secret. 128 bits of a generator of our own, seeded by the system, again after a fork."""
+"""Random ids of 128 bits: unique, not secret. Their generator is seeded by the system, and again after a fork."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_id() -> str:
-    """32 hex digits."""
+    """Return a new id of 32 hex digits."""
     return f"{_random.getrandbits(128):032x}"

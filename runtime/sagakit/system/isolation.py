@@ -2,9 +2,10 @@
 
 See docs/architecture.md, "Suspects".
 
-The gate is closed, so that no other saga opens an attempt; those that are open are awaited; then the suspect is told.
-When it has come to a result, or has taken the worker down, it is known whose fault it was. A worker that cannot come to
-rest within PATIENCE, and one that has just waited for a suspect, goes on with its other work for as long again.
+The isolation actor closes the gate, so that no other saga opens an attempt. It waits until the open attempts have
+ended, and then tells the suspect. Now the suspect either comes to a result or takes the worker down: either way it is
+known whose fault it was. If the attempts of the others do not end within PATIENCE, and after each turn, the other sagas
+go on for as long as they were held up.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from sagakit.system.saga.saga_messages import AwaitQuiet, RunAlone, SagaMessage,
 from sagakit.system.turns import Action, AskAlone, Turns
 
 PATIENCE = 30.0
-"""Seconds that the others' open attempts get to end before the suspect's turn is put off."""
+"""Seconds that the open attempts of the others get to end before the suspect's turn is put off."""
 
 
 class DoneAlone(msgspec.Struct, frozen=True):
-    """A suspect does not need this turn any more."""
+    """A suspect's notice that it does not need this turn any more."""
 
     turn: AskAlone
 
@@ -36,7 +37,7 @@ IsolationMessage: TypeAlias = AskAlone | DoneAlone
 
 
 class Gate:
-    """Whether a saga may open attempts now. Read by every saga's actor at every turn; set by the isolation actor."""
+    """The gate that attempts have to pass. Every saga's actor reads it at every turn; the isolation actor sets it."""
 
     def __init__(self) -> None:
         self._closed = False
@@ -46,9 +47,11 @@ class Gate:
         self._opened = trio.Event()
 
     def admits(self, ref: Ref[SagaMessage]) -> bool:
-        """Whether this saga may open attempts; if not, it is woken when it may."""
+        """Return True if this saga may open attempts. If not, its actor is woken when it may."""
         if not self._closed:
             return True
+        # the incarnation counts, too: after a crash the next one must not run on the turn of the one before, since its
+        # record does not say that it runs alone
         turn = self._turn
         if turn is not None and turn.ref is ref and turn.incarnation == ref.incarnation:
             return True
@@ -57,25 +60,26 @@ class Gate:
 
     @property
     def is_open(self) -> bool:
-        """Whether all may open attempts."""
+        """True if all sagas may open attempts."""
         return not self._closed
 
     async def until_open(self) -> None:
-        """Return when a new saga may open attempts; at once if it may."""
+        """Wait until a new saga may open attempts; return at once if it may."""
         while self._closed:
             await self._opened.wait()
 
     def close(self) -> None:
-        """From now on no saga may open attempts."""
+        """Let no saga open attempts from now on, unless the worker leaves."""
         self._closed, self._turn = not self._dismissed, None
 
     def grant(self, turn: AskAlone) -> None:
-        """One incarnation alone may open attempts."""
+        """Let only the incarnation that has this turn open attempts."""
         self._closed, self._turn = not self._dismissed, turn
 
     def open(self) -> None:
-        """All may again."""
+        """Let all sagas open attempts again, and wake those that were held."""
         self._closed, self._turn = False, None
+        # exchanged before anybody is woken: a saga that is held from now on belongs to the next closing
         opened, self._opened = self._opened, trio.Event()
         opened.set()
         held, self._held = self._held, set()
@@ -83,15 +87,15 @@ class Gate:
             ref.signal(Wake())
 
     def dismiss(self) -> None:
-        """The worker leaves, and opens no attempt any more: the gate stays open, and nobody waits at it."""
+        """Open the gate for good: the worker leaves and opens no attempt any more, so nobody need wait."""
         self._dismissed = True
         self.open()
 
 
 class Isolation(Actor[IsolationMessage]):
-    """Gives suspects their turns. `turns` and `gate` outlive a crash; what waits then is asked for again.
+    """Gives suspects their turns. `turns` and `gate` outlive a crash of this actor; suspects that wait ask again.
 
-    `others` gives the actors that are active here but for one.
+    `others` returns the active actors except that of one key.
     """
 
     tasks = True
@@ -105,13 +109,13 @@ class Isolation(Actor[IsolationMessage]):
         self._preparation = trio.CancelScope()
 
     async def run(self, ctx: ActorContext[IsolationMessage]) -> None:
-        """Until stopped; then nobody is held any more."""
+        """Run until stopped. From then on the gate holds nobody."""
         self._ctx = ctx
         self._do(self._turns.lost())
         try:
             while True:
                 self._take(await ctx.receive())
-        except StopRequested:  # not after a crash: the next incarnation goes on
+        except StopRequested:  # not after a crash: the gate stays as it is for the next incarnation
             self._gate.dismiss()
             raise
 
@@ -119,12 +123,13 @@ class Isolation(Actor[IsolationMessage]):
         match message:
             case AskAlone(ref=ref, incarnation=incarnation):
                 if ref.incarnation != incarnation:
-                    return  # it died since
+                    return  # the incarnation that asked has died, and no Down of it would come any more
                 self._ctx.watch(ref)
                 self._do(self._turns.asked(message))
             case DoneAlone(turn=turn):
                 self._over(turn)
             case Down(ref=ref, incarnation=incarnation):
+                # the notice may come after the next incarnation has asked: only the turns of the dead ones are over
                 for turn in self._turns.of(ref):
                     if turn.incarnation <= incarnation:
                         self._over(turn)
@@ -159,7 +164,7 @@ class Isolation(Actor[IsolationMessage]):
             case "resume":
                 assert turn is not None
                 self._ctx.watch(turn.ref)
-                if turn.ref.incarnation != turn.incarnation:
+                if turn.ref.incarnation != turn.incarnation:  # it died while this actor was down: nobody told
                     self._over(turn)
             case "":
                 pass
@@ -176,7 +181,7 @@ class Isolation(Actor[IsolationMessage]):
             self._do(self._turns.impatient(turn) if patience.cancelled_caught else self._turns.quiet(turn))
 
     async def _pause(self) -> None:
-        """Let the others go on for as long as the turn took."""
+        """Let the others go on for as long as the turn and its preparation took, PATIENCE at most."""
         await trio.sleep(min(PATIENCE, trio.current_time() - self._began))
         self._do(self._turns.paused())
 

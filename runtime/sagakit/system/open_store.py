@@ -1,4 +1,4 @@
-"""What of a `Config` it takes to open the store: for workers, and for commands that need no worker."""
+"""The opening of the store that a `Config` describes, for workers and for commands that need no worker."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sagakit.system.config import Config
 
 
 def names_of(config: Config) -> Names:
-    """The names on the wire."""
+    """Return the names on the wire."""
     return Names(namespace=config.namespace, shards=config.shards)
 
 
 def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
-    """Open the store at `url`. Raises as `open_url`."""
+    """Open the store at `url` with the options of a `Config`. Raises the errors of `open_url`."""
     options = StreamOptions(
         storage=config.storage,
         replicas=config.replicas,

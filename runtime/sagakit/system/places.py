@@ -1,9 +1,9 @@
 """Places: `max_active` sagas of this worker may be at work at once; the others wait here for their turn.
 
 A saga takes a place before it opens an attempt. While it only waits (for a time, a message or another saga) it is idle:
-it keeps its place until somebody else needs one. So whoever holds a place for good has work of its own, and comes to an
-end without any other saga: nobody waits in a circle. Sagas that live here come before new ones, which bounds how many
-have begun and not ended.
+it keeps its place until another saga needs one. So a place that nobody can take belongs to a saga whose own code runs,
+and that ends without any other saga: no circle of sagas can wait for each other's places. Sagas that are here come
+before new ones, which bounds how many have begun and not ended.
 """
 
 from __future__ import annotations
@@ -14,78 +14,87 @@ import trio
 
 
 class Places:
-    """Who has a place, and who is next. For tasks of the trio thread.
+    """The places of one worker, and the line of those that wait for one. For tasks of the trio thread.
 
-    `granted` is called with the key of a saga that has asked and whose turn it is; `taken` with the key of an idle saga
-    whose place somebody else has got.
+    `most` is the number of places. `granted` is called with the key of a saga that has asked and now has a place,
+    `taken` with the key of an idle saga whose place another saga has got.
     """
 
     def __init__(self, most: int, *, granted: Callable[[str], None], taken: Callable[[str], None]) -> None:
         self._free = most
+        """Number of places that nobody has; below 0 while a saga has seized one that was not there."""
         self._granted = granted
         self._taken = taken
         self._busy: set[str] = set()
         self._idle: dict[str, None] = {}
-        """Idle since, in this order: who has waited longest will most likely wait on."""
+        """Keys of idle sagas, the one that has been idle for longest first: it will most likely wait on."""
         self._asking: dict[str, None] = {}
+        """Keys of sagas that are here and wait for a place, in the order in which they asked."""
         self._newcomers = trio.lowlevel.ParkingLot()
         self._passing_on = False
 
     # ---------------------------------------------------------- newcomers
 
     async def enter(self) -> None:
-        """Take a place for a saga that does not live here yet: `seat` it, or `give_back`. Waits in line."""
+        """Wait in line for a place for a saga that is not here yet. Then `seat` the saga, or `give_back` the place.
+
+        If this is cancelled, no place is taken.
+        """
         if self._asking or self._newcomers or not self._take():
-            await self._newcomers.park()  # whoever ends this has taken the place for it
+            # the place is taken before `_hand_over` unparks this task. A task that is unparked cannot be cancelled in
+            # `park` any more, so the place is not lost
+            await self._newcomers.park()
 
     def seat(self, key: str) -> None:
-        """Give the place that was taken by `enter` to this saga."""
+        """Give the place that `enter` has taken to this saga."""
         self._busy.add(key)
 
     def give_back(self) -> None:
-        """Nobody needs the place that was taken by `enter`."""
+        """Free the place that `enter` has taken."""
         self._free += 1
         self._pass_on()
 
-    # ------------------------------------------------- sagas that live here
+    # ------------------------------------------------- sagas that are here
 
     def has(self, key: str) -> bool:
-        """Whether the saga has a place."""
+        """Return True if the saga has a place, busy or idle."""
         return key in self._busy or key in self._idle
 
     def use(self, key: str) -> bool:
-        """Whether the saga may open attempts now. It gets a place if one is free, and does not wait for one."""
+        """Return True if the saga may open attempts now. It gets a place if one is free, and does not wait for one."""
         if key in self._busy:
             return True
         if key in self._idle:
             del self._idle[key]
-        elif self._asking or not self._take():
+        elif self._asking or not self._take():  # those that have asked come first
             return False
         self._busy.add(key)
         return True
 
     def ask(self, key: str) -> None:
-        """Get in line; `granted` tells when it is this saga's turn, perhaps at once."""
+        """Put the saga in line, unless it has a place. `granted` is called when it gets one, perhaps at once."""
         if key not in self._asking and not self.has(key):
             self._asking[key] = None
             self._pass_on()
 
     def seize(self, key: str) -> None:
-        """Take a place even if there is none: for the saga that has the worker to itself."""
+        """Give a place to the saga that has the worker to itself, even if none is free."""
         if not self.use(key):
             self._asking.pop(key, None)
+            # `_free` may fall below 0 until a place is given back. The gate lets nobody but this saga open attempts
+            # meanwhile, so the worker does not do more than it may
             self._free -= 1
             self._busy.add(key)
 
     def idle(self, key: str) -> None:
-        """The saga only waits: its place is there for whoever needs it."""
+        """Note that the saga only waits: any other saga may take its place."""
         if key in self._busy:
             self._busy.remove(key)
             self._idle[key] = None
             self._pass_on()
 
     def vacate(self, key: str) -> None:
-        """The saga goes to rest; it stays in line if it has asked."""
+        """Free the place of a saga that is passivated. The saga stays in line if it has asked."""
         if key in self._busy:
             self._busy.remove(key)
         elif key in self._idle:
@@ -95,15 +104,15 @@ class Places:
         self.give_back()
 
     def leave(self, key: str) -> None:
-        """The saga does not live here any more."""
+        """Forget a saga that is not here any more, and free its place."""
         self._asking.pop(key, None)
         self.vacate(key)
 
     # ------------------------------------------------------------- within
 
     def _take(self) -> bool:
-        """Take one that is free, or an idle saga's."""
-        while self._free < 1 and self._idle:
+        """Take a free place, or that of an idle saga. Return False if there is neither."""
+        while self._free < 1 and self._idle:  # more than one if a place was seized
             key = next(iter(self._idle))
             del self._idle[key]
             self._free += 1
@@ -114,8 +123,8 @@ class Places:
         return True
 
     def _pass_on(self) -> None:
-        """Whoever waits gets what there is: those who live here first."""
-        if self._passing_on:  # one who was granted a place has given it back at once: the loop below sees it
+        """Give the places that there are to those that wait: the sagas that are here first, then the new ones."""
+        if self._passing_on:  # called from `granted` or `taken`, which the loop below calls: it sees the place
             return
         self._passing_on = True
         try:

@@ -1,4 +1,4 @@
-"""Reports: what operators must hear of single sagas, once for each, and not more than a log can take."""
+"""Reports: the log lines on single sagas that operators must see, once for each and no more than a log can take."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _sagas = getLogger("sagakit.saga")
 _steps = getLogger("sagakit.step")
 
 REMEMBERED = 10_000
-"""Calls whose first failure is remembered; beyond it all are forgotten, and may be told once more."""
+"""Number of first failures that are remembered. Beyond it all are forgotten, and may be told once more."""
 
 
 class Reports:
-    """One a worker: whoever meets the record first reports it."""
+    """The reports of one worker. Several parts may meet the same record; the first one reports it."""
 
     def __init__(self) -> None:
         self._reported: set[str] = set()
@@ -43,13 +43,13 @@ class Reports:
         self._of_steps = Ration(_steps)
 
     def left_alone(self, key: str, text: str) -> None:
-        """Say once why the record under `key` is left alone."""
+        """Log once why the record under `key` is left alone."""
         if key not in self._reported:
             self._reported.add(key)
             self._ration.say(ERROR, "%s", text)
 
     def stands(self, key: str, record: Record) -> None:
-        """Say that a saga is stuck: once, until it moves again."""
+        """Log that a saga is stuck, once until it moves again. `record` is the durable one."""
         if record.stuck is None:
             self._stuck.discard(key)
         elif key not in self._stuck:
@@ -59,7 +59,7 @@ class Reports:
             self._of_sagas.say(ERROR, "%s", error, kind=record.saga_type, extra=extra)
 
     def attempted(self, key: str, call: Call, result: AttemptResult) -> None:
-        """Log a failed attempt: the first one of a call as a warning; later ones, and what a step asks for, as news."""
+        """Log a failed attempt: the first failure of a call as a warning, later ones and what a step raises as info."""
         text = error_of(result)
         if not text:
             return
@@ -72,7 +72,7 @@ class Reports:
             _steps.info("%s: %s attempt %d: %s", key, _name(call), call.attempt, text, extra=extra)
 
     def folded(self, key: str, event: AttemptEnded, record: Record) -> None:
-        """Log a result for which the record has had no room: that is known once the attempt's end is folded."""
+        """Log a result that was too large for the record, which is known once the attempt's end is folded."""
         log = record.steps[event.step]
         error = log.error
         if error is not None and isinstance(event.result, Complete) and error.startswith(TOO_LARGE):
@@ -80,7 +80,7 @@ class Reports:
             self._warn_once(key, event.step, "result", said, attempt=log.attempt)
 
     def answered(self, key: str, answer: Decided | Prepared | OutputMade, record: Record) -> None:
-        """Log that a condition, what a node starts with, or the output is not known. `record` has the reason."""
+        """Log a user's function that could not answer a question of the engine. `record` has the reason."""
         if isinstance(answer, OutputMade):
             step, error = "output", record.stuck
         else:
@@ -90,7 +90,7 @@ class Reports:
             self._warn_once(key, step, "begin", f"{begins}{_at(error, answer.where)}")
 
     def _warn_once(self, key: str, step: str, kind: str, text: str, *, attempt: int = 0) -> bool:
-        """Return whether it is the first failure of this kind of the saga's step; the others are not warned of."""
+        """Warn of the first failure of this kind of the saga's step. Return False, unlogged, for later ones."""
         failing = (key, step, kind)
         if failing in self._failing:
             return False
@@ -104,7 +104,7 @@ class Reports:
 
 
 def stuck(key: str, record: Record) -> SagaStuck:
-    """Return what a stuck record says, as an error."""
+    """Return the error that describes a stuck record, with the steps that hold it up and their attempts."""
     held = {name: _attempt(log) for name, log in record.steps.items() if log.state in HELD}
     return SagaStuck(key, record.stuck or "", held)
 

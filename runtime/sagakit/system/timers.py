@@ -1,4 +1,4 @@
-"""The timers actor: one heap for all sagas that wait. Its times are the server's."""
+"""The timers actor: one heap for all sagas that wait. Its times are seconds since the epoch, by the server's clock."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from sagakit_actors import Actor, ActorContext, ActorGone, Down, MailboxFull, Re
 from sagakit.system.saga.saga_messages import Passivate, SagaMessage, Wake
 
 FULL_PAUSE = 0.1
-"""Seconds until a saga whose mailbox is full is woken again. It has a turn before that anyway."""
+"""Seconds until a saga whose mailbox is full is told again. It has a turn before that anyway."""
 AT_ONCE = 32
-"""Sagas that are woken before their actors get a turn. So after a stall the sagas that were due first go first."""
+"""Number of sagas that are woken before their actors get a turn: after a stall those that were due first go first."""
 TIDY = 10_000
-"""Entries from which on the heap is tidied each time it has doubled: entries of sagas that have ended are removed."""
+"""Number of entries from which on the heap is tidied each time that it has doubled."""
 
 
 class SetTimer(msgspec.Struct, frozen=True):
-    """Tell `message` to `ref` at `at` (seconds since the epoch), if its actor is still there."""
+    """Tell `message` to `ref` at `at` (seconds since the epoch), if that actor still exists."""
 
     ref: Ref[SagaMessage]
     at: float
@@ -43,10 +43,10 @@ _Timer: TypeAlias = "tuple[weak[Ref[SagaMessage]], Wake | Passivate]"
 
 
 class Timers(Actor[TimersMessage]):
-    """Wakes sagas. The heap is a cache: after a restart active sagas set their timers again.
+    """Wakes sagas when they are due. The heap is a cache: after a restart active sagas set their timers again.
 
     `passivated` returns the alarms of passivated sagas. `wake` is called with the key of a passivated saga that is due.
-    `until_set` returns when the clock behind `now` is corrected.
+    `until_set` returns each time when the clock behind `now` is corrected.
     """
 
     tasks = True
@@ -69,7 +69,7 @@ class Timers(Actor[TimersMessage]):
         heapq.heapify(self._heap)
 
     async def run(self, ctx: ActorContext[TimersMessage]) -> None:
-        """Wait for the next due time or the next message, whichever comes first."""
+        """Wait for the next due time or the next messages, whichever comes first, until stopped."""
         ctx.nursery.start_soon(self._mind_clock)
         while True:
             wait = self._heap[0][0] - self._now() if self._heap else inf
@@ -81,7 +81,7 @@ class Timers(Actor[TimersMessage]):
                 self._tidy()
 
     async def _mind_clock(self) -> None:
-        """Wait anew after each correction of the clock: the wait was computed by a clock that was wrong."""
+        """End the wait at each correction of the clock, since it was computed by a clock that was wrong."""
         while True:
             await self._until_set()
             self._sleep.cancel()
@@ -100,6 +100,7 @@ class Timers(Actor[TimersMessage]):
 
     def _wake_due(self) -> None:
         now = self._now()
+        # if more are due, the wait in `run` is 0 and the rest follows after the next checkpoint
         for _ in range(AT_ONCE):
             if not self._heap or self._heap[0][0] > now:
                 return
@@ -110,7 +111,7 @@ class Timers(Actor[TimersMessage]):
                 self._set(whom, now + FULL_PAUSE)
 
     def _tidy(self) -> None:
-        """Remove what is out of date. Of several alarms of one key the one that was set last counts."""
+        """Remove the entries of actors that are gone, and all alarms of a key but the one that was set last."""
         alarms: dict[str, tuple[float, int, _Timer | str]] = {}
         timers: list[tuple[float, int, _Timer | str]] = []
         for entry in self._heap:
@@ -125,7 +126,7 @@ class Timers(Actor[TimersMessage]):
 
 
 def _tell(timer: _Timer) -> bool:
-    """Tell a saga its message. Return False if its mailbox is full."""
+    """Tell a saga its message, if its actor still exists. Return False if its mailbox is full."""
     ref = timer[0]()
     if ref is not None:
         try:

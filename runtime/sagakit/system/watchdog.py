@@ -1,10 +1,11 @@
-"""The watchdog: a thread that says which saga, step and line blocks an event loop.
+"""The watchdog: a thread that logs which saga, step and line blocks an event loop.
 
-A step that blocks the loop (`time.sleep`, a driver that waits) stops every saga of the worker. Its lease is not renewed
-then either, and other workers declare it dead. The loop cannot say so itself; a thread can look at its stack.
+A step that blocks the loop (`time.sleep`, a driver that waits) stops every saga of the worker. The worker's lease is
+not renewed then either, and other workers declare it dead. The loop itself cannot log that; a thread can look at its
+stack.
 
-The thread asks each loop for a sign of life, and asks again once it has come: the loop has no timer to mind, and an
-idle one costs nothing but that.
+The thread asks each loop for a sign of life, and asks again once the sign has come. So the loop needs no timer, and an
+idle loop costs nothing else.
 """
 
 from __future__ import annotations
@@ -34,27 +35,27 @@ if TYPE_CHECKING:
 _log = getLogger("sagakit.watchdog")
 
 FIRST = 1.0
-"""Seconds that a loop is blocked when it is first said; again at each doubling."""
+"""Seconds that a loop has been blocked when it is first logged. Each doubling is logged again."""
 LOOK = 0.25
-"""Seconds between looks at the loops."""
+"""Seconds between two looks at the loops."""
 IDLE = ("get_events", "select", "poll")
-"""Functions in which a loop waits for something to do: it is not blocked there, the whole process was stopped."""
+"""Functions in which a loop waits for something to do. A loop found there is not blocked: the process was stopped."""
 
 
 class Watchdog:
-    """Watches loops from a thread of its own. `blame` is for any thread."""
+    """Watches loops from its own thread. `blame` is for any thread."""
 
     def __init__(self, loops: list[_Loop]) -> None:
         self._loops = loops
         self._stop = threading.Event()
 
     def blame(self, seconds: float) -> str:
-        """Return what blocked the trio loop within the last seconds; empty if nothing is known to have."""
+        """Return the code that has blocked the trio loop within the last `seconds`; empty if none is known."""
         loop = self._loops[0]
         return loop.culprit if time.monotonic() - loop.blocked_at <= seconds else ""
 
     def run(self) -> None:
-        """Until stopped."""
+        """Look at the loops every LOOK seconds, until stopped. To be run in the watchdog's thread."""
         while not self._stop.wait(LOOK):
             for loop in self._loops:
                 loop.look(time.monotonic())
@@ -65,7 +66,7 @@ class Watchdog:
 
 
 class _Loop:
-    """One loop under watch. `look` runs in the watchdog's thread, `_sign` in the loop's own."""
+    """A loop under watch. `look` runs in the watchdog's thread, `_sign` in the thread of the loop."""
 
     def __init__(self, name: str, ask: Callable[[Callable[[], object]], object], thread: int | None) -> None:
         self._name = name
@@ -78,12 +79,12 @@ class _Loop:
         self.blocked_at: float = -sys.float_info.max
 
     def look(self, now: float) -> None:
-        """Ask for a sign of life, or say that there was none for too long."""
+        """Ask for a sign of life, or log that there was none for too long."""
         if not self._owes:
             self._owes, self._asked_at, self._next = True, now, FIRST
             try:
                 self._ask(self._sign)
-            except RuntimeError:  # the loop has closed: it gives no sign any more, and has no stack
+            except RuntimeError:  # the loop has closed: it gives no sign any more, and its thread runs something else
                 self._thread = None
         elif now - self._asked_at >= self._next:
             self._next *= 2
@@ -109,7 +110,7 @@ class _Loop:
 
 @contextmanager
 def watching(host_loop: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
-    """Watch the trio loop that this is called from, and the host's asyncio loop, while the context is open."""
+    """Watch the running trio loop and, if there is one, the host's asyncio loop, while the context is open."""
     loops = [_Loop("trio", trio.lowlevel.current_trio_token().run_sync_soon, threading.get_ident())]
     if host_loop is not None:
         loops.append(_Loop("asyncio", host_loop.call_soon_threadsafe, None))  # its first sign of life tells its thread
@@ -118,8 +119,8 @@ def watching(host_loop: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
     watchdog = Watchdog(loops)
     try:
         threading.Thread(target=watchdog.run, name="sagakit-watchdog", daemon=True).start()
-    except RuntimeError as error:  # no thread is left: the worker can work without
-        _log.warning("nobody watches for steps that block the event loop: %s", error)
+    except RuntimeError as error:  # the system has no thread left: the worker can do without this one
+        _log.warning("the watchdog cannot start, so steps that block the event loop are not reported: %s", error)
     try:
         yield watchdog
     finally:
@@ -127,9 +128,9 @@ def watching(host_loop: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
 
 
 def culprit_of(innermost: FrameType) -> str:
-    """Return the saga and the step whose code a thread is in, as far as that is known, and the line.
+    """Return the saga and the step whose code a thread runs, as far as that is known, and the line.
 
-    The line is the innermost of the user's own code: not where a library waits, but who called it.
+    The line is the innermost one of the user's own code: not the line in which a library waits, but its caller.
     """
     frames = list(_outward(innermost))
     who, inside = "", frames
@@ -149,7 +150,7 @@ def _outward(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _is_users(frame: FrameType) -> bool:
-    """Return whether the code is neither Python's, nor an installed package's, nor ours."""
+    """Return True if the code belongs neither to Python, nor to an installed package, nor to sagakit."""
     path = Path(frame.f_code.co_filename)
     return not path.is_relative_to(_OURS) and not any(path.is_relative_to(folder) for folder in _LIBRARIES)
 
@@ -168,7 +169,7 @@ def _where(frame: FrameType) -> str:
 
 
 def _who(frame: FrameType) -> str:
-    """Return the saga and the step that a frame of ours calls a user's function of; empty for any other frame."""
+    """Return the saga and the step whose function a frame of sagakit calls; empty for any other frame."""
     if frame.f_globals is not saga_binding.__dict__ and frame.f_globals is not permit.__dict__:
         return ""
     args, record = frame.f_locals.get("args"), frame.f_locals.get("record")

@@ -37,30 +37,30 @@ _decoder = msgspec.json.Decoder(InboxRequest)
 
 
 class Unowned(SagakitError):
-    """Nobody owns the saga just now: its worker has died, and the next owner has not come yet."""
+    """The saga has no owner just now: its worker has died, and no other worker has adopted it yet."""
 
 
 class LeftToOthers(SagakitError):
-    """This worker cannot read the input of a start; another one, which has a newer or an older schema, can."""
+    """The input of a start cannot be read here, but another worker, with a newer or an older schema, may read it."""
 
 
 def is_final(error: Exception) -> bool:
-    """Return whether no other try, here or elsewhere, would apply the message."""
+    """Return True if no other try, here or elsewhere, would apply the message."""
     if isinstance(error, UnknownSaga | RuntimeClosed | NotRegistered):
         return False
     return isinstance(error, CallerError | TooLarge)
 
 
 def may_be_hopeless(error: Exception) -> bool:
-    """Return whether a message need not be tried for ever: its saga is not there, or its record is not a record.
+    """Return True if a message need not be tried for ever: its saga is not stored, or its record is unreadable.
 
-    What a newer worker has written is waited for: such a worker can apply the message.
+    A record that a newer worker has written does not count: that worker can apply the message.
     """
     return isinstance(error, UnknownSaga | Undecodable) and not isinstance(error, NewerSchema)
 
 
 def read_request(message: InboundMessage) -> InboxRequest:
-    """Return what a message asks for. Raises InvalidInput and InvalidId, for a message that nobody can apply."""
+    """Return the request in a message. Raises InvalidInput and InvalidId for a message that no worker can apply."""
     if message.fault:
         raise InvalidInput(message.fault)
     check_id(message.saga_id)
@@ -74,7 +74,7 @@ def read_request(message: InboundMessage) -> InboxRequest:
 
 
 class Applier:
-    """For tasks of the worker's trio thread."""
+    """Applies messages from the inbox. For tasks of the worker's trio thread."""
 
     def __init__(
         self,
@@ -93,20 +93,21 @@ class Applier:
     async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
         """Apply a message; its effect is durable once this returns.
 
-        Raises Unowned, LeftToOthers, UnknownSaga, NewerSchema and StoreError, after which another try may succeed,
-        and what `is_final` tells apart.
+        Raises Unowned, LeftToOthers, UnknownSaga, NewerSchema and StoreError, after which another try may succeed, and
+        errors for which `is_final` is True. If this is cancelled, the message may or may not have been applied; to
+        apply it again is harmless.
         """
         if request.kind == "start":
             await self._start(message, request)
             return
         inbound = checked_message(request.as_inbound(message.id))
         if await self._requests.anywhere(str(message.address), inbound) is None:
-            raise Unowned(f"{message.address}: nobody owns it just now")
+            raise Unowned(f"{message.address}: no live worker owns it just now; the next owner applies the message")
 
     async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> SagakitError:
-        """Tell whoever waits for a message that it can never be applied: a child's parent.
+        """Tell the parent of a child, if the message is its start, that the message can never be applied.
 
-        Return the error with its explanation. Raises StoreError.
+        Return the error with its explanation. Raises StoreError if the parent cannot be told.
         """
         if request.kind == "start" and request.parent is not None:
             await self._children.refused(message.address, request.parent, error)
@@ -114,7 +115,7 @@ class Applier:
 
     async def _start(self, message: InboundMessage, request: InboxRequest) -> None:
         if request.parent is not None and not await self._is_awaited(request.parent):
-            _log.info("%s: not started: its parent awaits it no more", message.address)
+            _log.info("%s: not started: its parent does not wait for it any more", message.address)
             return
         binding = self._registry.latest(message.saga_type)
         value = binding.definition.encode_input(await self._as_input(binding, request.input))
@@ -140,15 +141,14 @@ class Applier:
             raise InvalidInput(f"the input is not what the saga takes: {error}") from None
 
     async def _is_awaited(self, parent: Parent) -> bool:
-        """Return whether a parent still waits for its child.
-
-        The start may have been in the inbox for longer than the marker exists that forestalls the child (P4).
-        """
+        """Return True if a parent still waits for its child."""
+        # the start may have been in the inbox for longer than the end marker lasts by which an undo forestalls the
+        # child: without this question the child would start although its parent has undone it (P4)
         try:
             record = await self._requests.record(parent.key)
         except UnknownSaga:
             return False
-        except Undecodable:  # a newer worker's: let the child ask it
+        except Undecodable:  # written by a newer worker, most likely: the child itself asks that one
             return True
         log = record.steps.get(parent.node)
         return record.run == parent.run and record.status not in ENDS and log is not None and log.state in AWAITED

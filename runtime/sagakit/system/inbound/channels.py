@@ -1,4 +1,4 @@
-"""Which kinds of messages may come over which channel. NATS permissions are granted by channel, so this is enforced."""
+"""The channels: the kinds of messages that each may bring. NATS permissions are granted by channel, so this matters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ALLOWED: Mapping[Channel, frozenset[str]] = {
     "system": frozenset({"start", "child-ended", "reverse", "release"}),
     "reply": frozenset({"report"}),
 }
-"""A start over `system` is that of a child; a report over `operator` is made by hand for a participant."""
+"""Kinds of requests by channel. A start over `system` is that of a child; an operator may report for a participant."""
 
 _SENT_OVER: dict[str, Channel] = {kind: channel for channel, kinds in ALLOWED.items() for kind in kinds}
 _SENT_OVER["start"], _SENT_OVER["report"] = "client", "operator"
@@ -26,10 +26,11 @@ def channel_of(request: InboxRequest) -> Channel:
 
 
 def check_channel(channel: Channel, request: InboxRequest) -> None:
-    """Raise InvalidInput for a request that its sender has no right to."""
+    """Raise InvalidInput for a request that its sender has no right to make."""
     if request.kind not in ALLOWED[channel]:
         raise InvalidInput(
-            f"a {request.kind} may not come over the {channel} channel: publish it on the subject of its own channel"
+            f"a {request.kind} may not come over the {channel} channel: publish it on the subject of its own channel "
+            "(docs/wire.md)"
         )
     if (request.parent is not None) != (channel == "system" and request.kind == "start"):
         raise InvalidInput("only the start of a child names a parent, and only workers send that")

@@ -1,8 +1,9 @@
-"""Children: sagas that are one unit of another. What their parents start, undo and release, and are told.
+"""The way between parents and children: parents start, undo and release children; children tell parents of their ends.
 
 See docs/architecture.md, "Children".
 
-All of it is idempotent: a child's id is derived, its start is found again, and messages are applied once by their ids.
+Everything here is idempotent: a child's id is derived, its start is found again, and a message is applied once by its
+id.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ from sagakit.system.inbound.starts import StartContext, Starts
 from sagakit.system.io.persistence import read, through_outage
 
 FORESTALLED_FOR = 3600.0
-"""Seconds for which a child that never was cannot start: longer than its start may still be on its way."""
+"""Seconds for which an end marker keeps a child from starting that was undone before it began. A start that waits in
+the inbox for longer asks its parent first."""
 LOOK_AGAIN = 1.0
-"""Seconds until a child that is not undone yet is looked at again, if nothing was heard of it."""
+"""Seconds until another look at a child that is not undone yet, if no message comes from it."""
 
 T = TypeVar("T")
 _FORESTALLED = encode_marker(EndMarker(0.0, "failed", "", ""))
@@ -65,13 +67,13 @@ _CODES: dict[type[SagakitError], str] = {
     InvalidId: "child_id_invalid",
     InvalidInput: "child_input_invalid",
 }
-"""What no other attempt to start a child would change."""
+"""Codes of the errors that another attempt to start a child would meet again."""
 _NO_PARENT: frozenset[str] = frozenset({"ended", "other run"})
-"""Verdicts on a child's end that say that its parent is not there any more."""
+"""Verdicts on a child's end which mean that its parent does not exist any more."""
 
 
 class Children:
-    """For tasks of one worker's trio thread."""
+    """Carries words and calls between the sagas of a family. For tasks of one worker's trio thread."""
 
     def __init__(
         self, store: Store, registry: Registry, starts: Starts, requests: Requests, can_read_elsewhere: CanRead
@@ -83,7 +85,7 @@ class Children:
         self._can_read_elsewhere = can_read_elsewhere
 
     async def call(self, call: Call, record: Record, child_type: str) -> AttemptResult:
-        """One attempt to start or to undo a child, within its timeout."""
+        """Make one attempt to start or to undo a child, and return its result within `call.timeout` seconds."""
         address = SagaKey(child_type, child_id(record, call.step, record.steps[call.step].group))
         attempt = self._start if call.kind == "do" else self._undo
         waits_for: list[str] = []
@@ -104,7 +106,7 @@ class Children:
         )
         given = record.steps[call.step].given
         size, limit = len(memoryview(given)), input_limit(self._store.max_payload)
-        if size > limit:  # else it would be left to the inbox, and dropped there
+        if size > limit:  # the inbox would take it, and it would become a dead letter there
             raise InputTooLarge(size, limit)
         if address.saga_type in self._registry.types:
             binding = self._registry.latest(address.saga_type)
@@ -129,31 +131,33 @@ class Children:
         return Complete()
 
     async def _undo(self, address: SagaKey, call: Call, record: Record) -> AttemptResult:
-        """Ask the child to turn back, and wait until it has."""
+        """Ask the child to turn back, and return the result once it has, or once waiting serves nothing."""
         key = str(address)
         message = Inbound(id=call.key, kind="reverse", sender=sender_of(record), reason="its parent is undone")
         try:
             verdict = await self._requests.deliver(key, message)
-            if verdict.startswith("refused") or verdict == "full":  # to wait for its end serves nothing
+            if verdict.startswith("refused") or verdict == "full":  # it does not turn back: do not wait for its end
                 return Compensating(code=f"child_not_undone: {verdict}")
             if verdict == "too late":
                 return Compensating(code="child_cannot_be_undone")
             if (await self._requests.ended(key)).status == "failed":
                 return Complete()
         except UnknownSaga:
+            # the child has not begun, but its start may still be on its way. The marker is a create: if the child's own
+            # create comes first, this one meets a conflict, and the next attempt finds the child
             with suppress(Conflict):
                 await self._forestall(key)
                 return Complete()
         return RetryLater(reason="the child is not undone yet", after=LOOK_AGAIN)
 
     async def _forestall(self, key: str) -> None:
-        """An end marker for a child that never was, so that it can never start late. Raises Conflict."""
+        """Create an end marker for a child that has not begun, so that it cannot start late. Raises Conflict."""
         await through_outage(self._store, partial(self._store.state.create, key, _FORESTALLED, ttl=FORESTALLED_FOR))
 
     async def tell(self, parent: Parent, message: Inbound) -> bool:
         """Tell a parent that its child has ended; durable once this returns.
 
-        Return whether it is there to hear it, and knows the child: it will release it then.
+        Return True if the parent exists and knows the child: it will release the child then. Return False otherwise.
         """
         try:
             verdict = await _until_possible(partial(self._requests.post, parent.key, message))
@@ -179,13 +183,13 @@ class Children:
     async def _never_starts(self, key: str) -> bool:
         try:
             await self._forestall(key)
-        except Conflict:  # it has begun, or its start is refused for the second time
+        except Conflict:  # it has begun; or its start came again, and was refused before
             entry = await read(self._store, self._store.state, key)
             return entry is not None and entry.value == _FORESTALLED
         return True
 
     async def release(self, parent: Sender, children: tuple[tuple[str, str], ...]) -> None:
-        """Let go of children, whose parent has ended; durable once this returns."""
+        """Release the children of a parent that has ended; durable once this returns."""
         message = Inbound(id=f"{parent.run}.release", kind="release", sender=parent)
         for saga_type, saga_id in children:
             with suppress(UnknownSaga, InvalidId):
@@ -193,9 +197,10 @@ class Children:
 
 
 async def _until_possible(operation: Callable[[], Awaitable[T]], waits_for: list[str] | None = None) -> T:
-    """Run an idempotent operation again while the store is full: that is an outage, and no failed attempt (P12).
+    """Run an idempotent operation again while the store is full: that is an outage, not a failed attempt (P12).
 
-    Again, too, while no worker can run the other saga: a deployment may be under way. `waits_for` is told of that.
+    Run it again, too, while no worker can run the other saga, since a deployment may be under way. Append the reason to
+    `waits_for` then.
     """
     while True:
         try:
@@ -213,7 +218,7 @@ def _answer(call: Call, error: SagakitError) -> AttemptResult:
     if not code:
         return Error(error=repr(error))
     if call.kind == "undo" and isinstance(error, InvalidId):
-        return Complete()  # there never was such a child
+        return Complete()  # a child with such an id cannot have started
     return Compensating(code=code, detail=_detail(error))
 
 

@@ -1,4 +1,4 @@
-"""Dead letters: messages that can never be applied are kept, each with its reason, and the log tells of them."""
+"""Dead letters: messages that can never be applied, kept with their reasons and reported in the log."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sagakit.system.io.persistence import through_outage
 _log = getLogger("sagakit.intake")
 
 REPORTED = 1_000
-"""Types without a worker that are told apart."""
+"""Number of types without a worker that are reported, at most."""
 
 
 class DeadLetters:
-    """For tasks of the worker's trio thread."""
+    """Keeps dead letters, and looks for stray messages. For tasks of the worker's trio thread."""
 
     def __init__(self, store: Store, worker_id: str, *, interval: float) -> None:
         self._store = store
@@ -31,7 +31,7 @@ class DeadLetters:
         self._told = Ration(_log)
 
     async def bury(self, message: InboundMessage, reason: str) -> bool:
-        """Keep a message as a dead letter, through any outage; it is acknowledged then. False if the store refuses."""
+        """Keep a message as a dead letter and acknowledge it. Return False if the store refuses. Waits in an outage."""
         try:
             await through_outage(self._store, partial(self._store.inbox.bury, message, reason, by=self._worker_id))
         except StoreError as error:
@@ -41,14 +41,14 @@ class DeadLetters:
         return True
 
     async def mind_strays(self) -> None:
-        """Look every `interval` seconds for messages that lead to no saga, or to a type that no worker has known."""
+        """Look about every `interval` seconds for messages that name no saga, or a type that no worker has known."""
         while True:
             try:
                 async with aclosing(self._store.inbox.strays()) as strays:
                     async for message in strays:
                         await self._mind_stray(message)
             except StoreError as error:
-                level = DEBUG if isinstance(error, StreamMissing) else INFO  # the link has told that
+                level = DEBUG if isinstance(error, StreamMissing) else INFO  # the link reports a missing stream itself
                 _log.log(level, "the inbox was not searched for stray messages: %s", error)
             await trio.sleep(self._interval * (0.5 + random.random()))
 
@@ -68,5 +68,5 @@ class DeadLetters:
 
 
 def _name(message: InboundMessage) -> tuple[str, str]:
-    """Return the subject and the id, short enough for a line of the log."""
+    """Return a message's subject and id, cut to a length that suits a log line."""
     return message.subject[:200], message.id[:100]

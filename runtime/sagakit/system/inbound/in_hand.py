@@ -8,24 +8,29 @@ from sagakit.store.names import SagaKey
 from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage
 
 MOST, MOST_BYTES = 10_000, 8 * 2**20
-"""Messages, and bytes of their payloads, after which no more are taken until some are done with."""
+"""Number of messages, and bytes of their payloads, from which on no more are taken until some are done with."""
 
 
 class InHand:
-    """Messages by their positions in the inbox. For tasks of one trio thread.
+    """The messages in hand, by their positions in the inbox. For tasks of one trio thread.
 
-    Those that are worked on are kept from being handed out again. Those that only wait to be parked or buried are not:
-    a second copy of one does no harm, and there may be thousands.
+    The server does not hand out again the messages that are worked on, since their deadlines are extended. Messages
+    that only wait to be parked or buried are not extended: a second copy of one does no harm, and there may be
+    thousands.
     """
 
     def __init__(self) -> None:
         self._messages: dict[int, InboundMessage] = {}
         self._extended: dict[int, InboundMessage] = {}
+        """Messages that are worked on, whose deadlines are extended."""
         self._starts: dict[SagaKey, tuple[set[int], trio.Event]] = {}
-        """Starts that are worked on, by their sagas: their positions, and what is set when one of them is done with."""
+        """Starts that are worked on, by saga: their positions, and the event that is set when one of them is done."""
         self._bytes = 0
+        """Bytes of the payloads of all messages."""
         self._less = trio.Event()
+        """Set when a message is done with."""
         self._any = trio.Event()
+        """Set while there may be messages to extend."""
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -45,14 +50,14 @@ class InHand:
         positions.add(message.position)
 
     async def until_started(self, saga: SagaKey) -> bool:
-        """Wait until a start of the saga was worked on; return False at once if none is."""
+        """Wait until a start of the saga is done with, and return True. Return False at once if none is in hand."""
         if saga not in self._starts:
             return False
         await self._starts[saga][1].wait()
         return True
 
     def set_aside(self, message: InboundMessage) -> None:
-        """Work on it no more: it waits to be parked or buried."""
+        """Stop working on a message: from now on it waits to be parked or buried."""
         self._extended.pop(message.position, None)
         positions, done = self._starts.get(message.address, (set(), None))
         if done is not None and message.position in positions:
@@ -64,7 +69,7 @@ class InHand:
                 del self._starts[message.address]
 
     def let_go(self, message: InboundMessage) -> Acknowledger:
-        """Be done with a message; return what it is to be acknowledged or given back by."""
+        """Be done with a message. Return the object by which to acknowledge it or give it back."""
         self.set_aside(message)
         if self._messages.pop(message.position, None) is not None:
             self._bytes -= len(message.payload)
@@ -72,14 +77,14 @@ class InHand:
         return message.acknowledger
 
     async def room(self) -> None:
-        """Wait until more may be taken."""
+        """Wait until more messages may be taken."""
         while len(self._messages) >= MOST or self._bytes >= MOST_BYTES:
             if self._less.is_set():  # else others wait for it already
                 self._less = trio.Event()
             await self._less.wait()
 
     async def extend(self) -> None:
-        """Keep what is worked on from being handed to others, or here once more. Until cancelled."""
+        """Keep the messages that are worked on from being handed out again, until cancelled."""
         while True:
             await self._any.wait()
             await trio.sleep(ACK_WAIT / 3)
@@ -89,6 +94,6 @@ class InHand:
                 self._any = trio.Event()
 
     def give_back(self) -> None:
-        """Give all of it to others."""
+        """Give all messages back, so that another worker gets them at once."""
         for message in self._messages.values():
             message.acknowledger.defer(0)

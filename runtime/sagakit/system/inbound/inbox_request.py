@@ -1,4 +1,4 @@
-"""What stands in a message of the inbox: public, see docs/wire.md."""
+"""The payload of a message in the inbox. Its format is public: see docs/wire.md."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sagakit.engine.record import NOTHING
 
 
 class InboxRequest(Content, frozen=True, kw_only=True, omit_defaults=True):
-    """What a message of the inbox says: a start, or what any other message says, see `Content`.
+    """A request in the inbox: a start, or the content of any other message (see `Content`).
 
-    `input`, `attributes` and where it comes from are for `start`.
+    `input`, `attributes`, `parent`, `trace` and the two ids of its origin are for `start` alone.
     """
 
     kind: Literal["start"] | InboundKind
@@ -27,11 +27,11 @@ class InboxRequest(Content, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, message: Inbound) -> InboxRequest:
-        """Return the message, as it goes through the inbox."""
+        """Return the request that carries this message through the inbox."""
         return cls(kind=message.kind, **_content(message))
 
     def as_inbound(self, id: str) -> Inbound:
-        """Return what it says to a saga; not for `start`."""
+        """Return the message to the saga, with this id. Not for a `start`."""
         assert self.kind != "start"
         return Inbound(id=id, kind=self.kind, **_content(self))
 

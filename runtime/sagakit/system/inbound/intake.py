@@ -1,14 +1,14 @@
-"""The intake: takes messages from the inbox and sees to it that each is applied before it is acknowledged.
+"""The intake: takes messages from the inbox and acknowledges each of them only after it has been applied.
 
-The wire format is public: JSON, see `InboxRequest` and docs/wire.md. A message meets one of four ends here:
+The wire format is public JSON: see `InboxRequest` and docs/wire.md. A message meets one of four ends here:
 
     applied      its effect is durable: it is acknowledged
     parked       it cannot be applied yet (no owner, no room): a durable copy waits, and comes again
-    a dead letter  it can never be applied: it is kept with the reason
+    dead letter  it can never be applied: it is kept with the reason
     given back   this worker stops: another one has it at once
 
-Each type has lanes of its own, one for starts and one for all else, so that no type, no unknown id and no flood of
-starts holds up anything but itself. What finds its lane full is parked.
+Each type has one lane for starts and one for all other messages, so that no type, no unknown id and no flood of starts
+holds up anything else. A message that finds its lane full is parked.
 """
 
 from __future__ import annotations
@@ -35,31 +35,33 @@ from sagakit.system.io.persistence import through_outage
 _log = getLogger("sagakit.intake")
 
 AT_ONCE, WAITING = 256, 256
-"""Messages of one type and sort that are handled at once, and that wait here for that."""
+"""Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
 DISPOSING = 64
-"""Messages that are parked at once, and that are buried at once, beside those that are handled. Few: nobody waits for a
-burial, and those that are handled need the processor."""
+"""Number of messages that are parked at the same time, and of those that are buried. It is small: nobody waits for a
+burial, and the messages that are handled need the processor."""
 RETRYING = 32
-"""Messages that were parked once and are tried again at once. Few: new messages need the processor."""
+"""Number of messages that were parked and are tried again at the same time. It is small: new messages need the
+processor."""
 PATIENCE = 3.0
 """Seconds that a message gets here before it is parked."""
 CROWD = 128
-"""Messages in hand from which on those to sagas that are not there are parked at their first try."""
+"""Number of messages in hand above which a message to a saga that is not stored is parked at its first try."""
 UNKNOWN_TRIES = 2
-"""Tries again, within a quarter of a second, for a saga that is not there: its start may be a moment behind."""
+"""Number of further tries, within a quarter of a second, for a saga that is not stored: its start may come a moment
+later."""
 UNKNOWN_FOR = 40.0
-"""Seconds after which a message to a saga that is not there is a dead letter. It is longer than DUPLICATES: while the
-server drops a second copy for its id, the first one still waits for its saga."""
+"""Seconds after which a message to a saga that is not stored becomes a dead letter. It is longer than DUPLICATES: while
+the server drops a second copy for its id, the first one still waits for its saga."""
 SOONEST, LATEST, LATEST_UNKNOWN = 0.5, 5.0, 10.0
-"""Seconds between two tries of a message that is parked; they grow with its age. An owner comes within seconds; most of
-those for a saga that is not there wait in vain."""
+"""Bounds of the seconds between two tries of a parked message, which grow with its age; the last one is for sagas that
+are not stored. An owner comes within seconds; most messages to sagas that are not stored wait in vain."""
 T = TypeVar("T")
 _Taken: TypeAlias = tuple[InboundMessage, InboxRequest]
 _Lane: TypeAlias = Lane[_Taken]
 
 
 class Intake(Actor[None]):
-    """Applies what the inbox holds for the types that this worker knows."""
+    """Applies the messages in the inbox for the types that this worker knows."""
 
     tasks = True
 
@@ -77,7 +79,7 @@ class Intake(Actor[None]):
         self._burials: Lane[tuple[InboundMessage, Exception]]
 
     async def run(self, ctx: ActorContext[None]) -> None:
-        """Run until stopped; then what is not done with goes back."""
+        """Run until stopped; then give back the messages that are not done with."""
         self._nursery = ctx.nursery
         self._parkings = self._lane(self._park, at_once=DISPOSING, waiting=inf)
         self._burials = self._lane(self._bury, at_once=DISPOSING, waiting=inf)
@@ -123,7 +125,7 @@ class Intake(Actor[None]):
                     await lane.put((message, request))
 
     async def _hold(self, message: InboundMessage) -> InboxRequest | None:
-        """Return what a message asks for; None for one that is in hand already, or that can never be applied."""
+        """Take a message in hand and return its request; None if it is in hand already or can never be applied."""
         await self._in_hand.room()
         if not self._in_hand.take(message):
             return None
@@ -149,7 +151,7 @@ class Intake(Actor[None]):
             self._in_hand.let_go(message).defer(0 if at_once else self._pause(message, trouble))
 
     async def _apply(self, message: InboundMessage, request: InboxRequest, *, once: bool) -> SagakitError | None:
-        """Apply a message; return what is in the way for good, or still is after a while."""
+        """Apply a message, with several tries within PATIENCE unless `once`. Return None, or the error that is left."""
         pause, failures = Backoff(initial_interval=0.05, max_interval=1.0), 0
         trouble: SagakitError = Unowned(f"{message.subject}: it takes longer than {PATIENCE:g} s")
         with trio.move_on_after(PATIENCE):
@@ -182,7 +184,10 @@ class Intake(Actor[None]):
         self._dispose(self._burials, message, error)
 
     async def _is_hopeless(self, message: InboundMessage, request: InboxRequest, trouble: SagakitError) -> bool:
-        """Return whether its saga has not come, or not become readable, in all this time, and is not about to."""
+        """Return True if a message has waited for too long for a saga that is not stored or not readable.
+
+        A message whose saga's start still waits in the inbox is not hopeless.
+        """
         if not may_be_hopeless(trouble) or self._store.inbox.age(message) < UNKNOWN_FOR:
             return False
         if request.kind == "start":
@@ -194,7 +199,7 @@ class Intake(Actor[None]):
 
     @property
     def _is_crowded(self) -> bool:
-        """Whether so much is in hand that a message to a saga that is not there gives way at once."""
+        """True if so many messages are in hand that one to a saga that is not stored gives way at once."""
         return len(self._in_hand) > CROWD
 
     def _pause(self, message: InboundMessage, trouble: SagakitError) -> float:
@@ -206,7 +211,7 @@ class Intake(Actor[None]):
     # ----------------------------------------------------------- disposing
 
     def _dispose(self, lane: Lane[tuple[InboundMessage, T]], message: InboundMessage, how: T) -> None:
-        """Have a message parked or buried, beside what follows."""
+        """Have a message parked or buried, without waiting for that."""
         self._in_hand.set_aside(message)
         lane.offer((message, how))
 

@@ -1,4 +1,4 @@
-"""A lane: room for messages of one sort. Some are handled at once, a few more wait; the next one finds it full."""
+"""A lane: bounded room for messages of one sort. Some are handled, a few more wait; the next one finds it full."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ T = TypeVar("T")
 
 
 class Lane(Generic[T]):
-    """Runs `handle` for each item, in tasks of `nursery`; at most `at_once` of them. For one trio thread.
+    """Runs `handle` for each item, in at most `at_once` tasks of `nursery`. For tasks of one trio thread.
 
-    `waiting` is how many more may wait; infinite where something else bounds them.
+    `waiting` is the number of items that may wait; infinite where something else bounds them.
     """
 
     def __init__(
@@ -26,12 +26,13 @@ class Lane(Generic[T]):
         self._most_waiting = waiting
         self._waiting: deque[T] = deque()
         self._putting: deque[tuple[T, trio.Event]] = deque()
-        """Items of those who wait in `put`, each with what tells that it was taken."""
+        """Items of callers that wait in `put`, each with the event that is set when the item is taken."""
         self._offered_last = False
+        """True if the last item came from `_waiting`."""
         self._running = 0
 
     def offer(self, item: T) -> bool:
-        """Take an item, unless the lane is full."""
+        """Take an item, unless the lane is full. Return False if it is full."""
         if self._running < self._at_once:
             self._running += 1
             self._nursery.start_soon(self._run, item)
@@ -42,7 +43,7 @@ class Lane(Generic[T]):
         return True
 
     async def put(self, item: T) -> None:
-        """Take an item; wait until it is handled. Cancelled meanwhile, it is not taken."""
+        """Take an item; wait until a task handles it. If the wait is cancelled, the item is not taken."""
         if self._running < self._at_once:
             self.offer(item)
             return
@@ -51,7 +52,7 @@ class Lane(Generic[T]):
         try:
             await entry[1].wait()
         except trio.Cancelled:
-            if not entry[1].is_set():
+            if not entry[1].is_set():  # else a task has taken the item just before the cancellation: it is handled
                 self._putting.remove(entry)
             raise
 
@@ -59,6 +60,8 @@ class Lane(Generic[T]):
         try:
             while True:
                 await self._handle(item)
+                # a task that has ended frees its place only when nothing waits. So an item that comes to a lane with a
+                # free place never overtakes one that waits
                 if not self._waiting and not self._putting:
                     return
                 item = self._next()
@@ -66,7 +69,7 @@ class Lane(Generic[T]):
             self._running -= 1
 
     def _next(self) -> T:
-        """Return what is handled next: of those who wait in the two ways, one in turn, so that none holds up others."""
+        """Return the next item, from `offer` and from `put` in turn, so that neither holds up the other."""
         if self._waiting and not (self._putting and self._offered_last):
             self._offered_last = True
             return self._waiting.popleft()

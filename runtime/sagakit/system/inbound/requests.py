@@ -1,6 +1,6 @@
-"""Requests to sagas: from a handle here, from the inbox, or passed on by another worker; applied by the owner alone.
+"""The way of requests to sagas: from a handle, from the inbox or from another worker to the owner, which applies them.
 
-A request is applied once by its id, and answered once that is durable; its verdict is kept in the record.
+A request is applied once, by its id. It is answered once that is durable, and its verdict is kept in the record.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _log = getLogger("sagakit")
 
 NOT_MINE = b"not mine"
 FIRST_LOOK, LAST_LOOK = 0.05, 1.0
-"""Seconds between looks at a saga that another worker runs."""
+"""Seconds between two looks at a saga that another worker runs: at first, and at the most."""
 PASS_ON_TIMEOUT = 5.0
 """Seconds that another worker gets to apply a request."""
 
@@ -49,7 +49,8 @@ _passed_on = msgspec.json.Decoder(PassedOn)
 class Requests:
     """Brings requests to the owners of sagas. For tasks of the worker's trio thread.
 
-    `absent` is told of an owner that nobody listens for. `stranded` says why no worker can run a saga, if none can.
+    `absent` is called with the id of an owner on whose control subject nobody listens. `stranded` returns the error for
+    a saga that no worker can run, else None.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Requests:
         self._stranded = stranded
 
     async def here(self, key: str, message: Inbound) -> str | None:
-        """Apply to a saga that lives here, active or at rest; the verdict, or None if it does not."""
+        """Apply a message to a saga that is here, active or passivated. Return its verdict; None if it is not here."""
         while (ref := self._sagas.reach(key)) is not None:
             try:
                 verdict: str = await ref.ask(lambda reply: Ask(message, reply), timeout=inf)
@@ -78,9 +79,10 @@ class Requests:
         return None
 
     async def anywhere(self, key: str, message: Inbound) -> str | None:
-        """Apply wherever the saga is; the verdict, or None if nobody owns it just now.
+        """Apply a message wherever the saga is. Return its durable verdict, or None if no owner answers.
 
-        Raises UnknownSaga, which `unknown` can explain.
+        After None the message may have been applied all the same: the owner's answer may have been lost. Raises
+        UnknownSaga, which `unknown` can explain, Undecodable and StoreError.
         """
         verdict = await self.here(key, message)
         if verdict is not None:
@@ -92,20 +94,27 @@ class Requests:
         return await self._pass_on(record.owner, PassedOn(key, message))
 
     async def post(self, key: str, message: Inbound) -> str | None:
-        """Apply it, or leave it in the inbox for whoever will own the saga; durable either way. Raises UnknownSaga."""
+        """Apply a message, or leave it in the inbox for the next owner; durable either way. Raises UnknownSaga.
+
+        Return its verdict, or None if it was left in the inbox.
+        """
         verdict = await self._now(key, message)
         if verdict is None:
             await self.send(SagaKey.parse(key), message.id, InboxRequest.of(message))
         return verdict
 
     async def deliver(self, key: str, message: Inbound) -> str:
-        """Apply it, now or once somebody owns the saga; the verdict, which is durable. Raises UnknownSaga, NoWorker."""
+        """Apply a message, now or once a worker owns the saga. Return its durable verdict.
+
+        Waits for the owner; if that is cancelled, the message may be applied later. Raises UnknownSaga, NoWorker.
+        """
         verdict = await self._now(key, message)
         if verdict is None:
-            await self._check_live(key)  # before it is left in the inbox, where it would wait as long
+            await self._check_live(key)  # first: in the inbox the message would wait as long as the saga has no worker
             verdict = await self.post(key, message)
         pause = FIRST_LOOK
-        while verdict is None:  # asked again, not only looked for: what the owner turns away leaves no trace
+        # apply it again, not only look for it in the record: an owner that refuses a message keeps no trace of that
+        while verdict is None:
             await trio.sleep(pause)
             pause = min(LAST_LOOK, pause * 2)
             verdict = await self.anywhere(key, message)
@@ -114,7 +123,7 @@ class Requests:
         return verdict
 
     async def _now(self, key: str, message: Inbound) -> str | None:
-        """As `anywhere`; the UnknownSaga says why."""
+        """Apply as `anywhere`, but raise an UnknownSaga that says why the saga is not stored."""
         try:
             return await self.anywhere(key, message)
         except UnknownSaga:
@@ -128,7 +137,7 @@ class Requests:
             raise
 
     async def send(self, address: SagaKey, id: str, request: InboxRequest) -> None:
-        """Put a request into the inbox; durable once this returns."""
+        """Put a request into the inbox; durable once this returns. Waits through an outage. Raises StoreError."""
         send = partial(
             self._store.inbox.send,
             channel_of(request),
@@ -151,8 +160,9 @@ class Requests:
         return None if answer == NOT_MINE else answer.decode()
 
     async def answer(self, payload: bytes) -> bytes:
-        """What another worker passed on. What callers and the inbox may not send may not come this way, either."""
+        """Apply a request that another worker has passed on, and return the answer: the verdict, or NOT_MINE."""
         try:
+            # checked like any other message: a process that may publish on the control subject need not be a worker
             request = _passed_on.decode(payload)
             checked_message(request.message)
         except (*UNREADABLE, InvalidInput) as error:
@@ -164,14 +174,14 @@ class Requests:
     # ------------------------------------------------------------- looking
 
     async def record(self, key: str) -> Record:
-        """The last durable record under a live or archived key. Raises UnknownSaga, Undecodable."""
+        """Return the last durable record under a live or archived key. Raises UnknownSaga, Undecodable, StoreError."""
         try:
             return (await self._find(key))[0]
         except UnknownSaga:
             raise await self.unknown(key) from None
 
     async def unknown(self, key: str) -> UnknownSaga:
-        """The error that says why no saga is stored under a key."""
+        """Return the error that says why no saga is stored under a key."""
         gone = await ask(self._store, self._store.state, key, self._store.state.deletion)
         if gone is None:
             return UnknownSaga(
@@ -184,7 +194,8 @@ class Requests:
         )
 
     async def _find(self, key: str) -> tuple[Record, bool]:
-        """The record, and whether it is a live one."""
+        """Return the record under a key, and True if it is a live one."""
+        # in this order: a saga that is archived between the two reads is found by the second one
         for bucket in (self._store.state, self._store.archive):
             entry = await read(self._store, bucket, key)
             found = decode(key, entry.value) if entry is not None else None
@@ -194,15 +205,15 @@ class Requests:
         raise UnknownSaga(f"no saga is stored under {key}")
 
     async def check_runs(self, record: Record) -> None:
-        """Raise NoWorker if no worker can run the saga, so that whoever waits for it would wait for ever."""
+        """Raise NoWorker if no worker can run the saga, so that its callers would wait for ever."""
         error = await self._stranded(record)
         if error is not None:
             raise error
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
-        """Wait for the terminal record under `key`; with `or_stuck`, for a stuck one, too.
+        """Wait for the terminal record under `key`, or with `or_stuck` for a stuck one, and return it.
 
-        Raises UnknownSaga, NoWorker.
+        Raises UnknownSaga, NoWorker, Undecodable.
         """
         pause = FIRST_LOOK
         while True:
@@ -220,6 +231,6 @@ class Requests:
 
 
 def verdict_of(record: Record, message: Inbound, *, live: bool) -> str | None:
-    """Return what a record tells of a message; `ended` if the saga is over and will never see it."""
+    """Return a message's verdict by the record; `ended` if the saga is over and will not see it; None if still open."""
     hears = live and message.kind in AFTER_THE_END
     return known_verdict(record, message) or ("ended" if record.status in ENDS and not hears else None)

@@ -1,4 +1,4 @@
-"""Starts: each id is started once, however often and by however many programs it is asked for (P10)."""
+"""Starts: creates each saga once, however often and by however many programs it is asked for (P10)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sagakit.system.saga.saga_messages import AskStarted
 _log = getLogger("sagakit")
 
 LATE = 1.0
-"""Seconds after the look into the archive from which on a create has to be confirmed. No end marker expires sooner."""
+"""Seconds after the look into the archive from which on a create has to be confirmed. End markers last longer."""
 
 
 class StartContext(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +44,7 @@ NOWHERE = StartContext()
 
 
 class Starts:
-    """Creates sagas of one worker. For tasks of its trio thread."""
+    """Creates the sagas of one worker. For tasks of its trio thread."""
 
     def __init__(
         self,
@@ -72,11 +72,11 @@ class Starts:
         *,
         in_line: bool = True,
     ) -> SagaKey:
-        """Start a saga with this encoded input; durable once this returns.
+        """Start a saga with this encoded input, and return its key; durable once this returns.
 
-        Waits while the store is away and, if `in_line`, while the worker is full; cancelled meanwhile, the saga may or
-        may not have been started. Raises InvalidId, InputTooLarge, AlreadyStarted, Deleted, StoreFull (what is left of
-        the bucket is kept for the sagas that run), RuntimeClosed.
+        `saga_id` None makes an id. Waits while the store is away and, if `in_line`, while the worker is full. If this
+        is cancelled, the saga may or may not have been started. Raises InvalidId, InputTooLarge, AlreadyStarted,
+        Deleted, StoreFull (the room that is left in the bucket is kept for running sagas), RuntimeClosed.
         """
         limit = input_limit(self._store.max_payload)
         if len(value) > limit:
@@ -85,7 +85,7 @@ class Starts:
         key = str(address)
         made_up = saga_id is None
         while True:
-            before = trio.current_time()
+            before = trio.current_time()  # the age of the look counts from before it
             known = None if made_up else await self._known(key)
             if known is not None:
                 if not _is_input_of(binding, known, value):
@@ -93,6 +93,8 @@ class Starts:
                         f"{key} was started before with a different input: use another id, or get() the one there is"
                     )
                 return address
+            # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
+            # between, with an end marker that has expired as well. An id that was just made needs no look at all
             not_after = inf if made_up else before + LATE
             origin = Fresh(self._creator(binding, address, value, context), not_after)
             try:
@@ -103,7 +105,7 @@ class Starts:
                 self._sagas.reach(key)  # if it is passivated and its record is gone, its actor finds out
             except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
-                made_up = False
+                made_up = False  # a made id that is known may be this very start, created before its actor died
 
     def _creator(self, binding: SagaBinding, address: SagaKey, value: bytes, context: StartContext) -> CreateRecord:
         return partial(
@@ -123,13 +125,14 @@ class Starts:
         )
 
     async def _known(self, key: str) -> Record | EndMarker | None:
-        """Return what the id was started as, be it active, archived or just ended; None if it was not started."""
+        """Return the record or end marker of a known id, active, archived or just ended; None if it was not started."""
         ref = self._sagas.get(key)
         if ref is not None:
             try:
                 return await ref.ask(AskStarted, timeout=inf)
             except (ActorDied, ActorGone):
                 await trio.lowlevel.checkpoint()
+        # in this order: a saga that is archived between the two reads has left its end marker under the live key
         archived = await read(self._store, self._store.archive, key)
         entry = archived or await read(self._store, self._store.state, key)
         if entry is None:

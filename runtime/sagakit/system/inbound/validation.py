@@ -1,4 +1,4 @@
-"""What is checked of a message before it comes in, whoever sends it: a record must be readable again, and must fit."""
+"""The checks of a message before it comes in, from any sender: a record must stay readable, and must fit."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
 from sagakit.system.inbound.starts import StartContext
 
 MAX_TEXT = 512
-"""Characters of a correlation or causation id, which every event repeats, and of the `by` of a message."""
+"""Characters of a correlation or causation id, which every event repeats, and of the `by` of a message, at most."""
 MAX_MESSAGE_ID = 1024
-"""Characters of a message's id, which the record keeps for a while; those between parent and child hold a saga's id."""
+"""Characters of a message's id, at most. The record keeps it for a while; between parent and child it has a saga's id.
+"""
 MAX_CONTEXT = 16 * 1024
-"""Bytes as JSON of all that says where a saga comes from and what it is found by."""
+"""Bytes, as JSON, of a saga's attributes, trace and origin, at most."""
 INHERITED = 4 * 1024
-"""Bytes that a child's may have more: its parent's name and run stand there, and what suits the parent suits it."""
+"""Further bytes that a child's may have: it names its parent and run, and what its parent could have must suit it."""
 
 _Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 
@@ -44,10 +45,10 @@ T = TypeVar("T")
 
 
 def check_id(saga_id: str) -> str:
-    """Return a saga's id; how long one may be is said where it is encoded. Raises InvalidId."""
+    """Return a saga's id if it is text and not blank. Its length is checked where it is encoded. Raises InvalidId."""
     if not isinstance(saga_id, str):
-        raise InvalidId(f"the saga id {saga_id!r} is no text: write str(...)")
-    if not saga_id.strip():  # all whose id was forgotten would be one saga
+        raise InvalidId(f"the saga id {saga_id!r} is not text: write str(...)")
+    if not saga_id.strip():  # all sagas whose id was forgotten would be one saga
         raise InvalidId(
             f"the saga id {saga_id!r} is blank: give each saga an id of its own, such as an order number, or id=None "
             "to have one made up"
@@ -65,7 +66,7 @@ def checked_message_id(id: str) -> str:
 
 
 def checked_context(context: StartContext) -> StartContext:
-    """The context, as it will be read again from the record. Raises InvalidInput."""
+    """Return the context as it will be read again from the record. Raises InvalidInput."""
     data = _encoded(context, "what a saga is started with")
     limit = MAX_CONTEXT + (0 if context.parent is None else INHERITED)
     if len(data) > limit:
@@ -77,7 +78,7 @@ def checked_context(context: StartContext) -> StartContext:
 
 
 def checked_message(message: Inbound) -> Inbound:
-    """The message, as it will be read again from the inbox. Raises InvalidInput."""
+    """Return the message as it will be read again from the inbox. Raises InvalidInput."""
     checked_message_id(message.id)
     what = "a message to a saga"
     checked = _decoded(_inbound, _encoded(message, what), what)
@@ -93,10 +94,10 @@ def _encoded(value: object, what: str) -> bytes:
         return _encoder.encode(value)
     except UnicodeEncodeError as error:
         raise InvalidInput(f"{what} holds {error.object[error.start : error.start + 20]!r}: no Unicode text") from None
-    except BaseException as error:  # of a class of the caller's
+    except BaseException as error:  # a value of the caller's class may raise anything
         if is_interrupt(error):
             raise
-        raise InvalidInput(f"{what} is no JSON: {plain(error)}") from error
+        raise InvalidInput(f"{what} cannot be written as JSON: {plain(error)}") from error
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], data: bytes, what: str) -> T:

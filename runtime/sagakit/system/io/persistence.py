@@ -1,9 +1,12 @@
-"""The KV persistence actor: every write of a record goes through it, in batches, and every ambiguity ends in it.
+"""The persistence actor: writes every record of a worker, in batches, and decides every ambiguous write.
 
-Source of the rule: docs/architecture.md, "Ambiguous writes". A resend is byte-identical. After a timeout or a conflict
-the value is read from the leader: own bytes mean committed; the expected revision still in place means send the same
-compare-and-set again; another record means that it is another writer's (P7). What is no record of the saga was put
-there by somebody who may not write it: the owner is told, and decides.
+See docs/architecture.md, "Ambiguous writes". A store never retries by itself. After a timeout or a conflict this actor
+reads the value from the leader:
+
+    its own bytes           the write has happened
+    the expected revision   it has not: the same bytes are sent again, as the same compare-and-set
+    another record          the record is another writer's: the saga's actor stops, fenced (P7)
+    any other value         somebody without the right to write has put it there: the owner is told, and decides
 """
 
 from __future__ import annotations
@@ -40,13 +43,13 @@ from sagakit.system.io.operations import Confirm, Load, OnSettled, PersistenceMe
 _log = getLogger("sagakit.persistence")
 
 BATCH = 512
+"""Number of messages that are taken from the mailbox at once, at most."""
 AGAIN = 0.1
-"""Seconds after which a write is sent again that was refused though what it expects is in place: one before it may be
-on its way through a cluster still."""
+"""Delay, in seconds, before retrying a compare-and-set that was rejected although the expected revision is current."""
 ARCHIVE_AGAIN = 1.0
-"""Seconds after which the archive is tried again that did not take a record."""
+"""Delay, in seconds, before retrying a write that the archive has refused."""
 TAKEN_AGAIN = 10.0
-"""Seconds after which the archive is looked at again that has another run's record: only a person can remove that."""
+"""Seconds between two looks at an archive that has another run's record, which only a person can remove."""
 T = TypeVar("T")
 
 
@@ -59,7 +62,10 @@ _version = msgspec.json.Decoder(_Version)
 
 
 class Persistence(Actor[PersistenceMessage]):
-    """Carries all record I/O. A crash loses nothing: those who ask hand in the same bytes again."""
+    """Reads and writes all records of one worker.
+
+    A crash loses nothing: the saga actors, which watch this one, hand in the same operations with the same bytes again.
+    """
 
     tasks = True
 
@@ -67,12 +73,14 @@ class Persistence(Actor[PersistenceMessage]):
         self._store = store
         self._marker_ttl = marker_ttl
         self._in_flight: dict[str, int] = {}
+        """Number of writes under way, by key."""
         self._loads: dict[str, list[Load]] = {}
+        """Reads that wait until no write to their key is under way."""
         self._nursery: trio.Nursery | None = None
         self._ration = Ration(_log, lines=1, now=trio.current_time)
 
     async def run(self, ctx: ActorContext[PersistenceMessage]) -> None:
-        """Submit whatever has gathered, as long as the window has room."""
+        """Submit the operations that come in, while the store has room for unacknowledged messages, until stopped."""
         self._nursery = ctx.nursery
         try:
             while True:
@@ -98,7 +106,7 @@ class Persistence(Actor[PersistenceMessage]):
                 pass
 
     def _soon(self, fn: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Start a task of this incarnation; an acknowledgement that comes after its end is nobody's."""
+        """Start a task, unless this incarnation has ended: then its operations are handed in to the next one."""
         if self._nursery is not None:
             self._nursery.start_soon(fn, *args)
 
@@ -109,7 +117,7 @@ class Persistence(Actor[PersistenceMessage]):
 
     def _put_ended(self, put: Put, result: int | StoreError) -> None:
         if isinstance(result, int):
-            self._stands(put, result)
+            self._committed(put, result)
         elif isinstance(result, Conflict | Ambiguous | Unavailable) or (
             isinstance(result, StoreFull) and put.expected and not put.gives_way
         ):
@@ -118,11 +126,13 @@ class Persistence(Actor[PersistenceMessage]):
             put.done(result)
             self._leave(put.key)
 
-    def _stands(self, put: Put, revision: int) -> None:
+    def _committed(self, put: Put, revision: int) -> None:
         if put.not_after is None or trio.current_time() <= put.not_after:
             put.done(revision)
             self._leave(put.key)
-        else:  # so late that another run of the id may have come and gone meanwhile, with its marker
+        else:
+            # so late that another run of the id may have come and gone since this worker looked into the archive: run,
+            # end marker and all. The archive tells
             run = _version.decode(put.value).run
             self._soon(self._confirm, Confirm(key=put.key, run=run, revision=revision, done=put.done))
 
@@ -137,35 +147,44 @@ class Persistence(Actor[PersistenceMessage]):
             if marker is None:
                 done(created.revision)
             else:
+                # the record gives way to the other run's end marker, so that the id is known as that run's again
                 _log.warning("%s: created after a run of the same id had ended: it is not run", key)
                 self._mark(key, marker, created.revision, lambda _: done(Conflict(key, 0)))
         self._leave(key)
 
     async def _settle(self, put: Put, error: StoreError) -> None:
-        """Decide an ambiguous write by reading from the leader."""
+        """Decide a write that was not acknowledged, by the value that the leader has. Wait through outages for that."""
         if isinstance(error, StoreFull):
             self._trouble("full", f"{error}; trying again")
             await trio.sleep(1.0)
         entry = await self._read(self._store.state, put.key)
+        # a write id is never used for different bytes, so equal bytes are this very write: the first copy, or a resend
         if entry is not None and entry.value == put.value:
-            self._stands(put, entry.revision)
+            self._committed(put, entry.revision)
             return
         if entry is None and put.ttl is not None:
-            put.done(put.expected)  # it was an end marker, and its time is over
+            # only end markers have a TTL: this one was written and has expired since. Nobody needs its revision
+            put.done(put.expected)
         elif (0 if entry is None else entry.revision) != put.expected:
+            # revisions only grow: this compare-and-set fails from now on, also a copy that is still under way
             put.done(await self._not_ours(put, entry))
         elif put.expected == 0 and (gone := await self._deletion(self._store.state, put.key)) is not None:
+            # a create finds nothing to conflict with, but the server refuses it: a deletion has left its own revision
             put.done(Deleted(put.key, str(gone)))
         else:
-            if isinstance(error, Conflict):
+            # nothing has happened yet. The same bytes are sent again with the same expectation: if a first copy is
+            # still under way, one of the two succeeds, the other meets a conflict, and the read finds its own bytes
+            if isinstance(error, Conflict):  # a write before this one may still be on its way through the cluster
                 await trio.sleep(AGAIN)
-            in_doubt = isinstance(error, Ambiguous)  # it may still arrive: no other write may take its place
+            # while a copy may still arrive, the saga must not be told StoreFull and write something else in its place:
+            # the late copy would take the revision that the other write expects
+            in_doubt = isinstance(error, Ambiguous)
             self._put(structs.replace(put, gives_way=False) if in_doubt else put)
             return
         self._leave(put.key)
 
     async def _not_ours(self, put: Put, entry: Entry | None) -> KvError:
-        """What has become of the record under the key of a write that can never be done."""
+        """Return the error for a write that can never succeed: what `entry`, under its key, says of the record."""
         key, expected = put.key, put.expected
         if expected == 0:
             return Conflict(key, 0)
@@ -198,7 +217,7 @@ class Persistence(Actor[PersistenceMessage]):
             self._soon(self._settle_archive, retire, result)
 
     def _replace(self, retire: Retire) -> None:
-        """The archive has it: the record may give way to its end marker."""
+        """Replace the record by its end marker. To be called once the archive has the record."""
         self._mark(retire.key, retire.marker, retire.expected, retire.done)
 
     def _mark(self, key: str, marker: bytes, expected: int, done: OnSettled) -> None:
@@ -212,14 +231,16 @@ class Persistence(Actor[PersistenceMessage]):
         if entry is not None and _at_least(entry.value, retire):
             self._replace(retire)
             return
-        stands = entry or await self._deletion(self._store.archive, retire.key)
-        self._archive(retire, 0 if stands is None else stands.revision)
+        # the next try replaces what was read: an older version of this run, something unreadable, or a deletion, which
+        # has a revision, too
+        found = entry or await self._deletion(self._store.archive, retire.key)
+        self._archive(retire, 0 if found is None else found.revision)
 
     async def _until_ours_or_free(self, retire: Retire) -> Entry | None:
-        """What the archive has, once that is not another run's record.
+        """Return the archive's entry under the key, once that is not another run's record.
 
-        Every run that began had been confirmed, so there is none, unless somebody has put it there: from a backup,
-        say. Which of the two is to be known under this id only a person can tell; until then neither is lost.
+        A run begins only if the archive has no other run under its id, so such a record was put there by somebody: from
+        a backup, say. Only a person can tell which of the two is to be known under this id. Until then both are kept.
         """
         told = False
         while (entry := await self._read(self._store.archive, retire.key)) is not None:
@@ -256,7 +277,7 @@ class Persistence(Actor[PersistenceMessage]):
         return await self._ask(bucket, key, bucket.deletion)
 
     async def _ask(self, bucket: KeyValue, key: str, question: Callable[[str], Awaitable[T]]) -> T:
-        """Through whatever the server says: a stream that was deleted, a permission withdrawn may come back."""
+        """Ask until there is an answer: a stream that was deleted, or a permission that was withdrawn, may return."""
         pause = Backoff(initial_interval=0.05, max_interval=10.0)
         failures = 0
         while True:
@@ -264,7 +285,7 @@ class Persistence(Actor[PersistenceMessage]):
                 return await ask(self._store, bucket, key, question)
             except StoreError as error:
                 failures += 1
-                if not isinstance(error, StreamMissing):  # the link tells that for all
+                if not isinstance(error, StreamMissing):  # the link reports a missing stream, once for all
                     self._trouble(f"read: {type(error).__name__}", f"{key}: cannot be read: {error}; trying again")
                 await trio.sleep(pause.delay(failures))
 
@@ -283,12 +304,12 @@ class Persistence(Actor[PersistenceMessage]):
 
 
 async def read(store: Store, bucket: KeyValue, key: str) -> Entry | None:
-    """Read from the leader, through any outage (P12)."""
+    """Read the value under a key from the leader. Waits through an outage (P12). Raises StoreError."""
     return await ask(store, bucket, key, bucket.get)
 
 
 async def ask(store: Store, bucket: KeyValue, key: str, question: Callable[[str], Awaitable[T]]) -> T:
-    """Ask a bucket's leader about a key, through any outage (P12)."""
+    """Ask a bucket's leader about a key. Waits through an outage (P12). Raises StoreError."""
     while True:
         await store.until_connected()
         try:
@@ -298,14 +319,17 @@ async def ask(store: Store, bucket: KeyValue, key: str, question: Callable[[str]
 
 
 def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
-    """The end marker of another run that the archive has, to which a record that was created must give way.
+    """Return the end marker of another run in the archive, to which a new record must give way; None if there is none.
 
-    No clock is asked when which of them ended or began: those of two machines differ. The order of the writes says it.
-    Whoever creates a record under an id that may be known has looked into the archive, and seen none: else there is no
-    create. So another run that is there now came there after that look. It was there before the create took effect,
-    too, since its own record stood in the way until its end marker did, and that is written after the archive's. It
-    came and went while the create was on its way. See docs/decisions/0013-clocks.md. Raises Undecodable.
+    `archived` is the archive's entry, `run` the run of the new record. Raises Undecodable.
     """
+    # no clock is asked which of the two runs came first: the clocks of two machines differ. The order of the writes
+    # says it (docs/decisions/0013-clocks.md):
+    # 1. the worker that created the record had looked into the archive and seen nothing, otherwise it would not have
+    #    created it. So the other run came into the archive after that look
+    # 2. it came there before the create took effect: its live record was in the way of the create until its end marker
+    #    was, and the end marker is written after the archive's record
+    # so the other run came and went while the create was on its way, and the id is known
     ended = None if archived is None else decode(archived.key, archived.value)
     if not isinstance(ended, Loaded) or ended.record.outcome is None or ended.record.run == run:
         return None
@@ -313,7 +337,7 @@ def marker_of_other(archived: Entry | None, run: str) -> bytes | None:
 
 
 async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) -> T:
-    """Run an idempotent operation again and again until the store answers it."""
+    """Run an idempotent operation, again and again during an outage. Raises its other errors."""
     pause = Backoff(initial_interval=0.02, max_interval=1.0)
     failures = 0
     while True:
@@ -326,7 +350,7 @@ async def through_outage(store: Store, operation: Callable[[], Awaitable[T]]) ->
 
 
 def _run_of(value: bytes) -> str:
-    """The run that an archived value is of; empty for what is no record."""
+    """Return the run of an archived value; empty if the value is not a record."""
     try:
         return _version.decode(value).run
     except UNREADABLE:
@@ -334,7 +358,7 @@ def _run_of(value: bytes) -> str:
 
 
 def _at_least(value: bytes, retire: Retire) -> bool:
-    """Whether the archive already has this run at this version or a higher one."""
+    """Return True if an archived value is of this run, at this version or a higher one."""
     if value == retire.value:
         return True
     try:

@@ -1,6 +1,7 @@
-"""The event publisher actor: publishes each saga's events in order, the next one after the one before is acknowledged.
+"""The publisher actor: publishes each saga's events in order, each one after the one before is acknowledged.
 
-One saga's trouble holds up no other saga's events. An event that is published twice has the same id and bytes (P9).
+An event that the store refuses holds up only the events of its own saga. An event that is published twice has the same
+id and the same bytes (P9).
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from sagakit.system.io.receipt import Receipt
 _log = getLogger("sagakit.publisher")
 
 BATCH = 512
+"""Number of messages that are taken from the mailbox at once, at most."""
 LONG = 10
-"""Tries of one event, about half a minute, after which an outage is reported."""
+"""Number of failed tries of one event, in about half a minute, after which an outage is reported."""
 
 
 class PublishEvents(msgspec.Struct, frozen=True):
-    """Publish these events, in order. Events that are queued already are skipped."""
+    """Publish these events in order. Those that are queued already, or in the log, are skipped."""
 
     key: str
     saga_type: str
@@ -37,7 +39,7 @@ class PublishEvents(msgspec.Struct, frozen=True):
 
 
 class _Queue:
-    """The events of one run that are not in the log yet. The first one is on its way."""
+    """The events of one run that are not in the log yet. The first one has been sent."""
 
     __slots__ = ("events", "failures", "key", "last", "receipt", "run", "saga_type")
 
@@ -51,6 +53,7 @@ class _Queue:
         self.failures = 0
 
     def add(self, message: PublishEvents) -> None:
+        # the actor may be a later incarnation, which hands in the same events with a receipt that it reads itself
         self.receipt = message.receipt
         for event in message.events:
             if event.seq > self.last:
@@ -59,7 +62,7 @@ class _Queue:
 
 
 class Publisher(Actor[PublishEvents]):
-    """Carries all events of one worker to the log."""
+    """Publishes all events of one worker."""
 
     tasks = True
 
@@ -71,7 +74,10 @@ class Publisher(Actor[PublishEvents]):
         self._nursery: trio.Nursery | None = None
 
     async def run(self, ctx: ActorContext[PublishEvents]) -> None:
-        """Queue what has gathered. After a crash the saga actors, which watch this one, hand in again what was here."""
+        """Queue the events that come in, until stopped.
+
+        After a crash the saga actors, which watch this one, hand in again what was not confirmed.
+        """
         self._nursery = ctx.nursery
         try:
             while True:
@@ -105,6 +111,7 @@ class Publisher(Actor[PublishEvents]):
             return
         queue.failures = 0
         queue.receipt.confirm(queue.events.popleft().seq)
+        # the next one is sent only now. If both were under way, a lost first one would come after the second (P9)
         if queue.events:
             self._send_head(queue)
         else:

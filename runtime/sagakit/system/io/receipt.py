@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Receipt:
-    """How many of one saga's events are in the log. For tasks of the trio thread."""
+    """The count of one saga's events that are in the log. For tasks of the trio thread."""
 
     __slots__ = ("_notify", "_target", "confirmed")
 
@@ -23,7 +23,7 @@ class Receipt:
             self._call()
 
     def when_reached(self, seq: int, notify: Callable[[], None]) -> None:
-        """Call `notify` once, when `seq` is in the log; at once if it is. Replaces what was asked for before."""
+        """Call `notify` once, when event `seq` is in the log; at once if it is. This replaces an earlier request."""
         self._target, self._notify = seq, notify
         if self.confirmed >= seq:
             self._call()

@@ -1,12 +1,12 @@
-"""Room in the state buckets: starts stop while there is still room for the sagas that run to come to their ends.
+"""The room in the state buckets: refuses starts while there is still room for the running sagas to come to their ends.
 
-A record grows until its saga ends, to two or three times of what it began with; then a small end marker replaces it. So
-the sagas that are started may fill half of a bucket, those that run the rest. When even that is almost full, sagas take
-turns: one at a time may go on until it ends, or rests, and a record that says the end may always be written. What the
+A record grows until its saga ends, to two or three times its first size; then a small end marker replaces it. So starts
+may fill half of a bucket, and the running sagas may fill the rest. When even the rest is almost full, sagas take turns:
+one at a time may go on until it ends or is passivated. A saga's last record may always be written. A write that the
 server has refused, since the bucket, the account or the disk is full, is tried again by the same rule.
 
-How full a bucket is, the server is asked once a second; what this worker has written since is added. Of a bucket
-without a limit nothing is asked but, at each scan, whether it has got one.
+The server is asked once a second how full the buckets are; what this worker has written since is added. About buckets
+without a limit it is asked only every `interval` seconds, in case they have got one.
 """
 
 from __future__ import annotations
@@ -26,13 +26,16 @@ from sagakit.system.io.vessels import ACCOUNT, ALL, RUNNING, STARTS, Account, Cl
 _log = getLogger("sagakit.room")
 
 LOOK, LOOK_IDLE = 1.0, 5.0
-"""Seconds between two questions: of a bucket that is a quarter full, of an emptier one."""
+"""Seconds between two looks: while a bucket is at least a quarter full or a saga waits, and otherwise."""
 RECORD = 1024
-"""Bytes of a new record beside its input, about."""
+"""Bytes of a new record without its input, about."""
 
 
 class Room:
-    """For the tasks of one worker's trio thread. A bucket without a limit is looked at every `interval` seconds."""
+    """The room in the state buckets, as one worker knows it. For tasks of its trio thread.
+
+    Buckets without a limit are looked at every `interval` seconds.
+    """
 
     def __init__(self, store: Store, *, interval: float) -> None:
         self._store = store
@@ -43,22 +46,24 @@ class Room:
         self._due = trio.Event()
         self._ration = Ration(_log, lines=1, now=trio.current_time)
         self.limited: bool = False
-        """Whether there is anything to mind: a limit, or a write that was refused."""
+        """True if there is a limit, or a write has been refused. If False, every question is answered with yes."""
 
     # ----------------------------------------------------------------- looks
 
     async def look(self) -> None:
-        """Ask the server how full everything is, unless that was done while this waited. Raises StoreError."""
+        """Ask the server how full everything is, unless another task has just done that. Raises StoreError."""
         wanted_at = trio.current_time()
         async with self._looking:
             if self._account.looked_at > wanted_at:
                 return
+            # only what was acknowledged before the question is certain to be in the answer. What is acknowledged while
+            # the question is under way may be counted twice until the next look: too much is safe, too little is not
             written = [shard.written for shard in self._shards]
             usages = await self._store.state.usage()
             self._account.counted(await self._store.account_usage(), sum(usage.bytes for usage in usages))
             for shard, usage, before in zip(self._shards, usages, written, strict=True):
                 shard.seen(usage)
-                shard.written -= before  # that is in the answer
+                shard.written -= before
         self._sum_up()
         self._tell()
 
@@ -68,17 +73,17 @@ class Room:
         )
 
     async def keep(self) -> None:
-        """Look again and again, and wake those who wait. Until cancelled."""
+        """Look again and again, and wake the sagas that wait for room, until cancelled."""
         while True:
             with trio.move_on_after(self._pause()):
                 await self._due.wait()
-            self._due = trio.Event()
+            self._due = trio.Event()  # before the look: what becomes due while it is under way asks for another one
             if any(shard.refused_at is not None for shard in self._shards):
                 await trio.sleep(LOOK)
             try:
                 await self.look()
             except StoreError as error:
-                _log.debug("how full the buckets are is not known: %s", error)
+                _log.debug("the server does not say how full the buckets are: %s", error)
             for shard in self._shards:
                 shard.wake()
 
@@ -95,9 +100,9 @@ class Room:
     # ---------------------------------------------------------------- starts
 
     async def claim(self, key: str, size: int, *, child: bool) -> Claim:
-        """Claim room for a new saga whose input has this size; a child may use what is kept for those that run.
+        """Return room for a new saga whose input has `size` bytes. A child may use the room of the running sagas.
 
-        Waits through an outage. Raises StoreFull.
+        Waits through an outage. Raises StoreFull, and StoreError if the server does not answer how full it is.
         """
         if not self.limited:
             return Claim(None, 0)
@@ -108,11 +113,12 @@ class Room:
         )
         while True:
             full = [vessel for vessel, more, share in wanted if vessel.exceeds(share, more)]
-            if full and full[0].looked_at >= now:
+            if full and full[0].looked_at >= now:  # refused only by a look that is younger than the question
                 raise StoreFull(f"{key} is not started: {full[0]}")
             if not full and not any(vessel.is_out_of_date(share, more) for vessel, more, share in wanted):
                 break
             await through_outage(self._store, self.look)
+        # nothing waits between the last check and this, so two claims never get the same room
         for vessel, more, _ in wanted:
             vessel.grant(more)
         return Claim(shard, size)
@@ -120,7 +126,7 @@ class Room:
     # --------------------------------------------------------------- records
 
     def lets(self, key: str, *, end: bool) -> bool:
-        """Whether the saga under `key` may write a record now; `end` says that the record is its last."""
+        """Return True if the saga under `key` may write a record now. `end` is True if the record is its last one."""
         if not self.limited:
             return True
         shard = self._shard(key)
@@ -133,19 +139,19 @@ class Room:
         return not shard.is_out_of_date(RUNNING)
 
     def wait(self, key: str, wake: Callable[[], None], *, end: bool) -> None:
-        """Call `wake` once the saga may be let: it asks again then."""
+        """Call `wake` once, when the saga may be able to write; it then has to ask again."""
         shard = self._shard(key)
         if not shard.waiting or shard.is_out_of_date(RUNNING):
             self._due.set()
         shard.waiting[key] = (end, wake)
 
     def submitted(self, key: str, grown: int) -> None:
-        """A record was handed in that is larger by so many bytes than what it replaces, or smaller."""
+        """Note that a record was handed in which makes the bucket grow by `grown` bytes, or shrink if negative."""
         if self.limited:
             self._shard(key).submitted(key, grown)
 
     def stored(self, key: str) -> None:
-        """The server has stored the record that was handed in."""
+        """Note that the server has stored the record that was handed in."""
         if not self.limited:
             return
         shard = self._shard(key)
@@ -156,7 +162,7 @@ class Room:
             self._due.set()
 
     def refused(self, key: str, error: StoreFull) -> None:
-        """The server had no room for the record that was handed in."""
+        """Note that the server had no room for the record that was handed in."""
         shard = self._shard(key)
         shard.settled(key)
         shard.refused_at = trio.current_time()
@@ -165,7 +171,7 @@ class Room:
         self._due.set()
 
     def left(self, key: str) -> None:
-        """The saga under `key` is not active here any more."""
+        """Note that the saga under `key` is not active here any more."""
         if self.limited:
             self._shard(key).left(key)
 
@@ -174,7 +180,7 @@ class Room:
 
 
 class RoomKeeper(Actor[None]):
-    """Looks at the room as long as the worker runs."""
+    """Looks at the room while the worker runs."""
 
     tasks = True
 
@@ -182,7 +188,7 @@ class RoomKeeper(Actor[None]):
         self._room = room
 
     async def run(self, ctx: ActorContext[None]) -> None:
-        """Until stopped."""
+        """Run until stopped."""
         ctx.nursery.start_soon(self._room.keep)
         while True:
             await ctx.receive()

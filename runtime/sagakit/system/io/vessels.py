@@ -1,4 +1,4 @@
-"""What has a limit in bytes, as one worker knows it: the state bucket's shards, and the account."""
+"""The vessels: the state bucket's shards and the account, with their limits and fill levels as one worker sees them."""
 
 from __future__ import annotations
 
@@ -12,69 +12,74 @@ from sagakit.store.ports import BucketUsage
 STARTS = 0.5
 """Share of a bucket that sagas may fill by being started."""
 RUNNING = 0.8
-"""Share of a bucket up to which all sagas go on, and children are started; beyond it they take turns."""
+"""Share of a bucket up to which all sagas go on and children are started. Beyond it sagas take turns."""
 ACCOUNT = 0.95
-"""Share of an account's storage up to which sagas are started, with what those that run will still add."""
+"""Share of an account's storage up to which sagas are started, with the bytes that running sagas will still add."""
 ALL = 4
-"""A saga's events and its archived record take up about four times as many bytes as its first record."""
+"""Ratio of the bytes of a saga's events and archived record to the bytes of its first record, about."""
 MINE = 0.1
-"""Share of the free room that this worker uses up before it asks again: others may use it at the same time."""
+"""Share of the free room that this worker uses up before it asks again, since other workers use it at the same time."""
 TURN = 10.0
-"""Seconds after which a saga that has the turn, and writes nothing, may lose it."""
+"""Seconds after which a saga that has the turn and writes nothing may lose it."""
 
 
 class Vessel:
-    """Something with a limit, or without."""
+    """Storage that may have a limit."""
 
     def __init__(self) -> None:
         self.usage: BucketUsage = BucketUsage("", 0)
+        """Fill level and limit at the last look."""
         self.looked_at: float = -inf
+        """Trio time of the last look."""
         self.granted: int = 0
-        """Bytes that this worker has begun to add since it was looked at."""
+        """Bytes that this worker has begun to add since the last look."""
 
     @property
     def bytes(self) -> int:
-        """What it holds now, by all that is known."""
+        """Bytes that the vessel holds now, as far as this worker knows."""
         return self.usage.bytes + self.granted
 
     @property
     def has_limit(self) -> bool:
-        """Whether it has one."""
+        """True if the vessel has a limit."""
         return self.usage.limit is not None
 
     def exceeds(self, share: float, more: int = 0) -> bool:
-        """Whether it would be fuller than this share of its limit with so many bytes more."""
+        """Return True if, with `more` bytes, the vessel would be fuller than this share of its limit."""
         return self.usage.limit is not None and self.bytes + more > self.usage.limit * share
 
     def is_out_of_date(self, share: float, more: int = 0) -> bool:
-        """Whether so much was granted since the last look that it is to be looked at before more is."""
+        """Return True if so much was granted since the last look that another look has to come before `more` bytes."""
+        # this worker does not see what other workers add. If each of up to ten uses a tenth of the free room between
+        # two looks, they do not exceed the share together; the nearer the share, the more often they look
         if self.usage.limit is None or not self.granted:
             return False
         return self.granted + more > MINE * (self.usage.limit * share - self.usage.bytes)
 
     def grant(self, more: int) -> None:
-        """So many bytes are about to be added."""
+        """Note that `more` bytes are about to be added."""
         self.granted += more
 
     def seen(self, usage: BucketUsage) -> None:
-        """The server has told."""
+        """Take the server's answer to a look."""
         self.usage, self.looked_at, self.granted = usage, trio.current_time(), 0
 
 
 class Account(Vessel):
-    """All that the account stores: state, events and finished sagas."""
+    """The account's storage: state, events and finished sagas."""
 
     def __init__(self) -> None:
         super().__init__()
         self._owed = 0
+        """Bytes that the running sagas will still add."""
 
     @property
     def bytes(self) -> int:
-        """What it holds, and what the sagas that run will still add."""
+        """Bytes that the account holds, and those that the running sagas will still add."""
         return super().bytes + self._owed
 
     def counted(self, usage: BucketUsage | None, live: int) -> None:
-        """The server has told; without a usage there is no limit. `live` bytes are in the state buckets."""
+        """Take the server's answer to a look; None means no limit. `live` bytes are in the state buckets."""
         self.seen(BucketUsage("the account", 0) if usage is None else usage)
         self._owed = ALL * live
 
@@ -87,32 +92,35 @@ class Account(Vessel):
 
 
 class Shard(Vessel):
-    """One state bucket, and the sagas that wait to write to it."""
+    """A state bucket, and the sagas that wait to write to it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.written: int = 0
-        """Bytes by which this worker has made it grow since it was looked at."""
+        """Bytes by which acknowledged writes of this worker have made the bucket grow since the last look."""
         self.claimed: int = 0
         """Bytes of sagas that are being started here."""
         self._submitted: dict[str, int] = {}
+        """Bytes by which the record that was handed in will make the bucket grow, by key."""
         self._on_the_way = 0
-        """Bytes by which what this worker has handed in will make it grow."""
+        """Sum of `_submitted`."""
         self.refused_at: float | None = None
-        """When the server last refused to store a record; None once it has taken one again."""
+        """Trio time at which the server last refused to store a record; None once it has taken one again."""
         self.waiting: dict[str, tuple[bool, Callable[[], None]]] = {}
-        """Who waits: whether with its last record, and how to wake it."""
+        """Waiting sagas by key, the longest wait first. True: for a last record. The callback wakes the saga."""
         self._turn = ""
+        """Key of the saga whose turn it is; empty if it is nobody's."""
         self._turn_at = 0.0
+        """Trio time at which that saga got the turn or last handed in a record."""
 
     @property
     def bytes(self) -> int:
-        """What it holds now, by all that is known."""
+        """Bytes that the bucket holds now, as far as this worker knows."""
         return self.usage.bytes + self.written + self.claimed + self._on_the_way
 
     def submitted(self, key: str, grown: int) -> None:
-        """A record of the saga is on its way."""
-        self.settled(key)  # what the server has refused as too large was handed in, too
+        """Note that a record is on its way which will make the bucket grow by `grown` bytes."""
+        self.settled(key)  # a record that was refused as too large is never settled otherwise
         if key == self._turn:
             self._turn_at = trio.current_time()
         self._submitted[key] = grown
@@ -120,18 +128,19 @@ class Shard(Vessel):
         self.grant(max(0, grown))
 
     def settled(self, key: str) -> int:
-        """It is stored, or will not be; by how much it made, or would have made, the bucket grow."""
+        """Note that the saga's record is not on its way any more. Return the bytes by which it grows the bucket."""
         grown = self._submitted.pop(key, 0)
         self._on_the_way -= grown
         return grown
 
     @property
     def is_tight(self) -> bool:
-        """Whether sagas are to take turns."""
+        """True if sagas have to take turns."""
         return self.refused_at is not None or self.exceeds(RUNNING)
 
     def takes_turn(self, key: str) -> bool:
-        """Whether it is this saga's turn; it is if it is nobody else's."""
+        """Return True if it is this saga's turn. The saga gets the turn if nobody has it, or its holder is stale."""
+        # a saga whose step runs for long would hold up all others, although it writes nothing: it loses the turn
         if self._turn not in ("", key) and not self._is_stale:
             return False
         if self._turn != key:
@@ -143,7 +152,7 @@ class Shard(Vessel):
         return trio.current_time() >= self._turn_at + TURN
 
     def left(self, key: str) -> None:
-        """The saga is not active any more: its turn is the next one's."""
+        """Forget a saga that is not active any more; its turn goes to the next one."""
         self.settled(key)
         self.waiting.pop(key, None)
         if self._turn == key:
@@ -151,7 +160,7 @@ class Shard(Vessel):
             self.wake()
 
     def wake(self) -> None:
-        """Wake all who may go on; of those who take turns, the one that has the turn, or has waited longest."""
+        """Wake all sagas that may go on; of those that take turns, the one that has the turn or has waited longest."""
         for key in self._next() if self.is_tight else list(self.waiting):
             self.waiting.pop(key)[1]()
 
@@ -172,7 +181,7 @@ class Shard(Vessel):
 
 
 class Claim:
-    """Room for one new saga, while the context is open; then its record is there, or will not be."""
+    """Room for one new saga, held while the context is open. When it closes, the record is stored or will not be."""
 
     __slots__ = ("_shard", "_size")
 

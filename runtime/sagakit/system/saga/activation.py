@@ -1,4 +1,4 @@
-"""Where a saga's actor starts from, and what is left of one at rest."""
+"""The activations: what a saga's actor starts from, and what is kept of a passivated saga."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class CreateRecord(Protocol):
 
 
 class Fresh(msgspec.Struct, frozen=True):
-    """A saga to be created. `not_after` (trio time) as of `Put`."""
+    """A saga to be created. `not_after` (trio time) is as in `Put`."""
 
     create: CreateRecord
     not_after: float = inf
@@ -32,25 +32,26 @@ class TakeOver(msgspec.Struct, frozen=True):
 
 
 class Reload(msgspec.Struct, frozen=True):
-    """This worker's own record, whatever its revision is now: an earlier incarnation crashed."""
+    """The worker's own record, whatever its revision is now: an earlier incarnation has crashed."""
 
 
 class GiveUp(msgspec.Struct, frozen=True):
-    """This worker's own record: its actor crashed too often. It is stuck until an operator helps, and kept here."""
+    """The worker's own record of a saga whose actor has crashed too often, last with `error`. It becomes stuck."""
 
     error: str
 
 
 class Reactivate(msgspec.Struct, frozen=True):
-    """This worker's own record: it has been at rest. Its events up to `confirmed` are in the log."""
+    """The worker's own record of a saga that was passivated. Its events up to `confirmed` are in the log."""
 
     confirmed: int
 
 
 class Passivated(NamedTuple):
-    """A saga that waits and costs no actor.
+    """A saga that waits without an actor.
 
-    `at` is when it wakes by itself, in seconds since the epoch; its events up to `confirmed` are in the log.
+    `at` is the time at which it wakes by itself, in seconds since the epoch; None if only a message wakes it. Its
+    events up to `confirmed` are in the log.
     """
 
     at: float | None

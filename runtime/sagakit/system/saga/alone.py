@@ -1,4 +1,4 @@
-"""One saga's way to a turn alone: asked for while it is a suspect, given back when it is not needed any more."""
+"""The turn alone of one saga: asked for while the saga is a suspect, given back when it is not needed any more."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagakit.system.turns import AskAlone
 
 
 class Alone:
-    """Belongs to one incarnation of a saga's actor, as its turns do."""
+    """Asks for a turn alone and gives it back. Belongs to one incarnation of a saga's actor, as its turns do."""
 
     __slots__ = ("_granted", "_incarnation", "_isolation", "_ref", "_turn")
 
@@ -23,11 +23,13 @@ class Alone:
 
     @property
     def pending(self) -> bool:
-        """Whether a turn is asked for, or there."""
+        """True while a turn is asked for or granted."""
         return self._turn is not None
 
     def granted(self, message: RunAlone) -> bool:
-        """Whether this turn is still wanted. One that was meant for an earlier incarnation is given back."""
+        """Take a turn that was granted. Return False, and give the turn back, if it is not the one asked for last."""
+        # the grant may have been meant for an earlier incarnation. To run on it would be wrong: the isolation actor
+        # ends that turn as soon as it hears of the crash, while the record would still say that the saga runs alone
         if message.turn is not self._turn:
             self._isolation.tell_nowait(DoneAlone(message.turn))
             return False
@@ -35,7 +37,7 @@ class Alone:
         return True
 
     def mind(self, *, alone: bool, wanted: bool) -> None:
-        """The durable record says whether the saga runs `alone`, and whether a turn is `wanted`."""
+        """Ask for a turn or give it back, as the durable record says: the saga runs `alone`, or a turn is `wanted`."""
         if self._turn is not None and not (alone if self._granted else wanted):
             self._isolation.tell_nowait(DoneAlone(self._turn))
             self._turn, self._granted = None, False
@@ -44,6 +46,6 @@ class Alone:
             self._isolation.tell_nowait(self._turn)
 
     def isolation_lost(self) -> None:
-        """The isolation actor was lost: it knows of the turn that runs, and of no other."""
+        """Note that the isolation actor was lost. It still knows the turn that runs, but no request: ask again."""
         if not self._granted:
             self._turn = None

@@ -1,4 +1,4 @@
-"""The calls of one saga that are under way: made beside its actor, which hears how each has ended."""
+"""The calls of one saga that are under way. They run in their own tasks; the saga's actor is told how each ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sagakit.system.saga.saga_messages import Attempted, SagaMessage
 
 
 class Calls:
-    """Belongs to one incarnation of a saga's actor."""
+    """Makes and revokes calls. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = ("_binding", "_ctx", "_environment", "_permits", "_waits")
 
@@ -25,23 +25,23 @@ class Calls:
         self._environment = environment
         self._permits: dict[str, CallPermit] = {}
         self._waits: set[str] = set()
-        """The steps whose calls only wait for another saga."""
+        """Steps whose calls only wait for another saga."""
 
     def __len__(self) -> int:
         return len(self._permits)
 
     @property
     def at_work(self) -> bool:
-        """Whether a call is under way that does more than wait for another saga."""
+        """True if a call is under way that does more than wait for another saga."""
         return len(self._permits) > len(self._waits)
 
     def has(self, call: Call) -> bool:
-        """Whether this attempt is under way, or its end is not folded yet."""
+        """Return True if this attempt is under way, or its end is not folded yet."""
         permit = self._permits.get(call.step)
         return permit is not None and permit.call == call.call
 
     def make(self, call: Call, record: Record) -> None:
-        """Make one attempt; `Attempted` says how it ended."""
+        """Make one attempt. The actor gets an `Attempted` with its result."""
         self._permits[call.step] = permit = CallPermit(call.call)
         if call.waits:
             self._waits.add(call.step)
@@ -50,12 +50,12 @@ class Calls:
         self._ctx.pipe_to_self(to, perform, call, record, self._environment, permit, timeout=bound)
 
     def ended(self, step: str) -> None:
-        """The end of its call is folded into the record."""
+        """Forget the call of a step, whose end is folded into the record."""
         self._permits.pop(step, None)
         self._waits.discard(step)
 
     def revoke_all_but(self, asked: Sequence[Effect]) -> None:
-        """A call that waits for its turn, and is not asked for any more, is not to be made."""
+        """Revoke the calls that wait for their turn and are not among the effects `asked` for any more."""
         wanted = {effect.step for effect in asked if isinstance(effect, Call)}
         for step, permit in self._permits.items():
             if step not in wanted:

@@ -1,4 +1,4 @@
-"""One saga's way to the publisher: each event of the record's outbox is handed in once, and again if it was lost."""
+"""The outbox of one saga: hands each event of the durable record to the publisher once, and again if it was lost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sagakit.system.io.receipt import Receipt
 
 
 class Outbox:
-    """Belongs to one incarnation of a saga's actor."""
+    """Hands events in and waits for them. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = ("_handed_in", "_key", "_last", "_publisher", "_receipt", "_then")
 
@@ -27,16 +27,16 @@ class Outbox:
 
     @property
     def confirmed(self) -> int:
-        """Events up to this one are in the log."""
+        """The number of the last event that is in the log; 0 before the first."""
         return self._receipt.confirmed
 
     @property
     def is_out(self) -> bool:
-        """Whether all that was handed in is in the log."""
+        """True if every event that was handed in is in the log."""
         return self._receipt.confirmed >= self._handed_in
 
     def publish(self, record: Record) -> None:
-        """Hand in what was not handed in yet; `record` is durable."""
+        """Hand in the events of a durable record that were not handed in yet."""
         last = self._handed_in
         new = tuple([event for event in record.outbox if event.seq > last])
         if new:
@@ -44,27 +44,28 @@ class Outbox:
             self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, self._receipt))
 
     def publish_again(self, record: Record) -> None:
-        """The publisher was lost with what it had not yet confirmed."""
+        """Hand in again what the publisher, which was lost, has not confirmed."""
         if self._handed_in > self._receipt.confirmed:
             self._handed_in = self._receipt.confirmed
+            # a new receipt: an acknowledgment that still comes to the old publisher must not count for the new one
             self._receipt = Receipt(confirmed=self._handed_in)
             self.publish(record)
             if self._then is not None:
                 self._await_last()
 
     def when_confirmed(self, seq: int, then: Callable[[], None]) -> None:
-        """Call `then` once, when the event is in the log; the last that asks is told, and not after `when_out`."""
+        """Call `then` once, when event `seq` is in the log. Replaces an earlier request, except one of `when_out`."""
         if self._then is None:
             self._receipt.when_reached(seq, then)
 
     def when_idle(self, then: Callable[[], None]) -> None:
-        """Call `then` once, when all that was handed in is in the log; else as `when_confirmed`."""
+        """Call `then` once, when every event that was handed in is in the log. Otherwise as `when_confirmed`."""
         self.when_confirmed(self._handed_in, then)
 
     def when_out(self, record: Record, then: Callable[[], None]) -> None:
         """Call `then` once, when the last event of a terminal record is in the log; at once if it is.
 
-        Events that the record holds no more are in the log, whoever published them.
+        Events that the record does not contain any more are in the log, whichever worker has published them.
         """
         self._last, self._then = record.outbox[-1].seq if record.outbox else 0, then
         self._await_last()
@@ -73,6 +74,6 @@ class Outbox:
         self._receipt.when_reached(self._last, partial(self._out, self._receipt))
 
     def _out(self, receipt: Receipt) -> None:
-        if receipt is self._receipt and self._then is not None:  # not that of a publisher that was lost meanwhile
+        if receipt is self._receipt and self._then is not None:  # else it belongs to a publisher that was lost
             then, self._then = self._then, None
             then()

@@ -1,4 +1,4 @@
-"""Passivation: when a waiting saga gives its place to others, and when its actor ends until the saga is woken.
+"""Passivation: lets a waiting saga give its place to others, and ends its actor until the saga is woken.
 
 See docs/architecture.md, "Sagas that wait".
 """
@@ -19,7 +19,7 @@ from sagakit.system.saga.slot import SagaSlot
 
 
 class Passivation:
-    """Belongs to one incarnation of a saga's actor. Used while no call of the saga is under way."""
+    """Decides on passivation. Belongs to one incarnation of a saga's actor; used while no call of it is under way."""
 
     __slots__ = ("_environment", "_key", "_outbox", "_plan", "_reminders", "_told", "_wake")
 
@@ -44,7 +44,7 @@ class Passivation:
         return told
 
     def mind_place(self, record: Record, *, held: bool) -> None:
-        """Let others have the place. Without one, ask for it, if that is all that keeps the saga from going on."""
+        """Let others have the saga's place. Without a place, ask for one if only that keeps the saga from going on."""
         environment = self._environment
         places = environment.sagas.places
         if places.has(self._key):
@@ -61,7 +61,8 @@ class Passivation:
         """
         ready = self._outbox.is_out and parent_knows
         if not self._environment.sagas.places.has(self._key):
-            if not self._outbox.is_out:  # else the parent is waited for, and the wake would come at once
+            # if the events are all in the log, only the parent is waited for: `when_idle` would wake at once, for ever
+            if not self._outbox.is_out:
                 self._outbox.when_idle(self._wake)
             return ready
         return self._has_waited(record, told=told and ready)
@@ -70,7 +71,7 @@ class Passivation:
         """Return True if the saga was told to passivate; otherwise have it told, if it waits for long enough."""
         now, after = self._environment.now(), self._environment.config.passivate_after
         if record.wake_at is not None and record.wake_at < now + after:
-            return False
+            return False  # due so soon that ending the actor costs more than it saves
         reminders = self._reminders
         at, reminders.passivate_at = reminders.passivate_at, None
         if at is not None and at > now:

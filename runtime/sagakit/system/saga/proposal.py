@@ -1,8 +1,10 @@
-"""A write that the server refuses because the record has become too large, and the smaller write that replaces it.
+"""The proposed write of a saga, and the parts of it that are left out or kept if the server refuses it as too large.
+
+In this order a smaller write is tried:
 
 without callers' messages    they are answered `too large`, so that nobody from outside can stop a saga by size
 halted, or cut down          as `engine.oversize` says, if that is small enough
-held back                    nothing can be written: everything is kept, and is tried again with what comes next
+held back                    nothing can be written: everything is kept, and is tried again with the next events
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ from sagakit.engine.verdicts import PLACES
 from sagakit.system.saga.saga_messages import Ask
 
 HEADERS = 512
-"""Bytes that the headers of a message take at most."""
+"""Bytes of the headers of a message, at most."""
 
 
 class Proposal(NamedTuple):
-    """A write of `size` bytes: `events` have made `record` of `base`, and the callers in `asked` wait for it."""
+    """A write of `size` bytes: `events` have turned `base` into `record`, and the callers in `asked` wait for it."""
 
     base: Record
     events: Sequence[InputEvent]
@@ -36,8 +38,8 @@ class HeldBack(NamedTuple):
 
 
 def split(proposal: Proposal) -> tuple[HeldBack, HeldBack]:
-    """Return what callers and operators have sent, and all the rest. A record that has failed needs all of it."""
-    if proposal.record.status == "failed":
+    """Return the part of a proposal that callers and operators have sent, and all the rest."""
+    if proposal.record.status == "failed":  # what has ended the saga may be a message, which must not be left out
         return HeldBack([], []), HeldBack(proposal.events, proposal.asked)
     callers = [event for event in proposal.events if _is_callers(event)]
     rest = [event for event in proposal.events if not _is_callers(event)]
@@ -47,13 +49,13 @@ def split(proposal: Proposal) -> tuple[HeldBack, HeldBack]:
 
 
 def held_back(proposal: Proposal) -> HeldBack:
-    """Return what is to be tried again. `Published` is left out: it is made anew for each write."""
+    """Return the part of a proposal that is tried again later, without `Published`, which each write makes anew."""
     events = [event for event in proposal.events if not isinstance(event, Published)]
     return HeldBack(events, [ask for ask in proposal.asked if not ask.reply.settled])
 
 
 def most_bytes(proposal: Proposal, max_payload: int) -> int:
-    """Return how large a record may be: the server's limit, or half of a record that it refused in spite of that."""
+    """Return the bytes that a record may have: the server's limit, or half of a record that it refused all the same."""
     most = max_payload - HEADERS
     return most if most < proposal.size else proposal.size // 2
 

@@ -1,4 +1,4 @@
-"""One saga's reminders: the timers actor wakes it at its next due time, and tells it when it may be passivated."""
+"""The reminders of one saga: the timers actor wakes it at its next due time, and tells it when it may be passivated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sagakit.system.timers import SetTimer, TimersMessage
 
 
 class Reminders:
-    """Belongs to one incarnation of a saga's actor. Times are in seconds since the epoch."""
+    """Sets timers. Belongs to one incarnation of a saga's actor. Times are in seconds since the epoch."""
 
     __slots__ = ("_ref", "_set", "_timers", "_wake_at", "passivate_at")
 
@@ -18,19 +18,21 @@ class Reminders:
         self._ref = ref
         self._wake_at: float | None = None
         self._set: list[float] = []
-        """Times that the timers actor was told and that have not come. A later time need not be told as well."""
+        """Times that the timers actor was told and that have not come."""
         self.passivate_at: float | None = None
-        """When the saga will be told to passivate; None if it has not asked for that, or has been busy since."""
+        """Time at which the saga is told to passivate; None if it has not asked for that, or has been busy since."""
 
     def wake(self, at: float) -> None:
-        """Have `Wake` sent at this time, once, however often it is asked for. An earlier `Wake` is followed by it."""
+        """Have `Wake` sent at this time, once, however often this is called. It replaces the time of the last call."""
         self._wake_at = at
+        # a later time is not told: when the earlier timer comes, `woken` sets the next one. So a saga has few entries
+        # in the heap, however often its due time moves
         if not self._set or at < min(self._set):
             self._set.append(at)
             self._timers.tell_nowait(SetTimer(self._ref, at, Wake(at)))
 
     def woken(self, wake: Wake, now: float) -> None:
-        """Take a `Wake` from the timers actor or from elsewhere. Set the next one if this one came early."""
+        """Take a `Wake`, from the timers actor or from elsewhere. If it came before the due time, set a timer again."""
         if wake.set_for in self._set:
             self._set.remove(wake.set_for)
         at, self._wake_at = self._wake_at, None

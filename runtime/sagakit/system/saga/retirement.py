@@ -1,4 +1,4 @@
-"""Retirement: a saga that has ended tells its parent, publishes its events, releases its children, and is archived."""
+"""Retirement: has a saga that has ended tell its parent, publish its events, release its children, and be archived."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagakit.system.saga.saga_messages import ChildrenReleased, ParentTold, Saga
 
 
 class Retirement:
-    """Belongs to one incarnation of a saga's actor."""
+    """Takes the steps of a saga's end in order. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = ("_ctx", "_environment", "_outbox", "_told_under", "has_begun", "parent_knows")
 
@@ -24,7 +24,7 @@ class Retirement:
         self._outbox = outbox
         self._told_under = ""
         self.parent_knows: bool = False
-        """True once the parent has been told of everything that it is to know by now."""
+        """True once the parent has been told of everything that it has to know by now."""
         self.has_begun: bool = False
         """True once the saga is on its way to the archive. There is no way back."""
 
@@ -34,7 +34,7 @@ class Retirement:
         return self.parent_knows and not self.has_begun
 
     def tell_parent(self, effect: TellParent) -> None:
-        """Tell the parent, once for each thing there is to tell; `ParentTold` says that it knows."""
+        """Tell the parent, once for each message. The actor gets a `ParentTold` when the parent knows."""
         if self._told_under != effect.message.id:
             self._told_under, self.parent_knows = effect.message.id, False
             self._ctx.pipe_to_self(_parent_told, self._environment.children.tell, effect.parent, effect.message)
@@ -42,8 +42,10 @@ class Retirement:
     def finish(self, effect: Finish, record: Record, retire: Callable[[], None]) -> None:
         """Wait until all events are published, release the children, and call `retire`.
 
-        In this order nothing is lost. A saga that has children is told by `ChildrenReleased` that they are released.
+        A saga that has children gets a `ChildrenReleased` instead of the call.
         """
+        # in this order nothing is lost if the worker dies in between. The live record is what the next owner adopts: it
+        # still has the events and the children, and publishing and releasing them twice is harmless
         if not self.has_begun:
             self.has_begun = True
             self._outbox.when_out(record, partial(self._release, effect.children, sender_of(record), retire))

@@ -12,7 +12,7 @@ from sagakit.errors import StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.turns import AskAlone
 
-# --------------------------------------------------------- from whoever asks about the saga
+# ------------------------------------------------------------------------- from callers
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Peek(msgspec.Struct, frozen=True):
     reply: Reply[Record]
 
 
-# ----------------------------------------------------- from what the actor itself has begun
+# ------------------------------------------ from tasks and operations that the actor has begun
 
 
 class Attempted(msgspec.Struct, frozen=True):
@@ -81,7 +81,7 @@ class Wake(msgspec.Struct, frozen=True):
 
 
 class Passivate(msgspec.Struct, frozen=True):
-    """Nothing has happened for a while: the actor may end, if nothing is under way."""
+    """The saga has been idle for `passivate_after` seconds: its actor may end, if nothing is under way."""
 
 
 class Compare(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""One saga's slot in this worker: the state that all incarnations of its actor share."""
+"""The slot of one saga in this worker: the state that all incarnations of its actor share."""
 
 from __future__ import annotations
 
@@ -19,28 +19,29 @@ class SagaSlot:
         self.key: str = key
         self._activation: Activation = activation
         self.begun: Reply[None] | None = None
-        """Answered by the first incarnation when its first write is durable, or with why that failed."""
+        """The reply that the first incarnation sends when its first write is durable, or fails if the write fails."""
         self.operations: int = 0
-        """Operations handed to the persistence actor so far. A result with a lower number is for nobody."""
+        """Number of operations handed to the persistence actor so far. A result with a lower number is ignored."""
         self.durable: Loaded | None = None
         """The last record that this worker has written or read; None before that."""
         self.seen_at: float = -inf
-        """When the last write or look began that shows this worker to be the owner (trio time)."""
+        """Trio time at which the last write or look began that shows this worker to be the owner."""
         self.wake_at: float = inf
-        """When the durable record is due to be looked at again, in seconds since the epoch."""
+        """Time at which the durable record is due to be looked at again, in seconds since the epoch."""
         self.accounted_for: bool = False
-        """True if the bucket cannot hold a record that names this worker, once the actor has ended."""
+        """True if the bucket cannot hold a record that names this worker, once the saga has left this worker."""
 
     def next_activation(self) -> Activation:
         """Return what the next incarnation starts from; each one after the first starts from the record."""
         activation = self._activation
-        if not isinstance(activation, GiveUp):  # that is in force until it is written
+        if not isinstance(activation, GiveUp):  # a GiveUp stays until `has_begun`: until it is written
             self._activation = Reload()
         return activation
 
     def given_up(self, error: str) -> SagaSlot:
         """Return the slot that follows when the saga's actor has crashed too often; `error` says why."""
         last = SagaSlot(self.binding, self.key, GiveUp(error))
+        # what this worker knows of the record stays, so that the new actor can still write it back if it is replaced
         last.durable, last.seen_at = self.durable, self.seen_at
         return last
 

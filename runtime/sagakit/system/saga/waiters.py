@@ -1,4 +1,4 @@
-"""Who waits for an answer from one saga's actor, and what they are told."""
+"""The waiters: callers that wait for an answer from one saga's actor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
 
 class Waiters:
-    """Belongs to one incarnation of a saga's actor. Everybody is answered from a durable record."""
+    """Keeps the callers and answers them from durable records. Belongs to one incarnation of a saga's actor."""
 
     __slots__ = ("_asked", "_limits", "_looking", "_outcome", "_plan", "_quiet")
 
@@ -26,34 +26,34 @@ class Waiters:
 
     @property
     def for_outcome(self) -> bool:
-        """Whether somebody waits for the end, and has not given up."""
+        """True while a caller waits for the end and has not given up."""
         return any(not waiting.reply.settled for waiting in self._outcome)
 
     def for_record(self, reply: Reply[Record]) -> None:
-        """Somebody wants to see the record."""
+        """Keep a caller that wants to see the record."""
         self._looking.append(reply)
 
     def for_verdict(self, ask: Ask) -> None:
-        """Somebody wants to know what became of a message."""
+        """Keep a caller that wants the verdict on its message."""
         self._asked.append(ask)
 
     def for_end(self, message: AwaitOutcome) -> None:
-        """Somebody wants the terminal record."""
+        """Keep a caller that wants the terminal record, and drop those that have given up."""
         self._outcome = [waiting for waiting in self._outcome if not waiting.reply.settled]
         self._outcome.append(message)
 
     def for_quiet(self, reply: Reply[None]) -> None:
-        """Somebody waits until no attempt is open."""
+        """Keep a caller that waits until no attempt is open, and drop those that have given up."""
         self._quiet = [waiting for waiting in self._quiet if not waiting.settled]
         self._quiet.append(reply)
 
     def take_asked(self) -> list[Ask]:
-        """Those whose messages are part of the next write: they are answered once it is durable."""
+        """Return the callers whose messages are part of the next write, and forget them. The write answers them."""
         asked, self._asked = self._asked, []
         return asked
 
     def answer(self, record: Record) -> None:
-        """Answer those whose answer is known."""
+        """Answer the callers whose answer is known by a durable record."""
         if not (self._looking or self._asked or self._outcome):
             return
         self.answer_looking(record)
@@ -61,18 +61,18 @@ class Waiters:
         self.answer_end(record)
 
     def answer_looking(self, record: Record) -> None:
-        """Answer those who want to see the record."""
+        """Answer the callers that want to see the record."""
         for reply in self._looking:
             reply.send(record)
         self._looking.clear()
 
     def answer_asked(self, asked: Sequence[Ask], record: Record) -> None:
-        """Tell what became of their messages; one that nobody knows came after the end."""
+        """Answer callers with the verdicts on their messages; a message that the record does not know came too late."""
         for ask in asked:
             ask.reply.send(verdict_of(self._plan, record, ask.message, self._limits) or "ended")
 
     def answer_end(self, record: Record) -> None:
-        """Answer those who wait for the end, if this is it."""
+        """Answer the callers that wait for the end, if this is it."""
         over = record.status in ENDS
         if not self._outcome or not (over or record.status == "stuck"):
             return
@@ -82,12 +82,12 @@ class Waiters:
         self._outcome = [waiting for waiting in self._outcome if not (over or waiting.or_stuck)]
 
     def quiet(self) -> None:
-        """No attempt is open."""
+        """Answer the callers that wait until no attempt is open."""
         for reply in self._quiet:
             reply.send(None)
         self._quiet.clear()
 
     def fail(self, error: Exception) -> None:
-        """Nobody here will know the end: the saga is another worker's."""
+        """Fail the callers that wait for the end: the saga is another worker's, so nobody here will know it."""
         for waiting in self._outcome:
             waiting.reply.fail(error)
