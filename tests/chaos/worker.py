@@ -76,7 +76,7 @@ async def _note(runtime: Runtime, counted: Counted, log: BinaryIO) -> None:
         "worker": runtime.worker_id,
         "fenced": counted.fenced,
         "active": len(await runtime.list_active()),
-        "resting": runtime.passivated,
+        "passivated": runtime.passivated,
         "messages": runtime.messages_sent,
     }
     log.write(msgspec.json.encode(line) + b"\n")

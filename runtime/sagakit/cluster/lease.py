@@ -28,7 +28,7 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A worker's value in the workers' bucket, as JSON.
 
     `definitions` are the versions that the worker knows of each type, `migrating` the versions among them that have a
-    migrate(), `schemas` the digests of their schemas. `load` is the number of active sagas, `resting` the number of
+    migrate(), `schemas` the digests of their schemas. `load` is the number of active sagas, `passivated` the number of
     passivated ones.
 
     `busy` is present while the worker is about to leave: the keys of the sagas whose attempts it lets end. The other
@@ -45,7 +45,7 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     schemas: dict[str, list[str]] = {}
     renewal: int = 0
     load: int = 0
-    resting: int = 0
+    passivated: int = 0
     busy: list[str] | None = None
     handed_back: bool = False
 
@@ -99,10 +99,10 @@ class OwnLease:
         """Make the lease durable for the first time. Waits through an outage. Raises StoreError."""
         await through_outage(self._store, self.renew)
 
-    async def renew(self, *, load: int = 0, resting: int = 0) -> None:
+    async def renew(self, *, load: int = 0, passivated: int = 0) -> None:
         """Write the lease with the next number. Raises StoreError; then the renewal may still arrive later."""
         self._lease.renewal += 1
-        self._lease.load, self._lease.resting = load, resting
+        self._lease.load, self._lease.passivated = load, passivated
         # the age of the lease counts from here, not from the acknowledgment: an observer may see the new number in
         # between and begin to wait then, so this worker's own ttl must end before any observer's does
         sent = trio.current_time()

@@ -163,7 +163,7 @@ class Membership(Actor[None]):
         active, passivated = self._load()
         try:
             with trio.move_on_after(min(ACKNOWLEDGED_WITHIN, self._ttl / 3)):
-                await self._lease.renew(load=active, resting=passivated)
+                await self._lease.renew(load=active, passivated=passivated)
                 return True
             self._ration.say(WARNING, "lease not renewed: no answer in time", kind="no answer")
         except Unavailable as error:
