@@ -1,7 +1,16 @@
 """The command `sagakit`. Needs the extra `cli`.
 
-app               the commands
-command_options   their options
+app               the commands but those of operators
+lazy_group        the group of all commands; imports the operator commands when one is called
+looking_commands  list, describe, history, count, groups, workers
+mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
+sending_commands  start, signal, delete
+changing          a change of many sagas: plan, question, verdicts
+choosing          the selector: keys, globs, a filter, standard input
+session           one operator command, from its arguments to its exit code
+printing          tables, JSON and YAML; errors in the same format
+json_shapes       the JSON that the operator commands print
+command_options   options of the commands
 demo              `sagakit demo`: 500 orders as sagas, and an audit
 worker_command    `sagakit worker`: one worker as a process
 accounts_command  `sagakit permissions` and `sagakit setup`

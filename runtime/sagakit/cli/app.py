@@ -1,4 +1,4 @@
-"""The commands. Each one is thin: it reads arguments, calls, and prints."""
+"""The commands but those of operators. Each one is thin: it reads arguments, calls, and prints."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from sagakit.cli.command_options import (
     with_options,
 )
 from sagakit.cli.exits import UsageError, exit_of
+from sagakit.cli.lazy_group import LazyGroup
 from sagakit.client.bare_errors import bare_errors
 from sagakit.definition import Saga
 from sagakit.errors import CallerError, SagakitError
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 app: typer.Typer = typer.Typer(
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Sagas on NATS JetStream."
+    cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Sagas on NATS JetStream."
 )
 FORM: str = "module:Class, such as examples.orders.saga:PlaceOrder"
 

@@ -116,6 +116,32 @@ SETUP: dict[str, Any] = {
     "shards": Annotated[int | None, typer.Option(help="Option shards; fixed when the buckets are made.")],
 }
 """The options of `sagakit setup` only."""
+WHERE: Any = Annotated[
+    str | None, typer.Option(help="A filter, such as: type = PlaceOrder and status = stuck and updated < -1h")
+]
+CHOSEN: Any = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SAGA",
+        show_default=False,
+        help="Keys (TYPE.ID), globs over them in quotes ('PlaceOrder.*'), or - for keys from standard input.",
+    ),
+]
+CHANGING: dict[str, Any] = {
+    "where": WHERE,
+    "yes": Annotated[bool | None, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")],
+    "dry_run": Annotated[bool | None, typer.Option("--dry-run", help="Change nothing; print each verdict to expect.")],
+    "timeout": Annotated[
+        float | None, typer.Option(help="Seconds that each saga's owner gets to answer.", show_default="30")
+    ],
+}
+"""The options of every command that changes sagas."""
+AUDITED: dict[str, Any] = {
+    "why": Annotated[str | None, typer.Option(help="Required: the reason, which the saga's events keep.")],
+    "by": Annotated[str | None, typer.Option(help="Your name in the events; by default the name of your login.")],
+    **CHANGING,
+}
+"""The options of every verb of operators."""
 _IN_CONFIG: Mapping[str, str] = {"name": "worker_name", "creds": "credentials", "nkey": "nkeys_seed"}
 """Fields of `Config` that have another name on the command line."""
 
@@ -134,7 +160,7 @@ def with_options(shared: Mapping[str, Any]) -> Callable[[Callable[..., None]], C
         signature = inspect.signature(command, eval_str=True)
         own = [parameter for name, parameter in signature.parameters.items() if name != "options"]
         more = [
-            inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
             for name, kind in shared.items()
         ]
         run.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]

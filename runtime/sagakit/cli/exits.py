@@ -1,4 +1,4 @@
-"""The exit codes of `sagakit worker`, after sysexits.h. A process supervisor decides by them."""
+"""The exit codes of the commands, after sysexits.h. A process supervisor of `sagakit worker` decides by them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class UsageError(Exception):
 
 
 class CommandExit(IntEnum):
-    """An exit code of `sagakit worker`. docs/worker.md lists them."""
+    """An exit code of a command. docs/worker.md lists those of a worker, docs/cli.md those of the operator commands."""
 
     meaning: str
     """Meaning of the code, for the documentation."""
@@ -40,8 +40,10 @@ class CommandExit(IntEnum):
         return member
 
     DRAINED = 0, "a signal came, and the worker drained", False
+    NOT_APPLIED = 1, "an operator command has no effect on some of the sagas; never from a worker", True
     USAGE = 2, "the command line is wrong: an unknown option, no such module, no sagas in it", False
     DEFINITION = 65, "a saga's definition is wrong, or its plan or types have changed under the same version", False
+    UNKNOWN_SAGA = 66, "an operator command names a saga that is not stored; never from a worker", True
     UNAVAILABLE = 69, "no NATS server answers, or the store is away", True
     CRASH = 70, "anything else: a bug, in a saga's module or in sagakit; the log has the traceback", True
     SERVER = 76, "the server answers and cannot be used: too old, no JetStream, a bucket missing or made wrong", False

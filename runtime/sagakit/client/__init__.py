@@ -14,6 +14,7 @@ listing      Page, SagaInfo: the sagas that match a filter
 history      the events of one saga
 description  Description: one saga for people to read
 attempts     the attempts of its steps
+by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
 deleting     removes what is kept of an ended saga
 bare_errors  errors without the exception groups of nurseries
 """

@@ -11,7 +11,7 @@ import msgspec
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.attempts import Attempt, attempts_of
 from sagakit.definition import Codec
-from sagakit.definition.plan import NodePlan
+from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Record, SagaStatus, StepLog
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import Verdict
@@ -86,10 +86,20 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def described(
-    record: Record, events: Sequence[CloudEvent], binding: SagaBinding, note: str, notes: Mapping[str, str]
+    record: Record,
+    events: Sequence[CloudEvent],
+    binding: SagaBinding | None,
+    note: str,
+    notes: Mapping[str, str],
+    *,
+    plan: Plan | None = None,
 ) -> Description:
-    """Return the description of a record and its events. `note` is of the saga, `notes` are of steps by name."""
-    mine = record.plan_digest == binding.plan.digest
+    """Return the description of a record and its events. `note` is of the saga, `notes` are of steps by name.
+
+    Without a binding of the saga's plan, values are plain JSON, and the kinds of nodes are those of `plan`.
+    """
+    mine = binding if binding is not None and record.plan_digest == binding.plan.digest else None
+    plan = plan if mine is None else mine.plan
     attempts = attempts_of(events, record)
     outcome, failure = record.outcome, record.failure
     return Description(
@@ -102,15 +112,15 @@ def described(
         created_at=_time(record.created_at),
         updated_at=_time(record.updated_at),
         deadline_at=moment_of(record.deadline_at),
-        input=_value(record.input, binding.definition.input if mine else None),
-        output=None if outcome is None else _value(outcome.output, binding.definition.output if mine else None),
+        input=_value(record.input, None if mine is None else mine.definition.input),
+        output=None if outcome is None else _value(outcome.output, None if mine is None else mine.definition.output),
         cause=None if failure is None else failure.cause,
         code=None if failure is None else failure.code,
         reason=None if failure is None else failure.reason,
         stuck=record.stuck,
         attributes=record.attributes,
         steps=tuple(
-            _step(name, log, binding if mine else None, tuple(attempts.get(name, ())), notes.get(name, ""))
+            _step(name, log, mine, plan, tuple(attempts.get(name, ())), notes.get(name, ""))
             for name, log in record.steps.items()
         ),
         messages=tuple(record.inbound),
@@ -118,9 +128,17 @@ def described(
     )
 
 
-def _step(name: str, log: StepLog, binding: SagaBinding | None, attempts: tuple[Attempt, ...], note: str) -> StepView:
+def _step(
+    name: str,
+    log: StepLog,
+    binding: SagaBinding | None,
+    plan: Plan | None,
+    attempts: tuple[Attempt, ...],
+    note: str,
+) -> StepView:
     node = None if binding is None else binding.definition.nodes.get(binding.plan.step_of(name))
-    kind = "" if binding is None or node is None else binding.plan.node(name).kind
+    planned = None if plan is None or plan.step_of(name) not in plan.by_name else plan.node(name)
+    kind = "" if planned is None else planned.kind
     return StepView(
         name=name,
         kind=kind,
@@ -129,7 +147,7 @@ def _step(name: str, log: StepLog, binding: SagaBinding | None, attempts: tuple[
         result=_value(log.result, None if node is None or kind == "each" else node.result),
         error=log.error,
         due=moment_of(log.due),
-        until=None if binding is None or log.began is None else _until(binding.plan.node(name), log),
+        until=None if planned is None else _until(planned, log),
         attempts=attempts,
         note=note,
     )

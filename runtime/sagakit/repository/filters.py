@@ -105,7 +105,7 @@ class Filter(msgspec.Struct, frozen=True):
 # ------------------------------------------------------------------------------- fields
 
 
-def _steps(record: Record) -> Iterable[Value]:
+def steps_of(record: Record) -> Iterable[Value]:
     """Yield the steps that the saga is at, or that it failed at. An item counts as its `each`, too."""
     if record.failure is not None and record.failure.step is not None:
         yield record.failure.step
@@ -115,7 +115,7 @@ def _steps(record: Record) -> Iterable[Value]:
             yield name.partition(ITEM)[0]
 
 
-def _errors(record: Record) -> Iterable[Value]:
+def errors_of(record: Record) -> Iterable[Value]:
     """Yield the texts that say why the saga is where it is."""
     if record.stuck is not None:
         yield record.stuck
@@ -134,8 +134,8 @@ FIELDS: Mapping[str, tuple[Kind, Callable[[Record], Iterable[Value]]]] = {
     "key": ("text", lambda record: (str(SagaKey(record.saga_type, record.saga_id)),)),
     "run": ("text", lambda record: (record.run,)),
     "status": ("status", lambda record: (record.status,)),
-    "step": ("text", _steps),
-    "error": ("text", _errors),
+    "step": ("text", steps_of),
+    "error": ("text", errors_of),
     "cause": ("text", lambda record: () if record.failure is None else (record.failure.cause,)),
     "code": ("text", lambda record: () if record.failure is None else _optional(record.failure.code)),
     "owner": ("text", lambda record: (record.owner,)),

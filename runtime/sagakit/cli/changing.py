@@ -1,0 +1,205 @@
+"""A change of many sagas: the plan is printed, the operator agrees, and each saga gets the verb and has its verdict."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+import typer
+
+from sagakit.cli.choosing import AT_ONCE, Choice, Chosen, choice_to_change, chosen, key_of_record
+from sagakit.cli.exits import CommandExit, UsageError
+from sagakit.cli.json_shapes import VerdictLine
+from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
+from sagakit.cli.session import Session, Work
+from sagakit.client.by_key import Answer, PlainAccess, undoes
+from sagakit.engine import InboundKind, Record
+from sagakit.engine.record import NOTHING
+
+TIMEOUT = 30.0
+"""Seconds that the owner of a saga gets to answer, by default."""
+VERDICT_COLUMNS: Columns = {
+    "saga": lambda line: line.key,
+    "verdict": lambda line: line.verdict,
+    "why": lambda line: line.why or "",
+}
+UNAUDITED = frozenset({"signal", "delete"})
+"""Commands whose reason nothing would keep."""
+TAKES_A_STEP = frozenset({"complete-step", "mark-undone"})
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """The order of an operator: a verb, its arguments, and the words that choose the sagas."""
+
+    verb: str
+    sagas: Sequence[str] | None
+    where: str | None = None
+    why: str = ""
+    by: str | None = None
+    yes: bool = False
+    dry_run: bool = False
+    timeout: float = TIMEOUT
+    step: str = ""
+    payload: str | None = None
+    message_id: str | None = None
+
+    @classmethod
+    def of(cls, verb: str, sagas: Sequence[str] | None, options: dict[str, Any], **more: Any) -> Order:
+        """Return the order in the options of a command. Takes its own out of `options`."""
+        own = {
+            name: options.pop(name) for name in ("where", "why", "by", "yes", "dry_run", "timeout") if name in options
+        }
+        return cls(verb=verb, sagas=sagas, **own, **more)
+
+    def checked(self) -> Choice:
+        """Return the choice of sagas. Raises UsageError unless the order can be carried out, or asked about."""
+        if self.verb not in UNAUDITED and not self.why.strip():
+            raise UsageError(f"--why is missing: say why you {self.verb} these sagas; their events keep it")
+        if self.verb in TAKES_A_STEP and not self.step:
+            raise UsageError(f"--step is missing: {self.verb} is about one step; `sagakit describe` shows the steps")
+        choice = choice_to_change(self.sagas, self.where)
+        if not (self.yes or self.dry_run or sys.stdin.isatty()):
+            raise UsageError(
+                f"{self.verb} asks before it changes sagas, and here is no terminal: --yes goes ahead, --dry-run shows "
+                "the plan"
+            )
+        return choice
+
+    def raw(self) -> msgspec.Raw:
+        """Return the payload as JSON. Raises UsageError."""
+        return NOTHING if self.payload is None else json_of(self.payload)
+
+    def signed(self) -> str:
+        """Return the name for the audit. Raises UsageError."""
+        try:
+            return self.by or getpass.getuser()
+        except (KeyError, OSError):
+            raise UsageError("--by is missing: your login has no name") from None
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A way to change one saga: `tried` returns the answer to expect, `done` the answer once it is changed."""
+
+    tried: Callable[[Record], Awaitable[Answer]]
+    done: Callable[[str], Awaitable[Answer]]
+    ended: bool | None = None
+    """True if ended sagas are looked for, None if the filter says which."""
+
+
+def change(order: Order, url: str, config: str | None, output: OutputFormat, options: dict[str, Any]) -> None:
+    """Carry out a verb of operators. Ends the command with its exit code."""
+
+    def prepared() -> Work:
+        choice, by, payload = order.checked(), order.signed(), order.raw()
+        kind: InboundKind = order.verb  # type: ignore[assignment]  # the names of these commands are kinds
+
+        async def work(sagas: PlainAccess) -> int:
+            async def tried(record: Record) -> Answer:
+                return await sagas.try_out(record, kind, step=order.step, payload=payload)
+
+            async def done(key: str) -> Answer:
+                return await sagas.send(
+                    key, kind, reason=order.why, by=by, step=order.step, payload=payload,
+                    id=order.message_id, timeout=order.timeout,
+                )  # fmt: skip
+
+            return await carry_out(sagas, order, choice, Change(tried, done), output)
+
+        return work
+
+    Session(url=url, config=config, options=options, output=output).run(prepared)
+
+
+async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Change, output: OutputFormat) -> int:
+    """Print the plan, ask, change each saga, print each verdict. Return the exit code."""
+    found = await chosen(sagas, choice, ended=way.ended)
+    if not found.records and not found.missing:
+        note("no saga fits: nothing to do")
+        return 0
+    expected = [await way.tried(record) for record in found.records]
+    for line in await plan_text(sagas, order, found, expected):
+        note(line)
+    if order.dry_run:
+        answers = expected
+    elif not found.records or order.yes or typer.confirm("go ahead?", err=True):
+        answers = await _each([key_of_record(record) for record in found.records], way.done)
+    else:
+        note("nothing was done")
+        return CommandExit.NOT_APPLIED
+    lines = _lines(order, found, answers)
+    print_lines(lines, VERDICT_COLUMNS, output)
+    good = not found.missing and all(answer.applied for answer in answers)
+    return 0 if good else CommandExit.NOT_APPLIED
+
+
+async def _each(keys: Sequence[str], done: Callable[[str], Awaitable[Answer]]) -> list[Answer]:
+    answers: dict[str, Answer] = {}
+    limit = trio.CapacityLimiter(AT_ONCE)
+
+    async def one(key: str) -> None:
+        async with limit:
+            answers[key] = await done(key)
+
+    async with trio.open_nursery() as nursery:
+        for key in keys:
+            nursery.start_soon(one, key)
+    return [answers[key] for key in keys]
+
+
+async def plan_text(sagas: PlainAccess, order: Order, found: Chosen, expected: Sequence[Answer]) -> Sequence[str]:
+    """Return the lines of the plan: the sagas by type and status, the verdicts to expect, the steps to be undone."""
+    kinds = Counter((record.saga_type, record.status) for record in found.records)
+    step = f" of step {order.step}" if order.step else ""
+    lines = [f"{order.verb}{step}: {_number(len(found.records))}"]
+    lines += [f"  {number:,} {type}, {status}" for (type, status), number in sorted(kinds.items())]
+    verdicts = Counter(answer.verdict for answer in expected)
+    lines += [f"verdicts to expect: {', '.join(f'{verdict} {number:,}' for verdict, number in verdicts.most_common())}"]
+    if order.verb in ("cancel", "compensate"):
+        undone: Counter[str] = Counter()
+        for record, answer in zip(found.records, expected, strict=True):
+            plan = await sagas.plan_of(record)
+            undone.update(undoes(plan, record) if answer.applied and plan is not None else ())
+        steps = ", ".join(f"{name} {number:,}" for name, number in undone.most_common())
+        lines.append(f"compensations to run: {steps or 'none'}")
+    if found.missing:
+        lines.append(f"not readable, or not stored: {len(found.missing):,}")
+    return [shown(line) for line in lines]
+
+
+def _number(count: int) -> str:
+    return "1 saga" if count == 1 else f"{count:,} sagas"
+
+
+def _lines(order: Order, found: Chosen, answers: Sequence[Answer]) -> list[VerdictLine]:
+    lines = [_line(order, key_of_record(record), answer) for record, answer in zip(found.records, answers, strict=True)]
+    return lines + [_line(order, key, Answer("no such saga", why)) for key, why in found.missing]
+
+
+def _line(order: Order, key: str, answer: Answer) -> VerdictLine:
+    return VerdictLine(
+        key=key,
+        verb=order.verb,
+        verdict=answer.verdict,
+        applied=answer.applied and not order.dry_run,
+        why=answer.refusal or None,
+        dry_run=order.dry_run,
+    )
+
+
+def json_of(text: str) -> msgspec.Raw:
+    """Return an argument that is JSON, or `@` and the name of a file with JSON. Raises UsageError."""
+    try:
+        data = Path(text[1:]).read_bytes() if text.startswith("@") else text.encode()
+    except OSError as error:
+        raise UsageError(f"{text}: {error.strerror}") from None
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{text[:60]!r} is not JSON: {error}; a text has quotes: '\"{text[:20]}\"'") from None
+    return msgspec.Raw(data)

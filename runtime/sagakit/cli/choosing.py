@@ -1,0 +1,159 @@
+"""The selector of the operator commands: keys, globs over keys, a filter, or keys from standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from fnmatch import translate
+from typing import NamedTuple
+
+import msgspec
+import trio
+
+from sagakit.cli.exits import UsageError
+from sagakit.client.by_key import PlainAccess
+from sagakit.engine import ENDS, Record
+from sagakit.errors import InvalidId, Undecodable, UnknownSaga
+from sagakit.naming import SagaKey, decode_id, encode_id, is_name
+from sagakit.repository import Filter, parse
+from sagakit.repository.filters import All, AnyOf, Comparison, Condition
+
+GLOB = frozenset("*?[")
+FORM = "write TYPE.ID, such as PlaceOrder.order-7; `sagakit list` shows the keys"
+AT_ONCE = 64
+"""Number of sagas that are read, or asked, at the same time."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The sagas that a command line names: these keys, and what fits one of the globs and the filter."""
+
+    keys: Sequence[str] = ()
+    globs: Sequence[str] = ()
+    where: str | None = None
+
+    @property
+    def filters(self) -> bool:
+        """True if sagas have to be looked for."""
+        return bool(self.globs) or self.where is not None
+
+    def wanted(self, now: float) -> Filter:
+        """Return the filter. `now` is what -2h counts from, in seconds since the epoch. Raises InvalidFilter."""
+        where = parse(self.where or "", now=now)
+        if not self.globs:
+            return where
+        globs = AnyOf(tuple(_fits(glob) for glob in self.globs))
+        return Filter(" or ".join(self.globs), All((globs, where.condition)))
+
+
+class Chosen(NamedTuple):
+    """The records of the sagas that were chosen, and the keys under which there is none, each with the reason."""
+
+    records: Sequence[Record]
+    missing: Sequence[tuple[str, str]] = ()
+
+
+def choice_of(words: Sequence[str] | None, where: str | None) -> Choice:
+    """Return the choice that a command line makes. Reads standard input for `-`. Raises UsageError, InvalidFilter."""
+    given = [word for word in _with_input(words or ()) if word]
+    parse(where or "", now=0.0)  # a mistake in it is told before anything is connected
+    keys = [key_of(word) for word in given if not GLOB & set(word)]
+    globs = [word for word in given if GLOB & set(word)]
+    if keys and where is not None:
+        raise UsageError(f"--where looks for sagas, and {keys[0]} names one: give either keys, or globs and --where")
+    return Choice(tuple(dict.fromkeys(keys)), tuple(globs), where)
+
+
+def choice_to_change(words: Sequence[str] | None, where: str | None) -> Choice:
+    """Return the choice for a command that changes sagas: it must name some. Raises UsageError, InvalidFilter."""
+    if where is not None and not where.strip():
+        raise UsageError("--where is empty, and would choose every saga: write '*' if you mean that")
+    choice = choice_of(words, where)
+    if not words and where is None:
+        raise UsageError(
+            "which sagas? Give keys (TYPE.ID), a glob such as 'PlaceOrder.*', --where FILTER, or - for keys"
+        )
+    return choice
+
+
+def key_of(word: str) -> str:
+    """Return the key that TYPE.ID means; the id may be written as it is, or as keys have it. Raises UsageError."""
+    saga_type, dot, saga_id = word.partition(".")
+    if not dot or not is_name(saga_type) or not saga_id.strip():
+        raise UsageError(f"{word!r} is not the key of a saga: {FORM}")
+    try:
+        decode_id(saga_id)
+    except ValueError:
+        try:
+            return f"{saga_type}.{encode_id(saga_id)}"
+        except InvalidId as error:
+            raise UsageError(str(error)) from None
+    return word
+
+
+async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = None) -> Chosen:
+    """Return the sagas of a choice. Looks for unfinished ones, unless the filter or `ended` asks for others."""
+    records: list[Record] = []
+    missing: list[tuple[str, str]] = []
+    if choice.filters:
+        wanted = choice.wanted(sagas.now())
+        statuses = wanted.statuses
+        over = bool(statuses and statuses & ENDS) if ended is None else ended
+        live = (statuses is None or bool(statuses - ENDS)) if ended is None else not ended
+        found = await sagas.find(wanted, live=live, ended=over)
+        records += found.records
+        missing += [(one.key, f"its record cannot be read: {one.reason}") for one in found.unreadable]
+    records += await _by_key(sagas, choice.keys, missing)
+    return Chosen(records, missing)
+
+
+async def _by_key(sagas: PlainAccess, keys: Sequence[str], missing: list[tuple[str, str]]) -> list[Record]:
+    found: dict[str, Record] = {}
+    limit = trio.CapacityLimiter(AT_ONCE)
+
+    async def get(key: str) -> None:
+        async with limit:
+            try:
+                found[key] = await sagas.runtime.record(key)
+            except (UnknownSaga, Undecodable) as error:
+                missing.append((key, str(error)))
+
+    async with trio.open_nursery() as nursery:
+        for key in keys:
+            nursery.start_soon(get, key)
+    return [found[key] for key in keys if key in found]
+
+
+def key_of_record(record: Record) -> str:
+    """Return the key of a record."""
+    return str(SagaKey(record.saga_type, record.saga_id))
+
+
+def _with_input(words: Sequence[str]) -> list[str]:
+    """Return the words, with the keys from standard input in place of `-`: one a line, or JSON lines with a `key`."""
+    given: list[str] = []
+    for word in words:
+        given += [_key_in(line.strip()) for line in sys.stdin] if word == "-" else [word]
+    return given
+
+
+def _key_in(line: str) -> str:
+    if not line.startswith("{"):
+        return line
+    try:
+        return msgspec.json.decode(line, type=dict[str, object])["key"]  # type: ignore[return-value]
+    except (msgspec.DecodeError, KeyError):
+        raise UsageError(f"{line[:60]!r} is neither a key nor JSON with a field `key`") from None
+
+
+def _fits(glob: str) -> Condition:
+    saga_type, dot, saga_id = glob.partition(".")
+    of_type = (
+        Comparison("type", "~", _regex(saga_type)) if GLOB & set(saga_type) else Comparison("type", "=", saga_type)
+    )
+    if not dot:
+        return of_type
+    return All((of_type, AnyOf((Comparison("id", "~", _regex(saga_id)), Comparison("key", "~", _regex(glob))))))
+
+
+def _regex(glob: str) -> str:
+    return rf"\A{translate(glob)}"

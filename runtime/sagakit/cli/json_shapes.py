@@ -1,0 +1,166 @@
+"""The JSON that the operator commands print. Its field names are a promise: fields are added, never renamed or removed.
+
+`tests/cli/json_schema.json` has the JSON Schema of each struct here, and a test compares the two. Times are in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+
+class SagaLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One saga of `sagakit list`. `at` names the steps that it is at, or that it failed at."""
+
+    key: str
+    type: str
+    id: str
+    status: str
+    at: Sequence[str]
+    error: str | None
+    version: int
+    owner: str
+    created_at: datetime | None
+    updated_at: datetime | None
+    deadline_at: datetime | None
+    attributes: Mapping[str, str]
+
+
+class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a step: `kind` is `do`, `check` or `undo`."""
+
+    kind: str
+    number: int | None
+    began: datetime | None
+    at: datetime | None
+    error: str | None
+    next_at: datetime | None
+
+
+class StepDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """One node of a saga."""
+
+    name: str
+    kind: str
+    state: str
+    calls: int
+    result: Any
+    error: str | None
+    due: datetime | None
+    until: datetime | None
+    attempts: Sequence[AttemptLine]
+    note: str
+
+
+class MessageLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One message that a saga has had, with its verdict."""
+
+    id: str
+    kind: str
+    verdict: str
+
+
+class SagaDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """The saga of `sagakit describe`."""
+
+    key: str
+    type: str
+    id: str
+    version: int
+    run: str
+    status: str
+    owner: str
+    created_at: datetime
+    updated_at: datetime
+    deadline_at: datetime | None
+    input: Any
+    output: Any
+    cause: str | None
+    code: str | None
+    reason: str | None
+    stuck: str | None
+    attributes: Mapping[str, str]
+    steps: Sequence[StepDetail]
+    messages: Sequence[MessageLine]
+    note: str
+
+
+class EventLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of `sagakit history`. `event` is its type without `saga.` and the saga's type."""
+
+    sequence: int
+    time: datetime
+    event: str
+    id: str
+    run: str
+    data: Mapping[str, Any]
+
+
+class CountLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `sagakit count`."""
+
+    type: str
+    status: str
+    count: int
+
+
+class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `sagakit groups`: `#` in `error` replaces numbers and ids. `oldest_at` is the oldest last change."""
+
+    type: str
+    step: str
+    error: str
+    count: int
+    oldest: str
+    oldest_at: datetime | None
+
+
+class WorkerLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One worker of `sagakit workers`. `answers` is false if nobody listens on its control subject."""
+
+    worker: str
+    name: str
+    host: str
+    pid: int
+    state: str
+    answers: bool
+    active: int
+    passivated: int
+    definitions: Mapping[str, Sequence[int]]
+
+
+class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One saga of a verb, with its verdict. `why` says why the verb has no effect. With `dry_run` nothing was sent."""
+
+    key: str
+    verb: str
+    verdict: str
+    applied: bool
+    why: str | None
+    dry_run: bool
+
+
+class StartedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The start that `sagakit start` has put into the inbox."""
+
+    key: str
+    type: str
+    id: str
+    message_id: str
+
+
+class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The error of a command, on standard error with `-o json` and `-o jsonl`. `exit` is the exit code."""
+
+    error: str
+    message: str
+    exit: int
+
+
+LINES: tuple[type[msgspec.Struct], ...] = (
+    SagaLine, SagaDetail, EventLine, CountLine, GroupLine, WorkerLine, VerdictLine, StartedLine, ErrorLine,
+)  # fmt: skip
+"""The structs that are printed as they are; the others are parts of these."""

@@ -1,0 +1,321 @@
+"""The operator commands that change nothing: list, describe, history, count, groups, workers."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from sagakit.cli.choosing import Choice, choice_of, chosen, key_of, key_of_record
+from sagakit.cli.command_options import CHOSEN, CONNECTION, WHERE, ConfigFile, Nats, with_options
+from sagakit.cli.json_shapes import CountLine, EventLine, GroupLine, SagaDetail, SagaLine, WorkerLine
+from sagakit.cli.printing import Columns, Output, OutputFormat, age, note, print_lines, print_one, shown, utc
+from sagakit.cli.session import Session, Work
+from sagakit.client.by_key import LiveLease, PlainAccess
+from sagakit.client.description import Description
+from sagakit.engine import Record
+from sagakit.engine.events import CloudEvent
+from sagakit.engine.table import HELD
+from sagakit.repository.filters import errors_of, steps_of
+from sagakit.times import moment_of
+
+commands: typer.Typer = typer.Typer(rich_markup_mode=None)
+OneSaga = Annotated[str, typer.Argument(metavar="SAGA", help="The key of the saga: TYPE.ID.")]
+Ended = Annotated[bool, typer.Option("--ended", help="Those that have ended, in place of the unfinished ones.")]
+VARYING = re.compile(r"\b[0-9a-f]{8}[0-9a-f-]*\b|\d+")
+"""The parts of an error's text that differ from saga to saga: numbers and ids."""
+
+
+@commands.command("list")
+@with_options(CONNECTION)
+def list_(
+    sagas: CHOSEN = None,
+    where: WHERE = None,
+    ended: Ended = False,
+    limit: Annotated[int, typer.Option(min=1, help="Print so many at the most.")] = 50,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """List sagas, newest first: the unfinished ones, unless the filter or --ended asks for others."""
+
+    def prepared() -> Work:
+        choice = choice_of(sagas, where)
+
+        async def work(access: PlainAccess) -> None:
+            records = await _chosen(access, choice, ended)
+            lines = [saga_line(record) for record in records[:limit]]
+            print_lines(lines, list_columns(access.now()), output, empty="no saga fits")
+            if len(records) > limit:
+                note(f"{len(records) - limit:,} more: --limit prints them, --where narrows them down")
+
+        return work
+
+    Session(url=nats, config=config, options=options, output=output).run(prepared)
+
+
+@commands.command()
+@with_options(CONNECTION)
+def count(
+    sagas: CHOSEN = None,
+    where: WHERE = None,
+    ended: Ended = False,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Count sagas by type and status: the unfinished ones, unless the filter or --ended asks for others."""
+
+    def prepared() -> Work:
+        choice = choice_of(sagas, where)
+
+        async def work(access: PlainAccess) -> None:
+            found = Counter((record.saga_type, record.status) for record in await _chosen(access, choice, ended))
+            lines = [
+                CountLine(type=type, status=status, count=number) for (type, status), number in sorted(found.items())
+            ]
+            print_lines(lines, COUNT_COLUMNS, output, empty="no saga fits")
+
+        return work
+
+    Session(url=nats, config=config, options=options, output=output).run(prepared)
+
+
+@commands.command()
+@with_options(CONNECTION)
+def groups(
+    sagas: CHOSEN = None,
+    where: WHERE = None,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Group the stuck sagas by type, step and error, the largest group first, each with its oldest saga."""
+
+    def prepared() -> Work:
+        choice = choice_of(sagas, where)
+
+        async def work(access: PlainAccess) -> None:
+            stuck = [record for record in await _chosen(access, choice, False) if record.status == "stuck"]
+            print_lines(grouped(stuck), group_columns(access.now()), output, empty="no saga is stuck")
+
+        return work
+
+    Session(url=nats, config=config, options=options, output=output).run(prepared)
+
+
+@commands.command()
+@with_options(CONNECTION)
+def describe(
+    saga: OneSaga,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Show one saga: its values, its steps, and each attempt with times and errors."""
+
+    def prepared() -> Work:
+        key = key_of(saga)
+
+        async def work(access: PlainAccess) -> None:
+            found = await access.describe(key)
+            print_one(detail_of(key, found), description_text(found), output)
+
+        return work
+
+    Session(url=nats, config=config, options=options, output=output).run(prepared)
+
+
+@commands.command()
+@with_options(CONNECTION)
+def history(
+    saga: OneSaga,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Show the events of one saga, in order, for as long as the stream keeps them."""
+
+    def prepared() -> Work:
+        key = key_of(saga)
+
+        async def work(access: PlainAccess) -> None:
+            events = (await access.history(key)).events
+            print_lines([event_line(event) for event in events], EVENT_COLUMNS, output, empty="no event is left")
+
+        return work
+
+    Session(url=nats, config=config, options=options, output=output).run(prepared)
+
+
+@commands.command()
+@with_options(CONNECTION)
+def workers(
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """List the workers by their leases, with the types that each one runs."""
+
+    async def work(access: PlainAccess) -> None:
+        lines = [worker_line(one) for one in await access.workers()]
+        print_lines(lines, WORKER_COLUMNS, output, empty="no worker has a lease")
+
+    Session(url=nats, config=config, options=options, output=output).run(lambda: work)
+
+
+async def _chosen(access: PlainAccess, choice: Choice, ended: bool) -> Sequence[Record]:
+    """Return the sagas that were chosen, or all of them, and tell of the keys that have no record."""
+    if not choice.keys and not choice.filters:
+        choice = Choice(where="")
+    found = await chosen(access, choice, ended=True if ended else None)
+    for key, why in found.missing:
+        note(why if key in why else f"{key}: {why}")
+    return found.records
+
+
+# ------------------------------------------------------------------------------- lines
+
+
+def saga_line(record: Record) -> SagaLine:
+    """Return the line of a saga in a list."""
+    return SagaLine(
+        key=key_of_record(record),
+        type=record.saga_type,
+        id=record.saga_id,
+        status=record.status,
+        at=list(dict.fromkeys(steps_of(record))),
+        error=next(iter(errors_of(record)), None),
+        version=record.definition_version,
+        owner=record.owner,
+        created_at=moment_of(record.created_at),
+        updated_at=moment_of(record.updated_at),
+        deadline_at=moment_of(record.deadline_at),
+        attributes=record.attributes,
+    )
+
+
+def list_columns(now: float) -> Columns:
+    """Return the columns of a list."""
+    return {
+        "saga": lambda line: line.key,
+        "status": lambda line: line.status,
+        "at": lambda line: ", ".join(line.at),
+        "age": lambda line: age(line.created_at, now),
+        "changed": lambda line: age(line.updated_at, now),
+        "error": lambda line: line.error or "",
+    }
+
+
+COUNT_COLUMNS: Columns = {
+    "type": lambda line: line.type,
+    "status": lambda line: line.status,
+    "count": lambda line: f"{line.count:,}",
+}
+EVENT_COLUMNS: Columns = {
+    "no": lambda line: str(line.sequence),
+    "time": lambda line: utc(line.time),
+    "event": lambda line: line.event,
+    "data": lambda line: msgspec.json.encode(line.data).decode(),
+}
+WORKER_COLUMNS: Columns = {
+    "worker": lambda line: line.worker,
+    "state": lambda line: line.state,
+    "host": lambda line: line.host,
+    "pid": lambda line: str(line.pid),
+    "active": lambda line: f"{line.active:,}",
+    "passivated": lambda line: f"{line.passivated:,}",
+    "runs": lambda line: ", ".join(
+        f"{type} {'/'.join(map(str, versions))}" for type, versions in line.definitions.items()
+    ),
+}
+
+
+def group_columns(now: float) -> Columns:
+    """Return the columns of the groups."""
+    return {
+        "count": lambda line: f"{line.count:,}",
+        "type": lambda line: line.type,
+        "step": lambda line: line.step,
+        "oldest": lambda line: line.oldest,
+        "stuck for": lambda line: age(line.oldest_at, now),
+        "error": lambda line: line.error,
+    }
+
+
+def grouped(stuck: Sequence[Record]) -> list[GroupLine]:
+    """Return the groups of stuck sagas, the largest first."""
+    found: dict[tuple[str, str, str], list[Record]] = {}
+    for record in stuck:
+        step = next((name for name, log in record.steps.items() if log.state in HELD), "")
+        error = (record.steps[step].error if step else None) or record.stuck or ""
+        found.setdefault((record.saga_type, step, VARYING.sub("#", error)), []).append(record)
+    lines = [_group_line(*names, records) for names, records in found.items()]
+    return sorted(lines, key=lambda line: -line.count)
+
+
+def _group_line(saga_type: str, step: str, error: str, records: Sequence[Record]) -> GroupLine:
+    oldest = min(records, key=lambda record: record.updated_at)
+    return GroupLine(
+        type=saga_type,
+        step=step,
+        error=error,
+        count=len(records),
+        oldest=key_of_record(oldest),
+        oldest_at=moment_of(oldest.updated_at),
+    )
+
+
+def event_line(event: CloudEvent) -> EventLine:
+    """Return the line of an event. Subjects of events have no dots in the type of the saga."""
+    return EventLine(
+        sequence=event.sequence,
+        time=event.time,
+        event=event.type.split(".", 2)[-1],
+        id=event.id,
+        run=event.run,
+        data=event.data,
+    )
+
+
+def worker_line(found: LiveLease) -> WorkerLine:
+    """Return the line of a worker."""
+    lease = found.lease
+    state = "left" if lease.handed_back else "leaving" if lease.busy is not None else "up"
+    return WorkerLine(
+        worker=lease.worker,
+        name=lease.name,
+        host=lease.host,
+        pid=lease.pid,
+        state=state if found.answers or lease.handed_back else "gone",
+        answers=found.answers,
+        active=lease.load,
+        passivated=lease.passivated,
+        definitions=lease.definitions,
+    )
+
+
+def detail_of(key: str, found: Description) -> SagaDetail:
+    """Return a description in the form that is printed as JSON."""
+    return msgspec.convert(msgspec.to_builtins(found) | {"key": key}, SagaDetail)
+
+
+def description_text(found: Description) -> str:
+    """Return a description as text, line by line without characters that could steer a terminal."""
+    return "\n".join(shown(line) for line in str(found).splitlines())

@@ -1,0 +1,128 @@
+"""The operator commands start, signal and delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import trio
+import typer
+
+from sagakit.cli.changing import Change, Order, carry_out, change, json_of
+from sagakit.cli.command_options import CHANGING, CHOSEN, CONNECTION, ConfigFile, Nats, with_options
+from sagakit.cli.exits import UsageError
+from sagakit.cli.json_shapes import StartedLine
+from sagakit.cli.printing import Output, OutputFormat, print_one
+from sagakit.cli.session import Session, Work
+from sagakit.client.by_key import Answer, PlainAccess
+from sagakit.engine import ENDS, Record
+from sagakit.errors import NotAllowed, NoWorker, UnknownSaga
+from sagakit.naming import SagaKey
+from sagakit.system.ids import new_id
+from sagakit.system.inbound.starts import StartContext
+
+commands: typer.Typer = typer.Typer(rich_markup_mode=None)
+MessageId = Annotated[
+    str | None, typer.Option(help="An id under which the message is applied once; by default a new one.")
+]
+
+
+@commands.command()
+@with_options(CONNECTION)
+def start(
+    type: Annotated[str, typer.Argument(metavar="TYPE", help="The name of the saga's type.")],
+    id: Annotated[str | None, typer.Option(help="The id of the saga; by default a new one.")] = None,
+    input: Annotated[str, typer.Option(help="The input as JSON, or @FILE.")] = "null",
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="NAME=TEXT, to find the saga by; may be repeated.")
+    ] = None,
+    correlation_id: Annotated[str | None, typer.Option(help="An id that every event repeats.")] = None,
+    message_id: MessageId = None,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Start a saga by the name of its type. The start is durable in the inbox then; a worker judges it."""
+
+    def prepared() -> Work:
+        address, value = SagaKey(type, new_id() if id is None else id), json_of(input)
+        context = StartContext(correlation_id=correlation_id, attributes=_attributes(attribute or []))
+
+        async def work(sagas: PlainAccess) -> None:
+            sent = await sagas.start(address, value, context, message_id=message_id)
+            line = StartedLine(key=str(address), type=type, id=address.saga_id, message_id=sent)
+            print_one(line, f"{address}: the start is in the inbox", output)
+
+        return work
+
+    Session(url=nats, config=config, options=options, output=output).run(prepared)
+
+
+@commands.command()
+@with_options(CHANGING | CONNECTION)
+def signal(
+    sagas: CHOSEN = None,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    payload: Annotated[str, typer.Option(help="The payload as JSON, or @FILE.")] = "null",
+    message_id: MessageId = None,
+    *,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the signal.")],
+    options: dict[str, Any],
+) -> None:
+    """Send a signal to sagas. One that comes before its node is reached waits in the record."""
+    step_id = None if message_id is None else f"{name}/{message_id}"
+    order = Order.of("signal", sagas, options, step=name, payload=payload, message_id=step_id)
+    change(order, nats, config, output, options)
+
+
+@commands.command()
+@with_options(CHANGING | CONNECTION)
+def delete(
+    sagas: CHOSEN = None,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Delete what is kept of ended sagas: the archive entry and the end marker. Their ids are free then."""
+    order = Order.of("delete", sagas, options)
+
+    def prepared() -> Work:
+        choice = order.checked()
+
+        async def work(access: PlainAccess) -> int:
+            async def done(key: str) -> Answer:
+                try:
+                    with trio.fail_after(order.timeout):
+                        await access.delete(key)
+                except (NotAllowed, NoWorker, UnknownSaga) as error:
+                    return Answer("not deleted", str(error))
+                except trio.TooSlowError:
+                    return Answer("not deleted", f"it was not archived in {order.timeout:g} s")
+                return Answer("deleted")
+
+            return await carry_out(access, order, choice, Change(_would_be_deleted, done, ended=True), output)
+
+        return work
+
+    Session(url=nats, config=config, options=options, output=output).run(prepared)
+
+
+async def _would_be_deleted(record: Record) -> Answer:
+    if record.status in ENDS:
+        return Answer("deleted")
+    return Answer("not deleted", "it is unfinished: cancel or terminate it, wait for its end, then delete it")
+
+
+def _attributes(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        if not sign or not name:
+            raise UsageError(f"--attribute {text!r}: write NAME=TEXT, such as region=eu")
+        found[name] = value
+    return found

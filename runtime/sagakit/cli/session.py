@@ -1,0 +1,57 @@
+"""One operator command from its arguments to its exit code: connected without becoming a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NoReturn
+
+import msgspec
+import trio
+import typer
+
+from sagakit.cli.exits import CommandExit, UsageError, exit_of
+from sagakit.cli.printing import OutputFormat, check_output, print_error
+from sagakit.client.bare_errors import bare_errors
+from sagakit.client.by_key import PlainAccess, open_plain
+from sagakit.errors import CallerError, InvalidConfig, InvalidName, SagakitError, UnknownSaga
+from sagakit.system.config import Config
+
+Work = Callable[[PlainAccess], Awaitable[int | None]]
+"""The work of a command. It returns an exit code other than 0, or None."""
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True):
+    """The server that a command line names, and the format of the output."""
+
+    url: str
+    config: str | None
+    options: dict[str, Any]
+    output: OutputFormat
+
+    def run(self, prepared: Callable[[], Work]) -> NoReturn:
+        """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""
+        try:
+            check_output(self.output)
+            work = prepared()
+            with bare_errors():
+                code = trio.run(self._run, work)
+        except KeyboardInterrupt:
+            raise typer.Exit(130) from None
+        except (SagakitError, UsageError) as error:
+            found = _exit_of(error)
+            print_error(error, found, self.output)
+            raise typer.Exit(found) from None
+        raise typer.Exit(code)
+
+    async def _run(self, work: Work) -> int:
+        async with open_plain(self.url, Config.load(self.config, **self.options)) as sagas:
+            return await work(sagas) or 0
+
+
+def _exit_of(error: BaseException) -> int:
+    """Return the exit code: a wrong call is the command line's fault here, since it has the arguments."""
+    if isinstance(error, UnknownSaga):
+        return CommandExit.UNKNOWN_SAGA
+    if isinstance(error, CallerError) and not isinstance(error, InvalidConfig | InvalidName):
+        return CommandExit.USAGE
+    return exit_of(error)

@@ -1,0 +1,267 @@
+"""`PlainAccess`: sagas by key and as JSON, for tools that have none of the classes, such as the command line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from typing import NamedTuple
+
+import msgspec
+import trio
+
+from sagakit.client.bare_errors import bare_errors
+from sagakit.client.deleting import forget
+from sagakit.client.description import Description, described
+from sagakit.client.history import events_of
+from sagakit.client.listing import History, UnreadableRecord
+from sagakit.client.refusals import refusal, refused
+from sagakit.client.runtime import Runtime
+from sagakit.cluster.control_endpoint import answers
+from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.worker import Worker, open_worker
+from sagakit.definition import Plan
+from sagakit.engine import ENDS, Inbound, InboundKind, Loaded, Record, decode, trial
+from sagakit.engine.record import NOTHING
+from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, Undecodable, UnknownSaga
+from sagakit.naming import is_name
+from sagakit.repository import Filter
+from sagakit.store.names import SagaKey
+from sagakit.store.ports import KeyValue
+from sagakit.system.config import Config
+from sagakit.system.ids import new_id
+from sagakit.system.inbound.inbox_request import InboxRequest
+from sagakit.system.inbound.starts import StartContext
+from sagakit.system.inbound.validation import check_id, checked_context, checked_message, checked_message_id
+from sagakit.system.io.persistence import read
+
+ANSWERS_WITHIN = 1.0
+"""Seconds that a worker gets to show that it lives."""
+TAKEN = ("accepted", "waiting")
+"""Verdicts on a message that has its effect, now or later."""
+
+
+class Answer(NamedTuple):
+    """The answer to a message: its verdict, and the reason if the message has no effect."""
+
+    verdict: str
+    refusal: str = ""
+
+    @property
+    def applied(self) -> bool:
+        """True if the message has its effect, now or later."""
+        return not self.refusal
+
+
+class FoundRecords(NamedTuple):
+    """The records that fit a filter, newest first, and the keys whose values cannot be read."""
+
+    records: Sequence[Record]
+    unreadable: Sequence[UnreadableRecord]
+
+
+class LiveLease(NamedTuple):
+    """The lease of a worker. `answers` is False if nobody listens on the worker's control subject."""
+
+    lease: Lease
+    answers: bool
+
+
+class PlainAccess:
+    """Reads sagas of all types and sends messages to them, without their classes. Made by `open_plain`.
+
+        async with open_plain("nats://localhost", Config()) as sagas:
+            print(await sagas.describe("PlaceOrder.order-7"))
+
+    Values are JSON. The methods are for tasks of the trio program that opened it, and wait while JetStream is away.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._store = worker.store
+        self._plans: dict[str, Plan | None] = {}
+        self.runtime: Runtime = Runtime(worker)
+        """The runtime of this process. It runs no sagas; `list`, `record`, `ended` and `apply` need no class."""
+
+    def now(self) -> float:
+        """Return the time of the server's clock, in seconds since the epoch."""
+        return self._store.clock.now()
+
+    async def find(self, wanted: Filter, *, live: bool = True, ended: bool = False) -> FoundRecords:
+        """Return the sagas that fit a filter: the unfinished ones if `live`, those that have ended if `ended`.
+
+        Reads every record of the types that the filter allows. Raises StoreError.
+        """
+        found: dict[str, Record] = {}
+        unreadable: dict[str, UnreadableRecord] = {}
+        # The live records are read first: a saga that ends meanwhile moves to the archive, and is found there.
+        for bucket in (self._store.state, self._store.archive) if ended else (self._store.state,):
+            for saga_type in sorted(wanted.types) if wanted.types is not None else [""]:
+                if saga_type and not is_name(saga_type):
+                    continue
+                async with aclosing(_records(bucket, saga_type, unreadable)) as entries:
+                    async for key, record in entries:
+                        if (ended if record.status in ENDS else live) and wanted.fits(record):
+                            found.setdefault(key, record)
+        records = sorted(found.values(), key=lambda record: record.created_at, reverse=True)
+        return FoundRecords(records, list(unreadable.values()))
+
+    async def history(self, key: str) -> History:
+        """Return the last record of a saga and its events, as `Runtime.history` does."""
+        record = await self.runtime.record(key)
+        return History(record, await events_of(self._store, record))
+
+    async def describe(self, key: str) -> Description:
+        """Return a saga for people to read, as `Runtime.describe` does. Its values are plain JSON."""
+        found = await self.history(key)
+        note = await self._worker.notes.on(found.record)
+        return described(found.record, found.events, None, note, {}, plan=await self.plan_of(found.record))
+
+    async def plan_of(self, record: Record) -> Plan | None:
+        """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
+        key = f"plan.{record.saga_type}.{record.definition_version}.{record.plan_digest}"
+        if key not in self._plans:
+            entry = await read(self._store, self._store.meta, key)
+            try:
+                self._plans[key] = None if entry is None else msgspec.json.decode(entry.value, type=Plan)
+            except UNREADABLE:  # a newer sagakit has kept it
+                self._plans[key] = None
+        return self._plans[key]
+
+    async def try_out(
+        self, record: Record, kind: InboundKind, *, step: str = "", payload: msgspec.Raw = NOTHING
+    ) -> Answer:
+        """Return the answer that the saga, as the record shows it, would give to a message. Changes nothing.
+
+        `no worker` means that no live worker can run the saga, `unknown here` that its plan is not kept. The types of
+        payloads are not checked: only the owner knows them.
+        """
+        try:
+            if record.status not in ENDS:
+                await self._worker.requests.check_runs(record)
+        except NoWorker as error:
+            return Answer("no worker", str(error))
+        plan = await self.plan_of(record)
+        if plan is None:
+            return Answer("unknown here", "its plan is not kept, so only its owner can tell")
+        message = Inbound(id=new_id(), kind=kind, step=step, payload=payload)
+        verdict = trial(plan, record, message, self.now(), self._worker.environment.limits)
+        if _is_taken(kind, verdict):
+            return Answer(verdict)
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        return Answer(verdict, str(refusal(key, kind, step, verdict, record)))
+
+    async def send(
+        self,
+        key: str,
+        kind: InboundKind,
+        *,
+        reason: str = "",
+        by: str = "",
+        step: str = "",
+        payload: msgspec.Raw = NOTHING,
+        id: str | None = None,
+        timeout: float,
+    ) -> Answer:
+        """Apply a message to a saga. Return the verdict, with the reason of a refusal.
+
+        After `timeout` seconds without an owner's answer the verdict is `unanswered`; the message may be applied later.
+        Raises InvalidInput before anything is sent.
+        """
+        checked_message(Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload))
+        try:
+            with trio.fail_after(timeout):
+                verdict = await self.runtime.apply(key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
+        except UnknownSaga as error:
+            return Answer("no such saga", str(error))
+        except NoWorker as error:
+            return Answer("no worker", str(error))
+        except trio.TooSlowError:
+            return Answer("unanswered", f"no worker has answered in {timeout:g} s; it may still be applied later")
+        if _is_taken(kind, verdict):
+            return Answer(verdict)
+        return Answer(verdict, str(await refused(self.runtime, key, kind, step, verdict)))
+
+    async def start(
+        self, address: SagaKey, input: msgspec.Raw, context: StartContext, *, message_id: str | None = None
+    ) -> str:
+        """Put the start of a saga into the inbox, as a foreign client does. Return the id of the message.
+
+        The start is durable when this returns, and a worker judges it later: an input that does not fit, or that
+        differs from the input of an earlier start, becomes a dead letter. Raises InvalidName, InvalidId, InvalidInput.
+        """
+        if not is_name(address.saga_type):
+            raise InvalidInput(f"{address.saga_type!r} is not the name of a saga type")
+        check_id(address.saga_id)
+        given = checked_context(context)
+        id = checked_message_id(message_id or new_id())
+        request = InboxRequest(
+            kind="start",
+            input=input,
+            correlation_id=given.correlation_id,
+            causation_id=given.causation_id,
+            trace=given.trace,
+            attributes=given.attributes,
+        )
+        await self._worker.requests.send(address, id, request)
+        return id
+
+    async def delete(self, key: str) -> None:
+        """Delete what is kept of an ended saga, as `Runtime.delete` does."""
+        await forget(self._store, self._worker.sagas, self._worker.requests, key)
+
+    async def workers(self) -> Sequence[LiveLease]:
+        """Return the leases of all workers, by name, each with the answer to whether the worker still listens."""
+        leases = sorted(await read_leases(self._store), key=lambda lease: (lease.name, lease.worker))
+        listening: dict[str, bool] = {}
+
+        async def ask(worker_id: str) -> None:
+            listening[worker_id] = await answers(self._store, worker_id, within=ANSWERS_WITHIN)
+
+        async with trio.open_nursery() as nursery:
+            for lease in leases:
+                nursery.start_soon(ask, lease.worker)
+        return [LiveLease(lease, listening[lease.worker]) for lease in leases]
+
+
+def undoes(plan: Plan, record: Record) -> Sequence[str]:
+    """Return the steps and children of a saga that are done, and are undone when it turns back."""
+    return [name for name, log in record.steps.items() if log.state == "done" and _has_undo(plan, name)]
+
+
+def _has_undo(plan: Plan, name: str) -> bool:
+    if plan.step_of(name) not in plan.by_name:
+        return False
+    node = plan.node(name)
+    return node.undo is not None or node.kind == "child"
+
+
+def _is_taken(kind: InboundKind, verdict: str) -> bool:
+    return verdict in TAKEN or (kind, verdict) == ("cancel", "already")
+
+
+async def _records(
+    bucket: KeyValue, saga_type: str, unreadable: dict[str, UnreadableRecord]
+) -> AsyncGenerator[tuple[str, Record]]:
+    async with bucket.entries(saga_type) as entries:
+        async for entry in entries:
+            try:
+                loaded = decode(entry.key, entry.value)
+            except Undecodable as error:
+                unreadable.setdefault(entry.key, UnreadableRecord(entry.key, error.found))
+                continue
+            if isinstance(loaded, Loaded):
+                yield entry.key, loaded.record
+
+
+@asynccontextmanager
+async def open_plain(url: str, config: Config) -> AsyncIterator[PlainAccess]:
+    """Open the sagas at `url` in this trio program, which becomes no worker: it starts and takes over nothing.
+
+    Raises the errors of `open_runtime`.
+    """
+    with bare_errors():
+        async with open_worker(url, sagas=[], config=config, adopt=False) as worker:
+            try:
+                yield PlainAccess(worker)
+            finally:
+                worker.closed = True
