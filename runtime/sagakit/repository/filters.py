@@ -105,7 +105,7 @@ class Filter(msgspec.Struct, frozen=True):
 # ------------------------------------------------------------------------------- fields
 
 
-def steps_of(record: Record) -> Iterable[Value]:
+def steps_of(record: Record) -> Iterable[str]:
     """Yield the steps that the saga is at, or that it failed at. An item counts as its `each`, too."""
     if record.failure is not None and record.failure.step is not None:
         yield record.failure.step
@@ -115,7 +115,7 @@ def steps_of(record: Record) -> Iterable[Value]:
             yield name.partition(ITEM)[0]
 
 
-def errors_of(record: Record) -> Iterable[Value]:
+def errors_of(record: Record) -> Iterable[str]:
     """Yield the texts that say why the saga is where it is."""
     if record.stuck is not None:
         yield record.stuck
