@@ -102,6 +102,10 @@ class Filter(msgspec.Struct, frozen=True):
         return _possible(self.condition, "status")
 
 
+EVERY: Filter = Filter("", All())
+"""The filter that every saga fits."""
+
+
 # ------------------------------------------------------------------------------- fields
 
 
