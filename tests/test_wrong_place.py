@@ -254,7 +254,7 @@ def test_a_lone_node_after_which_another_comes_is_refused_with_what_to_write(kin
 
 
 def test_a_misspelled_class_option_is_refused_with_the_nearest() -> None:
-    with pytest.raises(DefinitionError, match=r"versoin= is no option of a saga class; did you mean 'version'\?"):
+    with pytest.raises(DefinitionError, match=r"versoin= is not an option of a saga class; did you mean 'version'\?"):
 
         class Wrong(Saga[Trip, None], versoin=2):
             pass

@@ -1,8 +1,8 @@
-"""The JSON Schema (2020-12) of a type that msgspec reads: what its values look like once they are kept.
+"""The JSON Schema (2020-12) of a type: how its values look once they are kept.
 
-`msgspec.json.schema` makes one text of types that cannot read each other's values: a date-time is any string to it, and
-the keys of a dict are any keys. It also raises KeyError for two local classes of one name. So this is our own, in its
-form otherwise.
+`msgspec.json.schema` gives the same schema to types that cannot read each other's values: to it a date-time is any
+string, and the keys of a dict are any keys. It also raises KeyError for two local classes of one name. So these schemas
+are made here, otherwise in the form of msgspec's.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WITH_ZONE = {True: ("{}",), False: ("{}-local",), None: ("{}", "{}-local")}
 
 
 def json_schema(type: Any) -> Schema:
-    """The schema of a type, complete in itself: the classes within stand in its `$defs`."""
+    """Return the schema of a type. It is complete: the classes within are in its `$defs`."""
     schemas = _Schemas()
     schema = schemas.of(mi.type_info(type))
     return schema | ({"$defs": schemas.classes} if schemas.classes else {})
@@ -40,7 +40,7 @@ class _Schemas:
         self._names: dict[Any, str] = {}
 
     def of(self, info: mi.Type) -> Schema:
-        """The schema of what msgspec has found out about a type."""
+        """Return the schema of a type, as `msgspec.inspect` describes it."""
         extra: Schema = {}
         while isinstance(info, mi.Metadata):
             extra |= info.extra_json_schema or {}
@@ -110,7 +110,7 @@ class _Schemas:
         return schema | _given(minProperties=info.min_length, maxProperties=info.max_length)
 
     def _keys(self, info: mi.Type) -> Schema:
-        """What keys look like, which are text in JSON whatever their type; `{}` if nothing is to be said of them."""
+        """Return the schema of a dict's keys, which are texts in JSON; `{}` if any text may be a key."""
         while isinstance(info, mi.Metadata):
             info = info.type
         match info:
@@ -131,7 +131,7 @@ class _Schemas:
     # ---------------------------------------------------------------- classes
 
     def _name_of(self, info: Any) -> str:
-        """The name of a class in `$defs`; a second one of the same name gets a number."""
+        """Return the name of a class in `$defs`. A second class of the same name gets a number."""
         if info.cls not in self._names:
             plain = re.sub(r"[^a-zA-Z0-9.\-_]", "_", _class_name(info.cls))
             name, number = plain, 1
@@ -139,7 +139,7 @@ class _Schemas:
                 number += 1
                 name = f"{plain}-{number}"
             self._names[info.cls] = name
-            self.classes[name] = {}  # taken, also by itself within
+            self.classes[name] = {}  # reserve the name: the class may contain itself
             self.classes[name] = _described(info) | self._class(info)
         return self._names[info.cls]
 
@@ -170,7 +170,7 @@ def _number(info: mi.IntType | mi.FloatType) -> Schema:
 
 
 def _text(info: mi.Type) -> Schema:
-    """What stands in a string, or anything."""
+    """Return the schema of a type whose values are strings in JSON; `{}` for a type that takes anything."""
     match info:
         case mi.StrType():
             lengths = _given(minLength=info.min_length, maxLength=info.max_length, pattern=info.pattern)
@@ -200,7 +200,7 @@ def _given(**keywords: Any) -> Schema:
 
 
 def _in_order(values: Sequence[Any]) -> list[Any]:
-    """So that the same type always has the same schema."""
+    """Return the values sorted, so that the same type always has the same schema."""
     return sorted(values, key=lambda value: (type(value).__name__, value if value is not None else ""))
 
 
@@ -212,7 +212,7 @@ def _default(field: mi.Field) -> Schema:
         return {}
     try:
         return {"default": msgspec.to_builtins(value, str_keys=True, order="deterministic")}
-    except Exception:  # of the user's own class: it can do without
+    except Exception:  # of the user's own class: the schema is valid without the default
         return {}
 
 
@@ -224,7 +224,7 @@ def _class_name(cls: Any) -> str:
 
 
 def _described(info: Any) -> Schema:
-    """Title and docstring, but for those that Python writes itself."""
+    """Return title and docstring of a class, without docstrings that Python generates."""
     cls = getattr(info.cls, "__origin__", info.cls)
     text = textwrap.dedent(cls.__doc__ or "").strip()
     made = text == "An enumeration." or (text.startswith(f"{cls.__name__}(") and text.endswith(")"))

@@ -1,4 +1,4 @@
-"""Fields of a value that its type does not have: reading drops them, so a value that is given here must have none."""
+"""The check for fields that a value has and its type does not: reading would drop them, so they are refused."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from sagakit.naming import nearest
 
 
 def has_fields(info: object) -> bool:
-    """Whether values of this type have fields, so that one may have too many."""
+    """Return whether values of this type have fields, so that a value may have too many."""
     return isinstance(info, types.StructType | types.DataclassType | types.TypedDictType)
 
 
 def refuse_lost_fields(value: object, back: object) -> None:
-    """Raise Changed for a field that `back`, which was read from the JSON of `value`, has not; or for another class.
+    """Raise Changed if `value` has a field that `back` does not have, or is of another class.
 
-    `back` may have a field more, by a default. What is equal is not looked at: that is nearly always so.
+    `back` is what was read from the JSON of `value`. It may have more fields, by defaults. Equal values, which is
+    nearly all of them, are not looked into.
     """
     if type(value) is not type(back) or not _are_equal(value, back):
         _look(value, back, "$")
@@ -32,7 +33,7 @@ def refuse_lost_fields(value: object, back: object) -> None:
 def _are_equal(one: object, other: object) -> bool:
     try:
         return bool(one == other)
-    except Exception:  # of the user's class; then each field is looked at
+    except Exception:  # of the user's class: then each field is looked at
         return False
 
 
@@ -41,7 +42,7 @@ def _look(value: object, back: object, path: str) -> None:
     if names is not None:
         _look_at_fields(value, back, names, path)
     elif isinstance(value, dict) and isinstance(back, dict):
-        if len(value) > len(back):  # of a TypedDict; any other dict keeps all of its keys
+        if len(value) > len(back):  # only a TypedDict drops keys; any other dict keeps them all
             _refuse_unknown(value, list(back), "its TypedDict", path)
         for (name, one), read in zip(value.items(), back.values(), strict=True):
             _look(one, read, f"{path}.{name}")
@@ -79,7 +80,7 @@ def _look_at_fields(value: object, back: object, names: Mapping[str, str], path:
 
 
 def _look_at_set(value: object, back: set[Any] | frozenset[Any], path: str) -> None:
-    """The order is another one: each member must be one of those that were read."""
+    """Compare two sets, whose order differs: each member must match one of those that were read."""
     for one in value if isinstance(value, set | frozenset | list | tuple) else ():
         if _names_of(type(one)) is None and not isinstance(one, dict):
             continue

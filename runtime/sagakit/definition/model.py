@@ -1,4 +1,4 @@
-"""A compiled definition: the plan, and the functions and codecs that belong to it."""
+"""The compiled definition: a plan with its functions and codecs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sagakit.definition.survival import (
 from sagakit.errors import DoesNotFit, InvalidInput, UnreadableValue, Unwritable
 
 Runner: TypeAlias = Literal["trio", "asyncio", "thread"]
-"""Where a function runs: in the trio loop, in an asyncio loop, in a worker thread."""
+"""Place where a function runs: the trio loop, an asyncio loop, or a worker thread."""
 
 NULL = msgspec.Raw(b"null")
 _encoder = msgspec.json.Encoder()
@@ -38,7 +38,7 @@ _PATH = re.compile(r" - at `(.+)`$")
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written beside the class's name. `deadline` in seconds."""
+    """The class arguments of a saga. `deadline` in seconds."""
 
     name: str
     version: int
@@ -47,10 +47,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A user's function: called with the saga instance first.
+    """A user's function, which is called with the saga instance first.
 
-    `backend` is where what it returns is awaited, if that is awaitable: it may be a plain function that wraps a
-    coroutine function.
+    A plain function may wrap a coroutine function: if it returns an awaitable, that is awaited under `backend`.
     """
 
     fn: Callable[..., Any]
@@ -61,14 +60,14 @@ class Function(msgspec.Struct, frozen=True):
 
 
 class Codec:
-    """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold.
+    """Writes values of one type as JSON, and reads them. Raises TypeError for a type that JSON cannot hold.
 
-    A value that would come back another one is refused. It is compared only where the type does not rule that out. So
-    is a value with a field that the declared type does not have, such as a dict with a misspelled name, or of another
-    class. What is read is not refused for such a field: a newer version may have written it.
+    A value that would come back changed is refused. It is compared only if the type does not rule that out. A value
+    with a field that the declared type does not have, such as a dict with a misspelled name, or a value of another
+    class is refused, too. In what is read such a field is ignored: a newer version may have written it.
 
-    Reading and writing run code of the type, such as a `__post_init__`. Whatever that raises becomes one error of ours
-    here, and nowhere else; only what concerns the whole program passes. `what` names the value in that error.
+    Reading and writing run code of the type, such as a `__post_init__`. Exceptions of that code become one error of
+    sagakit here, and nowhere else; only those that concern the whole program pass. `what` names the value in errors.
     """
 
     __slots__ = ("_decoder", "_has_fields", "_may_change", "_may_hold_times", "_may_lose_floats", "_what", "type")
@@ -84,7 +83,7 @@ class Codec:
                 raise TypeError(fault)
             if isinstance(info, msgspec.inspect.CustomType):
                 raise TypeError(
-                    f"{info.cls.__qualname__} is no dataclass, msgspec.Struct, TypedDict or plain JSON type"
+                    f"{info.cls.__qualname__} is not a dataclass, msgspec.Struct, TypedDict or plain JSON type"
                 )
         self.type: Any = type
         self._what = what
@@ -95,20 +94,20 @@ class Codec:
         self._may_change = any(may_change(info) for info in within)
 
     def decode(self, value: bytes | msgspec.Raw) -> Any:
-        """The value; where there is no JSON at all it is that of null. Raises Unreadable."""
+        """Return the value; for empty JSON the value of null. Raises UnreadableValue."""
         try:
             return self._decoder.decode(value if memoryview(value).nbytes else NULL)
         except BaseException as error:  # of the type
             raise self._does_not_fit(UnreadableValue, error) from error
 
     def schema(self) -> Schema:
-        """The JSON Schema of what is kept."""
+        """Return the JSON Schema of the values as they are kept."""
         return json_schema(self.type)
 
     def same(self, one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
-        """Whether two pieces of JSON are the same value: a set or a dict in another order, 5 for 5.0 in a float.
+        """Return whether two pieces of JSON are the same value: sets and dicts in any order, 5 for 5.0 in a float.
 
-        Where a set's members have no order, Python's `==` decides. Raises Unreadable, also for what that raises.
+        If the members of a set have no order, `==` decides. Raises UnreadableValue, also if `==` raises.
         """
         first, second = self.decode(one), self.decode(other)
         try:
@@ -117,7 +116,7 @@ class Codec:
             raise self._does_not_fit(UnreadableValue, error) from error
 
     def encode(self, value: object) -> bytes:
-        """The value as JSON that decodes again as the type. Raises Unwritable."""
+        """Return the value as JSON that decodes as the type. Raises Unwritable."""
         try:
             return self._encoded(value)
         except BaseException as error:  # of the type
@@ -144,7 +143,7 @@ class Codec:
         return data
 
     def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException) -> DoesNotFit:
-        """What reading or writing has raised, as an error of ours. Raises what concerns the whole program."""
+        """Return an error of reading or writing as one of sagakit. Raise it if it concerns the whole program."""
         if is_interrupt(error):
             raise error
         path = _PATH.search(plain(error)) if isinstance(error, msgspec.ValidationError) else None
@@ -165,12 +164,12 @@ def _are_same(one: object, other: object) -> bool:
 
 
 def _in_order(value: object) -> bytes:
-    """JSON in which equal values are equal. Raises TypeError for a set whose members have no order."""
+    """Return JSON in which equal values are equal. Raises TypeError for a set whose members have no order."""
     return _encoder.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
 
 
 def _takes_float_and_null(info: object) -> bool:
-    """Whether NaN and infinity, of which msgspec makes null, would come back as None."""
+    """Return whether NaN and infinity, which msgspec writes as null, would come back as None."""
     if isinstance(info, msgspec.inspect.UnionType):
         kinds = [type(one) for one in info.types]
         return msgspec.inspect.FloatType in kinds and msgspec.inspect.NoneType in kinds
@@ -178,7 +177,7 @@ def _takes_float_and_null(info: object) -> bool:
 
 
 def _types_within(info: object, seen: set[int]) -> Iterator[object]:
-    """A type, and all that it is made of."""
+    """Yield a type and all types within it."""
     if isinstance(info, list | tuple):
         for one in info:
             yield from _types_within(one, seen)
@@ -192,7 +191,7 @@ def _types_within(info: object, seen: set[int]) -> Iterator[object]:
 def _refuse_what_is_not_finite(value: object) -> None:
     for number in _floats_within(msgspec.to_builtins(value, str_keys=True, enc_hook=repr)):
         if not isfinite(number):
-            raise ValueError(f"{number} is no JSON number, and would be kept as null: say None or text instead")
+            raise ValueError(f"{number} is not a JSON number, and would be kept as null: use None or a text instead")
 
 
 def _floats_within(value: object) -> Iterator[float]:
@@ -206,10 +205,11 @@ def _floats_within(value: object) -> Iterator[float]:
 
 
 class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
-    """One node's functions and codecs.
+    """The functions and codecs of one node.
 
-    `result` is what one call gives: of an each, one item's. `given` is what the node starts with: an each's items, a
-    child's input; `prepare` computes it, from the results of `inputs` for an each, from input and context otherwise.
+    `result` is for the result of one call; of an each, that of one item. `given` is for what the node starts with: the
+    items of an each, the input of a child. `prepare` computes it, from the results of `inputs` for an each, else from
+    input and context.
     """
 
     name: str
@@ -224,7 +224,7 @@ class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga class, compiled."""
+    """A compiled saga class."""
 
     plan: Plan
     nodes: dict[str, NodeDefinition]
@@ -233,12 +233,12 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_asyncio(self) -> bool:
-        """Whether any function runs under asyncio, or may return what is to be awaited there."""
+        """True if any function runs under asyncio, or may return an awaitable for it."""
         functions = (fn for node in self.nodes.values() for fn in (node.action, node.check, node.undo))
         return any(fn is not None and fn.backend == "asyncio" for fn in functions)
 
     def encode_input(self, value: object) -> bytes:
-        """The input as JSON. Raises InvalidInput."""
+        """Return the input as JSON. Raises InvalidInput."""
         try:
             return self.input.encode(value)
         except Unwritable as error:
