@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 from sagakit import Context, Saga, step
-from sagakit.definition import compiled
-from sagakit.definition.model import Codec
+from sagakit.definition import Codec, compiled
 from sagakit.errors import DoesNotFit, InvalidInput, UnreadableValue, Unwritable
 
 

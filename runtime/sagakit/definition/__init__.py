@@ -19,6 +19,11 @@ local_types  types that are local to a function
 functions    checks of functions
 options      checks of options
 model        a compiled definition
+value_codec  values of one type, to JSON and back
+adapters     classes of other libraries than msgspec
+pydantic_adapter  pydantic's models and dataclasses
+pydantic_schema  their JSON Schemas, and checks of their types
+constraints  annotated_types and pydantic's Field, for msgspec
 survival     checks that a value comes back from JSON unchanged
 lost_fields  refuses fields of a value that its type does not have
 nesting      the limit on the nesting of a value
@@ -38,7 +43,6 @@ diagram      a plan as a Mermaid flowchart
 from sagakit.definition.compatibility import accepts as accepts
 from sagakit.definition.context import Context as Context
 from sagakit.definition.decorators import step as step
-from sagakit.definition.model import Codec as Codec
 from sagakit.definition.model import Definition as Definition
 from sagakit.definition.model import Function as Function
 from sagakit.definition.model import NodeDefinition as NodeDefinition
@@ -77,3 +81,4 @@ from sagakit.definition.step_answers import Done as Done
 from sagakit.definition.step_answers import NotDone as NotDone
 from sagakit.definition.step_answers import Reject as Reject
 from sagakit.definition.step_answers import Retry as Retry
+from sagakit.definition.value_codec import Codec as Codec

@@ -7,8 +7,10 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from types import NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from functools import reduce
+from operator import or_
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from sagakit.errors import DefinitionError
 
@@ -40,7 +42,7 @@ def signature_of(fn: Callable[..., Any], namespace: Mapping[str, Any], *, where:
                 f"{where}: takes {one.name} by keyword, but is called by position: move it before the *"
             )
     try:
-        hints = get_type_hints(fn, localns=dict(namespace))
+        hints = get_type_hints(fn, localns=dict(namespace), include_extras=True)
     except NameError as error:
         raise NotKnownYet(where, error) from None
     several = next((one for one in inspect.signature(fn).parameters.values() if one.kind is one.VAR_POSITIONAL), None)
@@ -72,6 +74,7 @@ def accepts(declared: Any, given: Any) -> bool:
 
     This is decided for plain classes and unions of them. Generic types are left to the type checker: the answer is yes.
     """
+    declared, given = bare(declared), bare(given)
     if declared is Any or declared is object or given is Any or declared == given:
         return True
     if given is None or given is NoneType:
@@ -97,7 +100,7 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 def is_list(hint: Any) -> bool:
     """Return whether values of this type have items. A text has none; an unknown type is assumed to have some."""
-    kinds = [get_origin(one) or one for one in _members(hint)]
+    kinds = [get_origin(one) or one for one in _members(bare(hint))]
     return all(kind is Any or not isinstance(kind, type) or _has_items(kind) for kind in kinds)
 
 
@@ -105,8 +108,22 @@ def _has_items(kind: type) -> bool:
     return issubclass(kind, Iterable) and not issubclass(kind, str | bytes | Mapping)
 
 
+def bare(hint: Any) -> Any:
+    """Return a type without its constraints: `int` for `Annotated[int, Gt(0)]`, also within others."""
+    origin, within = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return bare(hint.__origin__)
+    new = tuple(map(bare, within)) if within and origin is not Literal else within
+    if all(one is other for one, other in zip(within, new, strict=True)):
+        return hint
+    if origin in (Union, UnionType):
+        return reduce(or_, new)
+    return GenericAlias(origin, new) if isinstance(hint, GenericAlias) else hint.copy_with(new)
+
+
 def show(hint: Any) -> str:
-    """Return a type as a user would write it."""
+    """Return a type as a user would write it, without constraints."""
+    hint = bare(hint)
     if hint is NoneType:
         return "None"
     return hint.__qualname__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")

@@ -19,12 +19,13 @@ from sagakit.definition.annotations import (
 )
 from sagakit.definition.functions import fault_of_asked, fault_of_called
 from sagakit.definition.local_types import resolve_fields, why_unknown
-from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
+from sagakit.definition.model import Definition, Function, Header, NodeDefinition
 from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, CheckedStep, Child, Node, Signal, Timer, Undo
 from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
 from sagakit.definition.plan import NodePlan, OnUnknown, Position, UndoPlan
 from sagakit.definition.policy import FOREVER, Limit, RetryPolicy
 from sagakit.definition.type_arguments import Variables, substituted
+from sagakit.definition.value_codec import Codec
 from sagakit.errors import DefinitionError
 
 CHILD_TIMEOUT = 30.0

@@ -11,12 +11,30 @@ SchemaNode: TypeAlias = Mapping[str, Any]
 """A schema, or one within another."""
 
 ANNOTATIONS: frozenset[str] = frozenset(
-    {"$defs", "$schema", "$comment", "title", "description", "default", "examples", "deprecated", "discriminator"}
+    {
+        *("$defs", "$schema", "$comment", "title", "description", "default", "examples", "deprecated", "discriminator"),
+        *("readOnly", "writeOnly"),
+    }
 )
 """Keywords that do not restrict values."""
 
+INTEGER_KEY: str = r"^-?[0-9]+$"
+"""The pattern of keys of a dict that are whole numbers: in JSON they are texts."""
+
+NUMBER_KEY: str = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
+"""The pattern of keys of a dict that are numbers."""
+
+_WITH_ZONE = {True: ("{}",), False: ("{}-local",), None: ("{}", "{}-local")}
+"""Formats of a date-time, or a time, that must, must not or may have a time zone, as the OpenAPI registry has them."""
+
 _ANYTHING: SchemaNode = {}
 _NOTHING: SchemaNode = {"enum": []}
+
+
+def times_schema(name: str, zone: bool | None) -> dict[str, Any]:
+    """Return the schema of a `date-time` or a `time` that must, must not, or (with None) may have a time zone."""
+    either = [{"type": "string", "format": form.format(name)} for form in _WITH_ZONE[zone]]
+    return either[0] if len(either) == 1 else {"anyOf": either}
 
 
 def as_node(schema: SchemaNode | bool) -> SchemaNode:

@@ -10,7 +10,8 @@ import msgspec
 
 from sagakit.definition.compatibility import readable
 from sagakit.definition.json_schema import DIALECT, Schema
-from sagakit.definition.model import Codec, Definition
+from sagakit.definition.model import Definition
+from sagakit.definition.value_codec import Codec
 
 SagaSchema: TypeAlias = dict[str, Any]
 """Schemas of one definition, as `Saga.schema()` returns them."""

@@ -13,6 +13,7 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 from msgspec import inspect as types
 
+from sagakit.definition.adapters import opened
 from sagakit.definition.raised import shorten
 
 _KEYS = (
@@ -114,7 +115,7 @@ def refuse_lost_zones(value: object, written: bytes) -> None:
     """Raise Changed for a time whose zone JSON cannot hold. `written` is the value as JSON."""
     if _NOT_UTC.search(written) is None:
         return  # nearly always, and much cheaper than a look at the value
-    plain = msgspec.to_builtins(value, builtin_types=(datetime, time), enc_hook=repr)
+    plain = msgspec.to_builtins(value, builtin_types=(datetime, time), enc_hook=opened)
     for path, one in _times_within(plain, "$"):
         if one.tzinfo is None:
             continue
