@@ -43,7 +43,7 @@ class AsModel(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(alias_generator=pydantic.AliasGenerator(alias=str.upper), populate_by_name=True)
 
     sku: str
-    count: int = pydantic.Field(1, gt=0)
+    count: int = pydantic.Field(default=1, gt=0)
     price: Decimal = Decimal("1.50")
     at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,7 +51,7 @@ class AsModel(pydantic.BaseModel):
 @pydantic_dataclass
 class AsPydanticDataclass:
     sku: str
-    count: int = pydantic.Field(1, gt=0)
+    count: int = pydantic.Field(default=1, gt=0)
 
 
 class AsTypedDict(TypedDict):
@@ -61,7 +61,7 @@ class AsTypedDict(TypedDict):
 
 class AsNamedTuple(NamedTuple):
     sku: str
-    count: int = 1
+    number: int = 1
 
 
 @dataclass

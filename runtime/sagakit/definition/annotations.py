@@ -110,15 +110,18 @@ def _has_items(kind: type) -> bool:
 
 def bare(hint: Any) -> Any:
     """Return a type without its constraints: `int` for `Annotated[int, Gt(0)]`, also within others."""
-    origin, within = get_origin(hint), get_args(hint)
-    if origin is Annotated:
+    if get_origin(hint) is Annotated:
         return bare(hint.__origin__)
-    new = tuple(map(bare, within)) if within and origin is not Literal else within
-    if all(one is other for one, other in zip(within, new, strict=True)):
+    return hint if get_origin(hint) is Literal else with_arguments(hint, tuple(map(bare, get_args(hint))))
+
+
+def with_arguments(hint: Any, new: tuple[Any, ...]) -> Any:
+    """Return a type that is made of others, such as `list[int]`, with other arguments; itself if they are the same."""
+    if all(one is other for one, other in zip(get_args(hint), new, strict=True)):
         return hint
-    if origin in (Union, UnionType):
+    if get_origin(hint) in (Union, UnionType):
         return reduce(or_, new)
-    return GenericAlias(origin, new) if isinstance(hint, GenericAlias) else hint.copy_with(new)
+    return GenericAlias(hint.__origin__, new) if isinstance(hint, GenericAlias) else hint.copy_with(new)
 
 
 def show(hint: Any) -> str:

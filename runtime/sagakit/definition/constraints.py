@@ -10,13 +10,11 @@ import sys
 import typing
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from functools import reduce
-from operator import or_
-from types import GenericAlias, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
+from sagakit.definition.annotations import with_arguments
 from sagakit.definition.pydantic_adapter import is_pydantic
 
 _BOUNDS = {
@@ -60,12 +58,7 @@ def _translated(hint: Any, where: str, seen: set[type]) -> Any:
         _translate_fields(hint, seen)
         return hint
     _translate_fields(origin, seen)
-    new = tuple(_translated(one, where, seen) for one in within)
-    if all(one is other for one, other in zip(within, new, strict=True)):
-        return hint
-    if origin in (Union, UnionType):
-        return reduce(or_, new)
-    return GenericAlias(origin, new) if isinstance(hint, GenericAlias) else hint.copy_with(new)
+    return with_arguments(hint, tuple(_translated(one, where, seen) for one in within))
 
 
 def _translate_fields(cls: Any, seen: set[type]) -> None:
@@ -77,7 +70,7 @@ def _translate_fields(cls: Any, seen: set[type]) -> None:
         hints = typing.get_type_hints(cls, include_extras=True)
     for name, hint in hints.items():
         new = _translated(hint, f"{cls.__qualname__}.{name}", seen)
-        if new is not hint and not _is_same(new, hint):
+        if new != hint:
             _set_annotation(cls, name, new)
 
 
@@ -85,10 +78,6 @@ def _has_fields(cls: type) -> bool:
     return any(hasattr(cls, name) for name in ("__dataclass_fields__", "__attrs_attrs__", "__struct_fields__")) or (
         issubclass(cls, tuple | dict) and cls not in (tuple, dict) and bool(getattr(cls, "__annotations__", None))
     )
-
-
-def _is_same(new: Any, hint: Any) -> bool:
-    return bool(new == hint)
 
 
 def _set_annotation(cls: type, name: str, hint: Any) -> None:

@@ -69,8 +69,8 @@ class PydanticAdapter:
         except AttributeError:  # of BaseModel itself
             raise TypeError("pydantic.BaseModel has no fields: name the model") from None
         self._validate = self._adapter.validator.validate_json
-        self._invalid: type[Any] = ValidationError
-        self._unwritable: type[Any] = PydanticSerializationError
+        self._invalid: type[Exception] = ValidationError
+        self._unwritable: type[Exception] = PydanticSerializationError
         # `round_trip` leaves computed fields out; a warning about another class is not needed: what is read is compared
         self._write = partial(self._adapter.serializer.to_json, by_alias=True, round_trip=True, warnings=False)
         self.is_exact: bool = core_says_all(self._core)
