@@ -329,6 +329,16 @@ class Shop:
 
 
 @dataclass
+class Base:
+    size: Annotated[int, at.Gt(5)]
+
+
+@dataclass
+class Derived(Base):
+    size: Annotated[int, msgspec.Meta(title="Size"), at.Gt(0)]
+
+
+@dataclass
 class Boxes:
     boxes: list[Annotated[int, at.Ge(3)]] | None = None
 
@@ -344,6 +354,8 @@ class Boxes:
         (Page[int], b'{"items":[1]}', b'{"items":[1,2]}', "$.items"),
         (Shop, b'{"opens":"2026-01-01T00:00:00Z"}', b'{"opens":"2026-01-01T00:00:00"}', "$.opens"),
         (Boxes, b'{"boxes":[3]}', b'{"boxes":[2]}', "$.boxes[0]"),
+        (Derived, b'{"size":5}', b'{"size":0}', "$.size"),
+        (Base, b'{"size":6}', b'{"size":5}', "$.size"),
         (list[Annotated[int, Field(gt=0)]], b"[1]", b"[0]", "$[0]"),
         (dict[str, Annotated[int, at.Lt(5)] | None], b'{"a":null}', b'{"a":5}', "$[...]"),
     ],

@@ -13,6 +13,7 @@ from sagakit.binding.saga_binding import SagaBinding
 from sagakit.definition import Codec, accepts
 from sagakit.engine import create
 from sagakit.errors import UnreadableValue
+from sagakit.testing import Send, simulate
 
 from tests.servers import Server
 from tests.system.kinds import KINDS, AsModel, Kind
@@ -135,3 +136,11 @@ async def test_the_caller_is_told_which_field_is_wrong() -> None:
     async with open_runtime("memory:", sagas=[saga(), kid()]) as runtime:
         with pytest.raises(InvalidInput, match=r"AsModel: Input should be greater than 0 - at `\$\.COUNT`"):
             await runtime.start(saga, "1", {"SKU": "a", "COUNT": 0})
+
+
+def test_the_simulation_sends_a_model() -> None:
+    saga, kid = carrier(AsModel, Seen())
+    value = AsModel(sku="a")
+    trace = simulate(saga(), value, send=[Send(saga.sent, value)], also=[kid()])
+    assert isinstance(trace.outcome, Completed)
+    assert trace.outcome.output == value

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import msgspec
 import msgspec.inspect
@@ -53,7 +52,7 @@ def adapter_of(hint: Any) -> Adapter | None:
     return PydanticAdapter(hint) if is_driven_by_pydantic(hint) else None
 
 
-_known: WeakKeyDictionary[type, Adapter] = WeakKeyDictionary()
+_known: dict[type, Adapter] = {}
 
 
 def adapter_of_class(cls: type) -> Adapter | None:

@@ -84,9 +84,9 @@ def _set_annotation(cls: type, name: str, hint: Any) -> None:
     """Let msgspec see the constraint. Other readers of the annotation ignore a metadata that they do not know."""
     if issubclass(cls, msgspec.Struct):  # its fields are fixed once the class is made
         raise TypeError(f"{cls.__qualname__}.{name}: a Struct does not check this constraint: use msgspec.Meta(...)")
+    owner = next(one for one in cls.__mro__ if name in getattr(one, "__annotations__", {}))
+    owner.__annotations__[name] = hint
     for owner in cls.__mro__:
-        if name in getattr(owner, "__annotations__", {}):
-            owner.__annotations__[name] = hint
         if "__msgspec_cache__" in vars(owner):  # of a codec that was made before
             delattr(owner, "__msgspec_cache__")
 
@@ -94,11 +94,10 @@ def _set_annotation(cls: type, name: str, hint: Any) -> None:
 def _meta(metadata: tuple[Any, ...], where: str) -> msgspec.Meta | None:
     """Return the constraints in an annotation as msgspec takes them; None if there are none."""
     bounds: dict[str, Any] = {}
-    if any(isinstance(one, msgspec.Meta) for one in metadata):
-        return None  # the user has said what msgspec is to check, or it was translated before
     for one in _single(metadata):
         bounds |= _bounds_of(one, where)
-    return msgspec.Meta(**bounds) if bounds else None
+    meta = msgspec.Meta(**bounds)
+    return meta if bounds and meta not in metadata else None  # it is there if the class was translated before
 
 
 def _single(metadata: Any) -> Iterator[Any]:
