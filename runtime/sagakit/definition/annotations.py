@@ -121,7 +121,8 @@ def with_arguments(hint: Any, new: tuple[Any, ...]) -> Any:
         return hint
     if get_origin(hint) in (Union, UnionType):
         return reduce(or_, new)
-    return GenericAlias(hint.__origin__, new) if isinstance(hint, GenericAlias) else hint.copy_with(new)
+    origin: Any = get_origin(hint)
+    return GenericAlias(origin, new) if isinstance(hint, GenericAlias) else hint.copy_with(new)
 
 
 def show(hint: Any) -> str:

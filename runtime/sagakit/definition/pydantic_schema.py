@@ -157,7 +157,7 @@ def _plain_nodes(core: CoreSchema, path: str) -> Iterator[tuple[str, CoreSchema]
     """Yield a schema and those within it, without following references."""
     yield path, core
     for name, one in core.items():
-        if name in _WITHIN and isinstance(one, dict):
+        if isinstance(one, dict) and (name in _WITHIN or (name == "arguments_schema" and "type" in one)):
             yield from _plain_nodes(one, f"{path}[]" if name == "items_schema" else path)
         elif name == "fields":
             for field, inner in _named(one):
