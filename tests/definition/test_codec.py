@@ -1,4 +1,4 @@
-"""What comes out of a record is what went in, or it is refused."""
+"""Values come out of a record as they went in, or they are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a saga has from its bases: steps, class arguments, and what type variables stand for."""
+"""A saga has steps, class arguments and the meaning of type variables from its bases."""
 
 # mypy: disable-error-code="empty-body"
 

@@ -1,4 +1,4 @@
-"""What type checkers know of sagas whose types come from pydantic, attrs and others. Never run: `make check` reads it.
+"""Type checkers know sagas whose types come from pydantic, attrs and others. Never run: `make check` reads it.
 
 Every `ignore` stands for a mistake that both checkers must find: an unneeded one is an error.
 """

@@ -34,7 +34,7 @@ class Wrapping:
 
 
 class Gift(Wrapping, Saga[str]):
-    """One type of saga."""
+    """A type of saga."""
 
 
 class Card(Wrapping, Saga[str]):

@@ -12,7 +12,7 @@ from sagakit.errors import DefinitionError
 
 
 class Limiter:
-    """One quota. A call waits for a place, then for its turn by `per_second`."""
+    """A quota. A call waits for a place, then for its turn by `per_second`."""
 
     def __init__(self, limit: Limit) -> None:
         self._places = None if limit.max_concurrent is None else trio.Semaphore(limit.max_concurrent)

@@ -20,7 +20,7 @@ from sagakit.definition.annotations import show
 from sagakit.definition.schema_nodes import INTEGER_KEY, NUMBER_KEY, SchemaNode, times_schema
 
 Schema: TypeAlias = dict[str, Any]
-"""One JSON Schema, as Python objects."""
+"""A JSON Schema, as Python objects."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -43,7 +43,7 @@ class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One node. `after` names the nodes that must be done or skipped first; `inputs` those whose results it is given.
+    """A node. `after` names the nodes that must be done or skipped first; `inputs` those whose results it is given.
 
     `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition computes
     what it starts with: the items of an each, the input of a child, the time of a timer. `timeout` in seconds bounds

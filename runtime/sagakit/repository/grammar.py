@@ -117,7 +117,7 @@ def _parser() -> Callable[[str], Any]:
 
 
 class _Reading:
-    """One text, read from its tree."""
+    """Reads one filter from its tree."""
 
     def __init__(self, text: str, now: float) -> None:
         self._text = text
