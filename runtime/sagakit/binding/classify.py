@@ -162,11 +162,15 @@ def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
 
 
 _RAISED = (Reject, CallAgain)
+_TELLING = (*_RAISED, DidNotHappen, Done)
+"""The classes by which a function tells more than a result."""
 
 
 def _misplaced(call: Call, value: Any) -> str:
     """Return what is wrong with a value that was to be raised, or that only a check returns; empty if nothing is."""
     kind = value if isinstance(value, type) else type(value)
+    if not issubclass(kind, _TELLING):  # nearly always
+        return ""
     if issubclass(kind, _RAISED):
         return f"it returned {told(value)}, which says nothing: raise it, as in `raise {kind.__name__}(...)`"
     if call.kind == "do" and issubclass(kind, DidNotHappen):

@@ -7,6 +7,7 @@ from functools import cached_property
 from inspect import isawaitable
 from logging import getLogger
 from math import inf
+from types import GeneratorType
 from typing import Any, NamedTuple, assert_never
 
 import msgspec
@@ -70,6 +71,8 @@ class SagaBinding:
         self._callees = _callees(self.definition)
         self._arguments = Arguments(saga, self.definition)
         self._questions = Questions(saga, self.definition, self._arguments)
+        self._plain: set[type] = set()
+        """Types of returned values that are known not to be awaitable: `isawaitable` is slow."""
 
     @cached_property
     def schema(self) -> SagaSchema:
@@ -115,7 +118,7 @@ class SagaBinding:
     def bound(self, call: Call) -> float:
         """Return the seconds after which the caller is to cancel `perform`; infinite if `perform` ends by itself."""
         callee = self._callee(call)
-        return inf if callee is None or _minds_time(callee, call) else call.timeout
+        return inf if callee is None or callee.queues or call.heartbeat is not None else call.timeout
 
     async def perform(
         self, call: Call, record: Record, environment: CallEnvironment, permit: CallPermit
@@ -130,7 +133,7 @@ class SagaBinding:
         if callee is None:
             permit.use()
             return await environment.children.call(call, record, self.plan.node(call.step).child_type)
-        if not _minds_time(callee, call):
+        if not callee.queues and call.heartbeat is None:
             return await self._perform(callee, call, record, environment, permit, None)
         ends = inf
         with trio.CancelScope() as scope:
@@ -149,7 +152,8 @@ class SagaBinding:
 
     def _callee(self, call: Call) -> _Callee | None:
         """Return the function to call; None for a child, which the runtime itself starts and undoes."""
-        return self._callees.get((self.plan.step_of(call.step), call.kind))
+        callee = self._callees.get((call.step, call.kind))
+        return callee if callee is not None else self._callees.get((self.plan.step_of(call.step), call.kind))
 
     async def _perform(
         self,
@@ -185,7 +189,12 @@ class SagaBinding:
     ) -> Any:
         """Run the user's function in its loop or thread. Raises CallRevoked if the permit was revoked before."""
         value = await self._called(function, environment, permit, args)
+        kind = type(value)
+        if kind in self._plain:
+            return value
         if not isawaitable(value):
+            if kind is not GeneratorType:  # of which some are awaitable
+                self._plain.add(kind)
             return value
         return await (environment.call_asyncio(_await, value) if function.backend == "asyncio" else value)
 
@@ -246,8 +255,3 @@ def _callees(definition: Definition) -> dict[tuple[str, CallKind], _Callee]:
                 queues = function.limit is not None or function.runner != "trio"
                 found[name, kind] = _Callee(node, function, queues)
     return found
-
-
-def _minds_time(callee: _Callee, call: Call) -> bool:
-    """Return whether the call has a scope of its own: its time begins with its turn, or it has a heartbeat."""
-    return callee.queues or call.heartbeat is not None
