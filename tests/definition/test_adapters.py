@@ -97,6 +97,18 @@ class OddKeys(BaseModel):
     prices: dict[tuple[int, int], int]
 
 
+class Place(NamedTuple):
+    aisle: int
+
+
+class PlaceKeys(BaseModel):
+    prices: dict[Place, int]
+
+
+class PlaceOrList(BaseModel):
+    place: Place | list[int]
+
+
 class MixedKeys(BaseModel):
     prices: dict[int | str, int]
 
@@ -138,6 +150,8 @@ class Aliased:
         (HoldsStruct, "a msgspec.Struct or an attrs class within a pydantic model must be a model or a dataclass, too"),
         (HoldsPydanticLine, "PydanticLine is a pydantic dataclass within a class that is not pydantic's"),
         (OddKeys, r"a dict in JSON cannot have a key that is tuple: use texts or numbers.* - at `\$\.prices`"),
+        (PlaceKeys, "a dict in JSON cannot have a key that is"),
+        (PlaceOrList, r"are in one union, and look the same in JSON: use one of them - at `\$\.place`"),
         (MixedKeys, "1 and '1' would be the same: use keys of one kind"),
         (LookAlike, "datetime and str are in one union, and look the same in JSON: use one of them"),
         (Line | Plain, "use tagged msgspec.Structs, or pydantic models that have a field such as kind"),

@@ -13,11 +13,25 @@ from sagakit.definition.schema_nodes import INTEGER_KEY, NUMBER_KEY, SchemaNode,
 CoreSchema = Any
 """A schema of pydantic-core: dicts with a `type`. pydantic's own alias would import pydantic."""
 
-_NO_KEYS = {"bool", "none", "list", "tuple", "set", "frozenset", "dict", "model", "dataclass", "typed-dict", "call"}
+_NO_KEYS = {
+    "bool",
+    "none",
+    "list",
+    "tuple",
+    "set",
+    "frozenset",
+    "dict",
+    "model",
+    "dataclass",
+    "typed-dict",
+    "call",
+    "named-tuple",
+}
 """Kinds of pydantic-core that a key of a dict cannot have in JSON."""
 
 _OBJECTS = {"model", "dataclass", "typed-dict", "dict"}
-_ARRAYS = {"list", "tuple", "set", "frozenset", "generator", "call"}
+_ARRAYS = {"list", "tuple", "set", "frozenset", "generator", "call", "named-tuple"}
+"""Kinds that are lists in JSON. Older releases of pydantic describe a NamedTuple as a `call`."""
 _TEXTS = {"str", "bytes", "date", "datetime", "time", "timedelta", "uuid", "url", "multi-host-url", "decimal"}
 
 _WITHIN = {"schema", "json_schema", "strict_schema", "items_schema", "values_schema", "keys_schema", "extras_schema"}
