@@ -16,6 +16,7 @@ import msgspec
 import sagakit
 import sagakit.asyncio
 from fastapi import FastAPI, HTTPException, Response
+from pydantic import BaseModel, Field
 from sagakit import (
     AlreadyStarted,
     Completed,
@@ -31,15 +32,16 @@ from sagakit import (
     step,
 )
 
-# ------------------------------------------------------------------ the domain: plain msgspec, knows no saga
+# ------------------------------------------------------------------ the domain: knows no saga
+# A request's model is the saga's input as it is. What the service keeps for itself may be of any kind: here Structs.
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line(BaseModel, frozen=True):
     sku: str
-    quantity: int
+    quantity: int = Field(gt=0)
 
 
-class Order(msgspec.Struct, frozen=True):
+class Order(BaseModel, frozen=True):
     id: str
     lines: tuple[Line, ...]
     amount_cents: int
@@ -180,11 +182,10 @@ def service(url: str, http: httpx.AsyncClient, stock: Stock, **options: Any) -> 
     app = FastAPI(lifespan=lifespan)
 
     @app.post("/orders", status_code=202)
-    async def place(order: dict[str, object]) -> dict[str, str]:
-        wanted = msgspec.convert(order, Order)
+    async def place(order: Order) -> dict[str, str]:
         try:
             async with asyncio.timeout(PATIENCE):
-                saga = await sagas.start(PlaceOrder, wanted.id, wanted)
+                saga = await sagas.start(PlaceOrder, order.id, order)
         except TimeoutError:  # the store is away, or the worker full; sent again, the same order is the same saga
             raise HTTPException(503, "send it again") from None
         except AlreadyStarted as error:

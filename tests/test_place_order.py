@@ -91,7 +91,7 @@ def served(app: FastAPI) -> Iterator[str]:
 
 
 def order(id: str, *, sku: str = "lamp", card: str = "good") -> Order:
-    return Order(id, (Line(sku, 1),), 100, card)
+    return Order(id=id, lines=(Line(sku=sku, quantity=1),), amount_cents=100, card=card)
 
 
 async def test_the_trio_part(server: Server, namespace: str) -> None:
@@ -118,11 +118,14 @@ def test_the_fastapi_part(server: Server, namespace: str) -> None:
     shop = FakeShop()
     app = service(server.url, shop.http, shop, namespace=namespace)
     with served(app) as address, httpx.Client(base_url=address) as client:
-        placed = client.post("/orders", json=msgspec.to_builtins(order("1")))
+        placed = client.post("/orders", json=order("1").model_dump())
         assert (placed.status_code, placed.json()) == (202, {"status": "/orders/1"})
         assert client.get("/orders/1").json() == {"charge": "ch_1", "tracking": "T-1"}
-        client.post("/orders", json=msgspec.to_builtins(order("2", card="declined")))
+        client.post("/orders", json=order("2", card="declined").model_dump())
         assert client.get("/orders/2").status_code == 409
+        wrong = client.post("/orders", json={**order("3").model_dump(), "lines": [{"sku": "lamp", "quantity": 0}]})
+        assert wrong.status_code == 422
+        assert wrong.json()["detail"][0]["loc"] == ["body", "lines", 0, "quantity"]
         loop_thread = shop.threads.copy()
     assert len(loop_thread) == 1, "steps run on one loop, the service's"
     assert threading.get_ident() not in loop_thread
@@ -146,7 +149,7 @@ def test_a_get_of_a_stuck_order_is_answered_and_the_service_stops(
     shop = Jammed()
     app = service(server.url, shop.http, shop, namespace=namespace)
     with served(app) as address, httpx.Client(base_url=address, timeout=15) as client:
-        client.post("/orders", json=msgspec.to_builtins(order("1", card="declined")))
+        client.post("/orders", json=order("1", card="declined").model_dump())
         assert until_stuck(client, "/orders/1").status_code == 202
 
 
@@ -161,11 +164,11 @@ def test_a_get_of_an_order_that_takes_long_is_answered_and_the_service_stops(
     shop = Closed()
     app = service(server.url, shop.http, shop, namespace=namespace, drain_timeout=0.1)
     with served(app) as address, httpx.Client(base_url=address, timeout=15) as client:
-        client.post("/orders", json=msgspec.to_builtins(order("1")))
+        client.post("/orders", json=order("1").model_dump())
         answer = client.get("/orders/1")
         assert (answer.status_code, answer.json()) == (202, {"status": "running"})
         assert client.get("/orders/2").status_code == 404
-        assert client.post("/orders", json=msgspec.to_builtins(order("1", sku="other"))).status_code == 409
+        assert client.post("/orders", json=order("1", sku="other").model_dump()).status_code == 409
 
 
 def test_importing_sagakit_leaves_asyncio_alone() -> None:

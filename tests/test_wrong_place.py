@@ -267,7 +267,7 @@ def test_after_with_a_single_node_is_refused_with_advice(kind: str) -> None:
 
 
 def test_a_misspelled_class_option_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(DefinitionError, match=r"versoin= is no option of a saga class; did you mean 'version'\?"):
+    with pytest.raises(DefinitionError, match=r"versoin= is not an option of a saga class; did you mean 'version'\?"):
 
         class Wrong(Saga[Trip, None], versoin=2):
             pass

@@ -66,6 +66,7 @@ from sagakit.errors import DefinitionError as DefinitionError
 from sagakit.errors import Deleted as Deleted
 from sagakit.errors import InputTooLarge as InputTooLarge
 from sagakit.errors import InvalidConfig as InvalidConfig
+from sagakit.errors import InvalidFilter as InvalidFilter
 from sagakit.errors import InvalidId as InvalidId
 from sagakit.errors import InvalidInput as InvalidInput
 from sagakit.errors import InvalidName as InvalidName
@@ -111,6 +112,7 @@ __all__ = [
     "Handle",
     "InputTooLarge",
     "InvalidConfig",
+    "InvalidFilter",
     "InvalidId",
     "InvalidInput",
     "InvalidName",

@@ -134,6 +134,7 @@ class AsyncioRuntime:
         attributes: Mapping[str, str] | None = None,
         created_after: Moment | None = None,
         created_before: Moment | None = None,
+        where: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
@@ -145,6 +146,7 @@ class AsyncioRuntime:
             attributes=attributes,
             created_after=created_after,
             created_before=created_before,
+            where=where,
             limit=limit,
             cursor=cursor,
         )

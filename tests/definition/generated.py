@@ -66,7 +66,7 @@ _DEFAULTS: dict[str, Any] = {"int": 7, "str": "x", "none": None, "bool": True, "
 
 
 def leaves() -> st.SearchStrategy[Spec]:
-    """What is made of nothing else."""
+    """Types that are made of no other type."""
     return st.sampled_from(sorted(_LEAVES)).map(lambda name: ("leaf", name))
 
 

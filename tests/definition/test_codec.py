@@ -1,4 +1,4 @@
-"""What comes out of a record is what went in, or it is refused."""
+"""Values come out of a record as they went in, or they are refused."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 from sagakit import Context, Saga, step
-from sagakit.definition import compiled
-from sagakit.definition.model import Codec
+from sagakit.definition import Codec, compiled
 from sagakit.errors import DoesNotFit, InvalidInput, UnreadableValue, Unwritable
 
 
@@ -42,7 +41,7 @@ class Tree(msgspec.Struct):
 )
 def test_what_is_not_finite_is_refused(type: Any, make: Any, bad: float) -> None:
     with pytest.raises(
-        Unwritable, match=f"{bad} is no JSON number, and would be kept as null: say None or text instead"
+        Unwritable, match=f"{bad} is not a JSON number, and would be kept as null: use None or a text instead"
     ):
         Codec(type).encode(make(bad))
 
@@ -75,7 +74,7 @@ def test_an_input_that_is_not_finite_is_the_callers_mistake() -> None:
         @step(compensate=None)
         async def ask(self, price: Price, ctx: Context) -> None: ...
 
-    with pytest.raises(InvalidInput, match=r"Quote: not an input of type .*Price: nan is no JSON number"):
+    with pytest.raises(InvalidInput, match=r"Quote: not an input of type .*Price: nan is not a JSON number"):
         compiled(Quote).encode_input(Price(1.0, nan))
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
+from sagakit.definition import Codec
 from sagakit.definition.compatibility import accepts, readable
 from sagakit.definition.json_schema import json_schema
-from sagakit.definition.model import Codec
 
 from tests.definition.generated import changed, made, specs
 

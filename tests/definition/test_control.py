@@ -1,4 +1,4 @@
-"""What a step raises says what it means, or is an error where it is made."""
+"""Reject and Retry say what they mean, or are an error where they are made."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Unshowable:
 
 
 def anyhow(make: Callable[..., Exception], *args: object, **given: object) -> Exception:
-    """What a type checker would not let through."""
+    """Calls that a type checker would not let through."""
     return make(*args, **given)
 
 

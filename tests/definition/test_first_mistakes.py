@@ -74,8 +74,10 @@ SIGNATURES = [
     ),
 ]
 TYPES = [
-    Mistake("object", pay(result="object"), "object is no dataclass, msgspec.Struct, TypedDict or plain JSON type"),
-    Mistake("complex", pay(result="complex"), "complex is no dataclass, msgspec.Struct, TypedDict or plain JSON type"),
+    Mistake("object", pay(result="object"), "object is not a dataclass, msgspec.Struct, TypedDict or plain JSON type"),
+    Mistake(
+        "complex", pay(result="complex"), "complex is not a dataclass, msgspec.Struct, TypedDict or plain JSON type"
+    ),
     Mistake(
         "tuple keys", pay(result="dict[tuple[int, int], str]"), "a dict in JSON cannot have a key that is tuple: use"
     ),
@@ -96,7 +98,7 @@ OPTIONS = [
         "RetryPolicy: initial_interval=1: say a timedelta",
     ),
     Mistake("unknown word", option("on_unknown='ignore'"), "say 'retry' or 'check' or 'undo' or 'ask'"),
-    Mistake("condition that is none", option("when=True"), "when is True, which is no function of input, ctx"),
+    Mistake("condition that is none", option("when=True"), "when is True, which is not a function of input, ctx"),
     Mistake(
         "name in place of a node",
         RESERVE + "@step('reserve')\n" + pay().split("\n")[1],
@@ -118,7 +120,7 @@ OPTIONS = [
     Mistake(
         "a list in place of a function",
         "@each([1], compensate=None)\n" + pay("order: str, item: int, ctx: Context").split("\n")[1],
-        r"what computes its items is \[1\], which is no function of input, ctx",
+        r"what computes its items is \[1\], which is not a function of input, ctx",
     ),
     Mistake("version of text", RESERVE, "version='2': say a whole number", "class S(Saga[str], version='2'):"),
     Mistake("deadline of a number", RESERVE, "deadline=60: say a timedelta", "class S(Saga[str], deadline=60):"),

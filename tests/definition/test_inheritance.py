@@ -1,4 +1,4 @@
-"""What a saga has from its bases: steps, class arguments, and what type variables stand for."""
+"""A saga has steps, class arguments and the meaning of type variables from its bases."""
 
 # mypy: disable-error-code="empty-body"
 
@@ -145,7 +145,7 @@ def test_a_decorator_that_makes_the_class_anew_keeps_its_arguments() -> None:
 
 @pytest.mark.parametrize("instead", [None, lambda self: None])
 def test_hiding_a_step_of_a_base(instead: object) -> None:
-    with pytest.raises(DefinitionError, match=r"Place\.audit: hides what stands in Audited: give it another name"):
+    with pytest.raises(DefinitionError, match=r"Place\.audit: hides the one in Audited: give it another name"):
 
         class Place(Audited, Saga[Order]):
             audit = instead  # type: ignore[assignment]
@@ -159,7 +159,7 @@ def test_hiding_a_compensation_of_a_base() -> None:
         @charge.compensate
         async def refund(self, order: Order, charged: int | None, ctx: Context) -> None: ...
 
-    with pytest.raises(DefinitionError, match=r"Place\.refund: hides what stands in .*Charged: give it another name"):
+    with pytest.raises(DefinitionError, match=r"Place\.refund: hides the one in .*Charged: give it another name"):
 
         class Place(Charged, Saga[Order]):
             async def refund(self, order: Order, charged: int | None, ctx: Context) -> None: ...  # type: ignore[override]
@@ -186,9 +186,7 @@ def hiding(fn: Any) -> Any:
 @pytest.mark.parametrize("above", [hiding, property, cached_property], ids=lambda above: above.__name__)
 def test_a_decorator_above_a_step_is_refused(above: Callable[..., Any]) -> None:
     """The step was no step any more, and the saga completed without it."""
-    with pytest.raises(
-        DefinitionError, match=r"Place\.pay: a decorator stands above the node, and hides it: put it below"
-    ):
+    with pytest.raises(DefinitionError, match=r"Place\.pay: a decorator is above the node, and hides it: put it below"):
 
         class Place(Saga[Order]):
             @step(compensate=None)

@@ -143,7 +143,7 @@ def test_local_types_that_name_each_other_are_found(tmp_path: Path) -> None:
                 return S
             S = make()
             """,
-            "Line is not known at run time: fields of a class that is defined in a function may name what stands above",
+            "Line is not known at run time: a field of a class that is defined in a function may name types above",
         ),
         (
             """

@@ -1,4 +1,4 @@
-"""What `ctx.log` adds to a log record."""
+"""`ctx.log` adds the saga and the step to a log record."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import attrs
 import msgspec
 import pytest
-from sagakit.definition.model import Codec
+from sagakit.definition import Codec
 from sagakit.errors import Unwritable
 
 T = TypeVar("T")

@@ -60,7 +60,7 @@ MISTAKES = [
         "    async def first(self, order: str, ctx: Context) -> str: ...\n"
         "@step(Other.first, compensate=None)\n"
         "async def second(self, order: str, first: str, ctx: Context) -> str: ...",
-        "comes after first, which is no step of this saga",
+        "comes after first, which is not a step of this saga",
     ),
     Mistake(
         "two pivots",
@@ -73,7 +73,7 @@ MISTAKES = [
         RESERVE
         + "@step(reserve, pivot=True)\nasync def ship(self, order: str, held: str, ctx: Context) -> str: ...\n"
         + "@step(reserve, compensate=None)\nasync def tell(self, order: str, held: str, ctx: Context) -> str: ...",
-        "S.tell: stands neither before nor after the pivot ship",
+        "S.tell: comes neither before nor after the pivot ship",
     ),
     Mistake(
         "compensation after the pivot",
@@ -110,7 +110,7 @@ MISTAKES = [
     Mistake(
         "unserialisable within",
         "@step(compensate=None)\nasync def pay(self, order: str, ctx: Context) -> dict[str, list[Held] | None]: ...",
-        "cannot be kept as JSON: Held is no dataclass",
+        "cannot be kept as JSON: Held is not a dataclass",
     ),
     Mistake(
         "unserialisable input",
@@ -247,7 +247,7 @@ MISTAKES = [
     Mistake(
         "an each over nothing",
         "@each(None, compensate=None)\nasync def label(self, order: str, item: str, ctx: Context) -> str: ...",
-        r"what computes its items is None, which is no function of input, ctx",
+        r"what computes its items is None, which is not a function of input, ctx",
     ),
     Mistake(
         "an each over the input that takes too little",

@@ -52,7 +52,7 @@ MISTAKES = [
     Mistake(
         "step as a condition",
         RESERVE + "@step(compensate=None, when=reserve)\nasync def pay(self, order: str, ctx: Context) -> str: ...",
-        "S.pay: when is <Step .*reserve>, which is no function of input, ctx",
+        "S.pay: when is <Step .*reserve>, which is not a function of input, ctx",
     ),
 ]
 

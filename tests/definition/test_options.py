@@ -28,13 +28,13 @@ MISTAKES = [
         "a partial",
         "async def make(self, order: str, ctx: Context, extra: str) -> str: ...\n"
         "pay = step(compensate=None)(partial(make, extra='x'))",
-        r"S\.pay: is functools\.partial.*, which is no function: write a method that calls it",
+        r"S\.pay: is functools\.partial.*, which is not a function: write a method that calls it",
     ),
     Mistake(
         "a callable object",
         "class Pay:\n    async def __call__(self, saga: S, order: str, ctx: Context) -> str: ...\n"
         "pay = step(compensate=None)(Pay())",
-        r"S\.pay: is .*Pay object.*, which is no function: write a method that calls it",
+        r"S\.pay: is .*Pay object.*, which is not a function: write a method that calls it",
     ),
     Mistake(
         "a static method",
@@ -45,7 +45,7 @@ MISTAKES = [
         "one compensation for two steps",
         "@step\nasync def pay(self, order: str, ctx: Context) -> str: ...\n"
         + RESERVE.replace("@reserve", "@pay.compensate\n@reserve"),
-        r"S\.pay's compensation: is .*Undo.*, which is no function",
+        r"S\.pay's compensation: is .*Undo.*, which is not a function",
     ),
     Mistake(
         "a keyword parameter",
@@ -67,7 +67,7 @@ MISTAKES = [
         PAY.format("when=lambda order: True"),
         r"S\.pay: when is called with \(input, ctx\), but takes \(order\)",
     ),
-    Mistake("a condition that is an answer", PAY.format("when=True"), r"S\.pay: when is True, which is no function"),
+    Mistake("a condition that is an answer", PAY.format("when=True"), r"S\.pay: when is True, which is not a function"),
     Mistake(
         "an output that nobody awaits",
         RESERVE + "async def output(self, input: str, ctx: Context) -> int: ...",
@@ -174,9 +174,11 @@ MISTAKES = [
         "a number as a wait", policy("initial_interval=0.2"), r"RetryPolicy: initial_interval=0\.2: say a timedelta"
     ),
     Mistake(
-        "no exception", policy("reject_on=[ValueError, 'KeyError']"), "reject_on: 'KeyError' is no exception class"
+        "no exception", policy("reject_on=[ValueError, 'KeyError']"), "reject_on: 'KeyError' is not an exception class"
     ),
-    Mistake("an exception", policy("not_done_on=[ValueError()]"), r"not_done_on: ValueError\(\) is no exception class"),
+    Mistake(
+        "an exception", policy("not_done_on=[ValueError()]"), r"not_done_on: ValueError\(\) is not an exception class"
+    ),
     Mistake(
         "a type for type checkers only",
         "@step(compensate=None)\nasync def pay(self, order: str, ctx: Context) -> Decimal: ...",

@@ -1,4 +1,4 @@
-"""What a definition compiles to: order, positions, digest, diagram; and that types mean what checkers think."""
+"""A definition compiles to order, positions, digest and diagram; types mean what checkers think."""
 
 # mypy: disable-error-code="empty-body"
 

@@ -152,7 +152,7 @@ class Kid(Saga[str, int]):
 
 
 class Shop(Saga[Plain, Data], name="shop", version=3):
-    """One node of each kind."""
+    """A node of each kind."""
 
     @step(compensate=None)
     async def reserve(self, order: Plain, ctx: Context) -> list[int]: ...  # type: ignore[empty-body]

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from sagakit.definition.model import Codec
+from sagakit.definition import Codec
 from sagakit.errors import Unwritable
 
 LOCAL_MEAN_TIME = timezone(timedelta(minutes=19, seconds=32))
@@ -191,7 +191,7 @@ def test_a_type_whose_code_leaves_what_it_has_made_is_kept() -> None:
 CRASH = """
 from typing import Annotated
 import msgspec
-from sagakit.definition.model import Codec
+from sagakit.definition import Codec
 for bound in (Annotated[str, msgspec.Meta(max_length=3)], Annotated[int, msgspec.Meta(ge=1)]):
     for type in (tuple[int, str] | bound, list[tuple[int, str] | bound]):
         try:

@@ -1,4 +1,4 @@
-"""What type checkers say of one wrong option, one misspelt, and one wrong parameter: short, and of the right thing."""
+"""Type checkers say little, and of the right thing, about a wrong option, a misspelled one and a wrong parameter."""
 
 from __future__ import annotations
 

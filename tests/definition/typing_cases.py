@@ -1,4 +1,4 @@
-"""What type checkers make of definitions. Never run: `make check` reads it.
+"""Type checkers know the types of definitions. Never run: `make check` reads it.
 
 Every `ignore` stands for a mistake that both checkers must find: an unneeded one is an error.
 """

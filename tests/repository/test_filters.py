@@ -10,9 +10,9 @@ from msgspec import structs
 from sagakit.definition import compiled
 from sagakit.engine import Record, create
 from sagakit.engine.record import Failure
+from sagakit.errors import InvalidFilter
 from sagakit.repository import Filter, parse
 from sagakit.repository.filters import All, AnyOf, Comparison, Condition, Not
-from sagakit.repository.grammar import InvalidFilter
 
 from tests.sagas import BookTrip
 

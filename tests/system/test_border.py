@@ -59,7 +59,7 @@ BAD_CONTEXTS: list[tuple[dict[str, Any], str]] = [
     ({"causation_id": "c" * 513}, "length <= 512"),
     ({"trace": {"tracestate": 1}}, "got `int`"),
     ({"trace": {"baggage": "x" * 17_000}}, "the limit is 16,384"),
-    ({"trace": object()}, "no JSON"),
+    ({"trace": object()}, "cannot be written as JSON"),
 ]
 
 

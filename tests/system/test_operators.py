@@ -222,7 +222,7 @@ async def test_two_limits_with_one_name_are_refused(autojump_clock: Clock) -> No
         @step(compensate=None, limit=Limit("psp", max_concurrent=3))
         async def first(self, input: int, ctx: Context) -> None: ...
 
-    with pytest.raises(DefinitionError, match="two limits of the name 'psp'"):
+    with pytest.raises(DefinitionError, match="two limits have the name 'psp'"):
         async with member(MemoryServer(), Quota(), Other()):
             pass
 

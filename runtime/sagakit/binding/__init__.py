@@ -1,7 +1,10 @@
-"""The border to user code: whatever a user's function or type raises is met here, once.
+"""The border to user code. An exception of a user's function or type is handled here and nowhere else.
 
 registry        the bindings of one worker, by class and by type and version
-saga_binding    a saga instance with its compiled definition: calls, questions, migration, payloads
+saga_binding    a saga instance with its compiled definition: calls of steps, payloads of messages
+arguments       the arguments of a function, read from a record
+questions       conditions, items, times, inputs and outputs, computed by functions without effects
+migrate         from an older version's record to this version's plan
 lenders         what a call needs of the worker: event loops, threads, quotas
 permit          permission to make one call, which the saga may revoke until the call starts
 heartbeat       signs of life of an attempt

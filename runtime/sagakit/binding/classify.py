@@ -1,4 +1,4 @@
-"""What user code has returned or raised, as the engine's result of an attempt.
+"""The result of an attempt, from the value that user code returned or the exception that it raised.
 
 See docs/architecture.md, "How an attempt ends".
 """
@@ -41,10 +41,11 @@ NOT_RUN: str = "it returned a coroutine or a generator, which nobody runs: make 
 
 
 def classify(function: Function, error: BaseException) -> AttemptResult:
-    """Refused, to be called again, known not done, or unknown. Nothing that an exception says of itself is trusted.
+    """Return the result of an attempt that raised: refused, to be called again, known not done, or unknown.
 
-    A group is what all of its leaves are. Where they differ, it is the strongest of them that forgets no other: the
-    attempt is known not done only if every leaf says so, and refused only then, too, for a refused step is not undone.
+    Text and attributes of an exception are the user's, so that reading them may raise. A group of equal leaves is
+    that leaf. Where they differ, the result is the strongest leaf that hides no other: the attempt is known not done
+    only if every leaf says so. It is refused only then, too, since a refused step is not undone.
     """
     results = [_classified(function, leaf) for leaf in _leaves(error, function.policy)]
     result = results[0] if all(one == results[0] for one in results) else _together(function, results, error)
@@ -52,7 +53,7 @@ def classify(function: Function, error: BaseException) -> AttemptResult:
 
 
 def _leaves(error: BaseException, policy: RetryPolicy) -> Iterator[BaseException]:
-    """What a group is made of; a group that the policy names, or that is a refusal itself, is one leaf."""
+    """Yield the exceptions in a group. A group that the policy names, or that is a refusal itself, is one leaf."""
     if isinstance(error, BaseExceptionGroup) and not isinstance(error, (Reject, CallAgain, *_named_groups(policy))):
         for one in error.exceptions:
             yield from _leaves(one, policy)
@@ -81,7 +82,7 @@ def _together(function: Function, results: Sequence[AttemptResult], error: BaseE
 
 
 def _all_of(refusals: Sequence[Compensating]) -> Compensating:
-    """The first refusal, with the others in its detail."""
+    """Return the first refusal, with the others in its detail."""
     first, *others = dict.fromkeys((one.code, bytes(one.detail)) for one in refusals)
     told_too = [{"code": code, "detail": msgspec.Raw(detail)} for code, detail in others]
     detail = msgspec.json.decode(first[1], type=dict[str, msgspec.Raw]) | ({"others": told_too} if told_too else {})
@@ -89,7 +90,7 @@ def _all_of(refusals: Sequence[Compensating]) -> Compensating:
 
 
 def _classified(function: Function, error: BaseException) -> AttemptResult:
-    """What one exception means that is no group."""
+    """Return the result of an attempt that raised a single exception."""
     policy = function.policy
     if isinstance(error, errors.UnreadableValue):
         return ArgumentsUnreadable(error=plain(error), not_done=isinstance(error, policy.not_done_on))
@@ -101,17 +102,24 @@ def _classified(function: Function, error: BaseException) -> AttemptResult:
             return RetryLater(reason=_text(error.reason), after=after, not_done=error.not_done)
         if isinstance(error, policy.reject_on):
             return Compensating(code=type(error).__name__, detail=_as_json({"message": str(error)}))
-    except BaseException as fault:  # of the user's own class: what kind it is shall count
+    except BaseException as fault:  # of the user's own class: its kind is known all the same, and decides
         if is_interrupt(fault):
             raise
-        _log.warning("%s cannot say what it is about", type(error).__name__, exc_info=True)
+        _log.warning(
+            "%s raised while its text was read: the kind of the exception decides alone",
+            type(error).__name__,
+            exc_info=True,
+        )
         if not isinstance(error, CallAgain):
             return Compensating(code=type(error).__name__)
     return Error(error=advised(error, function), not_done=isinstance(error, policy.not_done_on))
 
 
 def cancellation_in(error: BaseException) -> BaseException | None:
-    """What of it is trio's cancellation: the attempt's only while it is being cancelled, else somebody else's."""
+    """Return the part of an error that is trio's cancellation; None if it has none.
+
+    The cancellation is the attempt's own only while the attempt is being cancelled.
+    """
     if isinstance(error, BaseExceptionGroup):
         return error.split(trio.Cancelled)[0]
     return error if isinstance(error, trio.Cancelled) else None
@@ -122,28 +130,31 @@ def _text(value: object) -> str:
 
 
 def _as_json(detail: dict[str, Any]) -> msgspec.Raw:
-    """What cannot be encoded is told in words: a refusal stays one."""
+    """Return a refusal's detail as JSON. A detail that cannot be encoded is described in words: it stays a refusal."""
     try:
         data = msgspec.json.encode(detail, enc_hook=repr)
         check_nesting(data)
         return msgspec.Raw(data)
-    except BaseException as error:  # there is no rule for what a user puts there
+    except BaseException as error:  # a user may put any object there
         if is_interrupt(error):
             raise
         return msgspec.Raw(msgspec.json.encode({"not_encodable": told(detail)}))
 
 
 def finished(value: V, *, may_yield: bool = False) -> V:
-    """What a function has returned that is called in place. Raises TypeError for what only begins once it is run."""
+    """Return the answer of a function that is called in place. Raises TypeError for a coroutine or a generator."""
     if isawaitable(value) or isasyncgen(value) or (isgenerator(value) and not may_yield):
         if iscoroutine(value):
-            value.close()  # the error is enough: no warning besides
+            value.close()  # or Python would warn that it was never awaited
         raise TypeError(NOT_AWAITED)
     return value
 
 
 def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
-    """The result of a call that has returned this: it has happened, so what cannot be kept leaves it unknown."""
+    """Return the result of a call that returned `value`.
+
+    The call has happened, so a value that cannot be kept leaves its outcome unknown.
+    """
     try:
         return _answer(node, call, value)
     except BaseException as error:  # of what was returned
@@ -151,11 +162,15 @@ def answer_of(node: NodeDefinition, call: Call, value: Any) -> AttemptResult:
 
 
 _RAISED = (Reject, CallAgain)
+_TELLING = (*_RAISED, DidNotHappen, Done)
+"""The classes by which a function tells more than a result."""
 
 
 def _misplaced(call: Call, value: Any) -> str:
     """Return what is wrong with a value that was to be raised, or that only a check returns; empty if nothing is."""
     kind = value if isinstance(value, type) else type(value)
+    if not issubclass(kind, _TELLING):  # nearly always
+        return ""
     if issubclass(kind, _RAISED):
         return f"it returned {told(value)}, which says nothing: raise it, as in `raise {kind.__name__}(...)`"
     if call.kind == "do" and issubclass(kind, DidNotHappen):

@@ -1,4 +1,4 @@
-"""Signs of life of an attempt, which put its end off."""
+"""The heartbeat of an attempt, which postpones its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sagakit.binding.lenders import CallEnvironment
 
 
 class Heartbeat:
-    """Puts an attempt's end off, from any thread; never beyond `ends`."""
+    """Postpones the end of an attempt by `pause` seconds, up to `ends`. May be called from any thread."""
 
     def __init__(self, environment: CallEnvironment, scope: trio.CancelScope, ends: float, pause: float) -> None:
         self._environment = environment
@@ -23,5 +23,5 @@ class Heartbeat:
             self._environment.trio_token.run_sync_soon(self.extend)
 
     def extend(self) -> None:
-        """In the trio thread."""
+        """Postpone the end. Only for the trio thread."""
         self._scope.deadline = min(self._ends, trio.current_time() + self._pause)

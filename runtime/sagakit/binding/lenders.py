@@ -1,4 +1,4 @@
-"""What a call of user code needs of the worker: event loops, threads, quotas, and the way to child sagas."""
+"""The part of a worker that calls of user code use: event loops, threads, quotas, and the way to child sagas."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class CallEnvironment(Protocol):
 
     @property
     def trio_token(self) -> trio.lowlevel.TrioToken:
-        """The worker's trio loop, for signs of life from elsewhere."""
+        """The worker's trio loop, for heartbeats from other threads."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Quotas that the calls of one worker share."""
+"""The quotas that the calls of one worker share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sagakit.errors import DefinitionError
 
 
 class Limiter:
-    """One quota: a place, and then a moment."""
+    """A quota. A call waits for a place, then for its turn by `per_second`."""
 
     def __init__(self, limit: Limit) -> None:
         self._places = None if limit.max_concurrent is None else trio.Semaphore(limit.max_concurrent)
@@ -22,7 +22,7 @@ class Limiter:
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[None]:
-        """Held during the call. Waits, first come first served; whoever is cancelled meanwhile has taken nothing."""
+        """Hold a place during the call. Waits, first come first served; a cancelled wait takes nothing."""
         async with self._places or nullcontext():
             if self._interval:
                 async with self._line:
@@ -36,15 +36,17 @@ _NONE: AbstractAsyncContextManager[None] = nullcontext()
 
 
 class Limiters:
-    """Those of one worker, by name. Raises DefinitionError where one name has two limits."""
+    """The quotas of one worker, by name. Raises DefinitionError if one name has two different limits."""
 
     def __init__(self, limits: Iterable[Limit] = ()) -> None:
         self._limits: dict[str, Limit] = {}
         for limit in limits:
             if self._limits.setdefault(limit.name, limit) != limit:
-                raise DefinitionError(f"two limits of the name {limit.name!r}: {self._limits[limit.name]} and {limit}")
+                raise DefinitionError(
+                    f"two limits have the name {limit.name!r}: {self._limits[limit.name]} and {limit}: rename one"
+                )
         self._limiters = {name: Limiter(limit) for name, limit in self._limits.items()}
 
     def of(self, limit: Limit | None) -> AbstractAsyncContextManager[None]:
-        """The place to hold during a call under this limit."""
+        """Return the place to hold during a call under this limit."""
         return _NONE if limit is None else self._limiters[limit.name].place()

@@ -18,32 +18,35 @@ class CallRevoked(SagakitError):
 
 
 class CallPermit:
-    """For attempt number `call` of a step. Whoever comes first decides: `use`, from any thread, or `withdraw`."""
+    """The permit of attempt number `call` of a step. The first of `use`, from any thread, and `revoke` decides."""
 
     __slots__ = ("_first", "call", "queue")
 
     def __init__(self, call: int) -> None:
         self.call: int = call
         self.queue: trio.CancelScope | None = None
-        """In which the call waits for its turn, and is made; left when the permit is revoked before."""
+        """The scope in which the call waits for its turn and is made; cancelled if the permit is revoked before."""
         self._first: dict[str, bool] = {}
 
     def is_revoked(self) -> bool:
-        """Whether the call was not made, and is not to be made any more."""
+        """Return whether the call was revoked before it was made."""
         return self._first.get("used") is False
 
     def use(self) -> None:
-        """Note that the call is about to be made, perhaps once more. Raises CallRevoked."""
-        if not self._first.setdefault("used", True):  # atomic
+        """Note that the call is about to be made. May be repeated. Raises CallRevoked."""
+        if not self._first.setdefault("used", True):  # dict.setdefault is atomic, so one side wins
             raise CallRevoked
 
     def revoke(self) -> None:
-        """Have the call not made, unless it was already. In the trio thread."""
+        """Prevent the call, unless it was made already. Only for the trio thread."""
         if not self._first.setdefault("used", False) and self.queue is not None:
             self.queue.cancel()
 
     def with_thread(self, fn: Callable[P, R]) -> Callable[P, tuple[R]]:
-        """Return `fn`, using the permit where it is called: in a thread. A tuple: trio refuses bare coroutines."""
+        """Return `fn`, using the permit in the thread that calls it.
+
+        The result is in a tuple: trio refuses a thread's function that returns a coroutine.
+        """
 
         def used(*args: P.args, **kwargs: P.kwargs) -> tuple[R]:
             self.use()
@@ -52,7 +55,7 @@ class CallPermit:
         return used
 
     def with_coroutine(self, fn: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-        """Return `fn`, using the permit where it is awaited: in an asyncio loop."""
+        """Return `fn`, using the permit in the asyncio loop that awaits it."""
 
         async def used(*args: P.args, **kwargs: P.kwargs) -> R:
             self.use()

@@ -1,4 +1,4 @@
-"""The definitions that this worker knows, each bound to the instance that it lends to its sagas."""
+"""The registry of the definitions that a worker knows, each bound to the instance that its sagas share."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from sagakit.engine import Record
 from sagakit.errors import DefinitionError, NotRegistered
 
 CanRead: TypeAlias = Callable[[str, bytes | msgspec.Raw], Awaitable[bool]]
-"""Returns whether another worker can read an input of a saga type, which is JSON. Raises StoreError."""
+"""Function that returns whether another worker can read an input of a saga type, as JSON. Raises StoreError."""
 
 
 class Registry:
-    """Bindings by class and by type and version."""
+    """The bindings of one worker, by class and by type and version. Raises DefinitionError."""
 
     def __init__(
         self, sagas: Sequence[Saga[Any, Any]], *, bind: Callable[[Saga[Any, Any]], SagaBinding] = SagaBinding
@@ -54,12 +54,12 @@ class Registry:
 
     @property
     def versions(self) -> dict[str, list[int]]:
-        """The versions known of each type: for the lease."""
+        """The known versions of each type, for the lease."""
         return {name: sorted(v for t, v in self._by_version if t == name) for name in self.types}
 
     @property
     def migrating(self) -> dict[str, list[int]]:
-        """The versions of each type that can take sagas of older ones over: for the lease."""
+        """The versions of each type that can take over sagas of older ones, for the lease."""
         found: dict[str, list[int]] = {}
         for (name, version), binding in sorted(self._by_version.items()):
             if binding.can_migrate:
@@ -68,14 +68,14 @@ class Registry:
 
     @property
     def schemas(self) -> dict[str, list[str]]:
-        """The digests of the schemas known of each type: for the lease."""
+        """The digests of the known schemas of each type, for the lease."""
         return {
             name: sorted(binding.schema_digest for (of, _), binding in self._by_version.items() if of == name)
             for name in self.types
         }
 
     def latest(self, saga_type: str) -> SagaBinding:
-        """The highest version of a type known here. Raises KeyError."""
+        """Return the binding of the highest known version of a type. Raises KeyError."""
         return self._by_version[max(address for address in self._by_version if address[0] == saga_type)]
 
     def check_complete(self) -> None:
@@ -95,7 +95,7 @@ class Registry:
 
     @property
     def bindings(self) -> list[SagaBinding]:
-        """All of them."""
+        """All bindings."""
         return list(self._by_version.values())
 
     @property
@@ -107,11 +107,11 @@ class Registry:
 
     @property
     def needs_asyncio(self) -> bool:
-        """Whether any step runs under asyncio."""
+        """True if any step runs under asyncio."""
         return any(binding.definition.needs_asyncio for binding in self._by_class.values())
 
     def of_class(self, saga: type[Saga[Any, Any]]) -> SagaBinding:
-        """Raises NotRegistered."""
+        """Return the binding of a class. Raises NotRegistered."""
         try:
             return self._by_class[saga]
         except KeyError:
@@ -121,7 +121,7 @@ class Registry:
             ) from None
 
     def migration_target(self, record: Record) -> SagaBinding | None:
-        """The lowest newer version that can migrate this record, where its own is not registered."""
+        """Return the lowest newer version that can migrate this record; None if its own version is registered."""
         if (record.saga_type, record.definition_version) in self._by_version:
             return None
         newer = [version for name, version in self._by_version if name == record.saga_type]
@@ -131,13 +131,13 @@ class Registry:
         return None
 
     def of_record(self, record: Record) -> SagaBinding | None:
-        """The binding that may run this record; None if its type, version or plan is not known here (P11)."""
+        """Return the binding that may run this record; None if its type, version or plan is unknown here (P11)."""
         binding = self._by_version.get((record.saga_type, record.definition_version))
         return binding if binding is not None and binding.plan.digest == record.plan_digest else None
 
 
 def _listed(sagas: Iterable[Saga[Any, Any]]) -> list[Saga[Any, Any]]:
-    """Raise DefinitionError for what is not several."""
+    """Return the instances as a list. Raises DefinitionError if it is given something else than several instances."""
     if isinstance(sagas, Saga):
         raise DefinitionError(f"sagas={type(sagas).__name__}(...): write a list, even of one: sagas=[...]")
     if isinstance(sagas, type | str | bytes) or not isinstance(sagas, Iterable):

@@ -1,4 +1,4 @@
-"""Advice for calls into an event loop that does not run: asyncio under trio, trio under asyncio, either in a thread."""
+"""Advice on calls into an event loop that does not run: asyncio under trio, trio under asyncio, either in a thread."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SAYS: dict[str, Loop] = {
     "must be called from async context": "trio",
     "'RunContext' object has no attribute": "trio",
 }
-"""What asyncio, trio and trio-asyncio say, and which loop is missing then."""
+"""Phrases of asyncio, trio and trio-asyncio, each with the loop that is missing."""
 _OF_A_LOOP = (
     "call_at",
     "call_later",
@@ -32,12 +32,12 @@ _OF_A_LOOP = (
     "create_task",
     "run_in_executor",
 )
-"""What is asked of the None that trio-asyncio gives in the place of a loop."""
+"""Methods of a loop. trio-asyncio gives None in the place of a loop, so that they raise AttributeError."""
 _IN_PLACE = ": it is called in place, where nothing can be awaited: do that in a step, and take its result"
 
 
 def advised(error: BaseException, function: Function) -> str:
-    """Return the error in words, and what to do about it if it comes from a loop that does not run."""
+    """Return the error in words, with advice if it comes from a loop that does not run."""
     missing = _missing(error)
     if missing is None or missing == function.runner:
         return told(error)
@@ -52,7 +52,7 @@ def advised(error: BaseException, function: Function) -> str:
 
 
 def advised_in_place(error: BaseException, text: str) -> str:
-    """Return the text of an error of a function without effects, and what to do about a loop that does not run."""
+    """Return the text of an error of a function without effects, with advice if it needed a loop."""
     return text if _missing(error) is None else _with(text, _IN_PLACE)
 
 
@@ -61,7 +61,7 @@ def _with(text: str, advice: str) -> str:
 
 
 def _missing(error: BaseException) -> Loop | None:
-    """Return the loop that would have to run for what has raised this, or one of this group."""
+    """Return the loop that is missing for an error, or for one in a group; None if it has another cause."""
     return next((loop for leaf in leaves_of(error) if (loop := _missing_for(leaf)) is not None), None)
 
 

@@ -98,6 +98,7 @@ class RuntimeApi(SagaAccess, Protocol):
         attributes: Mapping[str, str] | None = None,
         created_after: Moment | None = None,
         created_before: Moment | None = None,
+        where: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:

@@ -13,6 +13,7 @@ from sagakit.engine import ENDS, Loaded, Record, SagaStatus, decode
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput, StoreError, Undecodable
 from sagakit.naming import type_of_key
+from sagakit.repository import EVERY, Filter, parse
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Entry, KeyValue, Store
 from sagakit.system.io.persistence import read
@@ -99,11 +100,18 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     attributes: Mapping[str, str] = {}
     created_after: float | None = None
     created_before: float | None = None
+    where: Filter = EVERY
+
+    @property
+    def ended(self) -> bool:
+        """True if sagas that have ended are wanted: a status says so."""
+        return self.status in ENDS or not ENDS.isdisjoint(self.where.statuses or ())
 
     def fits(self, record: Record) -> bool:
         """Return True if the record matches."""
         return (
             self.status in (None, record.status)
+            and self.where.fits(record)
             and all(record.attributes.get(name) == value for name, value in self.attributes.items())
             and (self.created_after is None or record.created_at >= self.created_after)
             and (self.created_before is None or record.created_at < self.created_before)
@@ -116,8 +124,10 @@ def wanted_of(
     attributes: Mapping[str, str] | None,
     created_after: Moment | None,
     created_before: Moment | None,
+    where: str | None,
+    now: float,
 ) -> Wanted:
-    """Return the filter that a caller describes. Raises InvalidInput."""
+    """Return the filter that a caller describes. `now` is in seconds since the epoch. Raises InvalidInput."""
     if status is not None and status not in get_args(SagaStatus):
         raise InvalidInput(f"status={status!r}: one of {', '.join(get_args(SagaStatus))}, or None for all")
     after, before = _seconds("created_after", created_after), _seconds("created_before", created_before)
@@ -126,7 +136,13 @@ def wanted_of(
             f"created_after={created_after!r} is later than created_before={created_before!r}, so no saga can match: "
             "exchange them"
         )
-    return Wanted(status=status, attributes=_texts(attributes), created_after=after, created_before=before)
+    return Wanted(
+        status=status,
+        attributes=_texts(attributes),
+        created_after=after,
+        created_before=before,
+        where=EVERY if where is None else parse(where, now=now),
+    )
 
 
 def _texts(attributes: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -200,7 +216,7 @@ async def page_of(store: Store, types: Sequence[str], wanted: Wanted, *, limit: 
     """
     # A saga that ends moves from the state bucket to the archive, and it is in both for a moment, never in neither. The
     # state bucket is read first, so a saga that moves meanwhile is found in at least one of them. `_Found` keeps one.
-    buckets = (store.state, store.archive) if wanted.status in ENDS else (store.state,)
+    buckets = (store.state, store.archive) if wanted.ended else (store.state,)
     found = _Found(wanted)
     if limit is None:
         for bucket in buckets:

@@ -196,6 +196,7 @@ class Runtime:
         attributes: Mapping[str, str] | None = None,
         created_after: Moment | None = None,
         created_before: Moment | None = None,
+        where: str | None = None,
         limit: int | None = None,
         cursor: str | None = None,
     ) -> Page:
@@ -203,6 +204,9 @@ class Runtime:
 
             page = await runtime.list(status="stuck", type=PlaceOrder, limit=100)
             print([info.id for info in page.items])
+
+        `where` is a filter (docs/filters.md), such as `"status = stuck and step = charge"`. Sagas that have ended are
+        listed if it names their status. A saga has to match `where` and all other arguments.
 
         Without a `type` it finds sagas of all types of the namespace, also of classes that this runtime does not have.
         A saga matches if it was started with all of the `attributes`. Times are datetimes with a time zone, or seconds
@@ -216,9 +220,15 @@ class Runtime:
         saga_type = None if type is None else self._binding(type).plan.saga_type
         check_page(limit, cursor, saga_type)
         wanted = wanted_of(
-            status=status, attributes=attributes, created_after=created_after, created_before=created_before
+            status=status,
+            attributes=attributes,
+            created_after=created_after,
+            created_before=created_before,
+            where=where,
+            now=self._environment.now(),
         )
-        return await page_of(self._store, [saga_type or ""], wanted, limit=limit, cursor=cursor)
+        types = [saga_type] if saga_type is not None else sorted(wanted.where.types or ("",))
+        return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """Return the last record of a saga and its events in order, each once, for as long as the stream keeps them.

@@ -1,44 +1,48 @@
-"""What a user writes, and what becomes of it.
+"""The language of saga definitions, and its compiler.
 
-saga         Saga: the class that a user derives from
+saga         Saga: the class that users derive from
 decorators   @step
 step_overloads  the decorators that @step(...) returns, for type checkers
 node_factories  @each, signal, timer, child
 nodes        all kinds of nodes, as a class body holds them
-dependency   what a step may depend on, for type checkers
+dependency   the part of a node that type checkers need where a step depends on it
 policy       retry policies
-step_answers  Reject, Retry, Done, NotDone
-context      Context
-outcome      Completed, Failed
-compiler     from a class to its plan; finds every mistake
+step_answers  Reject, Retry, Done, NotDone: exceptions of steps, answers of checks
+context      Context: the key and the surroundings of a call
+outcome      Completed, Failed: how a saga ended
+compiler     from a class to its plan; finds the mistakes
 members      the nodes of a class and its bases
-type_arguments  what its bases' type variables stand for
+type_arguments  the type arguments of its bases
 node_compiler  the same for one node, by its kind
-annotations  what a function says of its types
-local_types  types of fields that are local to a function
-functions    what is wrong with a function that was given
-options      what options may say
+annotations  the annotated types of a function
+local_types  types that are local to a function
+functions    checks of functions
+options      checks of options
 model        a compiled definition
-survival     whether a value comes back from JSON as it went in
-lost_fields  fields of a value that its type does not have
-nesting      how deeply a value may be nested
-raised       what a user's code has raised, in words
-user_lines   the line that it comes from
-old_saga     OldSaga: from one version to the next
+value_codec  values of one type, to JSON and back
+adapters     classes of other libraries than msgspec
+pydantic_adapter  pydantic's models and dataclasses
+pydantic_schema  their JSON Schemas, and checks of their types
+constraints  annotated_types and pydantic's Field, for msgspec
+survival     checks that a value comes back from JSON unchanged
+lost_fields  refuses fields of a value that its type does not have
+nesting      the limit on the nesting of a value
+raised       exceptions of user code, in words
+user_lines   the line of user code that an exception comes from
+old_saga     OldSaga: the argument of migrate()
 plan         the plan: a definition as data
-schemas      what a definition keeps, as JSON Schemas
+schemas      the JSON Schemas of a definition
 json_schema  the schema of a type
-compatibility  whether what one schema describes can be read under another
-schema_nodes  parts of schemas, and what references point at
-bounds       whether the bounds of one schema are within those of another
-shapes       schemas in a few words
+compatibility  can values of one schema be read under another?
+schema_nodes  parts and references of schemas
+bounds       comparison of the bounds of two schemas
+shapes       descriptions of schemas in a few words
 diagram      a plan as a Mermaid flowchart
 """
 
 from sagakit.definition.compatibility import accepts as accepts
 from sagakit.definition.context import Context as Context
 from sagakit.definition.decorators import step as step
-from sagakit.definition.model import Codec as Codec
 from sagakit.definition.model import Definition as Definition
 from sagakit.definition.model import Function as Function
 from sagakit.definition.model import NodeDefinition as NodeDefinition
@@ -77,3 +81,4 @@ from sagakit.definition.step_answers import Done as Done
 from sagakit.definition.step_answers import NotDone as NotDone
 from sagakit.definition.step_answers import Reject as Reject
 from sagakit.definition.step_answers import Retry as Retry
+from sagakit.definition.value_codec import Codec as Codec

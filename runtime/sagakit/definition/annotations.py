@@ -1,4 +1,4 @@
-"""What a user's function says of its types."""
+"""The annotations of a user's functions."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ import inspect
 import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from types import NoneType, UnionType
-from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
+from functools import reduce
+from operator import or_
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from sagakit.errors import DefinitionError
 
 
 class NotKnownYet(NameError):
-    """A type is named that is not there: it may be defined further down, or for type checkers only."""
+    """An annotation names a type that is not known yet: it may be defined below, or for type checkers only."""
 
     def __init__(self, where: str, error: NameError, mend: str = "") -> None:
         mend = mend or (
-            "define it, or import it not only under `if TYPE_CHECKING`; one that is defined in a function must stand "
+            "define it, or import it not only under `if TYPE_CHECKING`; a type that is defined in a function must be "
             "above the class"
         )
         super().__init__(f"{where}: {error.name or error} is not known at run time: {mend}")
 
 
 class Signature(NamedTuple):
-    """Parameters after `self`, by name and type, and the result's type."""
+    """The parameters after `self`, by name and type, and the result's type."""
 
     parameters: list[tuple[str, Any]]
     returns: Any
 
 
 def signature_of(fn: Callable[..., Any], namespace: Mapping[str, Any], *, where: str) -> Signature:
-    """Read a function's annotations. Raises DefinitionError, and NotKnownYet for a type that cannot be found."""
+    """Return the annotations of a function. Raises DefinitionError, and NotKnownYet for a type that is not found."""
     names = _positional(fn)
     for one in inspect.signature(fn).parameters.values():
         if one.kind is one.KEYWORD_ONLY and one.default is one.empty:
@@ -40,7 +42,7 @@ def signature_of(fn: Callable[..., Any], namespace: Mapping[str, Any], *, where:
                 f"{where}: takes {one.name} by keyword, but is called by position: move it before the *"
             )
     try:
-        hints = get_type_hints(fn, localns=dict(namespace))
+        hints = get_type_hints(fn, localns=dict(namespace), include_extras=True)
     except NameError as error:
         raise NotKnownYet(where, error) from None
     several = next((one for one in inspect.signature(fn).parameters.values() if one.kind is one.VAR_POSITIONAL), None)
@@ -61,17 +63,18 @@ def _positional(fn: Callable[..., Any]) -> list[str]:
 
 
 def returned_by(fn: Callable[..., Any], namespace: Mapping[str, Any]) -> Any:
-    """What a function says that it returns; Any where it does not, or cannot be asked."""
-    with suppress(NameError, TypeError):  # it is asked for a mistake in what it says, not for saying it
+    """Return the annotated result type of a function; Any if it has none or cannot be read."""
+    with suppress(NameError, TypeError):  # a missing annotation is allowed here: only a wrong one is a mistake
         return get_type_hints(fn, localns=dict(namespace)).get("return", Any)
     return Any
 
 
 def accepts(declared: Any, given: Any) -> bool:
-    """Whether a parameter declared so takes a value of the given type.
+    """Return whether a parameter with the annotation `declared` takes a value of the type `given`.
 
-    Decides for plain classes and unions of them; what is generic is left to the type checker.
+    This is decided for plain classes and unions of them. Generic types are left to the type checker: the answer is yes.
     """
+    declared, given = bare(declared), bare(given)
     if declared is Any or declared is object or given is Any or declared == given:
         return True
     if given is None or given is NoneType:
@@ -96,8 +99,8 @@ def _members(hint: Any) -> tuple[Any, ...]:
 
 
 def is_list(hint: Any) -> bool:
-    """Whether what is declared so has items, one after another; also where it cannot be told. A text is no list."""
-    kinds = [get_origin(one) or one for one in _members(hint)]
+    """Return whether values of this type have items. A text has none; an unknown type is assumed to have some."""
+    kinds = [get_origin(one) or one for one in _members(bare(hint))]
     return all(kind is Any or not isinstance(kind, type) or _has_items(kind) for kind in kinds)
 
 
@@ -105,17 +108,35 @@ def _has_items(kind: type) -> bool:
     return issubclass(kind, Iterable) and not issubclass(kind, str | bytes | Mapping)
 
 
+def bare(hint: Any) -> Any:
+    """Return a type without its constraints: `int` for `Annotated[int, Gt(0)]`, also within others."""
+    if get_origin(hint) is Annotated:
+        return bare(hint.__origin__)
+    return hint if get_origin(hint) is Literal else with_arguments(hint, tuple(map(bare, get_args(hint))))
+
+
+def with_arguments(hint: Any, new: tuple[Any, ...]) -> Any:
+    """Return a type that is made of others, such as `list[int]`, with other arguments; itself if they are the same."""
+    if all(one is other for one, other in zip(get_args(hint), new, strict=True)):
+        return hint
+    if get_origin(hint) in (Union, UnionType):
+        return reduce(or_, new)
+    origin: Any = get_origin(hint)
+    return GenericAlias(origin, new) if isinstance(hint, GenericAlias) else hint.copy_with(new)
+
+
 def show(hint: Any) -> str:
-    """A type as it would be written."""
+    """Return a type as a user would write it, without constraints."""
+    hint = bare(hint)
     if hint is NoneType:
         return "None"
     return hint.__qualname__ if isinstance(hint, type) and not get_args(hint) else str(hint).replace("typing.", "")
 
 
 def asked_results(fn: Callable[..., Any]) -> set[str]:
-    """The names N in calls of the form `ctx.result(Anything.N)` within a function, as far as its source is there.
+    """Return the names N in calls `ctx.result(Anything.N)` within a function; none if its source is not available.
 
-    `ctx` is its last positional parameter, whatever its name.
+    `ctx` is its last positional parameter, under any name.
     """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(fn)))

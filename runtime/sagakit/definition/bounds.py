@@ -1,4 +1,4 @@
-"""The bounds that a JSON Schema sets by type: whether all that is written under one is within those of another."""
+"""The bounds of numbers, texts, arrays and objects in JSON Schemas, and their comparison."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FORMATS: dict[str, Any] = {
 
 
 def takes_number(written: SchemaNode, read: SchemaNode) -> bool:
-    """Whether the reader takes every number that is written."""
+    """Return whether the reader takes every number that is written."""
     for least, above, sign in (("minimum", "exclusiveMinimum", 1), ("maximum", "exclusiveMaximum", -1)):
         if _bound(written, least, above, sign) < _bound(read, least, above, sign):
             return False
@@ -42,7 +42,7 @@ def takes_number(written: SchemaNode, read: SchemaNode) -> bool:
 
 
 def _bound(schema: SchemaNode, least: str, above: str, sign: int) -> tuple[float, bool]:
-    """The lower bound, and whether it is exclusive; with sign -1 the upper bound, mirrored."""
+    """Return the lower bound, and True if it is exclusive. With sign -1: the upper bound, mirrored at 0."""
     bounds: list[tuple[float, bool]] = [(-inf, False)]
     whole = schema.get("type") == "integer"
     if least in schema:
@@ -55,7 +55,7 @@ def _bound(schema: SchemaNode, least: str, above: str, sign: int) -> tuple[float
 
 
 def takes_text(written: SchemaNode, read: SchemaNode) -> bool:
-    """Whether the reader takes every string that is written."""
+    """Return whether the reader takes every string that is written."""
     for key in ("format", "contentEncoding"):
         form = read.get(key)
         if (
@@ -68,7 +68,7 @@ def takes_text(written: SchemaNode, read: SchemaNode) -> bool:
 
 
 def _is_of(form: str, text: str) -> bool:
-    """Whether a text is of this format; also if nobody here knows the format."""
+    """Return whether a text is of this format. A format that is unknown here takes any text."""
     try:
         msgspec.convert(text, _FORMATS.get(form, Any))
     except msgspec.ValidationError:
@@ -93,7 +93,7 @@ def _is_range_within(written: SchemaNode, read: SchemaNode, least: str, most: st
 
 
 def takes_length(written: SchemaNode, read: SchemaNode) -> bool:
-    """Whether the reader takes as few and as many items as are written."""
+    """Return whether the reader takes the shortest and the longest array that is written."""
     least, fewest = written.get("minItems", 0), read.get("minItems", 0)
     if read.get("uniqueItems") and not written.get("uniqueItems"):
         least = min(least, 1)  # they may all be the same
@@ -102,7 +102,7 @@ def takes_length(written: SchemaNode, read: SchemaNode) -> bool:
 
 
 def longest_written(written: SchemaNode) -> float:
-    """The most items that are written: no more than have a place of their own, unless there is a schema for others."""
+    """Return the length of the longest array that is written; infinite if nothing bounds it."""
     places: Sequence[SchemaNode] | None = written.get("prefixItems")
     closed = written.get("items") is False or (places is not None and "items" not in written)
     found: float = written.get("maxItems", inf)
@@ -110,14 +110,14 @@ def longest_written(written: SchemaNode) -> float:
 
 
 def item_at(schema: SchemaNode, place: int) -> SchemaNode | bool:
-    """The schema of one item of an array."""
+    """Return the schema of the item at this place of an array."""
     places: Sequence[SchemaNode] = schema.get("prefixItems", ())
     found: SchemaNode | bool = places[place] if place < len(places) else schema.get("items", True)
     return found
 
 
 def takes_size(written: SchemaNode, read: SchemaNode) -> bool:
-    """Whether the reader takes as few and as many fields as are written."""
+    """Return whether the reader takes the fewest and the most fields that are written."""
     least = max(written.get("minProperties", 0), len(written.get("required", ())))
     closed = "properties" in written and not written.get("additionalProperties", False)
     most = min(written.get("maxProperties", inf), len(written["properties"]) if closed else inf)

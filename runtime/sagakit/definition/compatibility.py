@@ -1,12 +1,12 @@
-"""Whether what was written under one JSON Schema can be read under another.
+"""The comparison of two JSON Schemas: can values written under one be read under the other?
 
 `readable` compares two schemas as sets of values: each value of the one must be a value of the other. A writer writes
 the fields that it declares and no others, and a field that is not required may be missing. A reader ignores fields that
 it does not declare, unless `additionalProperties` is false.
 
-Where it cannot be decided, the answer is that it can be read: whether one `pattern` takes all that another takes,
-whether a text is of a `format` that nobody here knows, `not`, `if` and the like, what code of the type itself refuses,
-and whether fields that nobody declared are there all the same, under the name of one that the reader declares.
+Some questions cannot be decided; then the answer is that the value can be read. These are: two different `pattern`s,
+an unknown `format`, keywords such as `not` and `if`, values that code of the type itself refuses, and undeclared fields
+under the name of a field that the reader declares.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ from sagakit.definition.schema_nodes import (
 from sagakit.definition.shapes import shape
 
 MOST = 20
-"""Incompatibilities that are told at once."""
+"""Highest number of incompatibilities in one answer."""
 
 
 class Incompatibility(NamedTuple):
-    """Where a value may stand that cannot be read, as in `$.lines[].price`, and why it cannot."""
+    """The place of a value that cannot be read, such as `$.lines[].price`, and the reason."""
 
     path: str
     reason: str
 
 
 def readable(writer: SchemaNode | bool, reader: SchemaNode | bool) -> list[Incompatibility]:
-    """Return what of the values that are written under `writer` cannot be read under `reader`; empty if all can.
+    """Return the reasons why values written under `writer` cannot be read under `reader`; none if all can.
 
     Each schema is complete in itself: a `$ref` within it points at its own `$defs`.
     """
@@ -58,15 +58,15 @@ def readable(writer: SchemaNode | bool, reader: SchemaNode | bool) -> list[Incom
 
 
 def accepts(schema: SchemaNode | bool, value: object) -> bool:
-    """Whether a value, as JSON has it, can be read under a schema."""
+    """Return whether a JSON value can be read under a schema."""
     return not readable(exactly(value), schema)
 
 
 class _Comparison:
-    """Compares two schemas, which may contain themselves.
+    """The comparison of two schemas, which may contain themselves.
 
-    A pair of nodes that is met again while it is being compared is taken for readable. If that turns out to be wrong,
-    `shaken` says that the comparison must begin again; it remembers what has failed, so that it comes to an end.
+    A pair of nodes that is met again during its own comparison is assumed to be readable. If the assumption proves
+    wrong, `shaken` says that the comparison must begin again. It remembers the pairs that failed, so that it ends.
     """
 
     def __init__(self, writer: SchemaNode | bool, reader: SchemaNode | bool) -> None:
@@ -81,14 +81,14 @@ class _Comparison:
         self.shaken: bool = False
 
     def begin(self) -> list[Incompatibility]:
-        """Compare the two schemas; paths are without their `$`."""
+        """Compare the two schemas. Paths come without their leading `$`."""
         self._assumed.clear()
         self._relied_on.clear()
         self.shaken = False
         return self._compare(self._writer, self._reader)
 
     def _compare(self, written: SchemaNode | bool, read: SchemaNode | bool) -> list[Incompatibility]:
-        """Compare two nodes; paths are those within them."""
+        """Compare two nodes. Paths are relative to them."""
         written, read = resolved(self._writer, written), resolved(self._reader, read)
         pair = (id(written), id(read))
         if pair in self._failed:
@@ -126,7 +126,7 @@ class _Comparison:
         return self._of_one_type(written, read)
 
     def _any(self, written: SchemaNode, read: SchemaNode, options: Sequence[SchemaNode]) -> list[Incompatibility]:
-        """One member of a union must take it. If only one is of the same type, what that says is told."""
+        """Compare with the members of a union: one must take it. If only one has the same type, give its reasons."""
         likely: list[list[Incompatibility]] = []
         for option in options:
             found = self._compare(written, option)
@@ -198,7 +198,7 @@ class _Comparison:
 
 
 def _undeclared(written: SchemaNode) -> SchemaNode | bool:
-    """The schema of fields that are written and not declared: a class has none, a dict has no others."""
+    """Return the schema of written fields that are not declared. A class has none; a dict has only those."""
     found: SchemaNode | bool = written.get("additionalProperties", "properties" not in written)
     return found
 

@@ -1,4 +1,4 @@
-"""From a `Saga` class to its plan: everything that can be wrong with a definition is found here, or in `nodes`."""
+"""The compiler from a `Saga` class to its plan. Mistakes of a definition are found here and in `node_compiler`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESERVED = frozenset({"output", "diagram", "migrate", "schema"})
 
 
 def compile_saga(saga: type, root: type, header: Header, *, child: Callable[[Any], Definition]) -> Definition:
-    """Compile, or raise DefinitionError. Raises NotKnownYet where an annotation cannot be resolved yet.
+    """Return the compiled definition. Raises DefinitionError, and NotKnownYet if an annotation is not known yet.
 
     `root` is `Saga` itself; `child` compiles the saga of a child node.
     """
@@ -85,7 +85,7 @@ class _Compiler:
                 raise self.wrong(node.name, "the name is taken by Saga itself: use another")
 
     def _own_functions(self) -> None:
-        """`output` and `migrate`."""
+        """Check `output` and `migrate`."""
         if self.output_type is not NoneType and not self.has_output:
             raise self.wrong("output", f"the output type is {show(self.output_type)}: write output(self, input, ctx)")
         for name, given in {"output": ("input", "ctx"), "migrate": ("old",)}.items():
@@ -107,7 +107,7 @@ class _Compiler:
         return substituted(returned_by(self.saga.output, names), self.variables[owner])
 
     def _order(self) -> dict[str, tuple[str, ...]]:
-        """What each node comes after, directly."""
+        """Return for each node the nodes that it directly comes after."""
         found: dict[str, tuple[str, ...]] = {}
         for node in self.nodes:
             named: list[Any] = [*node.inputs, *(node.after or ())]
@@ -124,9 +124,9 @@ class _Compiler:
         if not isinstance(other, Node):
             raise self.wrong(node.name, f"takes the steps it comes after, not {other!r}")
         if not any(other is own for own in self.nodes):
-            raise self.wrong(node.name, f"comes after {other.name}, which is no step of this saga")
+            raise self.wrong(node.name, f"comes after {other.name}, which is not a step of this saga")
         if other.name not in above:
-            raise self.wrong(node.name, f"comes after {other.name}, which stands below it: move {other.name} up")
+            raise self.wrong(node.name, f"comes after {other.name}, which is defined below it: move {other.name} up")
 
     def _positions(self, after: dict[str, tuple[str, ...]]) -> dict[str, Position]:
         pivots = [node.name for node in self.nodes if node.pivot]
@@ -146,7 +146,7 @@ class _Compiler:
             else:
                 raise self.wrong(
                     name,
-                    f"stands neither before nor after the pivot {pivots[0]}: let {pivots[0]} come after it, "
+                    f"comes neither before nor after the pivot {pivots[0]}: let {pivots[0]} come after it, "
                     f"or let it come after {pivots[0]}",
                 )
         return positions
@@ -164,7 +164,7 @@ def _ancestors(name: str, after: dict[str, tuple[str, ...]]) -> set[str]:
 
 
 def _input_and_output(saga: type, root: Any, variables: dict[type, Variables]) -> tuple[Any, Any]:
-    """D and T of `Saga[D, T]`."""
+    """Return D and T of `Saga[D, T]`."""
     of_input, of_output = root.__parameters__
     own = variables[root]
     input, output = own.get(of_input, of_input), own.get(of_output, of_output)

@@ -1,4 +1,4 @@
-"""What a step's function is told about its call."""
+"""The context that a step's function is called with."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = getLogger("sagakit.step")
 
 
 class _CallLog(LoggerAdapter[Logger]):
-    """Adds what the call is to each record, beside the `extra` of the caller, which wins."""
+    """Adds saga, run and key to each log record. The `extra` of the caller wins."""
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         return msg, {**kwargs, "extra": {**(self.extra or {}), **(kwargs.get("extra") or {})}}
@@ -24,11 +24,17 @@ class _CallLog(LoggerAdapter[Logger]):
 
 @final
 class Context:
-    """One call's surroundings. Valid during the call; made by the runtime.
+    """The context of one call. The runtime makes it; it is valid during the call.
 
-    `key` is the idempotency key of this call; in a compensation or a check `action_key` is the key that its action was
+    `key` is the idempotency key of this call. In a compensation or a check, `action_key` is the key that its action was
     called with. `attempt` counts from 1 within the present budget. `epoch` is the saga's fencing token: a participant
     may refuse a lower one than it has seen.
+
+    ```python
+    @step(reserve)
+    async def charge(self, order: Order, reservation: str, ctx: Context) -> str:
+        return await self.psp.charge(order.total, idempotency_key=ctx.key)
+    ```
     """
 
     __slots__ = ("_beat", "_results", "action_key", "attempt", "epoch", "key", "run", "saga_id", "saga_type")
@@ -57,18 +63,18 @@ class Context:
         self._beat = beat
 
     def result(self, node: Dependency[tuple[R]], /) -> R:
-        """The result of an earlier step; None if it was skipped.
+        """Return the result of an earlier step; None if it was skipped.
 
-        Raises DefinitionError if it is not done, or if `node` is not a node of the saga's class.
+        Raises DefinitionError if the step is not done, or if `node` is not a node of the saga's class.
         """
         return cast(R, self._results(node))
 
     def heartbeat(self) -> None:
-        """Say that the attempt still gets on; see `heartbeat=` of `step`. Callable from any thread and loop."""
+        """Report that the attempt makes progress; see `heartbeat=` of `step`. Works in any thread and loop."""
         if self._beat is not None:
             self._beat()
 
     @property
     def log(self) -> LoggerAdapter[Logger]:
-        """A logger whose records carry saga, run and key, beside the `extra` that a call gives."""
+        """A logger whose records carry saga, run and key, in addition to the `extra` of a call."""
         return _CallLog(_log, {"saga": f"{self.saga_type}/{self.saga_id}", "run": self.run, "key": self.key})

@@ -1,4 +1,4 @@
-"""`@step`: what a user writes above an action. The overloads type dependencies, results and compensations."""
+"""The decorator `@step`, for actions. Its overloads type dependencies, results and compensations."""
 # a parameter that is left out is typed by its type variable's default:
 # pyright: reportInvalidTypeVarUse=false
 
@@ -34,7 +34,7 @@ DEFAULT_RETRY = RetryPolicy()
 
 
 class Given(TypedDict, total=False):
-    """The options that do not change a step's type."""
+    """The options of `@step` that do not change the type of the step."""
 
     after: Sequence[Node[Any]] | None
     compensate: None
@@ -116,16 +116,26 @@ def step(
 ) -> Any:
     """Make a method an action of the saga.
 
-    The nodes given are those whose results the method is called with, between input and context; it starts once they
-    are done. `after` names nodes to come after without taking their results; with neither, the step comes after all
-    that stand above it, and `after=()` makes it one of the first.
+    The method is called with the saga's input, the results of the nodes given, and the context. It starts once those
+    nodes are done. `after` names nodes to come after without taking their results. With neither, the step comes after
+    all nodes above it; `after=()` lets it start at once.
 
-    `timeout` bounds each attempt. `on_unknown` says what to do about an attempt whose outcome is unknown: `retry` under
-    the same key, `check`, `undo`, or `ask` a person. `when` is a function without effects, decided once: False skips
-    the step. `pivot=True`: from its success on the saga only goes forward. `compensate=None` says that there is nothing
-    to undo. Plain functions run in a worker thread; `backend` overrides the saga's for coroutine functions. `limit` is
-    a quota that the calls of action, check and compensation wait for. With `heartbeat` an attempt is given up when it
-    has not called `ctx.heartbeat()` for so long.
+    `timeout` bounds each attempt. `on_unknown` says how to go on after an attempt with an unknown outcome: `retry`
+    under the same key, `check`, `undo`, or `ask` a person. `when` is a function without effects that is asked once:
+    False skips the step. After the success of a step with `pivot=True` the saga only goes forward. `compensate=None`
+    says that there is nothing to undo. Plain functions run in a worker thread; `backend` overrides the saga's for
+    coroutine functions. `limit` is a quota that the calls of action, check and compensation wait for. With `heartbeat`,
+    an attempt ends as unknown if it does not call `ctx.heartbeat()` for that time.
+
+    ```python
+    @step(reserve, timeout=timedelta(seconds=10))
+    async def charge(self, order: Order, reservation: str, ctx: Context) -> str: ...
+
+    @charge.compensate
+    async def refund(self, order: Order, payment: str | None, ctx: Context) -> None: ...
+    ```
+
+    Raises DefinitionError, here or when the class is created.
     """
     options = NodeOptions(
         on_unknown=on_unknown,
@@ -152,7 +162,7 @@ def step(
 
 
 def visible_names(frame: Any) -> Mapping[str, Any]:
-    """The local names around a class body: annotations may mention types that are local to a function."""
+    """Return the local names around a class body. Annotations may name types that are local to a function."""
     outer = frame.f_back
     names: dict[str, Any] = {}
     while outer is not None and frame.f_code.co_name != "<module>" and outer.f_globals is frame.f_globals:

@@ -1,4 +1,4 @@
-"""What a step may depend on: all that type checkers need to know of a node."""
+"""The part of a node that type checkers need where a step depends on it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ P_co = TypeVar("P_co", covariant=True)
 
 
 class Dependency(Generic[P_co]):
-    """What `@step` takes of a node. P_co is a tuple of its result: so that type checkers can tell it from `Absent`."""
+    """A node as `@step` takes it. P_co is a tuple of its result, so that type checkers can tell it from `Absent`."""
 
     name: str
-    """The node's name in its class; empty until the class is made."""
+    """The node's name in its class; empty until the class is created."""

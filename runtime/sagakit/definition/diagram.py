@@ -1,4 +1,4 @@
-"""A plan as a Mermaid flowchart."""
+"""The Mermaid flowchart of a plan."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sagakit.definition.plan import Plan
 
 
 def mermaid(plan: Plan) -> str:
-    """Actions and their order in solid lines, compensations in dashed ones, the pivot in a double circle."""
+    """Return a flowchart: solid lines for the order, dashed ones for compensations, a double circle for the pivot."""
     lines = ["flowchart TD", f"    %% {plan.saga_type} version {plan.version}"]
     for node in plan.nodes:
         label = f'{node.name}{{"{node.name}?"}}' if node.condition else f'{node.name}["{node.name}"]'

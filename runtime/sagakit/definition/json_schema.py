@@ -1,8 +1,8 @@
-"""The JSON Schema (2020-12) of a type that msgspec reads: what its values look like once they are kept.
+"""The JSON Schema (2020-12) of a type: how its values look once they are kept.
 
-`msgspec.json.schema` makes one text of types that cannot read each other's values: a date-time is any string to it, and
-the keys of a dict are any keys. It also raises KeyError for two local classes of one name. So this is our own, in its
-form otherwise.
+`msgspec.json.schema` gives the same schema to types that cannot read each other's values: to it a date-time is any
+string, and the keys of a dict are any keys. It also raises KeyError for two local classes of one name. So these schemas
+are made here, otherwise in the form of msgspec's.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from typing import Any, TypeAlias
 import msgspec
 import msgspec.inspect as mi
 
+from sagakit.definition.adapters import adapter_of_class
 from sagakit.definition.annotations import show
+from sagakit.definition.schema_nodes import INTEGER_KEY, NUMBER_KEY, SchemaNode, times_schema
 
 Schema: TypeAlias = dict[str, Any]
-"""One JSON Schema, as Python objects."""
+"""A JSON Schema, as Python objects."""
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-INTEGER_KEY = r"^-?[0-9]+$"
-NUMBER_KEY = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
-_WITH_ZONE = {True: ("{}",), False: ("{}-local",), None: ("{}", "{}-local")}
-"""Formats of a date-time, or a time, that must, must not or may have a time zone, as the OpenAPI registry has them."""
 
 
 def json_schema(type: Any) -> Schema:
-    """The schema of a type, complete in itself: the classes within stand in its `$defs`."""
+    """Return the schema of a type. It is complete: the classes within are in its `$defs`."""
     schemas = _Schemas()
     schema = schemas.of(mi.type_info(type))
     return schema | ({"$defs": schemas.classes} if schemas.classes else {})
@@ -40,7 +38,7 @@ class _Schemas:
         self._names: dict[Any, str] = {}
 
     def of(self, info: mi.Type) -> Schema:
-        """The schema of what msgspec has found out about a type."""
+        """Return the schema of a type, as `msgspec.inspect` describes it."""
         extra: Schema = {}
         while isinstance(info, mi.Metadata):
             extra |= info.extra_json_schema or {}
@@ -65,6 +63,8 @@ class _Schemas:
                 return self._tuple(info)
             case mi.EnumType() | mi.StructType() | mi.TypedDictType() | mi.NamedTupleType() | mi.DataclassType():
                 return {"$ref": f"#/$defs/{self._name_of(info)}"}
+            case mi.CustomType():
+                return self._adapted(info.cls)
             case _ if hasattr(info, "key_type"):
                 return self._dict(info)
             case _:
@@ -110,7 +110,7 @@ class _Schemas:
         return schema | _given(minProperties=info.min_length, maxProperties=info.max_length)
 
     def _keys(self, info: mi.Type) -> Schema:
-        """What keys look like, which are text in JSON whatever their type; `{}` if nothing is to be said of them."""
+        """Return the schema of a dict's keys, which are texts in JSON; `{}` if any text may be a key."""
         while isinstance(info, mi.Metadata):
             info = info.type
         match info:
@@ -131,17 +131,33 @@ class _Schemas:
     # ---------------------------------------------------------------- classes
 
     def _name_of(self, info: Any) -> str:
-        """The name of a class in `$defs`; a second one of the same name gets a number."""
+        """Return the name of a class in `$defs`. A second class of the same name gets a number."""
         if info.cls not in self._names:
-            plain = re.sub(r"[^a-zA-Z0-9.\-_]", "_", _class_name(info.cls))
-            name, number = plain, 1
-            while name in self.classes:
-                number += 1
-                name = f"{plain}-{number}"
-            self._names[info.cls] = name
-            self.classes[name] = {}  # taken, also by itself within
+            name = self._names[info.cls] = self._free_name(_plain_name(info.cls))  # first: it may contain itself
             self.classes[name] = _described(info) | self._class(info)
         return self._names[info.cls]
+
+    def _adapted(self, cls: Any) -> Schema:
+        """Return a reference to a class whose schema another library makes; classes within are taken over, too."""
+        if cls not in self._names:
+            adapter = adapter_of_class(cls)
+            schema: SchemaNode = {} if adapter is None else adapter.schema()
+            inner = schema.get("$defs", {})
+            names = {f"#/$defs/{name}": self._free_name(name) for name in inner}
+            for name, one in inner.items():
+                self.classes[names[f"#/$defs/{name}"]] = _renamed(one, names)
+            self._names[cls] = self._free_name(_plain_name(cls))
+            self.classes[self._names[cls]] = _renamed({k: v for k, v in schema.items() if k != "$defs"}, names)
+        return {"$ref": f"#/$defs/{self._names[cls]}"}
+
+    def _free_name(self, plain: str) -> str:
+        """Return a name in `$defs` that is free, and reserve it."""
+        name, number = plain, 1
+        while name in self.classes:
+            number += 1
+            name = f"{plain}-{number}"
+        self.classes[name] = {}
+        return name
 
     def _class(self, info: Any) -> Schema:
         if isinstance(info, mi.EnumType):
@@ -170,7 +186,7 @@ def _number(info: mi.IntType | mi.FloatType) -> Schema:
 
 
 def _text(info: mi.Type) -> Schema:
-    """What stands in a string, or anything."""
+    """Return the schema of a type whose values are strings in JSON; `{}` for a type that takes anything."""
     match info:
         case mi.StrType():
             lengths = _given(minLength=info.min_length, maxLength=info.max_length, pattern=info.pattern)
@@ -180,9 +196,7 @@ def _text(info: mi.Type) -> Schema:
             lengths = _given(**{key: None if size is None else 4 * ((size + 2) // 3) for key, size in sizes.items()})
             return {"type": "string", "contentEncoding": "base64"} | lengths
         case mi.DateTimeType() | mi.TimeType():
-            name = "date-time" if isinstance(info, mi.DateTimeType) else "time"
-            either = [{"type": "string", "format": form.format(name)} for form in _WITH_ZONE[info.tz]]
-            return either[0] if len(either) == 1 else {"anyOf": either}
+            return times_schema("date-time" if isinstance(info, mi.DateTimeType) else "time", info.tz)
         case mi.DateType():
             return {"type": "string", "format": "date"}
         case mi.TimeDeltaType():
@@ -200,7 +214,7 @@ def _given(**keywords: Any) -> Schema:
 
 
 def _in_order(values: Sequence[Any]) -> list[Any]:
-    """So that the same type always has the same schema."""
+    """Return the values sorted, so that the same type always has the same schema."""
     return sorted(values, key=lambda value: (type(value).__name__, value if value is not None else ""))
 
 
@@ -212,8 +226,21 @@ def _default(field: mi.Field) -> Schema:
         return {}
     try:
         return {"default": msgspec.to_builtins(value, str_keys=True, order="deterministic")}
-    except Exception:  # of the user's own class: it can do without
+    except Exception:  # of the user's own class: the schema is valid without the default
         return {}
+
+
+def _renamed(schema: Any, names: dict[str, str]) -> Any:
+    """Return a schema whose references have the names that the classes have here."""
+    if isinstance(schema, list):
+        return [_renamed(one, names) for one in schema]
+    if isinstance(schema, dict):
+        return {name: _renamed(one, names) for name, one in schema.items()}
+    return f"#/$defs/{names[schema]}" if isinstance(schema, str) and schema in names else schema
+
+
+def _plain_name(cls: Any) -> str:
+    return re.sub(r"[^a-zA-Z0-9.\-_]", "_", _class_name(cls))
 
 
 def _class_name(cls: Any) -> str:
@@ -224,7 +251,7 @@ def _class_name(cls: Any) -> str:
 
 
 def _described(info: Any) -> Schema:
-    """Title and docstring, but for those that Python writes itself."""
+    """Return title and docstring of a class, without docstrings that Python generates."""
     cls = getattr(info.cls, "__origin__", info.cls)
     text = textwrap.dedent(cls.__doc__ or "").strip()
     made = text == "An enumeration." or (text.startswith(f"{cls.__name__}(") and text.endswith(")"))

@@ -1,4 +1,4 @@
-"""Fields of classes that are defined in a function: their annotations may name what is local to it."""
+"""The field types of classes that are defined in a function, which may name other local types."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LOCALS = ".<locals>."
 
 
 def resolve_fields(hint: Any, names: Mapping[str, Any], saga: type) -> None:
-    """Put types in the place of texts in the annotations of local classes within `hint`, as far as they are known.
+    """Replace texts in the annotations of local classes within `hint` by types, as far as these are known.
 
-    `names` are those that the saga's class body sees. They hold for the classes of a function that the saga is defined
-    in, too; elsewhere the same names might be other types. msgspec itself looks in the module only.
+    `names` are those that the saga's class body sees. They are also valid for classes in a function around the saga;
+    elsewhere the same names might be other types. msgspec itself looks in the module only.
     """
     for cls in _classes_within(hint, set()):
         if is_local_with(cls, saga):
@@ -21,17 +21,18 @@ def resolve_fields(hint: Any, names: Mapping[str, Any], saga: type) -> None:
 
 
 def is_local_with(cls: type, saga: type) -> bool:
-    """Whether the saga is defined in the function that a class is local to."""
+    """Return whether the saga is defined in the function that a class is local to."""
     function, local, _ = cls.__qualname__.rpartition(_LOCALS)
     return bool(local) and cls.__module__ == saga.__module__ and saga.__qualname__.startswith(function + local)
 
 
 def why_unknown(hint: Any, saga: type) -> str:
-    """Return what to do about a field whose type is not found; empty if it is nothing special."""
+    """Return advice on a field whose type is not found; an empty text if there is no special reason."""
     for cls in _classes_within(hint, set()):
         if is_local_with(cls, saga):
             return (
-                "fields of a class that is defined in a function may name what stands above the saga in it: move it up"
+                "a field of a class that is defined in a function may name types above the saga in that function: move "
+                "it up"
             )
         if _LOCALS in cls.__qualname__:
             return (
@@ -48,7 +49,7 @@ def _resolve(cls: type, names: Mapping[str, Any]) -> None:
     own = cls.__annotations__
     for name, text in own.items():
         if isinstance(text, str | ForwardRef):
-            with suppress(NameError, TypeError, SyntaxError):  # msgspec says what is wrong with it
+            with suppress(NameError, TypeError, SyntaxError):  # msgspec reports it with the field
                 own[name] = _evaluated(text, cls, names)
 
 
@@ -58,7 +59,7 @@ def _evaluated(text: str | ForwardRef, cls: type, names: Mapping[str, Any]) -> A
 
 
 def _classes_within(hint: Any, seen: set[int]) -> Iterator[type]:
-    """The classes with fields that a type is made of, outer ones first; bases, too."""
+    """Yield the classes with fields within a type and their bases, outer ones first."""
     if id(hint) in seen:
         return
     seen.add(id(hint))

@@ -1,4 +1,4 @@
-"""Fields of a value that its type does not have: reading drops them, so a value that is given here must have none."""
+"""The check for fields that a value has and its type does not: reading would drop them, so they are refused."""
 
 from __future__ import annotations
 
@@ -10,53 +10,60 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import inspect as types
 
+from sagakit.definition.adapters import accepts_other_fields, adapted_fields, adapter_of_class
 from sagakit.definition.annotations import show
+from sagakit.definition.raised import told
 from sagakit.definition.survival import Changed
 from sagakit.naming import nearest
 
 
 def has_fields(info: object) -> bool:
-    """Whether values of this type have fields, so that one may have too many."""
+    """Return whether values of this type have fields, so that a value may have too many."""
     return isinstance(info, types.StructType | types.DataclassType | types.TypedDictType)
 
 
-def refuse_lost_fields(value: object, back: object) -> None:
-    """Raise Changed for a field that `back`, which was read from the JSON of `value`, has not; or for another class.
+def refuse_lost_fields(value: object, back: object, exact: bool = False) -> None:
+    """Raise Changed if `value` has a field that `back` does not have, or is of another class.
 
-    `back` may have a field more, by a default. What is equal is not looked at: that is nearly always so.
+    `back` is what was read from the JSON of `value`. It may have more fields, by defaults. Equal values, which is
+    nearly all of them, are not looked into. With `exact` each part must be equal: code of the type has written it, and
+    may have left something out, such as the digits of a card.
     """
     if type(value) is not type(back) or not _are_equal(value, back):
-        _look(value, back, "$")
+        _look(value, back, "$", exact)
 
 
 def _are_equal(one: object, other: object) -> bool:
     try:
         return bool(one == other)
-    except Exception:  # of the user's class; then each field is looked at
+    except Exception:  # of the user's class: then each field is looked at
         return False
 
 
-def _look(value: object, back: object, path: str) -> None:
+def _look(value: object, back: object, path: str, exact: bool = False) -> None:
     names = _names_of(type(back))
     if names is not None:
-        _look_at_fields(value, back, names, path)
+        _look_at_fields(value, back, names, path, exact)
     elif isinstance(value, dict) and isinstance(back, dict):
-        if len(value) > len(back):  # of a TypedDict; any other dict keeps all of its keys
+        if len(value) > len(back):  # only a TypedDict drops keys; any other dict keeps them all
             _refuse_unknown(value, list(back), "its TypedDict", path)
         for (name, one), read in zip(value.items(), back.values(), strict=True):
-            _look(one, read, f"{path}.{name}")
+            _look(one, read, f"{path}.{name}", exact)
     elif isinstance(back, set | frozenset):
         _look_at_set(value, back, path)
     elif isinstance(value, list | tuple) and isinstance(back, list | tuple):
         for number, (one, read) in enumerate(zip(value, back, strict=False)):
-            _look(one, read, f"{path}[{number}]")
+            _look(one, read, f"{path}[{number}]", exact)
+    elif exact and not _are_equal(value, back):
+        raise Changed(f"{told(value)} would come back as {told(back)}: write it in full", path)
 
 
-def _look_at_fields(value: object, back: object, names: Mapping[str, str], path: str) -> None:
+def _look_at_fields(value: object, back: object, names: Mapping[str, str], path: str, exact: bool) -> None:
     if isinstance(value, dict):
         config = getattr(type(back), "__struct_config__", None)
         tag = () if config is None or config.tag_field is None else (config.tag_field,)
-        _refuse_unknown(value, [*names.values(), *tag], show(type(back)), path)
+        if not accepts_other_fields(type(back)):
+            _refuse_unknown(value, [*names.values(), *tag], show(type(back)), path)
         for field, name in names.items():
             if name in value:
                 _look(value[name], getattr(back, field, None), f"{path}.{name}")
@@ -74,12 +81,14 @@ def _look_at_fields(value: object, back: object, names: Mapping[str, str], path:
             f"or declare {given}",
             path,
         )
+    adapter = adapter_of_class(type(back))
+    exact = exact if adapter is None else adapter.is_exact
     for field, name in names.items():
-        _look(getattr(value, field, None), getattr(back, field, None), f"{path}.{name}")
+        _look(getattr(value, field, None), getattr(back, field, None), f"{path}.{name}", exact)
 
 
 def _look_at_set(value: object, back: set[Any] | frozenset[Any], path: str) -> None:
-    """The order is another one: each member must be one of those that were read."""
+    """Compare two sets, whose order differs: each member must match one of those that were read."""
     for one in value if isinstance(value, set | frozenset | list | tuple) else ():
         if _names_of(type(one)) is None and not isinstance(one, dict):
             continue
@@ -115,6 +124,9 @@ def _names_of(kind: type) -> Mapping[str, str] | None:
 
 
 def _find_names(kind: type) -> Mapping[str, str] | None:
+    adapted = adapted_fields(kind)
+    if adapted is not None:
+        return adapted
     if issubclass(kind, msgspec.Struct):
         return dict(zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True))
     if dataclasses.is_dataclass(kind):

@@ -1,4 +1,4 @@
-"""What a `Saga` class consists of, its bases included."""
+"""The nodes of a `Saga` class and its bases."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sagakit.errors import DefinitionError
 
 
 def has_nodes(saga: type) -> bool:
-    """Whether a class or a base of it has a node."""
+    """Return whether a class or a base of it has a node."""
     return any(isinstance(value, Node) or _wraps_a_node(value) for _, _, value in _members(saga))
 
 
 def owners_of(saga: type) -> dict[Node[Any], type]:
-    """The nodes of a class and its bases in their order, each with the class that it stands in.
+    """Return the nodes of a class and its bases in their order, each with the class that defines it.
 
-    The last base comes first and the class itself last, as the fields of a dataclass. Raises DefinitionError.
+    The last base comes first and the class itself last, as with the fields of a dataclass. Raises DefinitionError.
     """
     found: dict[Node[Any], type] = {}
     for owner, name, value in _members(saga):
@@ -28,9 +28,9 @@ def owners_of(saga: type) -> dict[Node[Any], type]:
         if _wraps_a_node(value):
             if isinstance(value, staticmethod | classmethod):
                 raise DefinitionError(f"{where}: a step is called with the saga as self: remove {type(value).__name__}")
-            raise DefinitionError(f"{where}: a decorator stands above the node, and hides it: put it below")
+            raise DefinitionError(f"{where}: a decorator is above the node, and hides it: put it below")
         if isinstance(value, Node | Undo) and getattr_static(saga, name) is not value:
-            raise DefinitionError(f"{where}: hides what stands in {owner.__qualname__}: give it another name")
+            raise DefinitionError(f"{where}: hides the one in {owner.__qualname__}: give it another name")
         if isinstance(value, Node):
             if value.place != place(owner, name):
                 raise DefinitionError(f"{where}: is the node {value.place} once more: remove it, or make another")
@@ -39,7 +39,7 @@ def owners_of(saga: type) -> dict[Node[Any], type]:
 
 
 def _wraps_a_node(value: object) -> bool:
-    """Whether a decorator has made something else of a node, which would be no node of the saga then."""
+    """Return whether a decorator has wrapped a node, so that the saga would not see it."""
     match value:
         case staticmethod() | classmethod():
             inner: object = value.__func__

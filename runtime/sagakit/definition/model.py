@@ -1,44 +1,25 @@
-"""A compiled definition: the plan, and the functions and codecs that belong to it."""
+"""The compiled definition: a plan with its functions and codecs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator
-from math import isfinite
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import msgspec
-import msgspec.inspect
 
-from sagakit.definition.annotations import show
 from sagakit.definition.context import Context
-from sagakit.definition.json_schema import Schema, json_schema
-from sagakit.definition.lost_fields import has_fields, refuse_lost_fields
-from sagakit.definition.nesting import check_nesting
 from sagakit.definition.nodes import Backend
 from sagakit.definition.plan import Plan
 from sagakit.definition.policy import Limit, RetryPolicy
-from sagakit.definition.raised import is_interrupt, plain, told
-from sagakit.definition.survival import (
-    fault_of_hint,
-    fault_of_keys,
-    may_change,
-    may_hold_times,
-    refuse_lost_zones,
-    refuse_what_changes,
-)
-from sagakit.errors import DoesNotFit, InvalidInput, UnreadableValue, Unwritable
+from sagakit.definition.value_codec import Codec
+from sagakit.errors import InvalidInput, Unwritable
 
 Runner: TypeAlias = Literal["trio", "asyncio", "thread"]
-"""Where a function runs: in the trio loop, in an asyncio loop, in a worker thread."""
-
-NULL = msgspec.Raw(b"null")
-_encoder = msgspec.json.Encoder()
-_PATH = re.compile(r" - at `(.+)`$")
+"""Place where a function runs: the trio loop, an asyncio loop, or a worker thread."""
 
 
 class Header(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written beside the class's name. `deadline` in seconds."""
+    """The class arguments of a saga. `deadline` in seconds."""
 
     name: str
     version: int
@@ -47,10 +28,9 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Function(msgspec.Struct, frozen=True):
-    """A user's function: called with the saga instance first.
+    """A user's function, which is called with the saga instance first.
 
-    `backend` is where what it returns is awaited, if that is awaitable: it may be a plain function that wraps a
-    coroutine function.
+    A plain function may wrap a coroutine function: if it returns an awaitable, that is awaited under `backend`.
     """
 
     fn: Callable[..., Any]
@@ -60,156 +40,12 @@ class Function(msgspec.Struct, frozen=True):
     backend: Backend = "trio"
 
 
-class Codec:
-    """One type, to JSON and back. Raises TypeError for a type that JSON cannot hold.
-
-    A value that would come back another one is refused. It is compared only where the type does not rule that out. So
-    is a value with a field that the declared type does not have, such as a dict with a misspelled name, or of another
-    class. What is read is not refused for such a field: a newer version may have written it.
-
-    Reading and writing run code of the type, such as a `__post_init__`. Whatever that raises becomes one error of ours
-    here, and nowhere else; only what concerns the whole program passes. `what` names the value in that error.
-    """
-
-    __slots__ = ("_decoder", "_has_fields", "_may_change", "_may_hold_times", "_may_lose_floats", "_what", "type")
-
-    def __init__(self, type: Any, what: str = "the value") -> None:
-        fault = fault_of_hint(type)
-        if fault is not None:
-            raise TypeError(fault)
-        within = list(_types_within(msgspec.inspect.type_info(type), set()))
-        for info in within:
-            fault = fault_of_keys(info)
-            if fault is not None:
-                raise TypeError(fault)
-            if isinstance(info, msgspec.inspect.CustomType):
-                raise TypeError(
-                    f"{info.cls.__qualname__} is no dataclass, msgspec.Struct, TypedDict or plain JSON type"
-                )
-        self.type: Any = type
-        self._what = what
-        self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(type)
-        self._may_lose_floats = any(_takes_float_and_null(info) for info in within)
-        self._may_hold_times = any(may_hold_times(info) for info in within)
-        self._has_fields = any(has_fields(info) for info in within)
-        self._may_change = any(may_change(info) for info in within)
-
-    def decode(self, value: bytes | msgspec.Raw) -> Any:
-        """The value; where there is no JSON at all it is that of null. Raises Unreadable."""
-        try:
-            return self._decoder.decode(value if memoryview(value).nbytes else NULL)
-        except BaseException as error:  # of the type
-            raise self._does_not_fit(UnreadableValue, error) from error
-
-    def schema(self) -> Schema:
-        """The JSON Schema of what is kept."""
-        return json_schema(self.type)
-
-    def same(self, one: bytes | msgspec.Raw, other: bytes | msgspec.Raw) -> bool:
-        """Whether two pieces of JSON are the same value: a set or a dict in another order, 5 for 5.0 in a float.
-
-        Where a set's members have no order, Python's `==` decides. Raises Unreadable, also for what that raises.
-        """
-        first, second = self.decode(one), self.decode(other)
-        try:
-            return _are_same(first, second)
-        except BaseException as error:  # of the type
-            raise self._does_not_fit(UnreadableValue, error) from error
-
-    def encode(self, value: object) -> bytes:
-        """The value as JSON that decodes again as the type. Raises Unwritable."""
-        try:
-            return self._encoded(value)
-        except BaseException as error:  # of the type
-            raise self._does_not_fit(Unwritable, error) from error
-
-    def _encoded(self, value: object) -> bytes:
-        data = _encoder.encode(value)
-        check_nesting(data)
-        if self._may_lose_floats and b"null" in data:
-            _refuse_what_is_not_finite(value)
-        try:
-            back = self._decoder.decode(data)
-        except msgspec.ValidationError:
-            _refuse_what_is_not_finite(value)
-            raise
-        if self._may_hold_times:
-            refuse_lost_zones(value, data)
-        if self._may_change:
-            again = _encoder.encode(back)
-            if again != data:
-                refuse_what_changes(data, again)
-        if self._has_fields:
-            refuse_lost_fields(value, back)
-        return data
-
-    def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException) -> DoesNotFit:
-        """What reading or writing has raised, as an error of ours. Raises what concerns the whole program."""
-        if is_interrupt(error):
-            raise error
-        path = _PATH.search(plain(error)) if isinstance(error, msgspec.ValidationError) else None
-        return kind(self._what, show(self.type), _reason(error), path and path[1])
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "it contains itself, or is nested too deeply"
-    return plain(error) if isinstance(error, msgspec.MsgspecError | TypeError | ValueError) else told(error)
-
-
-def _are_same(one: object, other: object) -> bool:
-    try:
-        return _in_order(one) == _in_order(other)
-    except TypeError:
-        return bool(one == other)
-
-
-def _in_order(value: object) -> bytes:
-    """JSON in which equal values are equal. Raises TypeError for a set whose members have no order."""
-    return _encoder.encode(msgspec.to_builtins(value, str_keys=True, order="deterministic"))
-
-
-def _takes_float_and_null(info: object) -> bool:
-    """Whether NaN and infinity, of which msgspec makes null, would come back as None."""
-    if isinstance(info, msgspec.inspect.UnionType):
-        kinds = [type(one) for one in info.types]
-        return msgspec.inspect.FloatType in kinds and msgspec.inspect.NoneType in kinds
-    return isinstance(info, msgspec.inspect.AnyType)
-
-
-def _types_within(info: object, seen: set[int]) -> Iterator[object]:
-    """A type, and all that it is made of."""
-    if isinstance(info, list | tuple):
-        for one in info:
-            yield from _types_within(one, seen)
-    elif isinstance(info, msgspec.inspect.Type | msgspec.inspect.Field) and id(info) not in seen:
-        seen.add(id(info))
-        yield info
-        for name in info.__struct_fields__:
-            yield from _types_within(getattr(info, name), seen)
-
-
-def _refuse_what_is_not_finite(value: object) -> None:
-    for number in _floats_within(msgspec.to_builtins(value, str_keys=True, enc_hook=repr)):
-        if not isfinite(number):
-            raise ValueError(f"{number} is no JSON number, and would be kept as null: say None or text instead")
-
-
-def _floats_within(value: object) -> Iterator[float]:
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, dict):
-        yield from _floats_within(list(value.values()))
-    elif isinstance(value, list | tuple | set | frozenset):
-        for one in value:
-            yield from _floats_within(one)
-
-
 class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
-    """One node's functions and codecs.
+    """The functions and codecs of one node.
 
-    `result` is what one call gives: of an each, one item's. `given` is what the node starts with: an each's items, a
-    child's input; `prepare` computes it, from the results of `inputs` for an each, from input and context otherwise.
+    `result` is for the result of one call; of an each, that of one item. `given` is for what the node starts with: the
+    items of an each, the input of a child. `prepare` computes it, from the results of `inputs` for an each, else from
+    input and context.
     """
 
     name: str
@@ -224,7 +60,7 @@ class NodeDefinition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga class, compiled."""
+    """A compiled saga class."""
 
     plan: Plan
     nodes: dict[str, NodeDefinition]
@@ -233,12 +69,12 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_asyncio(self) -> bool:
-        """Whether any function runs under asyncio, or may return what is to be awaited there."""
+        """True if any function runs under asyncio, or may return an awaitable for it."""
         functions = (fn for node in self.nodes.values() for fn in (node.action, node.check, node.undo))
         return any(fn is not None and fn.backend == "asyncio" for fn in functions)
 
     def encode_input(self, value: object) -> bytes:
-        """The input as JSON. Raises InvalidInput."""
+        """Return the input as JSON. Raises InvalidInput."""
         try:
             return self.input.encode(value)
         except Unwritable as error:

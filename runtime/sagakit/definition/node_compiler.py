@@ -1,4 +1,4 @@
-"""From one node of a `Saga` class to its functions, codecs and plan, by its kind."""
+"""The compiler from one node of a `Saga` class to its functions, codecs and plan."""
 
 from __future__ import annotations
 
@@ -19,22 +19,23 @@ from sagakit.definition.annotations import (
 )
 from sagakit.definition.functions import fault_of_asked, fault_of_called
 from sagakit.definition.local_types import resolve_fields, why_unknown
-from sagakit.definition.model import Codec, Definition, Function, Header, NodeDefinition
+from sagakit.definition.model import Definition, Function, Header, NodeDefinition
 from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, CheckedStep, Child, Node, Signal, Timer, Undo
 from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
 from sagakit.definition.plan import NodePlan, OnUnknown, Position, UndoPlan
 from sagakit.definition.policy import FOREVER, Limit, RetryPolicy
 from sagakit.definition.type_arguments import Variables, substituted
+from sagakit.definition.value_codec import Codec
 from sagakit.errors import DefinitionError
 
 CHILD_TIMEOUT = 30.0
-"""Seconds that one attempt to start or to undo a child may take; there is always another."""
+"""Seconds that one attempt to start or to undo a child may take. Attempts never run out."""
 
 Compiled = tuple[NodeDefinition, NodePlan]
 
 
 def codec_of(saga: type, where: str, type: Any, names: Mapping[str, Any]) -> Codec:
-    """The codec of a type; `names` are those that the class body sees. Raises DefinitionError, NotKnownYet."""
+    """Return the codec of a type. `names` are those that the class body sees. Raises DefinitionError, NotKnownYet."""
     what = f"{saga.__name__}.{where}"
     try:
         try:
@@ -51,8 +52,8 @@ def codec_of(saga: type, where: str, type: Any, names: Mapping[str, Any]) -> Cod
 class NodeCompiler:
     """Compiles the nodes of one class, in their order. Raises DefinitionError, NotKnownYet.
 
-    `variables` says for each node what the type variables of the class that it stands in are; `names` are those that
-    the class body sees.
+    `variables` has for each node the type arguments of the class that defines it; `names` are those that the class body
+    sees.
     """
 
     def __init__(
@@ -71,10 +72,10 @@ class NodeCompiler:
         self.variables = variables
         self.child = child
         self.results: dict[str, Any] = {}
-        """What each node leaves for those after it, by type."""
+        """The result type of each node, for the nodes after it."""
 
     def compile(self, node: Node[Any], after: tuple[str, ...], before: set[str], position: Position) -> Compiled:
-        """The node's definition and plan. `before` are all that it comes after, `after` those it names."""
+        """Return a node's definition and plan. `before` are all nodes that it comes after, `after` those it names."""
         one_of(node.pivot, (False, True), f"{self.saga.__name__}.{node.name}: pivot")
         if node.when is not None:
             self._asked(node, "when", node.when, "input", "ctx")
@@ -90,7 +91,7 @@ class NodeCompiler:
             case Child():
                 definition, plan = self._child(node, position)
             case _:
-                raise self.wrong(node.name, f"{type(node).__name__} is no node that sagakit knows")
+                raise self.wrong(node.name, f"{type(node).__name__} is not a node that sagakit knows")
         left = self.results[node.name]
         self.results[node.name] = left | None if node.when is not None else left
         definition = NodeDefinition(**definition, name=node.name, condition=node.when)
@@ -155,7 +156,7 @@ class NodeCompiler:
         return definition, {**self._called_plan(each, "each"), "parallel": each.parallel}
 
     def _items(self, each: CalledForEach[Any, Any, Any, Any, Any]) -> None:
-        """What an each gets its list from: another node, a function of its result, or one of the saga's input."""
+        """Check the source of an each's list: another node, a function of its result, or one of the saga's input."""
         source = each.inputs[0].name if each.inputs else ""
         items: Any = each.items
         if source and items is None:
@@ -246,7 +247,7 @@ class NodeCompiler:
             raise self.wrong(where, f"its parameter {name} is {show(declared)}, but {what} is {show(given)}")
 
     def _results_asked_for(self, name: str, fn: Callable[..., Any], before: set[str]) -> None:
-        """`ctx.result(X.step)` of a step that need not be done by then, where the source shows it."""
+        """Raise DefinitionError for `ctx.result(X.step)` in the source if the step may not be done by then."""
         for other in asked_results(fn) & self.variables.keys() - before:
             raise self.wrong(name, f"asks for the result of {other}, which it does not come after: add it to @step")
 
@@ -294,7 +295,7 @@ class NodeCompiler:
         return {"result": self._codec(signal.name, left)}, plan
 
     def _payload(self, signal: Signal[Any, Any]) -> None:
-        """Refuse what is given in the place of a type."""
+        """Raise DefinitionError for a payload that is not a type."""
         payload = signal.payload
         if inspect.isroutine(payload):
             raise self.wrong(

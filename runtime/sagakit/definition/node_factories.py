@@ -1,4 +1,4 @@
-"""`@each`, `signal`, `timer`, `child`: the nodes beside steps."""
+"""The factories of nodes other than steps: `@each`, `signal`, `timer` and `child`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class EachGiven(TypedDict, total=False):
-    """The options of `@each` that do not change its type."""
+    """The options of `@each` that do not change the type of the node."""
 
     parallel: int
     on_unknown: Literal["retry", "undo"]
@@ -106,11 +106,17 @@ def each(
 ) -> Any:
     """Make a method an action that is called once for each item of a list, at most `parallel` at once.
 
-    The list is the result of `source`, or what `items` makes of it; without a source it is what `items` makes of the
-    saga's input and the context, and `after` is as for `step`. `items` is a function without effects, called once; what
-    it returns is kept. The method is called with input, item and context. Each item has its own attempts, budget and
-    key; the result is the list of theirs. When one fails, those that were done are undone. Other options are as for
-    `step`.
+    The list is the result of `source`, or `items(result)`. Without a source it is `items(input, ctx)`, and `after` is
+    as for `step`. `items` is a function without effects that is called once; its list is kept. The method is called
+    with input, item and context. Each item has its own attempts, budget and key; the result of the node is the list of
+    their results. When an item fails, the items that were done are undone. Other options are as for `step`.
+
+    ```python
+    @each(packed, lambda packed: packed.parcels, parallel=4)
+    async def label(self, order: Order, parcel: Parcel, ctx: Context) -> str: ...
+    ```
+
+    Raises DefinitionError, here or when the class is created.
     """
     options = NodeOptions(
         on_unknown=on_unknown, no_undo=compensate is None, retry=retry, timeout=timeout, backend=backend, limit=limit
@@ -193,10 +199,15 @@ def signal(
     after: Sequence[Node[Any]] | None = None,
     when: Callable[[Any, Context], bool] | None = None,
 ) -> Any:
-    """A message from outside, of this type, that the saga waits for; its payload is the node's result.
+    """Wait for a message from outside. Its payload, of this type, is the node's result.
 
-    A signal that comes before the node is reached waits in the record. `timeout` counts from when the node is reached;
-    then the saga is compensated, or with `on_timeout="continue"` goes on with None. `after` as for `step`.
+    A signal that comes before the node is reached waits in the record. `timeout` counts from the moment when the node
+    is reached. After it the saga is compensated, or goes on with None if `on_timeout="continue"`. `after` and `when`
+    are as for `step`.
+
+    ```python
+    packed = signal(Packed, timeout=timedelta(days=2))
+    ```
     """
     return Signal(payload, timeout=timeout, on_timeout=on_timeout, after=several(after, "after"), when=when)
 
@@ -209,9 +220,14 @@ def timer(
     after: Sequence[Node[Any]] | None = None,
     when: Callable[[Any, Context], bool] | None = None,
 ) -> Timer:
-    """Wait this long, or until the time that `wait(input, ctx)` says once the node is reached; it has no effects.
+    """Wait for a time, or until the time that `wait(input, ctx)` returns when the node is reached.
 
-    Durable, by the server's clock: a saga may wait for months, and costs no actor meanwhile. A datetime needs a zone.
+    `wait` has no effects; it returns a timedelta or a datetime with a zone. The timer is durable and runs by the
+    server's clock. A saga may wait for months, and has no actor meanwhile.
+
+    ```python
+    cooled_off = timer(timedelta(days=14))
+    ```
     """
     return Timer(wait, after=several(after, "after"), when=when)
 
@@ -245,11 +261,16 @@ def child(
     when: Callable[[Any, Context], bool] | None = None,
     pivot: bool = False,
 ) -> Child[Any]:
-    """Run another saga as one unit of this one; its output is the node's result.
+    """Run another saga as one unit of this one. Its output is the node's result.
 
-    Its input is `make_input(input, ctx)`, which has no effects; its id is derived from this saga's. When the child
-    fails, this saga is compensated; when this saga is undone, a running child is cancelled and a completed one reversed
-    by its own compensations. A child with a pivot cannot be reversed: it may only be this saga's pivot, or come after.
+    Its input is `make_input(input, ctx)`, which has no effects. Its id is derived from this saga's. When the child
+    fails, this saga is compensated. When this saga is undone, a running child is cancelled, and a completed child is
+    reversed by its own compensations. A child with a pivot cannot be reversed: it must be this saga's pivot, or come
+    after it.
+
+    ```python
+    delivery = child(Deliver, lambda order, ctx: Parcel(order.address))
+    ```
     """
     kind: Callable[..., Child[Any]] = Child if when is None else MaybeChild
     return kind(saga, make_input, after=several(after, "after"), when=when, pivot=pivot)

@@ -1,4 +1,4 @@
-"""The nodes of a definition, as the class body makes them. They know their functions; what they mean is `compile`'s."""
+"""The nodes of a definition, as the class body creates them. The compiler gives them their meaning."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Backend: TypeAlias = Literal["trio", "asyncio"]
 
 
 class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written in `@step(...)`."""
+    """The options of `@step(...)` and `@each(...)`, as they were written."""
 
     on_unknown: OnUnknown
     no_undo: bool
@@ -43,7 +43,7 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Undo:
-    """A compensation or a check, as it stands in the class body. Belongs to the step whose decorator made it."""
+    """A compensation or a check in a class body. It belongs to the step whose decorator made it."""
 
     def __init__(self, fn: Callable[..., Any], *, retry: RetryPolicy, timeout: timedelta | None) -> None:
         self.fn = fn
@@ -55,9 +55,9 @@ class Undo:
 
 
 class Node(Dependency[tuple[R_co]], Generic[R_co]):
-    """A node of the plan; `ctx.result(node)` gives its result, typed.
+    """A node of the plan. `ctx.result(node)` returns its result, typed.
 
-    `inputs` are the nodes whose results it takes, `after` others that it comes after; `when` may skip it.
+    `inputs` are the nodes whose results it takes, `after` others that it comes after. `when` may skip it.
     """
 
     def __init__(
@@ -70,34 +70,35 @@ class Node(Dependency[tuple[R_co]], Generic[R_co]):
     ) -> None:
         self.name: str = ""
         self.place: str = ""
+        self.owner: type | None = None
         self.inputs: tuple[Any, ...] = inputs
         self.after: tuple[Any, ...] | None = after
         self.when: Callable[[Any, Context], bool] | None = when
         self.pivot: bool = pivot
 
     word: ClassVar[str] = "Node"
-    """What it is called in messages."""
+    """The word for this kind of node in error texts."""
 
     def __repr__(self) -> str:
         return f"<{' '.join(filter(None, (self.word, self._shown)))}>"
 
     @property
     def _shown(self) -> str:
-        """Its class and name; its name alone while the body of the class runs, and empty if that is not known yet."""
+        """The class and the name; the name alone while the class body runs; empty if no name is known yet."""
         return ".".join(self.place.split(".")[-2:])
 
     def __set_name__(self, owner: type, name: str) -> None:
         if not self.name:  # a second name is refused when the class is compiled
-            self.name, self.place = name, place(owner, name)
+            self.name, self.place, self.owner = name, place(owner, name), owner
 
 
 def place(owner: type, name: str) -> str:
-    """Where a node stands. A decorator that makes its class anew, as `dataclass(slots=True)`, changes nothing of it."""
+    """Return the full name of a node. It is the same after `dataclass(slots=True)`, which creates the class again."""
     return f"{owner.__module__}.{owner.__qualname__}.{name}"
 
 
 def types_in(owner: type) -> dict[str, Any]:
-    """The types that are defined in a class body, which annotations there may name."""
+    """Return the types that are defined in a class body, which annotations there may name."""
     return {
         name: value for name, value in vars(owner).items() if isinstance(value, type) or get_origin(value) is not None
     }
@@ -128,7 +129,7 @@ class CalledNode(Node[R_co]):
 
     @property
     def _shown(self) -> str:
-        """As of any node; while the body of the class runs, its function's name."""
+        """As for any node; while the class body runs, the name of the function."""
         return super()._shown or getattr(self.fn, "__name__", "")
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -162,7 +163,7 @@ class CalledNode(Node[R_co]):
 
 
 class _UndoWith(Protocol[S_co, D_co, R_co]):
-    """Types what `compensate(retry=...)` returns."""
+    """The type of the decorator that `compensate(retry=...)` returns."""
 
     @overload
     def __call__(self, fn: Callable[[S_co, D_co, R_co, Context], Awaitable[None]], /) -> Undo: ...
@@ -171,7 +172,7 @@ class _UndoWith(Protocol[S_co, D_co, R_co]):
 
 
 class Step(CalledNode[R_co], Generic[S, D, R_co]):
-    """A step whose compensation may find no result: an attempt in doubt is undone, too."""
+    """A step whose compensation may get None as the result, since an attempt in doubt is undone, too."""
 
     @overload
     def compensate(self, fn: Callable[[S, D, R_co | None, Context], Awaitable[None]], /) -> Undo: ...
@@ -183,7 +184,7 @@ class Step(CalledNode[R_co], Generic[S, D, R_co]):
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
-        """Make a method this step's compensation. Its result argument is None when the action's outcome is unknown."""
+        """Make a method this step's compensation. Its result argument is None if the action's outcome is unknown."""
         return self._set_undo(fn, retry, timeout)
 
     if not TYPE_CHECKING:  # type checkers say that it does not exist
@@ -194,7 +195,7 @@ class Step(CalledNode[R_co], Generic[S, D, R_co]):
 
 
 class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
-    """A step whose attempts in doubt are checked, or handed to a person: its compensation always has the result."""
+    """A step whose attempts in doubt are decided by a check or a person. Its compensation always has the result."""
 
     @overload
     def compensate(self, fn: Callable[[S, D, R_co, Context], Awaitable[None]], /) -> Undo: ...
@@ -214,12 +215,12 @@ class CheckedStep(CalledNode[R_co], Generic[S, D, R_co]):
     @overload
     def check(self, fn: Callable[[S, D, Context], Done[R_co] | NotDone | None], /) -> Undo: ...
     def check(self, fn: Any, /) -> Undo:
-        """Make a method this step's check: did the action under `ctx.action_key` happen? None is "cannot tell now"."""
+        """Make a method this step's check: did the action under `ctx.action_key` happen? None means "unknown now"."""
         return self._set_check(fn)
 
 
 class _UndoItemWith(Protocol[S_co, D_co, I_co, R_co]):
-    """The same for one item."""
+    """The type of the decorator that `compensate(retry=...)` of an each returns."""
 
     @overload
     def __call__(self, fn: Callable[[S_co, D_co, I_co, R_co, Context], Awaitable[None]], /) -> Undo: ...
@@ -228,7 +229,7 @@ class _UndoItemWith(Protocol[S_co, D_co, I_co, R_co]):
 
 
 class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
-    """A step over a list that is known at run time: one call, and one undo, for each item. L_co is what it leaves."""
+    """A step over a list that is known at run time: one call and one undo for each item. L_co is its result type."""
 
     word = "Each"
     items: Callable[[Any], Sequence[Any]] | None
@@ -246,20 +247,20 @@ class CalledForEach(CalledNode[L_co], Generic[S, D, I, R_co, L_co]):
     def compensate(
         self, fn: Any = None, /, *, retry: RetryPolicy = UNDO_POLICY, timeout: timedelta | None = None
     ) -> Any:
-        """Make a method the compensation of one item. Its result argument is None when the outcome is unknown."""
+        """Make a method the compensation of one item. Its result argument is None if the outcome is unknown."""
         return self._set_undo(fn, retry, timeout)
 
 
 class EachStep(CalledForEach[S, D, I, R_co, Sequence[R_co]]):
-    """Its result is the list of its items'."""
+    """An each that always runs: its result is the list of its items' results."""
 
 
 class MaybeEachStep(CalledForEach[S, D, I, R_co, Sequence[R_co] | None]):
-    """The same with a condition: its result is None when it is skipped."""
+    """An each with a condition: its result is None if it is skipped."""
 
 
 class Signal(Node[R_co], Generic[W, R_co]):
-    """A message from outside that the saga waits for. W is what is sent; invariant, so that nothing else is."""
+    """A message from outside that the saga waits for. W is the payload's type, invariant: nothing else may be sent."""
 
     word = "Signal"
 
@@ -282,7 +283,7 @@ class Signal(Node[R_co], Generic[W, R_co]):
 
 
 class Timer(Node[None]):
-    """A wait: for a while, or until a time that is computed when the node is reached."""
+    """A wait for a time, or until a time that is computed when the node is reached."""
 
     word = "Timer"
 
@@ -298,7 +299,7 @@ class Timer(Node[None]):
 
 
 class Child(Node[R_co], Generic[R_co]):
-    """Another saga as one unit of this one: undoing the parent undoes it, running or completed."""
+    """Another saga as one unit of this one. Undoing the parent undoes it, running or completed."""
 
     word = "Child"
 
@@ -317,4 +318,4 @@ class Child(Node[R_co], Generic[R_co]):
 
 
 class MaybeChild(Child[R_co | None], Generic[R_co]):
-    """The same with a condition: its result is None when it is skipped."""
+    """A child with a condition: its result is None if it is skipped."""

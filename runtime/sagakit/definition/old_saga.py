@@ -1,4 +1,4 @@
-"""What `migrate` of a new version is given: a saga that was started under an old one."""
+"""The argument of `migrate`: a saga that was started under an older version."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from sagakit.errors import DefinitionError
 
 
 class OldSaga:
-    """A saga of an old version, on its way to this one. `input` and results are JSON values: change them in place.
+    """A saga of an older version, on its way to this one.
 
-    What is not changed stays as it is, by the names of the steps. A renamed step keeps its idempotency keys.
+    `input` and `results` are JSON values: change them in place. Everything else stays as it is. A renamed step keeps
+    its idempotency keys.
+
+    ```python
+    def migrate(self, old: OldSaga) -> None:
+        old.input["currency"] = "EUR"
+        old.rename("pay", to=PlaceOrder.charge)
+    ```
     """
 
     def __init__(self, *, version: int, input: Any, states: dict[str, str], results: dict[str, Any]) -> None:
@@ -23,22 +30,22 @@ class OldSaga:
 
     @property
     def steps(self) -> list[str]:
-        """The steps that have begun, by their old names."""
+        """The old names of the steps that have begun."""
         return list(self._states)
 
     def state(self, step: str) -> str:
-        """How far a step has come: `pending` if it has not begun; see docs/states.md."""
+        """Return the state of a step, such as `done`; `pending` if it has not begun. docs/states.md lists them."""
         return self._states.get(step, "pending")
 
     def rename(self, step: str, to: Node[Any]) -> None:
-        """The step is called otherwise now. Harmless if it has not begun. Raises DefinitionError."""
+        """Give a step its new name. Has no effect if the step has not begun. Raises DefinitionError."""
         if not isinstance(to, Node):
             raise DefinitionError(f"rename({step!r}, {to!r}): write the node of the new version, as Saga.{to}")
         if step in self.names:
             self.names[step] = to.name
 
     def drop(self, step: str) -> None:
-        """The step is no more. What it has done will never be undone: so say it only where that is meant."""
+        """Remove a step that no longer exists. Its compensation will never be called. No effect if it has not begun."""
         if step in self.names:
             self.names[step] = None
 

@@ -1,4 +1,4 @@
-"""Options must mean something: each of these returns the value that it was given, or raises DefinitionError.
+"""The checks of options. Each returns the value that it was given, or raises DefinitionError.
 
 `where` names the saga, the node and the option.
 """
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def seconds(value: object, where: str, *, zero: bool = False) -> float:
-    """A time that is more than nothing, in seconds; with `zero`, it may be nothing."""
+    """Return a positive timedelta in seconds; with `zero`, it may be 0."""
     if not isinstance(value, timedelta):
         raise DefinitionError(f"{where}={value!r}: say a timedelta, such as timedelta(seconds=5)")
     if value < timedelta(0) or (value == timedelta(0) and not zero):
@@ -28,7 +28,7 @@ def seconds(value: object, where: str, *, zero: bool = False) -> float:
 
 
 def at_least_one(value: int, where: str, otherwise: str = "") -> int:
-    """A count. `otherwise` says what else may be said."""
+    """Return a whole number from 1. `otherwise` names an alternative for the error text."""
     if not isinstance(value, int) or isinstance(value, bool):
         raise DefinitionError(f"{where}={value!r}: say a whole number{otherwise}")
     if value < 1:
@@ -37,18 +37,18 @@ def at_least_one(value: int, where: str, otherwise: str = "") -> int:
 
 
 def one_of(value: V, allowed: Sequence[V], where: str) -> V:
-    """A word that is known."""
+    """Return a value that is among those allowed."""
     if value not in allowed:
         raise DefinitionError(f"{where}={value!r}: say {' or '.join(repr(one) for one in allowed)}")
     return value
 
 
 class Pending(partial[V]):
-    """What a decorator with options is until it is given its method. One that is left in a class is a mistake."""
+    """A decorator with options that waits for its method. A class that has one left in it is refused."""
 
 
 def several(value: Iterable[V] | None, where: str) -> tuple[V, ...] | None:
-    """Nodes in a list; None says nothing."""
+    """Return nodes as a tuple; None for None."""
     if value is None:
         return None
     if isinstance(value, str) or not isinstance(value, Iterable):
@@ -58,19 +58,19 @@ def several(value: Iterable[V] | None, where: str) -> tuple[V, ...] | None:
 
 
 def instance_of(value: V, kind: type, where: str) -> V:
-    """An object of this class."""
+    """Return an object of this class."""
     if not isinstance(value, kind):
         raise DefinitionError(f"{where}={value!r}: say {kind.__name__}(...)")
     return value
 
 
 def knows_its_options(fn: F) -> F:
-    """Refuse a misspelt option with the nearest that there is, where Python would only say that it is unexpected."""
+    """Decorate a function so that a misspelt option is refused with the name of the nearest option that exists."""
     return _checked(fn, fn.__name__)
 
 
 def knows_its_fields(cls: type[V]) -> type[V]:
-    """As `knows_its_options`, for what a class is made of."""
+    """Decorate a class as `knows_its_options` decorates a function."""
     init: Any = cls.__init__
     cls.__init__ = _checked(init, cls.__name__)  # type: ignore[method-assign]
     return cls

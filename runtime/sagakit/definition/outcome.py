@@ -1,4 +1,4 @@
-"""How a saga ended, for user code."""
+"""The outcome of a saga, for user code."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ T = TypeVar("T")
 
 
 class Completed(msgspec.Struct, Generic[T], frozen=True):
-    """All steps are done."""
+    """The saga completed: all steps are done. `output` is what the saga's `output` returned.
+
+    ```python
+    match await handle.outcome():
+        case Completed(output=receipt): ...
+        case Failed(code=code): ...
+    ```
+    """
 
     output: T
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True):
-    """The saga turned back, and everything that was done is undone (except after `terminated`).
+    """The saga failed: everything that was done is undone, except after `terminated`.
 
-    `cause` says why; `step`, `code`, `detail` and `reason` say where and with which words. `compensated` names the
+    `cause` says why. `step`, `code`, `detail` and `reason` give the place and the words. `compensated` names the
     steps that were undone, `late_successes` those that were given up in doubt and reported a success afterwards.
     """
 

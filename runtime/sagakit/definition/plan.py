@@ -13,20 +13,20 @@ from typing import Literal
 import msgspec
 
 OnUnknown = Literal["retry", "check", "undo", "ask"]
-"""What to do about an attempt whose outcome is unknown (P3): try again under the same key, ask the step's check,
-undo at once, or hand it to a person."""
+"""The way on after an attempt with an unknown outcome (P3): try again under the same key, ask the step's check, undo
+at once, or ask a person."""
 
 Kind = Literal["step", "each", "signal", "timer", "child"]
-"""What a node is: one call; a call for each item of a list; a message from outside; a time; another saga."""
+"""Kind of a node: one call; a call for each item of a list; a message from outside; a time; another saga."""
 
 Position = Literal["before", "pivot", "after"]
-"""Where a node stands. Without a pivot every node is `before`."""
+"""Position of a node relative to the pivot. Without a pivot every node is `before`."""
 
 
 class Retries(msgspec.Struct, frozen=True, kw_only=True):
-    """How often and how soon again. `attempts` counts the calls of one budget, None is without limit; times in seconds.
+    """A retry policy as data. `max_attempts` counts the calls of one budget; None is without limit. Times in seconds.
 
-    The wait before attempt n+1 is `min(most, first * factor ** (n - 1))`, spread by jitter.
+    The wait before attempt n+1 is `min(max_interval, initial_interval * multiplier ** (n - 1))`, spread by jitter.
     """
 
     max_attempts: int | None = 5
@@ -36,14 +36,14 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """The compensation of a node."""
+    """The compensation of a node. `timeout` in seconds bounds each attempt."""
 
     retries: Retries
     timeout: float
 
 
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """One node. `after` names the nodes that must be done or skipped first; `inputs` those whose results it is given.
+    """A node. `after` names the nodes that must be done or skipped first; `inputs` those whose results it is given.
 
     `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition computes
     what it starts with: the items of an each, the input of a child, the time of a timer. `timeout` in seconds bounds
@@ -74,7 +74,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def shape(self) -> tuple[object, ...]:
-        """What the digest covers."""
+        """The part of the node that the digest covers."""
         undone = self.undo is not None
         own = (self.child_type,) if self.child_type else ()
         return (self.name, self.kind, self.after, self.inputs, self.position, self.result_type, undone, *own)
@@ -86,11 +86,11 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 ITEM = "/"
-"""Stands between an each's name and an item's number; no name of a node has it."""
+"""Separator between the name of an each and the number of an item. Names of nodes cannot contain it."""
 
 
 def item_name(each: str, number: int) -> str:
-    """The name of one item of an each: in the step log, and in keys."""
+    """Return the name of one item of an each, for the step log and for keys."""
     return f"{each}{ITEM}{number}"
 
 
@@ -110,7 +110,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def digest(self) -> str:
-        """16 hex digits over topology, names and types."""
+        """A digest of 16 hex digits over topology, names and types."""
         shape = (self.saga_type, self.input_type, self.output_type, tuple(node.shape for node in self.nodes))
         return sha256(msgspec.json.encode(shape)).hexdigest()[:16]
 
@@ -124,15 +124,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return {}
 
     def node(self, name: str) -> NodePlan:
-        """The node, or the item of an each, of this name. Raises KeyError."""
+        """Return the node, or the item of an each, of this name. Raises KeyError."""
         return self.by_name.get(name) or self._items.get(name) or self._item(name)
 
     def step_of(self, name: str) -> str:
-        """The name in the definition: an item has that of its each."""
+        """Return the name in the definition: an item has that of its each."""
         return name.partition(ITEM)[0]
 
     def _item(self, name: str) -> NodePlan:
-        """An item stands where its each stands, and is called like a step."""
+        """Return the plan of an item: it has the place of its each, and is called like a step."""
         each = self.by_name[name.partition(ITEM)[0]]
         item = msgspec.structs.replace(each, name=name, kind="step", of=each.name, condition=False, prepared=False)
         self._items[name] = item
@@ -140,7 +140,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def descendants(self) -> dict[str, frozenset[str]]:
-        """For each node all the nodes that come after it, directly or not."""
+        """The nodes that come after each node, directly or not."""
         found: dict[str, set[str]] = {node.name: set() for node in self.nodes}
         for node in reversed(self.nodes):
             for parent in node.after:
@@ -149,15 +149,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def asks(self) -> bool:
-        """Whether the definition is asked anything before some node starts."""
+        """True if the definition is asked a question before some node starts."""
         return any(node.condition or node.prepared for node in self.nodes)
 
     @cached_property
     def has_items(self) -> bool:
-        """Whether any node is called for each item of a list."""
+        """True if any node is an each."""
         return any(node.kind == "each" for node in self.nodes)
 
     @cached_property
     def pivot(self) -> NodePlan | None:
-        """The node after which the saga only goes forward, if there is one."""
+        """The node after which the saga only goes forward; None if there is none."""
         return next((node for node in self.nodes if node.position == "pivot"), None)

@@ -1,4 +1,4 @@
-"""Retry policies: how often, how soon again, and what an exception means."""
+"""Retry policies and quotas of steps."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from sagakit.definition.plan import Retries
 from sagakit.errors import DefinitionError
 
 MOST_FACTOR = 1000
-"""Beyond it a wait could not be computed as a float."""
+"""Highest multiplier. Beyond it a wait could not be computed as a float."""
 
 
 @knows_its_fields
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """How a step is retried. `max_attempts` counts the calls of one budget; None retries for ever.
+    """A policy for retries of a step. `max_attempts` counts the calls of one budget; None retries for ever.
 
     The wait after attempt n is `min(max_interval, initial_interval * multiplier ** (n - 1))`, spread by jitter.
     Exceptions in `reject_on` mean the same as `Reject`: a business refusal, known not done. Those in `not_done_on` mean
     that this attempt is known not to have happened; the next one gets a new key. Both take any iterable. Raises
     DefinitionError.
+
+    ```python
+    @step(retry=RetryPolicy(max_attempts=3, not_done_on=(ConnectionRefusedError,)))
+    async def charge(self, order: Order, ctx: Context) -> str: ...
+    ```
     """
 
     max_attempts: int | None = 5
@@ -52,7 +57,7 @@ class RetryPolicy:
             object.__setattr__(self, name, _exceptions(getattr(self, name), f"RetryPolicy: {name}"))
 
     def as_data(self) -> Retries:
-        """What the engine needs of it."""
+        """Return the part of the policy that the engine needs."""
         return Retries(
             max_attempts=self.max_attempts,
             initial_interval=self.initial_interval.total_seconds(),
@@ -65,16 +70,24 @@ def _exceptions(given: Any, where: str) -> tuple[type[BaseException], ...]:
     classes: tuple[Any, ...] = tuple(given) if isinstance(given, Iterable) else (given,)
     for one in classes:
         if not (isinstance(one, type) and issubclass(one, BaseException)):
-            raise DefinitionError(f"{where}: {one!r} is no exception class")
+            raise DefinitionError(f"{where}: {one!r} is not an exception class")
     return classes
 
 
 @knows_its_fields
 @dataclass(frozen=True)
 class Limit:
-    """A quota that steps of one worker share by its name, whatever saga they belong to: calls at once, and a second.
+    """A quota that all steps of one worker share by its name, in whichever saga they are.
 
-    The wait for it does not count towards the step's timeout. Raises DefinitionError.
+    `max_concurrent` bounds the calls at the same time, `per_second` the calls that begin in a second. The wait for the
+    quota does not count towards the step's timeout. Raises DefinitionError.
+
+    ```python
+    PSP = Limit("psp", max_concurrent=5, per_second=20)
+
+    @step(limit=PSP)
+    async def charge(self, order: Order, ctx: Context) -> str: ...
+    ```
     """
 
     name: str
@@ -91,7 +104,7 @@ class Limit:
 
 
 FOREVER = RetryPolicy(max_attempts=None)
-"""Never give up."""
+"""A policy that never gives up."""
 
 UNDO_POLICY = RetryPolicy(max_attempts=10)
-"""What a compensation has by default: an undo that is given up needs a person."""
+"""The default policy of compensations. A compensation that is given up needs a person."""

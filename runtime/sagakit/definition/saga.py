@@ -1,4 +1,4 @@
-"""`Saga`: the class that a user writes. Its mistakes are errors when the class is created."""
+"""The class `Saga`, which users derive from. Mistakes in a definition are errors when the class is created."""
 
 from __future__ import annotations
 
@@ -43,12 +43,24 @@ class _SagaMeta(type):
 
 
 class Saga(Generic[D, T], metaclass=_SagaMeta):
-    """A saga definition: input type D, output type T.
+    """A saga definition with input type D and output type T.
 
-    An instance holds what the worker lends to every saga of the type: clients, pools; nothing of one saga. Class
-    arguments: `name` on the wire (default: the class's name), `version`, `deadline` from the start of a saga, and
-    `backend`, under which coroutine functions run. What a class does not say it has from its bases; the steps of mixins
-    and of generic bases are its own. Creating the class raises DefinitionError.
+    An instance holds what all sagas of the type share in a worker, such as clients and pools; nothing of one saga.
+    Class arguments: `name` on the wire (default: the class's name), `version`, `deadline` as a timedelta from the start
+    of a saga, and `backend`, the loop of coroutine functions. A class inherits these from its bases, and the steps of
+    mixins and of generic bases are its own. Creating the class raises DefinitionError.
+
+    ```python
+    class PlaceOrder(Saga[Order, Receipt], deadline=timedelta(hours=1)):
+        @step
+        async def reserve(self, order: Order, ctx: Context) -> str: ...
+
+        @reserve.compensate
+        async def release(self, order: Order, reservation: str | None, ctx: Context) -> None: ...
+
+        def output(self, order: Order, ctx: Context) -> Receipt:
+            return Receipt(reservation=ctx.result(PlaceOrder.reserve))
+    ```
     """
 
     def __init_subclass__(
@@ -75,7 +87,7 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         cls._header = _header(cls)
         if has_nodes(cls) and not vars(cls).get("__parameters__"):
             cls._definition = None
-            with suppress(NotKnownYet):  # a type that is defined further down: compiled at its first use instead
+            with suppress(NotKnownYet):  # a type is defined further down: the class is compiled at its first use
                 _compiled(cls)
 
     _said: dict[str, Any]
@@ -86,29 +98,29 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         return f"{type(self).__name__}(...)"
 
     def output(self, input: D, ctx: Context) -> T:
-        """What the saga returns once all steps are done; free of effects. Override it if T is not None."""
+        """Return the saga's output once all steps are done. Has no effects. Override it if T is not None."""
         raise NotImplementedError(f"{type(self).__name__} has no output()")
 
     def migrate(self, old: OldSaga) -> None:
-        """Bring a saga of an older version to this one, when it is adopted; free of effects. Override it to do so.
+        """Bring a saga of an older version to this one, when it is adopted. Has no effects. Override it to allow that.
 
-        Called only where the old version is not registered. What is not changed stays as it is. If it raises, the saga
-        is left alone and reported.
+        It is called only where the old version is not registered. Everything that it does not change stays as it is. If
+        it raises, the saga is left alone and reported.
         """
         raise NotImplementedError(f"{type(self).__name__} has no migrate()")
 
     @classmethod
     def diagram(cls) -> str:
-        """The plan as a Mermaid flowchart, with compensations and the pivot."""
+        """Return the plan as a Mermaid flowchart, with compensations and the pivot. Raises DefinitionError."""
         return mermaid(compiled(cls).plan)
 
     @classmethod
     def schema(cls) -> dict[str, Any]:
-        """The JSON Schemas (2020-12) of all that a saga keeps, for forms and for other languages.
+        """Return the JSON Schemas (2020-12) of all values that a saga keeps, for forms and for other languages.
 
-        `input` and `output`; under the names of the nodes `steps` (results; of an each, one item's), `items` (an each's
-        list), `signals` (payloads) and `children` (`input` and `output`); besides `saga` and `version`. Each schema is
-        complete in itself. Raises DefinitionError.
+        The keys are `saga`, `version`, `input` and `output`, and, each by the names of nodes, `steps` (results; of an
+        each, those of one item), `items` (the list of an each), `signals` (payloads) and `children` (`input` and
+        `output`). Each schema is complete in itself. Raises DefinitionError.
         """
         return saga_schema(compiled(cls))
 
@@ -123,19 +135,19 @@ def _check_nothing_pending(saga: type) -> None:
 
 
 def _check_class_options(cls: type, options: Collection[str]) -> None:
-    """Raise DefinitionError for class arguments that are none of a saga's, where no mixin takes any."""
+    """Raise DefinitionError for class arguments that neither `Saga` nor a mixin takes."""
     others = cls.__mro__[cls.__mro__.index(Saga) + 1 :]
     if options and not any("__init_subclass__" in vars(base) for base in others if base not in (Generic, object)):
         known = ("name", "version", "deadline", "backend")
         wrong = next(iter(options))
         raise DefinitionError(
-            f"{cls.__name__}: {wrong}= is no option of a saga class{nearest(wrong, known)}; "
+            f"{cls.__name__}: {wrong}= is not an option of a saga class{nearest(wrong, known)}; "
             f"there are: {', '.join(known)}"
         )
 
 
 def _header(saga: type) -> Header:
-    """What the class and its bases say, or what holds where none does."""
+    """Return the class arguments of a class and its bases, with defaults for those that are missing."""
     said: dict[str, Any] = {"name": saga.__name__, "version": 1, "deadline": None, "backend": "trio"}
     for base in reversed(saga.__mro__):
         said |= vars(base).get("_said", {})
@@ -147,7 +159,7 @@ def _header(saga: type) -> Header:
 
 
 def compiled(saga: type[Saga[Any, Any]]) -> Definition:
-    """The definition of a saga class, compiled once. Raises DefinitionError."""
+    """Return the definition of a saga class, which is compiled once. Raises DefinitionError."""
     try:
         return _compiled(saga)
     except NotKnownYet as error:
@@ -155,7 +167,7 @@ def compiled(saga: type[Saga[Any, Any]]) -> Definition:
 
 
 def _compiled(saga: type[Saga[Any, Any]]) -> Definition:
-    """Raises NotKnownYet, too."""
+    """Return the definition of a saga class. Raises DefinitionError and NotKnownYet."""
     found = vars(saga).get("_definition")
     if isinstance(found, Definition):
         return found

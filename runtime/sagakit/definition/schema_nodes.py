@@ -1,4 +1,4 @@
-"""JSON Schemas and those within them: what a reference points at, and of which others a schema is made."""
+"""The nodes of JSON Schemas: references, alternatives, and schemas of single values."""
 
 from __future__ import annotations
 
@@ -11,23 +11,41 @@ SchemaNode: TypeAlias = Mapping[str, Any]
 """A schema, or one within another."""
 
 ANNOTATIONS: frozenset[str] = frozenset(
-    {"$defs", "$schema", "$comment", "title", "description", "default", "examples", "deprecated", "discriminator"}
+    {
+        *("$defs", "$schema", "$comment", "title", "description", "default", "examples", "deprecated", "discriminator"),
+        *("readOnly", "writeOnly"),
+    }
 )
-"""Keywords that do not bound the values."""
+"""Keywords that do not restrict values."""
+
+INTEGER_KEY: str = r"^-?[0-9]+$"
+"""The pattern of keys of a dict that are whole numbers: in JSON they are texts."""
+
+NUMBER_KEY: str = r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
+"""The pattern of keys of a dict that are numbers."""
+
+_WITH_ZONE = {True: ("{}",), False: ("{}-local",), None: ("{}", "{}-local")}
+"""Formats of a date-time, or a time, that must, must not or may have a time zone, as the OpenAPI registry has them."""
 
 _ANYTHING: SchemaNode = {}
 _NOTHING: SchemaNode = {"enum": []}
 
 
+def times_schema(name: str, zone: bool | None) -> dict[str, Any]:
+    """Return the schema of a `date-time` or a `time` that must, must not, or (with None) may have a time zone."""
+    either = [{"type": "string", "format": form.format(name)} for form in _WITH_ZONE[zone]]
+    return either[0] if len(either) == 1 else {"anyOf": either}
+
+
 def as_node(schema: SchemaNode | bool) -> SchemaNode:
-    """The schema without the short form: `true` takes anything, `false` takes nothing."""
+    """Return the long form of a schema: `true` takes anything, `false` takes nothing."""
     if isinstance(schema, bool):
         return _ANYTHING if schema else _NOTHING
     return schema
 
 
 def resolved(root: SchemaNode, schema: SchemaNode | bool) -> SchemaNode:
-    """The schema that a reference points at; one that takes anything, if it points elsewhere or in a circle."""
+    """Return the schema that a reference points at; one that takes anything if it points nowhere or in a circle."""
     found = as_node(schema)
     for _ in range(100):
         if "$ref" not in found:
@@ -47,7 +65,7 @@ def _pointed_at(root: SchemaNode, reference: str) -> SchemaNode | bool:
 
 
 def alternatives(schema: SchemaNode) -> Sequence[SchemaNode] | None:
-    """The schemas of which each value is of one; None if there is nothing to choose from."""
+    """Return the alternatives that a schema is made of; None if it has none."""
     if "enum" in schema:
         return [exactly(value) for value in schema["enum"]]
     if "const" in schema and "type" not in schema:
@@ -61,12 +79,12 @@ def alternatives(schema: SchemaNode) -> Sequence[SchemaNode] | None:
 
 
 def without(schema: SchemaNode, key: str) -> SchemaNode:
-    """The rest of a schema."""
+    """Return the schema without one keyword."""
     return {name: value for name, value in schema.items() if name != key}
 
 
 def exactly(value: object) -> SchemaNode:
-    """The schema of this one value."""
+    """Return the schema that takes this one value only."""
     match value:
         case bool():
             return {"type": "boolean", "const": value}
@@ -87,5 +105,5 @@ def exactly(value: object) -> SchemaNode:
 
 
 def is_same(one: object, other: object) -> bool:
-    """Whether two values are the same in JSON, where true is not 1; msgspec does not read 1.0 for 1 either."""
+    """Return whether two values are the same in JSON. true is not 1, and msgspec does not read 1.0 for 1 either."""
     return type(one) is type(other) and one == other

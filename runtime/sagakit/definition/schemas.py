@@ -1,4 +1,4 @@
-"""What a saga definition keeps, as JSON Schemas: for forms and other languages, and to compare two deployments."""
+"""The JSON Schemas of a saga definition, for forms, for other languages, and to compare two deployments."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import msgspec
 
 from sagakit.definition.compatibility import readable
 from sagakit.definition.json_schema import DIALECT, Schema
-from sagakit.definition.model import Codec, Definition
+from sagakit.definition.model import Definition
+from sagakit.definition.value_codec import Codec
 
 SagaSchema: TypeAlias = dict[str, Any]
-"""The schemas of one definition, as `Saga.schema()` returns them."""
+"""Schemas of one definition, as `Saga.schema()` returns them."""
 
 
 def saga_schema(definition: Definition) -> SagaSchema:
-    """The schemas of input, output, signals, results, items and children; each is complete in itself."""
+    """Return the schemas of input, output, signals, results, items and children. Each is complete in itself."""
     nodes = [(definition.nodes[plan.name], plan.kind) for plan in definition.plan.nodes]
     return {
         "saga": definition.plan.saga_type,
@@ -40,12 +41,12 @@ def _of(codec: Codec) -> Schema:
 
 
 def schema_digest(schema: SagaSchema) -> str:
-    """16 hex digits that tell schemas apart, over JSON in which the same schema always has the same bytes."""
+    """Return a digest of 16 hex digits. Equal schemas have equal digests, whatever the order of their keys."""
     return sha256(msgspec.json.encode(schema, order="sorted")).hexdigest()[:16]
 
 
 def unreadable_parts(writer: SagaSchema, reader: SagaSchema) -> list[str]:
-    """What is written under one definition, by its place in `Saga.schema()`, and cannot be read under another."""
+    """Return the values of `writer` that `reader` cannot read, by their place in `Saga.schema()`, with reasons."""
     wanted = dict(_parts(reader))
     return [
         f"{name}{path.removeprefix('$')}: {reason}"

@@ -1,4 +1,4 @@
-"""JSON Schemas in a few words, for error messages."""
+"""Descriptions of JSON Schemas in a few words, for error messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 MOST = 200
-"""Characters of one shape."""
+"""Highest number of characters of one description."""
 
 _BOUNDS = (
     "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf",
@@ -16,7 +16,7 @@ _BOUNDS = (
 
 
 def shape(schema: Any) -> str:
-    """What a value of this schema looks like, in a few words; classes within are named, not unfolded."""
+    """Return a description of a schema's values in a few words. Classes within are named, not unfolded."""
     text = _shape(schema)
     return text if len(text) <= MOST else f"{text[: MOST - 3]}..."
 

@@ -1,4 +1,4 @@
-"""What a step's function may raise, and what a check may answer."""
+"""The exceptions that a step may raise, and the answers of a check."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Reject(Exception):
-    """A business refusal: known not done, and the saga is to be undone. `code` and `detail` reach the outcome.
+    """A business refusal: the step is known not done, and the saga is undone. `code` and `detail` reach the outcome.
 
-    What JSON cannot hold is kept as its `repr`; of a detail that is too large the fields that fit are kept, and
-    `not_kept` names the others. In an ExceptionGroup it counts if all else in the group is known not done, too;
-    otherwise the attempt is unknown. Raises TypeError, ValueError.
+    A detail that JSON cannot hold is kept as its `repr`. Of a detail that is too large, the fields that fit are kept,
+    and `not_kept` names the others. In an ExceptionGroup a refusal counts only if all other exceptions are known not
+    done, too; otherwise the attempt is unknown. Raises TypeError, ValueError.
+
+    ```python
+    raise Reject("card_declined", reason=answer.reason)
+    ```
     """
 
     def __init__(self, code: str, /, **detail: object) -> None:
@@ -34,11 +38,15 @@ class Reject(Exception):
 
 
 class Retry(Exception):
-    """Call me again: after `after`, else by the retry policy.
+    """A request to be called again: after `after`, or by the retry policy.
 
-    `not_done=True` says that this attempt is known not to have happened; otherwise its outcome counts as unknown and
-    the next attempt has the same key. In an ExceptionGroup the longest `after` holds, and `not_done` only if all else
-    in the group is known not done, too. Raises TypeError, ValueError.
+    `not_done=True` says that this attempt is known not to have happened. Otherwise its outcome is unknown, and the next
+    attempt has the same key. In an ExceptionGroup the longest `after` counts, and `not_done` only if all other
+    exceptions are known not done, too. Raises TypeError, ValueError.
+
+    ```python
+    raise Retry("the warehouse is closed", after=timedelta(hours=1), not_done=True)
+    ```
     """
 
     def __init__(self, reason: str, /, *, after: timedelta | None = None, not_done: bool = False) -> None:
@@ -51,7 +59,7 @@ class Retry(Exception):
 
 
 def _text(given: str, what: str, example: str) -> str:
-    """Plain text that UTF-8 can hold: of an enum that is a str, its value."""
+    """Return the text as a plain `str`: of an enum that is a str, its value. Raises TypeError, ValueError."""
     if not isinstance(given, str):
         raise TypeError(f"{what} is text, not {given!r}: say {example}")
     text = str.__str__(given)
@@ -66,7 +74,15 @@ def _text(given: str, what: str, example: str) -> str:
 
 
 class Done(Generic[R_co]):
-    """A check's answer: the action happened, with this result."""
+    """A check's answer: the action happened, with this result.
+
+    ```python
+    @charge.check
+    async def charged(self, order: Order, ctx: Context) -> Done[str] | NotDone:
+        found = await self.psp.find(ctx.action_key)
+        return NotDone() if found is None else Done(found.id)
+    ```
+    """
 
     __match_args__ = ("result",)
 

@@ -1,8 +1,8 @@
 """The decorators that `@step(...)` returns: they type the method that comes below.
 
-One class for all numbers of dependencies, so that `step` needs few overloads: mypy prints all of them for one wrong
-option. The overloads of a call are told apart by the class's parameters: `U_co`, what is done about
-an attempt in doubt, and the results of up to five dependencies, of which those not given are `Absent`.
+One class serves all numbers of dependencies, so that `step` needs few overloads: mypy prints all of them for one wrong
+option. The overloads of a call differ by the class's parameters: `U_co`, the treatment of an attempt in doubt, and the
+results of up to five dependencies. Dependencies that are not given are `Absent`.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ E_co = TypeVar("E_co", covariant=True)
 F_co = TypeVar("F_co", covariant=True)
 
 Undone: TypeAlias = Literal["retry", "undo"]
-"""An attempt in doubt is undone like any other: there may be no result."""
+"""The treatment of an attempt in doubt: it is undone like any other, and there may be no result."""
 Checked: TypeAlias = Literal["check", "ask"]
-"""An attempt in doubt is checked, or handed to a person: there always is a result to undo."""
+"""The treatment of an attempt in doubt: a check or a person decides, and there always is a result to undo."""
 
 
 @final
 class Absent:
-    """Stands for a dependency that was not given."""
+    """The type of a dependency that was not given."""
 
 
 class Always(Pending[Any], Generic[U_co, A_co, B_co, C_co, E_co, F_co]):

@@ -1,4 +1,4 @@
-"""Whether a value comes back from JSON as it went in: what its type rules out, and what only the value can tell."""
+"""The checks that a value comes back from JSON unchanged: by its type, and by the value itself."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from typing import Any, Union, get_args, get_origin
 import msgspec
 from msgspec import inspect as types
 
+from sagakit.definition.adapters import opened
 from sagakit.definition.raised import shorten
 
 _KEYS = (
     types.AnyType, types.StrType, types.IntType, types.FloatType, types.DecimalType, types.BytesType, types.UUIDType,
     types.EnumType, types.LiteralType, types.DateType, types.DateTimeType, types.TimeType, types.TimeDeltaType,
 )  # fmt: skip
-"""What a key of a dict can be."""
+"""Types that the keys of a dict may have."""
 
 _BOUNDS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length")
 
 _NOT_UTC = re.compile(rb':[0-5]\d(?:\.\d{1,6})?(?:"|[+-]\d\d:\d\d")')
-"""A time that does not end in Z."""
+"""A time in JSON that does not end in Z."""
 
 # ------------------------------------------------------------- of a type
 
 
 def fault_of_hint(hint: Any) -> str | None:
-    """Why msgspec must not see this type: the process ends when it frees a decoder of it (msgspec 0.22)."""
+    """Return why msgspec must not see this type; None if it may.
+
+    msgspec 0.22 ends the process when it frees the decoder of such a type.
+    """
     within = get_args(hint)
     if get_origin(hint) in (Union, UnionType) and any(map(_is_fixed_tuple, within)) and any(map(_is_bound, within)):
         return "a tuple of fixed length and a type with a bound are in one union, which ends the process: use a class"
@@ -47,7 +51,7 @@ def _is_bound(hint: Any) -> bool:
 
 
 def fault_of_keys(info: object) -> str | None:
-    """What is wrong with the keys of a dict of this type: JSON has texts only."""
+    """Return the fault of a dict's key type, since keys are texts in JSON; None if it has none."""
     if not isinstance(info, types.DictType):
         return None
     kinds = info.key_type.types if isinstance(info.key_type, types.UnionType) else (info.key_type,)
@@ -85,7 +89,7 @@ def _is_number(text: str) -> bool:
 
 
 def may_change(info: object) -> bool:
-    """Whether a value may come back another one, so that each is compared: its type runs code, or says nothing."""
+    """Return whether values of a type may come back changed and are compared: it runs code, or is Any."""
     if isinstance(info, types.StructType | types.DataclassType):
         hooks = ("__post_init__", "__attrs_post_init__", "__attrs_pre_init__")
         return any(hasattr(info.cls, name) for name in hooks)
@@ -93,7 +97,7 @@ def may_change(info: object) -> bool:
 
 
 def may_hold_times(info: object) -> bool:
-    """Whether there may be a time with a zone."""
+    """Return whether values of a type may be times with a zone."""
     return isinstance(info, types.TimeType | types.DateTimeType | types.AnyType)
 
 
@@ -101,7 +105,7 @@ def may_hold_times(info: object) -> bool:
 
 
 class Changed(msgspec.ValidationError):
-    """A value of the right type would come back another one."""
+    """A value of the right type would come back changed."""
 
     def __init__(self, text: str, path: str) -> None:
         super().__init__(f"{text} - at `{path}`")
@@ -110,8 +114,8 @@ class Changed(msgspec.ValidationError):
 def refuse_lost_zones(value: object, written: bytes) -> None:
     """Raise Changed for a time whose zone JSON cannot hold. `written` is the value as JSON."""
     if _NOT_UTC.search(written) is None:
-        return  # nearly always, and much sooner seen than by looking at the value
-    plain = msgspec.to_builtins(value, builtin_types=(datetime, time), enc_hook=repr)
+        return  # nearly always, and much cheaper than a look at the value
+    plain = msgspec.to_builtins(value, builtin_types=(datetime, time), enc_hook=opened)
     for path, one in _times_within(plain, "$"):
         if one.tzinfo is None:
             continue
@@ -135,13 +139,13 @@ def _times_within(value: object, path: str) -> Iterator[tuple[str, datetime | ti
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object as it is written: a name may be there twice."""
+    """A JSON object as it is written: a name may occur twice."""
 
 
 def refuse_what_changes(written: bytes, again: bytes) -> None:
-    """Raise Changed if what is read from `written`, and written as `again`, is another value.
+    """Raise Changed if `again` is another value. It is the JSON of what was read from the JSON `written`.
 
-    A field that only one of them has is none: a subclass has more of them, and a default is filled in.
+    Fields that only one of them has do not count: a subclass has more of them, and a default is filled in.
     """
     one, other = (json.loads(data, object_pairs_hook=_Object) for data in (written, again))
     _compare(one, other, "$")

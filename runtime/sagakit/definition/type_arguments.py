@@ -1,4 +1,4 @@
-"""What the type variables of a class's generic bases stand for."""
+"""The arguments of a class's generic bases, by their type variables."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from types import NoneType
 from typing import Any, Generic, TypeAlias, TypeVar, get_args, get_origin
 
 Variables: TypeAlias = Mapping[Any, Any]
-"""What type variables stand for."""
+"""Arguments by type variable."""
 
 
 def variables_of(cls: type) -> dict[type, Variables]:
-    """For each base of a class, and the class itself, what its type variables stand for; they may be others."""
+    """Return the arguments of each base of a class and of the class itself. An argument may be a type variable."""
     found: dict[type, Variables] = {}
 
     def visit(one: type, own: Variables) -> None:
@@ -28,7 +28,7 @@ def variables_of(cls: type) -> dict[type, Variables]:
 
 
 def substituted(hint: Any, variables: Variables) -> Any:
-    """A type with its type variables replaced by what they stand for."""
+    """Return a type with its type variables replaced by their arguments."""
     if hint is None:
         return NoneType
     if isinstance(hint, TypeVar):
@@ -38,7 +38,7 @@ def substituted(hint: Any, variables: Variables) -> Any:
 
 
 def open_variables(hint: Any) -> tuple[Any, ...]:
-    """The type variables within a type."""
+    """Return the type variables within a type."""
     if isinstance(hint, TypeVar):
         return (hint,)
     return getattr(hint, "__parameters__", ()) if get_origin(hint) is not None else ()

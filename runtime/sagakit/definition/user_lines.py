@@ -13,14 +13,14 @@ from sagakit.definition.raised import leaves_of
 _OURS = ("sagakit", "sagakit_actors")
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}", os.path.dirname(os.__file__) + os.sep)
 _WITHOUT_FILE = "<"
-"""How the file of a frame begins that has none, such as `<frozen importlib>`."""
+"""First character of the file name of a frame without a file, such as `<frozen importlib>`."""
 
 
 def line_of(error: BaseException, of: Callable[..., Any]) -> str:
     """Return `file.py:line in function` of the innermost frame of user code; empty if there is none.
 
-    User code is the package of the function or class `of`, and all that is neither of a library nor of sagakit. Of a
-    group the first exception counts that has such a frame.
+    User code is the package of the function or class `of`, and all code outside of libraries and of sagakit. In a
+    group the first exception with such a frame counts.
     """
     package = _package_of(getattr(of, "__module__", None))
     for leaf in (*leaves_of(error), error):
@@ -43,7 +43,7 @@ def _package_of(module: object) -> str:
 
 
 def _file_of(frame: FrameType) -> str:
-    """As one would open it from the working directory."""
+    """Return the file's path relative to the working directory."""
     file = frame.f_code.co_filename
     try:
         return file.removeprefix(os.getcwd() + os.sep)

@@ -27,6 +27,7 @@ from sagakit.errors.caller_errors import CallerError as CallerError
 from sagakit.errors.caller_errors import DoesNotFit as DoesNotFit
 from sagakit.errors.caller_errors import InputTooLarge as InputTooLarge
 from sagakit.errors.caller_errors import InvalidConfig as InvalidConfig
+from sagakit.errors.caller_errors import InvalidFilter as InvalidFilter
 from sagakit.errors.caller_errors import InvalidId as InvalidId
 from sagakit.errors.caller_errors import InvalidInput as InvalidInput
 from sagakit.errors.caller_errors import InvalidName as InvalidName

@@ -33,6 +33,17 @@ class InvalidInput(CallerError):
     """
 
 
+class InvalidFilter(InvalidInput):
+    """A filter cannot be read. The text shows the column, and says what may be written there."""
+
+    def __init__(self, text: str, column: int, problem: str) -> None:
+        self.text: str = text
+        self.column: int = column
+        """Column of the first character that does not fit; the first column is 1."""
+        self.problem: str = problem
+        super().__init__(f"column {column}: {problem}\n  {text}\n  {' ' * (column - 1)}^")
+
+
 class DoesNotFit(InvalidInput):
     """A value does not fit its declared type, or code of that type raised; in that case its error is the `__cause__`.
 

@@ -28,7 +28,7 @@ CURRENT: frozenset[StepState] = frozenset({*OPEN, *HELD, *WAITING})
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """One field, compared with one value. For `~` and `!~` the value is a regular expression to be searched for."""
+    """A field, compared with a value. For `~` and `!~` the value is a regular expression to be searched for."""
 
     field: str
     operator: Operator
@@ -102,6 +102,10 @@ class Filter(msgspec.Struct, frozen=True):
         return _possible(self.condition, "status")
 
 
+EVERY: Filter = Filter("", All())
+"""The filter that every saga fits."""
+
+
 # ------------------------------------------------------------------------------- fields
 
 
@@ -149,7 +153,7 @@ FIELDS: Mapping[str, tuple[Kind, Callable[[Record], Iterable[Value]]]] = {
 }
 """The fields, with the kind of their values. A field may have several values, of which one has to fit."""
 ATTRIBUTES = "attributes."
-"""What the name of a field begins with that is an attribute."""
+"""The beginning of a field's name that is an attribute."""
 STATUSES: tuple[SagaStatus, ...] = get_args(SagaStatus)
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NoReturn, cast
 
-from sagakit.errors import InvalidInput
+from sagakit.errors import InvalidFilter, InvalidInput
 from sagakit.naming import nearest
 from sagakit.repository.filters import (
     FIELDS,
@@ -70,17 +70,6 @@ LONGEST = 4096
 """Characters that a filter may have. A longer one is not meant."""
 
 
-class InvalidFilter(InvalidInput):
-    """A filter cannot be read. The caller's fault: the text says at which column, and what may stand there."""
-
-    def __init__(self, text: str, column: int, problem: str) -> None:
-        self.text: str = text
-        self.column: int = column
-        """The first character of a filter is in column 1."""
-        self.problem: str = problem
-        super().__init__(f"column {column}: {problem}\n  {text}\n  {' ' * (column - 1)}^")
-
-
 def parse(text: str, *, now: float) -> Filter:
     """Return the filter that a text says. `now` is what -2h counts from, in seconds since the epoch.
 
@@ -128,7 +117,7 @@ def _parser() -> Callable[[str], Any]:
 
 
 class _Reading:
-    """One text, read from its tree."""
+    """Reads one filter from its tree."""
 
     def __init__(self, text: str, now: float) -> None:
         self._text = text

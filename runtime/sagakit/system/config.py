@@ -238,6 +238,6 @@ def _from_text(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _meant(hint: Any) -> str:
-    """What an option may be, where Python's type does not say it: its words, or what it means and in which unit."""
+    """Return the words that an option may be, or its meaning and unit: Python's type does not say them."""
     words = get_args(hint.__origin__) if get_origin(hint.__origin__) is Literal else ()
     return f": say {' or '.join(map(repr, words))}" if words else f" ({_meta(hint).description})"

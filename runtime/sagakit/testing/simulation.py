@@ -14,7 +14,6 @@ from inspect import isawaitable, iscoroutine
 from logging import CRITICAL, getLogger
 from typing import Any
 
-import msgspec
 import trio
 import trio.testing
 from typing_extensions import TypeVar
@@ -24,6 +23,7 @@ from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.handle import outcome_of
 from sagakit.client.runtime import Runtime
+from sagakit.client.verbs import as_payload
 from sagakit.cluster.worker import run_worker
 from sagakit.definition import Saga, Signal, compiled
 from sagakit.engine import ENDS, EndMarker, decode
@@ -257,8 +257,8 @@ class _Simulation:
         self._cancelled = verdict in ("accepted", "waiting")
 
     async def _signal(self, runtime: Runtime, sent: Send) -> None:
+        payload = as_payload(SagaBinding(self._saga), sent.signal.name, sent.payload)
         try:
-            payload = msgspec.Raw(msgspec.json.encode(sent.payload))
             id = f"simulated-{sent.signal.name}"
             verdict = await runtime.apply(self._key, "signal", step=sent.signal.name, payload=payload, id=id)
         except SagakitError as error:

@@ -6,8 +6,8 @@
   attempt, so nothing is folded. Once the lease is good, a look at the record shows whose the saga is.
 - **held back**: the server takes no record as large as the one that follows. What came in is kept, and is folded again
   with what comes next. Nothing is performed.
-- **retiring**: the saga has ended, its events are out and its children are released. The record goes into the archive
-  as soon as no operation is under way.
+- **retiring**: the saga has ended, its events are published and its children are released. The record goes into the
+  archive as soon as no operation is under way.
 - **over**: the actor ends after this turn.
 """
 

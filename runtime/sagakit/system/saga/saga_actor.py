@@ -74,7 +74,7 @@ _log = getLogger("sagakit")
 
 
 class SagaActor(Reactor[SagaMessage]):
-    """One incarnation. It ends when the end marker is written, or when the record turns out to be another worker's."""
+    """An incarnation of a saga's actor. Ends when the end marker is written, or when the record is another worker's."""
 
     _ctx: ReactorContext[SagaMessage]
     _journal: Journal

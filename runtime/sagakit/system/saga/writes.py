@@ -1,4 +1,4 @@
-"""One saga's writes: what has come in is gathered, proposed as the next record, and held back if the server refuses it.
+"""The writes of one saga: events are gathered, proposed as the next record, and held back if the server refuses it.
 
 A record that has become too large is written in a smaller form, as `sagakit.system.saga.proposal` says. A record for
 which the buckets have no room is folded again once they have.
@@ -60,7 +60,7 @@ class Writes:
         self.wake: Callable[[], None] = partial(ref.signal, Wake())
         """Gives the saga a turn, soon."""
         self.events: list[InputEvent] = []
-        """What has come in and is not folded yet."""
+        """Events that have come in and are not folded yet."""
         self.due: bool = False
         """True if a turn is owed although no event has come: for a timer, a place or room."""
         self._begin: Reply[None] | None = None
