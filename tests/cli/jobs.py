@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import trio
-from sagakit import Context, RetryPolicy, Saga, step
+from sagakit import Context, RetryPolicy, Saga, signal, step
 
 QUICK = RetryPolicy(
     max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
@@ -57,6 +57,49 @@ class Block(Saga[Call, str]):
         return ctx.result(Block.block)
 
 
+class Parcel(msgspec.Struct, frozen=True):
+    """The carrier takes the parcel once the file `carrier` exists; the refund succeeds once the file `bank` exists."""
+
+    carrier: str
+    bank: str = ""
+
+
+class Deliver(Saga[Parcel, str]):
+    """A saga that gets stuck at its pivot, and in an undo."""
+
+    @step(compensate=None)
+    async def pack(self, parcel: Parcel, ctx: Context) -> str:
+        return "packed"
+
+    @step(pack, retry=QUICK)
+    async def charge(self, parcel: Parcel, packed: str, ctx: Context) -> str:
+        return "charged"
+
+    @charge.compensate(retry=QUICK)
+    async def refund(self, parcel: Parcel, charge: str | None, ctx: Context) -> None:
+        _check_there(parcel.bank, "bank")
+
+    @step(charge, pivot=True, retry=QUICK)
+    async def hand_over(self, parcel: Parcel, charge: str, ctx: Context) -> str:
+        _check_there(parcel.carrier, "carrier")
+        return "label 7"
+
+    def output(self, input: Parcel, ctx: Context) -> str:
+        return ctx.result(Deliver.hand_over)
+
+
+def _check_there(file: str, service: str) -> None:
+    if not Path(file).exists():
+        raise ConnectionError(f"{service}: 503 after {len(file)} ms")
+
+
+class Approve(Saga[str, bool]):
+    approved = signal(bool)
+
+    def output(self, input: str, ctx: Context) -> bool:
+        return ctx.result(Approve.approved)
+
+
 class Pool:
     """Belongs to the asyncio task and loop that opened it, as a database's pool does."""
 
@@ -96,6 +139,7 @@ class Sleep(Saga[Call, str], backend="asyncio"):
 
 
 sagas = [Wait(), Block()]
+parcels = [Deliver(), Approve()]
 asyncio_steps = (Sleep(),)
 one = Wait()
 empty: list[Wait] = []

@@ -112,7 +112,7 @@ def test_a_misspelt_variable_is_named_with_the_nearest(shop: Path, monkeypatch: 
 
 
 COMMANDS = {
-    "misspelt": (["wroker"], "No such command 'wroker'. Did you mean 'worker'?"),
+    "misspelt": (["wroker"], "No such command 'wroker'. Did you mean 'worker', 'workers'?"),
     "unknown": (["doctor"], "No such command 'doctor'"),
     "permissions_of_a_stranger": (["permissions", "boss"], "'boss' is not one of 'setup', 'worker', 'client'"),
     "diagram_without_class": (["diagram", "tests.sagas"], "'tests.sagas': write module:Class, such as"),

@@ -27,7 +27,7 @@ TIMEOUT = 30.0
 VERDICT_COLUMNS: Columns = {
     "saga": lambda line: line.key,
     "verdict": lambda line: line.verdict,
-    "why": lambda line: line.why or "",
+    "why": lambda line: (line.why or "").removeprefix(f"{line.key}: "),
 }
 UNAUDITED = frozenset({"signal", "delete"})
 """Commands whose reason nothing would keep."""

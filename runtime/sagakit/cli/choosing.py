@@ -63,6 +63,11 @@ def choice_of(words: Sequence[str] | None, where: str | None) -> Choice:
     return Choice(tuple(dict.fromkeys(keys)), tuple(globs), where)
 
 
+def choice_to_look(words: Sequence[str] | None, where: str | None) -> Choice:
+    """Return the choice for a command that changes nothing: all sagas, if it names none. Raises as `choice_of`."""
+    return choice_of(words, where) if words or where is not None else Choice(where="")
+
+
 def choice_to_change(words: Sequence[str] | None, where: str | None) -> Choice:
     """Return the choice for a command that changes sagas: it must name some. Raises UsageError, InvalidFilter."""
     if where is not None and not where.strip():

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from sagakit.cli.choosing import Choice, choice_of, chosen, key_of, key_of_record
+from sagakit.cli.choosing import Choice, choice_to_look, chosen, key_of, key_of_record
 from sagakit.cli.command_options import CHOSEN, CONNECTION, WHERE, ConfigFile, Nats, with_options
 from sagakit.cli.json_shapes import CountLine, EventLine, GroupLine, SagaDetail, SagaLine, WorkerLine
-from sagakit.cli.printing import Columns, Output, OutputFormat, age, note, print_lines, print_one, shown, utc
+from sagakit.cli.printing import Columns, Output, OutputFormat, age, note, print_lines, print_one, utc
 from sagakit.cli.session import Session, Work
 from sagakit.client.by_key import LiveLease, PlainAccess
 from sagakit.client.description import Description
@@ -46,7 +46,7 @@ def list_(
     """List sagas, newest first: the unfinished ones, unless the filter or --ended asks for others."""
 
     def prepared() -> Work:
-        choice = choice_of(sagas, where)
+        choice = choice_to_look(sagas, where)
 
         async def work(access: PlainAccess) -> None:
             records = await _chosen(access, choice, ended)
@@ -75,7 +75,7 @@ def count(
     """Count sagas by type and status: the unfinished ones, unless the filter or --ended asks for others."""
 
     def prepared() -> Work:
-        choice = choice_of(sagas, where)
+        choice = choice_to_look(sagas, where)
 
         async def work(access: PlainAccess) -> None:
             found = Counter((record.saga_type, record.status) for record in await _chosen(access, choice, ended))
@@ -103,7 +103,7 @@ def groups(
     """Group the stuck sagas by type, step and error, the largest group first, each with its oldest saga."""
 
     def prepared() -> Work:
-        choice = choice_of(sagas, where)
+        choice = choice_to_look(sagas, where)
 
         async def work(access: PlainAccess) -> None:
             stuck = [record for record in await _chosen(access, choice, False) if record.status == "stuck"]
@@ -131,7 +131,7 @@ def describe(
 
         async def work(access: PlainAccess) -> None:
             found = await access.describe(key)
-            print_one(detail_of(key, found), description_text(found), output)
+            print_one(detail_of(key, found), str(found), output)
 
         return work
 
@@ -181,9 +181,7 @@ def workers(
 
 
 async def _chosen(access: PlainAccess, choice: Choice, ended: bool) -> Sequence[Record]:
-    """Return the sagas that were chosen, or all of them, and tell of the keys that have no record."""
-    if not choice.keys and not choice.filters:
-        choice = Choice(where="")
+    """Return the sagas that were chosen, and tell of the keys that have no record."""
     found = await chosen(access, choice, ended=True if ended else None)
     for key, why in found.missing:
         note(why if key in why else f"{key}: {why}")
@@ -314,8 +312,3 @@ def worker_line(found: LiveLease) -> WorkerLine:
 def detail_of(key: str, found: Description) -> SagaDetail:
     """Return a description in the form that is printed as JSON."""
     return msgspec.convert(msgspec.to_builtins(found) | {"key": key}, SagaDetail)
-
-
-def description_text(found: Description) -> str:
-    """Return a description as text, line by line without characters that could steer a terminal."""
-    return "\n".join(shown(line) for line in str(found).splitlines())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 WIDE = 400
 """Columns of a table that is written to a file or a pipe, unless COLUMNS says another number."""
+GAP = 2
+"""Blanks between two columns of a table."""
+LEAST = 16
+"""Columns of the screen that the last column of a table has at the least, if the others keep their widths."""
 LineT = TypeVar("LineT", bound=msgspec.Struct)
 Columns: TypeAlias = Mapping[str, Callable[[Any], str]]
 """The columns of a table: the text of each for one line."""
@@ -47,8 +52,7 @@ def print_lines(lines: Sequence[LineT], columns: Columns, output: OutputFormat, 
     """
     if output is OutputFormat.table:
         if lines:
-            console = _console()
-            console.print(table_of(lines, columns))
+            sys.stdout.write(table_text(lines, columns, _console()))
         elif empty:
             note(empty)
     elif output is OutputFormat.jsonl:
@@ -60,7 +64,7 @@ def print_lines(lines: Sequence[LineT], columns: Columns, output: OutputFormat, 
 def print_one(line: msgspec.Struct, text: str, output: OutputFormat) -> None:
     """Print one thing to standard output, as `text` or as an object."""
     if output is OutputFormat.table:
-        typer.echo(text)
+        typer.echo(text_lines(text))
     elif output is OutputFormat.jsonl:
         sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     else:
@@ -113,18 +117,42 @@ def _console() -> Console:
     return Console(width=WIDE)
 
 
-def table_of(lines: Sequence[LineT], columns: Columns) -> Any:
-    """Return a rich table. All columns but the last keep their width; the last one is cut where the screen ends."""
+def table_text(lines: Sequence[LineT], columns: Columns, console: Console) -> str:
+    """Return a table. Where the screen is too narrow, cells are cut: those of the last column first."""
+    from rich.cells import cell_len
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    last = list(columns)[-1]
-    for name in columns:
-        table.add_column(name, no_wrap=True, overflow="ellipsis", min_width=None if name == last else len(name))
-    for line in lines:
-        table.add_row(*[Text(shown(text(line))) for text in columns.values()])
-    return table
+    rows = [[shown(text(line)) for text in columns.values()] for line in lines]
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for name, width in zip(columns, _fitted(widths, console.width - GAP * (len(widths) - 1)), strict=True):
+        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    with console.capture() as captured:
+        console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def _fitted(widths: Sequence[int], room: int) -> list[int]:
+    """Return the widths, so narrow that they fit: at first the last one gives way, then the widest one."""
+    given = list(widths)
+    while sum(given) > room and max(given) > 1:
+        narrower = -1 if given[-1] > LEAST else given.index(max(given))
+        given[narrower] -= 1
+    return given
+
+
+def text_lines(text: str) -> str:
+    """Return a text for people, wrapped to the screen with deeper lines, without characters that steer a terminal."""
+    width = _console().width
+    return "\n".join(part for line in text.splitlines() for part in _wrapped(shown(line), width))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    deeper = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, width, subsequent_indent=deeper, break_long_words=False, break_on_hyphens=False)
 
 
 def shown(text: str) -> str:

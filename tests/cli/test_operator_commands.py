@@ -1,0 +1,204 @@
+"""The operator commands against a real server, with the sagas of a worker that is another process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from sagakit.cli.exits import CommandExit
+
+from tests.cli.operators import Operator, running_operator
+from tests.cli.processes import SAGAKIT
+from tests.servers import free_port
+
+WHY = ("--why", "the carrier is back", "--by", "ann")
+
+
+@pytest.fixture(scope="module")
+def operator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    with running_operator(tmp_path_factory.mktemp("operators")) as found:
+        yield found
+
+
+def test_a_stuck_saga_is_found_described_and_mended_by_commands_alone(operator: Operator) -> None:
+    key = operator.starts_parcel("mend:1")
+    assert key == "Deliver.mend=3A1"
+    [line] = operator.says(
+        "list", "--where", 'status = stuck and error ~ "carrier"', "Deliver.mend*", "-o", "json"
+    ).json
+    assert (line["id"], line["at"], line["attributes"]) == ("mend:1", ["hand_over"], {"region": "eu"})
+    assert "carrier: 503" in line["error"]
+    shown = operator.says("describe", "Deliver.mend:1").out
+    assert "hand_over: blocked, 3 attempts" in shown
+    operator.lets_carrier_work("mend:1")
+    said = operator.says("retry", key, *WHY, "--yes")
+    assert (said.code, said.out.split()) == (0, ["saga", "verdict", "why", key, "accepted"])
+    assert operator.awaits(key, "completed")["output"] == "label 7"
+    events = operator.says("history", key, "-o", "json").json
+    assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
+    [audited] = [event for event in events if event["event"] == "operator.retry"]
+    assert audited["data"] == {"by": "ann", "reason": "the carrier is back"}
+
+
+def test_the_plan_says_how_many_and_what_they_would_answer(operator: Operator) -> None:
+    keys = [operator.starts_parcel(f"plan-{number}") for number in (1, 2)]
+    said = operator.says("cancel", "Deliver.plan-*", *WHY, "--dry-run", "-o", "jsonl")
+    assert said.code == 0
+    assert said.err.splitlines() == [
+        "cancel: 2 sagas",
+        "  2 Deliver, stuck",
+        "verdicts to expect: waiting 2",
+        "compensations to run: charge 2",
+    ]
+    lines = [msgspec.json.decode(line) for line in said.out.splitlines()]
+    assert sorted(line["key"] for line in lines) == keys
+    assert all(line["dry_run"] and not line["applied"] for line in lines)
+    assert operator.awaits(keys[0], "stuck")["messages"] == []
+
+
+def test_a_bulk_from_standard_input_gives_each_saga_the_verb(operator: Operator) -> None:
+    keys = [operator.starts_parcel(f"bulk-{number}") for number in (1, 2, 3)]
+    listed = operator.says("list", "Deliver.bulk-*", "-o", "jsonl").out
+    said = operator.says("terminate", "-", *WHY, "--yes", "-o", "json", input=listed + "Deliver.nobody\n")
+    assert said.code == CommandExit.NOT_APPLIED
+    assert {line["key"]: line["verdict"] for line in said.json} == dict.fromkeys(keys, "accepted") | {
+        "Deliver.nobody": "no such saga"
+    }
+    assert operator.awaits(keys[0], "failed")["cause"] == "terminated"
+
+
+def test_a_refused_verb_says_why_as_the_client_does(operator: Operator) -> None:
+    key = operator.starts_parcel("refused")
+    said = operator.says("mark-undone", key, "--step", "charge", *WHY, "--yes")
+    assert said.code == CommandExit.NOT_APPLIED
+    assert "charge cannot be marked undone: charge is done: its compensation was not called" in said.out
+
+
+def test_a_step_is_completed_and_an_undo_is_marked_by_hand(operator: Operator) -> None:
+    done, undone = operator.starts_parcel("by-hand"), operator.starts_parcel("undone", bank="no/such/file")
+    words = ("complete-step", done, "--step", "hand_over", "--result", '"label 8"', *WHY, "--yes")
+    assert operator.says(*words).code == 0
+    assert operator.awaits(done, "completed")["output"] == "label 8"
+    assert operator.says("compensate", undone, *WHY, "--yes").code == 0
+    assert operator.awaits(undone, "stuck")["cause"] == "cancelled"
+    assert operator.says("mark-undone", undone, "--step", "charge", *WHY, "--yes").code == 0
+    assert operator.awaits(undone, "failed")["cause"] == "cancelled"
+
+
+def test_a_result_of_another_type_is_refused_by_the_owner(operator: Operator) -> None:
+    key = operator.starts_parcel("wrong-type")
+    said = operator.says("complete-step", key, "--step", "hand_over", "--result", "7", *WHY, "--yes", "-o", "json")
+    assert said.code == CommandExit.NOT_APPLIED
+    assert "Expected `str`, got `int`" in said.json[0]["why"]
+
+
+def test_a_signal_reaches_a_saga_by_its_name(operator: Operator) -> None:
+    assert operator.says("start", "Approve", "--id", "a1", "--input", '"please"').code == 0
+    operator.awaits("Approve.a1", "running")
+    said = operator.says("signal", "Approve.a1", "approved", "--payload", "true", "--yes")
+    assert said.code == 0, said
+    assert operator.awaits("Approve.a1", "completed")["output"] is True
+
+
+def test_an_ended_saga_is_deleted_and_an_unfinished_one_is_not(operator: Operator) -> None:
+    ended, stuck = operator.starts_parcel("ended"), operator.starts_parcel("kept")
+    operator.says("terminate", ended, *WHY, "--yes")
+    operator.awaits(ended, "failed")
+    said = operator.says("delete", ended, stuck, "--yes", "-o", "json")
+    assert {line["key"]: line["verdict"] for line in said.json} == {ended: "deleted", stuck: "not deleted"}
+    assert operator.says("describe", ended).code == CommandExit.UNKNOWN_SAGA
+
+
+def test_groups_count_what_is_stuck_for_one_reason(operator: Operator) -> None:
+    keys = [operator.starts_parcel(f"group-{'x' * number}") for number in (1, 2)]
+    [group] = operator.says("groups", "Deliver.group-*", "-o", "json").json
+    assert (group["type"], group["step"], group["count"], group["oldest"]) == ("Deliver", "hand_over", 2, keys[0])
+    assert group["error"] == "ConnectionError('carrier: # after # ms')"
+    counted = operator.says("count", "Deliver.group-*", "-o", "json").json
+    assert counted == [{"type": "Deliver", "status": "stuck", "count": 2}]
+
+
+def test_workers_are_listed_by_their_leases(operator: Operator) -> None:
+    [line] = operator.says("workers", "-o", "json").json
+    assert (line["name"], line["state"], line["answers"]) == ("post", "up", True)
+    assert line["definitions"] == {"Approve": [1], "Deliver": [1]}
+
+
+def test_ended_sagas_are_listed_when_they_are_asked_for(operator: Operator) -> None:
+    key = operator.starts_parcel("listed")
+    operator.says("terminate", key, *WHY, "--yes")
+    operator.awaits(key, "failed")
+    assert operator.says("list", "Deliver.listed", "-o", "json").json[0]["status"] == "failed"
+    assert operator.says("list", "Deliver.liste*", "-o", "json").json == []
+    assert [line["key"] for line in operator.says("list", "Deliver.liste*", "--ended", "-o", "json").json] == [key]
+    named = operator.says("list", "--where", "status = failed and id = listed", "-o", "yaml").out
+    assert named.startswith(f"- key: {key}\n")
+
+
+def test_nothing_is_printed_on_request_and_the_code_still_tells(operator: Operator) -> None:
+    key = operator.starts_parcel("silent")
+    said = operator.says("mark-undone", key, "--step", "charge", *WHY, "--yes", "-o", "none")
+    assert (said.code, said.out) == (CommandExit.NOT_APPLIED, "")
+
+
+@pytest.mark.parametrize(("answer", "code", "status"), [("n", 1, "stuck"), ("y", 0, "failed")])
+def test_at_a_terminal_the_operator_is_asked(operator: Operator, answer: str, code: int, status: str) -> None:
+    key = operator.starts_parcel(f"asked-{answer}")
+    terminal, shell = os.openpty()
+    os.write(terminal, f"{answer}\n".encode())
+    done = subprocess.run(
+        [SAGAKIT, "terminate", key, *WHY, "--nats", operator.url],
+        stdin=shell, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    os.close(terminal)
+    os.close(shell)
+    assert "go ahead? [y/N]" in done.stderr
+    assert done.returncode == code
+    operator.awaits(key, status)
+
+
+REFUSALS = {
+    "no_reason": (["retry", "Deliver.x", "--yes"], "--why is missing: say why you retry these sagas"),
+    "no_terminal": (["retry", "Deliver.x", "--why", "w"], "here is no terminal: --yes goes ahead"),
+    "no_sagas": (["retry", "--why", "w", "--yes"], "which sagas? Give keys (TYPE.ID), a glob"),
+    "empty_filter": (["retry", "--where", " ", "--why", "w", "--yes"], "would choose every saga: write '*'"),
+    "keys_and_filter": (["retry", "D.x", "--where", "type = D", "--why", "w", "--yes"], "D.x names one: give either"),
+    "not_a_key": (["retry", "order-7", "--why", "w", "--yes"], "'order-7' is not the key of a saga: write TYPE.ID"),
+    "no_step": (["mark-undone", "D.x", "--why", "w", "--yes"], "--step is missing: mark-undone is about one step"),
+    "not_json": (["start", "Deliver", "--input", "lamp"], "'lamp' is not JSON"),
+    "no_file": (["start", "Deliver", "--input", "@nosuch"], "@nosuch: No such file or directory"),
+    "not_an_attribute": (["start", "Deliver", "--attribute", "eu"], "write NAME=TEXT, such as region=eu"),
+    "not_a_filter": (["list", "--where", "status = stuk"], "column 10: 'stuk' is not a status"),
+    "not_an_id": (["describe", "Deliver."], "'Deliver.' is not the key of a saga"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_wrong_command_line_is_refused_before_anything_is_connected(name: str) -> None:
+    words, text = REFUSALS[name]
+    nobody = Operator(f"nats://127.0.0.1:{free_port()}", Path())
+    said = nobody.says(*words)
+    assert text in said.err
+    assert (said.code, said.out) == (CommandExit.USAGE, "")
+
+
+def test_a_wrong_filter_points_at_the_column() -> None:
+    said = Operator("nats://127.0.0.1:1", Path()).says("list", "--where", "status = stuk")
+    assert said.err.splitlines()[1:] == ["  status = stuk", "           ^"]
+
+
+def test_errors_are_json_if_the_output_is() -> None:
+    said = Operator("nats://127.0.0.1:1", Path()).says("list", "--where", "status = stuk", "-o", "json")
+    error = msgspec.json.decode(said.err)
+    assert (error["error"], error["exit"]) == ("InvalidFilter", 2)
+
+
+def test_no_server_is_told_with_its_own_exit_code() -> None:
+    nobody = Operator(f"nats://127.0.0.1:{free_port()}", Path())
+    said = nobody.says("list", "-o", "jsonl", environment={"SAGAKIT_CONNECT_TIMEOUT": "0.2"})
+    assert msgspec.json.decode(said.err)["error"] == "CannotConnect"
+    assert said.code == CommandExit.UNAVAILABLE
