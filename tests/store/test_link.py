@@ -175,11 +175,11 @@ async def test_a_pong_that_comes_late_is_no_trouble(
     async with relaying(LatePongs(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.holds = True
         with monkeypatch.context() as impatient:
-            impatient.setattr("sagakit.jetstream.link.FLUSH_TRY", 0.01)
-            assert not await link.on_asyncio(link._flush)
+            impatient.setattr("sagakit.jetstream.nats_client.FLUSH_TRY", 0.01)
+            assert not await link.on_asyncio(link.client.answers)
         relay.holds = False
         assert await link.request("$JS.API.INFO", b"")
-        assert await link.on_asyncio(link._flush)
+        assert await link.on_asyncio(link.client.answers)
     assert caplog.text == ""
 
 

@@ -1,6 +1,9 @@
 """JetStream behind the ports: the one package that knows asyncio, trio-asyncio and nats-py.
 
-link       one connection and its pump: everything that is sent and answered goes through it
+link       one connection, seen from trio: everything that is sent and answered goes through it
+pump       the queue, the window of unanswered messages, and the batches that are written
+sweeper    what is overdue, and streams that have fallen silent
+connection_state  up, lost, closing
 parser     takes answers as they are read
 wire       the frames of what is sent
 answers    what the server's answers mean

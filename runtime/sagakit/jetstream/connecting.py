@@ -47,7 +47,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
         try:
             await _connect(link, connect, connection)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.pump)
+                nursery.start_soon(link.pump.run)
                 nursery.start_soon(link.read)
                 await nursery.start(link.leaders.run)
                 nursery.start_soon(link.sweep)
@@ -56,7 +56,7 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await link.on_asyncio(link.close)
+                await link.close()
 
 
 def _connecting(link: Link, client: Client, connection: Connection) -> Callable[[], Awaitable[None]]:

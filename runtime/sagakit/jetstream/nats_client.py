@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from logging import getLogger
 from random import shuffle
 from socket import SHUT_RDWR
 from typing import Any, TypeGuard
@@ -21,6 +22,10 @@ from nats.aio.client import Client, Srv
 from nats.aio.transport import TcpTransport, Transport
 from nats.protocol.parser import PERMISSIONS_ERR
 
+_log = getLogger("sagakit.link")
+
+FLUSH_TRY = 1
+"""Seconds after which opening asks again whether the server has what it was sent."""
 PERMISSIONS: str = PERMISSIONS_ERR
 """What an error says that is about one subject only, and ends no connection."""
 
@@ -107,6 +112,24 @@ class NatsClient(Client):
         if self._reading_task is asyncio.current_task() and self.is_connected:
             await self._process_op_err(nats.errors.Error("nats: reading has ended"))
 
+    async def answers(self) -> bool:
+        """Return True if the server answers a ping. nats-py forgets pings that were asked on a connection before."""
+        try:
+            await self.flush(FLUSH_TRY)
+        except nats.errors.FlushTimeoutError:
+            return False
+        return True
+
+    async def shut(self) -> None:
+        """Close the connection, whatever state it is in."""
+        try:
+            await self.close()
+        except (OSError, nats.errors.Error) as error:  # the server has gone before: nothing is left to close
+            _log.debug("closing: %s", error)
+        except asyncio.CancelledError:  # nats-py raises its reader's; ours goes on
+            if _is_cancelled():
+                raise
+
     async def _process_err(self, err_msg: str) -> None:
         if PERMISSIONS in err_msg:
             await super()._process_err(err_msg)
@@ -114,6 +137,12 @@ class NatsClient(Client):
         text = err_msg.strip("'")
         await self._error_cb(nats.errors.Error(f"the server ended the connection: {text}"))
         await self._process_op_err(nats.errors.Error(f"nats: {text}"))
+
+
+def _is_cancelled() -> bool:
+    """Return True if somebody has cancelled the asyncio task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _runs(task: asyncio.Task[None] | None) -> TypeGuard[asyncio.Task[None]]:
