@@ -163,13 +163,13 @@ async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server:
         heard: list[bytes] = []
         last = trio.Event()
 
-        async def hear(msg: Msg) -> None:
+        def hear(msg: Msg) -> None:
             heard.append(msg.data)
             if msg.data == b"last":
                 last.set()
 
         link = store.inbox._link
-        await link.on_asyncio(link.client.subscribe, reply.decode(), cb=hear)
+        await link.subscriptions.hear(reply.decode(), hear)
         await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=reply)
         assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"

@@ -61,7 +61,7 @@ async def test_who_waits_for_room_is_told_when_what_wants_no_answer_is_sent(serv
 
 async def test_who_waits_for_room_is_told_when_the_time_of_what_was_queued_is_over(server: Server) -> None:
     async with open_link(Connection(servers=(server.url,), max_unacked=2, ack_timeout=0.1)) as link:
-        await link.on_asyncio(link.client.subscribe, "mute", cb=ignore)
+        await link.subscriptions.hear("mute", ignore)
         for _ in range(20):
             link.send("mute", b"", lambda _: None)
         with trio.fail_after(10):
@@ -158,7 +158,7 @@ async def test_a_server_that_hears_nothing_is_left_whatever_comes_from_others(
                 other.tell("news", b"")
                 assert await other.request("$JS.API.INFO", b"")
 
-        await link.on_asyncio(link.client.subscribe, "news", cb=ignore)
+        await link.subscriptions.hear("news", ignore)
         assert await link.request("$JS.API.INFO", b"")
         nursery.start_soon(tell)
         relay.begins = True
@@ -230,7 +230,7 @@ async def tasks_of_nats() -> list[str]:
     return sorted(name for name in names if "Client." in name)
 
 
-async def ignore(msg: Msg) -> None:
+def ignore(msg: Msg) -> None:
     pass
 
 
@@ -249,7 +249,7 @@ async def arrivals(link: Link, *messages: str) -> list[str]:
         if len(found) == len(messages):
             complete.set()
 
-    async with link.diverting(note) as subject:
+    async with link.subscriptions.diverted(note) as subject:
         assert await link.request("$JS.API.INFO", b"")  # the server knows of the subscription
         for message in messages:
             link.tell(subject, message.encode(), linger=message == "lingers")

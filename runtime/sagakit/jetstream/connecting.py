@@ -6,21 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from logging import getLogger
 from random import sample
-from typing import Any
 
 import nats.errors
 import trio
 from nats.aio.client import Client
 
 from sagakit.errors import CannotConnect, LoginRefused
+from sagakit.jetstream.asyncio_side import AsyncioSide, open_asyncio_side
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.connection_errors import Troubles
-from sagakit.jetstream.link import CLOSE_TIMEOUT, Link
+from sagakit.jetstream.link import Link
 from sagakit.jetstream.nats_client import NatsClient
-
-_log = getLogger("sagakit.link")
+from sagakit.jetstream.subscriptions import CLOSE_TIMEOUT
 
 CONNECT_TRY = 2
 """Seconds that one server gets to answer while connecting."""
@@ -37,13 +35,10 @@ only if the first of the other servers does not answer either."""
 @asynccontextmanager
 async def open_link(connection: Connection) -> AsyncIterator[Link]:
     """Connect and pump until the context ends. Raises CannotConnect."""
-    import trio_asyncio
-
-    async with trio_asyncio.open_loop() as loop:
-        loop.set_exception_handler(_on_loop_error)
-        client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
-        link = Link(client, connection, loop)
-        connect = _connecting(link, client, connection)
+    async with open_asyncio_side() as side:
+        client = NatsClient(side, tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
+        link = Link(client, connection, side)
+        connect = _connecting(link, client, connection, side)
         try:
             await _connect(link, connect, connection)
             async with trio.open_nursery() as nursery:
@@ -59,16 +54,27 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
                 await link.close()
 
 
-def _connecting(link: Link, client: Client, connection: Connection) -> Callable[[], Awaitable[None]]:
-    """What connects. Raises InvalidConfig."""
+def _connecting(link: Link, client: Client, connection: Connection, side: AsyncioSide) -> Callable[[], Awaitable[None]]:
+    """Return the function that connects. Raises InvalidConfig."""
+
+    # nats-py accepts coroutine functions only. They return before trio has heard: the order is what matters.
+    async def on_error(error: Exception) -> None:
+        side.here(link.on_error, error)
+
+    async def on_disconnected() -> None:
+        side.here(link.on_disconnected)
+
+    async def on_reconnected() -> None:
+        side.here(link.on_reconnected)
+
     return partial(
         client.connect,
         servers=sample(connection.servers, len(connection.servers)),
         dont_randomize=True,  # the client does it, in its own way
         name=connection.name,
-        error_cb=link.on_error,
-        disconnected_cb=link.on_disconnected,
-        reconnected_cb=link.on_reconnected,
+        error_cb=on_error,
+        disconnected_cb=on_disconnected,
+        reconnected_cb=on_reconnected,
         connect_timeout=CONNECT_TRY,
         reconnect_time_wait=0.1,  # type: ignore[arg-type]  # annotated int, slept on as it is
         max_reconnect_attempts=-1,
@@ -111,9 +117,3 @@ def _why_not(where: str, timeout: float, troubles: Troubles) -> CannotConnect:
         return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
     why = f": {troubles.most_telling}" if troubles.most_telling else ""
     return CannotConnect(f"no NATS server answered at {where} within {timeout:g} s{why}")
-
-
-def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An unhandled asyncio exception must not end the trio program; nats-py reconnects by itself."""
-    error = context.get("exception")
-    _log.error("asyncio: %s", context.get("message"), exc_info=error if error is not None else None)

@@ -45,7 +45,7 @@ class CoreControl:
         """Answer requests while the context is open; nats-py subscribes again after a reconnect."""
         send, receive = trio.open_memory_channel[Msg](WAITING)
 
-        async def on_request(msg: Msg) -> None:
+        def on_request(msg: Msg) -> None:
             try:
                 send.send_nowait(msg)
             except trio.WouldBlock:
@@ -65,7 +65,7 @@ class CoreControl:
                 nursery.start_soon(answer_one, msg)
 
         subject = self._names.control_subject(worker_id)
-        subscription = await self._link.on_asyncio(self._link.client.subscribe, subject, cb=on_request)
+        subscription = await self._link.subscriptions.hear(subject, on_request)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(answer, nursery)
@@ -73,7 +73,7 @@ class CoreControl:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(1.0, shield=True):
-                await self._link.unsubscribe(subscription)
+                await self._link.subscriptions.end(subscription)
 
     def _may_be_answered(self, reply: str) -> bool:
         """Not where whoever asks might not publish, to a bucket, say: it would be done with a worker's rights."""
@@ -89,7 +89,7 @@ class CoreControl:
     async def announced(self, saga_types: Sequence[str], heard: Callable[[str], None]) -> AsyncIterator[None]:
         """Hear what is announced."""
 
-        async def on_announced(msg: Msg) -> None:
+        def on_announced(msg: Msg) -> None:
             worker_id = msg.data.decode("ascii", "replace")
             if is_worker_id(worker_id):
                 heard(worker_id)
@@ -97,9 +97,7 @@ class CoreControl:
                 self._odd.say(ERROR, "%s: not a worker's id: %.100r", msg.subject, msg.data)
 
         subscriptions = [
-            await self._link.on_asyncio(
-                self._link.client.subscribe, self._names.adopt_subject(saga_type), cb=on_announced
-            )
+            await self._link.subscriptions.hear(self._names.adopt_subject(saga_type), on_announced)
             for saga_type in saga_types
         ]
         try:
@@ -107,4 +105,4 @@ class CoreControl:
         finally:
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
-                    await self._link.unsubscribe(subscription)
+                    await self._link.subscriptions.end(subscription)

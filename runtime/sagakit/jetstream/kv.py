@@ -144,16 +144,16 @@ class Bucket(BucketBase):
             head = f"$KV.{bucket}."
             on_change = partial(_changed, head, send)
             subject = f"{head}{prefix}.>" if prefix else f"{head}>"
-            subscriptions.append(await self._link.on_asyncio(self._link.client.subscribe, subject, cb=on_change))
+            subscriptions.append(await self._link.subscriptions.hear(subject, on_change))
         try:
             yield receive
         finally:
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
-                    await self._link.unsubscribe(subscription)
+                    await self._link.subscriptions.end(subscription)
 
 
-async def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:
+def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:
     if msg.headers is None or OPERATION not in msg.headers:
         try:
             send.send_nowait(Entry(msg.subject[len(head) :], msg.data, 0))

@@ -1,63 +1,58 @@
 """The link: one NATS connection, seen from trio. Everything that is sent and answered goes through it.
 
-The link is the face of four parts: the pump (`pump.py`) queues messages, writes them in batches and hands out answers;
-the sweeper (`sweeper.py`) ends what is overdue; the reader (`reader.py`) reads the socket; the connection's state
-(`connection_state.py`) is what tasks wait for during an outage. All answers arrive on one inbox, where the parser hands
-them straight to their takers.
+The link is the face of its parts. The pump (`pump.py`) queues messages, writes them in batches and hands out answers.
+The sweeper (`sweeper.py`) ends what is overdue. The route (`route.py`) is how frames get onto the present connection,
+and who reads it. The connection's state (`connection_state.py`) is what tasks wait for during an outage. nats-py's
+client lives on the asyncio side (`asyncio_side.py`), which may be another thread; all that is pending lives in trio's.
 
 While disconnected nothing is queued: what was not sent ends as Unavailable, what was sent without answer as Ambiguous.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from functools import partial
+from collections.abc import Awaitable, Callable
 from logging import getLogger
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-import nats.errors
 import trio
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.aio.transport import TcpTransport
 
-from sagakit.errors import Ambiguous, InternalError, NoResponders, NotPermitted, StoreError, StreamMissing
+from sagakit.errors import Ambiguous, InternalError, NotPermitted, StoreError, StreamMissing
 from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.asyncio_side import AsyncioSide
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.connection_errors import Troubles
 from sagakit.jetstream.connection_state import ConnectionState
 from sagakit.jetstream.leaders import Leaders
 from sagakit.jetstream.nats_client import NatsClient
-from sagakit.jetstream.parser import AnswerParser, Delivery
+from sagakit.jetstream.parser import AnswerParser
 from sagakit.jetstream.pump import Outgoing, Pump, Taker
-from sagakit.jetstream.reader import SocketReader
+from sagakit.jetstream.route import Route, find_route
+from sagakit.jetstream.subscriptions import Subscriptions
 from sagakit.jetstream.sweeper import SWEEP, Sweeper
-
-if TYPE_CHECKING:
-    from trio_asyncio import BaseTrioEventLoop
 
 _log = getLogger("sagakit.link")
 
 T = TypeVar("T")
 
-CLOSE_TIMEOUT = 2.0
-"""Seconds that closing may take."""
-
 
 class Link:
     """An open connection. For tasks of the trio thread that opened it."""
 
-    def __init__(self, client: NatsClient, connection: Connection, loop: BaseTrioEventLoop) -> None:
+    def __init__(self, client: NatsClient, connection: Connection, side: AsyncioSide) -> None:
         self.client = client
-        self._loop = loop
+        self._side = side
         self._connection = connection
         self.pump: Pump = Pump(client, connection, self._broken)
         self._enqueue = self.pump.enqueue  # bound once: it is called for each message
         self._state = ConnectionState(lambda: self.connected)
         self._sweeper = Sweeper(self.pump, self._ask, self.until_connected, self.refused)
+        self.subscriptions: Subscriptions = Subscriptions(client, side, self.pump)
         self._parser: AnswerParser
-        self._reader = SocketReader(client, self.on_asyncio)
+        self._route: Route | None = None
+        self._regained = trio.Event()
+        """Set when nats-py has a connection, until a route onto it is looked for."""
+        self._losses = 0
+        """The connections lost so far."""
         self._now = trio.current_time() + SWEEP
         """The time as of the last sweep, and never early: a look at the clock for each message would cost more."""
         self.troubles: Troubles = Troubles()
@@ -187,42 +182,43 @@ class Link:
             self.troubles.missing(found)
         return found
 
-    # -------------------------------------------------------------- subscriptions
-
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
         """Run an asyncio function of nats-py: one crossing, for what is rare. From any task of the trio thread."""
-        import trio_asyncio
-
-        result: T = await trio_asyncio.aio_as_trio(partial(fn, *args, **kwargs), loop=self._loop)()
-        return result
-
-    @asynccontextmanager
-    async def diverting(self, take: Callable[[Delivery], None]) -> AsyncIterator[str]:
-        """Yield a subject whose messages go straight to `take` while the context is open, across reconnects, too."""
-        inbox = self.client.new_inbox()
-        subscription = await self.on_asyncio(self.client.subscribe, inbox)
-        self._parser.diverted[subscription._id] = take
-        try:
-            yield inbox
-        finally:
-            del self._parser.diverted[subscription._id]
-            with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await self.unsubscribe(subscription)
-
-    async def unsubscribe(self, subscription: Subscription) -> None:
-        """End a subscription; where the connection is lost, it has ended with it."""
-        with suppress(nats.errors.Error, OSError):
-            await self.on_asyncio(subscription.unsubscribe)
+        return await self._side.call(fn, *args, **kwargs)
 
     # ------------------------------------------------------------- tasks of a link
 
     async def read(self) -> None:
-        """Read what comes in, connection by connection, where nats-py need not. Until cancelled."""
+        """Read what comes in, connection by connection. Until cancelled."""
         while True:
-            await self.until_connected()
-            since = self.reconnected_at
-            await self._reader.read(self._parser, self.pump.pending)
-            await self.until_reconnected(since)
+            if self._route is not None:
+                try:
+                    await self._route.read()
+                finally:
+                    self._leave_route()
+            await self._regained.wait()
+            if await self._find_route():
+                self._state.came_back()
+
+    async def _find_route(self) -> bool:
+        """Have the pump write to the present connection. False if that is lost already.
+
+        The pump is without a route meanwhile: frames that took two ways onto one connection could overtake each other.
+        """
+        self._regained, losses = trio.Event(), self._losses
+        route = await self.on_asyncio(find_route, self._side, self.client, self._parser, self.pump.pending)
+        self._route = route
+        if route is None or losses != self._losses:  # a loss was heard of before the way to it was known here
+            self._leave_route()
+            return False
+        self.pump.connect(route.write)
+        return True
+
+    def _leave_route(self) -> None:
+        self.pump.disconnect()
+        if self._route is not None:
+            self._route.close()
+            self._route = None
 
     async def sweep(self) -> None:
         """End what is overdue, until cancelled."""
@@ -250,7 +246,7 @@ class Link:
 
     # ---------------------------------------------------------- nats-py's callbacks
 
-    async def on_error(self, error: Exception) -> None:
+    def on_error(self, error: Exception) -> None:
         """Note what nats-py reports, and end the requests that the server refused."""
         refused = self.troubles.add(error)
         if refused is None:
@@ -262,61 +258,32 @@ class Link:
             if subject.lower() == refused.subject.lower():  # the server's word arrives in lower case
                 take(NotPermitted(subject, publish=True))
 
-    async def on_disconnected(self) -> None:
+    def on_disconnected(self) -> None:
         """End everything that is under way: what was sent is ambiguous, what was queued was never sent."""
+        self._losses += 1
         self.pump.disconnect()
-        self._reader.let_go()
+        if self._route is not None:
+            self._route.leave()
         if not self._state.closing:
             _log.warning("disconnected from NATS; sagas wait")
         lost = "the connection was lost before the answer came"
         self.pump.end(list(self.pump.pending), lambda _: Ambiguous(lost))
         self.pump.drop_queue("disconnected")
 
-    async def on_reconnected(self) -> None:
-        """Let the tasks go on that wait for the connection."""
+    def on_reconnected(self) -> None:
+        """Have the new connection routed, which lets the tasks go on that wait for it."""
         _log.warning("connected to NATS again")
         self.troubles.over()
-        self.pump.connect(self._writer())
-        self._state.came_back()
-
-    async def _answered(self, msg: Msg) -> None:
-        """Take an answer with headers, which the parser leaves to nats-py: as a rule the word that nobody answers."""
-        number = int(msg.subject[len(self.pump.inbox) + 1 :])
-        if not msg.data and msg.headers is not None and msg.headers.get("Status") == "503":
-            nobody = NoResponders("nobody answers: no such stream, no leader now, or no listener")
-            self.pump.answer(number, nobody)
-        else:
-            self.pump.answer(number, msg.data)
+        self._regained.set()
 
     # ---------------------------------------------------------- opening and closing
 
     async def start(self) -> None:
         """Subscribe the inbox. The server knows of it before the pump sends anything."""
-        await self.on_asyncio(self._subscribe)
-        self.pump.connect(self._writer())
-        while (
-            not await self.on_asyncio(self.client.answers) or not self.connected
-        ):  # without a connection nothing is asked
-            await self.until_connected()
-
-    async def _subscribe(self) -> None:
-        subscription = await self.client.subscribe(
-            self.pump.inbox + ".*", cb=self._answered, pending_msgs_limit=2**31, pending_bytes_limit=2**40
-        )
-        parser = AnswerParser(self.client, self.pump.inbox, subscription._id, self.pump.answer)
-        self._parser = self.client._ps = parser
-
-    def _writer(self) -> Callable[[bytes], None]:
-        transport = self.client._transport
-        return transport.write if isinstance(transport, TcpTransport) else self._hand_over
-
-    def _hand_over(self, frames: bytes) -> None:
-        """Give a batch to nats-py's flusher: over a WebSocket nothing goes without asyncio."""
-        self._loop.create_task(self._flush_frames(frames))
-
-    async def _flush_frames(self, frames: bytes) -> None:
-        await self.client._send_command(frames)
-        await self.client._flush_pending()
+        self._parser = await self.subscriptions.open_inbox()
+        while not (await self.on_asyncio(self.client.answers) and await self._find_route()):
+            if not self.client.is_connected:  # without a connection nothing is asked
+                await self._regained.wait()
 
     async def close(self) -> None:
         """Close the connection; what is under way ends as after a disconnect."""

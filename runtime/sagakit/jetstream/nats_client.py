@@ -11,6 +11,7 @@ wait until the server has taken the rest of what was written, or has said goodby
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from logging import getLogger
 from random import shuffle
@@ -21,6 +22,10 @@ import nats.errors
 from nats.aio.client import Client, Srv
 from nats.aio.transport import TcpTransport, Transport
 from nats.protocol.parser import PERMISSIONS_ERR
+
+from sagakit.jetstream.asyncio_side import AsyncioSide
+from sagakit.jetstream.lent_transport import LentTransport
+from sagakit.jetstream.parser import AnswerParser
 
 _log = getLogger("sagakit.link")
 
@@ -33,8 +38,12 @@ PERMISSIONS: str = PERMISSIONS_ERR
 class NatsClient(Client):
     """One connection. `tls_wanted`: by the options; a `tls://` or `wss://` URL wants it in any case."""
 
-    def __init__(self, *, tls_wanted: bool, inbox_prefix: str) -> None:
+    def __init__(self, side: AsyncioSide, *, tls_wanted: bool, inbox_prefix: str) -> None:
         super().__init__()
+        self._side = side
+        self.connection_number: int = 0
+        """Grows with each connection that is tried: the generation that frames belong to."""
+        self._handing_on: set[asyncio.Task[None]] = set()
         self._inbox_prefix = bytearray(inbox_prefix.encode())  # `new_inbox` is wanted before `connect`
         self._tls_wanted = tls_wanted
 
@@ -64,6 +73,9 @@ class NatsClient(Client):
             self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
         for task in former:
             task.cancel()
+        self.connection_number += 1
+        if not self._transport and s.uri.scheme not in ("ws", "wss"):
+            self._transport = LentTransport(self._side.here)
         await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
@@ -111,6 +123,39 @@ class NatsClient(Client):
         await super()._read_loop()
         if self._reading_task is asyncio.current_task() and self.is_connected:
             await self._process_op_err(nats.errors.Error("nats: reading has ended"))
+
+    def heard(self) -> None:
+        """Note that the server is there: pings that it has not answered yet do not count."""
+        self._pings_outstanding = 0
+
+    def write_frames(self, connection: int, frames: bytes) -> None:
+        """Write whole frames to the transport, if the connection is still the one that they are for."""
+        if connection != self.connection_number or not self.is_connected or self._transport is None:
+            return
+        self._transport.write(frames)
+        if not isinstance(self._transport, TcpTransport):
+            # A WebSocket sends in `drain`, which nats-py's flusher calls if there is something to flush. nats-py does
+            # the same with a PING. A full queue of kicks is as good as one more.
+            self._pending_data_size += len(frames)
+            assert self._flush_queue is not None, "it is made while connecting"
+            with suppress(asyncio.QueueFull):
+                self._flush_queue.put_nowait(self._side.loop.create_future())
+
+    def take_pieces(self, connection: int, pieces: Sequence[bytes]) -> None:
+        """Take in whole pieces that were read in our place, in the order of these calls."""
+        task = self._side.loop.create_task(self._hand_on(connection, pieces))
+        self._handing_on.add(task)
+        task.add_done_callback(self._handing_on.discard)
+
+    async def _hand_on(self, connection: int, pieces: Sequence[bytes]) -> None:
+        if connection != self.connection_number:  # a pong of the connection before would answer a ping of this one
+            return
+        parser = self._ps
+        assert isinstance(parser, AnswerParser)
+        try:
+            await parser.hand_on(pieces)
+        except (nats.errors.ProtocolError, OSError) as error:
+            await self._process_op_err(error)
 
     async def answers(self) -> bool:
         """Return True if the server answers a ping. nats-py forgets pings that were asked on a connection before."""

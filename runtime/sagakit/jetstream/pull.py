@@ -82,7 +82,7 @@ class Pull:
             await self._link.until_connected()
             try:
                 await self._make()
-                async with self._link.diverting(self._take) as self._inbox:
+                async with self._link.subscriptions.diverted(self._take) as self._inbox:
                     self._owed, self._lost = 0, ""
                     while not self._lost:
                         while self._came:

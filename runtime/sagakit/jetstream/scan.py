@@ -89,7 +89,7 @@ class Scan:
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
         """The pages, none of them empty. Raises Unavailable, NotPermitted, StreamMissing."""
-        async with self._link.diverting(self._take) as self._inbox:
+        async with self._link.subscriptions.diverted(self._take) as self._inbox:
             try:
                 await self._begin()
                 while page := await self._next():
