@@ -27,6 +27,8 @@ from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.members import member
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 class Anybody:
     """A client that writes what it likes."""

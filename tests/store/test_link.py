@@ -22,6 +22,8 @@ from sagakit.jetstream.parser import Delivery
 from tests.servers import Server, running_server
 from tests.store.frozen import Impostor, LatePongs, OneWay, Pongless, Unsteady, left_for_another, relaying
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
     """The persistence and the publisher actor wait at the same time."""
