@@ -1,4 +1,4 @@
-"""Opening and closing a link: a NATS client on the asyncio side that never gives up, and its tasks on trio's."""
+"""The opening and closing of a link: a NATS client on the asyncio side that never gives up, and tasks on trio's."""
 
 from __future__ import annotations
 
@@ -99,7 +99,10 @@ async def _connect(link: Link, connect: Callable[[], Awaitable[None]], connectio
 
 
 async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
-    """Cancel until it is cancelled: before Python 3.12 `asyncio.wait_for`, which connecting uses, may swallow one."""
+    """Await `fn()`; cancelled, cancel it until it has ended.
+
+    Before Python 3.12 `asyncio.wait_for`, which connecting uses, may swallow a cancellation.
+    """
     task = asyncio.ensure_future(fn())
     try:
         await asyncio.wait([task])
@@ -112,7 +115,7 @@ async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
 
 
 def _why_not(where: str, timeout: float, troubles: Troubles) -> CannotConnect:
-    """The most telling of the errors met while connecting."""
+    """Return the most telling of the errors met while connecting."""
     if troubles.refused_login is not None:
         return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
     why = f": {troubles.most_telling}" if troubles.most_telling else ""

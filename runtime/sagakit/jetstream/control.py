@@ -28,7 +28,7 @@ See docs/architecture.md, "The wire".
 
 
 class CoreControl:
-    """The port is `Control`."""
+    """The port `Control`, over core NATS."""
 
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
@@ -54,7 +54,7 @@ class CoreControl:
         async def answer_one(msg: Msg) -> None:
             try:
                 answer = await handler(msg.data)
-            except Exception as error:  # whoever asks must not end us
+            except Exception as error:  # a request must not end the worker
                 self._unanswered.say(ERROR, "%s: a request is not answered", msg.subject, exc_info=error)
             else:
                 if self._may_be_answered(msg.reply):
@@ -76,7 +76,7 @@ class CoreControl:
                 await self._link.subscriptions.end(subscription)
 
     def _may_be_answered(self, reply: str) -> bool:
-        """Not where whoever asks might not publish, to a bucket, say: it would be done with a worker's rights."""
+        """Return False for a subject on which the asker might not publish, as a bucket's: we have a worker's rights."""
         ours = tuple(self._names.subject(f"{head}.") for head in FAMILIES)
         return bool(reply) and not reply.startswith(("$", *ours))
 
@@ -87,7 +87,7 @@ class CoreControl:
 
     @asynccontextmanager
     async def announced(self, saga_types: Sequence[str], heard: Callable[[str], None]) -> AsyncIterator[None]:
-        """Hear what is announced."""
+        """Call `heard` with what is announced, while the context is open."""
 
         def on_announced(msg: Msg) -> None:
             worker_id = msg.data.decode("ascii", "replace")

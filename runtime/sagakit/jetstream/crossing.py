@@ -29,7 +29,7 @@ class HostLoop:
 
 
 class _Crossing:
-    """One call. `start`, `_cancel` and `_done` run in the loop's thread, the rest in trio's."""
+    """A call on its way. `start`, `_cancel` and `_done` run in the loop's thread, the rest in trio's."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop

@@ -49,7 +49,7 @@ _got = msgspec.json.Decoder(_Got)
 
 
 class Bucket(BucketBase):
-    """One logical bucket over one or more shards; the port is `KeyValue`."""
+    """The port `KeyValue`: a logical bucket over one or more shards."""
 
     def __init__(self, link: Link, names: Names, buckets: Sequence[str]) -> None:
         self._link = link
@@ -82,7 +82,7 @@ class Bucket(BucketBase):
         return _revision(key, revision, answer)
 
     async def purge(self, key: str, *, revision: int | None = None) -> None:
-        """Remove every trace of a key, a delete marker too."""
+        """Remove every trace of a key, delete markers included."""
         bucket = self._bucket(key)
         newer = {} if revision is None else {"seq": revision + 1}
         request = msgspec.json.encode({"filter": f"$KV.{bucket}.{key}"} | newer)
@@ -98,7 +98,7 @@ class Bucket(BucketBase):
         return Entry(key, b64decode(found.data), found.seq)
 
     async def deletion(self, key: str) -> Deletion | None:
-        """Read what a deletion has left."""
+        """Return what a deletion has left."""
         found = await self._last(key)
         operation = None if found is None else _operation(b64decode(found.hdrs))
         return None if found is None or operation is None else Deletion(operation[1].decode(), found.seq, found.time)
@@ -137,7 +137,7 @@ class Bucket(BucketBase):
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
-        """Each later change, from the bucket's own subjects: no consumer on the server, nothing across an outage."""
+        """Yield each later change, from the bucket's subjects: no consumer on the server, nothing across an outage."""
         send, receive = trio.open_memory_channel[Entry](WATCH_BUFFER)
         subscriptions = []
         for bucket in self._buckets:

@@ -17,7 +17,7 @@ from nats.aio.transport import TcpTransport
 
 
 class Borrower(Protocol):
-    """Whoever reads and writes the socket in nats-py's place."""
+    """The side that reads and writes the socket in nats-py's place."""
 
     def write(self, frames: bytes) -> None:
         """Write whole frames. In the trio thread."""
@@ -28,7 +28,7 @@ B = TypeVar("B", bound=Borrower)
 
 
 class LentTransport(TcpTransport):
-    """One transport, for one connection after the other. `here` calls a function on the trio side.
+    """A transport for one connection after the other. `here` calls a function on the trio side.
 
     All methods are for the asyncio side.
     """

@@ -1,11 +1,13 @@
-"""nats-py's client, with some of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
-nor leave sockets open, nor complain when it is closed before it has begun to connect, nor cling to a silent server, nor
-stop reading without a word.
+"""nats-py's client, with some of its habits mended.
 
-No TLS is offered where it is wanted: nats-py would go on without. The server ends a connection (a user that expired or
-was taken out, too many connections): nats-py would close for ever; here it is an outage, and each new try reads the
-credentials again. A connection is silent, since its server is frozen or the network swallows everything: nats-py would
-wait until the server has taken the rest of what was written, or has said goodbye by TLS; then it might try it first.
+- The server offers no TLS where it is wanted: nats-py would go on in the clear. Here connecting fails.
+- The server ends a connection (a user has expired or was removed, there are too many connections): nats-py would close
+  for ever. Here that is an outage, and each new try reads the credentials again.
+- A connection is silent, since its server is frozen or the network swallows everything: nats-py would wait until the
+  server has taken the rest of what was written, or has said goodbye by TLS, and might then try the same server first.
+- A try to connect fails: nats-py would leave its socket open.
+- Reading ends by an error that nats-py does not know: it would stay connected, and deaf.
+- The client is closed before it has begun to connect: nats-py would raise.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from typing import Any, TypeGuard
 
 import nats.errors
 from nats.aio.client import Client, Srv
-from nats.aio.transport import TcpTransport, Transport
+from nats.aio.transport import TcpTransport, Transport, WebSocketTransport
 from nats.protocol.parser import PERMISSIONS_ERR
 
 from sagakit.jetstream.asyncio_side import AsyncioSide
@@ -32,11 +34,11 @@ _log = getLogger("sagakit.link")
 FLUSH_TRY = 1
 """Seconds after which opening asks again whether the server has what it was sent."""
 PERMISSIONS: str = PERMISSIONS_ERR
-"""What an error says that is about one subject only, and ends no connection."""
+"""A part of the text of errors that are about one subject only, and end no connection."""
 
 
 class NatsClient(Client):
-    """One connection. `tls_wanted`: by the options; a `tls://` or `wss://` URL wants it in any case."""
+    """nats-py's client, mended. `tls_wanted` is by the options; a `tls://` or `wss://` URL wants TLS in any case."""
 
     def __init__(self, side: AsyncioSide, *, tls_wanted: bool, inbox_prefix: str) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class NatsClient(Client):
         info["tls_required"] = True  # nats-py looks at this alone
 
     async def _connect_to_server(self, s: Srv) -> None:
-        """One connection at a time: nats-py gives up on one that is made, but does not flush, and leaves it be."""
+        """Connect, after ending what an earlier try has left: nats-py leaves a connection alone that does not flush."""
         former = [task for task in (self._reading_task, self._ping_interval_task, self._flusher_task) if _runs(task)]
         if former and self._transport is not None:
             _hang_up(self._transport)
@@ -79,9 +81,9 @@ class NatsClient(Client):
         await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
-        """A try that fails leaves no socket behind: during an outage there are ten a second.
+        """Log in. A try that fails leaves no socket behind: during an outage there are ten a second.
 
-        Raises nats.errors.Error, OSError: those nats-py tries again after.
+        Raises nats.errors.Error, OSError: after these nats-py tries again.
         """
         try:
             await super()._process_connect_init()
@@ -93,14 +95,14 @@ class NatsClient(Client):
             raise nats.errors.Error(f"what answered is no NATS server: {error!r}") from error
 
     async def _attempt_reconnect(self) -> None:
-        """To any other server sooner than to the one that was lost."""
+        """Reconnect, to any other server sooner than to the one that was lost."""
         _hang_up(self._transport)
         shuffle(self._server_pool)
         self._server_pool.sort(key=lambda server: server is self._current_server)
         await super()._attempt_reconnect()
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        """Raise no error of the transport: who closes has no use for it, and it would hide what he closes for."""
+        """Close. An error of the transport is not raised: the caller has no use for it, and it would hide others."""
         try:
             await super()._close(status, do_cbs)
         except (nats.errors.Error, OSError):  # what was still to be sent is lost with the connection
@@ -109,17 +111,17 @@ class NatsClient(Client):
             await super()._close(status, do_cbs)
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
-        """`close` calls it, whatever there is to flush."""
+        """Flush. `close` calls this also before the first connection, when there is nothing to flush with."""
         return await super()._flush_pending(force_flush) if self._flush_queue is not None else None
 
     async def _process_pong(self) -> None:
-        """One that nobody waits for any more comes late, and that is all."""
+        """Take a pong. Nobody may wait for it any more: then it came late, and that is all."""
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.Future()
         await super()._process_pong()
 
     async def _read_loop(self) -> None:
-        """Whatever ends it, the connection ends with it: nats-py would stay connected and deaf."""
+        """Read until the connection ends. What ends reading ends it: nats-py would stay connected, and deaf."""
         await super()._read_loop()
         if self._reading_task is asyncio.current_task() and self.is_connected:
             await self._process_op_err(nats.errors.Error("nats: reading has ended"))
@@ -195,8 +197,12 @@ def _runs(task: asyncio.Task[None] | None) -> TypeGuard[asyncio.Task[None]]:
 
 
 def _hang_up(transport: Transport | None) -> None:
-    """Say nothing more on a connection, and wait for no answer."""
-    stream = transport._io_writer if isinstance(transport, TcpTransport) else getattr(transport, "_ws", None)
+    """Shut a connection's socket: nothing more is said on it, and no answer awaited."""
+    stream: Any = None
+    if isinstance(transport, TcpTransport):
+        stream = transport._io_writer
+    elif isinstance(transport, WebSocketTransport):
+        stream = transport._ws
     socket = stream.get_extra_info("socket") if stream is not None else None
     if socket is not None:
         with suppress(OSError):  # it was cut already

@@ -20,7 +20,7 @@ TESTED: tuple[str, str] = ("2.16.0", "2.16.0")
 
 
 class Part(NamedTuple):
-    """One part. `parameters` are those of a method; None for an attribute that each instance has."""
+    """A part. `parameters` are those of a method; None for an attribute that each instance has."""
 
     owner: type
     name: str

@@ -38,7 +38,7 @@ class Delivery(NamedTuple):
 
 
 class Takers(NamedTuple):
-    """Who takes what comes in. For the trio thread, except `diverted`, which either side may look into."""
+    """The takers of what comes in. For the trio thread, except `diverted`, which either side may look into."""
 
     answer: Callable[[int, bytes], None]
     """Takes an answer to our inbox, by the number that ends its subject."""

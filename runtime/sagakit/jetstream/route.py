@@ -37,7 +37,7 @@ LOOK = 0.001
 
 
 class Route(Protocol):
-    """One connection. For the trio thread."""
+    """The route of one connection. For the trio thread."""
 
     def write(self, frames: bytes) -> None:
         """Write whole frames. What the kernel does not take at once is buffered."""
@@ -182,7 +182,7 @@ async def find_route(side: AsyncioSide, client: NatsClient, parser: AnswerParser
 
 
 class _Loan:
-    """What binds a `SocketRoute` to nats-py's client. Made on the asyncio side, used on trio's."""
+    """The bond between a `SocketRoute` and nats-py's client. Made on the asyncio side, used on trio's."""
 
     def __init__(self, side: AsyncioSide, client: NatsClient, transport: LentTransport, parser: AnswerParser) -> None:
         self._side = side

@@ -18,8 +18,8 @@ from sagakit.errors import InvalidConfig
 from sagakit.naming import check_name, nearest
 
 ENV_PREFIX = "SAGAKIT_"
-OTHER_VARIABLES = ("SAGAKIT_NATS_URL", "SAGAKIT_NATS_SERVER")
-"""Variables that are no options of a runtime: where the server is, and the executable of an embedded one."""
+OTHER_VARIABLES = ("SAGAKIT_NATS_URL", "SAGAKIT_NATS_SERVER", "SAGAKIT_ASYNCIO")
+"""Variables that are not options of a runtime: the server, the executable of an embedded one, and nats-py's loop."""
 ALIKE = 0.8
 """How much a variable's name must be like an option's to be taken for it: one letter is missing, say, or two differ."""
 SECRETS = frozenset({"password", "token"})
