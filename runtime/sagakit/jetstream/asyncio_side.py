@@ -15,6 +15,7 @@ from functools import cache, partial
 from importlib.util import find_spec
 from logging import getLogger
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from warnings import catch_warnings, simplefilter
 
 import trio
 
@@ -138,7 +139,9 @@ def _imports_trio_asyncio() -> bool:
     if find_spec("trio_asyncio") is None:
         return False
     try:
-        import trio_asyncio  # noqa: F401
+        with catch_warnings():  # the same parts are deprecated before they are gone, and warnings may be errors
+            simplefilter("ignore", DeprecationWarning)
+            import trio_asyncio  # noqa: F401
     except (ImportError, AttributeError) as error:
         _log.debug("trio-asyncio cannot be imported, so asyncio runs in a thread: %s", error)
         return False
