@@ -9,8 +9,13 @@ from typing import Any
 
 import pytest
 import trio
-from sagakit.jetstream.route import GATHER, MANY, SocketRoute
+from nats.aio.msg import Msg
+from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.route import GATHER, MANY, Route, SocketRoute, find_route
 from trio.testing import MockClock, wait_all_tasks_blocked
+
+from tests.servers import Server
 
 
 class Loan:
@@ -21,10 +26,14 @@ class Loan:
         self.partial = b""
         self.pieces: list[bytes] = []
         self.left: list[bytes] = []
+        self.lost: list[Exception] = []
 
     def take_in(self, data: bytes) -> list[bytes]:
         self.pieces.append(data)
         return []
+
+    def lose(self, why: Exception) -> None:
+        self.lost.append(why)
 
     def end(self, route: SocketRoute, unsent: bytes) -> None:
         self.left.append(unsent)
@@ -109,3 +118,53 @@ async def test_a_write_to_a_connection_that_is_lost_is_lost() -> None:
         with trio.fail_after(10):
             await wait_all_tasks_blocked()
     assert loan.left == [b""]
+    assert len(loan.lost) == 1, "nats-py is told, whatever it was"
+
+
+async def test_frames_of_a_lost_connection_never_reach_the_next_one(each_loop: None, server: Server) -> None:
+    """They, and what was read of it, may still be on their way to nats-py when that has connected again."""
+    async with open_link(Connection(servers=(server.url,))) as link:
+        heard: list[bytes] = []
+        news = trio.Event()
+
+        def hear(msg: Msg) -> None:
+            heard.append(msg.data)
+            news.set()
+
+        now, before = link.client.connection_number, link.client.connection_number - 1
+        await link.subscriptions.hear("echo", hear)
+        link._side.there(link.client.write_frames, before, b"PUB echo 3\r\nold\r\n")
+        link._side.there(link.client.write_frames, now, b"PUB echo 3\r\nnew\r\n")
+        link._side.there(link.client.take_pieces, before, [b"-ERR 'no more'\r\n"])
+        link._side.there(link.client.lose, before, OSError("lost"))
+        with trio.fail_after(10):
+            await news.wait()
+        assert heard == [b"new"]
+        assert link.connected
+        assert not link.troubles.texts
+
+
+async def test_a_loss_that_is_heard_before_the_route_is_known_ends_it(
+    each_loop: None, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_link(Connection(servers=(server.url,))) as link:
+        found: list[Route | None] = []
+
+        async def unlucky(*args: Any) -> Route | None:
+            found.append(await find_route(*args))
+            if len(found) == 1:
+                link._side.here(link.on_disconnected)
+                link._side.here(link.on_reconnected)
+            return found[-1]
+
+        monkeypatch.setattr("sagakit.jetstream.link.find_route", unlucky)
+        assert link._route is not None
+        link._route.leave()
+        link._regained.set()
+        with trio.fail_after(10):
+            await link.until_reconnected(0.0)
+            assert await link.request("$JS.API.INFO", b"")
+        first, second = found
+        assert isinstance(first, SocketRoute)
+        assert first._socket.fileno() == -1, "given back"
+        assert link._route is second

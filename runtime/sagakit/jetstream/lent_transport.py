@@ -75,10 +75,7 @@ class LentTransport(TcpTransport):
         return made
 
     def take_back(self, borrower: Borrower, unsent: bytes) -> bool:
-        """End a loan: write what the borrower could not, and read again. False if the connection is another one now.
-
-        If the connection has ended, nats-py meets the end by reading on.
-        """
+        """End a loan: write what the borrower could not, and read again. False if the connection is another one now."""
         if self._borrower is not borrower:
             return False
         self._borrower = None

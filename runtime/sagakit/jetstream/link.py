@@ -288,5 +288,6 @@ class Link:
     async def close(self) -> None:
         """Close the connection; what is under way ends as after a disconnect."""
         self._state.closing = True
+        self._leave_route()  # opening may have been given up before `read` began
         await self.on_asyncio(self.client.shut)
         self._state.closed()

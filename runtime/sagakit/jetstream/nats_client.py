@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from logging import getLogger
 from random import shuffle
@@ -45,7 +45,7 @@ class NatsClient(Client):
         self._side = side
         self.connection_number: int = 0
         """Grows with each connection that is tried: the generation that frames belong to."""
-        self._handing_on: set[asyncio.Task[None]] = set()
+        self._begun: set[asyncio.Task[None]] = set()
         self._inbox_prefix = bytearray(inbox_prefix.encode())  # `new_inbox` is wanted before `connect`
         self._tls_wanted = tls_wanted
 
@@ -144,12 +144,24 @@ class NatsClient(Client):
                 self._flush_queue.put_nowait(self._side.loop.create_future())
 
     def take_pieces(self, connection: int, pieces: Sequence[bytes]) -> None:
-        """Take in whole pieces that were read in our place, in the order of these calls."""
-        task = self._side.loop.create_task(self._hand_on(connection, pieces))
-        self._handing_on.add(task)
-        task.add_done_callback(self._handing_on.discard)
+        """Take in whole pieces that trio has read, in the order of these calls."""
+        self._begin(self._take_pieces(connection, pieces))
 
-    async def _hand_on(self, connection: int, pieces: Sequence[bytes]) -> None:
+    def lose(self, connection: int, why: Exception) -> None:
+        """Give a connection up that trio could not read any more, after what it has read last."""
+        self._begin(self._lose(connection, why))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._side.loop.create_task(work)
+        self._begun.add(task)  # a loop holds its tasks by weak references only
+        task.add_done_callback(self._begun.discard)
+
+    async def _lose(self, connection: int, why: Exception) -> None:
+        if connection == self.connection_number and self.is_connected:
+            await self._error_cb(why)
+            await self._process_op_err(why)
+
+    async def _take_pieces(self, connection: int, pieces: Sequence[bytes]) -> None:
         if connection != self.connection_number:  # a pong of the connection before would answer a ping of this one
             return
         parser = self._ps

@@ -17,6 +17,7 @@ from functools import partial
 from logging import getLogger
 from typing import Protocol
 
+import nats.errors
 import trio
 
 from sagakit.jetstream.asyncio_side import AsyncioSide
@@ -115,7 +116,7 @@ class SocketRoute:
         with self._scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write_rest)
-                await self._read()
+                self._loan.lose(await self._read())
                 nursery.cancel_scope.cancel()
 
     async def _write_rest(self) -> None:
@@ -131,7 +132,8 @@ class SocketRoute:
             self._stuck = trio.Event()
             await self._stuck.wait()
 
-    async def _read(self) -> None:
+    async def _read(self) -> Exception:
+        """Read until the connection ends, and return why."""
         take_in = self._loan.splitter.take_in
         while True:
             await trio.lowlevel.wait_readable(self._socket)
@@ -139,10 +141,10 @@ class SocketRoute:
                 data = self._socket.recv(CHUNK)
             except BlockingIOError:
                 continue
-            except OSError:
-                return
+            except OSError as error:
+                return error
             if not data:
-                return
+                return nats.errors.UnexpectedEOF()
             rest = take_in(data)
             if rest:
                 self._loan.hand_on(rest)
@@ -154,7 +156,7 @@ class SocketRoute:
         self._scope.cancel()
 
     def close(self) -> None:
-        """Give the socket back, with what is not written yet. nats-py then finds out by itself how it is."""
+        """Give the socket back, with what is not written yet."""
         trio.lowlevel.notify_closing(self._socket)
         self._socket.close()
         self._loan.end(self, bytes(self._unsent))
@@ -200,6 +202,10 @@ class _Loan:
     def hand_on(self, pieces: list[bytes]) -> None:
         """Give nats-py whole pieces that are not for us."""
         self._side.there(self._client.take_pieces, self._connection, pieces)
+
+    def lose(self, why: Exception) -> None:
+        """Have nats-py give the connection up: whatever has ended reading, nothing else would tell it."""
+        self._side.there(self._client.lose, self._connection, why)
 
     def end(self, route: SocketRoute, unsent: bytes) -> None:
         """Give the socket back."""
