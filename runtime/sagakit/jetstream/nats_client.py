@@ -76,7 +76,7 @@ class NatsClient(Client):
         for task in former:
             task.cancel()
         self.connection_number += 1
-        if not self._transport and s.uri.scheme not in ("ws", "wss"):
+        if self._transport is None and s.uri.scheme not in ("ws", "wss"):
             self._transport = LentTransport(self._side.here)
         await super()._connect_to_server(s)
 
