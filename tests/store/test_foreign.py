@@ -1,4 +1,4 @@
-"""What others may send to a worker, by rights or not: it ends neither its connection nor its work, nor is it obeyed."""
+"""Messages from others, by rights or not: they end neither a worker's connection nor its work, nor are they obeyed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def shout(request: bytes) -> bytes:
 
 @pytest.mark.parametrize("token", [b"\xff\xfe", b"a\x0ba", b"\x0b" + b"long" * 900])
 async def test_a_message_whose_subject_is_no_text_can_be_buried(token: bytes, server: Server, namespace: str) -> None:
-    """It would come again to one worker after the other."""
+    """Else the message would come again, to one worker after the other."""
     async with opened(server, namespace) as (store, someone), store.inbox.receive("Trip", "new") as messages:
         subject = f"{namespace}.sagain.Trip.".encode()
         await someone.publish(subject + token, b"{}")
@@ -159,7 +159,7 @@ async def test_a_request_that_wants_no_answer_gets_none(
     ],
 )  # fmt: skip
 async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server: Server, namespace: str) -> None:
-    """Who may ask a worker may not write what the worker may."""
+    """A client that may ask a worker may not write what the worker may."""
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
         reply = subject.format(namespace).encode()
         heard: list[bytes] = []
@@ -228,7 +228,7 @@ async def test_an_answer_that_says_nothing_is_no_answer() -> None:
 
 
 async def test_what_is_nested_too_deeply_is_what_cannot_be_read(autojump_clock: MockClock) -> None:
-    """In the inbox it ended the intake each time that it came, and then the worker; as a request at once."""
+    """Such a message in the inbox ended the intake each time that it came, then the worker; as a request at once."""
     server = MemoryServer()
     async with member(server, BookTrip()) as running:
         payload = b'{"kind": "signal", "step": "a", "payload": %b}' % DEEP

@@ -133,7 +133,7 @@ async def test_a_frozen_server_is_left_for_another(
 async def test_a_server_that_answers_is_there_whatever_becomes_of_its_pongs(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They wait behind megabytes of answers on a slow network: to begin anew would send it all again, for ever."""
+    """Pongs wait behind megabytes of answers on a slow network: to begin anew would send it all again, for ever."""
     monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
     async with relaying(Pongless(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.begins = True
@@ -173,7 +173,7 @@ async def test_a_server_that_hears_nothing_is_left_whatever_comes_from_others(
 async def test_a_pong_that_comes_late_is_no_trouble(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for it any more: a flush while opening was given up."""
+    """Its waiter has gone: a flush while opening was given up."""
     async with relaying(LatePongs(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.holds = True
         with monkeypatch.context() as impatient:
@@ -212,7 +212,7 @@ async def test_whatever_answers_on_the_port_the_server_is_found_again(answer: by
 async def test_a_connection_that_is_given_up_leaves_nothing_behind(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was made, but its first flush was not answered: its tasks went on, on the next one."""
+    """A connection was made, but its first flush was not answered: its tasks went on, on the next one."""
     monkeypatch.setattr(Client.flush, "__defaults__", (0.05,))
     async with relaying(Unsteady(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         before = await link.on_asyncio(tasks_of_nats)

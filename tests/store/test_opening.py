@@ -74,7 +74,7 @@ async def listening(relay: Relay) -> AsyncIterator[Connection]:
 
 
 async def test_a_connection_that_breaks_before_it_is_in_use_is_made_again(server: Server, namespace: str) -> None:
-    """As an overloaded server does that took a login, and is past its own time for it."""
+    """Like an overloaded server that took a login, and is past its own time for it."""
     relay = Relay(server, breaks=1)
     async with listening(relay) as connection, open_jetstream(connection, names=Names(namespace=namespace)) as store:
         revision = await store.state.create("Walk.one", b"{}")
@@ -103,7 +103,7 @@ async def test_opening_that_is_given_up_before_it_has_begun(server: Server, name
 
 
 ALONE = b'{"error":{"code":400,"err_code":10005,"description":"no suitable peers for placement, peer offline"}}'
-"""What a node answers that has just become the leader, and has not heard from the other nodes yet."""
+"""The answer of a node that has just become the leader, and has not heard from the other nodes yet."""
 
 
 class Alone:

@@ -1,4 +1,4 @@
-"""What the server sends, cut anywhere: answers are taken, all else reaches nats-py as from its own parser."""
+"""The parser, with the stream cut anywhere: answers are taken, all else reaches nats-py as from its own parser."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def at_once(fn: Callable[..., None], *args: Any) -> None:
 
 
 def answer_of(told: tuple[Any, ...]) -> tuple[int, bytes] | None:
-    """What is to be taken at once, of what nats-py's parser makes of the same bytes."""
+    """Return the answer that is to be taken at once, by what nats-py's parser makes of the same bytes."""
     if len(told) != 5 or told[0] != 7 or told[4] is not None:
         return None
     number = told[1].removeprefix(INBOX.encode() + b".")
@@ -74,7 +74,7 @@ def answer_of(told: tuple[Any, ...]) -> tuple[int, bytes] | None:
 
 
 async def parsed(*pieces: bytes) -> tuple[list[tuple[int, bytes]], list[tuple[Any, ...]], bytes]:
-    """What is taken, what nats-py is told, and what is left."""
+    """Return what is taken, what nats-py is told, and what is left."""
     client: Any = Client()
     taken: list[tuple[int, bytes]] = []
     parser = parser_of(client, lambda number, answer: taken.append((number, answer)))
@@ -143,7 +143,7 @@ async def test_a_diverted_subscription_reaches_nobody_else() -> None:
 
 
 async def test_what_nats_py_cannot_take_in_is_dropped_and_the_rest_goes_on() -> None:
-    """One message is not worth the connection; what came from a stream must not come again."""
+    """A message is not worth the connection; what came from a stream must not come again."""
 
     class Strict(Client):
         async def _process_msg(self, *message: Any) -> None:

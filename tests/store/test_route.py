@@ -122,7 +122,7 @@ async def test_a_write_to_a_connection_that_is_lost_is_lost() -> None:
 
 
 async def test_frames_of_a_lost_connection_never_reach_the_next_one(each_loop: None, server: Server) -> None:
-    """They, and what was read of it, may still be on their way to nats-py when that has connected again."""
+    """Frames, and what was read, may still be on their way to nats-py when that has connected again."""
     async with open_link(Connection(servers=(server.url,))) as link:
         heard: list[bytes] = []
         news = trio.Event()
