@@ -37,11 +37,13 @@ class Anybody:
         self._stream = stream
 
     async def write(self, text: bytes) -> None:
-        """The server has it once this returns."""
+        """Write; the server has taken it in once this returns. A PING of the server's may come behind its PONG."""
         await self._stream.send_all(text + b"PING\r\n")
         received = b""
-        while not received.endswith(b"PONG\r\n"):
-            received += await self._stream.receive_some()
+        while b"PONG\r\n" not in received:
+            piece = await self._stream.receive_some()
+            assert piece, "the server has hung up"
+            received += piece
 
     async def publish(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
         await self.write(b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload))
