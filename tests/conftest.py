@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from sagakit.jetstream.asyncio_side import VARIABLE
 
 from tests.servers import Server, running_server
 
@@ -24,12 +26,21 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 _numbers = count(1)
 
+LOOPS = ["trio-asyncio", "thread"] if sys.version_info < (3, 14) else ["thread"]
+"""The kinds of loop on which nats-py may run here."""
+
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Run one real server for all tests; each test uses its own namespace."""
     with running_server(tmp_path_factory.mktemp("nats")) as running:
         yield running
+
+
+@pytest.fixture(params=LOOPS)
+def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the test with nats-py on each kind of loop."""
+    monkeypatch.setenv(VARIABLE, request.param)
 
 
 @pytest.fixture

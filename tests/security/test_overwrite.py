@@ -121,11 +121,11 @@ async def test_in_two_accounts_a_consumer_writes_no_record_either(tmp_path: Path
             link = worker._link  # type: ignore[attr-defined]  # by hand
             came = trio.Event()
 
-            async def on_event(msg: object) -> None:
+            def on_event(msg: object) -> None:
                 came.set()
 
             witness = f"{prefix('worker')}.witness"
-            await link.on_asyncio(link.client.subscribe, witness, cb=on_event)
+            await link.subscriptions.hear(witness, on_event)
             async with reader.state.watch():  # a consumer delivers only to a subject with a subscriber
                 await _deliver_events(reader, "evil", f"$KV.{names.state[0]}.Gift.x")
                 await _deliver_events(worker, "witness", witness)

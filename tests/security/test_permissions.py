@@ -172,11 +172,11 @@ async def watching(store: Store) -> AsyncIterator[None]:
     link = store._link  # type: ignore[attr-defined]  # no port for events as they come yet
     events = trio.Event()
 
-    async def on_event(msg: object) -> None:
+    def on_event(msg: object) -> None:
         events.set()
 
     async with store.state.watch() as changes:
-        subscription = await link.on_asyncio(link.client.subscribe, store.names.subject("saga.>"), cb=on_event)
+        subscription = await link.subscriptions.hear(store.names.subject("saga.>"), on_event)
         yield
         with trio.fail_after(10):
             await changes.__anext__()
@@ -336,12 +336,12 @@ async def both_have_come(reader: Store) -> None:
     came: list[bytes] = []
     done = trio.Event()
 
-    async def on_event(msg: nats.aio.msg.Msg) -> None:
+    def on_event(msg: nats.aio.msg.Msg) -> None:
         came.append(msg.data)
         if came[-1] == b"another":
             done.set()
 
-    await link.on_asyncio(link.client.subscribe, f"{prefix('reader')}.witness", cb=on_event)
+    await link.subscriptions.hear(f"{prefix('reader')}.witness", on_event)
     with trio.fail_after(10):
         await done.wait()
 

@@ -4,19 +4,24 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
+from sagakit.jetstream.asyncio_side import VARIABLE
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store import MemoryServer, Names, Store, open_memory
 
+from tests.conftest import LOOPS
 from tests.servers import Server
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
 
 
-@pytest.fixture(params=["jetstream-1", "jetstream-3", "memory-1", "memory-3"])
-def open_store(request: pytest.FixtureRequest, server: Server, namespace: str) -> OpenStore:
-    """Opens the same store again and again: real and fake, with one shard and with three."""
-    kind, shards = request.param.split("-")
+@pytest.fixture(params=[*(f"{loop} 1" for loop in LOOPS), f"{LOOPS[0]} 3", "memory 1", "memory 3"])
+def open_store(
+    request: pytest.FixtureRequest, server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> OpenStore:
+    """Opens the same store again and again: real, on each kind of loop, and fake, with one shard and with three."""
+    kind, shards = request.param.split()
+    monkeypatch.setenv(VARIABLE, "" if kind == "memory" else kind)
     names = Names(namespace=namespace, shards=int(shards))
     memory = MemoryServer()
 

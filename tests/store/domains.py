@@ -23,7 +23,7 @@ from tests.servers import READY, Server, free_port, running_server
 
 SUBJECTS = '["saga.>", "sagain.>", "sagaop.>", "sagareply.>", "sagasys.>", "sagapark.>", "sagadead.>", "sagactl.>"]'
 APART = f"deny_imports: {SUBJECTS}, deny_exports: {SUBJECTS}"
-"""What the error says to write into the leaf node's configuration."""
+"""Return what the error says to write into the leaf node's configuration."""
 SETTLED = 1.0
 """Seconds after which a second start would long have been seen; no more than that it did not come can be waited for."""
 
@@ -51,7 +51,7 @@ def joined(folder: Path, *, domains: tuple[str, str] = ("hub", "leaf"), remote: 
 
 
 async def told(first: Server, second: Server) -> str | None:
-    """What a worker on `second` is told while one is open on `first`; None if it may open."""
+    """Return what a worker on `second` is told while one is open on `first`; None if it may open."""
     async with open_runtime(first.url, sagas=[BookTrip()]):
         try:
             async with open_runtime(second.url, sagas=[BookTrip()]):

@@ -75,7 +75,7 @@ async def test_of_several_answers_the_fastest_counts(autojump_clock: Clock) -> N
 
 
 async def test_slow_answers_change_nothing_that_they_allow(autojump_clock: Clock) -> None:
-    """Each is lopsided: its middle is two seconds off."""
+    """All of them are lopsided: their middles are two seconds off."""
     server = Server()
     await server.clock.sample()
     server.there = [4.0] * SAMPLES
@@ -121,7 +121,7 @@ async def test_it_does_not_run_back_for_a_small_correction(autojump_clock: Clock
 
 
 async def test_after_a_reconnect_the_server_is_asked_anew(autojump_clock: Clock, nursery: trio.Nursery) -> None:
-    """It may be another one, with another clock."""
+    """The server may be another one, with another clock."""
     server = Server()
     await server.clock.sample()
     nursery.start_soon(server.clock.keep)

@@ -151,7 +151,7 @@ async def test_a_scan_that_is_not_read_to_its_end_does_not_move_the_cursor(open_
 
 
 async def test_a_cursor_of_another_bucket_that_stood_there_leaves_nothing_out(open_store: OpenStore) -> None:
-    """It was made anew, or put back to what it was: then there is less than the cursor has seen."""
+    """A bucket that was made anew, or put back to what it was, holds less than the cursor has seen."""
     async with open_store() as store:
         cursor = Cursor()
         for _ in range(3):
@@ -389,7 +389,7 @@ async def test_a_bucket_of_ones_own(open_store: OpenStore, namespace: str) -> No
 
 
 async def test_a_scan_of_a_busy_bucket_ends(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reads slowly, page by page, while others write as fast as they can: it ends with what stood at its start."""
+    """A scan reads slowly, page by page, while others write as fast as they can: it ends with what was there."""
     monkeypatch.setattr("sagakit.jetstream.scan.PAGE", 10)
     async with open_store() as store:
         await submitted(store.state, *(Write(f"Trip.old{number}", b"1", 0) for number in range(50)))

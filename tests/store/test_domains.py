@@ -70,7 +70,7 @@ SAYING = pytest.mark.parametrize(
 async def test_a_worker_at_a_leaf_node_may_use_the_hubs_streams(
     tmp_path: Path, query: str, options: RuntimeOptions
 ) -> None:
-    """It runs sagas, takes messages, and has its worker there; the leaf node's own JetStream has no stream."""
+    """A runtime runs sagas, takes messages, and has its worker there; the leaf node's own JetStream has no stream."""
     with joined(tmp_path) as sides:
         async with (
             open_runtime(sides.hub.url, sagas=[BookTrip()]) as hub,
@@ -117,7 +117,7 @@ async def opened(server: Server) -> None:
 
 
 async def stored(server: Server) -> int | None:
-    """How many messages the inbox of the server's own domain has taken in; None if it has none."""
+    """Return how many messages the inbox of the server's own domain has taken in; None without an inbox."""
     async with open_link(Connection(servers=(server.url,))) as link:
         answer = msgspec.json.decode(await link.request("$JS.API.STREAM.INFO.SAGA_INBOX", b""))
     return answer["state"]["last_seq"] if "state" in answer else None

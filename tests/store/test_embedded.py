@@ -190,7 +190,7 @@ async def test_a_frozen_server_that_outlives_its_owner_is_killed(
 async def test_while_any_process_holds_the_servers_lock_its_files_are_not_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who it is may be unknown: its owner was killed before it could write that down."""
+    """Its process may be unknown: its owner was killed before it could write that down."""
     monkeypatch.setattr(server_lock, "LET_GO_TIMEOUT", 0.2)
     with server_lock.server_lock(tmp_path) as lock:
         holder = subprocess.Popen(["sleep", "1000"], pass_fds=[lock.fileno()])  # noqa: ASYNC220  # it does not block

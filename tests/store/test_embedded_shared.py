@@ -118,7 +118,7 @@ async def test_a_server_that_is_started_anew_has_the_port_that_it_had(tmp_path: 
 
 
 async def test_a_forked_child_does_not_keep_the_folder_locked(tmp_path: Path) -> None:
-    """As the workers of a multiprocessing pool, which live on when the process that forked them is killed."""
+    """Like the workers of a multiprocessing pool, which live on when the process that forked them is killed."""
     async with embedded_server(tmp_path):
         ready, tell = os.pipe()
         child = os.fork()

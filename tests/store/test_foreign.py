@@ -1,4 +1,4 @@
-"""What others may send to a worker, by rights or not: it ends neither its connection nor its work, nor is it obeyed."""
+"""Messages from others, by rights or not: they end neither a worker's connection nor its work, nor are they obeyed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from tests.sagas import BookTrip, Trip
 from tests.servers import Server
 from tests.system.members import member
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 class Anybody:
     """A client that writes what it likes."""
@@ -35,11 +37,13 @@ class Anybody:
         self._stream = stream
 
     async def write(self, text: bytes) -> None:
-        """The server has it once this returns."""
+        """Write; the server has taken it in once this returns. A PING of the server's may come behind its PONG."""
         await self._stream.send_all(text + b"PING\r\n")
         received = b""
-        while not received.endswith(b"PONG\r\n"):
-            received += await self._stream.receive_some()
+        while b"PONG\r\n" not in received:
+            piece = await self._stream.receive_some()
+            assert piece, "the server has hung up"
+            received += piece
 
     async def publish(self, subject: bytes, payload: bytes, reply: bytes = b"") -> None:
         await self.write(b"PUB %b %b %d\r\n%b\r\n" % (subject, reply, len(payload), payload))
@@ -75,7 +79,7 @@ async def shout(request: bytes) -> bytes:
 
 @pytest.mark.parametrize("token", [b"\xff\xfe", b"a\x0ba", b"\x0b" + b"long" * 900])
 async def test_a_message_whose_subject_is_no_text_can_be_buried(token: bytes, server: Server, namespace: str) -> None:
-    """It would come again to one worker after the other."""
+    """Else the message would come again, to one worker after the other."""
     async with opened(server, namespace) as (store, someone), store.inbox.receive("Trip", "new") as messages:
         subject = f"{namespace}.sagain.Trip.".encode()
         await someone.publish(subject + token, b"{}")
@@ -157,19 +161,19 @@ async def test_a_request_that_wants_no_answer_gets_none(
     ],
 )  # fmt: skip
 async def test_an_answer_goes_nowhere_but_to_whoever_asked(subject: str, server: Server, namespace: str) -> None:
-    """Who may ask a worker may not write what the worker may."""
+    """A client that may ask a worker may not write what the worker may."""
     async with opened(server, namespace) as (store, someone), store.control.serve("w1", shout):
         reply = subject.format(namespace).encode()
         heard: list[bytes] = []
         last = trio.Event()
 
-        async def hear(msg: Msg) -> None:
+        def hear(msg: Msg) -> None:
             heard.append(msg.data)
             if msg.data == b"last":
                 last.set()
 
         link = store.inbox._link
-        await link.on_asyncio(link.client.subscribe, reply.decode(), cb=hear)
+        await link.subscriptions.hear(reply.decode(), hear)
         await subscribed(store)
         await someone.publish(f"{namespace}.sagactl.w1".encode(), b"hello", reply=reply)
         assert await store.control.request("w1", b"hello", timeout=5) == b"HELLO"
@@ -226,7 +230,7 @@ async def test_an_answer_that_says_nothing_is_no_answer() -> None:
 
 
 async def test_what_is_nested_too_deeply_is_what_cannot_be_read(autojump_clock: MockClock) -> None:
-    """In the inbox it ended the intake each time that it came, and then the worker; as a request at once."""
+    """Such a message in the inbox ended the intake each time that it came, then the worker; as a request at once."""
     server = MemoryServer()
     async with member(server, BookTrip()) as running:
         payload = b'{"kind": "signal", "step": "a", "payload": %b}' % DEEP

@@ -22,6 +22,8 @@ from sagakit.jetstream.parser import Delivery
 from tests.servers import Server, running_server
 from tests.store.frozen import Impostor, LatePongs, OneWay, Pongless, Unsteady, left_for_another, relaying
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 async def test_all_who_wait_for_room_are_told_of_it(server: Server) -> None:
     """The persistence and the publisher actor wait at the same time."""
@@ -61,7 +63,7 @@ async def test_who_waits_for_room_is_told_when_what_wants_no_answer_is_sent(serv
 
 async def test_who_waits_for_room_is_told_when_the_time_of_what_was_queued_is_over(server: Server) -> None:
     async with open_link(Connection(servers=(server.url,), max_unacked=2, ack_timeout=0.1)) as link:
-        await link.on_asyncio(link.client.subscribe, "mute", cb=ignore)
+        await link.subscriptions.hear("mute", ignore)
         for _ in range(20):
             link.send("mute", b"", lambda _: None)
         with trio.fail_after(10):
@@ -131,7 +133,7 @@ async def test_a_frozen_server_is_left_for_another(
 async def test_a_server_that_answers_is_there_whatever_becomes_of_its_pongs(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They wait behind megabytes of answers on a slow network: to begin anew would send it all again, for ever."""
+    """Pongs wait behind megabytes of answers on a slow network: to begin anew would send it all again, for ever."""
     monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
     async with relaying(Pongless(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.begins = True
@@ -158,7 +160,7 @@ async def test_a_server_that_hears_nothing_is_left_whatever_comes_from_others(
                 other.tell("news", b"")
                 assert await other.request("$JS.API.INFO", b"")
 
-        await link.on_asyncio(link.client.subscribe, "news", cb=ignore)
+        await link.subscriptions.hear("news", ignore)
         assert await link.request("$JS.API.INFO", b"")
         nursery.start_soon(tell)
         relay.begins = True
@@ -171,15 +173,15 @@ async def test_a_server_that_hears_nothing_is_left_whatever_comes_from_others(
 async def test_a_pong_that_comes_late_is_no_trouble(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for it any more: a flush while opening was given up."""
+    """Its waiter has gone: a flush while opening was given up."""
     async with relaying(LatePongs(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.holds = True
         with monkeypatch.context() as impatient:
-            impatient.setattr("sagakit.jetstream.link.FLUSH_TRY", 0.01)
-            assert not await link.on_asyncio(link._flush)
+            impatient.setattr("sagakit.jetstream.nats_client.FLUSH_TRY", 0.01)
+            assert not await link.on_asyncio(link.client.answers)
         relay.holds = False
         assert await link.request("$JS.API.INFO", b"")
-        assert await link.on_asyncio(link._flush)
+        assert await link.on_asyncio(link.client.answers)
     assert caplog.text == ""
 
 
@@ -210,7 +212,7 @@ async def test_whatever_answers_on_the_port_the_server_is_found_again(answer: by
 async def test_a_connection_that_is_given_up_leaves_nothing_behind(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was made, but its first flush was not answered: its tasks went on, on the next one."""
+    """A connection was made, but its first flush was not answered: its tasks went on, on the next one."""
     monkeypatch.setattr(Client.flush, "__defaults__", (0.05,))
     async with relaying(Unsteady(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         before = await link.on_asyncio(tasks_of_nats)
@@ -230,7 +232,7 @@ async def tasks_of_nats() -> list[str]:
     return sorted(name for name in names if "Client." in name)
 
 
-async def ignore(msg: Msg) -> None:
+def ignore(msg: Msg) -> None:
     pass
 
 
@@ -249,7 +251,7 @@ async def arrivals(link: Link, *messages: str) -> list[str]:
         if len(found) == len(messages):
             complete.set()
 
-    async with link.diverting(note) as subject:
+    async with link.subscriptions.diverted(note) as subject:
         assert await link.request("$JS.API.INFO", b"")  # the server knows of the subscription
         for message in messages:
             link.tell(subject, message.encode(), linger=message == "lingers")

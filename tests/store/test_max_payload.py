@@ -1,4 +1,4 @@
-"""How much the server takes may change while a worker is connected: what the server says of it is followed."""
+"""The largest payload, which the server may change while a worker is connected: the worker follows."""
 
 from __future__ import annotations
 

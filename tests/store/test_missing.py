@@ -60,7 +60,7 @@ async def test_a_missing_stream_is_named_once_for_the_whole_worker(
 
 
 async def _met(runtime: Runtime, which: str, stream: str) -> None:
-    """Whoever looks is told the same."""
+    """All who look are told the same."""
     if which in ("state", "archive"):
         with pytest.raises(StreamMissing, match="is missing") as raised:
             await runtime.list(status=None if which == "state" else "completed")

@@ -19,6 +19,8 @@ from sagakit.store.names import Names
 
 from tests.servers import Server
 
+pytestmark = pytest.mark.usefixtures("each_loop")
+
 
 class Relay:
     """Between a client and a server; it can spoil what comes after the login, whose last word is a ping."""
@@ -72,7 +74,7 @@ async def listening(relay: Relay) -> AsyncIterator[Connection]:
 
 
 async def test_a_connection_that_breaks_before_it_is_in_use_is_made_again(server: Server, namespace: str) -> None:
-    """As an overloaded server does that took a login, and is past its own time for it."""
+    """Like an overloaded server that took a login, and is past its own time for it."""
     relay = Relay(server, breaks=1)
     async with listening(relay) as connection, open_jetstream(connection, names=Names(namespace=namespace)) as store:
         revision = await store.state.create("Walk.one", b"{}")
@@ -83,7 +85,9 @@ async def test_a_connection_that_breaks_before_it_is_in_use_is_made_again(server
 
 async def test_a_connection_that_is_of_no_use_is_closed(server: Server, namespace: str) -> None:
     async with listening(Relay(server, mute=True)) as connection:
-        with pytest.RaisesGroup(pytest.RaisesExc(CannotConnect, match="within 5 s"), flatten_subgroups=True):
+        with pytest.RaisesGroup(
+            pytest.RaisesExc(CannotConnect, match="within 5 s"), allow_unwrapped=True, flatten_subgroups=True
+        ):
             async with open_jetstream(connection, names=Names(namespace=namespace)):
                 pass
     gc.collect()  # an open socket would complain, and pytest with it
@@ -91,13 +95,15 @@ async def test_a_connection_that_is_of_no_use_is_closed(server: Server, namespac
 
 async def test_opening_that_is_given_up_before_it_has_begun(server: Server, namespace: str) -> None:
     connection = Connection(servers=(server.url,), connect_timeout=0.0)
-    with pytest.RaisesGroup(pytest.RaisesExc(CannotConnect, match="within 0 s"), flatten_subgroups=True):
+    with pytest.RaisesGroup(
+        pytest.RaisesExc(CannotConnect, match="within 0 s"), allow_unwrapped=True, flatten_subgroups=True
+    ):
         async with open_jetstream(connection, names=Names(namespace=namespace)):
             pass
 
 
 ALONE = b'{"error":{"code":400,"err_code":10005,"description":"no suitable peers for placement, peer offline"}}'
-"""What a node answers that has just become the leader, and has not heard from the other nodes yet."""
+"""The answer of a node that has just become the leader, and has not heard from the other nodes yet."""
 
 
 class Alone:

@@ -1,13 +1,14 @@
-"""What the server sends, cut anywhere: answers are taken, all else reaches nats-py as from its own parser."""
+"""The parser, with the stream cut anywhere: answers are taken, all else reaches nats-py as from its own parser."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 from nats.errors import ProtocolError
 from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
-from sagakit.jetstream.parser import AnswerParser, Delivery
+from sagakit.jetstream.parser import AnswerParser, Delivery, Takers
 
 INBOX = "_INBOX.mine"
 STREAM = (
@@ -50,8 +51,22 @@ class Client:
         self.told.append(("error", error))
 
 
+def parser_of(
+    client: Any,
+    take: Callable[[int, bytes], None] = lambda number, answer: None,
+    diverted: Mapping[int, Callable[[Delivery], None]] | None = None,
+) -> AnswerParser:
+    """A parser on the asyncio side, whose answers are taken at once."""
+    to = diverted or {}
+    return AnswerParser(client, INBOX, 7, Takers(take, lambda sid, delivery: to[sid](delivery), to), at_once)
+
+
+def at_once(fn: Callable[..., None], *args: Any) -> None:
+    fn(*args)
+
+
 def answer_of(told: tuple[Any, ...]) -> tuple[int, bytes] | None:
-    """What is to be taken at once, of what nats-py's parser makes of the same bytes."""
+    """Return the answer that is to be taken at once, by what nats-py's parser makes of the same bytes."""
     if len(told) != 5 or told[0] != 7 or told[4] is not None:
         return None
     number = told[1].removeprefix(INBOX.encode() + b".")
@@ -59,13 +74,13 @@ def answer_of(told: tuple[Any, ...]) -> tuple[int, bytes] | None:
 
 
 async def parsed(*pieces: bytes) -> tuple[list[tuple[int, bytes]], list[tuple[Any, ...]], bytes]:
-    """What is taken, what nats-py is told, and what is left."""
+    """Return what is taken, what nats-py is told, and what is left."""
     client: Any = Client()
     taken: list[tuple[int, bytes]] = []
-    parser = AnswerParser(client, INBOX, 7, lambda number, answer: taken.append((number, answer)))
+    parser = parser_of(client, lambda number, answer: taken.append((number, answer)))
     for piece in pieces:
         await parser.parse(piece)
-    return taken, client.told, parser.partial
+    return taken, client.told, parser.splitter.partial
 
 
 async def test_wherever_the_stream_is_cut() -> None:
@@ -94,7 +109,7 @@ async def test_a_message_with_a_long_line_is_whole_wherever_it_is_cut() -> None:
 async def test_a_reconnect_forgets_half_a_message() -> None:
     client: Any = Client()
     taken: list[int] = []
-    parser = AnswerParser(client, INBOX, 7, lambda number, answer: taken.append(number))
+    parser = parser_of(client, lambda number, answer: taken.append(number))
     await parser.parse(b"MSG _INBOX.mine.1 7 300\r\nhalf of it")
     parser.reset()
     await parser.parse(b"MSG _INBOX.mine.2 7 3\r\ntwo\r\n")
@@ -107,8 +122,7 @@ async def test_a_diverted_subscription_reaches_nobody_else() -> None:
     async def diverted(*pieces: bytes) -> tuple[list[Delivery], list[tuple[Any, ...]]]:
         client: Any = Client()
         found: list[Delivery] = []
-        parser = AnswerParser(client, INBOX, 7, lambda number, answer: None)
-        parser.diverted[9] = found.append
+        parser = parser_of(client, diverted={9: found.append})
         for piece in pieces:
             await parser.parse(piece)
         return found, client.told
@@ -129,7 +143,7 @@ async def test_a_diverted_subscription_reaches_nobody_else() -> None:
 
 
 async def test_what_nats_py_cannot_take_in_is_dropped_and_the_rest_goes_on() -> None:
-    """One message is not worth the connection; what came from a stream must not come again."""
+    """A message is not worth the connection; what came from a stream must not come again."""
 
     class Strict(Client):
         async def _process_msg(self, *message: Any) -> None:
@@ -140,7 +154,7 @@ async def test_what_nats_py_cannot_take_in_is_dropped_and_the_rest_goes_on() -> 
             self.told.append((subject, payload))
 
     client: Any = Strict()
-    parser = AnswerParser(client, INBOX, 7, lambda number, answer: None)
+    parser = parser_of(client)
     await parser.parse(
         b"MSG a 9 0\r\n\r\n"
         b"MSG \xff 9 $JS.ACK.s.c.1 2\r\nhi\r\n"
@@ -154,18 +168,26 @@ async def test_what_nats_py_cannot_take_in_is_dropped_and_the_rest_goes_on() -> 
         await parser.parse(b"HTTP/1.1 503 away\r\n")
 
 
-async def test_whoever_a_subscription_is_diverted_to_does_not_end_the_connection() -> None:
+async def test_a_lent_splitter_goes_on_where_the_parser_has_stopped() -> None:
+    """Trio takes the socket over in the middle of a message, and gives it back in the middle of another."""
     client: Any = Client()
-    parser = AnswerParser(client, INBOX, 7, lambda number, answer: None)
-    found: list[str] = []
+    taken: list[int] = []
+    parser = parser_of(client, lambda number, answer: taken.append(number))
+    await parser.parse(b"MSG _INBOX.mine.1 7 3\r\non")
+    lent = parser.lend(lambda: None)
+    assert lent.take_in(b"e\r\nPING\r\nMSG _INBOX.mine.2 7 3\r\nt") == [b"PING\r\n"]
+    parser.splitter.partial = lent.partial
+    await parser.parse(b"wo\r\n")
+    assert taken == [1, 2]
 
-    def take(delivery: Delivery) -> None:
-        found.append(delivery.subject)
-        int(delivery.reply)
 
-    parser.diverted[9] = take
-    await parser.parse(b"MSG \xff 9 \xff 0\r\n\r\nMSG b 9 1 0\r\n\r\n")
-    assert found == ["\ufffd", "b"]
+async def test_the_answers_of_one_read_cross_in_one_go() -> None:
+    client: Any = Client()
+    crossings: list[list[Any]] = []
+    takers = Takers(lambda number, answer: None, lambda sid, delivery: None, {9})
+    parser = AnswerParser(client, INBOX, 7, takers, lambda fn, taken: crossings.append(taken))
+    await parser.parse(STREAM)
+    assert [len(taken) for taken in crossings] == [6], "four answers, two messages"
 
 
 @pytest.mark.parametrize(
@@ -181,5 +203,5 @@ async def test_whoever_a_subscription_is_diverted_to_does_not_end_the_connection
 async def test_what_we_have_asked_for_shows_that_the_server_hears_us(piece: bytes, shows: bool) -> None:
     client: Any = Client()
     client._pings_outstanding = 2
-    await AnswerParser(client, INBOX, 7, lambda number, answer: None).parse(piece)
+    await parser_of(client).parse(piece)
     assert client._pings_outstanding == (0 if shows else 2)

@@ -79,7 +79,7 @@ async def test_what_is_replaced_meanwhile_is_left_out(server: Server, namespace:
 
 
 async def test_what_is_removed_meanwhile_is_not_waited_for(server: Server, namespace: str) -> None:
-    """What a page lacks will never come."""
+    """A message that a page lacks will never come."""
     async with filled(server, namespace) as store:
         purge = f"$JS.API.STREAM.PURGE.KV_{store.names.state[0]}"
         found = await scanned(store, partial(store._link.request, purge, b""))

@@ -18,8 +18,10 @@ from tests.store.frozen import left_for_another
 SAGAS = 50
 
 
-pytestmark = pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float':DeprecationWarning")
-"""nats-py's to aiohttp."""
+pytestmark = [
+    pytest.mark.usefixtures("each_loop"),
+    pytest.mark.filterwarnings("ignore:parameter 'timeout' of type 'float':DeprecationWarning"),  # nats-py's to aiohttp
+]
 
 
 def listens(port: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -206,12 +207,8 @@ def _in_asyncio(url: str, namespace: str, make: Callable[[Any], list[Any]]) -> l
         await nc.close()
         return found
 
-    policy: Any = asyncio.DefaultEventLoopPolicy()
-    loop = policy.new_event_loop()
-    try:
+    with closing(asyncio.SelectorEventLoop()) as loop:  # whatever trio-asyncio has made of `asyncio.run`
         return list(loop.run_until_complete(main()))
-    finally:
-        loop.close()
 
 
 class Boast(Saga[int]):

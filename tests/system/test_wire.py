@@ -11,10 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sagakit import Completed, Failed, open_runtime
 
 from tests.sagas import BookTrip, Trip
 from tests.servers import Server
+
+pytestmark = pytest.mark.usefixtures("each_loop")
 
 READER = Path(__file__).parent / "raw_reader.py"
 

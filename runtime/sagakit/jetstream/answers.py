@@ -1,4 +1,4 @@
-"""What the server's answers mean."""
+"""The meaning of the server's answers: which error is whose fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ApiError(msgspec.Struct, frozen=True):
 
 
 def to_error(error: ApiError, *, key: str, expected: int | None, stream: str = "") -> StoreError:
-    """The error of a write or a read, by whose fault it is. `stream` is the one that was asked, if it is known."""
+    """Return the error of a write or a read, by whose fault it is. `stream` is the stream that was asked, if known."""
     if error.err_code in WRONG_LAST_SEQUENCE and expected is not None:
         return Conflict(key, expected)
     if error.err_code in MESSAGE_TOO_LARGE:
@@ -52,6 +52,6 @@ _ack = msgspec.json.Decoder(PubAck)
 
 
 def decode_ack(answer: bytes, key: str, expected: int | None) -> int | StoreError:
-    """The sequence that was acknowledged, or what went wrong."""
+    """Return the sequence that was acknowledged, or what went wrong."""
     ack = _ack.decode(answer)
     return ack.seq if ack.error is None else to_error(ack.error, key=key, expected=expected)

@@ -1,4 +1,4 @@
-"""The server's clock as this process knows it: its own monotonic clock, plus an offset that the server's answers give.
+"""The server's clock as this process knows it: the process's monotonic clock, plus an offset by the server's answers.
 
 A machine's wall clock may be an hour off, and may be set at any moment, so it decides nothing: two workers would not
 agree when a timer is due. What the server says is the same for all of them.
@@ -76,7 +76,7 @@ class _Bounds(NamedTuple):
 
 
 class ServerClock:
-    """The port is `Clock`. `ask` asks the server once; `reconnected_at` as of `Store`; `wall` is this machine's."""
+    """The port `Clock`. `ask` asks the server once; `reconnected_at` as of `Store`; `wall` is this machine's."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class ServerClock:
         self._set = trio.Event()
 
     def now(self) -> float:
-        """The server's time."""
+        """Return the server's time."""
         now = self._monotonic.current_time() + self._offset
         if self._latest - STANDS_STILL < now < self._latest:
             return self._latest
@@ -111,7 +111,7 @@ class ServerClock:
         return self._wall() - self.now()
 
     async def until_set(self) -> None:
-        """Return when it has been corrected."""
+        """Return when the clock has been corrected."""
         await self._set.wait()
 
     async def sample(self) -> None:

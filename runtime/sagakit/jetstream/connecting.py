@@ -1,4 +1,4 @@
-"""Opening and closing a link: a NATS client on the asyncio side that never gives up, and its tasks on trio's."""
+"""The opening and closing of a link: a NATS client on the asyncio side that never gives up, and tasks on trio's."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from logging import getLogger
 from random import sample
-from typing import Any
 
 import nats.errors
 import trio
 from nats.aio.client import Client
 
 from sagakit.errors import CannotConnect, LoginRefused
+from sagakit.jetstream.asyncio_side import AsyncioSide, open_asyncio_side
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.connection_errors import Troubles
-from sagakit.jetstream.link import CLOSE_TIMEOUT, Link
+from sagakit.jetstream.link import Link
 from sagakit.jetstream.nats_client import NatsClient
-
-_log = getLogger("sagakit.link")
+from sagakit.jetstream.subscriptions import CLOSE_TIMEOUT
 
 CONNECT_TRY = 2
 """Seconds that one server gets to answer while connecting."""
@@ -37,17 +35,14 @@ only if the first of the other servers does not answer either."""
 @asynccontextmanager
 async def open_link(connection: Connection) -> AsyncIterator[Link]:
     """Connect and pump until the context ends. Raises CannotConnect."""
-    import trio_asyncio
-
-    async with trio_asyncio.open_loop() as loop:
-        loop.set_exception_handler(_on_loop_error)
-        client = NatsClient(tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
-        link = Link(client, connection, loop)
-        connect = _connecting(link, client, connection)
+    async with open_asyncio_side() as side:
+        client = NatsClient(side, tls_wanted=connection.tls.wanted, inbox_prefix=connection.inbox_prefix)
+        link = Link(client, connection, side)
+        connect = _connecting(link, client, connection, side)
         try:
             await _connect(link, connect, connection)
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(link.pump)
+                nursery.start_soon(link.pump.run)
                 nursery.start_soon(link.read)
                 await nursery.start(link.leaders.run)
                 nursery.start_soon(link.sweep)
@@ -56,19 +51,30 @@ async def open_link(connection: Connection) -> AsyncIterator[Link]:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
-                await link.on_asyncio(link.close)
+                await link.close()
 
 
-def _connecting(link: Link, client: Client, connection: Connection) -> Callable[[], Awaitable[None]]:
-    """What connects. Raises InvalidConfig."""
+def _connecting(link: Link, client: Client, connection: Connection, side: AsyncioSide) -> Callable[[], Awaitable[None]]:
+    """Return the function that connects. Raises InvalidConfig."""
+
+    # nats-py accepts coroutine functions only. They return before trio has heard: the order is what matters.
+    async def on_error(error: Exception) -> None:
+        side.here(link.on_error, error)
+
+    async def on_disconnected() -> None:
+        side.here(link.on_disconnected)
+
+    async def on_reconnected() -> None:
+        side.here(link.on_reconnected)
+
     return partial(
         client.connect,
         servers=sample(connection.servers, len(connection.servers)),
         dont_randomize=True,  # the client does it, in its own way
         name=connection.name,
-        error_cb=link.on_error,
-        disconnected_cb=link.on_disconnected,
-        reconnected_cb=link.on_reconnected,
+        error_cb=on_error,
+        disconnected_cb=on_disconnected,
+        reconnected_cb=on_reconnected,
         connect_timeout=CONNECT_TRY,
         reconnect_time_wait=0.1,  # type: ignore[arg-type]  # annotated int, slept on as it is
         max_reconnect_attempts=-1,
@@ -93,7 +99,10 @@ async def _connect(link: Link, connect: Callable[[], Awaitable[None]], connectio
 
 
 async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
-    """Cancel until it is cancelled: before Python 3.12 `asyncio.wait_for`, which connecting uses, may swallow one."""
+    """Await `fn()`; cancelled, cancel it until it has ended.
+
+    Before Python 3.12 `asyncio.wait_for`, which connecting uses, may swallow a cancellation.
+    """
     task = asyncio.ensure_future(fn())
     try:
         await asyncio.wait([task])
@@ -106,16 +115,10 @@ async def _cancellable(fn: Callable[[], Awaitable[None]]) -> None:
 
 
 def _why_not(where: str, timeout: float, troubles: Troubles) -> CannotConnect:
-    """The most telling of the errors met while connecting."""
+    """Return the most telling of the errors met while connecting."""
     if troubles.refused_login is not None:
         return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
     why = f": {troubles.most_telling}" if troubles.most_telling else ""
     return CannotConnect(
         f"no NATS server answered at {where} within {timeout:g} s{why}; start one there, or correct the URL"
     )
-
-
-def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """An unhandled asyncio exception must not end the trio program; nats-py reconnects by itself."""
-    error = context.get("exception")
-    _log.error("asyncio: %s", context.get("message"), exc_info=error if error is not None else None)

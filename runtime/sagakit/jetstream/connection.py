@@ -1,4 +1,4 @@
-"""How to reach the servers and their JetStream, and what a connection may have under way."""
+"""The options of a connection: how to reach the servers and their JetStream, and what may be under way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from sagakit.jetstream.security import Identity, Tls
 
 API = "$JS.API"
-"""Head of the subjects of the JetStream that the server has itself."""
+"""The head of the subjects of the server's own JetStream."""
 
 
 def api_of(domain: str | None) -> str:
@@ -18,7 +18,7 @@ def api_of(domain: str | None) -> str:
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the servers. Times in seconds; `max_unacked` in messages, `max_unacked_bytes` in bytes.
+    """The options of a connection. Times are in seconds, `max_unacked` in messages, `max_unacked_bytes` in bytes.
 
     `api` heads the subjects of another JetStream: `$JS.{domain}.API` of a domain, or what an import is called.
     """
@@ -35,7 +35,7 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     max_unacked_bytes: int = 32 * 2**20
 
     def routed(self, subject: str) -> str:
-        """Return the subject under which a message for JetStream, which is of API or of a bucket, finds the wanted one.
+        """Return the subject under which a message for JetStream's API, or for a bucket, reaches the wanted JetStream.
 
         A server maps `$JS.{domain}.API.$KV.>` to `$KV.>` in that domain; between domains `$KV.>` itself is denied.
         """
@@ -46,6 +46,6 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.api}.{subject}" if subject.startswith("$KV.") else subject
 
     def options(self) -> dict[str, Any]:
-        """Those that nats-py takes as they are. Raises InvalidConfig."""
+        """Return the options that nats-py takes as they are. Raises InvalidConfig."""
         tls = {"tls": self.tls.context(), "tls_handshake_first": self.tls.first} if self.tls.wanted else {}
         return self.identity.options() | tls | {"inbox_prefix": self.inbox_prefix}

@@ -1,4 +1,4 @@
-"""What a connection complained of: kept for whoever asks why, told to the log once rather than ten times a second."""
+"""The complaints about a connection: kept for the error of opening, and logged once, not ten times a second."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _log = getLogger("sagakit.link")
 KEPT = 50
 """Texts that are kept, the newest."""
 TOLD = 1000
-"""Different texts that the log gets; beyond it the first may come again."""
+"""Different texts that are remembered as logged; beyond them the first may be logged again."""
 
 _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"', re.IGNORECASE)
 _AUTHENTICATION = re.compile(r"authorization violation|authentication (expired|revoked)", re.IGNORECASE)
 
 
 class Troubles:
-    """Those of one connection."""
+    """The complaints about one connection."""
 
     def __init__(self) -> None:
         self.texts: deque[str] = deque(maxlen=KEPT)
@@ -30,17 +30,17 @@ class Troubles:
 
     @property
     def refused_login(self) -> str | None:
-        """The last text by which the server refused who we are; it may also just hang up, before or after."""
+        """The last text by which the server refused our login. The server may also just hang up, before or after."""
         return next((text for text in reversed(self.texts) if _AUTHENTICATION.search(text)), None)
 
     @property
     def most_telling(self) -> str | None:
-        """What to name when there is no connection: a broken handshake says more than the hang-up after it."""
+        """The text to name when there is no connection: a broken handshake says more than the hang-up after it."""
         found = next((text for text in reversed(self.texts) if "SSL" in text or "TLS" in text), None)
         return found or (self.texts[-1] if self.texts else None)
 
     def add(self, error: Exception) -> NotPermitted | None:
-        """Note it, and tell it the first time; a subject that the server refused comes back as an error."""
+        """Keep an error, and log it the first time. Return NotPermitted for a subject that the server refused."""
         text = str(error) or type(error).__name__
         self.texts.append(text)
         refused = _REFUSED.search(text)
@@ -54,11 +54,11 @@ class Troubles:
         return found
 
     def over(self) -> None:
-        """The connection is up again: what comes now is news."""
+        """Forget what was logged: the connection is up again, and what comes now is news."""
         self._told.clear()
 
     def missing(self, error: StreamMissing) -> None:
-        """Say that a stream is gone: once a minute, whoever meets it."""
+        """Log that a stream is gone, once a minute."""
         self._ration.say(ERROR, "%s", error, kind=error.stream)
 
     def _tell(self, what: str, text: str, *, error: bool = False) -> None:

@@ -28,7 +28,7 @@ See docs/architecture.md, "The wire".
 
 
 class CoreControl:
-    """The port is `Control`."""
+    """The port `Control`, over core NATS."""
 
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
@@ -45,7 +45,7 @@ class CoreControl:
         """Answer requests while the context is open; nats-py subscribes again after a reconnect."""
         send, receive = trio.open_memory_channel[Msg](WAITING)
 
-        async def on_request(msg: Msg) -> None:
+        def on_request(msg: Msg) -> None:
             try:
                 send.send_nowait(msg)
             except trio.WouldBlock:
@@ -54,7 +54,7 @@ class CoreControl:
         async def answer_one(msg: Msg) -> None:
             try:
                 answer = await handler(msg.data)
-            except Exception as error:  # whoever asks must not end us
+            except Exception as error:  # a request must not end the worker
                 self._unanswered.say(ERROR, "%s: a request is not answered", msg.subject, exc_info=error)
             else:
                 if self._may_be_answered(msg.reply):
@@ -65,7 +65,7 @@ class CoreControl:
                 nursery.start_soon(answer_one, msg)
 
         subject = self._names.control_subject(worker_id)
-        subscription = await self._link.on_asyncio(self._link.client.subscribe, subject, cb=on_request)
+        subscription = await self._link.subscriptions.hear(subject, on_request)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(answer, nursery)
@@ -73,10 +73,10 @@ class CoreControl:
                 nursery.cancel_scope.cancel()
         finally:
             with trio.move_on_after(1.0, shield=True):
-                await self._link.unsubscribe(subscription)
+                await self._link.subscriptions.end(subscription)
 
     def _may_be_answered(self, reply: str) -> bool:
-        """Not where whoever asks might not publish, to a bucket, say: it would be done with a worker's rights."""
+        """Return False for a subject on which the asker might not publish, as a bucket's: we have a worker's rights."""
         ours = tuple(self._names.subject(f"{head}.") for head in FAMILIES)
         return bool(reply) and not reply.startswith(("$", *ours))
 
@@ -87,9 +87,9 @@ class CoreControl:
 
     @asynccontextmanager
     async def announced(self, saga_types: Sequence[str], heard: Callable[[str], None]) -> AsyncIterator[None]:
-        """Hear what is announced."""
+        """Call `heard` with what is announced, while the context is open."""
 
-        async def on_announced(msg: Msg) -> None:
+        def on_announced(msg: Msg) -> None:
             worker_id = msg.data.decode("ascii", "replace")
             if is_worker_id(worker_id):
                 heard(worker_id)
@@ -97,9 +97,7 @@ class CoreControl:
                 self._odd.say(ERROR, "%s: not a worker's id: %.100r", msg.subject, msg.data)
 
         subscriptions = [
-            await self._link.on_asyncio(
-                self._link.client.subscribe, self._names.adopt_subject(saga_type), cb=on_announced
-            )
+            await self._link.subscriptions.hear(self._names.adopt_subject(saga_type), on_announced)
             for saga_type in saga_types
         ]
         try:
@@ -107,4 +105,4 @@ class CoreControl:
         finally:
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
-                    await self._link.unsubscribe(subscription)
+                    await self._link.subscriptions.end(subscription)

@@ -51,7 +51,7 @@ async def check_only_ours_captures(link: Link, names: Names) -> None:
             answers.append(_stream(delivery.payload))
         answered.set()
 
-    async with link.diverting(take) as inbox:
+    async with link.subscriptions.diverted(take) as inbox:
         link.tell(names.inbox_question, b"", headers=_EXPECTS, reply=inbox)
         with trio.move_on_after(FIRST_WITHIN):
             await answered.wait()

@@ -221,7 +221,7 @@ class _Keeper:
             (self._folder / "server.json").unlink(missing_ok=True)
 
     async def keep(self) -> None:
-        """Until cancelled. A server that is in trouble again and again is started again more and more slowly."""
+        """Keep the server running until cancelled. The pauses grow if it is in trouble again and again."""
         pause, restarts = Backoff(initial_interval=0.2, max_interval=30.0), 0
         while True:
             started_at = trio.current_time()

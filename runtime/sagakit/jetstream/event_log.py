@@ -17,7 +17,7 @@ _MESSAGE_ID = header_block({"Nats-Msg-Id": "%b"})
 
 
 class Events:
-    """The port is `EventLog`."""
+    """The port `EventLog`, over streams."""
 
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
@@ -29,7 +29,7 @@ class Events:
         self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
 
     async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
-        """Read what may be of one saga."""
+        """Return the events that may be of one saga."""
         stream = self._names.events[self._names.shard_of(key)]
         subject = self._names.event_subject(key, saga_type, ">")
         async with aclosing(stored_since(self._link, stream, subject, since).pages()) as pages:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import trio
 
-from sagakit.jetstream.bridge import HostLoop, loop_in_thread
+from sagakit.jetstream.crossing import HostLoop, loop_in_thread
 
 T = TypeVar("T")
 

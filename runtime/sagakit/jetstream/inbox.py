@@ -39,7 +39,7 @@ _KEPT_SUBJECT = "Sagakit-Subject"
 
 
 class StreamInbox:
-    """The port is `Inbox`."""
+    """The port `Inbox`, over a stream."""
 
     def __init__(self, link: Link, names: Names, clock: ServerClock) -> None:
         self._link = link
@@ -49,17 +49,17 @@ class StreamInbox:
         self._dead = StreamReader(link, names.dead)
 
     async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
-        """Append; the id on the wire has the saga's key before it, for the server compares ids of the whole stream.
+        """Append a message. On the wire the saga's key precedes its id: the server compares ids of the whole stream.
 
-        A worker's own message has none that the server compares: a client that knows the id of a coming `reverse` could
-        publish another message under it first, and the server would drop the reverse as a copy.
+        A worker's own message has no id that the server compares: a client that knows the id of a coming `reverse`
+        could publish another message under that id first, and the server would drop the reverse as a copy.
         """
         key = SagaKey(saga_type, saga_id)
         headers = {_KEPT_ID: id} if channel == "system" else {_ID: f"{key}/{id}"}
         await self._publish(self._names.inbound_subject(channel, key), payload, headers)
 
     async def check_only_ours(self) -> None:
-        """Refuse streams of other domains on our subjects."""
+        """Refuse streams of other domains that capture our subjects."""
         await check_only_ours_captures(self._link, self._names)
 
     @asynccontextmanager
@@ -74,7 +74,7 @@ class StreamInbox:
                 StreamAcknowledger(self._link, delivery.reply).defer(0)
 
     async def park(self, message: InboundMessage, *, start: bool) -> None:
-        """Copy it to where it waits, then acknowledge it."""
+        """Copy a message to where it waits, then acknowledge it."""
         headers = {
             _ID: f"park-{message.position}",
             _KEPT_ID: message.id,
@@ -102,7 +102,7 @@ class StreamInbox:
         message.acknowledger.ack()
 
     async def start_waits(self, message: InboundMessage) -> bool:
-        """Look at what is there for the same saga; a start that waits for room has a subject of its own."""
+        """Return True if a start is stored for the same saga; a start that waits for room has its own subject."""
         names, key = self._names, message.address
         if await self._stream.next(names.parked_subject(key, start=True)) is not None:
             return True
@@ -118,7 +118,7 @@ class StreamInbox:
         return False
 
     async def any_start(self, saga_type: str) -> bool:
-        """Look at every message for the type, one by one: for a worker that opens with a changed definition."""
+        """Return True if any start of the type is stored. Reads all of them: for a worker with a changed definition."""
         names = self._names
         if await self._stream.next(names.parked_filter(saga_type, start=True)) is not None:
             return True
@@ -131,7 +131,7 @@ class StreamInbox:
         return False
 
     async def strays(self) -> AsyncGenerator[InboundMessage]:
-        """Yield what no consumer covers; most of the time a comparison of two numbers shows that there is nothing."""
+        """Yield messages that no consumer covers. As a rule two numbers are equal, and there are none."""
         consumers = await self._stream.consumers()
         if await self._stream.count() <= sum(consumers.values()):
             return
@@ -143,7 +143,7 @@ class StreamInbox:
                             yield stray
 
     def age(self, message: InboundMessage) -> float:
-        """Return for how long the server has had it."""
+        """Return the seconds for which the server has had a message."""
         return self._clock.now() - message.since
 
     # ------------------------------------------------------------- private
@@ -214,7 +214,7 @@ class StreamInbox:
             message = self._from_store(found)
             yield message
             if not message.fault and self.age(message) < UNKNOWN_TYPE_FOR:
-                return  # those behind it have waited for less
+                return  # the messages behind this one have waited for less
             found = await self._stream.next(subject, after=found.position)
 
     def _from_store(self, found: Stored) -> InboundMessage:
@@ -229,7 +229,7 @@ class StreamInbox:
 
 
 class StreamAcknowledger:
-    """The port is `Acknowledger`; for a message that a consumer has handed out."""
+    """The port `Acknowledger`, for a message that a consumer has handed out."""
 
     __slots__ = ("_link", "_subject")
 
@@ -238,20 +238,20 @@ class StreamAcknowledger:
         self._subject = subject
 
     def ack(self) -> None:
-        """It is done with."""
+        """Acknowledge: the message is done with."""
         self._link.tell(self._subject, b"+ACK", linger=True)
 
     def extend(self) -> None:
-        """It is being worked on."""
+        """Tell the server that the message is being worked on."""
         self._link.tell(self._subject, b"+WPI", linger=True)
 
     def defer(self, seconds: float) -> None:
-        """It may come again after so many seconds."""
+        """Have the message come again after so many seconds."""
         self._link.tell(self._subject, b'-NAK {"delay":%d}' % round(seconds * 1e9) if seconds else b"-NAK", linger=True)
 
 
 class _Remover:
-    """The port is `Acknowledger`; for a message that no consumer covers. It stays until it is acknowledged."""
+    """The port `Acknowledger`, for a message that no consumer covers. The message stays until it is acknowledged."""
 
     def __init__(self, link: Link, stream: str, position: int) -> None:
         self._link = link
@@ -259,14 +259,14 @@ class _Remover:
         self._request = msgspec.json.encode({"seq": position, "no_erase": True})
 
     def ack(self) -> None:
-        """Remove it."""
+        """Remove the message."""
         self._link.tell(self._subject, self._request)
 
     def extend(self) -> None:
-        """Nobody else takes it."""
+        """Do nothing: nobody else takes the message."""
 
     def defer(self, seconds: float) -> None:
-        """It is looked at again in any case."""
+        """Do nothing: the message is looked at again in any case."""
 
 
 def _consumer_name(saga_type: str, source: Source) -> str:

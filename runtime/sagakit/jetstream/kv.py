@@ -49,7 +49,7 @@ _got = msgspec.json.Decoder(_Got)
 
 
 class Bucket(BucketBase):
-    """One logical bucket over one or more shards; the port is `KeyValue`."""
+    """The port `KeyValue`: a logical bucket over one or more shards."""
 
     def __init__(self, link: Link, names: Names, buckets: Sequence[str]) -> None:
         self._link = link
@@ -82,7 +82,7 @@ class Bucket(BucketBase):
         return _revision(key, revision, answer)
 
     async def purge(self, key: str, *, revision: int | None = None) -> None:
-        """Remove every trace of a key, a delete marker too."""
+        """Remove every trace of a key, delete markers included."""
         bucket = self._bucket(key)
         newer = {} if revision is None else {"seq": revision + 1}
         request = msgspec.json.encode({"filter": f"$KV.{bucket}.{key}"} | newer)
@@ -98,7 +98,7 @@ class Bucket(BucketBase):
         return Entry(key, b64decode(found.data), found.seq)
 
     async def deletion(self, key: str) -> Deletion | None:
-        """Read what a deletion has left."""
+        """Return what a deletion has left."""
         found = await self._last(key)
         operation = None if found is None else _operation(b64decode(found.hdrs))
         return None if found is None or operation is None else Deletion(operation[1].decode(), found.seq, found.time)
@@ -137,23 +137,23 @@ class Bucket(BucketBase):
 
     @asynccontextmanager
     async def watch(self, prefix: str = "") -> AsyncIterator[AsyncIterator[Entry]]:
-        """Each later change, from the bucket's own subjects: no consumer on the server, nothing across an outage."""
+        """Yield each later change, from the bucket's subjects: no consumer on the server, nothing across an outage."""
         send, receive = trio.open_memory_channel[Entry](WATCH_BUFFER)
         subscriptions = []
         for bucket in self._buckets:
             head = f"$KV.{bucket}."
             on_change = partial(_changed, head, send)
             subject = f"{head}{prefix}.>" if prefix else f"{head}>"
-            subscriptions.append(await self._link.on_asyncio(self._link.client.subscribe, subject, cb=on_change))
+            subscriptions.append(await self._link.subscriptions.hear(subject, on_change))
         try:
             yield receive
         finally:
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
-                    await self._link.unsubscribe(subscription)
+                    await self._link.subscriptions.end(subscription)
 
 
-async def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:
+def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:
     if msg.headers is None or OPERATION not in msg.headers:
         try:
             send.send_nowait(Entry(msg.subject[len(head) :], msg.data, 0))

@@ -1,4 +1,7 @@
-"""Buckets and streams: makes what is missing, refuses what would break a promise (docs/architecture.md, "The wire")."""
+"""The layout of buckets and streams: what is missing is made, what would break a promise is refused.
+
+See docs/architecture.md, "The wire".
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ SCHEMA = 2
 NOT_FOUND = 10059
 IN_USE = 10058
 NO_PEERS = 10005
-"""The servers on which the replicas are to be: there are too few, full, of the wrong tags, or offline."""
+"""There are not enough servers for the replicas: they are too few, full, of the wrong tags, or offline."""
 NO_JETSTREAM = frozenset({10039, 10076})
 API_LEVEL = 1
 """nats-server 2.11."""
@@ -48,7 +51,7 @@ SECOND = 10**9
 
 
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How buckets and streams are made. Times in seconds, None is for ever; sizes in bytes, None is no limit."""
+    """The options of buckets and streams. Times are seconds, None is for ever; sizes are bytes, None is no limit."""
 
     storage: Literal["file", "memory"] = "file"
     replicas: int | None = None
@@ -77,7 +80,7 @@ class _Stream(msgspec.Struct):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """What `SAGA_META` says under `layout`."""
+    """The value of the key `layout` in `SAGA_META`."""
 
     schema: int
     shards: int
@@ -115,7 +118,7 @@ async def make_layout(link: Link, names: Names, options: StreamOptions) -> None:
 
 
 async def is_cluster(link: Link, names: Names) -> bool:
-    """Whether the servers form a cluster, as the meta bucket's stream has it. Raises StoreError."""
+    """Return True if the servers form a cluster, by what the meta bucket's stream says. Raises StoreError."""
     return bool((await _ask(link, f"$JS.API.STREAM.INFO.KV_{names.meta}", b"")).cluster.get("name"))
 
 
@@ -179,7 +182,7 @@ async def _check_domains(link: Link, names: Names) -> None:
 
 
 async def make_bucket(link: Link, name: str, options: BucketOptions) -> dict[str, Any]:
-    """A KV bucket as `nats kv` makes it, with direct get off and per-message TTL on; returns what stands.
+    """Make a KV bucket as `nats kv` does, with direct get off and per-message TTL on. Return its configuration.
 
     Raises BadBucket, Unavailable.
     """
@@ -205,7 +208,7 @@ def _max_age(ttl: float | None) -> dict[str, int]:
 
 
 async def _ensure(link: Link, config: dict[str, Any]) -> dict[str, Any]:
-    """The stream's configuration, as it is or as it was made now."""
+    """Return the stream's configuration, as it is or as it was made now."""
     name = config["name"]
     found = await _ask(link, f"$JS.API.STREAM.INFO.{name}", b"")
     if found.error is not None and found.error.err_code == NOT_FOUND:
@@ -244,7 +247,7 @@ def _check_state(bucket: str, config: dict[str, Any]) -> None:
 
 
 async def _until_led(link: Link, names: Names, meta: Bucket) -> None:
-    """A bucket that somebody else has just made on a cluster may have no leader yet. Raises Unavailable."""
+    """Wait for the leader of a bucket that another worker has just made on a cluster. Raises Unavailable."""
     with trio.move_on_after(link.connect_timeout) as limit:
         await meta.until_there("layout")
     if limit.cancelled_caught:
@@ -279,7 +282,7 @@ async def _check_shards(link: Link, names: Names) -> None:
 
 
 def _layout_of(names: Names, value: bytes) -> Layout:
-    """Raises BadLayout: what was made with another number of shards must not be opened on a guess."""
+    """Return the layout. Raises BadLayout: buckets with another number of shards must not be opened on a guess."""
     try:
         return msgspec.json.decode(value, type=Layout)
     except UNREADABLE as error:

@@ -1,6 +1,6 @@
-"""Streams that have stopped answering, because their leader is gone.
+"""The watch over streams that have stopped answering because their leader is gone.
 
-They are found out in a second, not at the deadline of each acknowledgement, and a server that is merely busy is not
+They are found in a second, not at the deadline of each acknowledgement, and a server that is merely busy is not
 taken for one that is away: a stream is silent when the oldest message that it owes an answer has stayed the same for
 SILENCE; a busy one answers in order, so its oldest moves on. A silent stream is asked, by one request at a time for all
 who wait, until its leader answers. What was sent to it before that question and is still unanswered may have been lost
@@ -47,7 +47,7 @@ def stream_of(subject: str) -> str | None:
 
 
 class Leaders:
-    """One a link. `ask` sends a request; messages that were sent so far have numbers smaller than `next_number()`.
+    """The watch of one link. `ask` sends a request; messages sent so far have numbers smaller than `next_number()`.
 
     `give_up` ends what a stream owes of the messages before a number; `refused` tells of a stream that is missing.
     """
@@ -117,7 +117,7 @@ class Leaders:
         except (Ambiguous, Unavailable):
             return False
         except NotPermitted:
-            return True  # whoever waits will be told the same
+            return True  # those who wait are told the same
         error = _got.decode(answer).error
         if error is not None and error.err_code == NO_STREAM:
             self._refused(error, stream)  # who writes to it is not told more than that nobody answers

@@ -1,35 +1,51 @@
-"""nats-py's client, with some of its habits mended: it must not talk in the clear by mistake, nor give up on an error,
-nor leave sockets open, nor complain when it is closed before it has begun to connect, nor cling to a silent server, nor
-stop reading without a word.
+"""nats-py's client, with some of its habits mended.
 
-No TLS is offered where it is wanted: nats-py would go on without. The server ends a connection (a user that expired or
-was taken out, too many connections): nats-py would close for ever; here it is an outage, and each new try reads the
-credentials again. A connection is silent, since its server is frozen or the network swallows everything: nats-py would
-wait until the server has taken the rest of what was written, or has said goodbye by TLS; then it might try it first.
+- The server offers no TLS where it is wanted: nats-py would go on in the clear. Here connecting fails.
+- The server ends a connection (a user has expired or was removed, there are too many connections): nats-py would close
+  for ever. Here that is an outage, and each new try reads the credentials again.
+- A connection is silent, since its server is frozen or the network swallows everything: nats-py would wait until the
+  server has taken the rest of what was written, or has said goodbye by TLS, and might then try the same server first.
+- A try to connect fails: nats-py would leave its socket open.
+- Reading ends by an error that nats-py does not know: it would stay connected, and deaf.
+- The client is closed before it has begun to connect: nats-py would raise.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from logging import getLogger
 from random import shuffle
 from socket import SHUT_RDWR
 from typing import Any, TypeGuard
 
 import nats.errors
 from nats.aio.client import Client, Srv
-from nats.aio.transport import TcpTransport, Transport
+from nats.aio.transport import TcpTransport, Transport, WebSocketTransport
 from nats.protocol.parser import PERMISSIONS_ERR
 
+from sagakit.jetstream.asyncio_side import AsyncioSide
+from sagakit.jetstream.lent_transport import LentTransport
+from sagakit.jetstream.parser import AnswerParser
+
+_log = getLogger("sagakit.link")
+
+FLUSH_TRY = 1
+"""Seconds after which opening asks again whether the server has what it was sent."""
 PERMISSIONS: str = PERMISSIONS_ERR
-"""What an error says that is about one subject only, and ends no connection."""
+"""A part of the text of errors that are about one subject only, and end no connection."""
 
 
 class NatsClient(Client):
-    """One connection. `tls_wanted`: by the options; a `tls://` or `wss://` URL wants it in any case."""
+    """nats-py's client, mended. `tls_wanted` is by the options; a `tls://` or `wss://` URL wants TLS in any case."""
 
-    def __init__(self, *, tls_wanted: bool, inbox_prefix: str) -> None:
+    def __init__(self, side: AsyncioSide, *, tls_wanted: bool, inbox_prefix: str) -> None:
         super().__init__()
+        self._side = side
+        self.connection_number: int = 0
+        """Grows with each connection that is tried: the generation that frames belong to."""
+        self._begun: set[asyncio.Task[None]] = set()
         self._inbox_prefix = bytearray(inbox_prefix.encode())  # `new_inbox` is wanted before `connect`
         self._tls_wanted = tls_wanted
 
@@ -52,19 +68,22 @@ class NatsClient(Client):
         info["tls_required"] = True  # nats-py looks at this alone
 
     async def _connect_to_server(self, s: Srv) -> None:
-        """One connection at a time: nats-py gives up on one that is made, but does not flush, and leaves it be."""
+        """Connect, after ending what an earlier try has left: nats-py leaves a connection alone that does not flush."""
         former = [task for task in (self._reading_task, self._ping_interval_task, self._flusher_task) if _runs(task)]
         if former and self._transport is not None:
             _hang_up(self._transport)
             self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
         for task in former:
             task.cancel()
+        self.connection_number += 1
+        if self._transport is None and s.uri.scheme not in ("ws", "wss"):
+            self._transport = LentTransport(self._side.here)
         await super()._connect_to_server(s)
 
     async def _process_connect_init(self) -> None:
-        """A try that fails leaves no socket behind: during an outage there are ten a second.
+        """Log in. A try that fails leaves no socket behind: during an outage there are ten a second.
 
-        Raises nats.errors.Error, OSError: those nats-py tries again after.
+        Raises nats.errors.Error, OSError: after these nats-py tries again.
         """
         try:
             await super()._process_connect_init()
@@ -76,14 +95,14 @@ class NatsClient(Client):
             raise nats.errors.Error(f"what answered is no NATS server: {error!r}") from error
 
     async def _attempt_reconnect(self) -> None:
-        """To any other server sooner than to the one that was lost."""
+        """Reconnect, to any other server sooner than to the one that was lost."""
         _hang_up(self._transport)
         shuffle(self._server_pool)
         self._server_pool.sort(key=lambda server: server is self._current_server)
         await super()._attempt_reconnect()
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
-        """Raise no error of the transport: who closes has no use for it, and it would hide what he closes for."""
+        """Close. An error of the transport is not raised: the caller has no use for it, and it would hide others."""
         try:
             await super()._close(status, do_cbs)
         except (nats.errors.Error, OSError):  # what was still to be sent is lost with the connection
@@ -92,20 +111,83 @@ class NatsClient(Client):
             await super()._close(status, do_cbs)
 
     async def _flush_pending(self, force_flush: bool = False) -> Any:
-        """`close` calls it, whatever there is to flush."""
+        """Flush. `close` calls this also before the first connection, when there is nothing to flush with."""
         return await super()._flush_pending(force_flush) if self._flush_queue is not None else None
 
     async def _process_pong(self) -> None:
-        """One that nobody waits for any more comes late, and that is all."""
+        """Take a pong. Nobody may wait for it any more: then it came late, and that is all."""
         if self._pongs and self._pongs[0].done():
             self._pongs[0] = asyncio.Future()
         await super()._process_pong()
 
     async def _read_loop(self) -> None:
-        """Whatever ends it, the connection ends with it: nats-py would stay connected and deaf."""
+        """Read until the connection ends. What ends reading ends it: nats-py would stay connected, and deaf."""
         await super()._read_loop()
         if self._reading_task is asyncio.current_task() and self.is_connected:
             await self._process_op_err(nats.errors.Error("nats: reading has ended"))
+
+    def heard(self) -> None:
+        """Note that the server is there: pings that it has not answered yet do not count."""
+        self._pings_outstanding = 0
+
+    def write_frames(self, connection: int, frames: bytes) -> None:
+        """Write whole frames to the transport, if the connection is still the one that they are for."""
+        if connection != self.connection_number or not self.is_connected or self._transport is None:
+            return
+        self._transport.write(frames)
+        if not isinstance(self._transport, TcpTransport):
+            # A WebSocket sends in `drain`, which nats-py's flusher calls if there is something to flush. nats-py does
+            # the same with a PING. A full queue of kicks is as good as one more.
+            self._pending_data_size += len(frames)
+            assert self._flush_queue is not None, "it is made while connecting"
+            with suppress(asyncio.QueueFull):
+                self._flush_queue.put_nowait(self._side.loop.create_future())
+
+    def take_pieces(self, connection: int, pieces: Sequence[bytes]) -> None:
+        """Take in whole pieces that trio has read, in the order of these calls."""
+        self._begin(self._take_pieces(connection, pieces))
+
+    def lose(self, connection: int, why: Exception) -> None:
+        """Give a connection up that trio could not read any more, after what it has read last."""
+        self._begin(self._lose(connection, why))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._side.loop.create_task(work)
+        self._begun.add(task)  # a loop holds its tasks by weak references only
+        task.add_done_callback(self._begun.discard)
+
+    async def _lose(self, connection: int, why: Exception) -> None:
+        if connection == self.connection_number and self.is_connected:
+            await self._error_cb(why)
+            await self._process_op_err(why)
+
+    async def _take_pieces(self, connection: int, pieces: Sequence[bytes]) -> None:
+        if connection != self.connection_number:  # a pong of the connection before would answer a ping of this one
+            return
+        parser = self._ps
+        assert isinstance(parser, AnswerParser)
+        try:
+            await parser.hand_on(pieces)
+        except (nats.errors.ProtocolError, OSError) as error:
+            await self._process_op_err(error)
+
+    async def answers(self) -> bool:
+        """Return True if the server answers a ping. nats-py forgets pings that were asked on a connection before."""
+        try:
+            await self.flush(FLUSH_TRY)
+        except nats.errors.FlushTimeoutError:
+            return False
+        return True
+
+    async def shut(self) -> None:
+        """Close the connection, whatever state it is in."""
+        try:
+            await self.close()
+        except (OSError, nats.errors.Error) as error:  # the server has gone before: nothing is left to close
+            _log.debug("closing: %s", error)
+        except asyncio.CancelledError:  # nats-py raises its reader's; ours goes on
+            if _is_cancelled():
+                raise
 
     async def _process_err(self, err_msg: str) -> None:
         if PERMISSIONS in err_msg:
@@ -116,13 +198,23 @@ class NatsClient(Client):
         await self._process_op_err(nats.errors.Error(f"nats: {text}"))
 
 
+def _is_cancelled() -> bool:
+    """Return True if somebody has cancelled the asyncio task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def _runs(task: asyncio.Task[None] | None) -> TypeGuard[asyncio.Task[None]]:
     return task is not None and not task.done()
 
 
 def _hang_up(transport: Transport | None) -> None:
-    """Say nothing more on a connection, and wait for no answer."""
-    stream = transport._io_writer if isinstance(transport, TcpTransport) else getattr(transport, "_ws", None)
+    """Shut a connection's socket: nothing more is said on it, and no answer awaited."""
+    stream: Any = None
+    if isinstance(transport, TcpTransport):
+        stream = transport._io_writer
+    elif isinstance(transport, WebSocketTransport):
+        stream = transport._ws
     socket = stream.get_extra_info("socket") if stream is not None else None
     if socket is not None:
         with suppress(OSError):  # it was cut already

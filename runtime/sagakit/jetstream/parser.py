@@ -1,15 +1,17 @@
-"""The parser of what the server sends: plain answers and scans are taken at once, all else is nats-py's, by the piece.
+"""The parser of what the server sends. Plain answers and scans are taken at once; all else is nats-py's, by the piece.
 
 Source: the NATS client protocol, `MSG` and `HMSG`. See docs/decisions/0002-frames.md for what it saves.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from functools import partial
 from logging import getLogger
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nats.aio.client import Client
 from nats.errors import Error, ProtocolError
@@ -21,13 +23,13 @@ _log = getLogger("sagakit.link")
 
 _MESSAGE = (b"MSG ", b"HMSG ")
 _PULLED = b" $JS.ACK."
-"""In the line of what comes from a stream; no subscription of ours gets that unasked."""
+"""A part of the line of what comes from a stream; no subscription of ours gets that unasked."""
 _FROM_STREAM = re.compile(r"\$JS\.ACK\.[!-~]+").fullmatch
-"""Where a message is acknowledged that came from a stream."""
+"""The subject on which a message that came from a stream is acknowledged."""
 
 
 class Delivery(NamedTuple):
-    """One message as it came. `reply` is empty where there is none, `headers` the whole block."""
+    """A message as it came. `reply` is empty where there is none, `headers` the whole block."""
 
     subject: str
     reply: str
@@ -35,65 +37,42 @@ class Delivery(NamedTuple):
     payload: bytes
 
 
-class AnswerParser(Parser):
-    """Answers to `inbox`, subscription `sid`, that have no headers go to `take`, by the number that ends their subject.
+class Takers(NamedTuple):
+    """The takers of what comes in. For the trio thread, except `diverted`, which either side may look into."""
 
-    nats-py's own parser is only ever given whole pieces: a message, or a control line.
+    answer: Callable[[int, bytes], None]
+    """Takes an answer to our inbox, by the number that ends its subject."""
+    deliver: Callable[[int, Delivery], None]
+    """Takes a message of a subscription in `diverted`, by its number."""
+    diverted: Container[int]
+    """The subscriptions whose messages are not for nats-py."""
+
+
+class Splitter:
+    """Cuts what one connection sends into whole pieces: a message, or a control line.
+
+    Answers to `inbox`, subscription `sid`, that have no headers are taken; so is what is diverted. `heard` is called
+    when something has come that the server would not send if it did not hear us.
     """
 
-    def __init__(self, client: Client, inbox: str, sid: int, take: Callable[[int, bytes], None]) -> None:
-        super().__init__(client)
-        self._client = client
+    def __init__(self, inbox: str, sid: int, takers: Takers, heard: Callable[[], None]) -> None:
         self._answer = re.compile(rb"MSG %b\.(\d+) %d (\d+)\r\n" % (re.escape(inbox.encode()), sid))
-        self._take = take
-        self.diverted: dict[int, Callable[[Delivery], None]] = {}
-        """Who gets the messages of a subscription in nats-py's stead, by its number; called in the trio thread."""
-
-    def reset(self) -> None:
-        """On a new connection: forget half a piece."""
-        super().reset()
+        self._takers = takers
+        self._heard = heard
         self.partial: bytes = b""
-
-    async def parse(self, data: bytes = b"") -> None:
-        """Take in what nats-py has read."""
-        await self.hand_on(self.take_in(data))
-
-    async def hand_on(self, pieces: Sequence[bytes]) -> None:
-        """Whole pieces that are nats-py's; on the asyncio side. Raises ProtocolError, OSError.
-
-        What others may send does not end the connection: a message that nats-py cannot take in is dropped.
-        """
-        for piece in pieces:
-            try:
-                await super().parse(piece)
-                if self.buf and piece.startswith(_MESSAGE):
-                    raise ProtocolError("nats: malformed MSG")
-            except Exception as error:
-                Parser.reset(self)
-                if isinstance(error, ProtocolError | OSError) and not piece.startswith(_MESSAGE):
-                    raise
-                await self._drop(piece, error)
-
-    async def _drop(self, piece: bytes, error: Exception) -> None:
-        """For good: what came from a stream would come again, to one worker after the other."""
-        line = piece.partition(LINE)[0]
-        _log.error("dropped what came in as %.200r", line, exc_info=error)
-        reply = _reply(line.split(b" ")) if line.startswith(_MESSAGE) else ""
-        if _FROM_STREAM(reply):
-            with suppress(Error):
-                await self._client.publish(reply, b"+TERM")
+        """The beginning of a piece that is not complete yet."""
 
     def take_in(self, data: bytes) -> list[bytes]:
         """Take what is for us out of what was read, and return the rest of its pieces, to be handed on.
 
-        What is not complete yet is kept for the next time. Whatever we have asked for shows that the server is there,
-        and hears us: pongs wait behind megabytes of answers. What others publish does not show that it hears us.
+        An incomplete piece is kept for the next time. Whatever we have asked for shows that the server is there, and
+        hears us: pongs wait behind megabytes of answers. What others publish does not show that it hears us.
         """
         if self.partial:
             data = self.partial + data
         rest: list[bytes] = []
         asked_for = False
-        match, take = self._answer.match, self._take
+        match, take, diverted = self._answer.match, self._takers.answer, self._takers.diverted
         at, size = 0, len(data)
         while at < size:
             line = match(data, at)
@@ -102,7 +81,7 @@ class AnswerParser(Parser):
                 if end > size:
                     break
                 asked_for = asked_for or data.find(_PULLED, at, data.find(LINE, at)) >= 0
-                if not (self.diverted and self._divert(data[at:end])):
+                if not (diverted and self._divert(data[at:end])):
                     rest.append(data[at:end])
                 at = end
                 continue
@@ -114,37 +93,110 @@ class AnswerParser(Parser):
             asked_for = True
             at = end + 2
         if asked_for:
-            self._client._pings_outstanding = 0
+            self._heard()
         self.partial = data[at:]
         return rest
 
     def _divert(self, piece: bytes) -> bool:
-        """Whether it was a message to one of `diverted`, which has it now."""
+        """Deliver a message to one of `diverted`. False if it is none."""
         line, _, block = piece.partition(LINE)
         words = line.split(b" ")
         if words[0] not in (b"MSG", b"HMSG") or not words[2].isdigit():
             return False
-        take = self.diverted.get(int(words[2]))
-        if take is None:
+        sid = int(words[2])
+        if sid not in self._takers.diverted:
             return False
         headers = int(words[-2]) if words[0] == b"HMSG" else 0
         subject = words[1].decode(errors="replace")
-        delivery = Delivery(subject, _reply(words), block[:headers], block[headers : -len(LINE)])
-        try:
-            take(delivery)
-        except Exception as error:  # as with nats-py: what others may send does not end the connection
-            _log.error("dropped what came in as %.200r", line, exc_info=error)
+        self._takers.deliver(sid, Delivery(subject, _reply(words), block[:headers], block[headers : -len(LINE)]))
         return True
 
 
+class AnswerParser(Parser):
+    """nats-py's parser, on the asyncio side, for what nats-py reads by itself and for what trio hands on.
+
+    nats-py's own code is only ever given whole pieces, so its state is always "awaiting a control line". The answers of
+    one read go to trio as one batch, by `here`.
+    """
+
+    def __init__(self, client: Client, inbox: str, sid: int, takers: Takers, here: Callable[..., None]) -> None:
+        self._taken: list[Callable[[], None]] = []
+        batched = Takers(self._later(takers.answer), self._later(takers.deliver), takers.diverted)
+        self.splitter: Splitter = Splitter(inbox, sid, batched, self._heard)
+        super().__init__(client)
+        self._client = client
+        self._here = here
+        self._takers = takers
+        self._inbox = inbox
+        self._sid = sid
+        self._one_at_a_time = asyncio.Lock()
+
+    def _later(self, take: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
+        return lambda number, taken: self._taken.append(partial(take, number, taken))
+
+    def _heard(self) -> None:
+        self._client._pings_outstanding = 0
+
+    def lend(self, heard: Callable[[], None]) -> Splitter:
+        """Return a splitter for trio, which goes on where the one of this side has stopped."""
+        lent = Splitter(self._inbox, self._sid, self._takers, heard)
+        lent.partial, self.splitter.partial = self.splitter.partial, b""
+        return lent
+
+    def reset(self) -> None:
+        """On a new connection: forget half a piece."""
+        super().reset()
+        self.splitter.partial = b""
+
+    async def parse(self, data: bytes = b"") -> None:
+        """Take in what nats-py has read."""
+        rest = self.splitter.take_in(data)
+        if self._taken:
+            taken, self._taken = self._taken, []
+            self._here(_call_all, taken)
+        await self.hand_on(rest)
+
+    async def hand_on(self, pieces: Sequence[bytes]) -> None:
+        """Give whole pieces to nats-py. Raises ProtocolError, OSError.
+
+        What others may send does not end the connection: a message that nats-py cannot take in is dropped.
+        """
+        # What trio has handed on may still be under way when nats-py reads again by itself.
+        async with self._one_at_a_time:
+            for piece in pieces:
+                try:
+                    await super().parse(piece)
+                    if self.buf and piece.startswith(_MESSAGE):
+                        raise ProtocolError("nats: malformed MSG")
+                except Exception as error:
+                    Parser.reset(self)
+                    if isinstance(error, ProtocolError | OSError) and not piece.startswith(_MESSAGE):
+                        raise
+                    await self._drop(piece, error)
+
+    async def _drop(self, piece: bytes, error: Exception) -> None:
+        """Drop a message for good: what came from a stream would come again, to one worker after the other."""
+        line = piece.partition(LINE)[0]
+        _log.error("dropped what came in as %.200r", line, exc_info=error)
+        reply = _reply(line.split(b" ")) if line.startswith(_MESSAGE) else ""
+        if _FROM_STREAM(reply):
+            with suppress(Error):
+                await self._client.publish(reply, b"+TERM")
+
+
+def _call_all(taken: Sequence[Callable[[], None]]) -> None:
+    for take in taken:
+        take()
+
+
 def _reply(words: Sequence[bytes]) -> str:
-    """The reply subject, by the words of a message's line; empty where there is none."""
+    """Return the reply subject, by the words of a message's line; empty where there is none."""
     sizes = 1 if words[0] == b"MSG" else 2
     return words[3].decode(errors="replace") if len(words) == 4 + sizes else ""
 
 
 def _end_of_piece(data: bytes, at: int) -> int:
-    """Where the piece ends that begins at `at`; beyond the end of `data` if it is not all there."""
+    """Return where the piece ends that begins at `at`; beyond the end of `data` if it is not all there."""
     line = data.find(LINE, at)
     if line < 0:
         endless = len(data) - at >= MAX_CONTROL_LINE_SIZE and not data.startswith(_MESSAGE, at)

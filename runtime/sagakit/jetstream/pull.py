@@ -1,4 +1,4 @@
-"""A pull consumer: one durable consumer that several workers share, read by one of them a page at a time.
+"""The pull consumer: one durable consumer that several workers share, read by one of them a page at a time.
 
 The pages come straight from the parser, as scans do, so that nothing but a message's place in the protocol decides what
 it is: what comes from the stream has a subject for its acknowledgement, and the server's own words have none. A header
@@ -39,7 +39,7 @@ _COMPLETE = b"NATS/1.0 409 Batch Completed"
 
 
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
-    """How a durable consumer is made. Its filters must not overlap with those of another one of a work queue.
+    """The configuration of a durable consumer. Its filters must not overlap with those of another one of a work queue.
 
     `max_ack_pending` is how many messages may be out with workers at once; -1 is no limit.
     """
@@ -69,7 +69,7 @@ class Pull:
         self._lost = ""
         self._news = trio.Event()
         self._came: deque[tuple[float, Delivery]] = deque()
-        """What was not taken yet, each with when it came."""
+        """Messages that were not taken yet, each with the time at which it came."""
 
     def left(self) -> list[Delivery]:
         """Return what has come and was not taken, once."""
@@ -77,12 +77,12 @@ class Pull:
         return left
 
     async def deliveries(self) -> AsyncGenerator[Delivery]:
-        """Yield what comes, across outages. The next page is asked for when the last message of one was taken."""
+        """Yield what comes, across outages. The next page is asked for when the last message of a page was taken."""
         while True:
             await self._link.until_connected()
             try:
                 await self._make()
-                async with self._link.diverting(self._take) as self._inbox:
+                async with self._link.subscriptions.diverted(self._take) as self._inbox:
                     self._owed, self._lost = 0, ""
                     while not self._lost:
                         while self._came:

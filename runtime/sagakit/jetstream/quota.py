@@ -1,4 +1,4 @@
-"""How much a stream or an account stores, and may store."""
+"""The quota of a stream or of an account: how much it stores, and how much it may store."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ T = TypeVar("T", _Stream, _Account)
 
 
 async def usage_of_stream(link: Link, stream: str, name: str) -> BucketUsage:
-    """Ask its leader. `name` is what the answer is called by. Raises StoreError."""
+    """Ask a stream's leader. `name` goes into the answer. Raises StoreError."""
     found = msgspec.json.decode(await link.request(f"$JS.API.STREAM.INFO.{stream}", b""), type=_Stream)
     if found.error is not None:
         raise link.refused(found.error, stream, key=name)

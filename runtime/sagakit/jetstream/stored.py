@@ -13,7 +13,7 @@ from sagakit.jetstream.link import Link
 
 
 class Stored(msgspec.Struct, frozen=True):
-    """One message as it is stored; `stored_at` is in seconds since the epoch by the server's clock."""
+    """A message as it is stored; `stored_at` is in seconds since the epoch by the server's clock."""
 
     subject: str
     position: int

@@ -33,7 +33,7 @@ class TrioThread:
         self._lock = threading.Lock()
         self._token: trio.lowlevel.TrioToken | None = None
         self._unheard: list[Callable[[], object]] = []
-        """What trio is to be told once it runs; the lock guards the list and the token."""
+        """Calls that trio is to make once it runs; the lock guards the list and the token."""
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
         self._closing = trio.Event()

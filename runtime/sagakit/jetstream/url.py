@@ -1,4 +1,4 @@
-"""From a URL to an open store."""
+"""The way from a URL to an open store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from sagakit.store.names import Names
 from sagakit.store.ports import Store
 
 DEFAULT_FOLDER = ".sagakit"
-"""Where `embedded:` keeps its data, under the working directory."""
+"""The folder for the data of `embedded:`, under the working directory."""
 
 _FORMS = "nats://host:port (several with commas), tls://..., embedded: or memory:"
 _FOLDERS = "embedded:folder (under the working directory), embedded:///absolute/folder or embedded: (.sagakit)"

@@ -1,4 +1,4 @@
-"""Where a call comes from: which loop, thread and process. Each mistake says which function to use."""
+"""The whereabouts of a call: which loop, thread and process it comes from. Each error says which function to use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _in_trio() -> bool:
-    """Whether a trio program runs here. Once trio-asyncio is imported, plain `asyncio.run` runs on trio, too."""
+    """Return True if a trio program runs here. Once trio-asyncio is imported, plain `asyncio.run` runs on trio, too."""
     return trio.lowlevel.in_trio_run() and type(running_loop()).__name__ != "SyncTrioEventLoop"
 
 
@@ -68,7 +68,7 @@ class Home:
 
     @property
     def forked(self) -> bool:
-        """Whether this process is a child of the one that opened the runtime."""
+        """True if this process is a child of the one that opened the runtime."""
         return os.getpid() != self._pid
 
     def check_trio(self) -> None:
