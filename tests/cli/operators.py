@@ -33,12 +33,13 @@ class Said(NamedTuple):
 class Operator:
     """A person at a shell without a terminal; `parcels` are sagas that get stuck at `hand_over`."""
 
-    def __init__(self, url: str, folder: Path) -> None:
+    def __init__(self, url: str, folder: Path, **account: str) -> None:
         self.url = url
+        self.account = account
         self.folder = folder
 
     def says(self, *words: str, input: str = "", environment: Mapping[str, str] | None = None) -> Said:
-        given = {"NATS_URL": self.url, "COLUMNS": "200", **(environment or {})}
+        given = {"NATS_URL": self.url, "COLUMNS": "200", **self.account, **(environment or {})}
         done = CliRunner().invoke(app, list(words), input=input, env=given)
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return Said(done.exit_code, done.stdout, done.stderr)

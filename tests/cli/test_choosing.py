@@ -66,8 +66,8 @@ def test_a_glob_fits_whole_keys_by_their_plain_ids(glob: str, ids: list[str], fo
 
 def test_a_glob_and_a_filter_both_have_to_fit() -> None:
     wanted = choice_of(["BookTrip.a*", "BookTrip.b*"], "status = stuck").wanted(NOW)
-    assert wanted.types == {"BookTrip"}
-    assert wanted.statuses == {"stuck"}
+    assert wanted.types == frozenset({"BookTrip"})
+    assert wanted.statuses == frozenset({"stuck"})
     assert wanted.fits(record_with(saga_id="b1", status="stuck"))
     assert not wanted.fits(record_with(saga_id="b1"))
     assert not wanted.fits(record_with(saga_id="c1", status="stuck"))

@@ -119,14 +119,14 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker of `sagakit workers`. `answers` is false if nobody listens on its control subject."""
+    """One worker of `sagakit workers`. `answers` is null if this account may not ask."""
 
     worker: str
     name: str
     host: str
     pid: int
     state: str
-    answers: bool
+    answers: bool | None
     active: int
     passivated: int
     definitions: Mapping[str, Sequence[int]]

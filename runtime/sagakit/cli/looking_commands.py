@@ -301,7 +301,7 @@ def worker_line(found: LiveLease) -> WorkerLine:
         name=lease.name,
         host=lease.host,
         pid=lease.pid,
-        state=state if found.answers or lease.handed_back else "gone",
+        state="gone" if found.answers is False and not lease.handed_back else state,
         answers=found.answers,
         active=lease.load,
         passivated=lease.passivated,

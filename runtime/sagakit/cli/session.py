@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
 
@@ -32,6 +33,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""
         try:
             check_output(self.output)
+            _log_to_stderr()
             work = prepared()
             with bare_errors():
                 code = trio.run(self._run, work)
@@ -46,6 +48,15 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     async def _run(self, work: Work) -> int:
         async with open_plain(self.url, Config.load(self.config, **self.options)) as sagas:
             return await work(sagas) or 0
+
+
+def _log_to_stderr() -> None:
+    """Log what may hold a command up, such as an outage."""
+    handler = logging.StreamHandler()
+    # The account of an operator may not ask workers, and need not: its messages take the way through the inbox.
+    handler.addFilter(lambda record: "sagactl." not in record.getMessage())
+    logger = logging.getLogger("sagakit")
+    logger.handlers, logger.propagate = [handler], False
 
 
 def _exit_of(error: BaseException) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Loaded, Record, decode, trial
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, Undecodable, UnknownSaga
+from sagakit.errors import UNREADABLE, InvalidInput, NotPermitted, NoWorker, Undecodable, UnknownSaga
 from sagakit.naming import is_name
 from sagakit.repository import Filter
 from sagakit.store.names import SagaKey
@@ -60,10 +60,10 @@ class FoundRecords(NamedTuple):
 
 
 class LiveLease(NamedTuple):
-    """The lease of a worker. `answers` is False if nobody listens on the worker's control subject."""
+    """The lease of a worker. `answers` is False if nobody listens on its control subject, None if we may not ask."""
 
     lease: Lease
-    answers: bool
+    answers: bool | None
 
 
 class PlainAccess:
@@ -215,12 +215,13 @@ class PlainAccess:
         listening: dict[str, bool] = {}
 
         async def ask(worker_id: str) -> None:
-            listening[worker_id] = await answers(self._store, worker_id, within=ANSWERS_WITHIN)
+            with suppress(NotPermitted):
+                listening[worker_id] = await answers(self._store, worker_id, within=ANSWERS_WITHIN)
 
         async with trio.open_nursery() as nursery:
             for lease in leases:
                 nursery.start_soon(ask, lease.worker)
-        return [LiveLease(lease, listening[lease.worker]) for lease in leases]
+        return [LiveLease(lease, listening.get(lease.worker)) for lease in leases]
 
 
 def undoes(plan: Plan, record: Record) -> Sequence[str]:

@@ -135,8 +135,7 @@ async def run_worker(
     endpoint = ControlEndpoint()
     # the endpoint is served before the lease exists: who sees the lease and asks must find somebody there
     async with (
-        store.control.serve(worker_id, endpoint.answer),
-        store.control.announced(registry.types, members.hear),
+        _reachable(parts, endpoint),
         _leased(parts, lease),
         trio.open_nursery() as nursery,
     ):
@@ -172,6 +171,20 @@ def _check(store: Store, config: Config, registry: Registry, *, adopt: bool) -> 
         _log.info(
             "sagas of this worker start children that only others can run: %s", ", ".join(registry.external_child_types)
         )
+
+
+@asynccontextmanager
+async def _reachable(parts: Parts, endpoint: ControlEndpoint) -> AsyncIterator[None]:
+    """Hear other workers while the context is open. Without `adopt` nobody asks, and the account may not listen."""
+    control, identity = parts.store.control, parts.identity
+    if not identity.adopts:
+        yield
+        return
+    async with (
+        control.serve(identity.worker_id, endpoint.answer),
+        control.announced(parts.registry.types, identity.members.hear),
+    ):
+        yield
 
 
 @asynccontextmanager

@@ -17,7 +17,16 @@ from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode, known_verdict
 from sagakit.engine.family import AFTER_THE_END
-from sagakit.errors import UNREADABLE, Ambiguous, InvalidInput, NoResponders, NoWorker, Unavailable, UnknownSaga
+from sagakit.errors import (
+    UNREADABLE,
+    Ambiguous,
+    InvalidInput,
+    NoResponders,
+    NotPermitted,
+    NoWorker,
+    Unavailable,
+    UnknownSaga,
+)
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
@@ -155,7 +164,7 @@ class Requests:
         except NoResponders:
             self._absent(worker_id)
             return None
-        except (Ambiguous, Unavailable):
+        except (Ambiguous, Unavailable, NotPermitted):  # accounts that are not workers may send to the inbox only
             return None
         return None if answer == NOT_MINE else answer.decode()
 
