@@ -16,14 +16,11 @@ from tests.servers import running_server
 ROLES: tuple[Role, ...] = ("operator", "reader")
 
 
-BREAK = "\n"
-
-
 def users() -> str:
     """Return the users of the server: the boss may do everything, the others what their roles may do."""
     granted = {role: as_server_config(permissions_of(role, Names(), inbox_prefix="_INBOX")) for role in ROLES}
     lines = [f"{{ user: {role}, password: x\n{block} }}" for role, block in granted.items()]
-    return f"authorization {{ users: [ {{ user: boss, password: x }}\n{BREAK.join(lines)} ] }}"
+    return "\n".join(["authorization { users: [ { user: boss, password: x }", *lines, "] }"])
 
 
 def as_user(server: str, folder: Path, name: str) -> Operator:

@@ -155,7 +155,7 @@ async def _each(keys: Sequence[str], done: Callable[[str], Awaitable[Answer]]) -
 async def plan_text(sagas: PlainAccess, order: Order, found: Chosen, expected: Sequence[Answer]) -> Sequence[str]:
     """Return the lines of the plan: the sagas by type and status, the verdicts to expect, the steps to be undone."""
     kinds = Counter((record.saga_type, record.status) for record in found.records)
-    step = f" of step {order.step}" if order.step else ""
+    step = f" {order.step}" if order.step else ""
     lines = [f"{order.verb}{step}: {_number(len(found.records))}"]
     lines += [f"  {number:,} {type}, {status}" for (type, status), number in sorted(kinds.items())]
     verdicts = Counter(answer.verdict for answer in expected)

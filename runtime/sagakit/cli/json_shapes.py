@@ -13,7 +13,7 @@ import msgspec
 
 
 class SagaLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One saga of `sagakit list`. `at` names the steps that it is at, or that it failed at."""
+    """A saga in `sagakit list`. `at` names the steps that it is at, or that it failed at."""
 
     key: str
     type: str
@@ -30,7 +30,7 @@ class SagaLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt of a step: `kind` is `do`, `check` or `undo`."""
+    """An attempt of a step: `kind` is `do`, `check` or `undo`."""
 
     kind: str
     number: int | None
@@ -41,7 +41,7 @@ class AttemptLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of a saga."""
+    """A node of a saga."""
 
     name: str
     kind: str
@@ -56,7 +56,7 @@ class StepDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MessageLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One message that a saga has had, with its verdict."""
+    """A message that a saga has had, with its verdict."""
 
     id: str
     kind: str
@@ -89,7 +89,7 @@ class SagaDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One event of `sagakit history`. `event` is its type without `saga.` and the saga's type."""
+    """An event of `sagakit history`. `event` is its type without `saga.` and the saga's type."""
 
     sequence: int
     time: datetime
@@ -100,7 +100,7 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CountLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `sagakit count`."""
+    """A line of `sagakit count`."""
 
     type: str
     status: str
@@ -108,7 +108,7 @@ class CountLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of `sagakit groups`: `#` in `error` replaces numbers and ids. `oldest_at` is the oldest last change."""
+    """A line of `sagakit groups`: `#` in `error` replaces numbers and ids. `oldest_at` is the oldest last change."""
 
     type: str
     step: str
@@ -119,7 +119,7 @@ class GroupLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One worker of `sagakit workers`. `answers` is null if this account may not ask."""
+    """A worker of `sagakit workers`. `answers` is null if this account may not ask."""
 
     worker: str
     name: str
@@ -133,7 +133,7 @@ class WorkerLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One saga of a verb, with its verdict. `why` says why the verb has no effect. With `dry_run` nothing was sent."""
+    """The verdict on a verb for one saga. `why` says why it has no effect. With `dry_run` nothing was sent."""
 
     key: str
     verb: str

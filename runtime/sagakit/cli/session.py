@@ -1,4 +1,4 @@
-"""One operator command from its arguments to its exit code: connected without becoming a worker."""
+"""The run of an operator command: it connects without becoming a worker, does its work, and ends with an exit code."""
 
 from __future__ import annotations
 
