@@ -59,11 +59,11 @@ class Operator:
     def awaits(self, key: str, status: str) -> Any:
         """Ask until the saga has this status, and return its description."""
         until = time.monotonic() + PATIENCE
-        while time.monotonic() < until:
+        while True:
             said = self.says("describe", key, "-o", "json")
             if said.code == 0 and said.json["status"] == status:
                 return said.json
-        raise AssertionError(f"{key} is not {status}: {said}")
+            assert time.monotonic() < until, f"{key} is not {status}: {said}"
 
 
 @contextmanager

@@ -116,10 +116,10 @@ SETUP: dict[str, Any] = {
     "shards": Annotated[int | None, typer.Option(help="Option shards; fixed when the buckets are made.")],
 }
 """The options of `sagakit setup` only."""
-WHERE: Any = Annotated[
+FilterText: TypeAlias = Annotated[
     str | None, typer.Option(help="A filter, such as: type = PlaceOrder and status = stuck and updated < -1h")
 ]
-CHOSEN: Any = Annotated[
+SagaWords: TypeAlias = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SAGA",
@@ -128,7 +128,7 @@ CHOSEN: Any = Annotated[
     ),
 ]
 CHANGING: dict[str, Any] = {
-    "where": WHERE,
+    "where": FilterText,
     "yes": Annotated[bool | None, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")],
     "dry_run": Annotated[bool | None, typer.Option("--dry-run", help="Change nothing; print each verdict to expect.")],
     "timeout": Annotated[

@@ -60,7 +60,7 @@ class LazyGroup(typer.core.TyperGroup):
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.commands = Commands(self.commands)
+        self.commands: MutableMapping[str, Any] = Commands(self.commands)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands into the help."""

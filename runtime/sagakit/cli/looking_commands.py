@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import typer
 
 from sagakit.cli.choosing import Choice, choice_to_look, chosen, key_of, key_of_record
-from sagakit.cli.command_options import CHOSEN, CONNECTION, WHERE, ConfigFile, Nats, with_options
+from sagakit.cli.command_options import CONNECTION, ConfigFile, FilterText, Nats, SagaWords, with_options
 from sagakit.cli.json_shapes import CountLine, EventLine, GroupLine, SagaDetail, SagaLine, WorkerLine
 from sagakit.cli.printing import Columns, Output, OutputFormat, age, note, print_lines, print_one, utc
 from sagakit.cli.session import Session, Work
@@ -24,8 +24,10 @@ from sagakit.repository.filters import errors_of, steps_of
 from sagakit.times import moment_of
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-OneSaga = Annotated[str, typer.Argument(metavar="SAGA", help="The key of the saga: TYPE.ID.")]
-Ended = Annotated[bool, typer.Option("--ended", help="Those that have ended, in place of the unfinished ones.")]
+OneSaga: TypeAlias = Annotated[str, typer.Argument(metavar="SAGA", help="The key of the saga: TYPE.ID.")]
+Ended: TypeAlias = Annotated[
+    bool, typer.Option("--ended", help="Those that have ended, in place of the unfinished ones.")
+]
 VARYING = re.compile(r"\b[0-9a-f]{8}[0-9a-f-]*\b|\d+")
 """The parts of an error's text that differ from saga to saga: numbers and ids."""
 
@@ -33,8 +35,8 @@ VARYING = re.compile(r"\b[0-9a-f]{8}[0-9a-f-]*\b|\d+")
 @commands.command("list")
 @with_options(CONNECTION)
 def list_(
-    sagas: CHOSEN = None,
-    where: WHERE = None,
+    sagas: SagaWords = None,
+    where: FilterText = None,
     ended: Ended = False,
     limit: Annotated[int, typer.Option(min=1, help="Print so many at the most.")] = 50,
     nats: Nats = "",
@@ -63,8 +65,8 @@ def list_(
 @commands.command()
 @with_options(CONNECTION)
 def count(
-    sagas: CHOSEN = None,
-    where: WHERE = None,
+    sagas: SagaWords = None,
+    where: FilterText = None,
     ended: Ended = False,
     nats: Nats = "",
     config: ConfigFile = None,
@@ -92,8 +94,8 @@ def count(
 @commands.command()
 @with_options(CONNECTION)
 def groups(
-    sagas: CHOSEN = None,
-    where: WHERE = None,
+    sagas: SagaWords = None,
+    where: FilterText = None,
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from sagakit.cli.changing import Order, change
-from sagakit.cli.command_options import AUDITED, CHOSEN, CONNECTION, ConfigFile, Nats, with_options
+from sagakit.cli.command_options import AUDITED, CONNECTION, ConfigFile, Nats, SagaWords, with_options
 from sagakit.cli.printing import Output, OutputFormat
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-Step = Annotated[str, typer.Option(help="Required: the name of the step; label/2 for an item of an each.")]
+Step: TypeAlias = Annotated[str, typer.Option(help="Required: the name of the step; label/2 for an item of an each.")]
 
 
 @commands.command()
 @with_options(AUDITED | CONNECTION)
 def retry(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,
@@ -31,7 +31,7 @@ def retry(
 @commands.command()
 @with_options(AUDITED | CONNECTION)
 def cancel(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,
@@ -45,7 +45,7 @@ def cancel(
 @commands.command()
 @with_options(AUDITED | CONNECTION)
 def compensate(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,
@@ -59,7 +59,7 @@ def compensate(
 @commands.command()
 @with_options(AUDITED | CONNECTION)
 def terminate(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,
@@ -73,7 +73,7 @@ def terminate(
 @commands.command("complete-step")
 @with_options(AUDITED | CONNECTION)
 def complete_step(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     step: Step = "",
     result: Annotated[str, typer.Option(help="The result as JSON, or @FILE.")] = "null",
     nats: Nats = "",
@@ -89,7 +89,7 @@ def complete_step(
 @commands.command("mark-undone")
 @with_options(AUDITED | CONNECTION)
 def mark_undone(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     step: Step = "",
     nats: Nats = "",
     config: ConfigFile = None,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import trio
 import typer
 
 from sagakit.cli.changing import Change, Order, carry_out, change, json_of
-from sagakit.cli.command_options import CHANGING, CHOSEN, CONNECTION, ConfigFile, Nats, with_options
+from sagakit.cli.command_options import CHANGING, CONNECTION, ConfigFile, Nats, SagaWords, with_options
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_shapes import StartedLine
 from sagakit.cli.printing import Output, OutputFormat, print_one
@@ -21,7 +21,7 @@ from sagakit.system.ids import new_id
 from sagakit.system.inbound.starts import StartContext
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-MessageId = Annotated[
+MessageId: TypeAlias = Annotated[
     str | None, typer.Option(help="An id under which the message is applied once; by default a new one.")
 ]
 
@@ -62,7 +62,7 @@ def start(
 @commands.command()
 @with_options(CHANGING | CONNECTION)
 def signal(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,
@@ -81,7 +81,7 @@ def signal(
 @commands.command()
 @with_options(CHANGING | CONNECTION)
 def delete(
-    sagas: CHOSEN = None,
+    sagas: SagaWords = None,
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,

@@ -33,7 +33,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""
         try:
             check_output(self.output)
-            _log_to_stderr()
+            _log(self.output)
             work = prepared()
             with bare_errors():
                 code = trio.run(self._run, work)
@@ -50,9 +50,10 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             return await work(sagas) or 0
 
 
-def _log_to_stderr() -> None:
-    """Log what may hold a command up, such as an outage."""
-    handler = logging.StreamHandler()
+def _log(output: OutputFormat) -> None:
+    """Log to standard error what may hold a command up, such as an outage, unless errors are JSON there."""
+    as_json = output in (OutputFormat.json, OutputFormat.jsonl)
+    handler: logging.Handler = logging.NullHandler() if as_json else logging.StreamHandler()
     # The account of an operator may not ask workers, and need not: its messages take the way through the inbox.
     handler.addFilter(lambda record: "sagactl." not in record.getMessage())
     logger = logging.getLogger("sagakit")
