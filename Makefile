@@ -1,11 +1,11 @@
-# Each target makes .venv when it is missing; nothing else is needed than Python 3.11 and make. The tests also need
+# Each target makes .venv when it is missing; nothing else is needed than Python 3.11 or later, and make. The tests also need
 # libfaketime, which .ci/install gets on Debian where it may; without it those that need it fail, and say so.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test chaos clocks faketime check bench bench-all bench-guard peers docs changelog clean
+.PHONY: help setup demo test test-python smoke-python chaos clocks faketime check bench bench-all bench-guard peers docs changelog clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -29,6 +29,12 @@ faketime:  ## install libfaketime where apt may; the tests with wrong wall clock
 
 test: $(STAMP) faketime  ## the whole suite, against a real nats-server
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-python:  ## the whole suite under another Python, PYTHON=3.14; made in a small Debian root if the machine has none
+	.ci/other-python $(PYTHON) .ci/suite $(ARGS)
+
+smoke-python:  ## the wheel in an empty environment under another Python, PYTHON=3.15: README, demo, FastAPI
+	.ci/other-python $(PYTHON) .ci/smoke
 
 chaos: $(STAMP) faketime  ## two minutes of kills, pauses and cuts, and a verdict; ARGS="--seed 7 --seconds 60 --sagas 600"
 	$(BIN)/python -m tests.chaos $(ARGS)
@@ -67,4 +73,4 @@ changelog: $(STAMP)  ## write what newsfragments/ has into CHANGELOG.md; the fra
 	$(BIN)/towncrier build --keep --version Next --date "not released yet"
 
 clean:  ## remove .venv and what the tools have cached
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-* build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from unittest.mock import Mock
 
 import pytest
@@ -16,6 +16,7 @@ import sagakit
 import sagakit.asyncio
 import trio
 from sagakit import Context, DefinitionError, Saga, Signal, child, each, signal, step, timer
+from sagakit.definition.plan import Kind
 from sagakit.errors import CannotConnect, InvalidConfig, InvalidInput, WrongContext
 
 from tests.sagas import BookTrip, Trip
@@ -258,6 +259,10 @@ AFTER: dict[str, Callable[[Any], Any]] = {
     "timer": lambda node: timer(lambda input, ctx: timedelta(1), after=node),
     "child": lambda node: child(BookTrip, lambda input, ctx: Trip(), after=node),
 }
+
+
+def test_each_kind_of_node_is_tried_with_a_single_node_in_after() -> None:
+    assert set(AFTER) == set(get_args(Kind))
 
 
 @pytest.mark.parametrize("kind", AFTER)

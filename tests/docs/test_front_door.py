@@ -38,3 +38,26 @@ def test_the_map_of_the_tests_is_complete_and_the_files_of_contributing_exist() 
     assert [path for path in named if not (ROOT / path).exists()] == []
     folders = {f"tests/{path.parent.name}" for path in (ROOT / "tests").glob("*/__init__.py")}
     assert folders <= set(re.findall(r"`(tests/\w+)`", text))
+
+
+def steps_of_recipes() -> list[str]:
+    """Return the numbered steps of all recipes of CONTRIBUTING.md, each in one line."""
+    recipes = (ROOT / "CONTRIBUTING.md").read_text().partition("## Recipes")[2]
+    found = re.findall(r"^\d+\. (.*?)(?=\n\d+\. |\n\n)", recipes, flags=re.MULTILINE | re.DOTALL)
+    return [" ".join(step.split()) for step in found]
+
+
+def test_the_names_of_a_recipe_are_in_the_files_of_their_step() -> None:
+    steps = steps_of_recipes()
+    assert len(steps) > 30
+    lost: list[str] = []
+    for step in steps:
+        texts = [(ROOT / path).read_text() for path in re.findall(r"`((?:runtime|tests|docs)/[\w/-]+\.\w+)`", step)]
+        names = re.findall(r"`([A-Za-z_]\w*)`", step) if texts else []
+        lost += [name for name in names if not any(re.search(rf"\b{name}\b", text) for text in texts)]
+        for named, path in re.findall(r"((?:`\w+`(?: and |, ))*`\w+`) of `([\w/]+\.py)`", step):
+            text = (ROOT / path).read_text()
+            lost += [
+                f"{name} of {path}" for name in re.findall(r"`(\w+)`", named) if not re.search(rf"\b{name}\b", text)
+            ]
+    assert lost == []

@@ -10,11 +10,12 @@ import pytest
 import trio.testing
 from sagakit import Context, Handle, NotAllowed, RetryPolicy, Saga, TooLate, each, signal, step
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.client.refusals import refusal
+from sagakit.client.refusals import _WHAT, refusal
 from sagakit.engine import Inbound, InboundKind, Record, create, trial
 from sagakit.engine.record import Failure, StepLog
 from sagakit.engine.table import ENDS, SAGA_TABLE, SagaStatus, StepState
 from sagakit.engine.turn import Limits
+from sagakit.engine.verdicts import PLACES
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of, settled
@@ -35,6 +36,12 @@ def record_in(status: SagaStatus, step: str, state: StepState, *, turned_back: b
     record.steps = {step: StepLog(state=state, unsure=unsure)}
     record.failure = Failure("rejected", code="refused") if turned_back else None
     return record
+
+
+def test_each_message_from_outside_has_words_for_its_refusal() -> None:
+    refusable = {kind for kind, place in PLACES.items() if place.ring != "family"}
+    assert {*STEP_VERBS, *SAGA_VERBS, "signal"} == refusable
+    assert {*_WHAT, "cancel"} == refusable
 
 
 @pytest.mark.parametrize("turned_back", [False, True])

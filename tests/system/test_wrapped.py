@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from datetime import timedelta
 from types import new_class
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import sagakit.asyncio
@@ -30,7 +30,9 @@ from sagakit import (
     step,
     timer,
 )
+from sagakit.binding.questions import _PREPARED
 from sagakit.definition import compiled
+from sagakit.definition.plan import Kind
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import settled
@@ -143,6 +145,11 @@ ASKED: dict[str, Callable[[Any], Any]] = {
     "timer": lambda fn: timer(fn),
     "child": lambda fn: child(Part, fn),
 }
+
+
+def test_each_kind_of_node_that_asks_a_function_has_a_name_for_what_it_computes() -> None:
+    assert set(_PREPARED) == set(get_args(Kind)) - {"step", "signal"}
+    assert set(ASKED) == {"when", *_PREPARED}
 
 
 @pytest.mark.parametrize("wrap", [logged, functools.cache, lambda fn: functools.partial(logged(fn))])

@@ -15,6 +15,7 @@ from sagakit.cluster.notes import Notes
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.cluster.stranded import Stranded
+from sagakit.engine import Limits
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
@@ -52,24 +53,27 @@ class Parts:
 
     def __init__(self, store: Store, registry: Registry, config: Config, runs: Runs, identity: WorkerIdentity) -> None:
         worker_id, lease_status, members, adopts = identity
-        self.store = store
-        self.registry = registry
-        self.config = config
-        self.runs = runs
-        self.identity = identity
-        self.limits = limits_for(store.max_payload, max_isolated_crashes=config.max_isolated_crashes)
-        self.reports = Reports()
-        self.gate = Gate()
-        self.room = Room(store, interval=config.scan_interval)
-        self.sagas = ActiveSagas(config)
-        self.starts = Starts(store, self.sagas, self.room, worker_id=worker_id, now=runs.now, limits=self.limits)
-        self.observer = observer = Observer(store, lease_status, ttl=config.lease_ttl)
+        self.store: Store = store
+        self.registry: Registry = registry
+        self.config: Config = config
+        self.runs: Runs = runs
+        self.identity: WorkerIdentity = identity
+        self.limits: Limits = limits_for(store.max_payload, max_isolated_crashes=config.max_isolated_crashes)
+        self.reports: Reports = Reports()
+        self.gate: Gate = Gate()
+        self.room: Room = Room(store, interval=config.scan_interval)
+        self.sagas: ActiveSagas = ActiveSagas(config)
+        self.starts: Starts = Starts(
+            store, self.sagas, self.room, worker_id=worker_id, now=runs.now, limits=self.limits
+        )
+        observer = Observer(store, lease_status, ttl=config.lease_ttl)
+        self.observer: Observer = observer
         stranded = Stranded(store, registry, adopts=adopts, ttl=config.lease_ttl, dead=lambda: observer.dead)
-        self.requests = Requests(store, self.sagas, worker_id, absent=members.ask, stranded=stranded.error_of)
-        self.elsewhere = Elsewhere(store, registry)
-        self.notes = Notes(registry, self.elsewhere, stranded, self.requests)
-        self.children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
-        self.recovery = Recovery(
+        self.requests: Requests = Requests(store, self.sagas, worker_id, absent=members.ask, stranded=stranded.error_of)
+        self.elsewhere: Elsewhere = Elsewhere(store, registry)
+        self.notes: Notes = Notes(registry, self.elsewhere, stranded, self.requests)
+        self.children: Children = Children(store, registry, self.starts, self.requests, self.elsewhere.can_read)
+        self.recovery: Recovery = Recovery(
             store=store,
             registry=registry,
             sagas=self.sagas,

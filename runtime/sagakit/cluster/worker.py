@@ -13,19 +13,27 @@ import trio
 
 from sagakit.binding.registry import Registry
 from sagakit.cluster.control_endpoint import ControlEndpoint
+from sagakit.cluster.elsewhere import Elsewhere
 from sagakit.cluster.garbage import collecting_less
 from sagakit.cluster.handover import hand_back
 from sagakit.cluster.kept_definitions import confirm_definitions, keep_definitions
 from sagakit.cluster.lease import OwnLease
 from sagakit.cluster.life import Life
 from sagakit.cluster.membership import Members
+from sagakit.cluster.notes import Notes
+from sagakit.cluster.observer import Observer
 from sagakit.cluster.parts import Parts, Runs, WorkerIdentity
+from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.bridge import open_bridge
 from sagakit.store.ports import Store
+from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
+from sagakit.system.inbound.children import Children
+from sagakit.system.inbound.requests import Requests
+from sagakit.system.inbound.starts import Starts
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.open_store import open_store
 from sagakit.system.watchdog import watching
@@ -48,14 +56,14 @@ class Worker:
         self.store: Store = parts.store
         self.adopts: bool = parts.identity.adopts
         self.registry: Registry = parts.registry
-        self.sagas = parts.sagas
-        self.starts = parts.starts
-        self.observer = parts.observer
-        self.requests = parts.requests
-        self.elsewhere = parts.elsewhere
-        self.notes = parts.notes
-        self.children = parts.children
-        self.recovery = parts.recovery
+        self.sagas: ActiveSagas = parts.sagas
+        self.starts: Starts = parts.starts
+        self.observer: Observer = parts.observer
+        self.requests: Requests = parts.requests
+        self.elsewhere: Elsewhere = parts.elsewhere
+        self.notes: Notes = parts.notes
+        self.children: Children = parts.children
+        self.recovery: Recovery = parts.recovery
         self.closed: bool = False
         """True once the runtime's context has been left."""
 
