@@ -11,7 +11,9 @@ from sagakit.cli.command_options import AUDITED, CONNECTION, ConfigFile, Nats, S
 from sagakit.cli.printing import Output, OutputFormat
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-Step: TypeAlias = Annotated[str, typer.Option(help="Required: the name of the step; label/2 for an item of an each.")]
+StepName: TypeAlias = Annotated[
+    str, typer.Option(help="Required: the name of the step; label/2 for an item of an each.")
+]
 
 
 @commands.command()
@@ -74,7 +76,7 @@ def terminate(
 @with_options(AUDITED | CONNECTION)
 def complete_step(
     sagas: SagaWords = None,
-    step: Step = "",
+    step: StepName = "",
     result: Annotated[str, typer.Option(help="The result as JSON, or @FILE.")] = "null",
     nats: Nats = "",
     config: ConfigFile = None,
@@ -90,7 +92,7 @@ def complete_step(
 @with_options(AUDITED | CONNECTION)
 def mark_undone(
     sagas: SagaWords = None,
-    step: Step = "",
+    step: StepName = "",
     nats: Nats = "",
     config: ConfigFile = None,
     output: Output = OutputFormat.table,
