@@ -12,8 +12,8 @@ import pytest
 from sagakit.cli.exits import CommandExit
 
 from tests.cli.operators import Operator, running_operator
-from tests.cli.processes import SAGAKIT
-from tests.servers import free_port
+from tests.cli.processes import SAGAKIT, worker
+from tests.servers import free_port, running_server
 
 WHY = ("--why", "the carrier is back", "--by", "ann")
 
@@ -159,6 +159,18 @@ def test_at_a_terminal_the_operator_is_asked(operator: Operator, answer: str, co
     assert "go ahead? [y/N]" in done.stderr
     assert done.returncode == code
     operator.awaits(key, status)
+
+
+def test_without_a_worker_the_verb_waits_in_the_inbox_for_the_next_one(tmp_path: Path) -> None:
+    with running_server(tmp_path / "server") as server:
+        alone = Operator(server.url, tmp_path)
+        with worker(tmp_path / "first", "parcels", "--nats", server.url):
+            key = alone.starts_parcel("left")
+        said = alone.says("terminate", key, *WHY, "--yes", "--timeout", "0.5", "-o", "json")
+        assert (said.code, said.json[0]["verdict"]) == (CommandExit.NOT_APPLIED, "unanswered")
+        assert "it may still be applied later" in said.json[0]["why"]
+        with worker(tmp_path / "second", "parcels", "--nats", server.url):
+            assert alone.awaits(key, "failed")["cause"] == "terminated"
 
 
 REFUSALS = {
