@@ -260,6 +260,7 @@ async def calls(runtime: F, order: Order) -> None:
         attributes={"city": "Rome"},
         created_after=1.0,
         created_before=datetime.now(UTC),
+        where="status = stuck",
         limit=10,
         cursor=None,
     )

@@ -112,7 +112,7 @@ class Number(Saga[float, None]):
         return float("inf" if number else "nan")
 
 
-@pytest.mark.parametrize(("number", "says"), [(0.0, "nan is not a JSON number"), (1.0, "inf is no JSON number")])
+@pytest.mark.parametrize(("number", "says"), [(0.0, "nan is not a JSON number"), (1.0, "inf is not a JSON number")])
 def test_a_number_that_json_has_not_is_told(number: float, says: str) -> None:
     outcome = sagakit.run(Number(), "one", number, url="memory:")
     assert isinstance(outcome, Failed)
