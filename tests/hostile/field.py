@@ -26,6 +26,8 @@ from tests.security.accounts import Client as Program
 from tests.servers import Server
 
 NAMES = Names()
+LOOK = 0.1
+"""Seconds between looks at a saga. 200 sagas that are looked at more often would be a load of their own."""
 
 
 class Field:
@@ -102,7 +104,7 @@ class Client(Program):
                 record = await self.record(saga_type, saga_id)
                 if record is not None and record.status in ENDS:
                     return record
-                await trio.sleep(0.02)
+                await trio.sleep(LOOK)
 
 
 @asynccontextmanager
