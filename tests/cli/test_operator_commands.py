@@ -175,7 +175,7 @@ def test_without_a_worker_the_verb_waits_in_the_inbox_for_the_next_one(tmp_path:
 
 REFUSALS = {
     "no_reason": (["retry", "Deliver.x", "--yes"], "--why is missing: say why you retry these sagas"),
-    "no_terminal": (["retry", "Deliver.x", "--why", "w"], "here is no terminal: --yes goes ahead"),
+    "no_terminal": (["retry", "Deliver.x", "--why", "w"], "there is no terminal here: --yes goes ahead"),
     "no_sagas": (["retry", "--why", "w", "--yes"], "which sagas? Give keys (TYPE.ID), a glob"),
     "empty_filter": (["retry", "--where", " ", "--why", "w", "--yes"], "would choose every saga: write '*'"),
     "keys_and_filter": (["retry", "D.x", "--where", "type = D", "--why", "w", "--yes"], "D.x names one: give either"),

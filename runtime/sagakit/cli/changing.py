@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import msgspec
 import trio
@@ -37,7 +37,7 @@ TAKES_A_STEP = frozenset({"complete-step", "mark-undone"})
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The order of an operator: a verb, its arguments, and the words that choose the sagas."""
 
-    verb: str
+    verb: InboundKind | Literal["delete"]
     sagas: Sequence[str] | None
     where: str | None = None
     why: str = ""
@@ -49,14 +49,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     payload: str | None = None
     message_id: str | None = None
 
-    @classmethod
-    def of(cls, verb: str, sagas: Sequence[str] | None, options: dict[str, Any], **more: Any) -> Order:
-        """Return the order in the options of a command. Takes its own out of `options`."""
-        own = {
-            name: options.pop(name) for name in ("where", "why", "by", "yes", "dry_run", "timeout") if name in options
-        }
-        return cls(verb=verb, sagas=sagas, **own, **more)
-
     def checked(self) -> Choice:
         """Return the choice of sagas. Raises UsageError unless the order can be carried out, or asked about."""
         if self.verb not in UNAUDITED and not self.why.strip():
@@ -66,8 +58,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         choice = choice_to_change(self.sagas, self.where)
         if not (self.yes or self.dry_run or sys.stdin.isatty()):
             raise UsageError(
-                f"{self.verb} asks before it changes sagas, and here is no terminal: --yes goes ahead, --dry-run shows "
-                "the plan"
+                f"{self.verb} asks before it changes sagas, and there is no terminal here: --yes goes ahead, --dry-run "
+                "shows the plan"
             )
         return choice
 
@@ -87,33 +79,34 @@ class Change(msgspec.Struct, frozen=True):
     """A way to change one saga: `tried` returns the answer to expect, `done` the answer once it is changed."""
 
     tried: Callable[[Record], Awaitable[Answer]]
-    done: Callable[[str], Awaitable[Answer]]
+    done: Callable[[Record], Awaitable[Answer]]
     ended: bool | None = None
     """True if ended sagas are looked for, None if the filter says which."""
 
 
-def change(order: Order, url: str, config: str | None, output: OutputFormat, options: dict[str, Any]) -> None:
+def change(session: Session, order: Order) -> None:
     """Carry out a verb of operators. Ends the command with its exit code."""
+    kind = order.verb
+    assert kind != "delete", "deleting is not a message to a saga"
 
     def prepared() -> Work:
         choice, by, payload = order.checked(), order.signed(), order.raw()
-        kind: InboundKind = order.verb  # type: ignore[assignment]  # the names of these commands are kinds
 
         async def work(sagas: PlainAccess) -> int:
             async def tried(record: Record) -> Answer:
                 return await sagas.try_out(record, kind, step=order.step, payload=payload)
 
-            async def done(key: str) -> Answer:
+            async def done(record: Record) -> Answer:
                 return await sagas.send(
-                    key, kind, reason=order.why, by=by, step=order.step, payload=payload,
+                    record, kind, reason=order.why, by=by, step=order.step, payload=payload,
                     id=order.message_id, timeout=order.timeout,
                 )  # fmt: skip
 
-            return await carry_out(sagas, order, choice, Change(tried, done), output)
+            return await carry_out(sagas, order, choice, Change(tried, done), session.output)
 
         return work
 
-    Session(url=url, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Change, output: OutputFormat) -> int:
@@ -128,7 +121,7 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
     if order.dry_run:
         answers = expected
     elif not found.records or order.yes or typer.confirm("go ahead?", err=True):
-        answers = await _each([key_of_record(record) for record in found.records], way.done)
+        answers = await _each(found.records, way.done)
     else:
         note("nothing was done")
         return CommandExit.NOT_APPLIED
@@ -138,18 +131,18 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
     return 0 if good else CommandExit.NOT_APPLIED
 
 
-async def _each(keys: Sequence[str], done: Callable[[str], Awaitable[Answer]]) -> list[Answer]:
-    answers: dict[str, Answer] = {}
+async def _each(records: Sequence[Record], done: Callable[[Record], Awaitable[Answer]]) -> list[Answer]:
+    answers: dict[int, Answer] = {}
     limit = trio.CapacityLimiter(AT_ONCE)
 
-    async def one(key: str) -> None:
+    async def one(number: int, record: Record) -> None:
         async with limit:
-            answers[key] = await done(key)
+            answers[number] = await done(record)
 
     async with trio.open_nursery() as nursery:
-        for key in keys:
-            nursery.start_soon(one, key)
-    return [answers[key] for key in keys]
+        for number, record in enumerate(records):
+            nursery.start_soon(one, number, record)
+    return [answers[number] for number in range(len(records))]
 
 
 async def plan_text(sagas: PlainAccess, order: Order, found: Chosen, expected: Sequence[Answer]) -> Sequence[str]:

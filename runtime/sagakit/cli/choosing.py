@@ -45,6 +45,12 @@ class Choice(msgspec.Struct, frozen=True):
         return Filter(" or ".join(self.globs), All((globs, where.condition)))
 
 
+class _Line(msgspec.Struct):
+    """The part of a JSON line that names a saga."""
+
+    key: str
+
+
 class Chosen(NamedTuple):
     """The records of the sagas that were chosen, and the keys under which there is none, each with the reason."""
 
@@ -145,8 +151,8 @@ def _key_in(line: str) -> str:
     if not line.startswith("{"):
         return line
     try:
-        return msgspec.json.decode(line, type=dict[str, object])["key"]  # type: ignore[return-value]
-    except (msgspec.DecodeError, KeyError):
+        return msgspec.json.decode(line, type=_Line).key
+    except msgspec.DecodeError:
         raise UsageError(f"{line[:60]!r} is neither a key nor JSON with a field `key`") from None
 
 

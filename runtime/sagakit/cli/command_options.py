@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import wraps
 from importlib.util import find_spec
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, cast
 
 import typer
 
@@ -163,7 +163,7 @@ def with_options(shared: Mapping[str, Any]) -> Callable[[Callable[..., None]], C
             inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
             for name, kind in shared.items()
         ]
-        run.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        cast("Any", run).__signature__ = signature.replace(parameters=[*own, *more])
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *more)}
         return run
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, TypeAlias
 
 import msgspec
 import typer
 
 from sagakit.cli.choosing import Choice, choice_to_look, chosen, key_of, key_of_record
-from sagakit.cli.command_options import CONNECTION, ConfigFile, FilterText, Nats, SagaWords, with_options
+from sagakit.cli.command_options import FilterText, SagaWords
 from sagakit.cli.json_shapes import CountLine, EventLine, GroupLine, SagaDetail, SagaLine, WorkerLine
-from sagakit.cli.printing import Columns, Output, OutputFormat, age, note, print_lines, print_one, utc
-from sagakit.cli.session import Session, Work
+from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
+from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import LiveLease, PlainAccess
 from sagakit.client.description import Description
 from sagakit.engine import Record
@@ -33,17 +33,13 @@ VARYING = re.compile(r"\b[0-9a-f]{8}[0-9a-f-]*\b|\d+")
 
 
 @commands.command("list")
-@with_options(CONNECTION)
+@in_session()
 def list_(
+    session: Session,
     sagas: SagaWords = None,
     where: FilterText = None,
     ended: Ended = False,
     limit: Annotated[int, typer.Option(min=1, help="Print so many at the most.")] = 50,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
 ) -> None:
     """List sagas, newest first: the unfinished ones, unless the filter or --ended asks for others."""
 
@@ -53,26 +49,22 @@ def list_(
         async def work(access: PlainAccess) -> None:
             records = await _chosen(access, choice, ended)
             lines = [saga_line(record) for record in records[:limit]]
-            print_lines(lines, list_columns(access.now()), output, empty="no saga fits")
+            print_lines(lines, list_columns(access.now()), session.output, empty="no saga fits")
             if len(records) > limit:
                 note(f"{len(records) - limit:,} more: --limit prints them, --where narrows them down")
 
         return work
 
-    Session(url=nats, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 @commands.command()
-@with_options(CONNECTION)
+@in_session()
 def count(
+    session: Session,
     sagas: SagaWords = None,
     where: FilterText = None,
     ended: Ended = False,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
 ) -> None:
     """Count sagas by type and status: the unfinished ones, unless the filter or --ended asks for others."""
 
@@ -84,23 +76,19 @@ def count(
             lines = [
                 CountLine(type=type, status=status, count=number) for (type, status), number in sorted(found.items())
             ]
-            print_lines(lines, COUNT_COLUMNS, output, empty="no saga fits")
+            print_lines(lines, COUNT_COLUMNS, session.output, empty="no saga fits")
 
         return work
 
-    Session(url=nats, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 @commands.command()
-@with_options(CONNECTION)
+@in_session()
 def groups(
+    session: Session,
     sagas: SagaWords = None,
     where: FilterText = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
 ) -> None:
     """Group the stuck sagas by type, step and error, the largest group first, each with its oldest saga."""
 
@@ -109,22 +97,18 @@ def groups(
 
         async def work(access: PlainAccess) -> None:
             stuck = [record for record in await _chosen(access, choice, False) if record.status == "stuck"]
-            print_lines(grouped(stuck), group_columns(access.now()), output, empty="no saga is stuck")
+            print_lines(grouped(stuck), group_columns(access.now()), session.output, empty="no saga is stuck")
 
         return work
 
-    Session(url=nats, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 @commands.command()
-@with_options(CONNECTION)
+@in_session()
 def describe(
+    session: Session,
     saga: OneSaga,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
 ) -> None:
     """Show one saga: its values, its steps, and each attempt with times and errors."""
 
@@ -133,22 +117,18 @@ def describe(
 
         async def work(access: PlainAccess) -> None:
             found = await access.describe(key)
-            print_one(detail_of(key, found), str(found), output)
+            print_one(detail_of(key, found), str(found), session.output)
 
         return work
 
-    Session(url=nats, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 @commands.command()
-@with_options(CONNECTION)
+@in_session()
 def history(
+    session: Session,
     saga: OneSaga,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
 ) -> None:
     """Show the events of one saga, in order, for as long as the stream keeps them."""
 
@@ -157,29 +137,27 @@ def history(
 
         async def work(access: PlainAccess) -> None:
             events = (await access.history(key)).events
-            print_lines([event_line(event) for event in events], EVENT_COLUMNS, output, empty="no event is left")
+            print_lines(
+                [event_line(event) for event in events], EVENT_COLUMNS, session.output, empty="no event is left"
+            )
 
         return work
 
-    Session(url=nats, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 @commands.command()
-@with_options(CONNECTION)
+@in_session()
 def workers(
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
+    session: Session,
 ) -> None:
     """List the workers by their leases, with the types that each one runs."""
 
     async def work(access: PlainAccess) -> None:
         lines = [worker_line(one) for one in await access.workers()]
-        print_lines(lines, WORKER_COLUMNS, output, empty="no worker has a lease")
+        print_lines(lines, WORKER_COLUMNS, session.output, empty="no worker has a lease")
 
-    Session(url=nats, config=config, options=options, output=output).run(lambda: work)
+    session.run(lambda: work)
 
 
 async def _chosen(access: PlainAccess, choice: Choice, ended: bool) -> Sequence[Record]:

@@ -7,8 +7,9 @@ from typing import Annotated, Any, TypeAlias
 import typer
 
 from sagakit.cli.changing import Order, change
-from sagakit.cli.command_options import AUDITED, CONNECTION, ConfigFile, Nats, SagaWords, with_options
-from sagakit.cli.printing import Output, OutputFormat
+from sagakit.cli.command_options import AUDITED, SagaWords
+from sagakit.cli.session import Session, in_session
+from sagakit.engine import InboundKind
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 StepName: TypeAlias = Annotated[
@@ -16,88 +17,43 @@ StepName: TypeAlias = Annotated[
 ]
 
 
-@commands.command()
-@with_options(AUDITED | CONNECTION)
-def retry(
-    sagas: SagaWords = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
-) -> None:
-    """Let stuck sagas go on, with fresh retries and new keys. This says that a step in doubt did not happen."""
-    change(Order.of("retry", sagas, options), nats, config, output, options)
+def _add(verb: InboundKind, text: str) -> None:
+    """Add the command of a verb that is about whole sagas; `text` is its help."""
+
+    def command(session: Session, sagas: SagaWords = None, *, options: dict[str, Any]) -> None:
+        change(session, Order(verb=verb, sagas=sagas, **options))
+
+    commands.command(verb, help=text)(in_session(AUDITED)(command))
 
 
-@commands.command()
-@with_options(AUDITED | CONNECTION)
-def cancel(
-    sagas: SagaWords = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
-) -> None:
-    """Ask that all done steps be undone. The request waits while the pivot is open; it is too late after it."""
-    change(Order.of("cancel", sagas, options), nats, config, output, options)
-
-
-@commands.command()
-@with_options(AUDITED | CONNECTION)
-def compensate(
-    sagas: SagaWords = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
-) -> None:
-    """Undo what can be undone, even if the saga is stuck at its pivot or after it: you answer for that."""
-    change(Order.of("compensate", sagas, options), nats, config, output, options)
-
-
-@commands.command()
-@with_options(AUDITED | CONNECTION)
-def terminate(
-    sagas: SagaWords = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
-) -> None:
-    """End sagas now, and undo nothing."""
-    change(Order.of("terminate", sagas, options), nats, config, output, options)
+_add(
+    "retry",
+    "Let stuck sagas go on, with fresh retries and new keys. This says that a step in doubt did not happen.",
+)
+_add(
+    "cancel",
+    "Ask that all done steps be undone. The request waits while the pivot is open; it is too late after it.",
+)
+_add("compensate", "Undo what can be undone, even if the saga is stuck at its pivot or after it: you answer for that.")
+_add("terminate", "End sagas now, and undo nothing.")
 
 
 @commands.command("complete-step")
-@with_options(AUDITED | CONNECTION)
+@in_session(AUDITED)
 def complete_step(
+    session: Session,
     sagas: SagaWords = None,
     step: StepName = "",
     result: Annotated[str, typer.Option(help="The result as JSON, or @FILE.")] = "null",
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
     *,
     options: dict[str, Any],
 ) -> None:
     """Give a step that is held or waiting its result by hand, and let the saga go on."""
-    change(Order.of("complete-step", sagas, options, step=step, payload=result), nats, config, output, options)
+    change(session, Order(verb="complete-step", sagas=sagas, step=step, payload=result, **options))
 
 
 @commands.command("mark-undone")
-@with_options(AUDITED | CONNECTION)
-def mark_undone(
-    sagas: SagaWords = None,
-    step: StepName = "",
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
-) -> None:
+@in_session(AUDITED)
+def mark_undone(session: Session, sagas: SagaWords = None, step: StepName = "", *, options: dict[str, Any]) -> None:
     """Say that the compensation of a step was done by hand."""
-    change(Order.of("mark-undone", sagas, options, step=step), nats, config, output, options)
+    change(session, Order(verb="mark-undone", sagas=sagas, step=step, **options))

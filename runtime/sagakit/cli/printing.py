@@ -48,7 +48,7 @@ Output: TypeAlias = Annotated[
 def print_lines(lines: Sequence[LineT], columns: Columns, output: OutputFormat, *, empty: str = "") -> None:
     """Print lines to standard output: a table with these columns, an array, or one object a line.
 
-    `empty` is told on standard error if there are no lines and the format is a table.
+    `empty` is printed on standard error if there are no lines and the format is a table.
     """
     if output is OutputFormat.table:
         if lines:

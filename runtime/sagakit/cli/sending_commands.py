@@ -8,11 +8,12 @@ import trio
 import typer
 
 from sagakit.cli.changing import Change, Order, carry_out, change, json_of
-from sagakit.cli.command_options import CHANGING, CONNECTION, ConfigFile, Nats, SagaWords, with_options
+from sagakit.cli.choosing import key_of_record
+from sagakit.cli.command_options import CHANGING, SagaWords
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_shapes import StartedLine
-from sagakit.cli.printing import Output, OutputFormat, print_one
-from sagakit.cli.session import Session, Work
+from sagakit.cli.printing import print_one
+from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import Answer, PlainAccess
 from sagakit.engine import ENDS, Record
 from sagakit.errors import NotAllowed, NoWorker, UnknownSaga
@@ -27,8 +28,9 @@ MessageId: TypeAlias = Annotated[
 
 
 @commands.command()
-@with_options(CONNECTION)
+@in_session()
 def start(
+    session: Session,
     type: Annotated[str, typer.Argument(metavar="TYPE", help="The name of the saga's type.")],
     id: Annotated[str | None, typer.Option(help="The id of the saga; by default a new one.")] = None,
     input: Annotated[str, typer.Option(help="The input as JSON, or @FILE.")] = "null",
@@ -37,11 +39,6 @@ def start(
     ] = None,
     correlation_id: Annotated[str | None, typer.Option(help="An id that every event repeats.")] = None,
     message_id: MessageId = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
-    *,
-    options: dict[str, Any],
 ) -> None:
     """Start a saga by the name of its type. The start is durable in the inbox then; a worker judges it."""
 
@@ -52,20 +49,18 @@ def start(
         async def work(sagas: PlainAccess) -> None:
             sent = await sagas.start(address, value, context, message_id=message_id)
             line = StartedLine(key=str(address), type=type, id=address.saga_id, message_id=sent)
-            print_one(line, f"{address}: the start is in the inbox", output)
+            print_one(line, f"{address}: the start is in the inbox", session.output)
 
         return work
 
-    Session(url=nats, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 @commands.command()
-@with_options(CHANGING | CONNECTION)
+@in_session(CHANGING)
 def signal(
+    session: Session,
     sagas: SagaWords = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
     payload: Annotated[str, typer.Option(help="The payload as JSON, or @FILE.")] = "null",
     message_id: MessageId = None,
     *,
@@ -74,42 +69,39 @@ def signal(
 ) -> None:
     """Send a signal to sagas. One that comes before its node is reached waits in the record."""
     step_id = None if message_id is None else f"{name}/{message_id}"
-    order = Order.of("signal", sagas, options, step=name, payload=payload, message_id=step_id)
-    change(order, nats, config, output, options)
+    change(session, Order(verb="signal", sagas=sagas, step=name, payload=payload, message_id=step_id, **options))
 
 
 @commands.command()
-@with_options(CHANGING | CONNECTION)
+@in_session(CHANGING)
 def delete(
+    session: Session,
     sagas: SagaWords = None,
-    nats: Nats = "",
-    config: ConfigFile = None,
-    output: Output = OutputFormat.table,
     *,
     options: dict[str, Any],
 ) -> None:
     """Delete what is kept of ended sagas: the archive entry and the end marker. Their ids are free then."""
-    order = Order.of("delete", sagas, options)
+    order = Order(verb="delete", sagas=sagas, **options)
 
     def prepared() -> Work:
         choice = order.checked()
 
         async def work(access: PlainAccess) -> int:
-            async def done(key: str) -> Answer:
+            async def done(record: Record) -> Answer:
                 try:
                     with trio.fail_after(order.timeout):
-                        await access.delete(key)
+                        await access.delete(key_of_record(record))
                 except (NotAllowed, NoWorker, UnknownSaga) as error:
                     return Answer("not deleted", str(error))
                 except trio.TooSlowError:
                     return Answer("not deleted", f"it was not archived in {order.timeout:g} s")
                 return Answer("deleted")
 
-            return await carry_out(access, order, choice, Change(_would_be_deleted, done, ended=True), output)
+            return await carry_out(access, order, choice, Change(_would_be_deleted, done, ended=True), session.output)
 
         return work
 
-    Session(url=nats, config=config, options=options, output=output).run(prepared)
+    session.run(prepared)
 
 
 async def _would_be_deleted(record: Record) -> Answer:

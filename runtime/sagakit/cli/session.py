@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any, NoReturn, cast
 
 import msgspec
 import trio
 import typer
 
+from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, with_options
 from sagakit.cli.exits import CommandExit, UsageError, exit_of
-from sagakit.cli.printing import OutputFormat, check_output, print_error
+from sagakit.cli.printing import Output, OutputFormat, check_output, print_error
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.errors import CallerError, InvalidConfig, InvalidName, SagakitError, UnknownSaga
@@ -48,6 +51,39 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     async def _run(self, work: Work) -> int:
         async with open_plain(self.url, Config.load(self.config, **self.options)) as sagas:
             return await work(sagas) or 0
+
+
+def in_session(shared: Mapping[str, Any] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a connection and of the output: it gets them as its `session`.
+
+    A command with `shared` options gets those that were given as `options`.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*, nats: str, config: str | None, output: OutputFormat, options: dict[str, Any], **own: Any) -> None:
+            if shared is not None:
+                own["options"] = {name: options.pop(name) for name in shared if name in options}
+            command(**own, session=Session(url=nats, config=config, options=options, output=output))
+
+        common = inspect.signature(_connection, eval_str=True).parameters
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = {name: parameter for name, parameter in own.items() if name not in ("session", "options")} | common
+        by_kind = sorted(parameters.values(), key=lambda parameter: parameter.kind)
+        cast("Any", run).__signature__ = inspect.Signature(by_kind)
+        return with_options({**(shared or {}), **CONNECTION})(run)
+
+    return decorate
+
+
+def _connection(
+    *,
+    nats: Nats = "",
+    config: ConfigFile = None,
+    output: Output = OutputFormat.table,
+    options: dict[str, Any],
+) -> None:
+    """Have the parameters that every command in a session has."""
 
 
 def _log(output: OutputFormat) -> None:

@@ -152,7 +152,7 @@ class PlainAccess:
 
     async def send(
         self,
-        key: str,
+        record: Record,
         kind: InboundKind,
         *,
         reason: str = "",
@@ -164,13 +164,17 @@ class PlainAccess:
     ) -> Answer:
         """Apply a message to a saga. Return the verdict, with the reason of a refusal.
 
+        The message names the run of `record`: if the id has a new life by now, the verdict is `other run`.
         After `timeout` seconds without an owner's answer the verdict is `unanswered`; the message may be applied later.
         Raises InvalidInput before anything is sent.
         """
-        checked_message(Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload))
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        message = checked_message(
+            Inbound(id=id or new_id(), kind=kind, run=record.run, reason=reason, by=by, step=step, payload=payload)
+        )
         try:
             with trio.fail_after(timeout):
-                verdict = await self.runtime.apply(key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
+                verdict = await self._worker.requests.deliver(key, message)
         except UnknownSaga as error:
             return Answer("no such saga", str(error))
         except NoWorker as error:

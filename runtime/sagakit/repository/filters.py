@@ -6,9 +6,10 @@ not have fits no comparison but `!=` and `!~`.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
@@ -173,26 +174,20 @@ def _values(field: str, record: Record) -> Iterable[Value]:
 # -------------------------------------------------------------------------- comparisons
 
 _POSITIVE: Mapping[str, Operator] = {"!=": "=", "!~": "~"}
+_ORDER: Mapping[Operator, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
-def _compare(found: Value, operator: Operator, value: Value) -> bool:
-    if operator == "~":
+def _compare(found: Value, by: Operator, value: Value) -> bool:
+    """Compare two values of one kind: the grammar reads a value as its field has it."""
+    if by == "~":
         return re.search(str(value), str(found)) is not None
-    if isinstance(found, str) or isinstance(value, str):
-        return _order(str(found), operator, str(value))
-    return _order(found, operator, value)
-
-
-def _order(found: str | float, operator: Operator, value: str | float) -> bool:
-    if operator == "=":
-        return found == value
-    if operator == "<":
-        return found < value  # type: ignore[operator]  # both texts or both numbers
-    if operator == "<=":
-        return found <= value  # type: ignore[operator]
-    if operator == ">":
-        return found > value  # type: ignore[operator]
-    return found >= value  # type: ignore[operator]
+    return _ORDER[by](found, value)
 
 
 def _possible(condition: Condition, field: str) -> frozenset[str] | None:
