@@ -53,7 +53,7 @@ class Held(Saga[Job]):
     """Three steps. The second ends once so many sagas are in it, so that steps take time with all of them in flight."""
 
     def __init__(self, *, until: int | None) -> None:
-        """Hold the second step until so many sagas are in it; None: for ever, as in the worker to be killed."""
+        """Hold the second step until so many sagas are in it; None: forever, as in the worker to be killed."""
         self._until = until
         self._all = trio.Event()
         self.calls: list[float] = []

@@ -165,7 +165,7 @@ MISTAKES = [
     Mistake(
         "half an attempt",
         policy("max_attempts=2.5"),
-        r"max_attempts=2\.5: say a whole number, or None to retry for ever",
+        r"max_attempts=2\.5: say a whole number, or None to retry forever",
     ),
     Mistake("waits that are no number", policy("multiplier=float('nan')"), "multiplier=nan: say a number from 1"),
     Mistake("waits without end", policy("multiplier=float('inf')"), "multiplier=inf: say a number from 1"),

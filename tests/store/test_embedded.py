@@ -104,7 +104,7 @@ async def test_data_outlive_the_server_and_the_server_does_not_outlive_its_owner
 
 
 def ended(owner: subprocess.Popen[str]) -> None:
-    """Return when it has ended. Raises TimeoutExpired, rather than let a test wait for ever."""
+    """Return when it has ended. Raises TimeoutExpired, rather than let a test wait forever."""
     owner.communicate(timeout=60)
 
 

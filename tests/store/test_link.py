@@ -133,7 +133,7 @@ async def test_a_frozen_server_is_left_for_another(
 async def test_a_server_that_answers_is_there_whatever_becomes_of_its_pongs(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pongs wait behind megabytes of answers on a slow network: to begin anew would send it all again, for ever."""
+    """Pongs wait behind megabytes of answers on a slow network: to begin anew would send it all again, forever."""
     monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
     async with relaying(Pongless(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.begins = True

@@ -89,7 +89,7 @@ async def test_a_child_that_can_never_start_is_undone_though_its_first_attempt_i
 
 
 async def test_the_parent_turns_back_when_another_worker_would_start_the_child(autojump_clock: Clock) -> None:
-    """The other worker's inbox would drop the message, and the parent would wait for ever."""
+    """The other worker's inbox would drop the message, and the parent would wait forever."""
     server = MemoryServer()
     async with killable() as start:
         await start(server, Part())

@@ -121,7 +121,7 @@ async def test_a_parent_that_cannot_read_its_childs_output_waits_for_an_operator
 
 
 async def test_a_child_is_released_when_another_saga_has_its_parents_id(autojump_clock: Clock) -> None:
-    """Otherwise the child would wait for ever. It must not complete the node of the other saga either."""
+    """Otherwise the child would wait forever. It must not complete the node of the other saga either."""
     server = MemoryServer()
     async with member(server, Quote(), Order(), **CALM) as running:
         quote = await begun(running)

@@ -130,7 +130,7 @@ async def test_a_signal_that_became_a_dead_letter_can_come_again(autojump_clock:
 
 
 async def test_messages_with_one_id_for_two_sagas_are_two_messages(autojump_clock: Clock) -> None:
-    """The server once took the second message for a copy of the first, and its sender waited for ever."""
+    """The server once took the second message for a copy of the first, and its sender waited forever."""
     server = MemoryServer()
     async with killable() as start:
         victim = await start(server, Waits())

@@ -1,6 +1,6 @@
 """A suspect has its turn alone, and the gate opens again, whatever becomes of the suspect or the worker (P11).
 
-No caller waits for ever, and no record says that its saga runs alone while another attempt is open.
+No caller waits forever, and no record says that its saga runs alone while another attempt is open.
 """
 
 from __future__ import annotations

@@ -310,7 +310,7 @@ async def test_a_parent_waits_and_its_description_says_what_the_child_needs(auto
         assert (await record_of(handle)).status == "running"
         assert "no worker can run it: the workers have version 2" in str(await handle.describe())
         await handle.cancel("no more")
-        await trio.sleep(100)  # a child's undo is tried for ever
+        await trio.sleep(100)  # a child's undo is tried forever
         error = (await record_of(handle)).steps["part"].error or ""
         assert "timeout after 30 s: Job.one=2F" in error
         assert "no worker can run it: the workers have version 2" in error

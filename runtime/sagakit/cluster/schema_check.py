@@ -68,7 +68,7 @@ def _may_read(schemas: Mapping[str, SagaSchema], digest: str, value: bytes | msg
         return True
     try:
         return accepts(schema["input"], msgspec.json.decode(value if len(memoryview(value)) else b"null"))
-    except UNREADABLE:  # not JSON, or nested so deeply that every worker would leave it to the next one, for ever
+    except UNREADABLE:  # not JSON, or nested so deeply that every worker would leave it to the next one, forever
         return False
     except Exception:  # the kept value is not a schema: it says nothing of what that worker can read
         return True

@@ -48,7 +48,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition computes
     what it starts with: the items of an each, the input of a child, the time of a timer. `timeout` in seconds bounds
     each attempt of the action and of the check, `heartbeat` how long an action may be silent. `wait` in seconds is a
-    timer's delay, or how long a signal is awaited before `on_timeout`; None is for ever. `of` names the each that this
+    timer's delay, or how long a signal is awaited before `on_timeout`; None is forever. `of` names the each that this
     is an item of, `child_type` the saga that a child is.
     """
 

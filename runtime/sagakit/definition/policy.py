@@ -19,7 +19,7 @@ MOST_FACTOR = 1000
 @knows_its_fields
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:
-    """A policy for retries of a step. `max_attempts` counts the calls of one budget; None retries for ever.
+    """A policy for retries of a step. `max_attempts` counts the calls of one budget; None retries forever.
 
     The wait after attempt n is `min(max_interval, initial_interval * multiplier ** (n - 1))`, spread by jitter.
     Exceptions in `reject_on` mean the same as `Reject`: a business refusal, known not done. Those in `not_done_on` mean
@@ -41,7 +41,7 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if self.max_attempts is not None:
-            at_least_one(self.max_attempts, "RetryPolicy: max_attempts", ", or None to retry for ever")
+            at_least_one(self.max_attempts, "RetryPolicy: max_attempts", ", or None to retry forever")
         initial = seconds(self.initial_interval, "RetryPolicy: initial_interval")
         if not initial <= seconds(self.max_interval, "RetryPolicy: max_interval"):
             raise DefinitionError(

@@ -51,7 +51,7 @@ SECOND = 10**9
 
 
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of buckets and streams. Times are seconds, None is for ever; sizes are bytes, None is no limit."""
+    """The options of buckets and streams. Times are seconds, None is forever; sizes are bytes, None is no limit."""
 
     storage: Literal["file", "memory"] = "file"
     replicas: int | None = None

@@ -2,7 +2,7 @@
 
 - The server offers no TLS where it is wanted: nats-py would go on in the clear. Here connecting fails.
 - The server ends a connection (a user has expired or was removed, there are too many connections): nats-py would close
-  for ever. Here that is an outage, and each new try reads the credentials again.
+  forever. Here that is an outage, and each new try reads the credentials again.
 - A connection is silent, since its server is frozen or the network swallows everything: nats-py would wait until the
   server has taken the rest of what was written, or has said goodbye by TLS, and might then try the same server first.
 - A try to connect fails: nats-py would leave its socket open.

@@ -241,5 +241,5 @@ class Pump:
         if out.take is not None:
             try:
                 out.take(answer)
-            except Exception as error:  # nats-py would only report it, and the sender would wait for ever
+            except Exception as error:  # nats-py would only report it, and the sender would wait forever
                 self._broken(error)

@@ -47,7 +47,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 class CredentialsFile:
     """A user's JWT and seed, as `nsc` writes them; read at each connect, so that a renewed file is taken by itself.
 
-    nats-py's own reader loops for ever over a file without a JWT, such as one that is being replaced.
+    nats-py's own reader loops forever over a file without a JWT, such as one that is being replaced.
     """
 
     def __init__(self, path: str) -> None:

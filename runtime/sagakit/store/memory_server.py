@@ -166,7 +166,7 @@ class MemoryClock:
         return self._start + self.clock.current_time()
 
     async def until_set(self) -> None:
-        """Wait for ever: this clock is never corrected."""
+        """Wait forever: this clock is never corrected."""
         await trio.sleep_forever()
 
 

@@ -244,7 +244,7 @@ class ActiveSagas:
         if self._active.get(ref.name) is ref:  # else a newer actor has the key
             slot = self._slots.pop(ref.name)
             # an actor that crashes too often is started once more, to write that the saga is stuck. If that one crashes
-            # too often as well, the saga leaves this worker: `_given_up` keeps this from going on for ever
+            # too often as well, the saga leaves this worker: `_given_up` keeps this from going on forever
             may_keep = not self.draining and ref.name not in self._given_up
             if may_keep and isinstance(reason, RestartIntensityExceeded):
                 _log.error("%s: %s", ref.name, reason)

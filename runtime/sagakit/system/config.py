@@ -67,7 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     archive_ttl: Annotated[float, _about("Seconds that a finished saga is kept.", gt=0)] = 7 * 86400.0
     marker_ttl: Annotated[float, _about("Seconds that an end marker is kept under a finished key.", ge=1)] = 60.0
-    events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: for ever.")] = None
+    events_ttl: Annotated[_PositiveFloat | None, _about("Seconds that events are kept; None: forever.")] = None
     max_active: Annotated[
         int,
         _about("Sagas at work in this worker at once; `start` waits beyond it. Those that wait do not count.", ge=1),

@@ -49,7 +49,7 @@ class RuntimeOptions(TypedDict, total=False):
     marker_ttl: float
     """Seconds that an end marker is kept under a finished key."""
     events_ttl: float | None
-    """Seconds that events are kept; None: for ever."""
+    """Seconds that events are kept; None: forever."""
     max_active: int
     """Sagas at work in this worker at once; `start` waits beyond it. Those that wait do not count."""
     passivate_after: float

@@ -48,7 +48,7 @@ EPOCH = 1_800_000_000.0
 """Seconds since the epoch when virtual time is 0."""
 SAGA_ID = "1"
 TOO_LONG = 3e9
-"""Virtual seconds after which a run counts as waiting for ever."""
+"""Virtual seconds after which a run counts as waiting forever."""
 _CALM: dict[str, Any] = {
     "lease_ttl": 1e9,
     "scan_interval": 1e9,

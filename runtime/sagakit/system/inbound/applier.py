@@ -52,7 +52,7 @@ def is_final(error: Exception) -> bool:
 
 
 def may_be_hopeless(error: Exception) -> bool:
-    """Return True if a message need not be tried for ever: its saga is not stored, or its record is unreadable.
+    """Return True if a message need not be tried forever: its saga is not stored, or its record is unreadable.
 
     A record that a newer worker has written does not count: that worker can apply the message.
     """

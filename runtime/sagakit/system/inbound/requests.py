@@ -214,7 +214,7 @@ class Requests:
         raise UnknownSaga(f"no saga is stored under {key}")
 
     async def check_runs(self, record: Record) -> None:
-        """Raise NoWorker if no worker can run the saga, so that its callers would wait for ever."""
+        """Raise NoWorker if no worker can run the saga, so that its callers would wait forever."""
         error = await self._stranded(record)
         if error is not None:
             raise error

@@ -61,7 +61,7 @@ class Passivation:
         """
         ready = self._outbox.is_out and parent_knows
         if not self._environment.sagas.places.has(self._key):
-            # if the events are all in the log, only the parent is waited for: `when_idle` would wake at once, for ever
+            # if the events are all in the log, only the parent is waited for: `when_idle` would wake at once, forever
             if not self._outbox.is_out:
                 self._outbox.when_idle(self._wake)
             return ready
