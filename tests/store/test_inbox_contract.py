@@ -1,0 +1,146 @@
+"""The contract of a store's inbox: once by id, until acknowledged, and again if it is given back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from sagakit.store.ports import ACK_WAIT, InboundMessage, Source
+
+from tests.store.conftest import OpenStore
+
+KEYS = ["Trip.a", "Trip.b", "Trip.=2E=2A=3E", "Trip.-_", "Other.a"]
+
+
+async def test_the_inbox_delivers_once_by_id_until_acknowledged(open_store: OpenStore) -> None:
+    odd = "a.b c>*"
+    async with open_store() as store:
+        for _ in range(2):
+            await store.inbox.send("client", id="m1", saga_type="Trip", saga_id=odd, payload=b"1")
+        await store.inbox.send("operator", id="m1", saga_type="Trip", saga_id="b", payload=b"2")
+        await store.inbox.send("system", id="m3", saga_type="Trip", saga_id="", payload=b"3")
+        await store.inbox.send("client", id="m4", saga_type="Other", saga_id="c", payload=b"4")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(3)]
+            for message in found:
+                message.acknowledger.ack()
+    seen = [(message.channel, message.id, message.saga_id, message.payload) for message in found]
+    assert sorted(seen) == [
+        ("client", "m1", odd, b"1"),
+        ("operator", "m1", "b", b"2"),
+        ("system", "m3", "", b"3"),
+    ]
+
+
+async def taken(messages: AsyncIterator[InboundMessage], *, within: float = 20) -> InboundMessage:
+    """The next message."""
+    with trio.fail_after(within):
+        return await anext(messages)
+
+
+async def test_a_message_that_is_given_back_comes_again(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.inbox.send("client", id="m1", saga_type="Trip", saga_id="a", payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            first = await taken(messages)
+            first.acknowledger.defer(0)
+            again = await taken(messages)
+            assert (again.id, again.position) == (first.id, first.position)
+            again.acknowledger.defer(0.5)
+            assert (await taken(messages)).id == "m1"
+
+
+async def test_a_message_that_nobody_acknowledges_comes_again_unless_it_is_extended(open_store: OpenStore) -> None:
+    """A worker that has died holds up what it had for ACK_WAIT at the most."""
+    async with open_store() as store:
+        await store.inbox.send("client", id="m1", saga_type="Trip", saga_id="a", payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            first = await taken(messages)
+            came_again = trio.Event()
+
+            async def take() -> None:
+                assert (await taken(messages, within=60)).id == "m1"
+                came_again.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(take)
+                for _ in range(3):
+                    await trio.sleep(ACK_WAIT / 2)
+                    assert not came_again.is_set()
+                    first.acknowledger.extend()
+
+
+@pytest.mark.parametrize("start", [False, True])
+async def test_what_is_parked_keeps_what_it_was(start: bool, open_store: OpenStore) -> None:
+    async with open_store() as store:
+        await store.inbox.send("operator", id="m1", saga_type="Trip", saga_id="a b", payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            message = await taken(messages)
+            assert not message.parked
+            await store.inbox.park(message, start=start)
+        found: list[InboundMessage] = []
+        sources: list[Source] = ["parked starts", "parked"] if start else ["parked", "parked starts"]
+        for source in sources:
+            async with store.inbox.receive("Trip", source) as messages:
+                with trio.move_on_after(20 if source.endswith("starts") == start else 1):
+                    found.append(await anext(messages))
+                    found[-1].acknowledger.ack()
+        [parked] = found
+        assert (parked.id, parked.channel, parked.saga_id, parked.payload) == ("m1", "operator", "a b", b"1")
+        assert (parked.since, parked.subject) == (message.since, message.subject)
+        assert parked.parked
+        assert 0 <= store.inbox.age(parked) < 60
+
+
+async def test_a_start_waits_wherever_it_is_in_the_inbox(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        for saga_id, payload in (("a", b"[]"), ("a", b'{"kind":"cancel"}'), ("a", b'{"kind":"start"}'), ("b", b"{}")):
+            await store.inbox.send("client", id=f"{payload!r}", saga_type="Trip", saga_id=saga_id, payload=payload)
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(4)]
+            assert await store.inbox.start_waits(found[0])
+            assert not await store.inbox.start_waits(found[3])
+            await store.inbox.park(found[2], start=True)
+            assert await store.inbox.start_waits(found[0])
+
+
+async def test_any_start_of_a_type_is_found_behind_other_messages_and_where_it_is_parked(open_store: OpenStore) -> None:
+    async with open_store() as store:
+        assert not await store.inbox.any_start("Trip")
+        for number in range(3):
+            await store.inbox.send(
+                "client", id=f"c{number}", saga_type="Trip", saga_id="a", payload=b'{"kind":"cancel"}'
+            )
+        await store.inbox.send("client", id="s", saga_type="Other", saga_id="a", payload=b'{"kind":"start"}')
+        assert not await store.inbox.any_start("Trip")
+        await store.inbox.send("system", id="s", saga_type="Trip", saga_id="b", payload=b'{"kind":"start"}')
+        assert await store.inbox.any_start("Trip")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(4)]
+        for message in found[:3]:
+            message.acknowledger.ack()
+        await store.inbox.park(found[3], start=True)
+        assert await store.inbox.any_start("Trip")
+
+
+async def test_the_inbox_takes_an_id_for_a_duplicate_only_for_the_same_saga(open_store: OpenStore) -> None:
+    """The ids are the saga's; the window in which the server compares them is the stream's."""
+    async with open_store() as store:
+        for saga_id in ("a", "b", "a"):
+            await store.inbox.send("client", id="evt-42", saga_type="Trip", saga_id=saga_id, payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(2)]
+            with trio.move_on_after(0.5):
+                found.append(await anext(messages))
+    assert [(message.saga_id, message.id) for message in found] == [("a", "evt-42"), ("b", "evt-42")]
+
+
+async def test_no_other_message_swallows_a_workers_own(open_store: OpenStore) -> None:
+    """A client that knows the id of the coming `reverse` sends a signal under it."""
+    async with open_store() as store:
+        for channel in ("client", "system"):
+            await store.inbox.send(channel, id="r/undo/1", saga_type="Trip", saga_id="a", payload=b"1")
+        async with store.inbox.receive("Trip", "new") as messages:
+            found = [await taken(messages) for _ in range(2)]
+    assert [(message.channel, message.id) for message in found] == [("client", "r/undo/1"), ("system", "r/undo/1")]
