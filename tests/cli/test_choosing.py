@@ -20,6 +20,7 @@ from tests.repository.test_filters import NOW, record_with
         ("PlaceOrder.a=b", "PlaceOrder.a=3Db"),
         ("PlaceOrder.a.b", "PlaceOrder.a=2Eb"),
         ("PlaceOrder.=FF", "PlaceOrder.=3DFF"),
+        ("PlaceOrder.order=37", "PlaceOrder.order=3D37"),
     ],
 )
 def test_an_id_may_be_written_as_it_is_or_as_keys_have_it(word: str, key: str) -> None:
@@ -39,6 +40,15 @@ def test_nothing_on_standard_input_chooses_nothing(monkeypatch: pytest.MonkeyPat
     choice = choice_to_change(["-"], None)
     assert (choice.keys, choice.filters) == ((), False)
     assert choice_to_look(["-"], None) == choice
+
+
+def test_an_empty_list_of_keys_beside_a_filter_does_not_become_the_whole_filter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    for words in (["-"], [""], ["A.*", "-"]):
+        with pytest.raises(UsageError, match="names some: give keys, or globs and --where"):
+            choice_to_change(words, "status = stuck")
 
 
 def test_a_look_without_a_choice_is_at_all_sagas() -> None:

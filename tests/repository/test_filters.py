@@ -118,10 +118,36 @@ CONDITIONS: st.SearchStrategy[Condition] = st.recursive(
 
 @given(CONDITIONS, st.sampled_from([RUNNING, STUCK, FAILED]))
 def test_what_fits_is_of_a_type_and_a_status_that_have_to_be_read(condition: Condition, record: Record) -> None:
-    found = Filter("", condition)
+    found = Filter(condition)
     if found.fits(record):
         assert found.types is None or record.saga_type in found.types
         assert found.statuses is None or record.status in found.statuses
+
+
+@pytest.mark.parametrize(
+    ("text", "ended"),
+    [
+        ("", False),
+        ("status = stuck", False),
+        ("status = failed", True),
+        ("status = failed or error ~ timeout", True),
+        ("type = A and status = failed or type = B", True),
+        ("not status = completed", True),
+        ("status != failed", True),
+        ("error = failed", False),
+    ],
+)
+def test_sagas_that_have_ended_are_read_if_their_status_is_named(text: str, ended: bool) -> None:
+    assert parse(text, now=NOW).names_ended is ended
+
+
+def test_a_text_that_is_not_the_name_of_a_type_has_not_to_be_read() -> None:
+    assert parse('type in (A, "*", "a.b")', now=NOW).types == frozenset({"A"})
+
+
+def test_a_filter_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(InvalidFilter, match="nested too deeply"):
+        parse("not " * 1000 + "type = A", now=NOW)
 
 
 def test_only_what_may_fit_has_to_be_read() -> None:

@@ -6,6 +6,7 @@ import getpass
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 from pathlib import Path
 from typing import Literal
 
@@ -18,9 +19,10 @@ from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.json_shapes import VerdictLine
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.cli.session import Session, Work
-from sagakit.client.by_key import Answer, PlainAccess, undoes
-from sagakit.engine import InboundKind, Record
+from sagakit.client.by_key import Answer, PlainAccess, check_message
+from sagakit.engine import InboundKind, Record, to_undo
 from sagakit.engine.record import NOTHING
+from sagakit.errors import SagakitError
 
 TIMEOUT = 30.0
 """Seconds that the owner of a saga gets to answer, by default."""
@@ -55,6 +57,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError(f"--why is missing: say why you {self.verb} these sagas; their events keep it")
         if self.verb in TAKES_A_STEP and not self.step:
             raise UsageError(f"--step is missing: {self.verb} is about one step; `sagakit describe` shows the steps")
+        if not 0 <= self.timeout < inf:
+            raise UsageError(f"--timeout {self.timeout:g}: give seconds, 0 or more")
         choice = choice_to_change(self.sagas, self.where)
         if not (self.yes or self.dry_run or sys.stdin.isatty()):
             raise UsageError(
@@ -68,7 +72,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         return NOTHING if self.payload is None else json_of(self.payload)
 
     def signed(self) -> str:
-        """Return the name for the audit. Raises UsageError."""
+        """Return the name for the audit; empty where nothing is audited. Raises UsageError."""
+        if self.verb in UNAUDITED:
+            return ""
         try:
             return self.by or getpass.getuser()
         except (KeyError, OSError):
@@ -91,6 +97,7 @@ def change(session: Session, order: Order) -> None:
 
     def prepared() -> Work:
         choice, by, payload = order.checked(), order.signed(), order.raw()
+        check_message(kind, reason=order.why, by=by, step=order.step, payload=payload, id=order.message_id)
 
         async def work(sagas: PlainAccess) -> int:
             async def tried(record: Record) -> Answer:
@@ -114,30 +121,50 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
     found = await chosen(sagas, choice, ended=way.ended)
     if not found.records and not found.missing:
         note("no saga fits: nothing to do")
+        print_lines([], VERDICT_COLUMNS, output)
         return 0
     expected = [await way.tried(record) for record in found.records]
     for line in await plan_text(sagas, order, found, expected):
         note(line)
+    errors: list[SagakitError] = []
     if order.dry_run:
         answers = expected
-    elif not found.records or order.yes or typer.confirm("go ahead?", err=True):
-        answers = await _each(found.records, way.done)
+    elif not found.records or order.yes or await _agreed():
+        answers = await _each(found.records, way.done, errors)
     else:
         note("nothing was done")
+        print_lines([], VERDICT_COLUMNS, output)
         return CommandExit.NOT_APPLIED
+    if errors and len(errors) == len(found.records):  # nothing was changed, so the error is the whole answer
+        raise errors[0]
     lines = _lines(order, found, answers)
     print_lines(lines, VERDICT_COLUMNS, output)
     good = not found.missing and all(answer.applied for answer in answers)
     return 0 if good else CommandExit.NOT_APPLIED
 
 
-async def _each(records: Sequence[Record], done: Callable[[Record], Awaitable[Answer]]) -> list[Answer]:
+async def _agreed() -> bool:
+    """Ask the operator. The question waits in a thread: meanwhile the connection has to answer the server's pings."""
+    try:
+        return await trio.to_thread.run_sync(lambda: typer.confirm("go ahead?", err=True), abandon_on_cancel=True)
+    except typer.Abort:  # the terminal has gone
+        return False
+
+
+async def _each(
+    records: Sequence[Record], done: Callable[[Record], Awaitable[Answer]], errors: list[SagakitError]
+) -> list[Answer]:
+    """Change each saga. An error of one is its answer, and is added to `errors`; the others go on."""
     answers: dict[int, Answer] = {}
     limit = trio.CapacityLimiter(AT_ONCE)
 
     async def one(number: int, record: Record) -> None:
         async with limit:
-            answers[number] = await done(record)
+            try:
+                answers[number] = await done(record)
+            except SagakitError as error:
+                errors.append(error)
+                answers[number] = Answer("error", str(error))
 
     async with trio.open_nursery() as nursery:
         for number, record in enumerate(records):
@@ -157,7 +184,7 @@ async def plan_text(sagas: PlainAccess, order: Order, found: Chosen, expected: S
         undone: Counter[str] = Counter()
         for record, answer in zip(found.records, expected, strict=True):
             plan = await sagas.plan_of(record)
-            undone.update(undoes(plan, record) if answer.applied and plan is not None else ())
+            undone.update(to_undo(plan, record) if answer.applied and plan is not None else ())
         steps = ", ".join(f"{name} {number:,}" for name, number in undone.most_common())
         lines.append(f"compensations to run: {steps or 'none'}")
     if found.missing:

@@ -13,7 +13,7 @@ import trio
 from sagakit.cli.exits import UsageError
 from sagakit.client.by_key import PlainAccess
 from sagakit.engine import ENDS, Record
-from sagakit.errors import InvalidId, Undecodable, UnknownSaga
+from sagakit.errors import InvalidId, StoreError, Undecodable, UnknownSaga
 from sagakit.naming import SagaKey, decode_id, encode_id, is_name
 from sagakit.repository import Filter, parse
 from sagakit.repository.filters import All, AnyOf, Comparison, Condition
@@ -42,7 +42,7 @@ class Choice(msgspec.Struct, frozen=True):
         if not self.globs:
             return where
         globs = AnyOf(tuple(_fits(glob) for glob in self.globs))
-        return Filter(" or ".join(self.globs), All((globs, where.condition)))
+        return Filter(All((globs, where.condition)))
 
 
 class _Line(msgspec.Struct):
@@ -60,12 +60,14 @@ class Chosen(NamedTuple):
 
 def choice_of(words: Sequence[str] | None, where: str | None) -> Choice:
     """Return the choice that a command line makes. Reads standard input for `-`. Raises UsageError, InvalidFilter."""
-    given = [word for word in _with_input(words or ()) if word]
     parse(where or "", now=0.0)  # a mistake in it is told before anything is connected
+    # also an empty word, or `-` with nothing behind it: a list of keys that is empty must not become the whole filter
+    named = [word for word in words or () if not GLOB & set(word)]
+    if named and where is not None:
+        raise UsageError(f"--where looks for sagas, and {named[0]!r} names some: give keys, or globs and --where")
+    given = [word for word in _with_input(words or ()) if word]
     keys = [key_of(word) for word in given if not GLOB & set(word)]
     globs = [word for word in given if GLOB & set(word)]
-    if keys and where is not None:
-        raise UsageError(f"--where looks for sagas, and {keys[0]} names one: give either keys, or globs and --where")
     return Choice(tuple(dict.fromkeys(keys)), tuple(globs), where)
 
 
@@ -92,7 +94,8 @@ def key_of(word: str) -> str:
     if not dot or not is_name(saga_type) or not saga_id.strip():
         raise UsageError(f"{word!r} is not the key of a saga: {FORM}")
     try:
-        decode_id(saga_id)
+        if encode_id(decode_id(saga_id)) != saga_id:  # as `order=37`, which is an id and no encoding
+            raise ValueError
     except ValueError:
         try:
             return f"{saga_type}.{encode_id(saga_id)}"
@@ -108,17 +111,19 @@ async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = Non
     if choice.filters:
         wanted = choice.wanted(sagas.now())
         statuses = wanted.statuses
-        over = bool(statuses and statuses & ENDS) if ended is None else ended
+        over = wanted.names_ended if ended is None else ended
         live = (statuses is None or bool(statuses - ENDS)) if ended is None else not ended
         found = await sagas.find(wanted, live=live, ended=over)
         records += found.records
         missing += [(one.key, f"its record cannot be read: {one.reason}") for one in found.unreadable]
-    records += await _by_key(sagas, choice.keys, missing)
+    seen = {key_of_record(record) for record in records} | {key for key, _ in missing}
+    records += await _by_key(sagas, [key for key in choice.keys if key not in seen], missing)
     return Chosen(records, missing)
 
 
 async def _by_key(sagas: PlainAccess, keys: Sequence[str], missing: list[tuple[str, str]]) -> list[Record]:
     found: dict[str, Record] = {}
+    refused: list[StoreError] = []
     limit = trio.CapacityLimiter(AT_ONCE)
 
     async def get(key: str) -> None:
@@ -127,10 +132,14 @@ async def _by_key(sagas: PlainAccess, keys: Sequence[str], missing: list[tuple[s
                 found[key] = await sagas.runtime.record(key)
             except (UnknownSaga, Undecodable) as error:
                 missing.append((key, str(error)))
+            except StoreError as error:
+                refused.append(error)
 
     async with trio.open_nursery() as nursery:
         for key in keys:
             nursery.start_soon(get, key)
+    if refused:  # one is enough to report
+        raise refused[0]
     return [found[key] for key in keys if key in found]
 
 

@@ -8,13 +8,13 @@ import trio
 import typer
 
 from sagakit.cli.changing import Change, Order, carry_out, change, json_of
-from sagakit.cli.choosing import key_of_record
 from sagakit.cli.command_options import CHANGING, SagaWords
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_shapes import StartedLine
 from sagakit.cli.printing import print_one
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import Answer, PlainAccess
+from sagakit.client.verbs import message_id_of
 from sagakit.engine import ENDS, Record
 from sagakit.errors import NotAllowed, NoWorker, UnknownSaga
 from sagakit.naming import SagaKey
@@ -68,7 +68,7 @@ def signal(
     options: dict[str, Any],
 ) -> None:
     """Send a signal to sagas. One that comes before its node is reached waits in the record."""
-    step_id = None if message_id is None else f"{name}/{message_id}"
+    step_id = message_id_of(name, message_id)
     change(session, Order(verb="signal", sagas=sagas, step=name, payload=payload, message_id=step_id, **options))
 
 
@@ -90,7 +90,7 @@ def delete(
             async def done(record: Record) -> Answer:
                 try:
                     with trio.fail_after(order.timeout):
-                        await access.delete(key_of_record(record))
+                        await access.delete(record)
                 except (NotAllowed, NoWorker, UnknownSaga) as error:
                     return Answer("not deleted", str(error))
                 except trio.TooSlowError:

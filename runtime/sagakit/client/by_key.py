@@ -22,7 +22,7 @@ from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Loaded, Record, decode, trial
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidInput, NotPermitted, NoWorker, Undecodable, UnknownSaga
+from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, Undecodable, UnknownSaga
 from sagakit.naming import is_name
 from sagakit.repository import Filter
 from sagakit.store.names import SagaKey
@@ -60,7 +60,7 @@ class FoundRecords(NamedTuple):
 
 
 class LiveLease(NamedTuple):
-    """The lease of a worker. `answers` is False if nobody listens on its control subject, None if we may not ask."""
+    """The lease of a worker. `answers` is False if nobody listens on its control subject, None if that is not known."""
 
     lease: Lease
     answers: bool | None
@@ -209,9 +209,10 @@ class PlainAccess:
         await self._worker.requests.send(address, id, request)
         return id
 
-    async def delete(self, key: str) -> None:
-        """Delete what is kept of an ended saga, as `Runtime.delete` does."""
-        await forget(self._store, self._worker.sagas, self._worker.requests, key)
+    async def delete(self, record: Record) -> None:
+        """Delete what is kept of an ended saga, as `Runtime.delete` does. Another life of its id stays."""
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        await forget(self._store, self._worker.sagas, self._worker.requests, key, run=record.run)
 
     async def workers(self) -> Sequence[LiveLease]:
         """Return the leases of all workers, by name, each with the answer to whether the worker still listens."""
@@ -219,7 +220,7 @@ class PlainAccess:
         listening: dict[str, bool] = {}
 
         async def ask(worker_id: str) -> None:
-            with suppress(NotPermitted):
+            with suppress(StoreError):  # then it is not known
                 listening[worker_id] = await answers(self._store, worker_id, within=ANSWERS_WITHIN)
 
         async with trio.open_nursery() as nursery:
@@ -228,16 +229,9 @@ class PlainAccess:
         return [LiveLease(lease, listening.get(lease.worker)) for lease in leases]
 
 
-def undoes(plan: Plan, record: Record) -> Sequence[str]:
-    """Return the steps and children of a saga that are done, and are undone when it turns back."""
-    return [name for name, log in record.steps.items() if log.state == "done" and _has_undo(plan, name)]
-
-
-def _has_undo(plan: Plan, name: str) -> bool:
-    if plan.step_of(name) not in plan.by_name:
-        return False
-    node = plan.node(name)
-    return node.undo is not None or node.kind == "child"
+def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload: msgspec.Raw, id: str | None) -> None:
+    """Raise InvalidInput for a message that no saga could take."""
+    checked_message(Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload))
 
 
 def _is_taken(kind: InboundKind, verdict: str) -> bool:

@@ -12,13 +12,23 @@ from sagakit.system.inbound.requests import FIRST_LOOK, LAST_LOOK, Requests
 from sagakit.system.io.persistence import ask, read
 
 
-async def forget(store: Store, sagas: ActiveSagas, requests: Requests, key: str) -> None:
-    """Remove what is kept of a saga, once it is archived. Raises NotAllowed, UnknownSaga, NoWorker."""
+async def forget(store: Store, sagas: ActiveSagas, requests: Requests, key: str, *, run: str = "") -> None:
+    """Remove what is kept of a saga, once it is archived. With `run`, only of this life of the id.
+
+    Raises NotAllowed, UnknownSaga, NoWorker.
+    """
     entry = await _when_archived(store, sagas, requests, key)
     archived = await read(store, store.archive, key)
+    if run and any(_run_of(found) != run for found in (entry, archived) if found is not None):
+        raise NotAllowed(f"{key} is not deleted: the saga that it was for has gone, and another one has its id")
     # `|` and not `or`: both removals are to happen.
     if not await _remove(store, store.archive, key, archived) | await _remove(store, store.state, key, entry):
         raise UnknownSaga(f"no saga is stored under {key}")
+
+
+def _run_of(entry: Entry) -> str:
+    found = decode(entry.key, entry.value)
+    return found.record.run if isinstance(found, Loaded) else found.run
 
 
 async def _when_archived(store: Store, sagas: ActiveSagas, requests: Requests, key: str) -> Entry | None:

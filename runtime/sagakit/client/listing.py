@@ -105,7 +105,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ended(self) -> bool:
         """True if sagas that have ended are wanted: a status says so."""
-        return self.status in ENDS or not ENDS.isdisjoint(self.where.statuses or ())
+        return self.status in ENDS or self.where.names_ended
 
     def fits(self, record: Record) -> bool:
         """Return True if the record matches."""

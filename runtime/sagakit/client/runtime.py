@@ -227,7 +227,8 @@ class Runtime:
             where=where,
             now=self._environment.now(),
         )
-        types = [saga_type] if saga_type is not None else sorted(wanted.where.types or ("",))
+        allowed = wanted.where.types
+        types = [saga_type] if saga_type is not None else [""] if allowed is None else sorted(allowed)
         return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:

@@ -29,6 +29,7 @@ from sagakit.engine.apply import apply as apply
 from sagakit.engine.apply import awaits_isolation as awaits_isolation
 from sagakit.engine.apply import create as create
 from sagakit.engine.apply import stamped as stamped
+from sagakit.engine.backward import to_undo as to_undo
 from sagakit.engine.codec import Loaded as Loaded
 from sagakit.engine.codec import RecordHeader as RecordHeader
 from sagakit.engine.codec import UnknownFields as UnknownFields

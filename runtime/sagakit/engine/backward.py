@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from sagakit.definition.plan import NodePlan
+from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.forward import HAPPENED, error_of, give_up_waiting, unread
 from sagakit.engine.inputs import AttemptEnded
-from sagakit.engine.record import SagaOutcome, StepLog
+from sagakit.engine.record import Record, SagaOutcome, StepLog
 from sagakit.engine.results import ArgumentsUnreadable, Compensating, Complete, Error, NotHappened, RetryLater
-from sagakit.engine.table import HELD, MOVING
+from sagakit.engine.table import HELD, MOVING, StepState
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 
@@ -94,8 +94,19 @@ def _fail_undo(turn: Turn, node: NodePlan, error: str) -> None:
     turn.emit_of(node, ".undo_failed", error=shorten(error))
 
 
+def to_undo(plan: Plan, record: Record) -> list[str]:
+    """Return the names of the steps and items that are undone if the saga turns back now."""
+    known = ((name, log) for name, log in record.steps.items() if plan.step_of(name) in plan.by_name)
+    return [name for name, log in known if _is_undone(plan.node(name), log.state)]
+
+
 def _to_undo(turn: Turn, node: NodePlan) -> bool:
-    return node.undo is not None and node.kind != "each" and turn.look(node.name).state in ("done", "doubtful")
+    return _is_undone(node, turn.look(node.name).state)
+
+
+def _is_undone(node: NodePlan, state: StepState) -> bool:
+    """Return True if a node in this state has something to undo. An each has not: its items have."""
+    return node.undo is not None and node.kind != "each" and state in ("done", "doubtful")
 
 
 def _settled(turn: Turn, node: NodePlan) -> bool:

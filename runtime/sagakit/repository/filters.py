@@ -9,13 +9,15 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
 from sagakit.definition.plan import ITEM
 from sagakit.engine import Record, SagaStatus
-from sagakit.engine.table import HELD, OPEN, StepState
+from sagakit.engine.table import ENDS, HELD, OPEN, StepState
+from sagakit.naming import is_name
 from sagakit.store.names import SagaKey
 
 Operator = Literal["=", "!=", "~", "!~", "<", "<=", ">", ">="]
@@ -77,7 +79,7 @@ Condition: TypeAlias = Comparison | Not | All | AnyOf
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """A filter, with the text that it was made of.
+    """A filter for records.
 
     ```python
     stuck = parse('type = PlaceOrder and status = stuck and step = charge')
@@ -85,7 +87,6 @@ class Filter(msgspec.Struct, frozen=True):
     ```
     """
 
-    text: str
     condition: Condition
 
     def fits(self, record: Record) -> bool:
@@ -95,15 +96,21 @@ class Filter(msgspec.Struct, frozen=True):
     @property
     def types(self) -> frozenset[str] | None:
         """The saga types to which all that fits belongs; None if it may be any. Only these have to be read."""
-        return _possible(self.condition, "type")
+        types = _possible(self.condition, "type")
+        return None if types is None else frozenset(filter(is_name, types))
 
     @property
     def statuses(self) -> frozenset[str] | None:
         """The statuses that all that fits has; None if it may be any."""
         return _possible(self.condition, "status")
 
+    @property
+    def names_ended(self) -> bool:
+        """True if a comparison names the status of sagas that have ended: only then these are read."""
+        return _names(self.condition, "status", ENDS)
 
-EVERY: Filter = Filter("", All())
+
+EVERY: Filter = Filter(All())
 """The filter that every saga fits."""
 
 
@@ -215,3 +222,14 @@ def _possible(condition: Condition, field: str) -> frozenset[str] | None:
             return union
         case _:
             return None
+
+
+def _names(condition: Condition, field: str, values: AbstractSet[str]) -> bool:
+    """Return True if a comparison of the field with one of the values is anywhere in the condition."""
+    match condition:
+        case Comparison():
+            return condition.field == field and condition.value in values
+        case Not(of=part):
+            return _names(part, field, values)
+        case All(of=parts) | AnyOf(of=parts):
+            return any(_names(part, field, values) for part in parts)

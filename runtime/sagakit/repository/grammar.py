@@ -17,6 +17,7 @@ from typing import Any, NoReturn, cast
 from sagakit.errors import InvalidFilter, InvalidInput
 from sagakit.naming import nearest
 from sagakit.repository.filters import (
+    EVERY,
     FIELDS,
     STATUSES,
     All,
@@ -80,9 +81,12 @@ def parse(text: str, *, now: float) -> Filter:
     if len(text) > LONGEST:
         raise InvalidFilter(text[:60], 1, f"a filter of {len(text):,} characters: {LONGEST:,} are the most")
     if not text.strip():
-        return Filter(text, All())
+        return EVERY
     flat = re.sub(r"\s", " ", text)
-    return Filter(text, _Reading(flat, now).condition(_tree(flat)))
+    try:
+        return Filter(_Reading(flat, now).condition(_tree(flat)))
+    except RecursionError:
+        raise InvalidFilter(text[:60], 1, "a filter that is nested too deeply") from None
 
 
 def _tree(text: str) -> Any:
@@ -111,9 +115,7 @@ def _parser() -> Callable[[str], Any]:
     """Return the parser, made once: it takes some milliseconds."""
     from lark import Lark  # only for programs that use filters
 
-    return cast(
-        "Callable[[str], Any]", Lark(GRAMMAR, parser="lalr", lexer="contextual", propagate_positions=True).parse
-    )
+    return cast("Callable[[str], Any]", Lark(GRAMMAR, parser="lalr", lexer="contextual").parse)
 
 
 class _Reading:
