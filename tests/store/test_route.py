@@ -12,7 +12,8 @@ import trio
 from nats.aio.msg import Msg
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.route import GATHER, MANY, Route, SocketRoute, find_route
+from sagakit.jetstream.lent_transport import LentTransport
+from sagakit.jetstream.route import GATHER, MANY, AsyncioRoute, Route, SocketRoute, find_route
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.servers import Server
@@ -168,3 +169,34 @@ async def test_a_loss_that_is_heard_before_the_route_is_known_ends_it(
         assert isinstance(first, SocketRoute)
         assert first._socket.fileno() == -1, "given back"
         assert link._route is second
+
+
+class NoDescriptor(LentTransport):
+    """A plain connection at rest; the system has no descriptor left to lend it with."""
+
+    is_plain = True
+    is_at_rest = True
+
+    def lend(self, borrower: Any) -> Any:
+        raise OSError(24, "Too many open files")
+
+
+async def test_half_a_piece_stays_with_nats_py_if_its_socket_cannot_be_lent() -> None:
+    class Nats:
+        connection_number = 1
+        is_connected = True
+
+    client, side, owed = Nats(), object(), range(0)
+    taken: list[object] = []
+
+    class Parser:
+        def lend(self, heard: object) -> None:
+            taken.append(heard)
+
+    any_client: Any = client
+    any_client._transport = NoDescriptor(lambda fn, *args: None)
+    parser: Any = Parser()
+    any_side: Any = side
+    route = await find_route(any_side, any_client, parser, owed)
+    assert isinstance(route, AsyncioRoute)
+    assert taken == [], "the parser has lent what it has of a message, and nobody would read on"

@@ -9,7 +9,8 @@ from sagakit.store.faults import StoreFault, Watched
 from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
-from tests.system.members import killable, member, stands, until_ended
+from tests.sagas import BookTrip, Trip
+from tests.system.members import change, killable, member, stands, until_ended
 from tests.system.quotes import CALM, Order, Quote, begun, number, told
 
 Clock = trio.testing.MockClock
@@ -61,3 +62,21 @@ async def test_the_next_owner_retires_an_ended_saga_that_holds_no_event_any_more
         assert (record["status"], record.get("outbox", [])) == ("completed", [])
         await start(server, Quote(), Order())
         await until_ended(server, str(quote))
+
+
+async def test_an_actor_that_was_fenced_does_not_retire_its_saga_when_the_last_event_is_acknowledged(
+    autojump_clock: Clock,
+) -> None:
+    server = MemoryServer()
+    quiet = {"scan_interval": 3600.0}
+    async with member(server, BookTrip(), **quiet) as running, member(server, BookTrip(), **quiet) as other:
+        server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.completed", delay=30.0))
+        handle = await running.runtime.start(BookTrip, "one", Trip())
+        assert await handle.outcome() == Completed("tickets-Rome")
+        change(server, "BookTrip.one", owner=other.runtime.worker_id, epoch=7)
+        await running.runtime.scan()
+        await trio.sleep(1)
+        assert running.worker.environment.fenced_count == 1
+        assert server.faults.left == []
+        await trio.sleep(60)
+        assert stands(server, "SAGA_ARCHIVE", "BookTrip.one") is None, "the saga is another worker's"

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 
 from sagakit.errors import Ambiguous, NoResponders
 from sagakit.store.ports import Store
-from sagakit.system.inbound.requests import NOT_MINE
 
 PING = b"ping"
 PONG = b"pong"
@@ -19,15 +18,12 @@ class ControlEndpoint:
     nobody, and take the worker for dead.
     """
 
-    def __init__(self) -> None:
-        self.passed_on: Callable[[bytes], Awaitable[bytes]] | None = None
-        """Applies a request that another worker has passed on. None until sagas can be reached here."""
+    def __init__(self, passed_on: Callable[[bytes], Awaitable[bytes]]) -> None:
+        self._passed_on = passed_on
 
     async def answer(self, request: bytes) -> bytes:
-        """Return the answer to one request: a pong, a verdict, or `not mine` while no saga can be reached here."""
-        if request == PING:
-            return PONG
-        return NOT_MINE if self.passed_on is None else await self.passed_on(request)
+        """Return the answer to one request: a pong, a verdict, or `not mine` for a saga that is not here."""
+        return PONG if request == PING else await self._passed_on(request)
 
 
 async def answers(store: Store, worker_id: str, *, within: float) -> bool:

@@ -140,16 +140,14 @@ async def run_worker(
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)
     parts = Parts(store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random), identity)
     lease = _own_lease(parts, blame)
-    endpoint = ControlEndpoint()
     # the endpoint is served before the lease exists: who sees the lease and asks must find somebody there
     async with (
-        _reachable(parts, endpoint),
+        _reachable(parts),
         _leased(parts, lease),
         trio.open_nursery() as nursery,
     ):
         life = Life(parts, lease)
         worker = Worker(parts, await nursery.start(life.run), life)
-        endpoint.passed_on = parts.requests.answer
         yield worker
         await worker.drain()
 
@@ -182,14 +180,14 @@ def _check(store: Store, config: Config, registry: Registry, *, adopt: bool) -> 
 
 
 @asynccontextmanager
-async def _reachable(parts: Parts, endpoint: ControlEndpoint) -> AsyncIterator[None]:
+async def _reachable(parts: Parts) -> AsyncIterator[None]:
     """Hear other workers while the context is open. Without `adopt` nobody asks, and the account may not listen."""
     control, identity = parts.store.control, parts.identity
     if not identity.adopts:
         yield
         return
     async with (
-        control.serve(identity.worker_id, endpoint.answer),
+        control.serve(identity.worker_id, ControlEndpoint(parts.requests.answer).answer),
         control.announced(parts.registry.types, identity.members.hear),
     ):
         yield

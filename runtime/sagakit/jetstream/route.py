@@ -175,12 +175,24 @@ async def find_route(side: AsyncioSide, client: NatsClient, parser: AnswerParser
             return AsyncioRoute(side, client)
         if transport.is_at_rest:
             try:
-                return transport.lend(partial(SocketRoute, loan=_Loan(side, client, transport, parser), owed=owed))
+                # the loan takes what the parser has of half a piece, so it is made when there is a descriptor for it
+                return transport.lend(partial(_borrow, side, client, transport, parser, owed))
             except OSError as error:  # no descriptor is left
                 _log.warning("nats-py reads the connection by itself, which is slower: %s", error)
                 return AsyncioRoute(side, client)
         await asyncio.sleep(LOOK)
     return None
+
+
+def _borrow(
+    side: AsyncioSide,
+    client: NatsClient,
+    transport: LentTransport,
+    parser: AnswerParser,
+    owed: Sized,
+    sock: socket.socket,
+) -> SocketRoute:
+    return SocketRoute(sock, _Loan(side, client, transport, parser), owed)
 
 
 class _Loan:

@@ -36,14 +36,13 @@ class Folding:
         folded = apply(self._plan, record, events, environment.now(), limits=environment.limits, hold=hold)
         return self._answered(folded, hold=hold)
 
-    @property
-    def stays(self) -> bool:
+    def must_stay(self) -> bool:
         """True while the saga may neither ask for a place nor be passivated: the worker leaves, or a suspect runs."""
         return self._environment.sagas.draining or not self._environment.gate.admits(self._ref)
 
     def _holds(self) -> bool:
         """Return True if no attempt may be opened now. If one may, this saga has a place from now on."""
-        return self.stays or not self._environment.sagas.places.use(self._key)
+        return self.must_stay() or not self._environment.sagas.places.use(self._key)
 
     def _answered(self, record: Record, *, hold: bool) -> Record:
         """Answer the engine's questions. The functions asked have no effects, so no write need come before them."""

@@ -109,10 +109,12 @@ class Journal:
         if entry.revision == self.revision:
             self._slot.seen_at = at
             then()
-        elif (other := foreign(self._key, entry.value)) is not None:
-            self.write_back(Overwritten(self._key, other.found, entry.revision), then)
-        else:
+        elif (other := foreign(self._key, entry.value)) is None:
             self._changed(entry)
+        elif self._slot.durable is None:  # held back before it was adopted: there is nothing to write back
+            raise Fenced(self._key, f"its record was replaced before it was adopted here: {other}")
+        else:
+            self.write_back(Overwritten(self._key, other.found, entry.revision), then)
 
     def _changed(self, entry: Entry) -> None:
         """Raise what a record, an end marker or a newer sagakit's record under the key means for this incarnation."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 from sagakit_actors import ReactorContext
@@ -39,22 +38,21 @@ class Retirement:
             self._told_under, self.parent_knows = effect.message.id, False
             self._ctx.pipe_to_self(_parent_told, self._environment.children.tell, effect.parent, effect.message)
 
-    def finish(self, effect: Finish, record: Record, retire: Callable[[], None]) -> None:
-        """Wait until all events are published, release the children, and call `retire`.
-
-        A saga that has children gets a `ChildrenReleased` instead of the call.
-        """
+    def finish(self, effect: Finish, record: Record) -> None:
+        """Wait until all events are published, then release the children. The actor gets a `ChildrenReleased`."""
         # in this order nothing is lost if the worker dies in between. The live record is what the next owner adopts: it
         # still has the events and the children, and publishing and releasing them twice is harmless
         if not self.has_begun:
             self.has_begun = True
-            self._outbox.when_out(record, partial(self._release, effect.children, sender_of(record), retire))
+            self._outbox.when_out(record, partial(self._release, effect.children, sender_of(record)))
 
-    def _release(self, children: tuple[tuple[str, str], ...], parent: Sender, retire: Callable[[], None]) -> None:
+    def _release(self, children: tuple[tuple[str, str], ...], parent: Sender) -> None:
+        # the publisher calls this, perhaps when this incarnation has ended: so the actor is told by a message, which an
+        # actor that has gone does not get, and which a later incarnation ignores
         if children:
             self._ctx.pipe_to_self(_children_released, self._environment.children.release, parent, children)
         else:
-            retire()
+            self._ctx.ref.signal(ChildrenReleased())
 
 
 def _parent_told(there: bool | None) -> ParentTold:

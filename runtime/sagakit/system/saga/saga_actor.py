@@ -316,7 +316,7 @@ class SagaActor(Reactor[SagaMessage]):
         if self._calls.at_work or self._retirement.has_begun:
             return
         environment, record = self._environment, self._journal.record
-        stays = self._folding.stays
+        stays = self._folding.must_stay()
         self._passivation.mind_place(record, held=stays)
         if stays or self._calls or self._waiters.for_outcome or self._alone.pending:
             return
@@ -355,7 +355,7 @@ class SagaActor(Reactor[SagaMessage]):
                 case TellParent():
                     self._retirement.tell_parent(effect)
                 case Finish():
-                    self._retirement.finish(effect, record, self._may_retire)
+                    self._retirement.finish(effect, record)
                 case _:
                     assert_never(effect)
 

@@ -64,7 +64,7 @@ class ParentTold(msgspec.Struct, frozen=True):
 
 
 class ChildrenReleased(msgspec.Struct, frozen=True):
-    """The children of this saga, which has ended, need not wait for it any more."""
+    """The saga has ended, its events are published, and its children, if it has any, need not wait for it any more."""
 
 
 class LeaseGood(msgspec.Struct, frozen=True):
