@@ -13,7 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
-from tests.system.members import Member, member
+from tests.system.members import Member, member, until_ended
 from tests.system.stuck_sagas import audit, stuck
 
 Clock = trio.testing.MockClock
@@ -35,6 +35,7 @@ async def sagas_of_all_sorts(server: MemoryServer, running: Member, saga: BookTr
     runtime = running.runtime
     await stuck(runtime, saga, "stuck", Trip(fail="tickets"))
     await runtime.execute(BookTrip, "archived", Trip())
+    await until_ended(server, "BookTrip.archived")
     server.faults.order(StoreFault(kind="slow", key="saga.BookTrip.completed", delay=60.0))
     await runtime.execute(BookTrip, "ended", Trip())
     found = [*(await runtime.list(status="stuck")).items, *(await runtime.list(status="completed")).items]
