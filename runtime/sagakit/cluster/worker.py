@@ -202,9 +202,10 @@ async def _leased(parts: Parts, lease: OwnLease) -> AsyncIterator[None]:
         return
     await store.inbox.check_only_ours()
     await keep_definitions(store, registry, ttl=parts.config.lease_ttl)
-    await lease.take()
-    left = True  # after an error nobody knows what was left here: other workers are to look
+    left = False
     try:
+        await lease.take()
+        left = True  # from here on nobody knows after an error what was left here: other workers are to look
         await confirm_definitions(store, registry)
         yield
         left = parts.sagas.left
