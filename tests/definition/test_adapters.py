@@ -141,7 +141,7 @@ class Aliased:
         (Line | dict[str, int], "Line and dict are in one union"),
         (Hidden, "the field card of Hidden is not written under this name .*, and would be lost: give it one alias="),
         (TwoNames, "the field number of TwoNames is not written under this name"),
-        (Secret, "the field card of Secret is a secret, which is written as asterisks: keep a reference to it"),
+        (Secret, r"a secret is written as asterisks: keep a reference to it - at `\$\.card`"),
         (HoldsStruct, "a msgspec.Struct or an attrs class within a pydantic model must be a model or a dataclass, too"),
         (HoldsPydanticLine, "PydanticLine is a pydantic dataclass within a class that is not pydantic's"),
         (OddKeys, r"a dict in JSON cannot have a key that is tuple: use texts or numbers.* - at `\$\.prices`"),
@@ -164,7 +164,7 @@ def test_a_type_that_cannot_be_kept_is_refused_with_what_to_do(type: Any, says: 
 
 
 def test_it_is_refused_when_the_saga_is_created() -> None:
-    with pytest.raises(DefinitionError, match=r"Pay\.input: .*Secret cannot be kept as JSON: the field card of Secret"):
+    with pytest.raises(DefinitionError, match=r"Pay\.input: .*Secret cannot be kept as JSON: a secret is written"):
 
         class Pay(Saga[Secret]):
             @step(compensate=None)

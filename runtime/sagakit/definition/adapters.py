@@ -7,7 +7,7 @@ class, so that sagakit imports nothing that the user has not imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +17,7 @@ from sagakit.definition.pydantic_adapter import (
     PydanticAdapter,
     is_driven_by_pydantic,
     is_pydantic,
+    is_root,
     pydantic_fields,
     pydantic_values,
     takes_other_fields,
@@ -104,11 +105,24 @@ def opened_only(value: object) -> Any:
     return pydantic_values(value)
 
 
-def adapted_fields(cls: type) -> Mapping[str, str] | None:
-    """Return the fields of a class that msgspec does not know, by attribute, with their names in JSON; or None."""
+def adapted_fields(cls: type) -> Mapping[str, Sequence[str]] | None:
+    """Return the fields of a class that msgspec does not know, by attribute, with their names in JSON; or None.
+
+    The first name is the one that is written; all are read.
+    """
     return pydantic_fields(cls) if is_pydantic(cls) else None
 
 
 def accepts_other_fields(cls: type) -> bool:
     """Return whether a class that msgspec does not know keeps fields that it does not declare."""
     return is_pydantic(cls) and takes_other_fields(cls)
+
+
+def holds_value(cls: type) -> bool:
+    """Return whether a class that msgspec does not know has one value instead of fields, and is written as it."""
+    return is_pydantic(cls) and is_root(cls)
+
+
+def held_value(value: object) -> Any:
+    """Return the one value that an instance of such a class has."""
+    return pydantic_values(value)

@@ -59,7 +59,7 @@ def takes_text(written: SchemaNode, read: SchemaNode) -> bool:
     for key in ("format", "contentEncoding"):
         form = read.get(key)
         if (
-            form is not None
+            form not in (None, "password")  # which only asks a form to hide what is typed
             and written.get(key) != form
             and not ("const" in written and _is_of(form, written["const"]))
         ):

@@ -138,23 +138,44 @@ def _path(where: Sequence[str | int]) -> str:
 # ---------------------------------------------------------------- the fields
 
 
-def pydantic_fields(cls: Any) -> Mapping[str, str] | None:
-    """Return the fields of a class by attribute, with their names in JSON; None for a root model."""
-    if getattr(cls, "__pydantic_root_model__", False):
+def is_root(cls: Any) -> bool:
+    """Return whether a class is a root model, which has one value and no fields."""
+    return bool(getattr(cls, "__pydantic_root_model__", False))
+
+
+def pydantic_fields(cls: Any) -> Mapping[str, Sequence[str]] | None:
+    """Return the fields of a class by attribute, with their names in JSON; None for a root model.
+
+    The first name is the one that is written; all are read.
+    """
+    if is_root(cls):
         return None
     fields: Mapping[str, Any] = cls.__pydantic_fields__
-    return {name: field.serialization_alias or field.alias or name for name, field in fields.items()}
+    config = _config(cls)
+    by_name = bool(config.get("populate_by_name") or config.get("validate_by_name"))
+    return {name: _names(name, field, by_name) for name, field in fields.items()}
+
+
+def _names(name: str, field: Any, by_name: bool) -> list[str]:
+    choices = getattr(field.validation_alias, "choices", (field.validation_alias,))
+    read = [getattr(one, "path", (one,))[0] for one in choices]  # of a path the first field
+    known = [field.serialization_alias or field.alias or name, *filter(None, read), *([name] if by_name else [])]
+    return list(dict.fromkeys(known))
+
+
+def _config(cls: Any) -> Mapping[str, Any]:
+    return getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
 
 
 def pydantic_values(value: Any) -> Any:
     """Return the fields of an instance, shallow; of a root model the value that it holds."""
-    if getattr(type(value), "__pydantic_root_model__", False):
+    if is_root(type(value)):
         return value.root
-    return {**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}
+    held = vars(value)  # has cached properties, too
+    fields = {name: held[name] for name in type(value).__pydantic_fields__ if name in held}
+    return {**fields, **(getattr(value, "__pydantic_extra__", None) or {})}
 
 
 def takes_other_fields(cls: Any) -> bool:
-    """Return whether a class keeps fields that it does not declare, or reads fields under several names."""
-    config: Mapping[str, Any] = getattr(cls, "model_config", None) or getattr(cls, "__pydantic_config__", None) or {}
-    by_name = config.get("populate_by_name") or config.get("validate_by_name")
-    return bool(config.get("extra") == "allow" or by_name)
+    """Return whether a class keeps fields that it does not declare."""
+    return bool(_config(cls).get("extra") == "allow")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from itertools import combinations
 from typing import Any
@@ -12,6 +12,9 @@ from sagakit.definition.schema_nodes import INTEGER_KEY, NUMBER_KEY, SchemaNode,
 
 CoreSchema = Any
 """A schema of pydantic-core: dicts with a `type`. pydantic's own alias would import pydantic."""
+
+Closed = Callable[[CoreSchema], bool]
+"""Tells of a schema whether those within it are left out."""
 
 _NO_KEYS = {
     "bool",
@@ -61,7 +64,20 @@ def _generator() -> Any:
             keys = {"int": INTEGER_KEY, "float": NUMBER_KEY}.get(schema.get("keys_schema", {}).get("type"))
             return found if keys is None else {**found, "propertyNames": {"pattern": keys}}
 
+        def model_fields_schema(self, schema: Any) -> Any:
+            return super().model_fields_schema(_without_computed(schema))
+
+        def dataclass_args_schema(self, schema: Any) -> Any:
+            return super().dataclass_args_schema(_without_computed(schema))
+
+        def typed_dict_schema(self, schema: Any) -> Any:
+            return super().typed_dict_schema(_without_computed(schema))
+
     return Precise
+
+
+def _without_computed(schema: Mapping[str, Any]) -> Any:
+    return {**schema, "computed_fields": []}  # which are not kept
 
 
 def _zone(schema: Mapping[str, Any]) -> bool | None:
@@ -82,21 +98,7 @@ def schemas_of(adapter: Any) -> tuple[SchemaNode, SchemaNode]:
             f"{error.message.splitlines()[0]}: use types that JSON can hold; a msgspec.Struct or an attrs class within "
             "a pydantic model must be a model or a dataclass, too"
         ) from None
-    return read, _without_computed(written)
-
-
-def _without_computed(schema: Any) -> Any:
-    """Return the schema of what is written without computed fields, which are not kept."""
-    if isinstance(schema, list):
-        return [_without_computed(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {name: _without_computed(one) for name, one in schema.items()}
-    if isinstance(found.get("properties"), dict):
-        computed = {name for name, one in found["properties"].items() if one is not True and one.get("readOnly")}
-        found["properties"] = {name: one for name, one in found["properties"].items() if name not in computed}
-        found["required"] = [name for name in found.get("required", ()) if name not in computed]
-    return found
+    return read, written
 
 
 def fault_of_schemas(read: SchemaNode, written: SchemaNode) -> str | None:
@@ -110,9 +112,6 @@ def fault_of_schemas(read: SchemaNode, written: SchemaNode) -> str | None:
             )
         for name in wanted.keys() - own.keys():
             return f"the field {name} of {cls} is not read under this name, and would be lost: give it one alias="
-        secret = next((name for name, field in own.items() if field is not True and field.get("writeOnly")), None)
-        if secret is not None:
-            return f"the field {secret} of {cls} is a secret, which is written as asterisks: keep a reference to it"
     for path, reason in readable(written, read):
         return f"{path} cannot be read again: {reason}"
     return None
@@ -135,7 +134,10 @@ def says_all(core: CoreSchema) -> bool:
 
 
 def fault_of_core(core: CoreSchema) -> str | None:
-    """Return why values of a type cannot be kept: keys that JSON cannot hold, or a union of look-alikes."""
+    """Return why values of a type cannot be kept: a secret, keys that JSON cannot hold, or a union of look-alikes."""
+    for path, node in _nodes(core, _is_written_by_user):
+        if _is_masked(node):
+            return f"a secret is written as asterisks: keep a reference to it - at `{path}`"
     definitions = _definitions(core)
     for path, node in _nodes(core):
         if node["type"] == "dict" and "keys_schema" in node:
@@ -149,39 +151,65 @@ def fault_of_core(core: CoreSchema) -> str | None:
     return None
 
 
+def _is_masked(node: CoreSchema) -> bool:
+    name = getattr(_serializer(node), "__qualname__", "")
+    return _is_of_pydantic(node) and "secret" in name.lower()
+
+
+def _is_written_by_user(node: CoreSchema) -> bool:
+    """Return whether a serializer of the user writes a value, who may reveal a secret. Values are compared later."""
+    return _serializer(node) is not None and not _is_of_pydantic(node)
+
+
+def _serializer(node: CoreSchema) -> Any:
+    return node.get("serialization", {}).get("function")
+
+
+def _is_of_pydantic(node: CoreSchema) -> bool:
+    return str(getattr(_serializer(node), "__module__", "")).partition(".")[0] == "pydantic"
+
+
 def _definitions(core: CoreSchema) -> dict[str, CoreSchema]:
     return {node["ref"]: node for _, node in _plain_nodes(core, "$") if "ref" in node}
 
 
-def _nodes(core: CoreSchema) -> Iterator[tuple[str, CoreSchema]]:
-    """Yield each schema within, with a path to it."""
+def _never(_: CoreSchema) -> bool:
+    return False
+
+
+def _nodes(core: CoreSchema, is_closed: Closed = _never) -> Iterator[tuple[str, CoreSchema]]:
+    """Yield each schema within, with a path to it; none within one that is closed."""
     definitions, seen = _definitions(core), set[str]()
     todo = [("$", core["schema"] if core["type"] == "definitions" else core)]
     while todo:
         start, one = todo.pop()
-        for path, node in _plain_nodes(one, start):
+        for path, node in _plain_nodes(one, start, is_closed):
             yield path, node
-            reference = node.get("schema_ref")
+            reference = None if is_closed(node) else node.get("schema_ref")
             if reference is not None and reference not in seen:
                 seen.add(reference)
                 todo.append((path, definitions[reference]))
 
 
-def _plain_nodes(core: CoreSchema, path: str) -> Iterator[tuple[str, CoreSchema]]:
+def _plain_nodes(core: CoreSchema, path: str, is_closed: Closed = _never) -> Iterator[tuple[str, CoreSchema]]:
     """Yield a schema and those within it, without following references."""
     yield path, core
+    if not is_closed(core):
+        for where, inner in _within(core, path):
+            yield from _plain_nodes(inner, where, is_closed)
+
+
+def _within(core: CoreSchema, path: str) -> Iterator[tuple[str, CoreSchema]]:
     for name, one in core.items():
         if isinstance(one, dict) and (name in _WITHIN or (name == "arguments_schema" and "type" in one)):
-            yield from _plain_nodes(one, f"{path}[]" if name == "items_schema" else path)
+            yield f"{path}[]" if name == "items_schema" else path, one
         elif name == "fields":
             for field, inner in _named(one):
-                yield from _plain_nodes(inner, f"{path}.{field}")
+                yield f"{path}.{field}", inner
         elif name in ("choices", "items_schema", "steps", "definitions", "arguments_schema"):
             for inner in one.values() if isinstance(one, dict) else one:
                 inner = inner[0] if isinstance(inner, tuple) else inner
-                if isinstance(inner, dict) and "type" not in inner:
-                    inner = inner["schema"]
-                yield from _plain_nodes(inner, path)
+                yield path, inner["schema"] if isinstance(inner, dict) and "type" not in inner else inner
 
 
 def _kinds(core: CoreSchema, definitions: Mapping[str, CoreSchema]) -> Iterator[CoreSchema]:

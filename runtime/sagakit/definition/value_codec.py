@@ -21,7 +21,7 @@ from sagakit.definition.adapters import (
     write_adapted,
 )
 from sagakit.definition.annotations import show
-from sagakit.definition.constraints import with_constraints
+from sagakit.definition.constraints import fault_of_metas, with_constraints
 from sagakit.definition.json_schema import Schema, json_schema
 from sagakit.definition.lost_fields import has_fields, refuse_lost_fields
 from sagakit.definition.nesting import check_nesting
@@ -61,7 +61,6 @@ class Codec:
     __slots__ = (
         "_adapter",
         "_has_fields",
-        "_is_exact",
         "_kept",
         "_may_change",
         "_may_hold_times",
@@ -77,35 +76,36 @@ class Codec:
         self._what = what
         self._kept: Any = type
         self._adapter: Adapter | None = adapter_of(type)
-        self._is_exact = self._may_lose_floats = self._may_hold_times = self._has_fields = self._may_change = True
+        self._may_lose_floats = self._may_hold_times = self._has_fields = self._may_change = True
         if self._adapter is None:
             self._use_msgspec(type)
         else:
             self._use_adapter(self._adapter)
 
     def _use_adapter(self, adapter: Adapter) -> None:
-        fault = adapter.fault()
+        fault = adapter.fault() or fault_of_metas(self.type)
         if fault is not None:
             raise TypeError(fault)
-        self._is_exact = adapter.is_exact
         self._read: Callable[[bytes | msgspec.Raw], Any] = adapter.decode
         self._write: Callable[[object], bytes] = _written_by(adapter)
 
     def _use_msgspec(self, type: Any) -> None:
-        fault = fault_of_hint(type)
+        kept = with_constraints(type)
+        fault = fault_of_hint(kept)
         if fault is not None:
             raise TypeError(fault)
-        self._kept = with_constraints(type)
+        self._kept = kept
         within = list(_types_within(_inspected(self._kept), set()))
-        adapted = [_adapter_within(info) for info in within if isinstance(info, mi.CustomType)]
-        for fault in (*map(fault_of_keys, within), *map(fault_of_class, within), *(one.fault() for one in adapted)):
+        others = [info for info in within if isinstance(info, mi.CustomType)]
+        adapted = list(map(_adapter_within, others))
+        faults = (*(one.fault() for one in adapted), *(fault_of_metas(info.cls) for info in others))
+        for fault in (*map(fault_of_keys, within), *map(fault_of_class, within), *faults):
             if fault is not None:
                 raise TypeError(fault)
         # msgspec asks the hook about classes that it does not know, and about nothing else; they may be in an Any, too
         has_any = any(isinstance(info, mi.AnyType) for info in within)
         self._write = _adapting_encoder.encode if adapted or has_any else _encoder.encode
         self._read = msgspec.json.Decoder(self._kept, dec_hook=read_adapted if adapted else None).decode
-        self._is_exact = False
         if not adapted:
             self._may_lose_floats = any(_takes_float_and_null(info) for info in within)
             self._may_hold_times = any(may_hold_times(info) for info in within)
@@ -158,7 +158,7 @@ class Codec:
             if again != data:
                 refuse_what_changes(data, again)
         if self._has_fields:
-            refuse_lost_fields(value, back, self._is_exact)
+            refuse_lost_fields(value, back, self._adapter)
         return data
 
     def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException) -> DoesNotFit:
