@@ -174,8 +174,13 @@ async def test_a_loss_that_is_heard_before_the_route_is_known_ends_it(
 class NoDescriptor(LentTransport):
     """A plain connection at rest; the system has no descriptor left to lend it with."""
 
-    is_plain = True
-    is_at_rest = True
+    @property
+    def is_plain(self) -> bool:
+        return True
+
+    @property
+    def is_at_rest(self) -> bool:
+        return True
 
     def lend(self, borrower: Any) -> Any:
         raise OSError(24, "Too many open files")
