@@ -14,6 +14,7 @@ bucket_port   a bucket of keys and values, with compare-and-set
 event_port    the event log
 inbox_port    the queue of messages to sagas
 store_port    the store as a whole, with its clock and the control messages between workers
+wire_port     a plain NATS connection, for code that runs on asyncio and on trio alike
 """
 
 from sagakit.store.ports.bucket_port import BucketOptions as BucketOptions
@@ -36,3 +37,7 @@ from sagakit.store.ports.inbox_port import Source as Source
 from sagakit.store.ports.store_port import Clock as Clock
 from sagakit.store.ports.store_port import Control as Control
 from sagakit.store.ports.store_port import Store as Store
+from sagakit.store.ports.wire_port import Subscription as Subscription
+from sagakit.store.ports.wire_port import Wire as Wire
+from sagakit.store.ports.wire_port import WireEvent as WireEvent
+from sagakit.store.ports.wire_port import WireMessage as WireMessage
