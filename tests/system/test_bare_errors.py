@@ -9,7 +9,7 @@ from sagakit.errors import NotPermitted, Unavailable
 
 def test_one_error_is_raised_without_its_groups() -> None:
     error = ValueError("no")
-    with pytest.raises(ValueError) as caught, bare_errors():
+    with pytest.raises(ValueError, match="no") as caught, bare_errors():
         raise ExceptionGroup("outer", [ExceptionGroup("inner", [error])])
     assert caught.value is error
 
