@@ -24,9 +24,6 @@ from sagakit.client.api import RuntimeApi as RuntimeApi
 from sagakit.client.description import Description as Description
 from sagakit.client.executor import SagaExecutor as SagaExecutor
 from sagakit.client.handle import Handle as Handle
-from sagakit.client.listing import Page as Page
-from sagakit.client.listing import SagaInfo as SagaInfo
-from sagakit.client.listing import UnreadableRecord as UnreadableRecord
 from sagakit.client.opening import open_runtime as open_runtime
 from sagakit.client.runtime import Runtime as Runtime
 from sagakit.client.script import run as run
@@ -89,6 +86,9 @@ from sagakit.errors import TooLate as TooLate
 from sagakit.errors import Unavailable as Unavailable
 from sagakit.errors import Undecodable as Undecodable
 from sagakit.errors import UnknownSaga as UnknownSaga
+from sagakit.repository.listing import Page as Page
+from sagakit.repository.listing import SagaInfo as SagaInfo
+from sagakit.repository.listing import UnreadableRecord as UnreadableRecord
 from sagakit.system.config import Config as Config
 
 __version__: str = version("sagakit")

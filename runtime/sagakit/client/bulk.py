@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.client.listing import SagaInfo
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput
 from sagakit.naming import nearest
+from sagakit.repository.listing import SagaInfo
 from sagakit.system.environment import Environment
 from sagakit.system.ids import new_id
 
