@@ -17,7 +17,8 @@ ACTORS = ROOT / "actors" / "sagakit_actors"
 
 LAYERS = [
     {"errors"},
-    {"naming", "ration", "times"},
+    {"naming", "ration", "release", "times"},
+    {"lazy_names"},
     {"definition"},
     {"engine"},
     {"store"},
