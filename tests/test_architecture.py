@@ -22,6 +22,7 @@ LAYERS = [
     {"definition"},
     {"engine"},
     {"store"},
+    {"messages"},
     {"repository"},
     {"jetstream"},
     {"binding"},

@@ -4,6 +4,7 @@ definition   what a user writes: Saga, step, retry policies; compiled to a plan
 engine       pure rules: record x input event -> record; record -> effects
 repository   filters for stored sagas
 store        the ports, names on the wire, the store in memory
+messages     messages to sagas: their form, their checks, their ids
 jetstream    the link and the adapters; the embedded server
 binding      the border to user code: calls it, and classifies what comes back
 system       the actors: sagas, persistence, publisher, timers

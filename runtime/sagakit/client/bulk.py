@@ -9,9 +9,9 @@ from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.listing import SagaInfo
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput
+from sagakit.messages.ids import new_id
 from sagakit.naming import nearest
 from sagakit.system.environment import Environment
-from sagakit.system.ids import new_id
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 """The verbs that `Runtime.bulk` applies."""
