@@ -54,7 +54,10 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"cursor": "BookTrip."}, r"cursor='BookTrip\.': write the `cursor`"),
     ({"cursor": "BookTrip.a b"}, "write the `cursor`"),
     ({"cursor": "1.2.3"}, "write the `cursor`"),
-    ({"cursor": OF_ALL_TYPES, "type": BookTrip}, "is of a listing of other sagas: use it with the arguments of its page"),
+    (
+        {"cursor": OF_ALL_TYPES, "type": BookTrip},
+        "is of a listing of other sagas: use it with the arguments of its page",
+    ),
     ({"cursor": OF_ALL_TYPES, "status": "failed"}, "is of a listing of other sagas"),
     ({"attributes": {"tenant": 1}}, r"attributes=\{'tenant': 1\}: names and values are texts.* \{'tenant': '1'\}"),
     ({"attributes": {1: "a"}}, r"attributes=\{1: 'a'\}: names and values are texts.* \{'1': 'a'\}"),

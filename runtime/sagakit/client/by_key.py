@@ -22,15 +22,15 @@ from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, UnknownSaga
+from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.naming import is_name
 from sagakit.repository import Filter, History, Records, SagaRepository
 from sagakit.repository.wanted import Wanted
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.inbox_request import InboxRequest
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.system.io.persistence import read
 
 ANSWERS_WITHIN = 1.0

@@ -26,13 +26,13 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
+from sagakit.messages.ids import new_id
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message
 from sagakit.repository import History, Page, SagaInfo, SagaRepository
 from sagakit.repository.wanted import wanted_of
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import check_id, checked_context, checked_message
 from sagakit.system.saga.saga_messages import Peek
 from sagakit.times import Moment
 
