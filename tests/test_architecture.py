@@ -28,6 +28,7 @@ LAYERS = [
     {"cluster"},
     {"client"},
     {"asyncio"},
+    {"prometheus"},
     {"commands", "participants"},
     {"web", "testing"},
     {"cli"},
