@@ -19,6 +19,7 @@ from typing_extensions import TypeVar
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
+from sagakit.client.metrics import Reading
 from sagakit.client.opening import open_runtime as open_trio_runtime
 from sagakit.client.opening import opened
 from sagakit.client.runtime import Runtime
@@ -78,8 +79,12 @@ class AsyncioRuntime:
         return self._inner.ready
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counters and gauges of this worker, by name. See `Runtime.metrics`."""
+        """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         return self._inner.metrics()
+
+    def readings(self) -> Sequence[Reading]:
+        """Return the metrics of this worker with their labels. See `Runtime.readings`."""
+        return self._inner.readings()
 
     async def drain(self) -> None:
         """Take no new sagas and hand over those that run. See `Runtime.drain`."""

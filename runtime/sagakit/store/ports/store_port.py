@@ -154,6 +154,11 @@ class Store(Protocol):
         """The moment of the last reconnect, in trio's time; -inf if the connection was never lost."""
         ...
 
+    @property
+    def reconnects(self) -> int:
+        """Number of times that the connection was lost and came back."""
+        ...
+
     async def until_connected(self) -> None:
         """Return when `connected` is true; at once if it is."""
         ...
