@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.client.listing import SagaInfo
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput
+from sagakit.messages.ids import new_id
 from sagakit.naming import nearest
+from sagakit.repository.listing import SagaInfo
 from sagakit.system.environment import Environment
-from sagakit.system.ids import new_id
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 """The verbs that `Runtime.bulk` applies."""

@@ -27,12 +27,12 @@ from sagakit.errors import (
     Unavailable,
     UnknownSaga,
 )
+from sagakit.messages.channels import channel_of
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.validation import checked_message
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.inbound.channels import channel_of
-from sagakit.system.inbound.inbox_request import InboxRequest
-from sagakit.system.inbound.validation import checked_message
 from sagakit.system.io.persistence import ask, read, through_outage
 from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
