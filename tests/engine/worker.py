@@ -78,6 +78,8 @@ class Worker(Judge):
         saga_id = CHILD_ID if self.parent is not None else "1"
         self.key = f"T.{encode_id(saga_id)}"
         self.durable: bytes = b""
+        if data.draw(st.integers(0, 5), "is delayed") == 0:
+            self.starts_at = self.now + 20.0
         first = create(
             plan,
             saga_id=saga_id,
@@ -86,6 +88,7 @@ class Worker(Judge):
             owner="w",
             now=self.now,
             parent=self.parent,
+            starts_at=self.starts_at,
             limits=limits,
         )
         self._write(self._answered(first))
@@ -234,5 +237,6 @@ class Worker(Judge):
                 if body["sequence"] != len(self.published) + 1:
                     raise Broken(f"P9: event {body['sequence']} comes after {len(self.published)}")
                 self.published.append(body)
+                self._judge_beginning(body["type"])
             elif known != body:
                 raise Broken(f"P9: event {body['sequence']} has changed")
