@@ -17,6 +17,7 @@ from sagakit.engine import (
     Decided,
     Finish,
     GaveUp,
+    Inbound,
     InputEvent,
     Limits,
     Loaded,
@@ -80,6 +81,7 @@ class Worker(Judge):
         self.durable: bytes = b""
         if data.draw(st.integers(0, 5), "is delayed") == 0:
             self.starts_at = self.now + 20.0
+        self.signal = self._first_signal()
         first = create(
             plan,
             saga_id=saga_id,
@@ -89,9 +91,18 @@ class Worker(Judge):
             now=self.now,
             parent=self.parent,
             starts_at=self.starts_at,
+            signal=self.signal,
             limits=limits,
         )
         self._write(self._answered(first))
+
+    def _first_signal(self) -> Inbound | None:
+        """Return the signal that comes with the start, if one does."""
+        names = [node.name for node in self.plan.nodes if node.kind == "signal"]
+        if not names or self.data.draw(st.integers(0, 2), "starts with a signal"):
+            return None
+        self.sent.add(names[0])
+        return Inbound(id="first", kind="signal", step=names[0], payload=msgspec.Raw(b"7"))
 
     def _rarely(self, what: str, one_in: int = 10) -> bool:
         return self.turns < self.calm_after and self.data.draw(st.integers(1, one_in), what) == 1
