@@ -15,11 +15,11 @@ from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import EndMarker, Limits, Record, create, decode, digest
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, UnreadableValue
 from sagakit.messages.ids import new_id
+from sagakit.messages.limits import input_limit
 from sagakit.messages.start_context import NOWHERE, StartContext
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.environment import input_limit
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
 from sagakit.system.saga.activation import CreateRecord, Fresh
