@@ -19,12 +19,12 @@ import pytest
 import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import CommandExit
-from sagakit.client.listing import Wanted, page_of
 from sagakit.engine import Record
 from sagakit.engine.events import decode_event
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.jetstream.scan import Scan
 from sagakit.jetstream.store import JetStreamStore
+from sagakit.repository.listing import Wanted, page_of
 from sagakit.store.names import Names, SagaKey, captures
 from sagakit.store.permissions import ROLES, Role, permissions_of, streams_of
 from sagakit.store.ports import Store

@@ -10,7 +10,6 @@ handle       Handle: one saga
 verbs        the arguments of signals and verbs, checked
 refusals     the errors for messages that a saga did not accept
 bulk         verbs for many sagas at once
-listing      Page, SagaInfo: the sagas that match a filter
 history      the events of one saga
 description  Description: one saga for people to read
 attempts     the attempts of its steps

@@ -14,15 +14,16 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import EndMarker, Inbound, Limits, Parent, Record, create, decode, digest, is_started_by
+from sagakit.engine import EndMarker, Limits, Record, create, decode, digest, is_started_by
 from sagakit.engine.record import END_OF_TIME
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
+from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import IdConflict
+from sagakit.messages.limits import input_limit
+from sagakit.messages.start_context import NOWHERE, PLAIN, StartContext, StartTerms
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import InboundMessage, Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.environment import input_limit
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.inbox_request import IdConflict
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
 from sagakit.system.saga.activation import CreateRecord, Fresh
@@ -32,35 +33,6 @@ _log = getLogger("sagakit")
 
 LATE = 1.0
 """Seconds after the look into the archive from which on a create has to be confirmed. End markers last longer."""
-
-
-class StartContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The origin of a saga, and the attributes that it can be found by. Kept in its record."""
-
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    trace: dict[str, str] | None = None
-    attributes: dict[str, str] = {}
-    parent: Parent | None = None
-
-
-NOWHERE = StartContext()
-
-
-class StartTerms(msgspec.Struct, frozen=True, kw_only=True):
-    """The terms of a start that is more than a plain one.
-
-    `message_id` is the id of the message that asks for it: a saga that it has started is never in its way. `starts_at`
-    is in seconds since the epoch. `signal` is applied together with the start.
-    """
-
-    message_id: str = ""
-    id_conflict: IdConflict = "return"
-    starts_at: float | None = None
-    signal: Inbound | None = None
-
-
-PLAIN = StartTerms()
 
 
 class Begun(NamedTuple):
