@@ -153,11 +153,12 @@ class Queued:
 
 
 class DeadLetter(NamedTuple):
-    """A message that can never be applied, with the reason and the worker that gave it up."""
+    """A message that can never be applied, with the reason, the worker that gave it up, and the class of the error."""
 
     message: InboundMessage
     reason: str
     by: str
+    code: str
 
 
 class MemoryClock:

@@ -242,7 +242,7 @@ class Intake(Actor[None]):
 
     async def _bury(self, disposed: tuple[InboundMessage, Exception]) -> None:
         message, error = disposed
-        if await self._dead_letters.bury(message, str(error)):
+        if await self._dead_letters.bury(message, error):
             self._in_hand.let_go(message)
         else:
             self._in_hand.let_go(message).defer(LATEST)
