@@ -25,7 +25,7 @@ from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs, new_
 from sagakit.client.tail import last_sequence
 from sagakit.engine import Record
 from sagakit.errors import InvalidConfig
-from sagakit.system.ids import new_id
+from sagakit.messages.ids import new_id
 
 CUT_OFF = 130
 """Exit code of a command that a signal has cut off."""
@@ -141,10 +141,10 @@ class _AtWork:
     async def run(self, hold: Hold, since: Mapping[str, int] | None) -> JobResult:
         """Run the job until it is over or a signal comes. Raises JobHeld, StoreError."""
         assert self._sagas.wire is not None
-        job, limits, now = self._pages.job, self._sagas.limits, self._sagas.now
+        job, now = self._pages.job, self._sagas.now
         run = JobRun(
             self._sagas.wire, self._sagas.names, self._pages, hold, explain=self._explain, told=self._tell,
-            limits=limits, now=now, timeout=self._pace.timeout, rate=self._pace.rate,
+            now=now, timeout=self._pace.timeout, rate=self._pace.rate,
         )  # fmt: skip
         is_done = False
         try:

@@ -17,9 +17,9 @@ from sagakit.client.by_key import Answer, PlainAccess
 from sagakit.client.verbs import message_id_of
 from sagakit.engine import ENDS, Record
 from sagakit.errors import NotAllowed, NoWorker, UnknownSaga
+from sagakit.messages.ids import new_id
+from sagakit.messages.start_context import StartContext
 from sagakit.naming import SagaKey
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.starts import StartContext
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 MessageId: TypeAlias = Annotated[

@@ -21,19 +21,19 @@ from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import Lease, read_leases
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
-from sagakit.engine import ENDS, Inbound, InboundKind, Limits, Loaded, Record, decode, trial
+from sagakit.engine import ENDS, Inbound, InboundKind, Loaded, Record, decode, trial
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, Undecodable, UnknownSaga
 from sagakit.jetstream.store import JetStreamStore
+from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.naming import is_name
 from sagakit.repository import Filter
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.ports import KeyValue, Wire
 from sagakit.system.config import Config
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.inbox_request import InboxRequest
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.system.io.persistence import read
 
 ANSWERS_WITHIN = 1.0
@@ -95,11 +95,6 @@ class PlainAccess:
     def names(self) -> Names:
         """The names on the wire."""
         return self._store.names
-
-    @property
-    def limits(self) -> Limits:
-        """The bounds of a record."""
-        return self._worker.environment.limits
 
     async def find(self, wanted: Filter, *, live: bool = True, ended: bool = False) -> FoundRecords:
         """Return the sagas that fit a filter: the unfinished ones if `live`, those that have ended if `ended`.

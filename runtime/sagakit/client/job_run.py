@@ -22,16 +22,18 @@ import msgspec
 
 from sagakit.client.jobs import Hold, JobItem, JobPages, last_value
 from sagakit.client.tail import Tail, Tailed
-from sagakit.engine import ENDS, EndMarker, Inbound, Limits, Loaded, PersistedSagaState, Record, decode, known_verdict
+from sagakit.engine import EndMarker, Inbound, Loaded, PersistedSagaState, Record, decode
 from sagakit.engine.verdicts import is_full
 from sagakit.errors import Ambiguous, JobHeld, StoreError, Unavailable, Undecodable
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.wire import header_block
+from sagakit.messages.answered import answered
+from sagakit.messages.channels import channel_of
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.limits import limits_for
 from sagakit.naming import SagaKey, decode_id
 from sagakit.store.names import Names
 from sagakit.store.ports.wire_port import Wire
-from sagakit.system.inbound.channels import channel_of
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 AT_ONCE = 256
 """Sagas that have been sent the verb and have not answered, at the most. Workers park what is beyond their own room."""
@@ -81,7 +83,6 @@ class JobRun:
         *,
         explain: Callable[[JobItem, str, Record | None], str],
         told: Callable[[Settled], None],
-        limits: Limits,
         now: Callable[[], float],
         timeout: float,
         rate: float | None = None,
@@ -93,7 +94,7 @@ class JobRun:
         self._hold = hold
         self._explain = explain
         self._told = told
-        self._limits = limits
+        self._limits = limits_for(wire.max_payload, max_isolated_crashes=1)
         self._now = now
         self._timeout = timeout
         self._rate = rate
@@ -200,10 +201,7 @@ class JobRun:
 
     def _verdict(self, item: JobItem, record: Record) -> str | None:
         """Return the verdict that the record of the right run has on the job's message; None if it may still come."""
-        return known_verdict(record, self._message(item)) or ("ended" if record.status in ENDS else None)
-
-    def _message(self, item: JobItem) -> Inbound:
-        return Inbound(id=self._id, kind=self._job.verb, run=item.run)
+        return answered(record, Inbound(id=self._id, kind=self._job.verb, run=item.run), live=True)
 
     @property
     def _id(self) -> str:

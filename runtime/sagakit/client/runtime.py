@@ -27,11 +27,11 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
+from sagakit.messages.ids import new_id
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import check_id, checked_context, checked_message
 from sagakit.system.saga.saga_messages import Peek
 from sagakit.times import Moment
 
@@ -149,7 +149,7 @@ class Runtime:
         )
         value = binding.encode_input(input)
         address = await self._worker.starts.start(binding, id, value, checked_context(context))
-        return Handle(self, binding, address.saga_id, str(address))
+        return Handle(self, saga, address.saga_id, str(address))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
         """Start a saga, wait for its end and return its outcome, as `start` and `Handle.outcome` do."""
@@ -159,9 +159,9 @@ class Runtime:
 
     async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
         """Return a handle on a saga that was started before, on any worker. Raises UnknownSaga, NotRegistered."""
-        binding, key = self._binding(saga), self._key(saga, id)
+        key = self._key(saga, id)
         await self.record(key)
-        return Handle(self, binding, id, key)
+        return Handle(self, saga, id, key)
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
         """Return the last durable record of a saga. Raises UnknownSaga, NotRegistered, Undecodable."""
@@ -247,8 +247,8 @@ class Runtime:
         """
         found = await self.history(saga, id)
         notes = self._worker.notes
-        binding, note = self._binding(saga), await notes.on(found.record)
-        return described(found.record, found.events, binding, note, await notes.on_steps(found.record))
+        definition, note = self._binding(saga).definition, await notes.on(found.record)
+        return described(found.record, found.events, definition, note, await notes.on_steps(found.record))
 
     async def list_active(self) -> Sequence[str]:
         """Return the keys of the sagas that have an actor in this worker now."""
@@ -287,9 +287,8 @@ class Runtime:
         key = self._key(saga, id)
         if not isinstance(signal, Signal):
             raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
-        binding = self._binding(saga)
-        name = await step_name(self, binding, key, signal)
-        value = as_payload(binding, name, payload)
+        name = await step_name(self, saga, key, signal)
+        value = as_payload(self._binding(saga).definition, name, payload)
         verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
         if verdict != "accepted":
             raise await refused(self, key, "signal", name, verdict)
@@ -350,7 +349,7 @@ class Runtime:
         if binding is None:
             await self._worker.requests.check_runs(record)
             return "unknown here"
-        return would_be(binding, self._environment, record, verb)
+        return would_be(binding.plan, self._environment, record, verb)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""

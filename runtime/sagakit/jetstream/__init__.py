@@ -17,7 +17,10 @@ connection_errors  what the connection complains of
 connection  its options
 connecting  opens and closes a link
 security   credentials and TLS
+link_wire  the port `Wire` over a link, for trio programs
+asyncio_wire  the port `Wire` over nats-py alone, for asyncio programs
 nats_client  nats-py's client, mended
+nats_options  the options with which it connects
 nats_parts  the private parts of nats-py that are used, with the releases that were tested
 
 The store

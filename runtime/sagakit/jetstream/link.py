@@ -99,6 +99,11 @@ class Link:
         """Time, by trio's clock, when the connection last came back."""
         return self._state.reconnected_at
 
+    @property
+    def reconnects(self) -> int:
+        """Number of times that the connection came back."""
+        return self._state.reconnects
+
     async def until_connected(self) -> None:
         """Return when the connection is up. Raises RuntimeClosed when it never will be again."""
         await self._state.until_connected()

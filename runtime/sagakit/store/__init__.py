@@ -13,10 +13,6 @@ starting           telling starts from other messages
 faults             faults that a test injects into the store in memory
 """
 
-from sagakit.store.faults import StoreFault as StoreFault
-from sagakit.store.faults import StoreFaults as StoreFaults
-from sagakit.store.memory import open_memory as open_memory
-from sagakit.store.memory_server import MemoryServer as MemoryServer
 from sagakit.store.names import Names as Names
 from sagakit.store.names import SagaKey as SagaKey
 from sagakit.store.ports import BucketOptions as BucketOptions

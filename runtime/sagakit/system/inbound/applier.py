@@ -23,14 +23,14 @@ from sagakit.errors import (
     UnknownSaga,
     UnreadableValue,
 )
+from sagakit.messages.channels import check_channel
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.store.ports import InboundMessage
-from sagakit.system.inbound import starts
-from sagakit.system.inbound.channels import check_channel
 from sagakit.system.inbound.children import Children
-from sagakit.system.inbound.inbox_request import InboxRequest
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
-from sagakit.system.inbound.validation import check_id, checked_context, checked_message, checked_message_id
 
 _log = getLogger("sagakit.intake")
 _decoder = msgspec.json.Decoder(InboxRequest)
@@ -119,7 +119,7 @@ class Applier:
             return
         binding = self._registry.latest(message.saga_type)
         value = binding.definition.encode_input(await self._as_input(binding, request.input))
-        context = starts.StartContext(
+        context = StartContext(
             correlation_id=request.correlation_id,
             causation_id=request.causation_id,
             trace=request.trace,

@@ -12,13 +12,14 @@ import trio
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import EndMarker, Limits, Parent, Record, create, decode, digest
+from sagakit.engine import EndMarker, Limits, Record, create, decode, digest
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, UnreadableValue
+from sagakit.messages.ids import new_id
+from sagakit.messages.limits import input_limit
+from sagakit.messages.start_context import NOWHERE, StartContext
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.environment import input_limit
-from sagakit.system.ids import new_id
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
 from sagakit.system.saga.activation import CreateRecord, Fresh
@@ -28,19 +29,6 @@ _log = getLogger("sagakit")
 
 LATE = 1.0
 """Seconds after the look into the archive from which on a create has to be confirmed. End markers last longer."""
-
-
-class StartContext(msgspec.Struct, frozen=True, kw_only=True):
-    """The origin of a saga, and the attributes that it can be found by. Kept in its record."""
-
-    correlation_id: str | None = None
-    causation_id: str | None = None
-    trace: dict[str, str] | None = None
-    attributes: dict[str, str] = {}
-    parent: Parent | None = None
-
-
-NOWHERE = StartContext()
 
 
 class Starts:

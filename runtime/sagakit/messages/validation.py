@@ -11,7 +11,7 @@ from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, plain
 from sagakit.engine import Inbound
 from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
-from sagakit.system.inbound.starts import StartContext
+from sagakit.messages.start_context import StartContext
 
 MAX_TEXT = 512
 """Characters of a correlation or causation id, which every event repeats, and of the `by` of a message, at most."""
