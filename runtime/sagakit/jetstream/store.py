@@ -46,6 +46,8 @@ class JetStreamStore:
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
+        self.wire: LinkWire = LinkWire(link)
+        """The connection itself, for code that knows neither trio nor asyncio."""
 
     @property
     def max_payload(self) -> int:

@@ -84,6 +84,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         return self._thing("SAGA_WORKERS")
 
     @property
+    def jobs(self) -> str:
+        """The bucket of the jobs: verbs for many sagas, with what has become of each."""
+        return self._thing("SAGA_JOBS")
+
+    @property
     def events(self) -> tuple[str, ...]:
         """The streams of the events, one for each shard."""
         return self._sharded("SAGA_EVENTS")
