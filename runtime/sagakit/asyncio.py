@@ -36,6 +36,7 @@ from sagakit.times import Moment
 
 if TYPE_CHECKING:  # a program with a client alone loads no trio
     from sagakit.client.bulk import BulkVerb
+    from sagakit.client.metrics import Reading
     from sagakit.client.runtime import Runtime
     from sagakit.jetstream.trio_thread import TrioThread
 
@@ -83,8 +84,12 @@ class AsyncioRuntime:
         return self._inner.ready
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counters and gauges of this worker, by name. See `Runtime.metrics`."""
+        """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         return self._inner.metrics()
+
+    def readings(self) -> Sequence[Reading]:
+        """Return the metrics of this worker with their labels. See `Runtime.readings`."""
+        return self._inner.readings()
 
     async def drain(self) -> None:
         """Take no new sagas and hand over those that run. See `Runtime.drain`."""

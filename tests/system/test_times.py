@@ -56,7 +56,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"cursor": "1.2.3"}, "write the `cursor`"),
     (
         {"cursor": OF_ALL_TYPES, "type": BookTrip},
-        "is of a listing of other sagas: use it with the arguments of its page",
+        "of a listing of other sagas: use it with the arguments of its page",
     ),
     ({"cursor": OF_ALL_TYPES, "status": "failed"}, "is of a listing of other sagas"),
     ({"attributes": {"tenant": 1}}, r"attributes=\{'tenant': 1\}: names and values are texts.* \{'tenant': '1'\}"),

@@ -284,7 +284,7 @@ class Client:
         subject = self._names.event_subject(key, record.saga_type, ">")
 
         async def read(since: float) -> list[bytes]:
-            async with aclosing(Scan(self._wire, stream, [subject], **words_of(since)).pages()) as pages:
+            async with aclosing(Scan(self._wire, stream, [subject], start=words_of(since)).pages()) as pages:
                 return [one.payload async for page in pages for one in page]
 
         now = await self._lookup.patiently(self._lookup.reading.now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -63,5 +63,5 @@ class Lookup:
                 self._plans[key] = None
         return self._plans[key]
 
-    async def _get(self, streams: list[StreamReading] | tuple[StreamReading, ...], key: str) -> StoredValue | None:
+    async def _get(self, streams: Sequence[StreamReading], key: str) -> StoredValue | None:
         return await self.patiently(partial(streams[self._names.shard_of(key)].get, key))

@@ -17,6 +17,7 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
+from sagakit.client.metrics import Reading, by_name, readings_of
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
 from sagakit.cluster.worker import Worker
@@ -95,19 +96,15 @@ class Runtime:
         await self._worker.drain()
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counters (`..._total`) and gauges of this worker, by name."""
-        worker = self._worker
-        return {
-            "ready": float(worker.ready),
-            "sagas_active": float(len(self._sagas)),
-            "sagas_passivated": float(self._sagas.passivated),
-            "adoptions_pending": float(worker.recovery.pending),
-            "adopted_total": float(worker.recovery.adopted),
-            "fenced_total": float(self._environment.fenced_count),
-            "overwritten_total": float(self._environment.overwritten_count),
-            "messages_sent_total": float(self._store.messages_sent),
-            "clock_skew_seconds": self._store.clock.skew,
-        }
+        """Return what docs/metrics.md lists, by the names of Prometheus without `sagakit_`. For any thread.
+
+        `{"ready": 1.0, 'sagas_started_total{type="PlaceOrder"}': 40.0, ...}`. A series appears with its first value.
+        """
+        return by_name(readings_of(self._worker))
+
+    def readings(self) -> Sequence[Reading]:
+        """Return the metrics with labels and texts, for exporters such as `sagakit.prometheus`. For any thread."""
+        return readings_of(self._worker)
 
     @property
     def passivated(self) -> int:

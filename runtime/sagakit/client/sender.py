@@ -107,7 +107,8 @@ class Sender:
 
     def _verdict(self, record: Record, message: Inbound, *, live: bool) -> str | None:
         verdict = answered(record, message, live=live)
-        if verdict is None and is_full(record, message.kind, limits_for(self._wire.max_payload)):
+        limits = limits_for(self._wire.max_payload, max_isolated_crashes=1)
+        if verdict is None and is_full(record, message.kind, limits):
             return "full"  # the owner refuses it, and keeps no trace of that
         return verdict
 

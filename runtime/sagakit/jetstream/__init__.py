@@ -33,7 +33,7 @@ clock      the server's time, as this process knows it
 stored     single looks into a stream
 scan       reads much of a stream, and windows of it, newest first
 puller     the consumer that a scan makes and removes
-wire_reading  the port `Reading` over a `Wire`
+wire_reading  the port `StoreReading` over a `Wire`
 pull       a consumer that several workers share
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages

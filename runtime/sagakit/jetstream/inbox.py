@@ -47,6 +47,7 @@ class StreamInbox:
         self._clock = clock
         self._stream = StreamReader(link, names.inbox)
         self._dead = StreamReader(link, names.dead)
+        self._backlog: dict[tuple[str, Source], int] = {}
 
     async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
         """Append a message. On the wire the saga's key precedes its id: the server compares ids of the whole stream.
@@ -133,6 +134,7 @@ class StreamInbox:
     async def strays(self) -> AsyncGenerator[InboundMessage]:
         """Yield messages that no consumer covers. As a rule two numbers are equal, and there are none."""
         consumers = await self._stream.consumers()
+        self._backlog = {_type_and_source(name): waiting for name, waiting in consumers.items()}
         if await self._stream.count() <= sum(consumers.values()):
             return
         async with aclosing(self._stream.subjects()) as subjects:
@@ -141,6 +143,10 @@ class StreamInbox:
                     async with aclosing(self._strays_of(subject)) as strays:
                         async for stray in strays:
                             yield stray
+
+    def backlog(self) -> dict[tuple[str, Source], int]:
+        """Return what the consumers were owed when they were last asked."""
+        return self._backlog
 
     def age(self, message: InboundMessage) -> float:
         """Return the seconds for which the server has had a message."""
@@ -272,6 +278,16 @@ class _Remover:
 def _consumer_name(saga_type: str, source: Source) -> str:
     """Return a durable name. A type begins with a letter, so no other type has a consumer of that name."""
     return saga_type if source == "new" else f"_{source.replace(' ', '_')}_{saga_type}"
+
+
+def _type_and_source(consumer: str) -> tuple[str, Source]:
+    """Return the type and the queue of a consumer with this durable name."""
+    sources: tuple[Source, ...] = ("parked starts", "parked")  # the longer name first: one begins with the other
+    for source in sources:
+        saga_type = consumer.removeprefix(_consumer_name("", source))
+        if saga_type != consumer:
+            return saga_type, source
+    return consumer, "new"
 
 
 def _stored(reply: str) -> tuple[int, float]:

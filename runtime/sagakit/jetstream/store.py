@@ -81,6 +81,11 @@ class JetStreamStore:
         """Time, by trio's clock, when the connection last came back."""
         return self._link.reconnected_at
 
+    @property
+    def reconnects(self) -> int:
+        """Number of times that the connection was lost and came back."""
+        return self._link.reconnects
+
     async def until_reconnected(self, since: float) -> None:
         """Return when the connection has come back after `since`."""
         await self._link.until_reconnected(since)

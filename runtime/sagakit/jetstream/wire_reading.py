@@ -1,4 +1,4 @@
-"""The port `Reading` over a `Wire`: for trio programs over their link, for asyncio programs over nats-py alone."""
+"""The port `StoreReading` over a `Wire`: for trio programs over their link, for asyncio programs over nats-py alone."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class WireStream:
 
 
 class WireReading:
-    """The streams of a store; implements the port `Reading`."""
+    """The streams of a store; implements the port `StoreReading`."""
 
     def __init__(self, wire: Wire, names: Names, refused: Refusing = refusal) -> None:
         self._wire = wire

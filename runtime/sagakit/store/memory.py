@@ -273,6 +273,11 @@ class MemoryStore:
         """The end of the last outage, in trio's time; -inf if there was none."""
         return self._server.faults.over_at
 
+    @property
+    def reconnects(self) -> int:
+        """Number of outages that have ended."""
+        return self._server.faults.ended
+
     async def until_reconnected(self, since: float) -> None:
         """Return when an outage has ended after `since`."""
         await self._server.faults.until_over_after(since)

@@ -86,6 +86,14 @@ class MemoryInbox:
         for message in nothing:
             yield message
 
+    def backlog(self) -> dict[tuple[str, Source], int]:
+        """Return the messages that wait, by type and queue, as they are now."""
+        found: dict[tuple[str, Source], int] = {}
+        for one in tuple(self._connection.server.inbox):
+            key = one.saga_type, one.parked or "new"
+            found[key] = found.get(key, 0) + 1
+        return found
+
     def age(self, message: InboundMessage) -> float:
         """Return the seconds since the server stored a message."""
         return trio.current_time() - message.since

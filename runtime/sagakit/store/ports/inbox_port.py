@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias
 
@@ -117,6 +117,10 @@ class Inbox(Protocol):
 
     async def any_start(self, saga_type: str) -> bool:
         """Return True if a start of any saga of this type is in the inbox. Raises Unavailable, Ambiguous."""
+        ...
+
+    def backlog(self) -> Mapping[tuple[str, Source], int]:
+        """Return the messages that are not done with, by type and queue, as the last `strays` has seen them."""
         ...
 
     def age(self, message: InboundMessage) -> float:

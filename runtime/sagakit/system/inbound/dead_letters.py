@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from contextlib import aclosing
 from functools import partial
 from logging import DEBUG, ERROR, INFO, getLogger
@@ -21,12 +22,16 @@ REPORTED = 1_000
 
 
 class DeadLetters:
-    """Keeps dead letters, and looks for stray messages. For tasks of the worker's trio thread."""
+    """Keeps dead letters, and looks for stray messages. For tasks of the worker's trio thread.
 
-    def __init__(self, store: Store, worker_id: str, *, interval: float) -> None:
+    `buried` is called with the type of each dead letter that is kept.
+    """
+
+    def __init__(self, store: Store, worker_id: str, *, interval: float, buried: Callable[[str], None]) -> None:
         self._store = store
         self._worker_id = worker_id
         self._interval = interval
+        self._buried = buried
         self._reported: set[str] = set()
         self._told = Ration(_log)
 
@@ -37,6 +42,7 @@ class DeadLetters:
         except StoreError as error:
             _log.error("%s: message %s cannot be applied, nor kept as a dead letter: %s", *_name(message), error)
             return False
+        self._buried(message.saga_type)
         self._told.say(ERROR, "%s: message %s is a dead letter: %s", *_name(message), reason)
         return True
 
