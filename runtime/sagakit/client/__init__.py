@@ -5,6 +5,7 @@ executor     SagaExecutor: the six basic ones, a protocol
 access       SagaAccess: the ones that a handle uses, a protocol
 runtime      Runtime, for trio programs
 opening      open_runtime
+misuse       the context managers of opening, which explain themselves
 script       run: one saga from a plain script
 handle       Handle: one saga
 verbs        the arguments of signals and verbs, checked
@@ -17,4 +18,19 @@ attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
 deleting     removes what is kept of an ended saga
 bare_errors  errors without the exception groups of nurseries
+
+The client without a worker; nothing here knows trio
+
+client       Client: the methods
+client_opening  open_client for trio programs, and what opening shares with asyncio programs
+saga_type    a type of saga, by its class or by its name
+lookup       single looks by key
+through_outages  waits, and asks again
+changes      the hints on records that change, and the net below them
+sender       messages, and what becomes of them
+burials      dead letters of own messages
+begun        a saga whose start is on its way
+fleet_view   the workers, by their leases
+watching     events as a stream
+rights       the permissions that an account lacks
 """
