@@ -8,6 +8,7 @@ opening      open_runtime
 script       run: one saga from a plain script
 handle       Handle: one saga
 verbs        the arguments of signals and verbs, checked
+start_options  the options of a start, checked
 refusals     the errors for messages that a saga did not accept
 bulk         verbs for many sagas at once
 history      the events of one saga
