@@ -22,6 +22,7 @@ from sagakit.client.client_opening import ClientOptions, client_config, client_c
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.misuse import opened
+from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
@@ -96,25 +97,23 @@ class AsyncioRuntime:
         await self._thread.call(self._inner.drain)
 
     async def start(
-        self,
-        saga: type[Saga[D, T]],
-        id: str | None,
-        input: D,
-        *,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-        trace: dict[str, str] | None = None,
-        attributes: dict[str, str] | None = None,
+        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[StartOptions]
     ) -> Handle[T]:
         """Start a saga and return a handle on it. See `Runtime.start`."""
-        start = partial(
-            self._inner.start,
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            trace=trace,
-            attributes=attributes,
-        )
-        return self._mine(await self._thread.call(start, saga, id, input))
+        return self._mine(await self._thread.call(partial(self._inner.start, saga, id, input, **options)))
+
+    async def start_with_signal(
+        self,
+        saga: type[Saga[D, T]],
+        id: str,
+        input: D,
+        signal: Signal[W, Any],
+        payload: W,
+        **options: Unpack[StartOptions],
+    ) -> Handle[T]:
+        """Start a saga with a signal, or send the signal to the one there is. See `Runtime.start_with_signal`."""
+        start = partial(self._inner.start_with_signal, saga, id, input, signal, payload, **options)
+        return self._mine(await self._thread.call(start))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
         """Start a saga, wait for its end and return its outcome. See `Runtime.execute`."""
