@@ -30,6 +30,7 @@ LAYERS = [
     {"cluster"},
     {"client"},
     {"asyncio"},
+    {"prometheus"},
     {"commands", "participants"},
     {"web", "testing"},
     {"cli"},

@@ -6,6 +6,7 @@ import ast
 import pickle
 import subprocess
 import sys
+from ast import literal_eval
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent
@@ -57,6 +58,28 @@ def test_a_module_that_writes_a_saga_loads_neither_trio_nor_nats() -> None:
 
 def test_a_runtime_loads_trio_which_shows_that_these_tests_see_it() -> None:
     assert "trio" in loaded_by("from sagakit import open_runtime")
+
+
+HELP = """
+import sys
+from sagakit.cli import main
+sys.argv = ["sagakit", "--help"]
+try:
+    main()
+except SystemExit as end:
+    assert end.code == 0
+ours = sorted(name for name in sys.modules if name.startswith("sagakit"))
+others = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names) - {"__main__", "sagakit"}
+print(f"loaded: {ours} {sorted(others)}")
+"""
+
+
+def test_the_help_of_the_command_loads_only_typer_and_the_list_of_commands() -> None:
+    out = run(HELP)
+    assert "complete-step" in out
+    ours, others = (literal_eval(f"[{part}") for part in out.rpartition("loaded: ")[2].split("[")[1:])
+    assert ours == ["sagakit", "sagakit.cli", "sagakit.cli.app", "sagakit.cli.lazy_group", "sagakit.lazy_names"]
+    assert set(others) <= {"typer", "click", "shellingham", "typing_extensions", "annotated_doc", "colorama"}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from sagakit.client.description import Description as Description
     from sagakit.client.executor import SagaExecutor as SagaExecutor
     from sagakit.client.handle import Handle as Handle
-    from sagakit.client.listing import Page as Page
-    from sagakit.client.listing import SagaInfo as SagaInfo
-    from sagakit.client.listing import UnreadableRecord as UnreadableRecord
     from sagakit.client.opening import open_runtime as open_runtime
     from sagakit.client.runtime import Runtime as Runtime
     from sagakit.client.script import run as run
@@ -94,6 +91,9 @@ if TYPE_CHECKING:
     from sagakit.errors import Undecodable as Undecodable
     from sagakit.errors import UnknownSaga as UnknownSaga
     from sagakit.release import __version__ as __version__
+    from sagakit.repository.listing import Page as Page
+    from sagakit.repository.listing import SagaInfo as SagaInfo
+    from sagakit.repository.listing import UnreadableRecord as UnreadableRecord
     from sagakit.system.config import Config as Config
 else:
     from sagakit.lazy_names import lazy_names
@@ -105,7 +105,6 @@ else:
             "sagakit.client.description": "Description",
             "sagakit.client.executor": "SagaExecutor",
             "sagakit.client.handle": "Handle",
-            "sagakit.client.listing": "Page SagaInfo UnreadableRecord",
             "sagakit.client.opening": "open_runtime",
             "sagakit.client.runtime": "Runtime",
             "sagakit.client.script": "run",
@@ -121,6 +120,7 @@ else:
                 "NotRegistered NoWorker PlanChanged RuntimeClosed SagaFailed SagakitError SagaStuck SchemaChanged "
                 "ServerError StoreError StoreFull TooLate Unavailable Undecodable UnknownSaga"
             ),
+            "sagakit.repository.listing": "Page SagaInfo UnreadableRecord",
             "sagakit.release": "__version__",
             "sagakit.system.config": "Config",
         },

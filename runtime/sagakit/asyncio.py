@@ -19,7 +19,7 @@ from typing_extensions import TypeVar
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
-from sagakit.client.listing import History, Page, SagaInfo
+from sagakit.client.metrics import Reading
 from sagakit.client.opening import open_runtime as open_trio_runtime
 from sagakit.client.opening import opened
 from sagakit.client.runtime import Runtime
@@ -30,6 +30,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import RuntimeClosed
 from sagakit.jetstream.trio_thread import TrioThread
 from sagakit.jetstream.whereabouts import check_asyncio
+from sagakit.repository.listing import History, Page, SagaInfo
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 from sagakit.times import Moment
@@ -78,8 +79,12 @@ class AsyncioRuntime:
         return self._inner.ready
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counters and gauges of this worker, by name. See `Runtime.metrics`."""
+        """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         return self._inner.metrics()
+
+    def readings(self) -> Sequence[Reading]:
+        """Return the metrics of this worker with their labels. See `Runtime.readings`."""
+        return self._inner.readings()
 
     async def drain(self) -> None:
         """Take no new sagas and hand over those that run. See `Runtime.drain`."""

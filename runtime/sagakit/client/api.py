@@ -10,9 +10,10 @@ from typing_extensions import TypeVar
 from sagakit.client.access import SagaAccess
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.handle import Handle
-from sagakit.client.listing import History, Page, SagaInfo
+from sagakit.client.metrics import Reading
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
+from sagakit.repository.listing import History, Page, SagaInfo
 from sagakit.system.config import Config
 from sagakit.times import Moment
 
@@ -56,7 +57,11 @@ class RuntimeApi(SagaAccess, Protocol):
         ...
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counters and gauges of this worker, by name. See `Runtime.metrics`."""
+        """Return the metrics of this worker, by name. See `Runtime.metrics`."""
+        ...
+
+    def readings(self) -> Sequence[Reading]:
+        """Return the metrics of this worker with their labels. See `Runtime.readings`."""
         ...
 
     @property

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
-from sagakit.client.listing import SagaInfo
 from sagakit.definition import Plan
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput
 from sagakit.messages.ids import new_id
 from sagakit.naming import nearest
+from sagakit.repository.listing import SagaInfo
 from sagakit.system.environment import Environment
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]

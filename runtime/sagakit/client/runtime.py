@@ -17,7 +17,7 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
-from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
+from sagakit.client.metrics import Reading, by_name, readings_of
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
 from sagakit.cluster.worker import Worker
@@ -30,6 +30,8 @@ from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
 from sagakit.messages.ids import new_id
 from sagakit.messages.start_context import StartContext
 from sagakit.messages.validation import check_id, checked_context, checked_message
+from sagakit.repository import History, Page, SagaInfo, SagaRepository
+from sagakit.repository.wanted import wanted_of
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.system.saga.saga_messages import Peek
@@ -57,6 +59,7 @@ class Runtime:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._store = worker.store
+        self._repository = SagaRepository(worker.store.reading)
         self._registry = worker.registry
         self._sagas = worker.sagas
         self._environment = worker.environment
@@ -93,19 +96,15 @@ class Runtime:
         await self._worker.drain()
 
     def metrics(self) -> Mapping[str, float]:
-        """Return the counters (`..._total`) and gauges of this worker, by name."""
-        worker = self._worker
-        return {
-            "ready": float(worker.ready),
-            "sagas_active": float(len(self._sagas)),
-            "sagas_passivated": float(self._sagas.passivated),
-            "adoptions_pending": float(worker.recovery.pending),
-            "adopted_total": float(worker.recovery.adopted),
-            "fenced_total": float(self._environment.fenced_count),
-            "overwritten_total": float(self._environment.overwritten_count),
-            "messages_sent_total": float(self._store.messages_sent),
-            "clock_skew_seconds": self._store.clock.skew,
-        }
+        """Return what docs/metrics.md lists, by the names of Prometheus without `sagakit_`. For any thread.
+
+        `{"ready": 1.0, 'sagas_started_total{type="PlaceOrder"}': 40.0, ...}`. A series appears with its first value.
+        """
+        return by_name(readings_of(self._worker))
+
+    def readings(self) -> Sequence[Reading]:
+        """Return the metrics with labels and texts, for exporters such as `sagakit.prometheus`. For any thread."""
+        return readings_of(self._worker)
 
     @property
     def passivated(self) -> int:
@@ -210,16 +209,14 @@ class Runtime:
 
         Without a `type` it finds sagas of all types of the namespace, also of classes that this runtime does not have.
         A saga matches if it was started with all of the `attributes`. Times are datetimes with a time zone, or seconds
-        since the epoch. With a `limit` sagas come in the order of their keys, and `Page.cursor` asks for the
-        next page; without one they come oldest first.
+        since the epoch. The saga that was written last comes first. With a `limit`, a page reads about what it shows,
+        and `Page.cursor` asks for the next one; without one, every record of the types is read.
 
-        Reads every key of the types: for operators, not for each request of a service. Raises NotRegistered,
-        InvalidInput.
+        Raises NotRegistered, InvalidInput, StoreError.
         """
         self._check_open()
-        saga_type = None if type is None else self._binding(type).plan.saga_type
-        check_page(limit, cursor, saga_type)
         wanted = wanted_of(
+            types=None if type is None else [self._binding(type).plan.saga_type],
             status=status,
             attributes=attributes,
             created_after=created_after,
@@ -227,9 +224,7 @@ class Runtime:
             where=where,
             now=self._environment.now(),
         )
-        allowed = wanted.where.types
-        types = [saga_type] if saga_type is not None else [""] if allowed is None else sorted(allowed)
-        return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
+        return await self._repository.list(wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """Return the last record of a saga and its events in order, each once, for as long as the stream keeps them.

@@ -31,7 +31,9 @@ inbox      the work queue of inbound messages
 control    request and reply between workers
 clock      the server's time, as this process knows it
 stored     single looks into a stream
-scan       reads much of a stream
+scan       reads much of a stream, and windows of it, newest first
+puller     the consumer that a scan makes and removes
+wire_reading  the port `Reading` over a `Wire`
 pull       a consumer that several workers share
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages

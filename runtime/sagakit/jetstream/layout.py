@@ -33,7 +33,7 @@ from sagakit.store.names import Names
 from sagakit.store.permissions import streams_of
 from sagakit.store.ports import DUPLICATES, BucketOptions
 
-SCHEMA = 2
+SCHEMA = 3
 NOT_FOUND = 10059
 IN_USE = 10058
 NO_PEERS = 10005

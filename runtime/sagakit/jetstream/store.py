@@ -20,6 +20,7 @@ from sagakit.jetstream.layout import StreamOptions, check_server, is_cluster, ma
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_account
+from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions, BucketUsage
 
@@ -41,6 +42,7 @@ class JetStreamStore:
         self.meta: Bucket = Bucket(link, names, [names.meta])
         self.workers: Bucket = Bucket(link, names, [names.workers])
         self.events: Events = Events(link, names)
+        self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
@@ -79,6 +81,11 @@ class JetStreamStore:
     def reconnected_at(self) -> float:
         """Time, by trio's clock, when the connection last came back."""
         return self._link.reconnected_at
+
+    @property
+    def reconnects(self) -> int:
+        """Number of times that the connection was lost and came back."""
+        return self._link.reconnects
 
     async def until_reconnected(self, since: float) -> None:
         """Return when the connection has come back after `since`."""

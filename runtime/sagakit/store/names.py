@@ -118,7 +118,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         They are listed one by one: a stream that captured all of `saga.>` would answer foreign requests there.
         """
         head = self.subject("saga.*" if self.shards == 1 else f"saga.{shard}.*")
-        plain = ("started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
+        plain = ("delayed", "started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
         return [f"{head}.{suffix}" for suffix in (*plain, "step.>", "signalled.*", "operator.*")]
 
     # ------------------------------------------------------------- inbound

@@ -18,6 +18,7 @@ from sagakit.engine import Inbound, Limits, Parent, Sender
 from sagakit.errors import Fenced, Overwritten
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
+from sagakit.system.census import Census
 from sagakit.system.config import Config
 from sagakit.system.io.operations import PersistenceMessage
 from sagakit.system.io.publisher import PublishEvents
@@ -27,6 +28,7 @@ from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import Passivated
+from sagakit.system.tally import Tally
 from sagakit.system.timers import TimersMessage
 
 _log = getLogger("sagakit")
@@ -43,6 +45,11 @@ class SagaTable(Protocol):
     @property
     def places(self) -> Places:
         """The places of sagas at work."""
+        ...
+
+    @property
+    def census(self) -> Census:
+        """The numbers of this worker's sagas by type and status."""
         ...
 
     def passivate(self, key: str, passivated: Passivated) -> None:
@@ -79,6 +86,7 @@ class Environment:
         children: Family,
         limits: Limits,
         reports: Reports,
+        tally: Tally,
         persistence: Ref[PersistenceMessage],
         publisher: Ref[PublishEvents],
         timers: Ref[TimersMessage],
@@ -99,6 +107,7 @@ class Environment:
         self.children = children
         self.limits = limits
         self.reports = reports
+        self.tally = tally
         self.persistence = persistence
         self.publisher = publisher
         self.timers = timers
@@ -110,6 +119,8 @@ class Environment:
         self.limiters = limiters
         self.now = now
         self.random = random
+        self.trio_time: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        """Returns trio's time, for any thread, and faster than `trio.current_time`."""
         threads = trio.CapacityLimiter(config.max_threads)
         self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
