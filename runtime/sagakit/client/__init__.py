@@ -17,6 +17,12 @@ history      the events of one saga
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
+jobs         verbs for many sagas, as they are written down
+job_run      one run of a job: sends, reads the verdicts, marks them
+job_answers  why a verb has no effect on a saga of a job
+tail         the messages of a stream as they are written
+event_tail   the events of sagas as they come
+family_tree  a saga's parents and children
 deleting     removes what is kept of an ended saga
 bare_errors  errors without the exception groups of nurseries
 
