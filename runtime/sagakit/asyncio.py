@@ -19,7 +19,6 @@ from typing_extensions import TypeVar
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
-from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.client.metrics import Reading
 from sagakit.client.opening import open_runtime as open_trio_runtime
 from sagakit.client.opening import opened
@@ -31,6 +30,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import RuntimeClosed
 from sagakit.jetstream.trio_thread import TrioThread
 from sagakit.jetstream.whereabouts import check_asyncio
+from sagakit.repository.listing import History, Page, SagaInfo
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 from sagakit.times import Moment

@@ -96,6 +96,12 @@ class SagaBinding:
             return error.reason
         return ""
 
+    def can_begin(self, record: Record) -> bool:
+        """Return True if a saga that has not begun may begin under this version: its input and signals fit."""
+        nodes = self.plan.by_name
+        fits = all(name in nodes and nodes[name].kind == "signal" for name in record.steps)
+        return fits and not self.cannot_read(record.input)
+
     def decode_output(self, output: msgspec.Raw) -> Any:
         """Return the saga's typed output; None where the definition computes none. Raises UnreadableValue."""
         return self.definition.output.decode(output)

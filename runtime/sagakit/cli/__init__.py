@@ -1,10 +1,12 @@
 """The command `sagakit`. Needs the extra `cli`.
 
-app               the commands but those of operators
-lazy_group        the group of all commands; imports the operator commands when one is called
+app               the command `sagakit` itself
+lazy_group        the group of all commands; imports the module of a command when it is called
 looking_commands  list, describe, history, count, groups, workers
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
+running_commands  worker, setup, permissions, config
+writing_commands  diagram, schema, explore, demo
 changing          a change of many sagas: plan, question, verdicts
 choosing          the selector: keys, globs, a filter, standard input
 session           one operator command, from its arguments to its exit code

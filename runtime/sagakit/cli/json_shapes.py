@@ -143,6 +143,23 @@ class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
+class JobLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A job of `sagakit jobs`. `state` is `running`, `done` or `unfinished`; `done` counts the sagas with a verdict."""
+
+    job: str
+    verb: str
+    step: str
+    state: str
+    sagas: int
+    done: int
+    verdicts: Mapping[str, int]
+    by: str
+    why: str
+    created_at: datetime | None
+    ended_at: datetime | None
+    run_by: str | None
+
+
 class StartedLine(msgspec.Struct, frozen=True, kw_only=True):
     """The start that `sagakit start` has put into the inbox."""
 
@@ -161,6 +178,6 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LINES: tuple[type[msgspec.Struct], ...] = (
-    SagaLine, SagaDetail, EventLine, CountLine, GroupLine, WorkerLine, VerdictLine, StartedLine, ErrorLine,
+    SagaLine, SagaDetail, EventLine, CountLine, GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, ErrorLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

@@ -10,10 +10,10 @@ from typing_extensions import TypeVar
 from sagakit.client.access import SagaAccess
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.handle import Handle
-from sagakit.client.listing import History, Page, SagaInfo
 from sagakit.client.metrics import Reading
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
+from sagakit.repository.listing import History, Page, SagaInfo
 from sagakit.system.config import Config
 from sagakit.times import Moment
 

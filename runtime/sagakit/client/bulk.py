@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
-from sagakit.binding.saga_binding import SagaBinding
-from sagakit.client.listing import SagaInfo
+from sagakit.definition import Plan
 from sagakit.engine import Inbound, Record, trial
 from sagakit.errors import InvalidInput
+from sagakit.messages.ids import new_id
 from sagakit.naming import nearest
+from sagakit.repository.listing import SagaInfo
 from sagakit.system.environment import Environment
-from sagakit.system.ids import new_id
 
 BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 """The verbs that `Runtime.bulk` applies."""
@@ -32,9 +32,9 @@ def check_bulk(verb: object, infos: object) -> None:
             )
 
 
-def would_be(binding: SagaBinding, environment: Environment, record: Record, verb: BulkVerb) -> str:
+def would_be(plan: Plan, environment: Environment, record: Record, verb: BulkVerb) -> str:
     """Return the verdict that the saga, as it is now, would give on an operator's verb."""
-    return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
+    return trial(plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
 
 
 def _short(value: object) -> str:

@@ -17,7 +17,6 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
-from sagakit.client.listing import History, Page, SagaInfo, check_page, page_of, wanted_of
 from sagakit.client.metrics import Reading, by_name, readings_of
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
@@ -28,11 +27,13 @@ from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
 from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
+from sagakit.messages.ids import new_id
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message
+from sagakit.repository import History, Page, SagaInfo, SagaRepository
+from sagakit.repository.wanted import wanted_of
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import check_id, checked_context, checked_message
 from sagakit.system.saga.saga_messages import Peek
 from sagakit.times import Moment
 
@@ -58,6 +59,7 @@ class Runtime:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._store = worker.store
+        self._repository = SagaRepository(worker.store.reading)
         self._registry = worker.registry
         self._sagas = worker.sagas
         self._environment = worker.environment
@@ -146,7 +148,7 @@ class Runtime:
         )
         value = binding.encode_input(input)
         address = await self._worker.starts.start(binding, id, value, checked_context(context))
-        return Handle(self, binding, address.saga_id, str(address))
+        return Handle(self, saga, address.saga_id, str(address))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
         """Start a saga, wait for its end and return its outcome, as `start` and `Handle.outcome` do."""
@@ -156,9 +158,9 @@ class Runtime:
 
     async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
         """Return a handle on a saga that was started before, on any worker. Raises UnknownSaga, NotRegistered."""
-        binding, key = self._binding(saga), self._key(saga, id)
+        key = self._key(saga, id)
         await self.record(key)
-        return Handle(self, binding, id, key)
+        return Handle(self, saga, id, key)
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
         """Return the last durable record of a saga. Raises UnknownSaga, NotRegistered, Undecodable."""
@@ -207,16 +209,14 @@ class Runtime:
 
         Without a `type` it finds sagas of all types of the namespace, also of classes that this runtime does not have.
         A saga matches if it was started with all of the `attributes`. Times are datetimes with a time zone, or seconds
-        since the epoch. With a `limit` sagas come in the order of their keys, and `Page.cursor` asks for the
-        next page; without one they come oldest first.
+        since the epoch. The saga that was written last comes first. With a `limit`, a page reads about what it shows,
+        and `Page.cursor` asks for the next one; without one, every record of the types is read.
 
-        Reads every key of the types: for operators, not for each request of a service. Raises NotRegistered,
-        InvalidInput.
+        Raises NotRegistered, InvalidInput, StoreError.
         """
         self._check_open()
-        saga_type = None if type is None else self._binding(type).plan.saga_type
-        check_page(limit, cursor, saga_type)
         wanted = wanted_of(
+            types=None if type is None else [self._binding(type).plan.saga_type],
             status=status,
             attributes=attributes,
             created_after=created_after,
@@ -224,9 +224,7 @@ class Runtime:
             where=where,
             now=self._environment.now(),
         )
-        allowed = wanted.where.types
-        types = [saga_type] if saga_type is not None else [""] if allowed is None else sorted(allowed)
-        return await page_of(self._store, types, wanted, limit=limit, cursor=cursor)
+        return await self._repository.list(wanted, limit=limit, cursor=cursor)
 
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """Return the last record of a saga and its events in order, each once, for as long as the stream keeps them.
@@ -244,8 +242,8 @@ class Runtime:
         """
         found = await self.history(saga, id)
         notes = self._worker.notes
-        binding, note = self._binding(saga), await notes.on(found.record)
-        return described(found.record, found.events, binding, note, await notes.on_steps(found.record))
+        definition, note = self._binding(saga).definition, await notes.on(found.record)
+        return described(found.record, found.events, definition, note, await notes.on_steps(found.record))
 
     async def list_active(self) -> Sequence[str]:
         """Return the keys of the sagas that have an actor in this worker now."""
@@ -284,9 +282,8 @@ class Runtime:
         key = self._key(saga, id)
         if not isinstance(signal, Signal):
             raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
-        binding = self._binding(saga)
-        name = await step_name(self, binding, key, signal)
-        value = as_payload(binding, name, payload)
+        name = await step_name(self, saga, key, signal)
+        value = as_payload(self._binding(saga).definition, name, payload)
         verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
         if verdict != "accepted":
             raise await refused(self, key, "signal", name, verdict)
@@ -347,7 +344,7 @@ class Runtime:
         if binding is None:
             await self._worker.requests.check_runs(record)
             return "unknown here"
-        return would_be(binding, self._environment, record, verb)
+        return would_be(binding.plan, self._environment, record, verb)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""

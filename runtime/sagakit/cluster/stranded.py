@@ -28,6 +28,7 @@ class Need(NamedTuple):
 
     `over` is True if the saga has ended, and is not migrated to another version any more. `changed` is True if this
     version has another plan now. `barred` is a newer version whose migrate() has refused the saga; 0 if there is none.
+    `delayed` is True if the saga waits for its start: any version may begin it.
     """
 
     saga_type: str
@@ -35,6 +36,7 @@ class Need(NamedTuple):
     over: bool = False
     changed: bool = False
     barred: int = 0
+    delayed: bool = False
 
 
 class Fleet(NamedTuple):
@@ -83,7 +85,8 @@ class Stranded:
             return None
         known_here = (record.saga_type, record.definition_version) in self._registry
         changed = self._adopts and known_here and binding is None
-        need = Need(record.saga_type, record.definition_version, record.status in ENDS, changed, barred)
+        over, delayed = record.status in ENDS, record.starts_at is not None
+        need = Need(record.saga_type, record.definition_version, over, changed, barred, delayed)
         fleet = await self._fleet(need)
         if fleet is None:
             return None
@@ -163,7 +166,10 @@ class Stranded:
 
 def can_run(lease: Lease, need: Need) -> bool:
     """Return True if the worker of this lease can run such a saga: under the saga's version, or by a migrate()."""
-    if need.version in lease.definitions.get(need.saga_type, ()):
+    versions = lease.definitions.get(need.saga_type, ())
+    if need.delayed and versions:
+        return True
+    if need.version in versions:
         return not need.changed
     migrating = lease.migrating.get(need.saga_type, ())
     return not need.over and any(version > need.version and version != need.barred for version in migrating)

@@ -19,7 +19,7 @@ class ConnectionState:
         self.reconnected_at: float = -inf
         """Time, by trio's clock, when the connection last came back."""
         self.reconnects: int = 0
-        """Number of times that the connection was lost and came back."""
+        """Number of times that the connection came back."""
         self.closing: bool = False
         """True once the link is being closed: it never comes up again."""
 

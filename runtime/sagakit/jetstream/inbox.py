@@ -28,8 +28,11 @@ OUT = 10_000
 """Messages of one type that may be out with workers at once, before any of them is acknowledged."""
 LOOKED_AT = 8
 """Messages to one saga that are looked at for a start: more than a few before it mean that there is none."""
-HEADERS_LIMIT = 2_048
+HEADERS_LIMIT = 10 * 1_024
 """Bytes that a parked or buried message may have for its own headers, within `max_payload`."""
+
+NAME_LIMIT = 4 * 1_024
+"""Bytes that the id and the subject of a message have at most, so that its sender can find its dead letter by them."""
 
 _ID = "Nats-Msg-Id"
 _KEPT_ID = "Sagakit-Id"
@@ -86,16 +89,18 @@ class StreamInbox:
         await self._publish(self._names.parked_subject(message.address, start=start), message.payload, headers)
         message.acknowledger.ack()
 
-    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Write the dead letter, then acknowledge it."""
         room = self._link.max_payload - HEADERS_LIMIT
-        kept = {"subject": message.subject, "id": message.id, "headers": _told(message.headers)}
         size = len(message.payload)
         headers = {
             _ID: f"dead-{self._names.inbox}-{message.position}",
             "Sagakit-Reason": _line(reason),
+            "Sagakit-Code": code,
             "Sagakit-By": by,
-            **{f"Sagakit-{name.title()}": _line(text) for name, text in kept.items()},
+            _KEPT_SUBJECT: _whole(message.subject),
+            _KEPT_ID: _whole(message.id),
+            "Sagakit-Headers": _line(_told(message.headers)),
             **({"Sagakit-Cut": f"{size} bytes"} if size > room else {}),
         }
         subject = self._names.dead_subject("inbox", message.saga_type)
@@ -325,6 +330,11 @@ _CHANNELS: tuple[Channel, ...] = ("client", "operator", "system", "reply")
 def _line(text: str) -> str:
     """Return text that may be a header's value, shortened."""
     return text.encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")[:400]
+
+
+def _whole(name: str) -> str:
+    """Return a name that may be a header's value, as it is. A longer one than any that can be applied is cut."""
+    return name.replace("\r", " ").replace("\n", " ").encode(errors="replace")[:NAME_LIMIT].decode(errors="ignore")
 
 
 def _told(headers: bytes) -> str:

@@ -33,7 +33,7 @@ from sagakit.store.names import Names
 from sagakit.store.permissions import streams_of
 from sagakit.store.ports import DUPLICATES, BucketOptions
 
-SCHEMA = 2
+SCHEMA = 3
 NOT_FOUND = 10059
 IN_USE = 10058
 NO_PEERS = 10005
@@ -47,6 +47,10 @@ DEAD_LETTERS = 1_000_000
 """Dead letters that are kept; the oldest ones go first."""
 LEAST_PAYLOAD = 64 * 1024
 """Bytes that one message must be able to have: a quarter of them holds what a saga is started with, and its events."""
+JOBS_ARE = "sagakit: verbs for many sagas"
+"""Description of the bucket of the jobs."""
+JOBS_TTL = 30 * 86400.0
+"""Seconds that a job is kept."""
 SECOND = 10**9
 
 
@@ -137,7 +141,7 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
     base = {"storage": options.storage, "num_replicas": replicas}
     await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
-    await _check_shards(link, names)
+    is_new = await _check_shards(link, names)
     for name in names.state:
         state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)
         _check_state(name, await make_bucket(link, name, state))
@@ -168,6 +172,10 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None
         "description": "sagakit: messages that can never be applied",
     }
     await _ensure(link, dead | base)
+    # An older layout has no such bucket, and needs none until an operator writes a job. Only `sagakit setup` adds it:
+    # most accounts may not, and the server would log a violation each time that one of them tries.
+    if is_new:
+        await make_bucket(link, names.jobs, bucket(description=JOBS_ARE, ttl=JOBS_TTL))
 
 
 async def _check_domains(link: Link, names: Names) -> None:
@@ -254,7 +262,8 @@ async def _until_led(link: Link, names: Names, meta: Bucket) -> None:
         raise Unavailable(f"{names.meta} has had no leader for {link.connect_timeout:g} s: is the cluster whole?")
 
 
-async def _check_shards(link: Link, names: Names) -> None:
+async def _check_shards(link: Link, names: Names) -> bool:
+    """Write down the number of shards, or compare it with the one that is written down. Return True if it is new."""
     meta = Bucket(link, names, [names.meta])
     await _until_led(link, names, meta)
     wanted = Layout(SCHEMA, names.shards)
@@ -265,7 +274,7 @@ async def _check_shards(link: Link, names: Names) -> None:
         except StoreError:
             entry = await meta.get("layout")
     if entry is None:
-        return
+        return True
     found = _layout_of(names, entry.value)
     if found.schema > SCHEMA:
         raise BadBucket(f"{names.meta} was made by a newer sagakit (schema {found.schema}): upgrade this one")
@@ -279,6 +288,7 @@ async def _check_shards(link: Link, names: Names) -> None:
             f"the buckets were made with shards={found.shards}, this runtime says shards={names.shards}: the number is "
             "fixed when they are made; open with the same, or use another namespace"
         )
+    return False
 
 
 def _layout_of(names: Names, value: bytes) -> Layout:

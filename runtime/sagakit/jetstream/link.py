@@ -101,7 +101,7 @@ class Link:
 
     @property
     def reconnects(self) -> int:
-        """Number of times that the connection was lost and came back."""
+        """Number of times that the connection came back."""
         return self._state.reconnects
 
     async def until_connected(self) -> None:

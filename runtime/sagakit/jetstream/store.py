@@ -18,7 +18,9 @@ from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.layout import StreamOptions, check_server, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_account
+from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions, BucketUsage
 
@@ -40,9 +42,12 @@ class JetStreamStore:
         self.meta: Bucket = Bucket(link, names, [names.meta])
         self.workers: Bucket = Bucket(link, names, [names.workers])
         self.events: Events = Events(link, names)
+        self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
+        self.wire: LinkWire = LinkWire(link)
+        """The connection itself, for code that knows neither trio nor asyncio."""
 
     @property
     def max_payload(self) -> int:

@@ -84,6 +84,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         return self._thing("SAGA_WORKERS")
 
     @property
+    def jobs(self) -> str:
+        """The bucket of the jobs: verbs for many sagas, with what has become of each."""
+        return self._thing("SAGA_JOBS")
+
+    @property
     def events(self) -> tuple[str, ...]:
         """The streams of the events, one for each shard."""
         return self._sharded("SAGA_EVENTS")
@@ -108,7 +113,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         They are listed one by one: a stream that captured all of `saga.>` would answer foreign requests there.
         """
         head = self.subject("saga.*" if self.shards == 1 else f"saga.{shard}.*")
-        plain = ("started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
+        plain = ("delayed", "started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
         return [f"{head}.{suffix}" for suffix in (*plain, "step.>", "signalled.*", "operator.*")]
 
     # ------------------------------------------------------------- inbound

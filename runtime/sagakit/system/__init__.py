@@ -17,5 +17,4 @@ config        the options of a runtime
 given_options  the same options as keywords, for editors and type checkers
 open_store    opens the store that a URL names
 watchdog      finds out which code has blocked the loop
-ids           random ids
 """

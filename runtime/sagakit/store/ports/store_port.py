@@ -10,6 +10,7 @@ from sagakit.store.names import Names
 from sagakit.store.ports.bucket_port import BucketOptions, BucketUsage, KeyValue
 from sagakit.store.ports.event_port import EventLog
 from sagakit.store.ports.inbox_port import Inbox
+from sagakit.store.ports.reading_port import Reading
 
 
 class Control(Protocol):
@@ -102,6 +103,11 @@ class Store(Protocol):
     @property
     def events(self) -> EventLog:
         """The log of published events."""
+        ...
+
+    @property
+    def reading(self) -> Reading:
+        """The streams of the store, for the repository."""
         ...
 
     @property

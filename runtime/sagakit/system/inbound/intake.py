@@ -23,12 +23,12 @@ import trio
 from sagakit_actors import Actor, ActorContext, Backoff
 
 from sagakit.errors import InvalidInput, SagakitError, StoreError, TooLarge, UnknownSaga
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.ration import Ration
 from sagakit.store.ports import InboundMessage, Source, Store
 from sagakit.system.inbound.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
 from sagakit.system.inbound.dead_letters import DeadLetters
 from sagakit.system.inbound.in_hand import InHand
-from sagakit.system.inbound.inbox_request import InboxRequest
 from sagakit.system.inbound.lane import Lane
 from sagakit.system.io.persistence import through_outage
 
@@ -242,7 +242,7 @@ class Intake(Actor[None]):
 
     async def _bury(self, disposed: tuple[InboundMessage, Exception]) -> None:
         message, error = disposed
-        if await self._dead_letters.bury(message, str(error)):
+        if await self._dead_letters.bury(message, error):
             self._in_hand.let_go(message)
         else:
             self._in_hand.let_go(message).defer(LATEST)
