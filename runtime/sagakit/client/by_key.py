@@ -229,25 +229,6 @@ def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload
     checked_message(Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload))
 
 
-<<<<<<< HEAD
-def _is_taken(kind: InboundKind, verdict: str) -> bool:
-    return verdict in TAKEN or (kind, verdict) == ("cancel", "already")
-=======
-async def _records(
-    bucket: KeyValue, saga_type: str, unreadable: dict[str, UnreadableRecord]
-) -> AsyncGenerator[tuple[str, Record]]:
-    async with bucket.entries(saga_type) as entries:
-        async for entry in entries:
-            try:
-                loaded = decode(entry.key, entry.value)
-            except Undecodable as error:
-                unreadable.setdefault(entry.key, UnreadableRecord(entry.key, error.found))
-                continue
-            if isinstance(loaded, Loaded):
-                yield entry.key, loaded.record
->>>>>>> w/jobs
-
-
 @asynccontextmanager
 async def open_plain(url: str, config: Config) -> AsyncIterator[PlainAccess]:
     """Open the sagas at `url` in this trio program, which becomes no worker: it starts and takes over nothing.
