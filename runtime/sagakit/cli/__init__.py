@@ -5,7 +5,7 @@ lazy_group        the group of all commands; imports the module of a command whe
 looking_commands  list, describe, history, count, groups, workers
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
-running_commands  worker, setup, permissions, config
+running_commands  worker, setup, permissions, config, metrics
 writing_commands  diagram, schema, explore, demo
 changing          a change of many sagas: plan, question, verdicts
 choosing          the selector: keys, globs, a filter, standard input
@@ -21,6 +21,7 @@ exits             exit codes
 stop              signals
 logs              the log of the worker
 health            health checks and metrics over HTTP
+monitoring        the dashboard and the alert rules
 """
 
 from __future__ import annotations

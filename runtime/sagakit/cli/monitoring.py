@@ -45,14 +45,16 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
     (
         "Sagas",
         (
-            Panel("Workers that take sagas", "short", (("sum(sagakit_ready)", "ready"), ("count(sagakit_ready)", "all"))),
+            Panel("Workers that take sagas", "short",
+                  (("sum(sagakit_ready)", "ready"), ("count(sagakit_ready)", "all"))),
             Panel("Stuck sagas", "short", ((f'sum by (type) (sagakit_sagas{{status="stuck", {TYPE}}})', "{{type}}"),),
                   "Each waits for a person."),
             Panel("Sagas at work and waiting", "short",
                   (("sum(sagakit_sagas_active)", "active"), ("sum(sagakit_sagas_passivated)", "passivated"))),
-            Panel("Started", "reqps", ((f"sum by (type) (rate(sagakit_sagas_started_total{{{TYPE}}}{RATE}))", "{{type}}"),)),
-            Panel("Ended", "reqps",
-                  ((f"sum by (status, cause) (rate(sagakit_sagas_ended_total{{{TYPE}}}{RATE}))", "{{status}} {{cause}}"),)),
+            Panel("Started", "reqps",
+                  ((f"sum by (type) (rate(sagakit_sagas_started_total{{{TYPE}}}{RATE}))", "{{type}}"),)),
+            Panel("Ended", "reqps", ((
+                f"sum by (status, cause) (rate(sagakit_sagas_ended_total{{{TYPE}}}{RATE}))", "{{status}} {{cause}}"),)),
             Panel("Became stuck, in an hour", "short",
                   ((f"sum by (type) (increase(sagakit_sagas_became_stuck_total{{{TYPE}}}[1h]))", "{{type}}"),)),
         ),
@@ -114,7 +116,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
 
 ALERTS: tuple[Alert, ...] = (
     Alert("SagakitNoWorkerReady", "sum(sagakit_ready) == 0", "2m", "critical", "No worker takes sagas"),
-    Alert("SagakitWorkerNotReady", "sagakit_ready == 0", "5m", "warning", "Worker {{ $labels.instance }} takes no sagas"),
+    Alert(
+        "SagakitWorkerNotReady", "sagakit_ready == 0", "5m", "warning", "Worker {{ $labels.instance }} takes no sagas"
+    ),
     Alert(
         "SagakitSagasStuck", 'sum by (type) (sagakit_sagas{status="stuck"}) > 0', "1m", "warning",
         "{{ $value }} sagas of {{ $labels.type }} are stuck",
