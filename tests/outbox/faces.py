@@ -112,6 +112,7 @@ async def _cancelled_on_trio(act: Callable[[], Awaitable[object]], moment: int) 
 async def _cancelled_on_asyncio(act: Callable[[], Awaitable[object]], moment: int) -> bool:
     me = asyncio.current_task()
     assert me is not None
+    cancel = me.cancel
 
     class Stepwise:
         def __await__(self) -> Any:
@@ -124,7 +125,7 @@ async def _cancelled_on_asyncio(act: Callable[[], Awaitable[object]], moment: in
                     return
                 left -= 1
                 if left == 0:
-                    me.cancel()
+                    cancel()
                 try:
                     yield future
                     step = partial(inner.send, None)

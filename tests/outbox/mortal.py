@@ -61,12 +61,15 @@ class MortalConnection:
         self._inner = inner
         self._fate = fate
 
-    @property
-    def __class__(self) -> Any:
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # so wrappers of tracing libraries do it
         return self._inner.__class__
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+    def close(self) -> None:
+        self._inner.close()
 
     def cursor(self) -> MortalCursor:
         return MortalCursor(self._inner.cursor(), self._fate)
@@ -142,4 +145,5 @@ if __name__ == "__main__":
     if verb == "place":
         place(*arguments, fate=Fate(point), plant=plant)
     else:
-        trio.run(relay, *arguments, Fate(point))
+        address, url, namespace, journal = arguments
+        trio.run(relay, address, url, namespace, journal, Fate(point))

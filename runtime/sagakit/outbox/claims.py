@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from sagakit.outbox.connections import dialect_of, execute
 from sagakit.outbox.outbox_table import OutboxRow, claim_sql, delete_sql, refuse_sql
 from sagakit.outbox.upkeep import OutboxStatus, status
+
+R = TypeVar("R")
 
 BATCH = 100
 """Rows of one claim, at most."""
@@ -56,7 +58,7 @@ class Claims:
             with suppress(Exception):
                 connection.close()
 
-    def _performed(self, fn: Callable[[Any], Any]) -> Any:
+    def _performed(self, fn: Callable[[Any], R]) -> R:
         try:
             if self._connection is None:
                 self._connection = self._connect()
