@@ -15,7 +15,7 @@ from typing import Any
 import trio
 from sagakit import Context, Runtime, Saga, open_runtime, outbox
 from sagakit.outbox.outbox_table import OutboxRow
-from sagakit.outbox.sweeping import Outcomes, Sweep
+from sagakit.outbox.sweeping import Outcomes, RelaySweep
 
 from tests.outbox.databases import connect
 from tests.sagas import BookTrip, Trip
@@ -129,13 +129,13 @@ async def relay(address: str, url: str, namespace: str, journal: str, fate: Fate
 
 def plant_deleted_first() -> None:
     """Have a relay delete rows before it starts their sagas."""
-    honest = Sweep._start_all
+    honest = RelaySweep._start_all
 
-    async def deleting(self: Sweep, rows: list[OutboxRow]) -> Outcomes:
+    async def deleting(self: RelaySweep, rows: list[OutboxRow]) -> Outcomes:
         await self._thread.call(lambda: self._claims.settle([row.seq for row in rows], {}))
         return await honest(self, rows)
 
-    Sweep._start_all = deleting  # type: ignore[assignment, method-assign]
+    RelaySweep._start_all = deleting  # type: ignore[assignment, method-assign]
 
 
 if __name__ == "__main__":

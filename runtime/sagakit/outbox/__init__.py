@@ -12,10 +12,11 @@ connections      SQL on connections of any DB-API driver, and on those and sessi
 outbox_table     the table: its SQL, and its rows
 upkeep           create_table, status, refused, retry: for operators and for monitoring
 relay            Relay: starts the sagas of the rows
-sweeping         one sweep of a relay through the rows
+sweeping         a sweep of a relay through the rows
 claims           the relay's statements on the database, each in one transaction
 work_thread      a thread for blocking calls, used by a coroutine of asyncio or trio
 relay_tasks      the port of the two kinds of tasks
+present_loop     the choice between them: the loop that runs here
 asyncio_tasks    the port for asyncio
 trio_tasks       the port for trio
 """

@@ -37,25 +37,27 @@ _IDLE = 0
 """The status of a PostgreSQL connection that is not in a transaction, in psycopg and psycopg2."""
 
 
-class Answer(NamedTuple):
+class SqlAnswer(NamedTuple):
     """The rows that a statement returned, as tuples, and the number of rows that it changed."""
 
     rows: Sequence[tuple[Any, ...]]
     changed: int
 
 
-def execute(connection: Any, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
+def execute(connection: Any, sql: str, values: Mapping[str, Any] | None = None) -> SqlAnswer:
     """Run one statement with `:name` placeholders on a blocking connection or session, and return its answer."""
     connection = _of_session(connection)
     text, arguments = in_style(sql, values or {}, _paramstyle(connection))
     if _of_sqlalchemy(connection):
         result = connection.exec_driver_sql(text, arguments)
-        return Answer([tuple(row) for row in result] if result.returns_rows else (), result.rowcount)
+        return SqlAnswer([tuple(row) for row in result] if result.returns_rows else (), result.rowcount)
     cursor = connection.cursor()
     try:
         cursor.execute(text, arguments)
         rows = cursor.fetchall() if cursor.description else ()
-        return Answer([tuple(row.values()) if isinstance(row, dict) else tuple(row) for row in rows], cursor.rowcount)
+        return SqlAnswer(
+            [tuple(row.values()) if isinstance(row, dict) else tuple(row) for row in rows], cursor.rowcount
+        )
     finally:
         cursor.close()
 

@@ -48,7 +48,7 @@ VALUES (:id, :saga_type, :saga_id, :input, :attributes, :correlation_id, :causat
 
 
 class OutboxRow(msgspec.Struct, frozen=True):
-    """One start that waits. `id` is the message id of the start; input, attributes and trace are JSON."""
+    """A start that waits. `id` is the message id of the start; input, attributes and trace are JSON."""
 
     seq: int
     id: str

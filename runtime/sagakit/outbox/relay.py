@@ -11,8 +11,9 @@ from typing import Any, Never
 from sagakit.definition import Saga, compiled
 from sagakit.errors import InvalidConfig, NotAllowed
 from sagakit.outbox.claims import Claims, DatabaseFailed
-from sagakit.outbox.relay_tasks import RelayEvent, RelayTasks, tasks_here
-from sagakit.outbox.sweeping import Starter, Sweep
+from sagakit.outbox.present_loop import tasks_here
+from sagakit.outbox.relay_tasks import RelayEvent, RelayTasks
+from sagakit.outbox.sweeping import RelaySweep, Starter
 from sagakit.outbox.upkeep import OutboxStatus
 from sagakit.outbox.work_thread import WorkThread
 from sagakit.ration import Ration
@@ -67,7 +68,7 @@ class Relay:
         async with self._working() as (tasks, thread, claims):
             while True:
                 try:
-                    await self._sweep(Sweep(tasks, thread, claims, starter, self._sagas, self._ration))
+                    await self._sweep(RelaySweep(tasks, thread, claims, starter, self._sagas, self._ration))
                 except DatabaseFailed as failure:
                     self._ration.say(
                         WARNING, "the outbox's database failed, and is tried again: %r", failure.error, kind="db"
@@ -80,7 +81,7 @@ class Relay:
         Raises the database driver's errors, and those of `run`.
         """
         async with self._working() as (tasks, thread, claims):
-            sweep = Sweep(tasks, thread, claims, starter, self._sagas, self._ration)
+            sweep = RelaySweep(tasks, thread, claims, starter, self._sagas, self._ration)
             try:
                 await self._sweep(sweep)
             except DatabaseFailed as failure:
@@ -109,7 +110,7 @@ class Relay:
             "outbox_refused_total": float(self._refused),
         }
 
-    async def _sweep(self, sweep: Sweep) -> None:
+    async def _sweep(self, sweep: RelaySweep) -> None:
         more, looked = True, time.monotonic()
         while more:
             started, refused = sweep.started, sweep.refused

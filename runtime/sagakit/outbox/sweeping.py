@@ -1,4 +1,4 @@
-"""One sweep of a relay: through all rows that wait, in order, once."""
+"""A sweep of a relay: through all rows that wait, in order, once."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Outcomes:
         """True once the store was away or full, so that further starts are in vain for now."""
 
 
-class Sweep:
+class RelaySweep:
     """The starts of the rows that wait now. Each row is tried once."""
 
     def __init__(

@@ -16,7 +16,7 @@ CLOSING = 5.0
 
 
 class WorkThread:
-    """One thread for all calls: a connection of sqlite3 belongs to the thread that opened it.
+    """A single thread for all calls, since a connection of sqlite3 belongs to the thread that opened it.
 
     A cancelled call goes on in the thread, and nobody hears of its end. Whatever happens, `at_end` is the last thing
     that the thread calls.
