@@ -19,7 +19,7 @@ from typing_extensions import TypeVar
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
-from sagakit.client.metrics import Reading
+from sagakit.client.metrics import MetricReading
 from sagakit.client.opening import open_runtime as open_trio_runtime
 from sagakit.client.opening import opened
 from sagakit.client.runtime import Runtime
@@ -82,7 +82,7 @@ class AsyncioRuntime:
         """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         return self._inner.metrics()
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[MetricReading]:
         """Return the metrics of this worker with their labels. See `Runtime.readings`."""
         return self._inner.readings()
 

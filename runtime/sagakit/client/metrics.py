@@ -4,7 +4,7 @@
 from it. Labels have few values: a type, a step, a status. A saga's id is not a label, since each would be a time series
 for good; ids are in the events and in the log.
 
-To add one: a row of METRICS, and a function that reads it. Reading must be possible in any thread, so a function copies
+To add one: a row of METRICS, and a function that reads it. MetricReading must be possible in any thread, so a function copies
 a dictionary before it goes through it.
 """
 
@@ -40,7 +40,7 @@ class MetricRow(NamedTuple):
     """Returns the values, each with those of the labels, for any thread."""
 
 
-class Reading(NamedTuple):
+class MetricReading(NamedTuple):
     """The value of a metric for one set of labels."""
 
     metric: MetricRow
@@ -48,17 +48,17 @@ class Reading(NamedTuple):
     value: Measured
 
 
-def readings_of(worker: Worker) -> list[Reading]:
+def readings_of(worker: Worker) -> list[MetricReading]:
     """Return all readings of a worker. For any thread."""
-    return [Reading(metric, labels, value) for metric in METRICS for labels, value in metric.read(worker)]
+    return [MetricReading(metric, labels, value) for metric in METRICS for labels, value in metric.read(worker)]
 
 
-def by_name(readings: Iterable[Reading]) -> dict[str, float]:
+def by_name(readings: Iterable[MetricReading]) -> dict[str, float]:
     """Return readings as Prometheus writes series, without `sagakit_`: `sagas_started_total{type="PlaceOrder"}`."""
     return dict(series for reading in readings for series in _series(reading))
 
 
-def _series(reading: Reading) -> Iterator[tuple[str, float]]:
+def _series(reading: MetricReading) -> Iterator[tuple[str, float]]:
     name, value = reading.metric.name, reading.value
     pairs = dict(zip(reading.metric.labels, reading.labels, strict=True))
     if not isinstance(value, HistogramReading):
