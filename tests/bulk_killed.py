@@ -25,6 +25,7 @@ from typing import NamedTuple
 import msgspec
 import trio
 from sagakit import Context, RetryPolicy, Saga, open_runtime, step
+from sagakit.client.by_key import open_plain
 from sagakit.system.config import Config
 from sagakit.system.open_store import open_store
 
@@ -109,6 +110,17 @@ class Depot:
     def reported(self) -> int:
         return self.report.read_bytes().count(b"\n") if self.report.exists() else 0
 
+    def send_retries(self, key: str, count: int) -> None:
+        """Send a saga so many retries, one after the other."""
+        trio.run(self._send_retries, key, count)
+
+    async def _send_retries(self, key: str, count: int) -> None:
+        with trio.fail_after(PATIENCE):
+            async with open_plain(self.url, Config()) as sagas:
+                record = await sagas.runtime.record(key)
+                for _ in range(count):
+                    await sagas.send(record, "retry", reason="again", by="test", timeout=PATIENCE)
+
     def retried(self) -> Counter[str]:
         """Return how often each saga was retried, by its events."""
         return trio.run(self._retried)
@@ -138,7 +150,7 @@ def depot(folder: Path, count: int, *, config: str = "") -> Iterator[Depot]:
             yield Depot(server.url, folder, count)
         finally:
             worker.kill()
-            worker.wait()
+            worker.communicate()
 
 
 async def work(url: str, folder: Path, count: int) -> None:

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from sagakit.client.api import RuntimeApi
-from sagakit.client.metrics import METRICS, MetricRow, MetricReading
+from sagakit.client.metrics import METRICS, MetricReading, MetricRow
 from sagakit.system.tally import HistogramReading
 
 PREFIX = "sagakit_"

@@ -99,6 +99,35 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True):
     data: Mapping[str, Any]
 
 
+class WatchLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of `sagakit watch`, as in `sagakit history`. `--since` takes its `position`, and begins after it."""
+
+    position: str
+    key: str
+    sequence: int
+    time: datetime
+    event: str
+    id: str
+    run: str
+    data: Mapping[str, Any]
+
+
+class RelativeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga of `sagakit trace`, with the sagas that it has started. `status` is null if it is not stored.
+
+    `node` is the node of the parent that started it; empty for the first saga.
+    """
+
+    key: str
+    type: str
+    id: str
+    node: str
+    status: str | None
+    at: Sequence[str]
+    cause: str | None
+    children: Sequence[RelativeLine]
+
+
 class CountLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of `sagakit count`."""
 
@@ -178,6 +207,7 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LINES: tuple[type[msgspec.Struct], ...] = (
-    SagaLine, SagaDetail, EventLine, CountLine, GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, ErrorLine,
+    SagaLine, SagaDetail, EventLine, WatchLine, RelativeLine, CountLine, GroupLine, WorkerLine, VerdictLine, JobLine,
+    StartedLine, ErrorLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

@@ -17,6 +17,8 @@ LATER: Mapping[str, tuple[str, str]] = {
     "count": ("looking_commands", "Count sagas by type and status."),
     "groups": ("looking_commands", "Group the stuck sagas by type, step and error."),
     "workers": ("looking_commands", "List the workers by their leases."),
+    "watch": ("watching_commands", "Print events as they come."),
+    "trace": ("watching_commands", "Draw parents and children as a tree."),
     "jobs": ("job_commands", "List the verbs for many sagas, and how far they have come."),
     "retry": ("mending_commands", "Let stuck sagas go on, with fresh retries."),
     "cancel": ("mending_commands", "Ask that sagas be undone."),

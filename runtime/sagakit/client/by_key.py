@@ -17,7 +17,8 @@ from sagakit.client.job_answers import is_taken
 from sagakit.client.refusals import refusal, refused
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.control_endpoint import answers
-from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.lease import read_leases
+from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial

@@ -4,7 +4,7 @@
 from it. Labels have few values: a type, a step, a status. A saga's id is not a label, since each would be a time series
 for good; ids are in the events and in the log.
 
-To add one: a row of METRICS, and a function that reads it. MetricReading must be possible in any thread, so a function copies
+To add one: a row of METRICS, and a function that reads it. Reading must be possible in any thread, so a function copies
 a dictionary before it goes through it.
 """
 
@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
-from sagakit.binding.registry import Registry
-from sagakit.cluster.worker import Worker
 from sagakit.engine import SagaStatus
 from sagakit.engine.record import Cause
 from sagakit.system.tally import HistogramReading
 
+if TYPE_CHECKING:
+    from sagakit.binding.registry import Registry
+    from sagakit.cluster.worker import Worker
+
 Measured: TypeAlias = float | HistogramReading
 _Labels: TypeAlias = Iterable[tuple[str, ...]]
 _Found: TypeAlias = Iterable[tuple[tuple[str, ...], Measured]]
-_Reader: TypeAlias = Callable[[Worker], _Found]
+_Reader: TypeAlias = "Callable[[Worker], _Found]"
 
 
 class MetricRow(NamedTuple):

@@ -92,6 +92,10 @@ class Tail:
         if self._heard_by is not None:
             await self._heard_by.end()
 
+    async def skip(self) -> None:
+        """Leave out all that is stored now. Raises StoreError."""
+        self.reached = await last_sequence(self._wire, self._stream)
+
     async def take(self, within: float) -> list[Tailed]:
         """Return what has come since the last call; empty if nothing comes within so many seconds.
 

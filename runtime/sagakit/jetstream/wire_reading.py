@@ -1,4 +1,4 @@
-"""The port `Reading` over a `Wire`: for trio programs over their link, for asyncio programs over nats-py alone."""
+"""The port `StoreReading` over a `Wire`: for trio programs over their link, for asyncio programs over nats-py alone."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ class WireStream:
 
 
 class WireReading:
-    """The streams of a store; implements the port `Reading`."""
+    """The streams of a store; implements the port `StoreReading`."""
 
     def __init__(self, wire: Wire, names: Names, refused: Refusing = refusal) -> None:
         self._wire = wire
@@ -159,6 +159,7 @@ class WireReading:
         self.archive: Sequence[WireStream] = [self._bucket(name) for name in names.archive]
         self.events: Sequence[WireStream] = [WireStream(wire, name, "", refused) for name in names.events]
         self.workers: WireStream = self._bucket(names.workers)
+        self.meta: WireStream = self._bucket(names.meta)
 
     def _bucket(self, name: str) -> WireStream:
         return WireStream(self._wire, f"KV_{name}", f"$KV.{name}.", self._refused)

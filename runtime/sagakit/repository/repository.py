@@ -1,6 +1,6 @@
 """`SagaRepository`: the one door to stored sagas, for runtimes, clients and tools.
 
-Its methods are coroutine functions that await nothing but a `Reading`, so they serve asyncio and trio alike. They
+Its methods are coroutine functions that await nothing but a `StoreReading`, so they serve asyncio and trio alike. They
 change nothing. What they return was true when it was read: see docs/architecture.md, "Reading pages".
 """
 
@@ -17,9 +17,9 @@ from sagakit.errors import UNREADABLE, Undecodable
 from sagakit.repository.cursors import check_limit, cursor_of, sequences_of
 from sagakit.repository.filters import STATUSES
 from sagakit.repository.listing import Page, Records, UnreadableRecord
-from sagakit.repository.walk import Lane, Walk
+from sagakit.repository.walk import StreamWalk, Walk
 from sagakit.repository.wanted import Wanted
-from sagakit.store.ports import Reading, StoredValue, StreamReading
+from sagakit.store.ports import StoredValue, StoreReading, StreamReading
 
 READ_AT_MOST = 10_000
 """Values that one page reads, at most."""
@@ -29,9 +29,9 @@ have just ended are among the newest."""
 
 
 class SagaRepository:
-    """Reads the stored sagas. For the tasks that the `Reading` is for."""
+    """Reads the stored sagas. For the tasks that the `StoreReading` is for."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: StoreReading) -> None:
         self._reading = reading
 
     async def list(self, wanted: Wanted, *, limit: int | None = None, cursor: str | None = None) -> Page:
@@ -56,7 +56,7 @@ class SagaRepository:
             return found.newest_first(as_of)
         patience = inf if wanted.reads_live else LIVE_AT_MOST
         lanes = [
-            Lane(stream, patterns, place, patience=patience if stream in self._reading.state else inf)
+            StreamWalk(stream, patterns, place, patience=patience if stream in self._reading.state else inf)
             for stream, place in zip(streams, places, strict=True)
         ]
         walk = Walk(lanes, want=MOST_AT_FIRST if limit is None else limit)

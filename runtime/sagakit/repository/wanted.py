@@ -46,11 +46,10 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def patterns(self) -> Sequence[str] | None:
         """The patterns of the keys to read, none at all for every key; None if no key can fit."""
-        named = self.where.types
-        if self.types is None and named is None:
-            return ()
-        types = set(self.types if named is None else named if self.types is None else named & set(self.types))
-        return [f"{saga_type}.>" for saga_type in sorted(types)] or None
+        types = self.where.types
+        if self.types is not None:
+            types = frozenset(self.types) if types is None else types & frozenset(self.types)
+        return () if types is None else [f"{saga_type}.>" for saga_type in sorted(types)] or None
 
     def fits(self, record: Record) -> bool:
         """Return True if the record matches."""

@@ -1,4 +1,4 @@
-"""The port `Reading` over the store in memory."""
+"""The port `StoreReading` over the store in memory."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class MemoryStream:
 
 
 class MemoryReading:
-    """The streams of a store in memory; implements the port `Reading`."""
+    """The streams of a store in memory; implements the port `StoreReading`."""
 
     def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._connection = connection

@@ -107,6 +107,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
             return self.subject(f"saga.{saga_type}.{suffix}")
         return self.subject(f"saga.{self.shard_of(key)}.{saga_type}.{suffix}")
 
+    def event_filter(self, shard: int, saga_type: str | None) -> str:
+        """Return the subjects of all events in the stream of `shard`, or of those of one type."""
+        head = "saga" if self.shards == 1 else f"saga.{shard}"
+        return self.subject(f"{head}.{saga_type or '*'}.>")
+
     def event_subjects(self, shard: int) -> list[str]:
         """Return the subjects that the event stream of `shard` captures.
 

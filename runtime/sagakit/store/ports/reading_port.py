@@ -69,7 +69,7 @@ class StreamReading(Protocol):
         ...
 
 
-class Reading(Protocol):
+class StoreReading(Protocol):
     """The streams of a store, as the repository reads them."""
 
     @property

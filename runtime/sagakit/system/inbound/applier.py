@@ -8,7 +8,7 @@ import msgspec
 
 from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import ENDS, Inbound, Parent, Record
+from sagakit.engine import ENDS, EndMarker, Inbound, Parent
 from sagakit.engine.table import AWAITED
 from sagakit.errors import (
     UNREADABLE,
@@ -131,7 +131,7 @@ class Applier:
         )
         terms = PLAIN if request.parent is not None else self._terms(message, request)
         begun = await self._starts.start(binding, message.saga_id, value, checked_context(context), terms)
-        if terms.signal is not None and isinstance(begun.known, Record):  # one that has ended takes no signal
+        if terms.signal is not None and begun.known is not None and not isinstance(begun.known, EndMarker):
             await self._tell(str(message.address), terms.signal)
 
     def _terms(self, message: InboundMessage, request: InboxRequest) -> StartTerms:

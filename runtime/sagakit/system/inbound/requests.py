@@ -29,6 +29,7 @@ from sagakit.errors import (
 from sagakit.messages.answered import answered
 from sagakit.messages.channels import channel_of
 from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.start_context import StartTerms
 from sagakit.messages.validation import checked_message
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
@@ -130,6 +131,11 @@ class Requests:
             if verdict is None:
                 await self._check_live(key, "; what was asked of it waits in the inbox, and is applied then")
         return verdict
+
+    async def signal_known(self, key: str, known: Record | EndMarker, terms: StartTerms) -> str:
+        """Send the signal of a start to the saga that is known. Return its verdict. Raises as `deliver`."""
+        assert terms.signal is not None, "only a start with a signal has one to send"
+        return "ended" if isinstance(known, EndMarker) else await self.deliver(key, terms.signal)
 
     async def _now(self, key: str, message: Inbound) -> str | None:
         """Apply as `anywhere`, but raise an UnknownSaga that says why the saga is not stored."""
