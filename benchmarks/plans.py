@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sagakit.jetstream.server_process import Sync
 
-from benchmarks import actors, latency, recovery, single, throughput, variants, waiting
+from benchmarks import actors, latency, loops, recovery, single, throughput, variants, waiting
 from benchmarks.result import Bench, Case
 from benchmarks.throughput import Load
 
@@ -50,6 +50,11 @@ def _latency(scale: float, syncs: Syncs) -> Plan:
 
 def _single(scale: float, syncs: Syncs) -> Plan:
     return Plan(single.BENCH, single.cases(_size(scale, 1_000, least=10), syncs), "one saga of 3 steps at a time")
+
+
+def _loops(scale: float, syncs: Syncs) -> Plan:
+    found = loops.cases(_load(scale, 1_500), _size(scale, 300, least=10), syncs[:1])
+    return Plan(loops.BENCH, found, f"nats-py in a thread compared with trio-asyncio, {loops.PAIRS} pairs a run")
 
 
 def _compensation(scale: float, syncs: Syncs) -> Plan:
@@ -104,6 +109,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "throughput": ("Sagas a second, all durable.", _throughput),
     "latency": ("From the intended start to the outcome, in an open loop.", _latency),
     "single": ("One saga at a time, against four acknowledged writes of raw nats-py.", _single),
+    "loops": ("nats-py's loop in a thread, compared with trio-asyncio.", _loops),
     "compensation": ("The third step refuses, two are undone.", _compensation),
     "fanout": ("A hundred steps at once.", _fanout),
     "waiting": ("Bytes of worker memory a waiting saga, and whether all wake in order.", _waiting),
@@ -115,3 +121,5 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "actors": ("Mailbox, ask, spawn, memory, against bare trio channels and pykka.", _actors),
 }
 """Description of each benchmark in one line, and its plan at a scale for some durabilities."""
+if not loops.AVAILABLE:
+    del PLANS["loops"]

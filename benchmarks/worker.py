@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO
 
@@ -78,11 +78,14 @@ class Worker:
 
 
 @contextmanager
-def worker(task: Task) -> Iterator[Worker]:
-    """Run a worker process while the context is open; it is warm once it has printed its first line."""
+def worker(task: Task, *, env: Mapping[str, str] | None = None) -> Iterator[Worker]:
+    """Run a worker process while the context is open; it is warm once it has printed its first line.
+
+    `env` is the environment of the process; None is this process's own.
+    """
     command = [sys.executable, "-m", "benchmarks.worker"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_owner
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, preexec_fn=die_with_owner
     ) as running:
         try:
             found = Worker(running)

@@ -17,10 +17,12 @@ ACTORS = ROOT / "actors" / "sagakit_actors"
 
 LAYERS = [
     {"errors"},
-    {"naming", "ration", "times"},
+    {"naming", "ration", "release", "times"},
+    {"lazy_names"},
     {"definition"},
     {"engine"},
     {"store"},
+    {"messages"},
     {"repository"},
     {"jetstream"},
     {"binding"},
@@ -28,7 +30,7 @@ LAYERS = [
     {"cluster"},
     {"client"},
     {"asyncio"},
-    {"outbox"},
+    {"outbox", "prometheus"},
     {"commands", "participants"},
     {"web", "testing"},
     {"cli"},

@@ -56,6 +56,11 @@ class Ref(Generic[M]):
         """True while the actor takes messages, also between two incarnations; False once it has gone for good."""
         return not self._cell.mailbox.closed
 
+    @property
+    def waiting(self) -> int:
+        """Number of ordinary messages that wait in the mailbox. For any thread."""
+        return len(self._mailbox)
+
     def tell_nowait(self, message: M) -> None:
         """Send a message without waiting. Raises MailboxFull, ActorGone."""
         self._mailbox.put_nowait(message)

@@ -30,6 +30,10 @@ class Inlet(Protocol[M_contra]):
 
     closed: bool
 
+    def __len__(self) -> int:
+        """Return the number of ordinary messages that wait."""
+        ...
+
     @property
     def takes_at_once(self) -> bool:
         """True if `put` would return or raise without waiting."""

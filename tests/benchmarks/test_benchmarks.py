@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import latency, variants
+from benchmarks import latency, loops, variants
 from benchmarks.__main__ import app
 from benchmarks.plans import PLANS
 from benchmarks.plots import PAINTERS, draw
@@ -64,6 +64,9 @@ EXPECTED = {
     ],
     "fleet": [{"sync": "relaxed", "workers": 2, "shards": 1}],
     "actors": [{"messages": 50, "idle": 50}],
+    **(
+        {"loops": [{"sync": "relaxed", "inflight": 500}, {"sync": "relaxed", "inflight": 1}]} if loops.AVAILABLE else {}
+    ),
 }
 
 

@@ -8,13 +8,9 @@ from importlib.metadata import version
 
 import pytest
 import sagakit
-from prometheus_client.core import CounterMetricFamily
 from sagakit.cli import command_options
 from sagakit.cli.app import app
-from sagakit.cli.health import METRICS, Health
 from typer.testing import CliRunner
-
-from tests.sagas import BookTrip
 
 
 def test_the_version_is_told() -> None:
@@ -72,16 +68,6 @@ def test_the_demo_says_first_that_there_is_no_server(monkeypatch: pytest.MonkeyP
     done = CliRunner().invoke(app, ["demo", "--orders", "/no/such/file"])
     assert done.exit_code == 2
     assert "the demo needs a nats-server" in done.stdout
-
-
-async def test_every_metric_has_a_help_text() -> None:
-    async with sagakit.open_runtime("memory:", sagas=[BookTrip()]) as runtime:
-        assert set(METRICS) == set(runtime.metrics()) - {"ready"}
-        health = Health()
-        health.runtime = runtime
-        found = list(health.metrics())
-    assert all(len(metric.documentation.split()) > 3 for metric in found), [metric.documentation for metric in found]
-    assert any(isinstance(metric, CounterMetricFamily) for metric in found)
 
 
 def test_the_errors_that_users_catch_come_from_the_package() -> None:

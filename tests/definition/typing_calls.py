@@ -32,8 +32,8 @@ from sagakit import (
     SagaStuck,
 )
 from sagakit.asyncio import AsyncioRuntime
-from sagakit.client.listing import History
 from sagakit.engine import Record
+from sagakit.repository.listing import History
 
 from tests.definition.typing_nodes import Order, Ship
 

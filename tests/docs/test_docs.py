@@ -13,9 +13,9 @@ import msgspec
 import pytest
 from sagakit import Config
 from sagakit.cli.exits import CommandExit
+from sagakit.messages.channels import ALLOWED
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.names import Channel
-from sagakit.system.inbound.channels import ALLOWED
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -76,12 +76,13 @@ class Field:
 
     async def dead_letters(self) -> Counter[str]:
         """Return the ids of the dead letters, each with their number."""
+        from sagakit.jetstream.link_wire import LinkWire
         from sagakit.jetstream.scan import Scan
 
         found: Counter[str] = Counter()
         async with opened(self.server, "reader", NAMES) as store:
             assert isinstance(store, JetStreamStore)
-            scan = Scan(store._link, NAMES.dead, "sagadead.>", deliver_policy="all")
+            scan = Scan(LinkWire(store._link), NAMES.dead, ["sagadead.>"])
             async for page in scan.pages():
                 for letter in page:
                     found[_field(letter.headers, "Sagakit-Id")] += 1

@@ -21,11 +21,11 @@ from sagakit import Config
 from sagakit.cli.accounts_command import as_server_config, as_two_accounts
 from sagakit.client.bare_errors import bare_errors
 from sagakit.engine import ENDS, Loaded, Record, decode
+from sagakit.messages.channels import channel_of
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.permissions import ROLES, Role, permissions_of
 from sagakit.store.ports import Store
-from sagakit.system.inbound.channels import channel_of
-from sagakit.system.inbound.inbox_request import InboxRequest
 from sagakit.system.open_store import open_store
 
 from tests.servers import Server, running_server

@@ -19,12 +19,13 @@ import pytest
 import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import CommandExit
-from sagakit.client.listing import Wanted, page_of
 from sagakit.engine import Record
 from sagakit.engine.events import decode_event
 from sagakit.errors import LayoutMissing, NotPermitted
+from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.scan import Scan
 from sagakit.jetstream.store import JetStreamStore
+from sagakit.repository import SagaRepository, Wanted
 from sagakit.store.names import Names, SagaKey, captures
 from sagakit.store.permissions import ROLES, Role, permissions_of, streams_of
 from sagakit.store.ports import Store
@@ -92,7 +93,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
 
 async def live(reader: Store) -> int:
     """Return the number of sagas with a record that is not archived yet."""
-    return len((await page_of(reader, ["Gift", "Wrap"], Wanted(), limit=None, cursor=None)).items)
+    return len((await SagaRepository(reader.reading).list(Wanted(types=["Gift", "Wrap"]))).items)
 
 
 def unused(server: Server, role: Role, names: Names) -> list[str]:
@@ -148,9 +149,10 @@ async def is_listed_with_its_history(reader: Store) -> None:
     with trio.fail_after(20):
         while await reader.archive.get(key) is None:  # noqa: ASYNC110  # another process archives it
             await trio.sleep(0.05)
-    page = await page_of(reader, ["Gift"], Wanted(status="completed"), limit=None, cursor=None)
+    repository = SagaRepository(reader.reading)
+    page = await repository.list(Wanted(types=["Gift"], status="completed", ended=True))
     assert "good" in [info.saga_id for info in page.items]
-    live = await page_of(reader, ["Gift"], Wanted(), limit=10, cursor=None)
+    live = await repository.list(Wanted(types=["Gift"]), limit=10)
     assert [info.saga_id for info in live.items if info.saga_id == "good"] == []
     found = [event for event in map(decode_event, await reader.events.read(key, "Gift", since=0)) if event is not None]
     of_good = [event.sequence for event in found if event.subject == "good"]
@@ -159,7 +161,7 @@ async def is_listed_with_its_history(reader: Store) -> None:
     assert isinstance(reader, JetStreamStore)
     dead = reader.names.subject("sagadead.>")
     with trio.fail_after(20):
-        while not [page async for page in Scan(reader._link, reader.names.dead, dead).pages()]:  # noqa: ASYNC110  # a worker writes it
+        while not [page async for page in Scan(LinkWire(reader._link), reader.names.dead, [dead]).pages()]:  # noqa: ASYNC110  # a worker writes it
             await trio.sleep(0.05)
     assert len(await reader.workers.keys()) >= 2
     for worker_id in await reader.workers.keys():
@@ -210,10 +212,10 @@ async def messages_take_every_way(store: Store) -> None:
         assert not await store.inbox.any_start("Nobody")
         await store.inbox.park(first, start=True)
         await store.inbox.park(second, start=False)
-        await store.inbox.bury(third, "nobody knows it", by="test")
+        await store.inbox.bury(third, "nobody knows it", code="UnknownSaga", by="test")
     await store.inbox.send("client", id="m", saga_type="Unheard", saga_id="of", payload=b"{}")
     [stray] = [one async for one in store.inbox.strays()]
-    await store.inbox.bury(stray, "no worker knows its type", by="test")
+    await store.inbox.bury(stray, "no worker knows its type", code="NotRegistered", by="test")
     with trio.fail_after(20):
         while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
             await trio.sleep(0.02)

@@ -7,7 +7,9 @@ import pytest
 from sagakit.jetstream.asyncio_side import VARIABLE
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.store import open_jetstream
-from sagakit.store import MemoryServer, Names, Store, open_memory
+from sagakit.store import Names, Store
+from sagakit.store.memory import open_memory
+from sagakit.store.memory_server import MemoryServer
 
 from tests.conftest import LOOPS
 from tests.servers import Server

@@ -266,7 +266,7 @@ async def test_a_bucket_of_ones_own(open_store: OpenStore, namespace: str) -> No
 
 async def test_a_scan_of_a_busy_bucket_ends(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scan reads slowly, page by page, while others write as fast as they can: it ends with what was there."""
-    monkeypatch.setattr("sagakit.jetstream.scan.PAGE", 10)
+    monkeypatch.setattr("sagakit.jetstream.puller.PAGE", 10)
     async with open_store() as store:
         await submitted(store.state, *(Write(f"Trip.old{number}", b"1", 0) for number in range(50)))
         scanned = trio.Event()

@@ -14,9 +14,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from sagakit import Config
 from sagakit.errors import TooLarge
-from sagakit.jetstream.connecting import CONNECT_TRY, NOTICED, PINGS_OWED, open_link
+from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.nats_options import CONNECT_TRY, NOTICED, PINGS_OWED
 from sagakit.jetstream.parser import Delivery
 
 from tests.servers import Server, running_server
@@ -134,7 +135,7 @@ async def test_a_server_that_answers_is_there_whatever_becomes_of_its_pongs(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pongs wait behind megabytes of answers on a slow network: to begin anew would send it all again, forever."""
-    monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
+    monkeypatch.setattr("sagakit.jetstream.nats_options.PING_EVERY", 0.02)
     async with relaying(Pongless(server)) as relay, open_link(Connection(servers=(relay.url,))) as link:
         relay.begins = True
         with trio.fail_after(10):
@@ -147,7 +148,7 @@ async def test_a_server_that_hears_nothing_is_left_whatever_comes_from_others(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The network swallows what we say, and only that: nothing of ours would ever be answered."""
-    monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 0.02)
+    monkeypatch.setattr("sagakit.jetstream.nats_options.PING_EVERY", 0.02)
     async with (
         relaying(OneWay(server)) as relay,
         open_link(Connection(servers=(relay.url,))) as link,
@@ -187,7 +188,7 @@ async def test_a_pong_that_comes_late_is_no_trouble(
 
 async def test_a_client_that_reads_no_more_begins_anew(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """nats-py stays connected, and takes in nothing, after an error that it does not know."""
-    monkeypatch.setattr("sagakit.jetstream.connecting.PING_EVERY", 1000)  # else they would find it out
+    monkeypatch.setattr("sagakit.jetstream.nats_options.PING_EVERY", 1000)  # else they would find it out
     async with open_link(Connection(servers=(server.url,))) as link:
         reading = link.client._reading_task
         assert reading is not None

@@ -12,10 +12,10 @@ import pytest
 import trio
 import trio.testing
 from sagakit.errors import Unavailable
-from sagakit.jetstream import scan
+from sagakit.jetstream import puller
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.scan import PAGE
+from sagakit.jetstream.puller import PAGE
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
 from sagakit.store.names import Names
 from sagakit.store.ports import Cursor, Write
@@ -117,8 +117,13 @@ async def test_a_consumer_is_not_left_behind(server: Server, namespace: str) -> 
         async with store.state.entries("Walk") as entries:
             await anext(aiter(entries))
         await store.state.keys("Walk")
-        answer = await store._link.request(f"$JS.API.CONSUMER.NAMES.KV_{store.names.state[0]}", b"")
-    assert b'"total":0' in answer
+        with trio.fail_after(10):  # nobody waits for the removal
+            while b'"total":0' not in await store._link.request(names_of_consumers(store), b""):
+                await trio.lowlevel.checkpoint()
+
+
+def names_of_consumers(store: JetStreamStore) -> str:
+    return f"$JS.API.CONSUMER.NAMES.KV_{store.names.state[0]}"
 
 
 async def test_a_page_that_nobody_has_heard_of_is_asked_for_again(
@@ -128,10 +133,10 @@ async def test_a_page_that_nobody_has_heard_of_is_asked_for_again(
     tell, unheard = Link.tell, [0, 1, 3]  # the first page twice, and a later one
     asked = count()
 
-    def astray(self: Link, subject: str, payload: bytes, *, reply: str = "") -> None:
+    def astray(self: Link, subject: str, payload: bytes, *, headers: bytes = b"", reply: str = "") -> None:
         if ".CONSUMER.MSG.NEXT." in subject and next(asked) in unheard:
             subject += "-that-is-not-there"
-        tell(self, subject, payload, reply=reply)
+        tell(self, subject, payload, headers=headers, reply=reply)
 
     monkeypatch.setattr(Link, "tell", astray)
     async with filled(server, namespace) as store:
@@ -142,12 +147,12 @@ async def test_a_page_that_nobody_has_heard_of_is_asked_for_again(
 async def test_a_consumer_that_nobody_ever_hears_of_breaks_the_scan_off(
     server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan, "SILENCE", 0.2)
+    monkeypatch.setattr(puller, "SILENCE", 0.2)
     tell = Link.tell
 
-    def astray(self: Link, subject: str, payload: bytes, *, reply: str = "") -> None:
+    def astray(self: Link, subject: str, payload: bytes, *, headers: bytes = b"", reply: str = "") -> None:
         away = ".CONSUMER.MSG.NEXT." in subject
-        tell(self, subject + "-that-is-not-there" if away else subject, payload, reply=reply)
+        tell(self, subject + "-that-is-not-there" if away else subject, payload, headers=headers, reply=reply)
 
     monkeypatch.setattr(Link, "tell", astray)
     async with filled(server, namespace) as store:

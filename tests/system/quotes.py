@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import trio
 from sagakit import Context, Saga, child, signal, step
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.names import SagaKey
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.system.members import Member
 

@@ -13,8 +13,8 @@ import trio
 import trio.testing
 from sagakit import Config, Context, Saga, errors, open_runtime, signal, step
 from sagakit.engine import Inbound, InboundKind, Parent
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import MAX_CONTEXT, checked_context, checked_message
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import MAX_CONTEXT, checked_context, checked_message
 
 from tests.looks import record_of
 

@@ -8,9 +8,9 @@ import pytest
 import trio
 import trio.testing
 from sagakit import Context, Saga, UnknownSaga, signal, step
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of
 from tests.system.members import Member, member

@@ -11,13 +11,13 @@ import trio.testing
 from sagakit import Context, Failed, Saga, signal, step
 from sagakit.engine.inputs import InboundKind
 from sagakit.errors import InvalidInput
+from sagakit.messages.channels import ALLOWED, channel_of
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Channel
 from sagakit.store.ports import InboundMessage, Write
 from sagakit.system.inbound import intake
-from sagakit.system.inbound.channels import ALLOWED, channel_of
-from sagakit.system.inbound.inbox_request import InboxRequest
 from sagakit.system.inbound.requests import NOT_MINE, PassedOn
 
 from tests.sagas import BookTrip, Trip

@@ -7,9 +7,9 @@ import pytest
 import trio
 import trio.testing
 from sagakit import Context, Failed, NotAllowed, Saga, signal, step
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
 from tests.sagas import BookTrip, Trip

@@ -13,7 +13,7 @@ from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.scan import PAGE_BYTES
+from sagakit.jetstream.puller import PAGE_BYTES
 from sagakit.jetstream.store import open_jetstream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names

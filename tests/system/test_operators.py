@@ -11,9 +11,10 @@ import trio.testing
 from sagakit import Completed, Context, Failed, Limit, NotAllowed, Saga, step
 from sagakit.engine import Inbound
 from sagakit.errors import DefinitionError, InvalidInput, NotPermitted, UnknownSaga
-from sagakit.store.memory import MemoryKeyValue
+from sagakit.store.memory_reading import MemoryStream
 from sagakit.store.memory_server import MemoryServer
-from sagakit.store.ports import Entry
+from sagakit.store.ports import Window
+from sagakit.store.ports.reading_port import Patterns
 
 from tests.looks import record_of
 from tests.sagas import BookTrip, Trip
@@ -97,15 +98,15 @@ async def test_a_bulk_has_a_dry_run(autojump_clock: Clock) -> None:
 async def test_a_page_that_the_server_refuses_is_one_error_and_not_a_group(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def refused(self: MemoryKeyValue, key: str) -> Entry | None:
+    async def refused(self: MemoryStream, patterns: Patterns, *, upto: int | None, want: int) -> Window:
         await trio.lowlevel.checkpoint()
-        raise NotPermitted(key, publish=True)
+        raise NotPermitted("KV_SAGA_STATE", publish=True)
 
     async with member(MemoryServer(), saga := BookTrip()) as running:
         for number in range(3):
             await stuck(running.runtime, saga, f"s{number}", Trip(fail="tickets"))
         with monkeypatch.context() as patch:
-            patch.setattr(MemoryKeyValue, "get", refused)
+            patch.setattr(MemoryStream, "window", refused)
             with pytest.raises(NotPermitted, match="may not publish"):
                 await running.runtime.list(limit=3)
 
@@ -119,10 +120,10 @@ async def test_sagas_are_listed_by_type_status_time_and_attribute_page_by_page(a
             await runtime.start(BookTrip, f"s{number}", Trip(fail="tickets"), attributes=attributes)
             await trio.sleep(10)
         of_a = await runtime.list(attributes={"tenant": "a"})
-        assert [info.saga_id for info in of_a.items] == ["s1", "s3", "s5"]
+        assert [info.saga_id for info in of_a.items] == ["s5", "s3", "s1"]
         assert of_a.items[0].attributes == {"tenant": "a"}
         late = await runtime.list(created_after=EPOCH + 25, created_before=EPOCH + 45)
-        assert [info.saga_id for info in late.items] == ["s3", "s4"]
+        assert [info.saga_id for info in late.items] == ["s4", "s3"]
         seen: list[str] = []
         cursor = None
         while True:
@@ -131,7 +132,7 @@ async def test_sagas_are_listed_by_type_status_time_and_attribute_page_by_page(a
             assert len(page.items) <= 3
             if (cursor := page.cursor) is None:
                 break
-        assert seen == [f"s{number}" for number in range(7)]
+        assert seen == [f"s{number}" for number in reversed(range(7))]
         assert (await runtime.list(status="completed")).items == []
         await runtime.execute(BookTrip, "good", Trip())
         await until_ended(server, "BookTrip.good")

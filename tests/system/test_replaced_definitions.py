@@ -13,10 +13,10 @@ from sagakit import Completed, Context, Saga, open_runtime, signal, step
 from sagakit.binding.registry import Registry
 from sagakit.cluster.kept_definitions import confirm_definitions
 from sagakit.errors import PlanChanged, SchemaChanged
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.servers import Server
 from tests.system.members import killable, member

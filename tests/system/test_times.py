@@ -10,6 +10,8 @@ import trio
 import trio.testing
 from sagakit import Failed, Saga, timer
 from sagakit.errors import InvalidInput
+from sagakit.repository import Wanted
+from sagakit.repository.cursors import cursor_of
 from sagakit.store.memory_server import MemoryServer
 from sagakit.times import epoch_seconds
 
@@ -30,9 +32,10 @@ async def test_sagas_are_listed_by_datetimes(autojump_clock: Clock, zone: timezo
             created_after=datetime.fromtimestamp(EPOCH + 15, zone),
             created_before=datetime.fromtimestamp(EPOCH + 35, zone),
         )
-    assert [info.saga_id for info in page.items] == ["s2", "s3"]
+    assert [info.saga_id for info in page.items] == ["s3", "s2"]
 
 
+OF_ALL_TYPES = cursor_of(Wanted(), [7])
 MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"created_after": NAIVE}, r"created_after: .* has no time zone: say datetime\(\.\.\., tzinfo=UTC\)"),
     ({"created_before": "2026-01-01"}, "created_before: '2026-01-01' is not a time: say a datetime with a time zone"),
@@ -51,7 +54,11 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"cursor": "BookTrip."}, r"cursor='BookTrip\.': write the `cursor`"),
     ({"cursor": "BookTrip.a b"}, "write the `cursor`"),
     ({"cursor": "1.2.3"}, "write the `cursor`"),
-    ({"cursor": "Job.7", "type": BookTrip}, r"cursor='Job\.7' is of a listing of other types than BookTrip"),
+    (
+        {"cursor": OF_ALL_TYPES, "type": BookTrip},
+        "of a listing of other sagas: use it with the arguments of its page",
+    ),
+    ({"cursor": OF_ALL_TYPES, "status": "failed"}, "is of a listing of other sagas"),
     ({"attributes": {"tenant": 1}}, r"attributes=\{'tenant': 1\}: names and values are texts.* \{'tenant': '1'\}"),
     ({"attributes": {1: "a"}}, r"attributes=\{1: 'a'\}: names and values are texts.* \{'1': 'a'\}"),
     ({"attributes": {"tenant": None}}, "names and values are texts"),

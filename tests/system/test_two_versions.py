@@ -6,10 +6,10 @@ import msgspec
 import pytest
 import trio.testing
 from sagakit import Completed, Context, NotAllowed, Saga, child, open_runtime, step
+from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.system.members import member
 

@@ -42,9 +42,9 @@ from sagakit.engine import (
     create,
     effects,
 )
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 from tests.looks import record_of, settled
 from tests.servers import Server

@@ -11,13 +11,12 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector, CollectorRegistry
 from starlette.applications import Starlette
@@ -25,11 +24,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sagakit.client.metrics import METRICS, Reading
 from sagakit.client.runtime import Runtime
 from sagakit.errors import InvalidConfig
+from sagakit.prometheus import families
 
 _log = logging.getLogger("sagakit.health")
 
+READY = next(metric for metric in METRICS if metric.name == "ready")
 STARTING, DRAINING, NOT_READY = "starting", "draining", "not connected to NATS, or no lease in force"
 
 
@@ -52,35 +54,15 @@ class Health:
         return None if self.runtime.ready else NOT_READY
 
     def metrics(self) -> Iterator[Metric]:
-        """Yield the metrics. Names that end in `_total` are counters, the others gauges; all start with `sagakit_`."""
-        ready = GaugeMetricFamily("sagakit_ready", "1 when this worker takes sagas.")
-        ready.add_metric([], float(self.why_not_ready is None))
-        yield ready
-        if self.runtime is None:
-            return
-        info = InfoMetricFamily("sagakit_worker", "The id of this worker.")
-        info.add_metric([], {"worker_id": self.runtime.worker_id})
-        yield info
-        for name, value in sorted(self.runtime.metrics().items()):
-            if name == "ready":
-                continue  # yielded above, for the whole process: it is 0 before the runtime is open
-            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            metric: Any = family(f"sagakit_{name}", METRICS[name])
-            metric.add_metric([], value)
-            yield metric
-
-
-METRICS: dict[str, str] = {
-    "sagas_active": "Sagas that have an actor in this worker now.",
-    "sagas_passivated": "Sagas of this worker that wait for a time or a message, and need no actor meanwhile.",
-    "adoptions_pending": "Records of other workers that this worker is about to take over.",
-    "adopted_total": "Sagas that this worker has taken over.",
-    "fenced_total": "Sagas that another worker has taken over while they ran in this one.",
-    "overwritten_total": "Records that were overwritten from outside, by something that is not a worker.",
-    "messages_sent_total": "Messages sent to the NATS server.",
-    "clock_skew_seconds": "Seconds by which this machine's clock is ahead of the NATS server's.",
-}
-"""The HELP text of each metric of a runtime."""
+        """Yield the metrics that docs/metrics.md lists, and the worker's id. All names start with `sagakit_`."""
+        if self.runtime is not None:
+            info = InfoMetricFamily("sagakit_worker", "The id of this worker.")
+            info.add_metric([], {"worker_id": self.runtime.worker_id})
+            yield info
+        # a process is not ready before its runtime is open, and says so from the moment of a signal on
+        readings = [] if self.runtime is None else self.runtime.readings()
+        ready = Reading(READY, (), float(self.why_not_ready is None))
+        yield from families([ready, *(reading for reading in readings if reading.metric is not READY)])
 
 
 def listen(address: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The group of all commands. The modules of the operator commands are imported when one of them is called."""
+"""The group of all commands. The module of a command is imported when the command is called."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ LATER: Mapping[str, tuple[str, str]] = {
     "count": ("looking_commands", "Count sagas by type and status."),
     "groups": ("looking_commands", "Group the stuck sagas by type, step and error."),
     "workers": ("looking_commands", "List the workers by their leases."),
+    "watch": ("watching_commands", "Print events as they come."),
+    "trace": ("watching_commands", "Draw parents and children as a tree."),
+    "jobs": ("job_commands", "List the verbs for many sagas, and how far they have come."),
     "retry": ("mending_commands", "Let stuck sagas go on, with fresh retries."),
     "cancel": ("mending_commands", "Ask that sagas be undone."),
     "compensate": ("mending_commands", "Undo what can be undone, even past the pivot."),
@@ -28,46 +31,56 @@ LATER: Mapping[str, tuple[str, str]] = {
     "delete": ("sending_commands", "Delete what is kept of ended sagas."),
 }
 """The operator commands: the module of each, and its line in the list of commands."""
+OTHERS: Mapping[str, tuple[str, str]] = {
+    "worker": ("running_commands", "Run sagas in this process until a signal comes, then drain."),
+    "setup": ("running_commands", "Make the buckets and streams that are missing."),
+    "permissions": ("running_commands", "Print the least permissions that a role needs."),
+    "config": ("running_commands", "List every option of a runtime."),
+    "metrics": ("running_commands", "Print a dashboard for Grafana, or alert rules."),
+    "diagram": ("writing_commands", "Print a saga's plan as a Mermaid flowchart."),
+    "schema": ("writing_commands", "Print the JSON Schemas of what a saga keeps."),
+    "explore": ("writing_commands", "Run a saga with every single fault."),
+    "demo": ("writing_commands", "Fulfill orders as sagas, then audit the books."),
+}
+"""The other commands: the module of each, and its line in the list of commands."""
+HOMES: Mapping[str, str] = {name: module for name, (module, _) in (*LATER.items(), *OTHERS.items())}
+"""The module of each command."""
 
 
 class Commands(MutableMapping[str, Any]):
-    """The commands by name; those in LATER are imported when they are asked for."""
+    """The commands by name. The module of a command is imported when the command is asked for."""
 
-    def __init__(self, commands: MutableMapping[str, Any]) -> None:
-        self._commands = commands
+    def __init__(self) -> None:
+        self._found: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._commands and name in LATER:
-            module = import_module(f"sagakit.cli.{LATER[name][0]}")
-            self._commands.update(typer.main.get_group(module.commands).commands)
-        return self._commands[name]
+        if name not in self._found:
+            module = import_module(f"sagakit.cli.{HOMES[name]}")
+            self._found.update(typer.main.get_group(module.commands).commands)
+        return self._found[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
-        self._commands[name] = command
+        self._found[name] = command
 
     def __delitem__(self, name: str) -> None:
-        del self._commands[name]
+        del self._found[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._commands, *LATER]))
+        return iter(HOMES)
 
     def __len__(self) -> int:
-        return len({*self._commands, *LATER})
+        return len(HOMES)
 
 
 class LazyGroup(typer.core.TyperGroup):
-    """The group behind `sagakit`. Its help imports no command of LATER."""
+    """The group behind `sagakit`. Its help imports no command."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
-        self.commands: MutableMapping[str, Any] = Commands(self.commands)
+        self.commands: MutableMapping[str, Any] = Commands()
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands into the help."""
-        names = list(self.commands)
-        width = formatter.width - 6 - max(map(len, names))
-        with formatter.section("Operator commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in LATER.items()])
-        with formatter.section("Other commands"):
-            own = [name for name in names if name not in LATER]
-            formatter.write_dl([(name, self.commands[name].get_short_help_str(width)) for name in own])
+        for title, listed in (("Operator commands", LATER), ("Other commands", OTHERS)):
+            with formatter.section(title):
+                formatter.write_dl([(name, text) for name, (_, text) in listed.items()])

@@ -8,7 +8,7 @@ import trio
 import typer
 
 from sagakit.cli.changing import Change, Order, carry_out, change, json_of
-from sagakit.cli.command_options import CHANGING, SagaWords
+from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_shapes import StartedLine
 from sagakit.cli.printing import print_one
@@ -17,9 +17,9 @@ from sagakit.client.by_key import Answer, PlainAccess
 from sagakit.client.verbs import message_id_of
 from sagakit.engine import ENDS, Record
 from sagakit.errors import NotAllowed, NoWorker, UnknownSaga
+from sagakit.messages.ids import new_id
+from sagakit.messages.start_context import StartContext
 from sagakit.naming import SagaKey
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.starts import StartContext
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 MessageId: TypeAlias = Annotated[
@@ -57,7 +57,7 @@ def start(
 
 
 @commands.command()
-@in_session(CHANGING)
+@in_session({**CHANGING, **AS_JOB})
 def signal(
     session: Session,
     sagas: SagaWords = None,

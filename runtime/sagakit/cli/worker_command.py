@@ -66,6 +66,8 @@ async def _work(job: Job, config: Config, sagas: Any, listening: socket.socket |
             stopping = trio.Event()
             stop.then(stopping.set)
             state.runtime = runtime
+            if job.url.startswith("memory:"):
+                _log.warning("memory: keeps the sagas in this process, and no other one can reach them: use embedded:")
             _log.info("worker %s is up", runtime.worker_id, extra={"worker_id": runtime.worker_id})
             await stopping.wait()
             state.draining = True

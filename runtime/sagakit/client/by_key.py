@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
 import msgspec
@@ -13,31 +13,32 @@ from sagakit.client.bare_errors import bare_errors
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.history import events_of
-from sagakit.client.listing import History, UnreadableRecord
+from sagakit.client.job_answers import is_taken
 from sagakit.client.refusals import refusal, refused
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.control_endpoint import answers
-from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.lease import read_leases
+from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
-from sagakit.engine import ENDS, Inbound, InboundKind, Loaded, Record, decode, trial
+from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, Undecodable, UnknownSaga
+from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, UnknownSaga
+from sagakit.jetstream.store import JetStreamStore
+from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.naming import is_name
-from sagakit.repository import Filter
-from sagakit.store.names import SagaKey
-from sagakit.store.ports import KeyValue
+from sagakit.repository import Filter, History, Records, SagaRepository
+from sagakit.repository.wanted import Wanted
+from sagakit.store.names import Names, SagaKey
+from sagakit.store.ports import Wire
 from sagakit.system.config import Config
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.inbox_request import InboxRequest
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.system.io.persistence import read
 
 ANSWERS_WITHIN = 1.0
 """Seconds that a worker gets to show that it lives."""
-TAKEN = ("accepted", "waiting")
-"""Verdicts on a message that has its effect, now or later."""
 
 
 class Answer(NamedTuple):
@@ -50,13 +51,6 @@ class Answer(NamedTuple):
     def applied(self) -> bool:
         """True if the message has its effect, now or later."""
         return not self.refusal
-
-
-class FoundRecords(NamedTuple):
-    """The records that fit a filter, newest first, and the keys whose values cannot be read."""
-
-    records: Sequence[Record]
-    unreadable: Sequence[UnreadableRecord]
 
 
 class LiveLease(NamedTuple):
@@ -78,6 +72,8 @@ class PlainAccess:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._store = worker.store
+        self.repository: SagaRepository = SagaRepository(worker.store.reading)
+        """The stored sagas."""
         self._plans: dict[str, Plan | None] = {}
         self.runtime: Runtime = Runtime(worker)
         """The runtime of this process. It runs no sagas; `list`, `record`, `ended` and `apply` need no class."""
@@ -86,24 +82,24 @@ class PlainAccess:
         """Return the time of the server's clock, in seconds since the epoch."""
         return self._store.clock.now()
 
-    async def find(self, wanted: Filter, *, live: bool = True, ended: bool = False) -> FoundRecords:
+    @property
+    def wire(self) -> Wire | None:
+        """The connection itself, for jobs and tails; None for a store in memory."""
+        return self._store.wire if isinstance(self._store, JetStreamStore) else None
+
+    @property
+    def names(self) -> Names:
+        """The names on the wire."""
+        return self._store.names
+
+    async def find(
+        self, wanted: Filter, *, live: bool = True, ended: bool = False, limit: int | None = None
+    ) -> Records:
         """Return the sagas that fit a filter: the unfinished ones if `live`, those that have ended if `ended`.
 
-        Reads every record of the types that the filter allows. Raises StoreError.
+        The saga that was written last comes first. With a `limit`, a page of so many; see `Page`. Raises StoreError.
         """
-        found: dict[str, Record] = {}
-        unreadable: dict[str, UnreadableRecord] = {}
-        # The live records are read first: a saga that ends meanwhile moves to the archive, and is found there.
-        for bucket in (self._store.state, self._store.archive) if ended else (self._store.state,):
-            for saga_type in sorted(wanted.types) if wanted.types is not None else [""]:
-                if saga_type and not is_name(saga_type):
-                    continue
-                async with aclosing(_records(bucket, saga_type, unreadable)) as entries:
-                    async for key, record in entries:
-                        if (ended if record.status in ENDS else live) and wanted.fits(record):
-                            found.setdefault(key, record)
-        records = sorted(found.values(), key=lambda record: record.created_at, reverse=True)
-        return FoundRecords(records, list(unreadable.values()))
+        return await self.repository.records(Wanted(where=wanted, live=live, ended=ended), limit=limit)
 
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
@@ -145,7 +141,7 @@ class PlainAccess:
             return Answer("unknown here", "its plan is not kept, so only its owner can tell")
         message = Inbound(id=new_id(), kind=kind, step=step, payload=payload)
         verdict = trial(plan, record, message, self.now(), self._worker.environment.limits)
-        if _is_taken(kind, verdict):
+        if is_taken(kind, verdict):
             return Answer(verdict)
         key = str(SagaKey(record.saga_type, record.saga_id))
         return Answer(verdict, str(refusal(key, kind, step, verdict, record)))
@@ -181,7 +177,7 @@ class PlainAccess:
             return Answer("no worker", str(error))
         except trio.TooSlowError:
             return Answer("unanswered", f"no worker has answered in {timeout:g} s; it may still be applied later")
-        if _is_taken(kind, verdict):
+        if is_taken(kind, verdict):
             return Answer(verdict)
         return Answer(verdict, str(await refused(self.runtime, key, kind, step, verdict)))
 
@@ -232,24 +228,6 @@ class PlainAccess:
 def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload: msgspec.Raw, id: str | None) -> None:
     """Raise InvalidInput for a message that no saga could take."""
     checked_message(Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload))
-
-
-def _is_taken(kind: InboundKind, verdict: str) -> bool:
-    return verdict in TAKEN or (kind, verdict) == ("cancel", "already")
-
-
-async def _records(
-    bucket: KeyValue, saga_type: str, unreadable: dict[str, UnreadableRecord]
-) -> AsyncGenerator[tuple[str, Record]]:
-    async with bucket.entries(saga_type) as entries:
-        async for entry in entries:
-            try:
-                loaded = decode(entry.key, entry.value)
-            except Undecodable as error:
-                unreadable.setdefault(entry.key, UnreadableRecord(entry.key, error.found))
-                continue
-            if isinstance(loaded, Loaded):
-                yield entry.key, loaded.record
 
 
 @asynccontextmanager

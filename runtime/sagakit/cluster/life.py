@@ -90,11 +90,12 @@ class Life:
     def _root(self) -> Supervisor:
         parts = self._parts
         store, sagas, marker_ttl = parts.store, parts.sagas, parts.config.marker_ttl
+        unpublished = parts.unpublished
         timers = partial(Timers, parts.runs.now, sagas.alarms, sagas.ring, until_set=store.clock.until_set)
         isolation = partial(Isolation, parts.gate, Turns(), sagas.others)
         return _supervisor(
             ChildSpec("persistence", lambda: Persistence(store, marker_ttl=marker_ttl), capacity=MAILBOX),
-            ChildSpec("publisher", lambda: Publisher(store), capacity=MAILBOX),
+            ChildSpec("publisher", lambda: Publisher(store, unpublished), capacity=MAILBOX),
             ChildSpec("timers", timers, capacity=MAILBOX),
             ChildSpec("room", lambda: RoomKeeper(parts.room)),
             ChildSpec("isolation", isolation, capacity=MAILBOX),
@@ -134,6 +135,7 @@ class Life:
             saga_types=registry.types,
             worker_id=parts.identity.worker_id,
             interval=interval,
+            buried=parts.tally.buried,
         )
         unmet = partial(UnmetTypes, store, parts.elsewhere, registry.external_child_types, interval=interval)
         return _supervisor(

@@ -15,7 +15,8 @@ from logging import INFO, WARNING, getLogger
 import trio
 from sagakit_actors import Actor, ActorContext
 
-from sagakit.cluster.lease import OwnLease, lease_of
+from sagakit.cluster.lease import OwnLease
+from sagakit.cluster.lease_value import lease_of
 from sagakit.cluster.observer import RECHECK, Observer
 from sagakit.errors import StoreError, Unavailable
 from sagakit.ration import Ration
@@ -195,7 +196,7 @@ class Membership(Actor[None]):
     def _meet(self, entry: Entry) -> None:
         """Add the worker of a lease. Any other value under a key of the bucket is ignored."""
         # the known ones are skipped before the value is decoded: every renewal of the whole fleet comes through here
-        if not self._members.knows(entry.key) and lease_of(entry) is not None:
+        if not self._members.knows(entry.key) and lease_of(entry.key, entry.value) is not None:
             self._members.add(entry.key)
 
     async def _watch(self) -> None:

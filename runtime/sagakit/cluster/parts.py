@@ -16,17 +16,20 @@ from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.cluster.stranded import Stranded
 from sagakit.engine import Limits
+from sagakit.messages.limits import limits_for
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
-from sagakit.system.environment import Environment, limits_for
+from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.room import Room
+from sagakit.system.io.unpublished import Unpublished
 from sagakit.system.isolation import Gate
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.reports import Reports
+from sagakit.system.tally import Tally
 
 
 class Runs(NamedTuple):
@@ -60,6 +63,8 @@ class Parts:
         self.identity: WorkerIdentity = identity
         self.limits: Limits = limits_for(store.max_payload, max_isolated_crashes=config.max_isolated_crashes)
         self.reports: Reports = Reports()
+        self.tally: Tally = Tally()
+        self.unpublished: Unpublished = Unpublished()
         self.gate: Gate = Gate()
         self.room: Room = Room(store, interval=config.scan_interval)
         self.sagas: ActiveSagas = ActiveSagas(config)
@@ -97,6 +102,7 @@ class Parts:
             children=self.children,
             limits=self.limits,
             reports=self.reports,
+            tally=self.tally,
             persistence=system.ref("persistence"),
             publisher=system.ref("publisher"),
             timers=system.ref("timers"),

@@ -7,7 +7,7 @@ from logging import getLogger
 
 import msgspec
 
-from sagakit.cluster.lease import Lease
+from sagakit.cluster.lease_value import Lease
 from sagakit.definition import SagaSchema, accepts, schema_digest, unreadable_parts
 from sagakit.errors import UNREADABLE, SchemaChanged
 

@@ -34,9 +34,10 @@ from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.unpublished import Unpublished
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.open_store import open_store
-from sagakit.system.watchdog import watching
+from sagakit.system.watchdog import LoopBlocks, watching
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,7 +51,9 @@ CLUSTER_TTL = 6.0
 class Worker:
     """An open worker, as a runtime uses it. For tasks of its trio thread."""
 
-    def __init__(self, parts: Parts, environment: Environment, life: Life) -> None:
+    def __init__(
+        self, parts: Parts, environment: Environment, life: Life, blocks: Callable[[], Sequence[LoopBlocks]]
+    ) -> None:
         self._life = life
         self.environment: Environment = environment
         self.store: Store = parts.store
@@ -64,6 +67,9 @@ class Worker:
         self.notes: Notes = parts.notes
         self.children: Children = parts.children
         self.recovery: Recovery = parts.recovery
+        self.unpublished: Unpublished = parts.unpublished
+        self.blocks: Callable[[], Sequence[LoopBlocks]] = blocks
+        """Returns for how long the loops have been blocked so far."""
         self.closed: bool = False
         """True once the runtime's context has been left."""
 
@@ -111,6 +117,7 @@ async def open_worker(
                 call_asyncio=call_asyncio,
                 adopt=adopt,
                 blame=watchdog.blame,
+                blocks=watchdog.blocks,
             ) as worker:
                 yield worker
 
@@ -127,13 +134,16 @@ async def run_worker(
     random: Callable[[], float] = random.random,
     adopt: bool = True,
     blame: Callable[[float], str] = lambda seconds: "",
+    blocks: Callable[[], Sequence[LoopBlocks]] = list,
 ) -> AsyncIterator[Worker]:
     """Run a worker on an open store: first its lease, then its trees with recovery. Drain it when the context is left.
 
     Without `adopt` there is no lease, so no saga can be owned here: the runtime looks at sagas, and asks their owners.
     `now` returns seconds since the epoch, by the server's clock if it is None; tests set it. `blame` returns what has
-    blocked the loop within the last seconds. Raises InvalidConfig, PlanChanged, SchemaChanged, StoreError. Waits
-    through an outage; if that is cancelled, the lease is given up again.
+    blocked the loop within the last seconds, `blocks` for how long the loops have been blocked so far.
+
+    Raises InvalidConfig, PlanChanged, SchemaChanged, StoreError. Waits through an outage; if that is cancelled, the
+    lease is given up again.
     """
     _check(store, config, registry, adopt=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
@@ -147,7 +157,7 @@ async def run_worker(
         trio.open_nursery() as nursery,
     ):
         life = Life(parts, lease)
-        worker = Worker(parts, await nursery.start(life.run), life)
+        worker = Worker(parts, await nursery.start(life.run), life, blocks)
         yield worker
         await worker.drain()
 

@@ -27,6 +27,7 @@ constraints  annotated_types and pydantic's Field, for msgspec
 survival     checks that a value comes back from JSON unchanged
 lost_fields  refuses fields of a value that its type does not have
 nesting      the limit on the nesting of a value
+misfits      the part of a value that does not fit
 raised       exceptions of user code, in words
 user_lines   the line of user code that an exception comes from
 old_saga     OldSaga: the argument of migrate()

@@ -24,6 +24,7 @@ from sagakit.definition.annotations import show
 from sagakit.definition.constraints import fault_of_metas, with_constraints
 from sagakit.definition.json_schema import Schema, json_schema
 from sagakit.definition.lost_fields import has_fields, refuse_lost_fields
+from sagakit.definition.misfits import with_given_type
 from sagakit.definition.nesting import check_nesting
 from sagakit.definition.pydantic_adapter import Invalid
 from sagakit.definition.raised import is_interrupt, plain, told
@@ -139,7 +140,7 @@ class Codec:
         try:
             return self._encoded(value)
         except BaseException as error:  # of the type
-            raise self._does_not_fit(Unwritable, error) from error
+            raise self._does_not_fit(Unwritable, error, value) from error
 
     def _encoded(self, value: object) -> bytes:
         data = self._write(value)
@@ -161,13 +162,16 @@ class Codec:
             refuse_lost_fields(value, back, self._adapter)
         return data
 
-    def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException) -> DoesNotFit:
-        """Return an error of reading or writing as one of sagakit. Raise it if it concerns the whole program."""
+    def _does_not_fit(self, kind: type[DoesNotFit], error: BaseException, given: object = None) -> DoesNotFit:
+        """Return an error of reading, or of writing what was given. Raise it if it concerns the whole program."""
         if is_interrupt(error):
             raise error
         reason = _TWO_PATHS.sub(r" - at `\2\1`", _reason(error))
         path = _PATH.search(reason) if isinstance(error, msgspec.ValidationError | Invalid) else None
-        return kind(self._what, show(self.type), reason, path and path[1])
+        at = path and path[1]
+        if isinstance(error, msgspec.ValidationError):
+            reason = with_given_type(reason, given, at)
+        return kind(self._what, show(self.type), reason, at)
 
 
 def _inspected(type: Any) -> mi.Type:

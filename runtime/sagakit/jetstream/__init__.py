@@ -17,7 +17,10 @@ connection_errors  what the connection complains of
 connection  its options
 connecting  opens and closes a link
 security   credentials and TLS
+link_wire  the port `Wire` over a link, for trio programs
+asyncio_wire  the port `Wire` over nats-py alone, for asyncio programs
 nats_client  nats-py's client, mended
+nats_options  the options with which it connects
 nats_parts  the private parts of nats-py that are used, with the releases that were tested
 
 The store
@@ -28,13 +31,17 @@ inbox      the work queue of inbound messages
 control    request and reply between workers
 clock      the server's time, as this process knows it
 stored     single looks into a stream
-scan       reads much of a stream
+scan       reads much of a stream, and windows of it, newest first
+puller     the consumer that a scan makes and removes
+wire_reading  the port `StoreReading` over a `Wire`
 pull       a consumer that several workers share
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages
 layout     makes and checks buckets and streams
 store      all of it as one `Store`
 url        from a URL to an open store
+address    from the URL of a server to the options of a connection
+server_check  whether a server can be used, and which layout its buckets have
 
 The embedded server
 

@@ -43,13 +43,11 @@ class Troubles:
         """Keep an error, and log it the first time. Return NotPermitted for a subject that the server refused."""
         text = str(error) or type(error).__name__
         self.texts.append(text)
-        refused = _REFUSED.search(text)
-        if refused is None:
+        found = refused_subject(text)
+        if found is None:
             self._tell(text, text)
             return None
-        verb, subject = refused[1].lower(), refused[2]
-        found = NotPermitted(subject, publish=verb == "publish")
-        tokens = subject.split(".")
+        verb, tokens = "publish" if found.publish else "subscription", found.subject.split(".")
         self._tell(f"{verb} {tokens[:5] if tokens[0].startswith('$js') else tokens[:2]}", str(found), error=True)
         return found
 
@@ -68,3 +66,9 @@ class Troubles:
             self._told.clear()
         self._told.add(what)
         (_log.error if error else _log.warning)("NATS: %s", text)
+
+
+def refused_subject(text: str) -> NotPermitted | None:
+    """Return the error for a complaint about a subject that this account may not use; None for any other complaint."""
+    refused = _REFUSED.search(text)
+    return None if refused is None else NotPermitted(refused[2], publish=refused[1].lower() == "publish")

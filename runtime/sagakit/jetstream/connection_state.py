@@ -18,6 +18,8 @@ class ConnectionState:
         self._up = trio.Event()
         self.reconnected_at: float = -inf
         """Time, by trio's clock, when the connection last came back."""
+        self.reconnects: int = 0
+        """Number of times that the connection came back."""
         self.closing: bool = False
         """True once the link is being closed: it never comes up again."""
 
@@ -38,6 +40,7 @@ class ConnectionState:
     def came_back(self) -> None:
         """Wake the tasks that wait for the connection."""
         self.reconnected_at = trio.current_time()
+        self.reconnects += 1
         up, self._up = self._up, trio.Event()
         up.set()
 

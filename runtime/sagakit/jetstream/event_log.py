@@ -8,7 +8,9 @@ from functools import partial
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.scan import stored_since
+from sagakit.jetstream.link_wire import LinkWire
+from sagakit.jetstream.scan import Scan
+from sagakit.jetstream.scan import since as words_of
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, EventMessage
@@ -32,7 +34,8 @@ class Events:
         """Return the events that may be of one saga."""
         stream = self._names.events[self._names.shard_of(key)]
         subject = self._names.event_subject(key, saga_type, ">")
-        async with aclosing(stored_since(self._link, stream, subject, since).pages()) as pages:
+        scan = Scan(LinkWire(self._link), stream, [subject], refused=self._link.refused, start=words_of(since))
+        async with aclosing(scan.pages()) as pages:
             return [one.payload async for page in pages for one in page]
 
 

@@ -28,8 +28,11 @@ OUT = 10_000
 """Messages of one type that may be out with workers at once, before any of them is acknowledged."""
 LOOKED_AT = 8
 """Messages to one saga that are looked at for a start: more than a few before it mean that there is none."""
-HEADERS_LIMIT = 2_048
+HEADERS_LIMIT = 10 * 1_024
 """Bytes that a parked or buried message may have for its own headers, within `max_payload`."""
+
+NAME_LIMIT = 4 * 1_024
+"""Bytes that the id and the subject of a message have at most, so that its sender can find its dead letter by them."""
 
 _ID = "Nats-Msg-Id"
 _KEPT_ID = "Sagakit-Id"
@@ -47,6 +50,7 @@ class StreamInbox:
         self._clock = clock
         self._stream = StreamReader(link, names.inbox)
         self._dead = StreamReader(link, names.dead)
+        self._backlog: dict[tuple[str, Source], int] = {}
 
     async def send(self, channel: Channel, *, id: str, saga_type: str, saga_id: str, payload: bytes) -> None:
         """Append a message. On the wire the saga's key precedes its id: the server compares ids of the whole stream.
@@ -85,16 +89,18 @@ class StreamInbox:
         await self._publish(self._names.parked_subject(message.address, start=start), message.payload, headers)
         message.acknowledger.ack()
 
-    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Write the dead letter, then acknowledge it."""
         room = self._link.max_payload - HEADERS_LIMIT
-        kept = {"subject": message.subject, "id": message.id, "headers": _told(message.headers)}
         size = len(message.payload)
         headers = {
             _ID: f"dead-{self._names.inbox}-{message.position}",
             "Sagakit-Reason": _line(reason),
+            "Sagakit-Code": code,
             "Sagakit-By": by,
-            **{f"Sagakit-{name.title()}": _line(text) for name, text in kept.items()},
+            _KEPT_SUBJECT: _whole(message.subject),
+            _KEPT_ID: _whole(message.id),
+            "Sagakit-Headers": _line(_told(message.headers)),
             **({"Sagakit-Cut": f"{size} bytes"} if size > room else {}),
         }
         subject = self._names.dead_subject("inbox", message.saga_type)
@@ -133,6 +139,7 @@ class StreamInbox:
     async def strays(self) -> AsyncGenerator[InboundMessage]:
         """Yield messages that no consumer covers. As a rule two numbers are equal, and there are none."""
         consumers = await self._stream.consumers()
+        self._backlog = {_type_and_source(name): waiting for name, waiting in consumers.items()}
         if await self._stream.count() <= sum(consumers.values()):
             return
         async with aclosing(self._stream.subjects()) as subjects:
@@ -141,6 +148,10 @@ class StreamInbox:
                     async with aclosing(self._strays_of(subject)) as strays:
                         async for stray in strays:
                             yield stray
+
+    def backlog(self) -> dict[tuple[str, Source], int]:
+        """Return what the consumers were owed when they were last asked."""
+        return self._backlog
 
     def age(self, message: InboundMessage) -> float:
         """Return the seconds for which the server has had a message."""
@@ -274,6 +285,16 @@ def _consumer_name(saga_type: str, source: Source) -> str:
     return saga_type if source == "new" else f"_{source.replace(' ', '_')}_{saga_type}"
 
 
+def _type_and_source(consumer: str) -> tuple[str, Source]:
+    """Return the type and the queue of a consumer with this durable name."""
+    sources: tuple[Source, ...] = ("parked starts", "parked")  # the longer name first: one begins with the other
+    for source in sources:
+        saga_type = consumer.removeprefix(_consumer_name("", source))
+        if saga_type != consumer:
+            return saga_type, source
+    return consumer, "new"
+
+
 def _stored(reply: str) -> tuple[int, float]:
     """Return a message's sequence in the stream, and when it was stored, from the subject for its acknowledgement."""
     words = reply.split(".")
@@ -309,6 +330,11 @@ _CHANNELS: tuple[Channel, ...] = ("client", "operator", "system", "reply")
 def _line(text: str) -> str:
     """Return text that may be a header's value, shortened."""
     return text.encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")[:400]
+
+
+def _whole(name: str) -> str:
+    """Return a name that may be a header's value, as it is. A longer one than any that can be applied is cut."""
+    return name.replace("\r", " ").replace("\n", " ").encode(errors="replace")[:NAME_LIMIT].decode(errors="ignore")
 
 
 def _told(headers: bytes) -> str:

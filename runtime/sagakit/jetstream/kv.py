@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
@@ -13,12 +12,14 @@ import msgspec
 import trio
 from nats.aio.msg import Msg
 
-from sagakit.errors import StoreError, Unavailable
-from sagakit.jetstream.answers import NO_MESSAGE, ApiError, decode_ack
+from sagakit.errors import StoreError
+from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_stream
-from sagakit.jetstream.scan import last_of_each
+from sagakit.jetstream.scan import LAST_OF_EACH, Scan
 from sagakit.jetstream.wire import header_block
+from sagakit.jetstream.wire_reading import StoredMessage, is_deletion, last_message, last_request
 from sagakit.store.bucket import BucketBase
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketUsage, Cursor, Deletion, Done, Entry, Write
@@ -28,24 +29,8 @@ WATCH_BUFFER = 10_000
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 OPERATION = "KV-Operation"
-_OPERATION = OPERATION.encode()
 _operation = re.compile(rb"KV-Operation: *(\w+)").search
 _EXPECTS = header_block({EXPECTED: "%d"})
-
-
-class _Stored(msgspec.Struct, frozen=True):
-    seq: int
-    data: str = ""
-    hdrs: str = ""
-    time: str = ""
-
-
-class _Got(msgspec.Struct, frozen=True):
-    message: _Stored | None = None
-    error: ApiError | None = None
-
-
-_got = msgspec.json.Decoder(_Got)
 
 
 class Bucket(BucketBase):
@@ -53,6 +38,7 @@ class Bucket(BucketBase):
 
     def __init__(self, link: Link, names: Names, buckets: Sequence[str]) -> None:
         self._link = link
+        self._wire = LinkWire(link)
         self._names = names
         self._buckets = tuple(buckets)
         self._only = f"$KV.{buckets[0]}." if len(buckets) == 1 else None
@@ -93,27 +79,19 @@ class Bucket(BucketBase):
     async def get(self, key: str) -> Entry | None:
         """Read from the leader."""
         found = await self._last(key)
-        if found is None or _OPERATION in b64decode(found.hdrs):
-            return None
-        return Entry(key, b64decode(found.data), found.seq)
+        return None if found is None or is_deletion(found.headers) else Entry(key, found.value, found.seq)
 
     async def deletion(self, key: str) -> Deletion | None:
         """Return what a deletion has left."""
         found = await self._last(key)
-        operation = None if found is None else _operation(b64decode(found.hdrs))
+        operation = None if found is None else _operation(found.headers)
         return None if found is None or operation is None else Deletion(operation[1].decode(), found.seq, found.time)
 
-    async def _last(self, key: str) -> _Stored | None:
+    async def _last(self, key: str) -> StoredMessage | None:
         bucket = self._bucket(key)
-        request = msgspec.json.encode({"last_by_subj": f"$KV.{bucket}.{key}"})
-        got = _got.decode(await self._link.request(f"$JS.API.STREAM.MSG.GET.KV_{bucket}", request))
-        if got.error is not None:
-            if got.error.err_code == NO_MESSAGE:
-                return None
-            raise self._link.refused(got.error, f"KV_{bucket}", key=key)
-        if got.message is None:
-            raise Unavailable(f"{key}: the server's answer has neither a message nor an error")
-        return got.message
+        subject, stream = f"$KV.{bucket}.{key}", f"KV_{bucket}"
+        answer = await self._link.request(f"$JS.API.STREAM.MSG.GET.{stream}", last_request(subject))
+        return last_message(answer, key, stream, partial(self._link.refused, key=key))
 
     async def usage(self) -> Sequence[BucketUsage]:
         """Ask each shard's leader how much it holds."""
@@ -127,11 +105,18 @@ class Bucket(BucketBase):
         for bucket in self._buckets:
             head = f"$KV.{bucket}."
             subject = f"{head}{prefix}.>" if prefix else f"{head}>"
-            scan = last_of_each(self._link, f"KV_{bucket}", subject, after=cursor.reached.get(bucket, 0))
+            scan = Scan(
+                self._wire,
+                f"KV_{bucket}",
+                [subject],
+                after=cursor.reached.get(bucket, 0),
+                refused=self._link.refused,
+                start=LAST_OF_EACH,
+            )
             async with aclosing(scan.pages()) as pages:
                 async for page in pages:
                     for one in page:
-                        if _OPERATION not in one.headers:
+                        if not is_deletion(one.headers):
                             yield Entry(one.subject[len(head) :], one.payload, one.sequence)
             cursor.reached[bucket] = scan.reached
 

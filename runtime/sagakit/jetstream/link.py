@@ -99,6 +99,16 @@ class Link:
         """Time, by trio's clock, when the connection last came back."""
         return self._state.reconnected_at
 
+    @property
+    def server_version(self) -> str:
+        """The release of the server, as in `2.11.4`."""
+        return self.client.server_version
+
+    @property
+    def reconnects(self) -> int:
+        """Number of times that the connection came back."""
+        return self._state.reconnects
+
     async def until_connected(self) -> None:
         """Return when the connection is up. Raises RuntimeClosed when it never will be again."""
         await self._state.until_connected()

@@ -8,24 +8,27 @@
 - A try to connect fails: nats-py would leave its socket open.
 - Reading ends by an error that nats-py does not know: it would stay connected, and deaf.
 - The client is closed before it has begun to connect: nats-py would raise.
+- The server refuses a subscription: nats-py would tell nobody who has asked for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from logging import getLogger
 from random import shuffle
 from socket import SHUT_RDWR
-from typing import Any, TypeGuard
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 import nats.errors
 from nats.aio.client import Client, Srv
+from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport, Transport, WebSocketTransport
 from nats.protocol.parser import PERMISSIONS_ERR
 
-from sagakit.jetstream.asyncio_side import AsyncioSide
+from sagakit.errors import NotPermitted
+from sagakit.jetstream.connection_errors import refused_subject
 from sagakit.jetstream.lent_transport import LentTransport
 from sagakit.jetstream.parser import AnswerParser
 
@@ -37,10 +40,26 @@ PERMISSIONS: str = PERMISSIONS_ERR
 """A part of the text of errors that are about one subject only, and end no connection."""
 
 
+T = TypeVar("T")
+
+
+class ClientSide(Protocol):
+    """The loop that a client runs on, and the way to the tasks that it serves."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop."""
+        ...
+
+    def here(self, fn: Callable[..., object], /, *args: Any) -> None:
+        """Have the served side call `fn`, now or soon, in the order of these calls."""
+        ...
+
+
 class NatsClient(Client):
     """nats-py's client, mended. `tls_wanted` is by the options; a `tls://` or `wss://` URL wants TLS in any case."""
 
-    def __init__(self, side: AsyncioSide, *, tls_wanted: bool, inbox_prefix: str) -> None:
+    def __init__(self, side: ClientSide, *, tls_wanted: bool, inbox_prefix: str) -> None:
         super().__init__()
         self._side = side
         self.connection_number: int = 0
@@ -48,6 +67,12 @@ class NatsClient(Client):
         self._begun: set[asyncio.Task[None]] = set()
         self._inbox_prefix = bytearray(inbox_prefix.encode())  # `new_inbox` is wanted before `connect`
         self._tls_wanted = tls_wanted
+        self._heard: set[str] = set()
+        """Subjects of `hear`, in lower case, as the server's complaints name them."""
+        self._refused: dict[str, NotPermitted] = {}
+        """The refusals of the server, by subject."""
+        self._asking: asyncio.Task[bool] | None = None
+        """The question that later callers may share: it is not asked yet."""
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
         """`info` is the server's greeting, or news. `initial_connection`: nothing was sent on this connection yet."""
@@ -126,6 +151,12 @@ class NatsClient(Client):
         if self._reading_task is asyncio.current_task() and self.is_connected:
             await self._process_op_err(nats.errors.Error("nats: reading has ended"))
 
+    @property
+    def server_version(self) -> str:
+        """The release of the server, as in `2.11.4`."""
+        found = self.connected_server_version
+        return f"{found.major}.{found.minor}.{found.patch}"
+
     def heard(self) -> None:
         """Note that the server is there: pings that it has not answered yet do not count."""
         self._pings_outstanding = 0
@@ -174,10 +205,52 @@ class NatsClient(Client):
     async def answers(self) -> bool:
         """Return True if the server answers a ping. nats-py forgets pings that were asked on a connection before."""
         try:
+            await self._flush_pending(force_flush=True)  # a ping is written at once, and would overtake the rest
             await self.flush(FLUSH_TRY)
         except nats.errors.FlushTimeoutError:
             return False
         return True
+
+    async def hear(self, subject: str, takers: dict[int, T], take: T) -> Subscription:
+        """Subscribe a subject, with `take` in `takers` under the subscription's number. Return once the server knows.
+
+        Raises NotPermitted; nats.errors.Error where the connection is lost. Nothing is left behind then.
+        """
+        connection, name = self.connection_number, subject.lower()
+        self._heard.add(name)
+        self._refused.pop(name, None)
+        subscription = await self.subscribe(subject)
+        takers[subscription._id] = take
+        try:
+            while not await self._server_knows():
+                if connection != self.connection_number or not self.is_connected:
+                    raise nats.errors.Error("the connection was lost")
+            if name in self._refused:
+                raise self._refused.pop(name)
+        except BaseException:
+            del takers[subscription._id]
+            self._begin(self.end_hearing(subscription))
+            raise
+        return subscription
+
+    async def end_hearing(self, subscription: Subscription) -> None:
+        """End a subscription; where the connection is lost, it has ended with it."""
+        with suppress(nats.errors.Error, OSError):
+            await subscription.unsubscribe()
+
+    async def _server_knows(self) -> bool:
+        """Return True once the server has all that was sent so far. Callers of the same moment share one ping."""
+        if self._asking is None:
+            self._asking = self._side.loop.create_task(self._ask())
+        return await asyncio.shield(self._asking)
+
+    async def _ask(self) -> bool:
+        await asyncio.sleep(0)
+        self._asking = None
+        try:
+            return await self.answers()
+        except (nats.errors.Error, OSError):
+            return False
 
     async def shut(self) -> None:
         """Close the connection, whatever state it is in."""
@@ -191,6 +264,10 @@ class NatsClient(Client):
 
     async def _process_err(self, err_msg: str) -> None:
         if PERMISSIONS in err_msg:
+            refused = refused_subject(err_msg)
+            if refused is not None and not refused.publish and refused.subject.lower() in self._heard:
+                self._refused[refused.subject.lower()] = refused  # `hear` says so; it concerns nobody else
+                return
             await super()._process_err(err_msg)
             return
         text = err_msg.strip("'")

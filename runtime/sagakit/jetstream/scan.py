@@ -1,209 +1,154 @@
-"""The scan of a large part of a stream, by a consumer that is removed again.
-
-Each message is parsed once, and nothing is made of it but what a scan wants: see docs/decisions/0002-frames.md.
-"""
+"""Scans: a large part of a stream, oldest first; and windows: a part of it, newest first."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import msgspec
-import trio
+from sagakit.errors import Ambiguous, Refused, StreamMissing, Unavailable
+from sagakit.jetstream.puller import END, Found, Puller, Refusing, StreamState, refusal, state_of
+from sagakit.store.ports import Wire
 
-from sagakit.errors import Ambiguous, Refused, StoreError, StreamMissing, Unavailable
-from sagakit.jetstream.answers import ApiError
-from sagakit.jetstream.link import Link
-from sagakit.jetstream.parser import Delivery
-
-PAGE = 1000
-"""Messages asked for at once."""
-PAGE_BYTES = 4 * 2**20
-"""Bytes asked for at once: beyond 64 MB the server takes a client for too slow, and hangs up."""
-EXPIRES = 2.0
-"""Seconds that the server keeps a request for a page: then it says that the page will not become complete."""
-SILENCE = 3.0
-"""Seconds without any message after which a page that is not complete breaks the scan off."""
-ASK_AGAIN = 0.05
-"""Seconds until a page is asked for again, if nobody has heard of the consumer yet."""
-_UNHEARD = "NATS/1.0 503"
-"""Said of a request that met nobody: where the consumer lives it may still be about to begin."""
-_GIVEN_UP = (b"NATS/1.0 404", b"NATS/1.0 408", b"NATS/1.0 409 Message Size Exceeds MaxBytes")
-_COMPLETE = b"NATS/1.0 409 Batch Completed"
-"""Said of a page that has come as a whole."""
-END_TIMEOUT = 1.0
-"""Seconds that removing the consumer may take; after half a minute without use it goes by itself."""
-
-
-class Found(NamedTuple):
-    """A message of the stream; `headers` is the whole block."""
-
-    subject: str
-    sequence: int
-    headers: bytes
-    payload: bytes
-
-
-class _State(msgspec.Struct):
-    last_seq: int = 0
-
-
-class _Info(msgspec.Struct):
-    """The answer about a stream, or about a consumer."""
-
-    state: _State = msgspec.field(default_factory=_State)
-    num_pending: int = 0
-    error: ApiError | None = None
-
-
-_info = msgspec.json.Decoder(_Info)
+EVERYTHING: Mapping[str, object] = {}
+LAST_OF_EACH: Mapping[str, object] = {"deliver_policy": "last_per_subject"}
+WIDER = 8
+"""A window that holds too little becomes so many times as wide. One that holds so many times too much is halved."""
 
 
 class Scan:
-    """A scan of what was stored under `subject` when it began, a page at a time: at most two pages are in memory.
+    """A scan of what is stored under `subjects`, a page at a time: at most two pages are in memory.
 
-    What is written meanwhile is left out, or the scan of a busy stream would never end. `start` says where to start, in
-    the words of the consumer's configuration. What is stored up to `after` is left out, too, unless the stream was made
-    anew since then.
+    What is written meanwhile is left out, or the scan of a busy stream would never end; unless it `follows` the writes,
+    until it has caught up with them. `start` says where to start, in the words of the consumer's configuration. What is
+    stored up to `after` is left out, too, unless the stream was made anew since then.
     """
 
-    def __init__(self, link: Link, stream: str, subject: str, *, after: int = 0, **start: str) -> None:
-        self._link = link
+    def __init__(
+        self,
+        wire: Wire,
+        stream: str,
+        subjects: Sequence[str] = (),
+        *,
+        after: int = 0,
+        follows: bool = False,
+        refused: Refusing = refusal,
+        start: Mapping[str, object] = EVERYTHING,
+    ) -> None:
+        self._wire = wire
         self._stream = stream
-        self._subject = subject
-        self._start: dict[str, object] = {**start}
+        self._follows = follows
+        self._refused = refused
+        self._start: Mapping[str, object] = start
+        self._puller = Puller(wire, stream, subjects, refused)
         self.reached: int = after
         """The last sequence that was given out: all before it has been. Where the consumer lives may lag behind."""
-        self._inbox = ""
-        self._consumer = ""
-        self._last = 0
-        self._left = 0
-        self._owed = 0
-        self._asked = False
-        self._heard = 0
-        self._page: list[Found] = []
-        self._ended = trio.Event()
-        """The page that was asked for is complete, or will not be."""
-        self._broken = ""
 
     async def pages(self) -> AsyncGenerator[list[Found]]:
         """Yield the pages, none of them empty. Raises Unavailable, NotPermitted, StreamMissing."""
-        async with self._link.subscriptions.diverted(self._take) as self._inbox:
-            try:
-                await self._begin()
-                while page := await self._next():
-                    yield page
-            except StreamMissing:
-                raise
-            except (Ambiguous, Refused) as error:
-                raise Unavailable(f"{self._stream}: the scan was broken off: {error}") from error
-            finally:
-                with trio.move_on_after(END_TIMEOUT, shield=True):
-                    await self._remove()
+        try:
+            await self._puller.open()
+            await self._begin()
+            while page := await self._puller.next():
+                self.reached = page[-1].sequence
+                yield page
+        except StreamMissing:
+            raise
+        except (Ambiguous, Refused) as error:
+            raise broken_off(self._stream, error) from error
+        finally:
+            await self._puller.close()
 
     async def _begin(self) -> None:
-        self._last = (await self._ask(f"STREAM.INFO.{self._stream}")).state.last_seq
-        if 0 < self.reached <= self._last:
+        last = (await state_of(self._wire, self._stream, self._refused)).last_seq
+        if 0 < self.reached <= last:
             self._start = {"deliver_policy": "by_start_sequence", "opt_start_seq": self.reached + 1}
         else:
             self.reached = 0
-        self._consumer = f"scan-{self._inbox.rpartition('.')[2]}"
-        config = {
-            "name": self._consumer,
-            "filter_subject": self._subject,
-            "ack_policy": "none",
-            "mem_storage": True,
-            "num_replicas": 1,
-            "inactive_threshold": 30_000_000_000,
-        }
-        create = msgspec.json.encode({"stream_name": self._stream, "config": config | self._start})
-        made = await self._ask(f"CONSUMER.CREATE.{self._stream}.{self._consumer}.{self._subject}", create)
-        self._want(made.num_pending)
-
-    async def _next(self) -> list[Found]:
-        """Return the page that was asked for. The next one is on its way while the caller looks at this one."""
-        if not self._asked:
-            return []
-        silent = await self._falls_silent()
-        patience = trio.current_time() + SILENCE
-        while self._broken.startswith(_UNHEARD) and trio.current_time() < patience:
-            await trio.sleep(ASK_AGAIN)
-            self._want(self._left)
-            silent = await self._falls_silent()
-        if silent or self._broken:
-            raise Unavailable(f"{self._stream}: the scan was broken off: {self._broken or 'no answer'}")
-        page, self._page = self._page, []
-        self._want(self._left if page else 0)  # what an empty page lacks was removed, or replaced, meanwhile
-        return page
-
-    async def _falls_silent(self) -> bool:
-        """Wait for the end of the page. Return True if nothing has come for a while."""
-        while not self._ended.is_set():
-            heard = self._heard
-            with trio.move_on_after(SILENCE):
-                await self._ended.wait()
-            if heard == self._heard and not self._ended.is_set():
-                return True
-        return False
-
-    def _want(self, left: int) -> None:
-        """Ask for a page, if one is left."""
-        self._left, self._owed, self._asked = left, min(PAGE, left), left > 0
-        self._ended = trio.Event()
-        self._broken = ""
-        if self._asked:
-            wanted = {"batch": self._owed, "max_bytes": PAGE_BYTES, "expires": int(EXPIRES * 1e9)}
-            request = msgspec.json.encode(wanted)
-            subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._consumer}"
-            self._link.tell(subject, request, reply=self._inbox)
-
-    def _take(self, delivery: Delivery) -> None:
-        self._heard += 1
-        if not delivery.reply:  # no message, but the word that the request has come to its end
-            if delivery.headers.startswith(_COMPLETE):
-                return
-            if not delivery.headers.startswith(_GIVEN_UP):
-                self._broken = delivery.headers.partition(b"\r\n")[0].decode(errors="replace")
-            self._ended.set()
-            return
-        sequence, left = _position(delivery.reply)
-        self._left = left if sequence < self._last else 0
-        self._owed -= 1
-        if sequence <= self._last:
-            self.reached = sequence
-            self._page.append(Found(delivery.subject, sequence, delivery.headers, delivery.payload))
-        if self._owed <= 0 or not self._left:
-            self._ended.set()
-
-    async def _ask(self, call: str, request: bytes = b"") -> _Info:
-        answer = _info.decode(await self._link.request(f"$JS.API.{call}", request))
-        if answer.error is not None:
-            raise self._link.refused(answer.error, self._stream)
-        return answer
-
-    async def _remove(self) -> None:
-        if not self._consumer:
-            return
-        try:
-            await self._ask(f"CONSUMER.DELETE.{self._stream}.{self._consumer}")
-        except StoreError:
-            return
+        self._puller.begin(await self._puller.make(**self._start), upto=END if self._follows else last)
 
 
-def last_of_each(link: Link, stream: str, subject: str, *, after: int) -> Scan:
-    """Return a scan of the last message of each subject, if stored after `after`, in a stream that keeps no others."""
-    return Scan(link, stream, subject, after=after, deliver_policy="last_per_subject")
+def broken_off(stream: str, error: Exception) -> Unavailable:
+    """Return the error of a scan or a window that could not be read to its end."""
+    return Unavailable(f"{stream}: the scan was broken off: {error}")
 
 
-def stored_since(link: Link, stream: str, subject: str, start: float) -> Scan:
-    """Return a scan of what was stored from `start` on, in seconds since the epoch."""
+def since(start: float) -> dict[str, object]:
+    """Return the words for a start at a time, in seconds since the epoch."""
     at = datetime.fromtimestamp(start, UTC).isoformat()
-    return Scan(link, stream, subject, deliver_policy="by_start_time", opt_start_time=at)
+    return {"deliver_policy": "by_start_time", "opt_start_time": at}
 
 
-def _position(reply: str) -> tuple[int, int]:
-    """Return a message's sequence, and how many are left, from the subject for its acknowledgement."""
-    words = reply.split(".")
-    at = 5 if len(words) == 9 else 7  # newer ones name a domain and an account
-    return int(words[at]), int(words[at + 3])
+# ------------------------------------------------------------------------------ windows
+
+
+class FoundWindow(NamedTuple):
+    """A window: its messages, oldest first, and the sequence at which the window before it ends; 0 if none is left."""
+
+    found: list[Found]
+    below: int
+
+
+async def window(
+    wire: Wire,
+    stream: str,
+    subjects: Sequence[str] = (),
+    *,
+    upto: int | None,
+    want: int,
+    refused: Refusing = refusal,
+) -> FoundWindow:
+    """Return about `want` messages with the highest sequences up to `upto`; with None, up to the last one.
+
+    Gaps cost little, since an empty window is not read: the server says how many messages a consumer would give out.
+    Raises Unavailable, NotPermitted, StreamMissing.
+    """
+    puller = Puller(wire, stream, subjects, refused)
+    try:
+        state = await state_of(wire, stream, refused)
+        last = state.last_seq if upto is None else min(upto, state.last_seq)
+        if last < state.first_seq or not state.messages:
+            return FoundWindow([], 0)
+        await puller.open()
+        start, left, count = await _place(puller, state, last, want)
+        found: list[Found] = []
+        if count:
+            # one more than expected: a message beyond the window shows that the window is complete
+            puller.begin(left, upto=last, expected=count + 1)
+            while page := await puller.next():
+                found += page
+        return FoundWindow(found, start - 1 if start > state.first_seq else 0)
+    except StreamMissing:
+        raise
+    except (Ambiguous, Refused) as error:
+        raise broken_off(stream, error) from error
+    finally:
+        await puller.close()
+
+
+async def _place(puller: Puller, state: StreamState, last: int, want: int) -> tuple[int, int, int]:
+    """Make the consumer of a window that ends at `last`. Return its start, what it gives out, and the window's share.
+
+    The window becomes wider until it holds enough or reaches the first message, and narrower again if it holds far too
+    much: a dense part of the stream may follow a gap.
+    """
+    beyond = 0 if last >= state.last_seq else await puller.make(**_from(last + 1))
+    width = max(1, want * (state.last_seq - state.first_seq + 1) // state.messages)
+    too_narrow, too_wide = 0, 0
+    while True:
+        start = max(state.first_seq, last - width + 1)
+        left = await puller.make(**_from(start))
+        count = max(0, left - beyond)
+        if count < want and start > state.first_seq:
+            too_narrow = width
+        elif count > WIDER * want:
+            too_wide = min(width, last - state.first_seq + 1)
+        else:
+            return start, left, count
+        if too_wide and too_wide - too_narrow <= 1:
+            return start, left, count  # what is written meanwhile has changed the counts
+        width = (too_narrow + too_wide) // 2 if too_wide else width * WIDER
+
+
+def _from(sequence: int) -> dict[str, object]:
+    return {"deliver_policy": "by_start_sequence", "opt_start_seq": sequence}

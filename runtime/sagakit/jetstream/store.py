@@ -16,9 +16,12 @@ from sagakit.jetstream.control import CoreControl
 from sagakit.jetstream.event_log import Events
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
-from sagakit.jetstream.layout import StreamOptions, check_server, is_cluster, make_bucket, make_layout
+from sagakit.jetstream.layout import StreamOptions, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_account
+from sagakit.jetstream.server_check import check_server
+from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions, BucketUsage
 
@@ -40,9 +43,12 @@ class JetStreamStore:
         self.meta: Bucket = Bucket(link, names, [names.meta])
         self.workers: Bucket = Bucket(link, names, [names.workers])
         self.events: Events = Events(link, names)
+        self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
+        self.wire: LinkWire = LinkWire(link)
+        """The connection itself, for code that knows neither trio nor asyncio."""
 
     @property
     def max_payload(self) -> int:
@@ -77,6 +83,11 @@ class JetStreamStore:
         """Time, by trio's clock, when the connection last came back."""
         return self._link.reconnected_at
 
+    @property
+    def reconnects(self) -> int:
+        """Number of times that the connection was lost and came back."""
+        return self._link.reconnects
+
     async def until_reconnected(self, since: float) -> None:
         """Return when the connection has come back after `since`."""
         await self._link.until_reconnected(since)
@@ -108,7 +119,7 @@ async def _laid_out(link: Link, names: Names, options: StreamOptions, clock: Ser
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:
-            await check_server(link)
+            await check_server(LinkWire(link), link.server_version)
             await make_layout(link, names, options)
             await clock.sample()
             return await is_cluster(link, names)

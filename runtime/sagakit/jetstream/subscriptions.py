@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from logging import getLogger
 
 import nats.errors
@@ -11,7 +11,7 @@ import trio
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from sagakit.errors import NoResponders
+from sagakit.errors import NoResponders, Unavailable
 from sagakit.jetstream.asyncio_side import AsyncioSide
 from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.parser import AnswerParser, Delivery, Takers
@@ -50,10 +50,24 @@ class Subscriptions:
             with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
                 await self.end(subscription)
 
+    async def divert(self, subject: str, take: Callable[[Delivery], None]) -> Subscription:
+        """Have `take` called for each message of a subject, which nats-py does not see. `undivert` ends that.
+
+        The server knows of it when this returns. Raises Unavailable, NotPermitted.
+        """
+        try:
+            return await self._side.call(self._client.hear, subject, self._diverted, take)
+        except (nats.errors.Error, OSError) as error:
+            raise Unavailable(f"{subject} cannot be heard: {error}") from error
+
+    async def undivert(self, subscription: Subscription) -> None:
+        """End what `divert` has begun."""
+        self._diverted.pop(subscription._id, None)
+        await self.end(subscription)
+
     async def end(self, subscription: Subscription) -> None:
         """End a subscription; where the connection is lost, it has ended with it."""
-        with suppress(nats.errors.Error, OSError):
-            await self._side.call(subscription.unsubscribe)
+        await self._side.call(self._client.end_hearing, subscription)
 
     async def open_inbox(self) -> AnswerParser:
         """Subscribe the inbox, and return the parser that knows its answers."""

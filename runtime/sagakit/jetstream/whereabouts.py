@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import Any
-
-import trio
 
 from sagakit.errors import WrongContext
 
@@ -28,7 +27,12 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 
 def _in_trio() -> bool:
     """Return True if a trio program runs here. Once trio-asyncio is imported, plain `asyncio.run` runs on trio, too."""
-    return trio.lowlevel.in_trio_run() and type(running_loop()).__name__ != "SyncTrioEventLoop"
+    return _trio_runs() and type(running_loop()).__name__ != "SyncTrioEventLoop"
+
+
+def _trio_runs() -> bool:
+    trio = sys.modules.get("trio")  # an asyncio program need not have it: then it does not run
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
 
 
 def check_trio(what: str) -> None:
@@ -75,7 +79,7 @@ class Home:
         """Raise WrongContext unless a task of the trio program that opened the runtime calls."""
         if self.forked:
             raise WrongContext(_FORKED)
-        if not trio.lowlevel.in_trio_run() or trio.lowlevel.current_trio_token() is not self._token:
+        if not _trio_runs() or sys.modules["trio"].lowlevel.current_trio_token() is not self._token:
             raise WrongContext(
                 "this runtime belongs to the trio program that opened it, and the call comes from elsewhere: from "
                 "another thread use trio.from_thread.run(..., trio_token=token); asyncio programs open their runtime "

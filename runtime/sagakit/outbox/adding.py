@@ -9,12 +9,12 @@ from typing_extensions import TypeVar
 
 from sagakit.definition import Saga, compiled
 from sagakit.errors import InvalidInput
+from sagakit.messages.ids import new_id
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context
 from sagakit.naming import SagaKey
 from sagakit.outbox.connections import check_transaction, connection_of, execute, execute_async, is_async
 from sagakit.outbox.outbox_table import INSERT
-from sagakit.system.ids import new_id
-from sagakit.system.inbound.starts import StartContext
-from sagakit.system.inbound.validation import check_id, checked_context
 
 D = TypeVar("D")
 

@@ -8,15 +8,12 @@ memory             the store in memory: for virtual time and fault injection
 memory_server      the durable side of the store in memory
 memory_connection  the way there: operations in order, and faults
 memory_inbox       the inbox of the store in memory
+memory_reading     windows of the store in memory, for the repository
 bucket             the part of a bucket that is the same for every store
 starting           telling starts from other messages
 faults             faults that a test injects into the store in memory
 """
 
-from sagakit.store.faults import StoreFault as StoreFault
-from sagakit.store.faults import StoreFaults as StoreFaults
-from sagakit.store.memory import open_memory as open_memory
-from sagakit.store.memory_server import MemoryServer as MemoryServer
 from sagakit.store.names import Names as Names
 from sagakit.store.names import SagaKey as SagaKey
 from sagakit.store.ports import BucketOptions as BucketOptions

@@ -40,6 +40,8 @@ class StoreFaults:
         self._over = trio.Event()
         self.over_at: float = -inf
         """The end of the last outage, in trio's time; -inf if there was none."""
+        self.ended: int = 0
+        """Number of outages that have ended."""
         self.outage: bool = False
         """True while the server cannot be reached."""
         self.before_write: Callable[[Watched], None] | None = None
@@ -72,6 +74,7 @@ class StoreFaults:
         """Make the server reachable again, and wake the tasks that wait for it."""
         self.outage = False
         self.over_at = trio.current_time()
+        self.ended += 1
         over, self._over = self._over, trio.Event()
         over.set()
 

@@ -16,6 +16,7 @@ from sagakit.errors import Ambiguous, NoResponders, StoreError, Unavailable
 from sagakit.store.bucket import BucketBase
 from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_inbox import MemoryInbox
+from sagakit.store.memory_reading import MemoryReading
 from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer
 from sagakit.store.names import Names, captures
 from sagakit.store.ports import BucketOptions, BucketUsage, Cursor, Deletion, Done, Entry, EventMessage, Write
@@ -215,6 +216,7 @@ class MemoryStore:
         self.meta: MemoryKeyValue = MemoryKeyValue(connection, names, [names.meta])
         self.workers: MemoryKeyValue = MemoryKeyValue(connection, names, [names.workers])
         self.events: MemoryEvents = MemoryEvents(connection, names)
+        self.reading: MemoryReading = MemoryReading(connection, names)
         self.inbox: MemoryInbox = MemoryInbox(connection, names)
         self.control: MemoryControl = MemoryControl(connection)
         self.clock: MemoryClock = connection.server.clock()
@@ -270,6 +272,11 @@ class MemoryStore:
     def reconnected_at(self) -> float:
         """The end of the last outage, in trio's time; -inf if there was none."""
         return self._server.faults.over_at
+
+    @property
+    def reconnects(self) -> int:
+        """Number of outages that have ended."""
+        return self._server.faults.ended
 
     async def until_reconnected(self, since: float) -> None:
         """Return when an outage has ended after `since`."""

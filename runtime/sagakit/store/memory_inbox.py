@@ -61,10 +61,10 @@ class MemoryInbox:
         )
         message.acknowledger.ack()
 
-    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Keep a message as a dead letter, then acknowledge it."""
         await self._reached()
-        self._connection.server.dead.append(DeadLetter(message, reason, by))
+        self._connection.server.dead.append(DeadLetter(message, reason, by, code))
         message.acknowledger.ack()
 
     async def start_waits(self, message: InboundMessage) -> bool:
@@ -85,6 +85,14 @@ class MemoryInbox:
         nothing: tuple[InboundMessage, ...] = ()
         for message in nothing:
             yield message
+
+    def backlog(self) -> dict[tuple[str, Source], int]:
+        """Return the messages that wait, by type and queue, as they are now."""
+        found: dict[tuple[str, Source], int] = {}
+        for one in tuple(self._connection.server.inbox):
+            key = one.saga_type, one.parked or "new"
+            found[key] = found.get(key, 0) + 1
+        return found
 
     def age(self, message: InboundMessage) -> float:
         """Return the seconds since the server stored a message."""

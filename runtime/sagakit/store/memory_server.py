@@ -11,20 +11,21 @@ import trio
 from sagakit.errors import Conflict, StoreFull
 from sagakit.store.faults import StoreFaults
 from sagakit.store.names import Channel
-from sagakit.store.ports import Deletion, Entry, EventMessage, InboundMessage, Write
+from sagakit.store.ports import Deletion, Entry, EventMessage, InboundMessage, StoredValue, Write
 
 MAX_PAYLOAD = 2**20
 """Bytes that one message may have unless a test says otherwise: the default of nats-server."""
 
 
 class _Value:
-    """The value under a key; None as `value` is a delete marker. `expires` is in trio's time."""
+    """The value under a key; None as `value` is a delete marker. `at` and `expires` are in trio's time."""
 
-    __slots__ = ("expires", "revision", "value")
+    __slots__ = ("at", "expires", "revision", "value")
 
-    def __init__(self, value: bytes | None, revision: int, expires: float | None) -> None:
+    def __init__(self, value: bytes | None, revision: int, at: float, expires: float | None) -> None:
         self.value = value
         self.revision = revision
+        self.at = at
         self.expires = expires
 
 
@@ -60,9 +61,9 @@ class MemoryBucket:
             raise Conflict(write.key, write.expected)
         self._check_room(write, present)
         self.last_revision += 1
-        ttl = self.ttl if write.ttl is None else write.ttl
-        expires = None if ttl is None else trio.current_time() + ttl
-        self._values[write.key] = _Value(None if delete else write.value, self.last_revision, expires)
+        ttl, now = self.ttl if write.ttl is None else write.ttl, trio.current_time()
+        expires = None if ttl is None else now + ttl
+        self._values[write.key] = _Value(None if delete else write.value, self.last_revision, now, expires)
         if not delete:
             self._tell(Entry(write.key, write.value, self.last_revision))
         return self.last_revision
@@ -98,6 +99,16 @@ class MemoryBucket:
         later = [key for key, value in self._values.items() if value.revision > first]
         keys = [key for key in later if not prefix or key.startswith(prefix + ".")]
         return [entry for key in keys if (entry := self.read(key)) is not None]
+
+    def stored(self, clock: MemoryClock) -> list[StoredValue]:
+        """Return all values, the one that was written first comes first."""
+        present = [(key, found) for key in list(self._values) if (found := self._present(key)) is not None]
+        values = [
+            StoredValue(key, found.value, found.revision, clock.at(found.at))
+            for key, found in present
+            if found.value is not None
+        ]
+        return sorted(values, key=lambda one: one.sequence)
 
     def watch(self, prefix: str, send: trio.MemorySendChannel[Entry]) -> Callable[[], None]:
         """Send later changes to `send`; return a function that ends this."""
@@ -142,11 +153,12 @@ class Queued:
 
 
 class DeadLetter(NamedTuple):
-    """A message that can never be applied, with the reason and the worker that gave it up."""
+    """A message that can never be applied, with the reason, the worker that gave it up, and the class of the error."""
 
     message: InboundMessage
     reason: str
     by: str
+    code: str
 
 
 class MemoryClock:
@@ -165,6 +177,10 @@ class MemoryClock:
         """Return the seconds since the epoch."""
         return self._start + self.clock.current_time()
 
+    def at(self, trios: float) -> float:
+        """Return the seconds since the epoch at a moment of trio's clock."""
+        return self._start + trios
+
     async def until_set(self) -> None:
         """Wait forever: this clock is never corrected."""
         await trio.sleep_forever()
@@ -177,6 +193,8 @@ class MemoryServer:
         self.max_payload: int = max_payload
         self.faults: StoreFaults = StoreFaults()
         self.events: list[EventMessage] = []
+        self.event_times: dict[int, float] = {}
+        """The time at which each event was stored, by its sequence, in seconds since the epoch."""
         self._event_ids: dict[str, int] = {}
         self._buckets: dict[str, MemoryBucket] = {}
         self.inbox: list[Queued] = []
@@ -210,4 +228,5 @@ class MemoryServer:
         if message.id not in self._event_ids:
             self.events.append(message)
             self._event_ids[message.id] = len(self.events)
+            self.event_times[len(self.events)] = self.clock().now()
         return self._event_ids[message.id]

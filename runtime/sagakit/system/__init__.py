@@ -4,16 +4,17 @@ saga          one saga's actor, and the parts of it
 io            the actors that write records and events, and the account of the room that is left in the buckets
 inbound       the ways in: the inbox, starts, requests to a saga's owner, parents and children
 active_sagas  the table of the worker's sagas; starts their actors
+census        the numbers of the worker's sagas by type and status
 environment   the parts that all sagas' actors share
 places        lets `max_active` sagas be at work at once; the others wait for a place
 timers        one heap for all sagas that wait
 isolation     gives a suspect saga the worker to itself
 turns         the rules of isolation, as a table
 lease_status  the status of the worker's own lease, by its own clock
+tally         what has happened to the worker's sagas, in counts and histograms
 reports       the log lines on single sagas, each of which is told once
 config        the options of a runtime
 given_options  the same options as keywords, for editors and type checkers
 open_store    opens the store that a URL names
 watchdog      finds out which code has blocked the loop
-ids           random ids
 """

@@ -21,6 +21,7 @@ from sagakit_actors import (
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.errors import Fenced, RuntimeClosed
+from sagakit.system.census import Census
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
 from sagakit.system.places import Places
@@ -54,6 +55,8 @@ class ActiveSagas:
         self._active: dict[str, Ref[SagaMessage]] = {}
         self.places: Places = Places(config.max_active, granted=self._has_turn, taken=self._gives_way)
         """The places of sagas at work."""
+        self.census: Census = Census()
+        """The numbers of the worker's sagas by type and status."""
         self.draining: bool = False
         """True once this worker drains: it leaves its sagas to other workers."""
         self._drained = trio.Event()
@@ -103,6 +106,11 @@ class ActiveSagas:
         """Number of passivated sagas."""
         return len(self._passivated)
 
+    @property
+    def waiting(self) -> int:
+        """Number of ordinary messages that wait for all active sagas together. For any thread."""
+        return sum(ref.waiting for ref in tuple(self._active.values()))
+
     def ring(self, key: str) -> None:
         """Wake a passivated saga whose time has come, as soon as there is a place for it.
 
@@ -125,7 +133,9 @@ class ActiveSagas:
 
     def _wake(self, key: str) -> None:
         passivated = self._passivated.pop(key)
-        self._live(SagaSlot(passivated.binding, key, Reactivate(passivated.confirmed)))
+        slot = SagaSlot(passivated.binding, key, Reactivate(passivated.confirmed))
+        slot.status = passivated.status
+        self._live(slot)
 
     def _wake_with_place(self, key: str) -> None:
         with suppress(ActorGone):  # the supervisor has stopped: the worker ends, and its actors exit one by one
@@ -161,9 +171,18 @@ class ActiveSagas:
 
     def compare_passivated(self, key: str, owner: str) -> None:
         """Forget a passivated saga if its record names another worker as its `owner`."""
-        if owner != self._environment.worker_id and self._passivated.pop(key, None) is not None:
+        if owner == self._environment.worker_id:
+            return
+        passivated = self._passivated.pop(key, None)
+        if passivated is not None:
+            self._forget(key, passivated)
             self.places.leave(key)
             self._environment.fenced(Fenced(key, f"worker {owner} has it; it was passivated here"))
+
+    def _forget(self, key: str, passivated: Passivated) -> None:
+        """Note that a saga which is not passivated any more leaves the census, unless its last actor still counts."""
+        if key not in self._active:
+            self.census.moved(passivated.binding.plan.saga_type, passivated.status, None)
 
     def wake_stalled(self, before: float) -> None:
         """Wake the sagas that were due before `before` (seconds since the epoch) and did not wake by themselves."""
@@ -260,6 +279,7 @@ class ActiveSagas:
                 self.lost_sight = self.lost_sight or not slot.accounted_for
                 for gone in self._noting:
                     gone.add(ref.name)
+                self.census.moved(slot.binding.plan.saga_type, slot.status, None)
                 self.places.leave(ref.name)
             elif self.places.has(ref.name):  # its turn for a place came while this actor was about to exit
                 self._wake_with_place(ref.name)
@@ -274,6 +294,8 @@ class ActiveSagas:
         self.draining = True
         self._environment.gate.dismiss()
         self.left = bool(self._passivated)
+        for key, passivated in self._passivated.items():
+            self._forget(key, passivated)
         self._passivated.clear()
         for ref in list(self._active.values()):
             with suppress(ActorGone):

@@ -18,6 +18,7 @@ from sagakit.engine import Inbound, Limits, Parent, Sender
 from sagakit.errors import Fenced, Overwritten
 from sagakit.ration import Ration
 from sagakit.store.ports import Store
+from sagakit.system.census import Census
 from sagakit.system.config import Config
 from sagakit.system.io.operations import PersistenceMessage
 from sagakit.system.io.publisher import PublishEvents
@@ -27,6 +28,7 @@ from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.places import Places
 from sagakit.system.reports import Reports
 from sagakit.system.saga.activation import Passivated
+from sagakit.system.tally import Tally
 from sagakit.system.timers import TimersMessage
 
 _log = getLogger("sagakit")
@@ -43,6 +45,11 @@ class SagaTable(Protocol):
     @property
     def places(self) -> Places:
         """The places of sagas at work."""
+        ...
+
+    @property
+    def census(self) -> Census:
+        """The numbers of this worker's sagas by type and status."""
         ...
 
     def passivate(self, key: str, passivated: Passivated) -> None:
@@ -79,6 +86,7 @@ class Environment:
         children: Family,
         limits: Limits,
         reports: Reports,
+        tally: Tally,
         persistence: Ref[PersistenceMessage],
         publisher: Ref[PublishEvents],
         timers: Ref[TimersMessage],
@@ -99,6 +107,7 @@ class Environment:
         self.children = children
         self.limits = limits
         self.reports = reports
+        self.tally = tally
         self.persistence = persistence
         self.publisher = publisher
         self.timers = timers
@@ -110,6 +119,8 @@ class Environment:
         self.limiters = limiters
         self.now = now
         self.random = random
+        self.trio_time: Callable[[], float] = trio.lowlevel.current_clock().current_time
+        """Returns trio's time, for any thread, and faster than `trio.current_time`."""
         threads = trio.CapacityLimiter(config.max_threads)
         self.call_thread: Caller = call_thread or partial(trio.to_thread.run_sync, limiter=threads)
         self.trio_token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
@@ -144,27 +155,3 @@ class Environment:
             return
         self._alarms.say(CRITICAL, "%s; left alone: the saga may be another worker's by now", error)
         raise Fenced(error.key, "its record was replaced, and another worker may have adopted the saga before that")
-
-
-def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
-    """Return the bounds that keep a record within one message of `max_payload` bytes.
-
-    The results may fill half of it, the input a quarter. The last quarter is for verdicts, the outbox and the steps.
-    """
-    # of the last quarter three rings of verdicts in words have a sixteenth each, and the verdicts in short, of about 15
-    # bytes, an eighth; the outbox has one event for each 2 KiB. The lower bounds keep a saga usable where max_payload
-    # is tiny
-    rest = max_payload // 4
-    return Limits(
-        results=max_payload // 2,
-        detail=min(4 * 1024, rest // 16),
-        outbox=max(min(128, rest // 2048), 4),
-        verdicts=rest // 16,
-        ids=max(min(2_000, rest // 8 // 15), 16),
-        lone_deaths=max_isolated_crashes,
-    )
-
-
-def input_limit(max_payload: int) -> int:
-    """Return the largest size of an input, in bytes."""
-    return max_payload // 4

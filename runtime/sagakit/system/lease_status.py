@@ -13,7 +13,7 @@ import trio
 class LeaseStatus:
     """The age of the lease, and since when it has been renewed without a break. Times are trio's.
 
-    For tasks of the trio thread; `is_good` for any thread.
+    For tasks of the trio thread; `is_good` and `age` for any thread.
     """
 
     def __init__(self, ttl: float) -> None:
@@ -31,6 +31,11 @@ class LeaseStatus:
     def is_good(self) -> bool:
         """True if the last acknowledged renewal was sent no longer than ttl ago."""
         return self._clock.current_time() - self._sent <= self._ttl
+
+    @property
+    def age(self) -> float:
+        """Seconds since the last acknowledged renewal was sent; infinite if there is none, or the lease is given up."""
+        return self._clock.current_time() - self._sent
 
     @property
     def steady_since(self) -> float:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from logging import getLogger
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -42,12 +42,27 @@ IDLE = ("get_events", "select", "poll")
 """Functions in which a loop waits for something to do. A loop found there is not blocked: the process was stopped."""
 
 
+class LoopBlocks(NamedTuple):
+    """The times in which one loop gave no sign of life for longer than LOOK seconds, since the worker was opened."""
+
+    loop: str
+    """Name of the loop: `trio` or `asyncio`."""
+    total: float
+    """Seconds of all of them together."""
+    longest: float
+    """Seconds of the longest one."""
+
+
 class Watchdog:
-    """Watches loops from its own thread. `blame` is for any thread."""
+    """Watches loops from its own thread. `blame` and `blocks` are for any thread."""
 
     def __init__(self, loops: list[_Loop]) -> None:
         self._loops = loops
         self._stop = threading.Event()
+
+    def blocks(self) -> list[LoopBlocks]:
+        """Return for how long each loop has been blocked so far. A pause of the whole process counts, too."""
+        return [LoopBlocks(loop.name, loop.blocked, loop.longest) for loop in self._loops]
 
     def blame(self, seconds: float) -> str:
         """Return the code that has blocked the trio loop within the last `seconds`; empty if none is known."""
@@ -69,12 +84,14 @@ class _Loop:
     """A loop under watch. `look` runs in the watchdog's thread, `_sign` in the thread of the loop."""
 
     def __init__(self, name: str, ask: Callable[[Callable[[], object]], object], thread: int | None) -> None:
-        self._name = name
+        self.name = name
         self._ask = ask
         self._thread = thread
         self._asked_at = time.monotonic()
         self._owes = False
         self._next = FIRST
+        self.blocked: float = 0.0
+        self.longest: float = 0.0
         self.culprit: str = ""
         self.blocked_at: float = -sys.float_info.max
 
@@ -92,6 +109,11 @@ class _Loop:
 
     def _sign(self) -> None:
         self._thread = threading.get_ident()
+        if self._owes:
+            silent = time.monotonic() - self._asked_at
+            if silent > LOOK:
+                self.blocked += silent
+                self.longest = max(self.longest, silent)
         self._owes = False
 
     def _say(self, now: float) -> None:
@@ -103,7 +125,7 @@ class _Loop:
             "%s has blocked the %s loop for %.1f s: no saga of this worker moves meanwhile; make the step a plain "
             "function, which runs in a thread, or await what it waits for",
             self.culprit,
-            self._name,
+            self.name,
             now - self._asked_at,
         )
 

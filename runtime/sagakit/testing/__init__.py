@@ -15,43 +15,43 @@ plugin      fixtures for pytest
 command     the command `sagakit explore`
 """
 
-from typing import TYPE_CHECKING, Any
-
-from sagakit.testing.contract import CONTRACT as CONTRACT
-from sagakit.testing.contract import ContractBroken as ContractBroken
-from sagakit.testing.contract import ContractCase as ContractCase
-from sagakit.testing.contract import Participant as Participant
-from sagakit.testing.explorer import Exploration as Exploration
-from sagakit.testing.explorer import Report as Report
-from sagakit.testing.explorer import explore as explore
-from sagakit.testing.schedule import CallFault as CallFault
-from sagakit.testing.schedule import Faults as Faults
-from sagakit.testing.schedule import MessageAt as MessageAt
-from sagakit.testing.schedule import WriteFault as WriteFault
-from sagakit.testing.simulation import Send as Send
-from sagakit.testing.simulation import simulate as simulate
-from sagakit.testing.stubs import stub as stub
-from sagakit.testing.trace import BrokenPromise as BrokenPromise
-from sagakit.testing.trace import Called as Called
-from sagakit.testing.trace import CallTrace as CallTrace
-from sagakit.testing.trace import Trace as Trace
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sagakit.testing.contract import CONTRACT as CONTRACT
+    from sagakit.testing.contract import ContractBroken as ContractBroken
+    from sagakit.testing.contract import ContractCase as ContractCase
+    from sagakit.testing.contract import Participant as Participant
+    from sagakit.testing.explorer import Exploration as Exploration
+    from sagakit.testing.explorer import Report as Report
+    from sagakit.testing.explorer import explore as explore
     from sagakit.testing.machine import SagaMachine as SagaMachine
     from sagakit.testing.machine import machine_of as machine_of
+    from sagakit.testing.schedule import CallFault as CallFault
+    from sagakit.testing.schedule import Faults as Faults
+    from sagakit.testing.schedule import MessageAt as MessageAt
+    from sagakit.testing.schedule import WriteFault as WriteFault
+    from sagakit.testing.simulation import Send as Send
+    from sagakit.testing.simulation import simulate as simulate
     from sagakit.testing.strategies import faults as faults
+    from sagakit.testing.stubs import stub as stub
+    from sagakit.testing.trace import BrokenPromise as BrokenPromise
+    from sagakit.testing.trace import Called as Called
+    from sagakit.testing.trace import CallTrace as CallTrace
+    from sagakit.testing.trace import Trace as Trace
+else:
+    from sagakit.lazy_names import lazy_names
 
-_HYPOTHESIS = {
-    "faults": "strategies",
-    "machine_of": "machine",
-    "SagaMachine": "machine",
-}
-
-
-def __getattr__(name: str) -> Any:
-    """Import a name that needs Hypothesis when it is first asked for. Raises AttributeError for other names."""
-    if name not in _HYPOTHESIS:
-        raise AttributeError(name)
-    from importlib import import_module
-
-    return getattr(import_module(f"sagakit.testing.{_HYPOTHESIS[name]}"), name)
+    __all__, __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "sagakit.testing.contract": "CONTRACT ContractBroken ContractCase Participant",
+            "sagakit.testing.explorer": "Exploration Report explore",
+            "sagakit.testing.machine": "SagaMachine machine_of",
+            "sagakit.testing.schedule": "CallFault Faults MessageAt WriteFault",
+            "sagakit.testing.simulation": "Send simulate",
+            "sagakit.testing.strategies": "faults",
+            "sagakit.testing.stubs": "stub",
+            "sagakit.testing.trace": "BrokenPromise Called CallTrace Trace",
+        },
+    )

@@ -13,6 +13,7 @@ trio task; everything else uses them. A cancelled async write may still happen.
 bucket_port   a bucket of keys and values, with compare-and-set
 event_port    the event log
 inbox_port    the queue of messages to sagas
+reading_port  windows of stored values, for coroutines of asyncio and of trio alike
 store_port    the store as a whole, with its clock and the control messages between workers
 wire_port     a plain NATS connection, for code that runs on asyncio and on trio alike
 """
@@ -34,6 +35,10 @@ from sagakit.store.ports.inbox_port import Acknowledger as Acknowledger
 from sagakit.store.ports.inbox_port import InboundMessage as InboundMessage
 from sagakit.store.ports.inbox_port import Inbox as Inbox
 from sagakit.store.ports.inbox_port import Source as Source
+from sagakit.store.ports.reading_port import StoredValue as StoredValue
+from sagakit.store.ports.reading_port import StoreReading as StoreReading
+from sagakit.store.ports.reading_port import StreamReading as StreamReading
+from sagakit.store.ports.reading_port import Window as Window
 from sagakit.store.ports.store_port import Clock as Clock
 from sagakit.store.ports.store_port import Control as Control
 from sagakit.store.ports.store_port import Store as Store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol, TypeAlias
 
@@ -104,8 +104,10 @@ class Inbox(Protocol):
         """
         ...
 
-    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Keep a message that can never be applied as a dead letter, with its reason and the worker that gave it up.
+
+        `code` names the kind of the reason, for programs: the class of the error.
 
         The dead letter is durable before the message is acknowledged. Raises StoreError.
         """
@@ -117,6 +119,10 @@ class Inbox(Protocol):
 
     async def any_start(self, saga_type: str) -> bool:
         """Return True if a start of any saga of this type is in the inbox. Raises Unavailable, Ambiguous."""
+        ...
+
+    def backlog(self) -> Mapping[tuple[str, Source], int]:
+        """Return the messages that are not done with, by type and queue, as the last `strays` has seen them."""
         ...
 
     def age(self, message: InboundMessage) -> float:

@@ -10,6 +10,7 @@ from sagakit.store.names import Names
 from sagakit.store.ports.bucket_port import BucketOptions, BucketUsage, KeyValue
 from sagakit.store.ports.event_port import EventLog
 from sagakit.store.ports.inbox_port import Inbox
+from sagakit.store.ports.reading_port import StoreReading
 
 
 class Control(Protocol):
@@ -105,6 +106,11 @@ class Store(Protocol):
         ...
 
     @property
+    def reading(self) -> StoreReading:
+        """The streams of the store, for the repository."""
+        ...
+
+    @property
     def inbox(self) -> Inbox:
         """The queue of messages to sagas."""
         ...
@@ -146,6 +152,11 @@ class Store(Protocol):
     @property
     def reconnected_at(self) -> float:
         """The moment of the last reconnect, in trio's time; -inf if the connection was never lost."""
+        ...
+
+    @property
+    def reconnects(self) -> int:
+        """Number of times that the connection was lost and came back."""
         ...
 
     async def until_connected(self) -> None:

@@ -4,9 +4,6 @@ intake        takes messages from the inbox
 lane          one type's messages of one sort
 in_hand       the messages that were taken from the inbox and are not done with
 applier       applies one message: starts a saga, or passes it to its owner
-channels      the kinds of message that each channel may bring
-validation    checks a message before anything is done with it
-inbox_request  a message of the inbox, as a request to a saga
 requests      brings a message to the owner of a saga, here or elsewhere
 starts        starts each id once
 children      the way to a saga's parent and children

@@ -23,12 +23,12 @@ import trio
 from sagakit_actors import Actor, ActorContext, Backoff
 
 from sagakit.errors import InvalidInput, SagakitError, StoreError, TooLarge, UnknownSaga
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.ration import Ration
 from sagakit.store.ports import InboundMessage, Source, Store
 from sagakit.system.inbound.applier import Applier, LeftToOthers, Unowned, is_final, may_be_hopeless, read_request
 from sagakit.system.inbound.dead_letters import DeadLetters
 from sagakit.system.inbound.in_hand import InHand
-from sagakit.system.inbound.inbox_request import InboxRequest
 from sagakit.system.inbound.lane import Lane
 from sagakit.system.io.persistence import through_outage
 
@@ -66,12 +66,20 @@ class Intake(Actor[None]):
     tasks = True
 
     def __init__(
-        self, store: Store, applier: Applier, *, saga_types: Sequence[str], worker_id: str, interval: float
+        self,
+        store: Store,
+        applier: Applier,
+        *,
+        saga_types: Sequence[str],
+        worker_id: str,
+        interval: float,
+        buried: Callable[[str], None],
     ) -> None:
         self._store = store
         self._applier = applier
         self._saga_types = saga_types
-        self._dead_letters = DeadLetters(store, worker_id, interval=interval)
+        self._dead_letters = DeadLetters(store, worker_id, interval=interval, buried=self._count_buried)
+        self._buried = buried
         self._in_hand = InHand()
         self._ration = Ration(_log, now=trio.current_time)
         self._nursery: trio.Nursery
@@ -228,9 +236,13 @@ class Intake(Actor[None]):
         else:
             self._in_hand.let_go(message)
 
+    def _count_buried(self, saga_type: str) -> None:
+        # the types of strays come from outside, and there may be any number of them
+        self._buried(saga_type if saga_type in self._saga_types else "")
+
     async def _bury(self, disposed: tuple[InboundMessage, Exception]) -> None:
         message, error = disposed
-        if await self._dead_letters.bury(message, str(error)):
+        if await self._dead_letters.bury(message, error):
             self._in_hand.let_go(message)
         else:
             self._in_hand.let_go(message).defer(LATEST)

@@ -3,6 +3,7 @@
 persistence   writes every record, and decides every ambiguous write
 operations    the messages of the persistence actor
 publisher     publishes every event
+unpublished   the events that are not in the log yet, for the metrics
 receipt       the count of a saga's published events
 room          refuses starts while the running sagas still fit
 vessels       the fill levels of buckets and account

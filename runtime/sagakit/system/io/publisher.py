@@ -19,6 +19,7 @@ from sagakit.errors import Ambiguous, StoreError, Unavailable
 from sagakit.ration import Ration
 from sagakit.store.ports import EventMessage, Store
 from sagakit.system.io.receipt import Receipt
+from sagakit.system.io.unpublished import Unpublished
 
 _log = getLogger("sagakit.publisher")
 
@@ -66,9 +67,10 @@ class Publisher(Actor[PublishEvents]):
 
     tasks = True
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, unpublished: Unpublished) -> None:
         self._store = store
         self._queues: dict[str, _Queue] = {}
+        unpublished.queues = self._queues
         self._pause = Backoff(initial_interval=0.05, max_interval=10.0)
         self._ration = Ration(_log, lines=1, now=trio.current_time)
         self._nursery: trio.Nursery | None = None

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import Loaded, Record
+from sagakit.engine import Loaded, Record, SagaStatus
 
 
 class CreateRecord(Protocol):
@@ -51,12 +51,13 @@ class Passivated(NamedTuple):
     """A saga that waits without an actor.
 
     `at` is the time at which it wakes by itself, in seconds since the epoch; None if only a message wakes it. Its
-    events up to `confirmed` are in the log.
+    events up to `confirmed` are in the log. `status` is that of its record.
     """
 
     at: float | None
     confirmed: int
     binding: SagaBinding
+    status: SagaStatus
 
 
 Activation: TypeAlias = Fresh | TakeOver | Reload | GiveUp | Reactivate

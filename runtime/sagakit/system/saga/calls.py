@@ -45,9 +45,10 @@ class Calls:
         self._permits[call.step] = permit = CallPermit(call.call)
         if call.waits:
             self._waits.add(call.step)
-        to = partial(self._attempted, call, f"{record.saga_type}.{record.saga_id}", self._environment.random())
+        environment = self._environment
+        to = partial(self._attempted, call, record, environment.random(), environment.trio_time())
         perform, bound = self._binding.perform, self._binding.bound(call)
-        self._ctx.pipe_to_self(to, perform, call, record, self._environment, permit, timeout=bound)
+        self._ctx.pipe_to_self(to, perform, call, record, environment, permit, timeout=bound)
 
     def ended(self, step: str) -> None:
         """Forget the call of a step, whose end is folded into the record."""
@@ -61,8 +62,13 @@ class Calls:
             if step not in wanted:
                 permit.revoke()
 
-    def _attempted(self, call: Call, key: str, random: float, result: AttemptResult | None) -> Attempted:
+    def _attempted(
+        self, call: Call, record: Record, random: float, began: float, result: AttemptResult | None
+    ) -> Attempted:
         result = timed_out(call) if result is None else result
-        if not isinstance(result, Complete) and result is not REVOKED:
-            self._environment.reports.attempted(key, call, result)
+        if result is not REVOKED:
+            environment = self._environment
+            environment.tally.attempted(record.saga_type, call.step, call.kind, environment.trio_time() - began)
+            if not isinstance(result, Complete):
+                environment.reports.attempted(f"{record.saga_type}.{record.saga_id}", call, result)
         return Attempted(AttemptEnded(call.step, call.call, result, random))

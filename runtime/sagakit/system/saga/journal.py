@@ -154,7 +154,7 @@ class Journal:
             key=self._key, value=value, expected=self.revision, done=self._done(), not_after=not_after,
             gives_way=gives_way,
         )  # fmt: skip
-        self._operate(put, partial(self._written, record, then, trio.current_time(), size))
+        self._operate(put, partial(self._written, record, then, self._environment.trio_time(), size))
         return size
 
     def _written(
@@ -164,7 +164,9 @@ class Journal:
         self._size = size
         self.stands(record, revision)
         self._slot.seen_at = sent
-        self._environment.room.stored(self._key)
+        environment = self._environment
+        environment.tally.writes.add(environment.trio_time() - sent)
+        environment.room.stored(self._key)
         then(record)
 
     def stands(self, record: Record, revision: int) -> None:
@@ -172,6 +174,9 @@ class Journal:
         self.record, self.revision = record, revision
         slot = self._slot
         slot.durable = Loaded(record, self.unknown)
+        if record.status != slot.status:
+            self._environment.sagas.census.moved(record.saga_type, slot.status, record.status)
+            slot.status = record.status
         slot.wake_at = inf if record.wake_at is None else record.wake_at
         self._environment.reports.stands(self._key, record)
 

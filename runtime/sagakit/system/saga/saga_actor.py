@@ -322,7 +322,7 @@ class SagaActor(Reactor[SagaMessage]):
             return
         knows = self._retirement.parent_knows or record.status not in ENDS
         if self._passivation.may_end(record, told=told, parent_knows=knows):
-            passivated = Passivated(record.wake_at, self._outbox.confirmed, self._binding)
+            passivated = Passivated(record.wake_at, self._outbox.confirmed, self._binding, record.status)
             environment.sagas.passivate(self._key, passivated)
             self._phase.move("end")
 

@@ -7,7 +7,7 @@ from math import inf
 from sagakit_actors import Reply
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import Loaded
+from sagakit.engine import Loaded, SagaStatus
 from sagakit.system.saga.activation import Activation, GiveUp, Reload
 
 
@@ -24,6 +24,8 @@ class SagaSlot:
         """Number of operations handed to the persistence actor so far. A result with a lower number is ignored."""
         self.durable: Loaded | None = None
         """The last record that this worker has written or read; None before that."""
+        self.status: SagaStatus | None = None
+        """The status under which the census counts this saga; None while the saga is not counted."""
         self.seen_at: float = -inf
         """Trio time at which the last write or look began that shows this worker to be the owner."""
         self.wake_at: float = inf
@@ -42,7 +44,7 @@ class SagaSlot:
         """Return the slot that follows when the saga's actor has crashed too often; `error` says why."""
         last = SagaSlot(self.binding, self.key, GiveUp(error))
         # what this worker knows of the record stays, so that the new actor can still write it back if it is replaced
-        last.durable, last.seen_at = self.durable, self.seen_at
+        last.durable, last.seen_at, last.status = self.durable, self.seen_at, self.status
         return last
 
     def has_begun(self) -> None:

@@ -130,7 +130,8 @@ class Writes:
     def _durable(self, asked: Sequence[Ask], record: Record) -> None:
         first = self._phase.now == "opening"
         self._phase.move("durable")
-        self._proposal = None
+        proposal, self._proposal = self._proposal, None
+        self._environment.tally.written(None if proposal is None else proposal.base, record)
         self._waiters.answer_asked(asked, record)
         if first:
             self._slot.has_begun()

@@ -11,7 +11,7 @@ from sagakit.definition.nesting import check_nesting
 from sagakit.definition.raised import is_interrupt, plain
 from sagakit.engine import Inbound
 from sagakit.errors import UNREADABLE, InvalidId, InvalidInput
-from sagakit.system.inbound.starts import StartContext
+from sagakit.messages.start_context import StartContext
 
 MAX_TEXT = 512
 """Characters of a correlation or causation id, which every event repeats, and of the `by` of a message, at most."""
@@ -63,6 +63,14 @@ def checked_message_id(id: str) -> str:
             f"the message id {id[:40]!r} has {len(id):,} characters: at most {MAX_MESSAGE_ID:,}, and no line breaks"
         )
     return id
+
+
+def signal_of(message_id: str, signal: str, payload: msgspec.Raw) -> Inbound:
+    """Return the signal that comes with a start, as its sender would send it alone under the same id.
+
+    Raises InvalidInput.
+    """
+    return checked_message(Inbound(id=f"{signal}/{message_id}", kind="signal", step=signal, payload=payload))
 
 
 def checked_context(context: StartContext) -> StartContext:

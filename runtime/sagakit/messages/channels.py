@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sagakit.errors import InvalidInput
+from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.names import Channel
-from sagakit.system.inbound.inbox_request import InboxRequest
 
 ALLOWED: Mapping[Channel, frozenset[str]] = {
     "client": frozenset({"start", "signal", "cancel"}),

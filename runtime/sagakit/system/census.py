@@ -1,0 +1,28 @@
+"""The census: how many sagas a worker has, by type and status, active and passivated together.
+
+A saga is counted by its last durable record, from the moment that this worker has written or read one which names it as
+the owner, until the saga leaves the worker.
+"""
+
+from __future__ import annotations
+
+from sagakit.engine import SagaStatus
+
+
+class Census:
+    """The numbers of one worker's sagas. For tasks of the trio thread; `counts` for any thread."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[str, SagaStatus], int] = {}
+
+    def moved(self, saga_type: str, before: SagaStatus | None, after: SagaStatus | None) -> None:
+        """Note that a saga has another status. `before` is None for a saga that is new here, `after` if it leaves."""
+        counts = self._counts
+        if before is not None:
+            counts[saga_type, before] -= 1
+        if after is not None:
+            counts[saga_type, after] = counts.get((saga_type, after), 0) + 1
+
+    def counts(self) -> dict[tuple[str, SagaStatus], int]:
+        """Return the numbers by type and status. A pair that once had sagas stays, with 0."""
+        return self._counts.copy()
