@@ -62,7 +62,7 @@ class MortalConnection:
         self._fate = fate
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # so wrappers of tracing libraries do it
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # as in tracing libraries
         return self._inner.__class__
 
     def __getattr__(self, name: str) -> Any:

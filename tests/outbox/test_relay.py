@@ -267,7 +267,7 @@ class Failing:
         self._inner = inner
 
     @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # so wrappers of tracing libraries do it
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # as in tracing libraries
         return self._inner.__class__
 
     def __getattr__(self, name: str) -> Any:
