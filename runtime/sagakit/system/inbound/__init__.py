@@ -7,6 +7,7 @@ applier       applies one message: starts a saga, or passes it to its owner
 channels      the kinds of message that each channel may bring
 validation    checks a message before anything is done with it
 inbox_request  a message of the inbox, as a request to a saga
+absences      the sagas that a look has just not found
 requests      brings a message to the owner of a saga, here or elsewhere
 starts        starts each id once
 children      the way to a saga's parent and children
