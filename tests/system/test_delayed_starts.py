@@ -113,14 +113,12 @@ async def test_a_delayed_saga_is_cancelled_with_nothing_to_undo(autojump_clock: 
     assert saga.names == ["hotel", "flight", "tickets"], "of the fourth one"
 
 
-class Short(Saga[str, int]):
-    """A saga with a deadline, that is shorter than the delay of its start."""
-
-    deadline = timedelta(minutes=1)
+class Short(Saga[str, int], deadline=timedelta(seconds=30)):
+    """A saga with a deadline that is shorter than the delay of its start."""
 
     @step(compensate=None)
     async def work(self, input: str, ctx: Context) -> int:
-        await trio.sleep(40)
+        await trio.sleep(20)
         return 7
 
     def output(self, input: str, ctx: Context) -> int:
@@ -206,10 +204,8 @@ class Remind(Saga[str]):
         self.names.append("mail")
 
 
-class Remind2(Saga[str], name="Remind", version=2):
+class Remind2(Saga[str], name="Remind", version=2, deadline=timedelta(hours=1)):
     """Version 2: another step."""
-
-    deadline = timedelta(hours=1)
 
     late = signal(int)
 
@@ -296,6 +292,7 @@ async def test_many_delayed_sagas_take_no_places(autojump_clock: Clock) -> None:
         assert trio.current_time() < 5
         assert running.runtime.passivated == 50
         assert (await running.runtime.execute(BookTrip, "now", Trip())) == Completed("tickets-Rome")
+        await trio.sleep(3600)
         for number in range(50):
             await until_ended(server, f"BookTrip.s{number}")
     assert len(saga.names) == 153
