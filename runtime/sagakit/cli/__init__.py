@@ -6,6 +6,7 @@ looking_commands  list, describe, history, count, groups, workers
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
 changing          a change of many sagas: plan, question, verdicts
+moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
