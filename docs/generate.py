@@ -51,8 +51,8 @@ def states_page() -> str:
             "",
             "## A saga",
             "",
-            "A `delayed` saga waits for the time of its start, a `stuck` one for an operator. Only `completed` and `failed` are ends. `failed` has the cause and "
-            "the list of steps that were undone.",
+            "A `delayed` saga waits for the time of its start, a `stuck` one for an operator. Only `completed` and "
+            "`failed` are ends. `failed` has the cause and the list of steps that were undone.",
             "",
             *_diagram(SAGA_TABLE, "running", "delayed"),
             "",

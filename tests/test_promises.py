@@ -24,6 +24,7 @@ from sagakit.cluster.adoption import Adoption
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, read_header
+from sagakit.messages import validation
 from sagakit.messages.ids import new_id
 from sagakit.store.memory_server import MemoryBucket
 from sagakit.system.active_sagas import ActiveSagas
@@ -124,7 +125,7 @@ def starts_have_no_id_of_their_own(patch: Patch) -> None:
 
 
 def signals_of_starts_are_sent_under_new_ids(patch: Patch) -> None:
-    signal_of = start_options.signal_of
+    signal_of = validation.signal_of
     patch.setattr(starts, "is_started_by", lambda known, message_id: False)
     patch.setattr(start_options, "signal_of", lambda id, *content: signal_of(new_id(), *content))
 
