@@ -11,6 +11,7 @@ running_commands  worker, setup, permissions, config, metrics
 writing_commands  diagram, schema, explore, demo
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
+moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
