@@ -78,7 +78,7 @@ async def test_counters_say_what_is_in_the_log(autojump_clock: Clock) -> None:
         await running.retired()
         found = runtime.metrics()
     assert found['sagas_started_total{type="BookTrip"}'] == 10
-    ended = {name: value for name, value in found.items() if name.startswith("sagas_ended_total")}
+    ended = {name: value for name, value in found.items() if name.startswith("sagas_ended_total") and value}
     assert ended == {
         'sagas_ended_total{type="BookTrip",status="completed",cause=""}': 5,
         'sagas_ended_total{type="BookTrip",status="failed",cause="rejected"}': 3,
@@ -235,7 +235,7 @@ async def test_adoptions_are_counted_by_the_adopter_and_nothing_is_counted_twice
         found = second.runtime.metrics()
         assert found["adopted_total"] == 3
         assert found["adoptions_pending"] == 0
-        assert 'sagas_started_total{type="Approval"}' not in found, "the first worker has counted them"
+        assert found['sagas_started_total{type="Approval"}'] == 0, "the first worker has counted them"
         assert found['sagas{type="Approval",status="running"}'] == 3
 
 
@@ -256,7 +256,8 @@ async def test_a_runtime_that_adopts_nothing_reports_what_it_has(autojump_clock:
         missing = set(running.runtime.metrics()) - set(found)
         assert {name.partition("{")[0].rsplit("_duration", 1)[0] for name in missing} == {
             "lease_age_seconds", "lease_ttl_seconds", "sagas", "sagas_ended_total", "sagas_started_total",
-            "step_attempt",
+            "step_attempt", "sagas_became_stuck_total", "step_retries_total", "step_compensations_total",
+            "dead_letters_total",
         }  # fmt: skip
         assert found["ready"] == 0
         assert found["sagas_active"] == 0

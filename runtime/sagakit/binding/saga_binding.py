@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from inspect import isawaitable
 from logging import getLogger
@@ -73,6 +73,11 @@ class SagaBinding:
         self._questions = Questions(saga, self.definition, self._arguments)
         self._plain: set[type] = set()
         """Types of returned values that are known not to be awaitable: `isawaitable` is slow."""
+
+    @property
+    def calls(self) -> Iterable[tuple[str, CallKind]]:
+        """The steps with a function of the user's, each with the kind of call that the function is for."""
+        return self._callees
 
     @cached_property
     def schema(self) -> SagaSchema:

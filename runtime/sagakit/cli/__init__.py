@@ -7,7 +7,7 @@ watching_commands  watch, trace
 job_commands      jobs
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
-running_commands  worker, setup, permissions, config
+running_commands  worker, setup, permissions, config, metrics
 writing_commands  diagram, schema, explore, demo
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
@@ -24,6 +24,7 @@ exits             exit codes
 stop              signals
 logs              the log of the worker
 health            health checks and metrics over HTTP
+monitoring        the dashboard and the alert rules
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Literal, TypeAlias, get_args
 
 from sagakit.definition import Plan
 from sagakit.engine import Inbound, Record, trial
-from sagakit.errors import InvalidInput
+from sagakit.errors import InvalidInput, NoWorker, UnknownSaga
 from sagakit.messages.ids import new_id
 from sagakit.naming import nearest
 from sagakit.repository.listing import SagaInfo
@@ -30,6 +30,16 @@ def check_bulk(verb: object, infos: object) -> None:
                 f"bulk({verb!r}, ...): item {number} is {_short(info)}, not a SagaInfo: take the items from "
                 "`runtime.list(...)`"
             )
+
+
+async def verdict_or_why(verdict: Awaitable[str]) -> str:
+    """Return the verdict on one saga of a bulk; in words why there is none."""
+    try:
+        return await verdict
+    except UnknownSaga:
+        return "ended"
+    except NoWorker:
+        return "no worker"
 
 
 def would_be(plan: Plan, environment: Environment, record: Record, verb: BulkVerb) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from sagakit.client.access import SagaAccess
-from sagakit.definition import Codec, Definition, Node, Saga, Signal, compiled
+from sagakit.definition import Codec, Definition, Node, Plan, Saga, Signal, compiled
 from sagakit.definition.survival import Changed
 from sagakit.errors import InvalidInput, Unwritable
 from sagakit.naming import nearest
@@ -43,6 +43,13 @@ def which_signal(saga: type) -> str:
     if not own:
         return f"{saga.__name__} has no signal that could be sent"
     return f"write the signal of the class, such as {saga.__name__}.{own[0]}"
+
+
+def signal_name(saga: type, plan: Plan, signal: object) -> str:
+    """Return the name of a signal of the class. Raises InvalidInput for anything else."""
+    if isinstance(signal, Signal) and signal.name in plan.by_name and getattr_static(saga, signal.name) is signal:
+        return signal.name
+    raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
 
 
 def message_id_of(step: str, message_id: str | None) -> str | None:

@@ -112,7 +112,8 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
 def _client(names: Names, inbox: Grant) -> Permissions:
     read = _looker(names, inbox)
     more = Grant(names.subject("sagain.>"), "start, signal and cancel sagas")
-    return Permissions((*read.publish, more), read.subscribe)
+    refused = Grant(names.subject("sagadead.inbox.*"), "why its own messages were refused, as it happens")
+    return Permissions((*read.publish, more), (*read.subscribe, refused))
 
 
 def _operator(names: Names, inbox: Grant) -> Permissions:

@@ -8,7 +8,7 @@ import msgspec
 
 from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import ENDS, Inbound, Parent, Record
+from sagakit.engine import ENDS, EndMarker, Inbound, Parent
 from sagakit.engine.table import AWAITED
 from sagakit.errors import (
     UNREADABLE,
@@ -91,8 +91,8 @@ class Applier:
         self._children = children
         self._can_read_elsewhere = can_read_elsewhere
 
-    async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
-        """Apply a message; its effect is durable once this returns.
+    async def apply(self, message: InboundMessage, request: InboxRequest, *, sparing: bool) -> None:
+        """Apply a message; its effect is durable once this returns. `sparing`: see `Requests.anywhere`.
 
         Raises Unowned, LeftToOthers, UnknownSaga, NewerSchema and StoreError, after which another try may succeed, and
         errors for which `is_final` is True. If this is cancelled, the message may or may not have been applied; to
@@ -101,10 +101,10 @@ class Applier:
         if request.kind == "start":
             await self._start(message, request)
             return
-        await self._tell(str(message.address), checked_message(request.as_inbound(message.id)))
+        await self._tell(str(message.address), checked_message(request.as_inbound(message.id)), sparing=sparing)
 
-    async def _tell(self, key: str, message: Inbound) -> None:
-        if await self._requests.anywhere(key, message) is None:
+    async def _tell(self, key: str, message: Inbound, *, sparing: bool = False) -> None:
+        if await self._requests.anywhere(key, message, sparing=sparing) is None:
             raise Unowned(f"{key}: no live worker owns it just now; the next owner applies the message")
 
     async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> SagakitError:
@@ -131,7 +131,7 @@ class Applier:
         )
         terms = PLAIN if request.parent is not None else self._terms(message, request)
         begun = await self._starts.start(binding, message.saga_id, value, checked_context(context), terms)
-        if terms.signal is not None and isinstance(begun.known, Record):  # one that has ended takes no signal
+        if terms.signal is not None and begun.known is not None and not isinstance(begun.known, EndMarker):
             await self._tell(str(message.address), terms.signal)
 
     def _terms(self, message: InboundMessage, request: InboxRequest) -> StartTerms:

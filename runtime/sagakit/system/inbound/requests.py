@@ -29,10 +29,12 @@ from sagakit.errors import (
 from sagakit.messages.answered import answered
 from sagakit.messages.channels import channel_of
 from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.start_context import StartTerms
 from sagakit.messages.validation import checked_message
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.inbound.absences import Absences
 from sagakit.system.io.persistence import ask, read, through_outage
 from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
@@ -76,6 +78,7 @@ class Requests:
         self._worker_id = worker_id
         self._absent = absent
         self._stranded = stranded
+        self._absences = Absences()
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply a message to a saga that is here, active or passivated. Return its verdict; None if it is not here."""
@@ -87,8 +90,10 @@ class Requests:
                 await trio.lowlevel.checkpoint()
         return None
 
-    async def anywhere(self, key: str, message: Inbound) -> str | None:
+    async def anywhere(self, key: str, message: Inbound, *, sparing: bool = False) -> str | None:
         """Apply a message wherever the saga is. Return its durable verdict, or None if no owner answers.
+
+        With `sparing`, a look of a moment ago that found no saga is not repeated.
 
         After None the message may have been applied all the same: the owner's answer may have been lost. Raises
         UnknownSaga, which `unknown` can explain, Undecodable and StoreError.
@@ -96,6 +101,8 @@ class Requests:
         verdict = await self.here(key, message)
         if verdict is not None:
             return verdict
+        if sparing and self._absences.has(key):
+            raise UnknownSaga(f"no saga was stored under {key} a moment ago")
         record, live = await self._find(key)
         verdict = answered(record, message, live=live)
         if verdict is not None or record.owner == self._worker_id:
@@ -130,6 +137,11 @@ class Requests:
             if verdict is None:
                 await self._check_live(key, "; what was asked of it waits in the inbox, and is applied then")
         return verdict
+
+    async def signal_known(self, key: str, known: Record | EndMarker, terms: StartTerms) -> str:
+        """Send the signal of a start to the saga that is known. Return its verdict. Raises as `deliver`."""
+        assert terms.signal is not None, "only a start with a signal has one to send"
+        return "ended" if isinstance(known, EndMarker) else await self.deliver(key, terms.signal)
 
     async def _now(self, key: str, message: Inbound) -> str | None:
         """Apply as `anywhere`, but raise an UnknownSaga that says why the saga is not stored."""
@@ -211,6 +223,7 @@ class Requests:
             if isinstance(found, Loaded):
                 return found.record, bucket is self._store.state
             assert found is None or isinstance(found, EndMarker)
+        self._absences.note(key)
         raise UnknownSaga(f"no saga is stored under {key}")
 
     async def check_runs(self, record: Record) -> None:

@@ -14,7 +14,7 @@ from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import EndMarker, Limits, Record, create, decode, digest, is_started_by
+from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, digest, is_started_by
 from sagakit.engine.record import END_OF_TIME
 from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
 from sagakit.messages.ids import new_id
@@ -85,7 +85,7 @@ class Starts:
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
         if terms is not PLAIN:
-            terms = self._checked(binding, terms)
+            terms = self._checked(terms)
         address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
         key = str(address)
         made_up = saga_id is None
@@ -97,6 +97,8 @@ class Starts:
                     return Begun(address, None)
                 _check_same(key, binding, known, value, terms.id_conflict)
                 return Begun(address, known)
+            if terms.signal is not None:
+                self._check_signal(binding, terms.signal)
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
             not_after = inf if made_up else before + LATE
@@ -111,17 +113,8 @@ class Starts:
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False  # a made id that is known may be this very start, created before its actor died
 
-    def _checked(self, binding: SagaBinding, terms: StartTerms) -> StartTerms:
-        """Return the terms as they hold now. Raises InvalidInput for a signal that a new saga would not take."""
-        signal = terms.signal
-        if signal is not None:
-            node = binding.plan.by_name.get(signal.step)
-            if node is None or node.kind != "signal":
-                raise InvalidInput(f"{binding.plan.saga_type} has no signal {signal.step!r}")
-            if len(memoryview(signal.payload)) > self._limits.results:
-                raise InvalidInput(f"the payload of {signal.step} is too large: pass a reference to large data")
-            if why := binding.refuses(signal):
-                raise InvalidInput(why)
+    def _checked(self, terms: StartTerms) -> StartTerms:
+        """Return the terms as they hold now. Raises InvalidInput for a time beyond the calendar."""
         if terms.starts_at is not None and not terms.starts_at < END_OF_TIME:
             raise InvalidInput("the saga would start after the year 9999")
         if terms.starts_at is not None and terms.starts_at <= self._now():
@@ -130,6 +123,16 @@ class Starts:
             # a lost answer leads back to the look, which must not take the saga of this very start for another one
             terms = structs.replace(terms, message_id=new_id())
         return terms
+
+    def _check_signal(self, binding: SagaBinding, signal: Inbound) -> None:
+        """Raise InvalidInput for a signal that a new saga would not take."""
+        node = binding.plan.by_name.get(signal.step)
+        if node is None or node.kind != "signal":
+            raise InvalidInput(f"{binding.plan.saga_type} has no signal {signal.step!r}")
+        if len(memoryview(signal.payload)) > self._limits.results:
+            raise InvalidInput(f"the payload of {signal.step} is too large: pass a reference to large data")
+        if why := binding.refuses(signal):
+            raise InvalidInput(why)
 
     def time_after(self, seconds: float, message: InboundMessage) -> float:
         """Return the time so long after the server stored a message, in seconds since the epoch."""
