@@ -11,6 +11,7 @@ system       the actors: sagas, persistence, publisher, timers
 cluster      worker: lease, recovery
 client       Runtime and Handle
 asyncio      the same for asyncio programs
+prometheus   the metrics of a runtime, for a Prometheus registry
 outbox       sagas that a database transaction starts
 testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sagakit.client.api import RuntimeApi as RuntimeApi
     from sagakit.client.client import Client as Client
+    from sagakit.client.client_api import ClientApi as ClientApi
     from sagakit.client.client_opening import open_client as open_client
     from sagakit.client.description import Description as Description
     from sagakit.client.executor import SagaExecutor as SagaExecutor
@@ -107,6 +109,7 @@ else:
         {
             "sagakit.client.api": "RuntimeApi",
             "sagakit.client.client": "Client",
+            "sagakit.client.client_api": "ClientApi",
             "sagakit.client.client_opening": "open_client",
             "sagakit.client.description": "Description",
             "sagakit.client.executor": "SagaExecutor",

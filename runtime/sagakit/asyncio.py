@@ -21,6 +21,7 @@ from sagakit.client.client import Client
 from sagakit.client.client_opening import ClientOptions, client_config, client_connection, client_on
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
+from sagakit.client.metrics import MetricReading
 from sagakit.client.misuse import opened
 from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
@@ -37,7 +38,6 @@ from sagakit.times import Moment
 
 if TYPE_CHECKING:  # a program with a client alone loads no trio
     from sagakit.client.bulk import BulkVerb
-    from sagakit.client.metrics import Reading
     from sagakit.client.runtime import Runtime
     from sagakit.jetstream.trio_thread import TrioThread
 
@@ -88,7 +88,7 @@ class AsyncioRuntime:
         """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         return self._inner.metrics()
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[MetricReading]:
         """Return the metrics of this worker with their labels. See `Runtime.readings`."""
         return self._inner.readings()
 

@@ -59,9 +59,11 @@ async def test_a_delayed_saga_waits_without_an_actor_and_begins_in_time(
         assert running.runtime.passivated == 1
         assert trio.current_time() < 2
         record = record_of(server)
-        assert (record["status"], record["starts_at"], record["schema"]) == ("delayed", pytest.approx(EPOCH + 3600), 2)
+        assert (record["status"], record["schema"]) == ("delayed", 2)
+        assert record["starts_at"] == pytest.approx(EPOCH + 3600)
         (info,) = (await running.runtime.list(status="delayed")).items
-        assert (info.id, info.starts_at) == ("one", pytest.approx(EPOCH + 3600))
+        assert info.id == "one"
+        assert info.starts_at == pytest.approx(EPOCH + 3600)
         assert (await running.runtime.list(where="starts > +50m")).items == [info]
         assert (await running.runtime.list(status="running")).items == []
         assert await handle.outcome() == Completed("tickets-Rome")
@@ -276,7 +278,7 @@ async def test_a_start_of_the_inbox_counts_its_delay_from_its_arrival(autojump_c
         ("text", {"at": datetime.fromtimestamp(EPOCH + 3600, UTC)}),
     ):
         async with member(server, BookTrip(), adopt=False) as sender:
-            request = InboxRequest(kind="start", input=msgspec.Raw(b"{}"), **fields)  # type: ignore[arg-type]
+            request = InboxRequest(kind="start", input=msgspec.Raw(b"{}"), **fields)
             await sender.worker.requests.send(SagaKey("BookTrip", id), id, request)
     await trio.sleep(1000)
     async with member(server, BookTrip(), **CALM) as running:

@@ -79,9 +79,9 @@ async def test_p10_a_start_is_never_in_conflict_with_itself(autojump_clock: Cloc
         again = await start(Ship, "one", "lamp", id_conflict="error", message_id="m1")
         assert again.key == first.key
         assert (await start(Ship, "one", "lamp")).key == first.key, "another start, which does not mind"
-        for other in ({"message_id": "m2"}, {}):
+        for other in ("m2", None):
             with pytest.raises(AlreadyStarted, match=r"Ship\.one was started before: use another id"):
-                await start(Ship, "one", "lamp", id_conflict="error", **other)
+                await start(Ship, "one", "lamp", id_conflict="error", message_id=other)
         with pytest.raises(AlreadyStarted, match="different input"):
             await start(Ship, "one", "vase", message_id="m2")
 

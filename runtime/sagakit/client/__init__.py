@@ -1,6 +1,7 @@
 """The objects that a program holds: `Runtime`, `Handle`, and what they return.
 
 api          RuntimeApi: the methods of every runtime, a protocol
+client_api   ClientApi: the methods that clients and runtimes share, a protocol
 executor     SagaExecutor: the six basic ones, a protocol
 access       SagaAccess: the ones that a handle uses, a protocol
 runtime      Runtime, for trio programs

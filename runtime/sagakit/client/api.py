@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 from sagakit.client.access import SagaAccess
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.handle import Handle
-from sagakit.client.metrics import Reading
+from sagakit.client.metrics import MetricReading
 from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
@@ -61,7 +61,7 @@ class RuntimeApi(SagaAccess, Protocol):
         """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         ...
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[MetricReading]:
         """Return the metrics of this worker with their labels. See `Runtime.readings`."""
         ...
 

@@ -30,8 +30,7 @@ from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.start_context import StartContext
 from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.naming import is_name
-from sagakit.repository import Filter, History, Records, SagaRepository
-from sagakit.repository.wanted import Wanted
+from sagakit.repository import History, SagaRepository
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
@@ -91,15 +90,6 @@ class PlainAccess:
     def names(self) -> Names:
         """The names on the wire."""
         return self._store.names
-
-    async def find(
-        self, wanted: Filter, *, live: bool = True, ended: bool = False, limit: int | None = None
-    ) -> Records:
-        """Return the sagas that fit a filter: the unfinished ones if `live`, those that have ended if `ended`.
-
-        The saga that was written last comes first. With a `limit`, a page of so many; see `Page`. Raises StoreError.
-        """
-        return await self.repository.records(Wanted(where=wanted, live=live, ended=ended), limit=limit)
 
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""

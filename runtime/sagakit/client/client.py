@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, get_args, overload
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.client.begun import Begun
+from sagakit.client.begun import Begun, RecentStarts
 from sagakit.client.burials import Burials
 from sagakit.client.changes import Change, Changes
 from sagakit.client.description import Description, described
@@ -73,6 +73,7 @@ class Client:
         self._burials = Burials(wire, names)
         self._fleet = FleetView(wire, self._lookup, ttl=lease_ttl)
         self._sender = Sender(wire, names, self._lookup, self._changes, self._burials, self._fleet)
+        self._starts = RecentStarts()
         self._closed = False
 
     # ------------------------------------------------------------- starting
@@ -170,7 +171,9 @@ class Client:
             attributes=context.attributes,
         )
         sent = await self._sender.send(address, message_id, request)
-        return Begun(self, partial(self._sender.until_started, address, sent, same))
+        begun = Begun(self, partial(self._sender.until_started, address, sent, same))
+        self._starts.add(key, begun)
+        return begun
 
     @overload
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]: ...
@@ -203,7 +206,7 @@ class Client:
     async def record(self, key: str) -> Record:
         """Return the last durable record under a key (`Handle.key`). Raises UnknownSaga, Undecodable."""
         self._check_open()
-        return (await self._lookup.find(key))[0]
+        return (await self._starts.stored(key, partial(self._lookup.find, key)))[0]
 
     async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
         """Wait until a saga has ended, or with `or_stuck` until it is stuck, and return its last record.
@@ -358,7 +361,7 @@ class Client:
         """
         self._check_open()
         message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
-        return await self._sender.apply(key, checked_message(message))
+        return await self._starts.stored(key, partial(self._sender.apply, key, checked_message(message)))
 
     async def compensate(self, saga: type[Saga[D, T]] | str, id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""

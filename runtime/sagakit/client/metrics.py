@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
-from sagakit.binding.registry import Registry
-from sagakit.cluster.worker import Worker
 from sagakit.engine import SagaStatus
 from sagakit.engine.record import Cause
 from sagakit.system.tally import HistogramReading
 
+if TYPE_CHECKING:
+    from sagakit.binding.registry import Registry
+    from sagakit.cluster.worker import Worker
+
 Measured: TypeAlias = float | HistogramReading
 _Labels: TypeAlias = Iterable[tuple[str, ...]]
 _Found: TypeAlias = Iterable[tuple[tuple[str, ...], Measured]]
-_Reader: TypeAlias = Callable[[Worker], _Found]
+_Reader: TypeAlias = "Callable[[Worker], _Found]"
 
 
 class MetricRow(NamedTuple):
@@ -40,7 +42,7 @@ class MetricRow(NamedTuple):
     """Returns the values, each with those of the labels, for any thread."""
 
 
-class Reading(NamedTuple):
+class MetricReading(NamedTuple):
     """The value of a metric for one set of labels."""
 
     metric: MetricRow
@@ -48,17 +50,17 @@ class Reading(NamedTuple):
     value: Measured
 
 
-def readings_of(worker: Worker) -> list[Reading]:
+def readings_of(worker: Worker) -> list[MetricReading]:
     """Return all readings of a worker. For any thread."""
-    return [Reading(metric, labels, value) for metric in METRICS for labels, value in metric.read(worker)]
+    return [MetricReading(metric, labels, value) for metric in METRICS for labels, value in metric.read(worker)]
 
 
-def by_name(readings: Iterable[Reading]) -> dict[str, float]:
+def by_name(readings: Iterable[MetricReading]) -> dict[str, float]:
     """Return readings as Prometheus writes series, without `sagakit_`: `sagas_started_total{type="PlaceOrder"}`."""
     return dict(series for reading in readings for series in _series(reading))
 
 
-def _series(reading: Reading) -> Iterator[tuple[str, float]]:
+def _series(reading: MetricReading) -> Iterator[tuple[str, float]]:
     name, value = reading.metric.name, reading.value
     pairs = dict(zip(reading.metric.labels, reading.labels, strict=True))
     if not isinstance(value, HistogramReading):

@@ -18,7 +18,7 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
-from sagakit.client.metrics import Reading, by_name, readings_of
+from sagakit.client.metrics import MetricReading, by_name, readings_of
 from sagakit.client.refusals import refused
 from sagakit.client.start_options import StartOptions, context_of, terms_of
 from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
@@ -104,7 +104,7 @@ class Runtime:
         """
         return by_name(readings_of(self._worker))
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[MetricReading]:
         """Return the metrics with labels and texts, for exporters such as `sagakit.prometheus`. For any thread."""
         return readings_of(self._worker)
 

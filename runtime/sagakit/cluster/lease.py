@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from logging import getLogger
+from typing import NamedTuple
 
 import msgspec
 import trio
@@ -21,6 +22,18 @@ from sagakit.system.io.persistence import through_outage
 from sagakit.system.lease_status import LeaseStatus
 
 _log = getLogger("sagakit.cluster")
+
+
+class Load(NamedTuple):
+    """The load of a worker, as its lease shows it."""
+
+    active: int = 0
+    passivated: int = 0
+    counts: dict[str, dict[str, int]] = {}
+    backlog: float = 0.0
+
+
+NOTHING_YET = Load()
 
 
 class OwnLease:
@@ -60,10 +73,11 @@ class OwnLease:
         """Make the lease durable for the first time. Waits through an outage. Raises StoreError."""
         await through_outage(self._store, self.renew)
 
-    async def renew(self, *, load: int = 0, passivated: int = 0) -> None:
+    async def renew(self, load: Load = NOTHING_YET) -> None:
         """Write the lease with the next number. Raises StoreError; then the renewal may still arrive later."""
-        self._lease.renewal += 1
-        self._lease.load, self._lease.passivated = load, passivated
+        lease = self._lease
+        lease.renewal += 1
+        lease.load, lease.passivated, lease.counts, lease.backlog = load
         # the age of the lease counts from here, not from the acknowledgment: an observer may see the new number in
         # between and begin to wait then, so this worker's own ttl must end before any observer's does
         sent = trio.current_time()
@@ -84,7 +98,7 @@ class OwnLease:
     async def release(self, busy: Sequence[str]) -> None:
         """Renew the lease and release all sagas except those under the keys in `busy`. Raises StoreError."""
         self._lease.busy = list(busy)
-        await self.renew(load=len(busy))
+        await self.renew(Load(len(busy)))
 
     async def hand_back(self, *, left: bool) -> None:
         """Give the lease up; with `left`, other workers adopt at once all sagas that name it. Raises StoreError."""

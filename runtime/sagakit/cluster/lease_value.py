@@ -11,6 +11,9 @@ from sagakit.naming import is_worker_id
 class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A worker's value in the workers' bucket, as JSON.
 
+    `counts` are the numbers of the sagas that the worker has, by type and status. `backlog` is for how many seconds the
+    oldest event that is not in the log yet has waited. Workers of older releases have neither.
+
     `definitions` are the versions that the worker knows of each type, `migrating` the versions among them that have a
     migrate(), `schemas` the digests of their schemas. `load` is the number of active sagas, `passivated` the number of
     passivated ones.
@@ -30,6 +33,8 @@ class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
     renewal: int = 0
     load: int = 0
     passivated: int = 0
+    counts: dict[str, dict[str, int]] | None = None
+    backlog: float | None = None
     busy: list[str] | None = None
     handed_back: bool = False
 

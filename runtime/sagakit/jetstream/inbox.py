@@ -26,6 +26,9 @@ from sagakit.store.starting import is_start
 
 OUT = 10_000
 """Messages of one type that may be out with workers at once, before any of them is acknowledged."""
+PAGE_NEW, PAGE_PARKED = 256, 64
+"""Messages asked for at once. A page of new ones is large: while the worker is busy, each page takes as long as a few
+turns of everything else that it does, and a message behind a flood waits until all pages before it have come."""
 LOOKED_AT = 8
 """Messages to one saga that are looked at for a start: more than a few before it mean that there is none."""
 HEADERS_LIMIT = 10 * 1_024
@@ -168,6 +171,7 @@ class StreamInbox:
             filters=[names.parked_filter(saga_type, start=starts)] if waits else names.inbound_filters(saga_type),
             ack_wait=ACK_WAIT,
             max_ack_pending=-1 if waits else OUT,
+            page=PAGE_PARKED if waits else PAGE_NEW,
         )
 
     async def _messages(self, pull: Pull, saga_type: str) -> AsyncGenerator[InboundMessage]:

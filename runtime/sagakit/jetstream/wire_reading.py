@@ -13,10 +13,10 @@ import msgspec
 
 from sagakit.errors import Refused, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError
-from sagakit.jetstream.puller import Found, Puller, Refusing, refusal, subjects_of
+from sagakit.jetstream.puller import Found, Puller, Refusing, refusal, state_of, subjects_of
 from sagakit.jetstream.scan import Scan, since, window
 from sagakit.store.names import Names
-from sagakit.store.ports import StoredValue, Window, Wire
+from sagakit.store.ports import Extent, StoredValue, Window, Wire
 from sagakit.store.ports.reading_port import Patterns
 
 AT_ONCE = 500
@@ -130,6 +130,13 @@ class WireStream:
         for start in range(0, len(keys), AT_ONCE):
             await self._wire.together(*(partial(get, key) for key in keys[start : start + AT_ONCE]))
         return [found[key] for key in keys]
+
+    async def extent(self) -> Extent:
+        """Return the extent of the stream."""
+        state = await state_of(self._wire, self._stream, self._refused)
+        began = 0.0 if state.first_ts is None or not state.messages else state.first_ts.timestamp()
+        span = state.last_seq - state.first_seq + 1
+        return Extent(state.messages, began, state.messages == state.last_seq, 0 < state.messages < span)
 
     async def counts(self, patterns: Patterns, *, since: float = 0.0) -> Sequence[int]:
         """Return how many messages fit each pattern."""

@@ -101,20 +101,20 @@ class Environment:
         random: Callable[[], float] = random.random,
     ) -> None:
         self.worker_id = worker_id
-        self.config = config
+        self.config: Config = config
         self.store = store
         self.sagas = sagas
         self.children = children
         self.limits = limits
         self.reports = reports
-        self.tally = tally
+        self.tally: Tally = tally
         self.persistence = persistence
         self.publisher = publisher
         self.timers = timers
         self.isolation = isolation
         self.gate = gate
         self.room = room
-        self.lease_status = lease_status
+        self.lease_status: LeaseStatus = lease_status
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now

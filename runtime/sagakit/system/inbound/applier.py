@@ -91,8 +91,8 @@ class Applier:
         self._children = children
         self._can_read_elsewhere = can_read_elsewhere
 
-    async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
-        """Apply a message; its effect is durable once this returns.
+    async def apply(self, message: InboundMessage, request: InboxRequest, *, sparing: bool) -> None:
+        """Apply a message; its effect is durable once this returns. `sparing`: see `Requests.anywhere`.
 
         Raises Unowned, LeftToOthers, UnknownSaga, NewerSchema and StoreError, after which another try may succeed, and
         errors for which `is_final` is True. If this is cancelled, the message may or may not have been applied; to
@@ -101,10 +101,10 @@ class Applier:
         if request.kind == "start":
             await self._start(message, request)
             return
-        await self._tell(str(message.address), checked_message(request.as_inbound(message.id)))
+        await self._tell(str(message.address), checked_message(request.as_inbound(message.id)), sparing=sparing)
 
-    async def _tell(self, key: str, message: Inbound) -> None:
-        if await self._requests.anywhere(key, message) is None:
+    async def _tell(self, key: str, message: Inbound, *, sparing: bool = False) -> None:
+        if await self._requests.anywhere(key, message, sparing=sparing) is None:
             raise Unowned(f"{key}: no live worker owns it just now; the next owner applies the message")
 
     async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> SagakitError:

@@ -34,6 +34,7 @@ from sagakit.messages.validation import checked_message
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.inbound.absences import Absences
 from sagakit.system.io.persistence import ask, read, through_outage
 from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
@@ -77,6 +78,7 @@ class Requests:
         self._worker_id = worker_id
         self._absent = absent
         self._stranded = stranded
+        self._absences = Absences()
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply a message to a saga that is here, active or passivated. Return its verdict; None if it is not here."""
@@ -88,8 +90,10 @@ class Requests:
                 await trio.lowlevel.checkpoint()
         return None
 
-    async def anywhere(self, key: str, message: Inbound) -> str | None:
+    async def anywhere(self, key: str, message: Inbound, *, sparing: bool = False) -> str | None:
         """Apply a message wherever the saga is. Return its durable verdict, or None if no owner answers.
+
+        With `sparing`, a look of a moment ago that found no saga is not repeated.
 
         After None the message may have been applied all the same: the owner's answer may have been lost. Raises
         UnknownSaga, which `unknown` can explain, Undecodable and StoreError.
@@ -97,6 +101,8 @@ class Requests:
         verdict = await self.here(key, message)
         if verdict is not None:
             return verdict
+        if sparing and self._absences.has(key):
+            raise UnknownSaga(f"no saga was stored under {key} a moment ago")
         record, live = await self._find(key)
         verdict = answered(record, message, live=live)
         if verdict is not None or record.owner == self._worker_id:
@@ -217,6 +223,7 @@ class Requests:
             if isinstance(found, Loaded):
                 return found.record, bucket is self._store.state
             assert found is None or isinstance(found, EndMarker)
+        self._absences.note(key)
         raise UnknownSaga(f"no saga is stored under {key}")
 
     async def check_runs(self, record: Record) -> None:
