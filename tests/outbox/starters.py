@@ -51,4 +51,4 @@ class ClientLike(FakeStarter):
         assert id is not None
         if self.messages.setdefault(id, message_id) != message_id:
             raise AlreadyStarted(f"{id} was started before")
-        return await super().start(saga, id, input, **given)
+        return await super().start(saga, id, input, message_id=message_id, **given)
