@@ -12,7 +12,6 @@ import trio
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
-from sagakit.client.history import events_of
 from sagakit.client.job_answers import is_taken
 from sagakit.client.refusals import refusal, refused
 from sagakit.client.runtime import Runtime
@@ -94,7 +93,7 @@ class PlainAccess:
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
-        return History(record, await events_of(self._store, record))
+        return await self.repository.history(record)
 
     async def describe(self, key: str) -> Description:
         """Return a saga for people to read, as `Runtime.describe` does. Its values are plain JSON."""
