@@ -5,6 +5,8 @@ lazy_group        the group of all commands; imports the module of a command whe
 looking_commands  list, describe, history, count, groups, workers
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
+checking_commands  doctor
+findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config
 writing_commands  diagram, schema, explore, demo
 changing          a change of many sagas: plan, question, verdicts

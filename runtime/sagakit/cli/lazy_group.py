@@ -17,6 +17,7 @@ LATER: Mapping[str, tuple[str, str]] = {
     "count": ("looking_commands", "Count sagas by type and status."),
     "groups": ("looking_commands", "Group the stuck sagas by type, step and error."),
     "workers": ("looking_commands", "List the workers by their leases."),
+    "doctor": ("checking_commands", "Check server, streams, fleet and sagas, and say what to do."),
     "retry": ("mending_commands", "Let stuck sagas go on, with fresh retries."),
     "cancel": ("mending_commands", "Ask that sagas be undone."),
     "compensate": ("mending_commands", "Undo what can be undone, even past the pivot."),

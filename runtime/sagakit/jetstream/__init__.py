@@ -40,6 +40,7 @@ domains    streams of other JetStream domains that take in our messages
 layout     makes and checks buckets and streams
 store      all of it as one `Store`
 url        from a URL to an open store
+address    from the URL of a server to the options of a connection
 
 The embedded server
 

@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from sagakit.errors import InvalidConfig
-from sagakit.jetstream.connection import API, Connection, api_of
+from sagakit.jetstream.address import SCHEMES, connection_of
+from sagakit.jetstream.connection import API, Connection
 from sagakit.jetstream.embedded import embedded_server
 from sagakit.jetstream.layout import StreamOptions
-from sagakit.jetstream.security import Identity, Tls, merged, servers_of
+from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.server_process import Sync
 from sagakit.jetstream.store import open_jetstream
-from sagakit.naming import check_name
 from sagakit.store.memory import open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
@@ -66,10 +66,8 @@ async def open_url(
             open_jetstream(Connection(servers=(address,), **connection), names=names, options=options) as store,
         ):
             yield store
-    elif colon and scheme in ("nats", "tls", "ws", "wss"):
-        connection |= _of_query(url, connection.get("api", API))  # first: in its place the end of a password may be
-        servers, of_url = servers_of(url.partition("?")[0])
-        to = Connection(servers=servers, identity=merged(of_url, identity or Identity()), **connection)
+    elif colon and scheme in SCHEMES:
+        to = connection_of(url, identity, **connection)
         async with open_jetstream(to, names=names, options=options) as store:
             yield store
     else:
@@ -99,25 +97,3 @@ def _folder(url: str, rest: str) -> Path:
     if path.startswith("/") and not path.strip("/"):
         raise InvalidConfig(f"url={url!r} is the root of the file system: write {_FOLDERS}")
     return Path(path or DEFAULT_FOLDER)
-
-
-def _of_query(url: str, api: str) -> dict[str, str]:
-    """Return what the URL's query says of the connection. Raises InvalidConfig."""
-    text = url.partition("?")[2]
-    pairs = parse_qsl(text, keep_blank_values=True)
-    query = dict(pairs)
-    domain = query.pop("domain", None)
-    if "@" in text:  # a ? in a password begins a query
-        raise InvalidConfig(
-            "the URL's query, not shown for its credentials, may have domain=..., and nothing else: in a user or "
-            "password, write ? as %3F and # as %23"
-        )
-    if query:
-        raise InvalidConfig(f"the URL's query has {', '.join(query)}: it may have domain=..., and nothing else")
-    if len(pairs) > 1:
-        raise InvalidConfig("the URL says domain= more than once: take the others out")
-    if domain is None:
-        return {}
-    if api not in (API, api_of(domain)):
-        raise InvalidConfig(f"the URL says domain={domain}, the options say otherwise: take one of them out")
-    return {"api": api_of(check_name(domain, what="domain"))}
