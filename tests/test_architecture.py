@@ -30,7 +30,7 @@ LAYERS = [
     {"cluster"},
     {"client"},
     {"asyncio"},
-    {"prometheus"},
+    {"outbox", "prometheus"},
     {"commands", "doctor", "participants"},
     {"web", "testing"},
     {"cli"},
@@ -76,13 +76,13 @@ def test_actors_know_nothing_of_sagas_or_nats(path: Path) -> None:
     assert not {name.split(".")[0] for name in imported(path)} & {"sagakit", "nats", "msgspec", "trio_asyncio"}
 
 
-def test_only_the_jetstream_package_and_the_asyncio_face_know_asyncio_and_nats() -> None:
+def test_only_the_jetstream_package_and_the_asyncio_faces_know_asyncio_and_nats() -> None:
     knowing = {
         layer_of(path)
         for path in modules(RUNTIME)
         if {name.split(".")[0] for name in imported(path)} & ASYNCIO_SIDE and not _only_for_types(path)
     }
-    assert knowing <= {"jetstream", "asyncio"}
+    assert knowing <= {"jetstream", "asyncio", "outbox"}
 
 
 def _only_for_types(path: Path) -> bool:

@@ -100,6 +100,19 @@ async def test_a_step_that_blocks_the_loop_is_named_with_its_line_at_each_doubli
     check(said(caplog), who)
 
 
+async def test_the_metrics_have_the_longest_block_of_each_loop(caplog: Logged) -> None:
+    async with sagakit.open_runtime("memory:", sagas=[Slow(Blocking(caplog))]) as runtime:
+        await runtime.execute(Slow, "one", "action")
+        with trio.fail_after(30):
+            while runtime.metrics()['loop_longest_block_seconds{loop="trio"}'] < 0.3:  # noqa: ASYNC110  # a sign is due
+                await trio.sleep(0.01)
+        found = runtime.metrics()
+    total, longest = (
+        found[f'loop_{name}{{loop="trio"}}'] for name in ("blocked_seconds_total", "longest_block_seconds")
+    )
+    assert 0.3 < longest <= total
+
+
 async def test_code_outside_of_sagas_is_named_by_its_line(caplog: Logged) -> None:
     async with sagakit.open_runtime("memory:", sagas=[Slow(lambda: None)]) as runtime:
         await runtime.execute(Slow, "one", "")  # now the watchdog has seen the loop
@@ -112,6 +125,9 @@ def test_a_step_that_blocks_the_hosts_asyncio_loop_is_named(caplog: Logged) -> N
         saga = SlowOnAsyncio(Blocking(caplog))
         async with sagakit.asyncio.open_runtime("memory:", sagas=[saga]) as runtime:
             await runtime.execute(SlowOnAsyncio, "one", "")
+            async with asyncio.timeout(30):
+                while runtime.metrics()['loop_longest_block_seconds{loop="asyncio"}'] < 0.3:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
 
     asyncio.run(main())
     check(said(caplog), "step charge of SlowOnAsyncio.one (attempt 1)")

@@ -12,6 +12,8 @@ cluster      worker: lease, recovery
 client       Runtime and Handle
 asyncio      the same for asyncio programs
 doctor       coded checks of server, streams, fleet and sagas
+prometheus   the metrics of a runtime, for a Prometheus registry
+outbox       sagas that a database transaction starts
 testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
 errors       every error, as one tree
@@ -26,12 +28,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sagakit.client.api import RuntimeApi as RuntimeApi
+    from sagakit.client.client import Client as Client
+    from sagakit.client.client_api import ClientApi as ClientApi
+    from sagakit.client.client_opening import open_client as open_client
     from sagakit.client.description import Description as Description
     from sagakit.client.executor import SagaExecutor as SagaExecutor
     from sagakit.client.handle import Handle as Handle
     from sagakit.client.opening import open_runtime as open_runtime
     from sagakit.client.runtime import Runtime as Runtime
     from sagakit.client.script import run as run
+    from sagakit.client.watching import SagaEvent as SagaEvent
     from sagakit.definition import FOREVER as FOREVER
     from sagakit.definition import CheckedStep as CheckedStep
     from sagakit.definition import Child as Child
@@ -103,12 +109,16 @@ else:
         __name__,
         {
             "sagakit.client.api": "RuntimeApi",
+            "sagakit.client.client": "Client",
+            "sagakit.client.client_api": "ClientApi",
+            "sagakit.client.client_opening": "open_client",
             "sagakit.client.description": "Description",
             "sagakit.client.executor": "SagaExecutor",
             "sagakit.client.handle": "Handle",
             "sagakit.client.opening": "open_runtime",
             "sagakit.client.runtime": "Runtime",
             "sagakit.client.script": "run",
+            "sagakit.client.watching": "SagaEvent",
             "sagakit.definition": (
                 "FOREVER CheckedStep Child Completed Context Done EachStep Failed Limit MaybeChild MaybeEachStep "
                 "Node NotDone OldSaga Outcome Reject Retry RetryPolicy Saga Signal Step Timer child each signal "

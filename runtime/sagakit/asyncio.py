@@ -3,7 +3,8 @@
     async with sagakit.asyncio.open_runtime("nats://localhost", sagas=[PlaceOrder(http=http)]) as sagas:
         saga = await sagas.start(PlaceOrder, order.id, order)
 
-`AsyncioRuntime` has the methods of `sagakit.Runtime`, with the same arguments, results and errors.
+`AsyncioRuntime` has the methods of `sagakit.Runtime`, with the same arguments, results and errors. `open_client` opens
+a client without a worker, on the program's own loop: it loads no trio.
 """
 
 from __future__ import annotations
@@ -11,29 +12,34 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from logging import getLogger
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.client.bulk import BulkVerb
+from sagakit.client.client import Client
+from sagakit.client.client_opening import ClientOptions, client_config, client_connection, client_on
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
-from sagakit.client.metrics import Reading
-from sagakit.client.opening import open_runtime as open_trio_runtime
-from sagakit.client.opening import opened
-from sagakit.client.runtime import Runtime
+from sagakit.client.metrics import MetricReading
+from sagakit.client.misuse import opened
+from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import RuntimeClosed
-from sagakit.jetstream.trio_thread import TrioThread
-from sagakit.jetstream.whereabouts import check_asyncio
+from sagakit.jetstream.asyncio_wire import open_asyncio_wire
+from sagakit.jetstream.whereabouts import Home, check_asyncio
 from sagakit.repository.listing import History, Page, SagaInfo
 from sagakit.system.config import Config
 from sagakit.system.given_options import RuntimeOptions
 from sagakit.times import Moment
+
+if TYPE_CHECKING:  # a program with a client alone loads no trio
+    from sagakit.client.bulk import BulkVerb
+    from sagakit.client.runtime import Runtime
+    from sagakit.jetstream.trio_thread import TrioThread
 
 _log = getLogger("sagakit")
 
@@ -82,7 +88,7 @@ class AsyncioRuntime:
         """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         return self._inner.metrics()
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[MetricReading]:
         """Return the metrics of this worker with their labels. See `Runtime.readings`."""
         return self._inner.readings()
 
@@ -91,25 +97,23 @@ class AsyncioRuntime:
         await self._thread.call(self._inner.drain)
 
     async def start(
-        self,
-        saga: type[Saga[D, T]],
-        id: str | None,
-        input: D,
-        *,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-        trace: dict[str, str] | None = None,
-        attributes: dict[str, str] | None = None,
+        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[StartOptions]
     ) -> Handle[T]:
         """Start a saga and return a handle on it. See `Runtime.start`."""
-        start = partial(
-            self._inner.start,
-            correlation_id=correlation_id,
-            causation_id=causation_id,
-            trace=trace,
-            attributes=attributes,
-        )
-        return self._mine(await self._thread.call(start, saga, id, input))
+        return self._mine(await self._thread.call(partial(self._inner.start, saga, id, input, **options)))
+
+    async def start_with_signal(
+        self,
+        saga: type[Saga[D, T]],
+        id: str,
+        input: D,
+        signal: Signal[W, Any],
+        payload: W,
+        **options: Unpack[StartOptions],
+    ) -> Handle[T]:
+        """Start a saga with a signal, or send the signal to the one there is. See `Runtime.start_with_signal`."""
+        start = partial(self._inner.start_with_signal, saga, id, input, signal, payload, **options)
+        return self._mine(await self._thread.call(start))
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
         """Start a saga, wait for its end and return its outcome. See `Runtime.execute`."""
@@ -223,7 +227,7 @@ class AsyncioRuntime:
         return handle.through(self)
 
 
-@opened
+@opened("runtime")
 async def open_runtime(
     url: str,
     *,
@@ -242,6 +246,9 @@ async def open_runtime(
     worker breaks down, leaving raises the error that broke it. Also raises RuntimeError or OSError if the system has no
     thread or file left for the worker; nothing is left behind then.
     """
+    from sagakit.client.opening import open_runtime as open_trio_runtime
+    from sagakit.jetstream.trio_thread import TrioThread
+
     loop = check_asyncio("sagakit.asyncio.open_runtime")
     opened: list[Runtime] = []
 
@@ -270,3 +277,24 @@ async def _closed(thread: TrioThread) -> None:
         await thread.close()
     except Exception as error:  # log it only: another error is being raised
         _log.error("the runtime broke down: %r", error, exc_info=error)
+
+
+@opened("client")
+async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterator[Client]:
+    """Open a client on this program's loop: it starts, sees and helps the sagas of workers anywhere, and runs none.
+
+        async with sagakit.asyncio.open_client("nats://localhost") as client:
+            outcome = await client.execute(PlaceOrder, "order-7", order)
+
+    No trio is loaded. Arguments, permissions and errors are those of `sagakit.open_client`.
+    """
+    loop = check_asyncio("sagakit.asyncio.open_client")
+    config = client_config(options)
+    async with open_asyncio_wire(client_connection(url, config)) as wire:
+        client = await client_on(wire, wire.server_version, config, Home(loop).check_asyncio)
+        keeper = loop.create_task(client.keep())
+        try:
+            yield client
+        finally:
+            client.close()
+            keeper.cancel()

@@ -18,7 +18,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from sagakit.client.api import RuntimeApi
-from sagakit.client.metrics import METRICS, MetricRow, Reading
+from sagakit.client.metrics import METRICS, MetricReading, MetricRow
 from sagakit.system.tally import HistogramReading
 
 PREFIX = "sagakit_"
@@ -39,16 +39,16 @@ class RuntimeCollector(Collector):
         return families(self._runtime.readings())
 
 
-def families(readings: Iterable[Reading]) -> Iterator[Metric]:
+def families(readings: Iterable[MetricReading]) -> Iterator[Metric]:
     """Yield every metric as a family with its readings; one without readings has its HELP and TYPE alone."""
-    found: dict[str, list[Reading]] = {}
+    found: dict[str, list[MetricReading]] = {}
     for reading in readings:
         found.setdefault(reading.metric.name, []).append(reading)
     for metric in METRICS:
         yield _family(metric, found.get(metric.name, []))
 
 
-def _family(metric: MetricRow, readings: list[Reading]) -> Metric:
+def _family(metric: MetricRow, readings: list[MetricReading]) -> Metric:
     name, text, labels = PREFIX + metric.name, metric.help, metric.labels
     if metric.kind == "histogram":
         histogram = HistogramMetricFamily(name, text, labels=labels)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import trio
-from sagakit import Context, RetryPolicy, Saga, signal, step
+from sagakit import Context, RetryPolicy, Saga, child, signal, step
 
 QUICK = RetryPolicy(
     max_attempts=3, initial_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=20)
@@ -93,6 +93,15 @@ def _check_there(file: str, service: str) -> None:
         raise ConnectionError(f"{service}: 503 after {len(file)} ms")
 
 
+class Sell(Saga[Parcel, str]):
+    """A saga that starts another one."""
+
+    delivered = child(Deliver, lambda parcel, ctx: parcel, pivot=True)
+
+    def output(self, input: Parcel, ctx: Context) -> str:
+        return ctx.result(Sell.delivered)
+
+
 class Approve(Saga[str, bool]):
     approved = signal(bool)
 
@@ -140,6 +149,7 @@ class Sleep(Saga[Call, str], backend="asyncio"):
 
 sagas = [Wait(), Block()]
 parcels = [Deliver(), Approve()]
+families = [Sell(), *parcels]
 asyncio_steps = (Sleep(),)
 one = Wait()
 empty: list[Wait] = []

@@ -67,10 +67,10 @@ class Operator:
 
 
 @contextmanager
-def running_operator(folder: Path) -> Iterator[Operator]:
-    """Run a server and a worker for Deliver and Approve while the context is open."""
+def running_operator(folder: Path, sagas: str = "parcels") -> Iterator[Operator]:
+    """Run a server and a worker for these sagas of `tests.cli.jobs` while the context is open."""
     with (
         running_server(folder / "server") as server,
-        worker(folder / "worker", "parcels", "--nats", server.url, "--name", "post"),
+        worker(folder / "worker", sagas, "--nats", server.url, "--name", "post"),
     ):
         yield Operator(server.url, folder)

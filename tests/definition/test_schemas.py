@@ -117,10 +117,8 @@ def test_a_type_has_the_schema_that_msgspec_makes_of_it(type: Any) -> None:
         (dict[UUID, Any], {"propertyNames": {"format": "uuid"}}),
     ],
 )
-def test_what_msgspec_says_nothing_of(type: Any, schema: Any) -> None:
-    found = json_schema(type)
-    assert found == schema | ({"type": "object"} if "propertyNames" in schema else {})
-    assert found != msgspec.json.schema(type)
+def test_a_schema_says_what_releases_of_msgspec_leave_out(type: Any, schema: Any) -> None:
+    assert json_schema(type) == schema | ({"type": "object"} if "propertyNames" in schema else {})
 
 
 def test_two_classes_of_one_name() -> None:

@@ -58,6 +58,8 @@ class Judge:
         self.told = False  # the parent was told of the end
         self.strange: set[str] = set()  # children with an unreadable output that no operator has replaced yet
         self.lone_crashes = 0
+        self.starts_at: float | None = None  # the time before which the saga may not begin
+        self.began: float | None = None
 
     def _judge_order(self, call: Call) -> None:
         node = self.plan.node(call.step)
@@ -74,6 +76,8 @@ class Judge:
                 raise Broken(f"P2: {call.step} is undone before {later[0]}, which came after it")
 
     def _judge_action(self, call: Call) -> None:
+        if self.starts_at is not None and self.now < self.starts_at:
+            raise Broken(f"P10: {call.step} is called before the saga starts")
         node = self.plan.node(call.step)
         if node.retries.max_attempts is not None and self.budget[call.step] > node.retries.max_attempts:
             raise Broken(f"P3: {call.step} is called more often than its budget allows")
@@ -98,6 +102,10 @@ class Judge:
         if record.status == "completed" and record.failure is not None:
             raise Broken("completed with a failure")
         late = record.deadline_at is not None and self.now >= record.deadline_at
+        if self.plan.deadline is not None and record.deadline_at is not None and self.starts_at is not None:
+            began = record.deadline_at - self.plan.deadline
+            if began < self.starts_at:
+                raise Broken(f"P6: the deadline counts from {began}, before the saga begins")
         goes_on = record.status == "running" and record.failure is None and record.undo_request is None
         if late and goes_on and not self._pivot_passed():
             raise Broken("P6: the deadline has passed, and the saga goes on")
@@ -119,6 +127,16 @@ class Judge:
             if name in self.strange and turns_back and log.state == "blocked":
                 raise Broken(f"P4: {name} waits for a person though its saga is undone")
             self._judge_budget(node, log)
+
+    def _judge_beginning(self, event: str) -> None:
+        """Condemn a beginning that is too early, or not the first one."""
+        if not event.endswith(".started"):
+            return
+        if self.began is not None:
+            raise Broken("P10: the saga begins twice")
+        if self.starts_at is not None and self.now < self.starts_at:
+            raise Broken(f"P10: the saga begins at {self.now}, before {self.starts_at}")
+        self.began = self.now
 
     def _judge_backlog(self, calls: list[Call]) -> None:
         """Condemn an attempt that is opened while unconfirmed events fill the outbox."""
@@ -172,6 +190,8 @@ class Judge:
             raise Broken(f"P2: the saga has ended while {sorted(self.running)} still run")
         if record.status in ENDS and self.published[-1]["type"].split(".")[-1] not in ("completed", "failed"):
             raise Broken("P9: the last event does not tell the end")
+        if record.status == "completed" and self.began is None:
+            raise Broken("P10: completed, and never began")
         if self.asked_to_undo and record.status == "completed" and not self._pivot_passed():
             raise Broken("P6: a request to undo was dropped")
         if record.status in ENDS and self.parent is not None and not self.told:

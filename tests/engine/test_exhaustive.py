@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations, product
 from typing import Any, get_args
 
@@ -24,8 +24,11 @@ _FAULTS = (*sorted(set(get_args(Fate))), "crash", "cancel", "message", "unread")
 class Calm:
     """A source of draws in place of Hypothesis: only planned things go wrong."""
 
+    def __init__(self, **draws: Any) -> None:
+        self._draws = _DRAWS | draws
+
     def draw(self, strategy: Any, label: str) -> Any:
-        return _DRAWS.get(label, 2)
+        return self._draws.get(label, 2)
 
 
 class Schedule(World):
@@ -132,13 +135,13 @@ def _plan(shape: tuple[tuple[int, ...], ...], kinds: tuple[Kind, ...], policy: O
     return Plan(saga_type="T", nodes=tuple(nodes))
 
 
-def _explore(plans: Iterator[Plan]) -> int:
+def _explore(plans: Iterator[Plan], draws: Mapping[str, Any] = {}) -> int:
     runs = 0
     for plan in plans:
-        points = Schedule(plan, Calm()).run_with(None, -1)
+        points = Schedule(plan, Calm(**draws)).run_with(None, -1)
         for at, fault in product(range(points), _FAULTS):
             try:
-                Schedule(plan, Calm()).run_with(fault, at)
+                Schedule(plan, Calm(**draws)).run_with(fault, at)
             except Exception as error:
                 pytest.fail(f"{error}\n{fault} at {at} in {msgspec.json.format(msgspec.json.encode(plan)).decode()}")
             runs += 1
@@ -154,3 +157,9 @@ def test_every_order_of_up_to_four_steps() -> None:
 def test_every_kind_of_node_in_plans_of_up_to_three() -> None:
     runs = sum(_explore(_plans(count, get_args(Kind), ("retry",))) for count in (1, 2, 3))
     assert runs > 10_000
+
+
+def test_every_plan_of_up_to_two_nodes_that_starts_later_and_with_a_signal() -> None:
+    draws = {"is delayed": 0, "starts with a signal": 0}
+    plans = (_plans(count, get_args(Kind), ("retry", "check", "ask", "undo")) for count in (1, 2))
+    assert sum(_explore(some, draws) for some in plans) > 5_000

@@ -12,12 +12,12 @@ from sagakit.engine import Limits
 from sagakit.errors import IllegalTransition
 
 from tests.engine.judge import Broken
-from tests.engine.mutants import messages, records, steps
+from tests.engine.mutants import messages, records, starts, steps
 from tests.engine.mutants.modules import Mutant, Patch
 from tests.engine.plans import plans
 from tests.engine.world import World
 
-MUTANTS: dict[Mutant, str] = steps.MUTANTS | records.MUTANTS | messages.MUTANTS
+MUTANTS: dict[Mutant, str] = steps.MUTANTS | records.MUTANTS | messages.MUTANTS | starts.MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
@@ -28,7 +28,8 @@ def test_the_world_condemns(mutant: Mutant, monkeypatch: Patch) -> None:
     @given(plan=plans(), data=st.data())
     def schedule(plan: Plan, data: Any) -> None:
         misread = mutant.__name__.startswith("unread")
-        World(plan, data, calm_after=25, gives_up=False, misread=misread, limits=Limits(inbound=2)).run()
+        gives_up = mutant in starts.MUTANTS
+        World(plan, data, calm_after=25, gives_up=gives_up, misread=misread, limits=Limits(inbound=2)).run()
 
     with pytest.raises((Broken, IllegalTransition), match=MUTANTS[mutant]):
         schedule()

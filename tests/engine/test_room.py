@@ -32,7 +32,7 @@ from sagakit.engine import (
     questions,
 )
 from sagakit.engine.turn import ITEM_SIZE, makes_room
-from sagakit.system.environment import limits_for
+from sagakit.messages.limits import limits_for
 
 LONG = "x" * 1_000_000
 

@@ -163,8 +163,8 @@ def test_p11_an_end_without_an_outcome_is_refused(status: str, outcome: object, 
 
 def test_p11_a_newer_schema_is_refused(simple: Plan) -> None:
     record = create(simple, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=0.0)
-    newer = msgspec.json.encode(msgspec.json.decode(encode(record)) | {"schema": 2})
-    for value in (newer, b'{"schema": 2}'):
+    newer = msgspec.json.encode(msgspec.json.decode(encode(record)) | {"schema": 3})
+    for value in (newer, b'{"schema": 3}'):
         with pytest.raises(NewerSchema, match="upgrade"):
             decode(f"{simple.saga_type}.1", value)
 

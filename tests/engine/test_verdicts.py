@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Inbound, InboundKind, Limits, Record, apply, create, encode, verdict_of
 from sagakit.engine.verdicts import CODES, PLACES, WIDTH, VerdictText, known_verdict
-from sagakit.system.environment import limits_for
+from sagakit.messages.limits import limits_for
 
 PLAN = Plan(saga_type="T", nodes=(NodePlan(name="go", kind="signal"), NodePlan(name="side")))
 """A plan that waits for a signal while an action is under way, so that even a canceled saga has not ended."""

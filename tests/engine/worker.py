@@ -17,6 +17,7 @@ from sagakit.engine import (
     Decided,
     Finish,
     GaveUp,
+    Inbound,
     InputEvent,
     Limits,
     Loaded,
@@ -78,6 +79,9 @@ class Worker(Judge):
         saga_id = CHILD_ID if self.parent is not None else "1"
         self.key = f"T.{encode_id(saga_id)}"
         self.durable: bytes = b""
+        if data.draw(st.integers(0, 5), "is delayed") == 0:
+            self.starts_at = self.now + 20.0
+        self.signal = self._first_signal()
         first = create(
             plan,
             saga_id=saga_id,
@@ -86,9 +90,19 @@ class Worker(Judge):
             owner="w",
             now=self.now,
             parent=self.parent,
+            starts_at=self.starts_at,
+            signal=self.signal,
             limits=limits,
         )
         self._write(self._answered(first))
+
+    def _first_signal(self) -> Inbound | None:
+        """Return the signal that comes with the start, if one does."""
+        names = [node.name for node in self.plan.nodes if node.kind == "signal"]
+        if not names or self.data.draw(st.integers(0, 2), "starts with a signal"):
+            return None
+        self.sent.add(names[0])
+        return Inbound(id="first", kind="signal", step=names[0], payload=msgspec.Raw(b"7"))
 
     def _rarely(self, what: str, one_in: int = 10) -> bool:
         return self.turns < self.calm_after and self.data.draw(st.integers(1, one_in), what) == 1
@@ -234,5 +248,6 @@ class Worker(Judge):
                 if body["sequence"] != len(self.published) + 1:
                     raise Broken(f"P9: event {body['sequence']} comes after {len(self.published)}")
                 self.published.append(body)
+                self._judge_beginning(body["type"])
             elif known != body:
                 raise Broken(f"P9: event {body['sequence']} has changed")

@@ -51,6 +51,8 @@ class World(Worker):
         self.said: list[tuple[Inbound, str]] = []  # each message that was applied, and its verdict
         self.looked_at: Record | None = None
         super().__init__(plan, data, **options)
+        if self.signal is not None:
+            self.said.append((self.signal, "accepted"))
 
     # ------------------------------------------------------------- messages
 

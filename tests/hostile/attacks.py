@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import trio
@@ -176,11 +176,17 @@ async def fuzz(number: int = 20_000, honest: int = 200, seed: int = 1, *, to_the
             "twice": [id for id, count in letters.items() if count > 1],
             "core requests that the server let through": forbidden,
             "honest alone, worst s": round(max(alone), 2),
+            "honest during the attack, median and 90th percentile, s": _percentiles(together),
             "honest during the attack, worst s": round(max(together), 2),
             "memory before and after, MB": (memory >> 20, ground.memory() >> 20),
             "restarts": ground.restarts(),
             "alive": ground.alive(),
         }
+
+
+def _percentiles(took: list[float]) -> tuple[float, float]:
+    cuts = quantiles(took, n=10)
+    return round(cuts[4], 2), round(cuts[8], 2)
 
 
 async def _honest_sagas(client: Client, name: str, number: int, until: trio.Event | None = None) -> list[float]:

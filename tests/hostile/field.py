@@ -82,7 +82,7 @@ class Field:
         found: Counter[str] = Counter()
         async with opened(self.server, "reader", NAMES) as store:
             assert isinstance(store, JetStreamStore)
-            scan = Scan(LinkWire(store._link), NAMES.dead, ["sagadead.>"], deliver_policy="all")
+            scan = Scan(LinkWire(store._link), NAMES.dead, ["sagadead.>"])
             async for page in scan.pages():
                 for letter in page:
                     found[_field(letter.headers, "Sagakit-Id")] += 1

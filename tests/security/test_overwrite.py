@@ -66,7 +66,7 @@ async def test_a_layout_that_was_overwritten_is_named(serve: Serve, tmp_path: Pa
             return
         assert said.startswith("exit code 76: the key `layout` of bucket shop_SAGA_META does not hold a layout")
         assert 'it begins with b\'{"type":"io.nats.jetstream.api.v1.stream_info_response"' in said
-        assert 'nats kv put shop_SAGA_META layout \'{"schema":2,"shards":2}\'' in said
+        assert 'nats kv put shop_SAGA_META layout \'{"schema":3,"shards":2}\'' in said
         with worker_process(server, NAMES, "late") as late:
             assert await late.ended() == CommandExit.SERVER
             (line,) = [line for line in late.log() if "layout" in line["message"]]

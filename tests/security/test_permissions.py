@@ -212,10 +212,10 @@ async def messages_take_every_way(store: Store) -> None:
         assert not await store.inbox.any_start("Nobody")
         await store.inbox.park(first, start=True)
         await store.inbox.park(second, start=False)
-        await store.inbox.bury(third, "nobody knows it", by="test")
+        await store.inbox.bury(third, "nobody knows it", code="UnknownSaga", by="test")
     await store.inbox.send("client", id="m", saga_type="Unheard", saga_id="of", payload=b"{}")
     [stray] = [one async for one in store.inbox.strays()]
-    await store.inbox.bury(stray, "no worker knows its type", by="test")
+    await store.inbox.bury(stray, "no worker knows its type", code="NotRegistered", by="test")
     with trio.fail_after(20):
         while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
             await trio.sleep(0.02)

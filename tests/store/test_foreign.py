@@ -86,7 +86,7 @@ async def test_a_message_whose_subject_is_no_text_can_be_buried(token: bytes, se
         await someone.publish(subject + b"good", b"{}")
         message = await anext(messages)
         assert message.fault
-        await store.inbox.bury(message, message.fault, by="test")
+        await store.inbox.bury(message, message.fault, code="InvalidInput", by="test")
         message = await anext(messages)
         assert message.saga_id == "good"
         message.acknowledger.ack()

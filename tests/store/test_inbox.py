@@ -94,7 +94,7 @@ async def test_strays_are_what_no_consumer_covers(server: Server, namespace: str
         assert strays.pop("sagain.Nobody.x").fault == ""
         assert all("is not the address of a saga" in message.fault for message in strays.values())
         for message in [one async for one in store.inbox.strays()]:
-            await store.inbox.bury(message, "in a test", by="w1")
+            await store.inbox.bury(message, "in a test", code="InvalidInput", by="w1")
         with trio.fail_after(20):
             while [one async for one in store.inbox.strays()]:  # noqa: ASYNC110  # the server says nothing of a removal
                 await trio.sleep(0.02)
@@ -106,8 +106,8 @@ async def test_a_dead_letter_has_the_message_and_why(server: Server, namespace: 
     async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
         await publish(store, "sagain.Trip.a", b'{"kind": "dance"}', Nats_Msg_Id="m1", Color="red")
         message = await anext(messages)
-        await store.inbox.bury(message, "nobody\r\ndances here \u2603", by="w1")
-        await store.inbox.bury(message, "said twice", by="w1")
+        await store.inbox.bury(message, "nobody\r\ndances here \u2603", code="AlreadyStarted", by="w1")
+        await store.inbox.bury(message, "said twice", code="AlreadyStarted", by="w1")
         found = await store.inbox._dead.next(store.names.dead_subject("inbox", "Trip"))
         assert found is not None
         assert await store.inbox._dead.count() == 1
@@ -115,8 +115,22 @@ async def test_a_dead_letter_has_the_message_and_why(server: Server, namespace: 
     headers = found.headers.decode()
     assert f"Sagakit-Subject: {namespace}.sagain.Trip.a\r\n" in headers
     assert "Sagakit-Reason: nobody  dances here \\u2603\r\n" in headers
+    assert "Sagakit-Code: AlreadyStarted\r\n" in headers
+    assert "Sagakit-Id: m1\r\n" in headers
     assert "Sagakit-By: w1\r\n" in headers
     assert '"Color":"red"' in headers
+
+
+async def test_a_dead_letter_has_the_whole_id_of_its_message(server: Server, namespace: str) -> None:
+    long = "\u2603" * 1_024
+    async with opened(server, namespace) as store, store.inbox.receive("Trip", "new") as messages:
+        await publish(store, f"sagain.Trip.{'a' * 512}", b"{}", Nats_Msg_Id=long)
+        await store.inbox.bury(await anext(messages), "why", code="InvalidInput", by="w1")
+        found = await store.inbox._dead.next(store.names.dead_subject("inbox", "Trip"))
+    assert found is not None
+    headers = found.headers.decode()
+    assert f"Sagakit-Id: {long}\r\n" in headers
+    assert f"Sagakit-Subject: {namespace}.sagain.Trip.{'a' * 512}\r\n" in headers
 
 
 async def test_reading_goes_on_when_its_consumer_was_deleted(server: Server, namespace: str) -> None:

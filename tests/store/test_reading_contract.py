@@ -1,4 +1,4 @@
-"""The contract of the port `Reading`: windows, newest first, on the real server and on the fake, with several shards."""
+"""The contract of the port `StoreReading`: windows, newest first, on the real server and on the fake."""
 
 from __future__ import annotations
 

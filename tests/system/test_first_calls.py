@@ -127,7 +127,7 @@ RUNTIME_CALLS: dict[str, tuple[Call, type[Exception], str]] = {
     "input_of_another_type": (lambda r: r.start(Pay, "x", ANY("1")), InvalidInput, r"got `str` - at `\$\.number`"),
     "no_input": (lambda r: r.start(Pay, "x", None), InvalidInput, "Pay: not an input of type Order"),
     "attribute_of_a_number": (lambda r: r.start(Pay, "x", ONE, attributes={"a": 1}), InvalidInput, "short texts"),
-    "status_misspelt": (lambda r: r.list(status="stuk"), InvalidInput, "status='stuk': one of running"),
+    "status_misspelt": (lambda r: r.list(status="stuk"), InvalidInput, "status='stuk': one of delayed, running"),
     "limit_of_nothing": (lambda r: r.list(limit=0), InvalidInput, "limit=0: at least 1, a whole number, or None"),
     "limit_of_text": (lambda r: r.list(limit="5"), InvalidInput, "limit='5': at least 1, a whole number"),
     "attributes_in_a_list": (lambda r: r.list(attributes=["a"]), InvalidInput, "a mapping of names to texts"),

@@ -77,3 +77,18 @@ async def test_a_full_lane_takes_no_offer(at_once: int, autojump_clock: Clock) -
     async with trio.open_nursery() as nursery:
         lane = Lane(nursery, handle, at_once=at_once, waiting=2)
         assert [lane.offer(number) for number in range(at_once + 3)] == [True] * (at_once + 2) + [False]
+
+
+async def test_an_item_that_is_offered_first_does_not_wait_in_line(autojump_clock: Clock) -> None:
+    handled: list[str] = []
+
+    async def handle(item: str) -> None:
+        await trio.sleep(1)
+        handled.append(item)
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=1, waiting=inf)
+        for item in ("one", "two", "three"):
+            lane.offer(item)
+        lane.offer("large", first=True)
+    assert handled == ["one", "large", "two", "three"]

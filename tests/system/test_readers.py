@@ -12,7 +12,8 @@ import pytest
 import trio.testing
 from sagakit import Completed, Context, Saga, child, signal, step
 from sagakit.cluster.elsewhere import LOOK_AGAIN, Elsewhere
-from sagakit.cluster.lease import Lease, lease_of, read_leases
+from sagakit.cluster.lease import read_leases
+from sagakit.cluster.lease_value import Lease, lease_of
 from sagakit.cluster.schema_check import others_can_read
 from sagakit.definition import compiled, schema_digest
 from sagakit.store.memory_server import MemoryServer
@@ -80,7 +81,7 @@ async def test_a_worker_finds_out_which_inputs_another_worker_can_read(autojump_
         assert not await Elsewhere(new.store, new.worker.registry).can_read("Order", NOBODYS_INPUT)
         entry = server.bucket("SAGA_WORKERS").read(new.runtime.worker_id)
         assert entry is not None
-        found = lease_of(entry)
+        found = lease_of(entry.key, entry.value)
         assert found is not None
         assert found.schemas == {"Order": [schema_digest(type(NEXT).schema())]}
 

@@ -131,9 +131,19 @@ class Registry:
         return None
 
     def of_record(self, record: Record) -> SagaBinding | None:
-        """Return the binding that may run this record; None if its type, version or plan is unknown here (P11)."""
+        """Return the binding that may run this record; None if its type, version or plan is unknown here (P11).
+
+        A saga that waits for its start begins under the highest version here that can read its input.
+        """
+        if record.starts_at is not None and (begins := self._to_begin(record)) is not None:
+            return begins
         binding = self._by_version.get((record.saga_type, record.definition_version))
         return binding if binding is not None and binding.plan.digest == record.plan_digest else None
+
+    def _to_begin(self, record: Record) -> SagaBinding | None:
+        of_type = sorted(address for address in self._by_version if address[0] == record.saga_type)
+        bindings = (self._by_version[address] for address in reversed(of_type))
+        return next((binding for binding in bindings if binding.can_begin(record)), None)
 
 
 def _listed(sagas: Iterable[Saga[Any, Any]]) -> list[Saga[Any, Any]]:

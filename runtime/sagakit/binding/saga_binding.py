@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import cached_property
 from inspect import isawaitable
 from logging import getLogger
@@ -74,6 +74,11 @@ class SagaBinding:
         self._plain: set[type] = set()
         """Types of returned values that are known not to be awaitable: `isawaitable` is slow."""
 
+    @property
+    def calls(self) -> Iterable[tuple[str, CallKind]]:
+        """The steps with a function of the user's, each with the kind of call that the function is for."""
+        return self._callees
+
     @cached_property
     def schema(self) -> SagaSchema:
         """The JSON Schemas of what its sagas keep."""
@@ -95,6 +100,12 @@ class SagaBinding:
         except errors.UnreadableValue as error:
             return error.reason
         return ""
+
+    def can_begin(self, record: Record) -> bool:
+        """Return True if a saga that has not begun may begin under this version: its input and signals fit."""
+        nodes = self.plan.by_name
+        fits = all(name in nodes and nodes[name].kind == "signal" for name in record.steps)
+        return fits and not self.cannot_read(record.input)
 
     def decode_output(self, output: msgspec.Raw) -> Any:
         """Return the saga's typed output; None where the definition computes none. Raises UnreadableValue."""

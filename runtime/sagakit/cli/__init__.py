@@ -3,13 +3,16 @@
 app               the command `sagakit` itself
 lazy_group        the group of all commands; imports the module of a command when it is called
 looking_commands  list, describe, history, count, groups, workers
+watching_commands  watch, trace
+job_commands      jobs
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
 checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
-running_commands  worker, setup, permissions, config
+running_commands  worker, setup, permissions, config, metrics
 writing_commands  diagram, schema, explore, demo
 changing          a change of many sagas: plan, question, verdicts
+jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
 choosing          the selector: keys, globs, a filter, standard input
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
@@ -23,6 +26,7 @@ exits             exit codes
 stop              signals
 logs              the log of the worker
 health            health checks and metrics over HTTP
+monitoring        the dashboard and the alert rules
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import getpass
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from math import inf
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -16,10 +16,12 @@ import typer
 
 from sagakit.cli.choosing import AT_ONCE, Choice, Chosen, choice_to_change, chosen, key_of_record
 from sagakit.cli.exits import CommandExit, UsageError
+from sagakit.cli.jobs_at_work import CUT_OFF, JobResult, Pace, begin, jobs_of, positions, resume
 from sagakit.cli.json_shapes import VerdictLine
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.cli.session import Session, Work
 from sagakit.client.by_key import Answer, PlainAccess, check_message
+from sagakit.client.jobs import Job, JobItem
 from sagakit.engine import InboundKind, Record, to_undo
 from sagakit.engine.record import NOTHING
 from sagakit.errors import SagakitError
@@ -33,6 +35,8 @@ VERDICT_COLUMNS: Columns = {
 }
 UNAUDITED = frozenset({"signal", "delete"})
 """Commands whose reason nothing would keep."""
+NO_WORKER = "no worker"
+"""The verdict to expect from a saga that no live worker can run."""
 TAKES_A_STEP = frozenset({"complete-step", "mark-undone"})
 
 
@@ -50,15 +54,17 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     step: str = ""
     payload: str | None = None
     message_id: str | None = None
+    rate: float | None = None
+    report: str | None = None
+    resume: str | None = None
 
     def checked(self) -> Choice:
         """Return the choice of sagas. Raises UsageError unless the order can be carried out, or asked about."""
+        self.pace.check()
         if self.verb not in UNAUDITED and not self.why.strip():
             raise UsageError(f"--why is missing: say why you {self.verb} these sagas; their events keep it")
         if self.verb in TAKES_A_STEP and not self.step:
             raise UsageError(f"--step is missing: {self.verb} is about one step; `sagakit describe` shows the steps")
-        if not 0 <= self.timeout < inf:
-            raise UsageError(f"--timeout {self.timeout:g}: give seconds, 0 or more")
         choice = choice_to_change(self.sagas, self.where)
         if not (self.yes or self.dry_run or sys.stdin.isatty()):
             raise UsageError(
@@ -66,6 +72,33 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
                 "shows the plan"
             )
         return choice
+
+    @property
+    def pace(self) -> Pace:
+        """The way in which a job of this order is run."""
+        return Pace(rate=self.rate, timeout=self.timeout, report=self.report)
+
+    def check_resumed(self) -> None:
+        """Raise UsageError unless the order goes on with a job and says nothing that the job says itself."""
+        self.pace.check()
+        if self.sagas or self.where is not None or self.dry_run:
+            raise UsageError("--resume goes on with the sagas of its job: leave out keys, --where and --dry-run")
+
+    def job(self, payload: msgspec.Raw, by: str) -> Job:
+        """Return the head of the job that gives many sagas this verb."""
+        assert self.verb != "delete", "deleting is not a message to a saga"
+        return Job(
+            id="",
+            verb=self.verb,
+            step=self.step,
+            payload=payload,
+            reason=self.why,
+            by=by,
+            message_id=self.message_id or "",
+            created=0.0,
+            sagas=0,
+            pages=0,
+        )
 
     def raw(self) -> msgspec.Raw:
         """Return the payload as JSON. Raises UsageError."""
@@ -88,6 +121,8 @@ class Change(msgspec.Struct, frozen=True):
     done: Callable[[Record], Awaitable[Answer]]
     ended: bool | None = None
     """True if ended sagas are looked for, None if the filter says which."""
+    job: Job | None = None
+    """The head of the job that changes more than one saga; None if each is changed by `done`."""
 
 
 def change(session: Session, order: Order) -> None:
@@ -96,6 +131,9 @@ def change(session: Session, order: Order) -> None:
     assert kind != "delete", "deleting is not a message to a saga"
 
     def prepared() -> Work:
+        if order.resume is not None:
+            order.check_resumed()
+            return partial(_resume, order, order.resume, session.output)
         choice, by, payload = order.checked(), order.signed(), order.raw()
         check_message(kind, reason=order.why, by=by, step=order.step, payload=payload, id=order.message_id)
 
@@ -109,15 +147,21 @@ def change(session: Session, order: Order) -> None:
                     id=order.message_id, timeout=order.timeout,
                 )  # fmt: skip
 
-            return await carry_out(sagas, order, choice, Change(tried, done), session.output)
+            way = Change(tried, done, job=None if sagas.wire is None else order.job(payload, by))
+            return await carry_out(sagas, order, choice, way, session.output)
 
         return work
 
     session.run(prepared)
 
 
+async def _resume(order: Order, job: str, output: OutputFormat, sagas: PlainAccess) -> int:
+    return _ended(await resume(sagas, job, order.verb, order.step, order.signed(), order.pace), [], output)
+
+
 async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Change, output: OutputFormat) -> int:
     """Print the plan, ask, change each saga, print each verdict. Return the exit code."""
+    since = {} if way.job is None else await positions(sagas)
     found = await chosen(sagas, choice, ended=way.ended)
     if not found.records and not found.missing:
         note("no saga fits: nothing to do")
@@ -126,21 +170,45 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
     expected = [await way.tried(record) for record in found.records]
     for line in await plan_text(sagas, order, found, expected):
         note(line)
+    job = way.job if len(found.records) > 1 and not order.dry_run else None
+    if job is not None:
+        await jobs_of(sagas).check()
     errors: list[SagakitError] = []
     if order.dry_run:
         answers = expected
-    elif not found.records or order.yes or await _agreed():
-        answers = await _each(found.records, way.done, errors)
-    else:
+    elif found.records and not order.yes and not await _agreed():
         note("nothing was done")
         print_lines([], VERDICT_COLUMNS, output)
         return CommandExit.NOT_APPLIED
+    elif job is not None:
+        items = [_item(record, answer) for record, answer in zip(found.records, expected, strict=True)]
+        missing = [_line(order, key, Answer("no such saga", why)) for key, why in found.missing]
+        return _ended(await begin(sagas, job, items, order.pace, since), missing, output)
+    else:
+        answers = await _each(found.records, way.done, errors)
     if errors and len(errors) == len(found.records):  # nothing was changed, so the error is the whole answer
         raise errors[0]
     lines = _lines(order, found, answers)
     print_lines(lines, VERDICT_COLUMNS, output)
     good = not found.missing and all(answer.applied for answer in answers)
     return 0 if good else CommandExit.NOT_APPLIED
+
+
+def _item(record: Record, expected: Answer) -> JobItem:
+    """Return a saga for the list of a job. One that no live worker can run has its verdict, and is sent nothing."""
+    item = JobItem(key=key_of_record(record), run=record.run, status=record.status)
+    if expected.verdict == NO_WORKER:
+        item.verdict, item.why = expected
+    return item
+
+
+def _ended(result: JobResult, missing: Sequence[VerdictLine], output: OutputFormat) -> int:
+    """Print the verdicts of a job. Return the exit code."""
+    lines = [*result.lines, *missing]
+    print_lines(lines, VERDICT_COLUMNS, output)
+    if result.is_cut_off:
+        return CUT_OFF
+    return 0 if result.is_done and all(line.applied for line in lines) else CommandExit.NOT_APPLIED
 
 
 async def _agreed() -> bool:

@@ -15,7 +15,7 @@ from sagakit.client.by_key import PlainAccess
 from sagakit.engine import ENDS, Record
 from sagakit.errors import InvalidId, StoreError, Undecodable, UnknownSaga
 from sagakit.naming import SagaKey, decode_id, encode_id, is_name
-from sagakit.repository import Filter, parse
+from sagakit.repository import Filter, Wanted, parse
 from sagakit.repository.filters import All, AnyOf, Comparison, Condition
 
 GLOB = frozenset("*?[")
@@ -104,18 +104,32 @@ def key_of(word: str) -> str:
     return word
 
 
-async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = None) -> Chosen:
-    """Return the sagas of a choice. Looks for unfinished ones, unless the filter or `ended` asks for others."""
+def wanted_of_choice(choice: Choice, now: float, *, ended: bool | None = None) -> Wanted:
+    """Return what the globs and the filter of a choice look for: unfinished sagas, unless they or `ended` say others.
+
+    Raises InvalidFilter.
+    """
+    where = choice.wanted(now)
+    statuses = where.statuses
+    over = where.names_ended if ended is None else ended
+    live = (statuses is None or bool(statuses - ENDS)) if ended is None else not ended
+    return Wanted(where=where, live=live, ended=over)
+
+
+async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = None, limit: int | None = None) -> Chosen:
+    """Return the sagas of a choice, as `wanted_of_choice` looks for them. A `limit` ends the search after so many."""
     records: list[Record] = []
     missing: list[tuple[str, str]] = []
     if choice.filters:
-        wanted = choice.wanted(sagas.now())
-        statuses = wanted.statuses
-        over = wanted.names_ended if ended is None else ended
-        live = (statuses is None or bool(statuses - ENDS)) if ended is None else not ended
-        found = await sagas.find(wanted, live=live, ended=over)
-        records += found.records
-        missing += [(one.key, f"its record cannot be read: {one.reason}") for one in found.unreadable]
+        wanted = wanted_of_choice(choice, sagas.now(), ended=ended)
+        cursor: str | None = None
+        while True:
+            found = await sagas.repository.records(wanted, limit=limit, cursor=cursor)
+            records += found.records
+            missing += [(one.key, f"its record cannot be read: {one.reason}") for one in found.unreadable]
+            cursor = found.cursor
+            if cursor is None or limit is None or len(records) >= limit:
+                break
     seen = {key_of_record(record) for record in records} | {key for key, _ in missing}
     records += await _by_key(sagas, [key for key in choice.keys if key not in seen], missing)
     return Chosen(records, missing)

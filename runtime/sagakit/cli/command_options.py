@@ -136,10 +136,21 @@ CHANGING: dict[str, Any] = {
     ],
 }
 """The options of every command that changes sagas."""
+AS_JOB: dict[str, Any] = {
+    "rate": Annotated[float | None, typer.Option(help="Send the verb to so many sagas a second, at the most.")],
+    "report": Annotated[
+        str | None, typer.Option(metavar="FILE", help="Append each verdict to a file as a line of JSON, as it comes.")
+    ],
+    "resume": Annotated[
+        str | None, typer.Option(metavar="JOB", help="Go on with a job that was cut off, in place of choosing sagas.")
+    ],
+}
+"""The options of every verb that is sent to many sagas as a job."""
 AUDITED: dict[str, Any] = {
     "why": Annotated[str | None, typer.Option(help="Required: the reason, which the saga's events keep.")],
     "by": Annotated[str | None, typer.Option(help="Your name in the events; by default the name of your login.")],
     **CHANGING,
+    **AS_JOB,
 }
 """The options of every verb of operators."""
 _IN_CONFIG: Mapping[str, str] = {"name": "worker_name", "creds": "credentials", "nkey": "nkeys_seed"}

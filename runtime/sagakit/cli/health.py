@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sagakit.client.metrics import METRICS, Reading
+from sagakit.client.metrics import METRICS, MetricReading
 from sagakit.client.runtime import Runtime
 from sagakit.errors import InvalidConfig
 from sagakit.prometheus import families
@@ -61,7 +61,7 @@ class Health:
             yield info
         # a process is not ready before its runtime is open, and says so from the moment of a signal on
         readings = [] if self.runtime is None else self.runtime.readings()
-        ready = Reading(READY, (), float(self.why_not_ready is None))
+        ready = MetricReading(READY, (), float(self.why_not_ready is None))
         yield from families([ready, *(reading for reading in readings if reading.metric is not READY)])
 
 

@@ -99,6 +99,35 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True):
     data: Mapping[str, Any]
 
 
+class WatchLine(msgspec.Struct, frozen=True, kw_only=True):
+    """An event of `sagakit watch`, as in `sagakit history`. `--since` takes its `position`, and begins after it."""
+
+    position: str
+    key: str
+    sequence: int
+    time: datetime
+    event: str
+    id: str
+    run: str
+    data: Mapping[str, Any]
+
+
+class RelativeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga of `sagakit trace`, with the sagas that it has started. `status` is null if it is not stored.
+
+    `node` is the node of the parent that started it; empty for the first saga.
+    """
+
+    key: str
+    type: str
+    id: str
+    node: str
+    status: str | None
+    at: Sequence[str]
+    cause: str | None
+    children: Sequence[RelativeLine]
+
+
 class CountLine(msgspec.Struct, frozen=True, kw_only=True):
     """A line of `sagakit count`."""
 
@@ -143,6 +172,23 @@ class VerdictLine(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool
 
 
+class JobLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A job of `sagakit jobs`. `state` is `running`, `done` or `unfinished`; `done` counts the sagas with a verdict."""
+
+    job: str
+    verb: str
+    step: str
+    state: str
+    sagas: int
+    done: int
+    verdicts: Mapping[str, int]
+    by: str
+    why: str
+    created_at: datetime | None
+    ended_at: datetime | None
+    run_by: str | None
+
+
 class StartedLine(msgspec.Struct, frozen=True, kw_only=True):
     """The start that `sagakit start` has put into the inbox."""
 
@@ -176,6 +222,7 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LINES: tuple[type[msgspec.Struct], ...] = (
-    SagaLine, SagaDetail, EventLine, CountLine, GroupLine, WorkerLine, VerdictLine, StartedLine, FindingLine, ErrorLine,
+    SagaLine, SagaDetail, EventLine, WatchLine, RelativeLine, CountLine, GroupLine, WorkerLine, VerdictLine, JobLine,
+    StartedLine, FindingLine, ErrorLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

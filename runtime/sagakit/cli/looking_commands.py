@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, TypeAlias
@@ -10,7 +9,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 import typer
 
-from sagakit.cli.choosing import Choice, choice_to_look, chosen, key_of, key_of_record
+from sagakit.cli.choosing import Choice, choice_to_look, chosen, key_of, key_of_record, wanted_of_choice
 from sagakit.cli.command_options import FilterText, SagaWords
 from sagakit.cli.json_shapes import CountLine, EventLine, GroupLine, SagaDetail, SagaLine, WorkerLine
 from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
@@ -19,8 +18,8 @@ from sagakit.client.by_key import LiveLease, PlainAccess
 from sagakit.client.description import Description
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
-from sagakit.engine.table import HELD
 from sagakit.repository.filters import errors_of, steps_of
+from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.times import moment_of
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
@@ -28,8 +27,6 @@ OneSaga: TypeAlias = Annotated[str, typer.Argument(metavar="SAGA", help="The key
 Ended: TypeAlias = Annotated[
     bool, typer.Option("--ended", help="Those that have ended, in place of the unfinished ones.")
 ]
-VARYING = re.compile(r"\b[0-9a-f]{8}[0-9a-f-]*\b|\d+")
-"""The parts of an error's text that differ from saga to saga: numbers and ids."""
 
 
 @commands.command("list")
@@ -47,11 +44,11 @@ def list_(
         choice = choice_to_look(sagas, where)
 
         async def work(access: PlainAccess) -> None:
-            records = await _chosen(access, choice, ended)
+            records = await _chosen(access, choice, ended, limit=limit + 1)
             lines = [saga_line(record) for record in records[:limit]]
             print_lines(lines, list_columns(access.now()), session.output, empty="no saga fits")
             if len(records) > limit:
-                note(f"{len(records) - limit:,} more: --limit prints them, --where narrows them down")
+                note("there are more: --limit prints them, --where narrows them down")
 
         return work
 
@@ -65,6 +62,7 @@ def count(
     sagas: SagaWords = None,
     where: FilterText = None,
     ended: Ended = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Read the records, however many they are.")] = False,
 ) -> None:
     """Count sagas by type and status: the unfinished ones, unless the filter or --ended asks for others."""
 
@@ -72,9 +70,18 @@ def count(
         choice = choice_to_look(sagas, where)
 
         async def work(access: PlainAccess) -> None:
-            found = Counter((record.saga_type, record.status) for record in await _chosen(access, choice, ended))
+            if choice.keys:
+                records = await _chosen(access, choice, ended)
+                numbers = Counter((record.saga_type, str(record.status)) for record in records)
+            else:
+                wanted = wanted_of_choice(choice, access.now(), ended=True if ended else None)
+                told = await access.repository.count(wanted, exact=exact)
+                numbers = Counter(told.counts)
+                if not told.exact:
+                    since = age(moment_of(told.as_of), access.now())
+                    note(f"told by the workers, {since} ago: --exact reads the records")
             lines = [
-                CountLine(type=type, status=status, count=number) for (type, status), number in sorted(found.items())
+                CountLine(type=type, status=status, count=number) for (type, status), number in sorted(numbers.items())
             ]
             print_lines(lines, COUNT_COLUMNS, session.output, empty="no saga fits")
 
@@ -96,8 +103,12 @@ def groups(
         choice = choice_to_look(sagas, where)
 
         async def work(access: PlainAccess) -> None:
-            stuck = [record for record in await _chosen(access, choice, False) if record.status == "stuck"]
-            print_lines(grouped(stuck), group_columns(access.now()), session.output, empty="no saga is stuck")
+            if choice.keys:
+                found = grouped([one for one in await _chosen(access, choice, False) if one.status == "stuck"])
+            else:
+                found = await access.repository.groups(wanted_of_choice(choice, access.now(), ended=False))
+            lines = [group_line(group) for group in found]
+            print_lines(lines, group_columns(access.now()), session.output, empty="no saga is stuck")
 
         return work
 
@@ -160,9 +171,9 @@ def workers(
     session.run(lambda: work)
 
 
-async def _chosen(access: PlainAccess, choice: Choice, ended: bool) -> Sequence[Record]:
+async def _chosen(access: PlainAccess, choice: Choice, ended: bool, *, limit: int | None = None) -> Sequence[Record]:
     """Return the sagas that were chosen, and tell of the keys that have no record."""
-    found = await chosen(access, choice, ended=True if ended else None)
+    found = await chosen(access, choice, ended=True if ended else None, limit=limit)
     for key, why in found.missing:
         note(why if key in why else f"{key}: {why}")
     return found.records
@@ -237,26 +248,15 @@ def group_columns(now: float) -> Columns:
     }
 
 
-def grouped(stuck: Sequence[Record]) -> list[GroupLine]:
-    """Return the groups of stuck sagas, the largest first."""
-    found: dict[tuple[str, str, str], list[Record]] = {}
-    for record in stuck:
-        step = next((name for name, log in record.steps.items() if log.state in HELD), "")
-        error = (record.steps[step].error if step else None) or record.stuck or ""
-        found.setdefault((record.saga_type, step, VARYING.sub("#", error)), []).append(record)
-    lines = [_group_line(*names, records) for names, records in found.items()]
-    return sorted(lines, key=lambda line: -line.count)
-
-
-def _group_line(saga_type: str, step: str, error: str, records: Sequence[Record]) -> GroupLine:
-    oldest = min(records, key=lambda record: record.updated_at)
+def group_line(group: StuckGroup) -> GroupLine:
+    """Return the line of a group."""
     return GroupLine(
-        type=saga_type,
-        step=step,
-        error=error,
-        count=len(records),
-        oldest=key_of_record(oldest),
-        oldest_at=moment_of(oldest.updated_at),
+        type=group.type,
+        step=group.step,
+        error=group.error,
+        count=group.count,
+        oldest=group.oldest,
+        oldest_at=moment_of(group.oldest_at),
     )
 
 

@@ -18,6 +18,7 @@ from sagakit.cli.json_shapes import ErrorLine
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.tree import Tree
 
 WIDE = 400
 """Columns of a table that is written to a file or a pipe, unless COLUMNS says another number."""
@@ -132,6 +133,14 @@ def table_text(lines: Sequence[LineT], columns: Columns, console: Console) -> st
         table.add_row(*map(Text, row))
     with console.capture() as captured:
         console.print(table)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+
+def tree_text(tree: Tree) -> str:
+    """Return a tree of rich as text. Lines that are too long for the screen are wrapped."""
+    console = _console()
+    with console.capture() as captured:
+        console.print(tree)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
 
 

@@ -1,14 +1,15 @@
-"""The commands that run sagas and prepare a server for them: worker, setup, permissions, config."""
+"""The commands that run sagas, and prepare servers and monitoring: worker, setup, permissions, config, metrics."""
 
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sagakit.cli import accounts_command
+from sagakit.cli import accounts_command, monitoring
 from sagakit.cli.command_options import (
     CONNECTION,
     SETUP,
@@ -31,6 +32,13 @@ from sagakit.system.config import Config
 from sagakit.system.open_store import names_of
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
+
+
+class MetricsFile(StrEnum):
+    """The files that `sagakit metrics` prints."""
+
+    dashboard = "dashboard"
+    alerts = "alerts"
 
 
 @commands.command()
@@ -104,3 +112,14 @@ def config() -> None:
     for name, text, default in Config.describe():
         table.add_row(name, text, repr(default))
     Console().print(table)
+
+
+@commands.command()
+def metrics(
+    what: Annotated[MetricsFile, typer.Argument(help="The file to print.")],
+    runbooks: Annotated[
+        str, typer.Option(metavar="URL", help="Address of docs/alerts.md, or of your copy, for the links of alerts.")
+    ] = monitoring.RUNBOOKS,
+) -> None:
+    """Print a dashboard for Grafana, or alert rules for Prometheus. docs/metrics.md lists the metrics."""
+    typer.echo(monitoring.dashboard() if what is MetricsFile.dashboard else monitoring.alerts(runbooks), nl=False)

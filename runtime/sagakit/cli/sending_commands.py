@@ -8,7 +8,7 @@ import trio
 import typer
 
 from sagakit.cli.changing import Change, Order, carry_out, change, json_of
-from sagakit.cli.command_options import CHANGING, SagaWords
+from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_shapes import StartedLine
 from sagakit.cli.printing import print_one
@@ -57,7 +57,7 @@ def start(
 
 
 @commands.command()
-@in_session(CHANGING)
+@in_session({**CHANGING, **AS_JOB})
 def signal(
     session: Session,
     sagas: SagaWords = None,

@@ -1,13 +1,16 @@
 """The objects that a program holds: `Runtime`, `Handle`, and what they return.
 
 api          RuntimeApi: the methods of every runtime, a protocol
+client_api   ClientApi: the methods that clients and runtimes share, a protocol
 executor     SagaExecutor: the six basic ones, a protocol
 access       SagaAccess: the ones that a handle uses, a protocol
 runtime      Runtime, for trio programs
 opening      open_runtime
+misuse       the context managers of opening, which explain themselves
 script       run: one saga from a plain script
 handle       Handle: one saga
 verbs        the arguments of signals and verbs, checked
+start_options  the options of a start, checked
 refusals     the errors for messages that a saga did not accept
 metrics      the metrics of a worker, as a table
 bulk         verbs for many sagas at once
@@ -15,6 +18,27 @@ history      the events of one saga
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
+jobs         verbs for many sagas, as they are written down
+job_run      one run of a job: sends, reads the verdicts, marks them
+job_answers  why a verb has no effect on a saga of a job
+tail         the messages of a stream as they are written
+event_tail   the events of sagas as they come
+family_tree  a saga's parents and children
 deleting     removes what is kept of an ended saga
 bare_errors  errors without the exception groups of nurseries
+
+The client without a worker; nothing here knows trio
+
+client       Client: the methods
+client_opening  open_client for trio programs, and what opening shares with asyncio programs
+saga_type    a type of saga, by its class or by its name
+lookup       single looks by key
+through_outages  waits, and asks again
+changes      the hints on records that change, and the net below them
+sender       messages, and what becomes of them
+burials      dead letters of own messages
+begun        a saga whose start is on its way
+fleet_view   the workers, by their leases
+watching     events as a stream
+rights       the permissions that an account lacks
 """

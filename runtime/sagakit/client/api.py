@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from typing_extensions import TypeVar
 
 from sagakit.client.access import SagaAccess
 from sagakit.client.bulk import BulkVerb
 from sagakit.client.handle import Handle
-from sagakit.client.metrics import Reading
+from sagakit.client.metrics import MetricReading
+from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.repository.listing import History, Page, SagaInfo
@@ -60,7 +61,7 @@ class RuntimeApi(SagaAccess, Protocol):
         """Return the metrics of this worker, by name. See `Runtime.metrics`."""
         ...
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[MetricReading]:
         """Return the metrics of this worker with their labels. See `Runtime.readings`."""
         ...
 
@@ -70,17 +71,21 @@ class RuntimeApi(SagaAccess, Protocol):
         ...
 
     async def start(
-        self,
-        saga: type[Saga[D, T]],
-        id: str | None,
-        input: D,
-        *,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-        trace: dict[str, str] | None = None,
-        attributes: dict[str, str] | None = None,
+        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[StartOptions]
     ) -> Handle[T]:
         """Start a saga and return a handle on it. See `Runtime.start`."""
+        ...
+
+    async def start_with_signal(
+        self,
+        saga: type[Saga[D, T]],
+        id: str,
+        input: D,
+        signal: Signal[W, Any],
+        payload: W,
+        **options: Unpack[StartOptions],
+    ) -> Handle[T]:
+        """Start a saga with a signal, or send the signal to the one there is. See `Runtime.start_with_signal`."""
         ...
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Literal, TypeAlias, get_args
 
-from sagakit.binding.saga_binding import SagaBinding
+from sagakit.definition import Plan
 from sagakit.engine import Inbound, Record, trial
-from sagakit.errors import InvalidInput
+from sagakit.errors import InvalidInput, NoWorker, UnknownSaga
 from sagakit.messages.ids import new_id
 from sagakit.naming import nearest
 from sagakit.repository.listing import SagaInfo
@@ -32,9 +32,19 @@ def check_bulk(verb: object, infos: object) -> None:
             )
 
 
-def would_be(binding: SagaBinding, environment: Environment, record: Record, verb: BulkVerb) -> str:
+async def verdict_or_why(verdict: Awaitable[str]) -> str:
+    """Return the verdict on one saga of a bulk; in words why there is none."""
+    try:
+        return await verdict
+    except UnknownSaga:
+        return "ended"
+    except NoWorker:
+        return "no worker"
+
+
+def would_be(plan: Plan, environment: Environment, record: Record, verb: BulkVerb) -> str:
     """Return the verdict that the saga, as it is now, would give on an operator's verb."""
-    return trial(binding.plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
+    return trial(plan, record, Inbound(id=new_id(), kind=verb), environment.now(), environment.limits)
 
 
 def _short(value: object) -> str:

@@ -13,30 +13,31 @@ from sagakit.client.bare_errors import bare_errors
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.history import events_of
+from sagakit.client.job_answers import is_taken
 from sagakit.client.refusals import refusal, refused
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.control_endpoint import answers
-from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.lease import read_leases
+from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, UnknownSaga
+from sagakit.jetstream.store import JetStreamStore
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.start_context import StartContext
 from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.naming import is_name
-from sagakit.repository import Filter, History, Records, SagaRepository
-from sagakit.repository.wanted import Wanted
-from sagakit.store.names import SagaKey
+from sagakit.repository import History, SagaRepository
+from sagakit.store.names import Names, SagaKey
+from sagakit.store.ports import Wire
 from sagakit.system.config import Config
 from sagakit.system.io.persistence import read
 
 ANSWERS_WITHIN = 1.0
 """Seconds that a worker gets to show that it lives."""
-TAKEN = ("accepted", "waiting")
-"""Verdicts on a message that has its effect, now or later."""
 
 
 class Answer(NamedTuple):
@@ -80,14 +81,15 @@ class PlainAccess:
         """Return the time of the server's clock, in seconds since the epoch."""
         return self._store.clock.now()
 
-    async def find(
-        self, wanted: Filter, *, live: bool = True, ended: bool = False, limit: int | None = None
-    ) -> Records:
-        """Return the sagas that fit a filter: the unfinished ones if `live`, those that have ended if `ended`.
+    @property
+    def wire(self) -> Wire | None:
+        """The connection itself, for jobs and tails; None for a store in memory."""
+        return self._store.wire if isinstance(self._store, JetStreamStore) else None
 
-        The saga that was written last comes first. With a `limit`, a page of so many; see `Page`. Raises StoreError.
-        """
-        return await self.repository.records(Wanted(where=wanted, live=live, ended=ended), limit=limit)
+    @property
+    def names(self) -> Names:
+        """The names on the wire."""
+        return self._store.names
 
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
@@ -129,7 +131,7 @@ class PlainAccess:
             return Answer("unknown here", "its plan is not kept, so only its owner can tell")
         message = Inbound(id=new_id(), kind=kind, step=step, payload=payload)
         verdict = trial(plan, record, message, self.now(), self._worker.environment.limits)
-        if _is_taken(kind, verdict):
+        if is_taken(kind, verdict):
             return Answer(verdict)
         key = str(SagaKey(record.saga_type, record.saga_id))
         return Answer(verdict, str(refusal(key, kind, step, verdict, record)))
@@ -165,7 +167,7 @@ class PlainAccess:
             return Answer("no worker", str(error))
         except trio.TooSlowError:
             return Answer("unanswered", f"no worker has answered in {timeout:g} s; it may still be applied later")
-        if _is_taken(kind, verdict):
+        if is_taken(kind, verdict):
             return Answer(verdict)
         return Answer(verdict, str(await refused(self.runtime, key, kind, step, verdict)))
 
@@ -216,10 +218,6 @@ class PlainAccess:
 def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload: msgspec.Raw, id: str | None) -> None:
     """Raise InvalidInput for a message that no saga could take."""
     checked_message(Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload))
-
-
-def _is_taken(kind: InboundKind, verdict: str) -> bool:
-    return verdict in TAKEN or (kind, verdict) == ("cancel", "already")
 
 
 @asynccontextmanager

@@ -8,9 +8,8 @@ from typing import Any
 
 import msgspec
 
-from sagakit.binding.saga_binding import SagaBinding
 from sagakit.client.attempts import Attempt, attempts_of
-from sagakit.definition import Codec
+from sagakit.definition import Codec, Definition
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Record, SagaStatus, StepLog
 from sagakit.engine.events import CloudEvent
@@ -88,7 +87,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
 def described(
     record: Record,
     events: Sequence[CloudEvent],
-    binding: SagaBinding | None,
+    definition: Definition | None,
     note: str,
     notes: Mapping[str, str],
     *,
@@ -96,9 +95,9 @@ def described(
 ) -> Description:
     """Return the description of a record and its events. `note` is of the saga, `notes` are of steps by name.
 
-    Without a binding of the saga's plan, values are plain JSON, and the kinds of nodes are those of `plan`.
+    Without a definition of the saga's plan, values are plain JSON, and the kinds of nodes are those of `plan`.
     """
-    mine = binding if binding is not None and record.plan_digest == binding.plan.digest else None
+    mine = definition if definition is not None and record.plan_digest == definition.plan.digest else None
     plan = plan if mine is None else mine.plan
     attempts = attempts_of(events, record)
     outcome, failure = record.outcome, record.failure
@@ -112,8 +111,8 @@ def described(
         created_at=_time(record.created_at),
         updated_at=_time(record.updated_at),
         deadline_at=moment_of(record.deadline_at),
-        input=_value(record.input, None if mine is None else mine.definition.input),
-        output=None if outcome is None else _value(outcome.output, None if mine is None else mine.definition.output),
+        input=_value(record.input, None if mine is None else mine.input),
+        output=None if outcome is None else _value(outcome.output, None if mine is None else mine.output),
         cause=None if failure is None else failure.cause,
         code=None if failure is None else failure.code,
         reason=None if failure is None else failure.reason,
@@ -131,12 +130,12 @@ def described(
 def _step(
     name: str,
     log: StepLog,
-    binding: SagaBinding | None,
+    definition: Definition | None,
     plan: Plan | None,
     attempts: tuple[Attempt, ...],
     note: str,
 ) -> StepView:
-    node = None if binding is None else binding.definition.nodes.get(binding.plan.step_of(name))
+    node = None if definition is None else definition.nodes.get(definition.plan.step_of(name))
     planned = None if plan is None or plan.step_of(name) not in plan.by_name else plan.node(name)
     kind = "" if planned is None else planned.kind
     return StepView(

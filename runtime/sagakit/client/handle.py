@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Generic
 
 import msgspec
 from typing_extensions import TypeVar
@@ -11,13 +11,10 @@ from sagakit.client.access import SagaAccess
 from sagakit.client.description import Description
 from sagakit.client.refusals import refused
 from sagakit.client.verbs import as_payload, message_id_of, step_name
-from sagakit.definition import Completed, Failed, Node, Outcome
+from sagakit.definition import Completed, Definition, Failed, Node, Outcome, Saga, compiled
 from sagakit.engine import InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, SagaFailed, UnreadableValue
-
-if TYPE_CHECKING:
-    from sagakit.binding.saga_binding import SagaBinding
 
 T = TypeVar("T")
 
@@ -39,20 +36,25 @@ class Handle(Generic[T]):
     half a minute if they do not have its type. While no worker lives at all, they wait for one.
     """
 
-    __slots__ = ("_binding", "_runtime", "id", "key")
+    __slots__ = ("_runtime", "_saga", "id", "key")
 
-    def __init__(self, runtime: SagaAccess, binding: SagaBinding, saga_id: str, key: str) -> None:
+    def __init__(self, runtime: SagaAccess, saga: type[Saga[Any, T]] | str, saga_id: str, key: str) -> None:
         self._runtime = runtime
-        self._binding = binding
+        self._saga = saga
+        """The class; its name for a program without the class, which takes and gets plain JSON."""
         self.id: str = saga_id
         self.key: str = key
 
     def __repr__(self) -> str:
         return f"<Handle {self.key}>"
 
+    @property
+    def _definition(self) -> Definition | None:
+        return None if isinstance(self._saga, str) else compiled(self._saga)
+
     def through(self, runtime: SagaAccess) -> Handle[T]:
         """Return a handle on the same saga that uses another runtime."""
-        return Handle(runtime, self._binding, self.id, self.key)
+        return Handle(runtime, self._saga, self.id, self.key)
 
     async def outcome(self) -> Outcome[T]:
         """Wait until the saga has ended, and return its outcome: Completed or Failed.
@@ -63,7 +65,7 @@ class Handle(Generic[T]):
         """
         # The record of an ended saga never changes. So the one that `ended` returns has the outcome, even if the saga
         # was archived or deleted since, or its id started again.
-        return outcome_of(self._binding, await self._runtime.ended(self.key))
+        return outcome_of(self._definition, await self._runtime.ended(self.key))
 
     async def result(self) -> T:
         """Wait until the saga has ended, and return its output.
@@ -90,7 +92,8 @@ class Handle(Generic[T]):
 
     async def describe(self) -> Description:
         """Return the saga for people to read, as `Runtime.describe` does. Raises UnknownSaga."""
-        return await self._runtime.describe(type(self._binding.saga), self.id)
+        saga: Any = self._saga  # only a client makes handles with a name, and its `describe` takes one
+        return await self._runtime.describe(saga, self.id)
 
     async def cancel(self, reason: str = "", *, message_id: str | None = None) -> None:
         """Request that all done steps are undone (P6). The request is durable when this returns; the undoing goes on.
@@ -135,7 +138,7 @@ class Handle(Generic[T]):
         the step is not held or waiting; InvalidInput when the result is not of its type, or there is no such step.
         """
         name = await self._step(step)
-        payload = as_payload(self._binding, name, result)
+        payload = as_payload(self._definition, name, result)
         await self._operate("complete-step", reason=reason, by=by, step=name, payload=payload, id=message_id)
 
     async def compensate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
@@ -157,7 +160,7 @@ class Handle(Generic[T]):
         when the result is not of the step's type, or there is no such step.
         """
         name = await self._step(step)
-        payload = as_payload(self._binding, name, result)
+        payload = as_payload(self._definition, name, result)
         id = message_id_of(name, message_id)
         verdict = await self._runtime.apply(self.key, "report", step=name, payload=payload, id=id)
         if verdict not in ("accepted", "late"):
@@ -165,7 +168,7 @@ class Handle(Generic[T]):
         return verdict == "accepted"
 
     async def _step(self, step: str | Node[Any]) -> str:
-        return await step_name(self._runtime, self._binding, self.key, step)
+        return await step_name(self._runtime, self._saga, self.key, step)
 
     async def _operate(
         self,
@@ -184,12 +187,15 @@ class Handle(Generic[T]):
             raise await refused(self._runtime, self.key, kind, step, verdict)
 
 
-def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
-    """Return the typed outcome of a terminal record. Raises NotAllowed if this version cannot read its output."""
+def outcome_of(definition: Definition | None, record: Record) -> Outcome[Any]:
+    """Return the typed outcome of a terminal record; plain JSON without a definition.
+
+    Raises NotAllowed if this version cannot read its output.
+    """
     outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
     if outcome.status == "completed":
-        return Completed(_output_of(binding, record, outcome.output))
+        return Completed(_output_of(definition, record, outcome.output))
     failure = outcome.failure
     assert failure is not None, "a failed saga has a cause"
     detail = msgspec.json.decode(failure.detail) if len(memoryview(failure.detail)) else {}
@@ -199,13 +205,16 @@ def outcome_of(binding: SagaBinding, record: Record) -> Outcome[Any]:
     )  # fmt: skip
 
 
-def _output_of(binding: SagaBinding, record: Record, output: msgspec.Raw) -> Any:
-    mine, its = binding.plan.version, record.definition_version
-    key, wanted = f"{record.saga_type}.{record.saga_id}", binding.plan.output_type
+def _output_of(definition: Definition | None, record: Record, output: msgspec.Raw) -> Any:
+    if definition is None:
+        return msgspec.json.decode(output) if len(memoryview(output)) else None
+    plan = definition.plan
+    mine, its = plan.version, record.definition_version
+    key, wanted = f"{record.saga_type}.{record.saga_id}", plan.output_type
     try:
-        if output is NOTHING and binding.plan.has_output:  # not even null: that may be an output
+        if output is NOTHING and plan.has_output:  # not even null: that may be an output
             raise UnreadableValue("its output", wanted, "there is none")
-        return binding.decode_output(output)
+        return definition.output.decode(output)
     except UnreadableValue as error:
         if mine == its:
             text = f"{key}: its output cannot be read as {wanted}: {error.reason}; mend the type, or read the record"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from math import inf
+from typing import TypeAlias
 
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent, decode_event
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
+
+ReadSince: TypeAlias = Callable[[float], Awaitable[list[bytes]]]
+"""A function that returns the events of a saga's type that were stored since a time, in seconds since the epoch."""
 
 SLACKS = (60.0, 86400.0, inf)
 """Seconds before the start of a saga at which reading begins. The next one is tried if the first event is not found.
@@ -18,17 +23,25 @@ and an older version of sagakit wrote the wall clock of its worker.
 
 
 async def events_of(store: Store, record: Record) -> list[CloudEvent]:
-    """Return the events of the record's run, in order, each once. Raises Unavailable, Ambiguous.
+    """Return the events of the record's run, in order, each once. Raises Unavailable, Ambiguous."""
+    key = str(SagaKey(record.saga_type, record.saga_id))
+
+    async def read(since: float) -> list[bytes]:
+        return await store.events.read(key, record.saga_type, since=since)
+
+    return await events_by(read, record, now=store.clock.now())
+
+
+async def events_by(read: ReadSince, record: Record, *, now: float) -> list[CloudEvent]:
+    """Return the events of the record's run, in order, each once. `now` is the server's time. Raises what `read` does.
 
     Events that are not published yet are taken from the record.
     """
-    key = str(SagaKey(record.saga_type, record.saga_id))
-    began = min(record.created_at, store.clock.now())
+    began = min(record.created_at, now)
     found: list[CloudEvent] = []
     for slack in SLACKS:
         since = max(0.0, began - slack)
-        payloads = await store.events.read(key, record.saga_type, since=since)
-        payloads += [bytes(waiting.event) for waiting in record.outbox]
+        payloads = await read(since) + [bytes(waiting.event) for waiting in record.outbox]
         events = (event for event in map(decode_event, payloads) if event is not None)
         once = {event.sequence: event for event in events if event.run == record.run}
         found = [once[sequence] for sequence in sorted(once)]

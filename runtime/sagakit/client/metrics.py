@@ -12,13 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import inf
-from typing import Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
-from sagakit.cluster.worker import Worker
+from sagakit.engine import SagaStatus
+from sagakit.engine.record import Cause
 from sagakit.system.tally import HistogramReading
 
+if TYPE_CHECKING:
+    from sagakit.binding.registry import Registry
+    from sagakit.cluster.worker import Worker
+
 Measured: TypeAlias = float | HistogramReading
+_Labels: TypeAlias = Iterable[tuple[str, ...]]
 _Found: TypeAlias = Iterable[tuple[tuple[str, ...], Measured]]
+_Reader: TypeAlias = "Callable[[Worker], _Found]"
 
 
 class MetricRow(NamedTuple):
@@ -31,11 +38,11 @@ class MetricRow(NamedTuple):
     """One sentence."""
     worry: str
     """Sentences that say when an operator should look; empty if the metric is for curves only."""
-    read: Callable[[Worker], _Found]
+    read: _Reader
     """Returns the values, each with those of the labels, for any thread."""
 
 
-class Reading(NamedTuple):
+class MetricReading(NamedTuple):
     """The value of a metric for one set of labels."""
 
     metric: MetricRow
@@ -43,17 +50,17 @@ class Reading(NamedTuple):
     value: Measured
 
 
-def readings_of(worker: Worker) -> list[Reading]:
+def readings_of(worker: Worker) -> list[MetricReading]:
     """Return all readings of a worker. For any thread."""
-    return [Reading(metric, labels, value) for metric in METRICS for labels, value in metric.read(worker)]
+    return [MetricReading(metric, labels, value) for metric in METRICS for labels, value in metric.read(worker)]
 
 
-def by_name(readings: Iterable[Reading]) -> dict[str, float]:
+def by_name(readings: Iterable[MetricReading]) -> dict[str, float]:
     """Return readings as Prometheus writes series, without `sagakit_`: `sagas_started_total{type="PlaceOrder"}`."""
     return dict(series for reading in readings for series in _series(reading))
 
 
-def _series(reading: Reading) -> Iterator[tuple[str, float]]:
+def _series(reading: MetricReading) -> Iterator[tuple[str, float]]:
     name, value = reading.metric.name, reading.value
     pairs = dict(zip(reading.metric.labels, reading.labels, strict=True))
     if not isinstance(value, HistogramReading):
@@ -73,23 +80,63 @@ def _name(name: str, labels: Mapping[str, str]) -> str:
 # ---------------------------------------------------------------- reading
 
 
-def _one(read: Callable[[Worker], float]) -> Callable[[Worker], _Found]:
+def _one(read: Callable[[Worker], float]) -> _Reader:
     """Return the reader of a metric without labels."""
     return lambda worker: [((), read(worker))]
 
 
-def _adopting(read: Callable[[Worker], float]) -> Callable[[Worker], _Found]:
+def _adopting(read: Callable[[Worker], float]) -> _Reader:
     """Return the reader of a metric without labels that a runtime with `adopt=False` does not have."""
     return lambda worker: [((), read(worker))] if worker.adopts else []
 
 
-def _sagas(worker: Worker) -> _Found:
-    return worker.sagas.census.counts().items()
+def _with_zeros(read: _Reader, labels: Callable[[Registry], _Labels]) -> _Reader:
+    """Return a reader that also reports 0 for labels that are known and have no value yet.
+
+    Prometheus does not see the first increase of a series that begins with it.
+    """
+
+    def reader(worker: Worker) -> _Found:
+        zeros: dict[tuple[str, ...], Measured] = dict.fromkeys(labels(worker.registry) if worker.adopts else (), 0)
+        return (zeros | dict(read(worker))).items()
+
+    return reader
 
 
-def _events(suffix: str) -> Callable[[Worker], _Found]:
+def _each_type(registry: Registry) -> _Labels:
+    return [(name,) for name in registry.types]
+
+
+def _each_status(registry: Registry) -> _Labels:
+    return [(name, status) for name in registry.types for status in get_args(SagaStatus)]
+
+
+def _each_end(registry: Registry) -> _Labels:
+    for name in registry.types:
+        yield name, "completed", ""
+        for cause in get_args(Cause):
+            yield name, "failed", cause
+
+
+def _each_call(registry: Registry) -> _Labels:
+    for binding in registry.bindings:
+        for step, kind in binding.calls:
+            yield binding.plan.saga_type, step, kind
+
+
+def _each_undo(registry: Registry) -> _Labels:
+    for name, step, kind in _each_call(registry):
+        if kind == "undo":
+            yield name, step, "undone"
+            yield name, step, "failed"
+
+
+def _events(suffix: str) -> _Reader:
     """Return the reader of a number of events, by type."""
-    return lambda worker: [((saga_type,), count) for saga_type, found, count in _counted(worker) if found == suffix]
+    return _with_zeros(
+        lambda worker: [((saga_type,), count) for saga_type, found, count in _counted(worker) if found == suffix],
+        _each_type,
+    )
 
 
 def _counted(worker: Worker) -> Iterator[tuple[str, str, int]]:
@@ -150,7 +197,7 @@ METRICS: tuple[MetricRow, ...] = (
         "Sagas of this worker by the status of their records, active and passivated together.",
         'Any with `status="stuck"`: each waits for a person. Completed and failed ones wait to be archived, for '
         "moments; children wait until their parent has ended.",
-        _sagas,
+        _with_zeros(lambda worker: worker.sagas.census.counts().items(), _each_status),
     ),
     MetricRow(
         "sagas_active", "gauge", (),
@@ -174,7 +221,7 @@ METRICS: tuple[MetricRow, ...] = (
         "sagas_ended_total", "counter", ("type", "status", "cause"),
         "Sagas that have ended in this worker, by status and, if they failed, by cause.",
         "The share of `exhausted` and `deadline` grows: a participant is down or slow. `rejected` is business.",
-        lambda worker: worker.environment.tally.ends.copy().items(),
+        _with_zeros(lambda worker: worker.environment.tally.ends.copy().items(), _each_end),
     ),
     MetricRow(
         "sagas_became_stuck_total", "counter", ("type",),
@@ -186,13 +233,13 @@ METRICS: tuple[MetricRow, ...] = (
         "step_retries_total", "counter", ("type", "step", "kind"),
         "Attempts that failed and are made again; the kind is do, check or undo.",
         "More than a few percent of the attempts of a step: look at its participant.",
-        _retries,
+        _with_zeros(_retries, _each_call),
     ),
     MetricRow(
         "step_compensations_total", "counter", ("type", "step", "result"),
         "Steps that were undone, and undos that were given up; the result is undone or failed.",
         'Any `result="failed"`: the saga is stuck, and its books do not balance until a person has helped.',
-        _compensations,
+        _with_zeros(_compensations, _each_undo),
     ),
     MetricRow(
         "step_attempt_duration_seconds", "histogram", ("type", "step", "kind"),
@@ -238,7 +285,7 @@ METRICS: tuple[MetricRow, ...] = (
         "Messages that this worker has given up and kept as dead letters; the type is empty if the worker does not "
         "know it.",
         "Any: somebody sends messages that can never be applied. The reason is in the letter and in the log.",
-        _dead_letters,
+        _with_zeros(_dead_letters, lambda registry: [*_each_type(registry), ("",)]),
     ),
     MetricRow(
         "lease_age_seconds", "gauge", (),

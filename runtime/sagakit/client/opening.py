@@ -1,16 +1,14 @@
-"""`open_runtime`, and the context manager that it returns, which explains itself when it is misused."""
+"""`open_runtime`: opens a worker in a trio program."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from functools import wraps
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar, Unpack
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Unpack
 
 from msgspec import structs
 
 from sagakit.client.bare_errors import bare_errors
+from sagakit.client.misuse import opened
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.worker import open_worker
 from sagakit.definition import Saga
@@ -22,62 +20,8 @@ from sagakit.system.given_options import RuntimeOptions
 if TYPE_CHECKING:
     import asyncio
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-class Opening(AbstractAsyncContextManager[R]):
-    """The context manager that opens a runtime when `async with` enters it. Its errors explain other uses."""
-
-    def __init__(self, what: str, inner: AbstractAsyncContextManager[R, bool | None]) -> None:
-        self._what = what
-        self._inner = inner
-        self._entered = False
-
-    async def __aenter__(self) -> R:
-        if self._entered:
-            raise TypeError(self._advice("is entered once"))
-        self._entered = True
-        return await self._inner.__aenter__()
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        return await self._inner.__aexit__(kind, error, trace)
-
-    if not TYPE_CHECKING:  # type checkers report these mistakes by themselves
-
-        def __await__(self) -> Generator[Any, Any, NoReturn]:
-            raise TypeError(self._advice("is not awaited"))
-            yield
-
-        def __enter__(self) -> NoReturn:
-            raise TypeError(self._advice("is not a plain context manager"))
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def __getattr__(self, name: str) -> NoReturn:
-            if name.startswith("_"):
-                raise AttributeError(name)
-            raise AttributeError(self._advice(f"does not return a runtime, and has no {name!r}"))
-
-    def _advice(self, why: str) -> str:
-        return f"{self._what} {why}: write `async with {self._what}(...) as runtime:` in an async function"
-
-
-def opened(fn: Callable[P, AsyncIterator[R]]) -> Callable[P, AbstractAsyncContextManager[R]]:
-    """Make a function that returns an `Opening` out of an async generator, as `contextlib.asynccontextmanager` does."""
-    manager = asynccontextmanager(fn)
-    what = f"{fn.__module__.removesuffix('.client.opening')}.{fn.__name__}"
-
-    @wraps(fn)
-    def opening(*args: P.args, **kwargs: P.kwargs) -> Opening[R]:
-        return Opening(what, manager(*args, **kwargs))
-
-    return opening
-
-
-@opened
+@opened("runtime")
 async def open_runtime(
     url: str,
     *,

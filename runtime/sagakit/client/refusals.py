@@ -155,6 +155,8 @@ def _why(kind: InboundKind, step: str, verdict: str, record: Record | None) -> s
     match kind, verdict:
         case "retry", _ if record.status == "stuck":
             return "a child that has ended holds it: `complete_step` gives that step a result, `compensate` undoes it"
+        case "retry", _ if record.status == "delayed":
+            return "it has not begun: it waits for the time of its start"
         case "retry", _:
             return f"it is {record.status}, not stuck: what has failed is tried again by itself"
         case "signal", "already":

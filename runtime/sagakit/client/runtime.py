@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, Unpack
 
 import msgspec
 import trio
@@ -12,24 +13,25 @@ from sagakit_actors import ActorDied, ActorGone
 from typing_extensions import TypeVar
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.client.bulk import BulkVerb, check_bulk, would_be
+from sagakit.client.bulk import BulkVerb, check_bulk, verdict_or_why, would_be
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.history import events_of
-from sagakit.client.metrics import Reading, by_name, readings_of
+from sagakit.client.metrics import MetricReading, by_name, readings_of
 from sagakit.client.refusals import refused
-from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
+from sagakit.client.start_options import StartOptions, context_of, terms_of
+from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NotAllowed, NoWorker, RuntimeClosed, UnknownSaga
+from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed
 from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
 from sagakit.messages.ids import new_id
-from sagakit.messages.start_context import StartContext
-from sagakit.messages.validation import check_id, checked_context, checked_message
+from sagakit.messages.start_context import NOWHERE, PLAIN
+from sagakit.messages.validation import check_id, checked_message
 from sagakit.repository import History, Page, SagaInfo, SagaRepository
 from sagakit.repository.wanted import wanted_of
 from sagakit.store.names import SagaKey
@@ -102,7 +104,7 @@ class Runtime:
         """
         return by_name(readings_of(self._worker))
 
-    def readings(self) -> Sequence[Reading]:
+    def readings(self) -> Sequence[MetricReading]:
         """Return the metrics with labels and texts, for exporters such as `sagakit.prometheus`. For any thread."""
         return readings_of(self._worker)
 
@@ -114,41 +116,53 @@ class Runtime:
     # ------------------------------------------------------------- starting
 
     async def start(
-        self,
-        saga: type[Saga[D, T]],
-        id: str | None,
-        input: D,
-        *,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-        trace: dict[str, str] | None = None,
-        attributes: dict[str, str] | None = None,
+        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[StartOptions]
     ) -> Handle[T]:
-        """Start a saga. Its first record is durable when this returns.
+        """Start a saga. Its first record is durable when this returns. `StartOptions` has the options.
 
         Starting the same id again with an equal input returns the same saga, running or ended (P10). `id=None` makes up
-        an id, and saves the look into the archive that an id of the caller needs.
+        an id, and saves the look into the archive that an id of the caller needs. With `at` or `after` the saga waits:
+        it is `delayed` until then, and can be cancelled.
 
-        `list` finds the saga by `attributes`, texts by name. `trace` and the two ids appear in every event. All of them
-        may have 16 KiB together, as JSON, and each id 512 characters.
-
-        Waits while the worker is full. Cancelled, the saga may or may not have been started: start it again to be sure.
-        Raises NotRegistered, InvalidId, InvalidInput, InputTooLarge; AlreadyStarted (the id has another input); Deleted
-        (its record was deleted from outside); StoreFull (the space that is left is kept for running sagas: try again
-        when some have ended); NotAllowed in a runtime with `adopt=False`.
+        Waits while the worker is full. Cancelled, the saga may or may not have been started: start it again to be sure,
+        under the same `message_id` if `id_conflict="error"`. Raises NotRegistered, InvalidId, InvalidInput,
+        InputTooLarge; AlreadyStarted (the id has another input); Deleted (its record was deleted from outside);
+        StoreFull (the space that is left is kept for running sagas: try again when some have ended); NotAllowed in a
+        runtime with `adopt=False`.
         """
-        binding = self._binding(saga)
-        self._check_adopts(
-            "starts no sagas: start it in a runtime that is a worker, or through the inbox (docs/wire.md)"
-        )
-        if id is not None:
-            check_id(id)
-        context = StartContext(
-            correlation_id=correlation_id, causation_id=causation_id, trace=trace, attributes=attributes or {}
-        )
+        binding = self._to_start(saga, id)
+        context = context_of(options) if options else NOWHERE
         value = binding.encode_input(input)
-        address = await self._worker.starts.start(binding, id, value, checked_context(context))
-        return Handle(self, binding, address.saga_id, str(address))
+        terms = terms_of(options, now=self._environment.now(), made_up=id is None) if options else PLAIN
+        address = (await self._worker.starts.start(binding, id, value, context, terms)).address
+        return Handle(self, saga, address.saga_id, str(address))
+
+    async def start_with_signal(
+        self,
+        saga: type[Saga[D, T]],
+        id: str,
+        input: D,
+        signal: Signal[W, Any],
+        payload: W,
+        **options: Unpack[StartOptions],
+    ) -> Handle[T]:
+        """Start a saga with a signal in its first record, or send the signal to the saga that has the id.
+
+        Repeated under the same `message_id`, the signal is applied once. Options, waits and errors are those of
+        `start`. An error means that no signal was sent; NotAllowed is raised as by `signal`, too, if the saga is there
+        and does not take it.
+        """
+        binding, key = self._to_start(saga, id), self._key(saga, id)
+        name = signal_name(saga, binding.plan, signal)
+        context, value = context_of(options), binding.encode_input(input)
+        given = as_payload(binding.definition, name, payload)
+        terms = terms_of(options, now=self._environment.now(), signal=name, payload=given)
+        begun = await self._worker.starts.start(binding, id, value, context, terms)
+        if begun.known is not None:
+            verdict = await self._worker.requests.signal_known(key, begun.known, terms)
+            if verdict != "accepted":
+                raise await refused(self, key, "signal", name, verdict)
+        return Handle(self, saga, id, key)
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
         """Start a saga, wait for its end and return its outcome, as `start` and `Handle.outcome` do."""
@@ -158,9 +172,9 @@ class Runtime:
 
     async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
         """Return a handle on a saga that was started before, on any worker. Raises UnknownSaga, NotRegistered."""
-        binding, key = self._binding(saga), self._key(saga, id)
+        key = self._key(saga, id)
         await self.record(key)
-        return Handle(self, binding, id, key)
+        return Handle(self, saga, id, key)
 
     async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
         """Return the last durable record of a saga. Raises UnknownSaga, NotRegistered, Undecodable."""
@@ -242,8 +256,8 @@ class Runtime:
         """
         found = await self.history(saga, id)
         notes = self._worker.notes
-        binding, note = self._binding(saga), await notes.on(found.record)
-        return described(found.record, found.events, binding, note, await notes.on_steps(found.record))
+        definition, note = self._binding(saga).definition, await notes.on(found.record)
+        return described(found.record, found.events, definition, note, await notes.on_steps(found.record))
 
     async def list_active(self) -> Sequence[str]:
         """Return the keys of the sagas that have an actor in this worker now."""
@@ -282,9 +296,8 @@ class Runtime:
         key = self._key(saga, id)
         if not isinstance(signal, Signal):
             raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
-        binding = self._binding(saga)
-        name = await step_name(self, binding, key, signal)
-        value = as_payload(binding, name, payload)
+        name = await step_name(self, saga, key, signal)
+        value = as_payload(self._binding(saga).definition, name, payload)
         verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
         if verdict != "accepted":
             raise await refused(self, key, "signal", name, verdict)
@@ -325,19 +338,8 @@ class Runtime:
         """
         check_bulk(verb, infos)
         checked_message(Inbound(id=new_id(), kind=verb, reason=reason, by=by))
-        done: list[tuple[SagaInfo, str]] = []
-        for info in infos:
-            try:
-                if dry_run:
-                    verdict = await self._would_be(info.key, verb)
-                else:
-                    verdict = await self.apply(info.key, verb, reason=reason, by=by)
-            except UnknownSaga:
-                verdict = "ended"
-            except NoWorker:
-                verdict = "no worker"
-            done.append((info, verdict))
-        return done
+        ask = partial(self._would_be, verb=verb) if dry_run else partial(self.apply, kind=verb, reason=reason, by=by)
+        return [(info, await verdict_or_why(ask(info.key))) for info in infos]
 
     async def _would_be(self, key: str, verb: BulkVerb) -> str:
         record = await self.record(key)
@@ -345,7 +347,7 @@ class Runtime:
         if binding is None:
             await self._worker.requests.check_runs(record)
             return "unknown here"
-        return would_be(binding, self._environment, record, verb)
+        return would_be(binding.plan, self._environment, record, verb)
 
     async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""
@@ -381,6 +383,13 @@ class Runtime:
         if not isinstance(saga, type):
             raise InvalidInput(f"{saga!r} is not a Saga class: write the class that is in sagas=[...], not an instance")
         return self._registry.of_class(saga)
+
+    def _to_start(self, saga: type[Saga[D, T]], id: str | None) -> SagaBinding:
+        binding = self._binding(saga)
+        self._check_adopts("starts no sagas: start it in a worker's runtime, or through the inbox (docs/wire.md)")
+        if id is not None:
+            check_id(id)
+        return binding
 
     def _key(self, saga: type[Saga[Any, Any]], id: str) -> str:
         """Return the key of a saga. Raises InvalidId, NotRegistered, InvalidInput."""

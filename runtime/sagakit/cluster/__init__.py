@@ -4,6 +4,7 @@ worker        opens a worker on a store, and drains it
 life          its supervisor trees, from their start to the end of the drain
 parts         the parts of a worker, built in order
 lease         the worker's own lease, and how leases are read
+lease_value   the value of a lease
 membership    renews the lease, and watches the neighbors
 observer      judges whether a worker is dead
 control_endpoint  answers requests of other workers
@@ -16,6 +17,7 @@ schema_check  which changes of a type need a new version, and which workers can 
 replacing     finds out what still needs a plan or schema that is to be replaced
 elsewhere     the other workers: which types they run, and which inputs they can read
 stranded      sagas that no worker can run, and why
+needs         the needs of a saga, and the workers that can meet them
 unmet         reports children whose type no worker runs
 notes         texts for a description: the absent worker that a saga or a step waits for
 garbage       how often the garbage collector runs

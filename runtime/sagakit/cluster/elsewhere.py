@@ -9,7 +9,8 @@ import trio
 
 from sagakit.binding.registry import Registry
 from sagakit.cluster.kept_definitions import kept_schemas
-from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.lease import read_leases
+from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.schema_check import others_can_read
 from sagakit.definition import SagaSchema
 from sagakit.store.ports import Store

@@ -11,55 +11,29 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from logging import getLogger
+from typing import NamedTuple
 
 import msgspec
 import trio
 
-from sagakit.errors import UNREADABLE
-from sagakit.naming import is_worker_id
-from sagakit.store.ports import Entry, Store
+from sagakit.cluster.lease_value import Lease, lease_of
+from sagakit.store.ports import Store
 from sagakit.system.io.persistence import through_outage
 from sagakit.system.lease_status import LeaseStatus
 
 _log = getLogger("sagakit.cluster")
 
 
-class Lease(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A worker's value in the workers' bucket, as JSON.
+class Load(NamedTuple):
+    """The load of a worker, as its lease shows it."""
 
-    `definitions` are the versions that the worker knows of each type, `migrating` the versions among them that have a
-    migrate(), `schemas` the digests of their schemas. `load` is the number of active sagas, `passivated` the number of
-    passivated ones.
-
-    `busy` is present while the worker is about to leave: the keys of the sagas whose attempts it lets end. The other
-    workers adopt all other sagas that name it, at once. `handed_back` is True if the worker has left in good order; the
-    other workers then adopt all sagas that still name it, at once.
-    """
-
-    worker: str
-    name: str
-    host: str
-    pid: int
-    definitions: dict[str, list[int]]
-    migrating: dict[str, list[int]] = {}
-    schemas: dict[str, list[str]] = {}
-    renewal: int = 0
-    load: int = 0
+    active: int = 0
     passivated: int = 0
-    busy: list[str] | None = None
-    handed_back: bool = False
+    counts: dict[str, dict[str, int]] = {}
+    backlog: float = 0.0
 
 
-_decoder = msgspec.json.Decoder(Lease)
-
-
-def lease_of(entry: Entry) -> Lease | None:
-    """Return the lease in an entry; None for any other value, also for a lease of another worker than the key's."""
-    try:
-        lease = _decoder.decode(entry.value)
-    except UNREADABLE:
-        return None
-    return lease if lease.worker == entry.key and is_worker_id(lease.worker) else None
+NOTHING_YET = Load()
 
 
 class OwnLease:
@@ -99,10 +73,11 @@ class OwnLease:
         """Make the lease durable for the first time. Waits through an outage. Raises StoreError."""
         await through_outage(self._store, self.renew)
 
-    async def renew(self, *, load: int = 0, passivated: int = 0) -> None:
+    async def renew(self, load: Load = NOTHING_YET) -> None:
         """Write the lease with the next number. Raises StoreError; then the renewal may still arrive later."""
-        self._lease.renewal += 1
-        self._lease.load, self._lease.passivated = load, passivated
+        lease = self._lease
+        lease.renewal += 1
+        lease.load, lease.passivated, lease.counts, lease.backlog = load
         # the age of the lease counts from here, not from the acknowledgment: an observer may see the new number in
         # between and begin to wait then, so this worker's own ttl must end before any observer's does
         sent = trio.current_time()
@@ -123,7 +98,7 @@ class OwnLease:
     async def release(self, busy: Sequence[str]) -> None:
         """Renew the lease and release all sagas except those under the keys in `busy`. Raises StoreError."""
         self._lease.busy = list(busy)
-        await self.renew(load=len(busy))
+        await self.renew(Load(len(busy)))
 
     async def hand_back(self, *, left: bool) -> None:
         """Give the lease up; with `left`, other workers adopt at once all sagas that name it. Raises StoreError."""
@@ -141,13 +116,13 @@ class OwnLease:
 async def read_lease(store: Store, worker_id: str) -> Lease | None:
     """Return a worker's lease, read from the leader; None if there is none. Raises Unavailable, Ambiguous."""
     entry = await store.workers.get(worker_id)
-    return None if entry is None else lease_of(entry)
+    return None if entry is None else lease_of(entry.key, entry.value)
 
 
 async def read_leases(store: Store) -> list[Lease]:
     """Return the leases of all workers, read from the leader. Raises StoreError."""
     async with store.workers.entries() as entries:
-        return [lease async for entry in entries if (lease := lease_of(entry)) is not None]
+        return [lease async for entry in entries if (lease := lease_of(entry.key, entry.value)) is not None]
 
 
 async def forget_lease(store: Store, worker_id: str) -> None:

@@ -11,7 +11,7 @@ import trio
 from sagakit_actors import ChildSpec, Supervisor, open_system
 
 from sagakit.cluster.handover import release
-from sagakit.cluster.lease import OwnLease
+from sagakit.cluster.lease import Load, OwnLease
 from sagakit.cluster.membership import Membership
 from sagakit.cluster.parts import Parts
 from sagakit.cluster.unmet import UnmetTypes
@@ -79,6 +79,12 @@ class Life:
             pause = max(1.0, 2 * pause)
             await release(self._parts.store, self._lease, self._parts.registry.types, sagas.keys())
 
+    def _load(self) -> Load:
+        parts = self._parts
+        oldest = parts.unpublished.oldest()
+        backlog = 0.0 if oldest is None else max(0.0, parts.runs.now() - oldest)
+        return Load(len(parts.sagas), parts.sagas.passivated, parts.sagas.census.by_type(), round(backlog, 3))
+
     def _died(self, worker_id: str, is_news: bool) -> None:
         """Have the sagas of a dead worker adopted here, and, if its death is news, tell the other workers of it."""
         parts = self._parts
@@ -114,7 +120,7 @@ class Life:
                     members=parts.identity.members,
                     observer=parts.observer,
                     ttl=parts.config.lease_ttl,
-                    load=lambda: (len(parts.sagas), parts.sagas.passivated),
+                    load=self._load,
                     died=self._died,
                     released=parts.recovery.wake,
                     failed=parts.identity.lease_status.failed,

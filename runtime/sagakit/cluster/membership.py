@@ -15,7 +15,8 @@ from logging import INFO, WARNING, getLogger
 import trio
 from sagakit_actors import Actor, ActorContext
 
-from sagakit.cluster.lease import OwnLease, lease_of
+from sagakit.cluster.lease import Load, OwnLease
+from sagakit.cluster.lease_value import lease_of
 from sagakit.cluster.observer import RECHECK, Observer
 from sagakit.errors import StoreError, Unavailable
 from sagakit.ration import Ration
@@ -106,7 +107,7 @@ class Members:
 class Membership(Actor[None]):
     """Renews the lease every ttl/3 seconds and at each reconnect; looks at the watched workers every RECHECK seconds.
 
-    `load` returns the numbers of active and of passivated sagas. `died` is called once for each worker that is found
+    `load` returns the load of the worker. `died` is called once for each worker that is found
     dead, with True if the death is news to the other workers. `released` is called when a worker that is about to leave
     has released sagas. `failed` is called when a renewal was not acknowledged in time.
     """
@@ -121,7 +122,7 @@ class Membership(Actor[None]):
         members: Members,
         observer: Observer,
         ttl: float,
-        load: Callable[[], tuple[int, int]],
+        load: Callable[[], Load],
         died: Callable[[str, bool], None],
         released: Callable[[], None],
         failed: Callable[[], None],
@@ -160,10 +161,10 @@ class Membership(Actor[None]):
                     await self._store.workers.until_there(self._lease.worker_id)
 
     async def _renewed(self) -> bool:
-        active, passivated = self._load()
+        load = self._load()
         try:
             with trio.move_on_after(min(ACKNOWLEDGED_WITHIN, self._ttl / 3)):
-                await self._lease.renew(load=active, passivated=passivated)
+                await self._lease.renew(load)
                 return True
             self._ration.say(WARNING, "lease not renewed: no answer in time", kind="no answer")
         except Unavailable as error:
@@ -195,7 +196,7 @@ class Membership(Actor[None]):
     def _meet(self, entry: Entry) -> None:
         """Add the worker of a lease. Any other value under a key of the bucket is ignored."""
         # the known ones are skipped before the value is decoded: every renewal of the whole fleet comes through here
-        if not self._members.knows(entry.key) and lease_of(entry) is not None:
+        if not self._members.knows(entry.key) and lease_of(entry.key, entry.value) is not None:
             self._members.add(entry.key)
 
     async def _watch(self) -> None:

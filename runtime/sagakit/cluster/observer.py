@@ -22,7 +22,7 @@ from typing import Literal, TypeAlias
 import trio
 
 from sagakit.cluster.control_endpoint import answers
-from sagakit.cluster.lease import Lease, lease_of
+from sagakit.cluster.lease_value import Lease, lease_of
 from sagakit.errors import StoreError
 from sagakit.naming import is_name
 from sagakit.store.ports import Store
@@ -73,7 +73,7 @@ class Observer:
         """
         try:
             entry = await self._store.workers.get(worker_id)
-            lease = None if entry is None else lease_of(entry)
+            lease = None if entry is None else lease_of(entry.key, entry.value)
             renewal = None if lease is None else lease.renewal
             if self._dead.get(worker_id, -1) == renewal:  # -1 is not a renewal number, and differs from None
                 return "dead"

@@ -16,10 +16,11 @@ from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.cluster.stranded import Stranded
 from sagakit.engine import Limits
+from sagakit.messages.limits import limits_for
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
-from sagakit.system.environment import Environment, limits_for
+from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts

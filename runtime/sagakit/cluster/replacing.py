@@ -7,7 +7,8 @@ from logging import getLogger
 import trio
 
 from sagakit.cluster.control_endpoint import answers
-from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.lease import read_leases
+from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.observer import RECHECK
 from sagakit.engine import Loaded, decode
 from sagakit.errors import Undecodable

@@ -7,7 +7,7 @@ from logging import getLogger
 
 import msgspec
 
-from sagakit.cluster.lease import Lease
+from sagakit.cluster.lease_value import Lease
 from sagakit.definition import SagaSchema, accepts, schema_digest, unreadable_parts
 from sagakit.errors import UNREADABLE, SchemaChanged
 
@@ -54,11 +54,13 @@ def others_can_read(
     `known` are the digests of this worker's schemas, `kept` the schemas in the meta bucket. A lease of the type is
     enough if it names a schema that accepts the input, or a schema that is not kept, or no schema at all.
     """
-    by_digest = {schema_digest(schema): schema for schema in kept if schema.get("saga") == saga_type}
     offered: set[str] = set()
     for lease in leases:
         if saga_type in lease.definitions and not lease.handed_back:
             offered |= set(lease.schemas.get(saga_type, [""])) - set(known)
+    if not offered:  # as a rule; a flood of bad inputs asks for each of them
+        return False
+    by_digest = {schema_digest(schema): schema for schema in kept if schema.get("saga") == saga_type}
     return any(_may_read(by_digest, digest, value) for digest in offered)
 
 

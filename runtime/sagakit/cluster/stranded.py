@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from math import inf
-from typing import NamedTuple
 
 import trio
 
 from sagakit.binding.registry import Registry
 from sagakit.cluster.control_endpoint import answers
-from sagakit.cluster.lease import Lease, read_leases
+from sagakit.cluster.lease import read_leases
+from sagakit.cluster.lease_value import Lease
+from sagakit.cluster.needs import MISSING_FOR, Fleet, Need, advice_on, can_run
 from sagakit.cluster.observer import RECHECK
 from sagakit.engine import ENDS, Record
 from sagakit.errors import CannotMigrate, NoWorker, StoreError
@@ -19,34 +20,6 @@ from sagakit.store.ports import Store
 
 LOOK_AGAIN = 2.0
 """Seconds for which a look at the fleet is trusted: many callers may wait for sagas of one version."""
-MISSING_FOR = 30.0
-"""Seconds until a type that no worker has is reported as missing. To deploy a service anew takes less."""
-
-
-class Need(NamedTuple):
-    """The requirements of a saga: the type and version that a worker must have to run it.
-
-    `over` is True if the saga has ended, and is not migrated to another version any more. `changed` is True if this
-    version has another plan now. `barred` is a newer version whose migrate() has refused the saga; 0 if there is none.
-    """
-
-    saga_type: str
-    version: int
-    over: bool = False
-    changed: bool = False
-    barred: int = 0
-
-
-class Fleet(NamedTuple):
-    """The live workers, seen from one saga. `runs` is True if one of them can run it.
-
-    `versions` are the versions of its type that they have; empty if `runs` is True, since nobody asks for them then.
-    `anybody` is True if any worker lives at all, whatever it runs.
-    """
-
-    runs: bool
-    versions: tuple[int, ...] = ()
-    anybody: bool = True
 
 
 class Stranded:
@@ -83,12 +56,13 @@ class Stranded:
             return None
         known_here = (record.saga_type, record.definition_version) in self._registry
         changed = self._adopts and known_here and binding is None
-        need = Need(record.saga_type, record.definition_version, record.status in ENDS, changed, barred)
+        over, delayed = record.status in ENDS, record.starts_at is not None
+        need = Need(record.saga_type, record.definition_version, over, changed, barred, delayed)
         fleet = await self._fleet(need)
         if fleet is None:
             return None
         key = str(SagaKey(record.saga_type, record.saga_id))
-        return NoWorker(key, need.version, fleet.versions, _advice(need, fleet, fault))
+        return NoWorker(key, need.version, fleet.versions, advice_on(need, fleet, fault))
 
     def _migrates_here(self, record: Record) -> bool:
         return record.status not in ENDS and self._registry.migration_target(record) is not None
@@ -159,36 +133,3 @@ class Stranded:
         if trio.current_time() - self._store.reconnected_at < self._ttl:
             return True
         return await answers(self._store, worker_id, within=RECHECK)
-
-
-def can_run(lease: Lease, need: Need) -> bool:
-    """Return True if the worker of this lease can run such a saga: under the saga's version, or by a migrate()."""
-    if need.version in lease.definitions.get(need.saga_type, ()):
-        return not need.changed
-    migrating = lease.migrating.get(need.saga_type, ())
-    return not need.over and any(version > need.version and version != need.barred for version in migrating)
-
-
-def _advice(need: Need, fleet: Fleet, fault: str) -> str:
-    version, newer = need.version, [one for one in fleet.versions if one > need.version]
-    if fault:
-        return (
-            f"migrate() of version {need.barred} cannot take it over: {fault}. Mend that, or run a worker of version "
-            f"{version}, too, until its sagas have ended (docs/versions.md)"
-        )
-    if need.changed:
-        return (
-            f"it was started under another plan than version {version} has now: take that change back and make it "
-            "under the next version=, with a migrate() (docs/versions.md)"
-        )
-    if not fleet.versions:
-        return (
-            f"start a worker with a class of the type {need.saga_type}; if the class was renamed, give it "
-            f'name="{need.saga_type}"'
-        )
-    if newer and not need.over:
-        return (
-            f"write migrate() in version {newer[0]}, so that it takes the sagas of version {version} over, or run a "
-            f"worker of version {version}, too, until they have ended (docs/versions.md)"
-        )
-    return f"run a worker of version {version}, too, until its sagas have ended: no other version takes them over"

@@ -6,8 +6,7 @@ finding            a finding: the result of one check, with what to do
 patient            the things that the checks look at, asked for once
 live_sagas         one pass over the live records
 monitoring         the monitoring port of a server
-server_checks      connection, version, limits, fsync, clock
-permission_checks  the permissions of this account for a role
+server_checks      connection, version, limits, fsync, clock, permissions
 stream_checks      streams that are missing, made wrong, full, or without their replicas
 fleet_checks       leases and orphans
 saga_checks        stuck sagas, unreadable records, outbox, inbox, dead letters

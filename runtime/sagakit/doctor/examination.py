@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sagakit.doctor import fleet_checks, permission_checks, saga_checks, server_checks, stream_checks
+from sagakit.doctor import fleet_checks, saga_checks, server_checks, stream_checks
 from sagakit.doctor.finding import Check, Diagnosis, Seen, bad, skipped
 from sagakit.doctor.patient import Patient
 from sagakit.errors import NotPermitted, SagakitError, StoreError, StreamMissing
@@ -44,7 +44,7 @@ CHECKS: Sequence[Check] = (
         "SK106", "permissions",
         "A program with this account cannot do all that its role does.",
         "Give the account what `sagakit permissions ROLE` prints.",
-        permission_checks.permissions,
+        server_checks.permissions,
     ),
     Check(
         "SK201", "streams",
@@ -61,7 +61,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "SK203", "replicas",
         "The loss of one more server stops sagas, or loses them.",
-        "Start the servers that are missing; raise the copies with `nats stream edit --replicas 3`.",
+        "Start the servers that are missing; raise the copies with `nats stream edit`.",
         stream_checks.replicas,
     ),
     Check(

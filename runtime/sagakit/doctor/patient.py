@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from sagakit.cluster.lease import Lease, lease_of
+from sagakit.cluster.lease_value import Lease, lease_of
 from sagakit.doctor.live_sagas import LiveSagas
 from sagakit.doctor.monitoring import Monitored
 from sagakit.errors import NoResponders
@@ -16,7 +16,7 @@ from sagakit.jetstream.answers import NO_STREAM, ApiError, to_error
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.permissions import Role, streams_of
-from sagakit.store.ports import Entry, Wire
+from sagakit.store.ports import Wire
 from sagakit.system.config import Config
 
 ANSWERS_WITHIN = 2.0
@@ -176,7 +176,7 @@ class Patient:
             self._leases = [
                 SeenLease(lease, max(0.0, now - value.at))
                 for value in latest.values()
-                if (lease := lease_of(Entry(value.key, value.value, value.sequence))) is not None
+                if (lease := lease_of(value.key, value.value)) is not None
             ]
         return self._leases
 

@@ -1,18 +1,16 @@
-"""The checks of the server: its release, the limits of the account, how it keeps what it acknowledges, its clock."""
+"""The checks of the server: release, limits and permissions of the account, fsync, clock."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 
-from sagakit.doctor.finding import Seen, bad, graded, ok, skipped, span, warn
+from sagakit.client.rights import missing_rights
+from sagakit.doctor.finding import Seen, bad, graded, named, ok, skipped, span, warn
 from sagakit.doctor.patient import JetStreamAccount, Patient
 from sagakit.errors import NoResponders
+from sagakit.jetstream.server_check import API_LEVEL, LEAST_PAYLOAD
 
-API_LEVEL = 1
-"""nats-server 2.11."""
-LEAST_PAYLOAD = 64 * 1024
-"""Bytes that one message must be able to have."""
 ALMOST, FULL = 0.8, 0.95
 """Parts of a limit from which on it is almost reached, and as good as reached."""
 LONG_SYNC = 600.0
@@ -94,3 +92,14 @@ async def clock(patient: Patient) -> Seen:
     skew = (asked + answered) / 2 - servers
     text = f"this machine's clock is {span(abs(skew))} {'ahead of' if skew > 0 else 'behind'} the server's"
     return graded(text, abs(skew), warn_from=SKEW, bad_from=LONG_SKEW)
+
+
+async def permissions(patient: Patient) -> Seen:
+    """Check that this account may do all that a role needs."""
+    role = patient.role
+    if role is None:
+        return skipped("give --role worker, client, operator, reader or setup")
+    missing = [grant.subject for grant in await missing_rights(patient.wire, patient.names, role)]
+    if missing:
+        return bad(f"{len(missing)} permissions of role {role} are missing: {named(missing, 5)}", len(missing))
+    return ok(f"this account has all permissions of role {role}", 0)

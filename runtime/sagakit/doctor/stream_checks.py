@@ -5,37 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import msgspec
-
 from sagakit.doctor.finding import Seen, bad, graded, named, ok, skipped, warn
 from sagakit.doctor.patient import Patient, StreamInfo
 from sagakit.doctor.server_checks import ALMOST, FULL
-from sagakit.errors import UNREADABLE
-from sagakit.jetstream.puller import refusal
-from sagakit.jetstream.wire_reading import WireStream
+from sagakit.errors import LayoutMissing, ServerError
+from sagakit.jetstream.server_check import names_there
 from sagakit.store.names import Names
-from sagakit.store.permissions import streams_of
+from sagakit.store.permissions import needed_streams, streams_of
 from sagakit.store.ports import DUPLICATES
 
 SECOND = 10**9
-SCHEMA = 2
-"""The schema of the layout that this sagakit reads."""
-
-
-class LayoutValue(msgspec.Struct):
-    """The value of the key `layout` in the meta bucket."""
-
-    schema: int
-    shards: int
 
 
 async def there(patient: Patient) -> Seen:
     """Check that no bucket or stream is missing."""
     wanted = streams_of(patient.names)
     missing = [name for name in wanted if await patient.stream(name) is None]
-    if missing:
-        return bad(f"of {len(wanted)} streams, {len(missing)} are missing: {named(missing, 8)}", len(missing))
-    return ok(f"all {len(wanted)} streams exist", 0)
+    if not missing:
+        return ok(f"all {len(wanted)} streams exist", 0)
+    text = f"of {len(wanted)} streams, {len(missing)} are missing: {named(missing, 8)}"
+    if set(missing) & set(needed_streams(patient.names)):
+        return bad(text, len(missing))
+    return warn(f"{text}; only verbs for many sagas need it", len(missing))
 
 
 async def settings(patient: Patient) -> Seen:
@@ -69,6 +60,7 @@ def required_settings(names: Names) -> Mapping[str, Mapping[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         f"KV_{names.meta}": lasting,
         f"KV_{names.workers}": lasting,
+        f"KV_{names.jobs}": bucket,
         **{f"KV_{name}": state for name in names.state},
         **{f"KV_{name}": bucket for name in names.archive},
     }
@@ -111,31 +103,17 @@ def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[
 
 
 async def _layout(patient: Patient) -> list[str]:
-    """Return what is wrong with the key `layout`."""
-    found = await layout_shards(patient)
-    if found is None:
-        return []
-    if isinstance(found, str):
-        return [found]
-    given = patient.config.shards
-    return [] if found == given else [f"the buckets were made with shards={found}, these options say shards={given}"]
-
-
-async def layout_shards(patient: Patient) -> int | str | None:
-    """Return the number of shards that the buckets were made with, or what is wrong; None if they are not made."""
-    meta = patient.names.meta
-    if await patient.stream(f"KV_{meta}") is None:
-        return None
-    value = await WireStream(patient.wire, f"KV_{meta}", f"$KV.{meta}.", refusal).get("layout")
-    if value is None:
-        return f"bucket {meta} has no key `layout`"
+    """Return what is wrong with the key `layout`, which says how many shards there are."""
     try:
-        found = msgspec.json.decode(value.value, type=LayoutValue)
-    except UNREADABLE as error:
-        return f"the key `layout` of bucket {meta} cannot be read ({error})"
-    if found.schema != SCHEMA:
-        return f"bucket {meta} was made by another sagakit (schema {found.schema}, this one has {SCHEMA})"
-    return found.shards
+        found = await names_there(patient.wire, patient.names.namespace)
+    except LayoutMissing:
+        return [f"{patient.names.meta} has no key `layout`: `sagakit setup` has not come to its end"]
+    except ServerError as error:
+        return [str(error)]
+    given = patient.config.shards
+    if found.shards == given:
+        return []
+    return [f"the buckets were made with shards={found.shards}, these options say shards={given}"]
 
 
 async def replicas(patient: Patient) -> Seen:

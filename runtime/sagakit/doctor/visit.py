@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sagakit.client.bare_errors import bare_errors
+from sagakit.client.client_opening import client_connection
 from sagakit.doctor.monitoring import Monitored
 from sagakit.doctor.patient import Patient
-from sagakit.doctor.stream_checks import layout_shards
-from sagakit.errors import StoreError
+from sagakit.errors import ServerError, StoreError
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.link_wire import LinkWire
-from sagakit.store.names import Names
+from sagakit.jetstream.server_check import names_there
 from sagakit.store.permissions import Role
 from sagakit.system.config import Config
-from sagakit.system.open_store import connection_by, names_of
+from sagakit.system.open_store import names_of
 
 
 @asynccontextmanager
@@ -27,22 +27,17 @@ async def open_patient(
     Raises CannotConnect, InvalidConfig.
     """
     with bare_errors():
-        async with open_link(connection_by(url, config)) as link:
-            found = link.client.connected_server_version
-            version = f"{found.major}.{found.minor}.{found.patch}"
-            wire = LinkWire(link)
+        async with open_link(client_connection(url, config)) as link:
+            wire, version = LinkWire(link), link.server_version
             patient = Patient(wire, names_of(config), config, version=version, role=role, monitored=monitored)
             yield await _with_shards(patient)
 
 
 async def _with_shards(patient: Patient) -> Patient:
     try:
-        shards = await layout_shards(patient)
-    except StoreError:  # a check will say so
+        names = await names_there(patient.wire, patient.names.namespace)
+    except (StoreError, ServerError):  # a check will say so
         return patient
-    if not isinstance(shards, int) or shards == patient.names.shards:
-        return patient
-    names = Names(namespace=patient.names.namespace, shards=shards)
     return Patient(
         patient.wire, names, patient.config, version=patient.version, role=patient.role, monitored=patient.monitored
     )

@@ -13,6 +13,7 @@ beginning           beginning a node, by its kind
 forward             the end of an attempt of an action or a check
 backward            compensation
 undo_requests       cancel and deadline
+delay               a saga that waits for its start, and its beginning
 inbound             messages from callers, participants, operators, parents and children
 family              messages between parents and children, and proof of their origin
 operator            the operator's verbs for a saga that is stuck
@@ -38,6 +39,7 @@ from sagakit.engine.codec import digest as digest
 from sagakit.engine.codec import encode as encode
 from sagakit.engine.codec import encode_marker as encode_marker
 from sagakit.engine.codec import foreign as foreign
+from sagakit.engine.codec import is_started_by as is_started_by
 from sagakit.engine.codec import marker_of as marker_of
 from sagakit.engine.codec import read_header as read_header
 from sagakit.engine.effects import Call as Call

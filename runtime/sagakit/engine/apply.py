@@ -18,6 +18,7 @@ from sagakit.engine.backward import proceed, undo_ended
 from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
 from sagakit.engine.definition_answers import complete, decided, output_made, prepared
+from sagakit.engine.delay import begin_in_time, started
 from sagakit.engine.family import AFTER_THE_END
 from sagakit.engine.forward import action_ended, check_ended, wait_is_over
 from sagakit.engine.inbound import inbound
@@ -35,7 +36,7 @@ from sagakit.engine.inputs import (
     Published,
 )
 from sagakit.engine.readiness import ready, undecided, unprepared
-from sagakit.engine.record import NOTHING, SCHEMA, Failure, Parent, PersistedSagaState, Record
+from sagakit.engine.record import NOTHING, PLAIN_SCHEMA, Failure, Parent, PersistedSagaState, Record
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, StepMove, StepState
 from sagakit.engine.turn import SUSPECT, Limits, Turn, at_work, is_suspect
@@ -60,16 +61,20 @@ def create(
     trace: dict[str, str] | None = None,
     attributes: dict[str, str] | None = None,
     parent: Parent | None = None,
+    start_id: str = "",
+    starts_at: float | None = None,
+    signal: Inbound | None = None,
     limits: Limits = _DEFAULT_LIMITS,
     hold: bool = False,
 ) -> Record:
     """Return the first record of a saga, with its first attempts already opened (P1); with `hold` none is opened.
 
+    With `starts_at`, seconds since the epoch, the saga waits until then. `signal` is a message that is applied first.
     `run` must be new for each life of the id, `now` is in seconds since the epoch. The record has version 0: `stamped`
     gives the one to write.
     """
     record: Record = PersistedSagaState(
-        schema=SCHEMA,
+        schema=PLAIN_SCHEMA,
         saga_type=plan.saga_type,
         saga_id=saga_id,
         run=run,
@@ -87,15 +92,18 @@ def create(
         epoch=1,
         recoveries=0,
         next_event=1,
-        deadline_at=None if plan.deadline is None else now + plan.deadline,
         correlation_id=correlation_id,
         causation_id=causation_id,
         trace=trace,
         attributes=attributes or {},
         parent=parent,
+        start_id=start_id,
+        starts_at=starts_at,
     )
     turn = Turn(plan, record, now=now, limits=limits, hold=hold)
-    turn.emit("started", version=plan.version)
+    started(turn)
+    if signal is not None:
+        inbound(turn, signal)
     _settle(turn)
     return turn.record
 
@@ -238,6 +246,8 @@ def _timers(turn: Turn) -> None:
         deadline(turn)  # not if all nodes are passed: the results came first, and the saga has met its deadline (P12)
     if turn.record.undo_request is not None:
         honour_undo_request(turn)
+    if turn.record.starts_at is not None:
+        begin_in_time(turn)
     due = [name for name, log in turn.record.steps.items() if log.due is not None and log.due <= turn.now]
     if not due or turn.hold:
         return
@@ -254,7 +264,8 @@ def _timers(turn: Turn) -> None:
 
 def _settle(turn: Turn) -> None:
     """Start every node that may start, end the saga if it is over, or make it stuck if nothing moves any more."""
-    if turn.record.status == "stuck" and not _in_motion(turn):
+    status = turn.record.status
+    if status == "delayed" or (status == "stuck" and not _in_motion(turn)):
         _note_wake(turn)
         return
     if turn.forward:
@@ -316,6 +327,8 @@ def _note_wake(turn: Turn) -> None:
     due = [log.due for log in record.steps.values() if log.due is not None]
     if record.deadline_at is not None and may_turn_back(turn) and not turn.all_passed:
         due.append(record.deadline_at)
+    if record.starts_at is not None and record.status == "delayed":
+        due.append(record.starts_at)
     wake_at = None if record.status in ENDS or record.halted else min(due, default=None)
     if wake_at != record.wake_at:
         turn.touch()

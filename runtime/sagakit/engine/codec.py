@@ -84,7 +84,17 @@ def marker_of(record: Record) -> bytes:
     """Return the end marker of a record that has ended, as JSON."""
     outcome = record.outcome
     assert outcome is not None, "a terminal record has an outcome"
-    return encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run))
+    start = digest(record.start_id.encode()) if record.start_id else ""
+    return encode_marker(EndMarker(outcome.at, outcome.status, record.input_digest, record.run, start))
+
+
+def is_started_by(known: Record | EndMarker, message_id: str) -> bool:
+    """Return True if the message with this id has started the saga; False for an empty id."""
+    if not message_id:
+        return False
+    if isinstance(known, EndMarker):
+        return known.start_digest == digest(message_id.encode())
+    return known.start_id == message_id
 
 
 def read_header(key: str, value: bytes) -> RecordHeader:

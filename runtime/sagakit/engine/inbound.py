@@ -114,7 +114,7 @@ def _report(turn: Turn, message: Inbound) -> VerdictText:
     if log.state in _IN_DOUBT and log.unsure:
         succeed(turn, turn.plan.node(message.step), Complete(message.payload))
         if turn.record.status == "stuck" and not turn.record.halted:
-            turn.move_saga("resume" if turn.forward else "resume_undo")
+            turn.resume()
         return "accepted"
     if log.state not in _GIVEN_UP or log.late:
         return "already"

@@ -73,7 +73,7 @@ def compensate(turn: Turn, message: Inbound) -> VerdictText:
 
 def _go_on(turn: Turn, message: Inbound) -> VerdictText:
     if turn.record.status == "stuck":
-        turn.move_saga("resume" if turn.forward else "resume_undo")
+        turn.resume()
     step = {"step": message.step} if message.step else {}
     turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), **step)
     return "accepted"

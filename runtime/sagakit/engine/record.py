@@ -12,12 +12,18 @@ from typing_extensions import TypeVar
 
 from sagakit.engine.table import SagaStatus, StepState
 
-SCHEMA = 1
+SCHEMA = 2
+"""The highest schema of a record that this sagakit reads."""
+PLAIN_SCHEMA = 1
+"""The schema of a record of a saga that has begun. That of a saga that waits for its start has SCHEMA: a worker that
+does not know delayed starts would begin it at once."""
 
 NOTHING = msgspec.Raw()
 """The absence of JSON: such a field is left out. (A union with None would make msgspec decode the JSON.)"""
 
-Time = Annotated[float, msgspec.Meta(ge=0, lt=253_402_300_800)]
+END_OF_TIME = 253_402_300_800
+"""The year 10,000 in seconds since the epoch, which a calendar cannot show."""
+Time = Annotated[float, msgspec.Meta(ge=0, lt=END_OF_TIME)]
 """Seconds since the epoch, up to the year 9999, which a calendar can show. A record with another time is not read."""
 
 Cause = Literal["rejected", "exhausted", "deadline", "cancelled", "terminated"]
@@ -126,6 +132,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     takeovers with an open attempt since the last progress. From SUSPECT on the saga is `alone` while an attempt is
     open, and `lone_deaths` counts the takeovers of one that was alone. `halted` is true if no worker could run the
     saga, because its actor crashed or the record could not be read: nothing moves until an operator says `retry`.
+    `start_id` is the id of the message that started the saga, if it had one. `starts_at` is the time from which on the
+    saga begins; it is None from its beginning on.
     `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
     `inbound` has the last verdicts in words, `applied` the verdicts of all messages in short, see `engine.verdicts`.
     `dropped` names the cuts that were made in a record that had become too large, see `engine.oversize`.
@@ -156,6 +164,8 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     causation_id: str | None = None
     trace: dict[str, str] | None = None
     attributes: dict[str, str] = {}
+    start_id: str = ""
+    starts_at: float | None = None
     parent: Parent | None = None
     released: bool = False
     inbound: list[Verdict] = []
@@ -173,10 +183,14 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
 Record: TypeAlias = PersistedSagaState[msgspec.Raw]
 
 
-class EndMarker(msgspec.Struct, frozen=True):
-    """The value under a finished saga's key for a while, so that a repeated start finds that the saga has run (P10)."""
+class EndMarker(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The value under a finished saga's key for a while, so that a repeated start finds that the saga has run (P10).
+
+    `start_digest` tells the message that started the saga from others, if it had an id.
+    """
 
     ended: Time
     outcome: Literal["completed", "failed"]
     input_digest: str
     run: str
+    start_digest: str = ""

@@ -7,6 +7,7 @@ Rules that the tables encode:
 - Only `done` and `doubtful` steps are undone; only an operator leads out of `undo_failed`.
 - `awaiting` is a node that waits for a signal, a timer or a child; `spread` is an each whose items are under way.
 - `asked` (a person must say what happened) and `blocked` (may not be undone, is not retried) make a saga stuck.
+- A saga begins once: `delayed` leads to `running` only by `begin`, and nothing leads back to it but an operator.
 - `completed` and `failed` are the ends; `stuck` is not an end.
 """
 
@@ -17,14 +18,20 @@ from typing import Literal, TypeVar
 
 from sagakit.errors import IllegalTransition
 
-SagaStatus = Literal["running", "compensating", "stuck", "completed", "failed"]
-SagaMove = Literal["compensate", "complete", "fail", "block", "resume", "resume_undo", "terminate", "reverse"]
+SagaStatus = Literal["delayed", "running", "compensating", "stuck", "completed", "failed"]
+SagaMove = Literal[
+    "begin", "compensate", "complete", "fail", "block", "resume", "resume_delayed", "resume_undo", "terminate",
+    "reverse",
+]  # fmt: skip
 
 SAGA_TABLE: Mapping[SagaStatus, Mapping[SagaMove, SagaStatus]] = {
+    # its time has not come: no move leads forward but `begin`
+    "delayed": {"begin": "running", "compensate": "compensating", "block": "stuck", "terminate": "failed"},
     "running": {"compensate": "compensating", "complete": "completed", "block": "stuck", "terminate": "failed"},
     "compensating": {"fail": "failed", "block": "stuck", "terminate": "failed"},
     "stuck": {
         "resume": "running",
+        "resume_delayed": "delayed",
         "resume_undo": "compensating",
         "compensate": "compensating",
         "terminate": "failed",

@@ -172,6 +172,11 @@ class Turn:
             self.record.stuck = None
             self.record.halted = False
 
+    def resume(self) -> None:
+        """Let a stuck saga go on where it was: forward, backward, or waiting for its start."""
+        onward: SagaMove = "resume" if self.record.starts_at is None else "resume_delayed"
+        self.move_saga(onward if self.forward else "resume_undo")
+
     def emit_of(self, node: NodePlan, suffix: str = "", **data: object) -> None:
         """Put one event about a node into the outbox; the event of an item has its number."""
         if node.of:

@@ -31,10 +31,12 @@ from sagakit.errors.caller_errors import InvalidFilter as InvalidFilter
 from sagakit.errors.caller_errors import InvalidId as InvalidId
 from sagakit.errors.caller_errors import InvalidInput as InvalidInput
 from sagakit.errors.caller_errors import InvalidName as InvalidName
+from sagakit.errors.caller_errors import JobHeld as JobHeld
 from sagakit.errors.caller_errors import NotAllowed as NotAllowed
 from sagakit.errors.caller_errors import NotRegistered as NotRegistered
 from sagakit.errors.caller_errors import RuntimeClosed as RuntimeClosed
 from sagakit.errors.caller_errors import TooLate as TooLate
+from sagakit.errors.caller_errors import UnknownJob as UnknownJob
 from sagakit.errors.caller_errors import UnknownSaga as UnknownSaga
 from sagakit.errors.caller_errors import UnreadableValue as UnreadableValue
 from sagakit.errors.caller_errors import Unwritable as Unwritable
@@ -54,6 +56,7 @@ from sagakit.errors.server_errors import BadBucket as BadBucket
 from sagakit.errors.server_errors import BadLayout as BadLayout
 from sagakit.errors.server_errors import CannotConnect as CannotConnect
 from sagakit.errors.server_errors import JetStreamOff as JetStreamOff
+from sagakit.errors.server_errors import JobsMissing as JobsMissing
 from sagakit.errors.server_errors import LayoutMissing as LayoutMissing
 from sagakit.errors.server_errors import LoginRefused as LoginRefused
 from sagakit.errors.server_errors import OtherDomain as OtherDomain

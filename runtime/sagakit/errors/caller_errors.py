@@ -115,6 +115,20 @@ class UnknownSaga(CallerError):
     """
 
 
+class UnknownJob(CallerError):
+    """No job has this id, or not all of its lists are there any more.
+
+    Raised when a job is resumed. Jobs are kept for 30 days.
+    """
+
+
+class JobHeld(CallerError):
+    """Somebody else runs the job now. The text says who, and where.
+
+    Raised when a job is resumed, and where a run loses its job because it was silent for too long.
+    """
+
+
 class NotRegistered(CallerError):
     """The saga class is not among those that this runtime was opened with: add it to `sagas=[...]`.
 

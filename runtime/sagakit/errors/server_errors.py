@@ -37,6 +37,19 @@ class LayoutMissing(ServerError):
         self.missing = missing
 
 
+class JobsMissing(ServerError):
+    """The bucket of the jobs does not exist: an older sagakit has made the layout.
+
+    Raised when a verb is meant for many sagas, and by whatever looks at jobs. Run `sagakit setup` once.
+    """
+
+    def __init__(self, bucket: str) -> None:
+        super().__init__(
+            f"the bucket {bucket}, which a verb for many sagas is written to, does not exist: an older sagakit has "
+            "made the layout. Run `sagakit setup` once, with an account that may make buckets"
+        )
+
+
 class OtherDomain(ServerError):
     """A stream of another JetStream domain of the account stores the same messages: every saga would run once in each.
 

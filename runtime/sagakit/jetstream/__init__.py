@@ -33,7 +33,7 @@ clock      the server's time, as this process knows it
 stored     single looks into a stream
 scan       reads much of a stream, and windows of it, newest first
 puller     the consumer that a scan makes and removes
-wire_reading  the port `Reading` over a `Wire`
+wire_reading  the port `StoreReading` over a `Wire`
 pull       a consumer that several workers share
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages
@@ -41,6 +41,7 @@ layout     makes and checks buckets and streams
 store      all of it as one `Store`
 url        from a URL to an open store
 address    from the URL of a server to the options of a connection
+server_check  whether a server can be used, and which layout its buckets have
 
 The embedded server
 

@@ -77,6 +77,11 @@ class AsyncioWire:
         return self._up.is_set() and self._client.is_connected
 
     @property
+    def server_version(self) -> str:
+        """The release of the server, as in `2.11.4`."""
+        return self._client.server_version
+
+    @property
     def max_payload(self) -> int:
         """Bytes that one message may have."""
         return self._client.max_payload

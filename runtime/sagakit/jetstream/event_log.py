@@ -34,7 +34,7 @@ class Events:
         """Return the events that may be of one saga."""
         stream = self._names.events[self._names.shard_of(key)]
         subject = self._names.event_subject(key, saga_type, ">")
-        scan = Scan(LinkWire(self._link), stream, [subject], refused=self._link.refused, **words_of(since))
+        scan = Scan(LinkWire(self._link), stream, [subject], refused=self._link.refused, start=words_of(since))
         async with aclosing(scan.pages()) as pages:
             return [one.payload async for page in pages for one in page]
 

@@ -26,10 +26,16 @@ from sagakit.store.starting import is_start
 
 OUT = 10_000
 """Messages of one type that may be out with workers at once, before any of them is acknowledged."""
+PAGE_NEW, PAGE_PARKED = 256, 64
+"""Messages asked for at once. A page of new ones is large: while the worker is busy, each page takes as long as a few
+turns of everything else that it does, and a message behind a flood waits until all pages before it have come."""
 LOOKED_AT = 8
 """Messages to one saga that are looked at for a start: more than a few before it mean that there is none."""
-HEADERS_LIMIT = 2_048
+HEADERS_LIMIT = 10 * 1_024
 """Bytes that a parked or buried message may have for its own headers, within `max_payload`."""
+
+NAME_LIMIT = 4 * 1_024
+"""Bytes that the id and the subject of a message have at most, so that its sender can find its dead letter by them."""
 
 _ID = "Nats-Msg-Id"
 _KEPT_ID = "Sagakit-Id"
@@ -86,16 +92,18 @@ class StreamInbox:
         await self._publish(self._names.parked_subject(message.address, start=start), message.payload, headers)
         message.acknowledger.ack()
 
-    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Write the dead letter, then acknowledge it."""
         room = self._link.max_payload - HEADERS_LIMIT
-        kept = {"subject": message.subject, "id": message.id, "headers": _told(message.headers)}
         size = len(message.payload)
         headers = {
             _ID: f"dead-{self._names.inbox}-{message.position}",
             "Sagakit-Reason": _line(reason),
+            "Sagakit-Code": code,
             "Sagakit-By": by,
-            **{f"Sagakit-{name.title()}": _line(text) for name, text in kept.items()},
+            _KEPT_SUBJECT: _whole(message.subject),
+            _KEPT_ID: _whole(message.id),
+            "Sagakit-Headers": _line(_told(message.headers)),
             **({"Sagakit-Cut": f"{size} bytes"} if size > room else {}),
         }
         subject = self._names.dead_subject("inbox", message.saga_type)
@@ -163,6 +171,7 @@ class StreamInbox:
             filters=[names.parked_filter(saga_type, start=starts)] if waits else names.inbound_filters(saga_type),
             ack_wait=ACK_WAIT,
             max_ack_pending=-1 if waits else OUT,
+            page=PAGE_PARKED if waits else PAGE_NEW,
         )
 
     async def _messages(self, pull: Pull, saga_type: str) -> AsyncGenerator[InboundMessage]:
@@ -325,6 +334,11 @@ _CHANNELS: tuple[Channel, ...] = ("client", "operator", "system", "reply")
 def _line(text: str) -> str:
     """Return text that may be a header's value, shortened."""
     return text.encode("ascii", "backslashreplace").decode().replace("\r", " ").replace("\n", " ")[:400]
+
+
+def _whole(name: str) -> str:
+    """Return a name that may be a header's value, as it is. A longer one than any that can be applied is cut."""
+    return name.replace("\r", " ").replace("\n", " ").encode(errors="replace")[:NAME_LIMIT].decode(errors="ignore")
 
 
 def _told(headers: bytes) -> str:

@@ -17,7 +17,7 @@ from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_stream
-from sagakit.jetstream.scan import Scan
+from sagakit.jetstream.scan import LAST_OF_EACH, Scan
 from sagakit.jetstream.wire import header_block
 from sagakit.jetstream.wire_reading import StoredMessage, is_deletion, last_message, last_request
 from sagakit.store.bucket import BucketBase
@@ -111,7 +111,7 @@ class Bucket(BucketBase):
                 [subject],
                 after=cursor.reached.get(bucket, 0),
                 refused=self._link.refused,
-                deliver_policy="last_per_subject",
+                start=LAST_OF_EACH,
             )
             async with aclosing(scan.pages()) as pages:
                 async for page in pages:

@@ -12,41 +12,34 @@ import msgspec
 import trio
 
 from sagakit.errors import (
-    UNREADABLE,
     BadBucket,
-    BadLayout,
-    JetStreamOff,
     LayoutMissing,
-    NoResponders,
     NotPermitted,
     OtherDomain,
-    PayloadTooSmall,
-    ServerTooOld,
     StoreError,
     Unavailable,
 )
-from sagakit.jetstream.answers import AWAY, ApiError, to_error
+from sagakit.jetstream.answers import AWAY, ApiError
 from sagakit.jetstream.domains import check_nobody_captures
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.server_check import SCHEMA, Layout, layout_of
 from sagakit.store.names import Names
 from sagakit.store.permissions import streams_of
 from sagakit.store.ports import DUPLICATES, BucketOptions
 
-SCHEMA = 2
 NOT_FOUND = 10059
 IN_USE = 10058
 NO_PEERS = 10005
 """There are not enough servers for the replicas: they are too few, full, of the wrong tags, or offline."""
-NO_JETSTREAM = frozenset({10039, 10076})
-API_LEVEL = 1
-"""nats-server 2.11."""
 DEAD_TTL = 30 * 86400.0
 """Seconds that a dead letter is kept."""
 DEAD_LETTERS = 1_000_000
 """Dead letters that are kept; the oldest ones go first."""
-LEAST_PAYLOAD = 64 * 1024
-"""Bytes that one message must be able to have: a quarter of them holds what a saga is started with, and its events."""
+JOBS_ARE = "sagakit: verbs for many sagas"
+"""Description of the bucket of the jobs."""
+JOBS_TTL = 30 * 86400.0
+"""Seconds that a job is kept."""
 SECOND = 10**9
 
 
@@ -60,15 +53,6 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     events_ttl: float | None = None
 
 
-class _Api(msgspec.Struct):
-    level: int = 0
-
-
-class _Account(msgspec.Struct):
-    api: _Api | None = None
-    error: ApiError | None = None
-
-
 ANSWERS_WITHIN = 2.0
 """Seconds that one question about a stream may take: without a leader nobody answers it, and it is asked again."""
 
@@ -77,33 +61,6 @@ class _Stream(msgspec.Struct):
     config: dict[str, Any] = {}
     cluster: dict[str, Any] = {}
     error: ApiError | None = None
-
-
-class Layout(msgspec.Struct, frozen=True):
-    """The value of the key `layout` in `SAGA_META`."""
-
-    schema: int
-    shards: int
-
-
-async def check_server(link: Link) -> None:
-    """Raises JetStreamOff, PayloadTooSmall, ServerTooOld."""
-    try:
-        account = msgspec.json.decode(await link.request("$JS.API.INFO", b""), type=_Account)
-    except NoResponders:
-        raise JetStreamOff(
-            "the server has JetStream disabled: start it with `-js`, or with `jetstream {}` in its configuration"
-        ) from None
-    if account.error is not None:
-        if account.error.err_code in NO_JETSTREAM:
-            raise JetStreamOff(f"JetStream is not enabled for this account: {account.error.description}")
-        raise to_error(account.error, key="account", expected=None)
-    if account.api is None or account.api.level < API_LEVEL:
-        found = link.client.connected_server_version
-        version = f"{found.major}.{found.minor}.{found.patch}"
-        raise ServerTooOld(f"the server is nats-server {version}; sagakit needs 2.11 or newer: upgrade it")
-    if link.max_payload < LEAST_PAYLOAD:
-        raise PayloadTooSmall(link.max_payload, LEAST_PAYLOAD)
 
 
 async def make_layout(link: Link, names: Names, options: StreamOptions) -> None:
@@ -137,7 +94,7 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
     base = {"storage": options.storage, "num_replicas": replicas}
     await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
-    await _check_shards(link, names)
+    is_new = await _check_shards(link, names)
     for name in names.state:
         state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)
         _check_state(name, await make_bucket(link, name, state))
@@ -168,6 +125,10 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None
         "description": "sagakit: messages that can never be applied",
     }
     await _ensure(link, dead | base)
+    # An older layout has no such bucket, and needs none until an operator writes a job. Only `sagakit setup` adds it:
+    # most accounts may not, and the server would log a violation each time that one of them tries.
+    if is_new:
+        await make_bucket(link, names.jobs, bucket(description=JOBS_ARE, ttl=JOBS_TTL))
 
 
 async def _check_domains(link: Link, names: Names) -> None:
@@ -254,7 +215,8 @@ async def _until_led(link: Link, names: Names, meta: Bucket) -> None:
         raise Unavailable(f"{names.meta} has had no leader for {link.connect_timeout:g} s: is the cluster whole?")
 
 
-async def _check_shards(link: Link, names: Names) -> None:
+async def _check_shards(link: Link, names: Names) -> bool:
+    """Write down the number of shards, or compare it with the one that is written down. Return True if it is new."""
     meta = Bucket(link, names, [names.meta])
     await _until_led(link, names, meta)
     wanted = Layout(SCHEMA, names.shards)
@@ -265,30 +227,11 @@ async def _check_shards(link: Link, names: Names) -> None:
         except StoreError:
             entry = await meta.get("layout")
     if entry is None:
-        return
-    found = _layout_of(names, entry.value)
-    if found.schema > SCHEMA:
-        raise BadBucket(f"{names.meta} was made by a newer sagakit (schema {found.schema}): upgrade this one")
-    if found.schema < SCHEMA:
-        raise BadBucket(
-            f"{names.meta} was made by an older sagakit (schema {found.schema}, this one has {SCHEMA}): use another "
-            "namespace, and let the old workers finish what they have"
-        )
+        return True
+    found = layout_of(names, entry.value)
     if found.shards != names.shards:
         raise BadBucket(
             f"the buckets were made with shards={found.shards}, this runtime says shards={names.shards}: the number is "
             "fixed when they are made; open with the same, or use another namespace"
         )
-
-
-def _layout_of(names: Names, value: bytes) -> Layout:
-    """Return the layout. Raises BadLayout: buckets with another number of shards must not be opened on a guess."""
-    try:
-        return msgspec.json.decode(value, type=Layout)
-    except UNREADABLE as error:
-        right = msgspec.json.encode(Layout(SCHEMA, names.shards)).decode()
-        raise BadLayout(
-            f"the key `layout` of bucket {names.meta} does not hold a layout ({error}), it begins with {value[:80]!r}: "
-            f"somebody has overwritten it. Put it back, with the number of shards that the buckets have: "
-            f"nats kv put {names.meta} layout '{right}'"
-        ) from None
+    return False

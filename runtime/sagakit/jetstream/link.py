@@ -100,6 +100,11 @@ class Link:
         return self._state.reconnected_at
 
     @property
+    def server_version(self) -> str:
+        """The release of the server, as in `2.11.4`."""
+        return self.client.server_version
+
+    @property
     def reconnects(self) -> int:
         """Number of times that the connection came back."""
         return self._state.reconnects

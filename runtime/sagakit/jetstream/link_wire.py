@@ -11,6 +11,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from sagakit.errors import Unavailable
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
+from sagakit.jetstream.subscriptions import CLOSE_TIMEOUT
 from sagakit.store.ports import Subscription, WireEvent, WireMessage
 
 
@@ -29,6 +30,11 @@ class LinkWire:
     def reconnects(self) -> int:
         """Number of times that the connection was lost and came back."""
         return self._link.reconnects
+
+    @property
+    def server_version(self) -> str:
+        """The release of the server, as in `2.11.4`."""
+        return self._link.server_version
 
     @property
     def max_payload(self) -> int:
@@ -105,5 +111,6 @@ class _LinkSubscription:
         self._subscription = subscription
 
     async def end(self) -> None:
-        """Stop hearing the subject."""
-        await self._link.subscriptions.undivert(self._subscription)
+        """Stop hearing the subject, also in a task that is being cancelled."""
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await self._link.subscriptions.undivert(self._subscription)

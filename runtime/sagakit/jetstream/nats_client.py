@@ -151,6 +151,12 @@ class NatsClient(Client):
         if self._reading_task is asyncio.current_task() and self.is_connected:
             await self._process_op_err(nats.errors.Error("nats: reading has ended"))
 
+    @property
+    def server_version(self) -> str:
+        """The release of the server, as in `2.11.4`."""
+        found = self.connected_server_version
+        return f"{found.major}.{found.minor}.{found.patch}"
+
     def heard(self) -> None:
         """Note that the server is there: pings that it has not answered yet do not count."""
         self._pings_outstanding = 0

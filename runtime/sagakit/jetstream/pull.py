@@ -22,8 +22,6 @@ from sagakit.jetstream.parser import Delivery
 
 _log = getLogger("sagakit.inbox")
 
-PAGE = 64
-"""Messages asked for at once."""
 PAGE_BYTES = 4 * 2**20
 """Bytes asked for at once, unless one message may have more."""
 EXPIRES = 5.0
@@ -41,7 +39,8 @@ _COMPLETE = b"NATS/1.0 409 Batch Completed"
 class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration of a durable consumer. Its filters must not overlap with those of another one of a work queue.
 
-    `max_ack_pending` is how many messages may be out with workers at once; -1 is no limit.
+    `max_ack_pending` is how many messages may be out with workers at once; -1 is no limit. `page` is how many messages
+    are asked for at once.
     """
 
     stream: str
@@ -49,6 +48,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     filters: Sequence[str]
     ack_wait: float
     max_ack_pending: int
+    page: int
 
 
 class _Made(msgspec.Struct):
@@ -117,9 +117,9 @@ class Pull:
             raise self._link.refused(answer.error, consumer.stream, key=consumer.name)
 
     def _ask(self) -> None:
-        self._owed = PAGE
+        self._owed = page = self._consumer.page
         page_bytes = max(PAGE_BYTES, 2 * self._link.max_payload)
-        request = msgspec.json.encode({"batch": PAGE, "max_bytes": page_bytes, "expires": int(EXPIRES * 1e9)})
+        request = msgspec.json.encode({"batch": page, "max_bytes": page_bytes, "expires": int(EXPIRES * 1e9)})
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer.stream}.{self._consumer.name}"
         self._link.tell(subject, request, reply=self._inbox)
 

@@ -7,6 +7,7 @@ but what a look wants: see docs/decisions/0002-frames.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import NamedTuple, TypeAlias
 
 import msgspec
@@ -51,9 +52,10 @@ class Found(NamedTuple):
 
 
 class StreamState(msgspec.Struct):
-    """The state of a stream: its first and its last sequence, and how many messages there are."""
+    """The state of a stream: its first message, its last sequence, and how many messages there are."""
 
     first_seq: int = 0
+    first_ts: datetime | None = None
     last_seq: int = 0
     messages: int = 0
     subjects: dict[str, int] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from sagakit.errors import Ambiguous, Refused, StreamMissing, Unavailable
 from sagakit.jetstream.puller import END, Found, Puller, Refusing, StreamState, refusal, state_of
 from sagakit.store.ports import Wire
 
+EVERYTHING: Mapping[str, object] = {}
+LAST_OF_EACH: Mapping[str, object] = {"deliver_policy": "last_per_subject"}
 WIDER = 8
 """A window that holds too little becomes so many times as wide. One that holds so many times too much is halved."""
 
@@ -31,13 +33,13 @@ class Scan:
         after: int = 0,
         follows: bool = False,
         refused: Refusing = refusal,
-        **start: object,
+        start: Mapping[str, object] = EVERYTHING,
     ) -> None:
         self._wire = wire
         self._stream = stream
         self._follows = follows
         self._refused = refused
-        self._start = start
+        self._start: Mapping[str, object] = start
         self._puller = Puller(wire, stream, subjects, refused)
         self.reached: int = after
         """The last sequence that was given out: all before it has been. Where the consumer lives may lag behind."""
@@ -80,7 +82,7 @@ def since(start: float) -> dict[str, object]:
 # ------------------------------------------------------------------------------ windows
 
 
-class Part(NamedTuple):
+class FoundWindow(NamedTuple):
     """A window: its messages, oldest first, and the sequence at which the window before it ends; 0 if none is left."""
 
     found: list[Found]
@@ -95,7 +97,7 @@ async def window(
     upto: int | None,
     want: int,
     refused: Refusing = refusal,
-) -> Part:
+) -> FoundWindow:
     """Return about `want` messages with the highest sequences up to `upto`; with None, up to the last one.
 
     Gaps cost little, since an empty window is not read: the server says how many messages a consumer would give out.
@@ -106,7 +108,7 @@ async def window(
         state = await state_of(wire, stream, refused)
         last = state.last_seq if upto is None else min(upto, state.last_seq)
         if last < state.first_seq or not state.messages:
-            return Part([], 0)
+            return FoundWindow([], 0)
         await puller.open()
         start, left, count = await _place(puller, state, last, want)
         found: list[Found] = []
@@ -115,7 +117,7 @@ async def window(
             puller.begin(left, upto=last, expected=count + 1)
             while page := await puller.next():
                 found += page
-        return Part(found, start - 1 if start > state.first_seq else 0)
+        return FoundWindow(found, start - 1 if start > state.first_seq else 0)
     except StreamMissing:
         raise
     except (Ambiguous, Refused) as error:

@@ -16,10 +16,11 @@ from sagakit.jetstream.control import CoreControl
 from sagakit.jetstream.event_log import Events
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket
-from sagakit.jetstream.layout import StreamOptions, check_server, is_cluster, make_bucket, make_layout
+from sagakit.jetstream.layout import StreamOptions, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_account
+from sagakit.jetstream.server_check import check_server
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketOptions, BucketUsage
@@ -46,6 +47,8 @@ class JetStreamStore:
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
+        self.wire: LinkWire = LinkWire(link)
+        """The connection itself, for code that knows neither trio nor asyncio."""
 
     @property
     def max_payload(self) -> int:
@@ -116,7 +119,7 @@ async def _laid_out(link: Link, names: Names, options: StreamOptions, clock: Ser
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:
-            await check_server(link)
+            await check_server(LinkWire(link), link.server_version)
             await make_layout(link, names, options)
             await clock.sample()
             return await is_cluster(link, names)

@@ -1,4 +1,4 @@
-"""The port `Reading` over a `Wire`: for trio programs over their link, for asyncio programs over nats-py alone."""
+"""The port `StoreReading` over a `Wire`: for trio programs over their link, for asyncio programs over nats-py alone."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import msgspec
 
 from sagakit.errors import Refused, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError
-from sagakit.jetstream.puller import Found, Puller, Refusing, refusal, subjects_of
+from sagakit.jetstream.puller import Found, Puller, Refusing, refusal, state_of, subjects_of
 from sagakit.jetstream.scan import Scan, since, window
 from sagakit.store.names import Names
-from sagakit.store.ports import StoredValue, Window, Wire
+from sagakit.store.ports import Extent, StoredValue, Window, Wire
 from sagakit.store.ports.reading_port import Patterns
 
 AT_ONCE = 500
@@ -131,6 +131,13 @@ class WireStream:
             await self._wire.together(*(partial(get, key) for key in keys[start : start + AT_ONCE]))
         return [found[key] for key in keys]
 
+    async def extent(self) -> Extent:
+        """Return the extent of the stream."""
+        state = await state_of(self._wire, self._stream, self._refused)
+        began = 0.0 if state.first_ts is None or not state.messages else state.first_ts.timestamp()
+        span = state.last_seq - state.first_seq + 1
+        return Extent(state.messages, began, state.messages == state.last_seq, 0 < state.messages < span)
+
     async def counts(self, patterns: Patterns, *, since: float = 0.0) -> Sequence[int]:
         """Return how many messages fit each pattern."""
         return [await self._count(pattern, since) for pattern in patterns]
@@ -149,7 +156,7 @@ class WireStream:
 
 
 class WireReading:
-    """The streams of a store; implements the port `Reading`."""
+    """The streams of a store; implements the port `StoreReading`."""
 
     def __init__(self, wire: Wire, names: Names, refused: Refusing = refusal) -> None:
         self._wire = wire
@@ -159,6 +166,7 @@ class WireReading:
         self.archive: Sequence[WireStream] = [self._bucket(name) for name in names.archive]
         self.events: Sequence[WireStream] = [WireStream(wire, name, "", refused) for name in names.events]
         self.workers: WireStream = self._bucket(names.workers)
+        self.meta: WireStream = self._bucket(names.meta)
 
     def _bucket(self, name: str) -> WireStream:
         return WireStream(self._wire, f"KV_{name}", f"$KV.{name}.", self._refused)

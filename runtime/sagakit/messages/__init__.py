@@ -1,8 +1,10 @@
 """Messages to sagas, as workers and clients make, check and read them. Nothing here knows trio, asyncio or NATS.
 
 inbox_request  the payload of a message in the inbox
-start_context  the origin of a saga, and the attributes that it can be found by
+start_context  the origin of a saga, the attributes that it can be found by, and the terms of its start
 channels       the kinds of messages that each channel may bring
 validation     the checks of a message before it is sent, and when it comes in
+answered       the answer that a record has to a message
+limits         the limits that `max_payload` sets
 ids            ids that are made up
 """

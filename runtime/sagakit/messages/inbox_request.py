@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
 from sagakit.engine import Inbound, InboundKind, Parent
 from sagakit.engine.inputs import Content
-from sagakit.engine.record import NOTHING
+from sagakit.engine.record import NOTHING, Time
+
+IdConflict: TypeAlias = Literal["return", "error"]
+"""The answer to a start of an id that is known, by another message with an equal input: the saga, or AlreadyStarted."""
 
 
 class InboxRequest(Content, frozen=True, kw_only=True, omit_defaults=True):
     """A request in the inbox: a start, or the content of any other message (see `Content`).
 
-    `input`, `attributes`, `parent`, `trace` and the two ids of its origin are for `start` alone.
+    `input` and all fields below it are for `start` alone. `signal` names a signal that comes with the start; its
+    payload is `payload`. A saga starts `at` a time, in seconds since the epoch or as text of RFC 3339, or so many
+    seconds `after` the server has stored the message.
     """
 
     kind: Literal["start"] | InboundKind
@@ -24,6 +31,10 @@ class InboxRequest(Content, frozen=True, kw_only=True, omit_defaults=True):
     trace: dict[str, str] | None = None
     attributes: dict[str, str] = {}
     parent: Parent | None = None
+    id_conflict: IdConflict = "return"
+    at: Time | Annotated[datetime, Meta(tz=True)] | None = None
+    after: Annotated[float, Meta(ge=0)] | None = None
+    signal: str = ""
 
     @classmethod
     def of(cls, message: Inbound) -> InboxRequest:

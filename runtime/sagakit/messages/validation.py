@@ -65,6 +65,14 @@ def checked_message_id(id: str) -> str:
     return id
 
 
+def signal_of(message_id: str, signal: str, payload: msgspec.Raw) -> Inbound:
+    """Return the signal that comes with a start, as its sender would send it alone under the same id.
+
+    Raises InvalidInput.
+    """
+    return checked_message(Inbound(id=f"{signal}/{message_id}", kind="signal", step=signal, payload=payload))
+
+
 def checked_context(context: StartContext) -> StartContext:
     """Return the context as it will be read again from the record. Raises InvalidInput."""
     data = _encoded(context, "what a saga is started with")

@@ -12,7 +12,7 @@ from sagakit.errors import UNREADABLE, InvalidInput
 from sagakit.repository.wanted import Wanted
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
+class ListingPlace(msgspec.Struct, frozen=True, array_like=True):
     """A place in a listing: the sequence at which each stream goes on, 0 where it has ended, None where it begins.
 
     `listing` tells listings of other types and other streams apart.
@@ -22,12 +22,12 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     sequences: Sequence[int | None]
 
 
-_place = msgspec.json.Decoder(Place)
+_place = msgspec.json.Decoder(ListingPlace)
 
 
 def cursor_of(wanted: Wanted, sequences: Sequence[int | None]) -> str:
     """Return the cursor for a place in a listing."""
-    place = Place(_listing(wanted, len(sequences)), sequences)
+    place = ListingPlace(_listing(wanted, len(sequences)), sequences)
     return urlsafe_b64encode(msgspec.json.encode(place)).rstrip(b"=").decode()
 
 

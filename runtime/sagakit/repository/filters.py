@@ -155,6 +155,7 @@ FIELDS: Mapping[str, tuple[Kind, Callable[[Record], Iterable[Value]]]] = {
     "recoveries": ("number", lambda record: (float(record.recoveries),)),
     "created": ("time", lambda record: (record.created_at,)),
     "updated": ("time", lambda record: (record.updated_at,)),
+    "starts": ("time", lambda record: _optional(record.starts_at)),
     "deadline": ("time", lambda record: _optional(record.deadline_at)),
     "parent": ("text", lambda record: () if record.parent is None else (record.parent.key,)),
     "correlation": ("text", lambda record: _optional(record.correlation_id)),

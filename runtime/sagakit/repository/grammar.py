@@ -167,24 +167,32 @@ class _Reading:
         return text
 
     def _time(self, text: str, token: Any) -> float:
-        ago = AGO.fullmatch(text)
-        if ago is not None:
-            return self._now + float(ago[1] + ago[2]) * UNITS[ago[3]]
-        try:
-            found = datetime.fromisoformat(text)
-        except ValueError:
+        found = time_of(text, now=self._now)
+        if found is None:
             raise InvalidFilter(
                 self._text,
                 token.column,
                 f"{text!r} is not a time: write -2h (s, m, h, d, w), 2026-11-29 or 2026-11-29T14:00+01:00",
-            ) from None
-        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+            )
+        return found
 
     def _check_pattern(self, token: Any, pattern: str) -> None:
         try:
             re.compile(pattern)
         except re.error as error:
             raise InvalidFilter(self._text, token.column, f"not a regular expression: {error}") from None
+
+
+def time_of(text: str, *, now: float) -> float | None:
+    """Return the time that a text such as -2h or 2026-11-29 means, in seconds since the epoch; None for other texts."""
+    ago = AGO.fullmatch(text)
+    if ago is not None:
+        return now + float(ago[1] + ago[2]) * UNITS[ago[3]]
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _unquoted(token: Any) -> str:

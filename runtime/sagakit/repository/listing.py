@@ -32,6 +32,8 @@ class SagaInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds from the epoch to its start."""
     updated_at: float
     """Seconds from the epoch to its last change."""
+    starts_at: float | None = None
+    """Seconds from the epoch to the beginning of a saga that waits for its start; None once it has begun."""
     stuck: str | None = None
     """Reason why the saga is stuck; None if it is not."""
     attributes: dict[str, str] = {}
@@ -116,6 +118,7 @@ def info_of(record: Record) -> SagaInfo:
         owner=record.owner,
         created_at=record.created_at,
         updated_at=record.updated_at,
+        starts_at=record.starts_at,
         stuck=record.stuck,
         attributes=record.attributes,
     )

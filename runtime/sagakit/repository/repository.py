@@ -1,11 +1,12 @@
 """`SagaRepository`: the one door to stored sagas, for runtimes, clients and tools.
 
-Its methods are coroutine functions that await nothing but a `Reading`, so they serve asyncio and trio alike. They
+Its methods are coroutine functions that await nothing but a `StoreReading`, so they serve asyncio and trio alike. They
 change nothing. What they return was true when it was read: see docs/architecture.md, "Reading pages".
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 from math import inf
@@ -13,26 +14,50 @@ from math import inf
 import msgspec
 
 from sagakit.engine import Loaded, Record, decode
-from sagakit.errors import UNREADABLE, Undecodable
+from sagakit.errors import UnknownSaga
+from sagakit.repository.counting import Counting, SagaCounts
 from sagakit.repository.cursors import check_limit, cursor_of, sequences_of
-from sagakit.repository.filters import STATUSES
-from sagakit.repository.listing import Page, Records, UnreadableRecord
-from sagakit.repository.walk import Lane, Walk
+from sagakit.repository.filters import All, Comparison, Filter
+from sagakit.repository.found import FoundRecords
+from sagakit.repository.groups import StuckGroup, grouped
+from sagakit.repository.index import Index
+from sagakit.repository.listing import Page, Records
+from sagakit.repository.walk import StreamWalk, Walk
 from sagakit.repository.wanted import Wanted
-from sagakit.store.ports import Reading, StoredValue, StreamReading
+from sagakit.store.ports import StoreReading, StreamReading
 
 READ_AT_MOST = 10_000
 """Values that one page reads, at most."""
+ALL_AT_ONCE = 500
+"""Values that the first windows are asked for if all that are left are wanted."""
+FEW = 10_000
+"""Values that are read rather than told."""
+STUCK = Comparison("status", "=", "stuck")
 LIVE_AT_MOST = 1_000
 """Live records that a page of ended sagas looks at, of each shard, before it prefers the archive: records of sagas that
 have just ended are among the newest."""
 
 
 class SagaRepository:
-    """Reads the stored sagas. For the tasks that the `Reading` is for."""
+    """Reads the stored sagas. For the tasks that the `StoreReading` is for."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, reading: StoreReading) -> None:
         self._reading = reading
+        self._index = Index(reading)
+        self._counting = Counting(reading)
+
+    async def get(self, key: str) -> Record:
+        """Return the last record of a saga, from the leader: the live one, or else the one in the archive.
+
+        Raises UnknownSaga, Undecodable, StoreError.
+        """
+        shard = self._reading.names.shard_of(key)
+        for stream in (self._reading.state[shard], self._reading.archive[shard]):
+            value = await stream.get(key)
+            loaded = None if value is None else decode(key, value.value)
+            if isinstance(loaded, Loaded):
+                return loaded.record
+        raise UnknownSaga(key)
 
     async def list(self, wanted: Wanted, *, limit: int | None = None, cursor: str | None = None) -> Page:
         """Return the sagas that fit, the one that was written last comes first.
@@ -50,24 +75,31 @@ class SagaRepository:
         patterns = wanted.patterns
         if patterns is None:
             return Records([], as_of=as_of)
-        found = _Found(wanted)
+        if not wanted.ended and await self._index.helps(wanted, limit, as_of):
+            return await self._by_index(wanted, limit, places, as_of)
         if limit is None and cursor is None:
-            await self._read_all(streams, patterns, found)
-            return found.newest_first(as_of)
-        patience = inf if wanted.reads_live else LIVE_AT_MOST
-        lanes = [
-            Lane(stream, patterns, place, patience=patience if stream in self._reading.state else inf)
-            for stream, place in zip(streams, places, strict=True)
-        ]
-        walk = Walk(lanes, want=MOST_AT_FIRST if limit is None else limit)
-        most = inf if limit is None else limit
-        while len(found.records) < most and found.read < (inf if limit is None else READ_AT_MOST):
-            value = await walk.next()
-            if value is None:
-                break
-            found.add(value)
-        left = any(place != 0 for place in walk.places)
-        return found.in_order(as_of, cursor_of(wanted, walk.places) if left else None)
+            return await self._all(streams, wanted, as_of)
+        return await self._page(streams, places, wanted, limit, as_of)
+
+    async def count(self, wanted: Wanted, *, exact: bool = False) -> SagaCounts:
+        """Return how many sagas fit, by type and status. Raises StoreError.
+
+        Where more than FEW records would have to be read, and only types and statuses are asked for, the numbers come
+        from the leases and the log; with `exact` the records are read in any case.
+        """
+        now = await self._reading.now()
+        if not exact and await self._counting.messages(ended=wanted.ended) > FEW:
+            told = await self._counting.quick(wanted, now)
+            if told is not None:
+                return told
+        found = await self.records(wanted)
+        numbers = Counter((record.saga_type, str(record.status)) for record in found.records)
+        return SagaCounts(counts=dict(sorted(numbers.items())), exact=True, as_of=found.as_of)
+
+    async def groups(self, wanted: Wanted) -> Sequence[StuckGroup]:
+        """Return the stuck sagas that fit, by type, step and error, the largest group first. Raises StoreError."""
+        stuck = msgspec.structs.replace(wanted, where=Filter(All((STUCK, wanted.where.condition))), ended=False)
+        return grouped((await self.records(stuck)).records)
 
     def _streams(self, wanted: Wanted) -> Sequence[StreamReading]:
         """Return the streams to read.
@@ -77,76 +109,49 @@ class SagaRepository:
         """
         return [*self._reading.state, *(self._reading.archive if wanted.ended else ())]
 
-    async def _read_all(self, streams: Sequence[StreamReading], patterns: Sequence[str], found: _Found) -> None:
+    async def _all(self, streams: Sequence[StreamReading], wanted: Wanted, as_of: float) -> Records:
+        found = FoundRecords(wanted)
         for stream in streams:
-            async with aclosing(stream.values(patterns)) as pages:
+            async with aclosing(stream.values(wanted.patterns or ())) as pages:
                 async for page in pages:
                     for value in page:
                         found.replace(value)
+        return found.newest_first(as_of)
 
+    async def _page(
+        self,
+        streams: Sequence[StreamReading],
+        places: Sequence[int | None],
+        wanted: Wanted,
+        limit: int | None,
+        as_of: float,
+    ) -> Records:
+        found = FoundRecords(wanted)
+        patience = inf if wanted.reads_live else LIVE_AT_MOST
+        walks = [
+            StreamWalk(
+                stream, wanted.patterns or (), place, patience=patience if stream in self._reading.state else inf
+            )
+            for stream, place in zip(streams, places, strict=True)
+        ]
+        walk = Walk(walks, want=ALL_AT_ONCE if limit is None else limit)
+        while limit is None or (len(found.records) < limit and found.read < READ_AT_MOST):
+            value = await walk.next()
+            if value is None:
+                break
+            found.add(value)
+        left = any(place != 0 for place in walk.places)
+        return found.in_order(as_of, cursor_of(wanted, walk.places) if left else None)
 
-MOST_AT_FIRST = 500
-"""Values that the first windows are asked for if all that are left are wanted."""
-
-
-class _Glance(msgspec.Struct):
-    """The fields that are read of every value before a few are decoded. `ended` is set in an end marker."""
-
-    status: str | None = None
-    ended: float | None = None
-
-
-_glance = msgspec.json.Decoder(_Glance)
-
-
-class _Found:
-    """The records found so far, by key, and the keys whose values cannot be read."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._skipped = frozenset(STATUSES) - wanted.statuses if wanted.statuses is not None else frozenset()
-        self.records: dict[str, Record] = {}
-        self.unreadable: dict[str, UnreadableRecord] = {}
-        self._at: dict[str, float] = {}
-        self.read: int = 0
-
-    def add(self, value: StoredValue) -> None:
-        """Take a value that is older than those before: a saga in the archive, too, shows as it was first met."""
-        if value.key in self.records:
-            self.read += 1
-        else:
-            self.replace(value)
-
-    def replace(self, value: StoredValue) -> None:
-        """Take a value that may be newer than one that came before: it counts, also if it fits no longer."""
-        self.read += 1
-        key = value.key
-        if key in self.records and value.at < self._at[key]:
-            return
-        self.records.pop(key, None)
-        if self._is_of_no_use(value):
-            return
-        try:
-            loaded = decode(key, value.value)
-        except Undecodable as error:
-            self.unreadable.setdefault(key, UnreadableRecord(key, error.found))
-            return
-        if isinstance(loaded, Loaded) and self._wanted.fits(loaded.record):
-            self.records[key] = loaded.record
-            self._at[key] = value.at
-
-    def _is_of_no_use(self, value: StoredValue) -> bool:
-        try:
-            seen = _glance.decode(value.value)
-        except UNREADABLE:
-            return False
-        return seen.ended is not None or seen.status in self._skipped
-
-    def newest_first(self, as_of: float) -> Records:
-        """Return the records by the time of their last write."""
-        records = sorted(self.records.items(), key=lambda item: self._at[item[0]], reverse=True)
-        return Records([record for _, record in records], list(self.unreadable.values()), None, self.read, as_of)
-
-    def in_order(self, as_of: float, cursor: str | None) -> Records:
-        """Return the records as they came."""
-        return Records(list(self.records.values()), list(self.unreadable.values()), cursor, self.read, as_of)
+    async def _by_index(self, wanted: Wanted, limit: int | None, places: Sequence[int | None], as_of: float) -> Records:
+        found, shard_of = FoundRecords(wanted), self._reading.names.shard_of
+        async with aclosing(self._index.values(wanted, as_of)) as values:
+            async for value in values:
+                place = places[shard_of(value.key)]
+                if place is None or value.sequence <= place:
+                    found.replace(value)
+                else:  # it was shown, or it has been written since, and is at the front now
+                    found.drop(value.key)
+        left = found.cut(limit)
+        below = [max([sequence for key, sequence in left if shard_of(key) == n], default=0) for n in range(len(places))]
+        return found.newest_first(as_of, cursor_of(wanted, below) if left else None)

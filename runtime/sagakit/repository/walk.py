@@ -12,7 +12,7 @@ MOST = 2000
 """Values that one window is asked for, at most."""
 
 
-class Lane:
+class StreamWalk:
     """The way back through one stream, from the sequence `below` on; 0 means that nothing is left.
 
     With a `patience` the lane steps back after so many values, for as long as other lanes have some: then its values
@@ -50,7 +50,7 @@ class Lane:
 class Walk:
     """Takes values from lanes, the newest first. `want` is how many values the first windows are asked for."""
 
-    def __init__(self, lanes: Sequence[Lane], *, want: int) -> None:
+    def __init__(self, lanes: Sequence[StreamWalk], *, want: int) -> None:
         self._lanes = lanes
         self._want = min(want, MOST)
 
@@ -65,7 +65,7 @@ class Walk:
             self._lanes
         )
 
-    async def _newest(self, lanes: Sequence[Lane]) -> StoredValue | None:
+    async def _newest(self, lanes: Sequence[StreamWalk]) -> StoredValue | None:
         if not all(lane.values for lane in lanes):
             want, self._want = self._want, min(2 * self._want, MOST)
             for lane in lanes:

@@ -9,7 +9,7 @@ import msgspec
 
 from sagakit.engine import ENDS, Record, SagaStatus
 from sagakit.errors import InvalidInput
-from sagakit.repository.filters import EVERY, Filter
+from sagakit.repository.filters import EVERY, All, AnyOf, Comparison, Condition, Filter
 from sagakit.repository.grammar import parse
 from sagakit.times import Moment, epoch_seconds
 
@@ -44,13 +44,24 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
         return self.live and (self.statuses is None or bool(self.statuses - ENDS))
 
     @property
+    def all_types(self) -> frozenset[str] | None:
+        """The types that all that fits has; None if it may be any."""
+        types = self.where.types
+        if self.types is None:
+            return types
+        return frozenset(self.types) if types is None else types & frozenset(self.types)
+
+    @property
+    def asks_for_types_only(self) -> bool:
+        """True if nothing but a saga's type, and whether it has ended, decides if it fits."""
+        plain = not self.attributes and self.created_after is None and self.created_before is None
+        return plain and (self.where == EVERY or _is_of_type(self.where.condition))
+
+    @property
     def patterns(self) -> Sequence[str] | None:
         """The patterns of the keys to read, none at all for every key; None if no key can fit."""
-        named = self.where.types
-        if self.types is None and named is None:
-            return ()
-        types = set(self.types if named is None else named if self.types is None else named & set(self.types))
-        return [f"{saga_type}.>" for saga_type in sorted(types)] or None
+        types = self.all_types
+        return () if types is None else [f"{saga_type}.>" for saga_type in sorted(types)] or None
 
     def fits(self, record: Record) -> bool:
         """Return True if the record matches."""
@@ -62,6 +73,20 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
             and (self.created_after is None or record.created_at >= self.created_after)
             and (self.created_before is None or record.created_at < self.created_before)
         )
+
+
+def _is_of_type(condition: Condition) -> bool:
+    """Return True if a condition names types and statuses, and nothing else."""
+    match condition:
+        case Comparison(field=field, operator=by):
+            return by == "=" and field in ("type", "status")
+        case All(of=parts):
+            return all(map(_is_of_type, parts))
+        case AnyOf(of=parts):
+            named = {part.field for part in parts if isinstance(part, Comparison)}
+            return len(named) == 1 and all(map(_is_of_type, parts))
+        case _:
+            return False
 
 
 def wanted_of(

@@ -61,10 +61,10 @@ class MemoryInbox:
         )
         message.acknowledger.ack()
 
-    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Keep a message as a dead letter, then acknowledge it."""
         await self._reached()
-        self._connection.server.dead.append(DeadLetter(message, reason, by))
+        self._connection.server.dead.append(DeadLetter(message, reason, by, code))
         message.acknowledger.ack()
 
     async def start_waits(self, message: InboundMessage) -> bool:

@@ -1,4 +1,4 @@
-"""The port `Reading` over the store in memory."""
+"""The port `StoreReading` over the store in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sagakit.errors import Unavailable
 from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_server import MemoryClock
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import StoredValue, Window
+from sagakit.store.ports import Extent, StoredValue, Window
 from sagakit.store.ports.reading_port import Patterns
 
 PAGE = 1000
@@ -27,6 +27,11 @@ async def until_reachable(connection: MemoryConnection) -> None:
 
 
 class _Stored(Protocol):
+    @property
+    def is_whole(self) -> bool:
+        """True if nothing that was ever stored is gone."""
+        ...
+
     def stored(self, clock: MemoryClock) -> Sequence[StoredValue]:
         """Return all values, oldest first."""
         ...
@@ -39,11 +44,15 @@ class _EventsOf:
         self._server = connection.server
         self._captured = captured
 
+    @property
+    def is_whole(self) -> bool:
+        return not self._server.events_lost
+
     def stored(self, clock: MemoryClock) -> Sequence[StoredValue]:
         return [
             StoredValue(one.subject, one.payload, number, self._server.event_times.get(number, 0.0))
             for number, one in enumerate(self._server.events, 1)
-            if any(captures(pattern, one.subject) for pattern in self._captured)
+            if number > self._server.events_lost and any(captures(pattern, one.subject) for pattern in self._captured)
         ]
 
 
@@ -81,6 +90,11 @@ class MemoryStream:
         found = {one.key: one for one in await self._fitting(())}
         return [found.get(key) for key in keys]
 
+    async def extent(self) -> Extent:
+        """Return the extent of the stream."""
+        found = await self._fitting(())
+        return Extent(len(found), found[0].at if found else 0.0, self._source.is_whole, False)
+
     async def counts(self, patterns: Patterns, *, since: float = 0.0) -> Sequence[int]:
         """Return how many values fit each pattern."""
         found = [one.key for one in await self._fitting(()) if one.at >= since]
@@ -95,7 +109,7 @@ class MemoryStream:
 
 
 class MemoryReading:
-    """The streams of a store in memory; implements the port `Reading`."""
+    """The streams of a store in memory; implements the port `StoreReading`."""
 
     def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._connection = connection

@@ -100,6 +100,11 @@ class MemoryBucket:
         keys = [key for key in later if not prefix or key.startswith(prefix + ".")]
         return [entry for key in keys if (entry := self.read(key)) is not None]
 
+    @property
+    def is_whole(self) -> bool:
+        """True if nothing that was ever written is gone, or was replaced."""
+        return len(self._values) == self.last_revision
+
     def stored(self, clock: MemoryClock) -> list[StoredValue]:
         """Return all values, the one that was written first comes first."""
         present = [(key, found) for key in list(self._values) if (found := self._present(key)) is not None]
@@ -153,11 +158,12 @@ class Queued:
 
 
 class DeadLetter(NamedTuple):
-    """A message that can never be applied, with the reason and the worker that gave it up."""
+    """A message that can never be applied, with the reason, the worker that gave it up, and the class of the error."""
 
     message: InboundMessage
     reason: str
     by: str
+    code: str
 
 
 class MemoryClock:
@@ -194,6 +200,8 @@ class MemoryServer:
         self.events: list[EventMessage] = []
         self.event_times: dict[int, float] = {}
         """The time at which each event was stored, by its sequence, in seconds since the epoch."""
+        self.events_lost: int = 0
+        """The number of the oldest events that count as lost."""
         self._event_ids: dict[str, int] = {}
         self._buckets: dict[str, MemoryBucket] = {}
         self.inbox: list[Queued] = []
@@ -221,6 +229,10 @@ class MemoryServer:
         """Create a bucket that may hold so many bytes; an existing one stays as it is."""
         if name not in self._buckets:
             self.bucket(name).max_bytes = max_bytes
+
+    def lose_events(self, number: int) -> None:
+        """Lose the oldest events, as a log with an `events_ttl` does."""
+        self.events_lost += number
 
     def append(self, message: EventMessage) -> int:
         """Add an event, and return its sequence; for an id that is known, the sequence of the first copy."""

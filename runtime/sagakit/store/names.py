@@ -84,6 +84,11 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         return self._thing("SAGA_WORKERS")
 
     @property
+    def jobs(self) -> str:
+        """The bucket of the jobs: verbs for many sagas, with what has become of each."""
+        return self._thing("SAGA_JOBS")
+
+    @property
     def events(self) -> tuple[str, ...]:
         """The streams of the events, one for each shard."""
         return self._sharded("SAGA_EVENTS")
@@ -102,13 +107,18 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
             return self.subject(f"saga.{saga_type}.{suffix}")
         return self.subject(f"saga.{self.shard_of(key)}.{saga_type}.{suffix}")
 
+    def event_filter(self, shard: int, saga_type: str | None) -> str:
+        """Return the subjects of all events in the stream of `shard`, or of those of one type."""
+        head = "saga" if self.shards == 1 else f"saga.{shard}"
+        return self.subject(f"{head}.{saga_type or '*'}.>")
+
     def event_subjects(self, shard: int) -> list[str]:
         """Return the subjects that the event stream of `shard` captures.
 
         They are listed one by one: a stream that captured all of `saga.>` would answer foreign requests there.
         """
         head = self.subject("saga.*" if self.shards == 1 else f"saga.{shard}.*")
-        plain = ("started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
+        plain = ("delayed", "started", "compensating", "completed", "failed", "stuck", "recovered", "migrated")
         return [f"{head}.{suffix}" for suffix in (*plain, "step.>", "signalled.*", "operator.*")]
 
     # ------------------------------------------------------------- inbound

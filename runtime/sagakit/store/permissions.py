@@ -38,7 +38,12 @@ class Permissions(msgspec.Struct, frozen=True):
 
 
 def streams_of(names: Names) -> list[str]:
-    """Return the names of all streams, those of buckets first, in the order in which they are created."""
+    """Return the names of all streams, in the order in which they are created."""
+    return [*needed_streams(names), f"KV_{names.jobs}"]
+
+
+def needed_streams(names: Names) -> list[str]:
+    """Return the names of the streams without which nothing is opened. Only a job needs the one that is left out."""
     return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox, names.dead]
 
 
@@ -105,18 +110,34 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
 
 
 def _client(names: Names, inbox: Grant) -> Permissions:
-    read = _reader(names, inbox)
+    read = _looker(names, inbox)
     more = Grant(names.subject("sagain.>"), "start, signal and cancel sagas")
-    return Permissions((*read.publish, more), read.subscribe)
+    refused = Grant(names.subject("sagadead.inbox.*"), "why its own messages were refused, as it happens")
+    return Permissions((*read.publish, more), (*read.subscribe, refused))
 
 
 def _operator(names: Names, inbox: Grant) -> Permissions:
     client = _client(names, inbox)
-    more = Grant(names.subject("sagaop.>"), "retry, compensate, terminate and the like")
-    return Permissions((*client.publish, more), client.subscribe)
+    more = (
+        Grant(names.subject("sagaop.>"), "retry, compensate, terminate and the like"),
+        Grant(f"$KV.{names.jobs}.>", "write down a verb for many sagas, and what has become of each"),
+    )
+    return Permissions((*client.publish, *more, *_jobs(names)), client.subscribe)
 
 
 def _reader(names: Names, inbox: Grant) -> Permissions:
+    looker = _looker(names, inbox)
+    return Permissions((*looker.publish, *_jobs(names)), looker.subscribe)
+
+
+def _jobs(names: Names) -> Iterator[Grant]:
+    stream = f"KV_{names.jobs}"
+    yield Grant(f"$JS.API.STREAM.INFO.{stream}", "check that it exists")
+    yield Grant(f"$JS.API.STREAM.MSG.GET.{stream}", "read one job, from the leader")
+    yield from _scans([stream], "list jobs")
+
+
+def _looker(names: Names, inbox: Grant) -> Permissions:
     changes = (Grant(f"$KV.{bucket}.>", "records as they change") for bucket in names.state)
     return Permissions(
         (_SERVER, *_are_there(names), *_reads(names), *_scans([names.dead], "read the dead letters")),
@@ -128,7 +149,7 @@ _SERVER = Grant("$JS.API.INFO", "check that JetStream is on, and new enough")
 
 
 def _are_there(names: Names) -> Iterator[Grant]:
-    for stream in streams_of(names):
+    for stream in needed_streams(names):
         yield Grant(f"$JS.API.STREAM.INFO.{stream}", "check that it exists, its last sequence, and the server's time")
 
 

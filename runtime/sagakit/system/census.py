@@ -23,6 +23,14 @@ class Census:
         if after is not None:
             counts[saga_type, after] = counts.get((saga_type, after), 0) + 1
 
+    def by_type(self) -> dict[str, dict[str, int]]:
+        """Return the numbers by type, and then by status, without those that are 0."""
+        found: dict[str, dict[str, int]] = {}
+        for (saga_type, status), number in self._counts.items():
+            if number:
+                found.setdefault(saga_type, {})[status] = number
+        return found
+
     def counts(self) -> dict[tuple[str, SagaStatus], int]:
         """Return the numbers by type and status. A pair that once had sagas stays, with 0."""
         return self._counts.copy()

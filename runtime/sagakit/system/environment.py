@@ -101,20 +101,20 @@ class Environment:
         random: Callable[[], float] = random.random,
     ) -> None:
         self.worker_id = worker_id
-        self.config = config
+        self.config: Config = config
         self.store = store
         self.sagas = sagas
         self.children = children
         self.limits = limits
         self.reports = reports
-        self.tally = tally
+        self.tally: Tally = tally
         self.persistence = persistence
         self.publisher = publisher
         self.timers = timers
         self.isolation = isolation
         self.gate = gate
         self.room = room
-        self.lease_status = lease_status
+        self.lease_status: LeaseStatus = lease_status
         self.call_asyncio = call_asyncio
         self.limiters = limiters
         self.now = now
@@ -155,27 +155,3 @@ class Environment:
             return
         self._alarms.say(CRITICAL, "%s; left alone: the saga may be another worker's by now", error)
         raise Fenced(error.key, "its record was replaced, and another worker may have adopted the saga before that")
-
-
-def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
-    """Return the bounds that keep a record within one message of `max_payload` bytes.
-
-    The results may fill half of it, the input a quarter. The last quarter is for verdicts, the outbox and the steps.
-    """
-    # of the last quarter three rings of verdicts in words have a sixteenth each, and the verdicts in short, of about 15
-    # bytes, an eighth; the outbox has one event for each 2 KiB. The lower bounds keep a saga usable where max_payload
-    # is tiny
-    rest = max_payload // 4
-    return Limits(
-        results=max_payload // 2,
-        detail=min(4 * 1024, rest // 16),
-        outbox=max(min(128, rest // 2048), 4),
-        verdicts=rest // 16,
-        ids=max(min(2_000, rest // 8 // 15), 16),
-        lone_deaths=max_isolated_crashes,
-    )
-
-
-def input_limit(max_payload: int) -> int:
-    """Return the largest size of an input, in bytes."""
-    return max_payload // 4

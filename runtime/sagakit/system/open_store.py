@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
-from sagakit.errors import InvalidConfig
-from sagakit.jetstream.address import SCHEMES, connection_of
-from sagakit.jetstream.connection import Connection, api_of
+from sagakit.jetstream.connection import api_of
 from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.url import open_url
@@ -30,31 +27,24 @@ def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
         archive_ttl=config.archive_ttl,
         events_ttl=config.events_ttl,
     )
-    return open_url(url, names=names_of(config), options=options, sync=config.sync, **_connection_options(config))
-
-
-def connection_by(url: str, config: Config) -> Connection:
-    """Return the connection to the running servers of a URL. Raises InvalidConfig."""
-    scheme = url.partition(":")[0]
-    if scheme not in SCHEMES:
-        raise InvalidConfig(f"{scheme}:... is not a running server: write nats://host:port or tls://host:port")
-    return connection_of(url, **_connection_options(config))
-
-
-def _connection_options(config: Config) -> dict[str, Any]:
-    return {
-        "identity": Identity(
-            user=config.user,
-            password=config.password,
-            token=config.token,
-            credentials=config.credentials,
-            nkeys_seed=config.nkeys_seed,
-        ),
-        "tls": Tls(ca=config.tls_ca, cert=config.tls_cert, key=config.tls_key, first=config.tls_first),
-        "inbox_prefix": config.inbox_prefix,
-        "api": config.api_prefix or api_of(config.domain),
-        "connect_timeout": config.connect_timeout,
-        "ack_timeout": config.ack_timeout,
-        "max_unacked": config.max_unacked,
-        "max_unacked_bytes": config.max_unacked_bytes,
-    }
+    identity = Identity(
+        user=config.user,
+        password=config.password,
+        token=config.token,
+        credentials=config.credentials,
+        nkeys_seed=config.nkeys_seed,
+    )
+    return open_url(
+        url,
+        names=names_of(config),
+        options=options,
+        sync=config.sync,
+        identity=identity,
+        tls=Tls(ca=config.tls_ca, cert=config.tls_cert, key=config.tls_key, first=config.tls_first),
+        inbox_prefix=config.inbox_prefix,
+        api=config.api_prefix or api_of(config.domain),
+        connect_timeout=config.connect_timeout,
+        ack_timeout=config.ack_timeout,
+        max_unacked=config.max_unacked,
+        max_unacked_bytes=config.max_unacked_bytes,
+    )

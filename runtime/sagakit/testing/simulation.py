@@ -177,7 +177,7 @@ class _Simulation:
             self._trace.record = record
             self._trace.stuck = record.status == "stuck"
             if record.status in ENDS:
-                self._trace.outcome = outcome_of(SagaBinding(self._saga), record)
+                self._trace.outcome = outcome_of(compiled(type(self._saga)), record)
             events = [message.payload for message in self._server.events]
             self._judge.over(record, events, cancelled=self._cancelled)
 
@@ -257,7 +257,7 @@ class _Simulation:
         self._cancelled = verdict in ("accepted", "waiting")
 
     async def _signal(self, runtime: Runtime, sent: Send) -> None:
-        payload = as_payload(SagaBinding(self._saga), sent.signal.name, sent.payload)
+        payload = as_payload(compiled(type(self._saga)), sent.signal.name, sent.payload)
         try:
             id = f"simulated-{sent.signal.name}"
             verdict = await runtime.apply(self._key, "signal", step=sent.signal.name, payload=payload, id=id)

@@ -35,8 +35,9 @@ from sagakit.store.ports.inbox_port import Acknowledger as Acknowledger
 from sagakit.store.ports.inbox_port import InboundMessage as InboundMessage
 from sagakit.store.ports.inbox_port import Inbox as Inbox
 from sagakit.store.ports.inbox_port import Source as Source
-from sagakit.store.ports.reading_port import Reading as Reading
+from sagakit.store.ports.reading_port import Extent as Extent
 from sagakit.store.ports.reading_port import StoredValue as StoredValue
+from sagakit.store.ports.reading_port import StoreReading as StoreReading
 from sagakit.store.ports.reading_port import StreamReading as StreamReading
 from sagakit.store.ports.reading_port import Window as Window
 from sagakit.store.ports.store_port import Clock as Clock

@@ -104,8 +104,10 @@ class Inbox(Protocol):
         """
         ...
 
-    async def bury(self, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def bury(self, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         """Keep a message that can never be applied as a dead letter, with its reason and the worker that gave it up.
+
+        `code` names the kind of the reason, for programs: the class of the error.
 
         The dead letter is durable before the message is acknowledged. Raises StoreError.
         """

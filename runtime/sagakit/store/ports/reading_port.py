@@ -34,6 +34,19 @@ class Window(NamedTuple):
     below: int
 
 
+class Extent(NamedTuple):
+    """The extent of a stream: the number of its messages, delete markers too, and what is known of those that are gone.
+
+    `began` is when the first message that is left was stored, in seconds since the epoch; 0 if none is left. `is_whole`
+    is True if nothing that was ever stored is gone, `has_gaps` if something is gone that was stored after `began`.
+    """
+
+    messages: int
+    began: float
+    is_whole: bool
+    has_gaps: bool
+
+
 class StreamReading(Protocol):
     """One stream that is read. Delete markers are left out. Each method raises Unavailable, Ambiguous, NotPermitted."""
 
@@ -60,6 +73,10 @@ class StreamReading(Protocol):
         """Return the values of many keys, from the leader, in the order of the keys."""
         ...
 
+    async def extent(self) -> Extent:
+        """Return the extent of the stream."""
+        ...
+
     async def counts(self, patterns: Patterns, *, since: float = 0.0) -> Sequence[int]:
         """Return how many messages fit each pattern, and were stored from `since` on, in seconds since the epoch."""
         ...
@@ -69,7 +86,7 @@ class StreamReading(Protocol):
         ...
 
 
-class Reading(Protocol):
+class StoreReading(Protocol):
     """The streams of a store, as the repository reads them."""
 
     @property

@@ -10,7 +10,7 @@ from sagakit.store.names import Names
 from sagakit.store.ports.bucket_port import BucketOptions, BucketUsage, KeyValue
 from sagakit.store.ports.event_port import EventLog
 from sagakit.store.ports.inbox_port import Inbox
-from sagakit.store.ports.reading_port import Reading
+from sagakit.store.ports.reading_port import StoreReading
 
 
 class Control(Protocol):
@@ -106,7 +106,7 @@ class Store(Protocol):
         ...
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> StoreReading:
         """The streams of the store, for the repository."""
         ...
 

@@ -4,6 +4,7 @@ intake        takes messages from the inbox
 lane          one type's messages of one sort
 in_hand       the messages that were taken from the inbox and are not done with
 applier       applies one message: starts a saga, or passes it to its owner
+absences      the sagas that a look has just not found
 requests      brings a message to the owner of a saga, here or elsewhere
 starts        starts each id once
 children      the way to a saga's parent and children

@@ -8,7 +8,7 @@ import msgspec
 
 from sagakit.binding.registry import CanRead, Registry
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import ENDS, Parent
+from sagakit.engine import ENDS, EndMarker, Inbound, Parent
 from sagakit.engine.table import AWAITED
 from sagakit.errors import (
     UNREADABLE,
@@ -25,12 +25,13 @@ from sagakit.errors import (
 )
 from sagakit.messages.channels import check_channel
 from sagakit.messages.inbox_request import InboxRequest
-from sagakit.messages.start_context import StartContext
-from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
+from sagakit.messages.start_context import PLAIN, StartContext, StartTerms
+from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id, signal_of
 from sagakit.store.ports import InboundMessage
 from sagakit.system.inbound.children import Children
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
+from sagakit.times import epoch_seconds
 
 _log = getLogger("sagakit.intake")
 _decoder = msgspec.json.Decoder(InboxRequest)
@@ -90,8 +91,8 @@ class Applier:
         self._children = children
         self._can_read_elsewhere = can_read_elsewhere
 
-    async def apply(self, message: InboundMessage, request: InboxRequest) -> None:
-        """Apply a message; its effect is durable once this returns.
+    async def apply(self, message: InboundMessage, request: InboxRequest, *, sparing: bool) -> None:
+        """Apply a message; its effect is durable once this returns. `sparing`: see `Requests.anywhere`.
 
         Raises Unowned, LeftToOthers, UnknownSaga, NewerSchema and StoreError, after which another try may succeed, and
         errors for which `is_final` is True. If this is cancelled, the message may or may not have been applied; to
@@ -100,9 +101,11 @@ class Applier:
         if request.kind == "start":
             await self._start(message, request)
             return
-        inbound = checked_message(request.as_inbound(message.id))
-        if await self._requests.anywhere(str(message.address), inbound) is None:
-            raise Unowned(f"{message.address}: no live worker owns it just now; the next owner applies the message")
+        await self._tell(str(message.address), checked_message(request.as_inbound(message.id)), sparing=sparing)
+
+    async def _tell(self, key: str, message: Inbound, *, sparing: bool = False) -> None:
+        if await self._requests.anywhere(key, message, sparing=sparing) is None:
+            raise Unowned(f"{key}: no live worker owns it just now; the next owner applies the message")
 
     async def refused(self, message: InboundMessage, request: InboxRequest, error: SagakitError) -> SagakitError:
         """Tell the parent of a child, if the message is its start, that the message can never be applied.
@@ -126,7 +129,20 @@ class Applier:
             attributes=request.attributes,
             parent=request.parent,
         )
-        await self._starts.start(binding, message.saga_id, value, checked_context(context))
+        terms = PLAIN if request.parent is not None else self._terms(message, request)
+        begun = await self._starts.start(binding, message.saga_id, value, checked_context(context), terms)
+        if terms.signal is not None and begun.known is not None and not isinstance(begun.known, EndMarker):
+            await self._tell(str(message.address), terms.signal)
+
+    def _terms(self, message: InboundMessage, request: InboxRequest) -> StartTerms:
+        """Return the terms of a start. Raises InvalidInput."""
+        if request.at is not None and request.after is not None:
+            raise InvalidInput("a start names `at` or `after`, not both")
+        starts_at = None if request.at is None else epoch_seconds(request.at)
+        if request.after is not None:
+            starts_at = self._starts.time_after(request.after, message)
+        signal = signal_of(message.id, request.signal, request.payload) if request.signal else None
+        return StartTerms(message_id=message.id, id_conflict=request.id_conflict, starts_at=starts_at, signal=signal)
 
     async def _as_input(self, binding: SagaBinding, raw: msgspec.Raw) -> object:
         """Return the input as the definition's type, so that the same input always has the same bytes and digest.

@@ -46,10 +46,10 @@ from sagakit.errors import (
     UnknownSaga,
 )
 from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.limits import input_limit
 from sagakit.messages.start_context import StartContext
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
-from sagakit.system.environment import input_limit
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.persistence import read, through_outage

@@ -10,7 +10,7 @@ from logging import DEBUG, ERROR, INFO, getLogger
 
 import trio
 
-from sagakit.errors import StoreError, StreamMissing
+from sagakit.errors import InvalidInput, NotRegistered, StoreError, StreamMissing
 from sagakit.ration import Ration
 from sagakit.store.ports import UNKNOWN_TYPE_FOR, InboundMessage, Store
 from sagakit.system.io.persistence import through_outage
@@ -35,12 +35,17 @@ class DeadLetters:
         self._reported: set[str] = set()
         self._told = Ration(_log)
 
-    async def bury(self, message: InboundMessage, reason: str) -> bool:
-        """Keep a message as a dead letter and acknowledge it. Return False if the store refuses. Waits in an outage."""
+    async def bury(self, message: InboundMessage, error: Exception) -> bool:
+        """Keep a message as a dead letter, with the error, and acknowledge it. Return False if the store refuses.
+
+        Waits in an outage.
+        """
+        reason, code = str(error), type(error).__name__
+        bury = partial(self._store.inbox.bury, message, reason, code=code, by=self._worker_id)
         try:
-            await through_outage(self._store, partial(self._store.inbox.bury, message, reason, by=self._worker_id))
-        except StoreError as error:
-            _log.error("%s: message %s cannot be applied, nor kept as a dead letter: %s", *_name(message), error)
+            await through_outage(self._store, bury)
+        except StoreError as refused:
+            _log.error("%s: message %s cannot be applied, nor kept as a dead letter: %s", *_name(message), refused)
             return False
         self._buried(message.saga_type)
         self._told.say(ERROR, "%s: message %s is a dead letter: %s", *_name(message), reason)
@@ -60,9 +65,9 @@ class DeadLetters:
 
     async def _mind_stray(self, message: InboundMessage) -> None:
         if message.fault:
-            await self.bury(message, message.fault)
+            await self.bury(message, InvalidInput(message.fault))
         elif self._store.inbox.age(message) > UNKNOWN_TYPE_FOR:
-            await self.bury(message, f"no worker has ever known the saga type {message.saga_type}")
+            await self.bury(message, NotRegistered(f"no worker has ever known the saga type {message.saga_type}"))
         elif message.saga_type not in self._reported and len(self._reported) < REPORTED:
             self._reported.add(message.saga_type)
             _log.warning(

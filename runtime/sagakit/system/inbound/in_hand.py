@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle
+
 import trio
 
 from sagakit.store.names import SagaKey
@@ -9,20 +11,21 @@ from sagakit.store.ports import ACK_WAIT, Acknowledger, InboundMessage
 
 MOST, MOST_BYTES = 10_000, 8 * 2**20
 """Number of messages, and bytes of their payloads, from which on no more are taken until some are done with."""
+BURST = 500
+"""Number of deadlines that are extended without a turn for others."""
 
 
 class InHand:
     """The messages in hand, by their positions in the inbox. For tasks of one trio thread.
 
-    The server does not hand out again the messages that are worked on, since their deadlines are extended. Messages
-    that only wait to be parked or buried are not extended: a second copy of one does no harm, and there may be
-    thousands.
+    The server does not hand out again the messages in hand, since their deadlines are extended. Messages that only
+    wait to be parked or buried are extended half as often: a second copy of one does no harm, but costs more than that.
     """
 
     def __init__(self) -> None:
         self._messages: dict[int, InboundMessage] = {}
         self._extended: dict[int, InboundMessage] = {}
-        """Messages that are worked on, whose deadlines are extended."""
+        """Messages that are worked on, whose deadlines are extended in each round."""
         self._starts: dict[SagaKey, tuple[set[int], trio.Event]] = {}
         """Starts that are worked on, by saga: their positions, and the event that is set when one of them is done."""
         self._bytes = 0
@@ -84,13 +87,16 @@ class InHand:
             await self._less.wait()
 
     async def extend(self) -> None:
-        """Keep the messages that are worked on from being handed out again, until cancelled."""
-        while True:
+        """Keep the messages in hand from being handed out again, until cancelled."""
+        for due in cycle((self._extended, self._messages)):
             await self._any.wait()
             await trio.sleep(ACK_WAIT / 3)
-            for message in list(self._extended.values()):
-                message.acknowledger.extend()
-            if not self._extended:
+            for count, message in enumerate(list(due.values())):
+                if count % BURST == BURST - 1:
+                    await trio.lowlevel.checkpoint()
+                if message.position in due:
+                    message.acknowledger.extend()
+            if not self._messages:
                 self._any = trio.Event()
 
     def give_back(self) -> None:

@@ -36,10 +36,12 @@ _log = getLogger("sagakit.intake")
 
 AT_ONCE, WAITING = 256, 256
 """Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
-DISPOSING = 64
+DISPOSING = 16
 """Number of messages that are parked at the same time, and of those that are buried. It is small: nobody waits for a
 burial, and the messages that are handled need the processor."""
-RETRYING = 32
+LARGE = 16 * 1024
+"""Bytes of a payload above which a message that is parked or buried goes before those that wait for that."""
+RETRYING = 8
 """Number of messages that were parked and are tried again at the same time. It is small: new messages need the
 processor."""
 PATIENCE = 3.0
@@ -165,7 +167,7 @@ class Intake(Actor[None]):
         with trio.move_on_after(PATIENCE):
             while True:
                 try:
-                    await self._applier.apply(message, request)
+                    await self._applier.apply(message, request, sparing=once or self._is_crowded)
                     return None
                 except SagakitError as error:
                     trouble = error.with_traceback(None)  # else it and this frame would hold each other
@@ -219,9 +221,9 @@ class Intake(Actor[None]):
     # ----------------------------------------------------------- disposing
 
     def _dispose(self, lane: Lane[tuple[InboundMessage, T]], message: InboundMessage, how: T) -> None:
-        """Have a message parked or buried, without waiting for that."""
+        """Have a message parked or buried, without waiting for that. A large one is first: it makes room for others."""
         self._in_hand.set_aside(message)
-        lane.offer((message, how))
+        lane.offer((message, how), first=len(message.payload) > LARGE)
 
     async def _park(self, disposed: tuple[InboundMessage, bool]) -> None:
         message, start = disposed
@@ -242,7 +244,7 @@ class Intake(Actor[None]):
 
     async def _bury(self, disposed: tuple[InboundMessage, Exception]) -> None:
         message, error = disposed
-        if await self._dead_letters.bury(message, str(error)):
+        if await self._dead_letters.bury(message, error):
             self._in_hand.let_go(message)
         else:
             self._in_hand.let_go(message).defer(LATEST)

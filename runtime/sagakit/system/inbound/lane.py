@@ -31,13 +31,13 @@ class Lane(Generic[T]):
         """True if the last item came from `_waiting`."""
         self._running = 0
 
-    def offer(self, item: T) -> bool:
-        """Take an item, unless the lane is full. Return False if it is full."""
+    def offer(self, item: T, *, first: bool = False) -> bool:
+        """Take an item, unless the lane is full; return False if it is. With `first`, it does not wait in line."""
         if self._running < self._at_once:
             self._running += 1
             self._nursery.start_soon(self._run, item)
         elif len(self._waiting) < self._most_waiting:
-            self._waiting.append(item)
+            (self._waiting.appendleft if first else self._waiting.append)(item)
         else:
             return False
         return True

@@ -15,8 +15,7 @@ import msgspec
 import trio
 from sagakit_actors import ActorDied, ActorGone
 
-from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode, known_verdict
-from sagakit.engine.family import AFTER_THE_END
+from sagakit.engine import ENDS, EndMarker, Inbound, Loaded, Record, decode
 from sagakit.errors import (
     UNREADABLE,
     Ambiguous,
@@ -27,12 +26,15 @@ from sagakit.errors import (
     Unavailable,
     UnknownSaga,
 )
+from sagakit.messages.answered import answered
 from sagakit.messages.channels import channel_of
 from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.start_context import StartTerms
 from sagakit.messages.validation import checked_message
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
+from sagakit.system.inbound.absences import Absences
 from sagakit.system.io.persistence import ask, read, through_outage
 from sagakit.system.saga.saga_messages import Ask, AwaitOutcome
 
@@ -76,6 +78,7 @@ class Requests:
         self._worker_id = worker_id
         self._absent = absent
         self._stranded = stranded
+        self._absences = Absences()
 
     async def here(self, key: str, message: Inbound) -> str | None:
         """Apply a message to a saga that is here, active or passivated. Return its verdict; None if it is not here."""
@@ -87,8 +90,10 @@ class Requests:
                 await trio.lowlevel.checkpoint()
         return None
 
-    async def anywhere(self, key: str, message: Inbound) -> str | None:
+    async def anywhere(self, key: str, message: Inbound, *, sparing: bool = False) -> str | None:
         """Apply a message wherever the saga is. Return its durable verdict, or None if no owner answers.
+
+        With `sparing`, a look of a moment ago that found no saga is not repeated.
 
         After None the message may have been applied all the same: the owner's answer may have been lost. Raises
         UnknownSaga, which `unknown` can explain, Undecodable and StoreError.
@@ -96,8 +101,10 @@ class Requests:
         verdict = await self.here(key, message)
         if verdict is not None:
             return verdict
+        if sparing and self._absences.has(key):
+            raise UnknownSaga(f"no saga was stored under {key} a moment ago")
         record, live = await self._find(key)
-        verdict = verdict_of(record, message, live=live)
+        verdict = answered(record, message, live=live)
         if verdict is not None or record.owner == self._worker_id:
             return verdict
         return await self._pass_on(record.owner, PassedOn(key, message))
@@ -130,6 +137,11 @@ class Requests:
             if verdict is None:
                 await self._check_live(key, "; what was asked of it waits in the inbox, and is applied then")
         return verdict
+
+    async def signal_known(self, key: str, known: Record | EndMarker, terms: StartTerms) -> str:
+        """Send the signal of a start to the saga that is known. Return its verdict. Raises as `deliver`."""
+        assert terms.signal is not None, "only a start with a signal has one to send"
+        return "ended" if isinstance(known, EndMarker) else await self.deliver(key, terms.signal)
 
     async def _now(self, key: str, message: Inbound) -> str | None:
         """Apply as `anywhere`, but raise an UnknownSaga that says why the saga is not stored."""
@@ -211,6 +223,7 @@ class Requests:
             if isinstance(found, Loaded):
                 return found.record, bucket is self._store.state
             assert found is None or isinstance(found, EndMarker)
+        self._absences.note(key)
         raise UnknownSaga(f"no saga is stored under {key}")
 
     async def check_runs(self, record: Record) -> None:
@@ -237,9 +250,3 @@ class Requests:
             await self.check_runs(record)
             await trio.sleep(pause)
             pause = min(LAST_LOOK, pause * 2)
-
-
-def verdict_of(record: Record, message: Inbound, *, live: bool) -> str | None:
-    """Return a message's verdict by the record; `ended` if the saga is over and will not see it; None if still open."""
-    hears = live and message.kind in AFTER_THE_END
-    return known_verdict(record, message) or ("ended" if record.status in ENDS and not hears else None)

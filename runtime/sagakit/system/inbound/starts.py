@@ -6,20 +6,24 @@ from collections.abc import Callable
 from functools import partial
 from logging import getLogger
 from math import inf
+from typing import NamedTuple
 
 import msgspec
 import trio
+from msgspec import structs
 from sagakit_actors import ActorDied, ActorGone
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import EndMarker, Limits, Record, create, decode, digest
-from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, UnreadableValue
+from sagakit.engine import EndMarker, Inbound, Limits, Record, create, decode, digest, is_started_by
+from sagakit.engine.record import END_OF_TIME
+from sagakit.errors import AlreadyStarted, Conflict, InputTooLarge, InvalidInput, UnreadableValue
 from sagakit.messages.ids import new_id
-from sagakit.messages.start_context import NOWHERE, StartContext
+from sagakit.messages.inbox_request import IdConflict
+from sagakit.messages.limits import input_limit
+from sagakit.messages.start_context import NOWHERE, PLAIN, StartContext, StartTerms
 from sagakit.store.names import SagaKey
-from sagakit.store.ports import Store
+from sagakit.store.ports import InboundMessage, Store
 from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.environment import input_limit
 from sagakit.system.io.persistence import read
 from sagakit.system.io.room import Room
 from sagakit.system.saga.activation import CreateRecord, Fresh
@@ -29,6 +33,13 @@ _log = getLogger("sagakit")
 
 LATE = 1.0
 """Seconds after the look into the archive from which on a create has to be confirmed. End markers last longer."""
+
+
+class Begun(NamedTuple):
+    """The saga that a start leads to. `known` is None if this message has started it, now or before."""
+
+    address: SagaKey
+    known: Record | EndMarker | None
 
 
 class Starts:
@@ -57,18 +68,24 @@ class Starts:
         saga_id: str | None,
         value: bytes,
         context: StartContext = NOWHERE,
+        terms: StartTerms = PLAIN,
         *,
         in_line: bool = True,
-    ) -> SagaKey:
-        """Start a saga with this encoded input, and return its key; durable once this returns.
+    ) -> Begun:
+        """Start a saga with this encoded input, with its signal if it has one; durable once this returns.
+
+        If another message has started the saga, it is returned as it is, and its signal has still to be sent.
 
         `saga_id` None makes an id. Waits while the store is away and, if `in_line`, while the worker is full. If this
-        is cancelled, the saga may or may not have been started. Raises InvalidId, InputTooLarge, AlreadyStarted,
-        Deleted, StoreFull (the room that is left in the bucket is kept for running sagas), RuntimeClosed.
+        is cancelled, the saga may or may not have been started. Raises InvalidId, InvalidInput (the signal does not
+        fit), InputTooLarge, AlreadyStarted, Deleted, StoreFull (the room that is left in the bucket is kept for running
+        sagas), RuntimeClosed.
         """
         limit = input_limit(self._store.max_payload)
         if len(value) > limit:
             raise InputTooLarge(len(value), limit)
+        if terms is not PLAIN:
+            terms = self._checked(terms)
         address = SagaKey(binding.plan.saga_type, new_id() if saga_id is None else saga_id)
         key = str(address)
         made_up = saga_id is None
@@ -76,27 +93,55 @@ class Starts:
             before = trio.current_time()  # the age of the look counts from before it
             known = None if made_up else await self._known(key)
             if known is not None:
-                if not _is_input_of(binding, known, value):
-                    raise AlreadyStarted(
-                        f"{key} was started before with a different input: use another id, or get() the one there is"
-                    )
-                return address
+                if is_started_by(known, terms.message_id):
+                    return Begun(address, None)
+                _check_same(key, binding, known, value, terms.id_conflict)
+                return Begun(address, known)
+            if terms.signal is not None:
+                self._check_signal(binding, terms.signal)
             # a create that is acknowledged soon after the look needs no other one: no run can have come and gone in
             # between, with an end marker that has expired as well. An id that was just made needs no look at all
             not_after = inf if made_up else before + LATE
-            origin = Fresh(self._creator(binding, address, value, context), not_after)
+            origin = Fresh(self._creator(binding, address, value, context, terms), not_after)
             try:
                 with await self._room.claim(key, len(value), child=context.parent is not None):
                     begun = await self._sagas.begin(key, binding, origin, in_line=in_line)
                 if begun is not None:
-                    return address
+                    return Begun(address, None)
                 self._sagas.reach(key)  # if it is passivated and its record is gone, its actor finds out
             except (Conflict, ActorDied):
                 _log.debug("%s: looking again before it is created", key)
                 made_up = False  # a made id that is known may be this very start, created before its actor died
 
-    def _creator(self, binding: SagaBinding, address: SagaKey, value: bytes, context: StartContext) -> CreateRecord:
-        return partial(
+    def _checked(self, terms: StartTerms) -> StartTerms:
+        """Return the terms as they hold now. Raises InvalidInput for a time beyond the calendar."""
+        if terms.starts_at is not None and not terms.starts_at < END_OF_TIME:
+            raise InvalidInput("the saga would start after the year 9999")
+        if terms.starts_at is not None and terms.starts_at <= self._now():
+            terms = structs.replace(terms, starts_at=None)
+        if terms.id_conflict == "error" and not terms.message_id:
+            # a lost answer leads back to the look, which must not take the saga of this very start for another one
+            terms = structs.replace(terms, message_id=new_id())
+        return terms
+
+    def _check_signal(self, binding: SagaBinding, signal: Inbound) -> None:
+        """Raise InvalidInput for a signal that a new saga would not take."""
+        node = binding.plan.by_name.get(signal.step)
+        if node is None or node.kind != "signal":
+            raise InvalidInput(f"{binding.plan.saga_type} has no signal {signal.step!r}")
+        if len(memoryview(signal.payload)) > self._limits.results:
+            raise InvalidInput(f"the payload of {signal.step} is too large: pass a reference to large data")
+        if why := binding.refuses(signal):
+            raise InvalidInput(why)
+
+    def time_after(self, seconds: float, message: InboundMessage) -> float:
+        """Return the time so long after the server stored a message, in seconds since the epoch."""
+        return self._now() + seconds - self._store.inbox.age(message)
+
+    def _creator(
+        self, binding: SagaBinding, address: SagaKey, value: bytes, context: StartContext, terms: StartTerms
+    ) -> CreateRecord:
+        plain = partial(
             create,
             binding.plan,
             saga_id=address.saga_id,
@@ -111,6 +156,9 @@ class Starts:
             parent=context.parent,
             limits=self._limits,
         )
+        if terms is PLAIN:
+            return plain
+        return partial(plain, start_id=terms.message_id, starts_at=terms.starts_at, signal=terms.signal)
 
     async def _known(self, key: str) -> Record | EndMarker | None:
         """Return the record or end marker of a known id, active, archived or just ended; None if it was not started."""
@@ -127,6 +175,20 @@ class Starts:
             return None
         found = decode(key, entry.value)
         return found if isinstance(found, EndMarker) else found.record
+
+
+def _check_same(
+    key: str, binding: SagaBinding, known: Record | EndMarker, value: bytes, id_conflict: IdConflict
+) -> None:
+    """Raise AlreadyStarted if a start is in conflict with the one that is known, by another message."""
+    if id_conflict == "error":
+        raise AlreadyStarted(
+            f'{key} was started before: use another id, get() the one there is, or say id_conflict="return"'
+        )
+    if not _is_input_of(binding, known, value):
+        raise AlreadyStarted(
+            f"{key} was started before with a different input: use another id, or get() the one there is"
+        )
 
 
 def _is_input_of(binding: SagaBinding, known: Record | EndMarker, value: bytes) -> bool:

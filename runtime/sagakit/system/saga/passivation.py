@@ -55,17 +55,22 @@ class Passivation:
             places.ask(self._key)
 
     def may_end(self, record: Record, *, told: bool, parent_knows: bool) -> bool:
-        """Return True if the actor may end now: at once without a place, else when it was told.
+        """Return True if the actor may end now: without a place or before its start at once, else when it was told.
 
         If not, it is told later, or woken when all its events are published.
         """
         ready = self._outbox.is_out and parent_knows
-        if not self._environment.sagas.places.has(self._key):
+        if not self._environment.sagas.places.has(self._key) or self._starts_later(record):
             # if the events are all in the log, only the parent is waited for: `when_idle` would wake at once, forever
             if not self._outbox.is_out:
                 self._outbox.when_idle(self._wake)
             return ready
         return self._has_waited(record, told=told and ready)
+
+    def _starts_later(self, record: Record) -> bool:
+        """Return True for a saga that starts so late that it needs no actor: there may be very many of them."""
+        at = record.starts_at
+        return at is not None and at > self._environment.now() + self._environment.config.passivate_after
 
     def _has_waited(self, record: Record, *, told: bool) -> bool:
         """Return True if the saga was told to passivate; otherwise have it told, if it waits for long enough."""

@@ -1,0 +1,212 @@
+"""Jobs at work: a verb for many sagas is written down, sent, shown as it goes on, and can be cut off and resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+import trio
+
+from sagakit.cli.exits import UsageError
+from sagakit.cli.json_shapes import VerdictLine
+from sagakit.cli.printing import note, shown
+from sagakit.client.by_key import PlainAccess
+from sagakit.client.job_answers import is_taken, reason_of
+from sagakit.client.job_run import JobRun, Settled
+from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs, new_job_id
+from sagakit.client.tail import last_sequence
+from sagakit.engine import Record
+from sagakit.errors import InvalidConfig
+from sagakit.messages.ids import new_id
+
+CUT_OFF = 130
+"""Exit code of a command that a signal has cut off."""
+
+
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """The way in which a job is run: sagas a second, seconds for each saga, and the file for its report."""
+
+    rate: float | None = None
+    timeout: float
+    report: str | None = None
+
+    def check(self) -> None:
+        """Raise UsageError unless these can be used. The file of the report is made, if there is none."""
+        if not 0 <= self.timeout < inf:
+            raise UsageError(f"--timeout {self.timeout:g}: give seconds, 0 or more")
+        if self.rate is not None and not 0 < self.rate < inf:
+            raise UsageError(f"--rate {self.rate:g}: give sagas a second, more than 0")
+        if self.report is not None:
+            self._opened().close()
+
+    @contextmanager
+    def opened(self) -> Iterator[BinaryIO | None]:
+        """Open the file of the report, to append to it."""
+        if self.report is None:
+            yield None
+            return
+        with self._opened() as file:
+            yield file
+
+    def _opened(self) -> BinaryIO:
+        assert self.report is not None
+        try:
+            return Path(self.report).open("ab", buffering=0)
+        except OSError as error:
+            raise UsageError(f"--report {self.report}: {error.strerror}") from None
+
+
+class JobResult(msgspec.Struct, frozen=True):
+    """What a run of a job has come to. `is_cut_off` is true if a person or a signal has stopped it."""
+
+    lines: Sequence[VerdictLine]
+    is_cut_off: bool
+    is_done: bool
+
+
+def jobs_of(sagas: PlainAccess) -> Jobs:
+    """Return the jobs of the namespace. Raises InvalidConfig for a store that can keep none."""
+    if sagas.wire is None:
+        raise InvalidConfig("jobs need a NATS server: a store in memory keeps nothing")
+    return Jobs(sagas.wire, sagas.names)
+
+
+async def positions(sagas: PlainAccess) -> Mapping[str, int]:
+    """Return the last sequence of each state bucket. A plan that is made now misses nothing that comes before it."""
+    if sagas.wire is None:
+        return {}
+    return {bucket: await last_sequence(sagas.wire, f"KV_{bucket}") for bucket in sagas.names.state}
+
+
+async def begin(
+    sagas: PlainAccess, job: Job, items: Sequence[JobItem], pace: Pace, since: Mapping[str, int]
+) -> JobResult:
+    """Write a job and run it. `since` is what `positions` returned before the plan was made. Raises StoreError."""
+    jobs = jobs_of(sagas)
+    job.id, job.created = new_job_id(sagas.now(), new_id()), sagas.now()
+    hold = await jobs.hold(job.id, _holder(job.by), lambda _: None)
+    pages = await jobs.write(job, items)
+    note(f"job {job.id}; if it is cut off: {resume_words(job)}")
+    return await _AtWork(sagas, pages, pace).run(hold, since)
+
+
+async def resume(sagas: PlainAccess, id: str, verb: str, step: str, by: str, pace: Pace) -> JobResult:
+    """Go on with a job that was cut off. Raises UnknownJob, JobHeld, UsageError, JobsMissing, StoreError."""
+    jobs = jobs_of(sagas)
+    job = (await jobs.read(id)).job
+    if (job.verb, job.step) != (verb, step or job.step):
+        raise UsageError(f"job {id} is another one: {resume_words(job)}")
+    hold = await jobs.hold(id, _holder(by), _tell_of)
+    pages = await jobs.read(id)  # only now: whoever ran it a moment ago may have written more verdicts
+    left = sum(not item.verdict for item in pages.items())
+    note(shown(f"job {id}: {verb}{f' {job.step}' if job.step else ''} by {job.by or 'nobody'}, {job.reason!r}"))
+    note(f"{job.sagas:,} sagas, {job.sagas - left:,} have their verdicts, {left:,} are left")
+    return await _AtWork(sagas, pages, pace).run(hold, None)
+
+
+def resume_words(job: Job) -> str:
+    """Return the command that goes on with a job."""
+    name = f" {job.step}" if job.verb == "signal" else ""
+    return f"sagakit {job.verb}{name} --resume {job.id}"
+
+
+def _holder(by: str) -> Holder:
+    return Holder(by=by or "somebody", host=socket.gethostname(), pid=os.getpid(), token=new_id())
+
+
+def _tell_of(other: Holder) -> None:
+    note(shown(f"{other} has run it a moment ago: waiting for a few seconds to see if it still does"))
+
+
+class _AtWork:
+    """One run of a job at a terminal, or without one."""
+
+    def __init__(self, sagas: PlainAccess, pages: JobPages, pace: Pace) -> None:
+        self._sagas = sagas
+        self._pages = pages
+        self._pace = pace
+        self._lines: dict[str, VerdictLine] = {}
+        self._report: BinaryIO | None = None
+        self._show: Callable[[int], None] = _nothing
+        self._is_cut_off = False
+
+    async def run(self, hold: Hold, since: Mapping[str, int] | None) -> JobResult:
+        """Run the job until it is over or a signal comes. Raises JobHeld, StoreError."""
+        assert self._sagas.wire is not None
+        job, now = self._pages.job, self._sagas.now
+        run = JobRun(
+            self._sagas.wire, self._sagas.names, self._pages, hold, explain=self._explain, told=self._tell,
+            now=now, timeout=self._pace.timeout, rate=self._pace.rate,
+        )  # fmt: skip
+        is_done = False
+        try:
+            with self._pace.opened() as self._report, _progress(job) as self._show:
+                if since is not None:  # the plan has found sagas that nobody can run
+                    for item in self._pages.items():
+                        if item.verdict:
+                            self._tell(Settled(item, item.verdict, item.why))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._stop_on_signal, run)
+                    is_done = await run.run(since)
+                    nursery.cancel_scope.cancel()
+        finally:
+            if not is_done:
+                note(f"job {job.id}: {job.done:,} of {job.sagas:,} sagas have their verdicts; {resume_words(job)}")
+        lines = [self._lines[item.key] for item in self._pages.items() if item.key in self._lines]
+        return JobResult(lines, self._is_cut_off, is_done)
+
+    async def _stop_on_signal(self, run: JobRun) -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for number in signals:
+                if self._is_cut_off:  # asked twice: the marks are not waited for
+                    raise KeyboardInterrupt
+                self._is_cut_off = True
+                note(f"\n{signal.Signals(number).name}: writing down what is known; once more ends it at once")
+                run.stop()
+
+    def _explain(self, item: JobItem, verdict: str, record: Record | None) -> str:
+        return reason_of(self._pages.job, item, verdict, record)
+
+    def _tell(self, settled: Settled) -> None:
+        item, verdict, why = settled
+        verb = self._pages.job.verb
+        line = VerdictLine(
+            key=item.key,
+            verb=verb,
+            verdict=verdict,
+            applied=is_taken(verb, verdict),
+            why=why or None,
+            dry_run=False,
+        )
+        self._lines[item.key] = line
+        if self._report is not None:
+            self._report.write(msgspec.json.encode(line) + b"\n")
+        self._show(len(self._lines))
+
+
+def _nothing(_: int) -> None:
+    """Show nothing."""
+
+
+@contextmanager
+def _progress(job: Job) -> Iterator[Callable[[int], None]]:
+    """Show a bar on standard error, if that is a terminal. Yield what moves it to a number of sagas."""
+    if not sys.stderr.isatty():
+        yield _nothing
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    before = job.done
+    columns = TextColumn(job.verb), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(job.verb, total=job.sagas, completed=before)
+        yield lambda done: progress.update(bar, completed=before + done)

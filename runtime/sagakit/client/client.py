@@ -1,0 +1,402 @@
+"""`Client`: starts sagas, sees them and helps them, and runs none. `open_client` makes one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from functools import partial
+from typing import Any, Literal, TypeAlias, get_args, overload
+
+import msgspec
+from typing_extensions import TypeVar
+
+from sagakit.client.begun import Begun, RecentStarts
+from sagakit.client.burials import Burials
+from sagakit.client.changes import Change, Changes
+from sagakit.client.description import Description, described
+from sagakit.client.fleet_view import FleetView
+from sagakit.client.handle import Handle
+from sagakit.client.history import events_by
+from sagakit.client.lookup import Lookup
+from sagakit.client.refusals import refused
+from sagakit.client.saga_type import SagaType
+from sagakit.client.sender import Sender, is_same
+from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
+from sagakit.client.watching import SagaEvent, watching
+from sagakit.definition import Outcome, Saga, Signal
+from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
+from sagakit.engine.record import NOTHING
+from sagakit.errors import InputTooLarge, InvalidInput, NoWorker, RuntimeClosed
+from sagakit.jetstream.scan import Scan
+from sagakit.jetstream.scan import since as words_of
+from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.limits import input_limit
+from sagakit.messages.start_context import StartContext
+from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
+from sagakit.repository import SagaRepository
+from sagakit.repository.listing import History, Page
+from sagakit.repository.wanted import wanted_of
+from sagakit.store.names import Names, SagaKey
+from sagakit.store.permissions import Grant, Role
+from sagakit.store.ports import Wire
+from sagakit.times import Moment
+
+D = TypeVar("D")
+T = TypeVar("T", default=None)
+W = TypeVar("W")
+Wait: TypeAlias = Literal["durable", "started", "ended"]
+"""The moment at which `start` returns: JetStream has the start, a worker has started the saga, the saga has ended."""
+RELOOKS = (0.005, 0.02, 0.1, 0.5)
+"""Seconds after a hint at which the record is read again if it does not show the end yet: a hint may be early."""
+
+
+class Client:
+    """A client as a program uses it: no worker, so it starts, sees and helps sagas of any worker. See `open_client`.
+
+        async with sagakit.asyncio.open_client("nats://localhost") as client:
+            handle = await client.start(PlaceOrder, "order-7", order)
+            print(await handle.outcome())
+
+    It takes saga classes, never instances. A tool without the classes passes a type's name instead, and gives and gets
+    plain JSON values. The methods have the names, arguments and errors of `Runtime`. They are for tasks of the program
+    that opened the client. They wait while JetStream is away; cancelling a wait leaves the saga alone.
+    """
+
+    def __init__(self, wire: Wire, names: Names, *, lease_ttl: float, check: Callable[[], None]) -> None:
+        self._wire = wire
+        self._names = names
+        self._check = check
+        self._lookup = Lookup(wire, names)
+        self._repository = SagaRepository(self._lookup.reading)
+        self._changes = Changes(wire, names)
+        self._burials = Burials(wire, names)
+        self._fleet = FleetView(wire, self._lookup, ttl=lease_ttl)
+        self._sender = Sender(wire, names, self._lookup, self._changes, self._burials, self._fleet)
+        self._starts = RecentStarts()
+        self._closed = False
+
+    # ------------------------------------------------------------- starting
+
+    @overload
+    async def start(
+        self,
+        saga: type[Saga[D, T]],
+        id: str | None,
+        input: D,
+        *,
+        wait: Wait = ...,
+        correlation_id: str | None = ...,
+        causation_id: str | None = ...,
+        trace: dict[str, str] | None = ...,
+        attributes: dict[str, str] | None = ...,
+        message_id: str | None = ...,
+    ) -> Handle[T]: ...
+
+    @overload
+    async def start(
+        self,
+        saga: str,
+        id: str | None,
+        input: object,
+        *,
+        wait: Wait = ...,
+        correlation_id: str | None = ...,
+        causation_id: str | None = ...,
+        trace: dict[str, str] | None = ...,
+        attributes: dict[str, str] | None = ...,
+        message_id: str | None = ...,
+    ) -> Handle[Any]: ...
+
+    async def start(
+        self,
+        saga: type[Saga[Any, Any]] | str,
+        id: str | None,
+        input: object,
+        *,
+        wait: Wait = "durable",
+        correlation_id: str | None = None,
+        causation_id: str | None = None,
+        trace: dict[str, str] | None = None,
+        attributes: dict[str, str] | None = None,
+        message_id: str | None = None,
+    ) -> Handle[Any]:
+        """Start a saga on any worker, by one message. Return a handle on it.
+
+        `wait` says when this returns: "durable", once JetStream has the message; "started", once a worker has started
+        the saga; "ended", once the saga has ended. A start with the id and input of a saga that exists returns that
+        saga (P10), so it may be repeated; a `message_id` also makes the message itself the same each time. If the start
+        is refused later than this returns, the methods of the handle raise the reason.
+
+        Raises InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull. The other arguments are those of
+        `Runtime.start`.
+        """
+        self._check_open()
+        if wait not in get_args(Wait):
+            raise InvalidInput(f"wait={wait!r}: say one of {', '.join(get_args(Wait))}")
+        of = SagaType.of(saga)
+        address = SagaKey(of.name, new_id() if id is None else check_id(id))
+        value = of.encode_input(input)
+        limit = input_limit(self._wire.max_payload)
+        if len(value) > limit:
+            raise InputTooLarge(len(value), limit)
+        context = checked_context(
+            StartContext(
+                correlation_id=correlation_id, causation_id=causation_id, trace=trace, attributes=attributes or {}
+            )
+        )
+        message = checked_message_id(message_id_of("", message_id) or new_id())
+        begun = await self._begin(of, address, value, context, message, made_up=id is None)
+        if begun is not None and wait == "started":
+            await begun.reach()
+        handle: Handle[Any] = Handle(begun or self, of.saga, address.saga_id, str(address))
+        if wait == "ended":
+            await handle.wait()
+        return handle
+
+    async def _begin(
+        self, of: SagaType, address: SagaKey, value: bytes, context: StartContext, message_id: str, *, made_up: bool
+    ) -> Begun | None:
+        """Send a start, unless the saga exists; then return None. Raises AlreadyStarted, StoreError."""
+        key, same = str(address), partial(of.same_input, value)
+        known = None if made_up else await self._lookup.known(key)
+        if known is not None and is_same(key, known, same):
+            return None
+        request = InboxRequest(
+            kind="start",
+            input=msgspec.Raw(value),
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            trace=context.trace,
+            attributes=context.attributes,
+        )
+        sent = await self._sender.send(address, message_id, request)
+        begun = Begun(self, partial(self._sender.until_started, address, sent, same))
+        self._starts.add(key, begun)
+        return begun
+
+    @overload
+    async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]: ...
+
+    @overload
+    async def execute(self, saga: str, id: str | None, input: object) -> Outcome[Any]: ...
+
+    async def execute(self, saga: Any, id: str | None, input: Any) -> Outcome[Any]:
+        """Start a saga, wait for its end and return its outcome, as `start` and `Handle.outcome` do."""
+        return await (await self.start(saga, id, input)).outcome()
+
+    # -------------------------------------------------------------- looking
+
+    @overload
+    async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]: ...
+
+    @overload
+    async def get(self, saga: str, id: str) -> Handle[Any]: ...
+
+    async def get(self, saga: type[Saga[Any, Any]] | str, id: str) -> Handle[Any]:
+        """Return a handle on a saga that was started before, on any worker. Raises UnknownSaga."""
+        key = self._key(saga, id)
+        await self.record(key)
+        return Handle(self, saga, id, key)
+
+    async def load(self, saga: type[Saga[D, T]] | str, id: str) -> Record:
+        """Return the last durable record of a saga, from the leader. Raises UnknownSaga, Undecodable."""
+        return await self.record(self._key(saga, id))
+
+    async def record(self, key: str) -> Record:
+        """Return the last durable record under a key (`Handle.key`). Raises UnknownSaga, Undecodable."""
+        self._check_open()
+        return (await self._starts.stored(key, partial(self._lookup.find, key)))[0]
+
+    async def ended(self, key: str, *, or_stuck: bool = False) -> Record:
+        """Wait until a saga has ended, or with `or_stuck` until it is stuck, and return its last record.
+
+        The end is pushed: this returns within milliseconds of it. Raises UnknownSaga, NoWorker, Undecodable.
+        """
+        self._check_open()
+        async with self._changes.of(key) as change:
+            while True:
+                seen, hints = change.halts, change.hints
+                record = await self._settled(key, or_stuck=or_stuck)
+                if record is not None:
+                    return record
+                await change.until_halted(seen)
+                if change.hints != hints:
+                    await self._look_again(key, change, or_stuck=or_stuck)
+
+    async def _settled(self, key: str, *, or_stuck: bool, patient: bool = False) -> Record | None:
+        record = await self.record(key)
+        if record.status in ENDS or (or_stuck and record.status == "stuck"):
+            return record
+        if not patient:
+            await self._fleet.check_runs(record)
+        return None
+
+    async def _look_again(self, key: str, change: Change, *, or_stuck: bool) -> None:
+        """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
+        for pause in RELOOKS:
+            if await self._settled(key, or_stuck=or_stuck, patient=True) is not None:
+                return
+            await self._wire.sleep(pause)
+
+    async def wait_any(self, *handles: Handle[Any]) -> Handle[Any]:
+        """Wait until one of several sagas has ended, and return its handle. Raises InvalidInput for no handles."""
+        if not handles:
+            raise InvalidInput("wait_any() of no handles would wait forever: pass at least one")
+        ended: list[Handle[Any]] = []
+
+        async def wait(handle: Handle[Any]) -> None:
+            await handle.wait()
+            ended.append(handle)
+            raise _OneEnded
+
+        with suppress(_OneEnded):
+            await self._wire.together(*(partial(wait, handle) for handle in handles))
+        return ended[0]
+
+    async def list(
+        self,
+        *,
+        status: SagaStatus | None = None,
+        type: type[Saga[Any, Any]] | str | None = None,
+        attributes: Mapping[str, str] | None = None,
+        created_after: Moment | None = None,
+        created_before: Moment | None = None,
+        where: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """Return the sagas that match, as `Runtime.list` does. Raises InvalidInput, StoreError."""
+        self._check_open()
+        wanted = wanted_of(
+            types=None if type is None else [SagaType.of(type).name],
+            status=status,
+            attributes=attributes,
+            created_after=created_after,
+            created_before=created_before,
+            where=where,
+            now=await self._lookup.patiently(self._lookup.reading.now),
+        )
+        return await self._lookup.patiently(partial(self._repository.list, wanted, limit=limit, cursor=cursor))
+
+    async def history(self, saga: type[Saga[D, T]] | str, id: str) -> History:
+        """Return the last record of a saga and its events in order, as `Runtime.history` does."""
+        record = await self.load(saga, id)
+        key = str(SagaKey(record.saga_type, record.saga_id))
+        stream = self._names.events[self._names.shard_of(key)]
+        subject = self._names.event_subject(key, record.saga_type, ">")
+
+        async def read(since: float) -> list[bytes]:
+            async with aclosing(Scan(self._wire, stream, [subject], start=words_of(since)).pages()) as pages:
+                return [one.payload async for page in pages for one in page]
+
+        now = await self._lookup.patiently(self._lookup.reading.now)
+        return History(record, await self._lookup.patiently(partial(events_by, read, record, now=now)))
+
+    async def describe(self, saga: type[Saga[D, T]] | str, id: str) -> Description:
+        """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""
+        found = await self.history(saga, id)
+        try:
+            await self._fleet.check_runs(found.record)
+            note = ""
+        except NoWorker as error:
+            note = str(error)
+        plan = await self._lookup.plan_of(found.record)
+        return described(found.record, found.events, SagaType.of(saga).definition, note, {}, plan=plan)
+
+    def watch(
+        self, saga: type[Saga[Any, Any]] | str | None = None, id: str | None = None, *, after: str | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[SagaEvent]]:
+        """Open the events of one saga, of a type or of all types as a stream: in order, each once, until it is left.
+
+            async with client.watch(PlaceOrder) as events:
+                async for event in events:
+                    print(event.type, event.saga_id, event.position)
+
+        It begins with the next event. `after="start"` begins with the first that is kept, and a `position` of an event
+        after that one. After an outage it goes on where it was. Raises InvalidInput.
+        """
+        self._check_open()
+        saga_type = None if saga is None else SagaType.of(saga).name
+        if saga_type is None and id is not None:
+            raise InvalidInput(f"watch(id={id!r}): say which type of saga, too")
+        key = None if saga_type is None or id is None else str(SagaKey(saga_type, check_id(id)))
+        return watching(self._wire, self._names, saga_type, key, after=after)
+
+    # ------------------------------------------------------------- changing
+
+    async def signal(
+        self,
+        saga: type[Saga[Any, Any]] | str,
+        id: str,
+        signal: Signal[W, Any] | str,
+        payload: W,
+        *,
+        message_id: str | None = None,
+    ) -> None:
+        """Send a signal to a saga, and return once the saga has it. Repetition and errors as for `Runtime.signal`."""
+        of, key = SagaType.of(saga), self._key(saga, id)
+        if not isinstance(signal, Signal) and of.definition is not None:
+            raise InvalidInput(f"signal={signal!r}: {which_signal(of.cls)}")
+        name = await step_name(self, saga, key, signal)
+        value = as_payload(of.definition, name, payload)
+        verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
+        if verdict != "accepted":
+            raise await refused(self, key, "signal", name, verdict)
+
+    async def apply(
+        self,
+        key: str,
+        kind: InboundKind,
+        *,
+        reason: str = "",
+        by: str = "",
+        step: str = "",
+        payload: msgspec.Raw = NOTHING,
+        id: str | None = None,
+    ) -> str:
+        """Have a message applied and return its verdict when that is durable. The verbs of a `Handle` call this.
+
+        It is for the life of the id that is stored now. Raises UnknownSaga, InvalidInput, NoWorker, NotPermitted.
+        """
+        self._check_open()
+        message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
+        return await self._starts.stored(key, partial(self._sender.apply, key, checked_message(message)))
+
+    async def compensate(self, saga: type[Saga[D, T]] | str, id: str, reason: str = "") -> None:
+        """Request that a saga is undone: the same as `cancel` of its handle."""
+        await (await self.get(saga, id)).cancel(reason)
+
+    # ------------------------------------------------------------ the client
+
+    async def check(self, role: Role = "client") -> Sequence[Grant]:
+        """Return the permissions of a role that this account does not have: none, if all is well.
+
+        Each is tried by a request that changes nothing. Roles are those of docs/permissions.md.
+        """
+        from sagakit.client.rights import missing_rights
+
+        self._check_open()
+        return await missing_rights(self._wire, self._names, role)
+
+    async def keep(self) -> None:
+        """Look after the waits of all tasks, until cancelled. The one who opens the client runs it."""
+        await self._changes.keep()
+
+    def close(self) -> None:
+        """Refuse all further calls, and end the waits."""
+        self._closed = True
+        self._changes.close()
+
+    def _check_open(self) -> None:
+        self._check()
+        if self._closed:
+            raise RuntimeClosed("the client has closed: its context was left")
+
+    def _key(self, saga: type[Saga[Any, Any]] | str, id: str) -> str:
+        self._check_open()
+        return str(SagaKey(SagaType.of(saga).name, check_id(id)))
+
+
+class _OneEnded(Exception):
+    """The end of the wait for one of several sagas."""

@@ -1,0 +1,32 @@
+"""The words about a saga of a job: why a verb has no effect on it."""
+
+from __future__ import annotations
+
+from sagakit.client.job_run import UNANSWERED, UNREADABLE_RECORD
+from sagakit.client.jobs import Job, JobItem
+from sagakit.client.refusals import refusal
+from sagakit.engine import InboundKind, Record
+
+TAKEN = ("accepted", "waiting")
+"""Verdicts on a message that has its effect, now or later."""
+
+
+def is_taken(kind: InboundKind, verdict: str) -> bool:
+    """Return True if a message with this verdict has its effect, now or later."""
+    return verdict in TAKEN or (kind, verdict) == ("cancel", "already")
+
+
+def reason_of(job: Job, item: JobItem, verdict: str, record: Record | None) -> str:
+    """Return why the verb has no effect on a saga; empty if it has one. `record` is the saga's, if it is known."""
+    if is_taken(job.verb, verdict):
+        return ""
+    if verdict == UNANSWERED:
+        return "no worker has answered in time; it may still be applied later, and a resumed job looks again"
+    if verdict == "changed":
+        now = "something else" if record is None else record.status
+        return f"it was {item.status} when the plan was made, and is {now} now: choose it again if you still mean it"
+    if verdict == "no such saga":
+        return f"nothing is stored under {item.key} any more"
+    if verdict == UNREADABLE_RECORD:
+        return "its record cannot be read here"
+    return str(refusal(item.key, job.verb, job.step, verdict, record))

@@ -1,0 +1,377 @@
+"""One run of a job: each saga without a verdict is sent the verb, and its verdict is read back and written down.
+
+The truth about a saga is its record. A tail of the state bucket brings the records as they are written, so that no saga
+is asked by itself. A saga that has ended meanwhile is looked up in the archive. Only what a record, an end marker or
+the archive says is marked in the job, never the mere fact that a message was sent.
+
+The id of a message is made from the job's id. A later run sends the very same messages, and the sagas apply each of
+them once. Each message names the run that the plan saw, so another life of the id is not touched.
+
+Everything here awaits a `Wire` only, so it runs on asyncio and on trio.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+
+from sagakit.client.jobs import Hold, JobItem, JobPages, last_value
+from sagakit.client.tail import Tail, Tailed
+from sagakit.engine import EndMarker, Inbound, Loaded, PersistedSagaState, Record, decode
+from sagakit.engine.verdicts import is_full
+from sagakit.errors import Ambiguous, JobHeld, StoreError, Unavailable, Undecodable
+from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.wire import header_block
+from sagakit.messages.answered import answered
+from sagakit.messages.channels import channel_of
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.limits import limits_for
+from sagakit.naming import SagaKey, decode_id
+from sagakit.store.names import Names
+from sagakit.store.ports.wire_port import Wire
+
+AT_ONCE = 256
+"""Sagas that have been sent the verb and have not answered, at the most. Workers park what is beyond their own room."""
+PATIENCE = 2.0
+"""Seconds after which a saga that has not answered holds up no other one."""
+LOOKS = 64
+"""Sagas that are looked up at the same time."""
+TICK = 0.1
+"""Seconds between two looks at what is overdue."""
+SAVED_EVERY = 0.5
+"""Seconds between two writes of the marks."""
+SIGN_EVERY = 1.0
+"""Seconds between two signs of life."""
+AGAIN = 0.1
+"""Seconds until a request is tried again during an outage."""
+UNANSWERED = "unanswered"
+"""The word for a saga that has not answered in time. It is not a verdict: the job stays unfinished."""
+
+UNREADABLE_RECORD = "unreadable"
+"""The verdict on a saga whose record cannot be read here."""
+Live: TypeAlias = Record | EndMarker | None
+"""The value under a saga's key in the state bucket."""
+
+
+class Settled(NamedTuple):
+    """A saga of a job with its verdict, and why the verb has no effect; empty if it has one."""
+
+    item: JobItem
+    verdict: str
+    why: str
+
+
+class JobRun:
+    """A run of the job `pages`, which `hold` gives the right to. For one task; `stop` may be called by any.
+
+    `explain` returns the reason of a refusal, empty for none, from the saga's record if there is one. `told` is called
+    with each saga once its verdict is known. `rate` is in sagas a second, None for as fast as possible; `timeout` in
+    seconds for each saga. `now` returns the time of the server's clock.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        names: Names,
+        pages: JobPages,
+        hold: Hold,
+        *,
+        explain: Callable[[JobItem, str, Record | None], str],
+        told: Callable[[Settled], None],
+        now: Callable[[], float],
+        timeout: float,
+        rate: float | None = None,
+    ) -> None:
+        self._wire = wire
+        self._names = names
+        self._pages = pages
+        self._job = pages.job
+        self._hold = hold
+        self._explain = explain
+        self._told = told
+        self._limits = limits_for(wire.max_payload, max_isolated_crashes=1)
+        self._now = now
+        self._timeout = timeout
+        self._rate = rate
+        self._open = {item.key: item for item in pages.items() if not item.verdict}
+        self._seen: set[str] = set()
+        """Keys under which the tails have brought something."""
+        self._sent: dict[str, float] = {}
+        """Sagas that were sent the verb and have not answered, each with the time."""
+        self._flying: dict[str, float] = {}
+        """The same without those that have been out for longer than PATIENCE."""
+        self._looks: deque[tuple[JobItem, Live]] = deque()
+        """Sagas to be looked up, each with what the state bucket has under its key."""
+        self._behind = len(names.state)
+        self._ready = wire.event()
+        self._over = wire.event()
+        self._answered = wire.event()
+        self._saving = False
+
+    def stop(self) -> None:
+        """Send nothing more, and let `run` return. The job can be resumed."""
+        self._over.set()
+
+    async def run(self, since: Mapping[str, int] | None = None) -> bool:
+        """Go on with the job until it is over or stopped. Return True if every saga has its verdict.
+
+        `since` has the last sequences of the state buckets' streams from before the plan was made: a first run reads
+        only what was written since then. A later run gives None, and reads all records of the types.
+
+        Raises JobHeld if another process has taken the job over, StoreError.
+        """
+        try:
+            if self._open:
+                await self._work(since)
+        except JobHeld:
+            raise
+        except Exception:
+            await self._give_back()
+            raise
+        await self._give_back()
+        return self._job.ended is not None
+
+    async def _give_back(self) -> None:
+        known = all(item.verdict for item in self._pages.items())
+        await self._pages.save(ended=self._now() if known else None)
+        await self._hold.release()
+
+    async def _work(self, since: Mapping[str, int] | None) -> None:
+        async with AsyncExitStack() as stack:
+            follow = []
+            for bucket in self._names.state:
+                after = 0 if since is None else since[bucket]
+                tail = Tail(self._wire, f"KV_{bucket}", self._subject(bucket), after=after)
+                follow.append(partial(self._follow, await stack.enter_async_context(tail), f"$KV.{bucket}."))
+            await self._wire.together(
+                *follow,
+                partial(self._send_all, is_resumed=since is None),
+                self._look_up,
+                self._end_overdue,
+                self._save_often,
+                self._show_life,
+            )
+
+    def _subject(self, bucket: str) -> str:
+        types = {key.partition(".")[0] for key in self._open}
+        return f"$KV.{bucket}.{types.pop()}.>" if len(types) == 1 else f"$KV.{bucket}.>"
+
+    # -------------------------------------------------------------- hearing
+
+    async def _follow(self, tail: Tail, head: str) -> None:
+        was_behind = True
+        while not self._over.is_set():
+            for message in await tail.take(TICK):
+                self._read(message.subject.removeprefix(head), message)
+            if was_behind and not tail.behind:
+                was_behind = False
+                self._behind -= 1
+                if not self._behind:
+                    self._ready.set()
+
+    def _read(self, key: str, message: Tailed) -> None:
+        item = self._open.get(key)
+        if item is None:
+            return
+        self._seen.add(key)
+        if b"KV-Operation" in message.headers:
+            self._looks.append((item, None))
+            return
+        try:
+            found = decode(key, message.payload)
+        except Undecodable:
+            return
+        self._judge(item, found.record if isinstance(found, Loaded) else found)
+
+    def _judge(self, item: JobItem, found: Record | EndMarker) -> None:
+        """Settle a saga by what the state bucket has, if that is enough; else have it looked up."""
+        if isinstance(found, EndMarker) or found.run != item.run:
+            self._looks.append((item, found))
+            return
+        verdict = self._verdict(item, found)
+        if verdict is None and not self._pages.has_begun(item) and found.status != item.status:
+            verdict = "changed"
+        if verdict is not None:
+            self._settle(item, verdict, found)
+
+    def _verdict(self, item: JobItem, record: Record) -> str | None:
+        """Return the verdict that the record of the right run has on the job's message; None if it may still come."""
+        return answered(record, Inbound(id=self._id, kind=self._job.verb, run=item.run), live=True)
+
+    @property
+    def _id(self) -> str:
+        return self._job.message_id or f"job-{self._job.id}"
+
+    def _settle(self, item: JobItem, verdict: str, record: Record | None) -> None:
+        if self._open.pop(item.key, None) is None:
+            return
+        self._sent.pop(item.key, None)
+        self._flying.pop(item.key, None)
+        why = self._explain(item, verdict, record)
+        self._pages.mark(item, verdict, why)
+        self._told(Settled(item, verdict, why))
+        self._wake()
+
+    def _wake(self) -> None:
+        answered, self._answered = self._answered, self._wire.event()
+        answered.set()
+        if not self._open:
+            self._over.set()
+
+    # -------------------------------------------------------------- sending
+
+    async def _send_all(self, *, is_resumed: bool) -> None:
+        while not (self._ready.is_set() or self._over.is_set()):
+            await self._wire.within(TICK, self._ready)
+        if is_resumed:
+            await self._look_for_the_unseen()
+        begun = self._wire.now()
+        sent = 0
+        for number in range(len(self._pages.pages)):
+            left = [item for item in self._pages.pages[number].sagas if item.key in self._open]
+            if left and not self._over.is_set():
+                self._pages.begin(number)
+                await self._save()
+            while left and not self._over.is_set():
+                room = self._room()
+                if self._rate is not None:
+                    room = min(room, int((self._wire.now() - begun) * self._rate) + 1 - sent)
+                now, left = left[: max(0, room)], left[max(0, room) :]
+                await self._wire.together(*(partial(self._send, item) for item in now if item.key in self._open))
+                sent += len(now)
+                if left and room <= 0:
+                    await self._wire.within(TICK, self._answered)
+
+    async def _look_for_the_unseen(self) -> None:
+        unseen = [item for key, item in self._open.items() if key not in self._seen]
+        self._looks.extend((item, None) for item in unseen)
+        while self._looks and not self._over.is_set():
+            await self._wire.within(TICK, self._answered)
+
+    def _room(self) -> int:
+        long_ago = self._wire.now() - PATIENCE
+        for key, at in list(self._flying.items()):
+            if at > long_ago:
+                break
+            del self._flying[key]
+        return AT_ONCE - len(self._flying)
+
+    async def _send(self, item: JobItem) -> None:
+        job, (saga_type, _, id) = self._job, item.key.partition(".")
+        request = InboxRequest(
+            kind=job.verb, run=item.run, reason=job.reason, by=job.by, step=job.step, payload=job.payload
+        )
+        subject = self._names.inbound_subject(channel_of(request), SagaKey(saga_type, decode_id(id)))
+        headers = header_block({"Nats-Msg-Id": f"{item.key}/{self._id}"})
+        self._flying[item.key] = self._wire.now()
+        while not self._over.is_set():
+            try:
+                answer = await self._wire.request(subject, msgspec.json.encode(request), headers=headers)
+                found = decode_ack(answer, item.key, None)
+            except (Unavailable, Ambiguous) as error:
+                found = error
+            if isinstance(found, int):
+                break
+            await self._through_outage(found)
+        if item.key in self._open:  # else its verdict was faster than the acknowledgment
+            self._sent[item.key] = self._flying[item.key] = self._wire.now()
+
+    # -------------------------------------------------------------- looking
+
+    async def _look_up(self) -> None:
+        while not self._over.is_set():
+            now = [self._looks.popleft() for _ in range(min(LOOKS, len(self._looks)))]
+            await self._wire.together(*(partial(self._look, item, live) for item, live in now))
+            if now:
+                self._wake()
+            else:
+                await self._wire.within(TICK / 10, self._over)
+
+    async def _look(self, item: JobItem, live: Live) -> Record | None:
+        """Settle a saga by its archived record; without one, by what the state bucket has. Return a live record."""
+        try:
+            return await self._find(item, live)
+        except Undecodable:
+            self._settle(item, UNREADABLE_RECORD, None)
+            return None
+
+    async def _find(self, item: JobItem, live: Live) -> Record | None:
+        if live is None:
+            live = await self._get(item.key, self._names.state)
+            if isinstance(live, PersistedSagaState) and live.run == item.run:
+                self._judge(item, live)
+                return live
+        archived = await self._get(item.key, self._names.archive)
+        if isinstance(archived, PersistedSagaState) and archived.run == item.run:
+            self._settle(item, self._verdict(item, archived) or "ended", archived)
+        elif live is None:
+            self._settle(item, "no such saga", None)
+        else:
+            self._settle(item, "ended" if live.run == item.run else "other run", None)
+        return None
+
+    async def _get(self, key: str, buckets: tuple[str, ...]) -> Live:
+        while True:
+            try:
+                found = await last_value(self._wire, buckets[self._names.shard_of(key)], key)
+                break
+            except (Unavailable, Ambiguous) as error:
+                await self._through_outage(error)
+        if found is None or not found.value:
+            return None
+        loaded = decode(key, found.value)
+        return loaded.record if isinstance(loaded, Loaded) else loaded
+
+    async def _end_overdue(self) -> None:
+        while not self._over.is_set():
+            await self._wire.within(TICK, self._over)
+            overdue = [self._open[key] for key in self._overdue()]
+            await self._wire.together(*(partial(self._give_up, item) for item in overdue[:LOOKS]))
+
+    def _overdue(self) -> Iterator[str]:
+        before = self._wire.now() - self._timeout
+        return (key for key, at in list(self._sent.items()) if at <= before)
+
+    async def _give_up(self, item: JobItem) -> None:
+        """Look at a saga once more; if it has not answered, leave it to the next run."""
+        record = await self._look(item, None)
+        if item.key not in self._open:
+            return
+        if record is not None and is_full(record, self._job.verb, self._limits):
+            self._settle(item, "full", record)
+            return
+        del self._open[item.key], self._sent[item.key]
+        self._flying.pop(item.key, None)
+        self._told(Settled(item, UNANSWERED, self._explain(item, UNANSWERED, record)))
+        self._wake()
+
+    # --------------------------------------------------------------- keeping
+
+    async def _save_often(self) -> None:
+        while not await self._wire.within(SAVED_EVERY, self._over):
+            await self._save()
+
+    async def _save(self) -> None:
+        while self._saving:  # two writes of one page at the same time would be in each other's way
+            await self._wire.sleep(TICK / 10)
+        self._saving = True
+        try:
+            await self._pages.save()
+        finally:
+            self._saving = False
+
+    async def _show_life(self) -> None:
+        while not await self._wire.within(SIGN_EVERY, self._over):
+            await self._hold.renew()
+
+    async def _through_outage(self, error: StoreError) -> None:
+        """Wait until it is worth another try. Raises the error if another try would not help."""
+        if not isinstance(error, Unavailable | Ambiguous):
+            raise error
+        await self._wire.sleep(AGAIN)
+        await self._wire.until_connected()

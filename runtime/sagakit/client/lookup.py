@@ -1,0 +1,67 @@
+"""Single looks by key, from the leaders: records, end markers, plans."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from sagakit.client.through_outages import through_outages
+from sagakit.definition import Plan
+from sagakit.engine import EndMarker, Loaded, Record, decode
+from sagakit.errors import UNREADABLE, UnknownSaga
+from sagakit.jetstream.wire_reading import WireReading
+from sagakit.store.names import Names
+from sagakit.store.ports import StoredValue, StreamReading, Wire
+
+T = TypeVar("T")
+
+
+class Lookup:
+    """Reads what is stored under single keys. Each method waits through outages."""
+
+    def __init__(self, wire: Wire, names: Names) -> None:
+        self._wire = wire
+        self._names = names
+        self.reading: WireReading = WireReading(wire, names)
+        self._plans: dict[str, Plan | None] = {}
+
+    async def patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Run an operation that may be repeated, again and again during an outage."""
+        return await through_outages(self._wire, operation)
+
+    async def find(self, key: str) -> tuple[Record, bool]:
+        """Return the record under a key, and True if it is a live one. Raises UnknownSaga, Undecodable, StoreError."""
+        # in this order: a saga that is archived between the two reads is found by the second one
+        for live, streams in ((True, self.reading.state), (False, self.reading.archive)):
+            entry = await self._get(streams, key)
+            found = None if entry is None else decode(key, entry.value)
+            if isinstance(found, Loaded):
+                return found.record, live
+        raise UnknownSaga(
+            f"no saga is stored under {key}: it was never started, its retention is over, its record was deleted, or "
+            "it is in another store or namespace"
+        )
+
+    async def known(self, key: str) -> Record | EndMarker | None:
+        """Return the record or end marker of an id that was started; None if it was not. Raises Undecodable."""
+        # in this order: a saga that is archived between the two reads has left its end marker under the live key
+        entry = await self._get(self.reading.archive, key) or await self._get(self.reading.state, key)
+        found = None if entry is None else decode(key, entry.value)
+        return found.record if isinstance(found, Loaded) else found
+
+    async def plan_of(self, record: Record) -> Plan | None:
+        """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
+        key = f"plan.{record.saga_type}.{record.definition_version}.{record.plan_digest}"
+        if key not in self._plans:
+            entry = await self.patiently(partial(self.reading.meta.get, key))
+            try:
+                self._plans[key] = None if entry is None else msgspec.json.decode(entry.value, type=Plan)
+            except UNREADABLE:  # a newer sagakit has kept it
+                self._plans[key] = None
+        return self._plans[key]
+
+    async def _get(self, streams: Sequence[StreamReading], key: str) -> StoredValue | None:
+        return await self.patiently(partial(streams[self._names.shard_of(key)].get, key))

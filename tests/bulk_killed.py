@@ -1,0 +1,202 @@
+"""A job of many sagas that is killed with `kill -9` in the middle and resumed: each saga gets the verb exactly once.
+
+    python -m tests.bulk_killed [SAGAS]
+
+It starts a server and a worker with 5,000 sagas that are stuck, runs `sagakit retry` on all of them, kills it once a
+part of them has answered, resumes the job, and counts the events `operator.retry` of each saga.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import trio
+from sagakit import Context, RetryPolicy, Saga, open_runtime, step
+from sagakit.client.by_key import open_plain
+from sagakit.system.config import Config
+from sagakit.system.open_store import open_store
+
+from tests.servers import running_server
+
+ROOT = Path(__file__).parents[1]
+SAGAKIT = str(Path(sys.executable).parent / "sagakit")
+ONCE = RetryPolicy(max_attempts=1, initial_interval=timedelta(milliseconds=10))
+PATIENCE = 120.0
+"""Seconds that anything here may take."""
+
+
+class Parcel(msgspec.Struct, frozen=True):
+    """The carrier takes the parcel once the file `carrier` exists."""
+
+    carrier: str
+
+
+class Post(Saga[Parcel]):
+    """A saga that is stuck while the carrier is away."""
+
+    @step(pivot=True, retry=ONCE)
+    async def hand_over(self, parcel: Parcel, ctx: Context) -> None:
+        if not os.path.exists(parcel.carrier):  # noqa: ASYNC240  # thousands of sagas ask
+            raise ConnectionError("carrier: 503")
+
+
+class Command(NamedTuple):
+    """The end of a command: its exit code, what it has said, and how long it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def job(self) -> str:
+        """The id of the job that it has written."""
+        found = re.search(r"job (\d+-\d+-[0-9a-f]+)", self.err)
+        assert found is not None, self.err
+        return found[1]
+
+
+class Depot:
+    """A server, a worker process, and as many parcels as were asked for, each of them stuck."""
+
+    def __init__(self, url: str, folder: Path, count: int) -> None:
+        self.url = url
+        self.folder = folder
+        self.count = count
+        self.report = folder / "report"
+
+    def open_carrier(self) -> None:
+        (self.folder / "carrier").touch()
+
+    def command(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [SAGAKIT, *words, "--nats", self.url], cwd=ROOT, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *words: str) -> Command:
+        began = time.perf_counter()
+        process = self.command(*words)
+        out, err = process.communicate(timeout=PATIENCE)
+        return Command(process.returncode, out, err, time.perf_counter() - began)
+
+    def retry(self, *words: str) -> Command:
+        return self.run("retry", *words, "--report", str(self.report), "-o", "none")
+
+    def killed(self, *words: str, after: int) -> Command:
+        """Run `sagakit retry`, and kill it once so many sagas have answered."""
+        process = self.command("retry", *words, "--report", str(self.report), "-o", "none")
+        until = time.monotonic() + PATIENCE
+        while self.reported() < after:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+        process.kill()
+        out, err = process.communicate()
+        return Command(process.returncode, out, err, 0.0)
+
+    def reported(self) -> int:
+        return self.report.read_bytes().count(b"\n") if self.report.exists() else 0
+
+    def send_retries(self, key: str, count: int) -> None:
+        """Send a saga so many retries, one after the other."""
+        trio.run(self._send_retries, key, count)
+
+    async def _send_retries(self, key: str, count: int) -> None:
+        with trio.fail_after(PATIENCE):
+            async with open_plain(self.url, Config()) as sagas:
+                record = await sagas.runtime.record(key)
+                for _ in range(count):
+                    await sagas.send(record, "retry", reason="again", by="test", timeout=PATIENCE)
+
+    def retried(self) -> Counter[str]:
+        """Return how often each saga was retried, by its events."""
+        return trio.run(self._retried)
+
+    async def _retried(self) -> Counter[str]:
+        found: Counter[str] = Counter()
+        with trio.fail_after(PATIENCE):
+            async with open_store(self.url, Config()) as store:
+                payloads = await store.events.read("Post.x", "Post", since=0.0)
+        for payload in payloads:
+            event = msgspec.json.decode(payload)
+            if event["type"] == "saga.Post.operator.retry":
+                found[event["subject"]] += 1
+        return found
+
+
+@contextmanager
+def depot(folder: Path, count: int, *, config: str = "") -> Iterator[Depot]:
+    """Run a server and a worker with so many stuck parcels while the context is open."""
+    with running_server(folder / "server", config=config) as server:
+        command = [sys.executable, "-m", "tests.bulk_killed", "--worker", server.url, str(folder), str(count)]
+        with (folder / "worker.log").open("wb") as log:
+            worker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"stuck\n", (folder / "worker.log").read_text()[-2000:]
+            yield Depot(server.url, folder, count)
+        finally:
+            worker.kill()
+            worker.communicate()
+
+
+async def work(url: str, folder: Path, count: int) -> None:
+    """Start the parcels, say when all are stuck, and go on until killed."""
+    async with open_runtime(url, sagas=[Post()], worker_name="post") as runtime:
+        limit = trio.CapacityLimiter(500)
+
+        async def start(number: int) -> None:
+            async with limit:
+                handle = await runtime.start(Post, f"p-{number}", Parcel(str(folder / "carrier")))
+                await runtime.ended(handle.key, or_stuck=True)
+
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                nursery.start_soon(start, number)
+        sys.stdout.write("stuck\n")
+        sys.stdout.flush()
+        await trio.sleep_forever()
+
+
+def once_each(depot: Depot) -> list[str]:
+    """Return what is wrong: sagas that got the verb not once."""
+    found = depot.retried()
+    return [f"p-{number}: {found[f'p-{number}']}" for number in range(depot.count) if found[f"p-{number}"] != 1]
+
+
+def main(words: Sequence[str]) -> int:
+    """Show it for as many sagas as the command line says. Return the exit code."""
+    count = int(words[0]) if words else 5000
+    with tempfile.TemporaryDirectory() as name, depot(Path(name), count) as found:
+        found.open_carrier()
+        order = ("Post.*", "--why", "the carrier is back", "--yes")
+        killed = found.killed(*order, after=count // 3)
+        reported = found.reported()
+        print(f"killed with signal {-killed.code} after {reported:,} of {count:,} sagas had answered")
+        resumed = found.retry("--resume", killed.job)
+        print(resumed.err.strip())
+        print(f"resumed in {resumed.seconds:.1f} s, exit code {resumed.code}")
+        print(found.run("jobs").out.strip())
+        wrong = once_each(found)
+        print(f"{count - len(wrong):,} of {count:,} sagas were retried exactly once", *wrong[:10], sep="\n  ")
+        return 1 if wrong or resumed.code or killed.code != -signal.SIGKILL else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        trio.run(work, sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    else:
+        sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""A flood of messages to a saga that does not exist costs few looks, and delays no message to a saga that does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from sagakit.errors import UnknownSaga
+from sagakit.store.memory import MemoryKeyValue
+from sagakit.store.memory_server import MemoryServer
+from sagakit.system.inbound.absences import KNOWN_FOR, Absences
+
+from tests.system.members import member, until_ended
+from tests.system.test_intake import Waits, send
+
+Clock = trio.testing.MockClock
+GO = {"kind": "signal", "step": "go", "payload": 7}
+
+
+async def test_a_look_that_found_nothing_counts_for_a_moment(autojump_clock: Clock) -> None:
+    absences = Absences()
+    absences.note("T.1")
+    await trio.sleep(KNOWN_FOR / 2)
+    absences.note("T.2")
+    assert [absences.has(key) for key in ("T.1", "T.2", "T.3")] == [True, True, False]
+    await trio.sleep(KNOWN_FOR / 2)
+    assert [absences.has(key) for key in ("T.1", "T.2", "T.3")] == [False, True, False]
+
+
+async def test_absences_of_the_past_take_no_memory(autojump_clock: Clock) -> None:
+    absences = Absences()
+    for number in range(1_000):
+        absences.note(f"T.{number}")
+        await trio.sleep(KNOWN_FOR / 10)
+    assert len(absences._until) <= 11
+
+
+async def test_hundreds_of_messages_to_one_unknown_saga_share_their_looks(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each message is tried four times in these ten seconds, and a look is a read of two buckets."""
+    looks: list[float] = []
+    get = MemoryKeyValue.get
+
+    async def counted(bucket: MemoryKeyValue, key: str) -> Any:
+        if key == "Waits.nobody":
+            looks.append(trio.current_time())
+        return await get(bucket, key)
+
+    monkeypatch.setattr(MemoryKeyValue, "get", counted)
+    server = MemoryServer()
+    async with member(server, Waits()) as running:
+        for number in range(300):
+            await send(running, "nobody", GO, saga_type="Waits", id=f"m{number}")
+        await trio.sleep(1)
+        looks.clear()
+        await trio.sleep(10)
+        assert 0 < len(looks) < 150
+        await send(running, "nobody", {"kind": "start"}, saga_type="Waits")
+        await until_ended(server, "Waits.nobody")
+    assert server.dead == []
+
+
+async def test_a_saga_that_this_worker_has_begun_is_not_taken_for_absent(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Waits()) as running:
+        for number in range(300):
+            await send(running, "one", {**GO, "step": "nothing"}, saga_type="Waits", id=f"m{number}")
+        await trio.sleep(0.1)
+        await running.runtime.start(Waits, "one", None)
+        began = trio.current_time()
+        await send(running, "one", GO, saga_type="Waits")
+        await until_ended(server, "Waits.one")
+        assert trio.current_time() - began < KNOWN_FOR / 2
+
+
+async def test_a_caller_finds_a_saga_that_another_worker_has_begun_a_moment_after_a_look(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, Waits()) as one, member(server, Waits()) as other:
+        with pytest.raises(UnknownSaga):
+            await one.runtime.apply("Waits.one", "cancel")
+        await other.runtime.start(Waits, "one", None)
+        await one.runtime.apply("Waits.one", "cancel")
+        await until_ended(server, "Waits.one")
