@@ -38,6 +38,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "permissions": ("running_commands", "Print the least permissions that a role needs."),
     "config": ("running_commands", "List every option of a runtime."),
     "metrics": ("running_commands", "Print a dashboard for Grafana, or alert rules."),
+    "init": ("writing_commands", "Make a project that runs: a saga, tests, a demo."),
     "diagram": ("writing_commands", "Print a saga's plan as a Mermaid flowchart."),
     "schema": ("writing_commands", "Print the JSON Schemas of what a saga keeps."),
     "explore": ("writing_commands", "Run a saga with every single fault."),
