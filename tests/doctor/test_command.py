@@ -121,7 +121,7 @@ def test_without_a_connection_there_is_one_finding_and_the_exit_code_of_every_co
     [
         (("--only", "SK9"), CommandExit.USAGE, "no check has such a code"),
         (("--tls-ca", "/no/such/file"), CommandExit.CONFIG, "/no/such/file"),
-        (("--nats", "memory:"), CommandExit.CONFIG, "memory:... is not a running server"),
+        (("--nats", "memory:"), CommandExit.CONFIG, "cannot reach memory"),
     ],
 )
 def test_a_wrong_command_line_is_refused(server: Server, words: tuple[str, ...], code: int, text: str) -> None:

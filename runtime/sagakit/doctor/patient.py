@@ -10,7 +10,7 @@ import msgspec
 
 from sagakit.cluster.lease_value import Lease, lease_of
 from sagakit.doctor.live_sagas import LiveSagas
-from sagakit.doctor.monitoring import Monitored
+from sagakit.doctor.monitoring_port import Monitored
 from sagakit.errors import NoResponders
 from sagakit.jetstream.answers import NO_STREAM, ApiError, to_error
 from sagakit.jetstream.wire_reading import WireReading
