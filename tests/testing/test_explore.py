@@ -55,7 +55,7 @@ def test_p10_a_delayed_saga_that_seems_to_wait_and_runs_is_found(monkeypatch: py
         turn.record.starts_at = at
 
     monkeypatch.setattr(sys.modules["sagakit.engine.apply"], "begin_in_time", forgetful)
-    with pytest.raises(BrokenPromise, match="P10: .* is called before the saga starts"):
+    with pytest.raises(BrokenPromise, match=r"P10: .* is called before the saga starts"):
         explore(Fetch, 3, after=timedelta(days=30))
 
 
