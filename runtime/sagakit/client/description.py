@@ -186,7 +186,7 @@ def _time(seconds: float) -> datetime:
 def _lines(saga: Description) -> list[str]:
     lines = [f"{saga.type} {saga.id}: {saga.status}", f"  version {saga.version}, run {saga.run}, owner {saga.owner}"]
     lines.append(f"  started {_shown(saga.created_at)}, last change {_shown(saga.updated_at)}")
-    if saga.starts_at is not None:
+    if saga.starts_at is not None and saga.status in ("delayed", "stuck"):
         lines.append(f"  starts at {_shown(saga.starts_at)}")
     if saga.deadline_at is not None:
         lines.append(f"  deadline {_shown(saga.deadline_at)}")
