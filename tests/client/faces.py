@@ -1,4 +1,4 @@
-"""The faces of one suite: a client under asyncio, a client under trio, and a runtime; and a worker beside the clients."""
+"""The faces of one suite: a client under asyncio, one under trio, a runtime; and a worker beside the clients."""
 
 from __future__ import annotations
 
