@@ -11,6 +11,7 @@ from nats.aio.subscription import Subscription as NatsSubscription
 from sagakit.errors import Unavailable
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
+from sagakit.jetstream.subscriptions import CLOSE_TIMEOUT
 from sagakit.store.ports import Subscription, WireEvent, WireMessage
 
 
@@ -105,5 +106,6 @@ class _LinkSubscription:
         self._subscription = subscription
 
     async def end(self) -> None:
-        """Stop hearing the subject."""
-        await self._link.subscriptions.undivert(self._subscription)
+        """Stop hearing the subject. The server is told even if the caller has been cancelled."""
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            await self._link.subscriptions.undivert(self._subscription)
