@@ -18,7 +18,7 @@ LATER: Mapping[str, tuple[str, str]] = {
     "groups": ("looking_commands", "Group the stuck sagas by type, step and error."),
     "workers": ("looking_commands", "List the workers by their leases."),
     "watch": ("watching_commands", "Print events as they come."),
-    "trace": ("watching_commands", "Draw parents and children as a tree."),
+    "trace": ("watching_commands", "Draw the family of a saga as a tree."),
     "jobs": ("job_commands", "List the verbs for many sagas, and how far they have come."),
     "doctor": ("checking_commands", "Check server, streams, fleet and sagas, and say what to do."),
     "retry": ("mending_commands", "Let stuck sagas go on, with fresh retries."),
