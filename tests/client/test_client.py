@@ -1,4 +1,4 @@
-"""The client without a worker: its waits, the reasons of refusals, plain names, events, outages. Under asyncio and trio."""
+"""Tests of the client without a worker: waits, reasons of refusals, plain names, events, outages; on either loop."""
 
 from __future__ import annotations
 

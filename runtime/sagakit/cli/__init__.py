@@ -14,6 +14,7 @@ writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
+moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format

@@ -26,6 +26,7 @@ class SagaLine(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime | None
     updated_at: datetime | None
     deadline_at: datetime | None
+    starts_at: datetime | None
     attributes: Mapping[str, str]
 
 
@@ -76,6 +77,7 @@ class SagaDetail(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     deadline_at: datetime | None
+    starts_at: datetime | None
     input: Any
     output: Any
     cause: str | None

@@ -19,7 +19,7 @@ LATER: Mapping[str, tuple[str, str]] = {
     "workers": ("looking_commands", "List the workers by their leases."),
     "watch": ("watching_commands", "Print events as they come."),
     "trace": ("watching_commands", "Draw the family of a saga as a tree."),
-    "jobs": ("job_commands", "List the verbs for many sagas, and how far they have come."),
+    "jobs": ("job_commands", "List the jobs: verbs for many sagas."),
     "doctor": ("checking_commands", "Check server, streams, fleet and sagas, and say what to do."),
     "retry": ("mending_commands", "Let stuck sagas go on, with fresh retries."),
     "cancel": ("mending_commands", "Ask that sagas be undone."),
