@@ -31,6 +31,7 @@ LAYERS = [
     {"client"},
     {"asyncio"},
     {"outbox", "prometheus"},
+    {"projection"},
     {"commands", "participants"},
     {"web", "testing"},
     {"cli"},

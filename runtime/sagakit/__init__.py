@@ -13,6 +13,7 @@ client       Runtime and Handle
 asyncio      the same for asyncio programs
 prometheus   the metrics of a runtime, for a Prometheus registry
 outbox       sagas that a database transaction starts
+projection   read models over the events of sagas, in a user's database
 testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
 errors       every error, as one tree
