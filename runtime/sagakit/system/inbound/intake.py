@@ -41,7 +41,7 @@ DISPOSING = 16
 burial, and the messages that are handled need the processor."""
 LARGE = 16 * 1024
 """Bytes of a payload above which a message that is parked or buried goes before those that wait for that."""
-RETRYING = 8
+RETRYING = 32
 """Number of messages that were parked and are tried again at the same time. It is small: new messages need the
 processor."""
 PATIENCE = 3.0
