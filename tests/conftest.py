@@ -25,7 +25,7 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
-LONGEST = [
+FIRST = [
     "engine/test_mutants.py",
     "chaos/test_chaos.py",
     "hostile/test_hostile.py",
@@ -33,7 +33,7 @@ LONGEST = [
     "engine/test_exhaustive.py",
     "test_typing.py",
 ]
-"""The files that take longest: they run first, so that no worker of pytest-xdist has one left when the other is done."""
+"""The longest files: they run first, so that no worker of pytest-xdist has one left when the other one is done."""
 
 _numbers = count(1)
 
@@ -43,7 +43,7 @@ LOOPS = ["trio-asyncio", "thread"] if sys.version_info < (3, 14) else ["thread"]
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
-    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    places = {Path(__file__).parent / name: place for place, name in enumerate(FIRST)}
     items.sort(key=lambda item: places.get(item.path, len(places)))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LONGEST
+from tests.conftest import FIRST
 from tests.test_architecture import ACTORS, RUNTIME, modules
 
 PACKAGES = (RUNTIME, ACTORS)
@@ -131,4 +131,4 @@ def test_no_file_is_too_long() -> None:
 
 
 def test_the_longest_files_exist() -> None:
-    assert [name for name in LONGEST if not (ROOT / "tests" / name).exists()] == []
+    assert [name for name in FIRST if not (ROOT / "tests" / name).exists()] == []

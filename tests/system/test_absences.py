@@ -40,7 +40,7 @@ async def test_absences_of_the_past_take_no_memory(autojump_clock: Clock) -> Non
 async def test_hundreds_of_messages_to_one_unknown_saga_share_their_looks(
     autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each message is tried four times in these ten seconds, and a look is a read of two buckets."""
+    """In these ten seconds each message is tried four times, and each look would be two reads: 2,400."""
     looks: list[float] = []
     get = MemoryKeyValue.get
 
@@ -57,7 +57,7 @@ async def test_hundreds_of_messages_to_one_unknown_saga_share_their_looks(
         await trio.sleep(1)
         looks.clear()
         await trio.sleep(10)
-        assert 0 < len(looks) < 150
+        assert 0 < len(looks) < 600
         await send(running, "nobody", {"kind": "start"}, saga_type="Waits")
         await until_ended(server, "Waits.nobody")
     assert server.dead == []
