@@ -9,7 +9,10 @@ import trio
 import trio.testing
 from sagakit.errors import UnknownSaga
 from sagakit.store.memory import MemoryKeyValue
+from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
+from sagakit.store.ports import InboundMessage
+from sagakit.system.inbound import intake
 from sagakit.system.inbound.absences import KNOWN_FOR, Absences
 
 from tests.system.members import member, until_ended
@@ -83,4 +86,39 @@ async def test_a_caller_finds_a_saga_that_another_worker_has_begun_a_moment_afte
             await one.runtime.apply("Waits.one", "cancel")
         await other.runtime.start(Waits, "one", None)
         await one.runtime.apply("Waits.one", "cancel")
+        await until_ended(server, "Waits.one")
+
+
+async def test_a_signal_is_not_parked_if_its_start_ends_while_the_saga_is_looked_for(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a crowd it was, and waited for its turn behind everything else that was parked."""
+    parked: list[str] = []
+    delayed = trio.Event()
+    server = MemoryServer()
+    async with member(server, Waits()) as running:
+        state, get = running.store.state, MemoryKeyValue.get
+        lookers: set[trio.lowlevel.Task] = set()
+
+        async def slow(bucket: MemoryKeyValue, key: str) -> Any:
+            """Read. A start reads the archive first, and a signal the state: its second read takes a second."""
+            entry = await get(bucket, key)
+            if key == "Waits.one" and bucket is state and not delayed.is_set():
+                lookers.add(trio.lowlevel.current_task())
+            elif trio.lowlevel.current_task() in lookers:
+                delayed.set()
+                await trio.sleep(1)
+            return entry
+
+        async def park(inbox: MemoryInbox, message: InboundMessage, *, start: bool) -> None:
+            parked.append(message.id)
+
+        monkeypatch.setattr(MemoryKeyValue, "get", slow)
+        monkeypatch.setattr(MemoryInbox, "park", park)
+        monkeypatch.setattr(intake, "CROWD", 0)
+        await send(running, "one", {"kind": "start"}, saga_type="Waits")
+        await send(running, "one", GO, saga_type="Waits")
+        await trio.sleep(2)
+        assert delayed.is_set()
+        assert parked == []
         await until_ended(server, "Waits.one")
