@@ -20,7 +20,6 @@ import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import CommandExit
 from sagakit.engine import Record
-from sagakit.engine.events import decode_event
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.scan import Scan
@@ -162,8 +161,8 @@ async def is_listed_with_its_history(reader: Store) -> None:
     assert "good" in [info.saga_id for info in page.items]
     live = await repository.list(Wanted(types=["Gift"]), limit=10)
     assert [info.saga_id for info in live.items if info.saga_id == "good"] == []
-    found = [event for event in map(decode_event, await reader.events.read(key, "Gift", since=0)) if event is not None]
-    of_good = [event.sequence for event in found if event.subject == "good"]
+    record = await repository.get(key)
+    of_good = [event.sequence for event in (await repository.history(record)).events]
     assert of_good == list(range(1, len(of_good) + 1))
     assert len(of_good) > 5
     assert isinstance(reader, JetStreamStore)

@@ -14,7 +14,6 @@ start_options  the options of a start, checked
 refusals     the errors for messages that a saga did not accept
 metrics      the metrics of a worker, as a table
 bulk         verbs for many sagas at once
-history      the events of one saga
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 from typing import Any, Literal, TypeAlias, Unpack, get_args, overload
 
@@ -16,7 +16,6 @@ from sagakit.client.client_starts import ClientStarts, SentStart
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
-from sagakit.client.history import events_by
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
 from sagakit.client.refusals import refused
@@ -28,8 +27,6 @@ from sagakit.definition import Outcome, Saga, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker, RuntimeClosed
-from sagakit.jetstream.scan import Scan
-from sagakit.jetstream.scan import since as words_of
 from sagakit.messages.ids import new_id
 from sagakit.messages.validation import check_id, checked_message
 from sagakit.repository import SagaRepository
@@ -253,16 +250,7 @@ class Client:
     async def history(self, saga: type[Saga[D, T]] | str, id: str) -> History:
         """Return the last record of a saga and its events in order, as `Runtime.history` does."""
         record = await self.load(saga, id)
-        key = str(SagaKey(record.saga_type, record.saga_id))
-        stream = self._names.events[self._names.shard_of(key)]
-        subject = self._names.event_subject(key, record.saga_type, ">")
-
-        async def read(since: float) -> list[bytes]:
-            async with aclosing(Scan(self._wire, stream, [subject], start=words_of(since)).pages()) as pages:
-                return [one.payload async for page in pages for one in page]
-
-        now = await self._lookup.patiently(self._lookup.reading.now)
-        return History(record, await self._lookup.patiently(partial(events_by, read, record, now=now)))
+        return await self._lookup.patiently(partial(self._repository.history, record))
 
     async def describe(self, saga: type[Saga[D, T]] | str, id: str) -> Description:
         """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""
