@@ -10,8 +10,8 @@ import gc
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Literal, TypeAlias
 
@@ -40,8 +40,8 @@ BENCH = Bench(
         "rss_bytes_per_wait": "growth of the client's resident memory, a wait",
         "idle_cpu_percent": "CPU of the client while all wait and nothing happens, in percent of one core",
     },
-    "the worker is another process on the same machine and the same clock; sagas end one at a time. The client's memory "
-    "counts its tasks, too.",
+    "the worker is another process on the same machine, with the same clock; sagas end one at a time. The client's "
+    "memory counts its tasks, too.",
 )
 
 
@@ -90,15 +90,14 @@ def _under_asyncio(url: str, waiting: int, ended: int) -> Figures:
 async def _waits(client: Client, waiting: int, ended: int) -> Figures:
     wire = client._wire
     me, latencies, began = psutil.Process(), list[float](), time.perf_counter()
-    await client.execute(Await, "warm-up", -1) if waiting < 0 else None
     gc.collect()
     before = me.memory_info().rss
     heard = [wire.event() for _ in range(waiting)]
     figures: Figures = {}
 
     async def wait(number: int) -> None:
-        handle = await client.get(Await, f"{number}")
-        latencies.append((time.time() - await handle.result()) if number < ended else await _never(handle.outcome))
+        ended_at = await (await client.get(Await, f"{number}")).result()
+        latencies.append(time.time() - ended_at)
         heard[number].set()
 
     async def drive() -> None:
@@ -118,10 +117,8 @@ async def _waits(client: Client, waiting: int, ended: int) -> Figures:
         raise _Done
 
     await _start_all(client, waiting)
-    try:
+    with suppress(_Done):
         await wire.together(*(partial(wait, number) for number in range(waiting)), drive)
-    except _Done:
-        pass
     ordered = sorted(latencies)
     return {"p50_ms": 1e3 * quantile(ordered, 0.5), "p99_ms": 1e3 * quantile(ordered, 0.99), **figures}
 
@@ -130,11 +127,6 @@ async def _start_all(client: Client, number: int) -> None:
     for first in range(0, number, INFLIGHT):
         ids = range(first, min(first + INFLIGHT, number))
         await client._wire.together(*(partial(client.start, Await, f"{id}", id, wait="started") for id in ids))
-
-
-async def _never(wait: Callable[[], Awaitable[object]]) -> float:
-    await wait()
-    raise AssertionError("this saga has not been sent its signal")
 
 
 async def _until(so: Callable[[], bool], client: Client) -> None:
