@@ -1,4 +1,4 @@
-"""One run of a job against sagas that have changed since the plan, and on asyncio without trio in the process."""
+"""A run of a job against sagas that have changed since the plan, and on asyncio without trio in the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import trio
 from sagakit import Runtime, open_runtime
 from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.client.job_answers import reason_of
-from sagakit.client.job_run import JobRun, Settled
+from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Holder, Job, JobItem, JobPages, Jobs
 from sagakit.engine import InboundKind, Record
 from sagakit.errors import JobHeld
@@ -49,7 +49,7 @@ class Desk:
         """Run a job as a resumed one, and return the verdicts."""
         found: dict[str, str] = {}
 
-        def told(settled: Settled) -> None:
+        def told(settled: JobVerdict) -> None:
             found[settled.item.key.partition(".")[2]] = settled.verdict
 
         hold = await self.jobs.hold(pages.job.id, HOLDER, lambda _: None)

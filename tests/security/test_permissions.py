@@ -20,7 +20,6 @@ import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import CommandExit
 from sagakit.engine import Record
-from sagakit.engine.events import decode_event
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.scan import Scan
@@ -64,6 +63,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 ids = {"first": await first.until_up(), "second": await second.until_up()}
                 async with watching(reader), watching(shop.store):
                     await completes_fails_and_is_cancelled(shop)
+                await hears_why_it_was_refused(shop.store)
                 await is_listed_with_its_history(reader)
                 await is_listed_with_its_history(shop.store)
                 await an_operator_terminates(server, names)
@@ -131,9 +131,16 @@ async def completes_fails_and_is_cancelled(shop: Client) -> None:
         assert record.steps["choose"].state == "undone"
 
 
+async def hears_why_it_was_refused(store: Store) -> None:
+    assert isinstance(store, JetStreamStore)
+    heard = await LinkWire(store._link).hear(store.names.dead_subject("inbox", "Gift"), lambda message: None)
+    await heard.end()
+
+
 async def an_operator_terminates(server: Server, names: Names) -> None:
     async with opened(server, "operator", names) as store:
         operator = Client(store)
+        await hears_why_it_was_refused(store)
         async with watching(store):
             await operator.send("Gift", "stopped", kind="start", input={"name": "doll"})
             await operator.until("Gift", "stopped", lambda record: state_of(record, "wrapped") == "done")
@@ -154,8 +161,8 @@ async def is_listed_with_its_history(reader: Store) -> None:
     assert "good" in [info.saga_id for info in page.items]
     live = await repository.list(Wanted(types=["Gift"]), limit=10)
     assert [info.saga_id for info in live.items if info.saga_id == "good"] == []
-    found = [event for event in map(decode_event, await reader.events.read(key, "Gift", since=0)) if event is not None]
-    of_good = [event.sequence for event in found if event.subject == "good"]
+    record = await repository.get(key)
+    of_good = [event.sequence for event in (await repository.history(record)).events]
     assert of_good == list(range(1, len(of_good) + 1))
     assert len(of_good) > 5
     assert isinstance(reader, JetStreamStore)

@@ -20,7 +20,7 @@ from sagakit.cli.json_shapes import VerdictLine
 from sagakit.cli.printing import note, shown
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.job_answers import is_taken, reason_of
-from sagakit.client.job_run import JobRun, Settled
+from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs, new_job_id
 from sagakit.client.tail import last_sequence
 from sagakit.engine import Record
@@ -65,7 +65,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobResult(msgspec.Struct, frozen=True):
-    """What a run of a job has come to. `is_cut_off` is true if a person or a signal has stopped it."""
+    """The outcome of one run of a job. `is_cut_off` is true if a person or a signal has stopped it."""
 
     lines: Sequence[VerdictLine]
     is_cut_off: bool
@@ -127,7 +127,7 @@ def _tell_of(other: Holder) -> None:
 
 
 class _AtWork:
-    """One run of a job at a terminal, or without one."""
+    """A run of a job at a terminal, or without a terminal."""
 
     def __init__(self, sagas: PlainAccess, pages: JobPages, pace: Pace) -> None:
         self._sagas = sagas
@@ -152,7 +152,7 @@ class _AtWork:
                 if since is not None:  # the plan has found sagas that nobody can run
                     for item in self._pages.items():
                         if item.verdict:
-                            self._tell(Settled(item, item.verdict, item.why))
+                            self._tell(JobVerdict(item, item.verdict, item.why))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._stop_on_signal, run)
                     is_done = await run.run(since)
@@ -175,7 +175,7 @@ class _AtWork:
     def _explain(self, item: JobItem, verdict: str, record: Record | None) -> str:
         return reason_of(self._pages.job, item, verdict, record)
 
-    def _tell(self, settled: Settled) -> None:
+    def _tell(self, settled: JobVerdict) -> None:
         item, verdict, why = settled
         verb = self._pages.job.verb
         line = VerdictLine(

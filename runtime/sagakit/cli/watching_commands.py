@@ -20,7 +20,7 @@ from sagakit.cli.json_shapes import RelativeLine, WatchLine
 from sagakit.cli.printing import OutputFormat, print_one, shown, tree_text, utc
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
-from sagakit.client.event_tail import EventTail, Watched
+from sagakit.client.event_tail import EventTail, SeenEvent
 from sagakit.client.family_tree import Families, Relative
 from sagakit.engine import ENDS, Record
 from sagakit.engine.events import CloudEvent
@@ -42,7 +42,7 @@ BEFORE = 60.0
 """Seconds before the start of a saga from which its events are read: the servers' clocks differ."""
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class WatchOrder(msgspec.Struct, frozen=True, kw_only=True):
     """The events that a command line asks for."""
 
     saga_type: str | None = None
@@ -112,7 +112,7 @@ def trace(
     session.run(prepared)
 
 
-def wanted_of(word: str | None, since: str | None, *, until_ended: bool) -> Wanted:
+def wanted_of(word: str | None, since: str | None, *, until_ended: bool) -> WatchOrder:
     """Return the events that the words ask for. Raises UsageError."""
     if since is not None and not POSITION.fullmatch(since) and time_of(since, now=0.0) is None:
         raise UsageError(
@@ -125,15 +125,15 @@ def wanted_of(word: str | None, since: str | None, *, until_ended: bool) -> Want
     if until_ended and not whole:
         raise UsageError("--until-ended is about one saga: write its key, TYPE.ID")
     if word is None:
-        return Wanted(after=after, since=at)
+        return WatchOrder(after=after, since=at)
     if whole:
         saga_type, _, id = key_of(word).partition(".")
-        return Wanted(saga_type=saga_type, saga_id=decode_id(id), until_ended=until_ended, after=after, since=at)
+        return WatchOrder(saga_type=saga_type, saga_id=decode_id(id), until_ended=until_ended, after=after, since=at)
     named = saga_type if is_name(saga_type) else None
-    return Wanted(saga_type=named, glob=None if is_name(word) else word, after=after, since=at)
+    return WatchOrder(saga_type=named, glob=None if is_name(word) else word, after=after, since=at)
 
 
-async def _watch(access: PlainAccess, wanted: Wanted, output: OutputFormat) -> None:
+async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat) -> None:
     if access.wire is None:
         raise InvalidConfig("watching needs a NATS server: a store in memory is heard by nobody else")
     record = None if wanted.key is None else await access.runtime.record(wanted.key)
@@ -165,13 +165,13 @@ async def _watch(access: PlainAccess, wanted: Wanted, output: OutputFormat) -> N
                 is_over = now.run != record.run or (now.status in ENDS and not now.outbox)
 
 
-def _ends(one: Watched, record: Record | None) -> bool:
+def _ends(one: SeenEvent, record: Record | None) -> bool:
     """Return True for the last event of the life that is watched."""
     event = one.event
     return record is not None and event.run == record.run and _name(event) in LAST
 
 
-def watch_line(one: Watched) -> WatchLine:
+def watch_line(one: SeenEvent) -> WatchLine:
     """Return the line of an event."""
     event = one.event
     saga_type = event.type.split(".")[1]

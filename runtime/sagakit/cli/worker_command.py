@@ -23,7 +23,7 @@ from sagakit.system.config import Config
 _log = getLogger("sagakit.worker")
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerCall(msgspec.Struct, frozen=True, kw_only=True):
     """The arguments of the command. `options` override the environment, which overrides the file `config`."""
 
     sagas: str
@@ -34,7 +34,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     asyncio: bool = False
 
 
-def run(job: Job) -> CommandExit:
+def run(job: WorkerCall) -> CommandExit:
     """Run a worker until a signal comes, and return the exit code. Errors go to the log."""
     with stop_signals() as stop:
         try:
@@ -55,7 +55,7 @@ def _failed(error: BaseException) -> CommandExit:
     return code
 
 
-async def _work(job: Job, config: Config, sagas: Any, listening: socket.socket | None, stop: Stop) -> None:
+async def _work(job: WorkerCall, config: Config, sagas: Any, listening: socket.socket | None, stop: Stop) -> None:
     state = health.Health()
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
@@ -76,7 +76,7 @@ async def _work(job: Job, config: Config, sagas: Any, listening: socket.socket |
 
 
 @asynccontextmanager
-async def _open_worker(job: Job, config: Config, sagas: Any) -> AsyncIterator[Runtime]:
+async def _open_worker(job: WorkerCall, config: Config, sagas: Any) -> AsyncIterator[Runtime]:
     async with AsyncExitStack() as stack:
         host: Host | None = await stack.enter_async_context(open_host()) if job.asyncio else None
         found = await stack.enter_async_context(loading.opened(sagas, job.sagas, host))

@@ -20,7 +20,7 @@ RUNS = 100_000
 """Lives of sagas whose last event is remembered. A copy of an event comes soon after it, if at all."""
 
 
-class Watched(NamedTuple):
+class SeenEvent(NamedTuple):
     """An event, and the position after it: `EventTail` goes on there if it is given as `after`."""
 
     position: str
@@ -77,22 +77,22 @@ class EventTail:
         """Stop hearing."""
         await self._stack.aclose()
 
-    async def take(self, within: float) -> list[Watched]:
+    async def take(self, within: float) -> list[SeenEvent]:
         """Return the events that have come since the last call; empty if none comes within so many seconds.
 
         Goes on by itself after an outage. Raises NotPermitted, StreamMissing, RuntimeClosed.
         """
-        found: list[list[Watched]] = [[] for _ in self._tails]
+        found: list[list[SeenEvent]] = [[] for _ in self._tails]
         await self._wire.together(*(partial(self._of_shard, number, found, within) for number in range(len(found))))
         return [one for events in found for one in events]
 
-    async def _of_shard(self, number: int, found: list[list[Watched]], within: float) -> None:
+    async def _of_shard(self, number: int, found: list[list[SeenEvent]], within: float) -> None:
         reached = [tail.reached for tail in self._tails]
         for message in await self._tails[number].take(within):
             reached[number] = message.sequence
             event = decode_event(message.payload)
             if event is not None and self._saga_id in (None, event.subject) and self._is_next(event):
-                found[number].append(Watched(",".join(map(str, reached)), event))
+                found[number].append(SeenEvent(",".join(map(str, reached)), event))
 
     def _is_next(self, event: CloudEvent) -> bool:
         """Return False for a copy of an event that was there before: after a crash an event may be stored twice."""

@@ -1,4 +1,4 @@
-"""One run of a job: each saga without a verdict is sent the verb, and its verdict is read back and written down.
+"""A run of a job: each saga without a verdict is sent the verb, and its verdict is read back and written down.
 
 The truth about a saga is its record. A tail of the state bucket brings the records as they are written, so that no saga
 is asked by itself. A saga that has ended meanwhile is looked up in the archive. Only what a record, an end marker or
@@ -58,7 +58,7 @@ Live: TypeAlias = Record | EndMarker | None
 """The value under a saga's key in the state bucket."""
 
 
-class Settled(NamedTuple):
+class JobVerdict(NamedTuple):
     """A saga of a job with its verdict, and why the verb has no effect; empty if it has one."""
 
     item: JobItem
@@ -82,7 +82,7 @@ class JobRun:
         hold: Hold,
         *,
         explain: Callable[[JobItem, str, Record | None], str],
-        told: Callable[[Settled], None],
+        told: Callable[[JobVerdict], None],
         now: Callable[[], float],
         timeout: float,
         rate: float | None = None,
@@ -214,7 +214,7 @@ class JobRun:
         self._flying.pop(item.key, None)
         why = self._explain(item, verdict, record)
         self._pages.mark(item, verdict, why)
-        self._told(Settled(item, verdict, why))
+        self._told(JobVerdict(item, verdict, why))
         self._wake()
 
     def _wake(self) -> None:
@@ -347,7 +347,7 @@ class JobRun:
             return
         del self._open[item.key], self._sent[item.key]
         self._flying.pop(item.key, None)
-        self._told(Settled(item, UNANSWERED, self._explain(item, UNANSWERED, record)))
+        self._told(JobVerdict(item, UNANSWERED, self._explain(item, UNANSWERED, record)))
         self._wake()
 
     # --------------------------------------------------------------- keeping
