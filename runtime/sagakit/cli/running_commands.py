@@ -62,8 +62,10 @@ def worker(
     from sagakit.cli import logs, worker_command  # they need the extra `worker`
 
     logs.set_up(log_format.value, log_level.value)
-    job = worker_command.WorkerCall(sagas=sagas, url=nats, config=config, options=options, health=health, asyncio=asyncio)
-    raise typer.Exit(worker_command.run(job))
+    call = worker_command.WorkerCall(
+        sagas=sagas, url=nats, config=config, options=options, health=health, asyncio=asyncio
+    )
+    raise typer.Exit(worker_command.run(call))
 
 
 @commands.command()
