@@ -11,10 +11,11 @@ import typer
 
 from benchmarks import guard, plots
 from benchmarks.peers import bench as peers_bench
-from benchmarks.plans import PLANS, Plan, Syncs, load_plan
+from benchmarks.plans import PLANS, Plan, Syncs, load_plan, visibility_plan
 from benchmarks.report import console, markdown, plain, show, surroundings, title_of
 from benchmarks.result import Figures, Labels, Result, take
 from benchmarks.throughput import ENOUGH, Load
+from benchmarks.visibility import FULL, Sizes
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Figures as ratios to a floor of the same run.")
 
@@ -75,6 +76,22 @@ def throughput(
     _finish(_take(load_plan(load, SYNCS[sync]), runs, here), json, plot)
 
 
+@app.command(help=PLANS["visibility"][0])
+def visibility(
+    live: Annotated[int, typer.Option(min=1, help="Live sagas.")] = FULL.live,
+    archived: Annotated[int, typer.Option(min=1, help="Archived sagas.")] = FULL.archived,
+    events: Annotated[int, typer.Option(min=1, help="Events in the log.")] = FULL.events,
+    scale: Scale = 1.0,
+    runs: Runs = 1,
+    sync: Sync = "relaxed",
+    json: Json = None,
+    plot: Plot = None,
+    here: Here = False,
+) -> None:
+    sizes = Sizes(*(max(1, int(size * scale)) for size in (live, archived, events)))
+    _finish(_take(visibility_plan(sizes), runs, here), json, plot)
+
+
 def _command(make: Callable[[float, Syncs], Plan]) -> Callable[..., None]:
     def command(
         runs: Runs = 3,
@@ -90,7 +107,7 @@ def _command(make: Callable[[float, Syncs], Plan]) -> Callable[..., None]:
 
 
 for name, (about, make) in PLANS.items():
-    if name != "throughput":
+    if name not in ("throughput", "visibility"):
         app.command(name, help=about)(_command(make))
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sagakit.jetstream.server_process import Sync
 
-from benchmarks import actors, latency, loops, recovery, single, throughput, variants, waiting
+from benchmarks import actors, latency, loops, recovery, single, throughput, variants, visibility, waiting
 from benchmarks.result import Bench, Case
 from benchmarks.throughput import Load
 
@@ -105,6 +105,16 @@ def _actors(scale: float, syncs: Syncs) -> Plan:
     return Plan(actors.BENCH, found, "actors compared with bare trio channels and pykka")
 
 
+def visibility_plan(sizes: visibility.Sizes) -> Plan:
+    """Return a plan of `visibility` with your own sizes."""
+    title = f"looking at up to {sizes.live:,} live and {sizes.archived:,} archived sagas, {sizes.events:,} events"
+    return Plan(visibility.BENCH, visibility.cases(sizes), title)
+
+
+def _visibility(scale: float, _: Syncs) -> Plan:
+    return visibility_plan(visibility.Sizes(*(_size(scale, size) for size in visibility.FULL)))
+
+
 PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "throughput": ("Sagas a second, all durable.", _throughput),
     "latency": ("From the intended start to the outcome, in an open loop.", _latency),
@@ -118,6 +128,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "durability": ("One node and three, with and without an fsync before every acknowledgment.", _durability),
     "shards": ("More state buckets and event streams.", _shards),
     "fleet": ("More workers and more shards, on a cluster of three.", _fleet),
+    "visibility": ("Pages, the stuck, counts and histories with many stored sagas.", _visibility),
     "actors": ("Mailbox, ask, spawn, memory, against bare trio channels and pykka.", _actors),
 }
 """Description of each benchmark in one line, and its plan at a scale for some durabilities."""

@@ -53,10 +53,10 @@ def states_page() -> str:
             "",
             "## A saga",
             "",
-            "A `stuck` saga waits for an operator. Only `completed` and `failed` are ends. `failed` has the cause and "
-            "the list of steps that were undone.",
+            "A `delayed` saga waits for the time of its start, a `stuck` one for an operator. Only `completed` and "
+            "`failed` are ends. `failed` has the cause and the list of steps that were undone.",
             "",
-            *_diagram(SAGA_TABLE, "running"),
+            *_diagram(SAGA_TABLE, "running", "delayed"),
             "",
             "## A step",
             "",
@@ -138,8 +138,8 @@ alert rules for Prometheus. [Alerts](alerts.md) has a runbook for each.
 ## Which are there?"""
 
 
-def _diagram(table: Mapping[Any, Mapping[Any, Any]], first: str) -> list[str]:
-    lines = ["```mermaid", "stateDiagram-v2", f"    [*] --> {first}"]
+def _diagram(table: Mapping[Any, Mapping[Any, Any]], *first: str) -> list[str]:
+    lines = ["```mermaid", "stateDiagram-v2", *(f"    [*] --> {state}" for state in first)]
     for state, moves in table.items():
         lines += [f"    {state} --> {target}: {move}" for move, target in moves.items()]
         if not moves:

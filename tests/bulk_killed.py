@@ -134,11 +134,8 @@ class Depot:
         found: Counter[str] = Counter()
         with trio.fail_after(PATIENCE):
             async with open_store(self.url, Config()) as store:
-                payloads = await store.events.read("Post.x", "Post", since=0.0)
-        for payload in payloads:
-            event = msgspec.json.decode(payload)
-            if event["type"] == "saga.Post.operator.retry":
-                found[event["subject"]] += 1
+                async for page in store.reading.events[0].values(["saga.Post.operator.retry"]):
+                    found.update(msgspec.json.decode(one.value)["subject"] for one in page)
         return found
 
 

@@ -31,7 +31,8 @@ LAYERS = [
     {"client"},
     {"asyncio"},
     {"outbox", "prometheus"},
-    {"commands", "participants"},
+    {"projection"},
+    {"commands", "doctor", "participants"},
     {"web", "testing"},
     {"cli"},
     {"__main__"},
@@ -119,9 +120,12 @@ def _asks_the_wall_clock(path: Path) -> bool:
 
 
 def test_only_the_servers_clock_asks_this_machines_wall_clock() -> None:
-    """Code that needs the time asks `store.clock`: this machine's clock may be an hour off, or be set at any moment."""
+    """Code that needs the time asks `store.clock`: this machine's clock may be an hour off, or be set at any moment.
+
+    The doctor asks it, too: it compares the two.
+    """
     asking = {str(path.relative_to(RUNTIME)) for path in modules(RUNTIME) if _asks_the_wall_clock(path)}
-    assert asking == {"jetstream/clock.py", "store/memory_server.py"}
+    assert asking == {"doctor/server_checks.py", "jetstream/clock.py", "store/memory_server.py"}
 
 
 def test_the_engine_is_pure() -> None:

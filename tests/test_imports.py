@@ -56,12 +56,27 @@ def test_a_module_that_writes_a_saga_loads_neither_trio_nor_nats() -> None:
     assert not loaded_by(A_SAGA) & HEAVY
 
 
+def test_a_connection_loads_aiohttp_only_for_a_websocket() -> None:
+    """nats-py imports aiohttp, if it is installed, whatever the URL: see sagakit/jetstream/websocket.py."""
+    assert "aiohttp" not in loaded_by("import sagakit.asyncio, sagakit.client.runtime, nats")
+    assert "aiohttp" in loaded_by(
+        "import sagakit.jetstream.link; from nats.aio import transport; transport.aiohttp.WSMsgType"
+    )
+    assert "aiohttp" in loaded_by("import nats")
+
+
+def test_nats_py_says_that_aiohttp_is_missing_where_it_is_not_installed() -> None:
+    hidden = "import sys; sys.modules['aiohttp'] = None; import sagakit.jetstream.link; from nats.aio import transport"
+    assert run(f"{hidden}; print(transport.aiohttp)") == "None\n"
+
+
 def test_a_runtime_loads_trio_which_shows_that_these_tests_see_it() -> None:
     assert "trio" in loaded_by("from sagakit import open_runtime")
 
 
 HELP = """
 import sys
+at_start = {name.partition(".")[0] for name in sys.modules}
 from sagakit.cli import main
 sys.argv = ["sagakit", "--help"]
 try:
@@ -70,6 +85,7 @@ except SystemExit as end:
     assert end.code == 0
 ours = sorted(name for name in sys.modules if name.startswith("sagakit"))
 others = {name.partition(".")[0] for name in sys.modules} - set(sys.stdlib_module_names) - {"__main__", "sagakit"}
+others -= at_start  # a package may have hooks that every start of this Python loads
 print(f"loaded: {ours} {sorted(others)}")
 """
 

@@ -19,10 +19,13 @@ import pytest
 import trio
 import trio.testing
 from msgspec import structs
+from sagakit.client import start_options
 from sagakit.cluster.adoption import Adoption
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.recovery import Recovery
 from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, read_header
+from sagakit.messages import validation
+from sagakit.messages.ids import new_id
 from sagakit.store.memory_server import MemoryBucket
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.inbound import starts
@@ -37,11 +40,13 @@ from tests.engine import test_table
 from tests.engine.conftest import two_steps
 from tests.engine.mutants import messages, records, steps
 from tests.system import (
+    test_delayed_starts,
     test_faults,
     test_membership,
     test_ownership,
     test_requests,
     test_same_input,
+    test_start_messages,
     test_suspects,
     test_turning_back,
     test_wire,
@@ -109,6 +114,31 @@ def the_archive_is_not_read(patch: Patch) -> None:
 
 def inputs_as_they_are_written(patch: Patch) -> None:
     patch.setattr(starts, "_is_input_of", lambda binding, known, value: known.input_digest == digest(value))
+
+
+def starts_are_not_known_by_their_message(patch: Patch) -> None:
+    patch.setattr(starts, "is_started_by", lambda known, message_id: False)
+
+
+def starts_have_no_id_of_their_own(patch: Patch) -> None:
+    patch.setattr(Starts, "_checked", lambda self, terms: terms)
+
+
+def signals_of_starts_are_sent_under_new_ids(patch: Patch) -> None:
+    signal_of = validation.signal_of
+    patch.setattr(starts, "is_started_by", lambda known, message_id: False)
+    patch.setattr(start_options, "signal_of", lambda id, *content: signal_of(new_id(), *content))
+
+
+def adopted_sagas_begin_at_once(patch: Patch) -> None:
+    adopted = apply_module._adopted
+
+    def hasty(turn: Any, event: Any) -> None:
+        adopted(turn, event)
+        if turn.record.starts_at is not None:
+            turn.record.starts_at = turn.now
+
+    patch.setattr(apply_module, "_adopted", hasty)
 
 
 def no_cancel_is_too_late(patch: Patch) -> None:
@@ -293,6 +323,27 @@ GUARDS = [
         test_ownership.test_p10_many_starts_at_once_are_one,
         no_compare_and_set,
         "P10: it has run more than once",
+    ),
+    Guard(
+        test_start_messages.test_p10_a_start_is_never_in_conflict_with_itself,
+        starts_are_not_known_by_their_message,
+        "AlreadyStarted: Ship.one was started before",
+        {"where": "running"},
+    ),
+    Guard(
+        test_start_messages.test_p10_a_start_whose_answer_is_lost_is_not_in_conflict_with_itself,
+        starts_have_no_id_of_their_own,
+        "AlreadyStarted: Ship.one was started before",
+    ),
+    Guard(
+        test_start_messages.test_p10_a_start_with_a_signal_is_applied_once,
+        signals_of_starts_are_sent_under_new_ids,
+        "NotAllowed: .*the signal packed is not taken",
+    ),
+    Guard(
+        test_delayed_starts.test_p10_a_delayed_saga_begins_once_after_its_worker_has_died,
+        adopted_sagas_begin_at_once,
+        "delayed",
     ),
     Guard(
         test_table.test_p11_a_newer_schema_is_refused,

@@ -63,6 +63,11 @@ EXPECTED = {
         {"sync": "relaxed", "replicas": 3, "shards": 1},
     ],
     "fleet": [{"sync": "relaxed", "workers": 2, "shards": 1}],
+    "visibility": [
+        {"live": 100, "archived": 100},
+        {"live": 100, "archived": 100},
+        {"live": 100, "archived": 1_000},
+    ],
     "actors": [{"messages": 50, "idle": 50}],
     **(
         {"loops": [{"sync": "relaxed", "inflight": 500}, {"sync": "relaxed", "inflight": 1}]} if loops.AVAILABLE else {}

@@ -104,6 +104,20 @@ def test_a_signal_reaches_a_saga_by_its_name(operator: Operator) -> None:
     assert operator.awaits("Approve.a1", "completed")["output"] is True
 
 
+def test_a_saga_is_started_later_and_with_a_signal(operator: Operator) -> None:
+    begin = ("start", "Approve", "--input", '"please"', "--message-id", "m1")
+    assert operator.says(*begin, "--id", "a2", "--signal", "approved=true").code == 0
+    assert operator.awaits("Approve.a2", "completed")["output"] is True
+    assert operator.says(*begin, "--id", "a3", "--after", "2h", "--id-conflict", "error").code == 0
+    assert operator.awaits("Approve.a3", "delayed")["starts_at"] is not None
+    assert operator.says(*begin, "--id", "a4", "--at", "2099-12-01T08:00+01:00").code == 0
+    assert operator.awaits("Approve.a4", "delayed")["starts_at"] == "2099-12-01T07:00:00Z"
+    listed = operator.says("list", "--where", "status = delayed and starts < +3h", "-o", "json").json
+    assert [line["key"] for line in listed] == ["Approve.a3"]
+    assert operator.says("cancel", "Approve.a3", "Approve.a4", *WHY, "--yes").code == 0
+    assert operator.awaits("Approve.a3", "failed")["cause"] == "cancelled"
+
+
 def test_an_ended_saga_is_deleted_and_an_unfinished_one_is_not(operator: Operator) -> None:
     ended, stuck = operator.starts_parcel("ended"), operator.starts_parcel("kept")
     operator.says("terminate", ended, *WHY, "--yes")
@@ -187,6 +201,11 @@ REFUSALS = {
     "no_step": (["mark-undone", "D.x", "--why", "w", "--yes"], "--step is missing: mark-undone is about one step"),
     "not_json": (["start", "Deliver", "--input", "lamp"], "'lamp' is not JSON"),
     "no_file": (["start", "Deliver", "--input", "@nosuch"], "@nosuch: No such file or directory"),
+    "no_time": (["start", "Deliver", "--at", "soon"], "'soon' is not a time: write 2026-12-01, or"),
+    "no_delay": (["start", "Deliver", "--after", "an hour"], "'an hour' is not a delay: write seconds, or 30s"),
+    "two_times": (["start", "Deliver", "--at", "2099-01-01", "--after", "5"], "a time or after a time, not both"),
+    "no_conflict": (["start", "Deliver", "--id-conflict", "ask"], "--id-conflict 'ask': write return or error"),
+    "no_signal": (["start", "Deliver", "--signal", "paid"], "--signal 'paid': write NAME=JSON, such as paid=true"),
     "not_an_attribute": (["start", "Deliver", "--attribute", "eu"], "write NAME=TEXT, such as region=eu"),
     "not_a_filter": (["list", "--where", "status = stuk"], "column 10: 'stuk' is not a status"),
     "not_an_id": (["describe", "Deliver."], "'Deliver.' is not the key of a saga"),

@@ -32,6 +32,7 @@ def line(id: str, status: str = "stuck", error: str | None = ERROR, minutes: flo
         created_at=NOW - timedelta(minutes=minutes),
         updated_at=NOW - timedelta(seconds=40),
         deadline_at=None,
+        starts_at=None,
         attributes={},
     )
 

@@ -46,9 +46,10 @@ class ClientLike(FakeStarter):
         self.messages: dict[str, str] = {}
 
     async def start(
-        self, saga: type[Saga[Any, Any]], id: str | None, input: Any, *, message_id: str = "", **given: Any
+        self, saga: type[Saga[Any, Any]], id: str | None, input: Any, *, message_id: str | None = None, **given: Any
     ) -> object:
         assert id is not None
+        assert message_id is not None
         if self.messages.setdefault(id, message_id) != message_id:
             raise AlreadyStarted(f"{id} was started before")
-        return await super().start(saga, id, input, **given)
+        return await super().start(saga, id, input, message_id=message_id, **given)

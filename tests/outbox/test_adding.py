@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 from tests.outbox.databases import Shop
 from tests.sagas import BookTrip, Trip
+from tests.test_imports import HEAVY, loaded_by
 
 ROME = Trip("Rome")
 
@@ -214,3 +215,8 @@ def test_the_rows_factory_of_the_connection_does_not_matter(shop: Shop) -> None:
 )
 def test_every_paramstyle_is_written(style: str, text: str, values: object) -> None:
     assert in_style("a = :a and b = :b and a = :a", {"a": 1, "b": 2}, style) == (text, values)
+
+
+def test_a_program_that_adds_loads_neither_trio_nor_nats_nor_sqlalchemy() -> None:
+    program = "from sagakit import outbox\nimport sqlite3\noutbox.create_table(sqlite3.connect(':memory:'))"
+    assert not loaded_by(program) & (HEAVY | {"sqlalchemy"})

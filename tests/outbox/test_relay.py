@@ -65,6 +65,7 @@ def test_rows_are_started_in_order_with_all_that_they_have_and_removed(shop: Sho
     run(main)
     assert starter.calls == ids
     assert starter.sagas["order-007"] == Trip("Rome")
+    assert len(starter.given["order-007"].pop("message_id")) == 32
     assert starter.given["order-007"] == {
         "saga": BookTrip,
         "correlation_id": "c",

@@ -12,7 +12,7 @@ from sagakit.engine import Record, create
 from sagakit.engine.record import Failure
 from sagakit.errors import InvalidFilter
 from sagakit.repository import Filter, parse
-from sagakit.repository.filters import All, AnyOf, Comparison, Condition, Not
+from sagakit.repository.filters import All, AnyOf, Comparison, Condition, Not, contains
 
 from tests.sagas import BookTrip
 
@@ -50,7 +50,10 @@ FAILED = record_with(
         ("step = hotel", [RUNNING, STUCK]),
         ("step = flight", [FAILED]),
         ("step = hotel and status = stuck", [STUCK]),
-        ('error ~ "time.?out"', [STUCK]),
+        ("error ~ Timeout", [STUCK]),
+        ("error ~ Read*out", [STUCK]),
+        ("error ~ out*Read", []),
+        ('error ~ "^Read*out$"', [STUCK]),
         ("error = ReadTimeout", [STUCK]),
         ("error = no_money or error = ReadTimeout", [STUCK, FAILED]),
         ("error !~ money", [RUNNING, STUCK]),
@@ -76,6 +79,35 @@ def test_what_fits(text: str, fits: list[Record]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "pattern", "fits"),
+    [
+        ("abc", "", True),
+        ("abc", "b", True),
+        ("abc", "a*c", True),
+        ("abc", "c*a", False),
+        ("abc", "^b", False),
+        ("abc", "^a", True),
+        ("abc", "b$", False),
+        ("abc", "c$", True),
+        ("abc", "^abc$", True),
+        ("abcabc", "^abc$", False),
+        ("abcabc", "^abc*abc$", True),
+        ("abab", "^aba*bab$", False),
+        ("abc", "^*$", True),
+        ("a.c", "a.c", True),
+        ("abc", "a.c", False),
+    ],
+)
+def test_a_text_contains_a_pattern(text: str, pattern: str, fits: bool) -> None:
+    assert contains(text, pattern) == fits
+
+
+def test_no_pattern_takes_long() -> None:
+    """As a regular expression this one would not end: each part is looked for once."""
+    assert not contains("a" * 100_000, "a*" * 100 + "b")
+
+
+@pytest.mark.parametrize(
     ("text", "column", "says"),
     [
         ("statu = stuck", 1, "there is no field 'statu'; did you mean 'status'?"),
@@ -85,7 +117,7 @@ def test_what_fits(text: str, fits: list[Record]) -> None:
         ("status = stuck stuck", 16, "'stuck'; here may stand `,` or `)` or `and` or `or`"),
         ("(status = stuck", 16, "the filter ends; here may stand `)`"),
         ("status ~ stuck", 8, "status is not a text"),
-        ('type = A and error ~ "("', 22, "not a regular expression: missing )"),
+        ('type = A and error ~ "time.*out"', 22, "`~` takes no regular expression: write * for any text"),
         ("created > yesterday", 11, "'yesterday' is not a time: write -2h"),
         ("version = two", 11, "'two' is not a number"),
         ("and", 1, "'and'; here may stand a field"),

@@ -19,8 +19,8 @@ import pytest
 import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import CommandExit
+from sagakit.client.jobs import Holder, Job, JobItem, Jobs
 from sagakit.engine import Record
-from sagakit.engine.events import decode_event
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.scan import Scan
@@ -64,9 +64,11 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 ids = {"first": await first.until_up(), "second": await second.until_up()}
                 async with watching(reader), watching(shop.store):
                     await completes_fails_and_is_cancelled(shop)
+                await hears_why_it_was_refused(shop.store)
                 await is_listed_with_its_history(reader)
                 await is_listed_with_its_history(shop.store)
                 await an_operator_terminates(server, names)
+                await an_operator_writes_a_job(server, names, reader)
                 await a_worker_looks_and_deletes(server, names)
 
                 await shop.send("Gift", "held", kind="start", input={"name": "sled", "gate": str(gate)})
@@ -131,9 +133,16 @@ async def completes_fails_and_is_cancelled(shop: Client) -> None:
         assert record.steps["choose"].state == "undone"
 
 
+async def hears_why_it_was_refused(store: Store) -> None:
+    assert isinstance(store, JetStreamStore)
+    heard = await LinkWire(store._link).hear(store.names.dead_subject("inbox", "Gift"), lambda message: None)
+    await heard.end()
+
+
 async def an_operator_terminates(server: Server, names: Names) -> None:
     async with opened(server, "operator", names) as store:
         operator = Client(store)
+        await hears_why_it_was_refused(store)
         async with watching(store):
             await operator.send("Gift", "stopped", kind="start", input={"name": "doll"})
             await operator.until("Gift", "stopped", lambda record: state_of(record, "wrapped") == "done")
@@ -142,6 +151,20 @@ async def an_operator_terminates(server: Server, names: Names) -> None:
         assert record.failure is not None
         assert record.failure.cause == "terminated"
         await is_listed_with_its_history(store)
+
+
+async def an_operator_writes_a_job(server: Server, names: Names, reader: Store) -> None:
+    assert isinstance(reader, JetStreamStore)
+    async with opened(server, "operator", names) as store:
+        assert isinstance(store, JetStreamStore)
+        jobs = Jobs(store.wire, names)
+        hold = await jobs.hold("j", Holder(by="bob", host="h", pid=1, token="t"), lambda _: None)
+        items = [JobItem(key="Gift.good", run="r", status="stuck")]
+        await jobs.write(Job(id="j", verb="retry", created=0.0, sagas=0, pages=0), items)
+        for looker in (jobs, Jobs(reader.wire, names)):
+            assert [(job.id, holder is None) for job, holder in await looker.list()] == [("j", False)]
+            assert (await looker.read("j")).items() == items
+        await hold.release()
 
 
 async def is_listed_with_its_history(reader: Store) -> None:
@@ -154,8 +177,8 @@ async def is_listed_with_its_history(reader: Store) -> None:
     assert "good" in [info.saga_id for info in page.items]
     live = await repository.list(Wanted(types=["Gift"]), limit=10)
     assert [info.saga_id for info in live.items if info.saga_id == "good"] == []
-    found = [event for event in map(decode_event, await reader.events.read(key, "Gift", since=0)) if event is not None]
-    of_good = [event.sequence for event in found if event.subject == "good"]
+    record = await repository.get(key)
+    of_good = [event.sequence for event in (await repository.history(record)).events]
     assert of_good == list(range(1, len(of_good) + 1))
     assert len(of_good) > 5
     assert isinstance(reader, JetStreamStore)
@@ -258,7 +281,7 @@ FORBIDDEN: dict[Role, tuple[str, ...]] = {
         "$JS.API.CONSUMER.MSG.NEXT.SAGA_INBOX.Gift", "$JS.API.CONSUMER.CREATE.SAGA_INBOX.x.sagain.>",
         "$JS.API.CONSUMER.DELETE.SAGA_INBOX.Gift", "$JS.API.STREAM.MSG.GET.SAGA_INBOX", "$JS.ACK.SAGA_INBOX.Gift.1",
         "sagasys.Gift.x", "sagapark.Gift.x", "sagareply.bank.Gift.x", "sagadead.inbox.Gift", "sagactl.w",
-        "sagactl.adopt.Gift", "sagaop.Gift.x",
+        "sagactl.adopt.Gift", "sagaop.Gift.x", "$KV.SAGA_JOBS.j",
     ),
     "worker": (
         "$KV.SAGA_META.layout", "$JS.API.STREAM.CREATE.KV_SAGA_STATE", "$JS.API.STREAM.DELETE.KV_SAGA_STATE",
@@ -267,7 +290,9 @@ FORBIDDEN: dict[Role, tuple[str, ...]] = {
     ),
     "setup": ("$KV.SAGA_STATE.Gift.x", "sagain.Gift.x", "sagactl.w", "saga.Gift.started"),
 }  # fmt: skip
-FORBIDDEN["operator"] = tuple(subject for subject in FORBIDDEN["client"] if not subject.startswith("sagaop."))
+FORBIDDEN["operator"] = tuple(
+    subject for subject in FORBIDDEN["client"] if not subject.startswith(("sagaop.", "$KV.SAGA_JOBS"))
+)
 FORBIDDEN["reader"] = (*FORBIDDEN["client"], "sagain.Gift.x")
 
 

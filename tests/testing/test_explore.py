@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import wraps
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from sagakit import Context, Failed, Reject, Saga, child, each, signal, step, timer
+from sagakit.engine import delay
+from sagakit.engine.turn import Turn
 from sagakit.errors import DefinitionError
 from sagakit.testing import (
     BrokenPromise,
@@ -34,6 +37,26 @@ def test_a_saga_without_a_bug() -> None:
     assert report.fault_points_reached == report.fault_points_planned > 100
     assert min(report.completed, report.failed, report.stuck) > 0
     assert "no broken promise" in str(report)
+
+
+def test_a_saga_that_starts_later() -> None:
+    report = explore(Fetch, 3, invariant=nothing_is_lost, after=timedelta(days=30))
+    straight = explore(Fetch, 3, invariant=nothing_is_lost)
+    assert report.fault_points_reached == report.fault_points_planned > straight.fault_points_planned
+    assert min(report.completed, report.failed, report.stuck) > 0
+
+
+def test_p10_a_delayed_saga_that_seems_to_wait_and_runs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = delay.begin_in_time
+
+    def forgetful(turn: Turn) -> None:
+        at = turn.record.starts_at
+        begin(turn)
+        turn.record.starts_at = at
+
+    monkeypatch.setattr(sys.modules["sagakit.engine.apply"], "begin_in_time", forgetful)
+    with pytest.raises(BrokenPromise, match=r"P10: .* is called before the saga starts"):
+        explore(Fetch, 3, after=timedelta(days=30))
 
 
 class Note(Saga[int]):

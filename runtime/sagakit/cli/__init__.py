@@ -7,10 +7,14 @@ watching_commands  watch, trace
 job_commands      jobs
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
+checking_commands  doctor
+findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
-writing_commands  diagram, schema, explore, demo
+writing_commands  init, diagram, schema, explore, demo
+scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
+moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format

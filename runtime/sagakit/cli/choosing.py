@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from fnmatch import translate
 from typing import NamedTuple
 
 import msgspec
@@ -181,13 +180,7 @@ def _key_in(line: str) -> str:
 
 def _fits(glob: str) -> Condition:
     saga_type, dot, saga_id = glob.partition(".")
-    of_type = (
-        Comparison("type", "~", _regex(saga_type)) if GLOB & set(saga_type) else Comparison("type", "=", saga_type)
-    )
+    of_type = Comparison("type", "glob", saga_type) if GLOB & set(saga_type) else Comparison("type", "=", saga_type)
     if not dot:
         return of_type
-    return All((of_type, AnyOf((Comparison("id", "~", _regex(saga_id)), Comparison("key", "~", _regex(glob))))))
-
-
-def _regex(glob: str) -> str:
-    return rf"\A{translate(glob)}"
+    return All((of_type, AnyOf((Comparison("id", "glob", saga_id), Comparison("key", "glob", glob)))))

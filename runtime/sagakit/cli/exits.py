@@ -40,7 +40,11 @@ class CommandExit(IntEnum):
         return member
 
     DRAINED = 0, "a signal came, and the worker drained", False
-    NOT_APPLIED = 1, "an operator command has no effect on some of the sagas; never from a worker", True
+    NOT_APPLIED = (
+        1,
+        "an operator command has no effect on some of the sagas, or a check of `doctor` is bad; never from a worker",
+        True,
+    )
     USAGE = 2, "the command line is wrong: an unknown option, no such module, no sagas in it", False
     DEFINITION = 65, "a saga's definition is wrong, or its plan or types have changed under the same version", False
     UNKNOWN_SAGA = 66, "an operator command names a saga that is not stored; never from a worker", True

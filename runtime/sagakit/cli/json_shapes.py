@@ -26,6 +26,7 @@ class SagaLine(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime | None
     updated_at: datetime | None
     deadline_at: datetime | None
+    starts_at: datetime | None
     attributes: Mapping[str, str]
 
 
@@ -76,6 +77,7 @@ class SagaDetail(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     deadline_at: datetime | None
+    starts_at: datetime | None
     input: Any
     output: Any
     cause: str | None
@@ -198,6 +200,21 @@ class StartedLine(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
 
 
+class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A finding of `sagakit doctor`. `result` is ok, warn, bad or skipped; `value` is the check's number, if any.
+
+    `means` and `advice` are empty where nothing is to be done.
+    """
+
+    code: str
+    check: str
+    result: str
+    found: str
+    means: str
+    advice: str
+    value: float | None
+
+
 class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
     """The error of a command, on standard error with `-o json` and `-o jsonl`. `exit` is the exit code."""
 
@@ -208,6 +225,6 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 LINES: tuple[type[msgspec.Struct], ...] = (
     SagaLine, SagaDetail, EventLine, WatchLine, RelativeLine, CountLine, GroupLine, WorkerLine, VerdictLine, JobLine,
-    StartedLine, ErrorLine,
+    StartedLine, FindingLine, ErrorLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

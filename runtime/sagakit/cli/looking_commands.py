@@ -196,6 +196,7 @@ def saga_line(record: Record) -> SagaLine:
         created_at=moment_of(record.created_at),
         updated_at=moment_of(record.updated_at),
         deadline_at=moment_of(record.deadline_at),
+        starts_at=moment_of(record.starts_at),
         attributes=record.attributes,
     )
 

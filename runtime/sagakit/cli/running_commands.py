@@ -62,10 +62,10 @@ def worker(
     from sagakit.cli import logs, worker_command  # they need the extra `worker`
 
     logs.set_up(log_format.value, log_level.value)
-    call = worker_command.WorkerCall(
+    job = worker_command.WorkerCall(
         sagas=sagas, url=nats, config=config, options=options, health=health, asyncio=asyncio
     )
-    raise typer.Exit(worker_command.run(call))
+    raise typer.Exit(worker_command.run(job))
 
 
 @commands.command()

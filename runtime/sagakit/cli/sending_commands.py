@@ -7,17 +7,20 @@ from typing import Annotated, Any, TypeAlias
 import trio
 import typer
 
-from sagakit.cli.changing import Change, Order, carry_out, change, json_of
+from sagakit.cli.changing import Changing, Order, carry_out, change, json_of
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_shapes import StartedLine
+from sagakit.cli.moments import seconds_of, time_of
 from sagakit.cli.printing import print_one
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import Answer, PlainAccess
 from sagakit.client.verbs import message_id_of
 from sagakit.engine import ENDS, Record
+from sagakit.engine.record import NOTHING
 from sagakit.errors import NotAllowed, NoWorker, UnknownSaga
 from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import IdConflict
 from sagakit.messages.start_context import StartContext
 from sagakit.naming import SagaKey
 
@@ -39,15 +42,47 @@ def start(
     ] = None,
     correlation_id: Annotated[str | None, typer.Option(help="An id that every event repeats.")] = None,
     message_id: MessageId = None,
+    id_conflict: Annotated[
+        str, typer.Option(metavar="return|error", help="The answer to an id that was started before with equal input.")
+    ] = "return",
+    at: Annotated[
+        str | None, typer.Option(help="When the saga begins, such as 2026-12-01T08:00+01:00 (UTC without a zone).")
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="The time until the saga begins, such as 30s, 15m, 2h, 3d.")] = None,
+    signal: Annotated[
+        str | None, typer.Option(metavar="NAME=JSON", help="A signal that comes with the start, or goes to the saga.")
+    ] = None,
 ) -> None:
     """Start a saga by the name of its type. The start is durable in the inbox then; a worker judges it."""
 
     def prepared() -> Work:
+        conflict: IdConflict | None = (
+            "error" if id_conflict == "error" else "return" if id_conflict == "return" else None
+        )
+        if conflict is None:
+            raise UsageError(f"--id-conflict {id_conflict!r}: write return or error")
+        if at is not None and after is not None:
+            raise UsageError("--at and --after: a saga begins at a time or after a time, not both")
+        moment, delay = None if at is None else time_of(at), None if after is None else seconds_of(after)
+        name, sign, text = (signal or "").partition("=")
+        if signal is not None and not (name and sign):
+            raise UsageError(f"--signal {signal!r}: write NAME=JSON, such as paid=true")
+        payload = json_of(text) if signal is not None else NOTHING
         address, value = SagaKey(type, new_id() if id is None else id), json_of(input)
         context = StartContext(correlation_id=correlation_id, attributes=_attributes(attribute or []))
 
         async def work(sagas: PlainAccess) -> None:
-            sent = await sagas.start(address, value, context, message_id=message_id)
+            sent = await sagas.start(
+                address,
+                value,
+                context,
+                message_id=message_id,
+                id_conflict=conflict,
+                at=moment,
+                after=delay,
+                signal=name,
+                payload=payload,
+            )
             line = StartedLine(key=str(address), type=type, id=address.saga_id, message_id=sent)
             print_one(line, f"{address}: the start is in the inbox", session.output)
 
@@ -97,7 +132,7 @@ def delete(
                     return Answer("not deleted", f"it was not archived in {order.timeout:g} s")
                 return Answer("deleted")
 
-            return await carry_out(access, order, choice, Change(_would_be_deleted, done, ended=True), session.output)
+            return await carry_out(access, order, choice, Changing(_would_be_deleted, done, ended=True), session.output)
 
         return work
 

@@ -1,4 +1,4 @@
-"""The commands for people who write sagas: diagram, schema, explore, demo."""
+"""The commands for people who write sagas: init, diagram, schema, explore, demo."""
 
 from __future__ import annotations
 
@@ -10,13 +10,32 @@ from typing import Annotated, Any
 
 import typer
 
-from sagakit.cli import loading
+from sagakit.cli import loading, scaffold
 from sagakit.cli.exits import UsageError, exit_of
 from sagakit.definition import Saga
 from sagakit.errors import SagakitError
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 FORM: str = "module:Class, such as examples.orders.saga:PlaceOrder"
+
+
+@commands.command()
+def init(
+    name: Annotated[str, typer.Argument(help="The project; its package gets the same name.")],
+    fastapi: Annotated[
+        bool, typer.Option("--fastapi", help="With a FastAPI service that has the worker in it.")
+    ] = False,
+    folder: Annotated[Path | None, typer.Option(help="The folder to make; by default NAME.")] = None,
+) -> None:
+    """Make a project that runs: a saga with its services, tests of every fault, a demo, a worker."""
+    where = Path(name) if folder is None else folder
+    try:
+        made = scaffold.make_project(where, name, fastapi=fastapi)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
+    for file in made:
+        typer.echo(str(file))
+    typer.echo(f"\ncd {where}; then `make test`, `make demo`", err=True)
 
 
 @commands.command()

@@ -14,7 +14,6 @@ start_options  the options of a start, checked
 refusals     the errors for messages that a saga did not accept
 metrics      the metrics of a worker, as a table
 bulk         verbs for many sagas at once
-history      the events of one saga
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
@@ -35,9 +34,10 @@ saga_type    a type of saga, by its class or by its name
 lookup       single looks by key
 through_outages  waits, and asks again
 changes      the hints on records that change, and the net below them
-sender       messages, and what becomes of them
+messenger    messages, and what becomes of them
+client_starts  starts, and the sagas whose starts are on their way
 burials      dead letters of own messages
-begun        a saga whose start is on its way
+pending_saga  the access to a saga whose start is on its way
 fleet_view   the workers, by their leases
 watching     events as a stream
 rights       the permissions that an account lacks

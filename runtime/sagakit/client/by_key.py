@@ -12,7 +12,6 @@ import trio
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
-from sagakit.client.history import events_of
 from sagakit.client.job_answers import is_taken
 from sagakit.client.refusals import refusal, refused
 from sagakit.client.runtime import Runtime
@@ -26,7 +25,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, UnknownSaga
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.messages.ids import new_id
-from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.inbox_request import IdConflict, InboxRequest
 from sagakit.messages.start_context import StartContext
 from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
 from sagakit.naming import is_name
@@ -94,7 +93,7 @@ class PlainAccess:
     async def history(self, key: str) -> History:
         """Return the last record of a saga and its events, as `Runtime.history` does."""
         record = await self.runtime.record(key)
-        return History(record, await events_of(self._store, record))
+        return await self.repository.history(record)
 
     async def describe(self, key: str) -> Description:
         """Return a saga for people to read, as `Runtime.describe` does. Its values are plain JSON."""
@@ -172,9 +171,21 @@ class PlainAccess:
         return Answer(verdict, str(await refused(self.runtime, key, kind, step, verdict)))
 
     async def start(
-        self, address: SagaKey, input: msgspec.Raw, context: StartContext, *, message_id: str | None = None
+        self,
+        address: SagaKey,
+        input: msgspec.Raw,
+        context: StartContext,
+        *,
+        message_id: str | None = None,
+        id_conflict: IdConflict = "return",
+        at: float | None = None,
+        after: float | None = None,
+        signal: str = "",
+        payload: msgspec.Raw = NOTHING,
     ) -> str:
         """Put the start of a saga into the inbox, as a foreign client does. Return the id of the message.
+
+        `at` is in seconds since the epoch, `after` in seconds from the arrival of the message at the server.
 
         The start is durable when this returns, and a worker judges it later: an input that does not fit, or that
         differs from the input of an earlier start, becomes a dead letter. Raises InvalidName, InvalidId, InvalidInput.
@@ -191,6 +202,11 @@ class PlainAccess:
             causation_id=given.causation_id,
             trace=given.trace,
             attributes=given.attributes,
+            id_conflict=id_conflict,
+            at=at,
+            after=after,
+            signal=signal,
+            payload=payload,
         )
         await self._worker.requests.send(address, id, request)
         return id

@@ -63,6 +63,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     updated_at: datetime
     deadline_at: datetime | None = None
+    starts_at: datetime | None = None
+    """Time of the start that the saga waits for; None once it has begun."""
     input: Any = None
     output: Any = None
     cause: str | None = None
@@ -111,6 +113,7 @@ def described(
         created_at=_time(record.created_at),
         updated_at=_time(record.updated_at),
         deadline_at=moment_of(record.deadline_at),
+        starts_at=moment_of(record.starts_at),
         input=_value(record.input, None if mine is None else mine.input),
         output=None if outcome is None else _value(outcome.output, None if mine is None else mine.output),
         cause=None if failure is None else failure.cause,
@@ -183,6 +186,8 @@ def _time(seconds: float) -> datetime:
 def _lines(saga: Description) -> list[str]:
     lines = [f"{saga.type} {saga.id}: {saga.status}", f"  version {saga.version}, run {saga.run}, owner {saga.owner}"]
     lines.append(f"  started {_shown(saga.created_at)}, last change {_shown(saga.updated_at)}")
+    if saga.starts_at is not None and saga.status in ("delayed", "stuck"):
+        lines.append(f"  starts at {_shown(saga.starts_at)}")
     if saga.deadline_at is not None:
         lines.append(f"  deadline {_shown(saga.deadline_at)}")
     lines.append(f"  input {saga.input!r}")

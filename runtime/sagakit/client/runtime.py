@@ -17,7 +17,6 @@ from sagakit.client.bulk import BulkVerb, check_bulk, verdict_or_why, would_be
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
-from sagakit.client.history import events_of
 from sagakit.client.metrics import MetricReading, by_name, readings_of
 from sagakit.client.refusals import refused
 from sagakit.client.start_options import StartOptions, context_of, terms_of
@@ -243,11 +242,11 @@ class Runtime:
     async def history(self, saga: type[Saga[D, T]], id: str) -> History:
         """Return the last record of a saga and its events in order, each once, for as long as the stream keeps them.
 
-        Events that are not published yet are taken from the record. Reads all events of the saga's type since its
-        start: for operators. Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
+        Events that are not published yet are taken from the record, which knows where the others are.
+        Raises UnknownSaga, NotRegistered, Undecodable, Unavailable.
         """
         record = await self.load(saga, id)
-        return History(record, await events_of(self._store, record))
+        return await self._repository.history(record)
 
     async def describe(self, saga: type[Saga[D, T]], id: str) -> Description:
         """Return one saga for people to read: decoded values, and attempts with times and errors. `print` shows it.

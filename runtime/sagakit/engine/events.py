@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
+from sagakit.engine.inputs import Published
 from sagakit.engine.record import OutboxEvent, Record
 from sagakit.errors import UNREADABLE
+
+LOGGED = 100
+"""Stream sequences that a record keeps: about 9 bytes each."""
 
 
 class CloudEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
@@ -41,6 +46,13 @@ def decode_event(payload: bytes) -> CloudEvent | None:
 def event_id(run: str, seq: int) -> str:
     """Return the id of event number `seq` of a run: the same at each publication, and also its `Nats-Msg-Id`."""
     return f"{run}.{seq}"
+
+
+def with_logged(logged: list[int], events: Sequence[OutboxEvent], published: Published) -> list[int]:
+    """Return the sequences that a record keeps once these events have left its outbox, so that a history finds them."""
+    new = [sequence for event in events if (sequence := published.sequence_of(event.seq))]
+    kept = [*logged, *new]
+    return kept if len(kept) <= LOGGED else [kept[0], *kept[1 - LOGGED :]]
 
 
 _encoder = msgspec.json.Encoder()

@@ -91,9 +91,18 @@ class Inbound(Content, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Published(msgspec.Struct, frozen=True):
-    """Confirmation that the events up to `seq` are in the log. Alone it does not cause a write."""
+    """Confirmation that the events up to `seq` are in the log. Alone it does not cause a write.
+
+    `at` has the stream sequences of the last of them, that of `seq` comes last; 0 where it is not known.
+    """
 
     seq: int
+    at: tuple[int, ...] = ()
+
+    def sequence_of(self, seq: int) -> int:
+        """Return the stream sequence of an event; 0 if it is not known."""
+        place = len(self.at) - 1 - (self.seq - seq)
+        return self.at[place] if 0 <= place < len(self.at) else 0
 
 
 class Decided(msgspec.Struct, frozen=True):

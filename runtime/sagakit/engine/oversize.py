@@ -78,6 +78,7 @@ CUTS: Sequence[Cut] = (
     Cut("details", True, _no_details),
     Cut("trace", True, lambda plan, loaded: _with(loaded, trace=None)),
     Cut("attributes", True, lambda plan, loaded: _with(loaded, attributes={})),
+    Cut("places of events", True, lambda plan, loaded: _with(loaded, logged=[])),
     Cut("inputs of nodes", False, lambda plan, loaded: _each_step(loaded, given=NOTHING)),
     Cut("results", False, lambda plan, loaded: _each_step(loaded, result=NOTHING)),
     Cut("unknown fields", False, lambda plan, loaded: structs.replace(loaded, unknown=None)),

@@ -136,7 +136,9 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     saga begins; it is None from its beginning on.
     `attributes` are for searching. A child with a `parent` keeps its record until the parent has `released` it.
     `inbound` has the last verdicts in words, `applied` the verdicts of all messages in short, see `engine.verdicts`.
-    `dropped` names the cuts that were made in a record that had become too large, see `engine.oversize`.
+    `logged` has the stream sequences of the run's events that are in the log: of the first one and of the last ones, as
+    far as they are known. `dropped` names the cuts that were made in a record that had become too large, see
+    `engine.oversize`.
     """
 
     schema: int
@@ -173,6 +175,7 @@ class PersistedSagaState(msgspec.Struct, Generic[Input], omit_defaults=True, kw_
     dropped: tuple[str, ...] = ()
     outbox: list[OutboxEvent] = []
     next_event: int
+    logged: list[int] = []
     failure: Failure | None = None
     undo_request: UndoRequest | None = None
     stuck: str | None = None

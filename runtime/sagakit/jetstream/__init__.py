@@ -21,6 +21,7 @@ link_wire  the port `Wire` over a link, for trio programs
 asyncio_wire  the port `Wire` over nats-py alone, for asyncio programs
 nats_client  nats-py's client, mended
 nats_options  the options with which it connects
+websocket  aiohttp for ws:// URLs, and for nothing else
 nats_parts  the private parts of nats-py that are used, with the releases that were tested
 
 The store
@@ -59,3 +60,7 @@ host       an asyncio loop in a thread, with what is to be closed there
 trio_thread  a trio program in a thread, beside an asyncio loop
 whereabouts  which loop, thread and process a call comes from
 """
+
+from sagakit.jetstream.websocket import keep_back_aiohttp
+
+keep_back_aiohttp()

@@ -73,7 +73,7 @@ def broken_off(stream: str, error: Exception) -> Unavailable:
     return Unavailable(f"{stream}: the scan was broken off: {error}")
 
 
-def since(start: float) -> dict[str, object]:
+def stored_since(start: float) -> dict[str, object]:
     """Return the words for a start at a time, in seconds since the epoch."""
     at = datetime.fromtimestamp(start, UTC).isoformat()
     return {"deliver_policy": "by_start_time", "opt_start_time": at}

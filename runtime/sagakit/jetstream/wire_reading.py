@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -14,7 +14,7 @@ import msgspec
 from sagakit.errors import Refused, Unavailable
 from sagakit.jetstream.answers import NO_MESSAGE, ApiError
 from sagakit.jetstream.puller import Found, Puller, Refusing, refusal, state_of, subjects_of
-from sagakit.jetstream.scan import Scan, since, window
+from sagakit.jetstream.scan import EVERYTHING, Scan, stored_since, window
 from sagakit.store.names import Names
 from sagakit.store.ports import Extent, StoredValue, Window, Wire
 from sagakit.store.ports.reading_port import Patterns
@@ -29,6 +29,7 @@ class StoredMessage(msgspec.Struct, frozen=True):
     """A message in the answer of a leader: `data` and `hdrs` are base64, `time` is ISO 8601."""
 
     seq: int
+    subject: str = ""
     data: str = ""
     hdrs: str = ""
     time: str = ""
@@ -76,7 +77,7 @@ def last_message(answer: bytes, key: str, stream: str, refused: Refusing) -> Sto
 
 
 class WireStream:
-    """One stream that is read; implements the port `StreamReading`. `head` begins each of its subjects."""
+    """A stream that is read; implements the port `StreamReading`. `head` begins each of its subjects."""
 
     def __init__(self, wire: Wire, stream: str, head: str, refused: Refusing) -> None:
         self._wire = wire
@@ -102,10 +103,18 @@ class WireStream:
         )
         return Window(self._values(part.found)[::-1], part.below)
 
-    async def values(self, patterns: Patterns, *, after: int = 0) -> AsyncGenerator[Sequence[StoredValue]]:
+    async def values(
+        self, patterns: Patterns, *, after: int = 0, since: float = 0.0
+    ) -> AsyncGenerator[Sequence[StoredValue]]:
         """Yield all values, oldest first, a page at a time."""
         scan = Scan(
-            self._wire, self._stream, self._subjects(patterns), after=after, follows=True, refused=self._refused
+            self._wire,
+            self._stream,
+            self._subjects(patterns),
+            after=after,
+            follows=True,
+            refused=self._refused,
+            start=stored_since(since) if since else EVERYTHING,
         )
         async with aclosing(scan.pages()) as pages:
             async for page in pages:
@@ -118,7 +127,7 @@ class WireStream:
         found = last_message(answer, key, self._stream, self._refused)
         if found is None or is_deletion(found.headers):
             return None
-        return StoredValue(key, found.value, found.seq, datetime.fromisoformat(found.time).timestamp())
+        return self._value(key, found)
 
     async def get_each(self, keys: Sequence[str]) -> Sequence[StoredValue | None]:
         """Return the values of many keys."""
@@ -127,9 +136,29 @@ class WireStream:
         async def get(key: str) -> None:
             found[key] = await self.get(key)
 
-        for start in range(0, len(keys), AT_ONCE):
-            await self._wire.together(*(partial(get, key) for key in keys[start : start + AT_ONCE]))
+        await self._together([partial(get, key) for key in keys])
         return [found[key] for key in keys]
+
+    async def _together(self, calls: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        for start in range(0, len(calls), AT_ONCE):
+            await self._wire.together(*calls[start : start + AT_ONCE])
+
+    async def get_at(self, sequences: Sequence[int]) -> Sequence[StoredValue]:
+        """Return the messages with these sequences."""
+        found: dict[int, StoredValue] = {}
+
+        async def get(sequence: int) -> None:
+            request = msgspec.json.encode({"seq": sequence})
+            answer = await self._wire.request(f"$JS.API.STREAM.MSG.GET.{self._stream}", request)
+            message = last_message(answer, str(sequence), self._stream, self._refused)
+            if message is not None:
+                found[sequence] = self._value(message.subject[len(self._head) :], message)
+
+        await self._together([partial(get, sequence) for sequence in sequences])
+        return [found[sequence] for sequence in sequences if sequence in found]
+
+    def _value(self, key: str, message: StoredMessage) -> StoredValue:
+        return StoredValue(key, message.value, message.seq, datetime.fromisoformat(message.time).timestamp())
 
     async def extent(self) -> Extent:
         """Return the extent of the stream."""
@@ -142,10 +171,10 @@ class WireStream:
         """Return how many messages fit each pattern."""
         return [await self._count(pattern, since) for pattern in patterns]
 
-    async def _count(self, pattern: str, start: float) -> int:
+    async def _count(self, pattern: str, since: float) -> int:
         puller = Puller(self._wire, self._stream, self._subjects([pattern]), self._refused)
         try:
-            return await puller.make(**since(start) if start else {})
+            return await puller.make(**stored_since(since) if since else {})
         finally:
             puller.remove()
 

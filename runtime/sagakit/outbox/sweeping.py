@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from inspect import signature
 from logging import WARNING, getLogger
 from typing import Any, Protocol
 
@@ -40,10 +39,7 @@ LONGEST_REASON = 2_000
 
 
 class Starter(Protocol):
-    """The object that starts the sagas: a runtime, or a client. The start is durable when the call returns.
-
-    If `start` has a keyword `message_id`, it is given the row's id, the same with each repetition.
-    """
+    """The object that starts the sagas: a `Runtime`, an `AsyncioRuntime`, or a `Client` of either kind."""
 
     async def start(
         self,
@@ -55,6 +51,7 @@ class Starter(Protocol):
         causation_id: str | None = None,
         trace: dict[str, str] | None = None,
         attributes: dict[str, str] | None = None,
+        message_id: str | None = None,
     ) -> object:
         """Start a saga; durable when this returns. See `Runtime.start`."""
         ...
@@ -90,7 +87,6 @@ class RelaySweep:
         self._starter = starter
         self._sagas = sagas
         self._ration = ration
-        self._takes_message_id = "message_id" in signature(starter.start).parameters
         self._after = 0
         """The `seq` of the last row that was tried."""
         self.started: int = 0
@@ -159,7 +155,6 @@ class RelaySweep:
     async def _sent(self, row: OutboxRow) -> None:
         """Start one saga. The ids are those of the row, however often it is sent."""
         saga, definition = self._sagas[row.saga_type]
-        more: dict[str, Any] = {"message_id": row.id} if self._takes_message_id else {}
         await self._starter.start(
             saga,
             row.saga_id,
@@ -168,7 +163,7 @@ class RelaySweep:
             causation_id=row.causation_id,
             trace=_texts(row.trace),
             attributes=_texts(row.attributes),
-            **more,
+            message_id=row.id,
         )
 
 

@@ -7,9 +7,9 @@ not have fits no comparison but `!=` and `!~`.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
@@ -20,7 +20,7 @@ from sagakit.engine.table import ENDS, HELD, OPEN, StepState
 from sagakit.naming import is_name
 from sagakit.store.names import SagaKey
 
-Operator = Literal["=", "!=", "~", "!~", "<", "<=", ">", ">="]
+Operator = Literal["=", "!=", "~", "!~", "<", "<=", ">", ">=", "glob"]
 Kind = Literal["text", "status", "number", "time"]
 Value: TypeAlias = str | float
 """A text, a number, or a time in seconds since the epoch."""
@@ -31,7 +31,11 @@ CURRENT: frozenset[StepState] = frozenset({*OPEN, *HELD, *WAITING})
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """A field, compared with a value. For `~` and `!~` the value is a regular expression to be searched for."""
+    """A field, compared with a value.
+
+    For `~` and `!~` the value is a text to be searched for, see `contains`. `glob` is for tools: the whole text has to
+    fit a pattern of the shell.
+    """
 
     field: str
     operator: Operator
@@ -194,8 +198,37 @@ _ORDER: Mapping[Operator, Callable[[Any, Any], bool]] = {
 def _compare(found: Value, by: Operator, value: Value) -> bool:
     """Compare two values of one kind: the grammar reads a value as its field has it."""
     if by == "~":
-        return re.search(str(value), str(found)) is not None
+        return contains(str(found), str(value))
+    if by == "glob":
+        return fnmatchcase(str(found), str(value))
     return _ORDER[by](found, value)
+
+
+def contains(text: str, pattern: str) -> bool:
+    """Return True if a text contains a pattern. In it `*` is any text, `^` the beginning and `$` the end.
+
+    Each part between two `*` is looked for once, at the first place where it can be: that takes a time that the lengths
+    of both bound.
+    """
+    begins, ends = pattern.startswith("^"), pattern.endswith("$")
+    parts = pattern[begins : len(pattern) - ends].split("*")
+    if begins and ends and len(parts) == 1:
+        return text == parts[0]
+    at, end = 0, len(text)
+    if ends:
+        end -= len(parts[-1])
+        if not text.endswith(parts.pop()):
+            return False
+    if begins:
+        at = len(parts[0])
+        if not text.startswith(parts.pop(0)):
+            return False
+    for part in parts:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return at <= end
 
 
 def _possible(condition: Condition, field: str) -> frozenset[str] | None:

@@ -21,7 +21,8 @@ from sagakit.repository.filters import All, Comparison, Filter
 from sagakit.repository.found import FoundRecords
 from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.repository.index import Index
-from sagakit.repository.listing import Page, Records
+from sagakit.repository.listing import History, Page, Records
+from sagakit.repository.saga_events import events_of
 from sagakit.repository.walk import StreamWalk, Walk
 from sagakit.repository.wanted import Wanted
 from sagakit.store.ports import StoreReading, StreamReading
@@ -58,6 +59,13 @@ class SagaRepository:
             if isinstance(loaded, Loaded):
                 return loaded.record
         raise UnknownSaga(key)
+
+    async def history(self, record: Record) -> History:
+        """Return the events of a record's run, in order, each once, for as long as the log keeps them.
+
+        Raises StoreError.
+        """
+        return History(record, await events_of(self._reading, record))
 
     async def list(self, wanted: Wanted, *, limit: int | None = None, cursor: str | None = None) -> Page:
         """Return the sagas that fit, the one that was written last comes first.

@@ -141,14 +141,6 @@ class MemoryEvents:
         )
         self._connection.hand_in(carry)
 
-    async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
-        """Return all events of the type and shard; the store in memory keeps no times, and ignores `since`."""
-        await trio.lowlevel.checkpoint()
-        if self._connection.away:
-            raise Unavailable("disconnected")
-        subject = self._names.event_subject(key, saga_type, ">")
-        return [one.payload for one in self._connection.server.events if captures(subject, one.subject)]
-
 
 class MemoryControl:
     """Requests between workers in memory; implements the port `Control`."""

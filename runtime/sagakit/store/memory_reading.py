@@ -57,7 +57,7 @@ class _EventsOf:
 
 
 class MemoryStream:
-    """One stream in memory; implements the port `StreamReading`."""
+    """A stream in memory; implements the port `StreamReading`."""
 
     def __init__(self, connection: MemoryConnection, source: _Stored) -> None:
         self._connection = connection
@@ -74,11 +74,17 @@ class MemoryStream:
         some = found[-want:]
         return Window(some[::-1], some[0].sequence - 1 if len(found) > want else 0)
 
-    async def values(self, patterns: Patterns, *, after: int = 0) -> AsyncGenerator[Sequence[StoredValue]]:
+    async def values(
+        self, patterns: Patterns, *, after: int = 0, since: float = 0.0
+    ) -> AsyncGenerator[Sequence[StoredValue]]:
         """Yield all values, oldest first."""
-        while page := [one for one in await self._fitting(patterns) if one.sequence > after][:PAGE]:
+        while page := [one for one in await self._fitting(patterns) if one.sequence > after and one.at >= since][:PAGE]:
             yield page
             after = page[-1].sequence
+
+    async def get_at(self, sequences: Sequence[int]) -> Sequence[StoredValue]:
+        """Return the messages with these sequences."""
+        return [one for one in await self._fitting(()) if one.sequence in sequences]
 
     async def get(self, key: str) -> StoredValue | None:
         """Return the value of a key."""

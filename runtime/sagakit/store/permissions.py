@@ -160,7 +160,9 @@ def _reads(names: Names) -> Iterator[Grant]:
     yield from _scans([f"KV_{bucket}" for bucket in names.state], "list live sagas")
     yield from _scans([f"KV_{bucket}" for bucket in names.archive], "list finished sagas")
     yield from _scans([f"KV_{names.workers}"], "list workers")
-    yield from _scans(names.events, "read the history of a saga")
+    yield from _scans(names.events, "search the history of a saga, or events of a kind")
+    for stream in names.events:
+        yield Grant(f"$JS.API.STREAM.MSG.GET.{stream}", "read an event of a saga, from the leader")
 
 
 def _scans(streams: Iterable[str], why: str) -> Iterator[Grant]:

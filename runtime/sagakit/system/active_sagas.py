@@ -133,7 +133,7 @@ class ActiveSagas:
 
     def _wake(self, key: str) -> None:
         passivated = self._passivated.pop(key)
-        slot = SagaSlot(passivated.binding, key, Reactivate(passivated.confirmed))
+        slot = SagaSlot(passivated.binding, key, Reactivate(passivated.published))
         slot.status = passivated.status
         self._live(slot)
 

@@ -9,6 +9,7 @@ as small as possible.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
 from typing import Any, Generic
 
 import msgspec
@@ -66,6 +67,7 @@ class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
     send: Sequence[Send] = ()
     also: Callable[[], Sequence[Saga[Any, Any]]] | None = None
     invariant: Callable[[Any, Trace], None] | None = None
+    after: timedelta | None = None
 
     def run(self, progress: Callable[[int], None] | None = None) -> Report:
         """Call `explore` with these arguments. Raises BrokenPromise."""
@@ -75,6 +77,7 @@ class Exploration(msgspec.Struct, Generic[D, T], frozen=True, kw_only=True):
             send=self.send,
             also=self.also,
             invariant=self.invariant,
+            after=self.after,
             progress=progress,
         )
 
@@ -86,18 +89,19 @@ def explore(
     send: Sequence[Send] = (),
     also: Callable[[], Sequence[Saga[Any, Any]]] | None = None,
     invariant: Callable[[Any, Trace], None] | None = None,
+    after: timedelta | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Report:
     """Run every single-fault schedule of a saga, and return a report.
 
-    `make` returns a fresh saga with fresh test doubles for each run. `send` and `also` are those of `simulate`.
+    `make` returns a fresh saga with fresh test doubles for each run. `send`, `also`, `after` are those of `simulate`.
     `invariant(saga, trace)` raises AssertionError when the user's own books do not balance. `progress` gets the number
     of schedules that have run. Must not be called from within trio.
 
     Raises BrokenPromise for the first schedule that breaks a promise or the invariant, and when a planned fault was
     never reached, which means that the saga does not do the same thing each time.
     """
-    return _Explorer(make, input, send, also or tuple, invariant, progress or (lambda number: None)).explore()
+    return _Explorer(make, input, send, also or tuple, invariant, after, progress or (lambda number: None)).explore()
 
 
 class _Explorer:
@@ -108,6 +112,7 @@ class _Explorer:
         send: Sequence[Send],
         also: Callable[[], Sequence[Saga[Any, Any]]],
         invariant: Callable[[Any, Trace], None] | None,
+        after: timedelta | None,
         progress: Callable[[int], None],
     ) -> None:
         if not callable(make):
@@ -119,6 +124,7 @@ class _Explorer:
         self._send = send
         self._also = also
         self._invariant = invariant
+        self._after = after
         self._progress = progress
         self._plan: Plan = compiled(type(make())).plan
         self._last: Saga[Any, Any] | None = None
@@ -188,7 +194,7 @@ class _Explorer:
 
     def _run(self, schedule: Faults, *, judged: bool = True) -> Trace:
         saga = self._fresh()
-        trace = simulate(saga, self._input, faults=schedule, send=self._send, also=self._also())
+        trace = simulate(saga, self._input, faults=schedule, send=self._send, also=self._also(), after=self._after)
         new = schedule not in self._seen
         self._seen[schedule] = True
         if new:

@@ -63,6 +63,8 @@ class Judge:
         if not isinstance(found, Loaded) or log is None or log.state != state:
             self.broke(f"P1: {called.name} is called without a durable record that says so")
             return
+        if found.record.starts_at is not None:
+            self.broke(f"P10: {called.name} is called before the saga starts")
         self._order(called, found.record)
         if called.step in self._running:
             self.broke(f"P2: {called.name} starts while {self._running[called.step].name} still runs")
@@ -154,6 +156,8 @@ class Judge:
         if numbers != list(range(1, len(numbers) + 1)):
             self.broke(f"P9: events come as {numbers}")
         self._trace.events = [body["type"].split(".", 2)[2] for body in bodies if body["run"] == record.run]
+        if self._trace.events.count("started") > 1:
+            self.broke("P10: the saga has begun twice")
         if record.status in ENDS and (not numbers or self._trace.events[-1] != record.status):
             self.broke(f"P9: the last event is {self._trace.events[-1:]}, it {record.status}")
 

@@ -104,7 +104,8 @@ class SagaMachine(RuleBasedStateMachine):
         self._key = str(SagaKey(self.plan.saga_type, SAGA_ID))
         self.judge: Judge = Judge(self.plan, self._key, self.trace)
         self.participants: Stubs = Stubs({node.name: 1 for node in self.plan.nodes})
-        record = create(self.plan, saga_id=SAGA_ID, run="r", input=_ONE, owner="w1", now=self.now)
+        starts_at = self.now + 10.0 if data.draw(st.integers(0, 3), "starts later") == 0 else None
+        record = create(self.plan, saga_id=SAGA_ID, run="r", input=_ONE, owner="w1", now=self.now, starts_at=starts_at)
         self._write("w1", self._answered(record), expected=0)
 
     # ----------------------------------------------------------------- rules

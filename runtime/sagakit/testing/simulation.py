@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from inspect import isawaitable, iscoroutine
 from logging import CRITICAL, getLogger
 from typing import Any
@@ -78,11 +79,13 @@ def simulate(
     faults: Faults = Faults(),  # noqa: B008  # frozen
     send: Sequence[Send] = (),
     also: Sequence[Saga[Any, Any]] = (),
+    after: timedelta | float | None = None,
     seed: int = 0,
 ) -> Trace:
     """Run the saga to its end with these faults, and return a trace. The same arguments give the same run.
 
-    `send` are signals; `also` are instances of the sagas that are its children. Must not be called from within trio.
+    `send` are signals; `also` are instances of the sagas that are its children. `after` delays its start.
+    Must not be called from within trio.
     Raises DefinitionError for missing children, and for faults and signals that the saga cannot have; InvalidInput and
     InputTooLarge as `start` does. Errors inside the saga and broken promises are in the trace.
     """
@@ -93,7 +96,7 @@ def simulate(
     check_sends(type(saga), send)
     trace = Trace(faults)
     with _deterministic(seed), _quiet(), in_place() as call_asyncio:
-        run = _Simulation(saga, input, trace, send, also, call_asyncio, random.Random(seed))
+        run = _Simulation(saga, input, trace, send, also, after, call_asyncio, random.Random(seed))
         trio.run(run.run, clock=trio.testing.MockClock(autojump_threshold=0), strict_exception_groups=True)
     return trace
 
@@ -106,6 +109,7 @@ class _Simulation:
         trace: Trace,
         send: Sequence[Send],
         also: Sequence[Saga[Any, Any]],
+        after: timedelta | float | None,
         call_asyncio: Callable[..., Awaitable[Any]],
         dice: random.Random,
     ) -> None:
@@ -114,6 +118,7 @@ class _Simulation:
         self._trace = trace
         self._send = send
         self._also = also
+        self._after = after
         self._call_asyncio = call_asyncio
         self._dice = dice
         self._server = MemoryServer()
@@ -193,7 +198,7 @@ class _Simulation:
         with bare_errors(), trio.CancelScope() as scope:
             async with self._worker(scope) as runtime, trio.open_nursery() as nursery:
                 self._deliver = lambda message: nursery.start_soon(self._message, runtime, message)
-                handle = await runtime.start(type(self._saga), SAGA_ID, self._input)
+                handle = await runtime.start(type(self._saga), SAGA_ID, self._input, after=self._after)
                 for sent in self._send:
                     if sent.signal.name not in self._planned:
                         await self._signal(runtime, sent)

@@ -45,7 +45,7 @@ def complete(history: History) -> Iterator[Violation]:
         absent = [number for number in range(1, record.next_event) if number not in events]
         if absent:
             yield Violation("P9", key, f"events {absent} of {record.next_event - 1} were never published")
-        elif events[1] != "started" or events[record.next_event - 1] != record.status:
+        elif events[1] not in ("started", "delayed") or events[record.next_event - 1] != record.status:
             yield Violation("P9", key, f"its events go from {events[1]} to {events[record.next_event - 1]}")
         elif max(events) >= record.next_event:
             yield Violation("P9", key, f"event {max(events)} is not of this record")

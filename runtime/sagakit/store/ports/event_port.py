@@ -1,4 +1,4 @@
-"""The port of the event log: appends that the server deduplicates, and reading back one saga's shard."""
+"""The port of the event log: appends that the server deduplicates."""
 
 from __future__ import annotations
 
@@ -25,12 +25,5 @@ class EventLog(Protocol):
         """Queue an append, without blocking. `done` gets the stream sequence, or the error.
 
         For a duplicate that is the sequence of the first copy. The error is one of those of `KeyValue.submit`.
-        """
-        ...
-
-    async def read(self, key: str, saga_type: str, *, since: float) -> list[bytes]:
-        """Return the events of this type, in the stream of this key, stored from `since` on (seconds since the epoch).
-
-        They are in the order of the stream, and those of other sagas are among them. Raises Unavailable, Ambiguous.
         """
         ...

@@ -48,7 +48,7 @@ class Extent(NamedTuple):
 
 
 class StreamReading(Protocol):
-    """One stream that is read. Delete markers are left out. Each method raises Unavailable, Ambiguous, NotPermitted."""
+    """A stream that is read. Delete markers are left out. Each method raises Unavailable, Ambiguous, NotPermitted."""
 
     async def window(self, patterns: Patterns, *, upto: int | None, want: int) -> Window:
         """Return about `want` values with the highest sequences up to `upto`; None begins at the end of the stream.
@@ -57,11 +57,14 @@ class StreamReading(Protocol):
         """
         ...
 
-    def values(self, patterns: Patterns, *, after: int = 0) -> AsyncGenerator[Sequence[StoredValue]]:
-        """Yield all values after a sequence, oldest first, a page at a time, until the end of the stream is reached.
+    def values(
+        self, patterns: Patterns, *, after: int = 0, since: float = 0.0
+    ) -> AsyncGenerator[Sequence[StoredValue]]:
+        """Yield all values, oldest first, a page at a time, until the end of the stream is reached.
 
-        Keys that are written meanwhile come again with their new values, so that no key which exists the whole time is
-        missed.
+        With `after` only those with a higher sequence; with `since` those stored from then on, in seconds since the
+        epoch. Keys that are written meanwhile come again with their new values, so that no key which exists the whole
+        time is missed.
         """
         ...
 
@@ -71,6 +74,10 @@ class StreamReading(Protocol):
 
     async def get_each(self, keys: Sequence[str]) -> Sequence[StoredValue | None]:
         """Return the values of many keys, from the leader, in the order of the keys."""
+        ...
+
+    async def get_at(self, sequences: Sequence[int]) -> Sequence[StoredValue]:
+        """Return the messages with these sequences, from the leader, without those that are gone."""
         ...
 
     async def extent(self) -> Extent:

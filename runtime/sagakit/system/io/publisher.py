@@ -112,7 +112,7 @@ class Publisher(Actor[PublishEvents]):
             self._nursery.start_soon(self._again, queue, result)
             return
         queue.failures = 0
-        queue.receipt.confirm(queue.events.popleft().seq)
+        queue.receipt.confirm(queue.events.popleft().seq, result)
         # the next one is sent only now. If both were under way, a lost first one would come after the second (P9)
         if queue.events:
             self._send_head(queue)

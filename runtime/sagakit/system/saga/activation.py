@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import msgspec
 
 from sagakit.binding.saga_binding import SagaBinding
-from sagakit.engine import Loaded, Record, SagaStatus
+from sagakit.engine import Loaded, Published, Record, SagaStatus
 
 
 class CreateRecord(Protocol):
@@ -42,20 +42,20 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 class Reactivate(msgspec.Struct, frozen=True):
-    """The worker's own record of a saga that was passivated. Its events up to `confirmed` are in the log."""
+    """The worker's own record of a saga that was passivated. `published` says which of its events are in the log."""
 
-    confirmed: int
+    published: Published
 
 
 class Passivated(NamedTuple):
     """A saga that waits without an actor.
 
-    `at` is the time at which it wakes by itself, in seconds since the epoch; None if only a message wakes it. Its
-    events up to `confirmed` are in the log. `status` is that of its record.
+    `at` is the time at which it wakes by itself, in seconds since the epoch; None if only a message wakes it.
+    `published` says which of its events are in the log. `status` is that of its record.
     """
 
     at: float | None
-    confirmed: int
+    published: Published
     binding: SagaBinding
     status: SagaStatus
 

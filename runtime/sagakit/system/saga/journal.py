@@ -19,7 +19,19 @@ import trio
 from msgspec import structs
 from sagakit_actors import Ref
 
-from sagakit.engine import Loaded, Record, UnknownFields, decode, encode, foreign, marker_of, read_header, stamped
+from sagakit.engine import (
+    Loaded,
+    Published,
+    Record,
+    UnknownFields,
+    decode,
+    encode,
+    foreign,
+    marker_of,
+    read_header,
+    stamped,
+)
+from sagakit.engine.events import with_logged
 from sagakit.errors import Fenced, NewerSchema, Overwritten, SagakitError, StoreError, Undecodable
 from sagakit.store.ports import Entry
 from sagakit.system.environment import Environment
@@ -185,12 +197,16 @@ class Journal:
         confirm = Confirm(key=self._key, run=loaded.record.run, revision=revision, done=self._done())
         self._operate(confirm, lambda _: then())
 
-    def retire(self, then: Callable[[], None]) -> None:
-        """Move the record into the archive, put the end marker in its place, and call `then`."""
+    def retire(self, published: Published, then: Callable[[], None]) -> None:
+        """Move the record into the archive, put the end marker in its place, and call `then`.
+
+        All its events are in the log: `published` says where.
+        """
         record = self.record
+        logged = with_logged(record.logged, record.outbox, published)
         retire = Retire(
             key=self._key,
-            value=encode(structs.replace(record, outbox=[]), self.unknown),
+            value=encode(structs.replace(record, outbox=[], logged=logged), self.unknown),
             run=record.run,
             version=record.version,
             marker=marker_of(record),

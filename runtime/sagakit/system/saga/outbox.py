@@ -7,7 +7,7 @@ from functools import partial
 
 from sagakit_actors import Ref
 
-from sagakit.engine import Record
+from sagakit.engine import Published, Record
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
 
@@ -17,11 +17,11 @@ class Outbox:
 
     __slots__ = ("_handed_in", "_key", "_last", "_publisher", "_receipt", "_then")
 
-    def __init__(self, publisher: Ref[PublishEvents], key: str, *, confirmed: int = 0) -> None:
+    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published) -> None:
         self._publisher = publisher
         self._key = key
-        self._receipt = Receipt(confirmed=confirmed)
-        self._handed_in = confirmed
+        self._receipt = Receipt(confirmed=published.seq, at=published.at)
+        self._handed_in = published.seq
         self._last = 0
         self._then: Callable[[], None] | None = None
 
@@ -31,12 +31,20 @@ class Outbox:
         return self._receipt.confirmed
 
     @property
+    def published(self) -> Published:
+        """The confirmation for the record: which events are in the log, and where, unless its outbox lacks them."""
+        return Published(self._receipt.confirmed, tuple(self._receipt.at))
+
+    @property
     def is_out(self) -> bool:
         """True if every event that was handed in is in the log."""
         return self._receipt.confirmed >= self._handed_in
 
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
+        known = record.outbox[0].seq if record.outbox else record.next_event
+        at = self._receipt.at
+        del at[: len(at) - max(0, self._receipt.confirmed + 1 - known)]  # the record has these
         last = self._handed_in
         new = tuple([event for event in record.outbox if event.seq > last])
         if new:
@@ -48,7 +56,7 @@ class Outbox:
         if self._handed_in > self._receipt.confirmed:
             self._handed_in = self._receipt.confirmed
             # a new receipt: an acknowledgment that still comes to the old publisher must not count for the new one
-            self._receipt = Receipt(confirmed=self._handed_in)
+            self._receipt = Receipt(confirmed=self._handed_in, at=self._receipt.at)
             self.publish(record)
             if self._then is not None:
                 self._await_last()

@@ -95,8 +95,8 @@ class SagaActor(Reactor[SagaMessage]):
         self._phase = PhaseOf(slot.key)
         self._activation = activation = slot.next_activation()
         self._waiters = Waiters(self._plan, environment.limits)
-        confirmed = activation.confirmed if isinstance(activation, Reactivate) else 0
-        self._outbox = Outbox(environment.publisher, slot.key, confirmed=confirmed)
+        published = activation.published if isinstance(activation, Reactivate) else Published(0)
+        self._outbox = Outbox(environment.publisher, slot.key, published)
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
         """Write the first record, or the adoption. A later incarnation looks for its record."""
@@ -249,15 +249,15 @@ class SagaActor(Reactor[SagaMessage]):
                 return
             self._rest_of_turn()
         elif phase == "retiring":
-            self._journal.retire(self._retired)
+            self._journal.retire(self._outbox.published, self._retired)
         elif phase == "awaiting lease":
             self._mind_drain()
 
     def _fold_gathered(self) -> bool:
         """Fold what has come in, and write what follows. Return True if that is under way, or has to wait for room."""
-        record, writes, confirmed = self._journal.record, self._writes, self._outbox.confirmed
+        record, writes, published = self._journal.record, self._writes, self._outbox.published
         gathered = writes.gather()
-        events = [*gathered, Published(confirmed)] if confirmed else gathered
+        events = [*gathered, published] if published.seq else gathered
         proposed = self._folding.fold(record, events)
         if proposed is not record and not writes.may_write(proposed):
             self._mind_drain()
@@ -322,7 +322,7 @@ class SagaActor(Reactor[SagaMessage]):
             return
         knows = self._retirement.parent_knows or record.status not in ENDS
         if self._passivation.may_end(record, told=told, parent_knows=knows):
-            passivated = Passivated(record.wake_at, self._outbox.confirmed, self._binding, record.status)
+            passivated = Passivated(record.wake_at, self._outbox.published, self._binding, record.status)
             environment.sagas.passivate(self._key, passivated)
             self._phase.move("end")
 
@@ -383,7 +383,7 @@ class SagaActor(Reactor[SagaMessage]):
         if self._retirement.has_begun and self._phase.now != "over":
             self._phase.move("retire")
             if not self._journal.busy:
-                self._journal.retire(self._retired)
+                self._journal.retire(self._outbox.published, self._retired)
 
     def _retired(self) -> None:
         self._waiters.answer(self._journal.record)

@@ -1,0 +1,68 @@
+"""The checks of sagas and their messages: stuck, unreadable, unpublished, waiting, dead."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sagakit.doctor.finding import Seen, bad, graded, named, ok, skipped, span, warn
+from sagakit.doctor.patient import Patient, StreamInfo
+
+WAITS, WAITS_LONG = 60.0, 600.0
+"""Seconds that an event or a message may wait."""
+
+
+async def stuck(patient: Patient) -> Seen:
+    """Check whether sagas wait for a person."""
+    sagas = await patient.live_sagas()
+    if not sagas.stuck.count:
+        return ok("no saga is stuck", 0)
+    types = [f"{number:,} {saga_type}" for saga_type, number in sagas.stuck_types.most_common()]
+    since = max(0.0, await patient.now() - (sagas.stuck.since or 0.0))
+    text = f"{sagas.stuck.count:,} sagas are stuck, the first one for {span(since)}: {named(types)}"
+    return warn(text, sagas.stuck.count)
+
+
+async def unreadable(patient: Patient) -> Seen:
+    """Check that each record can be read."""
+    found = (await patient.live_sagas()).unreadable
+    if found.count:
+        return bad(f"{found.count:,} records cannot be read: {named(found.keys)}", found.count)
+    return ok("each record can be read", 0)
+
+
+async def outbox(patient: Patient) -> Seen:
+    """Check how long events have waited to be published."""
+    found = (await patient.live_sagas()).unpublished
+    if found.since is None:
+        return ok("no event waits to be published", 0.0)
+    age = max(0.0, await patient.now() - found.since)
+    text = f"{found.count:,} sagas have unpublished events, the first one for {span(age)}: {named(found.keys)}"
+    return graded(text, age, warn_from=WAITS, bad_from=WAITS_LONG)
+
+
+async def inbox(patient: Patient) -> Seen:
+    """Check how long messages have waited in the inbox."""
+    info = await patient.stream(patient.names.inbox)
+    if info is None:
+        return skipped("the inbox is missing: see SK201")
+    if not info.state.messages:
+        return ok("no message waits in the inbox", 0.0)
+    age = _age(info, info.state.first_ts)
+    text = f"{info.state.messages:,} messages wait in the inbox, the first one for {span(age)}"
+    return graded(text, age, warn_from=WAITS, bad_from=WAITS_LONG)
+
+
+async def dead_letters(patient: Patient) -> Seen:
+    """Check whether messages were given up."""
+    info = await patient.stream(patient.names.dead)
+    if info is None:
+        return skipped("the stream of dead letters is missing: see SK201")
+    number = info.state.messages
+    if not number:
+        return ok("there are no dead letters", 0)
+    return warn(f"{number:,} dead letters, the last one {span(_age(info, info.state.last_ts))} old", number)
+
+
+def _age(info: StreamInfo, moment: datetime | None) -> float:
+    """Return the seconds since a moment, by the clock of the server that has answered; 0 if it does not say."""
+    return max(0.0, (info.ts - moment).total_seconds()) if info.ts is not None and moment is not None else 0.0

@@ -1,0 +1,84 @@
+"""`sagakit init`: the project that it makes passes its own tests, and its demo runs, on this environment as it is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sagakit.cli import scaffold
+from sagakit.cli.app import app
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[2]
+TEMPLATES = ROOT / "runtime" / "sagakit" / "cli" / "project"
+
+
+def make(folder: Path, *target: str) -> str:
+    """Run `make` in a project with this Python, and return what it has printed."""
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT / "runtime"), str(ROOT / "actors")])}
+    command = ["make", *target, f"PYTHON={sys.executable}"]
+    done = subprocess.run(command, cwd=folder, env=os.environ | paths, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def tool(*words: str, folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--fastapi"]], ids=["plain", "fastapi"])
+def test_the_project_passes_its_tests_and_its_demo_runs(tmp_path: Path, options: list[str]) -> None:
+    folder = tmp_path / "my-shop"
+    done = CliRunner().invoke(app, ["init", "my-shop", "--folder", str(folder), *options])
+    assert done.exit_code == 0, done.output
+    assert sorted(done.stdout.split()) == sorted(str(path) for path in folder.rglob("*") if path.is_file())
+    assert (folder / "my_shop" / "web.py").exists() is bool(options)
+    tool("ruff", "check", "--isolated", "--line-length=120", "--select=E,F,I,UP,B", ".", folder=folder)
+    tool("ruff", "format", "--isolated", "--line-length=120", "--check", ".", folder=folder)
+    assert " passed" in make(folder, "test")
+    said = make(folder, "demo")
+    assert "order-1: shipped" in said
+    assert "order-3: card_declined, undone: reserve" in said
+    assert "goods held, cards charged, parcels shipped: [4, 4, 4]" in said
+    assert "no broken promise" in make(folder, "explore")
+
+
+def test_no_word_of_a_template_is_left(tmp_path: Path) -> None:
+    for file in scaffold.make_project(tmp_path / "shop", "shop", fastapi=True):
+        text = file.read_text()
+        assert "{{" not in text
+        assert text.endswith("\n")
+        assert not text.endswith("\n\n")
+
+
+def test_the_worker_of_the_project_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "shop"
+    scaffold.make_project(folder, "shop", fastapi=False)
+    program = "from shop.worker import sagas\nwith sagas() as found: print(type(found[0]).__name__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "PlaceOrder\n"
+
+
+@pytest.mark.parametrize("name", ["", "1shop", "my shop", "../shop", "class", "json", "sagakit", "tests", "Test"])
+def test_a_name_that_is_no_package_is_refused(tmp_path: Path, name: str) -> None:
+    done = CliRunner().invoke(app, ["init", name, "--folder", str(tmp_path / "shop")])
+    assert done.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+    done = CliRunner().invoke(app, ["init", "shop", "--folder", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "is not an empty folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_folder_of_the_templates_holds_nothing_else() -> None:
+    assert {path.suffix for path in TEMPLATES.rglob("*") if path.is_file()} == {".tmpl"}
