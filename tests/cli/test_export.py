@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from sagakit.cli.export_rows import TABLES
 
 from tests.cli.operators import Operator, running_operator
+from tests.cli.test_cli_page import PAGE
 
 parquet: Any = importlib.import_module("pyarrow.parquet")
 arrow: Any = importlib.import_module("pyarrow")
@@ -115,3 +118,9 @@ def test_sql_without_rows_or_with_a_mistake(operator: Operator) -> None:
     said = operator.says("sql", "select nothing from sagas")
     assert said.code == 2
     assert 'Referenced column "nothing" not found' in said.err
+
+
+def test_the_columns_of_the_page_are_those_of_the_tables() -> None:
+    rows = re.findall(r"^\| `(sagas|steps|events)` \| [^|]+ \| ([^|]+) \|$", PAGE, flags=re.MULTILINE)
+    said = {table: ["key", "type", "id", "run", *re.findall(r"`(\w+)`", columns)] for table, columns in rows}
+    assert said == {table: [field.name for field in msgspec.structs.fields(row)] for table, row in TABLES.items()}
