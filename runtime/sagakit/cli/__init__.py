@@ -16,6 +16,7 @@ changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
 moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
+looking_only      the light way to look at sagas: a plain connection under asyncio
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
 json_shapes       the JSON that the operator commands print
