@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 import msgspec
 import typer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sagakit.cli.looking_only import Looking
     from sagakit.client.by_key import PlainAccess
 
-Work: TypeAlias = "Callable[[PlainAccess], Awaitable[int | None]]"
+Work = Callable[["PlainAccess"], Awaitable[int | None]]
 """The work of a command. It returns an exit code other than 0, or None."""
 
 
