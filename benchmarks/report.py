@@ -7,7 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 
 from rich.console import Console
 from rich.table import Table
@@ -29,12 +29,13 @@ def surroundings() -> dict[str, str]:
     """Return machine, versions, server settings, and how busy the machine is."""
     server = subprocess.run([find_server(), "--version"], capture_output=True, text=True, check=True).stdout.strip()
     packages = ("sagakit", "nats-py", "trio", "trio-asyncio", "msgspec")
+    installed = {found.name for found in distributions()}
     return {
         "machine": f"{_processor()}, {os.cpu_count()} cores",
         "load_before": f"{os.getloadavg()[0]:.2f} runnable processes on average over the minute before",
         "system": platform.platform(),
         "python": platform.python_version(),
-        "packages": ", ".join(f"{name} {version(name)}" for name in packages),
+        "packages": ", ".join(f"{name} {version(name)}" for name in packages if name in installed),
         "server": f"{server}, on loopback, file storage",
         **SYNCS,
     }

@@ -31,6 +31,7 @@ LAYERS = [
     {"client"},
     {"asyncio"},
     {"outbox", "prometheus"},
+    {"projection"},
     {"commands", "doctor", "participants"},
     {"web", "testing"},
     {"cli"},

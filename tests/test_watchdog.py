@@ -100,6 +100,16 @@ async def test_a_step_that_blocks_the_loop_is_named_with_its_line_at_each_doubli
     check(said(caplog), who)
 
 
+async def test_a_step_that_blocks_its_loop_in_a_thread_is_named(
+    caplog: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Python 3.14, where asyncio steps do not run in trio's thread."""
+    monkeypatch.setenv("SAGAKIT_ASYNCIO", "thread")
+    async with sagakit.open_runtime("memory:", sagas=[SlowOnAsyncio(Blocking(caplog))]) as runtime:
+        await runtime.execute(SlowOnAsyncio, "one", "")
+    check(said(caplog), "step charge of SlowOnAsyncio.one (attempt 1)")
+
+
 async def test_the_metrics_have_the_longest_block_of_each_loop(caplog: Logged) -> None:
     async with sagakit.open_runtime("memory:", sagas=[Slow(Blocking(caplog))]) as runtime:
         await runtime.execute(Slow, "one", "action")

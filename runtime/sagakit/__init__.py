@@ -14,6 +14,7 @@ asyncio      the same for asyncio programs
 doctor       coded checks of server, streams, fleet and sagas
 prometheus   the metrics of a runtime, for a Prometheus registry
 outbox       sagas that a database transaction starts
+projection   read models over the events of sagas, in a user's database
 testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
 errors       every error, as one tree

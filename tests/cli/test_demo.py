@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -80,7 +81,7 @@ def _booked(books: Path) -> int:
     if not books.exists():
         return 0
     try:
-        with sqlite3.connect(f"file:{books}?mode=ro", uri=True) as db:
+        with closing(sqlite3.connect(f"file:{books}?mode=ro", uri=True)) as db:
             return int(db.execute("SELECT count(*) FROM shipments").fetchone()[0])
     except sqlite3.Error:
         return 0

@@ -1,4 +1,4 @@
-"""The faces of one suite: a client under asyncio, one under trio, a runtime; and a worker beside the clients."""
+"""The faces of one suite: a client under asyncio, a client under trio, and a runtime; and a worker for the clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ONCE = RetryPolicy(max_attempts=1)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order: if it waits for an approval, if the shop refuses it, if its charge breaks, and a note."""
+    """An order that may wait for an approval, be refused by the shop, or break when it is charged."""
 
     number: int = 1
     asks: bool = False

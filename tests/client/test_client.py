@@ -1,4 +1,4 @@
-"""Tests of the client without a worker: waits, reasons of refusals, plain names, events, outages; on either loop."""
+"""The client without a worker: its waits, the reasons of refusals, plain names, events, outages."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_two_clients_that_start_an_id_with_different_inputs_get_one_saga(on_clie
 def test_a_tool_without_the_class_uses_names_and_json(
     on_client: Callable[[Body], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sagakit.client.sender.UNTOLD_FOR", 0.3)
+    monkeypatch.setattr("sagakit.client.messenger.UNTOLD_FOR", 0.3)
 
     async def body(client: Client) -> None:
         handle = await client.start("Buy", "one", {"number": 7, "asks": True})
@@ -295,7 +295,7 @@ def test_the_net_finds_an_end_whose_hint_was_lost(
     face: OnClient, server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sagakit.client.changes.NET", 0.2)
-    monkeypatch.setattr("sagakit.client.changes.Change.take", lambda self, message: None)
+    monkeypatch.setattr("sagakit.client.changes.HeardKey.take", lambda self, message: None)
 
     async def body(client: Client) -> None:
         handle = await client.start(Buy, "one", Order(7, asks=True))

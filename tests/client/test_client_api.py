@@ -112,6 +112,50 @@ def test_a_signal_reaches_a_saga_once(on_api: OnApi) -> None:
     on_api(body)
 
 
+def test_a_saga_is_started_with_a_signal_or_the_one_there_is_gets_it(on_api: OnApi) -> None:
+    async def body(sagas: ClientApi) -> None:
+        for _ in range(2):
+            handle = await sagas.start_with_signal(
+                Buy, "new", Order(7, asks=True), Buy.approved, "ann", message_id="m1"
+            )
+            assert await handle.outcome() == Completed("7 ann")
+        await sagas.start(Buy, "there", Order(8, asks=True))
+        handle = await sagas.start_with_signal(Buy, "there", Order(8, asks=True), Buy.approved, "bob")
+        assert await handle.outcome() == Completed("8 bob")
+        with pytest.raises(NotAllowed):
+            await sagas.start_with_signal(Buy, "there", Order(8, asks=True), Buy.approved, "eve")
+        with pytest.raises(AlreadyStarted):
+            await sagas.start_with_signal(Buy, "there", Order(9), Buy.approved, "eve")
+
+    on_api(body)
+
+
+def test_a_known_id_is_an_error_if_the_start_says_so_but_never_for_the_same_message(on_api: OnApi) -> None:
+    async def body(sagas: ClientApi) -> None:
+        for _ in range(2):
+            handle = await sagas.start(Buy, "one", Order(7), id_conflict="error", message_id="m1")
+            assert await handle.outcome() == Completed("7 unasked")
+        with pytest.raises(AlreadyStarted):
+            await sagas.start(Buy, "one", Order(7), id_conflict="error", message_id="m2")
+
+    on_api(body)
+
+
+def test_a_saga_may_begin_later_and_is_listed_meanwhile(on_api: OnApi) -> None:
+    async def body(sagas: ClientApi) -> None:
+        handle = await sagas.start(Buy, "later", Order(7), after=0.5)
+        assert (await handle.describe()).status == "delayed"
+        assert [info.id for info in (await sagas.list(status="delayed")).items] == ["later"]
+        assert await handle.outcome() == Completed("7 unasked")
+        never = await sagas.start(Buy, "never", Order(8), after=3600)
+        await never.cancel()
+        assert await never.wait() == "failed"
+        with pytest.raises(InvalidInput, match="not both"):
+            await sagas.start(Buy, "wrong", Order(), at=1, after=1)
+
+    on_api(body)
+
+
 def test_a_payload_of_another_type_is_refused(on_api: OnApi) -> None:
     async def body(sagas: ClientApi) -> None:
         await sagas.start(Buy, "one", Order(7, asks=True))

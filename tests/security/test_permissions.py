@@ -63,6 +63,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 ids = {"first": await first.until_up(), "second": await second.until_up()}
                 async with watching(reader), watching(shop.store):
                     await completes_fails_and_is_cancelled(shop)
+                await hears_why_it_was_refused(shop.store)
                 await is_listed_with_its_history(reader)
                 await is_listed_with_its_history(shop.store)
                 await an_operator_terminates(server, names)
@@ -130,9 +131,16 @@ async def completes_fails_and_is_cancelled(shop: Client) -> None:
         assert record.steps["choose"].state == "undone"
 
 
+async def hears_why_it_was_refused(store: Store) -> None:
+    assert isinstance(store, JetStreamStore)
+    heard = await LinkWire(store._link).hear(store.names.dead_subject("inbox", "Gift"), lambda message: None)
+    await heard.end()
+
+
 async def an_operator_terminates(server: Server, names: Names) -> None:
     async with opened(server, "operator", names) as store:
         operator = Client(store)
+        await hears_why_it_was_refused(store)
         async with watching(store):
             await operator.send("Gift", "stopped", kind="start", input={"name": "doll"})
             await operator.until("Gift", "stopped", lambda record: state_of(record, "wrapped") == "done")

@@ -10,8 +10,8 @@ import trio.testing
 from msgspec import Raw, structs
 from sagakit import Completed, Saga, timer
 from sagakit.engine import OutboxEvent, Published
-from sagakit.engine import events as events_module
-from sagakit.repository import SagaRepository, events
+from sagakit.engine.events import with_logged
+from sagakit.repository import SagaRepository, saga_events
 from sagakit.store.faults import StoreFault
 from sagakit.store.memory_server import MemoryServer
 
@@ -66,7 +66,7 @@ async def test_a_record_knows_where_its_events_are(autojump_clock: trio.testing.
             raise AssertionError("the log was searched")
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(events, "_search", search)
+            patch.setattr(saga_events, "_search", search)
             history = await running.runtime.history(BookTrip, "one")
             assert [event.type.removeprefix("saga.BookTrip.") for event in history.events] == TYPES
             server.lose_events(7)
@@ -105,5 +105,5 @@ def test_a_record_keeps_the_places_of_its_first_event_and_of_the_last_ones() -> 
     logged: list[int] = []
     for seq in range(1, 301):
         event = OutboxEvent(seq, "x", Raw(b"{}"))
-        logged = events_module.with_logged(logged, [event], Published(seq, (1000 + seq,)))
+        logged = with_logged(logged, [event], Published(seq, (1000 + seq,)))
     assert logged == [1001, *range(1202, 1301)]

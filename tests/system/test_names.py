@@ -15,7 +15,7 @@ def test_a_star_import_brings_exactly_the_exported_names() -> None:
     exec("import asyncio\nfrom sagakit import *", found)
     assert found["asyncio"].__name__ == "asyncio"
     tree = ast.parse(Path(sagakit.__file__).read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module != "importlib.metadata"]
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "typing"]
     exported = {alias.asname for node in imports for alias in node.names}
     exported = {name for name in exported if name is not None}
     assert set(found) - {"__builtins__", "asyncio"} == exported | {"__version__"}

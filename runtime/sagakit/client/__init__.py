@@ -34,9 +34,10 @@ saga_type    a type of saga, by its class or by its name
 lookup       single looks by key
 through_outages  waits, and asks again
 changes      the hints on records that change, and the net below them
-sender       messages, and what becomes of them
+messenger    messages, and what becomes of them
+client_starts  starts, and the sagas whose starts are on their way
 burials      dead letters of own messages
-begun        a saga whose start is on its way
+pending_saga  the access to a saga whose start is on its way
 fleet_view   the workers, by their leases
 watching     events as a stream
 rights       the permissions that an account lacks

@@ -40,7 +40,7 @@ class _Glance(msgspec.Struct):
 _glance = msgspec.json.Decoder(_Glance)
 
 
-class Change:
+class HeardKey:
     """The hints on one key. Tasks that wait for the same saga share it."""
 
     def __init__(self, wire: Wire, key: str) -> None:
@@ -101,14 +101,14 @@ class Changes:
     def __init__(self, wire: Wire, names: Names) -> None:
         self._wire = wire
         self._names = names
-        self._changes: dict[str, Change] = {}
+        self._changes: dict[str, HeardKey] = {}
         self._some = wire.event()
         """Set when there is a first key to mind."""
 
     @asynccontextmanager
-    async def of(self, key: str) -> AsyncIterator[Change]:
+    async def of(self, key: str) -> AsyncIterator[HeardKey]:
         """Hear the writes of one key while the context is open. The server knows of it from then on."""
-        change = self._changes.setdefault(key, Change(self._wire, key))
+        change = self._changes.setdefault(key, HeardKey(self._wire, key))
         change.users += 1
         self._some.set()
         try:
@@ -121,7 +121,7 @@ class Changes:
                 if change.subscription is not None:
                     await change.subscription.end()
 
-    async def _listen(self, change: Change) -> None:
+    async def _listen(self, change: HeardKey) -> None:
         while change.subscription is None:
             if change.asking is not None:
                 await change.asking.wait()
@@ -177,9 +177,9 @@ _DEAF = _Deaf()
 
 
 def _may_halt(value: bytes) -> bool:
-    """Return False for a write that leaves its saga running or compensating."""
+    """Return False for a write that leaves its saga waiting, running or compensating."""
     try:
         seen = _glance.decode(value)
     except UNREADABLE:
         return True
-    return seen.status not in ("running", "compensating")
+    return seen.status not in ("delayed", "running", "compensating")

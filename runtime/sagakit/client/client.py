@@ -5,32 +5,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import Any, Literal, TypeAlias, get_args, overload
+from typing import Any, Literal, TypeAlias, Unpack, get_args, overload
 
 import msgspec
 from typing_extensions import TypeVar
 
-from sagakit.client.begun import Begun, RecentStarts
 from sagakit.client.burials import Burials
-from sagakit.client.changes import Change, Changes
+from sagakit.client.changes import Changes, HeardKey
+from sagakit.client.client_starts import ClientStarts, SentStart
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
 from sagakit.client.lookup import Lookup
+from sagakit.client.messenger import Messenger
 from sagakit.client.refusals import refused
 from sagakit.client.saga_type import SagaType
-from sagakit.client.sender import Sender, is_same
-from sagakit.client.verbs import as_payload, message_id_of, step_name, which_signal
+from sagakit.client.start_options import StartOptions
+from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
 from sagakit.client.watching import SagaEvent, watching
-from sagakit.definition import Outcome, Saga, Signal
+from sagakit.definition import Outcome, Saga, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InputTooLarge, InvalidInput, NoWorker, RuntimeClosed
+from sagakit.errors import InvalidInput, NoWorker, RuntimeClosed
 from sagakit.messages.ids import new_id
-from sagakit.messages.inbox_request import InboxRequest
-from sagakit.messages.limits import input_limit
-from sagakit.messages.start_context import StartContext
-from sagakit.messages.validation import check_id, checked_context, checked_message, checked_message_id
+from sagakit.messages.validation import check_id, checked_message
 from sagakit.repository import SagaRepository
 from sagakit.repository.listing import History, Page
 from sagakit.repository.wanted import wanted_of
@@ -69,40 +67,20 @@ class Client:
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
         self._fleet = FleetView(wire, self._lookup, ttl=lease_ttl)
-        self._sender = Sender(wire, names, self._lookup, self._changes, self._burials, self._fleet)
-        self._starts = RecentStarts()
+        self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self._fleet)
+        self._starts = ClientStarts(self, wire, self._lookup, self._messenger)
         self._closed = False
 
     # ------------------------------------------------------------- starting
 
     @overload
     async def start(
-        self,
-        saga: type[Saga[D, T]],
-        id: str | None,
-        input: D,
-        *,
-        wait: Wait = ...,
-        correlation_id: str | None = ...,
-        causation_id: str | None = ...,
-        trace: dict[str, str] | None = ...,
-        attributes: dict[str, str] | None = ...,
-        message_id: str | None = ...,
+        self, saga: type[Saga[D, T]], id: str | None, input: D, *, wait: Wait = ..., **options: Unpack[StartOptions]
     ) -> Handle[T]: ...
 
     @overload
     async def start(
-        self,
-        saga: str,
-        id: str | None,
-        input: object,
-        *,
-        wait: Wait = ...,
-        correlation_id: str | None = ...,
-        causation_id: str | None = ...,
-        trace: dict[str, str] | None = ...,
-        attributes: dict[str, str] | None = ...,
-        message_id: str | None = ...,
+        self, saga: str, id: str | None, input: object, *, wait: Wait = ..., **options: Unpack[StartOptions]
     ) -> Handle[Any]: ...
 
     async def start(
@@ -112,65 +90,58 @@ class Client:
         input: object,
         *,
         wait: Wait = "durable",
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-        trace: dict[str, str] | None = None,
-        attributes: dict[str, str] | None = None,
-        message_id: str | None = None,
+        **options: Unpack[StartOptions],
     ) -> Handle[Any]:
-        """Start a saga on any worker, by one message. Return a handle on it.
+        """Start a saga on any worker, by one message. Return a handle on it. `StartOptions` has the options.
 
         `wait` says when this returns: "durable", once JetStream has the message; "started", once a worker has started
         the saga; "ended", once the saga has ended. A start with the id and input of a saga that exists returns that
-        saga (P10), so it may be repeated; a `message_id` also makes the message itself the same each time. If the start
-        is refused later than this returns, the methods of the handle raise the reason.
+        saga (P10), so it may be repeated. If the start is refused after this has returned, the methods of the handle
+        raise the reason.
 
-        Raises InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull. The other arguments are those of
-        `Runtime.start`.
+        Raises InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull.
         """
         self._check_open()
         if wait not in get_args(Wait):
             raise InvalidInput(f"wait={wait!r}: say one of {', '.join(get_args(Wait))}")
         of = SagaType.of(saga)
-        address = SagaKey(of.name, new_id() if id is None else check_id(id))
-        value = of.encode_input(input)
-        limit = input_limit(self._wire.max_payload)
-        if len(value) > limit:
-            raise InputTooLarge(len(value), limit)
-        context = checked_context(
-            StartContext(
-                correlation_id=correlation_id, causation_id=causation_id, trace=trace, attributes=attributes or {}
-            )
-        )
-        message = checked_message_id(message_id_of("", message_id) or new_id())
-        begun = await self._begin(of, address, value, context, message, made_up=id is None)
-        if begun is not None and wait == "started":
-            await begun.reach()
-        handle: Handle[Any] = Handle(begun or self, of.saga, address.saga_id, str(address))
+        sent = await self._starts.send(of, id, input, options)
+        if sent.pending is not None and wait == "started":
+            await sent.pending.reach()
+        handle = self._handle(of, sent)
         if wait == "ended":
             await handle.wait()
         return handle
 
-    async def _begin(
-        self, of: SagaType, address: SagaKey, value: bytes, context: StartContext, message_id: str, *, made_up: bool
-    ) -> Begun | None:
-        """Send a start, unless the saga exists; then return None. Raises AlreadyStarted, StoreError."""
-        key, same = str(address), partial(of.same_input, value)
-        known = None if made_up else await self._lookup.known(key)
-        if known is not None and is_same(key, known, same):
-            return None
-        request = InboxRequest(
-            kind="start",
-            input=msgspec.Raw(value),
-            correlation_id=context.correlation_id,
-            causation_id=context.causation_id,
-            trace=context.trace,
-            attributes=context.attributes,
-        )
-        sent = await self._sender.send(address, message_id, request)
-        begun = Begun(self, partial(self._sender.until_started, address, sent, same))
-        self._starts.add(key, begun)
-        return begun
+    def _handle(self, of: SagaType, sent: SentStart) -> Handle[Any]:
+        return Handle(sent.pending or self, of.saga, sent.address.saga_id, str(sent.address))
+
+    async def start_with_signal(
+        self,
+        saga: type[Saga[D, T]],
+        id: str,
+        input: D,
+        signal: Signal[W, Any],
+        payload: W,
+        **options: Unpack[StartOptions],
+    ) -> Handle[T]:
+        """Start a saga with a signal in its first record, or send the signal to the saga that has the id.
+
+        Return once the saga has the signal. Options and errors are those of `Runtime.start_with_signal`.
+        """
+        self._check_open()
+        of = SagaType.of(saga)
+        name = signal_name(saga, compiled(saga).plan, signal)
+        value = as_payload(of.definition, name, payload)
+        sent = await self._starts.send(of, id, input, options, signal=name, payload=value)
+        if sent.pending is not None:
+            await sent.pending.reach()
+        assert sent.signal is not None
+        key = str(sent.address)
+        verdict = await self._messenger.apply(key, sent.signal)  # in the record already, if the start has brought it
+        if verdict != "accepted":
+            raise await refused(self, key, "signal", name, verdict)
+        return self._handle(of, sent)
 
     @overload
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]: ...
@@ -229,7 +200,7 @@ class Client:
             await self._fleet.check_runs(record)
         return None
 
-    async def _look_again(self, key: str, change: Change, *, or_stuck: bool) -> None:
+    async def _look_again(self, key: str, change: HeardKey, *, or_stuck: bool) -> None:
         """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
         for pause in RELOOKS:
             if await self._settled(key, or_stuck=or_stuck, patient=True) is not None:
@@ -349,7 +320,7 @@ class Client:
         """
         self._check_open()
         message = Inbound(id=id or new_id(), kind=kind, reason=reason, by=by, step=step, payload=payload)
-        return await self._starts.stored(key, partial(self._sender.apply, key, checked_message(message)))
+        return await self._starts.stored(key, partial(self._messenger.apply, key, checked_message(message)))
 
     async def compensate(self, saga: type[Saga[D, T]] | str, id: str, reason: str = "") -> None:
         """Request that a saga is undone: the same as `cancel` of its handle."""

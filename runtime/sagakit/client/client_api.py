@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, Unpack
 
 from typing_extensions import TypeVar
 
 from sagakit.client.access import SagaAccess
 from sagakit.client.handle import Handle
+from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
 from sagakit.repository.listing import History, Page
@@ -30,17 +31,21 @@ class ClientApi(SagaAccess, Protocol):
     """
 
     async def start(
-        self,
-        saga: type[Saga[D, T]],
-        id: str | None,
-        input: D,
-        *,
-        correlation_id: str | None = None,
-        causation_id: str | None = None,
-        trace: dict[str, str] | None = None,
-        attributes: dict[str, str] | None = None,
+        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[StartOptions]
     ) -> Handle[T]:
         """Start a saga and return a handle on it; the start is durable then. See `Runtime.start`, `Client.start`."""
+        ...
+
+    async def start_with_signal(
+        self,
+        saga: type[Saga[D, T]],
+        id: str,
+        input: D,
+        signal: Signal[W, Any],
+        payload: W,
+        **options: Unpack[StartOptions],
+    ) -> Handle[T]:
+        """Start a saga with a signal, or send the signal to the one there is. See `Runtime.start_with_signal`."""
         ...
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:

@@ -107,14 +107,14 @@ async def open_worker(
         registry.check_complete()
     async with (
         open_store(url, config) as store,
-        open_bridge(host_loop, needed=registry.needs_asyncio) as call_asyncio,
+        open_bridge(host_loop, needed=registry.needs_asyncio) as bridge,
     ):
-        with watching(host_loop) as watchdog, collecting_less(config.gc_threshold):
+        with watching(bridge.loop) as watchdog, collecting_less(config.gc_threshold):
             async with run_worker(
                 store,
                 registry=registry,
                 config=config,
-                call_asyncio=call_asyncio,
+                call_asyncio=bridge.call,
                 adopt=adopt,
                 blame=watchdog.blame,
                 blocks=watchdog.blocks,

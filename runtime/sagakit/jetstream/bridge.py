@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import outcome
 import trio
@@ -25,30 +25,35 @@ async def _on_own_loop(fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:
         return foreign_cancel().unwrap()
 
 
+class Bridge(NamedTuple):
+    """A caller of asyncio functions. `loop` is the loop in another thread that they run on; None if it is not one."""
+
+    call: Callable[..., Awaitable[Any]]
+    loop: asyncio.AbstractEventLoop | None = None
+
+
 @asynccontextmanager
-async def open_bridge(
-    host: asyncio.AbstractEventLoop | None, *, needed: bool
-) -> AsyncIterator[Callable[..., Awaitable[Any]]]:
-    """Yield a caller of asyncio functions: on `host` if given, else on a loop that is ours.
+async def open_bridge(host: asyncio.AbstractEventLoop | None, *, needed: bool) -> AsyncIterator[Bridge]:
+    """Yield a bridge to `host` if given, else to a loop that is ours.
 
     A loop of ours is trio-asyncio's where that is used, opened here if none is open. Else it runs in a thread of its
     own, and not in the link's: a step that blocks its loop must not keep the connection from its pings.
     """
     if not needed:
-        yield _unneeded
+        yield Bridge(_unneeded, host)
     elif host is not None:
-        yield HostLoop(host)
+        yield Bridge(HostLoop(host), host)
     elif not has_trio_asyncio():
         async with open_host() as own:
-            yield own.call
+            yield Bridge(own.call, own.loop)
     else:
         import trio_asyncio  # changes what plain asyncio.run uses: only for those who need it
 
         if trio_asyncio.current_loop.get() is not None:
-            yield _on_own_loop
+            yield Bridge(_on_own_loop)
             return
         async with trio_asyncio.open_loop():
-            yield _on_own_loop
+            yield Bridge(_on_own_loop)
 
 
 async def _unneeded(fn: Callable[..., Awaitable[Any]], /, *args: Any) -> Any:

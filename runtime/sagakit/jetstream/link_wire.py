@@ -111,6 +111,6 @@ class _LinkSubscription:
         self._subscription = subscription
 
     async def end(self) -> None:
-        """Stop hearing the subject, also in a task that is being cancelled."""
+        """Stop hearing the subject. The server is told even if the caller has been cancelled."""
         with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
             await self._link.subscriptions.undivert(self._subscription)

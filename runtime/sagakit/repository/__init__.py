@@ -4,7 +4,7 @@ repository  SagaRepository: the one door to stored sagas
 listing     Page, SagaInfo and the like: what it returns
 wanted      the sagas that a caller looks for
 found       the records that a listing has found so far
-events      the events of one saga
+saga_events  the events of one saga
 index       events that lead to the stuck sagas, for speed
 counting    how many sagas there are, without reading them
 groups      the stuck sagas by type, step and error

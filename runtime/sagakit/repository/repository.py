@@ -17,12 +17,12 @@ from sagakit.engine import Loaded, Record, decode
 from sagakit.errors import UnknownSaga
 from sagakit.repository.counting import Counting, SagaCounts
 from sagakit.repository.cursors import check_limit, cursor_of, sequences_of
-from sagakit.repository.events import events_of
 from sagakit.repository.filters import All, Comparison, Filter
 from sagakit.repository.found import FoundRecords
 from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.repository.index import Index
 from sagakit.repository.listing import History, Page, Records
+from sagakit.repository.saga_events import events_of
 from sagakit.repository.walk import StreamWalk, Walk
 from sagakit.repository.wanted import Wanted
 from sagakit.store.ports import StoreReading, StreamReading

@@ -34,9 +34,14 @@ class StreamWalk:
         """The sequence at which a later walk goes on; 0 if nothing is left."""
         return self.values[0].sequence if self.values else self._below
 
+    @property
+    def is_dry(self) -> bool:
+        """True if a window has to be read to know the newest value that is left."""
+        return not self.values and self._below != 0
+
     async def fill(self, want: int) -> None:
         """Read a window unless there are values. Raises StoreError."""
-        while not self.values and self._below != 0:
+        while self.is_dry:
             window = await self._stream.window(self._patterns, upto=self._below, want=want)
             self.values.extend(window.values)
             self._below = window.below
@@ -66,7 +71,7 @@ class Walk:
         )
 
     async def _newest(self, lanes: Sequence[StreamWalk]) -> StoredValue | None:
-        if not all(lane.values for lane in lanes):
+        if any(lane.is_dry for lane in lanes):
             want, self._want = self._want, min(2 * self._want, MOST)
             for lane in lanes:
                 await lane.fill(want)

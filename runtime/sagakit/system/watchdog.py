@@ -131,11 +131,11 @@ class _Loop:
 
 
 @contextmanager
-def watching(host_loop: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
-    """Watch the running trio loop and, if there is one, the host's asyncio loop, while the context is open."""
+def watching(other: asyncio.AbstractEventLoop | None) -> Iterator[Watchdog]:
+    """Watch the running trio loop, and an asyncio loop in another thread if there is one, while the context is open."""
     loops = [_Loop("trio", trio.lowlevel.current_trio_token().run_sync_soon, threading.get_ident())]
-    if host_loop is not None:
-        loops.append(_Loop("asyncio", host_loop.call_soon_threadsafe, None))  # its first sign of life tells its thread
+    if other is not None:
+        loops.append(_Loop("asyncio", other.call_soon_threadsafe, None))  # its first sign of life tells its thread
     for loop in loops:
         loop.look(time.monotonic())
     watchdog = Watchdog(loops)

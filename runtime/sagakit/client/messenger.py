@@ -1,4 +1,4 @@
-"""The sender: puts a client's messages into the inbox, and waits for what becomes of them.
+"""The messenger: puts a client's messages into the inbox, and waits for what becomes of them.
 
 Each message has an id, so that sending it again is harmless: the server drops a copy for a while, and the saga applies
 an id once. A message to a saga names the saga's run, so that it never reaches another life of the id.
@@ -28,8 +28,8 @@ from sagakit.messages.limits import limits_for
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.ports import Wire
 
-SameInput: TypeAlias = Callable[[Record | EndMarker], bool | None]
-"""A function that returns True if a saga was started with the input of this start, None if only a worker can tell."""
+StartedBy: TypeAlias = Callable[[Record | EndMarker], bool | None]
+"""A function that returns True if a start may return a saga that is known, None if only a worker can tell."""
 UNTOLD_FOR = 4.0
 """Seconds after which a start of a known id counts as done if nothing else is heard: the worker that takes it has
 nothing to write."""
@@ -46,7 +46,7 @@ class _Stored(msgspec.Struct):
 _stored = msgspec.json.Decoder(_Stored)
 
 
-class Sender:
+class Messenger:
     """Sends messages to sagas. For the tasks of one client."""
 
     def __init__(
@@ -122,7 +122,7 @@ class Sender:
             error.args = (f"{error}; what was asked of it waits in the inbox, and is applied then",)
             raise
 
-    async def until_started(self, address: SagaKey, sent: Sent, same: SameInput) -> None:
+    async def until_started(self, address: SagaKey, sent: Sent, judge: StartedBy) -> None:
         """Return once the saga of a start that was sent is stored.
 
         Raises AlreadyStarted if it has another input; InvalidInput, with the worker's reason, if it was refused.
@@ -135,26 +135,27 @@ class Sender:
                 seen = change.count
                 known = await self._lookup.known(key)
                 if sent.reason:
-                    raise refusal_of(key, sent, known, same)
-                if known is not None and (is_same(key, known, same) or self._wire.now() - looked > UNTOLD_FOR):
+                    raise refusal_of(key, sent, known, judge)
+                if known is not None and (may_return(key, known, judge) or self._wire.now() - looked > UNTOLD_FOR):
                     return
                 await change.until_changed(seen)
                 if not sent.reason:
                     await self._burials.look(address.saga_type, sent)
 
 
-def is_same(key: str, known: Record | EndMarker, same: SameInput) -> bool:
-    """Return True if an id is known under the same input, False if only a worker can tell. Raises AlreadyStarted."""
-    found = same(known)
+def may_return(key: str, known: Record | EndMarker, judge: StartedBy) -> bool:
+    """Return True if a start may return a known saga, False if only a worker can tell. Raises AlreadyStarted."""
+    found = judge(known)
     if found is False:
         raise AlreadyStarted(
-            f"{key} was started before with a different input: use another id, or get() the one there is"
+            f"{key} was started before, with a different input or by another message: use another id, or get() the one "
+            "there is"
         )
     return found is True
 
 
-def refusal_of(key: str, sent: Sent, known: Record | EndMarker | None, same: SameInput) -> Exception:
+def refusal_of(key: str, sent: Sent, known: Record | EndMarker | None, judge: StartedBy) -> Exception:
     """Return the error for a start that was refused."""
-    if known is not None and same(known) is not True:
+    if known is not None and judge(known) is not True:
         return AlreadyStarted(sent.reason)
     return InvalidInput(f"{key} was not started: {sent.reason}")

@@ -1,0 +1,123 @@
+"""The starts of a client: one message each, and the sagas whose starts are on their way."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from sagakit.client.access import SagaAccess
+from sagakit.client.lookup import Lookup
+from sagakit.client.messenger import Messenger, may_return
+from sagakit.client.pending_saga import PendingSaga
+from sagakit.client.saga_type import SagaType
+from sagakit.client.start_options import StartOptions, context_of, terms_of
+from sagakit.engine import EndMarker, Inbound, Record
+from sagakit.engine.codec import is_started_by
+from sagakit.engine.record import NOTHING
+from sagakit.errors import InputTooLarge, UnknownSaga
+from sagakit.messages.ids import new_id
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.limits import input_limit
+from sagakit.messages.start_context import StartTerms
+from sagakit.messages.validation import check_id
+from sagakit.store.names import SagaKey
+from sagakit.store.ports import Wire
+
+REMEMBERED = 10_000
+"""Starts that are remembered, for calls that come before a worker has started the saga."""
+T = TypeVar("T")
+
+
+class SentStart(NamedTuple):
+    """A start: its saga, the wait for it unless the saga was known, and the signal that comes with it."""
+
+    address: SagaKey
+    pending: PendingSaga | None
+    signal: Inbound | None
+
+
+class ClientStarts:
+    """Sends starts, and lets a program go on as if the sagas were stored. `access` is the client."""
+
+    def __init__(self, access: SagaAccess, wire: Wire, lookup: Lookup, messenger: Messenger) -> None:
+        self._access = access
+        self._wire = wire
+        self._lookup = lookup
+        self._messenger = messenger
+        self._pending: OrderedDict[str, PendingSaga] = OrderedDict()
+
+    async def send(
+        self,
+        of: SagaType,
+        id: str | None,
+        input: object,
+        options: StartOptions,
+        *,
+        signal: str = "",
+        payload: msgspec.Raw = NOTHING,
+    ) -> SentStart:
+        """Send a start, unless its saga is known; durable once this returns.
+
+        Raises InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreError.
+        """
+        address = SagaKey(of.name, new_id() if id is None else check_id(id))
+        value = of.encode_input(input)
+        limit = input_limit(self._wire.max_payload)
+        if len(value) > limit:
+            raise InputTooLarge(len(value), limit)
+        context, terms = context_of(options), await self._terms(options, id is None, signal, payload)
+        key, message_id = str(address), terms.message_id or new_id()
+        judge = partial(_judged, of, value, message_id, terms)
+        known = None if id is None else await self._lookup.known(key)
+        if known is not None and may_return(key, known, judge):
+            return SentStart(address, None, terms.signal)
+        request = InboxRequest(
+            kind="start",
+            input=msgspec.Raw(value),
+            correlation_id=context.correlation_id,
+            causation_id=context.causation_id,
+            trace=context.trace,
+            attributes=context.attributes,
+            id_conflict=terms.id_conflict,
+            at=terms.starts_at,
+            signal=signal,
+            payload=payload,
+        )
+        sent = await self._messenger.send(address, message_id, request)
+        pending = PendingSaga(self._access, partial(self._messenger.until_started, address, sent, judge))
+        self._remember(key, pending)
+        return SentStart(address, pending, terms.signal)
+
+    async def _terms(self, options: StartOptions, made_up: bool, signal: str, payload: msgspec.Raw) -> StartTerms:
+        now = 0.0
+        if options.get("after") is not None:
+            now = await self._lookup.patiently(self._lookup.reading.now)
+        return terms_of(options, now=now, made_up=made_up, signal=signal, payload=payload)
+
+    def _remember(self, key: str, pending: PendingSaga) -> None:
+        self._pending[key] = pending
+        self._pending.move_to_end(key)
+        if len(self._pending) > REMEMBERED:
+            self._pending.popitem(last=False)
+
+    async def stored(self, key: str, operation: Callable[[], Awaitable[T]]) -> T:
+        """Run an operation on a saga. If the saga is not stored yet, but its start was sent, wait for it first."""
+        try:
+            return await operation()
+        except UnknownSaga:
+            pending = self._pending.get(key)
+            if pending is None:
+                raise
+        await pending.reach()
+        self._pending.pop(key, None)
+        return await operation()
+
+
+def _judged(of: SagaType, value: bytes, message_id: str, terms: StartTerms, known: Record | EndMarker) -> bool | None:
+    if is_started_by(known, message_id):
+        return True
+    return False if terms.id_conflict == "error" else of.same_input(value, known)
