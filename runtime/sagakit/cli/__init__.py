@@ -19,9 +19,12 @@ changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
 moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
+looking_only      the light way to look at sagas: a plain connection under asyncio
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
 json_shapes       the JSON that the operator commands print
+context_commands  context: ls, show, select
+contexts          the contexts of the `nats` command
 command_options   options of the commands
 demo              `sagakit demo`: 500 orders as sagas, and an audit
 worker_command    `sagakit worker`: one worker as a process

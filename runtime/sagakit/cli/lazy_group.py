@@ -38,6 +38,7 @@ OTHERS: Mapping[str, tuple[str, str]] = {
     "worker": ("running_commands", "Run sagas in this process until a signal comes, then drain."),
     "setup": ("running_commands", "Make the buckets and streams that are missing."),
     "permissions": ("running_commands", "Print the least permissions that a role needs."),
+    "context": ("context_commands", "List, show and select contexts of the `nats` command."),
     "config": ("running_commands", "List every option of a runtime."),
     "metrics": ("running_commands", "Print a dashboard for Grafana, or alert rules."),
     "init": ("writing_commands", "Make a project that runs: a saga, tests, a demo."),
