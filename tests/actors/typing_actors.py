@@ -78,6 +78,7 @@ class Adder(Reactor[int]):
 
 async def of_a_ref(ref: Ref[Ask]) -> None:
     assert_type(ref.name, str)
+    assert_type(ref.waiting, int)
     assert_type(ref.incarnation, int)
     assert_type(ref.alive, bool)
     try:

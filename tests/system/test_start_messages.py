@@ -49,7 +49,8 @@ class Other(Saga[str]):
 
 async def sent(server: MemoryServer, running: Member, id: str, saga_id: str = "one", **fields: Any) -> None:
     """Send a start through the inbox, and wait until it is taken."""
-    request = InboxRequest(kind="start", **{"input": msgspec.Raw(b'"lamp"')} | fields)
+    fields.setdefault("input", msgspec.Raw(b'"lamp"'))
+    request = InboxRequest(kind="start", **fields)
     await running.worker.requests.send(SagaKey("Ship", saga_id), id, request)
     await until_taken(server)
 

@@ -50,7 +50,7 @@ def a_simulation() -> None:
         (CallFault("pack", "do", "raise", first=1, calls=2), WriteFault(1, "crash_after"), MessageAt(1, "paid"))
     )
     assert_type(planned, Faults)
-    trace = simulate(stub(Ship), Order(1), faults=planned, send=[Send(Ship.paid, 7)], also=[Ship()], seed=1)
+    trace = simulate(stub(Ship), Order(1), faults=planned, send=[Send(Ship.paid, 7)], also=[Ship()], seed=1, after=timedelta(minutes=1))
     assert_type(trace, Trace)
     assert_type(stub(Ship, {Ship.pack: "box"}), Ship)
     assert_type(trace.stuck, bool)
@@ -70,10 +70,14 @@ def of_calls(calls: CallTrace, called: Called) -> None:
 
 
 def an_exploration() -> None:
-    exploration = Exploration(make=Ship, input=Order(1), send=[Send(Ship.paid, 7)], also=also, invariant=invariant)
+    exploration = Exploration(
+        make=Ship, input=Order(1), send=[Send(Ship.paid, 7)], also=also, invariant=invariant, after=timedelta(minutes=1)
+    )
     assert_type(exploration, Exploration[Order, str])
     assert_type(exploration.run(progress), Report)
-    report = explore(Ship, Order(1), send=[Send(Ship.paid, 7)], also=also, invariant=invariant, progress=progress)
+    report = explore(
+        Ship, Order(1), send=[Send(Ship.paid, 7)], also=also, invariant=invariant, progress=progress, after=timedelta(minutes=1)
+    )
     assert_type(report, Report)
 
 
