@@ -134,6 +134,29 @@ def test_a_job_is_resumed_by_its_own_verb_only(posted: Depot) -> None:
     assert "there is no job 20200101-000000-00000000: `sagakit jobs` lists them" in said.err
 
 
+def test_verbs_with_arguments_are_jobs_as_well(tmp_path: Path) -> None:
+    with (
+        running_server(tmp_path / "server") as server,
+        worker(tmp_path / "worker", "parcels", "--nats", server.url),
+    ):
+        operator = Operator(server.url, tmp_path)
+        keys = [operator.starts_parcel(f"p-{number}") for number in range(2)]
+        words = ("complete-step", "Deliver.*", "--step", "hand_over", "--result", '"label 9"', "--why", "w", "--yes")
+        assert operator.says(*words).code == 0
+        assert [operator.awaits(key, "completed")["output"] for key in keys] == ["label 9"] * 2
+        for id in ("a", "b"):
+            operator.says("start", "Approve", "--id", id, "--input", '"please"')
+            operator.awaits(f"Approve.{id}", "running")
+        said = operator.says("signal", "Approve.*", "approved", "--payload", "true", "--message-id", "m", "--yes")
+        assert said.code == 0, said
+        assert [operator.awaits(f"Approve.{id}", "completed")["output"] for id in ("a", "b")] == [True] * 2
+        [signal, _] = operator.says("jobs", "-o", "json").json
+        assert (signal["verb"], signal["step"], signal["verdicts"]) == ("signal", "approved", {"accepted": 2})
+        assert operator.says("signal", "approved", "--resume", signal["job"]).code == 0
+        said = operator.says("signal", "denied", "--resume", signal["job"])
+        assert f"is another one: sagakit signal approved --resume {signal['job']}" in said.err
+
+
 def test_an_older_layout_needs_a_setup_before_its_first_job(tmp_path: Path) -> None:
     with (
         running_server(tmp_path / "server") as server,

@@ -111,13 +111,16 @@ def test_what_fits_a_glob_is_watched_from_now_on(operator: Operator) -> None:
         assert found.ended(signal.SIGINT) == 0
 
 
-def test_a_reader_that_goes_away_ends_it_quietly(operator: Operator) -> None:
-    operator.starts_parcel("piped")
+def test_a_reader_that_goes_away_ends_it_quietly_though_no_event_follows(operator: Operator) -> None:
+    key = operator.starts_parcel("piped")
+    operator.says("terminate", key, *WHY)
+    operator.awaits(key, "failed")
+    *_, before, last = lines_of(operator.says("watch", key, "--until-ended", "-o", "jsonl").out)
     done = subprocess.run(
-        ["bash", "-c", f"{SAGAKIT} watch --since -1h -o jsonl --nats {operator.url} | head -1"],
-        capture_output=True, text=True, check=True, timeout=60,
+        ["bash", "-c", f"{SAGAKIT} watch --since {before['position']} -o jsonl --nats {operator.url} | head -1"],
+        capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
+    assert (lines_of(done.stdout), done.stderr) == ([last], "")
 
 
 def test_people_get_a_line_for_each_event(operator: Operator) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -158,7 +159,7 @@ async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat) 
                     _print(line, output)
                 if wanted.until_ended and _ends(one, record):
                     return
-            if is_over and not found:  # its last event was stored before, or is not kept any more
+            if _is_unread() or (not found and is_over):  # its last event was stored before, or is not kept any more
                 return
             if record is not None and wanted.until_ended and not tail.behind:
                 now = await access.runtime.record(str(SagaKey(record.saga_type, record.saga_id)))
@@ -185,6 +186,16 @@ def watch_line(one: SeenEvent) -> WatchLine:
         run=event.run,
         data=event.data,
     )
+
+
+def _is_unread() -> bool:
+    """Return True if standard output is a pipe whose reader has gone, as `head` does."""
+    try:
+        asked = select.poll()
+        asked.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # it has no descriptor
+        return False
+    return any(state & select.POLLERR for _, state in asked.poll(0))
 
 
 def _name(event: CloudEvent) -> str:

@@ -218,8 +218,8 @@ class JobRun:
         self._wake()
 
     def _wake(self) -> None:
-        answered, self._answered = self._answered, self._wire.event()
-        answered.set()
+        until_now, self._answered = self._answered, self._wire.event()
+        until_now.set()
         if not self._open:
             self._over.set()
 
