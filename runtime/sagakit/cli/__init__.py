@@ -5,6 +5,9 @@ lazy_group        the group of all commands; imports the module of a command whe
 looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
 job_commands      jobs
+export_commands   export, sql
+export_rows       the rows of their tables: sagas, steps, events
+export_files      tables as JSON lines, Parquet, Arrow and in DuckDB
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
 checking_commands  doctor

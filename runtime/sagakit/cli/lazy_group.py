@@ -17,6 +17,8 @@ LATER: Mapping[str, tuple[str, str]] = {
     "count": ("looking_commands", "Count sagas by type and status."),
     "groups": ("looking_commands", "Group the stuck sagas by type, step and error."),
     "workers": ("looking_commands", "List the workers by their leases."),
+    "export": ("export_commands", "Write sagas, steps or events into a file."),
+    "sql": ("export_commands", "Query sagas, steps and events by SQL."),
     "watch": ("watching_commands", "Print events as they come."),
     "trace": ("watching_commands", "Draw the family of a saga as a tree."),
     "jobs": ("job_commands", "List the jobs: verbs for many sagas."),

@@ -11,7 +11,7 @@ import trio
 from sagakit_actors import ChildSpec, Supervisor, open_system
 
 from sagakit.cluster.handover import release
-from sagakit.cluster.lease import WorkerLoad, OwnLease
+from sagakit.cluster.lease import OwnLease, WorkerLoad
 from sagakit.cluster.membership import Membership
 from sagakit.cluster.parts import Parts
 from sagakit.cluster.unmet import UnmetTypes

@@ -15,7 +15,7 @@ from logging import INFO, WARNING, getLogger
 import trio
 from sagakit_actors import Actor, ActorContext
 
-from sagakit.cluster.lease import WorkerLoad, OwnLease
+from sagakit.cluster.lease import OwnLease, WorkerLoad
 from sagakit.cluster.lease_value import lease_of
 from sagakit.cluster.observer import RECHECK, Observer
 from sagakit.errors import StoreError, Unavailable
