@@ -38,7 +38,7 @@ class Ship(Saga[str, str]):
     async def end(self, order: str, sent: int, ctx: Context) -> str:
         return f"{order} {sent}"
 
-    def output(self, order: str, ctx: Context) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Ship.end)
 
 
@@ -49,7 +49,8 @@ class Other(Saga[str]):
 
 async def sent(server: MemoryServer, running: Member, id: str, saga_id: str = "one", **fields: Any) -> None:
     """Send a start through the inbox, and wait until it is taken."""
-    request = InboxRequest(kind="start", **{"input": msgspec.Raw(b'"lamp"')} | fields)
+    given: dict[str, Any] = {"input": msgspec.Raw(b'"lamp"')} | fields
+    request = InboxRequest(kind="start", **given)
     await running.worker.requests.send(SagaKey("Ship", saga_id), id, request)
     await until_taken(server)
 
