@@ -87,9 +87,7 @@ async def test_p10_a_start_is_never_in_conflict_with_itself(autojump_clock: Cloc
             await start(Ship, "one", "vase", message_id="m2")
 
 
-async def test_p10_a_start_whose_answer_is_lost_is_not_in_conflict_with_itself(
-    autojump_clock: Clock, quiet_crashes: None
-) -> None:
+async def test_p10_a_start_whose_answer_is_lost_is_not_in_conflict_with_itself(autojump_clock: Clock) -> None:
     """The saga's actor dies after the first write: the look that follows finds the record of this very start."""
     server = MemoryServer()
     async with member(server, Ship()) as running:
