@@ -343,7 +343,7 @@ GUARDS = [
     Guard(
         test_delayed_starts.test_p10_a_delayed_saga_begins_once_after_its_worker_has_died,
         adopted_sagas_begin_at_once,
-        "delayed",
+        "P10: it has begun before its time",
     ),
     Guard(
         test_table.test_p11_a_newer_schema_is_refused,

@@ -45,7 +45,7 @@ _log = getLogger("sagakit")
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
-W = TypeVar("W")
+W = TypeVar("W", default=Any)
 
 
 class AsyncioRuntime:

@@ -38,7 +38,7 @@ class Ship(Saga[str, str]):
     async def end(self, order: str, sent: int, ctx: Context) -> str:
         return f"{order} {sent}"
 
-    def output(self, order: str, ctx: Context) -> str:
+    def output(self, input: str, ctx: Context) -> str:
         return ctx.result(Ship.end)
 
 
@@ -49,8 +49,8 @@ class Other(Saga[str]):
 
 async def sent(server: MemoryServer, running: Member, id: str, saga_id: str = "one", **fields: Any) -> None:
     """Send a start through the inbox, and wait until it is taken."""
-    fields.setdefault("input", msgspec.Raw(b'"lamp"'))
-    request = InboxRequest(kind="start", **fields)
+    given: dict[str, Any] = {"input": msgspec.Raw(b'"lamp"')} | fields
+    request = InboxRequest(kind="start", **given)
     await running.worker.requests.send(SagaKey("Ship", saga_id), id, request)
     await until_taken(server)
 
@@ -87,9 +87,7 @@ async def test_p10_a_start_is_never_in_conflict_with_itself(autojump_clock: Cloc
             await start(Ship, "one", "vase", message_id="m2")
 
 
-async def test_p10_a_start_whose_answer_is_lost_is_not_in_conflict_with_itself(
-    autojump_clock: Clock, quiet_crashes: None
-) -> None:
+async def test_p10_a_start_whose_answer_is_lost_is_not_in_conflict_with_itself(autojump_clock: Clock) -> None:
     """The saga's actor dies after the first write: the look that follows finds the record of this very start."""
     server = MemoryServer()
     async with member(server, Ship()) as running:

@@ -20,7 +20,7 @@ from sagakit.times import Moment
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
-W = TypeVar("W")
+W = TypeVar("W", default=Any)
 
 
 class RuntimeApi(SagaAccess, Protocol):

@@ -39,7 +39,7 @@ from sagakit.times import Moment
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
-W = TypeVar("W")
+W = TypeVar("W", default=Any)
 Wait: TypeAlias = Literal["durable", "started", "ended"]
 """The moment at which `start` returns: JetStream has the start, a worker has started the saga, the saga has ended."""
 RELOOKS = (0.002, 0.005, 0.02, 0.1, 0.5)
