@@ -22,6 +22,7 @@ FAVORED: dict[Mutant, Kind] = {
     steps.items_taken_for_nodes: "each",
     steps.items_without_bound: "each",
     steps.first_items_enough: "each",
+    steps.started_beside_a_question: "each",
     messages.child_that_is_early_missed: "child",
 }
 """The kinds of node that some bugs need several of. Among plans of mostly plain steps they are found minutes later."""

@@ -14,6 +14,7 @@ from sagakit.errors import InvalidInput
 from sagakit.messages.channels import ALLOWED, channel_of
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.ration import LINES
+from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Channel
 from sagakit.store.ports import InboundMessage, Write
@@ -263,3 +264,24 @@ async def test_a_child_that_cannot_start_and_whose_parent_is_unreadable_is_not_r
     newer = parent.startswith(b"{")
     assert len(server.dead) == (0 if newer else 30), "a newer worker may come, and can then be told"
     assert len([line for line in caplog.records if "not told yet" in line.message]) <= 2 * LINES
+
+
+async def test_a_large_message_that_takes_up_the_room_is_buried_before_small_ones(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bury = MemoryInbox.bury
+
+    async def slow(inbox: MemoryInbox, message: InboundMessage, reason: str, *, by: str) -> None:
+        await trio.sleep(1)
+        await bury(inbox, message, reason, by=by)
+
+    monkeypatch.setattr(MemoryInbox, "bury", slow)
+    monkeypatch.setattr(intake, "DISPOSING", 1)
+    server = MemoryServer()
+    async with member(server, Waits()) as running:
+        for number in range(4):
+            size = intake.LARGE if number == 3 else 1
+            body = {"kind": "retry", "reason": "r" * size}
+            await send(running, f"s{number}", body, saga_type="Waits", channel="client")
+        await until_empty(server, within=60)
+    assert [letter.message.saga_id for letter in server.dead] == ["s0", "s3", "s1", "s2"]
