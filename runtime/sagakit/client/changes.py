@@ -131,6 +131,7 @@ class Changes:
                 bucket = self._names.state[self._names.shard_of(change.key)]
                 change.subscription = await self._wire.hear(f"$KV.{bucket}.{change.key}", change.take)
             except Unavailable:
+                await self._wire.sleep(TICK)
                 await self._wire.until_connected()
             except NotPermitted as error:
                 _log.warning("sagas are looked at every %g s only: %s", NET, error)

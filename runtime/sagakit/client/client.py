@@ -19,6 +19,7 @@ from sagakit.client.handle import Handle
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
 from sagakit.client.refusals import refused
+from sagakit.client.rights import missing_rights
 from sagakit.client.saga_type import SagaType
 from sagakit.client.start_options import StartOptions
 from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
@@ -337,8 +338,6 @@ class Client:
 
         Each is tried by a request that changes nothing. Roles are those of docs/permissions.md.
         """
-        from sagakit.client.rights import missing_rights
-
         self._check_open()
         return await missing_rights(self._wire, self._names, role)
 
