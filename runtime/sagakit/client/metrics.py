@@ -213,7 +213,7 @@ METRICS: tuple[MetricRow, ...] = (
     ),
     MetricRow(
         "sagas_started_total", "counter", ("type",),
-        "Sagas whose first record this worker has written.",
+        "Sagas that this worker has started; a delayed one counts when it begins.",
         "The rate is 0 at a time at which orders come.",
         _events("started"),
     ),
