@@ -293,7 +293,7 @@ def version_two() -> Any:
         async def only(self, order: Order, ctx: Context) -> str:
             return "two"
 
-        def output(self, order: Order, ctx: Context) -> str:
+        def output(self, input: Order, ctx: Context) -> str:
             return "two"
 
     return Buy2()

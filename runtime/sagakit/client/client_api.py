@@ -17,7 +17,7 @@ from sagakit.times import Moment
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
-W = TypeVar("W")
+W = TypeVar("W", default=Any)
 
 
 class ClientApi(SagaAccess, Protocol):
