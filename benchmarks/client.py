@@ -54,7 +54,7 @@ class Await(Saga[int, float]):
     async def end(self, number: int, go: int, ctx: Context) -> float:
         return time.time()
 
-    def output(self, number: int, ctx: Context) -> float:
+    def output(self, input: int, ctx: Context) -> float:
         return ctx.result(Await.end)
 
 

@@ -26,15 +26,15 @@ ROOT = Path(__file__).parent.parent
 FILES = [
     ROOT / "tests" / "definition" / "typing_nodes.py",
     ROOT / "tests" / "definition" / "typing_calls.py",
-    ROOT / "tests" / "definition" / "typing_clients.py",
+    ROOT / "tests" / "client" / "typing_client.py",
     ROOT / "tests" / "testing" / "typing_kit.py",
     ROOT / "tests" / "actors" / "typing_actors.py",
 ]
 MODULES = ["sagakit", "sagakit.asyncio", "sagakit.testing", "sagakit_actors"]
 NOT_CALLED = {
-    "sagakit.Client.close": "for open_client",
-    "sagakit.Client.keep": "for open_client",
     "sagakit.RetryPolicy.as_data": "for the engine",
+    "sagakit.Client.keep": "for open_client",
+    "sagakit.Client.close": "for open_client",
     "sagakit.testing.CallTrace.add": "for the simulation",
     "sagakit_actors.Supervisor.run": "for the system",
     "sagakit_actors.DynamicSupervisor.run": "for the system",

@@ -58,7 +58,7 @@ class Buy(Saga[Order, str]):
             raise RuntimeError("the bank is down")
         return f"{order.number} {approved or 'unasked'}"
 
-    def output(self, order: Order, ctx: Context) -> str:
+    def output(self, input: Order, ctx: Context) -> str:
         return ctx.result(Buy.charge)
 
 

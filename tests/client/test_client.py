@@ -23,6 +23,7 @@ from sagakit.errors import (
     UnknownSaga,
     WrongContext,
 )
+from sagakit.store.ports import WireMessage
 
 from tests.client.faces import CLIENTS, Buy, Elsewhere, Order, worker
 from tests.servers import Server, free_port, running_server
@@ -124,6 +125,38 @@ def test_two_clients_that_start_an_id_with_different_inputs_get_one_saga(on_clie
         assert sum(isinstance(result, Completed) for result in results) == 1
 
     on_client(body)
+
+
+def test_each_call_is_one_message_which_names_the_sagas_run(face: OnClient, server: Server, namespace: str) -> None:
+    """A terminate that is still in the inbox must not reach the next life of the id."""
+
+    async def body(client: Client) -> None:
+        heard: list[tuple[str, dict[str, Any]]] = []
+
+        def take(message: WireMessage) -> None:
+            kind = message.subject.removeprefix(f"{namespace}.").partition(".")[0]
+            heard.append((kind, msgspec.json.decode(message.payload)))
+
+        await client._wire.hear(f"{namespace}.sagain.Buy.>", take)
+        await client._wire.hear(f"{namespace}.sagaop.Buy.>", take)
+        handle = await client.start(Buy, "one", Order(7, asks=True), wait="started")
+        run = (await client.load(Buy, "one")).run
+        await client.signal(Buy, "one", Buy.approved, "ann", message_id="m")
+        await handle.outcome()
+        with pytest.raises(NotAllowed):
+            await handle.terminate("too late")
+        two = await client.start(Buy, "two", Order(8, asks=True), wait="started")
+        await two.terminate("fraud", by="ann")
+        told = [(kind, message["kind"], message.get("run")) for kind, message in heard]
+        assert told == [
+            ("sagain", "start", None),
+            ("sagain", "signal", run),
+            ("sagain", "start", None),
+            ("sagaop", "terminate", (await client.load(Buy, "two")).run),
+        ], "an ended saga's verdict is known without a message"
+
+    with worker(server, namespace):
+        face(server.url, body, namespace=namespace)
 
 
 # ----------------------------------------------------------- without the class
@@ -260,7 +293,7 @@ def version_two() -> Any:
         async def only(self, order: Order, ctx: Context) -> str:
             return "two"
 
-        def output(self, order: Order, ctx: Context) -> str:
+        def output(self, input: Order, ctx: Context) -> str:
             return "two"
 
     return Buy2()

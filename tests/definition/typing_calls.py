@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar, assert_type
 
 import msgspec
@@ -32,6 +32,7 @@ from sagakit import (
     SagaStuck,
 )
 from sagakit.asyncio import AsyncioRuntime
+from sagakit.client.metrics import MetricReading
 from sagakit.engine import Record
 from sagakit.repository.listing import History
 
@@ -281,6 +282,13 @@ async def calls(runtime: F, order: Order) -> None:
     await runtime.scan()
     await runtime.drain()
     assert_type(runtime.metrics(), Mapping[str, float])
+    assert_type(runtime.readings(), Sequence[MetricReading])
+
+
+async def delayed_starts(runtime: F, order: Order) -> None:
+    assert_type(await runtime.start(Ship, "1", order, id_conflict="error", message_id="m", at=1.0), Handle[str])
+    both = await runtime.start_with_signal(Ship, "1", order, Ship.paid, 7, after=timedelta(days=1))
+    assert_type(both, Handle[str])
 
 
 def of_the_faces(trio: Runtime, asyncio: AsyncioRuntime, api: RuntimeApi) -> None:

@@ -271,9 +271,9 @@ async def test_a_large_message_that_takes_up_the_room_is_buried_before_small_one
 ) -> None:
     bury = MemoryInbox.bury
 
-    async def slow(inbox: MemoryInbox, message: InboundMessage, reason: str, *, by: str) -> None:
+    async def slow(inbox: MemoryInbox, message: InboundMessage, reason: str, *, code: str, by: str) -> None:
         await trio.sleep(1)
-        await bury(inbox, message, reason, by=by)
+        await bury(inbox, message, reason, code=code, by=by)
 
     monkeypatch.setattr(MemoryInbox, "bury", slow)
     monkeypatch.setattr(intake, "DISPOSING", 1)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, assert_type
 
 from hypothesis import strategies as st
@@ -50,7 +51,15 @@ def a_simulation() -> None:
         (CallFault("pack", "do", "raise", first=1, calls=2), WriteFault(1, "crash_after"), MessageAt(1, "paid"))
     )
     assert_type(planned, Faults)
-    trace = simulate(stub(Ship), Order(1), faults=planned, send=[Send(Ship.paid, 7)], also=[Ship()], seed=1, after=timedelta(minutes=1))
+    trace = simulate(
+        stub(Ship),
+        Order(1),
+        faults=planned,
+        send=[Send(Ship.paid, 7)],
+        also=[Ship()],
+        seed=1,
+        after=timedelta(minutes=1),
+    )
     assert_type(trace, Trace)
     assert_type(stub(Ship, {Ship.pack: "box"}), Ship)
     assert_type(trace.stuck, bool)
@@ -76,7 +85,13 @@ def an_exploration() -> None:
     assert_type(exploration, Exploration[Order, str])
     assert_type(exploration.run(progress), Report)
     report = explore(
-        Ship, Order(1), send=[Send(Ship.paid, 7)], also=also, invariant=invariant, progress=progress, after=timedelta(minutes=1)
+        Ship,
+        Order(1),
+        send=[Send(Ship.paid, 7)],
+        also=also,
+        invariant=invariant,
+        progress=progress,
+        after=timedelta(minutes=1),
     )
     assert_type(report, Report)
 

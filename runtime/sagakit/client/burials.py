@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 from sagakit.errors import NotPermitted, StoreError
 from sagakit.jetstream.scan import window
 from sagakit.store.names import Names
-from sagakit.store.ports import Wire, WireMessage
+from sagakit.store.ports import Wire, WireEvent, WireMessage
 
 _log = getLogger("sagakit.client")
 
@@ -22,9 +22,9 @@ _header = re.compile(rb"\r\n(Sagakit-Id|Sagakit-Subject|Sagakit-Reason): *([^\r\
 class Sent:
     """A message that was sent, and the reason why it was buried; empty if it was not, as far as is known."""
 
-    def __init__(self, subject: str, id: str) -> None:
-        self.subject: str = subject
-        self.id: str = id
+    def __init__(self, reconnects: int) -> None:
+        self.reconnects: int = reconnects
+        """The wire's reconnects up to which no dead letter was missed."""
         self.reason: str = ""
         self.tell: Callable[[], None] | None = None
         """A function to call when the reason is known."""
@@ -37,20 +37,37 @@ class Burials:
         self._wire = wire
         self._names = names
         self._sent: WeakValueDictionary[tuple[str, str], Sent] = WeakValueDictionary()
-        self._types: set[str] = set()
+        self._types: dict[str, WireEvent] = {}
+        """The types that are heard; their events are set once the server knows."""
+        self._deaf = False
 
     async def expect(self, saga_type: str, subject: str, id: str) -> Sent:
         """Return a message that is about to be sent, whose dead letter will be heard. Raises Unavailable."""
-        if saga_type not in self._types:
-            try:
-                await self._wire.hear(self._names.dead_subject("inbox", saga_type), self._take)
-            except NotPermitted as error:
-                _log.warning("why a message was refused is not heard, and found a few seconds later: %s", error)
-            self._types.add(saga_type)
-        return self._sent.setdefault((subject, _as_told(id)), Sent(subject, id))
+        while saga_type not in self._types or not self._types[saga_type].is_set():
+            if saga_type in self._types:
+                await self._types[saga_type].wait()
+            else:
+                await self._hear(saga_type)
+        return self._sent.setdefault((subject, _as_told(id)), Sent(self._wire.reconnects))
 
-    async def look(self, saga_type: str, sent: Sent) -> None:
-        """Look for the dead letter of a message among those that are kept: it may have been missed."""
+    async def _hear(self, saga_type: str) -> None:
+        heard = self._types[saga_type] = self._wire.event()
+        try:
+            await self._wire.hear(self._names.dead_subject("inbox", saga_type), self._take)
+        except NotPermitted as error:
+            _log.warning("why a message was refused is not heard, and found a few seconds later: %s", error)
+            self._deaf = True
+        except BaseException:
+            del self._types[saga_type]
+            raise
+        finally:
+            heard.set()
+
+    async def look(self, saga_type: str, sent: Sent, *, anyway: bool = False) -> None:
+        """Look for the dead letter of a message among those that are kept, if it may have been missed, or `anyway`."""
+        if not (anyway or self._deaf or sent.reconnects != self._wire.reconnects):
+            return
+        sent.reconnects = self._wire.reconnects
         subject = self._names.dead_subject("inbox", saga_type)
         try:
             part = await window(self._wire, self._names.dead, [subject], upto=None, want=LOOKED_AT)

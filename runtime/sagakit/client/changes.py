@@ -26,7 +26,7 @@ IDLE = 3600.0
 """Seconds between two turns while nobody waits."""
 NET = 5.0
 """Seconds, at the least, from one round of the net to the next."""
-LOOKS, LOOKS_ANEW = 10, 100
+LOOKS, LOOKS_ANEW = 4, 100
 """Numbers of keys that are looked at in one turn: in an ordinary round, and in the round after a reconnect."""
 
 
@@ -131,6 +131,7 @@ class Changes:
                 bucket = self._names.state[self._names.shard_of(change.key)]
                 change.subscription = await self._wire.hear(f"$KV.{bucket}.{change.key}", change.take)
             except Unavailable:
+                await self._wire.sleep(TICK)
                 await self._wire.until_connected()
             except NotPermitted as error:
                 _log.warning("sagas are looked at every %g s only: %s", NET, error)

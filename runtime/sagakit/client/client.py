@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import Any, Literal, TypeAlias, Unpack, get_args, overload
+from typing import Any, Unpack, get_args, overload
 
 import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.client.burials import Burials
 from sagakit.client.changes import Changes
-from sagakit.client.client_starts import ClientStarts, SentStart
+from sagakit.client.client_starts import ClientStartOptions, ClientStarts, SentStart, Wait
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
 from sagakit.client.refusals import refused
+from sagakit.client.rights import missing_rights
 from sagakit.client.saga_type import SagaType
 from sagakit.client.start_options import StartOptions
 from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
@@ -40,8 +41,6 @@ from sagakit.times import Moment
 D = TypeVar("D")
 T = TypeVar("T", default=None)
 W = TypeVar("W", default=Any)
-Wait: TypeAlias = Literal["durable", "started", "ended"]
-"""The moment at which `start` returns: JetStream has the start, a worker has started the saga, the saga has ended."""
 RELOOKS = (0.002, 0.005, 0.02, 0.1, 0.5)
 """Seconds after a hint at which the record is read again if it does not show the end yet: a hint may be early."""
 
@@ -75,12 +74,17 @@ class Client:
 
     @overload
     async def start(
-        self, saga: type[Saga[D, T]], id: str | None, input: D, *, wait: Wait = ..., **options: Unpack[StartOptions]
+        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[StartOptions]
+    ) -> Handle[T]: ...
+
+    @overload  # beside the first one, which is the protocol's
+    async def start(
+        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[ClientStartOptions]
     ) -> Handle[T]: ...
 
     @overload
     async def start(
-        self, saga: str, id: str | None, input: object, *, wait: Wait = ..., **options: Unpack[StartOptions]
+        self, saga: str, id: str | None, input: object, **options: Unpack[ClientStartOptions]
     ) -> Handle[Any]: ...
 
     async def start(
@@ -88,11 +92,9 @@ class Client:
         saga: type[Saga[Any, Any]] | str,
         id: str | None,
         input: object,
-        *,
-        wait: Wait = "durable",
-        **options: Unpack[StartOptions],
+        **options: Unpack[ClientStartOptions],
     ) -> Handle[Any]:
-        """Start a saga on any worker, by one message. Return a handle on it. `StartOptions` has the options.
+        """Start a saga on any worker, by one message. Return a handle on it. `ClientStartOptions` has the options.
 
         `wait` says when this returns: "durable", once JetStream has the message; "started", once a worker has started
         the saga; "ended", once the saga has ended. A start with the id and input of a saga that exists returns that
@@ -102,6 +104,7 @@ class Client:
         Raises InvalidId, InvalidInput, InputTooLarge, AlreadyStarted, StoreFull.
         """
         self._check_open()
+        wait = options.pop("wait", "durable")
         if wait not in get_args(Wait):
             raise InvalidInput(f"wait={wait!r}: say one of {', '.join(get_args(Wait))}")
         of = SagaType.of(saga)
@@ -337,8 +340,6 @@ class Client:
 
         Each is tried by a request that changes nothing. Roles are those of docs/permissions.md.
         """
-        from sagakit.client.rights import missing_rights
-
         self._check_open()
         return await missing_rights(self._wire, self._names, role)
 

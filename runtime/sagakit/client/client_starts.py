@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 
@@ -30,6 +30,17 @@ from sagakit.store.ports import Wire
 REMEMBERED = 10_000
 """Starts that are remembered, for calls that come before a worker has started the saga."""
 T = TypeVar("T")
+
+
+Wait: TypeAlias = Literal["durable", "started", "ended"]
+"""The moment at which `start` returns: JetStream has the start, a worker has started the saga, the saga has ended."""
+
+
+class ClientStartOptions(StartOptions, total=False):
+    """Options of `Client.start`, all of them by name: those of `Runtime.start`, and one more."""
+
+    wait: Wait
+    """The moment at which it returns: "durable", "started" or "ended"."""
 
 
 class SentStart(NamedTuple):

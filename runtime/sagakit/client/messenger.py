@@ -74,7 +74,7 @@ class Messenger:
             if answer.error is not None:
                 raise to_error(answer.error, key=str(address), expected=None, stream=self._names.inbox)
             if answer.duplicate:  # the first copy may have been buried before anybody listened
-                await self._burials.look(address.saga_type, sent)
+                await self._burials.look(address.saga_type, sent, anyway=True)
             return sent
 
         return await self._lookup.patiently(send)

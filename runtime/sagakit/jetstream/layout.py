@@ -25,7 +25,7 @@ from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.server_check import SCHEMA, Layout, layout_of
 from sagakit.store.names import Names
-from sagakit.store.permissions import streams_of
+from sagakit.store.permissions import needed_streams
 from sagakit.store.ports import DUPLICATES, BucketOptions
 
 NOT_FOUND = 10059
@@ -80,7 +80,7 @@ async def is_cluster(link: Link, names: Names) -> bool:
 
 
 async def _missing(link: Link, names: Names) -> list[str]:
-    return [name for name in streams_of(names) if await _is_missing(link, name)]
+    return [name for name in needed_streams(names) if await _is_missing(link, name)]
 
 
 async def _is_missing(link: Link, stream: str) -> bool:
