@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sagakit.jetstream.server_process import Sync
 
-from benchmarks import actors, latency, loops, recovery, single, throughput, variants, visibility, waiting
+from benchmarks import actors, client, latency, loops, recovery, single, throughput, variants, visibility, waiting
 from benchmarks.result import Bench, Case
 from benchmarks.throughput import Load
 
@@ -68,6 +68,12 @@ def _fanout(scale: float, syncs: Syncs) -> Plan:
     return Plan(variants.FANOUT, variants.fanout(load, syncs), "100 steps at once, 10 sagas in flight")
 
 
+def _client(scale: float, syncs: Syncs) -> Plan:
+    waits = (1, _size(scale, 10_000, least=20))
+    found = client.cases(waits, syncs, ended=_size(scale, client.ENDED, least=5))
+    return Plan(client.BENCH, found, "a client without a worker: from the end of a saga to its outcome")
+
+
 def _waiting(scale: float, syncs: Syncs) -> Plan:
     full: dict[Sync, tuple[int, ...]] = {"relaxed": (10_000, 100_000), "always": (10_000,)}
     sizes: dict[Sync, tuple[int, ...]] = {
@@ -122,6 +128,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "loops": ("nats-py's loop in a thread, compared with trio-asyncio.", _loops),
     "compensation": ("The third step refuses, two are undone.", _compensation),
     "fanout": ("A hundred steps at once.", _fanout),
+    "client": ("From the end of a saga to its outcome, and what many waits cost a client.", _client),
     "waiting": ("Bytes of worker memory a waiting saga, and whether all wake in order.", _waiting),
     "recovery": ("A killed worker's sagas, until the last is resumed by another.", _recovery),
     "growth": ("Cost with more live sagas, and with more steps.", _growth),

@@ -30,7 +30,7 @@ from benchmarks.servers import servers
 T = TypeVar("T")
 WORKER = "bench-1"
 STUCK_OF = 20
-"""One live saga of so many is stuck."""
+"""Number of live sagas of which a single one is stuck."""
 EVENTS = 5
 """Events of each saga of which there are events."""
 TIMES = 20

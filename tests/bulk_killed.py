@@ -99,13 +99,18 @@ class Depot:
     def killed(self, *words: str, after: int) -> Command:
         """Run `sagakit retry`, and kill it once so many sagas have answered."""
         process = self.command("retry", *words, "--report", str(self.report), "-o", "none")
-        until = time.monotonic() + PATIENCE
-        while self.reported() < after:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < until
+        self.await_reported(after, process)
         process.kill()
         out, err = process.communicate()
         return Command(process.returncode, out, err, 0.0)
+
+    def await_reported(self, count: int, process: subprocess.Popen[str]) -> None:
+        """Return once so many sagas have answered the command."""
+        until = time.monotonic() + PATIENCE
+        while self.reported() < count:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until
+            time.sleep(0.01)  # another process writes the file
 
     def reported(self) -> int:
         return self.report.read_bytes().count(b"\n") if self.report.exists() else 0

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -24,10 +25,26 @@ settings.register_profile(
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+FIRST = [
+    "engine/test_mutants.py",
+    "chaos/test_chaos.py",
+    "hostile/test_hostile.py",
+    "test_asyncio_threads.py",
+    "engine/test_exhaustive.py",
+    "test_typing.py",
+]
+"""The longest files: they run first, so that no worker of pytest-xdist has one left when the other one is done."""
+
 _numbers = count(1)
 
 LOOPS = ["trio-asyncio", "thread"] if sys.version_info < (3, 14) else ["thread"]
 """The kinds of loop on which nats-py may run here."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(FIRST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -172,7 +172,7 @@ def test_a_host_that_is_cancelled_while_it_closes_ends_its_steps(monkeypatch: py
     """The drain waits for a step on the host's loop, so that loop must not wait for the drain."""
 
     async def main() -> None:
-        reached, ended = asyncio.Event(), asyncio.Event()
+        reached, leaving, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         class Slow(Saga[Trip], backend="asyncio"):
             @step(compensate=None, timeout=timedelta(hours=1))
@@ -187,9 +187,10 @@ def test_a_host_that_is_cancelled_while_it_closes_ends_its_steps(monkeypatch: py
             async with sagakit.asyncio.open_runtime("memory:", sagas=[Slow()], drain_timeout=3600.0) as runtime:
                 await runtime.start(Slow, "one", Trip())
                 await reached.wait()
+                leaving.set()  # only now: the step may begin before the answer to `start` is here
 
         task = asyncio.create_task(serving())
-        await reached.wait()
+        await leaving.wait()
         for _ in range(3):  # it closes now
             await asyncio.sleep(0)
         for _ in range(2):

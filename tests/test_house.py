@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import FIRST
 from tests.test_architecture import ACTORS, RUNTIME, modules
 
 PACKAGES = (RUNTIME, ACTORS)
@@ -127,3 +128,7 @@ def test_no_docstring_hides_its_subject(tree: str) -> None:
 def test_no_file_is_too_long() -> None:
     long = {dotted(path): len(path.read_text().splitlines()) for path in files()}
     assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}
+
+
+def test_the_longest_files_exist() -> None:
+    assert [name for name in FIRST if not (ROOT / "tests" / name).exists()] == []

@@ -1,14 +1,22 @@
-"""The audit: reads the three databases after a run, and finds where the books do not balance. It knows no saga."""
+"""The audit: reads the three databases after a run, and finds where the books do not balance. It knows no saga.
+
+    sagakit list --ended --limit 1000 -o jsonl | python -m examples.orders.audit FOLDER
+
+As a program it reads the ends of the orders from standard input, and checks the books in the folder.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from examples.orders.domain import Order
+from examples.orders.orders_file import OWN_FILE, read_orders
 
 
 class Finding(NamedTuple):
@@ -113,3 +121,21 @@ RULES: dict[str, Rule] = {
     "no effect is in force twice": _no_effect_twice,
     "completed orders have every effect, failed ones none": _effects_fit,
 }
+
+
+def main() -> int:
+    """Run the command line. Return 1 if the books do not balance, or an order has not ended."""
+    lines = [json.loads(line) for line in sys.stdin]
+    outcomes = {line["id"]: line["status"] == "completed" for line in lines}
+    orders = read_orders(OWN_FILE).orders
+    print(f"{len(outcomes)} of {len(orders)} orders have ended, {sum(outcomes.values())} are completed")
+    findings = audit(Path(sys.argv[1]), orders, outcomes)
+    for finding in findings:
+        print("WRONG" if finding.wrong else "ok   ", finding.rule, *finding.wrong[:10], sep="  ")
+    good = len(outcomes) == len(orders) and not any(finding.wrong for finding in findings)
+    print("books balance" if good else "the books do not balance")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -53,6 +53,9 @@ EXPECTED = {
     "compensation": [{"sync": "relaxed"}],
     "fanout": [{"sync": "relaxed"}],
     "waiting": [{"sync": "relaxed", "waiting": 20}, {"sync": "relaxed", "waiting": 100}],
+    "client": [
+        {"face": face, "waiting": number, "sync": "relaxed"} for number in (1, 20) for face in ("asyncio", "trio")
+    ],
     "recovery": [{"sync": "relaxed"}],
     "growth": [
         {"live": 1, "sync": "relaxed"},

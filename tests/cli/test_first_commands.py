@@ -113,7 +113,7 @@ def test_a_misspelt_variable_is_named_with_the_nearest(shop: Path, monkeypatch: 
 
 COMMANDS = {
     "misspelt": (["wroker"], "No such command 'wroker'. Did you mean 'worker', 'workers'?"),
-    "unknown": (["doctor"], "No such command 'doctor'"),
+    "unknown": (["nosuch"], "No such command 'nosuch'"),
     "permissions_of_a_stranger": (["permissions", "boss"], "'boss' is not one of 'setup', 'worker', 'client'"),
     "diagram_without_class": (["diagram", "tests.sagas"], "'tests.sagas': write module:Class, such as"),
     "explore_of_a_file": (["explore", "shop.py"], "there is no module shop.py: write its name as in an import"),

@@ -36,8 +36,7 @@ def at_work(depot: Depot, *words: str) -> Iterator[subprocess.Popen[str]]:
     """Run `sagakit retry` and go on once its first verdicts have come."""
     process = depot.command("retry", *words, "--report", str(depot.report), "-o", "none")
     try:
-        while depot.reported() < 5:
-            assert process.poll() is None, process.communicate()
+        depot.await_reported(5, process)
         yield process
     finally:
         if process.poll() is None:
@@ -107,7 +106,7 @@ def test_ctrl_c_leaves_a_job_that_says_how_to_go_on(posted: Depot) -> None:
 
 
 def test_a_job_that_runs_is_not_run_by_a_second_process(posted: Depot) -> None:
-    with at_work(posted, *ORDER, "--rate", "40") as process:
+    with at_work(posted, *ORDER, "--rate", "3") as process:
         line = the_job(posted)
         assert line["state"] == "running"
         second = posted.retry("--resume", str(line["job"]), "--by", "bob")

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,9 @@ from sagakit.cli.exits import CommandExit
 from sagakit.messages.channels import ALLOWED
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.store.names import Channel
+
+from tests.client.faces import worker
+from tests.servers import Server
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -104,8 +108,8 @@ def test_the_messages_of_the_wire_page_are_understood() -> None:
     for line in lines:
         request = msgspec.json.decode(line, type=InboxRequest)
         assert request.kind == json.loads(line)["kind"]
-    shown = sorted(json.loads(line)["kind"] for line in lines)
-    assert shown == sorted(ALLOWED["client"] | ALLOWED["operator"]), "one example of each kind"
+    shown = {json.loads(line)["kind"] for line in lines}
+    assert shown == ALLOWED["client"] | ALLOWED["operator"], "an example of each kind"
 
 
 def test_the_wire_page_says_which_kinds_come_over_which_channel() -> None:
@@ -136,3 +140,18 @@ def test_the_unit_and_the_pod_leave_time_to_drain() -> None:
     )
     assert unit > Config().drain_timeout
     assert pod > grace
+
+
+def test_the_program_of_the_page_on_clients_runs_beside_a_worker(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = (block for block in blocks(ROOT / "docs" / "clients.md", "python") if "open_client" in block)
+    (tmp_path / "greeting.py").write_text(program)
+    monkeypatch.syspath_prepend(tmp_path)
+    with worker(server, "", import_module("greeting").Greet()):
+        done = subprocess.run(
+            [sys.executable, "greeting.py", server.url], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        )
+    assert (done.stderr, done.stdout.splitlines()) == (
+        "", ["hello Ann", "saga.Greet.started", "saga.Greet.step.write", "saga.Greet.completed"],
+    )  # fmt: skip

@@ -32,6 +32,7 @@ from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, Role, streams_of
 from sagakit.store.ports import Store
 from sagakit.system.open_store import open_store
+from sagakit.times import moment_of
 
 from tests.chaos.cluster import running_cluster
 from tests.sagas import BookTrip, Trip
@@ -433,7 +434,7 @@ async def test_events_that_wait_to_be_published_are_told(
     record = await run_to_stuck(server, namespace, "one")
     event: dict[str, Any] = {
         "specversion": "1.0", "id": "r.9", "source": "sagakit/BookTrip", "type": "saga.BookTrip.stuck",
-        "subject": "one", "time": sagakit.times.moment_of(time.time() - age), "datacontenttype": "application/json",
+        "subject": "one", "time": moment_of(time.time() - age), "datacontenttype": "application/json",
         "run": "r", "sequence": 9, "data": {},
     }  # fmt: skip
     waiting = {**record, "outbox": [{"seq": 9, "suffix": "stuck", "event": event}]}

@@ -10,8 +10,11 @@ from sagakit.definition.plan import Kind, NodePlan, OnUnknown, Plan, Position, R
 
 
 @st.composite
-def plans(draw: st.DrawFn, *, max_nodes: int = 5) -> Plan:
-    """Draw a plan that the compiler could make: a DAG, perhaps with a pivot, with any policies."""
+def plans(draw: st.DrawFn, *, max_nodes: int = 5, favored: Kind = "step") -> Plan:
+    """Draw a plan that the compiler could make: a DAG, perhaps with a pivot, with any policies.
+
+    Half of the nodes are of the `favored` kind, where it may be.
+    """
     count = draw(st.integers(1, max_nodes))
     names = [f"s{number}" for number in range(count)]
     pivot = draw(st.none() | st.integers(0, count - 1))
@@ -28,7 +31,9 @@ def plans(draw: st.DrawFn, *, max_nodes: int = 5) -> Plan:
             )
     return Plan(
         saga_type="T",
-        nodes=tuple(draw(nodes(name, after[name], _position(number, pivot))) for number, name in enumerate(names)),
+        nodes=tuple(
+            draw(nodes(name, after[name], _position(number, pivot), favored)) for number, name in enumerate(names)
+        ),
         deadline=draw(st.none() | st.just(500.0)),
         has_output=draw(st.booleans()),
     )
@@ -45,10 +50,10 @@ KINDS: tuple[Kind, ...] = ("step", "each", "signal", "timer", "child")
 
 
 @st.composite
-def nodes(draw: st.DrawFn, name: str, after: tuple[str, ...], position: Position) -> NodePlan:
+def nodes(draw: st.DrawFn, name: str, after: tuple[str, ...], position: Position, favored: Kind) -> NodePlan:
     kinds: tuple[Kind, ...] = ("step", "child") if position == "pivot" else KINDS
-    steps: tuple[Kind, ...] = ("step", "step", "step")
-    kind = draw(st.sampled_from(steps + kinds))
+    most: tuple[Kind, ...] = (favored if favored in kinds else "step",) * 3
+    kind = draw(st.sampled_from(most + kinds))
     node = NodePlan(
         name=name, kind=kind, after=after, position=position, condition=draw(st.integers(0, 5)) == 0, timeout=30.0
     )

@@ -1,4 +1,4 @@
-"""What workers tell in their leases of their sagas and of their events, and what the repository makes of it."""
+"""Tests of the counts and ages in the leases of workers, and of their use by the repository."""
 
 from __future__ import annotations
 

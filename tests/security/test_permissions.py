@@ -19,6 +19,7 @@ import pytest
 import trio
 from sagakit import Completed, open_runtime
 from sagakit.cli.exits import CommandExit
+from sagakit.client.jobs import Holder, Job, JobItem, Jobs
 from sagakit.engine import Record
 from sagakit.errors import LayoutMissing, NotPermitted
 from sagakit.jetstream.link_wire import LinkWire
@@ -67,6 +68,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 await is_listed_with_its_history(reader)
                 await is_listed_with_its_history(shop.store)
                 await an_operator_terminates(server, names)
+                await an_operator_writes_a_job(server, names, reader)
                 await a_worker_looks_and_deletes(server, names)
 
                 await shop.send("Gift", "held", kind="start", input={"name": "sled", "gate": str(gate)})
@@ -149,6 +151,20 @@ async def an_operator_terminates(server: Server, names: Names) -> None:
         assert record.failure is not None
         assert record.failure.cause == "terminated"
         await is_listed_with_its_history(store)
+
+
+async def an_operator_writes_a_job(server: Server, names: Names, reader: Store) -> None:
+    assert isinstance(reader, JetStreamStore)
+    async with opened(server, "operator", names) as store:
+        assert isinstance(store, JetStreamStore)
+        jobs = Jobs(store.wire, names)
+        hold = await jobs.hold("j", Holder(by="bob", host="h", pid=1, token="t"), lambda _: None)
+        items = [JobItem(key="Gift.good", run="r", status="stuck")]
+        await jobs.write(Job(id="j", verb="retry", created=0.0, sagas=0, pages=0), items)
+        for looker in (jobs, Jobs(reader.wire, names)):
+            assert [(job.id, holder is None) for job, holder in await looker.list()] == [("j", False)]
+            assert (await looker.read("j")).items() == items
+        await hold.release()
 
 
 async def is_listed_with_its_history(reader: Store) -> None:
@@ -265,7 +281,7 @@ FORBIDDEN: dict[Role, tuple[str, ...]] = {
         "$JS.API.CONSUMER.MSG.NEXT.SAGA_INBOX.Gift", "$JS.API.CONSUMER.CREATE.SAGA_INBOX.x.sagain.>",
         "$JS.API.CONSUMER.DELETE.SAGA_INBOX.Gift", "$JS.API.STREAM.MSG.GET.SAGA_INBOX", "$JS.ACK.SAGA_INBOX.Gift.1",
         "sagasys.Gift.x", "sagapark.Gift.x", "sagareply.bank.Gift.x", "sagadead.inbox.Gift", "sagactl.w",
-        "sagactl.adopt.Gift", "sagaop.Gift.x",
+        "sagactl.adopt.Gift", "sagaop.Gift.x", "$KV.SAGA_JOBS.j",
     ),
     "worker": (
         "$KV.SAGA_META.layout", "$JS.API.STREAM.CREATE.KV_SAGA_STATE", "$JS.API.STREAM.DELETE.KV_SAGA_STATE",
@@ -274,7 +290,9 @@ FORBIDDEN: dict[Role, tuple[str, ...]] = {
     ),
     "setup": ("$KV.SAGA_STATE.Gift.x", "sagain.Gift.x", "sagactl.w", "saga.Gift.started"),
 }  # fmt: skip
-FORBIDDEN["operator"] = tuple(subject for subject in FORBIDDEN["client"] if not subject.startswith("sagaop."))
+FORBIDDEN["operator"] = tuple(
+    subject for subject in FORBIDDEN["client"] if not subject.startswith(("sagaop.", "$KV.SAGA_JOBS"))
+)
 FORBIDDEN["reader"] = (*FORBIDDEN["client"], "sagain.Gift.x")
 
 

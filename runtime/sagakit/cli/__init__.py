@@ -5,6 +5,9 @@ lazy_group        the group of all commands; imports the module of a command whe
 looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
 job_commands      jobs
+export_commands   export, sql
+export_rows       the rows of their tables: sagas, steps, events
+export_files      tables as JSON lines, Parquet, Arrow and in DuckDB
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
 checking_commands  doctor
@@ -16,9 +19,12 @@ changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
 moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
+looking_only      the light way to look at sagas: a plain connection under asyncio
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
 json_shapes       the JSON that the operator commands print
+context_commands  context: ls, show, select
+contexts          the contexts of the `nats` command
 command_options   options of the commands
 demo              `sagakit demo`: 500 orders as sagas, and an audit
 worker_command    `sagakit worker`: one worker as a process

@@ -114,7 +114,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
             raise UsageError("--by is missing: your login has no name") from None
 
 
-class Change(msgspec.Struct, frozen=True):
+class Changing(msgspec.Struct, frozen=True):
     """A way to change one saga: `tried` returns the answer to expect, `done` the answer once it is changed."""
 
     tried: Callable[[Record], Awaitable[Answer]]
@@ -147,7 +147,7 @@ def change(session: Session, order: Order) -> None:
                     id=order.message_id, timeout=order.timeout,
                 )  # fmt: skip
 
-            way = Change(tried, done, job=None if sagas.wire is None else order.job(payload, by))
+            way = Changing(tried, done, job=None if sagas.wire is None else order.job(payload, by))
             return await carry_out(sagas, order, choice, way, session.output)
 
         return work
@@ -159,7 +159,7 @@ async def _resume(order: Order, job: str, output: OutputFormat, sagas: PlainAcce
     return _ended(await resume(sagas, job, order.verb, order.step, order.signed(), order.pace), [], output)
 
 
-async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Change, output: OutputFormat) -> int:
+async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Changing, output: OutputFormat) -> int:
     """Print the plan, ask, change each saga, print each verdict. Return the exit code."""
     since = {} if way.job is None else await positions(sagas)
     found = await chosen(sagas, choice, ended=way.ended)

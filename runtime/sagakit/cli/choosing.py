@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-import trio
 
 from sagakit.cli.exits import UsageError
-from sagakit.client.by_key import PlainAccess
 from sagakit.engine import ENDS, Record
 from sagakit.errors import InvalidId, StoreError, Undecodable, UnknownSaga
 from sagakit.naming import SagaKey, decode_id, encode_id, is_name
 from sagakit.repository import Filter, Wanted, parse
 from sagakit.repository.filters import All, AnyOf, Comparison, Condition
+
+if TYPE_CHECKING:
+    from sagakit.cli.looking_only import Looking
+    from sagakit.client.by_key import PlainAccess
 
 GLOB = frozenset("*?[")
 FORM = "write TYPE.ID, such as PlaceOrder.order-7; `sagakit list` shows the keys"
@@ -115,8 +117,11 @@ def wanted_of_choice(choice: Choice, now: float, *, ended: bool | None = None) -
     return Wanted(where=where, live=live, ended=over)
 
 
-async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = None, limit: int | None = None) -> Chosen:
-    """Return the sagas of a choice, as `wanted_of_choice` looks for them. A `limit` ends the search after so many."""
+async def looked_for(sagas: Looking, choice: Choice, *, ended: bool | None = None, limit: int | None = None) -> Chosen:
+    """Return the sagas that fit globs and filter, as `wanted_of_choice` looks for them.
+
+    A `limit` ends the search after so many.
+    """
     records: list[Record] = []
     missing: list[tuple[str, str]] = []
     if choice.filters:
@@ -129,12 +134,21 @@ async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = Non
             cursor = found.cursor
             if cursor is None or limit is None or len(records) >= limit:
                 break
+    return Chosen(records, missing)
+
+
+async def chosen(sagas: PlainAccess, choice: Choice, *, ended: bool | None = None, limit: int | None = None) -> Chosen:
+    """Return the sagas of a choice: those that `looked_for` finds, and those that it names."""
+    found = await looked_for(sagas, choice, ended=ended, limit=limit)
+    records, missing = list(found.records), list(found.missing)
     seen = {key_of_record(record) for record in records} | {key for key, _ in missing}
     records += await _by_key(sagas, [key for key in choice.keys if key not in seen], missing)
     return Chosen(records, missing)
 
 
 async def _by_key(sagas: PlainAccess, keys: Sequence[str], missing: list[tuple[str, str]]) -> list[Record]:
+    import trio  # a command that looks for sagas needs none of it
+
     found: dict[str, Record] = {}
     refused: list[StoreError] = []
     limit = trio.CapacityLimiter(AT_ONCE)

@@ -11,6 +11,9 @@ from typing import Annotated, Any, TypeAlias, cast
 
 import typer
 
+from sagakit.cli import contexts
+from sagakit.cli.exits import UsageError
+
 
 class LogFormat(StrEnum):
     """The format of a worker's log."""
@@ -42,13 +45,6 @@ WORKER_PACKAGES: tuple[str, ...] = ("hypercorn", "prometheus_client", "pythonjso
 """The packages that the extra `worker` brings."""
 
 
-def _check_url(url: str) -> str:
-    # Typer's own message for a missing option would quote the names of the variables as a Python list.
-    if not url:
-        raise typer.BadParameter("missing: give it, or set SAGAKIT_NATS_URL or NATS_URL", param_hint="--nats")
-    return url
-
-
 def _check_packages(value: bool) -> bool:
     missing = [name for name in WORKER_PACKAGES if find_spec(name) is None]
     if missing:
@@ -60,10 +56,8 @@ def _check_packages(value: bool) -> bool:
 Nats: TypeAlias = Annotated[
     str,
     typer.Option(
-        envvar=["SAGAKIT_NATS_URL", "NATS_URL"],
-        callback=_check_url,
         show_default=False,
-        help="Required: nats://host:port, several with commas; tls://...",
+        help="Required: nats://host:port, several with commas; tls://... Else --context, SAGAKIT_NATS_URL or NATS_URL.",
     ),
 ]
 ConfigFile: TypeAlias = Annotated[
@@ -94,6 +88,7 @@ LogLevelName: TypeAlias = Annotated[LogLevel, typer.Option(help="The lowest leve
 
 _File: TypeAlias = str | None
 CONNECTION: dict[str, Any] = {
+    "context": Annotated[str | None, typer.Option(help="A context of the `nats` command, in place of --nats.")],
     "namespace": Annotated[str | None, typer.Option(help="Option namespace.")],
     "domain": Annotated[str | None, typer.Option(help="Option domain, of JetStream.")],
     "api_prefix": Annotated[str | None, typer.Option(help="Option api_prefix, of JetStream.")],
@@ -157,6 +152,14 @@ _IN_CONFIG: Mapping[str, str] = {"name": "worker_name", "creds": "credentials", 
 """Fields of `Config` that have another name on the command line."""
 
 
+def _connection(url: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the server and the options, with those of a context."""
+    try:
+        return contexts.connection_of(url, said.pop("context", None), said)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 def with_options(shared: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command more options. The command gets those that were given as `options`, by their names in `Config`."""
     # Typer reads the options of a command from its signature. This writes the signature, so that two commands with a
@@ -166,7 +169,10 @@ def with_options(shared: Mapping[str, Any]) -> Callable[[Callable[..., None]], C
         @wraps(command)
         def run(**given: Any) -> None:
             options = {_IN_CONFIG.get(name, name): given.pop(name) for name in shared}
-            command(**given, options={name: value for name, value in options.items() if value is not None})
+            said = {name: value for name, value in options.items() if value is not None}
+            if "context" in shared:
+                given["nats"], said = _connection(given["nats"], said)
+            command(**given, options=said)
 
         signature = inspect.signature(command, eval_str=True)
         own = [parameter for name, parameter in signature.parameters.items() if name != "options"]

@@ -200,6 +200,16 @@ class StartedLine(msgspec.Struct, frozen=True, kw_only=True):
     message_id: str
 
 
+class ContextLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A context of the `nats` command. `fields` are those that sagakit knows; secrets are replaced by stars."""
+
+    name: str
+    url: str
+    description: str
+    selected: bool
+    fields: Mapping[str, str]
+
+
 class FindingLine(msgspec.Struct, frozen=True, kw_only=True):
     """A finding of `sagakit doctor`. `result` is ok, warn, bad or skipped; `value` is the check's number, if any.
 
@@ -225,6 +235,6 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 LINES: tuple[type[msgspec.Struct], ...] = (
     SagaLine, SagaDetail, EventLine, WatchLine, RelativeLine, CountLine, GroupLine, WorkerLine, VerdictLine, JobLine,
-    StartedLine, FindingLine, ErrorLine,
+    StartedLine, FindingLine, ContextLine, ErrorLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

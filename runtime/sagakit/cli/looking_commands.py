@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import msgspec
 import typer
 
-from sagakit.cli.choosing import Choice, choice_to_look, chosen, key_of, key_of_record, wanted_of_choice
+from sagakit.cli.choosing import (
+    Choice,
+    Chosen,
+    choice_to_look,
+    chosen,
+    key_of,
+    key_of_record,
+    looked_for,
+    wanted_of_choice,
+)
 from sagakit.cli.command_options import FilterText, SagaWords
 from sagakit.cli.json_shapes import CountLine, EventLine, GroupLine, SagaDetail, SagaLine, WorkerLine
 from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
-from sagakit.cli.session import Session, Work, in_session
-from sagakit.client.by_key import LiveLease, PlainAccess
-from sagakit.client.description import Description
+from sagakit.cli.session import Look, Session, Work, in_session
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
 from sagakit.repository.filters import errors_of, steps_of
 from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.times import moment_of
+
+if TYPE_CHECKING:
+    from sagakit.cli.looking_only import Looking
+    from sagakit.client.by_key import LiveLease, PlainAccess
+    from sagakit.client.description import Description
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 OneSaga: TypeAlias = Annotated[str, typer.Argument(metavar="SAGA", help="The key of the saga: TYPE.ID.")]
@@ -40,17 +52,23 @@ def list_(
 ) -> None:
     """List sagas, newest first: the unfinished ones, unless the filter or --ended asks for others."""
 
-    def prepared() -> Work:
+    def show(records: Sequence[Record], now: float) -> None:
+        lines = [saga_line(record) for record in records[:limit]]
+        print_lines(lines, list_columns(now), session.output, empty="no saga fits")
+        if len(records) > limit:
+            note("there are more: --limit prints them, --where narrows them down")
+
+    def prepared() -> Work | Look:
         choice = choice_to_look(sagas, where)
 
-        async def work(access: PlainAccess) -> None:
-            records = await _chosen(access, choice, ended, limit=limit + 1)
-            lines = [saga_line(record) for record in records[:limit]]
-            print_lines(lines, list_columns(access.now()), session.output, empty="no saga fits")
-            if len(records) > limit:
-                note("there are more: --limit prints them, --where narrows them down")
+        async def by_key(access: PlainAccess) -> None:
+            show(await _chosen(access, choice, ended, limit=limit + 1), access.now())
 
-        return work
+        async def by_filter(access: Looking) -> None:
+            found = await looked_for(access, choice, ended=True if ended else None, limit=limit + 1)
+            show(_told(found), access.now())
+
+        return by_key if choice.keys else Look(by_filter)
 
     session.run(prepared)
 
@@ -66,26 +84,28 @@ def count(
 ) -> None:
     """Count sagas by type and status: the unfinished ones, unless the filter or --ended asks for others."""
 
-    def prepared() -> Work:
+    def show(numbers: Mapping[tuple[str, str], int]) -> None:
+        lines = [
+            CountLine(type=type, status=status, count=number) for (type, status), number in sorted(numbers.items())
+        ]
+        print_lines(lines, COUNT_COLUMNS, session.output, empty="no saga fits")
+
+    def prepared() -> Work | Look:
         choice = choice_to_look(sagas, where)
 
-        async def work(access: PlainAccess) -> None:
-            if choice.keys:
-                records = await _chosen(access, choice, ended)
-                numbers = Counter((record.saga_type, str(record.status)) for record in records)
-            else:
-                wanted = wanted_of_choice(choice, access.now(), ended=True if ended else None)
-                told = await access.repository.count(wanted, exact=exact)
-                numbers = Counter(told.counts)
-                if not told.exact:
-                    since = age(moment_of(told.as_of), access.now())
-                    note(f"told by the workers, {since} ago: --exact reads the records")
-            lines = [
-                CountLine(type=type, status=status, count=number) for (type, status), number in sorted(numbers.items())
-            ]
-            print_lines(lines, COUNT_COLUMNS, session.output, empty="no saga fits")
+        async def by_key(access: PlainAccess) -> None:
+            records = await _chosen(access, choice, ended)
+            show(Counter((record.saga_type, str(record.status)) for record in records))
 
-        return work
+        async def by_filter(access: Looking) -> None:
+            wanted = wanted_of_choice(choice, access.now(), ended=True if ended else None)
+            told = await access.repository.count(wanted, exact=exact)
+            if not told.exact:
+                since = age(moment_of(told.as_of), access.now())
+                note(f"told by the workers, {since} ago: --exact reads the records")
+            show(told.counts)
+
+        return by_key if choice.keys else Look(by_filter)
 
     session.run(prepared)
 
@@ -99,18 +119,22 @@ def groups(
 ) -> None:
     """Group the stuck sagas by type, step and error, the largest group first, each with its oldest saga."""
 
-    def prepared() -> Work:
+    def show(found: Sequence[StuckGroup], now: float) -> None:
+        lines = [group_line(group) for group in found]
+        print_lines(lines, group_columns(now), session.output, empty="no saga is stuck")
+
+    def prepared() -> Work | Look:
         choice = choice_to_look(sagas, where)
 
-        async def work(access: PlainAccess) -> None:
-            if choice.keys:
-                found = grouped([one for one in await _chosen(access, choice, False) if one.status == "stuck"])
-            else:
-                found = await access.repository.groups(wanted_of_choice(choice, access.now(), ended=False))
-            lines = [group_line(group) for group in found]
-            print_lines(lines, group_columns(access.now()), session.output, empty="no saga is stuck")
+        async def by_key(access: PlainAccess) -> None:
+            records = await _chosen(access, choice, False)
+            show(grouped([one for one in records if one.status == "stuck"]), access.now())
 
-        return work
+        async def by_filter(access: Looking) -> None:
+            wanted = wanted_of_choice(choice, access.now(), ended=False)
+            show(await access.repository.groups(wanted), access.now())
+
+        return by_key if choice.keys else Look(by_filter)
 
     session.run(prepared)
 
@@ -173,7 +197,11 @@ def workers(
 
 async def _chosen(access: PlainAccess, choice: Choice, ended: bool, *, limit: int | None = None) -> Sequence[Record]:
     """Return the sagas that were chosen, and tell of the keys that have no record."""
-    found = await chosen(access, choice, ended=True if ended else None, limit=limit)
+    return _told(await chosen(access, choice, ended=True if ended else None, limit=limit))
+
+
+def _told(found: Chosen) -> Sequence[Record]:
+    """Return the records, and tell of the keys that have none."""
     for key, why in found.missing:
         note(why if key in why else f"{key}: {why}")
     return found.records

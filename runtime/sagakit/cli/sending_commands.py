@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 import trio
 import typer
 
-from sagakit.cli.changing import Change, Order, carry_out, change, json_of
+from sagakit.cli.changing import Changing, Order, carry_out, change, json_of
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.exits import UsageError
 from sagakit.cli.json_shapes import StartedLine
@@ -132,7 +132,7 @@ def delete(
                     return Answer("not deleted", f"it was not archived in {order.timeout:g} s")
                 return Answer("deleted")
 
-            return await carry_out(access, order, choice, Change(_would_be_deleted, done, ended=True), session.output)
+            return await carry_out(access, order, choice, Changing(_would_be_deleted, done, ended=True), session.output)
 
         return work
 

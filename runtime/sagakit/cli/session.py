@@ -6,22 +6,30 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, cast
 
 import msgspec
-import trio
 import typer
 
 from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, with_options
 from sagakit.cli.exits import CommandExit, UsageError, exit_of
 from sagakit.cli.printing import Output, OutputFormat, check_output, print_error
-from sagakit.client.bare_errors import bare_errors
-from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.errors import CallerError, InvalidConfig, InvalidName, SagakitError, UnknownSaga
+from sagakit.jetstream.address import SCHEMES
 from sagakit.system.config import Config
 
-Work = Callable[[PlainAccess], Awaitable[int | None]]
+if TYPE_CHECKING:
+    from sagakit.cli.looking_only import Looking
+    from sagakit.client.by_key import PlainAccess
+
+Work = Callable[["PlainAccess"], Awaitable[int | None]]
 """The work of a command. It returns an exit code other than 0, or None."""
+
+
+class Look(NamedTuple):
+    """The work of a command that only looks for sagas: a plain connection is enough for it."""
+
+    work: Callable[[Looking], Awaitable[int | None]]
 
 
 class Session(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +40,12 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     options: dict[str, Any]
     output: OutputFormat
 
-    def run(self, prepared: Callable[[], Work]) -> NoReturn:
+    def run(self, prepared: Callable[[], Work | Look]) -> NoReturn:
         """Check the arguments, which returns the work; connect; do the work. Ends the command with its exit code."""
         try:
             check_output(self.output)
             _log(self.output)
-            work = prepared()
-            with bare_errors():
-                code = trio.run(self._run, work)
+            code = self._done(prepared())
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except (SagakitError, UsageError) as error:
@@ -48,9 +54,26 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
             raise typer.Exit(found) from None
         raise typer.Exit(code)
 
-    async def _run(self, work: Work) -> int:
-        async with open_plain(self.url, Config.load(self.config, **self.options)) as sagas:
-            return await work(sagas) or 0
+    def _done(self, prepared: Work | Look) -> int:
+        """Connect, and do the work. The modules that it does not need are not imported: they take longer than it."""
+        config = Config.load(self.config, **self.options)
+        if isinstance(prepared, Look) and self.url.partition(":")[0] in SCHEMES:
+            from sagakit.cli.looking_only import look
+
+            return look(self.url, config, prepared.work)
+        import trio
+
+        from sagakit.client.bare_errors import bare_errors
+        from sagakit.client.by_key import open_plain
+
+        work = prepared.work if isinstance(prepared, Look) else prepared
+
+        async def run() -> int:
+            async with open_plain(self.url, config) as sagas:
+                return await work(sagas) or 0
+
+        with bare_errors():
+            return trio.run(run)
 
 
 def in_session(shared: Mapping[str, Any] | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:

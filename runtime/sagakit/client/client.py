@@ -11,7 +11,7 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.client.burials import Burials
-from sagakit.client.changes import Changes, HeardKey
+from sagakit.client.changes import Changes
 from sagakit.client.client_starts import ClientStarts, SentStart
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
@@ -42,7 +42,7 @@ T = TypeVar("T", default=None)
 W = TypeVar("W")
 Wait: TypeAlias = Literal["durable", "started", "ended"]
 """The moment at which `start` returns: JetStream has the start, a worker has started the saga, the saga has ended."""
-RELOOKS = (0.005, 0.02, 0.1, 0.5)
+RELOOKS = (0.002, 0.005, 0.02, 0.1, 0.5)
 """Seconds after a hint at which the record is read again if it does not show the end yet: a hint may be early."""
 
 
@@ -190,7 +190,9 @@ class Client:
                     return record
                 await change.until_halted(seen)
                 if change.hints != hints:
-                    await self._look_again(key, change, or_stuck=or_stuck)
+                    record = await self._look_again(key, or_stuck=or_stuck)
+                    if record is not None:
+                        return record
 
     async def _settled(self, key: str, *, or_stuck: bool, patient: bool = False) -> Record | None:
         record = await self.record(key)
@@ -200,12 +202,14 @@ class Client:
             await self._fleet.check_runs(record)
         return None
 
-    async def _look_again(self, key: str, change: HeardKey, *, or_stuck: bool) -> None:
+    async def _look_again(self, key: str, *, or_stuck: bool) -> Record | None:
         """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
         for pause in RELOOKS:
-            if await self._settled(key, or_stuck=or_stuck, patient=True) is not None:
-                return
+            record = await self._settled(key, or_stuck=or_stuck, patient=True)
+            if record is not None:
+                return record
             await self._wire.sleep(pause)
+        return None
 
     async def wait_any(self, *handles: Handle[Any]) -> Handle[Any]:
         """Wait until one of several sagas has ended, and return its handle. Raises InvalidInput for no handles."""

@@ -28,7 +28,7 @@ from sagakit.messages.limits import limits_for
 from sagakit.store.names import Names, SagaKey
 from sagakit.store.ports import Wire
 
-Judge: TypeAlias = Callable[[Record | EndMarker], bool | None]
+StartedBy: TypeAlias = Callable[[Record | EndMarker], bool | None]
 """A function that returns True if a start may return a saga that is known, None if only a worker can tell."""
 UNTOLD_FOR = 4.0
 """Seconds after which a start of a known id counts as done if nothing else is heard: the worker that takes it has
@@ -122,7 +122,7 @@ class Messenger:
             error.args = (f"{error}; what was asked of it waits in the inbox, and is applied then",)
             raise
 
-    async def until_started(self, address: SagaKey, sent: Sent, judge: Judge) -> None:
+    async def until_started(self, address: SagaKey, sent: Sent, judge: StartedBy) -> None:
         """Return once the saga of a start that was sent is stored.
 
         Raises AlreadyStarted if it has another input; InvalidInput, with the worker's reason, if it was refused.
@@ -143,7 +143,7 @@ class Messenger:
                     await self._burials.look(address.saga_type, sent)
 
 
-def may_return(key: str, known: Record | EndMarker, judge: Judge) -> bool:
+def may_return(key: str, known: Record | EndMarker, judge: StartedBy) -> bool:
     """Return True if a start may return a known saga, False if only a worker can tell. Raises AlreadyStarted."""
     found = judge(known)
     if found is False:
@@ -154,7 +154,7 @@ def may_return(key: str, known: Record | EndMarker, judge: Judge) -> bool:
     return found is True
 
 
-def refusal_of(key: str, sent: Sent, known: Record | EndMarker | None, judge: Judge) -> Exception:
+def refusal_of(key: str, sent: Sent, known: Record | EndMarker | None, judge: StartedBy) -> Exception:
     """Return the error for a start that was refused."""
     if known is not None and judge(known) is not True:
         return AlreadyStarted(sent.reason)

@@ -35,7 +35,7 @@ class MetricRow(NamedTuple):
     kind: Literal["gauge", "counter", "histogram"]
     labels: tuple[str, ...]
     help: str
-    """One sentence."""
+    """A sentence."""
     worry: str
     """Sentences that say when an operator should look; empty if the metric is for curves only."""
     read: _Reader

@@ -107,7 +107,7 @@ async def _merged(wire: Wire, streams: Sequence[_Stream], news: _News) -> AsyncG
 
 
 class _Stream:
-    """One event stream that is watched, by a consumer that is made anew when it is lost."""
+    """An event stream that is watched by a consumer that is made anew when it is lost."""
 
     def __init__(
         self, wire: Wire, names: Names, shard: int, saga_type: str | None, key: str | None, news: _News

@@ -24,7 +24,7 @@ from sagakit.system.lease_status import LeaseStatus
 _log = getLogger("sagakit.cluster")
 
 
-class Load(NamedTuple):
+class WorkerLoad(NamedTuple):
     """The load of a worker, as its lease shows it."""
 
     active: int = 0
@@ -33,7 +33,7 @@ class Load(NamedTuple):
     backlog: float = 0.0
 
 
-NOTHING_YET = Load()
+NOTHING_YET = WorkerLoad()
 
 
 class OwnLease:
@@ -73,7 +73,7 @@ class OwnLease:
         """Make the lease durable for the first time. Waits through an outage. Raises StoreError."""
         await through_outage(self._store, self.renew)
 
-    async def renew(self, load: Load = NOTHING_YET) -> None:
+    async def renew(self, load: WorkerLoad = NOTHING_YET) -> None:
         """Write the lease with the next number. Raises StoreError; then the renewal may still arrive later."""
         lease = self._lease
         lease.renewal += 1
@@ -98,7 +98,7 @@ class OwnLease:
     async def release(self, busy: Sequence[str]) -> None:
         """Renew the lease and release all sagas except those under the keys in `busy`. Raises StoreError."""
         self._lease.busy = list(busy)
-        await self.renew(Load(len(busy)))
+        await self.renew(WorkerLoad(len(busy)))
 
     async def hand_back(self, *, left: bool) -> None:
         """Give the lease up; with `left`, other workers adopt at once all sagas that name it. Raises StoreError."""

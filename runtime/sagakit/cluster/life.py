@@ -11,7 +11,7 @@ import trio
 from sagakit_actors import ChildSpec, Supervisor, open_system
 
 from sagakit.cluster.handover import release
-from sagakit.cluster.lease import Load, OwnLease
+from sagakit.cluster.lease import OwnLease, WorkerLoad
 from sagakit.cluster.membership import Membership
 from sagakit.cluster.parts import Parts
 from sagakit.cluster.unmet import UnmetTypes
@@ -79,11 +79,11 @@ class Life:
             pause = max(1.0, 2 * pause)
             await release(self._parts.store, self._lease, self._parts.registry.types, sagas.keys())
 
-    def _load(self) -> Load:
+    def _load(self) -> WorkerLoad:
         parts = self._parts
         oldest = parts.unpublished.oldest()
         backlog = 0.0 if oldest is None else max(0.0, parts.runs.now() - oldest)
-        return Load(len(parts.sagas), parts.sagas.passivated, parts.sagas.census.by_type(), round(backlog, 3))
+        return WorkerLoad(len(parts.sagas), parts.sagas.passivated, parts.sagas.census.by_type(), round(backlog, 3))
 
     def _died(self, worker_id: str, is_news: bool) -> None:
         """Have the sagas of a dead worker adopted here, and, if its death is news, tell the other workers of it."""

@@ -15,7 +15,7 @@ from logging import INFO, WARNING, getLogger
 import trio
 from sagakit_actors import Actor, ActorContext
 
-from sagakit.cluster.lease import Load, OwnLease
+from sagakit.cluster.lease import OwnLease, WorkerLoad
 from sagakit.cluster.lease_value import lease_of
 from sagakit.cluster.observer import RECHECK, Observer
 from sagakit.errors import StoreError, Unavailable
@@ -122,7 +122,7 @@ class Membership(Actor[None]):
         members: Members,
         observer: Observer,
         ttl: float,
-        load: Callable[[], Load],
+        load: Callable[[], WorkerLoad],
         died: Callable[[str, bool], None],
         released: Callable[[], None],
         failed: Callable[[], None],

@@ -1,4 +1,4 @@
-"""One pass over the live records: counts and the oldest of each kind, not the records themselves."""
+"""The pass over the live records: counts and the oldest of each kind, not the records themselves."""
 
 from __future__ import annotations
 

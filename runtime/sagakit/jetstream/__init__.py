@@ -53,6 +53,7 @@ server_lock  the proof that the server before has ended
 
 Between trio and asyncio
 
+asyncio_run  one run of an asyncio loop for work on a connection
 asyncio_side  the loop of nats-py's client: trio-asyncio's, or in a thread
 crossing   one call from a trio task to a loop in another thread
 bridge     asyncio steps, called from trio

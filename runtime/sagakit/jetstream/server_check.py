@@ -18,7 +18,7 @@ from sagakit.errors import (
 from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
-from sagakit.store.permissions import streams_of
+from sagakit.store.permissions import needed_streams
 from sagakit.store.ports import Wire
 
 SCHEMA = 3
@@ -101,6 +101,6 @@ async def names_there(wire: Wire, namespace: str) -> Names:
     except StreamMissing:
         entry = None
     if entry is None:
-        raise LayoutMissing(streams_of(names))
+        raise LayoutMissing(needed_streams(names))
     found = layout_of(names, entry.value)
     return Names(namespace=namespace, shards=found.shards)

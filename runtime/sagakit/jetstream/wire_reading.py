@@ -77,7 +77,7 @@ def last_message(answer: bytes, key: str, stream: str, refused: Refusing) -> Sto
 
 
 class WireStream:
-    """One stream that is read; implements the port `StreamReading`. `head` begins each of its subjects."""
+    """A stream that is read; implements the port `StreamReading`. `head` begins each of its subjects."""
 
     def __init__(self, wire: Wire, stream: str, head: str, refused: Refusing) -> None:
         self._wire = wire

@@ -1,6 +1,7 @@
 """The repository: stored sagas, listed, counted and found by filters. Nothing here knows trio or asyncio.
 
 repository  SagaRepository: the one door to stored sagas
+export      every saga that fits, once, page by page
 listing     Page, SagaInfo and the like: what it returns
 wanted      the sagas that a caller looks for
 found       the records that a listing has found so far

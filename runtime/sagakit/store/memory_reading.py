@@ -57,7 +57,7 @@ class _EventsOf:
 
 
 class MemoryStream:
-    """One stream in memory; implements the port `StreamReading`."""
+    """A stream in memory; implements the port `StreamReading`."""
 
     def __init__(self, connection: MemoryConnection, source: _Stored) -> None:
         self._connection = connection

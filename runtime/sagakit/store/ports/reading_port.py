@@ -48,7 +48,7 @@ class Extent(NamedTuple):
 
 
 class StreamReading(Protocol):
-    """One stream that is read. Delete markers are left out. Each method raises Unavailable, Ambiguous, NotPermitted."""
+    """A stream that is read. Delete markers are left out. Each method raises Unavailable, Ambiguous, NotPermitted."""
 
     async def window(self, patterns: Patterns, *, upto: int | None, want: int) -> Window:
         """Return about `want` values with the highest sequences up to `upto`; None begins at the end of the stream.

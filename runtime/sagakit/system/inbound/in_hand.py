@@ -52,9 +52,13 @@ class InHand:
         positions, _ = self._starts.setdefault(message.address, (set(), trio.Event()))
         positions.add(message.position)
 
+    def has_start(self, saga: SagaKey) -> bool:
+        """Return True if a start of the saga is worked on."""
+        return saga in self._starts
+
     async def until_started(self, saga: SagaKey) -> bool:
         """Wait until a start of the saga is done with, and return True. Return False at once if none is in hand."""
-        if saga not in self._starts:
+        if not self.has_start(saga):
             return False
         await self._starts[saga][1].wait()
         return True

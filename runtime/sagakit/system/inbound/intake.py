@@ -41,7 +41,7 @@ DISPOSING = 16
 burial, and the messages that are handled need the processor."""
 LARGE = 16 * 1024
 """Bytes of a payload above which a message that is parked or buried goes before those that wait for that."""
-RETRYING = 8
+RETRYING = 32
 """Number of messages that were parked and are tried again at the same time. It is small: new messages need the
 processor."""
 PATIENCE = 3.0
@@ -166,12 +166,14 @@ class Intake(Actor[None]):
         trouble: SagakitError = Unowned(f"{message.subject}: it takes longer than {PATIENCE:g} s")
         with trio.move_on_after(PATIENCE):
             while True:
+                starts = self._in_hand.has_start(message.address)
                 try:
                     await self._applier.apply(message, request, sparing=once or self._is_crowded)
                     return None
                 except SagakitError as error:
                     trouble = error.with_traceback(None)  # else it and this frame would hold each other
-                if isinstance(trouble, UnknownSaga) and await self._in_hand.until_started(message.address):
+                # its start may have ended while this looked for the saga
+                if isinstance(trouble, UnknownSaga) and (await self._in_hand.until_started(message.address) or starts):
                     continue
                 failures += 1
                 tries = 0 if self._is_crowded else UNKNOWN_TRIES

@@ -1,0 +1,69 @@
+"""The light way to look at sagas: a plain connection under asyncio. It loads no trio and no worker's parts."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from sagakit.client.client_opening import client_connection
+from sagakit.errors import Ambiguous, Unavailable
+from sagakit.jetstream.asyncio_run import run_on_wire
+from sagakit.jetstream.asyncio_wire import AsyncioWire
+from sagakit.jetstream.server_check import check_server, names_there
+from sagakit.jetstream.wire_reading import WireReading
+from sagakit.repository import SagaRepository
+from sagakit.store.names import Names
+from sagakit.store.ports import Wire
+from sagakit.system.config import Config
+
+AGAIN = 0.1
+"""Seconds until a server is asked again whose streams have no leader yet."""
+
+
+class Looking(Protocol):
+    """The stored sagas, and the server's time: the part of `PlainAccess` that a list needs."""
+
+    @property
+    def repository(self) -> SagaRepository:
+        """The stored sagas."""
+        ...
+
+    def now(self) -> float:
+        """Return the time of the server's clock, in seconds since the epoch."""
+        ...
+
+
+class Looker:
+    """A `Looking` over a plain connection. `opened_at` is the server's time when it was made."""
+
+    def __init__(self, wire: Wire, reading: WireReading, opened_at: float) -> None:
+        self.repository: SagaRepository = SagaRepository(reading)
+        self._wire = wire
+        self._ahead = opened_at - wire.now()
+
+    def now(self) -> float:
+        """Return the server's time."""
+        return self._wire.now() + self._ahead
+
+
+def look(url: str, config: Config, work: Callable[[Looking], Awaitable[int | None]]) -> int:
+    """Connect to a running server, do the work, and return its exit code. Raises the errors of `open_client`."""
+
+    async def run(wire: AsyncioWire) -> int:
+        reading = WireReading(wire, await _names(wire, config))
+        return await work(Looker(wire, reading, await reading.now())) or 0
+
+    return run_on_wire(client_connection(url, config), run)
+
+
+async def _names(wire: AsyncioWire, config: Config) -> Names:
+    """Return the names on the wire, once the server and its buckets have been found usable."""
+    give_up = wire.now() + config.connect_timeout
+    while True:
+        try:
+            await check_server(wire, wire.server_version)
+            return await names_there(wire, config.namespace)
+        except (Unavailable, Ambiguous):
+            if wire.now() > give_up:
+                raise
+            await wire.sleep(AGAIN)
