@@ -14,6 +14,7 @@ from sagakit import projection
 from sagakit.client.watching import START, SagaEvent
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput
+from sagakit.outbox.connections import execute
 from sagakit.projection import Projection, ProjectionGap
 
 from tests.outbox.databases import Shop
@@ -176,7 +177,6 @@ def test_of_two_processes_that_apply_one_event_at_once_one_handles_it(
     # PostgreSQL lets the second one look at a run that it knows, before the first one takes its row. Otherwise the
     # second one waits with its first statement
     looks = shop.on_postgres and sequence > 1
-    execute = projection.execute
 
     def watched(connection: Any, sql: str, values: Any = None) -> Any:
         if sql == (projection._NEXT if looks else projection._FIRST) and threading.current_thread() is second:
