@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from sagakit import projection
 from sagakit.client.watching import START, SagaEvent
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput
+from sagakit.outbox.connections import execute
 from sagakit.projection import Projection, ProjectionGap
 
 from tests.outbox.databases import Shop
@@ -55,8 +57,8 @@ def handled(shop: Shop) -> list[tuple[Any, ...]]:
 orders = Projection("orders", handle)
 
 
-def applied(projection: Projection, db: Any, events: Sequence[SagaEvent]) -> list[bool]:
-    return [projection.apply(db, event) for event in events]
+def applied(model: Projection, db: Any, events: Sequence[SagaEvent]) -> list[bool]:
+    return [model.apply(db, event) for event in events]
 
 
 def test_each_event_is_handled_once_however_often_it_comes(shop: Shop, db: Any) -> None:
@@ -89,12 +91,12 @@ def test_a_handler_that_raises_keeps_nothing_and_gets_the_event_again(shop: Shop
         if broken:
             raise LookupError("a bug")
 
-    projection = Projection("orders", breaks)
+    model = Projection("orders", breaks)
     with pytest.raises(LookupError):
-        projection.apply(db, event_of("a", 1))
-    assert (handled(shop), projection.position(db)) == ([], START)
+        model.apply(db, event_of("a", 1))
+    assert (handled(shop), model.position(db)) == ([], START)
     broken = False
-    assert projection.apply(db, event_of("a", 1))
+    assert model.apply(db, event_of("a", 1))
     assert handled(shop) == [("a", 1)]
 
 
@@ -109,10 +111,8 @@ def test_a_gap_is_an_error_that_changes_nothing(shop: Shop, db: Any, before: lis
 
 def test_a_gap_that_is_accepted_is_told_once(shop: Shop, db: Any) -> None:
     told: list[tuple[int, int]] = []
-    projection = Projection(
-        "orders", handle, on_gap=lambda event, expected: told.append((event.event.sequence, expected))
-    )
-    assert applied(projection, db, [event_of("a", 4), event_of("a", 4), event_of("a", 3), event_of("a", 5)]) == [
+    model = Projection("orders", handle, on_gap=lambda event, expected: told.append((event.event.sequence, expected)))
+    assert applied(model, db, [event_of("a", 4), event_of("a", 4), event_of("a", 3), event_of("a", 5)]) == [
         True, False, False, True,
     ]  # fmt: skip
     assert told == [(4, 1)]
@@ -128,13 +128,13 @@ def test_projections_of_one_database_do_not_share_marks(shop: Shop, db: Any) -> 
 
 def test_a_rebuild_handles_all_events_again_and_repeats_no_effect(shop: Shop, db: Any) -> None:
     mails: list[str] = []
-    projection = Projection("orders", handle, react=lambda event: mails.append(event.event.id))
+    model = Projection("orders", handle, react=lambda event: mails.append(event.event.id))
     old, new = [event_of("a", 1), event_of("a", 2), event_of("b", 1)], [event_of("b", 2), event_of("c", 1)]
-    applied(projection, db, old)
+    applied(model, db, old)
     assert mails == ["a.1", "a.2", "b.1"]
-    projection.rebuild(db, lambda connection: connection.cursor().execute("DELETE FROM handled"))
-    assert (handled(shop), projection.position(db)) == ([], START)
-    assert applied(projection, db, [*old, *new]) == [True] * 5
+    model.rebuild(db, lambda connection: connection.cursor().execute("DELETE FROM handled"))
+    assert (handled(shop), model.position(db)) == ([], START)
+    assert applied(model, db, [*old, *new]) == [True] * 5
     assert handled(shop) == [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("c", 1)]
     assert mails == ["a.1", "a.2", "b.1", "b.2", "c.1"]
 
@@ -159,37 +159,50 @@ def test_an_effect_that_fails_leaves_the_event_unhandled(shop: Shop, db: Any) ->
         if failing:
             raise ConnectionError("the mail server")
 
-    projection = Projection("orders", handle, react=react)
+    model = Projection("orders", handle, react=react)
     with pytest.raises(ConnectionError):
-        projection.apply(db, event_of("a", 1))
+        model.apply(db, event_of("a", 1))
     assert handled(shop) == []
     failing = False
-    assert projection.apply(db, event_of("a", 1))
+    assert model.apply(db, event_of("a", 1))
 
 
-def test_of_two_processes_that_apply_one_event_at_once_one_handles_it(shop: Shop, db: Any) -> None:
-    """The second one waits for the row of the run, and sees what the first one has done with it."""
-    inside, go, found = threading.Event(), threading.Event(), list[bool]()
+@pytest.mark.parametrize("sequence", [1, 2])
+def test_of_two_processes_that_apply_one_event_at_once_one_handles_it(
+    shop: Shop, db: Any, sequence: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one has looked, or waits to look, when the first one commits."""
+    applied(orders, db, [event_of("a", number) for number in range(1, sequence)])
+    inside, asking, found = threading.Event(), threading.Event(), list[bool]()
+    # PostgreSQL lets the second one look at a run that it knows, before the first one takes its row. Otherwise the
+    # second one waits with its first statement
+    looks = shop.on_postgres and sequence > 1
+
+    def watched(connection: Any, sql: str, values: Any = None) -> Any:
+        if sql == (projection._NEXT if looks else projection._FIRST) and threading.current_thread() is second:
+            asking.set()
+            assert inside.wait(30)
+        return execute(connection, sql, values)
 
     def slow(event: SagaEvent, connection: Any) -> None:
         inside.set()
-        assert go.wait(30)
+        assert asking.wait(30)
         handle(event, connection)
 
-    def apply(projection: Projection) -> None:
+    def apply(one: Projection) -> None:
         with closing(shop.connect()) as connection:
-            found.append(projection.apply(connection, event_of("a", 1)))
+            found.append(one.apply(connection, event_of("a", sequence)))
 
+    monkeypatch.setattr(projection, "execute", watched)
     first = threading.Thread(target=apply, args=[Projection("orders", slow)])
-    first.start()
-    assert inside.wait(30)
     second = threading.Thread(target=apply, args=[orders])
-    second.start()
-    go.set()
+    for thread, goes_on in ((second, asking), (first, inside)) if looks else ((first, inside), (second, asking)):
+        thread.start()
+        assert goes_on.wait(30)
     first.join(30)
     second.join(30)
     assert sorted(found) == [False, True]
-    assert handled(shop) == [("a", 1)]
+    assert handled(shop) == [("a", number) for number in range(1, sequence + 1)]
 
 
 def test_a_connection_of_sqlalchemy_does_as_well(shop: Shop, db: Any) -> None:
@@ -197,10 +210,10 @@ def test_a_connection_of_sqlalchemy_does_as_well(shop: Shop, db: Any) -> None:
         values = {"run": event.event.run, "sequence": event.event.sequence}
         connection.execute(sqlalchemy.text("INSERT INTO handled VALUES (:run, :sequence)"), values)
 
-    projection, engine = Projection("orders", insert), shop.engine()
+    model, engine = Projection("orders", insert), shop.engine()
     with engine.connect() as connection:
-        assert applied(projection, connection, [event_of("a", 1), event_of("a", 1)]) == [True, False]
-        assert projection.position(connection) == "1"
+        assert applied(model, connection, [event_of("a", 1), event_of("a", 1)]) == [True, False]
+        assert model.position(connection) == "1"
     engine.dispose()
     assert handled(shop) == [("a", 1)]
 

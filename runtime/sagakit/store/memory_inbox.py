@@ -90,7 +90,8 @@ class MemoryInbox:
         """Return the messages that wait, by type and queue, as they are now."""
         found: dict[tuple[str, Source], int] = {}
         for one in tuple(self._connection.server.inbox):
-            key = one.saga_type, one.parked or "new"
+            source: Source = one.parked or "new"
+            key = (one.saga_type, source)
             found[key] = found.get(key, 0) + 1
         return found
 

@@ -152,7 +152,7 @@ class Queued:
         self.saga_id = saga_id
         self.payload = payload
         self.channel: Channel = channel
-        self.parked = parked
+        self.parked: Literal["", "parked", "parked starts"] = parked
         self.since = since
         self.again_at: float = 0.0
 
