@@ -127,8 +127,8 @@ alert rules for Prometheus. [Alerts](alerts.md) has a runbook for each.
 - **A worker reports its own sagas.** Add up over workers for the fleet. Only `sagakit_inbox_backlog_messages` is the
   same in all workers: take the maximum.
 - **Counters begin with 0 when the runtime is opened.** They count what is durable: a saga has started when the record
-  that says so is stored, and no crash of an actor or lost acknowledgment counts it twice. What a worker had not counted when
-  it was killed is counted nowhere: the [events](wire.md) and the archive are exact.
+  that says so is stored, and no crash of an actor or lost acknowledgment counts it twice. What a worker had not counted
+  when it was killed is counted nowhere: the [events](wire.md) and the archive are exact.
 - **No label has the id of a saga**, since each id would be a time series of its own. `sagakit groups`, the log and the
   events say which sagas they are.
 - **A runtime with `adopt=False`** has no sagas and no lease: it reports the metrics of its connection and its loop, and

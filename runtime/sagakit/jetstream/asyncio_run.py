@@ -1,4 +1,4 @@
-"""One run of an asyncio loop for work on a connection, for commands that end after it."""
+"""The run of an asyncio loop for work on a connection, for commands that end after it."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from math import inf
 
 from sagakit.naming import SagaKey
@@ -16,7 +16,7 @@ SLACK = 60.0
 """Seconds by which the order of the pages may differ from that of `updated_at`, which workers write."""
 
 
-async def pages_of_all(repository: SagaRepository, wanted: Wanted) -> AsyncIterator[Records]:
+async def pages_of_all(repository: SagaRepository, wanted: Wanted) -> AsyncGenerator[Records]:
     """Yield all sagas that fit and were started before this began, in pages; memory holds their keys only.
 
     A saga that is written while pages turn moves to the front, behind the reader's back. So the front is read again,
