@@ -111,7 +111,7 @@ def test_no_pattern_takes_long() -> None:
     ("text", "column", "says"),
     [
         ("statu = stuck", 1, "there is no field 'statu'; did you mean 'status'?"),
-        ("status = stuk", 10, "'stuk' is not a status: running, compensating, stuck, completed, failed"),
+        ("status = stuk", 10, "'stuk' is not a status: delayed, running, compensating, stuck, completed, failed"),
         ("status == stuck", 9, "'='; here may stand a value"),
         ("status =", 9, "the filter ends; here may stand a value"),
         ("status = stuck stuck", 16, "'stuck'; here may stand `,` or `)` or `and` or `or`"),

@@ -1,4 +1,4 @@
-"""Tests of the counts and ages in the leases of workers, and of their use by the repository."""
+"""Leases tell of the sagas and events of their workers, and the repository relies on that."""
 
 from __future__ import annotations
 
