@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -64,3 +65,13 @@ def each_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
 def namespace() -> str:
     """Return a namespace that no other test of this run has."""
     return f"t{next(_numbers)}"
+
+
+@pytest.fixture
+def quiet_crashes() -> Iterator[None]:
+    """Keep the tracebacks of planted crashes out of the log."""
+    actors = logging.getLogger("sagakit_actors")
+    level = actors.level
+    actors.setLevel(logging.CRITICAL)
+    yield
+    actors.setLevel(level)
