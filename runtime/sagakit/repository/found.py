@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from sagakit.engine import Loaded, Record, decode
+from sagakit.engine import PersistedSagaState, Record
+from sagakit.engine.codec import decode_known
 from sagakit.errors import UNREADABLE, Undecodable
 from sagakit.repository.filters import STATUSES
 from sagakit.repository.listing import Records, UnreadableRecord
@@ -62,12 +63,12 @@ class FoundRecords:
         if self._is_of_no_use(value):
             return
         try:
-            loaded = decode(key, value.value)
+            found = decode_known(key, value.value)
         except Undecodable as error:
             self._unreadable.setdefault(key, UnreadableRecord(key, error.found))
             return
-        if isinstance(loaded, Loaded) and self._wanted.fits(loaded.record):
-            self.records[key] = loaded.record
+        if isinstance(found, PersistedSagaState) and self._wanted.fits(found):
+            self.records[key] = found
             self._written[key] = _Written(value.at, value.sequence)
 
     def drop(self, key: str) -> None:
