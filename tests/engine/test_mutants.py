@@ -24,6 +24,8 @@ FAVORED: dict[Mutant, Kind] = {
     steps.first_items_enough: "each",
     steps.started_beside_a_question: "each",
     messages.child_that_is_early_missed: "child",
+    messages.child_that_is_done_started_again: "child",
+    messages.child_that_is_held_left_as_it_is: "child",
 }
 """The kinds of node that some bugs need several of. Among plans of mostly plain steps they are found minutes later."""
 

@@ -149,7 +149,7 @@ MUTANTS: dict[Mutant, str] = {
     forged_children_believed: "P6: child-ended was forged",
     strange_output_taken: "P8: .* with an output that cannot be read",
     child_that_is_done_started_again: (
-        "P5: failed after the pivot|P3: .* under two keys|P4: .* is still there|P8: .* cannot be read"
+        "P5: (failed|an undo) after the pivot|P3: .* under two keys|P4: .* is still there|P8: .* cannot be read"
     ),
     child_that_is_held_left_as_it_is: "P4: .* waits for a person",
     verb_not_audited: "is not audited",
