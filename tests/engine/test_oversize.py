@@ -60,6 +60,7 @@ def running() -> Loaded:
     for event in events:
         record = apply(PLAN, record, [event], 1.0)
     record.steps["a"].error, record.steps["a"].detail = "e" * 500, text(2_000)
+    record.logged = list(range(1_000_000, 1_000_100))
     return Loaded(record, UnknownFields({"later": text(3_000)}, {}))
 
 

@@ -28,7 +28,7 @@ from sagakit.jetstream.scan import Scan
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.repository import SagaRepository, Wanted
 from sagakit.store.names import Names, SagaKey, captures
-from sagakit.store.permissions import ROLES, Role, needed_streams, permissions_of
+from sagakit.store.permissions import ROLES, Role, needed_streams, permissions_of, streams_of
 from sagakit.store.ports import Store
 
 from tests.security.accounts import (
@@ -327,7 +327,7 @@ async def test_the_command_setup_makes_missing_streams(tmp_path: Path) -> None:
             done = await trio.run_process(
                 [str(SAGAKIT), "setup", "--nats", server.url, "--config", str(file)], capture_stdout=True
             )
-            assert done.stdout.decode().strip().endswith(", ".join(needed_streams(names)))
+            assert done.stdout.decode().strip().endswith(", ".join(streams_of(names)))
         assert violations(server) == []
         async with open_runtime(server.url, sagas=[Gift()], **options("worker", names)):
             pass

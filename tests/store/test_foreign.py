@@ -220,6 +220,8 @@ async def test_an_answer_that_says_nothing_is_no_answer() -> None:
     """The server's own; `python -O` must not make an empty value of it."""
 
     class Empty:
+        refused = staticmethod(print)
+
         async def request(self, subject: str, payload: bytes) -> bytes:
             await trio.lowlevel.checkpoint()
             return b"{}"

@@ -146,7 +146,7 @@ async def test_a_call_in_progress_ends_when_the_runtime_closes(server: Server, n
 async def test_a_listing_with_unknown_criteria_is_refused() -> None:
     async with open_runtime("memory:", sagas=[BookTrip()]) as runtime:
         wrong: Any = "Stuck"
-        with pytest.raises(errors.InvalidInput, match=r"status='Stuck': one of running, .*stuck"):
+        with pytest.raises(errors.InvalidInput, match=r"status='Stuck': one of delayed, running, .*stuck"):
             await runtime.list(status=wrong)
         names: Any = ["tenant"]
         with pytest.raises(errors.InvalidInput, match="a mapping of names"):

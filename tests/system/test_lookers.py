@@ -73,7 +73,7 @@ async def test_a_looker_takes_nothing_from_the_inbox_and_starts_nothing(autojump
         await trio.sleep(100)
         with pytest.raises(UnknownSaga):
             await shell.runtime.get(BookTrip, "one")
-        with pytest.raises(NotAllowed, match=r"adopt=False.* starts no sagas: start it in a runtime that is a worker"):
+        with pytest.raises(NotAllowed, match=r"adopt=False.* starts no sagas: start it in a worker's runtime"):
             await shell.runtime.start(BookTrip, "two", Trip())
         with pytest.raises(NotAllowed, match=r"adopt=False.* starts no sagas"):
             await shell.runtime.execute(BookTrip, "two", Trip())

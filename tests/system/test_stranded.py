@@ -242,7 +242,7 @@ async def test_a_bulk_reports_the_verdict_and_continues(autojump_clock: Clock) -
         infos = (await heir.runtime.list()).items
         for dry_run in (True, False):
             done = await heir.runtime.bulk("terminate", infos, reason="enough", dry_run=dry_run)
-            assert [(info.id, verdict) for info, verdict in done] == [("a", "no worker"), ("b", "accepted")]
+            assert {info.id: verdict for info, verdict in done} == {"a": "no worker", "b": "accepted"}
 
 
 async def test_a_bulk_asks_once_for_all_sagas_of_a_version(autojump_clock: Clock) -> None:
