@@ -148,7 +148,8 @@ def _worker(url: str) -> Iterator[None]:
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
-        assert worker.stdout.readline() == b"ready\n"
+        said = worker.stdout.readline()
+        assert said == b"ready\n", said
         yield
     finally:
         worker.stdin.close()

@@ -196,7 +196,8 @@ async def _look(store: JetStreamStore, sizes: Sizes, known: Record) -> Figures:
     by_events, found = await _timed(lambda: repository.list(stuck))
     assert len(found.items) == number, f"{len(found.items)} of {number} were found"
     groups, found_groups = await _timed(lambda: repository.groups(live))
-    assert sum(group.count for group in found_groups) == number
+    grouped = sum(group.count for group in found_groups)
+    assert grouped == number
     first = await repository.list(live, limit=50)
     history = await repository.history(known)
     assert len(history.events) == EVENTS, "the record knows where its events are"

@@ -49,9 +49,12 @@ class Scan:
         try:
             await self._puller.open()
             await self._begin()
-            while page := await self._puller.next():
-                self.reached = page[-1].sequence
-                yield page
+            while True:
+                while page := await self._puller.next():
+                    self.reached = page[-1].sequence
+                    yield page
+                if not (self._follows and await self._goes_on()):
+                    break
         except StreamMissing:
             raise
         except (Ambiguous, Refused) as error:
@@ -66,6 +69,16 @@ class Scan:
         else:
             self.reached = 0
         self._puller.begin(await self._puller.make(**self._start), upto=END if self._follows else last)
+
+    async def _goes_on(self) -> bool:
+        """Read on if anything is stored after what was reached.
+
+        What the server says with each message of how many are left is too low for a moment while others are replaced.
+        """
+        start = _from(self.reached + 1) if self.reached else self._start
+        left = await self._puller.make(**start)
+        self._puller.begin(left)
+        return left > 0
 
 
 def broken_off(stream: str, error: Exception) -> Unavailable:
