@@ -7,7 +7,6 @@ from collections import Counter
 import msgspec
 
 from sagakit.engine import EndMarker, Record, decode
-from sagakit.engine.events import decode_event
 from sagakit.errors import Undecodable
 from sagakit.store.ports import StoredValue
 
@@ -41,8 +40,6 @@ class LiveSagas:
         self.stuck: Kept = Kept()
         self.stuck_types: Counter[str] = Counter()
         self.unreadable: Kept = Kept()
-        self.unpublished: Kept = Kept()
-        """Sagas with events that are not known to be published; their time is that of the first such event."""
         self._seen: set[str] = set()
 
     def add(self, value: StoredValue) -> None:
@@ -64,6 +61,3 @@ class LiveSagas:
         if record.status == "stuck":
             self.stuck.add(key, record.updated_at)
             self.stuck_types[record.saga_type] += 1
-        if record.outbox:
-            event = decode_event(bytes(record.outbox[0].event))
-            self.unpublished.add(key, None if event is None else event.time.timestamp())
