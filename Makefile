@@ -31,7 +31,8 @@ test: $(STAMP) faketime  ## the whole suite, against a real nats-server
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-python:  ## the whole suite under another Python, PYTHON=3.14; made in a small Debian root if the machine has none
-	.ci/other-python $(or $(filter 3.%,$(PYTHON)),$(error say which one: make $@ PYTHON=3.14)) .ci/suite $(ARGS)
+	.ci/other-python $(or $(filter 3.%,$(PYTHON)),$(error say which one: make $@ PYTHON=3.14)) \
+	  bash -c '.ci/install && exec .ci/suite "$$@"' - $(ARGS)
 
 smoke-python:  ## the wheel in an empty environment under another Python, PYTHON=3.15: README, demo, FastAPI
 	.ci/other-python $(or $(filter 3.%,$(PYTHON)),$(error say which one: make $@ PYTHON=3.14)) .ci/smoke
