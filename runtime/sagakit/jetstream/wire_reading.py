@@ -21,7 +21,7 @@ from sagakit.store.ports.reading_port import Patterns
 
 AT_ONCE = 500
 """Number of keys that are asked for at the same time."""
-is_deletion = re.compile(rb"\r\nKV-Operation:").search
+is_deletion: Callable[[bytes], re.Match[bytes] | None] = re.compile(rb"\r\nKV-Operation:").search
 """The look for the header of a delete marker in a block of headers."""
 
 
