@@ -92,7 +92,7 @@ def test_zombies_are_fenced() -> None:
             fenced.append(self.fenced)
             super().teardown()
 
-    run_state_machine_as_test(Counting, settings=settings(max_examples=50, database=None, derandomize=True))
+    run_state_machine_as_test(Counting, settings=settings(max_examples=100, database=None, derandomize=True))
     assert sum(fenced) > 10
 
 
