@@ -138,6 +138,9 @@ def _healthy(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1) as answer:
             return bool(answer.status == 200)
+    except urllib.error.HTTPError as answer:
+        answer.close()
+        return False
     except (urllib.error.URLError, OSError):
         return False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.error import URLError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -47,6 +47,9 @@ def read_monitoring(url: str) -> Monitored | str:
     try:
         with urlopen(Request(f"{url.rstrip('/')}/varz"), timeout=ANSWERS_WITHIN) as answer:
             found = msgspec.json.decode(answer.read(), type=_Varz)
+    except HTTPError as error:
+        error.close()
+        return f"{url} does not answer: {error}"
     except (URLError, OSError, ValueError) as error:
         return f"{url} does not answer: {error}"
     except UNREADABLE as error:
