@@ -16,6 +16,7 @@ from sagakit.store.memory import MemoryStore, open_memory
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import Names
 from sagakit.store.ports import Write
+from sagakit.testing.simulation import call_in_place
 
 EPOCH = 1_800_000_000.0
 """The wall clock, in seconds since the epoch, when virtual time is 0."""
@@ -64,7 +65,8 @@ class Member:
 async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
     """Run a worker in this task, and close it in good order at the end. A kill cancels the body.
 
-    The option `now` replaces `wall_clock`; None takes the server's clock. `adopt` is that of `open_runtime`.
+    Plain steps are called in place of a thread: virtual time would run on while a thread works. The option `now`
+    replaces `wall_clock`; None takes the server's clock. `adopt` is that of `open_runtime`.
     """
     now, adopt = options.pop("now", wall_clock), options.pop("adopt", True)
     with bare_errors(), trio.CancelScope() as scope:
@@ -75,6 +77,7 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
                 registry=Registry(sagas),
                 config=Config.of(options),
                 call_asyncio=no_asyncio,
+                call_thread=call_in_place,
                 now=now,
                 adopt=adopt,
             ) as worker,

@@ -219,7 +219,7 @@ class _Simulation:
                 registry=registry,
                 config=Config(**_CALM),
                 call_asyncio=self._call_asyncio,
-                call_thread=_in_place,
+                call_thread=call_in_place,
                 now=lambda: EPOCH + trio.current_time(),
                 random=self._dice.random,
             ) as worker,
@@ -272,7 +272,7 @@ class _Simulation:
             raise NotAllowed(f"the signal {sent.signal.name}: {verdict}")
 
 
-async def _in_place(fn: Callable[..., Any], *args: Any) -> Any:
+async def call_in_place(fn: Callable[..., Any], *args: Any) -> Any:
     """Run a plain function in place of a thread, which would let the virtual clock run on.
 
     Raises TypeError for a function that returns an awaitable, as the runtime's threads do.
