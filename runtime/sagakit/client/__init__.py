@@ -1,7 +1,7 @@
 """The objects that a program holds: `Runtime`, `Handle`, and what they return.
 
-api          RuntimeApi: the methods of every runtime, a protocol
 client_api   ClientApi: the methods that clients and runtimes share, a protocol
+api          RuntimeApi: those, and the methods that only runtimes have, a protocol
 executor     SagaExecutor: the six basic ones, a protocol
 access       SagaAccess: the ones that a handle uses, a protocol
 runtime      Runtime, for trio programs
