@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client import Client
@@ -16,40 +16,15 @@ from sagakit.jetstream.server_check import check_server, names_there
 from sagakit.jetstream.whereabouts import Home, check_trio
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
+from sagakit.system.given_options import ConnectionOptions
 
 AGAIN = 0.1
 """Seconds until a server is asked again that did not answer."""
 
 
-class ClientOptions(TypedDict, total=False):
+class ClientOptions(ConnectionOptions, total=False):
     """Options of `open_client`; `Config` has their bounds and defaults. Times are seconds."""
 
-    namespace: str
-    """Prefix of every bucket, stream and subject; empty for none."""
-    user: str | None
-    """User name for NATS."""
-    password: str | None
-    """Password for NATS."""
-    token: str | None
-    """Token for NATS."""
-    credentials: str | None
-    """Path of a NATS credentials file."""
-    nkeys_seed: str | None
-    """Path of an nkey seed file."""
-    tls_ca: str | None
-    """Path of the authorities (PEM) that the server's certificate is checked by."""
-    tls_cert: str | None
-    """Path of the client's own certificate (PEM)."""
-    tls_key: str | None
-    """Path of its key (PEM); None: in the certificate's file."""
-    tls_first: bool
-    """TLS before the server's greeting (`handshake_first`)."""
-    inbox_prefix: str
-    """Head of the subjects on which answers come."""
-    domain: str | None
-    """JetStream domain that the streams are in; None: the server's own."""
-    api_prefix: str | None
-    """Head of the JetStream API's subjects, where an import has renamed them; None: $JS.API."""
     connect_timeout: float
     """Seconds until opening gives up on the server."""
     ack_timeout: float
