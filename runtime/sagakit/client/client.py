@@ -27,7 +27,8 @@ from sagakit.client.watching import SagaEvent, watching
 from sagakit.definition import Outcome, Saga, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NoWorker, RuntimeClosed
+from sagakit.errors import InvalidInput, NoWorker
+from sagakit.jetstream.whereabouts import context_left
 from sagakit.messages.ids import new_id
 from sagakit.messages.validation import check_id, checked_message
 from sagakit.repository import SagaRepository
@@ -355,7 +356,7 @@ class Client:
     def _check_open(self) -> None:
         self._check()
         if self._closed:
-            raise RuntimeClosed("the client has closed: its context was left")
+            raise context_left("client")
 
     def _key(self, saga: type[Saga[Any, Any]] | str, id: str) -> str:
         self._check_open()

@@ -115,10 +115,10 @@ async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterat
     from sagakit.jetstream.connecting import open_link
     from sagakit.jetstream.link_wire import LinkWire
 
-    check_trio("sagakit.open_client")
+    check_trio("client")
     config = client_config(options)
     connection = client_connection(url, config)
-    home = Home(trio.lowlevel.current_trio_token())
+    home = Home("client", trio.lowlevel.current_trio_token())
     with bare_errors():
         async with open_link(connection) as link, trio.open_nursery() as nursery:
             client = await client_on(LinkWire(link), link.server_version, config, home.check_trio)

@@ -27,7 +27,7 @@ from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed
-from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
+from sagakit.jetstream.whereabouts import Home, context_left
 from sagakit.messages.ids import new_id
 from sagakit.messages.start_context import NOWHERE, PLAIN
 from sagakit.messages.validation import check_id, checked_message
@@ -64,7 +64,7 @@ class Runtime:
         self._registry = worker.registry
         self._sagas = worker.sagas
         self._environment = worker.environment
-        self._home = Home(trio.lowlevel.current_trio_token())
+        self._home = Home("runtime", trio.lowlevel.current_trio_token())
 
     @property
     def worker_id(self) -> str:
@@ -365,7 +365,7 @@ class Runtime:
     def _check_open(self) -> None:
         self._home.check_trio()
         if self._worker.closed:
-            raise RuntimeClosed(CONTEXT_LEFT)
+            raise context_left("runtime")
 
     def _check_adopts(self, but: str) -> None:
         if not self._worker.adopts:
