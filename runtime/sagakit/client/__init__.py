@@ -11,6 +11,7 @@ script       run: one saga from a plain script
 handle       Handle: one saga
 verbs        the arguments of signals and verbs, checked
 start_options  the options of a start, checked
+signal_sending  sends a signal to one saga
 refusals     the errors for messages that a saga did not accept
 metrics      the metrics of a worker, as a table
 bulk         verbs for many sagas at once

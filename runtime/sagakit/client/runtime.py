@@ -18,9 +18,10 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.metrics import MetricReading, by_name, readings_of
-from sagakit.client.refusals import refused
+from sagakit.client.refusals import check_taken
+from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
-from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
+from sagakit.client.verbs import as_payload, signal_name
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
@@ -159,8 +160,7 @@ class Runtime:
         begun = await self._worker.starts.start(binding, id, value, context, terms)
         if begun.known is not None:
             verdict = await self._worker.requests.signal_known(key, begun.known, terms)
-            if verdict != "accepted":
-                raise await refused(self, key, "signal", name, verdict)
+            await check_taken(self, key, "signal", name, verdict)
         return Handle(self, saga, id, key)
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
@@ -293,13 +293,7 @@ class Runtime:
         of this name); NoWorker as `Handle.outcome`.
         """
         key = self._key(saga, id)
-        if not isinstance(signal, Signal):
-            raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
-        name = await step_name(self, saga, key, signal)
-        value = as_payload(self._binding(saga).definition, name, payload)
-        verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
-        if verdict != "accepted":
-            raise await refused(self, key, "signal", name, verdict)
+        await send_signal(self, saga, key, self._binding(saga).definition, signal, payload, message_id)
 
     async def apply(
         self,
