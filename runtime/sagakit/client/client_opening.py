@@ -14,6 +14,7 @@ from sagakit.jetstream.connection import Connection, api_of
 from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.server_check import check_server, names_there
 from sagakit.jetstream.whereabouts import Home, check_trio
+from sagakit.store.names import Names
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
 from sagakit.system.given_options import ConnectionOptions
@@ -79,22 +80,27 @@ def client_connection(url: str, config: Config) -> Connection:
     )
 
 
-async def client_on(wire: Wire, version: str, config: Config, check: Callable[[], None]) -> Client:
-    """Return a client on a connection, once the server and its buckets have been found usable.
+async def usable_names(wire: Wire, version: str, config: Config) -> Names:
+    """Return the names on the wire, once the server and its buckets have been found usable. `version` is the server's.
 
-    `version` is the server's. Raises JetStreamOff, ServerTooOld, PayloadTooSmall, LayoutMissing, BadLayout, BadBucket,
-    StoreError.
+    Waits up to `connect_timeout` for streams that have no leader yet. Raises JetStreamOff, ServerTooOld,
+    PayloadTooSmall, LayoutMissing, BadLayout, BadBucket, StoreError.
     """
     give_up = wire.now() + config.connect_timeout
     while True:
         try:
             await check_server(wire, version)
-            names = await names_there(wire, config.namespace)
-            return Client(wire, names, lease_ttl=config.lease_ttl, check=check)
+            return await names_there(wire, config.namespace)
         except (Unavailable, Ambiguous):
             if wire.now() > give_up:
                 raise
             await wire.sleep(AGAIN)
+
+
+async def client_on(wire: Wire, version: str, config: Config, check: Callable[[], None]) -> Client:
+    """Return a client on a connection. Raises the errors of `usable_names`."""
+    names = await usable_names(wire, version, config)
+    return Client(wire, names, lease_ttl=config.lease_ttl, check=check)
 
 
 @opened("client")
