@@ -91,7 +91,7 @@ def worker(task: Task, *, env: Mapping[str, str] | None = None) -> Iterator[Work
             found = Worker(running)
             found.write(msgspec.json.encode(task).decode())
             yield found
-        except BaseException:
+        except BaseException:  # the worker does not outlive a run that was interrupted
             running.kill()
             raise
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sagakit.asyncio
-from sagakit import Runtime, RuntimeApi
+from sagakit import ClientApi, Runtime, RuntimeApi
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.access import SagaAccess
 
@@ -16,8 +16,8 @@ from tests.sagas import BookTrip
 from tests.test_asyncio import program
 
 FACES = [Runtime, AsyncioRuntime]
-PROTOCOL = vars(SagaAccess) | vars(RuntimeApi)
-"""The members of the protocol: those that a handle uses, and the others."""
+PROTOCOL = vars(SagaAccess) | vars(ClientApi) | vars(RuntimeApi)
+"""The members of the protocol: those that a handle uses, those of a client, too, and the others."""
 NAMES = sorted(name for name in PROTOCOL if not name.startswith("_"))
 
 

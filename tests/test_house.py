@@ -125,6 +125,34 @@ def test_no_docstring_hides_its_subject(tree: str) -> None:
     assert found == []
 
 
+UNREASONED = re.compile(r"except (Base)?Exception( as \w+)?:$|# type: ignore(\[[\w, -]+\])?$")
+"""A line that catches everything, or overrules a type checker, without a comment that says why."""
+
+
+@pytest.mark.parametrize(
+    ("line", "is_unreasoned"),
+    [
+        ("except Exception as error:", True),
+        ("except Exception:  # logged", False),
+        ("f()  # type: ignore[arg-type]", True),
+        ("f()  # type: ignore[arg-type]  # any text", False),
+        ("except OSError:", False),
+    ],
+)
+def test_a_line_without_its_reason_is_recognized(line: str, is_unreasoned: bool) -> None:
+    assert bool(UNREASONED.search(line)) is is_unreasoned
+
+
+def test_what_catches_everything_or_overrules_a_type_checker_says_why() -> None:
+    found = [
+        f"{dotted(path)}:{number}: {line.strip()}"
+        for path in files()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if UNREASONED.search(line)
+    ]
+    assert found == []
+
+
 def test_no_file_is_too_long() -> None:
     long = {dotted(path): len(path.read_text().splitlines()) for path in files()}
     assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}

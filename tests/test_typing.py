@@ -20,7 +20,6 @@ from types import ModuleType
 from typing import Any, Literal, get_args
 
 import pytest
-from sagakit.system.given_options import RuntimeOptions
 
 ROOT = Path(__file__).parent.parent
 FILES = [
@@ -95,8 +94,9 @@ def options_of(function: Any) -> set[str]:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY:
             found.add(parameter.name)
-        elif parameter.annotation == "Unpack[Options]":
-            found |= set(RuntimeOptions.__annotations__)
+        elif parameter.kind is parameter.VAR_KEYWORD and str(parameter.annotation).startswith("Unpack["):
+            typed = str(parameter.annotation).removeprefix("Unpack[").removesuffix("]")
+            found |= set(inspect.unwrap(function).__globals__[typed].__annotations__)
     return found
 
 

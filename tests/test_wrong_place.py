@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -27,28 +27,40 @@ OPENERS: dict[str, Callable[[], Any]] = {
 }
 
 
-async def opened(flavor: str) -> None:
-    async with OPENERS[flavor]():
+CLIENT_OPENERS: dict[str, Callable[[], Any]] = {
+    "trio": lambda: sagakit.open_client("nats://localhost"),
+    "asyncio": lambda: sagakit.asyncio.open_client("nats://localhost"),
+}
+BOTH = [("runtime", OPENERS), ("client", CLIENT_OPENERS)]
+
+
+async def opened(opener: Callable[[], Any]) -> None:
+    async with opener():
         pass
 
 
 # ------------------------------------------------------------------ the wrong flavor
 
 
-def test_the_open_runtime_of_trio_under_asyncio_names_the_other_one() -> None:
-    with pytest.raises(WrongContext, match=r"asyncio runs here: use sagakit\.asyncio\.open_runtime"):
-        asyncio.run(opened("trio"))
+@pytest.mark.parametrize(("thing", "openers"), BOTH)
+def test_a_function_for_trio_under_asyncio_names_the_other_one(thing: str, openers: Mapping[str, Any]) -> None:
+    with pytest.raises(WrongContext, match=rf"asyncio runs here: use sagakit\.asyncio\.open_{thing}$"):
+        asyncio.run(opened(openers["trio"]))
 
 
-def test_the_open_runtime_of_asyncio_under_trio_names_the_other_one() -> None:
-    with pytest.raises(WrongContext, match=r"trio runs here: use sagakit\.open_runtime"):
-        trio.run(opened, "asyncio")
+@pytest.mark.parametrize(("thing", "openers"), BOTH)
+def test_a_function_for_asyncio_under_trio_names_the_other_one(thing: str, openers: Mapping[str, Any]) -> None:
+    with pytest.raises(WrongContext, match=rf"trio runs here: use sagakit\.open_{thing}$"):
+        trio.run(opened, openers["asyncio"])
 
 
+@pytest.mark.parametrize(("thing", "openers"), BOTH)
 @pytest.mark.parametrize(("flavor", "says"), [("trio", r"trio\.run"), ("asyncio", r"asyncio\.run")])
-def test_without_a_loop_each_flavor_says_how_to_call_it(flavor: str, says: str) -> None:
-    with pytest.raises(WrongContext, match=says):
-        opened(flavor).send(None)
+def test_without_a_loop_each_flavor_says_how_to_call_it(
+    thing: str, openers: Mapping[str, Any], flavor: str, says: str
+) -> None:
+    with pytest.raises(WrongContext, match=rf"open_{thing} .*{says}"):
+        opened(openers[flavor]).send(None)
 
 
 def test_run_under_an_event_loop_names_the_function_for_it() -> None:

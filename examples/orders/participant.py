@@ -54,7 +54,7 @@ class Participant:
             self.db.execute("BEGIN IMMEDIATE")
             try:
                 yield self.db
-            except BaseException:
+            except BaseException:  # a cancelled call leaves nothing half done either
                 self.db.execute("ROLLBACK")
                 raise
             self.db.execute("COMMIT")

@@ -249,7 +249,7 @@ async def open_runtime(
     from sagakit.client.opening import open_runtime as open_trio_runtime
     from sagakit.jetstream.trio_thread import TrioThread
 
-    loop = check_asyncio("sagakit.asyncio.open_runtime")
+    loop = check_asyncio("runtime")
     opened: list[Runtime] = []
 
     async def program(serve: Callable[[], Awaitable[None]]) -> None:
@@ -288,10 +288,10 @@ async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterat
 
     No trio is loaded. Arguments, permissions and errors are those of `sagakit.open_client`.
     """
-    loop = check_asyncio("sagakit.asyncio.open_client")
+    loop = check_asyncio("client")
     config = client_config(options)
     async with open_asyncio_wire(client_connection(url, config)) as wire:
-        client = await client_on(wire, wire.server_version, config, Home(loop).check_asyncio)
+        client = await client_on(wire, wire.server_version, config, Home("client", loop).check_asyncio)
         keeper = loop.create_task(client.keep())
         try:
             yield client

@@ -105,7 +105,7 @@ class Projection:
             if is_new:
                 self._handle(event, connection)
             execute(connection, _MOVE, {"name": self.name, "position": event.position})
-        except BaseException:
+        except BaseException:  # of a cancelled caller, too: the next commit must not take half of it along
             connection.rollback()
             raise
         connection.commit()
@@ -121,7 +121,7 @@ class Projection:
             reset(connection)
             execute(connection, _BEGIN_ANEW, {"name": self.name})
             execute(connection, _MOVE, {"name": self.name, "position": START})
-        except BaseException:
+        except BaseException:  # of a cancelled caller, too: the next commit must not take half of it along
             connection.rollback()
             raise
         connection.commit()

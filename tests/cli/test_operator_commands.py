@@ -13,7 +13,7 @@ from sagakit.cli.exits import CommandExit
 
 from tests.cli.operators import Operator, running_operator
 from tests.cli.processes import SAGAKIT, worker
-from tests.servers import free_port, running_server
+from tests.servers import Server, free_port, running_server
 
 WHY = ("--why", "the carrier is back", "--by", "ann")
 
@@ -237,3 +237,12 @@ def test_no_server_is_told_with_its_own_exit_code() -> None:
     said = nobody.says("list", "-o", "jsonl", environment={"SAGAKIT_CONNECT_TIMEOUT": "0.2"})
     assert msgspec.json.decode(said.err)["error"] == "CannotConnect"
     assert said.code == CommandExit.UNAVAILABLE
+
+
+@pytest.mark.parametrize("command", ["list", "count", "groups"])
+def test_a_server_without_the_buckets_is_told_with_its_own_exit_code(
+    server: Server, namespace: str, command: str
+) -> None:
+    said = Operator(server.url, Path()).says(command, environment={"SAGAKIT_NAMESPACE": namespace})
+    assert "sagakit setup" in said.err
+    assert said.code == CommandExit.SERVER

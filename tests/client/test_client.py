@@ -471,7 +471,7 @@ def test_a_client_belongs_to_the_loop_that_opened_it(face: OnClient, server: Ser
         kept.append(client)
 
     async def use(client: Client) -> None:
-        with pytest.raises(WrongContext):
+        with pytest.raises(WrongContext, match="this client belongs to the"):
             await kept[0].load(Buy, "one")
 
     with worker(server, namespace):

@@ -16,6 +16,8 @@ import msgspec
 import sagakit
 import sagakit.asyncio
 from sagakit import (
+    Client,
+    ClientApi,
     Completed,
     Config,
     Description,
@@ -38,8 +40,10 @@ from sagakit.repository.listing import History
 
 from tests.definition.typing_nodes import Order, Ship
 
-F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi)
-"""Checked for each."""
+F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi, Client, ClientApi)
+"""Checked for each: the methods that runtimes and clients share."""
+R = TypeVar("R", Runtime, AsyncioRuntime, RuntimeApi)
+"""Checked for each: the methods that only runtimes have."""
 
 
 def of_options() -> None:
@@ -245,17 +249,43 @@ async def an_asyncio_program(config: Config) -> None:
         assert_type(runtime, AsyncioRuntime)
 
 
-async def calls(runtime: F, order: Order) -> None:
-    handle = await runtime.start(
-        Ship, "1", order, correlation_id="a", causation_id="b", trace={"traceparent": "c"}, attributes={"city": "Rome"}
+async def calls(sagas: F, order: Order) -> None:
+    handle = await sagas.start(
+        Ship,
+        "1",
+        order,
+        correlation_id="a",
+        causation_id="b",
+        trace={"traceparent": "c"},
+        attributes={"city": "Rome"},
+        id_conflict="error",
+        message_id="m",
+        at=datetime.now(UTC),
+        after=timedelta(days=1),
     )
     assert_type(handle, Handle[str])
-    assert_type(await runtime.execute(Ship, None, order), Completed[str] | Failed)
-    assert_type(await runtime.get(Ship, "1"), Handle[str])
-    assert_type(await runtime.load(Ship, "1"), PersistedSagaState[msgspec.Raw])
-    assert_type(await runtime.record("Ship.1"), PersistedSagaState[msgspec.Raw])
-    assert_type(await runtime.ended("Ship.1", or_stuck=True), PersistedSagaState[msgspec.Raw])
-    page = await runtime.list(
+    both = await sagas.start_with_signal(
+        Ship,
+        "1",
+        order,
+        Ship.paid,
+        7,
+        correlation_id="a",
+        causation_id="b",
+        trace={"traceparent": "c"},
+        attributes={"city": "Rome"},
+        id_conflict="error",
+        message_id="m",
+        at=datetime.now(UTC),
+        after=timedelta(days=1),
+    )
+    assert_type(both, Handle[str])
+    assert_type(await sagas.execute(Ship, None, order), Completed[str] | Failed)
+    assert_type(await sagas.get(Ship, "1"), Handle[str])
+    assert_type(await sagas.load(Ship, "1"), PersistedSagaState[msgspec.Raw])
+    assert_type(await sagas.record("Ship.1"), PersistedSagaState[msgspec.Raw])
+    assert_type(await sagas.ended("Ship.1", or_stuck=True), PersistedSagaState[msgspec.Raw])
+    page = await sagas.list(
         status="stuck",
         type=Ship,
         attributes={"city": "Rome"},
@@ -267,28 +297,23 @@ async def calls(runtime: F, order: Order) -> None:
     )
     assert_type(page, Page)
     assert_type(page.items, Sequence[SagaInfo])
-    assert_type(await runtime.history(Ship, "1"), History)
-    assert_type(await runtime.describe(Ship, "1"), Description)
-    assert_type(await runtime.list_active(), Sequence[str])
-    await runtime.signal(Ship, "1", Ship.paid, 7, message_id="m")
-    verdict = await runtime.apply(
-        "Ship.1", "cancel", reason="r", by="me", step="pack", payload=msgspec.Raw(b"1"), id="i"
-    )
+    assert_type(await sagas.history(Ship, "1"), History)
+    assert_type(await sagas.describe(Ship, "1"), Description)
+    await sagas.signal(Ship, "1", Ship.paid, 7, message_id="m")
+    verdict = await sagas.apply("Ship.1", "cancel", reason="r", by="me", step="pack", payload=msgspec.Raw(b"1"), id="i")
     assert_type(verdict, str)
-    done = await runtime.bulk("cancel", page.items, reason="r", by="me", dry_run=True)
+    await sagas.compensate(Ship, "1", "r")
+
+
+async def of_a_runtime_alone(runtime: R, found: Sequence[SagaInfo]) -> None:
+    assert_type(await runtime.list_active(), Sequence[str])
+    done = await runtime.bulk("cancel", found, reason="r", by="me", dry_run=True)
     assert_type(done, Sequence[tuple[SagaInfo, str]])
-    await runtime.compensate(Ship, "1", "r")
     await runtime.delete(Ship, "1")
     await runtime.scan()
     await runtime.drain()
     assert_type(runtime.metrics(), Mapping[str, float])
     assert_type(runtime.readings(), Sequence[MetricReading])
-
-
-async def delayed_starts(runtime: F, order: Order) -> None:
-    assert_type(await runtime.start(Ship, "1", order, id_conflict="error", message_id="m", at=1.0), Handle[str])
-    both = await runtime.start_with_signal(Ship, "1", order, Ship.paid, 7, after=timedelta(days=1))
-    assert_type(both, Handle[str])
 
 
 def of_the_faces(trio: Runtime, asyncio: AsyncioRuntime, api: RuntimeApi) -> None:

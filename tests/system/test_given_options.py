@@ -7,6 +7,7 @@ import inspect
 from typing import get_type_hints
 
 from sagakit import Config
+from sagakit.client.client_opening import ClientOptions
 from sagakit.system import given_options
 from sagakit.system.given_options import RuntimeOptions
 
@@ -16,9 +17,13 @@ def test_the_typed_options_are_those_of_config() -> None:
     assert RuntimeOptions.__required_keys__ == frozenset()
 
 
+def test_the_options_of_a_client_have_the_types_of_config() -> None:
+    assert get_type_hints(ClientOptions).items() <= get_type_hints(Config).items()
+
+
 def test_the_descriptions_of_options_are_those_of_config() -> None:
-    (options,) = (node for node in ast.parse(inspect.getsource(given_options)).body if isinstance(node, ast.ClassDef))
-    fields = options.body[1:]
+    classes = [node for node in ast.parse(inspect.getsource(given_options)).body if isinstance(node, ast.ClassDef)]
+    fields = [field for options in classes for field in options.body[1:]]
     named = [
         field.target.id for field in fields if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
     ]

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sagakit.client.client_opening import client_connection
-from sagakit.errors import Ambiguous, Unavailable
+from sagakit.client.client_opening import client_connection, usable_names
 from sagakit.jetstream.asyncio_run import run_on_wire
 from sagakit.jetstream.asyncio_wire import AsyncioWire
-from sagakit.jetstream.server_check import check_server, names_there
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.repository import SagaRepository
-from sagakit.store.names import Names
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
-
-AGAIN = 0.1
-"""Seconds until a server is asked again whose streams have no leader yet."""
 
 
 class Looking(Protocol):
@@ -50,20 +44,7 @@ def look(url: str, config: Config, work: Callable[[Looking], Awaitable[int | Non
     """Connect to a running server, do the work, and return its exit code. Raises the errors of `open_client`."""
 
     async def run(wire: AsyncioWire) -> int:
-        reading = WireReading(wire, await _names(wire, config))
+        reading = WireReading(wire, await usable_names(wire, wire.server_version, config))
         return await work(Looker(wire, reading, await reading.now())) or 0
 
     return run_on_wire(client_connection(url, config), run)
-
-
-async def _names(wire: AsyncioWire, config: Config) -> Names:
-    """Return the names on the wire, once the server and its buckets have been found usable."""
-    give_up = wire.now() + config.connect_timeout
-    while True:
-        try:
-            await check_server(wire, wire.server_version)
-            return await names_there(wire, config.namespace)
-        except (Unavailable, Ambiguous):
-            if wire.now() > give_up:
-                raise
-            await wire.sleep(AGAIN)

@@ -1,7 +1,7 @@
 """The objects that a program holds: `Runtime`, `Handle`, and what they return.
 
-api          RuntimeApi: the methods of every runtime, a protocol
 client_api   ClientApi: the methods that clients and runtimes share, a protocol
+api          RuntimeApi: those, and the methods that only runtimes have, a protocol
 executor     SagaExecutor: the six basic ones, a protocol
 access       SagaAccess: the ones that a handle uses, a protocol
 runtime      Runtime, for trio programs
@@ -11,6 +11,7 @@ script       run: one saga from a plain script
 handle       Handle: one saga
 verbs        the arguments of signals and verbs, checked
 start_options  the options of a start, checked
+signal_sending  sends a signal to one saga
 refusals     the errors for messages that a saga did not accept
 metrics      the metrics of a worker, as a table
 bulk         verbs for many sagas at once

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, Unpack
+from typing import Protocol
 
 from typing_extensions import TypeVar
 
-from sagakit.client.access import SagaAccess
 from sagakit.client.bulk import BulkVerb
-from sagakit.client.handle import Handle
+from sagakit.client.client_api import ClientApi
 from sagakit.client.metrics import MetricReading
-from sagakit.client.start_options import StartOptions
-from sagakit.definition import Outcome, Saga, Signal
-from sagakit.engine import Record, SagaStatus
-from sagakit.repository.listing import History, Page, SagaInfo
+from sagakit.definition import Saga
+from sagakit.repository.listing import SagaInfo
 from sagakit.system.config import Config
-from sagakit.times import Moment
 
 D = TypeVar("D")
 T = TypeVar("T", default=None)
-W = TypeVar("W", default=Any)
 
 
-class RuntimeApi(SagaAccess, Protocol):
+class RuntimeApi(ClientApi, Protocol):
     """A protocol for code that takes either runtime: `Runtime` in trio, `sagakit.asyncio.AsyncioRuntime` in asyncio.
 
         async def place(runtime: sagakit.RuntimeApi, order: Order) -> str:
@@ -70,55 +65,6 @@ class RuntimeApi(SagaAccess, Protocol):
         """Number of sagas that wait and need no actor. See `Runtime.passivated`."""
         ...
 
-    async def start(
-        self, saga: type[Saga[D, T]], id: str | None, input: D, **options: Unpack[StartOptions]
-    ) -> Handle[T]:
-        """Start a saga and return a handle on it. See `Runtime.start`."""
-        ...
-
-    async def start_with_signal(
-        self,
-        saga: type[Saga[D, T]],
-        id: str,
-        input: D,
-        signal: Signal[W, Any],
-        payload: W,
-        **options: Unpack[StartOptions],
-    ) -> Handle[T]:
-        """Start a saga with a signal, or send the signal to the one there is. See `Runtime.start_with_signal`."""
-        ...
-
-    async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
-        """Start a saga, wait for its end and return its outcome. See `Runtime.execute`."""
-        ...
-
-    async def get(self, saga: type[Saga[D, T]], id: str) -> Handle[T]:
-        """Return a handle on a saga that was started before. See `Runtime.get`."""
-        ...
-
-    async def load(self, saga: type[Saga[D, T]], id: str) -> Record:
-        """Return the last durable record of a saga. See `Runtime.load`."""
-        ...
-
-    async def list(
-        self,
-        *,
-        status: SagaStatus | None = None,
-        type: type[Saga[Any, Any]] | None = None,
-        attributes: Mapping[str, str] | None = None,
-        created_after: Moment | None = None,
-        created_before: Moment | None = None,
-        where: str | None = None,
-        limit: int | None = None,
-        cursor: str | None = None,
-    ) -> Page:
-        """Return the unfinished sagas, or those that ended in a given way. See `Runtime.list`."""
-        ...
-
-    async def history(self, saga: type[Saga[D, T]], id: str) -> History:
-        """Return the last record of a saga and its events in order. See `Runtime.history`."""
-        ...
-
     async def list_active(self) -> Sequence[str]:
         """Return the keys of the sagas that have an actor here. See `Runtime.list_active`."""
         ...
@@ -127,26 +73,10 @@ class RuntimeApi(SagaAccess, Protocol):
         """Look for sagas of dead workers now, and take them over. See `Runtime.scan`."""
         ...
 
-    async def signal(
-        self,
-        saga: type[Saga[Any, Any]],
-        id: str,
-        signal: Signal[W, Any],
-        payload: W,
-        *,
-        message_id: str | None = None,
-    ) -> None:
-        """Send a signal to a saga; durable when this returns. See `Runtime.signal`."""
-        ...
-
     async def bulk(
         self, verb: BulkVerb, infos: Sequence[SagaInfo], *, reason: str, by: str = "", dry_run: bool = True
     ) -> Sequence[tuple[SagaInfo, str]]:
         """Apply an operator's verb to many sagas, and return each one with its verdict. See `Runtime.bulk`."""
-        ...
-
-    async def compensate(self, saga: type[Saga[D, T]], id: str, reason: str = "") -> None:
-        """Request that a saga is undone. See `Runtime.compensate`."""
         ...
 
     async def delete(self, saga: type[Saga[D, T]], id: str) -> None:

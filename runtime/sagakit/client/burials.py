@@ -57,7 +57,7 @@ class Burials:
         except NotPermitted as error:
             _log.warning("why a message was refused is not heard, and found a few seconds later: %s", error)
             self._deaf = True
-        except BaseException:
+        except BaseException:  # also a cancelled caller: the next one asks again
             del self._types[saga_type]
             raise
         finally:

@@ -12,8 +12,7 @@ import trio
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
-from sagakit.client.job_answers import is_taken
-from sagakit.client.refusals import refusal, refused
+from sagakit.client.refusals import is_taken, refusal, refused
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases

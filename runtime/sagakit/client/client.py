@@ -18,16 +18,18 @@ from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
-from sagakit.client.refusals import refused
+from sagakit.client.refusals import check_taken
 from sagakit.client.rights import missing_rights
 from sagakit.client.saga_type import SagaType
+from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions
-from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
+from sagakit.client.verbs import as_payload, signal_name
 from sagakit.client.watching import SagaEvent, watching
 from sagakit.definition import Outcome, Saga, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
-from sagakit.errors import InvalidInput, NoWorker, RuntimeClosed
+from sagakit.errors import InvalidInput, NoWorker
+from sagakit.jetstream.whereabouts import context_left
 from sagakit.messages.ids import new_id
 from sagakit.messages.validation import check_id, checked_message
 from sagakit.repository import SagaRepository
@@ -142,8 +144,7 @@ class Client:
         assert sent.signal is not None
         key = str(sent.address)
         verdict = await self._messenger.apply(key, sent.signal)  # in the record already, if the start has brought it
-        if verdict != "accepted":
-            raise await refused(self, key, "signal", name, verdict)
+        await check_taken(self, key, "signal", name, verdict)
         return self._handle(of, sent)
 
     @overload
@@ -302,13 +303,7 @@ class Client:
     ) -> None:
         """Send a signal to a saga, and return once the saga has it. Repetition and errors as for `Runtime.signal`."""
         of, key = SagaType.of(saga), self._key(saga, id)
-        if not isinstance(signal, Signal) and of.definition is not None:
-            raise InvalidInput(f"signal={signal!r}: {which_signal(of.cls)}")
-        name = await step_name(self, saga, key, signal)
-        value = as_payload(of.definition, name, payload)
-        verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
-        if verdict != "accepted":
-            raise await refused(self, key, "signal", name, verdict)
+        await send_signal(self, saga, key, of.definition, signal, payload, message_id)
 
     async def apply(
         self,
@@ -355,7 +350,7 @@ class Client:
     def _check_open(self) -> None:
         self._check()
         if self._closed:
-            raise RuntimeClosed("the client has closed: its context was left")
+            raise context_left("client")
 
     def _key(self, saga: type[Saga[Any, Any]] | str, id: str) -> str:
         self._check_open()

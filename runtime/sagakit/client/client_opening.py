@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client import Client
@@ -14,42 +14,18 @@ from sagakit.jetstream.connection import Connection, api_of
 from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.server_check import check_server, names_there
 from sagakit.jetstream.whereabouts import Home, check_trio
+from sagakit.store.names import Names
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
+from sagakit.system.given_options import ConnectionOptions
 
 AGAIN = 0.1
 """Seconds until a server is asked again that did not answer."""
 
 
-class ClientOptions(TypedDict, total=False):
+class ClientOptions(ConnectionOptions, total=False):
     """Options of `open_client`; `Config` has their bounds and defaults. Times are seconds."""
 
-    namespace: str
-    """Prefix of every bucket, stream and subject; empty for none."""
-    user: str | None
-    """User name for NATS."""
-    password: str | None
-    """Password for NATS."""
-    token: str | None
-    """Token for NATS."""
-    credentials: str | None
-    """Path of a NATS credentials file."""
-    nkeys_seed: str | None
-    """Path of an nkey seed file."""
-    tls_ca: str | None
-    """Path of the authorities (PEM) that the server's certificate is checked by."""
-    tls_cert: str | None
-    """Path of the client's own certificate (PEM)."""
-    tls_key: str | None
-    """Path of its key (PEM); None: in the certificate's file."""
-    tls_first: bool
-    """TLS before the server's greeting (`handshake_first`)."""
-    inbox_prefix: str
-    """Head of the subjects on which answers come."""
-    domain: str | None
-    """JetStream domain that the streams are in; None: the server's own."""
-    api_prefix: str | None
-    """Head of the JetStream API's subjects, where an import has renamed them; None: $JS.API."""
     connect_timeout: float
     """Seconds until opening gives up on the server."""
     ack_timeout: float
@@ -104,22 +80,27 @@ def client_connection(url: str, config: Config) -> Connection:
     )
 
 
-async def client_on(wire: Wire, version: str, config: Config, check: Callable[[], None]) -> Client:
-    """Return a client on a connection, once the server and its buckets have been found usable.
+async def usable_names(wire: Wire, version: str, config: Config) -> Names:
+    """Return the names on the wire, once the server and its buckets have been found usable. `version` is the server's.
 
-    `version` is the server's. Raises JetStreamOff, ServerTooOld, PayloadTooSmall, LayoutMissing, BadLayout, BadBucket,
-    StoreError.
+    Waits up to `connect_timeout` for streams that have no leader yet. Raises JetStreamOff, ServerTooOld,
+    PayloadTooSmall, LayoutMissing, BadLayout, BadBucket, StoreError.
     """
     give_up = wire.now() + config.connect_timeout
     while True:
         try:
             await check_server(wire, version)
-            names = await names_there(wire, config.namespace)
-            return Client(wire, names, lease_ttl=config.lease_ttl, check=check)
+            return await names_there(wire, config.namespace)
         except (Unavailable, Ambiguous):
             if wire.now() > give_up:
                 raise
             await wire.sleep(AGAIN)
+
+
+async def client_on(wire: Wire, version: str, config: Config, check: Callable[[], None]) -> Client:
+    """Return a client on a connection. Raises the errors of `usable_names`."""
+    names = await usable_names(wire, version, config)
+    return Client(wire, names, lease_ttl=config.lease_ttl, check=check)
 
 
 @opened("client")
@@ -140,10 +121,10 @@ async def open_client(url: str, **options: Unpack[ClientOptions]) -> AsyncIterat
     from sagakit.jetstream.connecting import open_link
     from sagakit.jetstream.link_wire import LinkWire
 
-    check_trio("sagakit.open_client")
+    check_trio("client")
     config = client_config(options)
     connection = client_connection(url, config)
-    home = Home(trio.lowlevel.current_trio_token())
+    home = Home("client", trio.lowlevel.current_trio_token())
     with bare_errors():
         async with open_link(connection) as link, trio.open_nursery() as nursery:
             client = await client_on(LinkWire(link), link.server_version, config, home.check_trio)

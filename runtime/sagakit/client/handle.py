@@ -9,7 +9,7 @@ from typing_extensions import TypeVar
 
 from sagakit.client.access import SagaAccess
 from sagakit.client.description import Description
-from sagakit.client.refusals import refused
+from sagakit.client.refusals import check_taken
 from sagakit.client.verbs import as_payload, message_id_of, step_name
 from sagakit.definition import Completed, Definition, Failed, Node, Outcome, Saga, compiled
 from sagakit.engine import InboundKind, Record, SagaStatus
@@ -105,8 +105,7 @@ class Handle(Generic[T]):
         verb with the same id is applied once, and gets the same verdict each time. None makes up an id.
         """
         verdict = await self._runtime.apply(self.key, "cancel", reason=reason, id=message_id_of("", message_id))
-        if verdict not in ("accepted", "waiting", "already"):
-            raise await refused(self._runtime, self.key, "cancel", "", verdict)
+        await check_taken(self._runtime, self.key, "cancel", "", verdict)
 
     async def retry(self, reason: str = "", *, by: str = "", message_id: str | None = None) -> None:
         """Let a stuck saga go on, with fresh retries and new keys. This declares that a step in doubt did not happen.
@@ -163,9 +162,10 @@ class Handle(Generic[T]):
         payload = as_payload(self._definition, name, result)
         id = message_id_of(name, message_id)
         verdict = await self._runtime.apply(self.key, "report", step=name, payload=payload, id=id)
-        if verdict not in ("accepted", "late"):
-            raise await refused(self._runtime, self.key, "report", name, verdict)
-        return verdict == "accepted"
+        if verdict == "late":
+            return False
+        await check_taken(self._runtime, self.key, "report", name, verdict)
+        return True
 
     async def _step(self, step: str | Node[Any]) -> str:
         return await step_name(self._runtime, self._saga, self.key, step)
@@ -183,8 +183,7 @@ class Handle(Generic[T]):
         verdict = await self._runtime.apply(
             self.key, kind, reason=reason, by=by, step=step, payload=payload, id=message_id_of(step, id)
         )
-        if verdict not in ("accepted", "waiting"):
-            raise await refused(self._runtime, self.key, kind, step, verdict)
+        await check_taken(self._runtime, self.key, kind, step, verdict)
 
 
 def outcome_of(definition: Definition | None, record: Record) -> Outcome[Any]:

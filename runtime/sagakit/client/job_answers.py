@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from sagakit.client.job_run import UNANSWERED, UNREADABLE_RECORD
 from sagakit.client.jobs import Job, JobItem
-from sagakit.client.refusals import refusal
-from sagakit.engine import InboundKind, Record
-
-TAKEN = ("accepted", "waiting")
-"""Verdicts on a message that has its effect, now or later."""
-
-
-def is_taken(kind: InboundKind, verdict: str) -> bool:
-    """Return True if a message with this verdict has its effect, now or later."""
-    return verdict in TAKEN or (kind, verdict) == ("cancel", "already")
+from sagakit.client.refusals import is_taken, refusal
+from sagakit.engine import Record
 
 
 def reason_of(job: Job, item: JobItem, verdict: str, record: Record | None) -> str:

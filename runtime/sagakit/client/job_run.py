@@ -130,7 +130,7 @@ class JobRun:
                 await self._work(since)
         except JobHeld:
             raise
-        except Exception:
+        except Exception:  # whatever broke the run, another process may go on with the job at once
             await self._give_back()
             raise
         await self._give_back()

@@ -49,7 +49,7 @@ async def open_runtime(
     Raises CannotConnect, LoginRefused, NotPermitted, ServerTooOld, JetStreamOff, PayloadTooSmall, OtherDomain,
     BadBucket, BadLayout, StoreFull, InvalidConfig, DefinitionError, PlanChanged, SchemaChanged.
     """
-    check_trio("sagakit.open_runtime")
+    check_trio("runtime")
     if not isinstance(config, Config | None):
         raise InvalidConfig(f"config={config!r}: write Config(...), or give the options by name")
     if not isinstance(adopt, bool):

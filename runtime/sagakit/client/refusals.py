@@ -125,6 +125,20 @@ _TURNING_BACK: Mapping[StepState, str] = {
 """Advice instead of `mark_undone` once the saga has turned back."""
 
 
+_TAKEN = ("accepted", "waiting")
+
+
+def is_taken(kind: InboundKind, verdict: str) -> bool:
+    """Return True if a message with this verdict has its effect, now or later."""
+    return verdict in _TAKEN or (kind, verdict) == ("cancel", "already")
+
+
+async def check_taken(runtime: SagaAccess, key: str, kind: InboundKind, step: str, verdict: str) -> None:
+    """Raise the error that says why a message has no effect, if its verdict says that it has none."""
+    if not is_taken(kind, verdict):
+        raise await refused(runtime, key, kind, step, verdict)
+
+
 async def refused(runtime: SagaAccess, key: str, kind: InboundKind, step: str, verdict: str) -> CallerError:
     """Return the error that says why a message was not accepted. Reads the saga's record if it is needed for that."""
     try:

@@ -18,16 +18,17 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.metrics import MetricReading, by_name, readings_of
-from sagakit.client.refusals import refused
+from sagakit.client.refusals import check_taken
+from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
-from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
+from sagakit.client.verbs import as_payload, signal_name
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
 from sagakit.engine.inputs import InboundKind
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NotAllowed, RuntimeClosed
-from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
+from sagakit.jetstream.whereabouts import Home, context_left
 from sagakit.messages.ids import new_id
 from sagakit.messages.start_context import NOWHERE, PLAIN
 from sagakit.messages.validation import check_id, checked_message
@@ -64,7 +65,7 @@ class Runtime:
         self._registry = worker.registry
         self._sagas = worker.sagas
         self._environment = worker.environment
-        self._home = Home(trio.lowlevel.current_trio_token())
+        self._home = Home("runtime", trio.lowlevel.current_trio_token())
 
     @property
     def worker_id(self) -> str:
@@ -159,8 +160,7 @@ class Runtime:
         begun = await self._worker.starts.start(binding, id, value, context, terms)
         if begun.known is not None:
             verdict = await self._worker.requests.signal_known(key, begun.known, terms)
-            if verdict != "accepted":
-                raise await refused(self, key, "signal", name, verdict)
+            await check_taken(self, key, "signal", name, verdict)
         return Handle(self, saga, id, key)
 
     async def execute(self, saga: type[Saga[D, T]], id: str | None, input: D) -> Outcome[T]:
@@ -293,13 +293,7 @@ class Runtime:
         of this name); NoWorker as `Handle.outcome`.
         """
         key = self._key(saga, id)
-        if not isinstance(signal, Signal):
-            raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
-        name = await step_name(self, saga, key, signal)
-        value = as_payload(self._binding(saga).definition, name, payload)
-        verdict = await self.apply(key, "signal", step=name, payload=value, id=message_id_of(name, message_id))
-        if verdict != "accepted":
-            raise await refused(self, key, "signal", name, verdict)
+        await send_signal(self, saga, key, self._binding(saga).definition, signal, payload, message_id)
 
     async def apply(
         self,
@@ -365,7 +359,7 @@ class Runtime:
     def _check_open(self) -> None:
         self._home.check_trio()
         if self._worker.closed:
-            raise RuntimeClosed(CONTEXT_LEFT)
+            raise context_left("runtime")
 
     def _check_adopts(self, but: str) -> None:
         if not self._worker.adopts:

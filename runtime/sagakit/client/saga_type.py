@@ -36,12 +36,6 @@ class SagaType(msgspec.Struct, frozen=True):
             f"{saga!r} is not a Saga class, nor the name of a type: a client takes the class itself, not an instance"
         )
 
-    @property
-    def cls(self) -> type:
-        """The class."""
-        assert not isinstance(self.saga, str)
-        return self.saga
-
     def encode_input(self, value: object) -> bytes:
         """Return an input as JSON. Raises InvalidInput."""
         if self.definition is not None:

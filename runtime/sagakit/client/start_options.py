@@ -54,8 +54,14 @@ def context_of(options: StartOptions) -> StartContext:
     for name in options:
         if name not in _NAMES:
             raise TypeError(f"start() got an unexpected keyword argument {name!r}{nearest(name, _NAMES)}")
-    given = {name: options.get(name) for name in ("correlation_id", "causation_id", "trace")}
-    return checked_context(StartContext(**given, attributes=options.get("attributes") or {}))  # type: ignore[arg-type]
+    return checked_context(
+        StartContext(
+            correlation_id=options.get("correlation_id"),
+            causation_id=options.get("causation_id"),
+            trace=options.get("trace"),
+            attributes=options.get("attributes") or {},
+        )
+    )
 
 
 def terms_of(

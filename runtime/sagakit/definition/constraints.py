@@ -181,7 +181,7 @@ def _is_checked(hint: Any, one: Any, name: str, value: Any) -> bool:
         return False
     try:  # without the classes within, of which msgspec would keep the fields as they are now
         type_info(Annotated[_without_items(hint), msgspec.Meta(**{name: value})])
-    except Exception:
+    except Exception:  # of msgspec or of a hook of the type: either way it will not keep the rule
         return False
     return True
 

@@ -72,7 +72,7 @@ def knows_its_options(fn: F) -> F:
 def knows_its_fields(cls: type[V]) -> type[V]:
     """Decorate a class as `knows_its_options` decorates a function."""
     init: Any = cls.__init__
-    cls.__init__ = _checked(init, cls.__name__)  # type: ignore[method-assign]
+    cls.__init__ = _checked(init, cls.__name__)  # type: ignore[method-assign]  # a decorator wraps it
     return cls
 
 

@@ -203,7 +203,7 @@ def _written_by(adapter: Adapter) -> Callable[[object], bytes]:
         except Exception as error:  # a dict may be given in the place of a class, as for msgspec's types
             try:
                 return _adapting_encoder.encode(value)
-            except Exception:
+            except Exception:  # the first error is the one about the type that was declared
                 raise error from None
 
     return write

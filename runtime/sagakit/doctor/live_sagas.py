@@ -1,4 +1,4 @@
-"""The pass over the live records: counts and the oldest of each kind, not the records themselves."""
+"""The pass over the live records: counts and some keys of each kind, not the records themselves."""
 
 from __future__ import annotations
 
@@ -15,19 +15,16 @@ KEPT = 20
 
 
 class Kept(msgspec.Struct):
-    """Sagas of one kind: how many, some of their keys, and the earliest time, in seconds since the epoch."""
+    """Sagas of one kind: how many, and some of their keys."""
 
     count: int = 0
     keys: list[str] = []
-    since: float | None = None
 
-    def add(self, key: str, at: float | None) -> None:
+    def add(self, key: str) -> None:
         """Count a saga."""
         self.count += 1
         if len(self.keys) < KEPT:
             self.keys.append(key)
-        if at is not None:
-            self.since = at if self.since is None else min(self.since, at)
 
 
 class LiveSagas:
@@ -37,8 +34,10 @@ class LiveSagas:
         self.count: int = 0
         self.owners: dict[str, Kept] = {}
         """The unfinished sagas by owner."""
-        self.stuck: Kept = Kept()
-        self.stuck_types: Counter[str] = Counter()
+        self.stuck: Counter[str] = Counter()
+        """The number of stuck sagas by type."""
+        self.stuck_since: float | None = None
+        """The time since which the first one is stuck, in seconds since the epoch."""
         self.unreadable: Kept = Kept()
         self._seen: set[str] = set()
 
@@ -48,16 +47,23 @@ class LiveSagas:
             return
         self._seen.add(value.key)
         try:
-            loaded = decode(value.key, value.value)
+            record = record_of(value)
         except Undecodable:
-            self.unreadable.add(value.key, value.at)
+            self.unreadable.add(value.key)
             return
-        if not isinstance(loaded, EndMarker):
-            self._add(value.key, loaded.record)
+        if record is not None:
+            self._add(value.key, record)
 
     def _add(self, key: str, record: Record) -> None:
         self.count += 1
-        self.owners.setdefault(record.owner, Kept()).add(key, record.updated_at)
+        self.owners.setdefault(record.owner, Kept()).add(key)
         if record.status == "stuck":
-            self.stuck.add(key, record.updated_at)
-            self.stuck_types[record.saga_type] += 1
+            self.stuck[record.saga_type] += 1
+            since = record.updated_at
+            self.stuck_since = since if self.stuck_since is None else min(self.stuck_since, since)
+
+
+def record_of(value: StoredValue) -> Record | None:
+    """Return the record of an unfinished saga; None for an end marker. Raises Undecodable."""
+    loaded = decode(value.key, value.value)
+    return None if isinstance(loaded, EndMarker) else loaded.record

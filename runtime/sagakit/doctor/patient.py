@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from sagakit.cluster.lease_value import Lease, lease_of
-from sagakit.doctor.live_sagas import LiveSagas
+from sagakit.doctor.live_sagas import LiveSagas, record_of
 from sagakit.doctor.monitoring_port import Monitored
-from sagakit.errors import NoResponders
+from sagakit.errors import NoResponders, Undecodable
 from sagakit.jetstream.answers import NO_STREAM, ApiError, to_error
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
@@ -183,8 +183,8 @@ class Patient:
     async def owner_of(self, key: str) -> str | None:
         """Return the worker that the record under a key names now; None if it is gone or cannot be read."""
         value = await self.reading.state[self.names.shard_of(key)].get(key)
-        if value is None:
+        try:
+            record = None if value is None else record_of(value)
+        except Undecodable:
             return None
-        found = LiveSagas()
-        found.add(value)
-        return next(iter(found.owners), None)
+        return None if record is None else record.owner

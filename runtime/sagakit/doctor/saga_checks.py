@@ -14,12 +14,11 @@ WAITS, WAITS_LONG = 60.0, 600.0
 async def stuck(patient: Patient) -> Seen:
     """Check whether sagas wait for a person."""
     sagas = await patient.live_sagas()
-    if not sagas.stuck.count:
+    if sagas.stuck_since is None:
         return ok("no saga is stuck", 0)
-    types = [f"{number:,} {saga_type}" for saga_type, number in sagas.stuck_types.most_common()]
-    since = max(0.0, await patient.now() - (sagas.stuck.since or 0.0))
-    text = f"{sagas.stuck.count:,} sagas are stuck, the first one for {span(since)}: {named(types)}"
-    return warn(text, sagas.stuck.count)
+    number, since = sagas.stuck.total(), max(0.0, await patient.now() - sagas.stuck_since)
+    types = [f"{of_type:,} {saga_type}" for saga_type, of_type in sagas.stuck.most_common()]
+    return warn(f"{number:,} sagas are stuck, the first one for {span(since)}: {named(types)}", number)
 
 
 async def unreadable(patient: Patient) -> Seen:

@@ -88,7 +88,7 @@ class LentTransport(TcpTransport):
     def write(self, payload: bytes) -> None:
         """Write, by the borrower if there is one."""
         if self._borrower is None:
-            super().write(payload)  # type: ignore[no-untyped-call]
+            super().write(payload)  # type: ignore[no-untyped-call]  # as it is in nats-py
         else:
             self._here(self._borrower.write, payload)
 

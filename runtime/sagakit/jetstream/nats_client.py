@@ -112,7 +112,7 @@ class NatsClient(Client):
         """
         try:
             await super()._process_connect_init()
-        except BaseException as error:
+        except BaseException as error:  # a cancelled try has a socket, too
             if self._transport is not None:
                 self._transport.close()  # type: ignore[no-untyped-call]  # as it is in nats-py
             if isinstance(error, nats.errors.Error | OSError) or not isinstance(error, Exception):
@@ -227,7 +227,7 @@ class NatsClient(Client):
                     raise nats.errors.Error("the connection was lost")
             if name in self._refused:
                 raise self._refused.pop(name)
-        except BaseException:
+        except BaseException:  # a cancelled call leaves no subscription either
             del takers[subscription._id]
             self._begin(self.end_hearing(subscription))
             raise

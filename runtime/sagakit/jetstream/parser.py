@@ -168,7 +168,7 @@ class AnswerParser(Parser):
                     await super().parse(piece)
                     if self.buf and piece.startswith(_MESSAGE):
                         raise ProtocolError("nats: malformed MSG")
-                except Exception as error:
+                except Exception as error:  # whatever nats-py makes of broken bytes: one message is dropped
                     Parser.reset(self)
                     if isinstance(error, ProtocolError | OSError) and not piece.startswith(_MESSAGE):
                         raise

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import trio
 
 from sagakit.errors import RuntimeClosed
-from sagakit.jetstream.whereabouts import CONTEXT_LEFT, Home
+from sagakit.jetstream.whereabouts import Home, context_left
 
 R = TypeVar("R")
 
@@ -27,7 +27,7 @@ class TrioThread:
     def __init__(self, program: Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]) -> None:
         """`program` is given `serve`, which it is to await while calls are welcome; `close` has it return."""
         self._loop = asyncio.get_running_loop()
-        self._home = Home(self._loop)
+        self._home = Home("runtime", self._loop)
         self._program = program
         self._thread = threading.Thread(target=self._work, name="sagakit", daemon=True)
         self._lock = threading.Lock()
@@ -84,7 +84,7 @@ class TrioThread:
             raise failure
 
     def _closed(self) -> RuntimeClosed:
-        return RuntimeClosed(CONTEXT_LEFT if self._left else _BROKEN)
+        return context_left("runtime") if self._left else RuntimeClosed(_BROKEN)
 
     def _tell(self, fn: Callable[[], object]) -> bool:
         """Have the trio program call `fn`, soon or once it runs. False if it is over."""

@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from typing import Any
+from typing import Any, Literal
 
-from sagakit.errors import WrongContext
+from sagakit.errors import RuntimeClosed, WrongContext
 
-CONTEXT_LEFT = "the runtime has closed: its context was left"
-
-_FORKED = (
-    "this process was forked from the one that opened the runtime, and cannot use it: open one here, or start "
-    "processes by `multiprocessing.get_context('spawn')`"
-)
+Thing = Literal["runtime", "client"]
+"""A word for what a program has opened, as the errors say it and as the functions that open it are named."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -35,22 +31,30 @@ def _trio_runs() -> bool:
     return trio is not None and bool(trio.lowlevel.in_trio_run())
 
 
-def check_trio(what: str) -> None:
-    """Raise WrongContext unless trio runs here; `what` is the function that was called."""
+def check_trio(thing: Thing) -> None:
+    """Raise WrongContext unless trio runs here, where a trio program opens something."""
+    opener = f"sagakit.open_{thing}"
     if not _in_trio():
         if running_loop() is not None:
-            raise WrongContext(f"{what} is for trio programs, and asyncio runs here: use sagakit.asyncio.open_runtime")
-        raise WrongContext(f"{what} is for a task of a trio program: call it in an async function under trio.run")
+            raise WrongContext(
+                f"{opener} is for trio programs, and asyncio runs here: use sagakit.asyncio.open_{thing}"
+            )
+        raise WrongContext(f"{opener} is for a task of a trio program: call it in an async function under trio.run")
 
 
-def check_asyncio(what: str) -> asyncio.AbstractEventLoop:
-    """Return the asyncio loop that runs here. Raises WrongContext; `what` is the function that was called."""
-    loop = running_loop()
+def check_asyncio(thing: Thing) -> asyncio.AbstractEventLoop:
+    """Return the asyncio loop that runs here, where an asyncio program opens something. Raises WrongContext."""
+    loop, opener = running_loop(), f"sagakit.asyncio.open_{thing}"
     if loop is not None:
         return loop
     if _in_trio():
-        raise WrongContext(f"{what} is for asyncio programs, and trio runs here: use sagakit.open_runtime")
-    raise WrongContext(f"{what} is for a task of an asyncio program: call it in an async function under asyncio.run")
+        raise WrongContext(f"{opener} is for asyncio programs, and trio runs here: use sagakit.open_{thing}")
+    raise WrongContext(f"{opener} is for a task of an asyncio program: call it in an async function under asyncio.run")
+
+
+def context_left(thing: Thing) -> RuntimeClosed:
+    """Return the error for a call on something whose context was left."""
+    return RuntimeClosed(f"the {thing} has closed: its context was left")
 
 
 def check_no_loop(what: str) -> None:
@@ -62,36 +66,42 @@ def check_no_loop(what: str) -> None:
 
 
 class Home:
-    """The process, and the loop, that a runtime belongs to: `token` is trio's, or the asyncio loop."""
+    """The process, and the loop, that a runtime or client belongs to: `token` is trio's, or the asyncio loop."""
 
-    __slots__ = ("_pid", "_token")
+    __slots__ = ("_pid", "_thing", "_token")
 
-    def __init__(self, token: Any) -> None:
+    def __init__(self, thing: Thing, token: Any) -> None:
+        self._thing = thing
         self._token = token
         self._pid = os.getpid()
 
     @property
     def forked(self) -> bool:
-        """True if this process is a child of the one that opened the runtime."""
+        """True if this process is a child of the one that opened the thing."""
         return os.getpid() != self._pid
 
     def check_trio(self) -> None:
-        """Raise WrongContext unless a task of the trio program that opened the runtime calls."""
-        if self.forked:
-            raise WrongContext(_FORKED)
+        """Raise WrongContext unless a task of the trio program that opened the thing calls."""
+        self._check_process()
         if not _trio_runs() or sys.modules["trio"].lowlevel.current_trio_token() is not self._token:
             raise WrongContext(
-                "this runtime belongs to the trio program that opened it, and the call comes from elsewhere: from "
-                "another thread use trio.from_thread.run(..., trio_token=token); asyncio programs open their runtime "
-                "with sagakit.asyncio.open_runtime"
+                f"this {self._thing} belongs to the trio program that opened it, and the call comes from elsewhere: "
+                "from another thread use trio.from_thread.run(..., trio_token=token); asyncio programs open their "
+                f"{self._thing} with sagakit.asyncio.open_{self._thing}"
             )
 
     def check_asyncio(self) -> None:
-        """Raise WrongContext unless a task of the asyncio loop that opened the runtime calls."""
-        if self.forked:
-            raise WrongContext(_FORKED)
+        """Raise WrongContext unless a task of the asyncio loop that opened the thing calls."""
+        self._check_process()
         if running_loop() is not self._token:
             raise WrongContext(
-                "this runtime belongs to the asyncio loop that opened it, and the call comes from elsewhere: use "
-                "asyncio.run_coroutine_threadsafe(..., loop) from another thread or loop"
+                f"this {self._thing} belongs to the asyncio loop that opened it, and the call comes from elsewhere: "
+                "use asyncio.run_coroutine_threadsafe(..., loop) from another thread or loop"
+            )
+
+    def _check_process(self) -> None:
+        if self.forked:
+            raise WrongContext(
+                f"this process was forked from the one that opened the {self._thing}, and cannot use it: open one "
+                "here, or start processes by `multiprocessing.get_context('spawn')`"
             )

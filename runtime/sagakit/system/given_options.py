@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 
-class RuntimeOptions(TypedDict, total=False):
-    """Options of `open_runtime`; `Config` has their bounds and defaults. Times are seconds, sizes bytes."""
+class ConnectionOptions(TypedDict, total=False):
+    """Options that clients and runtimes share: how to reach the server, and the namespace there."""
 
     namespace: str
     """Prefix of every bucket, stream and subject; empty for none."""
@@ -34,6 +34,11 @@ class RuntimeOptions(TypedDict, total=False):
     """JetStream domain that the streams are in; None: the server's own."""
     api_prefix: str | None
     """Head of the JetStream API's subjects, where an import has renamed them; None: $JS.API."""
+
+
+class RuntimeOptions(ConnectionOptions, total=False):
+    """Options of `open_runtime`; `Config` has their bounds and defaults. Times are seconds, sizes bytes."""
+
     worker_name: str
     """Shown in listings; the worker id adds a random part."""
     shards: int
