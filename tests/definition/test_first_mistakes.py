@@ -140,8 +140,27 @@ NODES = [
 ]  # fmt: skip
 
 
+CLASSES = [
+    Mistake(
+        f"{name} in the class body",
+        f"{name} = {value}\n{RESERVE}",
+        rf"S\.{name} = .* is an attribute, and sets no option: write it into the class line, .*{name}=\.\.\.\)",
+    )
+    for name, value in {
+        "version": "2", "name": "'pay'", "deadline": "timedelta(hours=1)", "backend": "'asyncio'"
+    }.items()
+] + [
+    Mistake(
+        "a cache above the step",
+        "@cache\n" + pay(),
+        r"S\.pay: a decorator is above the node, and hides it: put it below",
+        "from functools import cache\nclass S(Saga[str]):",
+    ),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "mistake", [*SIGNATURES, *TYPES, *OPTIONS, *NODES], ids=lambda mistake: mistake.name.replace(" ", "_")
+    "mistake", [*SIGNATURES, *TYPES, *OPTIONS, *NODES, *CLASSES], ids=lambda mistake: mistake.name.replace(" ", "_")
 )
 def test_a_mistake_says_what_to_write(mistake: Mistake, tmp_path: Path) -> None:
     is_refused(mistake, tmp_path)
