@@ -120,8 +120,8 @@ async def _fill(store: JetStreamStore, sizes: Sizes) -> Record:
     await _pour(partial(_append, store), _events([known], now, SUFFIXES), logged)
     await _pour(partial(_append, store), _events(stuck, now, ("stuck",)))
     others = max(0, sizes.events - len(stuck)) // EVENTS
-    strangers = (_record(number, "running", now) for number in range(sizes.live, sizes.live + others))
-    await _pour(partial(_append, store), _events(strangers, now, SUFFIXES))
+    elsewhere = (_record(number, "running", now) for number in range(sizes.live, sizes.live + others))
+    await _pour(partial(_append, store), _events(elsewhere, now, SUFFIXES))
     await _pour(partial(_put, store.state), live)
     ended = (_record(number, "completed", now) for number in range(sizes.live, sizes.live + sizes.archived))
     await _pour(partial(_put, store.archive), ended)

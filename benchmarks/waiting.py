@@ -95,13 +95,13 @@ async def measure(sagas: int, sync: Sync) -> Figures:
         async with open_runtime(running.url, sagas=[nap], passivate_after=0.2, max_active=2 * INFLIGHT) as runtime:
             far = time.time() + 10 * 86400
             await _start(runtime, [far] * warm)  # so that the cost of the first ones is not counted
-            before = await _rss_at_rest(runtime, warm)
+            before = await _rss_passivated(runtime, warm)
             began, cpu, sent = time.time(), time.process_time(), runtime.messages_sent
             patience = min(PATIENCE, 2 + sagas / 100)
             first_due = began + sagas / STARTS[sync] + patience
             await _start(runtime, [first_due + number * SPACING for number in range(sagas)])
             start_seconds, sent = time.time() - began, runtime.messages_sent - sent
-            after = await _rss_at_rest(runtime, warm + sagas)
+            after = await _rss_passivated(runtime, warm + sagas)
             cpu = time.process_time() - cpu
             started = time.time()
             assert started < first_due, "starting took longer than the sagas sleep: start fewer"
@@ -137,7 +137,7 @@ async def _start(runtime: Runtime, dues: list[float]) -> None:
     await start_all(runtime, Nap, map(Due, dues), inflight=INFLIGHT)
 
 
-async def _rss_at_rest(runtime: Runtime, sagas: int) -> int:
+async def _rss_passivated(runtime: Runtime, sagas: int) -> int:
     while runtime.passivated < sagas:  # noqa: ASYNC110  # polls rarely, to cost nothing
         await trio.sleep(0.05)
     gc.collect()

@@ -142,7 +142,7 @@ async def test_frames_of_a_lost_connection_never_reach_the_next_one(each_loop: N
             await news.wait()
         assert heard == [b"new"]
         assert link.connected
-        assert not link.troubles.texts
+        assert not link.connection_errors.texts
 
 
 async def test_a_loss_that_is_heard_before_the_route_is_known_ends_it(

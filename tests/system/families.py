@@ -21,7 +21,7 @@ QUICK = RetryPolicy(
 )
 LONG = timedelta(days=100)
 full = pytest.mark.parametrize("places", [1, 2])
-rests = pytest.mark.parametrize("passivate_after", [0.5, NEVER])
+passivating = pytest.mark.parametrize("passivate_after", [0.5, NEVER])
 
 
 class Leaf(Saga[str, str]):

@@ -23,7 +23,7 @@ from tests.system.families import (
     Top,
     all_retired,
     full,
-    rests,
+    passivating,
     run_all,
 )
 from tests.system.members import killable, member
@@ -32,7 +32,7 @@ Clock = trio.testing.MockClock
 
 
 @full
-@rests
+@passivating
 @pytest.mark.parametrize(("saga", "each"), [(Middle, 2), (Top, 3), (Fan, 6)])
 async def test_parents_and_their_children_complete(
     saga: type[Saga[str, Any]], each: int, places: int, passivate_after: float, autojump_clock: Clock
@@ -47,12 +47,12 @@ async def test_parents_and_their_children_complete(
 
 
 @full
-@rests
+@passivating
 @pytest.mark.parametrize(("saga", "each"), [(Top, 3), (Fan, 6)])
 async def test_parents_that_turn_back_have_their_children_undone(
     saga: type[Saga[str, Any]], each: int, places: int, passivate_after: float, autojump_clock: Clock
 ) -> None:
-    """All places are held by parents that undo. Their children have completed, and some are at rest."""
+    """All places are held by parents that undo. Their children have completed, and some are passivated."""
     server, leaf = MemoryServer(), Leaf()
     async with member(
         server, leaf, Middle(), Top(), Fan(), max_active=places, passivate_after=passivate_after

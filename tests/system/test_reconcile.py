@@ -91,7 +91,7 @@ async def test_a_record_that_was_changed_is_loaded_again(
 
 
 @pytest.mark.usefixtures("quiet_crashes")
-@pytest.mark.parametrize("passivate_after", [1.0, 1e6], ids=["at rest", "active"])
+@pytest.mark.parametrize("passivate_after", [1.0, 1e6], ids=["passivated", "active"])
 async def test_a_stalled_saga_is_found_and_continues(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

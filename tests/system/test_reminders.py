@@ -104,7 +104,7 @@ class Settable:
         told.set()
 
 
-@pytest.mark.parametrize("passivate_after", [1.0, 3600.0], ids=["resting", "active"])
+@pytest.mark.parametrize("passivate_after", [1.0, 3600.0], ids=["passivated", "active"])
 async def test_a_clock_that_is_put_forward_wakes_sagas_whose_time_has_come(
     passivate_after: float, autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

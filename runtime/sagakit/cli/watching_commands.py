@@ -21,12 +21,12 @@ from sagakit.cli.json_shapes import RelativeLine, WatchLine
 from sagakit.cli.printing import OutputFormat, print_one, shown, tree_text, utc
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
-from sagakit.client.event_tail import EventTail, SeenEvent
 from sagakit.client.family_tree import Families, Relative
+from sagakit.client.watching import EventTail, SagaEvent
 from sagakit.engine import ENDS, Record
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidConfig
-from sagakit.naming import SagaKey, decode_id, encode_id, is_name
+from sagakit.naming import SagaKey, decode_id, is_name
 from sagakit.repository.filters import steps_of
 from sagakit.repository.grammar import time_of
 
@@ -166,19 +166,18 @@ async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat) 
                 is_over = now.run != record.run or (now.status in ENDS and not now.outbox)
 
 
-def _ends(one: SeenEvent, record: Record | None) -> bool:
+def _ends(one: SagaEvent, record: Record | None) -> bool:
     """Return True for the last event of the life that is watched."""
     event = one.event
     return record is not None and event.run == record.run and _name(event) in LAST
 
 
-def watch_line(one: SeenEvent) -> WatchLine:
+def watch_line(one: SagaEvent) -> WatchLine:
     """Return the line of an event."""
     event = one.event
-    saga_type = event.type.split(".")[1]
     return WatchLine(
         position=one.position,
-        key=f"{saga_type}.{encode_id(event.subject)}",
+        key=str(SagaKey(one.saga_type, one.saga_id)),
         sequence=event.sequence,
         time=event.time,
         event=_name(event),

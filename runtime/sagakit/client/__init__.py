@@ -22,7 +22,6 @@ jobs         verbs for many sagas, as they are written down
 job_run      one run of a job: sends, reads the verdicts, marks them
 job_answers  why a verb has no effect on a saga of a job
 tail         the messages of a stream as they are written
-event_tail   the events of sagas as they come
 family_tree  a saga's parents and children
 deleting     removes what is kept of an ended saga
 bare_errors  errors without the exception groups of nurseries
@@ -40,6 +39,6 @@ client_starts  starts, and the sagas whose starts are on their way
 burials      dead letters of own messages
 pending_saga  the access to a saga whose start is on its way
 fleet_view   the workers, by their leases
-watching     events as a stream
+watching     the events of sagas as they come
 rights       the permissions that an account lacks
 """

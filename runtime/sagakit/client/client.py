@@ -287,8 +287,7 @@ class Client:
         saga_type = None if saga is None else SagaType.of(saga).name
         if saga_type is None and id is not None:
             raise InvalidInput(f"watch(id={id!r}): say which type of saga, too")
-        key = None if saga_type is None or id is None else str(SagaKey(saga_type, check_id(id)))
-        return watching(self._wire, self._names, saga_type, key, after=after)
+        return watching(self._wire, self._names, saga_type, None if id is None else check_id(id), after=after)
 
     # ------------------------------------------------------------- changing
 

@@ -12,8 +12,8 @@ from typing import NamedTuple, Self
 
 import msgspec
 
-from sagakit.errors import Ambiguous, StoreError, Unavailable
-from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.errors import Ambiguous, Unavailable
+from sagakit.jetstream.puller import ask, refusal, state_of
 from sagakit.store.ports.wire_port import Subscription, Wire, WireMessage
 
 BATCH = 1000
@@ -43,21 +43,40 @@ class Tailed(NamedTuple):
     payload: bytes
 
 
-class _Made(msgspec.Struct):
-    num_pending: int = 0
-    error: ApiError | None = None
+class News:
+    """A flag that one or several tails set when something has come for `taken` or for `mind`."""
 
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._flag = wire.event()
 
-_made = msgspec.json.Decoder(_Made)
+    def tell(self) -> None:
+        """Set the flag."""
+        self._flag.set()
+
+    async def wait(self, within: float) -> None:
+        """Wait for the flag, at most so many seconds, and clear it. What it told of has to be looked at after that."""
+        await self._wire.within(within, self._flag)
+        self._flag = self._wire.event()
 
 
 class Tail:
     """An async context manager: hears the stream while it is open. For one task at a time.
 
     `after` is the last sequence that is left out. `since`, in seconds since the epoch, leaves out what is older.
+    A reader of several tails gives them the same `news`, and calls `mind` and `taken` in the place of `take`.
     """
 
-    def __init__(self, wire: Wire, stream: str, subject: str, *, after: int = 0, since: float | None = None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        stream: str,
+        subject: str,
+        *,
+        after: int = 0,
+        since: float | None = None,
+        news: News | None = None,
+    ) -> None:
         self._wire = wire
         self._stream = stream
         self._subject = subject
@@ -69,7 +88,7 @@ class Tail:
         self._inbox = ""
         self._consumer = ""
         self._heard_by: Subscription | None = None
-        self._news = wire.event()
+        self._news = news or News(wire)
         self._got: list[Tailed] = []
         self._pending = 0
         self._owed = 0
@@ -81,16 +100,18 @@ class Tail:
 
     async def __aenter__(self) -> Self:
         """Hear the stream. Raises Unavailable, NotPermitted, StreamMissing."""
-        await self._begin()
+        try:
+            await self._begin()
+        except BaseException:  # a cancelled opening leaves nothing on the server either
+            await self._close()
+            raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Have the consumer removed."""
-        self._drop()
-        if self._heard_by is not None:
-            await self._heard_by.end()
+        await self._close()
 
     async def skip(self) -> None:
         """Leave out all that is stored now. Raises StoreError."""
@@ -101,25 +122,20 @@ class Tail:
 
         Goes on by itself after an outage. Raises NotPermitted, StreamMissing, RuntimeClosed.
         """
-        await self._see_to_it(within)
-        if not self._got:
-            await self._wire.within(within, self._news)
-        self._news = self._wire.event()
-        found, self._got = self._got, []
-        if found:
-            self.reached = found[-1].sequence
-        if not self._pending:
-            self.behind = False
-        return found
+        await self.mind(within)
+        await self._news.wait(within)
+        return self.taken()
 
-    # ------------------------------------------------------------- private
+    async def mind(self, within: float) -> None:
+        """Ask for more messages, or make another consumer where this one is gone. Errors are those of `take`.
 
-    async def _see_to_it(self, within: float) -> None:
-        """Ask for more messages, or make another consumer where this one is gone."""
-        silent = self._wire.now() - self._asked_at > EXPIRES + SILENCE
+        Where that cannot be done, in an outage, it waits for a moment, but no longer than so many seconds.
+        """
         if self._got:
+            self._news.tell()
             return
-        if not (self._is_broken or silent or self._reconnects != self._wire.reconnects):
+        is_silent = self._owed > 0 and self._wire.now() - self._asked_at > EXPIRES + SILENCE
+        if not (self._is_broken or is_silent or self._reconnects != self._wire.reconnects):
             if self._owed <= 0:
                 self._ask()
             return
@@ -129,10 +145,19 @@ class Tail:
         except (Unavailable, Ambiguous):
             await self._wire.sleep(min(AGAIN, within))
 
+    def taken(self) -> list[Tailed]:
+        """Return what has come since the last call."""
+        found, self._got = self._got, []
+        if found:
+            self.reached = found[-1].sequence
+        if not self._pending:
+            self.behind = False
+        return found
+
+    # ------------------------------------------------------------- private
+
     async def _begin(self) -> None:
-        self._drop()
-        if self._heard_by is not None:
-            await self._heard_by.end()
+        await self._close()
         self._reconnects = self._wire.reconnects
         self._is_broken, self._order = True, 0
         self._inbox = self._wire.new_inbox()
@@ -148,10 +173,8 @@ class Tail:
             **self._start(),
         }
         request = msgspec.json.encode({"stream_name": self._stream, "config": config})
-        subject = f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._consumer}.{self._subject}"
-        made = _made.decode(await self._wire.request(subject, request))
-        if made.error is not None:
-            raise to_error(made.error, key=self._stream, expected=None, stream=self._stream)
+        call = f"CONSUMER.CREATE.{self._stream}.{self._consumer}.{self._subject}"
+        made = await ask(self._wire, self._stream, call, request, refusal)
         self._is_broken, self._pending = False, made.num_pending
         self._ask()
 
@@ -176,12 +199,12 @@ class Tail:
         sequence, order, pending = position_of(message.reply)
         if order != self._order + 1:
             self._is_broken = True  # all after the gap is read again
-            self._news.set()
+            self._news.tell()
             return
         self._order, self._pending = order, pending
         self._owed -= 1
         self._got.append(Tailed(message.subject, sequence, message.headers, message.payload))
-        self._news.set()
+        self._news.tell()
 
     def _hear_of_the_end(self, headers: bytes) -> None:
         self._owed = 0
@@ -189,13 +212,16 @@ class Tail:
             self._pending = 0  # what was counted has been removed, or replaced, meanwhile
         elif not headers.startswith(_TOO_MUCH):
             self._is_broken = True
-        self._news.set()
+        self._news.tell()
 
-    def _drop(self) -> None:
-        """Have the consumer removed, without waiting for that. The server removes it in any case after UNUSED."""
+    async def _close(self) -> None:
+        """Hear no more, and have the consumer removed. The server removes it in any case after UNUSED."""
         if self._consumer:
             self._wire.tell(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._consumer}", b"", reply=self._inbox)
             self._consumer = ""
+        if self._heard_by is not None:
+            subscription, self._heard_by = self._heard_by, None
+            await subscription.end()
 
 
 def position_of(reply: str) -> tuple[int, int, int]:
@@ -205,22 +231,6 @@ def position_of(reply: str) -> tuple[int, int, int]:
     return int(words[at]), int(words[at + 1]), int(words[at + 3])
 
 
-class _State(msgspec.Struct):
-    last_seq: int = 0
-
-
-class _Info(msgspec.Struct):
-    state: _State = msgspec.field(default_factory=_State)
-    error: ApiError | None = None
-
-
-_info = msgspec.json.Decoder(_Info)
-
-
 async def last_sequence(wire: Wire, stream: str) -> int:
     """Return the sequence of the last message of a stream. Raises StoreError: StreamMissing if there is no stream."""
-    info = _info.decode(await wire.request(f"$JS.API.STREAM.INFO.{stream}"))
-    if info.error is not None:
-        error: StoreError = to_error(info.error, key=stream, expected=None, stream=stream)
-        raise error
-    return info.state.last_seq
+    return (await state_of(wire, stream, refusal)).last_seq

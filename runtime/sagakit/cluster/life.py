@@ -59,12 +59,12 @@ class Life:
                 async with open_system(self._takers() if adopts else nobody):
                     task_status.started(environment)
                     await self.leaving.wait()
-                with trio.move_on_after(parts.config.drain_timeout) as grace:
+                with trio.move_on_after(parts.config.drain_timeout) as scope:
                     async with trio.open_nursery() as nursery:
                         nursery.start_soon(self._release, sagas)
                         await sagas.drain()
                         nursery.cancel_scope.cancel()
-                if grace.cancelled_caught:
+                if scope.cancelled_caught:
                     sagas.let_go()  # what still runs is cut off; the lease is handed back so that others adopt it
         self.left.set()
 

@@ -26,7 +26,7 @@ from sagakit.errors import (
     Unavailable,
 )
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.connection_errors import Troubles
+from sagakit.jetstream.connection_errors import ConnectionErrors
 from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.nats_options import cancellable, nats_options, why_not
 from sagakit.jetstream.parser import AnswerParser, Delivery, Takers
@@ -65,7 +65,7 @@ class AsyncioWire:
         """Requests without an answer, by number, with the subjects on which they were sent."""
         self._takers: dict[int, Callable[[Delivery], None]] = {}
         """The takers of subscriptions, by the subscription's number."""
-        self._troubles = Troubles()
+        self._connection_errors = ConnectionErrors()
         self._up = asyncio.Event()
         self._closing = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -199,7 +199,7 @@ class AsyncioWire:
                 while not self._up.is_set():
                     await self._take_up()
         except TimeoutError:
-            raise why_not(self._connection, self._troubles) from None
+            raise why_not(self._connection, self._connection_errors) from None
         except (nats.errors.Error, OSError, ValueError) as error:
             raise CannotConnect(f"cannot connect to {', '.join(self._connection.servers)}: {error}") from error
 
@@ -234,7 +234,7 @@ class AsyncioWire:
     # -------------------------------------------------------- nats-py's callbacks
 
     async def _on_error(self, error: Exception) -> None:
-        refused = self._troubles.add(error)
+        refused = self._connection_errors.add(error)
         if refused is None or not refused.publish:
             return
         for number, (subject, _) in list(self._asked.items()):
@@ -249,7 +249,7 @@ class AsyncioWire:
 
     async def _on_reconnected(self) -> None:
         _log.warning("connected to NATS again")
-        self._troubles.over()
+        self._connection_errors.over()
         task = self._loop.create_task(self._come_back())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -69,6 +69,6 @@ async def _connect(link: Link, connect: Callable[[], Awaitable[None]], connectio
             await link.on_asyncio(cancellable, connect)
             await link.start()
     except trio.TooSlowError:
-        raise why_not(connection, link.troubles) from None
+        raise why_not(connection, link.connection_errors) from None
     except (nats.errors.Error, OSError, ValueError) as error:
         raise CannotConnect(f"cannot connect to {', '.join(connection.servers)}: {error}") from error

@@ -20,7 +20,7 @@ _REFUSED = re.compile(r'permissions violation for (publish|subscription) to "([^
 _AUTHENTICATION = re.compile(r"authorization violation|authentication (expired|revoked)", re.IGNORECASE)
 
 
-class Troubles:
+class ConnectionErrors:
     """The complaints about one connection."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from sagakit.errors import Ambiguous, InternalError, NotPermitted, StoreError, S
 from sagakit.jetstream.answers import ApiError, to_error
 from sagakit.jetstream.asyncio_side import AsyncioSide
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.connection_errors import Troubles
+from sagakit.jetstream.connection_errors import ConnectionErrors
 from sagakit.jetstream.connection_state import ConnectionState
 from sagakit.jetstream.leaders import Leaders
 from sagakit.jetstream.nats_client import NatsClient
@@ -55,7 +55,7 @@ class Link:
         """The connections lost so far."""
         self._now = trio.current_time() + SWEEP
         """The time as of the last sweep, and never early: a look at the clock for each message would cost more."""
-        self.troubles: Troubles = Troubles()
+        self.connection_errors: ConnectionErrors = ConnectionErrors()
         self._asked: dict[Taker, str] = {}
         """The subjects of requests under way, for those that the server refuses."""
         self._failure: Exception | None = None
@@ -189,7 +189,7 @@ class Link:
         """Return the error of a request about a stream, or about a key in it; tell of a stream that is missing."""
         found = to_error(error, key=key or stream, expected=None, stream=stream)
         if isinstance(found, StreamMissing):
-            self.troubles.missing(found)
+            self.connection_errors.missing(found)
         return found
 
     async def on_asyncio(self, fn: Callable[..., Awaitable[T]], /, *args: Any, **kwargs: Any) -> T:
@@ -258,7 +258,7 @@ class Link:
 
     def on_error(self, error: Exception) -> None:
         """Note what nats-py reports, and end the requests that the server refused."""
-        refused = self.troubles.add(error)
+        refused = self.connection_errors.add(error)
         if refused is None:
             return
         if not refused.publish:  # nothing would ever come: better no worker than a deaf one
@@ -283,7 +283,7 @@ class Link:
     def on_reconnected(self) -> None:
         """Have the new connection routed, which lets the tasks go on that wait for it."""
         _log.warning("connected to NATS again")
-        self.troubles.over()
+        self.connection_errors.over()
         self._regained.set()
 
     # ---------------------------------------------------------- opening and closing

@@ -11,7 +11,7 @@ from typing import Any
 
 from sagakit.errors import CannotConnect, LoginRefused
 from sagakit.jetstream.connection import Connection
-from sagakit.jetstream.connection_errors import Troubles
+from sagakit.jetstream.connection_errors import ConnectionErrors
 
 CONNECT_TRY = 2
 """Seconds that one server gets to answer while connecting."""
@@ -58,12 +58,12 @@ async def cancellable(fn: Callable[[], Awaitable[None]]) -> None:
     task.result()
 
 
-def why_not(connection: Connection, troubles: Troubles) -> CannotConnect:
+def why_not(connection: Connection, errors: ConnectionErrors) -> CannotConnect:
     """Return the most telling of the errors met while connecting."""
     where = ", ".join(connection.servers)
-    if troubles.refused_login is not None:
-        return LoginRefused(f"{where} refused the credentials: {troubles.refused_login}")
-    why = f": {troubles.most_telling}" if troubles.most_telling else ""
+    if errors.refused_login is not None:
+        return LoginRefused(f"{where} refused the credentials: {errors.refused_login}")
+    why = f": {errors.most_telling}" if errors.most_telling else ""
     return CannotConnect(
         f"no NATS server answered at {where} within {connection.connect_timeout:g} s{why}; start one there, or "
         "correct the URL"

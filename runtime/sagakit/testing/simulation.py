@@ -89,9 +89,9 @@ def simulate(
     Raises DefinitionError for missing children, and for faults and signals that the saga cannot have; InvalidInput and
     InputTooLarge as `start` does. Errors inside the saga and broken promises are in the trace.
     """
-    strangers = Registry([saga, *also]).external_child_types
-    if strangers:
-        raise DefinitionError(f"children are missing: pass instances of {', '.join(strangers)} as also=[...]")
+    missing = Registry([saga, *also]).external_child_types
+    if missing:
+        raise DefinitionError(f"children are missing: pass instances of {', '.join(missing)} as also=[...]")
     check_faults(compiled(type(saga)).plan, faults)
     check_sends(type(saga), send)
     trace = Trace(faults)
