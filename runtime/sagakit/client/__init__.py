@@ -21,6 +21,7 @@ by_key       PlainAccess: sagas by key and as JSON, for tools without the classe
 jobs         verbs for many sagas, as they are written down
 job_run      one run of a job: sends, reads the verdicts, marks them
 job_answers  why a verb has no effect on a saga of a job
+step_wait  the wait for a step: the option `wait="step:NAME"`
 tail         the messages of a stream as they are written
 family_tree  a saga's parents and children
 deleting     removes what is kept of an ended saga
