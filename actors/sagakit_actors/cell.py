@@ -54,7 +54,7 @@ class Exit(NamedTuple):
 
 
 class Watcher(Protocol):
-    """One that is told of the ends of actors."""
+    """A watcher: it is told of the ends of actors."""
 
     watching: dict[Cell[Any], None]
     """The cells that it watches."""
