@@ -21,7 +21,6 @@ by_key       PlainAccess: sagas by key and as JSON, for tools without the classe
 jobs         verbs for many sagas, as they are written down
 job_run      one run of a job: sends, reads the verdicts, marks them
 job_answers  why a verb has no effect on a saga of a job
-step_wait  the wait for a step: the option `wait="step:NAME"`
 tail         the messages of a stream as they are written
 family_tree  a saga's parents and children
 deleting     removes what is kept of an ended saga
@@ -32,6 +31,7 @@ The client without a worker; nothing here knows trio
 client       Client: the methods
 client_opening  open_client for trio programs, and what opening shares with asyncio programs
 saga_type    a type of saga, by its class or by its name
+step_wait    the wait for a step of a saga
 lookup       single looks by key
 through_outages  waits, and asks again
 changes      the hints on records that change, and the net below them
