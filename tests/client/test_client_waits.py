@@ -61,7 +61,7 @@ def test_a_wait_ends_when_the_client_is_closed(face: OnClient, server: Server, n
 
         async def close() -> None:
             while not client._changes._changes:
-                await client._wire.sleep(0.01)
+                await client._wire.sleep(0.01)  # nothing tells that the other tasks wait by now
             client.close()
 
         await client._wire.together(wait, close)
