@@ -32,6 +32,7 @@ client       Client: the methods
 client_opening  open_client for trio programs, and what opening shares with asyncio programs
 saga_type    a type of saga, by its class or by its name
 lookup       single looks by key
+kept_plans   the plans that the workers keep
 through_outages  waits, and asks again
 changes      the hints on records that change, and the net below them
 messenger    messages, and what becomes of them
