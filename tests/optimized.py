@@ -94,7 +94,7 @@ async def _told(runtime: RuntimeApi, id: str, sleep: Callable[[float], Awaitable
             outcome = await (await runtime.get(Everything, id)).outcome()
             break
         except UnknownSaga:
-            await sleep(0.02)
+            await sleep(0.02)  # a message starts the saga: nothing tells of it before it exists
     match outcome:
         case Completed(output=output):
             print(f"{id}: {output}")

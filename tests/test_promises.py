@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,27 +18,12 @@ from typing import Any, NamedTuple
 import pytest
 import trio
 import trio.testing
-from msgspec import structs
-from sagakit.client import start_options
-from sagakit.cluster.adoption import Adoption
-from sagakit.cluster.observer import Observer
-from sagakit.cluster.recovery import Recovery
-from sagakit.engine import EndMarker, Loaded, Record, codec, decode, digest, read_header
-from sagakit.messages import validation
-from sagakit.messages.ids import new_id
-from sagakit.store.memory_server import MemoryBucket
-from sagakit.system.active_sagas import ActiveSagas
-from sagakit.system.inbound import starts
-from sagakit.system.inbound.starts import Starts
-from sagakit.system.io.persistence import Persistence, read
-from sagakit.system.io.publisher import Publisher
-from sagakit.system.saga.calls import Calls
-from sagakit.system.saga.saga_actor import SagaActor
-from sagakit.system.saga.writes import Writes
 
+from tests import runtime_mutants as mutants
 from tests.engine import test_table
 from tests.engine.conftest import two_steps
 from tests.engine.mutants import messages, records, steps
+from tests.runtime_mutants import Patch
 from tests.system import (
     test_delayed_starts,
     test_faults,
@@ -54,146 +38,7 @@ from tests.system import (
 )
 from tests.testing import test_explore
 
-Patch = pytest.MonkeyPatch
-apply_module: Any = sys.modules["sagakit.engine.apply"]
-engine_requests: Any = sys.modules["sagakit.engine.undo_requests"]
 ROOT = Path(__file__).parent.parent
-
-
-# ------------------------------------------------------------------------- mutants
-
-
-def calls_before_the_write(patch: Patch) -> None:
-    actors: dict[Writes, SagaActor] = {}
-    assemble, write = SagaActor._assemble, Writes._write
-
-    def noted(self: SagaActor, ctx: Any) -> None:
-        assemble(self, ctx)
-        actors[self._writes] = self
-
-    def early(self: Writes, base: Record, record: Record, *more: Any) -> None:
-        if self._phase.now != "opening" and record.outcome is None:
-            durable, self._journal.record = self._journal.record, record
-            actors[self]._perform()
-            self._journal.record = durable
-        write(self, base, record, *more)
-
-    patch.setattr(SagaActor, "_assemble", noted)
-    patch.setattr(Writes, "_write", early)
-
-
-def no_compare_and_set(patch: Patch) -> None:
-    write = MemoryBucket.write
-
-    def blind(self: MemoryBucket, wanted: Any, **options: Any) -> Any:
-        return write(self, structs.replace(wanted, expected=None), **options)
-
-    patch.setattr(MemoryBucket, "write", blind)
-
-
-def nobody_adopts(patch: Patch) -> None:
-    async def nothing(self: Adoption, entry: Any) -> str:
-        await trio.lowlevel.checkpoint()
-        return "taken"
-
-    patch.setattr(Adoption, "adopt", nothing)
-
-
-def events_sent_once_only(patch: Patch) -> None:
-    sent = Publisher._sent
-    patch.setattr(Publisher, "_sent", lambda self, queue, result: sent(self, queue, 1))
-
-
-def the_archive_is_not_read(patch: Patch) -> None:
-    async def marker(self: Starts, key: str) -> Record | EndMarker | None:
-        entry = await read(self._store, self._store.state, key)
-        found = decode(key, entry.value) if entry is not None else None
-        return found.record if isinstance(found, Loaded) else found
-
-    patch.setattr(Starts, "_known", marker)
-
-
-def inputs_as_they_are_written(patch: Patch) -> None:
-    patch.setattr(starts, "_is_input_of", lambda binding, known, value: known.input_digest == digest(value))
-
-
-def starts_are_not_known_by_their_message(patch: Patch) -> None:
-    patch.setattr(starts, "is_started_by", lambda known, message_id: False)
-
-
-def starts_have_no_id_of_their_own(patch: Patch) -> None:
-    patch.setattr(Starts, "_checked", lambda self, terms: terms)
-
-
-def signals_of_starts_are_sent_under_new_ids(patch: Patch) -> None:
-    signal_of = validation.signal_of
-    patch.setattr(starts, "is_started_by", lambda known, message_id: False)
-    patch.setattr(start_options, "signal_of", lambda id, *content: signal_of(new_id(), *content))
-
-
-def adopted_sagas_begin_at_once(patch: Patch) -> None:
-    adopted = apply_module._adopted
-
-    def hasty(turn: Any, event: Any) -> None:
-        adopted(turn, event)
-        if turn.record.starts_at is not None:
-            turn.record.starts_at = turn.now
-
-    patch.setattr(apply_module, "_adopted", hasty)
-
-
-def no_cancel_is_too_late(patch: Patch) -> None:
-    patch.setattr(engine_requests, "pivot_passed", lambda turn: False)
-
-
-def tickets_are_kept(patch: Patch) -> None:
-    patch.setattr(Calls, "revoke_all_but", lambda self, asked: None)
-
-
-def newer_schemas_are_read(patch: Patch) -> None:
-    patch.setattr(codec, "SCHEMA", 100)
-
-
-def one_bad_record_stops_the_scan(patch: Patch) -> None:
-    patch.setattr(Recovery, "_owner_elsewhere", lambda self, entry, began: read_header(entry.key, entry.value).owner)
-
-
-def crashes_are_forgotten(patch: Patch) -> None:
-    exited = ActiveSagas._exited
-    patch.setattr(ActiveSagas, "_exited", lambda self, ref, reason: exited(self, ref, None))
-
-
-def an_outage_fails_the_write(patch: Patch) -> None:
-    def ended(self: Persistence, put: Any, result: Any) -> None:
-        put.done(result)
-        self._leave(put.key)
-
-    patch.setattr(Persistence, "_put_ended", ended)
-
-
-def silence_is_death_also_in_an_outage(patch: Patch) -> None:
-    seen, since = Observer._seen, dict[object, float]()
-
-    def silent_since(self: Observer, worker_id: str, renewal: int | None, revision: int) -> Any:
-        watched = seen(self, worker_id, renewal, revision)
-        watched.still_since = since.setdefault((self, worker_id, renewal), trio.current_time())
-        return watched
-
-    patch.setattr(Observer, "_seen", silent_since)
-    patch.setattr(Observer, "_silent", lambda self, watched: trio.current_time() - watched.still_since > self._ttl)
-
-
-def timers_come_first(patch: Patch) -> None:
-    one = apply_module._apply_one
-
-    def late(turn: Any, event: Any) -> None:
-        apply_module._timers(turn)
-        one(turn, event)
-
-    patch.setattr(apply_module, "_apply_one", late)
-
-
-# -------------------------------------------------------------------------- guards
 
 
 class Guard(NamedTuple):
@@ -226,11 +71,11 @@ class Guard(NamedTuple):
 
 KILLED = "P8: the saga of the worker that was killed does not come to its end"
 GUARDS = [
-    Guard(test_explore.test_a_saga_without_a_bug, calls_before_the_write, "P1: .* without a durable record"),
+    Guard(test_explore.test_a_saga_without_a_bug, mutants.calls_before_the_write, "P1: .* without a durable record"),
     Guard(test_explore.test_a_saga_without_a_bug, steps.undo_order_forward, "P2: .* before .* is undone"),
     Guard(
         test_turning_back.test_p2_a_call_that_waits_for_its_quota_is_withdrawn_when_the_saga_turns_back,
-        tickets_are_kept,
+        mutants.tickets_are_kept,
         "P2: it waited for the turn of what is not wanted",
     ),
     Guard(
@@ -266,7 +111,7 @@ GUARDS = [
     ),
     Guard(
         test_requests.test_p5_a_cancel_past_the_pivot_is_answered_too_late,
-        no_cancel_is_too_late,
+        mutants.no_cancel_is_too_late,
         "DID NOT RAISE .*TooLate",
     ),
     Guard(test_explore.test_a_saga_without_a_bug, messages.cancel_dropped, "P6: it was cancelled, and completed"),
@@ -282,21 +127,24 @@ GUARDS = [
     ),
     Guard(
         test_ownership.test_p7_a_worker_that_lost_a_saga_stops_it_and_writes_nothing,
-        no_compare_and_set,
+        mutants.no_compare_and_set,
         "DID NOT RAISE .*Fenced",
     ),
     Guard(
-        test_ownership.test_p8_a_worker_is_killed_during_a_call, nobody_adopts, KILLED, {"call": "flight", "refuse": ""}
+        test_ownership.test_p8_a_worker_is_killed_during_a_call,
+        mutants.nobody_adopts,
+        KILLED,
+        {"call": "flight", "refuse": ""},
     ),
     Guard(
         test_ownership.test_p1_p8_a_worker_is_killed_at_each_write,
-        nobody_adopts,
+        mutants.nobody_adopts,
         KILLED,
         {"position": 2, "applied": False},
     ),
     Guard(
         test_faults.test_p9_one_event_of_a_saga_goes_wrong,
-        events_sent_once_only,
+        mutants.events_sent_once_only,
         "P9: the events come as",
         {"kind": "never_applied", "position": 1},
     ),
@@ -307,7 +155,7 @@ GUARDS = [
     ),
     Guard(
         test_same_input.test_p10_equal_inputs_are_the_same_input,
-        inputs_as_they_are_written,
+        mutants.inputs_as_they_are_written,
         "AlreadyStarted: .* different input",
         {
             "first": test_same_input.Order(price=5.0),
@@ -317,49 +165,49 @@ GUARDS = [
     ),
     Guard(
         test_ownership.test_p10_an_id_finds_its_saga_again_running_ended_and_archived,
-        the_archive_is_not_read,
+        mutants.the_archive_is_not_read,
         "P10: it has run once more",
     ),
     Guard(
         test_ownership.test_p10_many_starts_at_once_are_one,
-        no_compare_and_set,
+        mutants.no_compare_and_set,
         "P10: it has run more than once",
     ),
     Guard(
         test_start_messages.test_p10_a_start_is_never_in_conflict_with_itself,
-        starts_are_not_known_by_their_message,
+        mutants.starts_are_not_known_by_their_message,
         "AlreadyStarted: Ship.one was started before",
         {"where": "running"},
     ),
     Guard(
         test_start_messages.test_p10_a_start_whose_answer_is_lost_is_not_in_conflict_with_itself,
-        starts_have_no_id_of_their_own,
+        mutants.starts_have_no_id_of_their_own,
         "AlreadyStarted: Ship.one was started before",
     ),
     Guard(
         test_start_messages.test_p10_a_start_with_a_signal_is_applied_once,
-        signals_of_starts_are_sent_under_new_ids,
+        mutants.signals_of_starts_are_sent_under_new_ids,
         "NotAllowed: .*the signal packed is not taken",
     ),
     Guard(
         test_delayed_starts.test_p10_a_delayed_saga_begins_once_after_its_worker_has_died,
-        adopted_sagas_begin_at_once,
+        mutants.adopted_sagas_begin_at_once,
         "P10: it has begun before its time",
     ),
     Guard(
         test_table.test_p11_a_newer_schema_is_refused,
-        newer_schemas_are_read,
+        mutants.newer_schemas_are_read,
         "DID NOT RAISE .*NewerSchema",
         {"simple": two_steps()},
     ),
     Guard(
         test_ownership.test_p11_what_cannot_be_read_or_is_not_known_is_reported_once_and_left_alone,
-        one_bad_record_stops_the_scan,
+        mutants.one_bad_record_stops_the_scan,
         "P11: what cannot be read holds up what can",
     ),
     Guard(
         test_faults.test_p11_a_saga_whose_actor_crashes_too_often_is_stuck_and_takes_nobody_with_it,
-        crashes_are_forgotten,
+        mutants.crashes_are_forgotten,
         "P11: a saga that crashes its actor goes on",
     ),
     Guard(
@@ -369,13 +217,13 @@ GUARDS = [
     ),
     Guard(
         test_faults.test_p12_an_outage_in_the_middle_of_a_call,
-        an_outage_fails_the_write,
+        mutants.an_outage_fails_the_write,
         "P12: it cost an attempt",
         {"call": "flight"},
     ),
     Guard(
         test_membership.test_p12_an_outage_kills_nobody,
-        silence_is_death_also_in_an_outage,
+        mutants.silence_is_death_also_in_an_outage,
         "P12: a worker was declared dead for an outage",
     ),
     Guard(
@@ -385,7 +233,7 @@ GUARDS = [
     ),
     Guard(
         test_table.test_p12_results_and_inbound_come_before_timers,
-        timers_come_first,
+        mutants.timers_come_first,
         "P12: the timer came first",
         {"simple": two_steps()},
     ),

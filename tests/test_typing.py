@@ -112,6 +112,8 @@ class Uses(ast.NodeVisitor):
         self.keywords: dict[tuple[str, str], set[str]] = {}
         self.written: set[tuple[str, str]] = set()
         self.types: dict[str, set[str]] = {}
+        self.keys: dict[str, set[Any]] = {}
+        """The keys of each dict of options that is passed on as a whole."""
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         bases = {name.id for base in node.bases for name in ast.walk(base) if isinstance(name, ast.Name)}
@@ -147,6 +149,11 @@ class Uses(ast.NodeVisitor):
             case _:
                 pass
 
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.generic_visit(node)
+        if isinstance(node.target, ast.Name) and isinstance(node.value, ast.Dict):
+            self.keys[node.target.id] = {key.value for key in node.value.keys if isinstance(key, ast.Constant)}
+
     def visit_AsyncWith(self, node: ast.AsyncWith) -> None:
         for item in node.items:
             if isinstance(item.optional_vars, ast.Name):
@@ -162,6 +169,9 @@ class Uses(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         given = {keyword.arg for keyword in node.keywords if keyword.arg}
+        for keyword in node.keywords:
+            if keyword.arg is None and isinstance(keyword.value, ast.Name):  # **OPTIONS
+                given |= self.keys.get(keyword.value.id, set())
         match node.func:
             case ast.Name(id=name):
                 self.keywords.setdefault(("", name), set()).update(given)

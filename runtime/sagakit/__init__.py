@@ -22,6 +22,7 @@ lazy_names   exported names that are imported when they are first asked for
 naming       what names may be, and the nearest one to a misspelt one
 ration       how many lines a minute the log gets of one kind
 release      the release of sagakit that is installed
+sql          statements on connections of any DB-API driver and of SQLAlchemy
 times        moments and seconds
 """
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from sagakit.client.watching import START, SagaEvent
 from sagakit.errors import CallerError, InvalidInput
-from sagakit.outbox.connections import dialect_of, execute, is_async
+from sagakit.sql import dialect_of, execute, is_async
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS sagakit_projections (name TEXT PRIMARY KEY, position TEXT NOT NULL)",

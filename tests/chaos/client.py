@@ -55,7 +55,7 @@ class Inbox:
                 )
                 break
             except (nats.errors.Error, OSError):
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(AGAIN)  # the server may be down: chaos does that
         assert ack.stream == "SAGA_INBOX"
 
 
@@ -94,7 +94,7 @@ async def _say_all(inbox: Inbox, folder: Path) -> None:
             for key in {(done.saga_type, done.saga_id) for done in read_acked(folder) if done.kind == "start"}:
                 for said in waiting.pop(key, []):
                     group.create_task(_say(inbox, said))
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # another process writes the file
 
 
 async def _say(inbox: Inbox, said: Said) -> None:

@@ -71,12 +71,12 @@ async def _settle(client: Client, folder: Path, seconds: float) -> int:
             left, inbox = await _open(client, folder)
         except (nats.errors.Error, OSError) as error:
             print(f"not now: {error!r}", flush=True)
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK)  # the server is not back yet
             continue
         print(f"{len(left)} sagas open, {inbox} messages in the inbox; {' '.join(left[:3])}", flush=True)
         if (not left and not inbox) or time.monotonic() > until:
             return inbox
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(LOOK)  # the workers are other processes
 
 
 def _write(path: Path, lines: Iterable[object]) -> None:

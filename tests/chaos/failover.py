@@ -72,7 +72,7 @@ async def gap_after(folder: Path, moment: float, saga_ids: set[str], *, by: set[
             if saga_ids <= set(first):
                 times = [first[saga_id] - moment for saga_id in saga_ids]
                 return Gap(min(times), max(times))
-            await trio.sleep(0.05)
+            await trio.sleep(0.05)  # other processes write the calls
 
 
 async def worker_lost(cluster: Cluster, folder: Path, number: int, ttl: float, with_signal: signal.Signals) -> Gap:
@@ -139,7 +139,7 @@ async def until_back(cluster: Cluster, moment: float) -> Gap:
             except nats.js.errors.BadRequestError:
                 return time.time() - moment
             except (nats.errors.Error, nats.js.errors.Error):
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # the outage is what is measured
 
     async def both() -> list[float]:
         client = await nats.connect(cluster.url.split(","), reconnect_time_wait=0.05, max_reconnect_attempts=-1)

@@ -89,7 +89,7 @@ class Child:
     async def keep(self) -> None:
         """Start the process again whenever it ends by itself, as any init does, until canceled."""
         while True:
-            await trio.sleep(COMES_BACK_AFTER)
+            await trio.sleep(COMES_BACK_AFTER)  # other tasks end the process and start it again, too
             if self.wanted and not self.alive:
                 self.came_back += 1
                 self.start()

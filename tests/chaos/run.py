@@ -89,7 +89,7 @@ class _Leaders:
             if found is not None and found != last:
                 self.changes += last is not None
                 last = found
-            await trio.sleep(5 * LOOK)
+            await trio.sleep(5 * LOOK)  # the servers do not tell of an election
 
 
 async def run(folder: Path, options: Options) -> Result:
@@ -218,7 +218,7 @@ async def _until_there(path: Path, child: Child) -> None:
         while not await there.exists():
             if not child.alive:
                 raise RuntimeError(f"{child.name} has ended: {child.log.read_text()}")
-            await trio.sleep(LOOK)
+            await trio.sleep(LOOK)  # the other process makes the file when it is ready
 
 
 async def _judge(folder: Path) -> Verdict:

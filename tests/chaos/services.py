@@ -167,7 +167,7 @@ async def serve(folder: Path) -> None:
 
 async def _flush(log: BinaryIO) -> None:
     while True:
-        await trio.sleep(0.2)
+        await trio.sleep(0.2)  # no poll: the log is flushed five times a second
         log.flush()
 
 

@@ -31,7 +31,7 @@ async def test_p11_a_saga_that_kills_its_process_is_found_out(server: Server, na
             nursery.start_soon(prey.keep)
             with trio.fail_after(120):
                 while len(ended) < OTHERS + 1:
-                    await trio.sleep(0.2)
+                    await trio.sleep(0.2)  # the workers are other processes
                     ended = await store.archive.keys("Walk")
             records = [json.loads(entry.value) for key in ended if (entry := await store.archive.get(key)) is not None]
             nursery.cancel_scope.cancel()

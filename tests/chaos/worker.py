@@ -68,7 +68,7 @@ async def _start(runtime: Runtime, saga: type[Saga[Any, Any]], start: Start, ack
 async def _count(runtime: Runtime, counted: Counted, log: BinaryIO) -> None:
     while True:
         await _note(runtime, counted, log)
-        await trio.sleep(1.0)
+        await trio.sleep(1.0)  # no poll: a note a second, for the report
 
 
 async def _note(runtime: Runtime, counted: Counted, log: BinaryIO) -> None:

@@ -47,14 +47,14 @@ class Process:
                     if text in line["message"]:
                         return line
                 assert self.popen.poll() is None, self.lines
-                await trio.sleep(0.02)
+                await trio.sleep(0.02)  # another process writes the line
 
     async def noted(self, text: str) -> None:
         """Wait until its sagas have made a note."""
         with trio.fail_after(30):
             while text not in self.notes:
                 assert self.popen.poll() is None, self.lines
-                await trio.sleep(0.02)
+                await trio.sleep(0.02)  # another process makes the note
 
     def signal(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)

@@ -20,51 +20,35 @@ from sagakit import (
     SagaEvent,
 )
 from sagakit.asyncio import AsyncioRuntime
+from sagakit.client.client_opening import ClientOptions
 from sagakit.store.permissions import Grant
 
 from tests.definition.typing_nodes import Order, Ship
 
+OPTIONS: ClientOptions = {
+    "namespace": "shop",
+    "user": None,
+    "password": None,
+    "token": None,
+    "credentials": None,
+    "nkeys_seed": None,
+    "tls_ca": None,
+    "tls_cert": None,
+    "tls_key": None,
+    "tls_first": False,
+    "inbox_prefix": "_INBOX",
+    "domain": "hub",
+    "api_prefix": None,
+    "connect_timeout": 1.0,
+    "ack_timeout": 1.0,
+    "lease_ttl": 10.0,
+}
+
 
 async def programs() -> None:
-    async with sagakit.open_client(
-        "nats://localhost",
-        namespace="shop",
-        user=None,
-        password=None,
-        token=None,
-        credentials=None,
-        nkeys_seed=None,
-        tls_ca=None,
-        tls_cert=None,
-        tls_key=None,
-        tls_first=False,
-        inbox_prefix="_INBOX",
-        domain="hub",
-        api_prefix=None,
-        connect_timeout=1.0,
-        ack_timeout=1.0,
-        lease_ttl=10.0,
-    ) as client:
+    async with sagakit.open_client("nats://localhost", **OPTIONS) as client:
         assert_type(client, Client)
-    async with sagakit.asyncio.open_client(
-        "nats://localhost",
-        namespace="shop",
-        user=None,
-        password=None,
-        token=None,
-        credentials=None,
-        nkeys_seed=None,
-        tls_ca=None,
-        tls_cert=None,
-        tls_key=None,
-        tls_first=False,
-        inbox_prefix="_INBOX",
-        domain="hub",
-        api_prefix=None,
-        connect_timeout=1.0,
-        ack_timeout=1.0,
-        lease_ttl=10.0,
-    ) as client:
+    async with sagakit.asyncio.open_client("nats://localhost", **OPTIONS) as client:
         assert_type(client, Client)
     async with sagakit.open_client("nats://localhost", max_active=1):  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         pass

@@ -83,7 +83,7 @@ async def until(so: Callable[[], bool], *workers: Worker) -> None:
             for worker in workers:
                 if worker.process.poll() is not None:
                     raise RuntimeError(f"worker {worker.name} has ended: {worker.lines}")
-            await trio.sleep(0.02)
+            await trio.sleep(0.02)  # the workers are other processes
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -98,7 +98,7 @@ async def run(server: Server, namespace: str, *, ahead: float) -> Report:
                 await relay.passed.wait()
             while (record := await two.record("BookTrip.one")).status not in ENDS or await one.list_active():
                 await one.scan()  # a late copy of the record belongs to nobody, until a scan finds it
-                await trio.sleep(0.1)
+                await trio.sleep(0.1)  # a scan is what ends it
     return Report(len(late.calls), len(other.calls), outcomes[0], record.owner, two.worker_id)
 
 

@@ -105,7 +105,7 @@ class Client(Program):
                 record = await self.record(saga_type, saga_id)
                 if record is not None and record.status in ENDS:
                     return record
-                await trio.sleep(LOOK)
+                await trio.sleep(LOOK)  # the worker is another process
 
 
 @asynccontextmanager

@@ -62,9 +62,9 @@ def running(
                 acted = True
                 act()
             if in_asyncio():
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # it also looks for the moment to act, between two statements of the relay
             else:
-                await trio.sleep(0.001)
+                await trio.sleep(0.001)  # the same
 
     async def main() -> None:
         if in_asyncio():

@@ -14,7 +14,7 @@ import psycopg
 import psycopg.rows
 import pytest
 from sagakit import InvalidId, InvalidInput, NotAllowed, outbox
-from sagakit.outbox.connections import in_style
+from sagakit.sql import in_style
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 

@@ -14,8 +14,8 @@ from sagakit import projection
 from sagakit.client.watching import START, SagaEvent
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidInput
-from sagakit.outbox.connections import execute
 from sagakit.projection import Projection, ProjectionGap
+from sagakit.sql import execute
 
 from tests.outbox.databases import Shop
 

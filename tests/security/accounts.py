@@ -118,7 +118,7 @@ class Process:
                     if "worker_id" in line:
                         return str(line["worker_id"])
                 assert self.popen.poll() is None, self.log()
-                await trio.sleep(0.05)
+                await trio.sleep(0.05)  # another process writes the log
 
     async def ended(self) -> int:
         with trio.fail_after(30):
@@ -171,7 +171,7 @@ class Client:
                 record = await self.record(saga_type, saga_id)
                 if record is not None and wanted(record):
                     return record
-                await trio.sleep(0.05)
+                await trio.sleep(0.05)  # the workers are other processes
 
     async def ended(self, saga_type: str, saga_id: str) -> Record:
         return await self.until(saga_type, saga_id, lambda record: record.status in ENDS)

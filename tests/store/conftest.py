@@ -13,6 +13,7 @@ from sagakit.store.memory_server import MemoryServer
 
 from tests.conftest import LOOPS
 from tests.servers import Server
+from tests.store.wires import OnWire, on_asyncio, on_trio
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
 
@@ -37,3 +38,11 @@ def open_store(
                 yield real
 
     return opened
+
+
+@pytest.fixture(params=["asyncio", *(f"trio {loop}" for loop in LOOPS)])
+def on_wire(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> OnWire:
+    """Runs a test on one kind of wire."""
+    kind, _, loop = request.param.partition(" ")
+    monkeypatch.setenv(VARIABLE, loop)
+    return on_trio if kind == "trio" else on_asyncio

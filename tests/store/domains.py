@@ -80,7 +80,7 @@ async def _until_known(runtime: Runtime) -> None:
         with suppress(UnknownSaga):
             await runtime.load(BookTrip, "one")
             return
-        await trio.sleep(0.02)
+        await trio.sleep(0.02)  # a message starts the saga: nothing tells of it before it exists
 
 
 def main() -> None:

@@ -108,7 +108,7 @@ async def _until_started(runtime: Runtime, saga_id: str) -> None:
         with suppress(UnknownSaga):
             await runtime.get(BookTrip, saga_id)
             return
-        await trio.sleep(0.05)
+        await trio.sleep(0.05)  # a message starts the saga: nothing tells of it before it exists
 
 
 async def opened(server: Server) -> None:

@@ -27,7 +27,7 @@ async def outcome(runtime: Runtime, id: str) -> object:
             try:
                 return await (await runtime.get(BookTrip, id)).outcome()
             except UnknownSaga:
-                await trio.sleep(0.05)
+                await trio.sleep(0.05)  # a message starts the saga: nothing tells of it before it exists
 
 
 async def test_p10_a_saga_is_started_and_cancelled_by_messages(server: Server, namespace: str) -> None:

@@ -33,6 +33,7 @@ client_opening  open_client for trio programs, and what opening shares with asyn
 saga_type    a type of saga, by its class or by its name
 step_wait    the wait for a step of a saga
 lookup       single looks by key
+kept_plans   the plans that the workers keep
 through_outages  waits, and asks again
 changes      the hints on records that change, and the net below them
 messenger    messages, and what becomes of them

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ import trio
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
+from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.refusals import is_taken, refusal, refused
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.control_endpoint import answers
@@ -21,7 +23,7 @@ from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
 from sagakit.engine.record import NOTHING
-from sagakit.errors import UNREADABLE, InvalidInput, NoWorker, StoreError, UnknownSaga
+from sagakit.errors import InvalidInput, NoWorker, StoreError, UnknownSaga
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict, InboxRequest
@@ -71,7 +73,7 @@ class PlainAccess:
         self._store = worker.store
         self.repository: SagaRepository = SagaRepository(worker.store.reading)
         """The stored sagas."""
-        self._plans: dict[str, Plan | None] = {}
+        self._plans = KeptPlans(partial(read, self._store, self._store.meta))
         self.runtime: Runtime = Runtime(worker)
         """The runtime of this process. It runs no sagas; `list`, `record`, `ended` and `apply` need no class."""
 
@@ -102,14 +104,7 @@ class PlainAccess:
 
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
-        key = f"plan.{record.saga_type}.{record.definition_version}.{record.plan_digest}"
-        if key not in self._plans:
-            entry = await read(self._store, self._store.meta, key)
-            try:
-                self._plans[key] = None if entry is None else msgspec.json.decode(entry.value, type=Plan)
-            except UNREADABLE:  # a newer sagakit has kept it
-                self._plans[key] = None
-        return self._plans[key]
+        return await self._plans.of(record)
 
     async def try_out(
         self, record: Record, kind: InboundKind, *, step: str = "", payload: msgspec.Raw = NOTHING

@@ -10,13 +10,13 @@ from sagakit.client.client import Client
 from sagakit.client.misuse import opened
 from sagakit.errors import Ambiguous, InvalidConfig, Unavailable
 from sagakit.jetstream.address import SCHEMES, connection_of
-from sagakit.jetstream.connection import Connection, api_of
-from sagakit.jetstream.security import Identity, Tls
+from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.server_check import check_server, names_there
 from sagakit.jetstream.whereabouts import Home, check_trio
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
+from sagakit.system.connection_options import connection_options
 from sagakit.system.given_options import ConnectionOptions
 
 AGAIN = 0.1
@@ -61,23 +61,7 @@ def client_connection(url: str, config: Config) -> Connection:
         raise InvalidConfig(
             f"cannot open {scheme + ':...' if scheme else repr(url)}: write nats://host:port, or tls://..."
         )
-    identity = Identity(
-        user=config.user,
-        password=config.password,
-        token=config.token,
-        credentials=config.credentials,
-        nkeys_seed=config.nkeys_seed,
-    )
-    return connection_of(
-        url,
-        identity,
-        name="sagakit client",
-        tls=Tls(ca=config.tls_ca, cert=config.tls_cert, key=config.tls_key, first=config.tls_first),
-        inbox_prefix=config.inbox_prefix,
-        api=config.api_prefix or api_of(config.domain),
-        connect_timeout=config.connect_timeout,
-        ack_timeout=config.ack_timeout,
-    )
+    return connection_of(url, name="sagakit client", **connection_options(config))
 
 
 async def usable_names(wire: Wire, version: str, config: Config) -> Names:

@@ -6,12 +6,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-import msgspec
-
+from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.through_outages import through_outages
 from sagakit.definition import Plan
 from sagakit.engine import EndMarker, Loaded, Record, decode
-from sagakit.errors import UNREADABLE, UnknownSaga
+from sagakit.errors import UnknownSaga
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import StoredValue, StreamReading, Wire
@@ -26,7 +25,7 @@ class Lookup:
         self._wire = wire
         self._names = names
         self.reading: WireReading = WireReading(wire, names)
-        self._plans: dict[str, Plan | None] = {}
+        self._plans = KeptPlans(lambda key: self.patiently(partial(self.reading.meta.get, key)))
 
     async def patiently(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Run an operation that may be repeated, again and again during an outage."""
@@ -54,14 +53,7 @@ class Lookup:
 
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
-        key = f"plan.{record.saga_type}.{record.definition_version}.{record.plan_digest}"
-        if key not in self._plans:
-            entry = await self.patiently(partial(self.reading.meta.get, key))
-            try:
-                self._plans[key] = None if entry is None else msgspec.json.decode(entry.value, type=Plan)
-            except UNREADABLE:  # a newer sagakit has kept it
-                self._plans[key] = None
-        return self._plans[key]
+        return await self._plans.of(record)
 
     async def _get(self, streams: Sequence[StreamReading], key: str) -> StoredValue | None:
         return await self.patiently(partial(streams[self._names.shard_of(key)].get, key))

@@ -8,7 +8,6 @@ The row commits or rolls back with the rest of the transaction. A `Relay` starts
 row once the start is durable. So there is neither an order without a saga nor a saga without an order.
 
 adding           add, add_async: write a row in the caller's transaction
-connections      SQL on connections of any DB-API driver, and on those and sessions of SQLAlchemy
 outbox_table     the table: its SQL, and its rows
 upkeep           create_table, status, refused, retry: for operators and for monitoring
 relay            Relay: starts the sagas of the rows
@@ -23,7 +22,6 @@ trio_tasks       the port for trio
 
 from sagakit.outbox.adding import add as add
 from sagakit.outbox.adding import add_async as add_async
-from sagakit.outbox.outbox_table import Dialect as Dialect
 from sagakit.outbox.outbox_table import table_sql as table_sql
 from sagakit.outbox.relay import Relay as Relay
 from sagakit.outbox.sweeping import Starter as Starter
@@ -33,6 +31,7 @@ from sagakit.outbox.upkeep import create_table as create_table
 from sagakit.outbox.upkeep import refused as refused
 from sagakit.outbox.upkeep import retry as retry
 from sagakit.outbox.upkeep import status as status
+from sagakit.sql import Dialect as Dialect
 
 __all__ = [
     "Dialect",

@@ -8,13 +8,13 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.definition import Saga, compiled
-from sagakit.errors import InvalidInput
+from sagakit.errors import InvalidInput, NotAllowed
 from sagakit.messages.ids import new_id
 from sagakit.messages.start_context import StartContext
 from sagakit.messages.validation import check_id, checked_context
 from sagakit.naming import SagaKey
-from sagakit.outbox.connections import check_transaction, connection_of, execute, execute_async, is_async
 from sagakit.outbox.outbox_table import INSERT
+from sagakit.sql import commits_each_statement, connection_of, execute, execute_async, is_async
 
 D = TypeVar("D")
 
@@ -42,7 +42,7 @@ def add(
     if is_async(connection):
         raise TypeError("this connection is async: write `await outbox.add_async(...)`")
     values = _values(saga, id, input, correlation_id, causation_id, trace, attributes)
-    check_transaction(connection)
+    _check_transaction(connection)
     execute(connection, INSERT, values)
     return str(values["saga_id"])
 
@@ -67,9 +67,18 @@ async def add_async(
         raise TypeError("this connection is not async: write `outbox.add(...)`")
     values = _values(saga, id, input, correlation_id, causation_id, trace, attributes)
     connection = await connection_of(connection)
-    check_transaction(connection)
+    _check_transaction(connection)
     await execute_async(connection, INSERT, values)
     return str(values["saga_id"])
+
+
+def _check_transaction(connection: Any) -> None:
+    """Raise NotAllowed if the row would be committed by itself, before the rest of the caller's transaction."""
+    if commits_each_statement(connection):
+        raise NotAllowed(
+            "the connection commits each statement by itself (autocommit), so the row would not belong to your "
+            "transaction: begin one first"
+        )
 
 
 def _values(

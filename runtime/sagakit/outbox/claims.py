@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from sagakit.outbox.connections import dialect_of, execute
 from sagakit.outbox.outbox_table import OutboxRow, claim_sql, delete_sql, refuse_sql
 from sagakit.outbox.upkeep import OutboxStatus, status
+from sagakit.sql import dialect_of, execute
 
 R = TypeVar("R")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import msgspec
 
-Dialect: TypeAlias = Literal["postgresql", "sqlite"]
-"""The kinds of databases that the outbox knows."""
+from sagakit.sql import Dialect
 
 TABLE = "sagakit_outbox"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from sagakit.outbox.connections import dialect_of, execute
 from sagakit.outbox.outbox_table import TABLE, status_sql, table_sql
+from sagakit.sql import dialect_of, execute
 
 
 class OutboxStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ tally         what has happened to the worker's sagas, in counts and histograms
 reports       the log lines on single sagas, each of which is told once
 config        the options of a runtime
 given_options  the same options as keywords, for editors and type checkers
+connection_options  the part of a config that says how to reach the server
 open_store    opens the store that a URL names
 watchdog      finds out which code has blocked the loop
 """

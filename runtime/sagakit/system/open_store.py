@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
-from sagakit.jetstream.connection import api_of
 from sagakit.jetstream.layout import StreamOptions
-from sagakit.jetstream.security import Identity, Tls
 from sagakit.jetstream.url import open_url
 from sagakit.store.names import Names
 from sagakit.store.ports import Store
 from sagakit.system.config import Config
+from sagakit.system.connection_options import connection_options
 
 
 def names_of(config: Config) -> Names:
@@ -27,24 +26,12 @@ def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
         archive_ttl=config.archive_ttl,
         events_ttl=config.events_ttl,
     )
-    identity = Identity(
-        user=config.user,
-        password=config.password,
-        token=config.token,
-        credentials=config.credentials,
-        nkeys_seed=config.nkeys_seed,
-    )
     return open_url(
         url,
         names=names_of(config),
         options=options,
         sync=config.sync,
-        identity=identity,
-        tls=Tls(ca=config.tls_ca, cert=config.tls_cert, key=config.tls_key, first=config.tls_first),
-        inbox_prefix=config.inbox_prefix,
-        api=config.api_prefix or api_of(config.domain),
-        connect_timeout=config.connect_timeout,
-        ack_timeout=config.ack_timeout,
         max_unacked=config.max_unacked,
         max_unacked_bytes=config.max_unacked_bytes,
+        **connection_options(config),
     )

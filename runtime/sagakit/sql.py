@@ -9,10 +9,10 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-from sagakit.errors import NotAllowed
-from sagakit.outbox.outbox_table import Dialect
+Dialect: TypeAlias = Literal["postgresql", "sqlite"]
+"""The kinds of databases that sagakit knows."""
 
 _PLACES: Mapping[str, Callable[[str, int], str]] = {
     "qmark": lambda name, number: "?",
@@ -96,7 +96,7 @@ def dialect_of(connection: Any) -> Dialect:
     else:
         name = next((_DRIVERS[driver] for driver in _packages_of(connection) if driver in _DRIVERS), None)
     if name not in ("postgresql", "sqlite"):
-        raise TypeError(f"the outbox knows PostgreSQL and SQLite, and {_described(connection)} leads to neither")
+        raise TypeError(f"sagakit knows PostgreSQL and SQLite, and {_described(connection)} leads to neither")
     return "postgresql" if name == "postgresql" else "sqlite"
 
 
@@ -105,21 +105,15 @@ def is_async(connection: Any) -> bool:
     return iscoroutinefunction(getattr(type(connection), "commit", None))
 
 
-def check_transaction(connection: Any) -> None:
-    """Raise NotAllowed if a row would be committed by itself, before the rest of the caller's transaction."""
+def commits_each_statement(connection: Any) -> bool:
+    """Return True if the next statement would be a transaction by itself (autocommit)."""
     driver = _driver_connection(_of_session(connection))
     autocommit = getattr(driver, "autocommit", _LEGACY)
     if hasattr(driver, "isolation_level") and hasattr(driver, "in_transaction"):  # sqlite3, aiosqlite
         alone = autocommit is True or (autocommit == _LEGACY and driver.isolation_level is None)
-        alone = alone and not driver.in_transaction
-    else:
-        status = getattr(getattr(driver, "info", None), "transaction_status", None)
-        alone = autocommit is True and status == _IDLE
-    if alone:
-        raise NotAllowed(
-            "the connection commits each statement by itself (autocommit), so the row would not belong to your "
-            "transaction: begin one first"
-        )
+        return alone and not driver.in_transaction
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)
+    return autocommit is True and status == _IDLE
 
 
 def _driver_connection(connection: Any) -> Any:
