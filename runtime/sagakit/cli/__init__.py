@@ -22,7 +22,6 @@ choosing          the selector: keys, globs, a filter, standard input
 looking_only      the light way to look at sagas: a plain connection under asyncio
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
-json_shapes       the JSON that the operator commands print
 context_commands  context: ls, show, select
 contexts          the contexts of the `nats` command
 command_options   options of the commands

@@ -17,12 +17,12 @@ import typer
 
 from sagakit.cli.choosing import GLOB, key_of
 from sagakit.cli.exits import UsageError
-from sagakit.cli.json_shapes import RelativeLine, WatchLine
 from sagakit.cli.printing import OutputFormat, print_one, shown, tree_text, utc
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.event_tail import EventTail, SeenEvent
 from sagakit.client.family_tree import Families, Relative
+from sagakit.client.json_shapes import RelativeLine, WatchLine
 from sagakit.engine import ENDS, Record
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidConfig

@@ -12,7 +12,7 @@ import msgspec
 import trio
 
 from sagakit.cli import health, loading
-from sagakit.cli.exits import CommandExit, exit_of
+from sagakit.cli.exits import CommandExit, worker_exit_of
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.opening import open_runtime
@@ -49,7 +49,7 @@ def run(job: WorkerCall) -> CommandExit:
 
 
 def _failed(error: BaseException) -> CommandExit:
-    code = exit_of(error)
+    code = worker_exit_of(error)
     told = error if code is CommandExit.CRASH else None
     _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
     return code
