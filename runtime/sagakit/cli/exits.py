@@ -52,7 +52,7 @@ def exit_of(error: BaseException) -> CommandExit:
     if isinstance(error, UsageError):
         return CommandExit.USAGE
     codes = codes_of(error)
-    return CommandExit.CRASH if codes is None else CommandExit(codes.exit)
+    return CommandExit.CRASH if codes is None else next(one for one in CommandExit if one == codes.exit)
 
 
 def worker_exit_of(error: BaseException) -> CommandExit:

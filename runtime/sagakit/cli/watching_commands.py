@@ -22,11 +22,12 @@ from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.event_tail import EventTail, SeenEvent
 from sagakit.client.family_tree import Families, Relative
+from sagakit.client.json_lines import watch_line
 from sagakit.client.json_shapes import RelativeLine, WatchLine
 from sagakit.engine import ENDS, Record
 from sagakit.engine.events import CloudEvent
 from sagakit.errors import InvalidConfig
-from sagakit.naming import SagaKey, decode_id, encode_id, is_name
+from sagakit.naming import SagaKey, decode_id, is_name
 from sagakit.repository.filters import steps_of
 from sagakit.repository.grammar import time_of
 
@@ -154,7 +155,7 @@ async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat) 
         while True:
             found = await tail.take(TICK)
             for one in found:
-                line = watch_line(one)
+                line = watch_line(one.position, one.event)
                 if wanted.glob is None or fnmatchcase(line.key, wanted.glob):
                     _print(line, output)
                 if wanted.until_ended and _ends(one, record):
@@ -170,22 +171,6 @@ def _ends(one: SeenEvent, record: Record | None) -> bool:
     """Return True for the last event of the life that is watched."""
     event = one.event
     return record is not None and event.run == record.run and _name(event) in LAST
-
-
-def watch_line(one: SeenEvent) -> WatchLine:
-    """Return the line of an event."""
-    event = one.event
-    saga_type = event.type.split(".")[1]
-    return WatchLine(
-        position=one.position,
-        key=f"{saga_type}.{encode_id(event.subject)}",
-        sequence=event.sequence,
-        time=event.time,
-        event=_name(event),
-        id=event.id,
-        run=event.run,
-        data=event.data,
-    )
 
 
 def _is_unread() -> bool:

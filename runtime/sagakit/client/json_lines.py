@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagakit.client.json_shapes import EventLine, GroupLine, SagaDetail, SagaLine
+from sagakit.client.json_shapes import EventLine, GroupLine, SagaDetail, SagaLine, WatchLine
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
 from sagakit.naming import SagaKey
@@ -46,6 +46,21 @@ def event_line(event: CloudEvent) -> EventLine:
         id=event.id,
         run=event.run,
         data=event.data,
+    )
+
+
+def watch_line(position: str, event: CloudEvent) -> WatchLine:
+    """Return the line of an event as it comes, and of the position after it."""
+    line, saga_type = event_line(event), event.type.split(".", 2)[1]
+    return WatchLine(
+        position=position,
+        key=str(SagaKey(saga_type, event.subject)),
+        sequence=line.sequence,
+        time=line.time,
+        event=line.event,
+        id=line.id,
+        run=line.run,
+        data=line.data,
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import msgspec
 
 from sagakit.client.through_outages import through_outages
-from sagakit.definition import Plan
+from sagakit.definition import Plan, SagaSchema
 from sagakit.engine import EndMarker, Loaded, Record, decode
 from sagakit.errors import UNREADABLE, UnknownSaga
 from sagakit.jetstream.wire_reading import WireReading
@@ -62,6 +63,20 @@ class Lookup:
             except UNREADABLE:  # a newer sagakit has kept it
                 self._plans[key] = None
         return self._plans[key]
+
+    async def schemas(self) -> Mapping[str, SagaSchema]:
+        """Return the schemas of the newest version of each type, as the workers keep them. Raises StoreError."""
+        meta = self.reading.meta
+        keys = await self.patiently(partial(meta.subjects, "schema.>"))
+        values = await self.patiently(partial(meta.get_each, list(keys)))
+        found: dict[str, SagaSchema] = {}
+        for value in sorted((one for one in values if one is not None), key=lambda one: one.sequence):
+            with suppress(*UNREADABLE, KeyError):  # a newer sagakit has kept it
+                schema = msgspec.json.decode(value.value, type=SagaSchema)
+                saga_type, version = schema["saga"], schema["version"]
+                if saga_type not in found or version >= found[saga_type]["version"]:
+                    found[saga_type] = schema
+        return found
 
     async def _get(self, streams: Sequence[StreamReading], key: str) -> StoredValue | None:
         return await self.patiently(partial(streams[self._names.shard_of(key)].get, key))
