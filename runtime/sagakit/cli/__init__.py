@@ -13,6 +13,9 @@ sending_commands  start, signal, delete
 checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
+console_commands  web
+console_process   `sagakit web`: the HTTP API as a process
+listening         HTTP servers of commands, on trio
 writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
