@@ -26,7 +26,7 @@ from sagakit.client.start_options import StartOptions
 from sagakit.client.step_wait import check_step, has_passed, step_of_wait
 from sagakit.client.verbs import as_payload, signal_name
 from sagakit.client.watching import SagaEvent, watching
-from sagakit.definition import Outcome, Saga, Signal, compiled
+from sagakit.definition import Outcome, Saga, SagaSchema, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker
@@ -65,7 +65,8 @@ class Client:
         self._names = names
         self._check = check
         self._lookup = Lookup(wire, names)
-        self._repository = SagaRepository(self._lookup.reading)
+        self.repository: SagaRepository = SagaRepository(self._lookup.reading)
+        """The stored sagas, for tools that read many. Its methods do not wait through an outage."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
         self._fleet = FleetView(wire, self._lookup, ttl=lease_ttl)
@@ -258,14 +259,14 @@ class Client:
             created_after=created_after,
             created_before=created_before,
             where=where,
-            now=await self._lookup.patiently(self._lookup.reading.now),
+            now=await self.now(),
         )
-        return await self._lookup.patiently(partial(self._repository.list, wanted, limit=limit, cursor=cursor))
+        return await self._lookup.patiently(partial(self.repository.list, wanted, limit=limit, cursor=cursor))
 
     async def history(self, saga: type[Saga[D, T]] | str, id: str) -> History:
         """Return the last record of a saga and its events in order, as `Runtime.history` does."""
         record = await self.load(saga, id)
-        return await self._lookup.patiently(partial(self._repository.history, record))
+        return await self._lookup.patiently(partial(self.repository.history, record))
 
     async def describe(self, saga: type[Saga[D, T]] | str, id: str) -> Description:
         """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""
@@ -277,6 +278,19 @@ class Client:
             note = str(error)
         plan = await self._lookup.plan_of(found.record)
         return described(found.record, found.events, SagaType.of(saga).definition, note, {}, plan=plan)
+
+    async def schemas(self) -> Mapping[str, SagaSchema]:
+        """Return the JSON Schemas of each type of saga by its name: those of the newest version that a worker has had.
+
+        They are what `Saga.schema()` of the class returns. Raises StoreError.
+        """
+        self._check_open()
+        return await self._lookup.schemas()
+
+    async def now(self) -> float:
+        """Return the server's time, in seconds since the epoch."""
+        self._check_open()
+        return await self._lookup.patiently(self._lookup.reading.now)
 
     def watch(
         self, saga: type[Saga[Any, Any]] | str | None = None, id: str | None = None, *, after: str | None = None
