@@ -107,19 +107,22 @@ def is_async(connection: Any) -> bool:
 
 def check_transaction(connection: Any) -> None:
     """Raise NotAllowed if a row would be committed by itself, before the rest of the caller's transaction."""
-    driver = _driver_connection(_of_session(connection))
-    autocommit = getattr(driver, "autocommit", _LEGACY)
-    if hasattr(driver, "isolation_level") and hasattr(driver, "in_transaction"):  # sqlite3, aiosqlite
-        alone = autocommit is True or (autocommit == _LEGACY and driver.isolation_level is None)
-        alone = alone and not driver.in_transaction
-    else:
-        status = getattr(getattr(driver, "info", None), "transaction_status", None)
-        alone = autocommit is True and status == _IDLE
-    if alone:
+    if commits_alone(connection):
         raise NotAllowed(
             "the connection commits each statement by itself (autocommit), so the row would not belong to your "
             "transaction: begin one first"
         )
+
+
+def commits_alone(connection: Any) -> bool:
+    """Return True if the next statement would be committed by itself: autocommit mode, and no transaction is open."""
+    driver = _driver_connection(_of_session(connection))
+    autocommit = getattr(driver, "autocommit", _LEGACY)
+    if hasattr(driver, "isolation_level") and hasattr(driver, "in_transaction"):  # sqlite3, aiosqlite
+        alone = autocommit is True or (autocommit == _LEGACY and driver.isolation_level is None)
+        return alone and not driver.in_transaction
+    status = getattr(getattr(driver, "info", None), "transaction_status", None)
+    return autocommit is True and status == _IDLE
 
 
 def _driver_connection(connection: Any) -> Any:
