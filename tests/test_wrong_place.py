@@ -45,6 +45,26 @@ def test_the_open_runtime_of_asyncio_under_trio_names_the_other_one() -> None:
         trio.run(opened, "asyncio")
 
 
+@pytest.mark.parametrize(
+    ("opening", "run", "says"),
+    [
+        (sagakit.open_client, asyncio.run, r"asyncio runs here: use sagakit\.asyncio\.open_client$"),
+        (
+            sagakit.asyncio.open_client,
+            lambda main: trio.run(lambda: main),
+            r"trio runs here: use sagakit\.open_client$",
+        ),
+    ],
+)
+def test_a_client_of_the_wrong_flavor_names_the_other_client(opening: Any, run: Any, says: str) -> None:
+    async def main() -> None:
+        async with opening("nats://localhost"):
+            raise AssertionError
+
+    with pytest.raises(WrongContext, match=says):
+        run(main())
+
+
 @pytest.mark.parametrize(("flavor", "says"), [("trio", r"trio\.run"), ("asyncio", r"asyncio\.run")])
 def test_without_a_loop_each_flavor_says_how_to_call_it(flavor: str, says: str) -> None:
     with pytest.raises(WrongContext, match=says):

@@ -39,7 +39,8 @@ def check_trio(what: str) -> None:
     """Raise WrongContext unless trio runs here; `what` is the function that was called."""
     if not _in_trio():
         if running_loop() is not None:
-            raise WrongContext(f"{what} is for trio programs, and asyncio runs here: use sagakit.asyncio.open_runtime")
+            other = what.replace("sagakit.", "sagakit.asyncio.")
+            raise WrongContext(f"{what} is for trio programs, and asyncio runs here: use {other}")
         raise WrongContext(f"{what} is for a task of a trio program: call it in an async function under trio.run")
 
 
@@ -49,7 +50,8 @@ def check_asyncio(what: str) -> asyncio.AbstractEventLoop:
     if loop is not None:
         return loop
     if _in_trio():
-        raise WrongContext(f"{what} is for asyncio programs, and trio runs here: use sagakit.open_runtime")
+        other = what.replace("sagakit.asyncio.", "sagakit.")
+        raise WrongContext(f"{what} is for asyncio programs, and trio runs here: use {other}")
     raise WrongContext(f"{what} is for a task of an asyncio program: call it in an async function under asyncio.run")
 
 
