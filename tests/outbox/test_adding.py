@@ -193,6 +193,17 @@ def test_sqlalchemys_autocommit_is_refused(shop: Shop) -> None:
 def test_other_objects_are_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"a builtins\.str is neither a DB-API connection"):
         place("shop.db")
+    with (
+        closing(sqlite3.connect(":memory:")) as db,
+        pytest.raises(TypeError, match=r"a sqlite3\.Cursor is neither a DB-"),
+    ):
+        place(db.cursor())
+
+
+def test_the_sql_for_another_database_is_refused() -> None:
+    dialect: Any = "mysql"
+    with pytest.raises(InvalidInput, match="dialect='mysql': the outbox knows 'postgresql' and 'sqlite'"):
+        outbox.table_sql(dialect)
 
 
 def test_the_rows_factory_of_the_connection_does_not_matter(shop: Shop) -> None:

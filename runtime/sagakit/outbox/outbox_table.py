@@ -7,6 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from sagakit.errors import InvalidInput
+
 Dialect: TypeAlias = Literal["postgresql", "sqlite"]
 """The kinds of databases that the outbox knows."""
 
@@ -62,7 +64,12 @@ class OutboxRow(msgspec.Struct, frozen=True):
 
 
 def table_sql(dialect: Dialect) -> str:
-    """Return the SQL that creates the outbox's table, for a migration. Running it again changes nothing."""
+    """Return the SQL that creates the outbox's table, for a migration. Running it again changes nothing.
+
+    Raises InvalidInput for another database.
+    """
+    if dialect not in _SEQ:
+        raise InvalidInput(f"dialect={dialect!r}: the outbox knows {' and '.join(map(repr, _SEQ))}")
     return _DDL.format(seq=_SEQ[dialect], now=NOW[dialect])
 
 
