@@ -400,7 +400,7 @@ def test_a_relay_is_for_an_async_function_and_for_one_run_at_a_time(shop: Shop) 
 )
 def test_wrong_options_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(InvalidConfig, match=says):
-        outbox.Relay(**({"connect": print, "sagas": [BookTrip]} | options))
+        outbox.Relay(**{"connect": print, "sagas": [BookTrip], **options})
 
 
 def test_a_relay_of_an_instance_says_to_write_the_class() -> None:
