@@ -18,6 +18,7 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.metrics import MetricReading, by_name, readings_of
+from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
 from sagakit.client.refusals import refused
 from sagakit.client.start_options import StartOptions, context_of, terms_of
 from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
@@ -43,6 +44,7 @@ T = TypeVar("T", default=None)
 W = TypeVar("W", default=Any)
 
 
+@elsewhere(VERBS_OF_A_HANDLE)
 class Runtime:
     """A worker as a trio program uses it: start sagas, find them, and act on them. Made by `open_runtime`.
 
