@@ -1,4 +1,4 @@
-"""What explains itself when it is misused: the openings of runtimes and clients, and names that these do not have."""
+"""Errors that explain a misuse: of the openings of runtimes and clients, and of names that these do not have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERBS_OF_A_HANDLE: Mapping[str, str] = {
     },
     "run": "`await runtime.execute(PlaceOrder, id, order)`",
 }
-"""What is written for names that runtimes and clients are often asked for, and that handles have."""
+"""Names that runtimes and clients are often asked for, each with the call that does it through a handle."""
 
 METHODS_OF_A_RUNTIME: Mapping[str, str] = {
     "signal": "`await runtime.signal(PlaceOrder, handle.id, PlaceOrder.packed, payload)`",
@@ -28,7 +28,7 @@ METHODS_OF_A_RUNTIME: Mapping[str, str] = {
     "status": "`(await handle.describe()).status`",
     "output": "`await handle.result()`",
 }
-"""What is written for names that handles are often asked for, and do not have."""
+"""Names that handles are often asked for, each with the call that does it."""
 
 
 class Opening(AbstractAsyncContextManager[R]):
