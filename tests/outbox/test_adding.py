@@ -200,6 +200,17 @@ def test_other_objects_are_refused_by_name() -> None:
         place(db.cursor())
 
 
+def test_each_function_takes_its_own_kind_of_connection_and_names_the_other() -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+    with pytest.raises(TypeError, match=r"this connection is async: write `await outbox\.add_async\("):
+        place(AsyncSession(engine))
+    with (
+        closing(sqlite3.connect(":memory:")) as db,
+        pytest.raises(TypeError, match=r"is not async: write `outbox\.add\("),
+    ):
+        asyncio.run(outbox.add_async(db, BookTrip, "order-7", ROME))
+
+
 def test_the_sql_for_another_database_is_refused() -> None:
     dialect: Any = "mysql"
     with pytest.raises(InvalidInput, match="dialect='mysql': the outbox knows 'postgresql' and 'sqlite'"):

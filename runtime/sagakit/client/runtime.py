@@ -337,7 +337,7 @@ class Runtime:
         audited by itself. Cancelled, the sagas at the front of the list have it applied. Raises InvalidInput before
         anything is applied, if the verb, an item, `reason` or `by` is wrong.
         """
-        check_bulk(verb, infos)
+        check_bulk(verb, infos, dry_run)
         checked_message(Inbound(id=new_id(), kind=verb, reason=reason, by=by))
         ask = partial(self._would_be, verb=verb) if dry_run else partial(self.apply, kind=verb, reason=reason, by=by)
         return [(info, await verdict_or_why(ask(info.key))) for info in infos]
