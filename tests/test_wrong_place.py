@@ -139,8 +139,9 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_a_name_that_another_object_has_is_told_where_it_is(name: str) -> None:
-    cls, attribute, says = ELSEWHERE[name]
-    made: Any = cls.__new__(cls)
+    kind: Any
+    kind, attribute, says = ELSEWHERE[name]
+    made = kind.__new__(kind)
     with pytest.raises(AttributeError, match=re.escape(says)):
         getattr(made, attribute)
 
