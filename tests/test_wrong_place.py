@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
@@ -15,7 +16,8 @@ import pytest
 import sagakit
 import sagakit.asyncio
 import trio
-from sagakit import Context, DefinitionError, Saga, Signal, child, each, signal, step, timer
+from sagakit import Client, Context, DefinitionError, Handle, Runtime, Saga, Signal, child, each, signal, step, timer
+from sagakit.asyncio import AsyncioRuntime
 from sagakit.definition.plan import Kind
 from sagakit.errors import CannotConnect, InvalidConfig, InvalidInput, WrongContext
 
@@ -109,6 +111,31 @@ async def test_a_runtime_that_was_not_opened_says_how_to_open_it(
 async def test_an_opening_is_entered_once() -> None:
     with pytest.raises(TypeError, match=r"sagakit\.open_runtime is entered once: write `async with"):
         await _entered_again(OPENERS["trio"]())
+
+
+# ------------------------------------------------------------------ a name that another object has
+
+ELSEWHERE = {
+    "handle.signal": (
+        Handle,
+        "signal",
+        "write `await runtime.signal(PlaceOrder, handle.id, ",
+    ),
+    "handle.status": (Handle, "status", "write `(await handle.describe()).status`"),
+    "runtime.cancel": (Runtime, "cancel", "write `await (await runtime.get(PlaceOrder, id)).cancel(...)`"),
+    "runtime.run": (AsyncioRuntime, "run", "write `await runtime.execute(PlaceOrder, id, order)`"),
+    "client.retry": (Client, "retry", "write `await (await runtime.get(PlaceOrder, id)).retry(...)`"),
+    "handle.nonsense": (Handle, "nonsense", "'Handle' object has no attribute 'nonsense'"),
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_name_that_another_object_has_is_told_where_it_is(name: str) -> None:
+    kind: Any
+    kind, attribute, says = ELSEWHERE[name]
+    made = kind.__new__(kind)
+    with pytest.raises(AttributeError, match=re.escape(says)):
+        getattr(made, attribute)
 
 
 # ------------------------------------------------------------------ another thread, loop or process

@@ -22,7 +22,7 @@ from sagakit.client.client_opening import ClientOptions, client_config, client_c
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.metrics import MetricReading
-from sagakit.client.misuse import opened
+from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere, opened
 from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus
@@ -48,6 +48,7 @@ T = TypeVar("T", default=None)
 W = TypeVar("W", default=Any)
 
 
+@elsewhere(VERBS_OF_A_HANDLE)
 class AsyncioRuntime:
     """A `Runtime` for the asyncio loop that opened it, with the same methods. Made by `sagakit.asyncio.open_runtime`.
 

@@ -14,11 +14,12 @@ once and in order, whenever the process dies (docs/projection.md).
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 
 from sagakit.client.watching import START, SagaEvent
-from sagakit.errors import CallerError, InvalidInput
-from sagakit.sql import dialect_of, execute, is_async
+from sagakit.errors import CallerError, InvalidInput, NotAllowed
+from sagakit.sql import commits_each_statement, dialect_of, execute, is_async
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS sagakit_projections (name TEXT PRIMARY KEY, position TEXT NOT NULL)",
@@ -77,6 +78,8 @@ class Projection:
     ) -> None:
         if not name:
             raise InvalidInput("a projection has a name, by which its position is kept")
+        for what, fn in {"handle": handle, "react": react, "on_gap": on_gap}.items():
+            _check_function(f"projection {name}: {what}", fn)
         self.name: str = name
         """The name of the projection."""
         self._handle = handle
@@ -98,8 +101,10 @@ class Projection:
         """Handle an event and commit, or roll back and raise. Return False for an event that was handled before.
 
         Blocks for the length of the transaction: call it in a thread if the database is far. Several processes may
-        apply the same events. Raises ProjectionGap, and what `handle`, `react` and the database raise.
+        apply the same events. Raises ProjectionGap; NotAllowed in autocommit mode; and what `handle`, `react` and the
+        database raise.
         """
+        _check_transaction(connection)
         try:
             is_new = self._mark(connection, event)
             if is_new:
@@ -117,6 +122,7 @@ class Projection:
         Stop the processes that apply events before, and watch from `position` afterwards. `react` is called only for
         events for which it was not called before. Raises what `reset` raises; then nothing has changed.
         """
+        _check_transaction(connection)
         try:
             reset(connection)
             execute(connection, _BEGIN_ANEW, {"name": self.name})
@@ -155,3 +161,22 @@ def _check(connection: Any) -> None:
     dialect_of(connection)
     if is_async(connection):
         raise TypeError("a projection takes a blocking connection: its transaction is a few statements long")
+
+
+def _check_transaction(connection: Any) -> None:
+    """Raise NotAllowed in autocommit mode, in which an event would count as handled though its handler has raised."""
+    if commits_each_statement(connection):
+        raise NotAllowed(
+            "the connection commits each statement by itself (autocommit), so an event whose handler fails would count "
+            "as handled: open the connection without autocommit"
+        )
+
+
+def _check_function(what: str, fn: object) -> None:
+    """Raise InvalidInput for a coroutine function, which would never run, and for what cannot be called."""
+    if fn is not None and not callable(fn):
+        raise InvalidInput(f"{what}={fn!r}: write a function")
+    if iscoroutinefunction(fn) or iscoroutinefunction(type(fn).__call__):
+        raise InvalidInput(
+            f"{what} is a coroutine function, and nobody awaits it, so it would not run: make it a plain function"
+        )

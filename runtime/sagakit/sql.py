@@ -51,6 +51,8 @@ def execute(connection: Any, sql: str, values: Mapping[str, Any] | None = None) 
     if _of_sqlalchemy(connection):
         result = connection.exec_driver_sql(text, arguments)
         return SqlAnswer([tuple(row) for row in result] if result.returns_rows else (), result.rowcount)
+    if not hasattr(connection, "cursor"):  # such as a cursor itself
+        raise TypeError(_not_a_connection(connection))
     cursor = connection.cursor()
     try:
         cursor.execute(text, arguments)
@@ -154,8 +156,12 @@ def _paramstyle(connection: Any) -> str:
         style = getattr(sys.modules.get(name), "paramstyle", None)
         if style in _PLACES:
             return str(style)
-    raise TypeError(
-        f"{_described(connection)} is neither a DB-API connection, such as sqlite3's or psycopg's, nor a connection or "
+    raise TypeError(_not_a_connection(connection))
+
+
+def _not_a_connection(given: Any) -> str:
+    return (
+        f"{_described(given)} is neither a DB-API connection, such as sqlite3's or psycopg's, nor a connection or "
         "session of SQLAlchemy"
     )
 

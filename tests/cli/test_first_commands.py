@@ -116,6 +116,15 @@ COMMANDS = {
     "unknown": (["nosuch"], "No such command 'nosuch'"),
     "permissions_of_a_stranger": (["permissions", "boss"], "'boss' is not one of 'setup', 'worker', 'client'"),
     "diagram_without_class": (["diagram", "tests.sagas"], "'tests.sagas': write module:Class, such as"),
+    "init_of_a_name_with_marks": (["init", "my-shop!"], "'my-shop!': begin with a letter, and use letters, digits, -"),
+    "input_that_is_not_json": (
+        ["start", "Pay", "--input", "x", "--nats", NOBODY],
+        "'x' is not JSON: JSON is malformed:",
+    ),
+    "parquet_without_a_file": (
+        ["export", "--format", "parquet", "--nats", NOBODY],
+        "--format parquet needs a file: --to",
+    ),
     "explore_of_a_file": (["explore", "shop.py"], "there is no module shop.py: write its name as in an import"),
     "explore_of_a_module_without": (["explore", "tests.sagas"], "has no Exploration: write exploration = Exploration("),
 }

@@ -46,7 +46,12 @@ def test_options_of_a_worker_and_misspelt_ones_are_refused(face: OnClient, serve
 
 
 def test_missing_buckets_say_what_to_run(face: OnClient, server: Server, namespace: str) -> None:
-    with pytest.raises(LayoutMissing, match="sagakit setup"):
+    says = (
+        rf"no worker has ever run on this server in the namespace '{namespace}': the stream "
+        rf"KV_{namespace}_SAGA_META does not exist; correct the namespace or the URL, open a worker there once, or run "
+        "`sagakit setup`"
+    )
+    with pytest.raises(LayoutMissing, match=says):
         face(server.url, never, namespace=namespace)
 
 

@@ -104,6 +104,13 @@ TYPES = [
     ),
 ]
 OPTIONS = [
+    Mistake("limit of a number", option("limit=5"), r"limit=5: say Limit\(\.\.\.\)"),
+    Mistake("limit of nothing", option("limit=Limit('psp')"), r"Limit\('psp'\) limits nothing: give max_concurrent or"),
+    Mistake(
+        "step that begins with an underscore",
+        pay().replace("pay", "_pay"),
+        r"S\._pay: the step '_pay' must match .* have at most 64 characters: it becomes one token of a NATS key and",
+    ),
     Mistake("retry of a number", option("retry=3"), r"retry=3: say RetryPolicy\(\.\.\.\)"),
     Mistake(
         "timeout of a number", option("timeout=30"), r"timeout=30: say a timedelta, such as timedelta\(seconds=5\)"

@@ -193,6 +193,28 @@ def test_sqlalchemys_autocommit_is_refused(shop: Shop) -> None:
 def test_other_objects_are_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"a builtins\.str is neither a DB-API connection"):
         place("shop.db")
+    with (
+        closing(sqlite3.connect(":memory:")) as db,
+        pytest.raises(TypeError, match=r"a sqlite3\.Cursor is neither a DB-"),
+    ):
+        place(db.cursor())
+
+
+def test_each_function_takes_its_own_kind_of_connection_and_names_the_other() -> None:
+    engine = create_async_engine("sqlite+aiosqlite://")
+    with pytest.raises(TypeError, match=r"this connection is async: write `await outbox\.add_async\("):
+        place(AsyncSession(engine))
+    with (
+        closing(sqlite3.connect(":memory:")) as db,
+        pytest.raises(TypeError, match=r"is not async: write `outbox\.add\("),
+    ):
+        asyncio.run(outbox.add_async(db, BookTrip, "order-7", ROME))
+
+
+def test_the_sql_for_another_database_is_refused() -> None:
+    dialect: Any = "mysql"
+    with pytest.raises(InvalidInput, match="dialect='mysql': the outbox knows 'postgresql' and 'sqlite'"):
+        outbox.table_sql(dialect)
 
 
 def test_the_rows_factory_of_the_connection_does_not_matter(shop: Shop) -> None:

@@ -13,7 +13,7 @@ import sqlalchemy
 from sagakit import projection
 from sagakit.client.watching import START, SagaEvent
 from sagakit.engine.events import CloudEvent
-from sagakit.errors import InvalidInput
+from sagakit.errors import InvalidInput, NotAllowed
 from sagakit.projection import Projection, ProjectionGap
 from sagakit.sql import execute
 
@@ -223,3 +223,44 @@ def test_what_cannot_work_is_refused_at_once() -> None:
         Projection("", handle)
     with pytest.raises(TypeError):
         orders.create_tables(object())
+
+
+async def awaited(event: SagaEvent, connection: Any = None) -> None:
+    raise AssertionError
+
+
+class Awaited:
+    async def __call__(self, event: SagaEvent, connection: Any) -> None:
+        raise AssertionError
+
+
+ANY: Any = Projection
+
+
+@pytest.mark.parametrize(
+    ("functions", "says"),
+    [
+        (
+            {"handle": awaited},
+            "projection n: handle is a coroutine function, and nobody awaits it, so it would not run",
+        ),
+        ({"handle": Awaited()}, "projection n: handle is a coroutine function"),
+        ({"handle": handle, "react": awaited}, "projection n: react is a coroutine function"),
+        ({"handle": handle, "on_gap": awaited}, "projection n: on_gap is a coroutine function"),
+        ({"handle": "handle"}, "projection n: handle='handle': write a function"),
+    ],
+)
+def test_a_function_that_would_not_run_is_refused(functions: Any, says: str) -> None:
+    with pytest.raises(InvalidInput, match=says):
+        ANY("n", **functions)
+
+
+def test_in_autocommit_mode_an_event_whose_handler_raises_would_count_as_handled(shop: Shop, db: Any) -> None:
+    if shop.on_postgres:
+        db.autocommit = True
+    else:
+        db.isolation_level = None
+    for act in (lambda: orders.apply(db, event_of("a", 1)), lambda: orders.rebuild(db, lambda db: None)):
+        with pytest.raises(NotAllowed, match="so an event whose handler fails would count as handled: open the"):
+            act()
+    assert handled(shop) == []

@@ -153,6 +153,7 @@ RUNTIME_CALLS: dict[str, tuple[Call, type[Exception], str]] = {
     ),
     "delete_of_the_stuck": (lambda r: r.delete(Hold, "stuck"), NotAllowed, "is unfinished: cancel or"),
     "bulk_misspelt": (lambda r: r.bulk("retri", [], reason="r"), InvalidInput, "did you mean 'retry'"),
+    "bulk_dry_run_of_text": (lambda r: r.bulk("retry", [], reason="r", dry_run="no"), InvalidInput, "say True or F"),
     "bulk_without_reason": (lambda r: r.bulk("retry", []), TypeError, "'reason'"),
     "bulk_of_ids": (lambda r: r.bulk("retry", ["Pay.x"], reason="r"), InvalidInput, r"not a SagaInfo: take the items"),
 }  # fmt: skip

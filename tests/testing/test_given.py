@@ -17,6 +17,8 @@ from sagakit.testing import (
     Send,
     WriteFault,
     explore,
+    faults,
+    machine_of,
     simulate,
     stub,
 )
@@ -58,8 +60,8 @@ class Silent:
 
 ONE = Pay()
 YES = Send(Pay.approved, "yes")
-ANY: Any = [simulate, explore, stub, Send, Faults, WriteFault, CallFault]
-_simulate, _explore, _stub, _Send, _Faults, _WriteFault, _CallFault = ANY
+ANY: Any = [simulate, explore, stub, faults, machine_of, Send, Faults, WriteFault, CallFault]
+_simulate, _explore, _stub, _faults, _machine_of, _Send, _Faults, _WriteFault, _CallFault = ANY
 
 
 def planned(*faults: Any) -> Any:
@@ -119,6 +121,23 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "one_child": (
         lambda: _simulate(Pay(), 1, also=Pay()),
         r"also=Pay\(\.\.\.\): write a list, even of one: also=\[\.\.\.\]",
+    ),
+    "children_in_a_list": (
+        lambda: _explore(Pay, 1, also=[Other()]),
+        r"also=\[Other\(.*\]\): give what makes fresh children",
+    ),
+    "order_of_names": (
+        lambda: _simulate(Pay(), 1, send=[YES]).calls.before("charge", "mail"),
+        "'charge' is not a node: write",
+    ),
+    "machine_of_an_instance": (
+        lambda: _machine_of(Pay()),
+        r"Pay\(\.\.\.\) is not a Saga class: write the class itself",
+    ),
+    "stub_of_an_instance": (lambda: _stub(Pay()), r"Pay\(\.\.\.\) is not a Saga class: write the class itself"),
+    "random_faults_of_another_class": (
+        lambda: _faults(dict),
+        r"<class 'dict'> is not a Saga class: write the class itself",
     ),
     "faults_in_a_list": (
         lambda: _simulate(Pay(), 1, faults=[WriteFault(1, "crash_after")]),

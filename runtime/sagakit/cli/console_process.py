@@ -83,7 +83,8 @@ async def _serve(
     call: ConsoleCall, config: Config, listening: socket.socket, authentication: Authentication, stop: Stop
 ) -> None:
     stopping = trio.Event()
-    options: ClientOptions = {name: getattr(config, name) for name in ClientOptions.__annotations__}  # type: ignore[assignment]
+    known = {name: getattr(config, name) for name in ClientOptions.__annotations__}
+    options: ClientOptions = known  # type: ignore[assignment]  # its keys are those of ClientOptions
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
         async with open_client(call.url, **options) as client:

@@ -18,8 +18,10 @@ BulkVerb: TypeAlias = Literal["cancel", "retry", "compensate", "terminate"]
 VERBS: tuple[str, ...] = get_args(BulkVerb)
 
 
-def check_bulk(verb: object, infos: object) -> None:
-    """Raise InvalidInput unless `verb` is a BulkVerb and `infos` a sequence of SagaInfos."""
+def check_bulk(verb: object, infos: object, dry_run: object) -> None:
+    """Raise InvalidInput unless `verb` is a BulkVerb, `infos` a sequence of SagaInfos and `dry_run` a bool."""
+    if not isinstance(dry_run, bool):
+        raise InvalidInput(f"bulk({verb!r}, ..., dry_run={dry_run!r}): say True or False")
     if verb not in VERBS:
         raise InvalidInput(f"bulk({verb!r}, ...): say one of {', '.join(VERBS)}{nearest(verb, VERBS)}")
     if isinstance(infos, str) or not isinstance(infos, Sequence):

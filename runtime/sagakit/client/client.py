@@ -18,6 +18,7 @@ from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
+from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.rights import missing_rights
 from sagakit.client.saga_type import SagaType
@@ -48,6 +49,7 @@ RELOOKS = (0.002, 0.005, 0.02, 0.1, 0.5)
 """Seconds after a hint at which the record is read again if it does not show the end yet: a hint may be early."""
 
 
+@elsewhere(VERBS_OF_A_HANDLE)
 class Client:
     """A client as a program uses it: no worker, so it starts, sees and helps sagas of any worker. See `open_client`.
 

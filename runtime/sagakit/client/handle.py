@@ -9,6 +9,7 @@ from typing_extensions import TypeVar
 
 from sagakit.client.access import SagaAccess
 from sagakit.client.description import Description
+from sagakit.client.misuse import METHODS_OF_A_RUNTIME, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.verbs import as_payload, message_id_of, step_name
 from sagakit.definition import Completed, Definition, Failed, Node, Outcome, Saga, compiled
@@ -19,6 +20,7 @@ from sagakit.errors import NotAllowed, SagaFailed, UnreadableValue
 T = TypeVar("T")
 
 
+@elsewhere(METHODS_OF_A_RUNTIME)
 class Handle(Generic[T]):
     """A handle on one saga, whose output is of type T. Made by `start` and `get` of a runtime.
 

@@ -1,8 +1,8 @@
-"""The context managers that open a runtime or a client, which explain themselves when they are misused."""
+"""Errors that explain a misuse: of the openings of runtimes and clients, and of names that these do not have."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import wraps
 from types import TracebackType
@@ -10,6 +10,25 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound=type)
+
+VERBS_OF_A_HANDLE: Mapping[str, str] = {
+    **{
+        verb: f"`await (await runtime.get(PlaceOrder, id)).{verb}(...)`"
+        for verb in ("cancel", "retry", "terminate", "complete_step", "mark_undone", "outcome", "result")
+    },
+    "run": "`await runtime.execute(PlaceOrder, id, order)`",
+}
+"""Names that runtimes and clients are often asked for, each with the call that does it through a handle."""
+
+METHODS_OF_A_RUNTIME: Mapping[str, str] = {
+    "signal": "`await runtime.signal(PlaceOrder, handle.id, PlaceOrder.packed, payload)`",
+    "delete": "`await runtime.delete(PlaceOrder, handle.id)`",
+    "history": "`await runtime.history(PlaceOrder, handle.id)`",
+    "status": "`(await handle.describe()).status`",
+    "output": "`await handle.result()`",
+}
+"""Names that handles are often asked for, each with the call that does it."""
 
 
 class Opening(AbstractAsyncContextManager[R]):
@@ -67,5 +86,19 @@ def opened(kind: str) -> Callable[[Callable[P, AsyncIterator[R]]], Callable[P, A
             return Opening(f"{package}.{fn.__name__}", kind, manager(*args, **kwargs))
 
         return opening
+
+    return decorate
+
+
+def elsewhere(hints: Mapping[str, str]) -> Callable[[C], C]:
+    """Decorate a class so that the AttributeError for these names says what is written in their place."""
+
+    def missing(self: object, name: str) -> NoReturn:
+        hint = f": write {hints[name]}" if name in hints else ""
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
+
+    def decorate(cls: C) -> C:
+        cls.__getattr__ = missing  # type: ignore[attr-defined]
+        return cls
 
     return decorate

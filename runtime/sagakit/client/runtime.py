@@ -18,6 +18,7 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.handle import Handle
 from sagakit.client.metrics import MetricReading, by_name, readings_of
+from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
@@ -44,6 +45,7 @@ T = TypeVar("T", default=None)
 W = TypeVar("W", default=Any)
 
 
+@elsewhere(VERBS_OF_A_HANDLE)
 class Runtime:
     """A worker as a trio program uses it: start sagas, find them, and act on them. Made by `open_runtime`.
 
@@ -329,7 +331,7 @@ class Runtime:
         audited by itself. Cancelled, the sagas at the front of the list have it applied. Raises InvalidInput before
         anything is applied, if the verb, an item, `reason` or `by` is wrong.
         """
-        check_bulk(verb, infos)
+        check_bulk(verb, infos, dry_run)
         checked_message(Inbound(id=new_id(), kind=verb, reason=reason, by=by))
         ask = partial(self._would_be, verb=verb) if dry_run else partial(self.apply, kind=verb, reason=reason, by=by)
         return [(info, await verdict_or_why(ask(info.key))) for info in infos]

@@ -183,9 +183,11 @@ def compiled(saga: type[Saga[Any, Any]]) -> Definition:
 
 def _compiled(saga: type[Saga[Any, Any]]) -> Definition:
     """Return the definition of a saga class. Raises DefinitionError and NotKnownYet."""
-    found = vars(saga).get("_definition")
+    found = getattr(saga, "__dict__", {}).get("_definition")
     if isinstance(found, Definition):
         return found
+    if not (isinstance(saga, type) and issubclass(saga, Saga)):
+        raise DefinitionError(f"{saga!r} is not a Saga class: write the class itself, and not an instance of it")
     if not has_nodes(saga):
         raise DefinitionError(f"{saga.__name__} has no steps: write at least one method with @step")
     if "_definition" not in vars(saga):

@@ -21,19 +21,28 @@ class LoginRefused(CannotConnect):
 
 
 class LayoutMissing(ServerError):
-    """Buckets or streams do not exist, and this account may not create them.
+    """Buckets or streams do not exist, and a client does not create them, or this account may not.
 
-    Run `sagakit setup` once with an account that may.
+    Run `sagakit setup` once with an account that may, unless the namespace is wrong.
     """
 
     missing: list[str]
     """The names of the streams that do not exist."""
 
-    def __init__(self, missing: list[str]) -> None:
-        super().__init__(
-            f"these streams do not exist, and this account may not create them: {', '.join(missing)}; run "
-            "`sagakit setup` once with an account that may"
-        )
+    def __init__(self, missing: list[str], *, looked_for: str | None = None) -> None:
+        """Make the error of a worker whose account may not create, or of a client that `looked_for` a namespace."""
+        if looked_for is None:
+            text = (
+                f"these streams do not exist, and this account may not create them: {', '.join(missing)}; run "
+                "`sagakit setup` once with an account that may"
+            )
+        else:
+            where = f"in the namespace {looked_for!r}" if looked_for else "without a namespace"
+            text = (
+                f"no worker has ever run on this server {where}: the stream {missing[0]} does not exist; correct the "
+                "namespace or the URL, open a worker there once, or run `sagakit setup`"
+            )
+        super().__init__(text)
         self.missing = missing
 
 

@@ -101,6 +101,6 @@ async def names_there(wire: Wire, namespace: str) -> Names:
     except StreamMissing:
         entry = None
     if entry is None:
-        raise LayoutMissing(needed_streams(names))
+        raise LayoutMissing(needed_streams(names), looked_for=namespace)
     found = layout_of(names, entry.value)
     return Names(namespace=namespace, shards=found.shards)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from sagakit.errors import InvalidInput
 from sagakit.sql import Dialect
 
 TABLE = "sagakit_outbox"
@@ -61,7 +62,12 @@ class OutboxRow(msgspec.Struct, frozen=True):
 
 
 def table_sql(dialect: Dialect) -> str:
-    """Return the SQL that creates the outbox's table, for a migration. Running it again changes nothing."""
+    """Return the SQL that creates the outbox's table, for a migration. Running it again changes nothing.
+
+    Raises InvalidInput for another database.
+    """
+    if dialect not in _SEQ:
+        raise InvalidInput(f"dialect={dialect!r}: the outbox knows {' and '.join(map(repr, _SEQ))}")
     return _DDL.format(seq=_SEQ[dialect], now=NOW[dialect])
 
 

@@ -41,9 +41,14 @@ class Relay:
     """
 
     def __init__(self, connect: Callable[[], Any], *, sagas: Sequence[type[Saga[Any, Any]]], poll: float = 1.0) -> None:
-        if not sagas:
-            raise InvalidConfig("a relay needs the classes whose rows it takes: sagas=[...]")
-        if not poll > 0:
+        if not callable(connect) or hasattr(connect, "cursor"):  # a connection of sqlite3 can be called, too
+            raise InvalidConfig(
+                f"connect={connect!r}: write a function that opens a connection, such as "
+                "partial(sqlite3.connect, path): the relay needs one of its own"
+            )
+        if isinstance(sagas, type) or not sagas:
+            raise InvalidConfig("a relay needs the classes whose rows it takes, in a list: sagas=[...]")
+        if not isinstance(poll, int | float) or not poll > 0:
             raise InvalidConfig(f"poll={poll!r} must be a number of seconds above 0")
         definitions = [(saga, compiled(saga)) for saga in sagas]
         self._sagas = {definition.plan.saga_type: (saga, definition) for saga, definition in definitions}

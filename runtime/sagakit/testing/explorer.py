@@ -119,6 +119,10 @@ class _Explorer:
             raise DefinitionError(
                 f"explore({make!r}, ...): give what makes a fresh saga for each run: its class, or a function"
             )
+        if not callable(also):
+            raise DefinitionError(
+                f"explore(..., also={also!r}): give what makes fresh children for each run, as a function"
+            )
         self._make = make
         self._input = input
         self._send = send

@@ -10,6 +10,7 @@ import msgspec
 from sagakit.definition import Node, Outcome
 from sagakit.engine import Record
 from sagakit.engine.keys import CallKind
+from sagakit.errors import DefinitionError
 from sagakit.testing.schedule import Faults
 
 
@@ -78,6 +79,11 @@ class CallTrace(Sequence[Called]):
 
     def before(self, first: Node[Any], second: Node[Any]) -> bool:
         """Return True if an action of `first` was called before every action of `second`, or if `second` never was."""
+        for node in (first, second):
+            if not isinstance(node, Node):
+                raise DefinitionError(
+                    f"before(...): {node!r} is not a node: write one of the class, as PlaceOrder.reserve"
+                )
         names = [called.step.partition("/")[0] for called in self._calls if called.kind == "do"]
         if second.name not in names:
             return True

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from sagakit.client.client_starts import ClientStartOptions
 from sagakit.client.json_shapes import VerdictLine
-from sagakit.client.refusals import is_taken, refused
+from sagakit.client.refusals import check_taken
 from sagakit.client.verbs import message_id_of
 from sagakit.definition import SagaSchema
 from sagakit.engine import InboundKind
@@ -40,7 +40,8 @@ async def start_saga(request: Request, client: Client) -> Response:
     handle = await _known(client, saga_type, body, schema)
     if handle is None:
         given = {name: getattr(body, name) for name in StartBody.__struct_fields__ if name not in ("id", "input")}
-        options = ClientStartOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
+        known = {name: value for name, value in given.items() if value is not None}
+        options = ClientStartOptions(**known)  # type: ignore[typeddict-item]  # the fields of StartBody are its keys
         handle = await client.start(saga_type, body.id, body.input, **options)
     answer = await _started(handle, client, wait_of(request))
     answer.headers["Location"] = f"{request.scope.get('root_path', '')}/api/sagas/{handle.key.replace('.', '/', 1)}"
@@ -145,6 +146,5 @@ async def act(
     """Apply a message to a saga, and return its verdict. Raises the error that says why it has no effect."""
     key = str(address)
     verdict = await client.apply(key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
-    if not is_taken(kind, verdict):
-        raise await refused(client, key, kind, step, verdict)
+    await check_taken(client, key, kind, step, verdict)
     return as_json(VerdictLine(key=key, verb=kind, verdict=verdict, applied=True, why=None, dry_run=False))
