@@ -31,6 +31,9 @@ FIRST = [
     "chaos/test_chaos.py",
     "hostile/test_hostile.py",
     "test_asyncio_threads.py",
+    "test_promises.py",
+    "system/test_intake.py",
+    "outbox/test_killed.py",
     "engine/test_exhaustive.py",
     "test_typing.py",
 ]

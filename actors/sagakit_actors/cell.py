@@ -53,6 +53,17 @@ class Exit(NamedTuple):
         return restart == "permanent" or self.crash is not None
 
 
+class Watcher(Protocol):
+    """A watcher: it is told of the ends of actors."""
+
+    watching: dict[Cell[Any], None]
+    """The cells that it watches."""
+
+    def notify(self, notice: Down) -> None:
+        """Take the notice that an incarnation of a watched actor has ended."""
+        ...
+
+
 class Cell(ABC, Generic[M]):
     """A child over all its incarnations. Subclasses say how an incarnation runs."""
 
@@ -85,7 +96,7 @@ class Cell(ABC, Generic[M]):
         """The cell whose answer this actor waits for, in its main task."""
         self.unanswered: dict[Reply[Any], None] = {}
         """The asks that this incarnation has taken and not answered. A dict, so that they fail in order."""
-        self.watchers: dict[Cell[Any], None] = {}
+        self.watchers: dict[Watcher, None] = {}
         self.watching: dict[Cell[Any], None] = {}
 
     @property
@@ -117,7 +128,7 @@ class Cell(ABC, Generic[M]):
         if self.watchers:
             notice = Down(self.ref, self.incarnation, crash)
             for watcher in self.watchers:
-                watcher.mailbox.put_signal(notice)
+                watcher.notify(notice)
         if crash is not None:
             _log.error("%s #%d crashed", self.name, self.incarnation, exc_info=crash)
 
@@ -125,9 +136,10 @@ class Cell(ABC, Generic[M]):
         """Make the end final: fail the asks that wait in the mailbox, and refuse new messages."""
         self.state = "gone"
         self.watchers.clear()
-        for watched in self.watching:
-            watched.watchers.pop(self, None)
-        self.watching.clear()
+        if self.watching:
+            for watched in self.watching:
+                watched.watchers.pop(self, None)
+            self.watching.clear()
         for reply in self.mailbox.close():
             reply.fail(ActorDied(f"{self.name} has gone for good"))
 
@@ -151,15 +163,19 @@ class Cell(ABC, Generic[M]):
             seen = seen.awaiting
         return seen is self
 
-    def add_watcher(self, watcher: Cell[Any]) -> None:
+    def notify(self, notice: Down) -> None:
+        """Take the notice that an incarnation of a watched actor has ended."""
+        self.mailbox.put_signal(notice)
+
+    def add_watcher(self, watcher: Watcher) -> None:
         """Notify `watcher` at each end of an incarnation from now on; at once if this cell has gone for good."""
         if self.state == "gone":
-            watcher.mailbox.put_signal(Down(self.ref, self.incarnation, None))
+            watcher.notify(Down(self.ref, self.incarnation, None))
         else:
             self.watchers[watcher] = None
             watcher.watching[self] = None
 
-    def remove_watcher(self, watcher: Cell[Any]) -> None:
+    def remove_watcher(self, watcher: Watcher) -> None:
         """Stop notifying `watcher`."""
         self.watchers.pop(watcher, None)
         watcher.watching.pop(self, None)

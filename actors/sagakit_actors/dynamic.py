@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import trio
@@ -12,6 +12,7 @@ from sagakit_actors.backoff import Backoff, Intensity
 from sagakit_actors.cell import Cell, Exit
 from sagakit_actors.errors import ActorGone, RestartIntensityExceeded, StopRequested, TooManyChildren
 from sagakit_actors.helpers import Helpers
+from sagakit_actors.notices import Down
 from sagakit_actors.reactor import Dispatcher, ReactorCell, ReactorSpec
 from sagakit_actors.ref import Ref
 from sagakit_actors.supervisor import ChildInfo, children_info
@@ -32,6 +33,18 @@ class _Trouble:
         """Number of failures in a row."""
         self.began = 0.0
         """The time of trio's clock at which its last incarnation began."""
+
+
+class _Everyone:
+    """All present children, as one watcher: thousands of children that watch an actor cost no more than one."""
+
+    def __init__(self, children: Mapping[str, Cell[Any]]) -> None:
+        self._children = children
+        self.watching: dict[Cell[Any], None] = {}
+
+    def notify(self, notice: Down) -> None:
+        for cell in list(self._children.values()):
+            cell.notify(notice)
 
 
 class DynamicSupervisor(Actor[None]):
@@ -74,6 +87,7 @@ class DynamicSupervisor(Actor[None]):
         self._max_children = max_children
         self._on_exit = on_exit
         self._children: dict[str, Cell[Any]] = {}
+        self._everyone = _Everyone(self._children)
         self._troubles: dict[str, _Trouble] = {}
         self._nursery: trio.Nursery | None = None
         self._helpers: Helpers | None = None
@@ -118,6 +132,14 @@ class DynamicSupervisor(Actor[None]):
         self._children[spec.name] = cell
         cell.begin()
         return cell.ref
+
+    def watch_for_children(self, *refs: Ref[Any]) -> None:
+        """Give each child, also each later one, a `Down` for each incarnation of these actors that ends from now on.
+
+        To a child it is as if it had called `ctx.watch` at its start.
+        """
+        for ref in refs:
+            ref._cell.add_watcher(self._everyone)
 
     def child(self, name: str) -> Ref[Any] | None:
         """Return the child of that name; None if there is none."""

@@ -15,6 +15,7 @@ doctor       coded checks of server, streams, fleet and sagas
 prometheus   the metrics of a runtime, for a Prometheus registry
 outbox       sagas that a database transaction starts
 projection   read models over the events of sagas, in a user's database
+web          the console and the HTTP API, as an ASGI app
 testing      the kit for the tests of a user: simulate, explore, fixtures
 cli          the command `sagakit`
 errors       every error, as one tree

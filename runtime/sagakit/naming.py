@@ -84,6 +84,18 @@ def decode_id(token: str) -> str:
     return raw.decode()
 
 
+def id_of(text: str) -> str:
+    """Return the id that a text stands for: the text may be the id, or its encoding as keys have it.
+
+    A text that is the encoding of some id counts as that: `a=2Eb` is the id `a.b`, and `order=37` is an id by itself.
+    """
+    try:
+        found = decode_id(text)
+    except ValueError:
+        return text
+    return found if encode_id(found) == text else text
+
+
 class SagaKey(msgspec.Struct, frozen=True):
     """The address of one saga: its type and id. `str()` gives the key in its buckets."""
 

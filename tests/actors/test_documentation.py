@@ -11,6 +11,8 @@ from textwrap import dedent
 import pytest
 import sagakit_actors
 
+from tests.type_checkers import mypy
+
 PAGE = Path(__file__).parents[2] / "docs" / "actors.md"
 PROGRAMS = re.findall(r"^```python\n(.*?)^```\n\n```text\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
 _BLOCK = re.search(r"(?:^    .*\n|^\n)+(?=The program prints)", sagakit_actors.__doc__ or "", re.MULTILINE)
@@ -34,6 +36,5 @@ def test_a_program_prints_what_the_page_says(program: str, output: str, tmp_path
 def test_the_programs_are_checked_by_mypy(tmp_path: Path) -> None:
     for number, (program, _) in enumerate(PROGRAMS):
         (tmp_path / f"program{number}.py").write_text(program)
-    command = [sys.executable, "-m", "mypy", "--strict", *sorted(path.name for path in tmp_path.iterdir())]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    done = mypy(tmp_path, sorted(path.name for path in tmp_path.iterdir()))
     assert done.returncode == 0, done.stdout

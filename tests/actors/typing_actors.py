@@ -105,6 +105,7 @@ async def of_supervisors(ended: list[str], restart: Restart, overflow: Overflow,
     assert_type(children.start_child(spec), Ref[Any])
     reactor = ReactorSpec("adder", Adder, restart="transient", shutdown=1.0, capacity=10, overflow="wait")
     assert_type(children.start_reactor(reactor), Ref[Any])
+    children.watch_for_children(children.start_child(spec))
     assert_type(children.child("counter"), Ref[Any] | None)
     assert_type(children.which_children(), list[ChildInfo])
     assert_type(children.count_children(), int)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sagakit.cli.json_shapes import LINES, SagaLine
-from sagakit.cli.looking_commands import detail_of, list_columns
+from sagakit.cli.looking_commands import list_columns
 from sagakit.cli.printing import OutputFormat, age, print_lines, print_one, shown
 from sagakit.client.attempts import Attempt
 from sagakit.client.description import Description, StepView
+from sagakit.client.json_lines import detail_of
+from sagakit.client.json_shapes import LINES, SagaLine
 
 SCHEMA = Path(__file__).parent / "json_schema.json"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -30,8 +30,38 @@ def test_a_start_returns_when_it_is_durable_started_or_ended(on_client: Callable
         assert [info.id for info in (await client.list(where='id = "started"')).items] == ["started"]
         await client.start(Buy, "ended", Order(), wait="ended")
         assert (await client.load(Buy, "ended")).status == "completed"
-        with pytest.raises(InvalidInput, match="durable, started, ended"):
-            await client.start(Buy, "x", Order(), wait="begun")  # type: ignore[call-overload]
+        with pytest.raises(InvalidInput, match="durable, started, step:NAME, ended"):
+            await client.start(Buy, "x", Order(), wait="begun")
+
+    on_client(body)
+
+
+def test_a_start_returns_when_a_step_is_done_skipped_or_cannot_be_any_more(on_client: Callable[[Body], None]) -> None:
+    async def body(client: Client) -> None:
+        said = list[str]()
+
+        async def start() -> None:
+            await client.start(Buy, "asks", Order(asks=True), wait="step:approved")
+            said.append("passed")
+
+        async def approve() -> None:
+            await client.start(Buy, "asks", Order(asks=True), wait="step:reserve")
+            for _ in range(10):
+                await client.load(Buy, "asks")
+            said.append("approved")
+            await client.signal(Buy, "asks", Buy.approved, "ann")
+
+        await client._wire.together(start, approve)
+        assert said == ["approved", "passed"]
+        await client.start("Buy", "unasked", {}, wait="step:approved")
+        assert (await client.load(Buy, "unasked")).steps["approved"].state == "skipped"
+        await client.start(Buy, "refused", Order(refused=True), wait="step:charge")
+        assert (await client.load(Buy, "refused")).status in ("compensating", "failed")
+        with pytest.raises(InvalidInput, match="no step 'chrage'; did you mean 'charge'"):
+            await client.start(Buy, "never", Order(), wait="step:chrage")
+        assert (await client.list(where='id = "never"')).items == [], "it was started all the same"
+        with pytest.raises(InvalidInput, match="no step 'chrage'; did you mean 'charge'"):
+            await client.start("Buy", "named", {}, wait="step:chrage")
 
     on_client(body)
 

@@ -65,7 +65,6 @@ async def of_a_client_alone(client: Client, order: Order) -> None:
         async for event in events:
             of_an_event(event)
     _ = await client.start(Ship, "1", 7)  # type: ignore[misc]  # pyright: ignore[reportCallIssue, reportArgumentType]
-    _ = await client.start(Ship, "1", order, wait="begun")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def of_an_event(event: SagaEvent) -> None:

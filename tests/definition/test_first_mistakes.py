@@ -24,6 +24,22 @@ def option(given: str) -> str:
 
 
 SIGNATURES = [
+    Mistake(
+        "ctx of another type",
+        pay("order: str, ctx: dict"),
+        "S.pay: its parameter ctx is dict, but its last argument is Context",
+    ),
+    Mistake(
+        "ctx of another type in a compensation",
+        RESERVE.replace("held: str | None, ctx: Context", "held: str | None, ctx: str"),
+        "S.reserve's compensation: its parameter ctx is str, but its last argument is Context",
+    ),
+    Mistake(
+        "ctx of another type in a check",
+        "@step(compensate=None, on_unknown='check')\nasync def pay(self, order: str, ctx: Context) -> str: ...\n"
+        "@pay.check\nasync def paid(self, order: str, ctx: str) -> NotDone | None: ...",
+        "S.the check of pay: its parameter ctx is str, but its last argument is Context",
+    ),
     Mistake("step without ctx", pay("order: str"), "takes 1 parameters after self, it is called with 2: input, ctx"),
     Mistake("step without anything", pay(""), "takes 0 parameters after self, it is called with 2: input, ctx"),
     Mistake(
@@ -98,6 +114,16 @@ OPTIONS = [
         "RetryPolicy: initial_interval=1: say a timedelta",
     ),
     Mistake("unknown word", option("on_unknown='ignore'"), "say 'retry' or 'check' or 'undo' or 'ask'"),
+    Mistake(
+        "function as compensate",
+        option("compensate=len"),
+        r"step\(compensate=<.*len>\): only None is said here: the compensation is a method of its own",
+    ),
+    Mistake(
+        "compensate that is false",
+        "@each(lambda o, c: [], compensate=False)\n" + pay().split("\n")[1],
+        r"each\(compensate=False\): only None is said here",
+    ),
     Mistake("condition that is none", option("when=True"), "when is True, which is not a function of input, ctx"),
     Mistake(
         "name in place of a node",
@@ -131,6 +157,11 @@ NODES = [
     Mistake("timer of a number", "t = timer(5)", "wait=5: say a timedelta"),
     Mistake("timer that goes back", "t = timer(timedelta(seconds=-5))", "wait=-1 day, 23:59:55 must not be negative"),
     Mistake("timer of one parameter", "t = timer(lambda order: timedelta(1))", r"with \(input, ctx\), but takes"),
+    Mistake(
+        "signal of an instance",
+        "@dataclass\nclass P:\n    n: int = 1\ns = signal(P())",
+        r"signal\(S\.P\(n=1\)\): give the type of the payload, such as signal\(str\)",
+    ),
     Mistake("signal with a number", "s = signal(str, timeout=60)", "timeout=60: say a timedelta"),
     Mistake("signal that goes on", "s = signal(str, on_timeout='continue')", 'on_timeout="continue" needs a timeout'),
     Mistake("child of an instance", "class B(Saga[str]):\n    t = timer(timedelta(1))\nc = child(B(), lambda o, c: o)",
@@ -140,8 +171,35 @@ NODES = [
 ]  # fmt: skip
 
 
+CLASSES = [
+    Mistake(
+        f"text in the place of the {what}",
+        RESERVE,
+        r"S: Saga\[\.\.\.\] has a text in the place of a type, 'Order': write",
+        f"class S(Saga[{types}]):",
+    )
+    for what, types in {"input": "'Order'", "output": "str, 'Order'"}.items()
+] + [
+    Mistake(
+        f"{name} in the class body",
+        f"{name} = {value}\n{RESERVE}",
+        rf"S\.{name} = .* is an attribute, and sets no option: write it into the class line, .*{name}=\.\.\.\)",
+    )
+    for name, value in {
+        "version": "2", "name": "'pay'", "deadline": "timedelta(hours=1)", "backend": "'asyncio'"
+    }.items()
+] + [
+    Mistake(
+        "a cache above the step",
+        "@cache\n" + pay(),
+        r"S\.pay: a decorator is above the node, and hides it: put it below",
+        "from functools import cache\nclass S(Saga[str]):",
+    ),
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    "mistake", [*SIGNATURES, *TYPES, *OPTIONS, *NODES], ids=lambda mistake: mistake.name.replace(" ", "_")
+    "mistake", [*SIGNATURES, *TYPES, *OPTIONS, *NODES, *CLASSES], ids=lambda mistake: mistake.name.replace(" ", "_")
 )
 def test_a_mistake_says_what_to_write(mistake: Mistake, tmp_path: Path) -> None:
     is_refused(mistake, tmp_path)

@@ -25,6 +25,12 @@ MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
     "compensate": (lambda: node.compensate(retries=1), r"compensate\(retries=\.\.\.\): .*did you mean 'retry'"),
     "policy": (lambda: _RetryPolicy(attempts=3), r"RetryPolicy\(attempts=.*did you mean 'max_attempts'"),
     "limit": (lambda: _Limit("mail", per_sec=3), r"Limit\(per_sec=.*did you mean 'per_second'"),
+    "of_the_policy": (lambda: _step(reject_on=OSError), r"no such option: write retry=RetryPolicy\(reject_on=\.\.\.\)"),
+    "of_the_policy_of_an_undo": (lambda: node.compensate(max_attempts=3), r"write retry=RetryPolicy\(max_attempts="),
+    "of_the_limit": (
+        lambda: _each(node, per_second=3),
+        r"no such option: write limit=Limit\(name, per_second=\.\.\.\)",
+    ),
     "like_nothing": (lambda: _step(xyz=1), r"step\(xyz=\.\.\.\): there is no such option; there are: on_unknown, when"),
 }
 

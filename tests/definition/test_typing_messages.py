@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.type_checkers import ROOT, mypy
+
 HEAD = """
 from __future__ import annotations
 from sagakit import Context, Saga, step
@@ -36,16 +36,15 @@ NOTES = 7
 """The overloads of `step`, and a line above them: mypy prints them all."""
 
 
-def said(folder: Path, *command: str) -> dict[str, list[str]]:
-    """The lines that a checker prints, by the mistake."""
+def programs(folder: Path) -> None:
+    """Write a program for each mistake."""
     for name, (decorator, parameters, _, _) in MISTAKES.items():
         method = f"    {decorator}\n    async def b(self, i: int, {parameters}ctx: Context) -> str: ...\n"
         (folder / f"{name}.py").write_text(HEAD + method)
-    paths = f"{ROOT / 'actors'}:{ROOT / 'runtime'}"
-    text = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, env=os.environ | {"MYPYPATH": paths},
-        capture_output=True, text=True, check=False,
-    ).stdout  # fmt: skip
+
+
+def by_mistake(text: str) -> dict[str, list[str]]:
+    """Return the lines that a checker printed, by the mistake."""
     found: dict[str, list[str]] = {name: [] for name in MISTAKES}
     of = ""
     for line in text.splitlines():
@@ -57,16 +56,18 @@ def said(folder: Path, *command: str) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def mypys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    return said(
-        tmp_path_factory.mktemp("mypy"), "mypy", "--strict", "--python-version=3.11", *[f"{one}.py" for one in MISTAKES]
-    )
+    folder = tmp_path_factory.mktemp("mypy")
+    programs(folder)
+    return by_mistake(mypy(folder, [f"{one}.py" for one in MISTAKES]).stdout)
 
 
 @pytest.fixture(scope="module")
 def pyrights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp("pyright")
+    programs(folder)
     (folder / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT / "actors"}", "{ROOT / "runtime"}"]}}')
-    return said(folder, "pyright", f"--pythonpath={sys.executable}", "-p", ".")
+    command = [sys.executable, "-m", "pyright", f"--pythonpath={sys.executable}", "-p", "."]
+    return by_mistake(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout)
 
 
 @pytest.mark.parametrize("name", MISTAKES)

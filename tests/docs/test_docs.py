@@ -20,6 +20,7 @@ from sagakit.store.names import Channel
 
 from tests.client.faces import worker
 from tests.servers import Server
+from tests.type_checkers import mypy
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -66,8 +67,7 @@ def test_the_readmes_programs_are_checked_by_mypy(tmp_path: Path) -> None:
         "    async def ship(self, held: Reservation, *, key: str) -> str: raise NotImplementedError\n"
     )
     (tmp_path / "outline.py").write_text(head + outline)
-    command = [sys.executable, "-m", "mypy", "--strict", "program.py", "outline.py", "nodes.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = mypy(tmp_path, ["program.py", "outline.py", "nodes.py"])
     assert done.returncode == 0, done.stdout
 
 

@@ -10,8 +10,8 @@ import pytest
 from sagakit.cli.app import app
 from sagakit.cli.exits import CommandExit
 from sagakit.cli.findings_text import nagios_text, people_text, prometheus_text
-from sagakit.cli.json_shapes import FindingLine
 from sagakit.cli.printing import text_lines
+from sagakit.client.json_shapes import FindingLine
 from sagakit.doctor import CHECKS
 from typer.testing import CliRunner
 

@@ -11,6 +11,7 @@ from sagakit import outbox
 
 from tests.docs.test_docs import ROOT, blocks
 from tests.sagas import BookTrip
+from tests.type_checkers import mypy
 
 PAGE = ROOT / "docs" / "outbox.md"
 
@@ -34,8 +35,7 @@ def test_the_parts_of_programs_are_checked_by_mypy(tmp_path: Path) -> None:
     (tmp_path / "first.py").write_text(first)
     (tmp_path / "parts.py").write_text(f"{head}from sagakit import outbox\nfrom first import PlaceOrder\n{serve}{mend}")
     (tmp_path / "second.py").write_text(second)
-    command = [sys.executable, "-m", "mypy", "--strict", "first.py", "parts.py", "second.py"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = mypy(tmp_path, ["first.py", "parts.py", "second.py"])
     assert done.returncode == 0, done.stdout
 
 

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 import trio
-from sagakit.store.ports import ACK_WAIT, InboundMessage, Source
+from sagakit.store.ports import InboundMessage, Source
 
 from tests.store.conftest import OpenStore
 
 KEYS = ["Trip.a", "Trip.b", "Trip.=2E=2A=3E", "Trip.-_", "Other.a"]
+SHORT_WAIT = 2.0
+"""Seconds in place of ACK_WAIT, so that a test is soon done."""
 
 
 async def test_the_inbox_delivers_once_by_id_until_acknowledged(open_store: OpenStore) -> None:
@@ -51,8 +53,12 @@ async def test_a_message_that_is_given_back_comes_again(open_store: OpenStore) -
             assert (await taken(messages)).id == "m1"
 
 
-async def test_a_message_that_nobody_acknowledges_comes_again_unless_it_is_extended(open_store: OpenStore) -> None:
+async def test_a_message_that_nobody_acknowledges_comes_again_unless_it_is_extended(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A worker that has died holds up what it had for ACK_WAIT at the most."""
+    for module in ("jetstream.inbox", "store.memory_inbox"):
+        monkeypatch.setattr(f"sagakit.{module}.ACK_WAIT", SHORT_WAIT)
     async with open_store() as store:
         await store.inbox.send("client", id="m1", saga_type="Trip", saga_id="a", payload=b"1")
         async with store.inbox.receive("Trip", "new") as messages:
@@ -66,7 +72,7 @@ async def test_a_message_that_nobody_acknowledges_comes_again_unless_it_is_exten
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(take)
                 for _ in range(3):
-                    await trio.sleep(ACK_WAIT / 2)
+                    await trio.sleep(SHORT_WAIT / 2)
                     assert not came_again.is_set()
                     first.acknowledger.extend()
 

@@ -65,10 +65,11 @@ class Member:
 async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -> AsyncIterator[Member]:
     """Run a worker in this task, and close it in good order at the end. A kill cancels the body.
 
-    Plain steps are called in place of a thread: virtual time would run on while a thread works. The option `now`
-    replaces `wall_clock`; None takes the server's clock. `adopt` is that of `open_runtime`.
+    Plain steps are called in place of a thread: virtual time would run on while a thread works. With `threads` they
+    run in threads, for a test under real time. The option `now` replaces `wall_clock`; None takes the server's clock.
+    `adopt` is that of `open_runtime`.
     """
-    now, adopt = options.pop("now", wall_clock), options.pop("adopt", True)
+    now, adopt, threads = options.pop("now", wall_clock), options.pop("adopt", True), options.pop("threads", False)
     with bare_errors(), trio.CancelScope() as scope:
         async with (
             open_memory(server, names=Names()) as store,
@@ -77,7 +78,7 @@ async def member(server: MemoryServer, *sagas: Saga[Any, Any], **options: Any) -
                 registry=Registry(sagas),
                 config=Config.of(options),
                 call_asyncio=no_asyncio,
-                call_thread=call_in_place,
+                call_thread=None if threads else call_in_place,
                 now=now,
                 adopt=adopt,
             ) as worker,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import sagakit
 import trio
-from sagakit import Completed, Context, Failed, Reject, RetryPolicy, Saga, SagaStuck, step, timer
+from sagakit import Completed, Context, Failed, Reject, Retry, RetryPolicy, Saga, SagaStuck, step, timer
 
 TWICE = RetryPolicy(max_attempts=2, initial_interval=timedelta(milliseconds=10))
 
@@ -45,6 +45,17 @@ def raising(error: BaseException | type[BaseException]) -> Callable[[], Awaitabl
     return what
 
 
+ANY: Any = [Reject, Retry]
+_Reject, _Retry = ANY
+
+
+def wrongly(make: Callable[[], BaseException]) -> Callable[[], Awaitable[Any]]:
+    async def what() -> Any:
+        raise make()
+
+    return what
+
+
 async def with_a_number() -> str:
     raise Reject(404)  # type: ignore[arg-type]  # pyright: ignore
 
@@ -66,7 +77,20 @@ REFUSED: dict[str, tuple[Callable[[], Awaitable[Any]], str, dict[str, Any]]] = {
 }
 EXHAUSTED: dict[str, tuple[Callable[[], Awaitable[Any]], str]] = {
     "code_of_a_number": (with_a_number, "the code of a Reject is text, not 404: say Reject"),
-    "reject_without_code": (raising(Reject), "missing 1 required positional argument: 'code'"),
+    "reject_without_code": (
+        raising(Reject),
+        "Reject(): write Reject('sold_out', sku=sku): the code first, without its",
+    ),
+    "reject_with_a_named_code": (
+        wrongly(lambda: _Reject(code="no")),
+        "Reject(code='no'): write Reject('sold_out', sku=",
+    ),
+    "reject_with_two_texts": (
+        wrongly(lambda: _Reject("no", 5)),
+        "Reject('no', 5): write Reject('sold_out', sku=sku): ",
+    ),
+    "retry_without_reason": (raising(Retry), "Retry(): write Retry('closed', after=timedelta(hours=1)): the reason"),
+    "retry_with_two_values": (wrongly(lambda: _Retry("no", 5)), "Retry('no', 5): write Retry('closed', after="),
     "a_number_for_text": (returning(7), "cannot be kept as str: Expected `str`, got `int`"),
     "nothing_for_text": (returning(None), "cannot be kept as str: Expected `str`, got `null`"),
     "exit": (raising(SystemExit(3)), "SystemExit(3)"),
@@ -93,6 +117,20 @@ def test_a_mistake_of_a_step_is_the_reason_of_the_failure(name: str) -> None:
     assert isinstance(outcome, Failed)
     assert outcome.cause == "exhausted"
     assert says in str(outcome.reason)
+
+
+class SoldOut(Reject):
+    """A refusal of a user's own, with arguments of its own."""
+
+    def __init__(self, *, sku: str = "lamp") -> None:
+        super().__init__("sold_out", sku=sku)
+
+
+@pytest.mark.parametrize("error", [SoldOut, SoldOut(sku="lamp")])
+def test_a_refusal_of_the_user_may_take_other_arguments(error: Any) -> None:
+    outcome = outcome_of(Do(raising(error)))
+    assert isinstance(outcome, Failed)
+    assert (outcome.code, outcome.detail) == ("sold_out", {"sku": "lamp"})
 
 
 @pytest.mark.parametrize("output", [7, None])

@@ -93,9 +93,10 @@ class Threaded(Saga[str]):
 async def test_p2_a_call_that_waits_for_a_thread_is_not_made_when_the_saga_turns_back() -> None:
     """Turning back does not wait for the thread, and does not treat the call as in doubt."""
     server, saga = MemoryServer(), Threaded()
-    async with member(server, saga, max_threads=1) as running:
+    async with member(server, saga, threads=True, max_threads=1) as running:
         first = await running.runtime.start(Threaded, "first", "fine")
-        await saga.occupied.wait()
+        with trio.fail_after(10):
+            await saga.occupied.wait()
         second = await running.runtime.start(Threaded, "second", "refused")
         saga.word.set()
         try:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sagakit import Context, DefinitionError, Saga, signal, step
+import trio
+from sagakit import Context, DefinitionError, Saga, each, signal, step
+from sagakit.errors import WrongContext
 from sagakit.testing import (
     CONTRACT,
     CallFault,
@@ -28,6 +30,10 @@ class Pay(Saga[int]):
     @step(compensate=None)
     async def charge(self, amount: int, ctx: Context) -> str:
         return f"paid {amount}"
+
+    @each(lambda amount, ctx: ["ann"], compensate=None)
+    async def mail(self, amount: int, to: str, ctx: Context) -> str:
+        return to
 
 
 class Other(Saga[int]):
@@ -52,8 +58,8 @@ class Silent:
 
 ONE = Pay()
 YES = Send(Pay.approved, "yes")
-ANY: Any = [simulate, explore, stub, Send, WriteFault, CallFault]
-_simulate, _explore, _stub, _Send, _WriteFault, _CallFault = ANY
+ANY: Any = [simulate, explore, stub, Send, Faults, WriteFault, CallFault]
+_simulate, _explore, _stub, _Send, _Faults, _WriteFault, _CallFault = ANY
 
 
 def planned(*faults: Any) -> Any:
@@ -62,6 +68,58 @@ def planned(*faults: Any) -> Any:
 
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
+    "a_bare_fault": (
+        lambda: _simulate(Pay(), 1, faults=_Faults(WriteFault(1, "crash_after"))),
+        r"write Faults\(\(\.\.\.,\)\), with the faults in a",
+    ),
+    "node_in_place_of_its_name": (
+        lambda: planned(_CallFault(Pay.charge, "do", "raise")),
+        "write the name of the step, as a t",
+    ),
+    "first_call_of_none": (
+        lambda: planned(CallFault("charge", "do", "raise", first=0)),
+        "first=0: a whole number from 1; the",
+    ),
+    "first_call_of_text": (
+        lambda: planned(_CallFault("charge", "do", "raise", first="1")),
+        "first='1': a whole number from",
+    ),
+    "no_calls": (
+        lambda: planned(CallFault("charge", "do", "raise", calls=0)),
+        "calls=0: a whole number from 1; the fault would",
+    ),
+    "write_of_none": (
+        lambda: planned(WriteFault(0, "crash_after")),
+        "number=0: a whole number from 1; the fault would strike",
+    ),
+    "message_of_none": (
+        lambda: planned(MessageAt(0)),
+        "number=0: a whole number from 1; the fault would strike nothing",
+    ),
+    "undo_that_is_none": (
+        lambda: planned(CallFault("charge", "undo", "raise")),
+        "charge has no compensation, so the fault strik",
+    ),
+    "check_that_is_none": (
+        lambda: planned(CallFault("charge", "check", "raise")),
+        "charge has no check, so the fault strikes",
+    ),
+    "call_of_a_signal": (
+        lambda: planned(CallFault("approved", "do", "raise")),
+        "approved is a signal, which is not called",
+    ),
+    "call_of_a_whole_each": (
+        lambda: planned(CallFault("mail", "do", "raise")),
+        "mail is called for each item: name one, as mail/0",
+    ),
+    "one_send": (
+        lambda: _simulate(Pay(), 1, send=YES),
+        r"send=<.*Send .*>: write a list, even of one: send=\[\.\.\.\]",
+    ),
+    "one_child": (
+        lambda: _simulate(Pay(), 1, also=Pay()),
+        r"also=Pay\(\.\.\.\): write a list, even of one: also=\[\.\.\.\]",
+    ),
     "faults_in_a_list": (
         lambda: _simulate(Pay(), 1, faults=[WriteFault(1, "crash_after")]),
         r"faults=\[WriteFault\(.*\)\]: write Faults\(\(\.\.\.,\)\)",
@@ -104,6 +162,14 @@ def test_what_the_kit_cannot_use_is_refused_with_what_to_write(mistake: str) -> 
     make, says = MISTAKES[mistake]
     with pytest.raises(DefinitionError, match=says):
         make()
+
+
+def test_a_simulation_within_trio_says_where_to_call_it() -> None:
+    async def main() -> None:
+        simulate(Pay(), 1, send=[YES])
+
+    with pytest.raises(WrongContext, match="the kit runs trio itself, and trio runs here: call it in a plain function"):
+        trio.run(main)
 
 
 def test_a_participant_that_is_an_instance_or_lacks_a_function_is_refused() -> None:

@@ -13,6 +13,9 @@ sending_commands  start, signal, delete
 checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
+console_commands  web
+console_process   `sagakit web`: the HTTP API as a process
+listening         HTTP servers of commands, on trio
 writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
@@ -22,7 +25,6 @@ choosing          the selector: keys, globs, a filter, standard input
 looking_only      the light way to look at sagas: a plain connection under asyncio
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
-json_shapes       the JSON that the operator commands print
 context_commands  context: ls, show, select
 contexts          the contexts of the `nats` command
 command_options   options of the commands

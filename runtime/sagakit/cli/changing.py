@@ -17,11 +17,11 @@ import typer
 from sagakit.cli.choosing import AT_ONCE, Choice, Chosen, choice_to_change, chosen, key_of_record
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.jobs_at_work import CUT_OFF, JobResult, Pace, begin, jobs_of, positions, resume
-from sagakit.cli.json_shapes import VerdictLine
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.cli.session import Session, Work
 from sagakit.client.by_key import Answer, PlainAccess, check_message
 from sagakit.client.jobs import Job, JobItem
+from sagakit.client.json_shapes import VerdictLine
 from sagakit.engine import InboundKind, Record, to_undo
 from sagakit.engine.record import NOTHING
 from sagakit.errors import SagakitError

@@ -13,8 +13,8 @@ import typer
 from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, RoleName, with_options
 from sagakit.cli.exits import CommandExit, UsageError, exit_of
 from sagakit.cli.findings_text import NAGIOS, nagios_text, nagios_unknown, people_text, prometheus_text, worst_of
-from sagakit.cli.json_shapes import FindingLine
 from sagakit.cli.printing import OutputFormat, check_output, print_error, print_lines, text_lines
+from sagakit.client.json_shapes import FindingLine
 from sagakit.doctor import CHECKS, Diagnosis, Monitored, examine, not_connected, open_patient, read_monitoring
 from sagakit.errors import CannotConnect, SagakitError
 from sagakit.store.permissions import Role

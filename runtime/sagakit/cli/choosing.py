@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from sagakit.cli.exits import UsageError
-from sagakit.engine import ENDS, Record
+from sagakit.engine import Record
 from sagakit.errors import InvalidId, StoreError, Undecodable, UnknownSaga
-from sagakit.naming import SagaKey, decode_id, encode_id, is_name
+from sagakit.naming import SagaKey, id_of, is_name
 from sagakit.repository import Filter, Wanted, parse
 from sagakit.repository.filters import All, AnyOf, Comparison, Condition
+from sagakit.repository.wanted import wanted_where
 
 if TYPE_CHECKING:
     from sagakit.cli.looking_only import Looking
@@ -95,14 +96,9 @@ def key_of(word: str) -> str:
     if not dot or not is_name(saga_type) or not saga_id.strip():
         raise UsageError(f"{word!r} is not the key of a saga: {FORM}")
     try:
-        if encode_id(decode_id(saga_id)) != saga_id:  # as `order=37`, which is an id and no encoding
-            raise ValueError
-    except ValueError:
-        try:
-            return f"{saga_type}.{encode_id(saga_id)}"
-        except InvalidId as error:
-            raise UsageError(str(error)) from None
-    return word
+        return str(SagaKey(saga_type, id_of(saga_id)))
+    except InvalidId as error:
+        raise UsageError(str(error)) from None
 
 
 def wanted_of_choice(choice: Choice, now: float, *, ended: bool | None = None) -> Wanted:
@@ -110,11 +106,7 @@ def wanted_of_choice(choice: Choice, now: float, *, ended: bool | None = None) -
 
     Raises InvalidFilter.
     """
-    where = choice.wanted(now)
-    statuses = where.statuses
-    over = where.names_ended if ended is None else ended
-    live = (statuses is None or bool(statuses - ENDS)) if ended is None else not ended
-    return Wanted(where=where, live=live, ended=over)
+    return wanted_where(choice.wanted(now), ended=ended)
 
 
 async def looked_for(sagas: Looking, choice: Choice, *, ended: bool | None = None, limit: int | None = None) -> Chosen:

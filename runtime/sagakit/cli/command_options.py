@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import wraps
 from importlib.util import find_spec
-from typing import Annotated, Any, TypeAlias, cast
+from typing import Annotated, Any, TypeAlias, TypeVar, cast
 
 import typer
 
 from sagakit.cli import contexts
 from sagakit.cli.exits import UsageError
+
+T = TypeVar("T")
 
 
 class LogFormat(StrEnum):
@@ -31,6 +33,14 @@ class LogLevel(StrEnum):
     error = "error"
 
 
+class RankName(StrEnum):
+    """The role of a visitor of `sagakit web`."""
+
+    viewer = "viewer"
+    operator = "operator"
+    admin = "admin"
+
+
 class RoleName(StrEnum):
     """The role of an account."""
 
@@ -45,12 +55,25 @@ WORKER_PACKAGES: tuple[str, ...] = ("hypercorn", "prometheus_client", "pythonjso
 """The packages that the extra `worker` brings."""
 
 
+WEB_PACKAGES: tuple[str, ...] = ("hypercorn", "jsonschema", "pythonjsonlogger", "starlette")
+"""The packages that the extra `web` brings."""
+
+
+def packages_checked(extra: str, packages: tuple[str, ...]) -> Callable[[T], T]:
+    """Return the callback of an option that ends the command if packages of an extra are missing."""
+
+    def check(value: T) -> T:
+        missing = [name for name in packages if find_spec(name) is None]
+        if missing:
+            typer.echo(f"this command needs {', '.join(missing)}: pip install 'sagakit[{extra}]'", err=True)
+            raise typer.Exit(2)
+        return value
+
+    return check
+
+
 def _check_packages(value: bool) -> bool:
-    missing = [name for name in WORKER_PACKAGES if find_spec(name) is None]
-    if missing:
-        typer.echo(f"this command needs {', '.join(missing)}: pip install 'sagakit[worker]'", err=True)
-        raise typer.Exit(2)
-    return value
+    return packages_checked("worker", WORKER_PACKAGES)(value)
 
 
 Nats: TypeAlias = Annotated[

@@ -9,8 +9,8 @@ import typer
 
 from sagakit.cli import contexts
 from sagakit.cli.exits import CommandExit, UsageError
-from sagakit.cli.json_shapes import ContextLine
 from sagakit.cli.printing import Columns, Output, OutputFormat, note, print_lines, print_one
+from sagakit.client.json_shapes import ContextLine
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 context: typer.Typer = typer.Typer(

@@ -4,19 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from sagakit.errors import (
-    CannotConnect,
-    DefinitionError,
-    InvalidConfig,
-    InvalidName,
-    LoginRefused,
-    NotPermitted,
-    OtherDomain,
-    PayloadTooSmall,
-    ServerError,
-    StoreError,
-    TooLarge,
-)
+from sagakit.errors import codes_of
 
 
 class UsageError(Exception):
@@ -60,19 +48,15 @@ class CommandExit(IntEnum):
 
 
 def exit_of(error: BaseException) -> CommandExit:
-    """Return the exit code for an error. A group of several errors is a crash."""
-    for kinds, code in _CODES:
-        if isinstance(error, kinds):
-            return code
-    return CommandExit.CRASH
+    """Return the exit code of an operator command for an error. A group of several errors is a crash."""
+    if isinstance(error, UsageError):
+        return CommandExit.USAGE
+    codes = codes_of(error)
+    return CommandExit.CRASH if codes is None else next(one for one in CommandExit if one == codes.exit)
 
 
-_CODES: tuple[tuple[tuple[type[BaseException], ...], CommandExit], ...] = (
-    ((UsageError,), CommandExit.USAGE),
-    ((DefinitionError,), CommandExit.DEFINITION),
-    ((InvalidConfig, InvalidName, OtherDomain, PayloadTooSmall, TooLarge), CommandExit.CONFIG),
-    ((LoginRefused, NotPermitted), CommandExit.NOT_PERMITTED),
-    ((CannotConnect, StoreError), CommandExit.UNAVAILABLE),
-    ((ServerError,), CommandExit.SERVER),
-)
-"""Errors and their codes. The first row that fits counts: LoginRefused is also a CannotConnect."""
+def worker_exit_of(error: BaseException) -> CommandExit:
+    """Return the exit code of a worker for an error: a wrong call is a bug there, in a saga's module or in sagakit."""
+    code = exit_of(error)
+    is_call = code in (CommandExit.USAGE, CommandExit.UNKNOWN_SAGA) and not isinstance(error, UsageError)
+    return CommandExit.CRASH if is_call else code

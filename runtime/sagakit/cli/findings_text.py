@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sagakit.cli.json_shapes import FindingLine
+from sagakit.client.json_shapes import FindingLine
 
 NAGIOS = {"ok": (0, "OK"), "warn": (1, "WARNING"), "bad": (2, "CRITICAL"), "unknown": (3, "UNKNOWN")}
 """Exit codes and words of Nagios' plugins."""

@@ -12,9 +12,6 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
-import trio
-from hypercorn.config import Config as HypercornConfig
-from hypercorn.trio import serve
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -24,9 +21,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from sagakit.cli.listening import answering
 from sagakit.client.metrics import METRICS, MetricReading
 from sagakit.client.runtime import Runtime
-from sagakit.errors import InvalidConfig
 from sagakit.prometheus import families
 
 _log = logging.getLogger("sagakit.health")
@@ -65,38 +62,12 @@ class Health:
         yield from families([ready, *(reading for reading in readings if reading.metric is not READY)])
 
 
-def listen(address: str) -> socket.socket:
-    """Return a socket that listens on `host:port`; port 0 picks one. Raises InvalidConfig."""
-    host, colon, port = address.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not port.isdecimal():
-        raise InvalidConfig(f"health={address!r}: write HOST:PORT, such as 0.0.0.0:8080; port 0 picks one")
-    try:
-        return socket.create_server((host, int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        raise InvalidConfig(f"health={address!r}: cannot listen there: {error}") from None
-
-
 @asynccontextmanager
 async def open_health(listening: socket.socket, health: Health) -> AsyncIterator[str]:
     """Answer over HTTP while the context is open. Yields the URL."""
-    config = HypercornConfig()
-    config.bind = [f"fd://{listening.detach()}"]
-    config.errorlog = logging.getLogger("hypercorn")
-    config.include_server_header = False
-    config.graceful_timeout = 1.0
-    closing = trio.Event()
-
-    async def run(task_status: trio.TaskStatus[list[str]]) -> None:
-        await serve(_app(health), config, shutdown_trigger=closing.wait, task_status=task_status)  # type: ignore[arg-type]  # Starlette's callable is wider than hypercorn's protocol
-
-    async with trio.open_nursery() as nursery:
-        (url,) = await nursery.start(run)
+    async with answering(listening, _app(health)) as url:
         _log.info("health at %s/live, /ready and /metrics", url, extra={"url": url})
-        try:
-            yield url
-        finally:
-            closing.set()
+        yield url
 
 
 def _app(health: Health) -> Starlette:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import typer
 
 from sagakit.cli.jobs_at_work import jobs_of
-from sagakit.cli.json_shapes import JobLine
 from sagakit.cli.printing import Columns, age, print_lines
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.jobs import Holder, Job
+from sagakit.client.json_shapes import JobLine
 from sagakit.times import moment_of
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)

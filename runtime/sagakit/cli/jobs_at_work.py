@@ -16,12 +16,12 @@ import msgspec
 import trio
 
 from sagakit.cli.exits import UsageError
-from sagakit.cli.json_shapes import VerdictLine
 from sagakit.cli.printing import note, shown
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs, new_job_id
+from sagakit.client.json_shapes import VerdictLine
 from sagakit.client.refusals import is_taken
 from sagakit.client.tail import last_sequence
 from sagakit.engine import Record

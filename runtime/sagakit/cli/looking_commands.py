@@ -15,24 +15,21 @@ from sagakit.cli.choosing import (
     choice_to_look,
     chosen,
     key_of,
-    key_of_record,
     looked_for,
     wanted_of_choice,
 )
 from sagakit.cli.command_options import FilterText, SagaWords
-from sagakit.cli.json_shapes import CountLine, EventLine, GroupLine, SagaDetail, SagaLine, WorkerLine
 from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
 from sagakit.cli.session import Look, Session, Work, in_session
+from sagakit.client.json_lines import detail_of, event_line, group_line, saga_line
+from sagakit.client.json_shapes import CountLine, WorkerLine
 from sagakit.engine import Record
-from sagakit.engine.events import CloudEvent
-from sagakit.repository.filters import errors_of, steps_of
 from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.times import moment_of
 
 if TYPE_CHECKING:
     from sagakit.cli.looking_only import Looking
     from sagakit.client.by_key import LiveLease, PlainAccess
-    from sagakit.client.description import Description
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 OneSaga: TypeAlias = Annotated[str, typer.Argument(metavar="SAGA", help="The key of the saga: TYPE.ID.")]
@@ -210,25 +207,6 @@ def _told(found: Chosen) -> Sequence[Record]:
 # ------------------------------------------------------------------------------- lines
 
 
-def saga_line(record: Record) -> SagaLine:
-    """Return the line of a saga in a list."""
-    return SagaLine(
-        key=key_of_record(record),
-        type=record.saga_type,
-        id=record.saga_id,
-        status=record.status,
-        at=list(dict.fromkeys(steps_of(record))),
-        error=next(iter(errors_of(record)), None),
-        version=record.definition_version,
-        owner=record.owner,
-        created_at=moment_of(record.created_at),
-        updated_at=moment_of(record.updated_at),
-        deadline_at=moment_of(record.deadline_at),
-        starts_at=moment_of(record.starts_at),
-        attributes=record.attributes,
-    )
-
-
 def list_columns(now: float) -> Columns:
     """Return the columns of a list."""
     return {
@@ -277,30 +255,6 @@ def group_columns(now: float) -> Columns:
     }
 
 
-def group_line(group: StuckGroup) -> GroupLine:
-    """Return the line of a group."""
-    return GroupLine(
-        type=group.type,
-        step=group.step,
-        error=group.error,
-        count=group.count,
-        oldest=group.oldest,
-        oldest_at=moment_of(group.oldest_at),
-    )
-
-
-def event_line(event: CloudEvent) -> EventLine:
-    """Return the line of an event. Subjects of events have no dots in the type of the saga."""
-    return EventLine(
-        sequence=event.sequence,
-        time=event.time,
-        event=event.type.split(".", 2)[-1],
-        id=event.id,
-        run=event.run,
-        data=event.data,
-    )
-
-
 def worker_line(found: LiveLease) -> WorkerLine:
     """Return the line of a worker."""
     lease = found.lease
@@ -316,8 +270,3 @@ def worker_line(found: LiveLease) -> WorkerLine:
         passivated=lease.passivated,
         definitions=lease.definitions,
     )
-
-
-def detail_of(key: str, found: Description) -> SagaDetail:
-    """Return a description in the form that is printed as JSON."""
-    return msgspec.convert(msgspec.to_builtins(found) | {"key": key}, SagaDetail)

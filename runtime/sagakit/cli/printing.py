@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from sagakit.cli.exits import UsageError
-from sagakit.cli.json_shapes import ErrorLine
+from sagakit.client.json_shapes import ErrorLine
 
 if TYPE_CHECKING:
     from rich.console import Console

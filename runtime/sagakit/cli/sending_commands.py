@@ -10,11 +10,11 @@ import typer
 from sagakit.cli.changing import Changing, Order, carry_out, change, json_of
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.exits import UsageError
-from sagakit.cli.json_shapes import StartedLine
 from sagakit.cli.moments import seconds_of, time_of
 from sagakit.cli.printing import print_one
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import Answer, PlainAccess
+from sagakit.client.json_shapes import StartedLine
 from sagakit.client.verbs import message_id_of
 from sagakit.engine import ENDS, Record
 from sagakit.engine.record import NOTHING

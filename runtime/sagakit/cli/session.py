@@ -12,9 +12,9 @@ import msgspec
 import typer
 
 from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, with_options
-from sagakit.cli.exits import CommandExit, UsageError, exit_of
+from sagakit.cli.exits import UsageError, exit_of
 from sagakit.cli.printing import Output, OutputFormat, check_output, print_error
-from sagakit.errors import CallerError, InvalidConfig, InvalidName, SagakitError, UnknownSaga
+from sagakit.errors import SagakitError
 from sagakit.jetstream.address import SCHEMES
 from sagakit.system.config import Config
 
@@ -49,7 +49,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except (SagakitError, UsageError) as error:
-            found = _exit_of(error)
+            found = exit_of(error)
             print_error(error, found, self.output)
             raise typer.Exit(found) from None
         raise typer.Exit(code)
@@ -117,12 +117,3 @@ def _log(output: OutputFormat) -> None:
     handler.addFilter(lambda record: "sagactl." not in record.getMessage())
     logger = logging.getLogger("sagakit")
     logger.handlers, logger.propagate = [handler], False
-
-
-def _exit_of(error: BaseException) -> int:
-    """Return the exit code: a wrong call is the command line's fault here, since it has the arguments."""
-    if isinstance(error, UnknownSaga):
-        return CommandExit.UNKNOWN_SAGA
-    if isinstance(error, CallerError) and not isinstance(error, InvalidConfig | InvalidName):
-        return CommandExit.USAGE
-    return exit_of(error)

@@ -17,11 +17,12 @@ import typer
 
 from sagakit.cli.choosing import GLOB, key_of
 from sagakit.cli.exits import UsageError
-from sagakit.cli.json_shapes import RelativeLine, WatchLine
 from sagakit.cli.printing import OutputFormat, print_one, shown, tree_text, utc
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.family_tree import Families, Relative
+from sagakit.client.json_lines import watch_line
+from sagakit.client.json_shapes import RelativeLine, WatchLine
 from sagakit.client.watching import EventTail, SagaEvent
 from sagakit.engine import ENDS, Record
 from sagakit.engine.events import CloudEvent
@@ -154,7 +155,7 @@ async def _watch(access: PlainAccess, wanted: WatchOrder, output: OutputFormat) 
         while True:
             found = await tail.take(TICK)
             for one in found:
-                line = watch_line(one)
+                line = watch_line(one.position, one.event)
                 if wanted.glob is None or fnmatchcase(line.key, wanted.glob):
                     _print(line, output)
                 if wanted.until_ended and _ends(one, record):
@@ -170,21 +171,6 @@ def _ends(one: SagaEvent, record: Record | None) -> bool:
     """Return True for the last event of the life that is watched."""
     event = one.event
     return record is not None and event.run == record.run and _name(event) in LAST
-
-
-def watch_line(one: SagaEvent) -> WatchLine:
-    """Return the line of an event."""
-    event = one.event
-    return WatchLine(
-        position=one.position,
-        key=str(SagaKey(one.saga_type, one.saga_id)),
-        sequence=event.sequence,
-        time=event.time,
-        event=_name(event),
-        id=event.id,
-        run=event.run,
-        data=event.data,
-    )
 
 
 def _is_unread() -> bool:

@@ -12,7 +12,8 @@ import msgspec
 import trio
 
 from sagakit.cli import health, loading
-from sagakit.cli.exits import CommandExit, exit_of
+from sagakit.cli.exits import CommandExit, worker_exit_of
+from sagakit.cli.listening import listen
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.opening import open_runtime
@@ -40,7 +41,7 @@ def run(job: WorkerCall) -> CommandExit:
         try:
             with bare_errors():
                 config = Config.load(job.config, **job.options)
-                listening = None if job.health is None else health.listen(job.health)
+                listening = None if job.health is None else listen(job.health, option="health")
                 trio.run(_work, job, config, loading.load(job.sagas), listening, stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
             return _failed(error)
@@ -49,7 +50,7 @@ def run(job: WorkerCall) -> CommandExit:
 
 
 def _failed(error: BaseException) -> CommandExit:
-    code = exit_of(error)
+    code = worker_exit_of(error)
     told = error if code is CommandExit.CRASH else None
     _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
     return code

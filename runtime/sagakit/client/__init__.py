@@ -18,6 +18,8 @@ bulk         verbs for many sagas at once
 description  Description: one saga for people to read
 attempts     the attempts of its steps
 by_key       PlainAccess: sagas by key and as JSON, for tools without the classes
+json_shapes  the JSON of the commands and of the HTTP API
+json_lines   sagas, events, groups and descriptions in that form
 jobs         verbs for many sagas, as they are written down
 job_run      one run of a job: sends, reads the verdicts, marks them
 job_answers  why a verb has no effect on a saga of a job
@@ -31,6 +33,7 @@ The client without a worker; nothing here knows trio
 client       Client: the methods
 client_opening  open_client for trio programs, and what opening shares with asyncio programs
 saga_type    a type of saga, by its class or by its name
+step_wait    the wait for a step of a saga
 lookup       single looks by key
 kept_plans   the plans that the workers keep
 through_outages  waits, and asks again

@@ -78,15 +78,13 @@ class HeardKey:
         flag, self._flag = self._flag, self._wire.event()
         flag.set()
 
-    async def until_changed(self, since: int) -> None:
-        """Return when `count` is another one than `since`. Raises RuntimeClosed."""
-        while self.count == since:
-            await self._flag.wait()
-        self._check_open()
+    def reasons(self, *, halted: bool) -> int:
+        """Return the number of reasons to look; with `halted`, of those after which it may have ended or be stuck."""
+        return self.halts if halted else self.count
 
-    async def until_halted(self, since: int) -> None:
-        """Return when `halts` is another one than `since`. Raises RuntimeClosed."""
-        while self.halts == since:
+    async def until_another(self, since: int, *, halted: bool = False) -> None:
+        """Return when there is another reason to look since there were `since`. Raises RuntimeClosed."""
+        while self.reasons(halted=halted) == since:
             await self._flag.wait()
         self._check_open()
 

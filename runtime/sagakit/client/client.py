@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
-from typing import Any, Unpack, get_args, overload
+from typing import Any, Unpack, overload
 
 import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.client.burials import Burials
 from sagakit.client.changes import Changes
-from sagakit.client.client_starts import ClientStartOptions, ClientStarts, SentStart, Wait
+from sagakit.client.client_starts import ClientStartOptions, ClientStarts, SentStart
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
@@ -23,9 +23,10 @@ from sagakit.client.rights import missing_rights
 from sagakit.client.saga_type import SagaType
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions
+from sagakit.client.step_wait import check_step, has_passed, step_of_wait
 from sagakit.client.verbs import as_payload, signal_name
 from sagakit.client.watching import SagaEvent, watching
-from sagakit.definition import Outcome, Saga, Signal, compiled
+from sagakit.definition import Outcome, Saga, SagaSchema, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker
@@ -64,7 +65,8 @@ class Client:
         self._names = names
         self._check = check
         self._lookup = Lookup(wire, names)
-        self._repository = SagaRepository(self._lookup.reading)
+        self.repository: SagaRepository = SagaRepository(self._lookup.reading)
+        """The stored sagas, for tools that read many. Its methods do not wait through an outage."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
         self._fleet = FleetView(wire, self._lookup, ttl=lease_ttl)
@@ -99,7 +101,8 @@ class Client:
         """Start a saga on any worker, by one message. Return a handle on it. `ClientStartOptions` has the options.
 
         `wait` says when this returns: "durable", once JetStream has the message; "started", once a worker has started
-        the saga; "ended", once the saga has ended. A start with the id and input of a saga that exists returns that
+        the saga; "step:charge", once its step `charge` is done or skipped, or the saga has turned back or ended before
+        that; "ended", once the saga has ended. A start with the id and input of a saga that exists returns that
         saga (P10), so it may be repeated. If the start is refused after this has returned, the methods of the handle
         raise the reason.
 
@@ -107,16 +110,25 @@ class Client:
         """
         self._check_open()
         wait = options.pop("wait", "durable")
-        if wait not in get_args(Wait):
-            raise InvalidInput(f"wait={wait!r}: say one of {', '.join(get_args(Wait))}")
-        of = SagaType.of(saga)
+        of, step = SagaType.of(saga), step_of_wait(wait)
+        if step and of.definition is not None:
+            check_step(of.name, step, of.definition.plan.by_name)
         sent = await self._starts.send(of, id, input, options)
         if sent.pending is not None and wait == "started":
             await sent.pending.reach()
         handle = self._handle(of, sent)
         if wait == "ended":
             await handle.wait()
+        elif step:
+            await self._until_passed(of, handle.key, step)
         return handle
+
+    async def _until_passed(self, of: SagaType, key: str, step: str) -> None:
+        if of.definition is None:
+            plan = await self._lookup.plan_of(await self.record(key))
+            if plan is not None:
+                check_step(of.name, step, plan.by_name)
+        await self._until(key, partial(has_passed, step=step), halted=False)
 
     def _handle(self, of: SagaType, sent: SentStart) -> Handle[Any]:
         return Handle(sent.pending or self, of.saga, sent.address.saga_id, str(sent.address))
@@ -186,34 +198,30 @@ class Client:
         The end is pushed: this returns within milliseconds of it. Raises UnknownSaga, NoWorker, Undecodable.
         """
         self._check_open()
+        return await self._until(
+            key, lambda record: record.status in ENDS or (or_stuck and record.status == "stuck"), halted=True
+        )
+
+    async def _until(self, key: str, holds: Callable[[Record], bool], *, halted: bool) -> Record:
+        """Wait until something holds for a saga; with `halted` for what holds only once it has ended or is stuck."""
         async with self._changes.of(key) as change:
             while True:
-                seen, hints = change.halts, change.hints
-                record = await self._settled(key, or_stuck=or_stuck)
-                if record is not None:
+                seen, hints = change.reasons(halted=halted), change.hints
+                record = await self.record(key)
+                if holds(record):
                     return record
-                await change.until_halted(seen)
+                await self._fleet.check_runs(record)
+                await change.until_another(seen, halted=halted)
                 if change.hints != hints:
-                    record = await self._look_again(key, or_stuck=or_stuck)
-                    if record is not None:
-                        return record
+                    await self._until_shown(record, holds)
 
-    async def _settled(self, key: str, *, or_stuck: bool, patient: bool = False) -> Record | None:
-        record = await self.record(key)
-        if record.status in ENDS or (or_stuck and record.status == "stuck"):
-            return record
-        if not patient:
-            await self._fleet.check_runs(record)
-        return None
-
-    async def _look_again(self, key: str, *, or_stuck: bool) -> Record | None:
+    async def _until_shown(self, record: Record, holds: Callable[[Record], bool]) -> None:
         """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
+        key = f"{record.saga_type}.{record.saga_id}"
         for pause in RELOOKS:
-            record = await self._settled(key, or_stuck=or_stuck, patient=True)
-            if record is not None:
-                return record
+            if holds(await self.record(key)):
+                return
             await self._wire.sleep(pause)
-        return None
 
     async def wait_any(self, *handles: Handle[Any]) -> Handle[Any]:
         """Wait until one of several sagas has ended, and return its handle. Raises InvalidInput for no handles."""
@@ -251,14 +259,14 @@ class Client:
             created_after=created_after,
             created_before=created_before,
             where=where,
-            now=await self._lookup.patiently(self._lookup.reading.now),
+            now=await self.now(),
         )
-        return await self._lookup.patiently(partial(self._repository.list, wanted, limit=limit, cursor=cursor))
+        return await self._lookup.patiently(partial(self.repository.list, wanted, limit=limit, cursor=cursor))
 
     async def history(self, saga: type[Saga[D, T]] | str, id: str) -> History:
         """Return the last record of a saga and its events in order, as `Runtime.history` does."""
         record = await self.load(saga, id)
-        return await self._lookup.patiently(partial(self._repository.history, record))
+        return await self._lookup.patiently(partial(self.repository.history, record))
 
     async def describe(self, saga: type[Saga[D, T]] | str, id: str) -> Description:
         """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""
@@ -270,6 +278,19 @@ class Client:
             note = str(error)
         plan = await self._lookup.plan_of(found.record)
         return described(found.record, found.events, SagaType.of(saga).definition, note, {}, plan=plan)
+
+    async def schemas(self) -> Mapping[str, SagaSchema]:
+        """Return the JSON Schemas of each type of saga by its name: those of the newest version that a worker has had.
+
+        They are what `Saga.schema()` of the class returns. Raises StoreError.
+        """
+        self._check_open()
+        return await self._lookup.schemas()
+
+    async def now(self) -> float:
+        """Return the server's time, in seconds since the epoch."""
+        self._check_open()
+        return await self._lookup.patiently(self._lookup.reading.now)
 
     def watch(
         self, saga: type[Saga[Any, Any]] | str | None = None, id: str | None = None, *, after: str | None = None

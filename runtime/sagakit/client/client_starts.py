@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -32,15 +32,15 @@ REMEMBERED = 10_000
 T = TypeVar("T")
 
 
-Wait: TypeAlias = Literal["durable", "started", "ended"]
-"""The moment at which `start` returns: JetStream has the start, a worker has started the saga, the saga has ended."""
+WAITS = ("durable", "started", "step:NAME", "ended")
+"""The moments at which `start` can return, as its option `wait` names them."""
 
 
 class ClientStartOptions(StartOptions, total=False):
     """Options of `Client.start`, all of them by name: those of `Runtime.start`, and one more."""
 
-    wait: Wait
-    """The moment at which it returns: "durable", "started" or "ended"."""
+    wait: str
+    """The moment at which it returns: "durable", "started", "step:NAME" or "ended"."""
 
 
 class SentStart(NamedTuple):

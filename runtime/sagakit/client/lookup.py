@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
+import msgspec
+
 from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.through_outages import through_outages
-from sagakit.definition import Plan
+from sagakit.definition import Plan, SagaSchema
 from sagakit.engine import EndMarker, Loaded, Record, decode
-from sagakit.errors import UnknownSaga
+from sagakit.errors import UNREADABLE, UnknownSaga
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import StoredValue, StreamReading, Wire
@@ -54,6 +57,20 @@ class Lookup:
     async def plan_of(self, record: Record) -> Plan | None:
         """Return the plan that the workers keep of the saga's version; None if it is gone or cannot be read."""
         return await self._plans.of(record)
+
+    async def schemas(self) -> Mapping[str, SagaSchema]:
+        """Return the schemas of the newest version of each type, as the workers keep them. Raises StoreError."""
+        meta = self.reading.meta
+        keys = await self.patiently(partial(meta.subjects, "schema.>"))
+        values = await self.patiently(partial(meta.get_each, list(keys)))
+        found: dict[str, SagaSchema] = {}
+        for value in sorted((one for one in values if one is not None), key=lambda one: one.sequence):
+            with suppress(*UNREADABLE, KeyError):  # a newer sagakit has kept it
+                schema = msgspec.json.decode(value.value, type=SagaSchema)
+                saga_type, version = schema["saga"], schema["version"]
+                if saga_type not in found or version >= found[saga_type]["version"]:
+                    found[saga_type] = schema
+        return found
 
     async def _get(self, streams: Sequence[StreamReading], key: str) -> StoredValue | None:
         return await self.patiently(partial(streams[self._names.shard_of(key)].get, key))

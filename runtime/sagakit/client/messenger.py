@@ -97,7 +97,7 @@ class Messenger:
             while True:
                 if sent.reason:
                     raise InvalidInput(f"{key}: {sent.reason}")
-                await change.until_changed(seen)
+                await change.until_another(seen)
                 seen = change.count
                 record, live = await self._lookup.find(key)
                 verdict = self._verdict(record, message, live=live)
@@ -138,7 +138,7 @@ class Messenger:
                     raise refusal_of(key, sent, known, judge)
                 if known is not None and (may_return(key, known, judge) or self._wire.now() - looked > UNTOLD_FOR):
                     return
-                await change.until_changed(seen)
+                await change.until_another(seen)
                 if not sent.reason:
                     await self._burials.look(address.saga_type, sent)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import getattr_static
 from types import NoneType
-from typing import Any
+from typing import Any, ForwardRef
 
 from sagakit.definition.annotations import accepts, returned_by, show
 from sagakit.definition.functions import fault_of_asked
@@ -170,6 +170,12 @@ def _input_and_output(saga: type, root: Any, variables: dict[type, Variables]) -
     input, output = own.get(of_input, of_input), own.get(of_output, of_output)
     if output is of_output:
         output = NoneType
+    for one in (input, output):
+        if isinstance(one, ForwardRef):
+            raise DefinitionError(
+                f"{saga.__name__}: Saga[...] has a text in the place of a type, {one.__forward_arg__!r}: write the "
+                "type itself, without quotes, and define it above the class"
+            )
     if open_variables(input) or open_variables(output):
         generic = next((base for base in saga.__bases__ if base is not root and vars(base).get("__parameters__")), None)
         names = (

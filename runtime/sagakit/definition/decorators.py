@@ -15,7 +15,7 @@ from typing_extensions import TypeVar, Unpack
 from sagakit.definition.context import Context
 from sagakit.definition.dependency import Dependency
 from sagakit.definition.nodes import Backend, CheckedStep, Node, NodeOptions, Step
-from sagakit.definition.options import knows_its_options, several
+from sagakit.definition.options import knows_its_options, no_undo, several
 from sagakit.definition.plan import OnUnknown
 from sagakit.definition.policy import Limit, RetryPolicy
 from sagakit.definition.step_overloads import Absent, Always, Checked, Sometimes, Undone
@@ -139,7 +139,7 @@ def step(
     """
     options = NodeOptions(
         on_unknown=on_unknown,
-        no_undo=compensate is None,
+        no_undo=no_undo(compensate, "step"),
         retry=retry,
         timeout=timeout,
         backend=backend,

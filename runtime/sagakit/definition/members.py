@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from inspect import getattr_static
-from types import FunctionType
 from typing import Any
 
 from sagakit.definition.nodes import Node, Undo, place
@@ -43,14 +42,12 @@ def _wraps_a_node(value: object) -> bool:
     match value:
         case staticmethod() | classmethod():
             inner: object = value.__func__
-        case FunctionType():
-            inner = getattr(value, "__wrapped__", None)  # of functools.wraps
         case cached_property():
             inner = value.func
         case property():
             inner = value.fget
         case _:
-            inner = None
+            inner = getattr(value, "__dict__", {}).get("__wrapped__")  # of functools.wraps, and of a cache
     return isinstance(inner, Node)
 
 

@@ -17,6 +17,7 @@ from sagakit.definition.annotations import (
     show,
     signature_of,
 )
+from sagakit.definition.context import Context
 from sagakit.definition.functions import fault_of_asked, fault_of_called
 from sagakit.definition.local_types import resolve_fields, why_unknown
 from sagakit.definition.model import Definition, Function, Header, NodeDefinition
@@ -47,6 +48,17 @@ def codec_of(saga: type, where: str, type: Any, names: Mapping[str, Any]) -> Cod
         raise NotKnownYet(f"{what}: within {show(type)}", error, why_unknown(type, saga)) from None
     except TypeError as error:
         raise DefinitionError(f"{what}: {show(type)} cannot be kept as JSON: {error}") from None
+
+
+_TYPING = ("typing", "typing_extensions", "types", "builtins")
+"""Modules of the classes whose instances are types."""
+
+
+def _may_be_a_type(payload: object) -> bool:
+    """Return whether this may be a type or a special form of `typing`, such as a union, and no value."""
+    known: Any = (str, bytes, int, float, list, tuple, dict, set)
+    module = type(payload).__module__
+    return isinstance(payload, type) or payload is None or (module in _TYPING and not isinstance(payload, known))
 
 
 class NodeCompiler:
@@ -229,6 +241,7 @@ class NodeCompiler:
         self._parameter(step.name, signature, 0, self.input_type, "the saga's input")
         for position, (_, type, what) in enumerate(given, 1):
             self._parameter(step.name, signature, position, type, what)
+        self._parameter(step.name, signature, -1, Context, "its last argument")
         self._results_asked_for(step.name, step.fn, before)
         return signature
 
@@ -258,6 +271,7 @@ class NodeCompiler:
         signature = self._signature(step, step.checked.fn, where)
         if len(signature.parameters) != 2:
             raise DefinitionError(f"{where}: is called with input and ctx, it takes {len(signature.parameters)}")
+        self._parameter(f"the check of {step.name}", signature, -1, Context, "its last argument")
         return self._function(step, step.checked.fn, step.options.retry)
 
     def _undo(self, step: CalledNode[Any], given: list[tuple[str, Any, str]], returns: Any) -> Function | None:
@@ -273,6 +287,7 @@ class NodeCompiler:
             self._parameter(where, signature, position, type, what)
         left = returns if isinstance(step, CheckedStep) else returns | None
         self._parameter(where, signature, 1 + len(given), left, f"what {step.name} may have left")
+        self._parameter(where, signature, -1, Context, "its last argument")
         return self._function(step, step.undo.fn, step.undo.retry)
 
     def _function(self, step: CalledNode[Any], fn: Callable[..., Any], policy: RetryPolicy) -> Function:
@@ -301,7 +316,7 @@ class NodeCompiler:
             raise self.wrong(
                 signal.name, f"signal is not a decorator of methods: write {signal.name} = signal(Payload), with a type"
             )
-        if isinstance(payload, str | bytes | int | float | list | tuple | dict | set | Node):
+        if not _may_be_a_type(payload):
             raise self.wrong(
                 signal.name,
                 f"signal({payload!r}): give the type of the payload, such as signal(str) or signal(Payload)",

@@ -24,7 +24,7 @@ from sagakit.definition.nodes import (
     Signal,
     Timer,
 )
-from sagakit.definition.options import Pending, knows_its_options, several
+from sagakit.definition.options import Pending, knows_its_options, no_undo, several
 from sagakit.definition.policy import Limit, RetryPolicy
 
 if TYPE_CHECKING:
@@ -119,7 +119,12 @@ def each(
     Raises DefinitionError, here or when the class is created.
     """
     options = NodeOptions(
-        on_unknown=on_unknown, no_undo=compensate is None, retry=retry, timeout=timeout, backend=backend, limit=limit
+        on_unknown=on_unknown,
+        no_undo=no_undo(compensate, "each"),
+        retry=retry,
+        timeout=timeout,
+        backend=backend,
+        limit=limit,
     )
     inputs = (source,) if isinstance(source, Node) or items is not None else ()
     return Pending(

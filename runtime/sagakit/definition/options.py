@@ -57,6 +57,16 @@ def several(value: Iterable[V] | None, where: str) -> tuple[V, ...] | None:
     return tuple(value)
 
 
+def no_undo(compensate: object, where: str) -> bool:
+    """Return whether a step says that there is nothing to undo; `...` says nothing."""
+    if compensate is not None and compensate is not ...:
+        raise DefinitionError(
+            f"{where}(compensate={compensate!r}): only None is said here: the compensation is a method of its own, "
+            "below the step, with @NAME_OF_THE_STEP.compensate above it"
+        )
+    return compensate is None
+
+
 def instance_of(value: V, kind: type, where: str) -> V:
     """Return an object of this class."""
     if not isinstance(value, kind):
@@ -76,6 +86,21 @@ def knows_its_fields(cls: type[V]) -> type[V]:
     return cls
 
 
+_INNER = {
+    "retry": (("max_attempts", "reject_on", "not_done_on"), "retry=RetryPolicy({}=...)"),
+    "limit": (("max_concurrent", "per_second"), "limit=Limit(name, {}=...)"),
+}
+"""Options whose values have options of their own, which are taken for those of the decorator."""
+
+
+def _within(name: str, known: Sequence[str]) -> str:
+    """Return where an option belongs that the value of another option has; empty for any other name."""
+    for option, (names, written) in _INNER.items():
+        if option in known and name in names:
+            return f": write {written.format(name)}"
+    return ""
+
+
 def _checked(fn: F, what: str) -> F:
     parameters = signature(fn).parameters
     kinds = {name: parameter.kind for name, parameter in parameters.items() if name != "self"}
@@ -89,8 +114,9 @@ def _checked(fn: F, what: str) -> F:
             raise DefinitionError(f"{what}(..., {args[most]!r}): give options by name; there are: {', '.join(known)}")
         for name in options:
             if name not in known:
+                hint = _within(name, known) or nearest(name, known)
                 raise DefinitionError(
-                    f"{what}({name}=...): there is no such option{nearest(name, known)}; there are: {', '.join(known)}"
+                    f"{what}({name}=...): there is no such option{hint}; there are: {', '.join(known)}"
                 )
         return fn(*args, **options)
 

@@ -73,6 +73,7 @@ class Saga(Generic[D, T], metaclass=_SagaMeta):
         **kwargs: Any,
     ) -> None:
         _check_class_options(cls, kwargs)
+        _check_body(cls)
         _check_nothing_pending(cls)
         super().__init_subclass__(**kwargs)
         base = next((base for base in cls.__mro__[1:] if "_definition" in vars(base)), None)
@@ -134,16 +135,30 @@ def _check_nothing_pending(saga: type) -> None:
             )
 
 
+_OPTIONS: dict[str, type] = {"name": str, "version": int, "deadline": timedelta, "backend": str}
+"""The options of a saga class, with the types of their values."""
+
+
 def _check_class_options(cls: type, options: Collection[str]) -> None:
     """Raise DefinitionError for class arguments that neither `Saga` nor a mixin takes."""
     others = cls.__mro__[cls.__mro__.index(Saga) + 1 :]
     if options and not any("__init_subclass__" in vars(base) for base in others if base not in (Generic, object)):
-        known = ("name", "version", "deadline", "backend")
         wrong = next(iter(options))
         raise DefinitionError(
-            f"{cls.__name__}: {wrong}= is not an option of a saga class{nearest(wrong, known)}; "
-            f"there are: {', '.join(known)}"
+            f"{cls.__name__}: {wrong}= is not an option of a saga class{nearest(wrong, _OPTIONS)}; "
+            f"there are: {', '.join(_OPTIONS)}"
         )
+
+
+def _check_body(cls: type) -> None:
+    """Raise DefinitionError for an option in the class body, which would be a plain attribute without effect."""
+    for name, kind in _OPTIONS.items():
+        value = vars(cls).get(name)
+        if isinstance(value, kind):
+            raise DefinitionError(
+                f"{cls.__name__}.{name} = {value!r} is an attribute, and sets no option: write it into the class line, "
+                f"class {cls.__name__}(Saga[...], {name}=...), or give an attribute of your own another name"
+            )
 
 
 def _header(saga: type) -> Header:

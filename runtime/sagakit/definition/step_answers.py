@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Generic
+from typing import TYPE_CHECKING, Any, Generic
 
 import msgspec
 from typing_extensions import TypeVar
@@ -24,6 +24,11 @@ class Reject(Exception):
     raise Reject("card_declined", reason=answer.reason)
     ```
     """
+
+    if not TYPE_CHECKING:  # type checkers know the signature of `__init__`
+
+        def __new__(cls, *given, **detail):
+            return _new(Reject, cls, given, detail, "Reject('sold_out', sku=sku): the code first, without its name")
 
     def __init__(self, code: str, /, **detail: object) -> None:
         self.code: str = _text(code, "the code of a Reject", "Reject('not_found', status=404)")
@@ -49,6 +54,11 @@ class Retry(Exception):
     ```
     """
 
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *given, **options):
+            return _new(Retry, cls, given, options, "Retry('closed', after=timedelta(hours=1)): the reason first")
+
     def __init__(self, reason: str, /, *, after: timedelta | None = None, not_done: bool = False) -> None:
         self.reason: str = _text(reason, "the reason of a Retry", "Retry(str(error))")
         super().__init__(self.reason)
@@ -56,6 +66,17 @@ class Retry(Exception):
             raise TypeError(f"Retry(after={after!r}): say a timedelta, such as timedelta(seconds=5)")
         self.after: timedelta | None = after
         self.not_done: bool = not_done
+
+
+def _new(base: Any, cls: Any, given: tuple[Any, ...], named: dict[str, Any], example: str) -> Any:
+    """Return a new exception. Raises TypeError unless it was given one text, and all else by name.
+
+    A subclass of the user's with an `__init__` takes what that takes.
+    """
+    if len(given) != 1 and cls.__init__ is base.__init__:
+        told = [*map(repr, given), *(f"{name}={value!r}" for name, value in named.items())]
+        raise TypeError(f"{cls.__name__}({', '.join(told)}): write {example}, and all else by name")
+    return Exception.__new__(cls, *given)
 
 
 def _text(given: str, what: str, example: str) -> str:

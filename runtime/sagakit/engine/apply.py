@@ -19,7 +19,7 @@ from sagakit.engine.beginning import CALLED, begin, begin_items
 from sagakit.engine.codec import digest
 from sagakit.engine.definition_answers import complete, decided, output_made, prepared
 from sagakit.engine.delay import begin_in_time, started
-from sagakit.engine.events import with_logged
+from sagakit.engine.events import count_up_to, with_logged
 from sagakit.engine.family import AFTER_THE_END
 from sagakit.engine.forward import action_ended, check_ended, wait_is_over
 from sagakit.engine.inbound import inbound
@@ -167,9 +167,9 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             # Without `touch`: a shorter outbox alone is not worth a write. It goes with the next one; a new owner that
             # comes before it publishes the events again, with the same ids and bytes.
             record = turn.record
-            out = [one for one in record.outbox if one.seq <= event.seq]
-            record.logged = with_logged(record.logged, out, event)
-            record.outbox = record.outbox[len(out) :]
+            out = count_up_to(record.outbox, event.seq)
+            record.logged = with_logged(record.logged, record.outbox[:out], event)
+            record.outbox = record.outbox[out:]
         case Adopted():
             _adopted(turn, event)
         case Orphaned():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 
 import msgspec
 
@@ -32,6 +34,7 @@ class CloudEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
     data: dict[str, object]
 
 
+_number = attrgetter("seq")
 _decoder = msgspec.json.Decoder(CloudEvent)
 
 
@@ -48,10 +51,16 @@ def event_id(run: str, seq: int) -> str:
     return f"{run}.{seq}"
 
 
+def count_up_to(events: Sequence[OutboxEvent], seq: int) -> int:
+    """Return how many of a record's events, which are in order, have a number up to `seq`."""
+    return bisect_right(events, seq, key=_number)
+
+
 def with_logged(logged: list[int], events: Sequence[OutboxEvent], published: Published) -> list[int]:
     """Return the sequences that a record keeps once these events have left its outbox, so that a history finds them."""
-    new = [sequence for event in events if (sequence := published.sequence_of(event.seq))]
-    kept = [*logged, *new]
+    if not events:
+        return logged
+    kept = [*logged, *published.sequences(events[0].seq, events[-1].seq)]
     return kept if len(kept) <= LOGGED else [kept[0], *kept[1 - LOGGED :]]
 
 

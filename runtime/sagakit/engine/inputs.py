@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -99,10 +100,10 @@ class Published(msgspec.Struct, frozen=True):
     seq: int
     at: tuple[int, ...] = ()
 
-    def sequence_of(self, seq: int) -> int:
-        """Return the stream sequence of an event; 0 if it is not known."""
-        place = len(self.at) - 1 - (self.seq - seq)
-        return self.at[place] if 0 <= place < len(self.at) else 0
+    def sequences(self, first: int, last: int) -> Iterator[int]:
+        """Return the stream sequences of the events from `first` to `last`, without those that are not known."""
+        end = len(self.at) - self.seq  # where the sequence of event number 1 would end
+        return filter(None, self.at[max(end + first - 1, 0) : max(end + last, 0)])
 
 
 class Decided(msgspec.Struct, frozen=True):

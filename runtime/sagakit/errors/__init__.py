@@ -20,6 +20,7 @@ definition_errors   mistakes in a `Saga` class
 saga_errors         sagas that do not continue, or that have turned back
 store_errors        refusals and outages of the store
 server_errors       servers that cannot be used
+error_codes         exit codes and HTTP statuses of errors
 """
 
 from sagakit.errors.caller_errors import AlreadyStarted as AlreadyStarted
@@ -45,6 +46,8 @@ from sagakit.errors.definition_errors import CannotMigrate as CannotMigrate
 from sagakit.errors.definition_errors import DefinitionError as DefinitionError
 from sagakit.errors.definition_errors import PlanChanged as PlanChanged
 from sagakit.errors.definition_errors import SchemaChanged as SchemaChanged
+from sagakit.errors.error_codes import ERROR_CODES as ERROR_CODES
+from sagakit.errors.error_codes import codes_of as codes_of
 from sagakit.errors.error_tree import UNREADABLE as UNREADABLE
 from sagakit.errors.error_tree import IllegalTransition as IllegalTransition
 from sagakit.errors.error_tree import InternalError as InternalError

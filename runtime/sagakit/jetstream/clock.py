@@ -100,7 +100,7 @@ class ServerClock:
     def now(self) -> float:
         """Return the server's time."""
         now = self._monotonic.current_time() + self._offset
-        if self._latest - STANDS_STILL < now < self._latest:
+        if now < self._latest < now + STANDS_STILL:
             return self._latest
         self._latest = now
         return now

@@ -14,6 +14,7 @@ from math import inf
 import msgspec
 
 from sagakit.engine import Loaded, Record, decode
+from sagakit.engine.events import CloudEvent
 from sagakit.errors import UnknownSaga
 from sagakit.repository.counting import Counting, SagaCounts
 from sagakit.repository.cursors import check_limit, cursor_of, sequences_of
@@ -22,7 +23,7 @@ from sagakit.repository.found import FoundRecords
 from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.repository.index import Index
 from sagakit.repository.listing import History, Page, Records
-from sagakit.repository.saga_events import events_of
+from sagakit.repository.saga_events import events_of, last_events_of
 from sagakit.repository.walk import StreamWalk, Walk
 from sagakit.repository.wanted import Wanted
 from sagakit.store.ports import StoreReading, StreamReading
@@ -66,6 +67,13 @@ class SagaRepository:
         Raises StoreError.
         """
         return History(record, await events_of(self._reading, record))
+
+    async def last_events(self, record: Record) -> Sequence[CloudEvent]:
+        """Return the first event of a record's run and its last hundred, in order, however many there are.
+
+        Raises StoreError.
+        """
+        return await last_events_of(self._reading, record)
 
     async def list(self, wanted: Wanted, *, limit: int | None = None, cursor: str | None = None) -> Page:
         """Return the sagas that fit, the one that was written last comes first.

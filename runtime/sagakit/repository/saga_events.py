@@ -44,6 +44,14 @@ async def events_of(reading: StoreReading, record: Record) -> Sequence[CloudEven
     return events.in_order
 
 
+async def last_events_of(reading: StoreReading, record: Record) -> Sequence[CloudEvent]:
+    """Return the events whose places the record knows, in order: the first one and the last hundred. Scans nothing."""
+    key = str(SagaKey(record.saga_type, record.saga_id))
+    events = _Events(record)
+    events.add(one.value for one in await reading.events[reading.names.shard_of(key)].get_at(record.logged))
+    return events.in_order
+
+
 async def _search(
     log: StreamReading, pattern: str, events: _Events, *, after: int = 0, since: float = 0.0, upto: float = inf
 ) -> None:

@@ -89,6 +89,14 @@ def _is_of_type(condition: Condition) -> bool:
             return False
 
 
+def wanted_where(where: Filter, *, ended: bool | None = None) -> Wanted:
+    """Return what a filter looks for: unfinished sagas, unless it or `ended` says others."""
+    statuses = where.statuses
+    over = where.names_ended if ended is None else ended
+    live = (statuses is None or bool(statuses - ENDS)) if ended is None else not ended
+    return Wanted(where=where, live=live, ended=over)
+
+
 def wanted_of(
     *,
     types: Sequence[str] | None = None,

@@ -72,6 +72,9 @@ class ActiveSagas:
     def open(self, environment: Environment) -> None:
         """Set the environment that the actors share. Call this once `supervisor` runs, before anything else."""
         self._environment = environment
+        self.supervisor.watch_for_children(
+            environment.publisher, environment.persistence, environment.timers, environment.isolation
+        )
 
     def __len__(self) -> int:
         return len(self._active)

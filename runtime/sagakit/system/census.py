@@ -6,6 +6,8 @@ the owner, until the saga leaves the worker.
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from sagakit.engine import SagaStatus
 
 
@@ -13,15 +15,14 @@ class Census:
     """The numbers of one worker's sagas. For tasks of the trio thread; `counts` for any thread."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, SagaStatus], int] = {}
+        self._counts: defaultdict[tuple[str, SagaStatus], int] = defaultdict(int)
 
     def moved(self, saga_type: str, before: SagaStatus | None, after: SagaStatus | None) -> None:
         """Note that a saga has another status. `before` is None for a saga that is new here, `after` if it leaves."""
-        counts = self._counts
         if before is not None:
-            counts[saga_type, before] -= 1
+            self._counts[saga_type, before] -= 1
         if after is not None:
-            counts[saga_type, after] = counts.get((saga_type, after), 0) + 1
+            self._counts[saga_type, after] += 1
 
     def by_type(self) -> dict[str, dict[str, int]]:
         """Return the numbers by type, and then by status, without those that are 0."""

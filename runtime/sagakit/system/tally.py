@@ -71,29 +71,30 @@ class Tally:
 
     def written(self, before: Record | None, record: Record) -> None:
         """Count what a durable record has that the one before it had not; `before` is None for a first record."""
-        more = record.next_event - (1 if before is None else before.next_event)
-        if more:
+        first, status = (1, None) if before is None else (before.next_event, before.status)
+        if record.next_event != first:
             events = self.events[record.saga_type]
-            for event in record.outbox[-more:]:
+            for event in record.outbox[first - record.next_event :]:
                 events[event.suffix] += 1
-        if before is None or record.status != before.status:
-            self._moved(before, record)
+        if record.status != status and record.status in ENDS and status not in ENDS:
+            self._ended(record)
 
-    def _moved(self, before: Record | None, record: Record) -> None:
-        if record.status in ENDS and (before is None or before.status not in ENDS):
-            failure = record.failure
-            end = (record.saga_type, record.status, "" if failure is None else failure.cause)
-            self.ends[end] = self.ends.get(end, 0) + 1
+    def _ended(self, record: Record) -> None:
+        failure = record.failure
+        end = (record.saga_type, record.status, "" if failure is None else failure.cause)
+        self.ends[end] = self.ends.get(end, 0) + 1
 
     def attempted(self, saga_type: str, step: str, kind: CallKind, seconds: float) -> None:
         """Count an attempt that has ended."""
-        if ITEM in step:
-            step = step.partition(ITEM)[0]
-        key = (saga_type, step, kind)
-        histogram = self.attempts.get(key)
-        if histogram is None:
-            histogram = self.attempts[key] = Histogram(ATTEMPT_BOUNDS)
-        histogram.add(seconds)
+        histogram = self.attempts.get((saga_type, step, kind))
+        (histogram or self._histogram(saga_type, step, kind)).add(seconds)
+
+    def _histogram(self, saga_type: str, step: str, kind: CallKind) -> Histogram:
+        """Return the histogram of a step, which the items of an each share."""
+        key = (saga_type, step.partition(ITEM)[0], kind)
+        if key not in self.attempts:
+            self.attempts[key] = Histogram(ATTEMPT_BOUNDS)
+        return self.attempts[key]
 
     def buried(self, saga_type: str) -> None:
         """Count a dead letter."""

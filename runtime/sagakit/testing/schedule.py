@@ -18,7 +18,8 @@ WriteFaultKind = Literal["crash_before", "crash_after"]
 ALL_CALLS = 8
 """Calls of one step that a fault for every call strikes: further calls would show nothing new."""
 
-_KINDS: dict[CallKind, str] = {"do": "action", "check": "check", "undo": "compensation"}
+KINDS: dict[CallKind, str] = {"do": "action", "check": "check", "undo": "compensation"}
+"""The words for the kinds of calls."""
 
 
 class CallFault(msgspec.Struct, frozen=True, tag="call"):
@@ -32,7 +33,7 @@ class CallFault(msgspec.Struct, frozen=True, tag="call"):
 
     def __str__(self) -> str:
         which = f"call {self.first}" if self.calls == 1 else "every call"
-        return f"{self.step}, {_KINDS[self.call]}, {which}: {self.kind}"
+        return f"{self.step}, {KINDS[self.call]}, {which}: {self.kind}"
 
 
 class WriteFault(msgspec.Struct, frozen=True, tag="write"):

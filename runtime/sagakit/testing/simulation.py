@@ -36,7 +36,7 @@ from sagakit.store.memory_server import MemoryServer
 from sagakit.store.names import SagaKey
 from sagakit.system.config import Config
 from sagakit.testing.binding import Calling, WatchedBinding
-from sagakit.testing.given import check_faults, check_sends
+from sagakit.testing.given import check_faults, check_outside_trio, check_sends, check_sequence
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import Faults, MessageAt, WriteFault, WriteFaultKind
 from sagakit.testing.trace import Trace
@@ -85,10 +85,12 @@ def simulate(
     """Run the saga to its end with these faults, and return a trace. The same arguments give the same run.
 
     `send` are signals; `also` are instances of the sagas that are its children. `after` delays its start.
-    Must not be called from within trio.
-    Raises DefinitionError for missing children, and for faults and signals that the saga cannot have; InvalidInput and
-    InputTooLarge as `start` does. Errors inside the saga and broken promises are in the trace.
+    Raises WrongContext within trio; DefinitionError for missing children, and for faults and signals that the saga
+    cannot have; InvalidInput and InputTooLarge as `start` does. Errors inside the saga and broken promises are in the
+    trace.
     """
+    check_outside_trio()
+    check_sequence(also, "also")
     missing = Registry([saga, *also]).external_child_types
     if missing:
         raise DefinitionError(f"children are missing: pass instances of {', '.join(missing)} as also=[...]")

@@ -7,6 +7,7 @@ id and the same bytes (P9).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from logging import WARNING, getLogger
 
@@ -35,7 +36,7 @@ class PublishEvents(msgspec.Struct, frozen=True):
     key: str
     saga_type: str
     run: str
-    events: tuple[OutboxEvent, ...]
+    events: Sequence[OutboxEvent]
     receipt: Receipt
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from math import inf
 from typing import TypeAlias
 
 import trio
@@ -188,9 +187,8 @@ class Journal:
         slot.durable = Loaded(record, self.unknown)
         if record.status != slot.status:
             self._environment.sagas.census.moved(record.saga_type, slot.status, record.status)
+            self._environment.reports.stands(self._key, record)
             slot.status = record.status
-        slot.wake_at = inf if record.wake_at is None else record.wake_at
-        self._environment.reports.stands(self._key, record)
 
     def confirm(self, loaded: Loaded, revision: int, then: Callable[[], None]) -> None:
         """Make sure that a record which was created, and not written since, may run; then call `then` (P10)."""

@@ -8,6 +8,7 @@ from functools import partial
 from sagakit_actors import Ref
 
 from sagakit.engine import Published, Record
+from sagakit.engine.events import count_up_to
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
 
@@ -42,14 +43,12 @@ class Outbox:
 
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
-        known = record.outbox[0].seq if record.outbox else record.next_event
-        at = self._receipt.at
-        del at[: len(at) - max(0, self._receipt.confirmed + 1 - known)]  # the record has these
-        last = self._handed_in
-        new = tuple([event for event in record.outbox if event.seq > last])
+        outbox, receipt = record.outbox, self._receipt
+        new = outbox[count_up_to(outbox, self._handed_in) :]
+        del receipt.at[: max(0, len(receipt.at) - len(outbox))]  # the record has those of the events that have left it
         if new:
             self._handed_in = new[-1].seq
-            self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, self._receipt))
+            self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, receipt))
 
     def publish_again(self, record: Record) -> None:
         """Hand in again what the publisher, which was lost, has not confirmed."""

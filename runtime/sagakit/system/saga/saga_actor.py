@@ -36,6 +36,7 @@ from sagakit.engine import (
     makes_room,
 )
 from sagakit.engine.table import OPEN
+from sagakit.engine.turn import is_suspect
 from sagakit.errors import Fenced
 from sagakit.system.environment import Environment
 from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver
@@ -125,8 +126,6 @@ class SagaActor(Reactor[SagaMessage]):
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
         self._calls = Calls(ctx, self._binding, environment)
         self._retirement = Retirement(ctx, environment, self._outbox)
-        for actor in (environment.publisher, environment.persistence, environment.timers, environment.isolation):
-            ctx.watch(actor)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
         """Take what has come in, fold, write, perform."""
@@ -295,8 +294,8 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_isolation(self) -> None:
         """Ask for a turn alone, and give it back; answer those who wait until no attempt is open here."""
         environment, record = self._environment, self._journal.record
-        wanted = not environment.sagas.draining and awaits_isolation(self._plan, record, environment.now())
-        if wanted or self._alone.pending:
+        if is_suspect(record) or self._alone.pending:
+            wanted = not environment.sagas.draining and awaits_isolation(self._plan, record, environment.now())
             self._alone.mind(alone=record.alone, wanted=wanted)
         self._mind_quiet()
 

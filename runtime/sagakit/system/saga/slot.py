@@ -28,10 +28,14 @@ class SagaSlot:
         """The status under which the census counts this saga; None while the saga is not counted."""
         self.seen_at: float = -inf
         """Trio time at which the last write or look began that shows this worker to be the owner."""
-        self.wake_at: float = inf
-        """Time at which the durable record is due to be looked at again, in seconds since the epoch."""
         self.accounted_for: bool = False
         """True if the bucket cannot hold a record that names this worker, once the saga has left this worker."""
+
+    @property
+    def wake_at(self) -> float:
+        """Time at which the durable record is due to be looked at again, in seconds since the epoch."""
+        wake_at = None if self.durable is None else self.durable.record.wake_at
+        return inf if wake_at is None else wake_at
 
     def next_activation(self) -> Activation:
         """Return what the next incarnation starts from; each one after the first starts from the record."""

@@ -1,6 +1,7 @@
-"""The JSON that the operator commands print. Its field names are a promise: fields are added, never renamed or removed.
+"""The JSON that the operator commands print and the HTTP API answers.
 
-`tests/cli/json_schema.json` has the JSON Schema of each struct here, and a test compares the two. Times are in UTC.
+Its field names are a promise: fields are added, never renamed or removed. `tests/cli/json_schema.json` has the JSON
+Schema of each struct here, and a test compares the two. Times are in UTC.
 """
 
 from __future__ import annotations

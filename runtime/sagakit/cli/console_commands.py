@@ -1,0 +1,75 @@
+"""The command web."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from sagakit.cli.command_options import (
+    CONNECTION,
+    WEB_PACKAGES,
+    ConfigFile,
+    LogFormat,
+    LogFormatName,
+    LogLevel,
+    LogLevelName,
+    Nats,
+    RankName,
+    packages_checked,
+    with_options,
+)
+
+commands: typer.Typer = typer.Typer(rich_markup_mode=None)
+
+
+@commands.command()
+@with_options(CONNECTION)
+def web(
+    nats: Nats = "",
+    config: ConfigFile = None,
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            callback=packages_checked("web", WEB_PACKAGES),
+            help="The address. Other hosts than loopback take --tokens or --proxy-header; port 0 picks one.",
+        ),
+    ] = "127.0.0.1:8470",
+    role: Annotated[
+        RankName, typer.Option(help="The role of everyone without --tokens, and of a proxy's visitors.")
+    ] = RankName.viewer,
+    tokens: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Lines NAME ROLE TOKEN: who may come, by token or as a password.")
+    ] = None,
+    proxy_header: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The header in which a proxy that authenticates names the visitor."),
+    ] = None,
+    proxy_from: Annotated[
+        list[str] | None, typer.Option(metavar="NETWORK", help="A network of that proxy; may be repeated.")
+    ] = None,
+    proxy_role_header: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The header in which that proxy says the role.")
+    ] = None,
+    log_format: LogFormatName = LogFormat.text,
+    log_level: LogLevelName = LogLevel.info,
+    *,
+    options: dict[str, Any],
+) -> None:
+    """Serve the HTTP API until SIGTERM or SIGINT. Roles are viewer, operator and admin: see docs/http.md."""
+    from sagakit.cli import console_process, logs  # they need the extra `web`
+
+    logs.set_up(log_format.value, log_level.value)
+    call = console_process.ConsoleCall(
+        url=nats,
+        listen=listen,
+        config=config,
+        options=options,
+        role=role.value,
+        tokens=tokens,
+        proxy_header=proxy_header,
+        proxy_from=proxy_from or (),
+        proxy_role_header=proxy_role_header,
+    )
+    raise typer.Exit(console_process.run(call))

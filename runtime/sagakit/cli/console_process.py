@@ -1,0 +1,97 @@
+"""`sagakit web`: the HTTP API as a process, on trio, from its options to its exit code."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from ipaddress import ip_address
+from logging import getLogger
+from typing import Any
+
+import msgspec
+import trio
+
+from sagakit.cli.exits import CommandExit, UsageError, exit_of
+from sagakit.cli.listening import answering, listen
+from sagakit.cli.stop import Stop, stop_signals
+from sagakit.client.bare_errors import bare_errors
+from sagakit.client.client_opening import ClientOptions, open_client
+from sagakit.system.config import Config
+from sagakit.web.application import app
+from sagakit.web.guard import LOOPBACK_HOSTS
+from sagakit.web.visitors import Authentication, Everyone, Proxy, Rank, Tokens
+
+_log = getLogger("sagakit.web")
+
+
+class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
+    """The arguments of the command. `options` override the environment, which overrides the file `config`."""
+
+    url: str
+    listen: str
+    config: str | None = None
+    options: dict[str, Any] = {}
+    role: Rank = "viewer"
+    tokens: str | None = None
+    proxy_header: str | None = None
+    proxy_from: Sequence[str] = ()
+    proxy_role_header: str | None = None
+
+    def authentication(self, listening: socket.socket) -> Authentication:
+        """Return the way to know visitors. Raises UsageError where nobody would be asked, InvalidConfig."""
+        if self.tokens is not None and self.proxy_header is not None:
+            raise UsageError("--tokens and --proxy-header: visitors are known in one way, not in both")
+        if self.tokens is not None:
+            return Tokens.read(self.tokens)
+        if self.proxy_header is not None:
+            header = self.proxy_role_header
+            return Proxy(header=self.proxy_header, addresses=self.proxy_from, rank=self.role, rank_header=header)
+        host = listening.getsockname()[0]
+        if not ip_address(host).is_loopback:
+            raise UsageError(
+                f"{host} can be reached from other machines, and nobody would be asked who they are: give --tokens "
+                "FILE or --proxy-header NAME, or listen on 127.0.0.1"
+            )
+        return Everyone(self.role, name=_login())
+
+
+def _login() -> str:
+    with suppress(KeyError, OSError):
+        return getpass.getuser()
+    return ""
+
+
+def run(call: ConsoleCall) -> CommandExit:
+    """Serve until a signal comes, and return the exit code. Errors go to the log."""
+    with stop_signals() as stop:
+        try:
+            with bare_errors():
+                config = Config.load(call.config, **call.options)
+                with listen(call.listen, option="listen") as listening:
+                    trio.run(_serve, call, config, listening, call.authentication(listening), stop)
+        except BaseException as error:  # every error becomes an exit code and a line in the log
+            code = exit_of(error)
+            told = error if code is CommandExit.CRASH else None
+            _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
+            return code
+    return CommandExit.DRAINED
+
+
+async def _serve(
+    call: ConsoleCall, config: Config, listening: socket.socket, authentication: Authentication, stop: Stop
+) -> None:
+    stopping = trio.Event()
+    options: ClientOptions = {name: getattr(config, name) for name in ClientOptions.__annotations__}  # type: ignore[assignment]
+    with trio.CancelScope() as opening:
+        stop.then(opening.cancel)
+        async with open_client(call.url, **options) as client:
+            open_to_all = isinstance(authentication, Everyone)
+            hosts = LOOPBACK_HOSTS if open_to_all else None
+            made = app(client, authentication=authentication, read_only=False, hosts=hosts)
+            async with answering(listening, made) as url:
+                stop.then(stopping.set)
+                who = f"everyone is {call.role}" if open_to_all else "visitors are asked who they are"
+                _log.info("the HTTP API is at %s; %s", url, who, extra={"url": url})
+                await stopping.wait()

@@ -1,0 +1,81 @@
+"""Sagas, events, groups and descriptions as the JSON of `json_shapes`, for the commands and the HTTP API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from sagakit.client.json_shapes import EventLine, GroupLine, SagaDetail, SagaLine, WatchLine
+from sagakit.engine import Record
+from sagakit.engine.events import CloudEvent
+from sagakit.naming import SagaKey
+from sagakit.repository.filters import errors_of, steps_of
+from sagakit.repository.groups import StuckGroup
+from sagakit.times import moment_of
+
+if TYPE_CHECKING:  # a command that lists sagas does not need it
+    from sagakit.client.description import Description
+
+
+def saga_line(record: Record) -> SagaLine:
+    """Return the line of a saga in a list."""
+    return SagaLine(
+        key=str(SagaKey(record.saga_type, record.saga_id)),
+        type=record.saga_type,
+        id=record.saga_id,
+        status=record.status,
+        at=list(dict.fromkeys(steps_of(record))),
+        error=next(iter(errors_of(record)), None),
+        version=record.definition_version,
+        owner=record.owner,
+        created_at=moment_of(record.created_at),
+        updated_at=moment_of(record.updated_at),
+        deadline_at=moment_of(record.deadline_at),
+        starts_at=moment_of(record.starts_at),
+        attributes=record.attributes,
+    )
+
+
+def event_line(event: CloudEvent) -> EventLine:
+    """Return the line of an event. Subjects of events have no dots in the type of the saga."""
+    return EventLine(
+        sequence=event.sequence,
+        time=event.time,
+        event=event.type.split(".", 2)[-1],
+        id=event.id,
+        run=event.run,
+        data=event.data,
+    )
+
+
+def watch_line(position: str, event: CloudEvent) -> WatchLine:
+    """Return the line of an event as it comes, and of the position after it."""
+    line, saga_type = event_line(event), event.type.split(".", 2)[1]
+    return WatchLine(
+        position=position,
+        key=str(SagaKey(saga_type, event.subject)),
+        sequence=line.sequence,
+        time=line.time,
+        event=line.event,
+        id=line.id,
+        run=line.run,
+        data=line.data,
+    )
+
+
+def group_line(group: StuckGroup) -> GroupLine:
+    """Return the line of a group."""
+    return GroupLine(
+        type=group.type,
+        step=group.step,
+        error=group.error,
+        count=group.count,
+        oldest=group.oldest,
+        oldest_at=moment_of(group.oldest_at),
+    )
+
+
+def detail_of(key: str, found: Description) -> SagaDetail:
+    """Return a description in the form that is printed as JSON."""
+    return msgspec.convert(msgspec.to_builtins(found) | {"key": key}, SagaDetail)

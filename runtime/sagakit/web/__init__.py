@@ -1,0 +1,40 @@
+"""The console and the HTTP API: an ASGI app over a client. Needs the extra `web`.
+
+    async with sagakit.asyncio.open_client("nats://localhost") as client:
+        service.mount("/sagas", sagakit.web.app(client))
+
+It runs on asyncio and on trio, under any prefix, and is read-only unless told otherwise. See docs/http.md.
+
+application    app: the ASGI app
+visitors       who visits, with which role; tokens, an authenticating proxy
+guard          what stands before every request: hosts, visitors, other sites, headers
+problems       errors as problem+json
+bodies         the bodies of requests, bounded and checked
+json_faults    values against a JSON Schema: what does not fit, what is the same
+endpoints      the table of the API
+looking        the endpoints that look
+acting         the endpoints that start, signal and mend
+api_shapes     the JSON that only the API has
+streaming      events as they come, as server-sent events
+openapi        the description of the API, made from the table and the schemas of the workers
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sagakit.web.application import app as app
+    from sagakit.web.visitors import Authentication as Authentication
+    from sagakit.web.visitors import Everyone as Everyone
+    from sagakit.web.visitors import Proxy as Proxy
+    from sagakit.web.visitors import Tokens as Tokens
+    from sagakit.web.visitors import Visitor as Visitor
+else:
+    from sagakit.lazy_names import lazy_names
+
+    __all__, __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "sagakit.web.application": "app",
+            "sagakit.web.visitors": "Authentication Everyone Proxy Tokens Visitor",
+        },
+    )

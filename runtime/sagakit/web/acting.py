@@ -1,0 +1,150 @@
+"""The endpoints that start sagas, signal to them and mend them. Each act is audited with the name of the visitor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sagakit.client.client_starts import ClientStartOptions
+from sagakit.client.json_shapes import VerdictLine
+from sagakit.client.refusals import is_taken, refused
+from sagakit.client.verbs import message_id_of
+from sagakit.definition import SagaSchema
+from sagakit.engine import InboundKind
+from sagakit.engine.record import NOTHING
+from sagakit.errors import InvalidInput, NotAllowed, UnknownSaga
+from sagakit.messages.validation import check_id
+from sagakit.naming import SagaKey, nearest
+from sagakit.web.api_shapes import StartAnswer
+from sagakit.web.bodies import ResultBody, SignalBody, StartBody, StepVerbBody, VerbBody, json_body
+from sagakit.web.json_faults import check_fits, is_same
+from sagakit.web.looking import address_of, applied, as_json, outcome_response, wait_of
+from sagakit.web.problems import Problem
+from sagakit.web.visitors import Visitor
+
+if TYPE_CHECKING:
+    from sagakit.client.client import Client
+    from sagakit.client.handle import Handle
+
+
+async def start_saga(request: Request, client: Client) -> Response:
+    """Start a saga, once for each id; `Prefer: wait=30` waits for its outcome."""
+    saga_type = request.path_params["type"]
+    body = await json_body(request, StartBody)
+    schema = await schema_of(client, saga_type)
+    check_fits(body.input, schema["input"], what="the input", path="$.input")
+    handle = await _known(client, saga_type, body, schema)
+    if handle is None:
+        given = {name: getattr(body, name) for name in StartBody.__struct_fields__ if name not in ("id", "input")}
+        options = ClientStartOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
+        handle = await client.start(saga_type, body.id, body.input, **options)
+    answer = await _started(handle, client, wait_of(request))
+    answer.headers["Location"] = f"{request.scope.get('root_path', '')}/api/sagas/{handle.key.replace('.', '/', 1)}"
+    return answer
+
+
+async def _known(client: Client, saga_type: str, body: StartBody, schema: SagaSchema) -> Handle[Any] | None:
+    """Return a saga that was started by an equal input: a repeated start need not ask a worker. None if not sure."""
+    if body.id is None or body.id_conflict == "error":
+        return None
+    try:
+        record = await client.repository.get(str(SagaKey(saga_type, check_id(body.id))))
+    except UnknownSaga:
+        return None
+    same = record.definition_version == schema["version"] and is_same(record.input, body.input, schema["input"])
+    return await client.get(saga_type, body.id) if same else None
+
+
+async def _started(handle: Handle[Any], client: Client, wait: int | None) -> Response:
+    """Return the outcome of a saga that was started, if it comes in time; else that the start is durable."""
+    if wait is not None:
+        with anyio.move_on_after(wait):
+            await handle.wait(or_stuck=True)  # which raises why the start was refused, too
+            return outcome_response(handle.key, await client.record(handle.key), wait)
+    saga_type = handle.key.partition(".")[0]
+    return as_json(StartAnswer(key=handle.key, type=saga_type, id=handle.id), 202, **applied(wait))
+
+
+async def schema_of(client: Client, saga_type: str) -> SagaSchema:
+    """Return the schemas of a type. Raises Problem for a type that no worker has had."""
+    schemas = await client.schemas()
+    if saga_type not in schemas:
+        hint = nearest(saga_type, schemas) or f"; known are {', '.join(sorted(schemas)) or 'none'}"
+        raise Problem(404, "UnknownType", f"no worker has had sagas of type {saga_type[:80]!r} here{hint}")
+    return schemas[saga_type]
+
+
+async def signal_saga(request: Request, client: Client) -> Response:
+    """Send a signal to a saga."""
+    address, name = address_of(request), request.path_params["name"]
+    body = await json_body(request, SignalBody)
+    payload = body.payload
+    record = await client.record(str(address))
+    schema = (await client.schemas()).get(address.saga_type, {})
+    if schema.get("version") == record.definition_version and name in schema["signals"]:
+        check_fits(payload, schema["signals"][name], what=f"the payload of {name}", path="$.payload")
+    return await act(client, address, "signal", step=name, payload=payload, id=message_id_of(name, body.message_id))
+
+
+async def give_verb(request: Request, client: Client) -> Response:
+    """Give a saga the verb that the path ends with."""
+    body = await json_body(request, VerbBody)
+    return await _audited(request, client, body)
+
+
+async def mark_undone(request: Request, client: Client) -> Response:
+    """Say that the compensation of a step was done by hand."""
+    body = await json_body(request, StepVerbBody)
+    return await _audited(request, client, body, step=body.step)
+
+
+async def complete_step(request: Request, client: Client) -> Response:
+    """Give a step its result by hand."""
+    body = await json_body(request, ResultBody)
+    return await _audited(request, client, body, step=body.step, payload=body.result)
+
+
+async def _audited(
+    request: Request, client: Client, body: VerbBody, *, step: str = "", payload: msgspec.Raw = NOTHING
+) -> Response:
+    address = address_of(request)
+    kind: InboundKind = request.scope["path"].rstrip("/").rpartition("/")[2]
+    if not body.why.strip():
+        raise InvalidInput(f"why: say why you {kind} this saga; its events keep it")
+    by = name_of(request.scope["sagakit.visitor"], body.by)
+    if body.run is not None and (await client.record(str(address))).run != body.run:
+        raise NotAllowed(f"{address}: another saga has this id now: look at it before you {kind} it")
+    id = message_id_of(step, body.message_id)
+    return await act(client, address, kind, step=step, payload=payload, id=id, reason=body.why, by=by)
+
+
+def name_of(visitor: Visitor, by: str | None) -> str:
+    """Return the name under which an act is audited: that of the visitor, if it was authenticated."""
+    if not visitor.known:
+        return by or visitor.name
+    if by not in (None, visitor.name):
+        raise InvalidInput(f"by: you are {visitor.name}, and acts are audited under that name: leave `by` out")
+    return visitor.name
+
+
+async def act(
+    client: Client,
+    address: SagaKey,
+    kind: InboundKind,
+    *,
+    step: str = "",
+    payload: msgspec.Raw = NOTHING,
+    id: str | None = None,
+    reason: str = "",
+    by: str = "",
+) -> Response:
+    """Apply a message to a saga, and return its verdict. Raises the error that says why it has no effect."""
+    key = str(address)
+    verdict = await client.apply(key, kind, reason=reason, by=by, step=step, payload=payload, id=id)
+    if not is_taken(kind, verdict):
+        raise await refused(client, key, kind, step, verdict)
+    return as_json(VerdictLine(key=key, verb=kind, verdict=verdict, applied=True, why=None, dry_run=False))

@@ -1,0 +1,140 @@
+"""`app`: the console and the HTTP API as an ASGI app."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+import anyio
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from sagakit.errors import SagakitError
+from sagakit.web.endpoints import ENDPOINTS, Handler
+from sagakit.web.guard import Guard
+from sagakit.web.looking import as_json, wait_of
+from sagakit.web.openapi import describe_api
+from sagakit.web.problems import Problem, as_answer
+from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor
+
+if TYPE_CHECKING:
+    from sagakit.client.client import Client
+
+ClientSource: TypeAlias = "Client | Callable[[], Client]"
+"""A client, or a function that returns one, for an app that is made before the client is open."""
+PATIENCE = 30.0
+"""Seconds that a request gets, besides those that it prefers to wait. Outages end it, too."""
+_log = logging.getLogger("sagakit.web")
+
+
+def app(
+    client: ClientSource,
+    *,
+    authentication: Authentication | None = None,
+    read_only: bool = True,
+    hosts: Collection[str] | None = None,
+) -> Starlette:
+    """Return the console and the HTTP API over a client, as an ASGI app for asyncio or trio: where the client is open.
+
+        service = FastAPI(lifespan=lifespan)  # which opens the client
+        service.mount("/sagas", sagakit.web.app(lambda: service.state.client))
+
+    With `read_only` nobody changes anything, whatever the role. Without an `authentication` everyone who reaches the
+    app is a viewer: put it behind the login of your service. `hosts` are the names that requests may be for, without
+    ports; None for all. Errors are answered as problem+json.
+    """
+    whose = Everyone() if authentication is None else authentication
+    common = _Common(client, read_only)
+    routes = [
+        Route(one.path, _Served(one.handler, one.rank, common), methods=[one.method], name=one.name)
+        for one in ENDPOINTS
+    ]
+    routes.append(Route("/openapi.json", _Served(show_description, "viewer", common), methods=["GET"]))
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, authentication=whose, hosts=hosts)],
+        exception_handlers={HTTPException: _not_routed},
+    )
+
+
+async def show_description(request: Request, client: Client) -> Response:
+    """Return the description of the API in OpenAPI 3.1."""
+    return as_json(describe_api(await client.schemas(), request.scope.get("root_path", "")))
+
+
+async def _not_routed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "HttpError")
+    return as_answer(Problem(error.status_code, code, error.detail, headers=error.headers))
+
+
+class _Common:
+    """The things that all endpoints of one app share."""
+
+    def __init__(self, source: ClientSource, read_only: bool) -> None:
+        self._source = source
+        self.read_only = read_only
+        self.streams: set[object] = set()
+
+    def client(self) -> Client:
+        source = self._source
+        return source() if callable(source) else source
+
+
+class _Served:
+    """An endpoint as an ASGI app: checks the role, bounds the time, and answers errors."""
+
+    def __init__(self, handler: Handler, rank: Rank, common: _Common) -> None:
+        self._handler = handler
+        self._rank: Rank = rank
+        self._common = common
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["sagakit.streams"] = self._common.streams
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            answer = await self._answer(Request(scope, receive))
+            await answer(scope, receive, noting)
+        except (Problem, SagakitError) as error:
+            await _tell(as_answer(error), begun, scope, receive, send)
+        except Exception as error:
+            _log.exception("%s %s", scope["method"], scope["path"], exc_info=error)
+            text = "something is wrong here, and the log of this process has the traceback"
+            await _tell(as_answer(Problem(500, "InternalError", text)), begun, scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
+        try:
+            with anyio.fail_after(PATIENCE + (wait_of(request) or 0)):
+                return await self._handler(request, self._common.client())
+        except TimeoutError:
+            text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"
+            raise Problem(504, "Timeout", text) from None
+
+
+def check_may(visitor: Visitor, rank: Rank, *, read_only: bool) -> None:
+    """Raise Problem unless the visitor may do what takes this role."""
+    if not visitor.may(rank):
+        who = f"{visitor.name} is" if visitor.name else "you are"
+        raise Problem(403, "NotAllowedHere", f"this takes the role {rank}, and {who} {visitor.rank} here")
+    if read_only and rank != "viewer":
+        raise Problem(403, "ReadOnly", "this console only looks: its app was made with read_only=True")
+
+
+async def _tell(answer: Response, begun: bool, scope: Scope, receive: Receive, send: Send) -> None:
+    if not begun:  # else the visitor has a part of an answer, and gets no more
+        with suppress(ClientDisconnect):
+            await answer(scope, receive, send)

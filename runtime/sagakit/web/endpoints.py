@@ -1,0 +1,103 @@
+"""The table of the API: each endpoint with the role that it takes, what it reads and what it answers.
+
+The routes are made from it, and the description in OpenAPI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sagakit.client.json_shapes import SagaDetail, VerdictLine, WatchLine
+from sagakit.web import acting, looking, streaming
+from sagakit.web.api_shapes import CountAnswer, EventAnswer, GroupAnswer, OutcomeAnswer, SagaPage, StartAnswer
+from sagakit.web.bodies import ResultBody, SignalBody, StartBody, StepVerbBody, VerbBody
+from sagakit.web.visitors import Rank
+
+if TYPE_CHECKING:
+    from sagakit.client.client import Client
+
+Handler: TypeAlias = Callable[[Request, "Client"], Awaitable[Response]]
+Parameters: TypeAlias = Mapping[str, tuple[dict[str, Any], str]]
+"""Parameters by name: the schema and the meaning of each."""
+
+FLAG = {"type": "boolean"}
+FILTER: Parameters = {
+    "where": ({"type": "string", "maxLength": looking.MAX_FILTER}, "A filter: type = PlaceOrder and status = stuck"),
+    "ended": (FLAG, "True for ended sagas, false for others; without it the filter decides"),
+}
+PAGE: Parameters = {
+    **FILTER,
+    "limit": ({"type": "integer", "minimum": 1, "maximum": looking.MAX_LIMIT}, "Sagas of the page, at the most"),
+    "cursor": ({"type": "string"}, "The `cursor` of the page before"),
+}
+AFTER: Parameters = {"after": ({"type": "string"}, "A position, or `start` for the first event that is kept")}
+PREFER: Parameters = {"Prefer": ({"type": "string"}, "`wait=30` waits so many seconds for the end of the saga")}
+RESUME: Parameters = {"Last-Event-ID": ({"type": "string"}, "The position after which the stream goes on")}
+
+
+_VERBS = {
+    "cancel": "Ask that a saga be undone.",
+    "retry": "Let a stuck saga go on, with fresh retries.",
+    "compensate": "Undo what can be undone, even past the pivot.",
+    "terminate": "End a saga now, and undo nothing.",
+}
+
+
+class Endpoint(NamedTuple):
+    """An endpoint. `answers` has what it answers by status."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    rank: Rank
+    handler: Handler
+    answers: Mapping[int, type[msgspec.Struct] | None]
+    query: Parameters = {}
+    headers: Parameters = {}
+    body: type[msgspec.Struct] | None = None
+    streams: bool = False
+
+    @property
+    def summary(self) -> str:
+        """The first sentence about it."""
+        return _VERBS.get(self.name) or (self.handler.__doc__ or "").partition("\n")[0]
+
+    @property
+    def name(self) -> str:
+        """The name of the operation; a verb's is its path's end."""
+        last = self.path.rpartition("/")[2]
+        return last if self.handler is acting.give_verb else self.handler.__name__.replace("_", "-")
+
+
+ONE = "/api/sagas/{type}/{id}"
+OUTCOMES = {200: OutcomeAnswer, 202: OutcomeAnswer}
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("GET", "/api/sagas", "viewer", looking.list_sagas, {200: SagaPage}, query=PAGE),
+    Endpoint("GET", "/api/count", "viewer", looking.count_sagas, {200: CountAnswer},
+             query={**FILTER, "exact": (FLAG, "True to read the records, however many they are")}),
+    Endpoint("GET", "/api/groups", "viewer", looking.group_sagas, {200: GroupAnswer}, query={"where": FILTER["where"]}),
+    Endpoint("GET", "/api/events", "viewer", streaming.watch_sagas, {200: WatchLine}, streams=True,
+             query={"type": ({"type": "string"}, "The type of the sagas; without it, all types"), **AFTER},
+             headers=RESUME),
+    Endpoint("POST", "/api/sagas/{type}", "operator", acting.start_saga, {200: OutcomeAnswer, 202: StartAnswer},
+             body=StartBody, headers=PREFER),
+    Endpoint("GET", ONE, "viewer", looking.describe_saga, {200: SagaDetail}),
+    Endpoint("GET", f"{ONE}/outcome", "viewer", looking.show_outcome, OUTCOMES, headers=PREFER),
+    Endpoint("GET", f"{ONE}/record", "viewer", looking.show_record, {200: None}),
+    Endpoint("GET", f"{ONE}/history", "viewer", looking.show_history, {200: EventAnswer},
+             query={"all": (FLAG, "True for all events, in place of the first and the last hundred")}),
+    Endpoint("GET", f"{ONE}/events", "viewer", streaming.watch_saga, {200: WatchLine}, streams=True, query=AFTER,
+             headers=RESUME),
+    Endpoint("POST", f"{ONE}/signals/{{name}}", "operator", acting.signal_saga, {200: VerdictLine}, body=SignalBody),
+    Endpoint("POST", f"{ONE}/cancel", "operator", acting.give_verb, {200: VerdictLine}, body=VerbBody),
+    Endpoint("POST", f"{ONE}/retry", "operator", acting.give_verb, {200: VerdictLine}, body=VerbBody),
+    Endpoint("POST", f"{ONE}/compensate", "operator", acting.give_verb, {200: VerdictLine}, body=VerbBody),
+    Endpoint("POST", f"{ONE}/mark-undone", "operator", acting.mark_undone, {200: VerdictLine}, body=StepVerbBody),
+    Endpoint("POST", f"{ONE}/complete-step", "operator", acting.complete_step, {200: VerdictLine}, body=ResultBody),
+    Endpoint("POST", f"{ONE}/terminate", "admin", acting.give_verb, {200: VerdictLine}, body=VerbBody),
+)  # fmt: skip
+"""All endpoints."""
