@@ -83,7 +83,7 @@ async def _serve(
     call: ConsoleCall, config: Config, listening: socket.socket, authentication: Authentication, stop: Stop
 ) -> None:
     stopping = trio.Event()
-    options: ClientOptions = {name: getattr(config, name) for name in ClientOptions.__annotations__}  # type: ignore[assignment]
+    options: ClientOptions = {name: getattr(config, name) for name in ClientOptions.__annotations__}  # type: ignore[assignment]  # a dict by its keys
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
         async with open_client(call.url, **options) as client:

@@ -40,7 +40,7 @@ async def start_saga(request: Request, client: Client) -> Response:
     handle = await _known(client, saga_type, body, schema)
     if handle is None:
         given = {name: getattr(body, name) for name in StartBody.__struct_fields__ if name not in ("id", "input")}
-        options = ClientStartOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
+        options = ClientStartOptions(**{name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]  # the names are the fields
         handle = await client.start(saga_type, body.id, body.input, **options)
     answer = await _started(handle, client, wait_of(request))
     answer.headers["Location"] = f"{request.scope.get('root_path', '')}/api/sagas/{handle.key.replace('.', '/', 1)}"

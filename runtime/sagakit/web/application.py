@@ -110,7 +110,7 @@ class _Served:
             await answer(scope, receive, noting)
         except (Problem, SagakitError) as error:
             await _tell(as_answer(error), begun, scope, receive, send)
-        except Exception as error:
+        except Exception as error:  # a bug of ours: the client is told, and the log has it
             _log.exception("%s %s", scope["method"], scope["path"], exc_info=error)
             text = "something is wrong here, and the log of this process has the traceback"
             await _tell(as_answer(Problem(500, "InternalError", text)), begun, scope, receive, send)
