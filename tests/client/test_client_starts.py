@@ -28,8 +28,8 @@ def test_a_start_returns_when_it_is_durable_started_or_ended(on_client: Callable
         await client.start(Buy, "durable", Order(asks=True))
         await client.start(Buy, "started", Order(asks=True), wait="started")
         assert [info.id for info in (await client.list(where='id = "started"')).items] == ["started"]
-        await client.start(Buy, "ended", Order(), wait="ended")
-        assert (await client.load(Buy, "ended")).status == "completed"
+        await client.start(Buy, "en.ded /1", Order(), wait="ended")
+        assert (await client.load(Buy, "en.ded /1")).status == "completed"
         with pytest.raises(InvalidInput, match="durable, started, step:NAME, ended"):
             await client.start(Buy, "x", Order(), wait="begun")
 

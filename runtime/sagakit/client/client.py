@@ -213,11 +213,10 @@ class Client:
                 await self._fleet.check_runs(record)
                 await change.until_another(seen, halted=halted)
                 if change.hints != hints:
-                    await self._until_shown(record, holds)
+                    await self._until_shown(key, holds)
 
-    async def _until_shown(self, record: Record, holds: Callable[[Record], bool]) -> None:
+    async def _until_shown(self, key: str, holds: Callable[[Record], bool]) -> None:
         """Read until the record shows what a hint has shown, for a moment: on a cluster a hint is early."""
-        key = f"{record.saga_type}.{record.saga_id}"
         for pause in RELOOKS:
             if holds(await self.record(key)):
                 return
