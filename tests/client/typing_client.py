@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import assert_type
 
@@ -21,6 +21,7 @@ from sagakit import (
 )
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.client_opening import ClientOptions
+from sagakit.definition import SagaSchema
 from sagakit.store.permissions import Grant
 
 from tests.definition.typing_nodes import Order, Ship
@@ -59,6 +60,8 @@ async def of_a_client_alone(client: Client, order: Order) -> None:
     assert_type(handle, Handle[str])
     assert_type((await client.wait_any(handle)).id, str)
     assert_type(await client.check("operator"), Sequence[Grant])
+    assert_type(await client.now(), float)
+    assert_type(await client.schemas(), Mapping[str, SagaSchema])
     watch = client.watch(Ship, "1", after="start")
     assert_type(watch, AbstractAsyncContextManager[AsyncIterator[SagaEvent]])
     async with watch as events:
