@@ -27,7 +27,8 @@ class Blocking:
     def __call__(self, lines: int = TIMES) -> None:
         deadline = time.monotonic() + 30
         while len(said(self._caplog)) < lines and time.monotonic() < deadline:
-            time.sleep(0.01)  # the loop is blocked on purpose; the watchdog is a thread
+            # the loop is blocked on purpose; the watchdog, which is a thread, quotes the whole line
+            time.sleep(0.01)
 
 
 def said(caplog: Logged) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
@@ -13,7 +12,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 import trio
-from sagakit import DefinitionError, InvalidConfig, InvalidInput, NotAllowed, NotRegistered, StoreFull, outbox
+from sagakit import InvalidInput, NotAllowed, NotRegistered, StoreFull, outbox
 from sagakit.errors import WrongContext
 from sagakit.outbox import claims, sweeping
 from sagakit.outbox.outbox_table import OutboxRow
@@ -384,26 +383,3 @@ def test_a_relay_is_for_an_async_function_and_for_one_run_at_a_time(shop: Shop) 
 
     add(shop, "order-1")
     trio.run(main_of(relay, FakeStarter(again), 1))
-
-
-@pytest.mark.parametrize(
-    ("options", "says"),
-    [
-        ({"sagas": []}, r"in a list: sagas=\[\.\.\.\]"),
-        ({"sagas": BookTrip}, r"in a list: sagas=\[\.\.\.\]"),
-        ({"poll": 0}, "poll=0 must be a number of seconds"),
-        ({"poll": -1}, "poll=-1 must be"),
-        ({"poll": "1s"}, "poll='1s' must be a number of seconds above 0"),
-        ({"connect": sqlite3.connect(":memory:")}, r"write a function that opens a connection, such as partial\("),
-        ({"connect": "shop.db"}, "connect='shop.db': write a function that opens a connection"),
-    ],
-)
-def test_wrong_options_are_refused(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(InvalidConfig, match=says):
-        outbox.Relay(**{"connect": print, "sagas": [BookTrip], **options})
-
-
-def test_a_relay_of_an_instance_says_to_write_the_class() -> None:
-    sagas: Any = [BookTrip()]
-    with pytest.raises(DefinitionError, match=r"BookTrip\(\.\.\.\) is not a Saga class: write the class itself"):
-        outbox.Relay(print, sagas=sagas)
