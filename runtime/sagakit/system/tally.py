@@ -71,12 +71,12 @@ class Tally:
 
     def written(self, before: Record | None, record: Record) -> None:
         """Count what a durable record has that the one before it had not; `before` is None for a first record."""
-        first, status = (1, None) if before is None else (before.next_event, before.status)
-        if record.next_event != first:
+        more = record.next_event - (1 if before is None else before.next_event)
+        if more:
             events = self.events[record.saga_type]
-            for event in record.outbox[first - record.next_event :]:
+            for event in record.outbox[-more:]:
                 events[event.suffix] += 1
-        if record.status != status and record.status in ENDS and status not in ENDS:
+        if record.status in ENDS and (before is None or before.status not in ENDS):
             self._ended(record)
 
     def _ended(self, record: Record) -> None:
