@@ -1,8 +1,8 @@
 """The tally: what has happened to a worker's sagas since it was opened, in counts and histograms.
 
-It is for the metrics (docs/metrics.md), and must cost next to nothing: the actors count at the few places that all
-sagas pass anyway, in plain dictionaries, and whoever reads the metrics does the rest. Durable facts are counted when
-their write is durable: an event is counted once in the whole fleet, unless its worker dies just then.
+It is for the metrics (docs/metrics.md), and must cost little: the actors count at the few places that all sagas pass
+anyway, in plain dictionaries, and whoever reads the metrics does the rest. Durable facts are counted when their write
+is durable: an event is counted once in the whole fleet, unless its worker dies just then.
 """
 
 from __future__ import annotations
