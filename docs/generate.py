@@ -133,7 +133,8 @@ alert rules for Prometheus. [Alerts](alerts.md) has a runbook for each.
   events say which sagas they are.
 - **A runtime with `adopt=False`** has no sagas and no lease: it reports the metrics of its connection and its loop, and
   zeros or nothing for the rest.
-- Measuring costs less than one percent of the processor time of a saga.
+- **Measuring costs between one and three percent** of the processor time of a saga. Of the 26,700 bytecodes that a
+  worker executes for a saga of three steps, 730 measure. Alone, they take 9 microseconds of the saga's 820.
 
 ## Which are there?"""
 

@@ -65,11 +65,11 @@ class Work(ABC):
         if self._scope is not None:
             self._scope.cancel()
 
-    def begin(self, scope: trio.CancelScope, deadline: float) -> Awaitable[Any]:
+    def begin(self, scope: trio.CancelScope, deadline: float, now: Callable[[], float]) -> Awaitable[Any]:
         """Start the clock of the work, and return the call of `fn`. `deadline` is the present deadline of the scope."""
         self._scope = scope
         if self.timeout < inf:
-            self.deadline = trio.current_time() + self.timeout
+            self.deadline = now() + self.timeout
         # Setting a scope's deadline is expensive, and most work ends before it waits. So the scope keeps the earliest
         # deadline of the work that it has held in this round; `waits` sets the exact one. An early deadline cannot hurt
         # work that never waits, because a cancellation acts only at a checkpoint. Two cases need it set at once: this
@@ -91,6 +91,7 @@ class Helpers:
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
         self._context = copy_context()
+        self._now = trio.lowlevel.current_clock().current_time  # what `trio.current_time` comes to, sooner
         self._queue: deque[Work] = deque()
         self._idle: list[trio.lowlevel.Task] = []
         self._free = 0
@@ -142,7 +143,7 @@ class Helpers:
                 for _ in range(min(TURN, len(self._queue))):
                     work, result = self._queue.popleft(), None
                     if not work.cancelled:
-                        awaitable = work.begin(scope, deadline)
+                        awaitable = work.begin(scope, deadline, self._now)
                         result = await _run(awaitable, self._context.copy(), partial(self._waits, work))
                     if work.cancelled or work.waited:
                         break

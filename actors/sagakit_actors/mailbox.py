@@ -112,8 +112,10 @@ class Mailbox(Generic[M]):
         """Take a signal, even if the mailbox is full. Drop it if the actor has gone for good."""
         if not self.closed:
             self._signals.append(signal)
-            if self._receiver is not None:
-                self._wake()
+            receiver = self._receiver
+            if receiver is not None:
+                self._receiver = None
+                receiver()
 
     def stop(self) -> None:
         """Request a stop: `wait` raises StopRequested from now on."""
@@ -194,8 +196,9 @@ class Mailbox(Generic[M]):
         return trio.lowlevel.Abort.SUCCEEDED
 
     def _wake(self) -> None:
-        if self._receiver is not None:
-            receiver, self._receiver = self._receiver, None  # first: a task must not be rescheduled twice
+        receiver = self._receiver
+        if receiver is not None:
+            self._receiver = None  # first: a task must not be rescheduled twice
             receiver()
 
     def close(self) -> list[Reply[Any]]:

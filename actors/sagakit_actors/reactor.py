@@ -190,20 +190,15 @@ class ReactorCell(Cell[M], Generic[M]):
         return self._ended
 
     def _react(self) -> None:
-        mailbox = self.mailbox
-        assert self._reactor is not None
-        if mailbox.stopping:
-            self._over(None)
-            return
+        reactor, mailbox = self._reactor, self.mailbox
+        assert reactor is not None
         try:
-            goes_on = self._reactor.react(mailbox.take(BATCH, self.unanswered))
+            if not mailbox.stopping and reactor.react(mailbox.take(BATCH, self.unanswered)):
+                mailbox.on_mail(self._mail)
+            else:
+                self._over(None)
         except Exception as error:  # a crash of this incarnation: the supervisor decides
             self._over(error)
-            return
-        if goes_on:
-            mailbox.on_mail(self._mail)
-        else:
-            self._over(None)
 
     def _mail(self) -> None:
         self._schedule(self)

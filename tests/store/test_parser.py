@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from nats.errors import ProtocolError
 from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
-from sagakit.jetstream.parser import AnswerParser, Delivery, Takers
+from sagakit.jetstream.parser import AnswerParser, Answers, Delivery, Takers
 
 INBOX = "_INBOX.mine"
 STREAM = (
@@ -58,7 +58,12 @@ def parser_of(
 ) -> AnswerParser:
     """A parser on the asyncio side, whose answers are taken at once."""
     to = diverted or {}
-    return AnswerParser(client, INBOX, 7, Takers(take, lambda sid, delivery: to[sid](delivery), to), at_once)
+
+    def take_all(answers: Answers) -> None:
+        for number, answer in answers:
+            take(number, answer)
+
+    return AnswerParser(client, INBOX, 7, Takers(take_all, lambda sid, delivery: to[sid](delivery), to), at_once)
 
 
 def at_once(fn: Callable[..., None], *args: Any) -> None:
@@ -184,10 +189,22 @@ async def test_a_lent_splitter_goes_on_where_the_parser_has_stopped() -> None:
 async def test_the_answers_of_one_read_cross_in_one_go() -> None:
     client: Any = Client()
     crossings: list[list[Any]] = []
-    takers = Takers(lambda number, answer: None, lambda sid, delivery: None, {9})
+    takers = Takers(lambda answers: None, lambda sid, delivery: None, {9})
     parser = AnswerParser(client, INBOX, 7, takers, lambda fn, taken: crossings.append(taken))
     await parser.parse(STREAM)
-    assert [len(taken) for taken in crossings] == [6], "four answers, two messages"
+    assert len(crossings) == 1
+
+
+async def test_messages_do_not_overtake_answers() -> None:
+    client: Any = Client()
+    taken: list[bytes] = []
+
+    def deliver(delivery: Delivery) -> None:
+        taken.append(delivery.payload)
+
+    parser = parser_of(client, lambda number, answer: taken.append(answer), {9: deliver})
+    await parser.parse(STREAM)
+    assert taken[:4] == [b"one", b"", b"PING\n", b"hello"]
 
 
 @pytest.mark.parametrize(

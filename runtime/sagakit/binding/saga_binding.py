@@ -163,8 +163,8 @@ class SagaBinding:
 
     def _callee(self, call: Call) -> _Callee | None:
         """Return the function to call; None for a child, which the runtime itself starts and undoes."""
-        callee = self._callees.get((call.step, call.kind))
-        return callee if callee is not None else self._callees.get((self.plan.step_of(call.step), call.kind))
+        kind = call.kind
+        return self._callees.get((call.step, kind)) or self._callees.get((self.plan.step_of(call.step), kind))
 
     async def _perform(
         self,

@@ -17,7 +17,7 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 def check_nesting(value: bytes | msgspec.Raw) -> None:
     """Raise ValueError if this JSON is nested too deeply."""
     data = bytes(value)
-    if data.count(b"[") + data.count(b"{") <= MAX_NESTED:
+    if len(data) <= MAX_NESTED or data.count(b"[") + data.count(b"{") <= MAX_NESTED:
         return  # nearly always, and cheap to see
     depth = 0
     for bracket in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):

@@ -170,6 +170,9 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
             out = count_up_to(record.outbox, event.seq)
             record.logged = with_logged(record.logged, record.outbox[:out], event)
             record.outbox = record.outbox[out:]
+        case AttemptEnded():
+            if turn.record.status not in ENDS:  # else the saga ended while this was under way: its account is closed
+                _ended(turn, event)
         case Adopted():
             _adopted(turn, event)
         case Orphaned():
@@ -179,9 +182,7 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
         case Inbound() if event.kind in AFTER_THE_END:
             inbound(turn, event)
         case _ if turn.record.status in ENDS:
-            pass  # the saga ended while this was under way, and its account is closed
-        case AttemptEnded():
-            _ended(turn, event)
+            pass  # the same holds for all that follow
         case Isolated():
             turn.touch()
             turn.record.alone = turn.record.recoveries >= SUSPECT

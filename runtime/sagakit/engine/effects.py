@@ -117,6 +117,8 @@ def questions(plan: Plan, record: Record) -> list[Question]:
 
     The functions that are asked have no effects, so that they may be asked again after a crash.
     """
+    if not (plan.asks or plan.has_output):
+        return []
     if record.status != "running" or record.failure is not None or record.undo_request is not None:
         return []
     if plan.asks:
@@ -168,18 +170,26 @@ def _end(plan: Plan, record: Record) -> Effect:
 
 
 def _call(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -> Call:
-    node = plan.node(step)
-    attempt = log.attempt if kind == "do" else log.check_attempt if kind == "check" else log.undo_attempt
-    timeout = node.undo.timeout if kind == "undo" and node.undo is not None else node.timeout
-    action_key = key_of(record, step, "do", log)
+    node, action_key = plan.node(step), key_of(record, step, "do", log)
+    if kind == "do":
+        return Call(
+            step=step,
+            kind=kind,
+            call=log.calls,
+            key=action_key,
+            action_key=action_key,
+            attempt=log.attempt,
+            timeout=node.timeout,
+            heartbeat=node.heartbeat,
+        )
+    undoes = kind == "undo"
     return Call(
         step=step,
         kind=kind,
         call=log.calls,
-        key=action_key if kind == "do" else key_of(record, step, kind, log),
+        key=key_of(record, step, kind, log),
         action_key=action_key,
-        attempt=attempt,
-        timeout=timeout,
-        heartbeat=node.heartbeat if kind == "do" else None,
-        waits=kind == "undo" and node.child_type != "",
+        attempt=log.undo_attempt if undoes else log.check_attempt,
+        timeout=node.undo.timeout if undoes and node.undo is not None else node.timeout,
+        waits=undoes and node.child_type != "",
     )

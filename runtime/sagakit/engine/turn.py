@@ -118,7 +118,8 @@ class Turn:
         """Return the bytes that the record has left for results and payloads."""
         left = self.limits.results
         for log in self.record.steps.values():
-            left -= log.items * ITEM_SIZE
+            if log.items:
+                left -= log.items * ITEM_SIZE
             if log.result is not NOTHING:
                 left -= len(memoryview(log.result))
             if log.given is not NOTHING:
@@ -129,12 +130,14 @@ class Turn:
 
     def edit(self, step: str) -> StepLog:
         """Return the step's entry for changing: a copy that belongs to this draft."""
-        self.touch()
+        if not self.changed:
+            self.touch()
         steps = self.record.steps
-        if step not in self._touched:
+        log = steps.get(step)
+        if log is None or step not in self._touched:
             self._touched.add(step)
-            steps[step] = structs.replace(steps[step]) if step in steps else StepLog()
-        return steps[step]
+            steps[step] = log = StepLog() if log is None else structs.replace(log)
+        return log
 
     def touch(self) -> None:
         """Note that the draft differs from the original, so that it has to be written."""

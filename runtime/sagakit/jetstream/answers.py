@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from sagakit.errors import Conflict, Refused, StoreError, StoreFull, StreamMissing, TooLarge, Unavailable
+from sagakit.store.ports import Done
 
 WRONG_LAST_SEQUENCE = frozenset({10071, 10164})
 STORAGE_FULL = frozenset({10002, 10023, 10028, 10047, 10077, 10110, 10122})
@@ -55,3 +56,8 @@ def decode_ack(answer: bytes, key: str, expected: int | None) -> int | StoreErro
     """Return the sequence that was acknowledged, or what went wrong."""
     ack = _ack.decode(answer)
     return ack.seq if ack.error is None else to_error(ack.error, key=key, expected=expected)
+
+
+def take_ack(key: str, expected: int | None, done: Done, answer: bytes | StoreError) -> None:
+    """Tell `done` what became of a publish."""
+    done(decode_ack(answer, key, expected) if isinstance(answer, bytes) else answer)

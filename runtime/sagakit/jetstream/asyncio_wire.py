@@ -29,7 +29,7 @@ from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.connection_errors import ConnectionErrors
 from sagakit.jetstream.nats_client import NatsClient
 from sagakit.jetstream.nats_options import cancellable, nats_options, why_not
-from sagakit.jetstream.parser import AnswerParser, Delivery, Takers
+from sagakit.jetstream.parser import AnswerParser, Answers, Delivery, Takers
 from sagakit.jetstream.wire import frame
 from sagakit.store.ports import Subscription, WireEvent, WireMessage
 
@@ -208,7 +208,7 @@ class AsyncioWire:
         subscription = await client.subscribe(
             f"{inbox}.*", cb=self._on_words, pending_msgs_limit=2**31, pending_bytes_limit=2**40
         )
-        takers = Takers(self._on_answer, self._deliver, self._takers)
+        takers = Takers(self._on_answers, self._deliver, self._takers)
         client._ps = AnswerParser(client, inbox, subscription._id, takers, _OwnLoop(self._loop).here)
 
     async def _take_up(self) -> None:
@@ -265,12 +265,13 @@ class AsyncioWire:
         if not msg.data and msg.headers is not None and msg.headers.get("Status") == "503":
             self._end(number, NoResponders("nobody answers: no such stream, no leader now, or no listener"))
         else:
-            self._on_answer(number, msg.data)
+            self._on_answers([(number, msg.data)])
 
-    def _on_answer(self, number: int, answer: bytes) -> None:
-        asked = self._asked.pop(number, None)
-        if asked is not None and not asked[1].done():
-            asked[1].set_result(answer)
+    def _on_answers(self, answers: Answers) -> None:
+        for number, answer in answers:
+            asked = self._asked.pop(number, None)
+            if asked is not None and not asked[1].done():
+                asked[1].set_result(answer)
 
     def _deliver(self, number: int, delivery: Delivery) -> None:
         take = self._takers.get(number)

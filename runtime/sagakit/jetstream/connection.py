@@ -34,12 +34,17 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     max_unacked: int = 4096
     max_unacked_bytes: int = 32 * 2**20
 
+    @property
+    def routes(self) -> bool:
+        """True if `routed` changes any subject."""
+        return self.api != API
+
     def routed(self, subject: str) -> str:
         """Return the subject under which a message for JetStream's API, or for a bucket, reaches the wanted JetStream.
 
         A server maps `$JS.{domain}.API.$KV.>` to `$KV.>` in that domain; between domains `$KV.>` itself is denied.
         """
-        if self.api == API:
+        if not self.routes:
             return subject
         if subject.startswith(f"{API}."):
             return self.api + subject[len(API) :]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from sagakit.errors import StoreError
-from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.answers import take_ack
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
@@ -23,9 +22,5 @@ class Events:
 
     def submit(self, message: EventMessage, done: Done) -> None:
         """Queue an append."""
-        take = partial(_appended, message.key, done)
+        take = partial(take_ack, message.key, None, done)
         self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
-
-
-def _appended(key: str, done: Done, answer: bytes | StoreError) -> None:
-    done(decode_ack(answer, key, None) if isinstance(answer, bytes) else answer)

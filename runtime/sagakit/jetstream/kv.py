@@ -13,7 +13,7 @@ import trio
 from nats.aio.msg import Msg
 
 from sagakit.errors import StoreError
-from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.answers import decode_ack, take_ack
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_stream
@@ -29,8 +29,11 @@ WATCH_BUFFER = 10_000
 
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 OPERATION = "KV-Operation"
+TTL = "Nats-TTL"
 _operation = re.compile(rb"KV-Operation: *(\w+)").search
 _EXPECTS = header_block({EXPECTED: "%d"})
+_LIVES = header_block({TTL: "%ds"})
+_LIVES_AND_EXPECTS = header_block({TTL: "%ds", EXPECTED: "%d"})
 
 
 class Bucket(BucketBase):
@@ -53,9 +56,10 @@ class Bucket(BucketBase):
 
     def submit(self, write: Write, done: Done) -> None:
         """Queue a write."""
-        key, expected = write.key, write.expected
-        take = partial(_acked, key, expected, done)
-        self._link.send(self._subject(key), write.value, take, _headers(write), linger=write.linger)
+        key = write.key
+        subject = self._subject(key) if self._only is None else self._only + key
+        take = partial(take_ack, key, write.expected, done)
+        self._link.send(subject, write.value, take, _headers(write), linger=write.linger)
 
     async def _write(self, write: Write) -> int:
         answer = await self._link.request(self._subject(write.key), write.value, headers=_headers(write))
@@ -147,16 +151,11 @@ def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:
 
 
 def _headers(write: Write) -> bytes:
-    if write.ttl is None:
-        return b"" if write.expected is None else _EXPECTS % write.expected
-    headers = {"Nats-TTL": f"{max(1, ceil(write.ttl))}s"}
-    if write.expected is not None:
-        headers[EXPECTED] = str(write.expected)
-    return header_block(headers)
-
-
-def _acked(key: str, expected: int | None, done: Done, answer: bytes | StoreError) -> None:
-    done(decode_ack(answer, key, expected) if isinstance(answer, bytes) else answer)
+    expected, ttl = write.expected, write.ttl
+    if ttl is None:
+        return b"" if expected is None else _EXPECTS % expected
+    seconds = max(1, ceil(ttl))
+    return _LIVES % seconds if expected is None else _LIVES_AND_EXPECTS % (seconds, expected)
 
 
 def _revision(key: str, expected: int | None, answer: bytes) -> int:

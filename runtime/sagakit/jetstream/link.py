@@ -55,6 +55,8 @@ class Link:
         """The connections lost so far."""
         self._now = trio.current_time() + SWEEP
         """The time as of the last sweep, and never early: a look at the clock for each message would cost more."""
+        self._due = self._now + connection.ack_timeout
+        """The usual deadline of a message that is sent now."""
         self.connection_errors: ConnectionErrors = ConnectionErrors()
         self._asked: dict[Taker, str] = {}
         """The subjects of requests under way, for those that the server refuses."""
@@ -138,15 +140,14 @@ class Link:
         `subject` and `headers` (a `wire.header_block`) go out as they are. A message that may `linger` goes with the
         next one that may not, or alone after LINGER: nobody waits for it, and a write to the socket is expensive.
         """
-        deadline = self._now + (self._connection.ack_timeout if timeout is None else timeout)
+        deadline = self._due if timeout is None else self._now + timeout
         self._enqueue(Outgoing(subject, payload, headers, take, deadline), linger)
 
     def tell(
         self, subject: str, payload: bytes, *, headers: bytes = b"", reply: str = "", linger: bool = False
     ) -> None:
         """Queue a message that wants no answer here; it is lost if the connection is. The rest as in `send`."""
-        deadline = self._now + self._connection.ack_timeout
-        self._enqueue(Outgoing(subject, payload, headers, None, deadline, reply), linger)
+        self._enqueue(Outgoing(subject, payload, headers, None, self._due, reply), linger)
 
     async def request(
         self, subject: str, payload: bytes, *, headers: bytes = b"", timeout: float | None = None
@@ -236,6 +237,7 @@ class Link:
             await trio.sleep(SWEEP)
             now = trio.current_time()
             self._now = now + SWEEP
+            self._due = self._now + self._connection.ack_timeout
             self._sweeper.sweep(now)
 
     async def fail(self) -> None:

@@ -11,13 +11,15 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
 from functools import partial
 from logging import getLogger
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias, TypeVarTuple
 
 from nats.aio.client import Client
 from nats.errors import Error, ProtocolError
 from nats.protocol.parser import MAX_CONTROL_LINE_SIZE, Parser
 
 from sagakit.jetstream.wire import LINE
+
+Ts = TypeVarTuple("Ts")
 
 _log = getLogger("sagakit.link")
 
@@ -37,11 +39,15 @@ class Delivery(NamedTuple):
     payload: bytes
 
 
+Answers: TypeAlias = "Sequence[tuple[int, bytes]]"
+"""Answers to our inbox, each with the number that ends its subject."""
+
+
 class Takers(NamedTuple):
     """The takers of what comes in. For the trio thread, except `diverted`, which either side may look into."""
 
-    answer: Callable[[int, bytes], None]
-    """Takes an answer to our inbox, by the number that ends its subject."""
+    answers: Callable[[Answers], None]
+    """Takes answers to our inbox, in the order in which they came."""
     deliver: Callable[[int, Delivery], None]
     """Takes a message of a subscription in `diverted`, by its number."""
     diverted: Container[int]
@@ -71,8 +77,9 @@ class Splitter:
         if self.partial:
             data = self.partial + data
         rest: list[bytes] = []
+        answers: list[tuple[int, bytes]] = []
         asked_for = False
-        match, take, diverted = self._answer.match, self._takers.answer, self._takers.diverted
+        match, takers = self._answer.match, self._takers
         at, size = 0, len(data)
         while at < size:
             line = match(data, at)
@@ -81,18 +88,23 @@ class Splitter:
                 if end > size:
                     break
                 asked_for = asked_for or data.find(_PULLED, at, data.find(LINE, at)) >= 0
-                if not (diverted and self._divert(data[at:end])):
+                if answers:  # what is diverted does not overtake them
+                    takers.answers(answers)
+                    asked_for, answers = True, []
+                if not (takers.diverted and self._divert(data[at:end])):
                     rest.append(data[at:end])
                 at = end
                 continue
+            number, length = line.groups()
             begin = line.end()
-            end = begin + int(line[2])
+            end = begin + int(length)
             if end + 2 > size:
                 break
-            take(int(line[1]), data[begin:end])
-            asked_for = True
+            answers.append((int(number), data[begin:end]))
             at = end + 2
-        if asked_for:
+        if answers:
+            takers.answers(answers)
+        if asked_for or answers:
             self._heard()
         self.partial = data[at:]
         return rest
@@ -121,7 +133,7 @@ class AnswerParser(Parser):
 
     def __init__(self, client: Client, inbox: str, sid: int, takers: Takers, here: Callable[..., None]) -> None:
         self._taken: list[Callable[[], None]] = []
-        batched = Takers(self._later(takers.answer), self._later(takers.deliver), takers.diverted)
+        batched = Takers(self._later(takers.answers), self._later(takers.deliver), takers.diverted)
         self.splitter: Splitter = Splitter(inbox, sid, batched, self._heard)
         super().__init__(client)
         self._client = client
@@ -131,8 +143,8 @@ class AnswerParser(Parser):
         self._sid = sid
         self._one_at_a_time = asyncio.Lock()
 
-    def _later(self, take: Callable[[int, Any], None]) -> Callable[[int, Any], None]:
-        return lambda number, taken: self._taken.append(partial(take, number, taken))
+    def _later(self, take: Callable[[*Ts], None]) -> Callable[[*Ts], None]:
+        return lambda *taken: self._taken.append(partial(take, *taken))
 
     def _heard(self) -> None:
         self._client._pings_outstanding = 0

@@ -1,7 +1,7 @@
 """The pump: the queue of what is to be sent, the window of what is not answered yet, and the task that writes batches.
 
-A message needs nothing of asyncio's: no future, task, timeout or callback. `enqueue`, `_frame` and `answer` run once a
-message, so they read plain attributes and call as little as they can.
+A message needs nothing of asyncio's: no future, task, timeout or callback. `enqueue`, `_frame` and `answers` run once a
+message, or in a loop over messages, so they read plain attributes and call as little as they can.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Pump:
                 self._hurried = False
                 if not self._write():
                     self.drop_queue("not connected")
-                await trio.lowlevel.checkpoint()
+                    await trio.lowlevel.checkpoint()  # takers may have queued more
             else:
                 await self._park()
 
@@ -187,29 +187,32 @@ class Pump:
 
     def _frame(self) -> bytes:
         """Return the frames of as many messages as the window has room for."""
-        queue, pending, inbox, max_payload = self._queue, self.pending, self.inbox, self._client.max_payload
+        queue, pending, limits, max_payload = self._queue, self.pending, self._connection, self._client.max_payload
         parts: list[bytes] = []
-        routed = self._connection.routed
-        room_bytes = self._connection.max_unacked_bytes - self._pending_bytes
-        for _ in range(min(len(queue), self._connection.max_unacked - len(pending))):
+        routed, inbox, sent = limits.routed if limits.routes else None, self.inbox, 0
+        room_bytes = limits.max_unacked_bytes - self._pending_bytes
+        for _ in range(min(len(queue), limits.max_unacked - len(pending))):
             if room_bytes <= 0:
                 break
             out = queue.popleft()
-            if len(out.headers) + len(out.payload) > max_payload:
-                self._refuse(out, TooLarge(f"{out.subject}: {len(out.payload):,} bytes exceed {max_payload:,}"))
+            size, awaited = len(out.payload), out.take is not None
+            if len(out.headers) + size > max_payload:
+                self._refuse(out, TooLarge(f"{out.subject}: {size:,} bytes exceed {max_payload:,}"))
                 continue
             number = next(self._numbers)
             try:
-                reply = out.reply if out.take is None else f"{inbox}.{number}"
-                parts += frame(routed(out.subject), reply, out.headers, out.payload)
+                reply = f"{inbox}.{number}" if awaited else out.reply
+                subject = out.subject if routed is None else routed(out.subject)
+                parts += frame(subject, reply, out.headers, out.payload)
             except ValueError as error:
                 self._refuse(out, Refused(0, f"not sent: {error}"))
                 continue
-            if out.take is not None:
+            if awaited:
                 pending[number] = out
-                self._pending_bytes += len(out.payload)
-                room_bytes -= len(out.payload)
-            self.sent += 1
+                room_bytes -= size
+            sent += 1
+        self._pending_bytes = limits.max_unacked_bytes - room_bytes
+        self.sent += sent
         self.tell_of_room()
         return b"".join(parts)
 
@@ -220,15 +223,23 @@ class Pump:
 
     def answer(self, number: int, answer: bytes | StoreError) -> None:
         """End the message of this number; nothing happens if it has ended before."""
-        out = self.pending.pop(number, None)
-        if out is None:
-            return
-        self._pending_bytes -= len(out.payload)
-        if self._parked is not None and self._queue:
+        self.answers([(number, answer)])
+
+    def answers(self, answers: Sequence[tuple[int, bytes | StoreError]]) -> None:
+        """End the messages of these numbers, as `answer` does, in order."""
+        pending = self.pending
+        for number, answer in answers:
+            out = pending.pop(number, None)
+            if out is None or out.take is None:
+                continue
+            self._pending_bytes -= len(out.payload)
+            try:
+                out.take(answer)
+            except Exception as error:  # nats-py would only report it, and the sender would wait forever
+                self._broken(error)
+        if self._queue and not self._lingers:  # the window was full
             self._wake()
-        if self._room is not None:
-            self.tell_of_room()
-        self._tell(out, answer)
+        self.tell_of_room()
 
     def end(self, numbers: Sequence[int], error: Callable[[Outgoing], StoreError]) -> None:
         """End these messages, each with an error of its own."""
@@ -237,9 +248,10 @@ class Pump:
             if out is not None:  # the taker of an earlier one may have ended it
                 self.answer(number, error(out))
 
-    def _tell(self, out: Outgoing, answer: bytes | StoreError) -> None:
+    def _tell(self, out: Outgoing, error: StoreError) -> None:
+        """Tell the sender of a message that was not sent."""
         if out.take is not None:
             try:
-                out.take(answer)
-            except Exception as error:  # nats-py would only report it, and the sender would wait forever
-                self._broken(error)
+                out.take(error)
+            except Exception as fault:  # nats-py would only report it, and the sender would wait forever
+                self._broken(fault)

@@ -72,7 +72,7 @@ class Subscriptions:
     async def open_inbox(self) -> AnswerParser:
         """Subscribe the inbox, and return the parser that knows its answers."""
         inbox, here = self._pump.inbox, self._side.here
-        takers = Takers(self._pump.answer, self._deliver, self._diverted)
+        takers = Takers(self._pump.answers, self._deliver, self._diverted)
 
         async def subscribe() -> AnswerParser:
             subscription = await self._client.subscribe(

@@ -1,8 +1,8 @@
 """The tally: what has happened to a worker's sagas since it was opened, in counts and histograms.
 
-It is for the metrics (docs/metrics.md), and must cost next to nothing: the actors count at the few places that all
-sagas pass anyway, in plain dictionaries, and whoever reads the metrics does the rest. Durable facts are counted when
-their write is durable: an event is counted once in the whole fleet, unless its worker dies just then.
+It is for the metrics (docs/metrics.md), and must cost little: the actors count at the few places that all sagas pass
+anyway, in plain dictionaries, and whoever reads the metrics does the rest. Durable facts are counted when their write
+is durable: an event is counted once in the whole fleet, unless its worker dies just then.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ class Tally:
 
     def written(self, before: Record | None, record: Record) -> None:
         """Count what a durable record has that the one before it had not; `before` is None for a first record."""
-        first, status = (1, None) if before is None else (before.next_event, before.status)
-        if record.next_event != first:
+        more = record.next_event - (1 if before is None else before.next_event)
+        if more:
             events = self.events[record.saga_type]
-            for event in record.outbox[first - record.next_event :]:
+            for event in record.outbox[-more:]:
                 events[event.suffix] += 1
-        if record.status != status and record.status in ENDS and status not in ENDS:
+        if record.status in ENDS and (before is None or before.status not in ENDS):
             self._ended(record)
 
     def _ended(self, record: Record) -> None:

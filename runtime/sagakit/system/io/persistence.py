@@ -296,10 +296,11 @@ class Persistence(Actor[PersistenceMessage]):
         self._in_flight[key] = self._in_flight.get(key, 0) + 1
 
     def _leave(self, key: str) -> None:
-        self._in_flight[key] -= 1
-        if not self._in_flight[key]:
-            del self._in_flight[key]
-            for load in self._loads.pop(key, []):
+        left = self._in_flight.pop(key) - 1
+        if left:
+            self._in_flight[key] = left
+        elif self._loads:
+            for load in self._loads.pop(key, ()):
                 self._soon(self._answer, load)
 
 

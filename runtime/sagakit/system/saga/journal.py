@@ -159,8 +159,9 @@ class Journal:
         record = stamped(record, write=self._environment.next_write())
         value = encode(record, self.unknown)
         size = len(value)
-        if self._size:
-            self._environment.room.submitted(self._key, size - self._size)
+        room = self._environment.room
+        if self._size and room.limited:
+            room.submitted(self._key, size - self._size)
         put = Put(
             key=self._key, value=value, expected=self.revision, done=self._done(), not_after=not_after,
             gives_way=gives_way,
@@ -177,7 +178,8 @@ class Journal:
         self._slot.seen_at = sent
         environment = self._environment
         environment.tally.writes.add(environment.trio_time() - sent)
-        environment.room.stored(self._key)
+        if environment.room.limited:
+            environment.room.stored(self._key)
         then(record)
 
     def stands(self, record: Record, revision: int) -> None:

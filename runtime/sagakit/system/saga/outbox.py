@@ -45,7 +45,8 @@ class Outbox:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
         new = outbox[count_up_to(outbox, self._handed_in) :]
-        del receipt.at[: max(0, len(receipt.at) - len(outbox))]  # the record has those of the events that have left it
+        if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
+            del receipt.at[: len(receipt.at) - len(outbox)]
         if new:
             self._handed_in = new[-1].seq
             self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, receipt))

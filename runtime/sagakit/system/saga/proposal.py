@@ -37,6 +37,9 @@ class HeldBack(NamedTuple):
     asked: Sequence[Ask]
 
 
+NOTHING = HeldBack((), ())
+
+
 def split(proposal: Proposal) -> tuple[HeldBack, HeldBack]:
     """Return the part of a proposal that callers and operators have sent, and all the rest."""
     if proposal.record.status == "failed":  # what has ended the saga may be a message, which must not be left out

@@ -240,9 +240,9 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _advance(self) -> None:
         """Fold what has gathered, unless a write is under way; answer the callers whose answer is known."""
-        phase = self._phase.now
         if self._journal.busy:
             return
+        phase = self._phase.now
         if phase == "running" or phase == "held back":
             if (self._writes.events or self._writes.due) and self._fold_gathered():
                 return
@@ -270,17 +270,18 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _rest_of_turn(self) -> None:
         """Do what is done while nothing is to be written."""
-        record = self._journal.record
-        if self._phase.now == "held back":
+        record, held_back = self._journal.record, self._phase.now == "held back"
+        if held_back:
             self._waiters.answer_looking(record)
-            self._mind_quiet()
-            self._mind_drain()
-            return
-        self._waiters.answer(record)
-        self._mind_isolation()
+        else:
+            self._waiters.answer(record)
+            self._mind_isolation()
+        at_work = self._calls.at_work
+        if not at_work:
+            self._waiters.quiet()
         self._mind_drain()
-        if self._phase.now != "over":
-            self._mind_passivation()
+        if not held_back and self._phase.now != "over":
+            self._mind_passivation(at_work=at_work)
 
     def _mind_drain(self) -> None:
         """Leave a draining saga to the next owner once no attempt is open, unless it is about to be over."""
@@ -292,16 +293,11 @@ class SagaActor(Reactor[SagaMessage]):
             self._phase.move("end")
 
     def _mind_isolation(self) -> None:
-        """Ask for a turn alone, and give it back; answer those who wait until no attempt is open here."""
+        """Ask for a turn alone, and give it back."""
         environment, record = self._environment, self._journal.record
         if is_suspect(record) or self._alone.pending:
             wanted = not environment.sagas.draining and awaits_isolation(self._plan, record, environment.now())
             self._alone.mind(alone=record.alone, wanted=wanted)
-        self._mind_quiet()
-
-    def _mind_quiet(self) -> None:
-        if not self._calls.at_work:
-            self._waiters.quiet()
 
     def _mind_room(self) -> None:
         """While attempts are held back for want of room in the outbox: look again once half of it is in the log."""
@@ -309,10 +305,10 @@ class SagaActor(Reactor[SagaMessage]):
         if seq is not None:
             self._outbox.when_confirmed(seq, self._writes.wake)
 
-    def _mind_passivation(self) -> None:
+    def _mind_passivation(self, *, at_work: bool) -> None:
         """While nothing is under way let others have the place; end the actor if that lasts."""
         told = self._passivation.take_told()
-        if self._calls.at_work or self._retirement.has_begun:
+        if at_work or self._retirement.has_begun:
             return
         environment, record = self._environment, self._journal.record
         stays = self._folding.must_stay()

@@ -54,11 +54,12 @@ class Waiters:
 
     def answer(self, record: Record) -> None:
         """Answer the callers whose answer is known by a durable record."""
-        if not (self._looking or self._asked or self._outcome):
-            return
-        self.answer_looking(record)
-        self.answer_asked(self.take_asked(), record)
-        self.answer_end(record)
+        if self._looking:
+            self.answer_looking(record)
+        if self._asked:
+            self.answer_asked(self.take_asked(), record)
+        if self._outcome:
+            self.answer_end(record)
 
     def answer_looking(self, record: Record) -> None:
         """Answer the callers that want to see the record."""
@@ -73,8 +74,10 @@ class Waiters:
 
     def answer_end(self, record: Record) -> None:
         """Answer the callers that wait for the end, if this is it."""
+        if not self._outcome:
+            return
         over = record.status in ENDS
-        if not self._outcome or not (over or record.status == "stuck"):
+        if not over and record.status != "stuck":
             return
         for waiting in self._outcome:
             if over or waiting.or_stuck:

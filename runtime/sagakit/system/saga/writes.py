@@ -22,7 +22,7 @@ from sagakit.system.saga.folding import Folding
 from sagakit.system.saga.journal import Journal
 from sagakit.system.saga.outbox import Outbox
 from sagakit.system.saga.phase import PhaseOf
-from sagakit.system.saga.proposal import HeldBack, Proposal, held_back, most_bytes, split
+from sagakit.system.saga.proposal import NOTHING, HeldBack, Proposal, held_back, most_bytes, split
 from sagakit.system.saga.saga_messages import Ask, SagaMessage, Settled, Wake
 from sagakit.system.saga.slot import SagaSlot
 from sagakit.system.saga.waiters import Waiters
@@ -66,7 +66,7 @@ class Writes:
         self._begin: Reply[None] | None = None
         self._proposal: Proposal | None = None
         """The write that is under way, unless it is the first one of a new saga."""
-        self._held_back = HeldBack((), ())
+        self._held_back = NOTHING
         self._written: Record | None = None
         """The record that the operation which is being settled has made durable."""
 
@@ -98,13 +98,13 @@ class Writes:
         """Return what has come in, with what was held back before it."""
         if self._phase.now == "held back":
             self._take_up(self._held_back)
-            self._held_back = HeldBack((), ())
+            self._held_back = NOTHING
         return self.events
 
     def may_write(self, record: Record) -> bool:
         """Return True if the buckets have room for the record; if not, the saga is woken when they have."""
         room, end = self._environment.room, record.status in ENDS
-        if room.lets(self._key, end=end):
+        if not room.limited or room.lets(self._key, end=end):
             return True
         room.wait(self._key, self.wake, end=end)
         return False
@@ -132,7 +132,8 @@ class Writes:
         self._phase.move("durable")
         proposal, self._proposal = self._proposal, None
         self._environment.tally.written(None if proposal is None else proposal.base, record)
-        self._waiters.answer_asked(asked, record)
+        if asked:
+            self._waiters.answer_asked(asked, record)
         if first:
             self._slot.has_begun()
             self._begun()
