@@ -8,6 +8,7 @@ from functools import partial
 from sagakit_actors import Ref
 
 from sagakit.engine import Published, Record
+from sagakit.engine.carried import whole
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
 
@@ -46,7 +47,7 @@ class Outbox:
         at = self._receipt.at
         del at[: len(at) - max(0, self._receipt.confirmed + 1 - known)]  # the record has these
         last = self._handed_in
-        new = tuple([event for event in record.outbox if event.seq > last])
+        new = tuple([whole(record, event) for event in record.outbox if event.seq > last])
         if new:
             self._handed_in = new[-1].seq
             self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, self._receipt))
