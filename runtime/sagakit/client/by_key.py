@@ -14,6 +14,7 @@ from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.job_answers import is_taken
 from sagakit.client.refusals import refusal, refused
+from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
@@ -215,6 +216,13 @@ class PlainAccess:
         """Delete what is kept of an ended saga, as `Runtime.delete` does. Another life of its id stays."""
         key = str(SagaKey(record.saga_type, record.saga_id))
         await forget(self._store, self._worker.sagas, self._worker.requests, key, run=record.run)
+
+    async def rebuild(
+        self, *, by: str, why: str, until: float | None = None, dry_run: bool = False
+    ) -> Sequence[RebuiltSaga]:
+        """Restore lost records from the events. See `restoring.rebuild`. Raises NotAllowed while workers live."""
+        ttl = self._worker.environment.config.archive_ttl
+        return await rebuild(self._store, by=by, why=why, until=until, archive_ttl=ttl, dry_run=dry_run)
 
     async def workers(self) -> Sequence[LiveLease]:
         """Return the leases of all workers, by name, each with the answer to whether the worker still listens."""
