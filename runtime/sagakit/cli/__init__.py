@@ -8,6 +8,8 @@ history_commands  replay
 store_commands    store: verify, rebuild
 job_commands      jobs
 export_commands   export, sql
+import_command    import
+import_rows       exported rows as records and events again
 export_rows       the rows of their tables: sagas, steps, events
 export_files      tables as JSON lines, Parquet, Arrow and in DuckDB
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone

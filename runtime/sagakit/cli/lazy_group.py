@@ -19,6 +19,7 @@ LATER: Mapping[str, tuple[str, str]] = {
     "groups": ("looking_commands", "Group the stuck sagas by type, step and error."),
     "workers": ("looking_commands", "List the workers by their leases."),
     "export": ("export_commands", "Write sagas, steps or events into a file."),
+    "import": ("import_command", "Copy exported sagas into an embedded server, to look at them."),
     "sql": ("export_commands", "Query sagas, steps and events by SQL."),
     "watch": ("watching_commands", "Print events as they come."),
     "trace": ("watching_commands", "Draw the family of a saga as a tree."),

@@ -24,6 +24,7 @@ tail         the messages of a stream as they are written
 event_tail   the events of sagas as they come
 family_tree  a saga's parents and children
 deleting     removes what is kept of an ended saga
+copies       stores copies of sagas, with their events
 restoring    restores records of sagas from the event log
 bare_errors  errors without the exception groups of nurseries
 
