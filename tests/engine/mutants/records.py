@@ -44,8 +44,8 @@ def adopted_called_again(patch: Patch) -> None:
 def sequence_with_a_gap(patch: Patch) -> None:
     emit = Turn.emit
 
-    def gappy(self: Turn, suffix: str, **data: object) -> None:
-        emit(self, suffix, **data)
+    def gappy(self: Turn, suffix: str, carries: str = "", /, **data: object) -> None:
+        emit(self, suffix, carries, **data)
         self.record.next_event += suffix == "compensating" or suffix.startswith("step")
 
     patch.setattr(Turn, "emit", gappy)

@@ -8,6 +8,7 @@ from functools import partial
 from sagakit_actors import Ref
 
 from sagakit.engine import Published, Record
+from sagakit.engine.carried import whole
 from sagakit.engine.events import count_up_to
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
@@ -44,7 +45,7 @@ class Outbox:
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
-        new = outbox[count_up_to(outbox, self._handed_in) :]
+        new = tuple([whole(record, event) for event in outbox[count_up_to(outbox, self._handed_in) :]])
         if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:
