@@ -57,7 +57,7 @@ def web(
     *,
     options: dict[str, Any],
 ) -> None:
-    """Serve the HTTP API until SIGTERM or SIGINT. Roles are viewer, operator and admin: see docs/http.md."""
+    """Serve the console and the HTTP API until SIGTERM or SIGINT. Roles are viewer, operator and admin: see docs/http.md."""
     from sagakit.cli import console_process, logs  # they need the extra `web`
 
     logs.set_up(log_format.value, log_level.value)

@@ -24,7 +24,7 @@ from sagakit.client.saga_type import SagaType
 from sagakit.client.start_options import StartOptions
 from sagakit.client.verbs import as_payload, message_id_of, signal_name, step_name, which_signal
 from sagakit.client.watching import SagaEvent, watching
-from sagakit.definition import Outcome, Saga, SagaSchema, Signal, compiled
+from sagakit.definition import Outcome, Plan, Saga, SagaSchema, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker, RuntimeClosed
@@ -278,6 +278,11 @@ class Client:
         """
         self._check_open()
         return await self._lookup.schemas()
+
+    async def plan_of(self, record: Record) -> Plan | None:
+        """Return the plan that the workers keep of a saga's version; None if it is gone or cannot be read."""
+        self._check_open()
+        return await self._lookup.plan_of(record)
 
     async def now(self) -> float:
         """Return the server's time, in seconds since the epoch."""

@@ -11,6 +11,8 @@ from sagakit.engine import Record
 from sagakit.engine.table import HELD
 from sagakit.store.names import SagaKey
 
+VARYING_SIGN = "#"
+"""The sign in place of what varies."""
 VARYING = re.compile(r"\b[0-9a-f]{8}[0-9a-f-]*\b|\d+")
 """The parts of an error's text that differ from saga to saga: numbers and ids."""
 
@@ -38,7 +40,7 @@ def grouped(stuck: Sequence[Record]) -> Sequence[StuckGroup]:
     for record in stuck:
         step = next((name for name, log in record.steps.items() if log.state in HELD), "")
         error = (record.steps[step].error if step else None) or record.stuck or ""
-        found.setdefault((record.saga_type, step, VARYING.sub("#", error)), []).append(record)
+        found.setdefault((record.saga_type, step, VARYING.sub(VARYING_SIGN, error)), []).append(record)
     groups = [_group(*names, records) for names, records in found.items()]
     return sorted(groups, key=lambda group: -group.count)
 
