@@ -354,6 +354,16 @@ class Client:
 
     # ------------------------------------------------------------ the client
 
+    @property
+    def wire(self) -> Wire:
+        """The connection itself, for jobs."""
+        return self._wire
+
+    @property
+    def names(self) -> Names:
+        """The names on the wire."""
+        return self._names
+
     async def check(self, role: Role = "client") -> Sequence[Grant]:
         """Return the permissions of a role that this account does not have: none, if all is well.
 

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
-from sagakit.web import pages
+from sagakit.web import group_acts, pages
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
@@ -36,6 +36,9 @@ Telling: TypeAlias = Callable[[Request, Problem | SagakitError], Response]
 PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("GET", "/", "viewer", pages.show_overview),
     ("GET", "/stuck", "viewer", pages.show_stuck),
+    ("GET", "/stuck/act", "operator", group_acts.preview_act),
+    ("POST", "/stuck/act", "operator", group_acts.run_act),
+    ("GET", "/jobs/{id}", "viewer", group_acts.show_job),
     ("GET", "/sagas", "viewer", pages.show_sagas),
     ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
     ("POST", "/sagas/{type}/{id}/terminate", "admin", pages.take_form),

@@ -50,7 +50,9 @@ def acts_on(record: Record, plan: Plan | None, visitor: Visitor, now: float, *, 
         if log.state in HELD:
             found += [PageAct(verb, step, meaning, "") for verb, (_, meaning) in STEP_VERBS.items()]
     asked = [
-        act._replace(why_not=_forbidden(act, visitor, read_only=read_only) or _refused(act, record, plan, now))
+        act._replace(
+            why_not=_forbidden(act, visitor, read_only=read_only) or why_refused(act.verb, act.step, record, plan, now)
+        )
         for act in found
     ]
     return [act for act in asked if not act.step or not act.why_not]
@@ -65,12 +67,13 @@ def _forbidden(act: PageAct, visitor: Visitor, *, read_only: bool) -> str:
     return ""
 
 
-def _refused(act: PageAct, record: Record, plan: Plan | None, now: float) -> str:
+def why_refused(verb: InboundKind, step: str, record: Record, plan: Plan | None, now: float) -> str:
+    """Return why a verb would have no effect on a saga, as its record is now; empty if it would have one."""
     if plan is None:  # only the owner can tell
         return ""
-    payload = msgspec.Raw(b"null") if act.verb == "complete-step" else NOTHING
-    verdict = trial(plan, record, Inbound(id="trial", kind=act.verb, step=act.step, payload=payload), now, LIMITS)
-    if is_taken(act.verb, verdict):
+    payload = msgspec.Raw(b"null") if verb == "complete-step" else NOTHING
+    verdict = trial(plan, record, Inbound(id="trial", kind=verb, step=step, payload=payload), now, LIMITS)
+    if is_taken(verb, verdict):
         return ""
     key = str(SagaKey(record.saga_type, record.saga_id))
-    return str(refusal(key, act.verb, act.step, verdict, record)).removeprefix(f"{key}: ")
+    return str(refusal(key, verb, step, verdict, record)).removeprefix(f"{key}: ")

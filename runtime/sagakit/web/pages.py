@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 import msgspec
 from starlette.requests import Request
@@ -12,14 +12,17 @@ from starlette.responses import RedirectResponse, Response
 
 from sagakit.client.description import Description, described
 from sagakit.client.json_lines import group_line, saga_line
+from sagakit.client.json_shapes import GroupLine
 from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
 from sagakit.repository.filters import STATUSES
+from sagakit.repository.groups import GroupName
 from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
 from sagakit.web.acting import act
-from sagakit.web.bodies import bounded
+from sagakit.web.forms import read_form
+from sagakit.web.group_acts import GROUP_VERBS, group_query
 from sagakit.web.looking import LIMIT, address_of, wanted_by
 from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
@@ -30,8 +33,6 @@ if TYPE_CHECKING:
 
 SLOW, QUICK = 5, 2
 """Seconds between two looks of a page with many sagas, and of a page with one."""
-MAX_FORM = 256 * 1024
-"""Bytes of a form."""
 FILTERS = (
     ("unfinished", ""),
     ("stuck", "status = stuck"),
@@ -61,7 +62,16 @@ async def show_overview(request: Request, client: Client) -> Response:
 async def show_stuck(request: Request, client: Client) -> Response:
     """Show the groups of stuck sagas."""
     groups = [group_line(group) for group in await client.repository.groups(Wanted())]
-    return page(request, "stuck", page="Stuck", now=await client.now(), refresh=SLOW, groups=groups)
+    acts = {} if request.scope["sagakit.read_only"] else _acts_on_groups(request, groups)
+    return page(request, "stuck", page="Stuck", now=await client.now(), refresh=SLOW, groups=groups, acts=acts)
+
+
+def _acts_on_groups(request: Request, groups: Sequence[GroupLine]) -> Mapping[int, Sequence[tuple[str, str]]]:
+    """Return the verbs that the visitor may give each group, with the queries of their previews."""
+    visitor = request.scope["sagakit.visitor"]
+    verbs = [verb for verb in GROUP_VERBS if visitor.may(VERBS[verb][0])]
+    names = [GroupName(group.type, group.step, group.error) for group in groups]
+    return {number: [(verb, group_query(name, verb)) for verb in verbs] for number, name in enumerate(names)}
 
 
 async def show_sagas(request: Request, client: Client) -> Response:
@@ -92,13 +102,15 @@ async def show_saga(request: Request, client: Client) -> Response:
     tag = f'"{record.run}.{record.version}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
-    events, plan, now = await client.repository.last_events(record), await client.plan_of(record), await client.now()
-    saga = described(record, events, None, "", {}, plan=plan)
+    events, plan = await client.repository.last_events(record), await client.plan_of(record)
+    now = await client.now()
+    visitor, saga = request.scope["sagakit.visitor"], described(record, events, None, "", {}, plan=plan)
     return page(
-        request, "saga", page="", tag=tag, now=now, key=key, here=place_of(request, address), saga=saga, total=record.next_event - 1,
+        request, "saga", page="", tag=tag, now=now, key=key, here=place_of(request, address), saga=saga,
+        total=record.next_event - 1,
         refresh=0 if record.status in ENDS and not record.outbox else QUICK,
         events=[_shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
-        acts=acts_on(record, plan, request.scope["sagakit.visitor"], now, read_only=request.scope["sagakit.read_only"]),
+        acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
         record=msgspec.json.format(msgspec.json.encode(record), indent=2).decode(),
     )  # fmt: skip
@@ -135,7 +147,7 @@ async def take_form(request: Request, client: Client) -> Response:
     if verb not in {*VERBS, *STEP_VERBS}:
         raise Problem(404, "NotFound", f"there is no act {verb[:40]!r}")
     kind: InboundKind = verb
-    form = await _form(request)
+    form = await read_form(request)
     check_form_token(request, form.get("token", ""))
     visitor = request.scope["sagakit.visitor"]
     why = form.get("why", "")
@@ -147,17 +159,6 @@ async def take_form(request: Request, client: Client) -> Response:
     payload = _json(form.get("result", "")) if kind == "complete-step" else NOTHING
     await act(client, address, kind, step=form.get("step", ""), payload=payload, reason=why, by=visitor.name)
     return RedirectResponse(f"{place_of(request, address)}?done={verb}", 303)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-        raise Problem(415, "UnsupportedMediaType", "this takes the form of a page")
-    data = await bounded(request, MAX_FORM)
-    try:
-        found = parse_qs(data.decode(), keep_blank_values=True, max_num_fields=20, errors="strict")
-    except ValueError as error:
-        raise InvalidInput(f"the form cannot be read: {error}") from None
-    return {name: values[-1] for name, values in found.items()}
 
 
 def _json(text: str) -> msgspec.Raw:
