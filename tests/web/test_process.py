@@ -6,16 +6,18 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
+from sagakit import Client
 from sagakit.cli.console_process import ConsoleCall
 from sagakit.cli.exits import UsageError
 from sagakit.web.visitors import Everyone, Proxy, Tokens
 
-from tests.cli.processes import SAGAKIT
-from tests.client.faces import worker
+from tests.cli.processes import ROOT, SAGAKIT
+from tests.client.faces import CLIENTS, Buy, Order, worker
 from tests.servers import Server
 
 TOKEN = "t" * 24
@@ -89,3 +91,14 @@ def test_what_is_wrong_is_said_before_anything_is_connected(
     monkeypatch.setattr(logs, "set_up", lambda *_: None)
     done = CliRunner().invoke(app, ["web", "--nats", "nats://127.0.0.1:1", *arguments])
     assert (done.exit_code, text in caplog.text) == (code, True), caplog.text
+
+
+def test_an_asyncio_service_has_the_console_without_trio(server: Server, namespace: str) -> None:
+    async def start(client: Client) -> None:
+        await client.start(Buy, "one", Order(), wait="ended")
+
+    with worker(server, namespace):
+        CLIENTS["asyncio"](server.url, start, namespace=namespace)
+        command = [sys.executable, "-W", "error", "-m", "tests.web.without_trio", server.url, namespace]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")

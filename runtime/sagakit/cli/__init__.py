@@ -18,7 +18,7 @@ checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
 console_commands  web
-console_process   `sagakit web`: the HTTP API as a process
+console_process   `sagakit web`: console and HTTP API as a process
 listening         HTTP servers of commands, on trio
 writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`

@@ -55,7 +55,7 @@ WORKER_PACKAGES: tuple[str, ...] = ("hypercorn", "prometheus_client", "pythonjso
 """The packages that the extra `worker` brings."""
 
 
-WEB_PACKAGES: tuple[str, ...] = ("hypercorn", "jsonschema", "pythonjsonlogger", "starlette")
+WEB_PACKAGES: tuple[str, ...] = ("hypercorn", "jinja2", "jsonschema", "pythonjsonlogger", "starlette")
 """The packages that the extra `web` brings."""
 
 

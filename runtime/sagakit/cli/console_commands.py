@@ -39,12 +39,10 @@ def web(
     role: Annotated[
         RankName, typer.Option(help="The role of everyone without --tokens, and of a proxy's visitors.")
     ] = RankName.viewer,
-    tokens: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Lines NAME ROLE TOKEN: who may come, by token or as a password.")
-    ] = None,
+    tokens: Annotated[str | None, typer.Option(metavar="FILE", help="Lines NAME ROLE TOKEN: who may come.")] = None,
     proxy_header: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The header in which a proxy that authenticates names the visitor."),
+        typer.Option(metavar="NAME", help="The header in which a proxy names the visitor."),
     ] = None,
     proxy_from: Annotated[
         list[str] | None, typer.Option(metavar="NETWORK", help="A network of that proxy; may be repeated.")
@@ -57,7 +55,10 @@ def web(
     *,
     options: dict[str, Any],
 ) -> None:
-    """Serve the HTTP API until SIGTERM or SIGINT. Roles are viewer, operator and admin: see docs/http.md."""
+    """Serve the console and the HTTP API until SIGTERM or SIGINT.
+
+    docs/http.md says what the roles viewer, operator and admin may do.
+    """
     from sagakit.cli import console_process, logs  # they need the extra `web`
 
     logs.set_up(log_format.value, log_level.value)

@@ -1,4 +1,4 @@
-"""`sagakit web`: the HTTP API as a process, on trio, from its options to its exit code."""
+"""`sagakit web`: the console and the HTTP API as a process, on trio, from its options to its exit code."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ async def _serve(
             async with answering(listening, made) as url:
                 stop.then(stopping.set)
                 who = f"everyone is {call.role}" if open_to_all else "visitors are asked who they are"
-                _log.info("the HTTP API is at %s; %s", url, who, extra={"url": url})
+                _log.info("the console is at %s; %s", url, who, extra={"url": url})
                 await stopping.wait()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,16 +15,15 @@ import trio
 
 from sagakit.cli.exits import UsageError
 from sagakit.cli.printing import note, shown
+from sagakit.client import job_start
 from sagakit.client.by_key import PlainAccess
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
-from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs, new_job_id
+from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs
 from sagakit.client.json_shapes import VerdictLine
 from sagakit.client.refusals import is_taken
-from sagakit.client.tail import last_sequence
 from sagakit.engine import Record
 from sagakit.errors import InvalidConfig
-from sagakit.messages.ids import new_id
 
 CUT_OFF = 130
 """Exit code of a command that a signal has cut off."""
@@ -81,20 +78,15 @@ def jobs_of(sagas: PlainAccess) -> Jobs:
 
 
 async def positions(sagas: PlainAccess) -> Mapping[str, int]:
-    """Return the last sequence of each state bucket. A plan that is made now misses nothing that comes before it."""
-    if sagas.wire is None:
-        return {}
-    return {bucket: await last_sequence(sagas.wire, f"KV_{bucket}") for bucket in sagas.names.state}
+    """Return the positions before a plan is made; none for a store in memory."""
+    return {} if sagas.wire is None else await job_start.positions(sagas.wire, sagas.names)
 
 
 async def begin(
     sagas: PlainAccess, job: Job, items: Sequence[JobItem], pace: Pace, since: Mapping[str, int]
 ) -> JobResult:
     """Write a job and run it. `since` is what `positions` returned before the plan was made. Raises StoreError."""
-    jobs = jobs_of(sagas)
-    job.id, job.created = new_job_id(sagas.now(), new_id()), sagas.now()
-    hold = await jobs.hold(job.id, _holder(job.by), lambda _: None)
-    pages = await jobs.write(job, items)
+    pages, hold = await job_start.begin_job(jobs_of(sagas), job, items, now=sagas.now())
     note(f"job {job.id}; if it is cut off: {resume_words(job)}")
     return await _AtWork(sagas, pages, pace).run(hold, since)
 
@@ -105,7 +97,7 @@ async def resume(sagas: PlainAccess, id: str, verb: str, step: str, by: str, pac
     job = (await jobs.read(id)).job
     if (job.verb, job.step) != (verb, step or job.step):
         raise UsageError(f"job {id} is another one: {resume_words(job)}")
-    hold = await jobs.hold(id, _holder(by), _tell_of)
+    hold = await jobs.hold(id, job_start.holder_of(by), _tell_of)
     pages = await jobs.read(id)  # only now: whoever ran it a moment ago may have written more verdicts
     left = sum(not item.verdict for item in pages.items())
     note(shown(f"job {id}: {verb}{f' {job.step}' if job.step else ''} by {job.by or 'nobody'}, {job.reason!r}"))
@@ -117,10 +109,6 @@ def resume_words(job: Job) -> str:
     """Return the command that goes on with a job."""
     name = f" {job.step}" if job.verb == "signal" else ""
     return f"sagakit {job.verb}{name} --resume {job.id}"
-
-
-def _holder(by: str) -> Holder:
-    return Holder(by=by or "somebody", host=socket.gethostname(), pid=os.getpid(), token=new_id())
 
 
 def _tell_of(other: Holder) -> None:

@@ -21,6 +21,7 @@ by_key       PlainAccess: sagas by key and as JSON, for tools without the classe
 json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form
 jobs         verbs for many sagas, as they are written down
+job_start    a job, written down before it is run
 job_run      one run of a job: sends, reads the verdicts, marks them
 job_answers  why a verb has no effect on a saga of a job
 tail         the messages of a stream as they are written

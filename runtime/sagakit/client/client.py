@@ -27,7 +27,7 @@ from sagakit.client.start_options import StartOptions
 from sagakit.client.step_wait import check_step, has_passed, step_of_wait
 from sagakit.client.verbs import as_payload, signal_name
 from sagakit.client.watching import SagaEvent, watching
-from sagakit.definition import Outcome, Saga, SagaSchema, Signal, compiled
+from sagakit.definition import Outcome, Plan, Saga, SagaSchema, Signal, compiled
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker
@@ -288,6 +288,11 @@ class Client:
         self._check_open()
         return await self._lookup.schemas()
 
+    async def plan_of(self, record: Record) -> Plan | None:
+        """Return the plan that the workers keep of a saga's version; None if it is gone or cannot be read."""
+        self._check_open()
+        return await self._lookup.plan_of(record)
+
     async def now(self) -> float:
         """Return the server's time, in seconds since the epoch."""
         self._check_open()
@@ -350,6 +355,16 @@ class Client:
         await (await self.get(saga, id)).cancel(reason)
 
     # ------------------------------------------------------------ the client
+
+    @property
+    def wire(self) -> Wire:
+        """The connection itself, for jobs."""
+        return self._wire
+
+    @property
+    def names(self) -> Names:
+        """The names on the wire."""
+        return self._names
 
     async def check(self, role: Role = "client") -> Sequence[Grant]:
         """Return the permissions of a role that this account does not have: none, if all is well.

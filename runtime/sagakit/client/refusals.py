@@ -28,7 +28,7 @@ _ALWAYS: Mapping[str, str] = {
 }
 """Explanations of the verdicts that need no look at the message and the step."""
 
-_STATES: Mapping[StepState, str] = {
+STATES: Mapping[StepState, str] = {
     "pending": "has not begun",
     "running": "is being called now",
     "waiting": "waits for its next attempt",
@@ -178,7 +178,7 @@ def _why(kind: InboundKind, step: str, verdict: str, record: Record | None) -> s
         case "signal", _ if record.failure is not None:
             return "it is too late: the saga has turned back"
         case "signal", _:
-            return f"it is too late: {step} {_STATES[_state(step, record)]}"
+            return f"it is too late: {step} {STATES[_state(step, record)]}"
         case "compensate", "already":
             return f"it has turned back already, and is {record.status}; `retry` and `mark_undone` help if it is stuck"
         case "compensate", _:
@@ -198,4 +198,4 @@ def _of_step(kind: InboundKind, step: str, record: Record) -> str:
     if kind == "mark-undone" and record.failure is not None:
         advice = {**advice, **_TURNING_BACK}
     fits = advice.get(state, "it was not so a moment ago, so ask again").format(step=step)
-    return f"{step} {_STATES[state]}: {fits}"
+    return f"{step} {STATES[state]}: {fits}"

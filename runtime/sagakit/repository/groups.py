@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -11,8 +12,18 @@ from sagakit.engine import Record
 from sagakit.engine.table import HELD
 from sagakit.store.names import SagaKey
 
+VARYING_SIGN = "#"
+"""The sign in place of what varies."""
 VARYING = re.compile(r"\b[0-9a-f]{8}[0-9a-f-]*\b|\d+")
 """The parts of an error's text that differ from saga to saga: numbers and ids."""
+
+
+class GroupName(NamedTuple):
+    """The name of a group: what its sagas of a group have in common: `error` has `#` in place of numbers and ids."""
+
+    type: str
+    step: str
+    error: str
 
 
 class StuckGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,13 +45,18 @@ class StuckGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 def grouped(stuck: Sequence[Record]) -> Sequence[StuckGroup]:
     """Return the groups of stuck sagas, the largest first."""
-    found: dict[tuple[str, str, str], list[Record]] = {}
+    found: dict[GroupName, list[Record]] = {}
     for record in stuck:
-        step = next((name for name, log in record.steps.items() if log.state in HELD), "")
-        error = (record.steps[step].error if step else None) or record.stuck or ""
-        found.setdefault((record.saga_type, step, VARYING.sub("#", error)), []).append(record)
-    groups = [_group(*names, records) for names, records in found.items()]
+        found.setdefault(group_of(record), []).append(record)
+    groups = [_group(*name, records) for name, records in found.items()]
     return sorted(groups, key=lambda group: -group.count)
+
+
+def group_of(record: Record) -> GroupName:
+    """Return the group that a stuck saga is in."""
+    step = next((name for name, log in record.steps.items() if log.state in HELD), "")
+    error = (record.steps[step].error if step else None) or record.stuck or ""
+    return GroupName(record.saga_type, step, VARYING.sub(VARYING_SIGN, error))
 
 
 def _group(saga_type: str, step: str, error: str, records: Sequence[Record]) -> StuckGroup:

@@ -16,6 +16,11 @@ looking        the endpoints that look
 acting         the endpoints that start, signal and mend
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
+pages          the pages of the console
+group_acts     acts on a group of stuck sagas, as jobs
+forms          the forms of pages
+page_acts      the acts that the page of a saga offers, and why not
+rendering      templates, assets, and values made visible
 openapi        the description of the API, made from the table and the schemas of the workers
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
@@ -17,18 +18,34 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
+from sagakit.web import group_acts, pages
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
 from sagakit.web.openapi import describe_api
+from sagakit.web.pages import as_page
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.visitors import Authentication, Everyone, Rank, Visitor
+from sagakit.web.visitors import Authentication, Everyone, Rank, check_may
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 ClientSource: TypeAlias = "Client | Callable[[], Client]"
 """A client, or a function that returns one, for an app that is made before the client is open."""
+Telling: TypeAlias = Callable[[Request, Problem | SagakitError], Response]
+PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
+    ("GET", "/", "viewer", pages.show_overview),
+    ("GET", "/stuck", "viewer", pages.show_stuck),
+    ("GET", "/stuck/act", "operator", group_acts.preview_act),
+    ("POST", "/stuck/act", "operator", group_acts.run_act),
+    ("GET", "/jobs/{id}", "viewer", group_acts.show_job),
+    ("GET", "/sagas", "viewer", pages.show_sagas),
+    ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
+    ("POST", "/sagas/{type}/{id}/terminate", "admin", pages.take_form),
+    ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
+    ("GET", "/assets/{name}", "viewer", pages.send_asset),
+)
+"""The pages of the console: method, path, role and handler. The first path that fits counts."""
 PATIENCE = 30.0
 """Seconds that a request gets, besides those that it prefers to wait. Outages end it, too."""
 _log = logging.getLogger("sagakit.web")
@@ -40,6 +57,7 @@ def app(
     authentication: Authentication | None = None,
     read_only: bool = True,
     hosts: Collection[str] | None = None,
+    secret: str | None = None,
 ) -> Starlette:
     """Return the console and the HTTP API over a client, as an ASGI app for asyncio or trio: where the client is open.
 
@@ -48,13 +66,16 @@ def app(
 
     With `read_only` nobody changes anything, whatever the role. Without an `authentication` everyone who reaches the
     app is a viewer: put it behind the login of your service. `hosts` are the names that requests may be for, without
-    ports; None for all. Errors are answered as problem+json.
+    ports; None for all. Give a `secret` text where several processes serve one console: its forms are signed with it.
     """
     whose = Everyone() if authentication is None else authentication
-    common = _Common(client, read_only)
+    common = _Common(client, read_only, secrets.token_bytes(32) if secret is None else secret.encode())
     routes = [
         Route(one.path, _Served(one.handler, one.rank, common), methods=[one.method], name=one.name)
         for one in ENDPOINTS
+    ]
+    routes += [
+        Route(path, _Served(handler, rank, common, as_page), methods=[method]) for method, path, rank, handler in PAGES
     ]
     routes.append(Route("/openapi.json", _Served(show_description, "viewer", common), methods=["GET"]))
     return Starlette(
@@ -62,6 +83,11 @@ def app(
         middleware=[Middleware(Guard, authentication=whose, hosts=hosts)],
         exception_handlers={HTTPException: _not_routed},
     )
+
+
+def as_problem(request: Request, error: Problem | SagakitError) -> Response:
+    """Return the answer of the API for an error."""
+    return as_answer(error)
 
 
 async def show_description(request: Request, client: Client) -> Response:
@@ -78,9 +104,10 @@ async def _not_routed(request: Request, error: Exception) -> Response:
 class _Common:
     """The things that all endpoints of one app share."""
 
-    def __init__(self, source: ClientSource, read_only: bool) -> None:
+    def __init__(self, source: ClientSource, read_only: bool, secret: bytes) -> None:
         self._source = source
         self.read_only = read_only
+        self.secret = secret
         self.streams: set[object] = set()
 
     def client(self) -> Client:
@@ -91,13 +118,16 @@ class _Common:
 class _Served:
     """An endpoint as an ASGI app: checks the role, bounds the time, and answers errors."""
 
-    def __init__(self, handler: Handler, rank: Rank, common: _Common) -> None:
+    def __init__(self, handler: Handler, rank: Rank, common: _Common, tell: Telling = as_problem) -> None:
+        self._tell = tell
         self._handler = handler
         self._rank: Rank = rank
         self._common = common
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["sagakit.streams"] = self._common.streams
+        common = self._common
+        scope["sagakit.streams"], scope["sagakit.secret"] = common.streams, common.secret
+        scope["sagakit.read_only"] = common.read_only
         begun = False
 
         async def noting(message: Message) -> None:
@@ -109,11 +139,18 @@ class _Served:
             answer = await self._answer(Request(scope, receive))
             await answer(scope, receive, noting)
         except (Problem, SagakitError) as error:
-            await _tell(as_answer(error), begun, scope, receive, send)
+            await self._answer_error(error, begun, scope, receive, send)
         except Exception as error:  # a fault of ours: the visitor is told, and the log has it
             _log.exception("%s %s", scope["method"], scope["path"], exc_info=error)
             text = "something is wrong here, and the log of this process has the traceback"
-            await _tell(as_answer(Problem(500, "InternalError", text)), begun, scope, receive, send)
+            await self._answer_error(Problem(500, "InternalError", text), begun, scope, receive, send)
+
+    async def _answer_error(
+        self, error: Problem | SagakitError, begun: bool, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if not begun:  # else the visitor has a part of an answer, and gets no more
+            with suppress(ClientDisconnect):
+                await self._tell(Request(scope), error)(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:
         check_may(request.scope["sagakit.visitor"], self._rank, read_only=self._common.read_only)
@@ -123,18 +160,3 @@ class _Served:
         except TimeoutError:
             text = "no answer in time: NATS is away, or too much has to be read; a change may still be carried out"
             raise Problem(504, "Timeout", text) from None
-
-
-def check_may(visitor: Visitor, rank: Rank, *, read_only: bool) -> None:
-    """Raise Problem unless the visitor may do what takes this role."""
-    if not visitor.may(rank):
-        who = f"{visitor.name} is" if visitor.name else "you are"
-        raise Problem(403, "NotAllowedHere", f"this takes the role {rank}, and {who} {visitor.rank} here")
-    if read_only and rank != "viewer":
-        raise Problem(403, "ReadOnly", "this console only looks: its app was made with read_only=True")
-
-
-async def _tell(answer: Response, begun: bool, scope: Scope, receive: Receive, send: Send) -> None:
-    if not begun:  # else the visitor has a part of an answer, and gets no more
-        with suppress(ClientDisconnect):
-            await answer(scope, receive, send)

@@ -19,6 +19,7 @@ import msgspec
 from starlette.requests import HTTPConnection
 
 from sagakit.errors import InvalidConfig
+from sagakit.web.problems import Problem
 
 Rank: TypeAlias = Literal["viewer", "operator", "admin"]
 """The role of a visitor. Each may do what the one before it may.
@@ -170,6 +171,15 @@ def checked_rank(rank: str) -> Rank:
         if one == rank:
             return one
     raise InvalidConfig(f"{rank!r} is not a role: write {', '.join(RANKS)}")
+
+
+def check_may(visitor: Visitor, rank: Rank, *, read_only: bool) -> None:
+    """Raise Problem unless the visitor may do what takes this role."""
+    if not visitor.may(rank):
+        who = f"{visitor.name} is" if visitor.name else "you are"
+        raise Problem(403, "NotAllowedHere", f"this takes the role {rank}, and {who} {visitor.rank} here")
+    if read_only and rank != "viewer":
+        raise Problem(403, "ReadOnly", "this console only looks: its app was made with read_only=True")
 
 
 def is_visible_name(name: str) -> bool:

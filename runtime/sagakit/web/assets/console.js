@@ -1,0 +1,37 @@
+"use strict";
+// Keeps a page up to date: asks for it again while it is visible, and morphs what has changed into it. A page that is
+// the same is answered by 304 without a body. Nothing is replaced while somebody writes into a form or has marked text.
+const pause = Number(document.body.dataset.refresh || 0) * 1000;
+let tag = document.body.dataset.tag || "";
+
+function busy() {
+  const at = document.activeElement;
+  const writes = at && (at.matches("input, textarea, select")) && at.form && at.form.matches("[method=post]");
+  return document.hidden || writes || String(document.getSelection()) !== "";
+}
+
+async function refresh() {
+  if (busy()) return;
+  const answer = await fetch(location.href, { headers: tag ? { "If-None-Match": tag } : {} });
+  if (!answer.ok) return;
+  const text = await answer.text();
+  if (busy()) return;
+  tag = answer.headers.get("ETag") || "";
+  const found = new DOMParser().parseFromString(text, "text/html");
+  const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
+  for (const one of found.querySelectorAll("details")) if (open.has(one.id)) one.open = true;
+  Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true });
+}
+
+if (pause) {
+  setInterval(() => refresh().catch(() => {}), pause);
+  document.addEventListener("visibilitychange", () => refresh().catch(() => {}));
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
+  const filter = document.querySelector("form.filter input");
+  if (!filter || document.activeElement.matches("input, textarea, select")) return;
+  event.preventDefault();
+  filter.select();
+});

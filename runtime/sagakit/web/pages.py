@@ -1,0 +1,184 @@
+"""The pages of the console. They are made on the server, and can be read with JavaScript off."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sagakit.client.description import Description, described
+from sagakit.client.json_lines import group_line, saga_line
+from sagakit.client.json_shapes import GroupLine
+from sagakit.engine import ENDS, InboundKind, Record
+from sagakit.engine.record import NOTHING
+from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
+from sagakit.repository.filters import STATUSES
+from sagakit.repository.groups import GroupName
+from sagakit.repository.wanted import Wanted
+from sagakit.times import moment_of
+from sagakit.web.acting import act
+from sagakit.web.forms import read_form
+from sagakit.web.group_acts import GROUP_VERBS, group_query
+from sagakit.web.looking import LIMIT, address_of, wanted_by
+from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
+from sagakit.web.problems import Problem, as_answer
+from sagakit.web.rendering import asset, check_form_token, form_token, page, place_of
+
+if TYPE_CHECKING:
+    from sagakit.client.client import Client
+
+SLOW, QUICK = 5, 2
+"""Seconds between two looks of a page with many sagas, and of a page with one."""
+FILTERS = (
+    ("unfinished", ""),
+    ("stuck", "status = stuck"),
+    ("waiting for hours", "updated < -2h"),
+    ("failed", "status = failed"),
+    ("completed", "status = completed"),
+)
+
+
+async def show_overview(request: Request, client: Client) -> Response:
+    """Show how many sagas there are, by status and type."""
+    now = await client.now()
+    told = await client.repository.count(Wanted(ended=True))
+    groups = await client.repository.groups(Wanted())
+    totals = Counter[str]()
+    types: dict[str, Counter[str]] = {}
+    for (saga_type, status), number in told.counts.items():
+        totals[status] += number
+        types.setdefault(saga_type, Counter())[status] += number
+    return page(
+        request, "overview", page="Overview", now=now, refresh=SLOW, exact=told.exact, as_of=moment_of(told.as_of),
+        totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
+        stuck=len(groups), oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
+    )  # fmt: skip
+
+
+async def show_stuck(request: Request, client: Client) -> Response:
+    """Show the groups of stuck sagas."""
+    groups = [group_line(group) for group in await client.repository.groups(Wanted())]
+    acts = {} if request.scope["sagakit.read_only"] else _acts_on_groups(request, groups)
+    return page(request, "stuck", page="Stuck", now=await client.now(), refresh=SLOW, groups=groups, acts=acts)
+
+
+def _acts_on_groups(request: Request, groups: Sequence[GroupLine]) -> Mapping[int, Sequence[tuple[str, str]]]:
+    """Return the verbs that the visitor may give each group, with the queries of their previews."""
+    visitor = request.scope["sagakit.visitor"]
+    verbs = [verb for verb in GROUP_VERBS if visitor.may(VERBS[verb][0])]
+    names = [GroupName(group.type, group.step, group.error) for group in groups]
+    return {number: [(verb, group_query(name, verb)) for verb in verbs] for number, name in enumerate(names)}
+
+
+async def show_sagas(request: Request, client: Client) -> Response:
+    """Show the sagas that fit a filter, newest first."""
+    where, cursor = request.query_params.get("where", ""), request.query_params.get("cursor") or None
+    shown: dict[str, Any] = {"items": [], "unreadable": (), "cursor": None, "problem": ""}
+    try:
+        found = await client.repository.records(await wanted_by(request, client), limit=LIMIT, cursor=cursor)
+        shown |= {
+            "items": [saga_line(one) for one in found.records],
+            "unreadable": found.unreadable,
+            "cursor": found.cursor,
+        }
+    except InvalidInput as error:
+        shown["problem"] = str(error)
+    return page(
+        request, "sagas", page="Sagas", now=await client.now(), refresh=0 if cursor or shown["problem"] else SLOW,
+        status=422 if shown["problem"] else 200, where=where, before=cursor, quick=FILTERS, **shown,
+    )  # fmt: skip
+
+
+async def show_saga(request: Request, client: Client) -> Response:
+    """Show one saga. While its record is the same, the answer to a page that asks again is empty."""
+    address = address_of(request)
+    key = str(address)
+    record = await client.record(key)
+    done = request.query_params.get("done", "")
+    tag = f'"{record.run}.{record.version}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag})
+    events, plan = await client.repository.last_events(record), await client.plan_of(record)
+    now = await client.now()
+    visitor, saga = request.scope["sagakit.visitor"], described(record, events, None, "", {}, plan=plan)
+    return page(
+        request, "saga", page="", tag=tag, now=now, key=key, here=place_of(request, address), saga=saga,
+        total=record.next_event - 1,
+        refresh=0 if record.status in ENDS and not record.outbox else QUICK,
+        events=[_shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
+        acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
+        token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
+        record=msgspec.json.format(msgspec.json.encode(record), indent=2).decode(),
+    )  # fmt: skip
+
+
+def _shown_event(event: Any) -> dict[str, Any]:
+    return {
+        "sequence": event.sequence, "time": event.time, "event": event.type.split(".", 2)[-1], "data": event.data,
+    }  # fmt: skip
+
+
+def reasons_of(saga: Description) -> list[tuple[str, bool]]:
+    """Return why a saga is where it is, and True for each reason that needs a person."""
+    found: list[tuple[str, bool]] = []
+    if saga.stuck is not None:
+        found.append((f"Stuck: {saga.stuck}. It waits for a person.", True))
+    if saga.status == "delayed":
+        found.append(("It waits for the time of its start.", False))
+    if saga.cause is not None:
+        told = ": ".join(part for part in (saga.cause, saga.code, saga.reason) if part)
+        found.append((f"It has turned back: {told}.", False))
+    for step in saga.steps:
+        if step.state in ("waiting", "check_waiting", "undo_waiting"):
+            found.append((f"{step.name} waits for its next attempt; the last error: {step.error or 'none'}", False))
+        elif step.state == "awaiting":
+            what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
+            found.append((f"{step.name} {what.get(step.kind, 'waits')}.", False))
+    return found
+
+
+async def take_form(request: Request, client: Client) -> Response:
+    """Give a saga the verb of a form, and lead back to its page."""
+    address, verb = address_of(request), request.scope["path"].rpartition("/")[2]
+    if verb not in {*VERBS, *STEP_VERBS}:
+        raise Problem(404, "NotFound", f"there is no act {verb[:40]!r}")
+    kind: InboundKind = verb
+    form = await read_form(request)
+    check_form_token(request, form.get("token", ""))
+    visitor = request.scope["sagakit.visitor"]
+    why = form.get("why", "")
+    if not why.strip():
+        raise InvalidInput(f"why: say why you {verb} this saga; its events keep it")
+    record: Record = await client.record(str(address))
+    if record.run != form.get("run"):
+        raise NotAllowed(f"{address}: another saga has this id now: look at it before you {verb} it")
+    payload = _json(form.get("result", "")) if kind == "complete-step" else NOTHING
+    await act(client, address, kind, step=form.get("step", ""), payload=payload, reason=why, by=visitor.name)
+    return RedirectResponse(f"{place_of(request, address)}?done={verb}", 303)
+
+
+def _json(text: str) -> msgspec.Raw:
+    try:
+        msgspec.json.decode(text)
+    except UNREADABLE as error:
+        raise InvalidInput(f"the result is not JSON: {error}") from None
+    return msgspec.Raw(text.encode())
+
+
+async def send_asset(request: Request, client: Client) -> Response:
+    """Return a style sheet, a script or an icon."""
+    content, kind = asset(request.path_params["name"])
+    return Response(content, headers={"Cache-Control": "no-cache"}, media_type=kind)
+
+
+def as_page(request: Request, error: Problem | SagakitError) -> Response:
+    """Return the page for an error."""
+    answer = as_answer(error)
+    told = msgspec.json.decode(answer.body)
+    made = page(request, "problem", page="", status=answer.status_code, title=told["title"], detail=told["detail"])
+    made.headers.update({name: value for name, value in answer.headers.items() if name == "retry-after"})
+    return made

@@ -1,0 +1,164 @@
+"""Rendering: templates with values that are escaped and made visible, and the assets that pages load."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sagakit.client.json_shapes import GroupLine
+from sagakit.naming import SagaKey, encode_id
+from sagakit.repository.groups import VARYING_SIGN
+from sagakit.web.problems import Problem
+
+SHAPES: Mapping[str, str] = {
+    "running": "◐", "compensating": "↶", "stuck": "▲", "completed": "✓", "failed": "✕", "delayed": "◷",
+}  # fmt: skip
+"""A shape for each status, so that colors are not needed to tell them apart."""
+TONES: Mapping[str, str] = {
+    "done": "completed", "undone": "compensating", "skipped": "quiet", "not_done": "quiet", "pending": "quiet",
+    "running": "running", "checking": "running", "spread": "running", "undoing": "compensating",
+    "waiting": "delayed", "check_waiting": "delayed", "undo_waiting": "delayed", "awaiting": "delayed",
+    "asked": "stuck", "blocked": "stuck", "undo_failed": "stuck", "doubtful": "stuck",
+}  # fmt: skip
+"""The status whose color and shape the state of a step has; `quiet` for none."""
+TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
+MAX_SHOWN = 64 * 1024
+"""Characters of one text that a page shows."""
+MAX_PATTERN = 120
+
+
+def visible(text: object, *, keep: str = "") -> str:
+    """Return a text in which each character that would be invisible, or would steer a page or terminal, has its code.
+
+    So marks that turn the direction of writing show as <U+202E>. Texts that are too long are cut.
+    """
+    found = str(text)
+    shown = "".join(
+        char if char.isprintable() or char in keep else f"<U+{ord(char):04X}>" for char in found[:MAX_SHOWN]
+    )
+    return shown if len(found) <= MAX_SHOWN else f"{shown} … ({len(found):,} characters)"
+
+
+def visible_lines(text: object) -> str:
+    """Return a text of several lines, made visible."""
+    return visible(text, keep="\n")
+
+
+def as_text(value: object) -> str:
+    """Return a value as JSON for people. Numbers keep their digits."""
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def utc(time: datetime) -> str:
+    """Return a time in UTC with milliseconds."""
+    return time.astimezone(UTC).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def ago(time: datetime, now: float) -> str:
+    """Return how long ago a time was, or how long it is until then, in one unit."""
+    seconds = now - time.timestamp()
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if abs(seconds) >= 2 * length:
+            text = f"{abs(seconds) // length:.0f} {unit}"
+            break
+    else:
+        text = f"{abs(seconds):.0f} s"
+    return f"{text} ago" if seconds >= 0 else f"in {text}"
+
+
+def since(time: datetime, now: float) -> str:
+    """Return how long ago a time was, as a length of time."""
+    return ago(time, max(now, time.timestamp())).removesuffix(" ago")
+
+
+def lasted(duration: Any) -> str:
+    """Return a duration in milliseconds or seconds."""
+    seconds = duration.total_seconds()
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def group_filter(group: GroupLine) -> str:
+    """Return a filter for the sagas of a group: its type, its step and the longest part of its error."""
+    parts = [f'type = "{group.type}" and status = stuck']
+    if group.step:
+        parts.append(f'step = "{group.step}"')
+    if pattern := _pattern(group.error):
+        parts.append(f'error ~ "{pattern}"')
+    return " and ".join(parts)
+
+
+def _pattern(error: str) -> str:
+    """Return a part of an error that is in all errors of its group, for `~`: without the signs that it reads."""
+    longest = ""
+    for part in error.split(VARYING_SIGN):
+        for piece in part.replace("\\", "*").replace('"', "*").replace("(?", "*").replace("\n", "*").split("*"):
+            plain = piece.strip(" ^$.")
+            longest = plain if len(plain) > len(longest) else longest
+    return longest[:MAX_PATTERN]
+
+
+@cache
+def _environment() -> Environment:
+    found = Environment(
+        loader=PackageLoader("sagakit.web"), autoescape=True, undefined=StrictUndefined, trim_blocks=False
+    )
+    found.filters.update(
+        visible=visible, visible_lines=visible_lines, json=as_text, utc=utc, ago=ago, since=since, lasted=lasted,
+        token=encode_id, group_filter=group_filter, tone=lambda state: TONES.get(state, ""),
+        shape=lambda state: SHAPES.get(TONES.get(state, ""), "·"),
+    )  # fmt: skip
+    found.globals["shapes"] = SHAPES
+    return found
+
+
+def page(request: Request, template: str, *, status: int = 200, tag: str = "", **values: Any) -> Response:
+    """Return a page."""
+    text = (
+        _environment()
+        .get_template(f"{template}.html")
+        .render(
+            root=request.scope.get("root_path", ""),
+            visitor=request.scope["sagakit.visitor"],
+            read_only=request.scope["sagakit.read_only"],
+            tag=tag,
+            **values,
+        )
+    )
+    return Response(text, status, {"ETag": tag, "Cache-Control": "no-cache"} if tag else {}, "text/html")
+
+
+def place_of(request: Request, address: SagaKey) -> str:
+    """Return the path of the page of a saga."""
+    return f"{request.scope.get('root_path', '')}/sagas/{str(address).replace('.', '/', 1)}"
+
+
+def form_token(request: Request) -> str:
+    """Return the token of the visitor's forms, which a page of another site cannot know."""
+    visitor = request.scope["sagakit.visitor"]
+    return hmac.new(request.scope["sagakit.secret"], f"{visitor.rank} {visitor.name}".encode(), sha256).hexdigest()
+
+
+def check_form_token(request: Request, token: str) -> None:
+    """Raise Problem unless a form comes from a page of this visitor."""
+    if not hmac.compare_digest(form_token(request).encode(), token.encode()):
+        raise Problem(403, "OldPage", "the page is too old, or of another visitor: load it again, then try once more")
+
+
+@cache
+def asset(name: str) -> tuple[bytes, str]:
+    """Return an asset with its media type. Raises Problem."""
+    file = files("sagakit.web") / "assets" / name
+    kind = TYPES.get(name.rpartition(".")[2])
+    if kind is None or "/" in name or not file.is_file():
+        raise Problem(404, "NotFound", "there is no such file")
+    return file.read_bytes(), kind

@@ -1,0 +1,266 @@
+"""The pages of the console: what they show, hostile texts, acts by forms, and that no page asks another host."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from importlib.resources import files
+
+import httpx
+import pytest
+import sagakit.web
+from sagakit import Client
+from sagakit.client.json_shapes import GroupLine
+from sagakit.naming import encode_id
+from sagakit.repository import parse
+from sagakit.web.rendering import MAX_SHOWN, ago, group_filter, visible
+from sagakit.web.visitors import Everyone, Visitor
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+from starlette.routing import Mount
+
+from tests.client.faces import CLIENTS, Buy, Order, worker
+from tests.servers import Server
+from tests.web.test_api import HOSTILE
+from tests.web.test_guard import an_app, asked
+from tests.web.visits import visit, visiting
+
+
+class Reader(HTMLParser):
+    """Reads a page: its text, its links, its forms, and whatever could run."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.text = ""
+        self.links: list[str] = []
+        self.scripts: list[str] = []
+        self.fields: dict[str, str] = {}
+        self.actions: list[str] = []
+        self.inline: list[str] = []
+        self.buttons: dict[str, bool] = {}
+        self._button = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self.inline += [name for name in given if name.startswith("on") or name == "style"]
+        self.inline += [tag] if tag == "style" else []
+        self.links += [given[name] for name in ("href", "src", "action") if name in given]
+        if tag == "script":
+            self.scripts.append(given.get("src", "inline"))
+        if tag == "form":
+            self.actions.append(given.get("action", ""))
+        if tag == "input":
+            self.fields.setdefault(given.get("name", ""), given.get("value", ""))
+        if tag == "button":
+            self._button = "disabled" not in given
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.lasttag == "button" and data.strip():
+            self.buttons.setdefault(data.strip(), self._button)
+
+
+async def read(http: httpx.AsyncClient, path: str, status: int = 200) -> Reader:
+    answer = await http.get(path)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    found = Reader(answer.text)
+    assert found.inline == []
+    assert [script.rpartition("/")[2] for script in found.scripts] == ["idiomorph.min.js", "console.js"]
+    assert [link for link in found.links if not link.startswith("/")] == []
+    return found
+
+
+def url(id: str, rest: str = "") -> str:
+    return f"/sagas/Buy/{encode_id(id)}{rest}"
+
+
+@pytest.mark.parametrize("face", CLIENTS)
+def test_an_operator_finds_what_is_stuck_and_mends_it(
+    face: str, server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Buy, "broken", True)
+
+    async def body(http: httpx.AsyncClient, client: Client) -> None:
+        handle = await client.start(Buy, "one", Order(4, breaks=True))
+        await handle.wait(or_stuck=True)
+        await client.start(Buy, "two", Order(), wait="ended")
+        overview = await read(http, "/")
+        assert "1 group" in overview.text
+        stuck = await read(http, "/stuck")
+        assert "RuntimeError('the bank is down')" in stuck.text
+        group = next(link for link in stuck.links if "where=" in link)
+        found = await read(http, group.replace("&amp;", "&"))
+        assert url("one") in found.links
+        assert url("two") not in found.links
+
+        page = await read(http, url("one"))
+        assert "It waits for a person." in page.text
+        assert page.buttons == {
+            "retry": True,
+            "cancel": True,
+            "compensate": True,
+            "terminate": True,
+            "complete-step charge".replace("-", " "): True,
+        }
+        form = {"token": page.fields["token"], "run": page.fields["run"], "why": "the bank is back"}
+        assert (await http.post(url("one", "/retry"), data={**form, "why": " "})).status_code == 422
+        assert (await http.post(url("one", "/retry"), data={**form, "token": "x"})).status_code == 403
+        assert (await http.post(url("one", "/retry"), data={**form, "run": "other"})).status_code == 409
+        Buy.broken = False
+        answer = await http.post(url("one", "/retry"), data=form)
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{url('one')}?done=retry")
+        await handle.wait()
+        after = await read(http, url("one"))
+        assert "operator.retry" in after.text
+        assert "the bank is back" in after.text
+        assert after.buttons == {}
+
+    visit(face, server, namespace, body)
+
+
+def test_a_button_that_may_not_be_pressed_says_why(server: Server, namespace: str) -> None:
+    async def body(http: httpx.AsyncClient, client: Client) -> None:
+        await client.start(Buy, "one", Order(asks=True), wait="started")
+        page = await read(http, url("one"))
+        assert page.buttons == {"retry": False, "cancel": True, "compensate": True, "terminate": False}
+        assert "it is running, not stuck" in page.text
+        assert "this takes the role admin" in page.text
+        form = {"token": page.fields["token"], "run": page.fields["run"], "why": "x"}
+        assert (await http.post(url("one", "/terminate"), data=form)).status_code == 403
+        async with visiting(sagakit.web.app(client)) as looker:
+            looked = await read(looker, url("one"))
+        assert set(looked.buttons.values()) == {False}
+
+    visit("asyncio", server, namespace, body, authentication=Everyone("operator", name="ann"))
+
+
+def test_hostile_texts_are_shown_as_text(server: Server, namespace: str) -> None:
+    async def body(http: httpx.AsyncClient, client: Client) -> None:
+        long = "<img src=x onerror=alert(1)>\u202e" * 2200
+        for id in HOSTILE:
+            await client.start(Buy, id, Order(asks=True, note=long), attributes={"<b>": id})
+        for id in HOSTILE:
+            page = await read(http, url(id))
+            assert visible(id) in page.text
+        listed = await read(http, "/sagas")
+        assert all(url(id) in listed.links and visible(id) in listed.text for id in HOSTILE)
+        answer = await http.get(url(HOSTILE[0]))
+        assert "<img" not in answer.text
+        assert "\u202e" not in answer.text
+        assert f"({len(long)}" not in answer.text  # the value has more characters than the text in it
+        assert len(answer.text) < 8 * MAX_SHOWN
+        reflected = await read(http, "/sagas?where=%3Cscript%3E%22%27", 422)
+        assert reflected.fields["where"] == "<script>\"'"
+
+    visit("asyncio", server, namespace, body)
+
+
+def test_a_page_is_the_same_under_a_prefix_and_says_when_nothing_has_changed(server: Server, namespace: str) -> None:
+    async def main(client: Client) -> None:
+        await client.start(Buy, "one", Order(asks=True), wait="started")
+        app = Starlette(routes=[Mount("/shop/sagas", sagakit.web.app(lambda: client))])
+        async with visiting(app) as http:
+            for path in ("/", "/stuck", "/sagas", url("one")):
+                page = await read(http, f"/shop/sagas{path}")
+                assert [link for link in page.links if not link.startswith("/shop/sagas/")] == []
+            answer = await http.get(f"/shop/sagas{url('one')}")
+            tag = answer.headers["etag"]
+            again = await http.get(f"/shop/sagas{url('one')}", headers={"If-None-Match": tag})
+            assert (again.status_code, again.content) == (304, b"")
+            await client.signal(Buy, "one", Buy.approved, "ann")
+            await (await client.get(Buy, "one")).wait()
+            again = await http.get(f"/shop/sagas{url('one')}", headers={"If-None-Match": tag})
+            assert again.status_code == 200
+            missing = await read(http, f"/shop/sagas{url('two')}", 404)
+            assert "no saga is stored under Buy.two" in missing.text
+
+    with worker(server, namespace):
+        CLIENTS["asyncio"](server.url, main, namespace=namespace)
+
+
+# -------------------------------------------------------------------- without a client
+
+
+class ByHeader:
+    """Lets a test say who sends a request."""
+
+    challenge = ""
+
+    def visitor(self, connection: HTTPConnection) -> Visitor | None:
+        return Visitor(connection.headers["x-user"], "operator")
+
+
+def test_a_form_takes_no_json_and_no_other_visitors_token() -> None:
+    app = an_app(authentication=ByHeader())
+    answer = asked(app, "POST", "/sagas/Buy/one/retry", headers={"X-User": "ann"}, json={})
+    assert answer.status_code == 415
+    for token in ("", "é", "0" * 64):
+        data = {"token": token, "why": "x", "run": "r"}
+        answer = asked(app, "POST", "/sagas/Buy/one/retry", headers={"X-User": "ann"}, data=data)
+        assert (answer.status_code, "load it again" in answer.text) == (403, True)
+    many = "&".join(f"a{number}=" for number in range(30))
+    headers = {"X-User": "ann", "Content-Type": "application/x-www-form-urlencoded"}
+    assert asked(app, "POST", "/sagas/Buy/one/retry", headers=headers, content=many).status_code == 422
+    assert asked(app, "POST", "/sagas/Buy/one/explode", headers={"X-User": "ann"}, data={}).status_code == 404
+
+
+@pytest.mark.parametrize("name", ["console.css", "console.js", "idiomorph.min.js", "icon.svg", "LICENSES.txt"])
+def test_assets_come_from_the_package(name: str) -> None:
+    answer = asked(an_app(), "GET", f"/assets/{name}")
+    assert answer.status_code == 200
+    assert answer.content == (files("sagakit.web") / "assets" / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["none.css", "..%2fpages.py", "pages.py", "..%2f__init__.py", "%00.css"])
+def test_nothing_else_of_the_package_can_be_had(name: str) -> None:
+    assert asked(an_app(), "GET", f"/assets/{name}").status_code == 404
+
+
+def test_all_scripts_together_are_small() -> None:
+    assets = files("sagakit.web") / "assets"
+    assert sum(len(one.read_bytes()) for one in assets.iterdir() if one.name.endswith(".js")) < 150_000
+
+
+def test_no_asset_and_no_template_names_another_host() -> None:
+    for folder in ("assets", "templates"):
+        for one in (files("sagakit.web") / folder).iterdir():
+            if one.name != "LICENSES.txt":
+                found = re.findall(r"https?://[^\s\"')]+", one.read_text())
+                assert [link for link in found if link != "http://www.w3.org/2000/svg"] == [], one.name
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["timeout after 0.#s", 'a "quoted" (?text) with \\ and # and more', "#", "", "^begin$", "line\nbreak", "x" * 5000],
+)
+def test_the_filter_of_a_group_is_one_that_can_be_read(error: str) -> None:
+    group = GroupLine(type="Buy", step="charge", error=error, count=1, oldest="Buy.one", oldest_at=None)
+    parse(group_filter(group), now=0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a b", "a b"),
+        ("\u202egnp", "<U+202E>gnp"),
+        ("a\x00\n", "a<U+0000><U+000A>"),
+        ("雪é", "雪é"),
+        ("\ud800", "<U+D800>"),
+    ],
+)
+def test_what_cannot_be_seen_has_its_code(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_texts_are_cut_where_a_page_would_be_too_long() -> None:
+    assert visible("x" * (MAX_SHOWN + 5)).endswith(" … (65,541 characters)")
+
+
+def test_times_are_told_in_one_unit() -> None:
+    from datetime import UTC, datetime
+
+    time = datetime.fromtimestamp(100_000, UTC)
+    told = [ago(time, 100_000 + seconds) for seconds in (0, 119, 120, 7200, 200_000, -30)]
+    assert told == ["0 s ago", "119 s ago", "2 min ago", "2 h ago", "2 d ago", "in 30 s"]
