@@ -98,7 +98,7 @@ def elsewhere(hints: Mapping[str, str]) -> Callable[[C], C]:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     def decorate(cls: C) -> C:
-        cls.__getattr__ = missing  # type: ignore[attr-defined]
+        cls.__getattr__ = missing  # type: ignore[attr-defined]  # a class may get one later
         return cls
 
     return decorate

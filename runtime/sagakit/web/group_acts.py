@@ -12,10 +12,11 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sagakit.client.job_answers import is_taken, reason_of
+from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun
 from sagakit.client.job_start import begin_job, positions
 from sagakit.client.jobs import Job, JobItem, Jobs
+from sagakit.client.refusals import is_taken
 from sagakit.engine import InboundKind, Record, to_undo
 from sagakit.errors import InvalidInput, NotAllowed
 from sagakit.naming import SagaKey

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from sagakit.client.job_answers import is_taken
-from sagakit.client.refusals import refusal
+from sagakit.client.refusals import is_taken, refusal
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
 from sagakit.engine.record import NOTHING
