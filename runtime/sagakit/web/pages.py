@@ -18,6 +18,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
 from sagakit.repository.filters import STATUSES
 from sagakit.repository.groups import GroupName
+from sagakit.repository.leases import LeaseAt
 from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
 from sagakit.web.acting import act
@@ -46,7 +47,7 @@ async def show_overview(request: Request, client: Client) -> Response:
     """Show how many sagas there are, by status and type."""
     now = await client.now()
     told = await client.repository.count(Wanted(ended=True))
-    groups = await client.repository.groups(Wanted())
+    groups, leases = await client.repository.groups(Wanted()), await client.repository.leases()
     totals = Counter[str]()
     types: dict[str, Counter[str]] = {}
     for (saga_type, status), number in told.counts.items():
@@ -55,8 +56,15 @@ async def show_overview(request: Request, client: Client) -> Response:
     return page(
         request, "overview", page="Overview", now=now, refresh=SLOW, exact=told.exact, as_of=moment_of(told.as_of),
         totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
-        stuck=len(groups), oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
+        workers=[_worker(lease) for lease in leases], stuck=len(groups),
+        oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
     )  # fmt: skip
+
+
+def _worker(lease: LeaseAt) -> dict[str, Any]:
+    says = lease.says
+    sagas = None if says.counts is None else sum(sum(numbers.values()) for numbers in says.counts.values())
+    return {"id": says.worker, "renewed": moment_of(lease.at), "sagas": sagas, "types": says.definitions}
 
 
 async def show_stuck(request: Request, client: Client) -> Response:
