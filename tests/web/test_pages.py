@@ -88,6 +88,9 @@ def test_an_operator_finds_what_is_stuck_and_mends_it(
         await client.start(Buy, "two", Order(), wait="ended")
         overview = await read(http, "/")
         assert "1 group" in overview.text
+        (worker_link,) = [link for link in overview.links if "owner" in link]
+        assert (await client.load(Buy, "one")).owner in worker_link
+        assert url("one") in (await read(http, worker_link)).links
         stuck = await read(http, "/stuck")
         assert "RuntimeError('the bank is down')" in stuck.text
         group = next(link for link in stuck.links if "where=" in link)

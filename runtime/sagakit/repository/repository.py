@@ -23,6 +23,7 @@ from sagakit.repository.filters import All, Comparison, Filter
 from sagakit.repository.found import FoundRecords
 from sagakit.repository.groups import StuckGroup, grouped
 from sagakit.repository.index import Index
+from sagakit.repository.leases import LeaseAt, leases_of
 from sagakit.repository.listing import History, Page, Records
 from sagakit.repository.saga_events import events_of, last_events_of
 from sagakit.repository.verifying import Verification, verify
@@ -133,6 +134,12 @@ class SagaRepository:
         """Return the stuck sagas that fit, by type, step and error, the largest group first. Raises StoreError."""
         stuck = msgspec.structs.replace(wanted, where=Filter(All((STUCK, wanted.where.condition))), ended=False)
         return grouped((await self.records(stuck)).records)
+
+    async def leases(self) -> Sequence[LeaseAt]:
+        """Return the leases of the workers, by worker id, without those that were handed back. Raises StoreError."""
+        async with aclosing(leases_of(self._reading)) as leases:
+            found = [lease async for lease in leases if not lease.says.handed_back]
+        return sorted(found, key=lambda lease: lease.says.worker)
 
     def _streams(self, wanted: Wanted) -> Sequence[StreamReading]:
         """Return the streams to read.

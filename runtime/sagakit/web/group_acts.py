@@ -119,7 +119,7 @@ async def show_job(request: Request, client: Client) -> Response:
 
 def _asked(request: Request, get: Callable[[str], str | None]) -> tuple[InboundKind, GroupName]:
     """Return the verb and the group that a request names. Raises Problem for one that the visitor may not give."""
-    verb = next((one for one in GROUP_VERBS if one == get("verb")), None)
+    verb: InboundKind | None = next((one for one in GROUP_VERBS if one == get("verb")), None)
     if verb is None:
         raise Problem(404, "NotFound", f"a group can be given {', '.join(GROUP_VERBS)}")
     check_may(request.scope["sagakit.visitor"], VERBS[verb][0], read_only=request.scope["sagakit.read_only"])

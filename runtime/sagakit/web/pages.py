@@ -18,6 +18,7 @@ from sagakit.engine.record import NOTHING
 from sagakit.errors import UNREADABLE, InvalidInput, NotAllowed, SagakitError
 from sagakit.repository.filters import STATUSES
 from sagakit.repository.groups import GroupName
+from sagakit.repository.leases import LeaseAt
 from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
 from sagakit.web.acting import act
@@ -31,8 +32,8 @@ from sagakit.web.rendering import asset, check_form_token, form_token, page, pla
 if TYPE_CHECKING:
     from sagakit.client.client import Client
 
-SLOW, QUICK = 5, 2
-"""Seconds between two looks of a page with many sagas, and of a page with one."""
+WHOLE, LISTED, ONE = 10, 5, 2
+"""Seconds between two looks: of a page about all sagas, which reads the most; of a list; of one saga."""
 FILTERS = (
     ("unfinished", ""),
     ("stuck", "status = stuck"),
@@ -46,30 +47,37 @@ async def show_overview(request: Request, client: Client) -> Response:
     """Show how many sagas there are, by status and type."""
     now = await client.now()
     told = await client.repository.count(Wanted(ended=True))
-    groups = await client.repository.groups(Wanted())
+    groups, leases = await client.repository.groups(Wanted()), await client.repository.leases()
     totals = Counter[str]()
     types: dict[str, Counter[str]] = {}
     for (saga_type, status), number in told.counts.items():
         totals[status] += number
         types.setdefault(saga_type, Counter())[status] += number
     return page(
-        request, "overview", page="Overview", now=now, refresh=SLOW, exact=told.exact, as_of=moment_of(told.as_of),
+        request, "overview", page="Overview", now=now, refresh=WHOLE, exact=told.exact, as_of=moment_of(told.as_of),
         totals=[(name, totals[name]) for name in STATUSES], names=STATUSES, types=dict(sorted(types.items())),
-        stuck=len(groups), oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
+        workers=[_worker(lease) for lease in leases], stuck=len(groups),
+        oldest=moment_of(min((group.oldest_at for group in groups), default=None)),
     )  # fmt: skip
+
+
+def _worker(lease: LeaseAt) -> dict[str, Any]:
+    says = lease.says
+    sagas = None if says.counts is None else sum(sum(numbers.values()) for numbers in says.counts.values())
+    return {"id": says.worker, "renewed": moment_of(lease.at), "sagas": sagas, "types": says.definitions}
 
 
 async def show_stuck(request: Request, client: Client) -> Response:
     """Show the groups of stuck sagas."""
     groups = [group_line(group) for group in await client.repository.groups(Wanted())]
     acts = {} if request.scope["sagakit.read_only"] else _acts_on_groups(request, groups)
-    return page(request, "stuck", page="Stuck", now=await client.now(), refresh=SLOW, groups=groups, acts=acts)
+    return page(request, "stuck", page="Stuck", now=await client.now(), refresh=WHOLE, groups=groups, acts=acts)
 
 
 def _acts_on_groups(request: Request, groups: Sequence[GroupLine]) -> Mapping[int, Sequence[tuple[str, str]]]:
     """Return the verbs that the visitor may give each group, with the queries of their previews."""
     visitor = request.scope["sagakit.visitor"]
-    verbs = [verb for verb in GROUP_VERBS if visitor.may(VERBS[verb][0])]
+    verbs: list[InboundKind] = [verb for verb in GROUP_VERBS if visitor.may(VERBS[verb][0])]
     names = [GroupName(group.type, group.step, group.error) for group in groups]
     return {number: [(verb, group_query(name, verb)) for verb in verbs] for number, name in enumerate(names)}
 
@@ -88,7 +96,7 @@ async def show_sagas(request: Request, client: Client) -> Response:
     except InvalidInput as error:
         shown["problem"] = str(error)
     return page(
-        request, "sagas", page="Sagas", now=await client.now(), refresh=0 if cursor or shown["problem"] else SLOW,
+        request, "sagas", page="Sagas", now=await client.now(), refresh=0 if cursor or shown["problem"] else LISTED,
         status=422 if shown["problem"] else 200, where=where, before=cursor, quick=FILTERS, **shown,
     )  # fmt: skip
 
@@ -108,7 +116,7 @@ async def show_saga(request: Request, client: Client) -> Response:
     return page(
         request, "saga", page="", tag=tag, now=now, key=key, here=place_of(request, address), saga=saga,
         total=record.next_event - 1,
-        refresh=0 if record.status in ENDS and not record.outbox else QUICK,
+        refresh=0 if record.status in ENDS and not record.outbox else ONE,
         events=[_shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
