@@ -16,6 +16,7 @@ from sagakit.engine import (
     Complete,
     Inbound,
     NotHappened,
+    Prepared,
     Record,
     apply,
     create,
@@ -64,7 +65,7 @@ class Services:
 
     @property
     def steps(self) -> list[str]:
-        return sorted(key.split("/")[3] for key in self.effects)
+        return sorted(key.split("/", 3)[3].rsplit("/", 2)[0] for key in self.effects)
 
 
 def lived(plan: Plan, record: Record, services: Services, calls: int = 1000) -> tuple[Record, list[CloudEvent]]:
@@ -141,3 +142,37 @@ def test_a_message_that_was_applied_before_the_loss_is_known() -> None:
     back = told_after([*before, *after], plan)
     assert [(one.kind, one.id, one.verdict) for one in back.inbound] == [("retry", "r", "accepted")]
     assert apply(plan, back, [RETRY], 9003.0) is back
+
+
+BOXES = Plan(
+    saga_type="Trip",
+    nodes=(
+        NodePlan(name="boxes", kind="each", prepared=True, parallel=2, undo=UndoPlan(retries=Retries(), timeout=30.0)),
+        NodePlan(name="send", after=("boxes",)),
+    ),
+)
+
+
+@pytest.mark.parametrize("calls", range(4))
+@pytest.mark.parametrize("verb", ["retry", "compensate"])
+def test_items_under_way_are_called_again_under_their_keys_or_undone(verb: str, calls: int) -> None:
+    """The event that tells of the items comes before any of them is called."""
+    services = Services()
+    first = create(BOXES, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
+    asked = Prepared("boxes", value=msgspec.Raw(b"[7,8,9]"), items=3)
+    _, events = lived(BOXES, apply(BOXES, first, [asked], 1000.0), services, calls)
+    assert [event.type.split(".", 2)[-1] for event in events[:2]] == ["started", "step.boxes.spread"]
+    for known in range(2, len(events) + 1):
+        back = told_after(events[:known], BOXES)
+        assert (back.steps["boxes"].given, back.steps["boxes"].items) == (asked.value, 3)
+        if verb == "compensate":
+            back = apply(BOXES, back, [Inbound(id="c", kind="compensate", by="ann", reason="no")], 9002.0)
+        end, _ = lived(BOXES, apply(BOXES, back, [RETRY], 9003.0), again := copied(services))
+        expected = ["boxes/0", "boxes/1", "boxes/2", "send"] if verb == "retry" else []
+        assert (end.status, again.steps) == ("completed" if verb == "retry" else "failed", expected)
+
+
+def copied(services: Services) -> Services:
+    again = Services(services.refuses)
+    again.effects, again.burnt = {*services.effects}, {*services.burnt}
+    return again

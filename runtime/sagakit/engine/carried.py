@@ -10,7 +10,6 @@ detail    the detail of the refusal           payload:packed  the payload of a s
 from __future__ import annotations
 
 import msgspec
-from msgspec import structs
 
 from sagakit.engine.record import NOTHING, OutboxEvent, Record
 
@@ -28,9 +27,7 @@ def whole(record: Record, event: OutboxEvent) -> OutboxEvent:
         return event
     head = bytes(event.event)[:-2]  # without the end of `data`, and of the event
     comma = b"" if head.endswith(b"{") else b","
-    return structs.replace(
-        event, event=msgspec.Raw(b'%b%b"%b":%b}}' % (head, comma, field.encode(), value)), carries=""
-    )
+    return OutboxEvent(event.seq, event.suffix, msgspec.Raw(b'%b%b"%b":%b}}' % (head, comma, field.encode(), value)))
 
 
 def _value(record: Record, field: str, step: str) -> msgspec.Raw:

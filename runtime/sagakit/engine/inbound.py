@@ -128,6 +128,7 @@ def _report(turn: Turn, message: Inbound) -> VerdictText:
 
 def _terminate(turn: Turn, message: Inbound) -> VerdictText:
     turn.emit("operator.terminate", by=message.by, reason=shorten(message.reason), message=message.id)
+    turn.fill_events()
     turn.record.failure = Failure("terminated", reason=shorten(message.reason))
     finish_terminated(turn)
     return "accepted"

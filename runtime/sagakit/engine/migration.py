@@ -7,7 +7,6 @@ from copy import copy
 import msgspec
 
 from sagakit.definition.plan import ITEM, Plan
-from sagakit.engine.carried import whole
 from sagakit.engine.record import Record, StepLog
 from sagakit.engine.table import ENDS, OPEN, PASSED, StepState
 from sagakit.engine.turn import Limits, Turn
@@ -38,7 +37,7 @@ def migrated(
     _check(plan, record, steps)
     turn = Turn(plan, record, now=record.updated_at, limits=Limits())
     turn.touch()
-    turn.record.outbox = [whole(record, event) for event in record.outbox]  # what they carry changes now
+    turn.fill_events()
     turn.record.steps = steps
     turn.record.input = input
     turn.record.definition_version, turn.record.plan_digest = plan.version, plan.digest

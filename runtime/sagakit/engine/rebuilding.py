@@ -31,8 +31,10 @@ def rebuilt(plan: Plan, told: Record, *, next_event: int, now: float, by: str, w
     for node in plan.nodes:
         log = record.steps.get(node.name)
         if node.kind == "each" and log is not None and log.state == "spread":
-            for name in (item_name(node.name, number) for number in range(log.items)):
-                record.steps[name] = _in_doubt(record.steps.get(name))
+            names = [item_name(node.name, number) for number in range(log.items)]
+            record.steps.update({name: _in_doubt(record.steps.get(name)) for name in names})
+            if all(record.steps[name].state == "done" for name in names):  # only its own event is lost
+                record.steps[node.name] = structs.replace(log, state="done")
         elif node.kind in ("step", "child"):
             was_skipped = node.condition and log is None and _is_passed_by(plan, record, node.name)
             record.steps[node.name] = StepLog(state="skipped") if was_skipped else _in_doubt(log)

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.definition.raised import shorten as shorten
+from sagakit.engine.carried import whole
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
@@ -215,6 +216,10 @@ class Turn:
         event = make_event(self.record, suffix, data, now=self.now, carries=carries)
         self.record.outbox = [*self.record.outbox, event]  # a new list: the original record shares the old one
         self.record.next_event += 1
+
+    def fill_events(self) -> None:
+        """Write the values that events carry into them: the record is about to lose one, and their bytes stay (P9)."""
+        self.record.outbox = [whole(self.record, event) for event in self.record.outbox]
 
     def trim_items(self) -> None:
         """Cut the errors, codes and details of the items that this turn has changed, so that all items fit."""
