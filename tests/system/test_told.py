@@ -12,7 +12,8 @@ import pytest
 import sagakit
 import trio
 import trio.testing
-from sagakit import Context, Done, Reject, Retry, RetryPolicy, Saga, child, each, step, timer
+from sagakit import Completed, Context, Done, Reject, Retry, RetryPolicy, Saga, child, each, signal, step, timer
+from sagakit.client import script
 from sagakit.errors import SagaStuck
 from sagakit.ration import LINES
 from sagakit.store.memory_server import MemoryServer
@@ -51,6 +52,13 @@ class ThreadDivides(Saga[int, None]):
     @step(pivot=True, retry=ONCE)
     def divide(self, number: int, ctx: Context) -> float:
         return 1 / number
+
+
+class Waits(Saga[int, None]):
+    """A saga that waits for a time, and for a signal that nobody sends."""
+
+    later = timer(timedelta(seconds=0.4))
+    told = signal(str, after=[later], timeout=timedelta(seconds=0.4), on_timeout="continue")
 
 
 class UndoFails(Saga[int, None]):
@@ -377,3 +385,15 @@ async def test_an_outage_of_a_participant_does_not_flood_the_log(
     failures = [line for line in lines(caplog, logging.WARNING) if " failed at " in line]
     assert len([line for line in failures if ": item/" in line]) == LINES
     assert len([line for line in failures if ": hotel failed" in line]) == LINES
+
+
+def test_a_script_says_what_its_saga_waits_for(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "PATIENCE", 0.02)
+    assert sagakit.run(Waits(), "one", 1, url="memory:") == Completed(None)
+    found = [re.sub(r"\d{4}-.*\d UTC", "TIME UTC", line) for line in lines(caplog, logging.WARNING)]
+    assert found == [
+        "Waits.one waits until TIME UTC, for its timer later",
+        "Waits.one waits for the signal told, which another program has to send: see `Client.signal`",
+    ]
