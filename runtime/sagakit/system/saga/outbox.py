@@ -11,14 +11,19 @@ from sagakit.engine import Published, Record
 from sagakit.engine.carried import whole
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
+from sagakit.system.saga.proposal import HEADERS
 
 
 class Outbox:
-    """Hands events in and waits for them. Belongs to one incarnation of a saga's actor."""
+    """Hands events in and waits for them. Belongs to one incarnation of a saga's actor.
 
-    __slots__ = ("_handed_in", "_key", "_last", "_publisher", "_receipt", "_then")
+    An event that has more than `max_payload` bytes with the value that it carries goes out without it.
+    """
 
-    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published) -> None:
+    __slots__ = ("_handed_in", "_key", "_last", "_most", "_publisher", "_receipt", "_then")
+
+    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published, max_payload: int) -> None:
+        self._most = max_payload - HEADERS
         self._publisher = publisher
         self._key = key
         self._receipt = Receipt(confirmed=published.seq, at=published.at)
@@ -47,7 +52,7 @@ class Outbox:
         at = self._receipt.at
         del at[: len(at) - max(0, self._receipt.confirmed + 1 - known)]  # the record has these
         last = self._handed_in
-        new = tuple([whole(record, event) for event in record.outbox if event.seq > last])
+        new = tuple([whole(record, event, most=self._most) for event in record.outbox if event.seq > last])
         if new:
             self._handed_in = new[-1].seq
             self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, self._receipt))
