@@ -9,21 +9,24 @@ detail    the detail of the refusal           payload:packed  the payload of a s
 
 from __future__ import annotations
 
+from math import inf
+
 import msgspec
 
 from sagakit.engine.record import NOTHING, OutboxEvent, Record
 
 
-def whole(record: Record, event: OutboxEvent) -> OutboxEvent:
+def whole(record: Record, event: OutboxEvent, *, most: float = inf) -> OutboxEvent:
     """Return an event of the record's outbox as it is published. It has the same bytes each time (P9).
 
-    A value that was cut out of a record which had become too large is left out.
+    A value is left out if it was cut out of a record which had become too large, or if the event would have more than
+    `most` bytes: the server takes smaller messages than it did.
     """
     if not event.carries:
         return event
     field, _, step = event.carries.partition(":")
     value = _value(record, field, step)
-    if value is NOTHING:
+    if value is NOTHING or len(memoryview(event.event)) + len(memoryview(value)) + len(field) + 4 > most:
         return event
     head = bytes(event.event)[:-2]  # without the end of `data`, and of the event
     comma = b"" if head.endswith(b"{") else b","
