@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message
 
 from tests.client.faces import CLIENTS, Buy, Order, worker
 from tests.servers import Server
+from tests.web.visits import visiting
 
 
 class Listener:
@@ -93,6 +94,10 @@ def test_the_events_of_a_saga_come_in_order_and_go_on_where_a_visitor_was(
         await client.signal(Buy, "one", Buy.approved, "ann")
         async with listening(app, "/api/sagas/Buy/one/events", **{"Last-Event-ID": seen[0][0]}) as again:
             assert await again.next() == seen[1]
+            async with visiting(app) as http:
+                with anyio.fail_after(10):
+                    head = await http.head("/api/sagas/Buy/one/events")
+            assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
             names = [(await again.next())[1]["event"] for _ in range(4)]
         assert names == ["signalled.approved", "step.approved", "step.charge", "completed"]
 

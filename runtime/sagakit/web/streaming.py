@@ -59,6 +59,9 @@ class EventStream(Response):
         try:
             async with self._events as events:  # before the headers: a wrong position is an error of the request
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+                if scope["method"] == "HEAD":
+                    await send({"type": "http.response.body"})
+                    return
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(self._beat, send)
                     tasks.start_soon(_until_left, receive, tasks.cancel_scope)
