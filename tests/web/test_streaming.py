@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import sagakit.web
 from sagakit import Client
+from sagakit.errors import Unavailable
 from sagakit.web import streaming
 from sagakit.web.visitors import Everyone
 from starlette.types import ASGIApp, Message
@@ -129,3 +130,31 @@ def test_a_stream_that_cannot_begin_is_an_error_of_its_request(
 
     with worker(server, namespace):
         CLIENTS["asyncio"](server.url, body, namespace=namespace)
+
+
+class Ending:
+    """A watch that ends with an error."""
+
+    def watch(self, *_: object, **options: object) -> Ending:
+        return self
+
+    async def __aenter__(self) -> Ending:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def __aiter__(self) -> Ending:
+        return self
+
+    async def __anext__(self) -> object:
+        raise Unavailable("no answer")
+
+
+async def test_a_stream_that_ends_with_an_error_of_the_store_is_no_fault_of_the_console(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ending: Any = Ending()
+    async with listening(sagakit.web.app(ending), "/api/events") as one:
+        with pytest.raises(anyio.EndOfStream):
+            await one.next()
+    assert (one.status, caplog.records) == (200, [])
