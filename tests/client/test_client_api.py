@@ -152,6 +152,10 @@ def test_a_saga_may_begin_later_and_is_listed_meanwhile(on_api: OnApi) -> None:
         assert await never.wait() == "failed"
         with pytest.raises(InvalidInput, match="not both"):
             await sagas.start(Buy, "wrong", Order(), at=1, after=1)
+        with pytest.raises(InvalidInput, match="year 9999"):
+            await sagas.start(Buy, "wrong", Order(), at=1e12)
+        early = await sagas.start(Buy, "early", Order(9), at=-1)
+        assert await early.outcome() == Completed("9 unasked")
 
     on_api(body)
 

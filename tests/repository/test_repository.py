@@ -99,7 +99,7 @@ async def test_a_saga_in_both_buckets_is_listed_once_and_a_marker_hides_nothing(
             assert [info.id for info in (await repository.list(wanted, limit=limit)).items] == ["done"]
         assert (await repository.list(Wanted())).items == []
         assert (await repository.get("Trip.done")).status == "completed"
-        with pytest.raises(UnknownSaga):
+        with pytest.raises(UnknownSaga, match="no saga is stored under"):
             await repository.get("Trip.other")
 
 

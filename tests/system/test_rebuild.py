@@ -109,6 +109,17 @@ async def test_what_had_ended_is_in_the_archive_again_and_does_not_start_anew(au
         assert saga.names == ["hotel", "flight", "tickets"]
 
 
+async def test_a_saga_that_was_started_after_the_time_is_back_at_its_first_event(autojump_clock: Clock) -> None:
+    server = MemoryServer()
+    async with member(server, BookTrip()) as first:
+        await trio.sleep(10)
+        await first.runtime.execute(BookTrip, "later", Trip())
+        await first.retired()
+    for bucket in ("SAGA_STATE", "SAGA_ARCHIVE"):
+        server.forget(bucket)
+    assert [(one.key, one.result) for one in await rebuilt(server, until=EPOCH + 5)] == [("BookTrip.later", "stuck")]
+
+
 async def test_a_time_before_the_end_brings_the_saga_back_as_it_was(autojump_clock: Clock) -> None:
     server, agencies = MemoryServer(), Agencies()
     async with member(server, BookTrip(agencies.hook)) as first:

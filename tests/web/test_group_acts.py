@@ -5,12 +5,18 @@ from __future__ import annotations
 import httpx
 import pytest
 from sagakit import Client
+from sagakit.client.job_run import JobRun
+from sagakit.errors import Unavailable
 from sagakit.web.visitors import Everyone
 
 from tests.client.faces import CLIENTS, Buy, Order
 from tests.servers import Server
 from tests.web.test_pages import read, url
 from tests.web.visits import visit
+
+
+async def _loses_the_server(run: JobRun, since: object) -> None:
+    raise Unavailable("no answer")
 
 
 @pytest.mark.parametrize("face", CLIENTS)
@@ -36,6 +42,9 @@ def test_a_group_is_retried_with_a_reason_after_a_preview(
         assert (await http.post("/stuck/act", data={**form, "why": " "})).status_code == 422
         assert (await http.post("/stuck/act", data={**form, "why": "x", "token": "x"})).status_code == 403
         assert (await http.post("/stuck/act", data={**form, "why": "x", "error": "another"})).status_code == 409
+        with monkeypatch.context() as patched:
+            patched.setattr(JobRun, "run", _loses_the_server)
+            assert (await http.post("/stuck/act", data={**form, "why": "x"})).status_code == 503
         answer = await http.post("/stuck/act", data={**form, "why": "the bank is back"})
         assert answer.status_code == 303
         job = await read(http, answer.headers["location"])

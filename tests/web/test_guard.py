@@ -194,6 +194,7 @@ def test_an_act_is_audited_under_the_name_that_was_authenticated() -> None:
         ({"Origin": "http://localhost"}, True),
         ({"Origin": "http://evil.example"}, False),
         ({"Origin": "null"}, False),
+        ({"Origin": "http://["}, False),
     ],
 )
 def test_a_change_that_another_site_sends_is_refused(headers: dict[str, str], passes: bool) -> None:

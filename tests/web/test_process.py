@@ -32,7 +32,7 @@ def test_the_command_serves_until_a_signal_comes(server: Server, namespace: str)
         "--namespace",
         namespace,
         "--listen",
-        "127.0.0.1:0",
+        "127.0.0.2:0",  # of loopback, too
         "--role",
         "admin",
     ]
@@ -40,7 +40,7 @@ def test_the_command_serves_until_a_signal_comes(server: Server, namespace: str)
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
-            found = re.search(r"at (http://127\.0\.0\.1:\d+); everyone is admin", line)
+            found = re.search(r"at (http://127\.0\.0\.2:\d+); everyone is admin", line)
             assert found is not None, line
             body = {"id": "one", "input": {"number": 3}}
             with httpx.Client(base_url=found[1], timeout=30) as http:
@@ -79,6 +79,8 @@ def test_where_others_can_reach_it_visitors_are_asked_who_they_are(tmp_path: Pat
         (["--listen", "here"], 78, "write HOST:PORT"),
         (["--listen", "127.0.0.1:0", "--tokens", "/none"], 78, "cannot be read"),
         (["--listen", "127.0.0.1:0", "--proxy-header", "X-User"], 78, "Name the networks"),
+        (["--listen", "127.0.0.1:0", "--proxy-from", "10.0.0.0/8", "--role", "admin"], 2, "--proxy-header NAME"),
+        (["--listen", "127.0.0.1:0", "--proxy-role-header", "X-Role"], 2, "--proxy-header NAME"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_connected(

@@ -11,12 +11,14 @@ import msgspec
 import pytest
 import sagakit.web
 from sagakit import Client
+from sagakit.errors import Unavailable
 from sagakit.web import streaming
 from sagakit.web.visitors import Everyone
 from starlette.types import ASGIApp, Message
 
 from tests.client.faces import CLIENTS, Buy, Order, worker
 from tests.servers import Server
+from tests.web.visits import visiting
 
 
 class Listener:
@@ -93,6 +95,10 @@ def test_the_events_of_a_saga_come_in_order_and_go_on_where_a_visitor_was(
         await client.signal(Buy, "one", Buy.approved, "ann")
         async with listening(app, "/api/sagas/Buy/one/events", **{"Last-Event-ID": seen[0][0]}) as again:
             assert await again.next() == seen[1]
+            async with visiting(app) as http:
+                with anyio.fail_after(10):
+                    head = await http.head("/api/sagas/Buy/one/events")
+            assert (head.status_code, head.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
             names = [(await again.next())[1]["event"] for _ in range(4)]
         assert names == ["signalled.approved", "step.approved", "step.charge", "completed"]
 
@@ -124,3 +130,31 @@ def test_a_stream_that_cannot_begin_is_an_error_of_its_request(
 
     with worker(server, namespace):
         CLIENTS["asyncio"](server.url, body, namespace=namespace)
+
+
+class Ending:
+    """A watch that ends with an error."""
+
+    def watch(self, *_: object, **options: object) -> Ending:
+        return self
+
+    async def __aenter__(self) -> Ending:
+        return self
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def __aiter__(self) -> Ending:
+        return self
+
+    async def __anext__(self) -> object:
+        raise Unavailable("no answer")
+
+
+async def test_a_stream_that_ends_with_an_error_of_the_store_is_no_fault_of_the_console(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ending: Any = Ending()
+    async with listening(sagakit.web.app(ending), "/api/events") as one:
+        with pytest.raises(anyio.EndOfStream):
+            await one.next()
+    assert (one.status, caplog.records) == (200, [])

@@ -43,6 +43,10 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
         """Return the way to know visitors. Raises UsageError where nobody would be asked, InvalidConfig."""
         if self.tokens is not None and self.proxy_header is not None:
             raise UsageError("--tokens and --proxy-header: visitors are known in one way, not in both")
+        if self.proxy_header is None and (self.proxy_from or self.proxy_role_header):
+            raise UsageError(
+                "--proxy-from and --proxy-role-header are about a proxy: give its --proxy-header NAME, too"
+            )
         if self.tokens is not None:
             return Tokens.read(self.tokens)
         if self.proxy_header is not None:
@@ -84,12 +88,13 @@ async def _serve(
 ) -> None:
     stopping = trio.Event()
     known = {name: getattr(config, name) for name in ClientOptions.__annotations__}
+    host = listening.getsockname()[0]
     options: ClientOptions = known  # type: ignore[assignment]  # its keys are those of ClientOptions
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
         async with open_client(call.url, **options) as client:
             open_to_all = isinstance(authentication, Everyone)
-            hosts = LOOPBACK_HOSTS if open_to_all else None
+            hosts = LOOPBACK_HOSTS | {host} if open_to_all else None
             made = app(client, authentication=authentication, read_only=False, hosts=hosts)
             async with answering(listening, made) as url:
                 stop.then(stopping.set)

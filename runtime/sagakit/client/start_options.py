@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from sagakit.client.verbs import message_id_of
 from sagakit.engine import Inbound
-from sagakit.engine.record import NOTHING
+from sagakit.engine.record import END_OF_TIME, NOTHING
 from sagakit.errors import InvalidInput
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
@@ -92,12 +92,15 @@ def _starts_at(options: StartOptions, now: float) -> float | None:
     at, after = options.get("at"), options.get("after")
     if at is not None and after is not None:
         raise InvalidInput(f"at={at!r}, after={after!r}: a saga starts at a time or after a time, not both")
-    if at is not None:
-        try:
-            return epoch_seconds(at)
-        except ValueError as error:
-            raise InvalidInput(f"at: {error}") from None
-    return None if after is None else now + seconds_of(after)
+    if at is None and after is None:
+        return None
+    try:
+        seconds = now + seconds_of(after) if at is None else epoch_seconds(at)
+    except ValueError as error:
+        raise InvalidInput(f"at: {error}") from None
+    if not seconds < END_OF_TIME:  # a worker could not read the message
+        raise InvalidInput("the saga would start after the year 9999")
+    return max(seconds, 0.0)
 
 
 def seconds_of(after: object) -> float:

@@ -62,7 +62,7 @@ class SagaRepository:
             loaded = None if value is None else decode(key, value.value)
             if isinstance(loaded, Loaded):
                 return loaded.record
-        raise UnknownSaga(key)
+        raise UnknownSaga(f"no saga is stored under {key}")
 
     async def history(self, record: Record) -> History:
         """Return the events of a record's run, in order, each once, for as long as the log keeps them.

@@ -12,6 +12,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sagakit.client.bare_errors import bare_errors
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun
 from sagakit.client.job_start import begin_job, positions
@@ -89,10 +90,11 @@ async def run_act(request: Request, client: Client) -> Response:
         client.wire, client.names, pages, hold, told=lambda _: None, now=lambda: client.wire.now() + ahead,
         explain=lambda item, verdict, record: reason_of(job, item, verdict, record), timeout=AT_ONCE,
     )  # fmt: skip
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(_stop_later, run)
-        await run.run(since)
-        tasks.cancel_scope.cancel()
+    with bare_errors():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_later, run)
+            await run.run(since)
+            tasks.cancel_scope.cancel()
     return RedirectResponse(f"{request.scope.get('root_path', '')}/jobs/{job.id}", 303)
 
 

@@ -102,12 +102,12 @@ async def show_sagas(request: Request, client: Client) -> Response:
 
 
 async def show_saga(request: Request, client: Client) -> Response:
-    """Show one saga. While its record is the same, the answer to a page that asks again is empty."""
+    """Show one saga. While its record and the token of its forms are the same, a page that asks again gets no text."""
     address = address_of(request)
     key = str(address)
     record = await client.record(key)
     done = request.query_params.get("done", "")
-    tag = f'"{record.run}.{record.version}"'
+    tag = f'"{record.run}.{record.version}.{form_token(request)[:16]}"'  # a kept page has the form of one visitor
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag})
     events, plan = await client.repository.last_events(record), await client.plan_of(record)

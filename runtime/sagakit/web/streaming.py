@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from sagakit.client.bare_errors import bare_errors
 from sagakit.client.json_lines import watch_line
 from sagakit.client.watching import SagaEvent
 from sagakit.naming import is_name
@@ -59,11 +60,15 @@ class EventStream(Response):
         try:
             async with self._events as events:  # before the headers: a wrong position is an error of the request
                 await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._beat, send)
-                    tasks.start_soon(_until_left, receive, tasks.cancel_scope)
-                    async for event in events:
-                        await self._put(send, event_text(event))
+                if scope["method"] == "HEAD":
+                    await send({"type": "http.response.body"})
+                    return
+                with bare_errors():
+                    async with anyio.create_task_group() as tasks:
+                        tasks.start_soon(self._beat, send)
+                        tasks.start_soon(_until_left, receive, tasks.cancel_scope)
+                        async for event in events:
+                            await self._put(send, event_text(event))
         finally:
             self._open.discard(self)
 
