@@ -21,8 +21,10 @@ from sagakit import (
 )
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.client.client_opening import ClientOptions
-from sagakit.definition import SagaSchema
+from sagakit.definition import Plan, SagaSchema
+from sagakit.store.names import Names
 from sagakit.store.permissions import Grant
+from sagakit.store.ports import Wire
 
 from tests.definition.typing_nodes import Order, Ship
 
@@ -62,6 +64,9 @@ async def of_a_client_alone(client: Client, order: Order) -> None:
     assert_type(await client.check("operator"), Sequence[Grant])
     assert_type(await client.schemas(), Mapping[str, SagaSchema])
     assert_type(await client.now(), float)
+    assert_type(await client.plan_of(await client.load(Ship, "1")), Plan | None)
+    assert_type(client.wire, Wire)
+    assert_type(client.names, Names)
     watch = client.watch(Ship, "1", after="start")
     assert_type(watch, AbstractAsyncContextManager[AsyncIterator[SagaEvent]])
     async with watch as events:
