@@ -28,7 +28,7 @@ faketime:  ## install libfaketime and PostgreSQL where apt may; the tests with w
 	-@.ci/install
 
 test: $(STAMP) faketime  ## the whole suite, against a real nats-server
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-python:  ## the whole suite under another Python, PYTHON=3.14; made in a small Debian root if the machine has none
 	.ci/other-python $(or $(filter 3.%,$(PYTHON)),$(error say which one: make $@ PYTHON=3.14)) \
