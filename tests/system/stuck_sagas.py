@@ -25,11 +25,9 @@ async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
 
 
 def audit(server: MemoryServer, verb: str) -> list[dict[str, Any]]:
-    """Return who used a verb and why, from its events, each of which has the id of its message."""
+    """Return who used a verb and why, from its events."""
     bodies = [json.loads(message.payload) for message in server.events]
-    found = [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
-    assert all(data.pop("message") for data in found)
-    return found
+    return [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
 
 
 class Slow(Saga[str]):
