@@ -112,15 +112,6 @@ class SagaKey(msgspec.Struct, frozen=True):
         return cls(saga_type, decode_id(token))
 
 
-def type_of_key(key: str) -> str | None:
-    """Return the saga type in a key; None if it is not the key of a saga."""
-    try:
-        address = SagaKey.parse(key)
-    except ValueError:
-        return None
-    return address.saga_type if is_name(address.saga_type) else None
-
-
 def is_key_of(key: str, saga_type: str, saga_id: str) -> bool:
     """Return True if `key` is the key of the saga with this type and id."""
     try:

@@ -15,7 +15,7 @@ _PASSED: Container[StepState] = ("done", "skipped")
 
 
 def step_of_wait(wait: object) -> str:
-    """Return the step that `wait` names, and "" for another moment. Raises InvalidInput for what is no moment."""
+    """Return the step that `wait` names, and "" for the other moments. Raises InvalidInput for any other value."""
     if isinstance(wait, str) and wait.startswith(STEP) and len(wait) > len(STEP):
         return wait.removeprefix(STEP)
     if wait not in WAITS:
