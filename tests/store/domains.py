@@ -7,16 +7,17 @@ the leaf node once the sides are kept apart.
 from __future__ import annotations
 
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from functools import partial
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import trio
 from sagakit import Runtime, UnknownSaga, open_runtime
-from sagakit.errors import OtherDomain
+from sagakit.errors import NoResponders, OtherDomain
+from sagakit.jetstream.connecting import open_link
+from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.parser import Delivery
 
 from tests.sagas import BookTrip
 from tests.servers import READY, Server, free_port, running_server
@@ -33,9 +34,9 @@ class Sides(NamedTuple):
     leaf: Server
 
 
-@contextmanager
-def joined(folder: Path, *, domains: tuple[str, str] = ("hub", "leaf"), remote: str = "") -> Iterator[Sides]:
-    """Run both servers, connected; an empty domain is none."""
+@asynccontextmanager
+async def joined(folder: Path, *, domains: tuple[str, str] = ("hub", "leaf"), remote: str = "") -> AsyncIterator[Sides]:
+    """Run both servers until each knows what the other's subscribers want; an empty domain is none."""
     port = free_port()
     hub_domain, leaf_domain = (f"domain: {domain}" if domain else "" for domain in domains)
     accepts = f"server_name: hub\nleafnodes {{ host: 127.0.0.1, port: {port} }}"
@@ -44,10 +45,28 @@ def joined(folder: Path, *, domains: tuple[str, str] = ("hub", "leaf"), remote: 
         running_server(folder / "hub", config=accepts, jetstream=hub_domain) as hub,
         running_server(folder / "leaf", config=f"server_name: leaf\n{connects}", jetstream=leaf_domain) as leaf,
     ):
-        deadline = time.monotonic() + READY
-        while "Leafnode connection created" not in (folder / "leaf" / "nats.log").read_text():
-            assert time.monotonic() < deadline, "the leaf node has not found its hub"
-        yield Sides(hub, leaf)
+        sides = Sides(hub, leaf)
+        await _interest_crosses(sides)
+        yield sides
+
+
+async def _interest_crosses(sides: Sides) -> None:
+    """Ask across until an answer comes back. Interest crosses in order, so that of the streams has crossed by then."""
+    async with (
+        open_link(Connection(servers=(sides.hub.url,))) as hub,
+        open_link(Connection(servers=(sides.leaf.url,))) as leaf,
+    ):
+
+        def answer(question: Delivery) -> None:
+            hub.tell(question.reply, b"here")
+
+        async with hub.subscriptions.diverted(answer) as subject:
+            with trio.fail_after(READY):
+                while True:
+                    with suppress(NoResponders):
+                        await leaf.request(subject, b"there?")
+                        return
+                    await trio.sleep(0.01)  # neither server tells when interest has crossed
 
 
 async def told(first: Server, second: Server) -> str | None:
@@ -83,16 +102,14 @@ async def _until_known(runtime: Runtime) -> None:
         await trio.sleep(0.02)  # a message starts the saga: nothing tells of it before it exists
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, joined(Path(folder) / "joined") as sides:
-        print("the leaf node's worker, beside the hub's, is told:", trio.run(told, sides.hub, sides.leaf))
-        print(
-            "with a namespace of its own: starts at hub and leaf:",
-            trio.run(partial(starts_at, sides, leaf_namespace="leaf")),
-        )
-    with tempfile.TemporaryDirectory() as folder, joined(Path(folder) / "apart", remote=APART) as sides:
-        print("with subjects denied: starts at hub and leaf:", trio.run(starts_at, sides))
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with joined(Path(folder) / "joined") as sides:
+            print("the leaf node's worker, beside the hub's, is told:", await told(sides.hub, sides.leaf))
+            print("with a namespace of its own: starts at hub and leaf:", await starts_at(sides, leaf_namespace="leaf"))
+        async with joined(Path(folder) / "apart", remote=APART) as sides:
+            print("with subjects denied: starts at hub and leaf:", await starts_at(sides))
 
 
 if __name__ == "__main__":
-    main()
+    trio.run(main)

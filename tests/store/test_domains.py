@@ -26,7 +26,7 @@ NAMES = pytest.mark.parametrize("domains", [("hub", "leaf"), ("", "leaf"), ("", 
 async def test_a_worker_does_not_open_beside_one_of_another_domain(
     tmp_path: Path, domains: tuple[str, str], first: str
 ) -> None:
-    with joined(tmp_path, domains=domains) as sides:
+    async with joined(tmp_path, domains=domains) as sides:
         text = await told(*(sides if first == "hub" else reversed(sides)))
     assert text is not None
     assert "SAGA_INBOX answered" in text
@@ -40,7 +40,7 @@ async def test_a_leaf_node_that_was_joined_later_is_refused(tmp_path: Path, doma
     for side, domain in zip(("hub", "leaf"), domains, strict=True):
         with running_server(tmp_path / side, jetstream=f"domain: {domain}" if domain else "") as alone:
             await opened(alone)
-    with joined(tmp_path, domains=domains) as sides:
+    async with joined(tmp_path, domains=domains) as sides:
         with pytest.raises(OtherDomain) as refused:
             await opened(sides.leaf)
         assert refused.value.streams == ["SAGA_INBOX", "SAGA_INBOX"]
@@ -49,12 +49,12 @@ async def test_a_leaf_node_that_was_joined_later_is_refused(tmp_path: Path, doma
 
 @pytest.mark.parametrize(("remote", "namespace"), [("", "leaf"), (APART, "")], ids=["namespace", "denied subjects"])
 async def test_each_way_out_that_the_error_names_runs_a_saga_once(tmp_path: Path, remote: str, namespace: str) -> None:
-    with joined(tmp_path, remote=remote) as sides:
+    async with joined(tmp_path, remote=remote) as sides:
         assert await starts_at(sides, leaf_namespace=namespace) == [0, 1]
 
 
 async def test_a_leaf_node_without_streams_of_its_own_is_told_before_any_is_made(tmp_path: Path) -> None:
-    with joined(tmp_path) as sides:
+    async with joined(tmp_path) as sides:
         await told(*sides)
         assert await stored(sides.leaf) is None
 
@@ -71,7 +71,7 @@ async def test_a_worker_at_a_leaf_node_may_use_the_hubs_streams(
     tmp_path: Path, query: str, options: RuntimeOptions
 ) -> None:
     """A runtime runs sagas, takes messages, and has its worker there; the leaf node's own JetStream has no stream."""
-    with joined(tmp_path) as sides:
+    async with joined(tmp_path) as sides:
         async with (
             open_runtime(sides.hub.url, sagas=[BookTrip()]) as hub,
             open_runtime(sides.leaf.url + query, sagas=[BookTrip()], **options) as leaf,
