@@ -10,6 +10,7 @@ import pytest
 import trio
 from sagakit import Completed, Runtime, UnknownSaga, open_runtime
 from sagakit.errors import InvalidConfig, OtherDomain
+from sagakit.jetstream import domains as question
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.system.given_options import RuntimeOptions
@@ -35,12 +36,15 @@ async def test_a_worker_does_not_open_beside_one_of_another_domain(
 
 
 @NAMES
-async def test_a_leaf_node_that_was_joined_later_is_refused(tmp_path: Path, domains: tuple[str, str]) -> None:
+async def test_a_leaf_node_that_was_joined_later_is_refused(
+    tmp_path: Path, domains: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both sides have their streams already; the question is stored in neither."""
     for side, domain in zip(("hub", "leaf"), domains, strict=True):
         with running_server(tmp_path / side, jetstream=f"domain: {domain}" if domain else "") as alone:
             await opened(alone)
     async with joined(tmp_path, domains=domains) as sides:
+        monkeypatch.setattr(question, "OTHERS_WITHIN", 60.0)  # the answer ends the wait, however late it comes
         with pytest.raises(OtherDomain) as refused:
             await opened(sides.leaf)
         assert refused.value.streams == ["SAGA_INBOX", "SAGA_INBOX"]
