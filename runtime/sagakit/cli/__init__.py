@@ -2,6 +2,7 @@
 
 app               the command `sagakit` itself
 lazy_group        the group of all commands; imports the module of a command when it is called
+plain_options    options whose values typer need not convert
 looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
 job_commands      jobs

@@ -33,6 +33,7 @@ The client without a worker; nothing here knows trio
 
 client       Client: the methods
 client_opening  open_client for trio programs, and what opening shares with asyncio programs
+reaching       the connection of a client, and the check that its server can be used
 saga_type    a type of saga, by its class or by its name
 step_wait    the wait for a step of a saga
 lookup       single looks by key
