@@ -104,6 +104,15 @@ def test_a_signal_reaches_a_saga_by_its_name(operator: Operator) -> None:
     assert operator.awaits("Approve.a1", "completed")["output"] is True
 
 
+def test_a_start_of_a_type_that_no_worker_has_says_so(operator: Operator) -> None:
+    said = operator.says("start", "Deliwer", "--id", "typo", "-o", "json")
+    assert (said.code, said.json["key"]) == (0, "Deliwer.typo")
+    assert said.err == (
+        "no live worker has the type Deliwer: the start waits in the inbox until one comes; did you mean 'Deliver'?\n"
+    )
+    assert operator.says("start", "Approve", "--id", "known", "--input", '"please"').err == ""
+
+
 def test_a_saga_is_started_later_and_with_a_signal(operator: Operator) -> None:
     begin = ("start", "Approve", "--input", '"please"', "--message-id", "m1")
     assert operator.says(*begin, "--id", "a2", "--signal", "approved=true").code == 0
