@@ -27,6 +27,7 @@ looking_only      the light way to look at sagas: a plain connection under async
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
 context_commands  context: ls, show, select
+completing       shell completion: keys, types, steps, signals
 contexts          the contexts of the `nats` command
 command_options   options of the commands
 demo              `sagakit demo`: 500 orders as sagas, and an audit

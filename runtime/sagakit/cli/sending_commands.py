@@ -10,6 +10,7 @@ import typer
 
 from sagakit.cli.changing import Changing, Order, carry_out, change, json_of
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
+from sagakit.cli.completing import offer_types
 from sagakit.cli.exits import UsageError
 from sagakit.cli.moments import seconds_of, time_of
 from sagakit.cli.printing import note, print_one
@@ -36,7 +37,9 @@ MessageId: TypeAlias = Annotated[
 @in_session()
 def start(
     session: Session,
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="The name of the saga's type.")],
+    type: Annotated[
+        str, typer.Argument(metavar="TYPE", autocompletion=offer_types, help="The name of the saga's type.")
+    ],
     id: Annotated[str | None, typer.Option(help="The id of the saga; by default a new one.")] = None,
     input: Annotated[str, typer.Option(help="The input as JSON, or @FILE.")] = "null",
     attribute: Annotated[
