@@ -132,8 +132,19 @@ def test_an_ended_saga_is_deleted_and_an_unfinished_one_is_not(operator: Operato
     operator.says("terminate", ended, *WHY, "--yes")
     operator.awaits(ended, "failed")
     said = operator.says("delete", ended, stuck, "--yes", "-o", "json")
-    assert {line["key"]: line["verdict"] for line in said.json} == {ended: "deleted", stuck: "not deleted"}
+    assert said.code == CommandExit.NOT_APPLIED
+    assert {line["key"]: (line["verdict"], line["applied"]) for line in said.json} == {
+        ended: ("deleted", True),
+        stuck: ("not deleted", False),
+    }
     assert operator.says("describe", ended).code == CommandExit.UNKNOWN_SAGA
+    [job] = [line for line in operator.says("jobs", "-o", "json").json if line["verb"] == "delete"]
+    assert (job["state"], job["done"], job["verdicts"]) == ("done", 2, {"deleted": 1, "not deleted": 1})
+    assert f"sagakit delete --resume {job['job']}" in said.err
+    again = operator.says("delete", "--resume", job["job"])
+    assert "2 have their verdicts, 0 are left" in again.err
+    assert operator.says("retry", "--resume", job["job"], *WHY).code == CommandExit.USAGE
+    assert operator.says("delete", ended, "--yes").code == CommandExit.NOT_APPLIED, "nothing is left"
 
 
 def test_groups_count_what_is_stuck_for_one_reason(operator: Operator) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated, Any, TypeAlias
 
-import trio
 import typer
 
-from sagakit.cli.changing import Changing, Order, carry_out, change, json_of
+from sagakit.cli.changing import Changing, Order, carry_out, change, json_of, resuming
+from sagakit.cli.choosing import key_of_record
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
 from sagakit.cli.completing import offer_types
+from sagakit.cli.deletions import deletion, would_be_deleted
 from sagakit.cli.exits import UsageError
 from sagakit.cli.moments import seconds_of, time_of
 from sagakit.cli.printing import note, print_one
@@ -19,9 +20,9 @@ from sagakit.client.by_key import Answer, PlainAccess
 from sagakit.client.json_shapes import StartedLine
 from sagakit.client.verbs import message_id_of
 from sagakit.cluster.needs import unserved
-from sagakit.engine import ENDS, Record
+from sagakit.engine import Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import NotAllowed, NoWorker, StoreError, UnknownSaga
+from sagakit.errors import StoreError
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
 from sagakit.messages.start_context import StartContext
@@ -123,7 +124,7 @@ def signal(
 
 
 @commands.command()
-@in_session(CHANGING)
+@in_session({**CHANGING, **AS_JOB})
 def delete(
     session: Session,
     sagas: SagaWords = None,
@@ -134,30 +135,21 @@ def delete(
     order = Order(verb="delete", sagas=sagas, **options)
 
     def prepared() -> Work:
+        if order.resume is not None:
+            return resuming(order, order.resume, session.output)
         choice = order.checked()
 
         async def work(access: PlainAccess) -> int:
             async def done(record: Record) -> Answer:
-                try:
-                    with trio.fail_after(order.timeout):
-                        await access.delete(record)
-                except (NotAllowed, NoWorker, UnknownSaga) as error:
-                    return Answer("not deleted", str(error))
-                except trio.TooSlowError:
-                    return Answer("not deleted", f"it was not archived in {order.timeout:g} s")
-                return Answer("deleted")
+                return await deletion(access, key_of_record(record), record.run, order.timeout)
 
-            return await carry_out(access, order, choice, Changing(_would_be_deleted, done, ended=True), session.output)
+            job = None if access.wire is None else order.job(NOTHING, order.signed())
+            way = Changing(would_be_deleted, done, ended=True, job=job)
+            return await carry_out(access, order, choice, way, session.output)
 
         return work
 
     session.run(prepared)
-
-
-async def _would_be_deleted(record: Record) -> Answer:
-    if record.status in ENDS:
-        return Answer("deleted")
-    return Answer("not deleted", "it is unfinished: cancel or terminate it, wait for its end, then delete it")
 
 
 def _attributes(given: list[str]) -> dict[str, str]:

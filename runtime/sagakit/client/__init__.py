@@ -23,6 +23,8 @@ json_lines   sagas, events, groups and descriptions in that form
 jobs         verbs for many sagas, as they are written down
 job_start    a job, written down before it is run
 job_run      one run of a job: sends, reads the verdicts, marks them
+job_keeping  writes the marks of a job down while it runs, and shows that this process lives
+deletion_run  one run of a job that deletes ended sagas
 job_answers  why a verb has no effect on a saga of a job
 tail         the messages of a stream as they are written
 family_tree  a saga's parents and children
