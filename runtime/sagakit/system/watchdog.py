@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 _log = getLogger("sagakit.watchdog")
 
 FIRST = 1.0
-"""Seconds that a loop has been blocked, or a thread's call overdue, when it is first logged. Each doubling is logged again.
-"""
+"""Seconds that a loop has been blocked, or a call overdue, when it is first logged. Each doubling is logged again."""
 LOOK = 0.25
 """Seconds between two looks at the loops."""
 IDLE = ("get_events", "select", "poll")
