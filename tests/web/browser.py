@@ -114,6 +114,6 @@ def visiting(browser: Browser, console: str, *, scripts: bool = True) -> Iterato
     try:
         visit = Visit(context, console)
         yield visit
-        assert visit.complaints == []
+        assert visit.complaints == [], visit.complaints
     finally:
         context.close()

@@ -59,7 +59,13 @@ def browser(site: str) -> Iterator[Browser]:  # after the site, which runs async
         yield found
 
 
-@pytest.mark.parametrize("path", ["/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("waits")])
+PAGES = [
+    "/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("waits"), "/definitions", "/definitions/Buy",
+    "/definitions/Buy/start", "/workers", "/audit",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PAGES)
 def test_a_page_has_no_serious_fault_for_anybody_in_both_themes_and_widths(
     path: str, browser: Browser, site: str
 ) -> None:
@@ -134,3 +140,14 @@ def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(brow
         expect(main).to_contain_text("the bank is back")
         visit.go("/stuck")
         expect(main).to_contain_text("No saga is stuck.")
+
+        page.keyboard.press("g")
+        page.keyboard.press("u")
+        page.wait_for_url("**/audit")
+        expect(main.locator("tbody tr")).to_have_count(MANY // 10)
+        expect(main.locator("tbody tr").first).to_contain_text("the bank is back")
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog", name="Keys")).to_be_visible()
+        assert visit.inaccessible() == []
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
