@@ -101,6 +101,7 @@ def test_with_scripts_off_everything_can_be_read(browser: Browser, site: str) ->
         page.get_by_role("button", name="Filter").click()
         page.get_by_role("link", name="waits", exact=True).click()
         expect(page.locator("main")).to_contain_text("approved waits for its signal.")
+        expect(page.locator("#diagram li")).to_contain_text(["reserve done", "approved awaiting", "charge pending"])
         page.get_by_text("As it is stored").click()
         expect(page.locator("#record pre")).to_contain_text("definition_version")
 
@@ -110,10 +111,13 @@ def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(brow
         page, main = visit.page, visit.page.locator("main")
         visit.go(url("watched"))
         expect(main).to_contain_text("approved waits for its signal.")
+        node = page.locator("#diagram svg .node")
+        expect(node).to_contain_text(["reserve", "waits for its message", "charge"])
         page.evaluate("window.kept = true")
         answer = httpx.post(f"{site}/api/sagas/Buy/watched/signals/approved", json={"payload": "ann"}, timeout=30)
         assert answer.status_code == 200, answer.text
         expect(main.locator(".status").first).to_contain_text("completed")
+        expect(page.locator("#diagram svg .node.completed")).to_have_count(3)
         assert page.evaluate("window.kept"), "the page was loaded again"
 
         page.get_by_role("navigation").get_by_role("link", name="Sagas").click()

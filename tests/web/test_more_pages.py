@@ -29,6 +29,7 @@ def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
         assert "version 1: 1 worker" in found.text
         one = await read(http, "/definitions/Buy")
         assert '"breaks"' in one.text
+        assert "step, can be undone" in one.text
         start = "/definitions/Buy/start"
         assert start in one.links
         form = await read(http, start)

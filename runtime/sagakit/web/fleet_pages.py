@@ -9,10 +9,13 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sagakit.definition import SagaSchema
+from sagakit.definition import Plan, SagaSchema
+from sagakit.errors import UNREADABLE
+from sagakit.jetstream.wire_reading import WireReading
 from sagakit.naming import is_name
 from sagakit.repository.leases import LeaseAt
 from sagakit.times import moment_of
+from sagakit.web.diagram import drawn_definition
 from sagakit.web.problems import Problem
 from sagakit.web.rendering import page
 
@@ -57,10 +60,22 @@ async def show_definition(request: Request, client: Client) -> Response:
     if not is_name(saga_type) or not (saga_type in schemas or versions):
         raise Problem(404, "UnknownType", f"no worker has had sagas of type {saga_type[:80]!r} here")
     schema = schemas.get(saga_type)
+    newest = max([*versions, *([] if schema is None else [schema["version"]])])
     return page(
         request, "definition", page="Definitions", type=saga_type, schema=schema, versions=versions,
         parts=[] if schema is None else _parts(schema),
+        diagram=drawn_definition(await _plan(client, saga_type, newest)),
     )  # fmt: skip
+
+
+async def _plan(client: Client, saga_type: str, version: int) -> Plan | None:
+    """Return the plan of a version that was kept last; None if there is none that can be read."""
+    meta = WireReading(client.wire, client.names).meta
+    found = [one for one in await meta.get_each(list(await meta.subjects(f"plan.{saga_type}.{version}.*"))) if one]
+    try:
+        return msgspec.json.decode(max(found, key=lambda one: one.sequence).value, type=Plan) if found else None
+    except UNREADABLE:  # a newer sagakit has kept it
+        return None
 
 
 def versions_of(saga_type: str, leases: Sequence[LeaseAt]) -> Mapping[int, Sequence[str]]:

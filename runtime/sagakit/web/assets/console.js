@@ -19,6 +19,7 @@ async function refresh() {
   tag = answer.headers.get("ETag") || "";
   const found = new DOMParser().parseFromString(text, "text/html");
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
+  if (window.drawDiagram) drawDiagram(found, room());
   for (const one of found.querySelectorAll("details")) if (open.has(one.id)) one.open = true;
   Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true });
 }
