@@ -14,8 +14,8 @@ from tests.client.faces import Buy
 AT = datetime(2026, 11, 29, 20, 15, 7, tzinfo=UTC)
 
 
-def view(state: str, name: str = "one", **more: datetime) -> StepView:
-    return StepView(name=name, kind="", state=state, calls=0, **more)
+def view(state: str, name: str = "one", *, due: datetime | None = None, until: datetime | None = None) -> StepView:
+    return StepView(name=name, kind="", state=state, calls=0, due=due, until=until)
 
 
 def test_a_saga_is_drawn_in_the_order_of_its_plan_also_where_it_has_not_come_to() -> None:

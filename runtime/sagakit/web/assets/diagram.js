@@ -57,7 +57,7 @@ function drawNode(one, { x, y }) {
   const middle = one.width / 2;
   return draw("g", { class: `node ${one.tone}`, transform: `translate(${x - middle} ${y - HEIGHT / 2})` },
     draw("title", {}, one.title), ...outline(one),
-    draw("text", { x: middle, y: 22, class: "name" }, `${one.shape} ${one.label}`),
+    draw("text", { x: middle, y: 22, class: "name" }, `${one.shape} ${one.label}`.trim()),
     draw("text", { x: middle, y: 40, class: "more" }, one.second));
 }
 
