@@ -59,12 +59,22 @@ def test_a_module_that_writes_a_saga_loads_neither_trio_nor_nats() -> None:
 
 
 def test_a_connection_loads_aiohttp_only_for_a_websocket() -> None:
-    """nats-py imports aiohttp, if it is installed, whatever the URL: see sagakit/jetstream/websocket.py."""
+    """nats-py imports aiohttp, if it is installed, whatever the URL: see sagakit/jetstream/kept_back.py."""
     assert "aiohttp" not in loaded_by("import sagakit.asyncio, sagakit.client.runtime, nats")
     assert "aiohttp" in loaded_by(
         "import sagakit.jetstream.link; from nats.aio import transport; transport.aiohttp.WSMsgType"
     )
     assert "aiohttp" in loaded_by("import nats")
+
+
+def test_the_jetstream_client_of_nats_py_is_there_for_whoever_asks_for_it() -> None:
+    program = "import sys, sagakit.jetstream.link, nats; print('nats.js' in sys.modules, nats.NATS().jetstream())"
+    assert "False <nats.js.client.JetStreamContext object" in run(program)
+    assert "False <class" in run(
+        "import sys, sagakit.jetstream.link as _, nats; print('nats.js' in sys.modules, end=' ')"
+        "\nfrom nats.js import JetStreamContext; print(JetStreamContext)"
+    )
+    assert "True" in run("import sys, nats; print('nats.js' in sys.modules)")
 
 
 def test_nats_py_says_that_aiohttp_is_missing_where_it_is_not_installed() -> None:
@@ -131,7 +141,13 @@ def test_a_list_loads_no_rich_table_and_nothing_that_compiles_classes(server: Se
     tail = "\nimport sys\nprint('loaded:', *sys.modules)"
     loaded = set(run(LOOK.format(words=["list", *there]) + tail).rpartition("loaded:")[2].split())
     assert "sagakit.repository" in loaded
-    assert not loaded & {"rich.table", "rich.console", "sagakit.definition.compiler", "sagakit.client.client"}
+    assert not loaded & {
+        "nats.js",
+        "rich.table",
+        "rich.console",
+        "sagakit.definition.compiler",
+        "sagakit.client.client",
+    }
 
 
 @pytest.mark.parametrize("package", PACKAGES)
