@@ -208,4 +208,5 @@ def test_the_bytes_of_the_record_and_the_event_on_the_wire(simple: Plan) -> None
             "sequence": 1,
             "data": {"version": 1},
         },
+        "carries": "input",
     }

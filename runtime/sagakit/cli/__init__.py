@@ -4,8 +4,12 @@ app               the command `sagakit` itself
 lazy_group        the group of all commands; imports the module of a command when it is called
 looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
+history_commands  replay
+store_commands    store: verify, rebuild
 job_commands      jobs
 export_commands   export, sql
+import_command    import
+import_rows       exported rows as records and events again
 export_rows       the rows of their tables: sagas, steps, events
 export_files      tables as JSON lines, Parquet, Arrow and in DuckDB
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone

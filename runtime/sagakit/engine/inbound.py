@@ -88,7 +88,7 @@ def _signal(turn: Turn, message: Inbound) -> VerdictText:
         return "too large"
     log = turn.edit(node.name)
     log.arrived, log.result = True, message.payload
-    turn.emit(f"signalled.{node.name}", signal=node.name)
+    turn.emit(f"signalled.{node.name}", f"payload:{node.name}", signal=node.name, message=message.id)
     if log.state == "awaiting":
         arrived(turn, node)
     return "accepted"
@@ -127,7 +127,8 @@ def _report(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def _terminate(turn: Turn, message: Inbound) -> VerdictText:
-    turn.emit("operator.terminate", by=message.by, reason=shorten(message.reason))
+    turn.emit("operator.terminate", by=message.by, reason=shorten(message.reason), message=message.id)
+    turn.fill_events()
     turn.record.failure = Failure("terminated", reason=shorten(message.reason))
     finish_terminated(turn)
     return "accepted"

@@ -18,11 +18,11 @@ def retry(turn: Turn, message: Inbound) -> VerdictText:
         return "nothing to do"
     if turn.record.halted:
         return _go_on(turn, message)
-    moved = [_again(turn, node) for node in turn.nodes]
+    moved = [node.name for node in turn.nodes if _again(turn, node)]
     held_output = turn.forward and turn.all_passed
-    if not any(moved) and not held_output:
+    if not moved and not held_output:
         return "nothing to do"
-    return _go_on(turn, message)
+    return _go_on(turn, message, groups=_groups(turn, moved))
 
 
 def mark_undone(turn: Turn, message: Inbound) -> VerdictText:
@@ -57,10 +57,10 @@ def compensate(turn: Turn, message: Inbound) -> VerdictText:
     if record.status != "stuck" or record.halted:
         if pivot_passed(turn):
             return "too late"
-        turn.emit("operator.compensate", by=message.by, reason=shorten(message.reason))
+        _audit(turn, message)
         record.undo_request = record.undo_request or UndoRequest("cancelled", shorten(message.reason))
         return "waiting" if record.halted or pivot_open(turn) else "accepted"
-    turn.emit("operator.compensate", by=message.by, reason=shorten(message.reason))
+    _audit(turn, message)
     for node in turn.nodes:
         log = turn.look(node.name)
         if log.state == "asked" or (log.state == "blocked" and log.unsure):
@@ -71,12 +71,27 @@ def compensate(turn: Turn, message: Inbound) -> VerdictText:
     return "accepted"
 
 
-def _go_on(turn: Turn, message: Inbound) -> VerdictText:
+def _go_on(turn: Turn, message: Inbound, **data: object) -> VerdictText:
     if turn.record.status == "stuck":
         turn.resume()
     step = {"step": message.step} if message.step else {}
-    turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), **step)
+    _audit(turn, message, **step, **data)
     return "accepted"
+
+
+def _audit(turn: Turn, message: Inbound, **data: object) -> None:
+    turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), message=message.id, **data)
+
+
+def _groups(turn: Turn, steps: list[str]) -> dict[str, int]:
+    """Return the key groups of the next attempts of these steps, by step and kind of call."""
+    logs = {step: turn.look(step) for step in steps}
+    return {
+        f"{step}/undo" if log.state == "undo_waiting" else f"{step}/do": (
+            log.undo_group if log.state == "undo_waiting" else log.group
+        )
+        for step, log in logs.items()
+    }
 
 
 def _again(turn: Turn, node: NodePlan) -> bool:
