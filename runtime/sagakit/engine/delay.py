@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagakit.engine.record import PLAIN_SCHEMA, SCHEMA, Record
+from sagakit.engine.record import PLAIN_SCHEMA, SCHEMA
 from sagakit.engine.turn import Turn
 
 
@@ -11,21 +11,13 @@ def started(turn: Turn) -> None:
     record, plan = turn.record, turn.plan
     if record.starts_at is not None:
         record.status, record.schema = "delayed", SCHEMA
-        turn.emit("delayed", "input", starts_at=record.starts_at, version=plan.version, **_origin(record))
+        turn.emit("delayed", "start", starts_at=record.starts_at, version=plan.version)
         return
     data: dict[str, object] = {"version": plan.version}
     if plan.deadline is not None:
         record.deadline_at = data["deadline_at"] = turn.now + plan.deadline
-    if record.next_event > 1:  # it was delayed, and its first event has the rest
-        turn.emit("started", **data)
-    else:
-        turn.emit("started", "input", **data, **_origin(record))
-
-
-def _origin(record: Record) -> dict[str, object]:
-    """Return where a new saga comes from, and what it is found by, for its first event."""
-    origin = {"attributes": record.attributes, "parent": record.parent, "start_id": record.start_id}
-    return {name: value for name, value in origin.items() if value}
+    is_first = record.next_event == 1  # else the saga was delayed, and its first event has the rest
+    turn.emit("started", "start" if is_first else "", **data)
 
 
 def begin_in_time(turn: Turn) -> None:

@@ -7,9 +7,10 @@ from sagakit.engine.forward import HAPPENED, succeed
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import NOTHING, Failure, UndoRequest
 from sagakit.engine.results import Complete
+from sagakit.engine.spans import in_spans
 from sagakit.engine.turn import Turn, shorten
 from sagakit.engine.undo_requests import pivot_open, pivot_passed
-from sagakit.engine.verdicts import VerdictText
+from sagakit.engine.verdicts import VerdictText, hash_of
 
 
 def retry(turn: Turn, message: Inbound) -> VerdictText:
@@ -22,7 +23,7 @@ def retry(turn: Turn, message: Inbound) -> VerdictText:
     held_output = turn.forward and turn.all_passed
     if not moved and not held_output:
         return "nothing to do"
-    return _go_on(turn, message, groups=_groups(turn, moved))
+    return _go_on(turn, message, **_groups(turn, moved))
 
 
 def mark_undone(turn: Turn, message: Inbound) -> VerdictText:
@@ -80,18 +81,17 @@ def _go_on(turn: Turn, message: Inbound, **data: object) -> VerdictText:
 
 
 def _audit(turn: Turn, message: Inbound, **data: object) -> None:
-    turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), message=message.id, **data)
+    said = {"by": message.by, "reason": shorten(message.reason), "message": hash_of(message)}
+    turn.emit(f"operator.{message.kind}", **said, **data)
 
 
-def _groups(turn: Turn, steps: list[str]) -> dict[str, int]:
-    """Return the key groups of the next attempts of these steps, by step and kind of call."""
+def _groups(turn: Turn, steps: list[str]) -> dict[str, object]:
+    """Return the key groups of the next attempts of these steps: of actions, and of undos."""
     logs = {step: turn.look(step) for step in steps}
-    return {
-        f"{step}/undo" if log.state == "undo_waiting" else f"{step}/do": (
-            log.undo_group if log.state == "undo_waiting" else log.group
-        )
-        for step, log in logs.items()
-    }
+    actions = {step: log.group for step, log in logs.items() if log.state != "undo_waiting"}
+    undos = {step: log.undo_group for step, log in logs.items() if log.state == "undo_waiting"}
+    told = {"groups": in_spans(actions), "undo_groups": in_spans(undos)}
+    return {name: spans for name, spans in told.items() if spans}
 
 
 def _again(turn: Turn, node: NodePlan) -> bool:

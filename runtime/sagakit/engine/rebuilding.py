@@ -50,7 +50,7 @@ def rebuilt(plan: Plan, told: Record, *, next_event: int, now: float, by: str, w
 def _in_doubt(log: StepLog | None) -> StepLog:
     """Return the entry of a step of which no event tells how it has ended."""
     if log is None or log.state == "pending":
-        return StepLog(unsure=True)
+        return structs.replace(log or StepLog(), unsure=True)
     if log.state in _BETWEEN:
         state: StepState = "checking" if log.state == "check_waiting" else "running"
         # with a fresh budget, since the operator who lets it go on says `retry`

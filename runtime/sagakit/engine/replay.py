@@ -14,7 +14,6 @@ import msgspec
 from sagakit.definition.plan import ITEM, item_name
 from sagakit.engine.codec import digest
 from sagakit.engine.events import CloudEvent
-from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import (
     END_OF_TIME,
     NOTHING,
@@ -28,9 +27,9 @@ from sagakit.engine.record import (
     SagaOutcome,
     StepLog,
 )
-from sagakit.engine.table import OPEN, SagaStatus, StepState
-from sagakit.engine.turn import Limits
-from sagakit.engine.verdicts import keep_verdict
+from sagakit.engine.spans import Spans, of_spans
+from sagakit.engine.table import SagaStatus, StepState
+from sagakit.engine.verdicts import note_applied
 from sagakit.errors import UNREADABLE
 
 NOBODY = "nobody"
@@ -65,8 +64,9 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True):
     detail: msgspec.Raw = NOTHING
     reason: str | None = None
     halted: bool = False
-    held: dict[str, StepState] = {}
-    groups: dict[str, int] = {}
+    held: Spans[StepState] = {}
+    groups: Spans[int] = {}
+    undo_groups: Spans[int] = {}
     message: str = ""
     undone: tuple[str, ...] = ()
     late: tuple[str, ...] = ()
@@ -115,6 +115,7 @@ def folded(record: Record | None, event: CloudEvent, data: EventData) -> Record:
     record.steps = dict(record.steps)
     record.next_event = event.sequence + 1
     record.version += 1
+    note_applied(record, data.message)
     suffix = event.type.split(".", 2)[-1]
     head, _, rest = suffix.partition(".")
     if head == "step":
@@ -128,7 +129,6 @@ def folded(record: Record | None, event: CloudEvent, data: EventData) -> Record:
     elif head == "signalled":
         log = _edit(record, rest)
         log.arrived, log.result = True, data.payload if data.payload is not NOTHING else _NULL
-        _keep(record, data, Inbound(id=data.message, kind="signal"))
     elif suffix in _SAGA:
         _SAGA[suffix](record, data, at)
     return record
@@ -297,7 +297,7 @@ def _failed(record: Record, data: EventData, at: float) -> None:
 
 def _stuck(record: Record, data: EventData, at: float) -> None:
     record.status, record.stuck = "stuck", data.reason or ""
-    for step, state in data.held.items():
+    for step, state in of_spans(data.held):
         log = _edit(record, step)
         log.state, log.due = state, None
 
@@ -335,28 +335,20 @@ def _operator(record: Record, verb: str, data: EventData) -> None:
         record.failure = Failure("terminated", reason=data.reason)
     elif verb in ("retry", "mark-undone", "complete-step") and record.status == "stuck":
         record.status, record.stuck, record.halted = _onward(record), None, False
-    for call, group in data.groups.items():
-        step, _, kind = call.rpartition("/")
+    for step, group in of_spans(data.groups):
         log = _edit(record, step)
-        if kind == "undo":
-            log.undo_group, log.undo_attempt, log.state = group, 0, "undo_waiting"
-        elif log.state in ("blocked", "asked", "waiting", *OPEN):
-            log.group, log.attempt, log.state = group, 0, "waiting"
-    kind_of = {"retry", "mark-undone", "complete-step", "compensate", "terminate"}
-    if verb in kind_of:
-        _keep(record, data, Inbound(id=data.message, kind=verb))  # type: ignore[arg-type]  # it was looked up
+        # what keeps its group was never called, or is checked: it begins anew, as a signal does that did not come
+        log.state = "waiting" if group > log.group else "pending"
+        log.group, log.attempt = group, 0
+    for step, group in of_spans(data.undo_groups):
+        log = _edit(record, step)
+        log.undo_group, log.undo_attempt, log.state = group, 0, "undo_waiting"
 
 
 def _onward(record: Record) -> SagaStatus:
     if record.failure is not None:
         return "compensating"
     return "running" if record.starts_at is None else "delayed"
-
-
-def _keep(record: Record, data: EventData, message: Inbound) -> None:
-    """Keep that a message was applied: the same message must not be applied again."""
-    if data.message:
-        keep_verdict(record, message, "accepted", Limits())
 
 
 def _time(seconds: float | None) -> float | None:

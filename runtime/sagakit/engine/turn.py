@@ -9,10 +9,11 @@ from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.definition.raised import shorten as shorten
-from sagakit.engine.carried import whole
+from sagakit.engine.carried import carried, whole
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
+from sagakit.engine.spans import in_spans
 from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, StepState, advance
 
 ITEM_TEXT = 100
@@ -187,18 +188,14 @@ class Turn:
         `carries` is the field of the node's value that the event carries. A key group other than the first is told.
         """
         if node.of:
-            data = {"item": int(node.name.rpartition(ITEM)[2]), **data}
+            item = node.name.rpartition(ITEM)[2]
+            data = {"item": int(item), **data}
+            carries = carries and f"{carries}{ITEM}{item}"
         log = self.look(node.name)
         group = log.undo_group if suffix.startswith(".und") else log.group
         if group > 1:
             data["group"] = group
-        self.emit(
-            f"step.{node.step}{suffix}",
-            f"{carries}:{node.name}" if carries else "",
-            step=node.step,
-            **data,
-            **self._took(node.name),
-        )
+        self.emit(f"step.{node.step}{suffix}", carries, step=node.step, **data, **self._took(node.name))
 
     def _took(self, step: str | None) -> dict[str, float]:
         """Return `took`, the seconds of the attempt that this turn has closed, for the first event that tells of it."""
@@ -217,9 +214,15 @@ class Turn:
         self.record.outbox = [*self.record.outbox, event]  # a new list: the original record shares the old one
         self.record.next_event += 1
 
-    def fill_events(self) -> None:
-        """Write the values that events carry into them: the record is about to lose one, and their bytes stay (P9)."""
-        self.record.outbox = [whole(self.record, event) for event in self.record.outbox]
+    def replace(self, **fields: object) -> None:
+        """Replace fields of the record. An event that carries a value that is lost is given it: its bytes stay (P9)."""
+        before = structs.replace(self.record)
+        for name, value in fields.items():
+            setattr(self.record, name, value)
+        self.record.outbox = [
+            event if carried(self.record, event) == carried(before, event) else whole(before, event)
+            for event in before.outbox
+        ]
 
     def trim_items(self) -> None:
         """Cut the errors, codes and details of the items that this turn has changed, so that all items fit."""
@@ -270,7 +273,7 @@ class Turn:
         """Make the saga stuck, at its steps `held`. Open attempts go on; new ones start once an operator has helped."""
         self.move_saga("block")
         self.record.stuck = shorten(reason)
-        self.emit("stuck", reason=self.record.stuck, **_given(held=held))
+        self.emit("stuck", reason=self.record.stuck, **_given(held=in_spans(held or {})))
 
     def halt(self, reason: str) -> None:
         """Stop the saga as it is, once: nothing moves until an operator says `retry`. Only the first reason counts."""
