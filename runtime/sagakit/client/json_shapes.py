@@ -128,9 +128,10 @@ class DifferenceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RebuiltLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A saga of `sagakit store rebuild`. `result` is `there`, `stuck`, `archived`, `ended`, `expired` or `not rebuilt`.
+    """A saga of `sagakit store rebuild`, and what has become of it.
 
-    `why` says why it is not rebuilt. With `dry_run` nothing was written.
+    `result` is `there`, `stuck`, `archived`, `ended`, `expired`, `later` or `not rebuilt`; `why` is the reason of the
+    last one. With `dry_run` nothing was written.
     """
 
     key: str

@@ -28,7 +28,7 @@ AT_ONCE = 64
 ANSWERS_WITHIN = 1.0
 """Seconds that a worker gets to show that it lives."""
 
-Result = Literal["there", "stuck", "archived", "ended", "expired", "not rebuilt"]
+Result = Literal["there", "stuck", "archived", "ended", "expired", "later", "not rebuilt"]
 
 
 class RebuiltSaga(msgspec.Struct, frozen=True, order=True):
@@ -36,7 +36,7 @@ class RebuiltSaga(msgspec.Struct, frozen=True, order=True):
 
     `there`: something is stored under its key. `stuck`: its record is back, and waits for an operator. `archived`: it
     had ended, and is in the archive again. `ended`: a child that has ended, whose worker moves it to the archive.
-    `expired`: the archive would not have it any more.
+    `expired`: the archive would not have it any more. `later`: it was started after the time whose state is restored.
     """
 
     key: str
@@ -115,6 +115,8 @@ class _Restoring:
         record, now = told.record, self._store.clock.now()
         if await self._is_there(told):
             return RebuiltSaga(told.key, told.run, "there")
+        if told.is_later:
+            return RebuiltSaga(told.key, told.run, "later")
         plan = self._plans.get((record.saga_type, record.definition_version))
         if not told.has_input:
             return _not(told, "its first event is gone, or carries no input: an older sagakit has published it")

@@ -11,8 +11,8 @@ def limits_for(max_payload: int, *, max_isolated_crashes: int) -> Limits:
     The results may fill half of it, the input a quarter. The last quarter is for verdicts, the outbox and the steps.
     """
     # of the last quarter three rings of verdicts in words have a sixteenth each, and the verdicts in short, of about 15
-    # bytes, an eighth; the outbox has one event for each 2 KiB, and for the 64 bytes with which an event names the value
-    # that it carries, its key group and its message. The lower bounds keep a saga usable where max_payload is tiny
+    # bytes, an eighth; the outbox has one event for each 2 KiB, and 64 bytes more for the names of the value that the
+    # event carries, of its key group and its message. The lower bounds keep a saga usable where max_payload is tiny
     rest = max_payload // 4
     return Limits(
         results=max_payload // 2,

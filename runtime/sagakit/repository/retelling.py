@@ -33,6 +33,8 @@ class ToldSaga(msgspec.Struct, kw_only=True):
     """Numbers of which the log has two different events."""
     has_input: bool = False
     """True if the first event is there, and carries the input."""
+    is_later: bool = False
+    """True if the run began after the time until which the events tell."""
     told_at: dict[str, int] = {}
     """The number of the last event about each step."""
 
@@ -64,7 +66,8 @@ class Retelling:
             record = folded(None if known is None else known.record, event, data)
             if known is None:
                 key = str(SagaKey(record.saga_type, record.saga_id))
-                known = self.by_run[event.run] = ToldSaga(key=key, run=event.run, record=record)
+                later = event.time.timestamp() > self._until
+                known = self.by_run[event.run] = ToldSaga(key=key, run=event.run, record=record, is_later=later)
             known.record = record
             known.has_input = known.has_input or (event.sequence == 1 and data.input is not NOTHING)
             known.told_at.update(dict.fromkeys(_steps(event.type, data), event.sequence))
@@ -73,8 +76,9 @@ class Retelling:
 
     @property
     def by_key(self) -> dict[str, ToldSaga]:
-        """The last life of each id."""
-        return {told.key: told for told in self.by_run.values()}
+        """The last life of each id, of those that had begun if there are any."""
+        ordered = sorted(self.by_run.values(), key=lambda told: not told.is_later)
+        return {told.key: told for told in ordered}
 
 
 def _steps(type: str, data: EventData) -> Iterable[str]:
