@@ -33,10 +33,14 @@ PLAN = Plan(
 )
 INPUT, ONE = msgspec.Raw(b'{"city":"Rome"}'), msgspec.Raw(b"[1]")
 PARENT = Parent("P.1", "pr", "kid")
+ATTRIBUTES = {"region": "eu"}
 
 
 def started() -> Record:
-    return create(PLAN, saga_id="1/pr/kid/1", run="r", input=INPUT, owner="w", now=1.0, parent=PARENT)
+    return create(
+        PLAN, saga_id="1/pr/kid/1", run="r", input=INPUT, owner="w", now=1.0, parent=PARENT, attributes=ATTRIBUTES,
+        start_id="s",
+    )  # fmt: skip
 
 
 def done() -> Record:
@@ -63,8 +67,18 @@ def test_each_value_is_carried_once_and_is_not_twice_in_the_record() -> None:
         {"city": "Rome"}, [1], [1], "out",
     ]  # fmt: skip
     assert told[0]["parent"] == {"key": "P.1", "run": "pr", "node": "kid"}
+    assert (told[0]["attributes"], told[0]["start_id"]) == (ATTRIBUTES, "s")
     assert data(refused())[-1]["detail"] == {"why": 1}
-    assert all(b"Rome" not in bytes(event.event) for event in done().outbox)
+    kept = b"".join(bytes(event.event) for event in done().outbox)
+    assert not [value for value in (b"Rome", b"region", b"start_id", b"parent") if value in kept]
+    assert [event.carries for event in done().outbox] == ["start", "result", "result", "output"]
+
+
+def test_events_that_keep_their_values_in_the_record_are_not_filled_by_a_terminate() -> None:
+    """Events always stay: with the values in them the record could not be cut until it fits."""
+    end = Inbound(id="x", kind="terminate", by="ann", reason="no")
+    after = apply(PLAN, refused(), [end], 4.0)
+    assert [event.carries for event in after.outbox] == ["start", "result", "", "", ""]
 
 
 @pytest.mark.parametrize("what", ["reversed", "terminated", "migrated"])

@@ -14,6 +14,7 @@ from sagakit.engine import (
     Call,
     Compensating,
     Complete,
+    Error,
     Inbound,
     NotHappened,
     Prepared,
@@ -177,3 +178,52 @@ def copied(services: Services) -> Services:
     again = Services(services.refuses)
     again.effects, again.burnt = {*services.effects}, {*services.burnt}
     return again
+
+
+PAY = NodePlan(name="pay", position="pivot")
+MANY = Plan(
+    saga_type="Trip",
+    nodes=(
+        PAY,
+        NodePlan(
+            name="boxes", kind="each", position="after", after=("pay",), prepared=True, parallel=100,
+            retries=Retries(max_attempts=1),
+        ),
+    ),
+)  # fmt: skip
+
+
+def keys_of_calls(plan: Plan, record: Record) -> set[str]:
+    return {effect.key for effect in effects(plan, record) if isinstance(effect, Call)}
+
+
+def test_p3_items_that_an_operator_has_retried_are_called_again_under_their_new_keys() -> None:
+    """All events of a retry of 40 items are told, and none of the attempts that it has started."""
+    record = create(MANY, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
+    record = apply(MANY, record, [AttemptEnded("pay", 1, Complete())], 1001.0)
+    record = apply(MANY, record, [Prepared("boxes", value=msgspec.Raw(b"[]"), items=40)], 1001.0)
+    lost = [AttemptEnded(f"boxes/{number}", 1, Error(error="lost")) for number in range(40) if number != 7]
+    record = apply(MANY, record, [*lost, AttemptEnded("boxes/7", 1, Complete())], 1002.0)
+    record = apply(MANY, record, [RETRY], 1003.0)
+    before = keys_of_calls(MANY, record)
+    assert len(before) == 39
+    _, events = lived(MANY, record, Services(), 0)
+    assert [event.type.split(".", 2)[-1] for event in events[-2:]] == ["stuck", "operator.retry"]
+    assert events[-1].data["groups"] == {"boxes": {"2": "0-6,8-39"}}
+    again = msgspec.structs.replace(RETRY, id="r2")
+    assert keys_of_calls(MANY, apply(MANY, told_after(events, MANY), [again], 9002.0)) == before
+    assert keys_of_calls(MANY, apply(MANY, told_after(events[:-1], MANY), [again], 9002.0)).isdisjoint(before)
+
+
+def test_a_signal_that_was_given_a_second_chance_is_awaited_again() -> None:
+    signal = NodePlan(name="said", kind="signal", position="after", after=("pay",), wait=10.0)
+    plan = Plan(saga_type="Trip", nodes=(PAY, signal))
+    record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"7"), owner="w", now=1000.0)
+    record = apply(plan, record, [AttemptEnded("pay", 1, Complete())], 1001.0)
+    record = apply(plan, record, [], 1012.0)
+    assert (record.status, record.steps["said"].state) == ("stuck", "blocked")
+    _, events = lived(plan, apply(plan, record, [RETRY], 1013.0), Services(), 0)
+    back = apply(plan, told_after(events, plan), [msgspec.structs.replace(RETRY, id="r2")], 9002.0)
+    assert (back.status, back.steps["said"].state) == ("running", "awaiting")
+    come = Inbound(id="s", kind="signal", step="said", payload=msgspec.Raw(b"1"))
+    assert apply(plan, back, [come], 9003.0).status == "completed"

@@ -77,8 +77,8 @@ def event_rewritten(patch: Patch) -> None:
 def result_not_told(patch: Patch) -> None:
     value = carried_module._value
 
-    def untold(record: Record, field: str, step: str) -> Any:
-        return NOTHING if field == "result" else value(record, field, step)
+    def untold(record: Record, field: str, suffix: str, item: str) -> Any:
+        return NOTHING if field == "result" else value(record, field, suffix, item)
 
     patch.setattr(carried_module, "_value", untold)
 
