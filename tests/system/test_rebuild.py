@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 import trio
 import trio.testing
@@ -100,7 +102,7 @@ async def test_every_saga_is_back_and_after_a_retry_the_books_balance(autojump_c
         await retry_and_audit(second.runtime, found, agencies)
 
 
-async def retry_and_audit(runtime: Runtime, found: list[RebuiltSaga], agencies: Agencies) -> None:
+async def retry_and_audit(runtime: Runtime, found: Sequence[RebuiltSaga], agencies: Agencies) -> None:
     """Let all stuck sagas go on, and compare what is booked in the end with how each saga ends."""
     stuck = (await runtime.list(status="stuck", limit=SAGAS)).items
     assert {info.key for info in stuck} == {one.key for one in found if one.result == "stuck"}

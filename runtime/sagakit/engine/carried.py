@@ -35,10 +35,12 @@ def whole(record: Record, event: OutboxEvent, *, most: float = inf) -> OutboxEve
     A value is left out if it was cut out of a record which had become too large, or if the event would have more than
     `most` bytes: the server takes smaller messages than it did.
     """
-    fields = carried(record, event)
-    if not fields or len(memoryview(event.event)) + len(fields) + 1 > most:
+    if not event.carries:
         return event
-    head = bytes(event.event)[:-2]  # without the end of `data`, and of the event
+    fields, known = carried(record, event), bytes(event.event)
+    if not fields or len(known) + len(fields) + 1 > most:
+        return event
+    head = known[:-2]  # without the end of `data`, and of the event
     comma = b"" if head.endswith(b"{") else b","
     return OutboxEvent(event.seq, event.suffix, msgspec.Raw(b"%b%b%b}}" % (head, comma, fields)))
 
@@ -63,16 +65,14 @@ def _start(record: Record) -> bytes:
 
 
 def _value(record: Record, field: str, suffix: str, item: str) -> msgspec.Raw:
-    match field:
-        case "input":
-            return NOTHING if "input" in record.dropped else record.input
-        case "output":
-            return NOTHING if record.outcome is None else record.outcome.output
-        case "detail":
-            return NOTHING if record.failure is None else record.failure.detail
-        case _:
-            step = suffix.split(".")[1]
-            log = record.steps.get(item_name(step, int(item)) if item else step)
-            if log is None:
-                return NOTHING
-            return log.given if field == "given" else log.result
+    if field == "input":
+        return NOTHING if "input" in record.dropped else record.input
+    if field == "output":
+        return NOTHING if record.outcome is None else record.outcome.output
+    if field == "detail":
+        return NOTHING if record.failure is None else record.failure.detail
+    step = suffix.split(".")[1]
+    log = record.steps.get(item_name(step, int(item)) if item else step)
+    if log is None:
+        return NOTHING
+    return log.given if field == "given" else log.result
