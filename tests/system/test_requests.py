@@ -130,7 +130,7 @@ async def test_p4_an_undo_that_cannot_be_done_is_stuck_visible_and_resumable(aut
     found = suffixes(server, "one")
     assert found[-4:] == ["stuck", "operator.retry", "step.hotel.undone", "failed"]
     audited = events_of(server, "one")[-3]["data"]
-    assert (audited["by"], audited["reason"], audited["groups"]) == ("ann", "called them", {"hotel/undo": 2})
+    assert (audited["by"], audited["reason"], audited["undo_groups"]) == ("ann", "called them", {"hotel": 2})
 
 
 async def test_retry_is_refused_for_a_saga_that_is_not_stuck(autojump_clock: Clock) -> None:
