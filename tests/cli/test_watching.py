@@ -128,7 +128,7 @@ def test_people_get_a_line_for_each_event(operator: Operator) -> None:
     operator.says("terminate", key, *WHY, "--by", "ann")
     said = operator.says("watch", key, "--until-ended")
     assert said.code == 0
-    assert f'{key}  operator.terminate  {{"by":"ann","reason":"w"}}' in said.out
+    assert f'{key}  operator.terminate  {{"by":"ann","reason":"w","message":' in said.out
     assert f"{key}  failed  " in said.out.splitlines()[-1]
 
 

@@ -21,6 +21,7 @@ from sagakit.engine.turn import count_open, present
 from sagakit.testing.judge import unsettled_after
 
 from tests.engine.participants import Participants, step_of
+from tests.engine.retold import differences, retold
 
 FINE = Failure("cancelled")
 LIMITS = Limits()
@@ -194,6 +195,8 @@ class Judge:
             raise Broken("P10: completed, and never began")
         if self.asked_to_undo and record.status == "completed" and not self._pivot_passed():
             raise Broken("P6: a request to undo was dropped")
+        if wrong := differences(record, retold(self.published).record):
+            raise Broken(f"P9: the events tell another saga: {wrong}")
         if record.status in ENDS and self.parent is not None and not self.told:
             raise Broken("P8: the parent was not told of the end")
         if record.status == "completed":

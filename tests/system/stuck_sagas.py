@@ -25,9 +25,11 @@ async def stuck(runtime: Any, saga: Any, id: str, trip: Trip) -> Handle[Any]:
 
 
 def audit(server: MemoryServer, verb: str) -> list[dict[str, Any]]:
-    """Return who used a verb and why, from its events."""
+    """Return who used a verb and why, from its events, each of which has the id of its message."""
     bodies = [json.loads(message.payload) for message in server.events]
-    return [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
+    found = [body["data"] for body in bodies if body["type"].endswith(f".operator.{verb}")]
+    assert all(data.pop("message") for data in found)
+    return found
 
 
 class Slow(Saga[str]):

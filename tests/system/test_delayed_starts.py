@@ -244,7 +244,7 @@ async def test_a_delayed_saga_begins_under_the_version_of_that_day(autojump_cloc
     archived = stands(server, "SAGA_ARCHIVE", "Remind.one") or {}
     assert (archived["definition_version"], archived["deadline_at"] > EPOCH + 4000) == (2, True)
     started = [event for event in events_of(server, "one") if event["type"] == "saga.Remind.started"]
-    assert [event["data"] for event in started] == [{"version": 2}]
+    assert [event["data"] for event in started] == [{"version": 2, "deadline_at": archived["deadline_at"]}]
 
 
 async def test_a_delayed_saga_waits_for_a_worker_that_can_begin_it(

@@ -21,7 +21,7 @@ async def test_a_saga_with_every_kind_of_node_completes(autojump_clock: Clock) -
     assert sorted(log[1:4]) == ["label 0", "label 1", "label 2"]
     assert log[4:] == ["quote", "buy", "send"]
     assert suffixes(server, "one") == [
-        "started", "step.reserve", "signalled.packed", "step.packed", "step.label", "step.label", "step.label",
-        "step.label", "step.insured", "step.cooled", "step.send", "completed",
+        "started", "step.reserve", "signalled.packed", "step.packed", "step.label.spread", "step.label", "step.label",
+        "step.label", "step.label", "step.insured", "step.cooled", "step.send", "completed",
     ]  # fmt: skip
     assert trio.current_time() > DAY

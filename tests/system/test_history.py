@@ -41,6 +41,25 @@ async def test_a_caller_that_was_just_told_of_the_end_sees_all_events(
             assert [event.type.removeprefix("saga.BookTrip.") for event in history.events] == TYPES
 
 
+async def test_a_replay_tells_the_states_and_values_of_the_saga_event_by_event(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with member(MemoryServer(), BookTrip()) as running:
+        await running.runtime.execute(BookTrip, "one", Trip())
+        history = await running.runtime.history(BookTrip, "one")
+    states = list(history.replay())
+    assert [record.status for _, record in states] == ["running"] * 4 + ["completed"]
+    assert [len(record.steps) for _, record in states] == [0, 1, 2, 3, 3]
+    first, last, kept = states[0].record, states[-1].record, history.record
+    assert (first.input, first.input_digest) == (kept.input, kept.input_digest)
+    assert last.outcome is not None
+    assert kept.outcome is not None
+    assert last.outcome.output == kept.outcome.output == Raw(b'"tickets-Rome"')
+    assert {name: log.result for name, log in last.steps.items()} == {
+        name: log.result for name, log in kept.steps.items()
+    }
+
+
 async def test_an_event_that_is_twice_in_the_log_is_listed_once(autojump_clock: trio.testing.MockClock) -> None:
     """The log has duplicates after a failover that lasts longer than the server's window for duplicates."""
     server = MemoryServer()

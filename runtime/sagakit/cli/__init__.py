@@ -5,8 +5,12 @@ lazy_group        the group of all commands; imports the module of a command whe
 plain_options    options whose values typer need not convert
 looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
+history_commands  replay
+store_commands    store: verify, rebuild
 job_commands      jobs
 export_commands   export, sql
+import_command    import
+import_rows       exported rows as records and events again
 export_rows       the rows of their tables: sagas, steps, events
 export_files      tables as JSON lines, Parquet, Arrow and in DuckDB
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone

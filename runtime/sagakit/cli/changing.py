@@ -106,10 +106,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Return the name for the audit; empty where nothing is audited. Raises UsageError."""
         if self.verb in UNAUDITED:
             return ""
-        try:
-            return self.by or getpass.getuser()
-        except (KeyError, OSError):
-            raise UsageError("--by is missing: your login has no name") from None
+        return name_of(self.by)
+
+
+def name_of(by: str | None) -> str:
+    """Return the operator's name: the one that was given, or that of the login. Raises UsageError."""
+    try:
+        return by or getpass.getuser()
+    except (KeyError, OSError):
+        raise UsageError("--by is missing: your login has no name") from None
 
 
 class Changing(msgspec.Struct, frozen=True):
@@ -179,7 +184,7 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
     errors: list[SagakitError] = []
     if order.dry_run:
         answers = expected
-    elif found.records and not order.yes and not await _agreed():
+    elif found.records and not order.yes and not await agreed():
         note("nothing was done")
         print_lines([], VERDICT_COLUMNS, output)
         return CommandExit.NOT_APPLIED
@@ -214,7 +219,7 @@ def _ended(result: JobResult, missing: Sequence[VerdictLine], output: OutputForm
     return 0 if result.is_done and all(line.applied for line in lines) else CommandExit.NOT_APPLIED
 
 
-async def _agreed() -> bool:
+async def agreed() -> bool:
     """Ask the operator. The question waits in a thread: meanwhile the connection has to answer the server's pings."""
     try:
         return await trio.to_thread.run_sync(lambda: typer.confirm("go ahead?", err=True), abandon_on_cancel=True)

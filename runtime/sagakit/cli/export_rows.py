@@ -44,6 +44,7 @@ class SagaRow(_Row, frozen=True, kw_only=True):
     attributes: msgspec.Raw
     input: msgspec.Raw
     output: msgspec.Raw
+    plan_digest: str = ""
 
 
 class StepRow(_Row, frozen=True, kw_only=True):
@@ -96,6 +97,7 @@ def saga_row(record: Record) -> SagaRow:
         attributes=msgspec.Raw(msgspec.json.encode(record.attributes)),
         input=_value(record.input),
         output=NULL if outcome is None else _value(outcome.output),
+        plan_digest=record.plan_digest,
     )
 
 

@@ -29,6 +29,8 @@ job_answers  why a verb has no effect on a saga of a job
 tail         the messages of a stream as they are written
 family_tree  a saga's parents and children
 deleting     removes what is kept of an ended saga
+copies       stores copies of sagas, with their events
+restoring    restores records of sagas from the event log
 bare_errors  errors without the exception groups of nurseries
 
 The client without a worker; nothing here knows trio

@@ -11,10 +11,12 @@ import msgspec
 import trio
 
 from sagakit.client.bare_errors import bare_errors
+from sagakit.client.copies import store_copy
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
 from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.refusals import is_taken, refusal, refused
+from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
@@ -22,6 +24,7 @@ from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
 from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
+from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker, StoreError, UnknownSaga
 from sagakit.jetstream.store import JetStreamStore
@@ -208,6 +211,17 @@ class PlainAccess:
     async def delete(self, key: str, run: str) -> None:
         """Delete what is kept of an ended saga, as `Runtime.delete` does. Another life of its id stays."""
         await forget(self._store, self._worker.sagas, self._worker.requests, key, run=run)
+
+    async def rebuild(
+        self, *, by: str, why: str, until: float | None = None, dry_run: bool = False
+    ) -> Sequence[RebuiltSaga]:
+        """Restore lost records from the events. See `restoring.rebuild`. Raises NotAllowed while workers live."""
+        ttl = self._worker.environment.config.archive_ttl
+        return await rebuild(self._store, by=by, why=why, until=until, archive_ttl=ttl, dry_run=dry_run)
+
+    async def store_copy(self, record: Record, events: Sequence[CloudEvent]) -> bool:
+        """Store a copy of a saga and its events; return False if something is stored under its key. See `copies`."""
+        return await store_copy(self._store, record, events)
 
     async def workers(self) -> Sequence[LiveLease]:
         """Return the leases of all workers, by name, each with the answer to whether the worker still listens."""

@@ -102,6 +102,45 @@ class EventLine(msgspec.Struct, frozen=True, kw_only=True):
     data: Mapping[str, Any]
 
 
+class ReplayLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A state of `sagakit replay`: the event that led to it, and the saga after it. `steps` has the state of each step.
+
+    `stuck`, `cause` and `results` are as far as events have told them.
+    """
+
+    sequence: int
+    time: datetime
+    event: str
+    status: str
+    version: int
+    steps: Mapping[str, str]
+    results: Mapping[str, Any]
+    stuck: str | None
+    cause: str | None
+
+
+class DifferenceLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A difference that `sagakit store verify` has found: the first event of the saga that differs, and how."""
+
+    key: str
+    sequence: int
+    what: str
+
+
+class RebuiltLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A saga of `sagakit store rebuild`, and what has become of it.
+
+    `result` is `there`, `stuck`, `archived`, `ended`, `expired`, `later` or `not rebuilt`; `why` is the reason of the
+    last one. With `dry_run` nothing was written.
+    """
+
+    key: str
+    run: str
+    result: str
+    why: str | None
+    dry_run: bool
+
+
 class WatchLine(msgspec.Struct, frozen=True, kw_only=True):
     """An event of `sagakit watch`, as in `sagakit history`. `--since` takes its `position`, and begins after it."""
 
@@ -235,7 +274,7 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LINES: tuple[type[msgspec.Struct], ...] = (
-    SagaLine, SagaDetail, EventLine, WatchLine, RelativeLine, CountLine, GroupLine, WorkerLine, VerdictLine, JobLine,
-    StartedLine, FindingLine, ContextLine, ErrorLine,
+    SagaLine, SagaDetail, EventLine, ReplayLine, DifferenceLine, RebuiltLine, WatchLine, RelativeLine, CountLine,
+    GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, FindingLine, ContextLine, ErrorLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

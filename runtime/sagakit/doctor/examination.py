@@ -49,7 +49,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "SK201", "streams",
         "A bucket or stream is missing: it was never made, or was deleted.",
-        "Run `sagakit setup`. If it was deleted, restore it from a backup first.",
+        "Run `sagakit setup`. If it was deleted, restore it from a backup first, or by `sagakit store rebuild`.",
         stream_checks.there,
     ),
     Check(

@@ -22,6 +22,10 @@ apply               `create` and `apply`: record x input events -> record
 effects             `effects`, `questions`, `goes_on`: the work that a record asks its owner to do
 oversize            a record that has become too large to be written
 events              the CloudEvents that a saga publishes
+carried             values that events carry: input, results, output
+spans               what many items have in common, in the few bytes of an event
+replay              the states of a saga, folded from its events alone
+rebuilding          a record that was lost, from its events
 keys                idempotency keys, and the ids of children
 migration           moving a saga to another version of its definition
 """

@@ -282,9 +282,14 @@ def _settle(turn: Turn) -> None:
     # A saga that is held back looks as if nothing moved, and is not stuck: attempts start once it is released.
     held_back = turn.hold or turn.full
     if turn.record.status in ("running", "compensating") and not held_back and not _in_motion(turn):
-        held = [node.name for node in turn.nodes if turn.look(node.name).state in HELD]
+        held: dict[str, StepState] = {}
+        for node in turn.nodes:
+            state = turn.look(node.name).state
+            if state in HELD:
+                held[node.name] = state
         if held:
-            turn.block("; ".join(f"{name}: {turn.look(name).state}, {turn.look(name).error}" for name in held))
+            reason = "; ".join(f"{name}: {state}, {turn.look(name).error}" for name, state in held.items())
+            turn.block(reason, held)
     _note_wake(turn)
 
 

@@ -50,7 +50,8 @@ def proceed(turn: Turn) -> None:
     # First close the nodes that only wait: nothing goes forward any more, and their successors' undos wait for them.
     for node in turn.nodes:
         log = turn.look(node.name)
-        if log.state in ("waiting", "awaiting") or (log.state == "blocked" and log.code in HAPPENED):
+        maybe = log.state == "pending" and log.unsure  # its record was rebuilt: it may have been called before
+        if maybe or log.state in ("waiting", "awaiting") or (log.state == "blocked" and log.code in HAPPENED):
             give_up_waiting(turn, node)
     nodes = turn.nodes
     # Nodes that depend on each other are kept apart by `_those_after_settled`; the sort only orders independent ones.

@@ -7,13 +7,16 @@ from itertools import islice
 import msgspec
 
 from sagakit.definition.plan import Kind, NodePlan, item_name
-from sagakit.engine.forward import arrived, gather, wait_is_over
+from sagakit.engine.forward import action_ended, arrived, gather, wait_is_over
+from sagakit.engine.inputs import AttemptEnded
 from sagakit.engine.record import NOTHING
+from sagakit.engine.results import Error
 from sagakit.engine.table import MOVING
 from sagakit.engine.turn import Turn
 
 CALLED: frozenset[Kind] = frozenset({"step", "child"})
 """The kinds of node that begin with an attempt; all others begin without a call."""
+LOST = "no event tells whether it was called before its record was rebuilt"
 
 
 def begin(turn: Turn, node: NodePlan) -> None:
@@ -34,11 +37,16 @@ def begin_items(turn: Turn) -> None:
         names = (item_name(each.name, number) for number in range(log.items))
         pending = (name for name in names if states.get(name, "pending") == "pending")
         for name in islice(pending, max(room, 0)):
-            turn.open(turn.plan.node(name), "start")
+            _call(turn, turn.plan.node(name))
 
 
 def _call(turn: Turn, node: NodePlan) -> None:
+    log = turn.look(node.name)
+    in_doubt = log.unsure and node.on_unknown != "retry"
     turn.open(node, "start")
+    if in_doubt and (log := turn.look(node.name)).state == "running":
+        # its record was rebuilt: the attempt may have been made already, and counts as one whose worker was lost
+        action_ended(turn, node, AttemptEnded(node.name, log.calls, Error(error=LOST)))
 
 
 def _await_signal(turn: Turn, node: NodePlan) -> None:
@@ -58,7 +66,9 @@ def _await_time(turn: Turn, node: NodePlan) -> None:
 
 
 def _spread(turn: Turn, node: NodePlan) -> None:
-    turn.move(node.name, "spread")
+    log = turn.move(node.name, "spread")
+    if log.items:
+        turn.emit_of(node, ".spread", "given", items=log.items)
     gather(turn, node)  # an each without items is done at once
 
 

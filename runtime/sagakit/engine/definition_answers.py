@@ -11,7 +11,7 @@ import msgspec
 
 from sagakit.definition.plan import NodePlan
 from sagakit.engine.inputs import Decided, OutputMade, Prepared
-from sagakit.engine.record import Failure, SagaOutcome
+from sagakit.engine.record import NOTHING, Failure, SagaOutcome
 from sagakit.engine.turn import ITEM_SIZE, Turn, shorten
 
 
@@ -58,7 +58,7 @@ def complete(turn: Turn, output: msgspec.Raw) -> None:
     """End the saga with its output."""
     turn.move_saga("complete")
     turn.record.outcome = SagaOutcome("completed", turn.now, output=output)
-    turn.emit("completed")
+    turn.emit("completed", "output" if output is not NOTHING else "")
 
 
 def _cannot_begin(turn: Turn, node: NodePlan, error: str, *, unreadable: bool = False) -> None:

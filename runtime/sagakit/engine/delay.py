@@ -11,11 +11,13 @@ def started(turn: Turn) -> None:
     record, plan = turn.record, turn.plan
     if record.starts_at is not None:
         record.status, record.schema = "delayed", SCHEMA
-        turn.emit("delayed", starts_at=record.starts_at)
+        turn.emit("delayed", "start", starts_at=record.starts_at, version=plan.version)
         return
+    data: dict[str, object] = {"version": plan.version}
     if plan.deadline is not None:
-        record.deadline_at = turn.now + plan.deadline
-    turn.emit("started", version=plan.version)
+        record.deadline_at = data["deadline_at"] = turn.now + plan.deadline
+    is_first = record.next_event == 1  # else the saga was delayed, and its first event has the rest
+    turn.emit("started", "start" if is_first else "", **data)
 
 
 def begin_in_time(turn: Turn) -> None:

@@ -31,7 +31,7 @@ class CloudEvent(msgspec.Struct, omit_defaults=True, kw_only=True):
     sequence: int
     correlationid: str | None = None
     causationid: str | None = None
-    data: dict[str, object]
+    data: dict[str, object]  # the last field: `engine.carried` adds to the end of it
 
 
 _number = attrgetter("seq")
@@ -67,8 +67,11 @@ def with_logged(logged: list[int], events: Sequence[OutboxEvent], published: Pub
 _encoder = msgspec.json.Encoder()
 
 
-def make_event(record: Record, suffix: str, data: dict[str, object], *, now: float) -> OutboxEvent:
-    """Return the next event of a record. The caller appends it to the outbox and advances `next_event`."""
+def make_event(record: Record, suffix: str, data: dict[str, object], *, now: float, carries: str = "") -> OutboxEvent:
+    """Return the next event of a record. The caller appends it to the outbox and advances `next_event`.
+
+    `carries` names a value of the record that the event has once it is published: see `engine.carried`.
+    """
     seq = record.next_event
     event = CloudEvent(
         specversion="1.0",
@@ -84,4 +87,4 @@ def make_event(record: Record, suffix: str, data: dict[str, object], *, now: flo
         causationid=record.causation_id,
         data=data,
     )
-    return OutboxEvent(seq, suffix, msgspec.Raw(_encoder.encode(event)))
+    return OutboxEvent(seq, suffix, msgspec.Raw(_encoder.encode(event)), carries)

@@ -94,7 +94,7 @@ def reverse(turn: Turn, message: Inbound) -> VerdictText:
         return cancel(turn, message)
     if record.released or pivot_passed(turn):
         return "too late"
-    record.outcome = None
+    turn.replace(outcome=None)
     turn.fail(Failure("cancelled", reason=shorten(message.reason)), move="reverse")
     return "accepted"
 

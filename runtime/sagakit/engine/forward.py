@@ -163,13 +163,15 @@ def wait_is_over(turn: Turn, node: NodePlan) -> None:
 
 def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
     """Note that the action happened, with its result; what went wrong before is forgotten."""
+    # the event `signalled` has carried the payload of a signal already
+    told = node.kind == "signal" and result.result is turn.look(node.name).result
     log = turn.move(node.name, "succeed")
     log.result = result.result if result.result is not NOTHING else _NULL
     log.unsure = False
     log.error = log.code = None
     log.detail = NOTHING
     turn.progress()
-    turn.emit_of(node, attempt=log.attempt)
+    turn.emit_of(node, "", "" if told or bytes(log.result) == _NULL else "result", attempt=log.attempt)
     if node.of:
         gather(turn, turn.plan.by_name[node.of])
 

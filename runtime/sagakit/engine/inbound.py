@@ -25,7 +25,7 @@ from sagakit.engine.results import Complete
 from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, Turn, shorten
 from sagakit.engine.undo_requests import cancel
-from sagakit.engine.verdicts import VerdictText, is_full, keep_verdict, known_verdict
+from sagakit.engine.verdicts import VerdictText, hash_of, is_full, keep_verdict, known_verdict
 
 
 def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> str | None:
@@ -88,7 +88,7 @@ def _signal(turn: Turn, message: Inbound) -> VerdictText:
         return "too large"
     log = turn.edit(node.name)
     log.arrived, log.result = True, message.payload
-    turn.emit(f"signalled.{node.name}", signal=node.name)
+    turn.emit(f"signalled.{node.name}", "payload", signal=node.name, message=hash_of(message))
     if log.state == "awaiting":
         arrived(turn, node)
     return "accepted"
@@ -127,8 +127,8 @@ def _report(turn: Turn, message: Inbound) -> VerdictText:
 
 
 def _terminate(turn: Turn, message: Inbound) -> VerdictText:
-    turn.emit("operator.terminate", by=message.by, reason=shorten(message.reason))
-    turn.record.failure = Failure("terminated", reason=shorten(message.reason))
+    turn.emit("operator.terminate", by=message.by, reason=shorten(message.reason), message=hash_of(message))
+    turn.replace(failure=Failure("terminated", reason=shorten(message.reason)))
     finish_terminated(turn)
     return "accepted"
 

@@ -37,10 +37,9 @@ def migrated(
     _check(plan, record, steps)
     turn = Turn(plan, record, now=record.updated_at, limits=Limits())
     turn.touch()
-    turn.record.steps = steps
-    turn.record.input = input
-    turn.record.definition_version, turn.record.plan_digest = plan.version, plan.digest
-    turn.emit("migrated", since=record.definition_version, version=plan.version)
+    turn.replace(steps=steps, input=input, definition_version=plan.version, plan_digest=plan.digest)
+    renamed = {"names": names} if names else {}
+    turn.emit("migrated", "input", since=record.definition_version, version=plan.version, **renamed)
     return turn.record
 
 

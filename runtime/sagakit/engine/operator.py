@@ -7,9 +7,10 @@ from sagakit.engine.forward import HAPPENED, succeed
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import NOTHING, Failure, UndoRequest
 from sagakit.engine.results import Complete
+from sagakit.engine.spans import in_spans
 from sagakit.engine.turn import Turn, shorten
 from sagakit.engine.undo_requests import pivot_open, pivot_passed
-from sagakit.engine.verdicts import VerdictText
+from sagakit.engine.verdicts import VerdictText, hash_of
 
 
 def retry(turn: Turn, message: Inbound) -> VerdictText:
@@ -18,11 +19,11 @@ def retry(turn: Turn, message: Inbound) -> VerdictText:
         return "nothing to do"
     if turn.record.halted:
         return _go_on(turn, message)
-    moved = [_again(turn, node) for node in turn.nodes]
+    moved = [node.name for node in turn.nodes if _again(turn, node)]
     held_output = turn.forward and turn.all_passed
-    if not any(moved) and not held_output:
+    if not moved and not held_output:
         return "nothing to do"
-    return _go_on(turn, message)
+    return _go_on(turn, message, **_groups(turn, moved))
 
 
 def mark_undone(turn: Turn, message: Inbound) -> VerdictText:
@@ -57,10 +58,10 @@ def compensate(turn: Turn, message: Inbound) -> VerdictText:
     if record.status != "stuck" or record.halted:
         if pivot_passed(turn):
             return "too late"
-        turn.emit("operator.compensate", by=message.by, reason=shorten(message.reason))
+        _audit(turn, message)
         record.undo_request = record.undo_request or UndoRequest("cancelled", shorten(message.reason))
         return "waiting" if record.halted or pivot_open(turn) else "accepted"
-    turn.emit("operator.compensate", by=message.by, reason=shorten(message.reason))
+    _audit(turn, message)
     for node in turn.nodes:
         log = turn.look(node.name)
         if log.state == "asked" or (log.state == "blocked" and log.unsure):
@@ -71,12 +72,26 @@ def compensate(turn: Turn, message: Inbound) -> VerdictText:
     return "accepted"
 
 
-def _go_on(turn: Turn, message: Inbound) -> VerdictText:
+def _go_on(turn: Turn, message: Inbound, **data: object) -> VerdictText:
     if turn.record.status == "stuck":
         turn.resume()
     step = {"step": message.step} if message.step else {}
-    turn.emit(f"operator.{message.kind}", by=message.by, reason=shorten(message.reason), **step)
+    _audit(turn, message, **step, **data)
     return "accepted"
+
+
+def _audit(turn: Turn, message: Inbound, **data: object) -> None:
+    said = {"by": message.by, "reason": shorten(message.reason), "message": hash_of(message)}
+    turn.emit(f"operator.{message.kind}", **said, **data)
+
+
+def _groups(turn: Turn, steps: list[str]) -> dict[str, object]:
+    """Return the key groups of the next attempts of these steps: of actions, and of undos."""
+    logs = {step: turn.look(step) for step in steps}
+    actions = {step: log.group for step, log in logs.items() if log.state != "undo_waiting"}
+    undos = {step: log.undo_group for step, log in logs.items() if log.state == "undo_waiting"}
+    told = {"groups": in_spans(actions), "undo_groups": in_spans(undos)}
+    return {name: spans for name, spans in told.items() if spans}
 
 
 def _again(turn: Turn, node: NodePlan) -> bool:

@@ -93,12 +93,17 @@ class Verdict(msgspec.Struct, frozen=True, omit_defaults=True):
     verdict: str
 
 
-class OutboxEvent(msgspec.Struct, frozen=True):
-    """An event that is not yet known to be in the log. `event` has the bytes that are published, each time the same."""
+class OutboxEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event that is not yet known to be in the log.
+
+    `event` has its bytes, without the value that the event `carries`: that one is in the record already, and is added
+    when the event is published, see `engine.carried`.
+    """
 
     seq: int
     suffix: str
     event: msgspec.Raw
+    carries: str = ""
 
 
 class SagaOutcome(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -50,7 +50,8 @@ StepMove = Literal[
 ]  # fmt: skip
 
 STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
-    # not begun yet; `refuse` and `block`: its condition, or the value that it starts with, could not be computed
+    # not begun yet; `refuse` and `block`: its condition, or the value that it starts with, could not be computed;
+    # `doubt`: compensation began, and the record was rebuilt from events: the action may have been called
     "pending": {
         "start": "running",
         "await": "awaiting",
@@ -58,6 +59,7 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
         "skip": "skipped",
         "refuse": "not_done",
         "block": "blocked",
+        "doubt": "doubtful",
     },
     # an attempt of the action is open
     "running": {

@@ -9,9 +9,11 @@ from msgspec import structs
 
 from sagakit.definition.plan import ITEM, NodePlan, Plan, Retries
 from sagakit.definition.raised import shorten as shorten
+from sagakit.engine.carried import carried, whole
 from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
+from sagakit.engine.spans import in_spans
 from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, StepState, advance
 
 ITEM_TEXT = 100
@@ -180,11 +182,20 @@ class Turn:
         onward: SagaMove = "resume" if self.record.starts_at is None else "resume_delayed"
         self.move_saga(onward if self.forward else "resume_undo")
 
-    def emit_of(self, node: NodePlan, suffix: str = "", **data: object) -> None:
-        """Put one event about a node into the outbox; the event of an item has its number."""
+    def emit_of(self, node: NodePlan, suffix: str = "", carries: str = "", /, **data: object) -> None:
+        """Put one event about a node into the outbox; the event of an item has its number.
+
+        `carries` is the field of the node's value that the event carries. A key group other than the first is told.
+        """
         if node.of:
-            data = {"item": int(node.name.rpartition(ITEM)[2]), **data}
-        self.emit(f"step.{node.step}{suffix}", step=node.step, **data, **self._took(node.name))
+            item = node.name.rpartition(ITEM)[2]
+            data = {"item": int(item), **data}
+            carries = carries and f"{carries}{ITEM}{item}"
+        log = self.look(node.name)
+        group = log.undo_group if suffix.startswith(".und") else log.group
+        if group > 1:
+            data["group"] = group
+        self.emit(f"step.{node.step}{suffix}", carries, step=node.step, **data, **self._took(node.name))
 
     def _took(self, step: str | None) -> dict[str, float]:
         """Return `took`, the seconds of the attempt that this turn has closed, for the first event that tells of it."""
@@ -196,12 +207,22 @@ class Turn:
         error = self.look(node.name).error
         self.emit_of(node, f".{suffix}", attempt=attempt, error=error, unknown=unknown, delay=round(delay, 3))
 
-    def emit(self, suffix: str, **data: object) -> None:
-        """Put one event into the outbox, with the next number of the run (P9)."""
+    def emit(self, suffix: str, carries: str = "", /, **data: object) -> None:
+        """Put one event into the outbox, with the next number of the run (P9). See `carried` for what it `carries`."""
         self.touch()
-        event = make_event(self.record, suffix, data, now=self.now)
+        event = make_event(self.record, suffix, data, now=self.now, carries=carries)
         self.record.outbox = [*self.record.outbox, event]  # a new list: the original record shares the old one
         self.record.next_event += 1
+
+    def replace(self, **fields: object) -> None:
+        """Replace fields of the record. An event that carries a value that is lost is given it: its bytes stay (P9)."""
+        before = structs.replace(self.record)
+        for name, value in fields.items():
+            setattr(self.record, name, value)
+        self.record.outbox = [
+            event if carried(self.record, event) == carried(before, event) else whole(before, event)
+            for event in before.outbox
+        ]
 
     def trim_items(self) -> None:
         """Cut the errors, codes and details of the items that this turn has changed, so that all items fit."""
@@ -244,13 +265,15 @@ class Turn:
                 self.move_saga(move)
             self.record.failure = failure
             data = {"cause": failure.cause, "code": failure.code, "step": failure.step, "reason": failure.reason}
-            self.emit("compensating", **data, **self._took(failure.step))
+            in_doubt = failure.step is not None and self.look(failure.step).state == "doubtful"
+            more = {**_given(unknown=in_doubt, halted=self.record.halted), **self._took(failure.step)}
+            self.emit("compensating", "" if failure.detail is NOTHING else "detail", **data, **more)
 
-    def block(self, reason: str) -> None:
-        """Make the saga stuck. Open attempts go on; new ones start once an operator has helped."""
+    def block(self, reason: str, held: Mapping[str, StepState] | None = None) -> None:
+        """Make the saga stuck, at its steps `held`. Open attempts go on; new ones start once an operator has helped."""
         self.move_saga("block")
         self.record.stuck = shorten(reason)
-        self.emit("stuck", reason=self.record.stuck)
+        self.emit("stuck", reason=self.record.stuck, **_given(held=in_spans(held or {})))
 
     def halt(self, reason: str) -> None:
         """Stop the saga as it is, once: nothing moves until an operator says `retry`. Only the first reason counts."""
@@ -260,6 +283,11 @@ class Turn:
             self.block(reason)
         self.touch()
         self.record.stuck, self.record.halted = shorten(reason), True
+
+
+def _given(**data: object) -> dict[str, object]:
+    """Return the data that there is: an event leaves out the rest."""
+    return {name: value for name, value in data.items() if value}
 
 
 def makes_room(record: Record, limits: Limits) -> int | None:

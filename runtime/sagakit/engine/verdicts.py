@@ -86,7 +86,7 @@ def _verdict(record: Record, message: Inbound) -> str | None:
     for known in reversed(record.inbound):
         if known.id == message.id and known.kind == message.kind:
             return known.verdict
-    entry = _hash(message)
+    entry = hash_of(message)
     at = record.applied.find(entry)
     # A search through the whole text is fast, and may find the hash across the border of two entries. Such a hit does
     # not begin at a multiple of the width, and the search goes on.
@@ -102,7 +102,7 @@ def is_full(record: Record, kind: InboundKind, limits: Limits) -> bool:
 
 def keep_verdict(record: Record, message: Inbound, verdict: str, limits: Limits) -> None:
     """Write the verdict on an applied message into a draft, and drop the oldest ones of its ring beyond the bounds."""
-    record.applied += _hash(message) + CODES[verdict.partition(":")[0]]
+    record.applied += hash_of(message) + CODES[verdict.partition(":")[0]]
     record.inbound = [*record.inbound, Verdict(message.id, message.kind, verdict)]
     left, room = limits.inbound, limits.verdicts
     kept: list[Verdict] = []
@@ -116,13 +116,19 @@ def keep_verdict(record: Record, message: Inbound, verdict: str, limits: Limits)
     record.inbound = kept[::-1]
 
 
+def note_applied(record: Record, hash: str) -> None:
+    """Note in a draft that the message with this hash was accepted, as an event has told."""
+    if len(hash) == _HASH:
+        record.applied += hash + CODES["accepted"]
+
+
 def _ring(kind: str) -> Ring:
     """Return the ring of a kind; a kind that only a newer version knows counts as a caller's."""
     place = PLACES.get(kind)  # type: ignore[call-overload]  # any text
     return "callers" if place is None else place.ring
 
 
-def _hash(message: Inbound) -> str:
+def hash_of(message: Inbound) -> str:
     """Return 64 bits over kind and id, in 11 characters.
 
     By the birthday bound, n messages of one saga share a hash with a probability of n**2 / 2**65. That is 10**-13 for

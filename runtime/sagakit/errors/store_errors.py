@@ -68,8 +68,9 @@ class StreamMissing(Refused):
         super().__init__(
             code,
             description,
-            f"the {what} is missing ({description}): restore it from a backup, or create an empty one with "
-            "`sagakit setup`; then find out who deleted it",
+            f"the {what} is missing ({description}): restore it from a backup, or stop the workers and let "
+            "`sagakit store rebuild` restore the sagas from their events, or create an empty one with `sagakit setup`; "
+            "then find out who deleted it",
         )
         self.stream = stream
 

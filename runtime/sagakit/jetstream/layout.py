@@ -6,6 +6,7 @@ See docs/architecture.md, "The wire".
 from __future__ import annotations
 
 from functools import partial
+from secrets import randbelow
 from typing import Any, Literal
 
 import msgspec
@@ -41,6 +42,8 @@ JOBS_ARE = "sagakit: verbs for many sagas"
 JOBS_TTL = 30 * 86400.0
 """Seconds that a job is kept."""
 SECOND = 10**9
+FAR = 10**12
+"""A revision that no bucket reaches."""
 
 
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,9 +98,11 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None
     base = {"storage": options.storage, "num_replicas": replicas}
     await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
     is_new = await _check_shards(link, names)
+    # a bucket that was lost begins anew far from all that it had: the write of an old owner must not match a revision
+    first = None if is_new else FAR + randbelow(FAR)
     for name in names.state:
         state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)
-        _check_state(name, await make_bucket(link, name, state))
+        _check_state(name, await make_bucket(link, name, state, first=first))
     for name in names.archive:
         await make_bucket(link, name, bucket(description="sagakit: finished sagas", ttl=options.archive_ttl))
     await make_bucket(link, names.workers, bucket(description="sagakit: leases"))
@@ -142,10 +147,10 @@ async def _check_domains(link: Link, names: Names) -> None:
             raise
 
 
-async def make_bucket(link: Link, name: str, options: BucketOptions) -> dict[str, Any]:
+async def make_bucket(link: Link, name: str, options: BucketOptions, *, first: int | None = None) -> dict[str, Any]:
     """Make a KV bucket as `nats kv` does, with direct get off and per-message TTL on. Return its configuration.
 
-    Raises BadBucket, Unavailable.
+    Its revisions begin at `first`, or at 1. Raises BadBucket, Unavailable.
     """
     config = {
         "name": f"KV_{name}",
@@ -161,7 +166,8 @@ async def make_bucket(link: Link, name: str, options: BucketOptions) -> dict[str
         "allow_msg_ttl": True,
     }
     limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
-    return await _ensure(link, config | limit | _max_age(options.ttl))
+    begins = {} if first is None else {"first_seq": first}
+    return await _ensure(link, config | limit | begins | _max_age(options.ttl))
 
 
 def _max_age(ttl: float | None) -> dict[str, int]:

@@ -6,6 +6,8 @@ listing     Page, SagaInfo and the like: what it returns
 wanted      the sagas that a caller looks for
 found       the records that a listing has found so far
 saga_events  the events of one saga
+retelling   the sagas as the event log tells them
+verifying   comparing records, archive and events
 index       events that lead to the stuck sagas, for speed
 counting    how many sagas there are, without reading them
 groups      the stuck sagas by type, step and error

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from sagakit.engine import Record, SagaStatus
 from sagakit.engine.events import CloudEvent
+from sagakit.engine.replay import Replayed, replay
 from sagakit.store.names import SagaKey
 
 
@@ -91,6 +92,18 @@ class History(msgspec.Struct, frozen=True):
 
     record: Record
     events: Sequence[CloudEvent]
+
+    def replay(self) -> Iterator[Replayed]:
+        """Yield the states of the saga, event by event, folded from the events alone.
+
+            history = await runtime.history(PlaceOrder, "order-7")
+            for event, record in history.replay():
+                print(event.time, event.type, record.status)
+
+        Events tell the ends of attempts: an attempt shows once it has ended. If the first events are gone, the states
+        lack what these told.
+        """
+        return replay(self.events)
 
 
 class Records(NamedTuple):

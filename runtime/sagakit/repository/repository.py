@@ -15,6 +15,7 @@ import msgspec
 
 from sagakit.engine import Loaded, Record, decode
 from sagakit.engine.events import CloudEvent, decode_event
+from sagakit.engine.replay import Replayed
 from sagakit.errors import UnknownSaga
 from sagakit.repository.counting import Counting, SagaCounts
 from sagakit.repository.cursors import check_limit, cursor_of, sequences_of
@@ -25,6 +26,7 @@ from sagakit.repository.index import Index
 from sagakit.repository.leases import LeaseAt, leases_of
 from sagakit.repository.listing import History, Page, Records
 from sagakit.repository.saga_events import events_of, last_events_of
+from sagakit.repository.verifying import Verification, verify
 from sagakit.repository.walk import StreamWalk, Walk
 from sagakit.repository.wanted import Wanted
 from sagakit.store.ports import StoreReading, StreamReading
@@ -76,6 +78,13 @@ class SagaRepository:
         """
         return await last_events_of(self._reading, record)
 
+    async def replay(self, key: str) -> Sequence[Replayed]:
+        """Return the states of a saga, event by event, as `History.replay` yields them.
+
+        Raises UnknownSaga, Undecodable, StoreError.
+        """
+        return [*(await self.history(await self.get(key))).replay()]
+
     async def list(self, wanted: Wanted, *, limit: int | None = None, cursor: str | None = None) -> Page:
         """Return the sagas that fit, the one that was written last comes first.
 
@@ -112,6 +121,14 @@ class SagaRepository:
         found = await self.records(wanted)
         numbers = Counter((record.saga_type, str(record.status)) for record in found.records)
         return SagaCounts(counts=dict(sorted(numbers.items())), exact=True, as_of=found.as_of)
+
+    async def verify(self, *, archive_ttl: float | None, deep: bool = False) -> Verification:
+        """Compare records, archive and events of all sagas, and change nothing; `deep` compares values, too.
+
+        `archive_ttl` is how long the archive keeps what has ended, in seconds; None is forever. Memory holds what is
+        stored and told of each saga. Raises StoreError.
+        """
+        return await verify(self._reading, archive_ttl=archive_ttl, deep=deep)
 
     async def groups(self, wanted: Wanted) -> Sequence[StuckGroup]:
         """Return the stuck sagas that fit, by type, step and error, the largest group first. Raises StoreError."""

@@ -225,6 +225,10 @@ class MemoryServer:
         """Return the bucket of that name, created when it is first asked for."""
         return self._buckets.setdefault(name, MemoryBucket())
 
+    def forget(self, name: str) -> None:
+        """Lose a bucket with all that is in it."""
+        self._buckets.pop(name, None)
+
     def limit(self, name: str, max_bytes: int | None) -> None:
         """Create a bucket that may hold so many bytes; an existing one stays as it is."""
         if name not in self._buckets:

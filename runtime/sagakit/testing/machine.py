@@ -53,6 +53,7 @@ from sagakit.engine import (
     questions,
     stamped,
 )
+from sagakit.engine.carried import whole
 from sagakit.naming import SagaKey
 from sagakit.testing.judge import Judge
 from sagakit.testing.schedule import Faults
@@ -265,8 +266,8 @@ class SagaMachine(RuleBasedStateMachine):
                     self._call(worker, effect)
                 case Publish():
                     for event in worker.record.outbox:
-                        known = self._events.setdefault(f"{event.seq}", bytes(event.event))
-                        if known != bytes(event.event):
+                        payload = bytes(whole(worker.record, event).event)
+                        if self._events.setdefault(f"{event.seq}", payload) != payload:
                             self.judge.broke(f"P9: event {event.seq} has changed")
                 case _:
                     pass

@@ -93,9 +93,9 @@ def child_that_is_held_left_as_it_is(patch: Patch) -> None:
 def verb_not_audited(patch: Patch) -> None:
     emit = Turn.emit
 
-    def silent(self: Turn, suffix: str, **data: object) -> None:
+    def silent(self: Turn, suffix: str, carries: str = "", /, **data: object) -> None:
         if not suffix.startswith("operator."):
-            emit(self, suffix, **data)
+            emit(self, suffix, carries, **data)
 
     patch.setattr(Turn, "emit", silent)
 

@@ -14,5 +14,6 @@ Mutant: TypeAlias = Callable[[Patch], None]
 
 answers_module: Any = import_module("sagakit.engine.definition_answers")
 apply_module: Any = import_module("sagakit.engine.apply")
+carried_module: Any = import_module("sagakit.engine.carried")
 effects_module: Any = import_module("sagakit.engine.effects")
 turn_module: Any = import_module("sagakit.engine.turn")

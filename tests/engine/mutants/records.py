@@ -13,10 +13,11 @@ from sagakit.engine import (
     forward,
 )
 from sagakit.engine.events import make_event
+from sagakit.engine.record import NOTHING
 from sagakit.engine.turn import Turn
 
 from tests.engine import worker
-from tests.engine.mutants.modules import Mutant, Patch, answers_module, apply_module, turn_module
+from tests.engine.mutants.modules import Mutant, Patch, answers_module, apply_module, carried_module, turn_module
 from tests.engine.world import World
 
 ADOPTED = apply_module._adopted
@@ -44,8 +45,8 @@ def adopted_called_again(patch: Patch) -> None:
 def sequence_with_a_gap(patch: Patch) -> None:
     emit = Turn.emit
 
-    def gappy(self: Turn, suffix: str, **data: object) -> None:
-        emit(self, suffix, **data)
+    def gappy(self: Turn, suffix: str, carries: str = "", /, **data: object) -> None:
+        emit(self, suffix, carries, **data)
         self.record.next_event += suffix == "compensating" or suffix.startswith("step")
 
     patch.setattr(Turn, "emit", gappy)
@@ -71,6 +72,25 @@ def event_rewritten(patch: Patch) -> None:
         ]
 
     patch.setattr(apply_module, "_adopted", adopted)
+
+
+def result_not_told(patch: Patch) -> None:
+    value = carried_module._value
+
+    def untold(record: Record, field: str, suffix: str, item: str) -> Any:
+        return NOTHING if field == "result" else value(record, field, suffix, item)
+
+    patch.setattr(carried_module, "_value", untold)
+
+
+def group_not_told(patch: Patch) -> None:
+    emit = Turn.emit
+
+    def silent(self: Turn, suffix: str, carries: str = "", /, **data: object) -> None:
+        data.pop("group", None)
+        emit(self, suffix, carries, **data)
+
+    patch.setattr(Turn, "emit", silent)
 
 
 def epoch_not_raised(patch: Patch) -> None:
@@ -138,10 +158,12 @@ def unread_and_goes_on_by_itself(patch: Patch) -> None:
 
 MUTANTS: dict[Mutant, str] = {
     intent_not_durable: "P1: .* is called without a durable record",
-    adopted_called_again: "P8: nothing will ever happen|is not open",
+    adopted_called_again: "P8: nothing will ever happen|is not open|P9: the events tell another saga: .*epoch",
     sequence_with_a_gap: "P9: event .* comes after",
     event_before_record: "P9: .* is published before the record",
     event_rewritten: "P9: ",
+    result_not_told: "P9: the events tell another saga: .*result",
+    group_not_told: "P9: the events tell another saga: .*group",
     epoch_not_raised: "P7: ",
     suspects_run_beside_others: "P11: .* not alone",
     every_death_counts: "P11: found out",

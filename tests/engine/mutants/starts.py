@@ -89,7 +89,7 @@ MUTANTS: dict[Mutant, str] = {
     delayed_saga_begins_early: (
         "P10: the saga begins at|P10: .* is called before the saga starts|P6: the deadline counts from"
     ),
-    delayed_saga_begins_twice: "P10: the saga begins twice",
+    delayed_saga_begins_twice: "P10: the saga begins twice|P9: the events tell another saga: .*starts_at",
     delayed_saga_never_begins_after_adoption: "wake_at .* is not after|no end",
     delayed_saga_is_not_woken: "P8: nothing will ever happen",
     delayed_saga_begins_when_it_is_retried: "P10: ",

@@ -8,17 +8,23 @@ from functools import partial
 from sagakit_actors import Ref
 
 from sagakit.engine import Published, Record
+from sagakit.engine.carried import whole
 from sagakit.engine.events import count_up_to
 from sagakit.system.io.publisher import PublishEvents
 from sagakit.system.io.receipt import Receipt
+from sagakit.system.saga.proposal import HEADERS
 
 
 class Outbox:
-    """Hands events in and waits for them. Belongs to one incarnation of a saga's actor."""
+    """Hands events in and waits for them. Belongs to one incarnation of a saga's actor.
 
-    __slots__ = ("_handed_in", "_key", "_last", "_publisher", "_receipt", "_then")
+    An event that has more than `max_payload` bytes with the value that it carries goes out without it.
+    """
 
-    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published) -> None:
+    __slots__ = ("_handed_in", "_key", "_last", "_most", "_publisher", "_receipt", "_then")
+
+    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published, max_payload: int) -> None:
+        self._most = max_payload - HEADERS
         self._publisher = publisher
         self._key = key
         self._receipt = Receipt(confirmed=published.seq, at=published.at)
@@ -44,7 +50,7 @@ class Outbox:
     def publish(self, record: Record) -> None:
         """Hand in the events of a durable record that were not handed in yet."""
         outbox, receipt = record.outbox, self._receipt
-        new = outbox[count_up_to(outbox, self._handed_in) :]
+        new = tuple([whole(record, event, most=self._most) for event in outbox[count_up_to(outbox, self._handed_in) :]])
         if len(receipt.at) > len(outbox):  # the record has those of the events that have left it
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:

@@ -97,7 +97,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._activation = activation = slot.next_activation()
         self._waiters = Waiters(self._plan, environment.limits)
         published = activation.published if isinstance(activation, Reactivate) else Published(0)
-        self._outbox = Outbox(environment.publisher, slot.key, published)
+        self._outbox = Outbox(environment.publisher, slot.key, published, environment.store.max_payload)
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
         """Write the first record, or the adoption. A later incarnation looks for its record."""

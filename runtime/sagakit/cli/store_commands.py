@@ -1,0 +1,112 @@
+"""The commands for the store as a whole: store verify, store rebuild."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sagakit.cli.exits import CommandExit, UsageError
+from sagakit.cli.printing import Columns, note, print_lines
+from sagakit.cli.session import Look, Session, Work, in_session
+from sagakit.client.json_shapes import DifferenceLine, RebuiltLine
+from sagakit.repository.grammar import time_of
+from sagakit.system.config import Config
+
+if TYPE_CHECKING:
+    from sagakit.cli.looking_only import Looking
+    from sagakit.client.by_key import PlainAccess
+    from sagakit.client.restoring import RebuiltSaga
+
+commands: typer.Typer = typer.Typer(rich_markup_mode=None)
+store: typer.Typer = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Compare records with events, and rebuild what was lost."
+)
+commands.add_typer(store, name="store")
+
+
+@store.command()
+@in_session()
+def verify(
+    session: Session,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare inputs, results and outputs, too.")] = False,
+) -> None:
+    """Compare records, archive and events of all sagas. Print the first event of each saga that differs."""
+
+    async def work(access: Looking) -> int:
+        ttl = Config.load(session.config, **session.options).archive_ttl
+        found = await access.repository.verify(archive_ttl=ttl, deep=deep)
+        lines = [DifferenceLine(key=one.key, sequence=one.sequence, what=one.what) for one in found.differences]
+        print_lines(lines, DIFFERENCE_COLUMNS, session.output)
+        note(f"{found.sagas:,} sagas compared, {len(lines):,} differ")
+        return CommandExit.NOT_APPLIED if lines else 0
+
+    session.run(lambda: Look(work))
+
+
+@store.command()
+@in_session()
+def rebuild(
+    session: Session,
+    why: Annotated[str | None, typer.Option(help="Required: the reason, which the sagas' events keep.")] = None,
+    by: Annotated[str | None, typer.Option(help="Your name in the events; by default the name of your login.")] = None,
+    at: Annotated[str | None, typer.Option(help="Restore what was at this time: -2h, 2026-11-29T14:00+01:00.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed without a terminal.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing; print what would be restored.")] = False,
+) -> None:
+    """Restore lost records from the events, with all workers stopped. What is not ended for sure is stuck (rebuilt)."""
+
+    def prepared() -> Work:
+        from sagakit.cli.changing import agreed, name_of
+
+        name, reason = name_of(by), (why or "").strip()
+        if not reason:
+            raise UsageError("--why is missing: say why you rebuild the store; the events of the sagas keep it")
+        if at is not None and time_of(at, now=0.0) is None:
+            raise UsageError(f"--at {at!r}: write a time, such as -2h or 2026-11-29T14:00+01:00")
+
+        if not (yes or dry_run or sys.stdin.isatty()):
+            raise UsageError("there is no terminal to ask at: --yes rebuilds, --dry-run shows what would be rebuilt")
+
+        async def work(access: PlainAccess) -> int:
+            until = None if at is None else time_of(at, now=access.now())
+            restore = partial(access.rebuild, by=name, why=reason, until=until)
+            found = await restore(dry_run=True)
+            if not dry_run:
+                note(_summary(found))
+                if not yes and not await agreed():
+                    return CommandExit.NOT_APPLIED
+                found = await restore()
+            print_lines([_rebuilt_line(one, dry_run=dry_run) for one in found], REBUILT_COLUMNS, session.output)
+            note(_summary(found))
+            return CommandExit.NOT_APPLIED if any(one.result == "not rebuilt" for one in found) else 0
+
+        return work
+
+    session.run(prepared)
+
+
+def _summary(found: Sequence[RebuiltSaga]) -> str:
+    numbers = Counter(one.result for one in found)
+    told = ", ".join(f"{number:,} {result}" for result, number in sorted(numbers.items()))
+    return f"{len(found):,} sagas in the log: {told}" if found else "the log tells of no saga"
+
+
+def _rebuilt_line(one: RebuiltSaga, *, dry_run: bool) -> RebuiltLine:
+    return RebuiltLine(key=one.key, run=one.run, result=one.result, why=one.why or None, dry_run=dry_run)
+
+
+DIFFERENCE_COLUMNS: Columns = {
+    "saga": lambda line: line.key,
+    "event": lambda line: str(line.sequence),
+    "what": lambda line: line.what,
+}
+REBUILT_COLUMNS: Columns = {
+    "saga": lambda line: line.key,
+    "result": lambda line: line.result,
+    "why": lambda line: line.why or "",
+}

@@ -1,0 +1,78 @@
+"""Values that events carry: the input, results, the output. The record's outbox does not repeat what the record has.
+
+`carries` of an event names the field of `data` that a value becomes. The step is the one that the event is about; the
+number after a slash is that of its item.
+
+start     the input, and where the saga comes from: its attributes, its parent, the id of the message that started it
+input     the input alone                     given     the items of an each, when they begin
+output    the saga's output                   result    the result of a step; `result/7` is the one of item 7
+detail    the detail of the refusal           payload   the payload of a signal
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+import msgspec
+
+from sagakit.definition.plan import ITEM, item_name
+from sagakit.engine.record import NOTHING, OutboxEvent, Parent, Record
+
+
+class _Start(msgspec.Struct, omit_defaults=True):
+    attributes: dict[str, str] = {}
+    parent: Parent | None = None
+    start_id: str = ""
+    input: msgspec.Raw = NOTHING
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def whole(record: Record, event: OutboxEvent, *, most: float = inf) -> OutboxEvent:
+    """Return an event of the record's outbox as it is published. It has the same bytes each time (P9).
+
+    A value is left out if it was cut out of a record which had become too large, or if the event would have more than
+    `most` bytes: the server takes smaller messages than it did.
+    """
+    if not event.carries:
+        return event
+    fields, known = carried(record, event), bytes(event.event)
+    if not fields or len(known) + len(fields) + 1 > most:
+        return event
+    head = known[:-2]  # without the end of `data`, and of the event
+    comma = b"" if head.endswith(b"{") else b","
+    return OutboxEvent(event.seq, event.suffix, msgspec.Raw(b"%b%b%b}}" % (head, comma, fields)))
+
+
+def carried(record: Record, event: OutboxEvent) -> bytes:
+    """Return the fields that an event of the outbox has in `data` besides those in its bytes, as JSON without braces.
+
+    They are empty if it carries nothing, or if the record does not have the value any more.
+    """
+    if not event.carries:
+        return b""
+    if event.carries == "start":
+        return _start(record)
+    field, _, item = event.carries.partition(ITEM)
+    value = _value(record, field, event.suffix, item)
+    return b"" if value is NOTHING else b'"%b":%b' % (field.encode(), value)
+
+
+def _start(record: Record) -> bytes:
+    input = NOTHING if "input" in record.dropped else record.input
+    return _encoder.encode(_Start(record.attributes, record.parent, record.start_id, input))[1:-1]
+
+
+def _value(record: Record, field: str, suffix: str, item: str) -> msgspec.Raw:
+    if field == "input":
+        return NOTHING if "input" in record.dropped else record.input
+    if field == "output":
+        return NOTHING if record.outcome is None else record.outcome.output
+    if field == "detail":
+        return NOTHING if record.failure is None else record.failure.detail
+    step = suffix.split(".")[1]
+    log = record.steps.get(item_name(step, int(item)) if item else step)
+    if log is None:
+        return NOTHING
+    return log.given if field == "given" else log.result
