@@ -208,10 +208,9 @@ class PlainAccess:
         await self._worker.requests.send(address, id, request)
         return id
 
-    async def delete(self, record: Record) -> None:
+    async def delete(self, key: str, run: str) -> None:
         """Delete what is kept of an ended saga, as `Runtime.delete` does. Another life of its id stays."""
-        key = str(SagaKey(record.saga_type, record.saga_id))
-        await forget(self._store, self._worker.sagas, self._worker.requests, key, run=record.run)
+        await forget(self._store, self._worker.sagas, self._worker.requests, key, run=run)
 
     async def rebuild(
         self, *, by: str, why: str, until: float | None = None, dry_run: bool = False

@@ -21,7 +21,7 @@ link_wire  the port `Wire` over a link, for trio programs
 asyncio_wire  the port `Wire` over nats-py alone, for asyncio programs
 nats_client  nats-py's client, mended
 nats_options  the options with which it connects
-websocket  aiohttp for ws:// URLs, and for nothing else
+kept_back  modules that nats-py imports and seldom uses: not before they are needed
 nats_parts  the private parts of nats-py that are used, with the releases that were tested
 
 The store
@@ -62,6 +62,6 @@ trio_thread  a trio program in a thread, beside an asyncio loop
 whereabouts  which loop, thread and process a call comes from
 """
 
-from sagakit.jetstream.websocket import keep_back_aiohttp
+from sagakit.jetstream.kept_back import keep_back
 
-keep_back_aiohttp()
+keep_back()
