@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -79,7 +80,7 @@ def test_who_may_not_start_is_told_why(server: Server, namespace: str) -> None:
 # ------------------------------------------------------------------------- without a client
 
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "$ref": "#/$defs/All",
     "$defs": {
         "All": {
@@ -101,7 +102,7 @@ SCHEMA = {
 }
 
 
-def filled(schema: dict[str, object], **values: str) -> str:
+def filled(schema: dict[str, Any], **values: str) -> str:
     return bytes(input_of(fields_of(schema), {PREFIX + name: value for name, value in values.items()})).decode()
 
 

@@ -18,8 +18,9 @@ sending_commands  start, signal, delete
 checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
-console_commands  web
+console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
+dev_process       `sagakit dev`: a server, a worker that starts anew, the console
 listening         HTTP servers of commands, on trio
 writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`

@@ -17,7 +17,7 @@ acting         the endpoints that start, signal and mend
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console
-diagram        the nodes of the diagrams of sagas and definitions
+drawn_nodes    the nodes of the diagrams of sagas and definitions
 group_acts     acts on a group of stuck sagas, as jobs
 fleet_pages    the pages of definitions and workers
 start_page     the page that starts a saga

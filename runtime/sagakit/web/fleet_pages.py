@@ -15,7 +15,7 @@ from sagakit.jetstream.wire_reading import WireReading
 from sagakit.naming import is_name
 from sagakit.repository.leases import LeaseAt
 from sagakit.times import moment_of
-from sagakit.web.diagram import drawn_definition
+from sagakit.web.drawn_nodes import drawn_definition
 from sagakit.web.problems import Problem
 from sagakit.web.rendering import page
 
@@ -60,7 +60,7 @@ async def show_definition(request: Request, client: Client) -> Response:
     if not is_name(saga_type) or not (saga_type in schemas or versions):
         raise Problem(404, "UnknownType", f"no worker has had sagas of type {saga_type[:80]!r} here")
     schema = schemas.get(saga_type)
-    newest = max([*versions, *([] if schema is None else [schema["version"]])])
+    newest: int = max(versions, default=0) if schema is None else max([*versions, int(schema["version"])])
     return page(
         request, "definition", page="Definitions", type=saga_type, schema=schema, versions=versions,
         parts=[] if schema is None else _parts(schema),

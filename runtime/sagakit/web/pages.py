@@ -22,7 +22,7 @@ from sagakit.repository.leases import LeaseAt
 from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
 from sagakit.web.acting import act
-from sagakit.web.diagram import drawn_saga
+from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
 from sagakit.web.group_acts import GROUP_VERBS, group_query
 from sagakit.web.looking import LIMIT, address_of, wanted_by

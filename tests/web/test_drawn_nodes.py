@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from sagakit.client.description import StepView
 from sagakit.definition import compiled
-from sagakit.web.diagram import drawn_definition, drawn_saga, note_of
+from sagakit.web.drawn_nodes import drawn_definition, drawn_saga, note_of
 
 from tests.client.faces import Buy
 
