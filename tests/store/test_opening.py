@@ -17,6 +17,7 @@ from sagakit.errors import CannotConnect, Unavailable
 from sagakit.jetstream import connecting, nats_options
 from sagakit.jetstream import store as jetstream_store
 from sagakit.jetstream.connection import Connection
+from sagakit.jetstream.connection_errors import ConnectionErrors
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.store import open_jetstream
 from sagakit.store.names import Names
@@ -161,7 +162,7 @@ async def test_a_host_whose_name_is_refused_late_is_one_error(
         given_up.wait(60)
         raise socket.gaierror(-2, "Name or service not known")
 
-    def why_not(connection: Connection, errors: nats_options.ConnectionErrors) -> CannotConnect:
+    def why_not(connection: Connection, errors: ConnectionErrors) -> CannotConnect:
         given_up.set()
         return nats_options.why_not(connection, errors)
 

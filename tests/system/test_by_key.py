@@ -32,7 +32,7 @@ async def test_a_verb_that_is_meant_for_an_earlier_life_does_not_reach_the_next_
         seen = await sagas.runtime.record(KEY)
         assert await handle.outcome() == Completed("tickets-Rome")
         await until_ended(server, KEY)
-        await sagas.delete(seen)
+        await sagas.delete(KEY, seen.run)
 
         arrived, go_on = trio.Event(), trio.Event()
         again = await running.runtime.start(BookTrip, "one", Trip())
@@ -54,10 +54,10 @@ async def test_a_life_that_has_ended_since_is_not_deleted_in_place_of_an_earlier
             await until_ended(server, KEY)
             seen.append(await sagas.runtime.record(KEY))
             if len(seen) == 1:
-                await sagas.delete(seen[0])
+                await sagas.delete(KEY, seen[0].run)
         with pytest.raises(NotAllowed, match="the saga that it was for has gone, and another one has its id"):
-            await sagas.delete(seen[0])
-        await sagas.delete(seen[1])
+            await sagas.delete(KEY, seen[0].run)
+        await sagas.delete(KEY, seen[1].run)
         with pytest.raises(UnknownSaga):
             await sagas.runtime.record(KEY)
 
