@@ -19,6 +19,7 @@ from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.layout import StreamOptions, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
+from sagakit.jetstream.older_layout import complete_layout
 from sagakit.jetstream.quota import usage_of_account
 from sagakit.jetstream.server_check import check_server
 from sagakit.jetstream.wire_reading import WireReading
@@ -34,8 +35,11 @@ AGAIN = 0.1
 class JetStreamStore:
     """The port `Store`; each part's port has its documentation."""
 
-    def __init__(self, link: Link, names: Names, clock: ServerClock, *, clustered: bool) -> None:
+    def __init__(
+        self, link: Link, names: Names, clock: ServerClock, options: StreamOptions, *, clustered: bool
+    ) -> None:
         self._link = link
+        self._options = options
         self.names = names
         self.clustered: bool = clustered
         self.state: Bucket = Bucket(link, names, names.state)
@@ -69,6 +73,11 @@ class JetStreamStore:
         """Return a bucket, made if it is missing."""
         await make_bucket(self._link, name, options)
         return Bucket(self._link, self.names, [name])
+
+    async def complete_layout(self) -> None:
+        """Add what a layout lacks that an older version has made."""
+        level = await check_server(self.wire, self._link.server_version)
+        await complete_layout(self._link, self.names, self._options, level)
 
     async def account_usage(self) -> BucketUsage | None:
         """Ask how much storage the account uses."""
@@ -105,12 +114,13 @@ async def open_jetstream(
 
     Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, StoreError.
     """
+    options = options if options is not None else StreamOptions()
     async with open_link(connection) as link:
         clock = ServerClock(partial(server_time, link, names), reconnected_at=lambda: link.reconnected_at)
-        clustered = await _laid_out(link, names, options if options is not None else StreamOptions(), clock)
+        clustered = await _laid_out(link, names, options, clock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clock.keep)
-            yield JetStreamStore(link, names, clock, clustered=clustered)
+            yield JetStreamStore(link, names, clock, options, clustered=clustered)
             nursery.cancel_scope.cancel()
 
 
@@ -119,8 +129,8 @@ async def _laid_out(link: Link, names: Names, options: StreamOptions, clock: Ser
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:
-            await check_server(LinkWire(link), link.server_version)
-            await make_layout(link, names, options)
+            level = await check_server(LinkWire(link), link.server_version)
+            await make_layout(link, names, options, level)
             await clock.sample()
             return await is_cluster(link, names)
         except (Unavailable, Ambiguous):

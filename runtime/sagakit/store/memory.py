@@ -251,6 +251,10 @@ class MemoryStore:
         bucket.ttl, bucket.max_bytes = options.ttl, options.max_bytes
         return MemoryKeyValue(self._connection, self.names, [name])
 
+    async def complete_layout(self) -> None:
+        """Do nothing: every bucket is created when it is first asked for."""
+        await trio.lowlevel.checkpoint()
+
     async def account_usage(self) -> BucketUsage | None:
         """Return None: an account in memory has no limit."""
         await trio.lowlevel.checkpoint()
