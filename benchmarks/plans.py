@@ -10,7 +10,20 @@ from typing import NamedTuple
 
 from sagakit.jetstream.server_process import Sync
 
-from benchmarks import actors, client, cost, latency, loops, recovery, single, throughput, variants, visibility, waiting
+from benchmarks import (
+    actors,
+    client,
+    commands,
+    cost,
+    latency,
+    loops,
+    recovery,
+    single,
+    throughput,
+    variants,
+    visibility,
+    waiting,
+)
 from benchmarks.result import Bench, Case
 from benchmarks.throughput import Load
 
@@ -78,6 +91,12 @@ def _client(scale: float, syncs: Syncs) -> Plan:
     return Plan(client.BENCH, found, "a client without a worker: from the end of a saga to its outcome")
 
 
+def _commands(scale: float, _: Syncs) -> Plan:
+    sagas = _size(scale, 5_000, least=20)
+    title = f"the command line, with {2 * sagas:,} stuck sagas, half of them retried and half of them terminated"
+    return Plan(commands.BENCH, commands.cases(sagas, times=_size(scale, commands.TIMES)), title)
+
+
 def _waiting(scale: float, syncs: Syncs) -> Plan:
     full: dict[Sync, tuple[int, ...]] = {"relaxed": (10_000, 100_000), "always": (10_000,)}
     sizes: dict[Sync, tuple[int, ...]] = {
@@ -134,6 +153,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "compensation": ("The third step refuses, two are undone.", _compensation),
     "fanout": ("A hundred steps at once.", _fanout),
     "client": ("From the end of a saga to its outcome, and what many waits cost a client.", _client),
+    "commands": ("Start of the commands, and a verb for thousands of sagas.", _commands),
     "waiting": ("Bytes of worker memory a waiting saga, and whether all wake in order.", _waiting),
     "recovery": ("A killed worker's sagas, until the last is resumed by another.", _recovery),
     "growth": ("Cost with more live sagas, and with more steps.", _growth),

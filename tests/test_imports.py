@@ -18,7 +18,7 @@ from tests.servers import Server
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"trio", "trio_asyncio", "nats", "aiohttp", "asyncio", "attr", "lark", "rich", "typer", "yaml", "pydantic"}
-PACKAGES = ["sagakit", "sagakit.testing"]
+PACKAGES = ["sagakit", "sagakit.definition", "sagakit.testing"]
 """Packages whose names are imported when they are first asked for."""
 
 A_SAGA = """
@@ -59,12 +59,22 @@ def test_a_module_that_writes_a_saga_loads_neither_trio_nor_nats() -> None:
 
 
 def test_a_connection_loads_aiohttp_only_for_a_websocket() -> None:
-    """nats-py imports aiohttp, if it is installed, whatever the URL: see sagakit/jetstream/websocket.py."""
+    """nats-py imports aiohttp, if it is installed, whatever the URL: see sagakit/jetstream/kept_back.py."""
     assert "aiohttp" not in loaded_by("import sagakit.asyncio, sagakit.client.runtime, nats")
     assert "aiohttp" in loaded_by(
         "import sagakit.jetstream.link; from nats.aio import transport; transport.aiohttp.WSMsgType"
     )
     assert "aiohttp" in loaded_by("import nats")
+
+
+def test_the_jetstream_client_of_nats_py_is_there_for_whoever_asks_for_it() -> None:
+    program = "import sys, sagakit.jetstream.link, nats; print('nats.js' in sys.modules, nats.NATS().jetstream())"
+    assert "False <nats.js.client.JetStreamContext object" in run(program)
+    assert "False <class" in run(
+        "import sys, sagakit.jetstream.link as _, nats; print('nats.js' in sys.modules, end=' ')"
+        "\nfrom nats.js import JetStreamContext; print(JetStreamContext)"
+    )
+    assert "True" in run("import sys, nats; print('nats.js' in sys.modules)")
 
 
 def test_nats_py_says_that_aiohttp_is_missing_where_it_is_not_installed() -> None:
@@ -96,7 +106,10 @@ def test_the_help_of_the_command_loads_only_typer_and_the_list_of_commands() -> 
     out = run(HELP)
     assert "complete-step" in out
     ours, others = (literal_eval(f"[{part}") for part in out.rpartition("loaded: ")[2].split("[")[1:])
-    assert ours == ["sagakit", "sagakit.cli", "sagakit.cli.app", "sagakit.cli.lazy_group", "sagakit.lazy_names"]
+    assert set(ours) == {
+        *("sagakit", "sagakit.lazy_names"),
+        *(f"sagakit.cli{module}" for module in ("", ".app", ".lazy_group", ".plain_options")),
+    }
     assert set(others) <= {"typer", "click", "shellingham", "typing_extensions", "annotated_doc", "colorama"}
 
 
@@ -117,7 +130,24 @@ except SystemExit as end:
 def test_a_command_that_only_looks_loads_no_trio(server: Server, namespace: str, words: list[str]) -> None:
     there = ["--nats", server.url, "--namespace", namespace]
     run(LOOK.format(words=["setup", *there]))
-    assert not loaded_by(LOOK.format(words=[*words, *there])) & {"trio", "trio_asyncio", "aiohttp", "sagakit_actors"}
+    found = loaded_by(LOOK.format(words=[*words, *there]))
+    assert not found & {"trio", "trio_asyncio", "aiohttp", "sagakit_actors", "pydantic"}
+
+
+def test_a_list_loads_no_rich_table_and_nothing_that_compiles_classes(server: Server, namespace: str) -> None:
+    """Both take longer than the list itself: see `python -m benchmarks commands`."""
+    there = ["--nats", server.url, "--namespace", namespace]
+    run(LOOK.format(words=["setup", *there]))
+    tail = "\nimport sys\nprint('loaded:', *sys.modules)"
+    loaded = set(run(LOOK.format(words=["list", *there]) + tail).rpartition("loaded:")[2].split())
+    assert "sagakit.repository" in loaded
+    assert not loaded & {
+        "nats.js",
+        "rich.table",
+        "rich.console",
+        "sagakit.definition.compiler",
+        "sagakit.client.client",
+    }
 
 
 @pytest.mark.parametrize("package", PACKAGES)

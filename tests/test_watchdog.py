@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable
+from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 import sagakit.asyncio
@@ -16,6 +19,9 @@ from sagakit.system import watchdog
 Logged = pytest.LogCaptureFixture
 TIMES = 3
 """Number of the watchdog's lines for which a step blocks the loop: the first, and two doublings."""
+
+ROUNDED = 0.05
+"""Seconds that a line's seconds are off at most."""
 
 
 class Blocking:
@@ -78,6 +84,17 @@ class SlowOnAsyncio(Saga[str, None]):
         self.block()
 
 
+class SlowInThread(Saga[str, None]):
+    """A saga whose plain function outlives its timeout."""
+
+    def __init__(self, block: Callable[[], None]) -> None:
+        self.block = block
+
+    @step(compensate=None, timeout=timedelta(milliseconds=50))
+    def charge(self, where: str, ctx: Context) -> None:
+        self.block()
+
+
 def check(lines: list[str], who: str) -> None:
     assert len(lines) == TIMES, lines
     assert all(text.startswith(f"{who} at {__file__}:") for text in lines), lines
@@ -109,6 +126,21 @@ async def test_a_step_that_blocks_its_loop_in_a_thread_is_named(
     async with sagakit.open_runtime("memory:", sagas=[SlowOnAsyncio(Blocking(caplog))]) as runtime:
         await runtime.execute(SlowOnAsyncio, "one", "")
     check(said(caplog), "step charge of SlowOnAsyncio.one (attempt 1)")
+
+
+async def test_a_plain_function_that_outlives_its_timeout_is_named_with_its_line_at_each_doubling(
+    caplog: Logged,
+) -> None:
+    async with sagakit.open_runtime("memory:", sagas=[SlowInThread(Blocking(caplog))]) as runtime:
+        assert isinstance(await runtime.execute(SlowInThread, "one", ""), sagakit.Completed)
+    lines = said(caplog)
+    assert len(lines) == TIMES, lines
+    who = f"step charge of SlowInThread.one (attempt 1) at {__file__}:"
+    late = [re.fullmatch(rf"{re.escape(who)}.* in __call__: .* runs (.*) s longer than its timeout of 0.05 s: .*", text)
+            for text in lines]  # fmt: skip
+    seconds = [float(match[1]) for match in late if match is not None]
+    assert len(seconds) == TIMES, lines
+    assert all(later + ROUNDED >= 2 * (earlier - ROUNDED) for earlier, later in pairwise(seconds)), seconds
 
 
 async def test_the_metrics_have_the_longest_block_of_each_loop(caplog: Logged) -> None:

@@ -259,6 +259,17 @@ async def test_a_value_that_is_not_a_list_of_sagas_is_refused_with_advice(sagas:
             raise AssertionError
 
 
+class Parent(Saga[Trip]):
+    trip = child(BookTrip, lambda trip, ctx: trip, pivot=True)
+
+
+@pytest.mark.parametrize("url", ["memory:", "memory://"])
+async def test_a_store_that_nobody_else_reaches_needs_the_children_of_its_sagas(url: str) -> None:
+    with pytest.raises(DefinitionError, match="children are missing, and nobody else runs them"):
+        async with sagakit.open_runtime(url, sagas=[Parent()]):
+            pass
+
+
 @pytest.mark.parametrize("url", [None, 4222, Path("x"), b"memory:", ""])
 async def test_a_value_that_is_not_a_url_is_refused_with_advice(url: Any) -> None:
     with pytest.raises(InvalidConfig, match=r"write .*nats://host:port"):

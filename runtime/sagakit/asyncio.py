@@ -18,11 +18,12 @@ import msgspec
 from typing_extensions import TypeVar
 
 from sagakit.client.client import Client
-from sagakit.client.client_opening import ClientOptions, client_config, client_connection, client_on
+from sagakit.client.client_opening import ClientOptions, client_config, client_on
 from sagakit.client.description import Description
 from sagakit.client.handle import Handle
 from sagakit.client.metrics import MetricReading
 from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere, opened
+from sagakit.client.reaching import client_connection
 from sagakit.client.start_options import StartOptions
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Record, SagaStatus

@@ -68,6 +68,7 @@ EXPECTED = {
         {"sync": "relaxed", "replicas": 3, "shards": 1},
     ],
     "fleet": [{"sync": "relaxed", "workers": 2, "shards": 1}],
+    "commands": [{"sagas": 20}],
     "visibility": [
         {"live": 100, "archived": 100},
         {"live": 100, "archived": 100},

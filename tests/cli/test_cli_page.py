@@ -35,7 +35,7 @@ def test_each_command_of_a_module_is_in_the_list(module: str) -> None:
 
 
 def test_the_options_on_the_page_exist() -> None:
-    everywhere = " ".join(CliRunner().invoke(app, [name, "--help"]).stdout for name in HOMES)
+    everywhere = " ".join(CliRunner().invoke(app, [*name, "--help"]).stdout for name in [(), *zip(HOMES)])
     for option in re.findall(r"--[a-z][a-z-]+", PAGE):
         assert f"{option} " in everywhere, option
 

@@ -14,8 +14,8 @@ from sagakit import Runtime, open_runtime
 from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
-from sagakit.client.jobs import Holder, Job, JobItem, JobPages, Jobs
-from sagakit.engine import InboundKind, Record
+from sagakit.client.jobs import Holder, Job, JobItem, JobPages, Jobs, JobVerb
+from sagakit.engine import Record
 from sagakit.errors import JobHeld
 from sagakit.system.config import Config
 
@@ -41,7 +41,7 @@ class Desk:
         handle = await self.runtime.start(Post, id, Parcel(str(self.folder / "nobody")))
         return await self.runtime.ended(handle.key, or_stuck=True)
 
-    async def write(self, *records: Record, id: str = "j", verb: InboundKind = "retry") -> JobPages:
+    async def write(self, *records: Record, id: str = "j", verb: JobVerb = "retry") -> JobPages:
         items = [JobItem(key=f"Post.{one.saga_id}", run=one.run, status=one.status) for one in records]
         return await self.jobs.write(Job(id=id, verb=verb, reason="w", by="ann", created=0.0, sagas=0, pages=0), items)
 
@@ -160,7 +160,7 @@ async def test_a_run_that_was_silent_for_too_long_loses_its_job(tmp_path: Path) 
         with pytest.raises(JobHeld, match="was taken over by another process"):
             await pages.save()
         await hold.release()
-        with trio.fail_after(3):
+        with trio.fail_after(20):
             await here.jobs.hold("j", HOLDER, heard.append)
 
 

@@ -104,6 +104,15 @@ def test_a_signal_reaches_a_saga_by_its_name(operator: Operator) -> None:
     assert operator.awaits("Approve.a1", "completed")["output"] is True
 
 
+def test_a_start_of_a_type_that_no_worker_has_says_so(operator: Operator) -> None:
+    said = operator.says("start", "Deliwer", "--id", "typo", "-o", "json")
+    assert (said.code, said.json["key"]) == (0, "Deliwer.typo")
+    assert said.err == (
+        "no live worker has the type Deliwer: the start waits in the inbox until one comes; did you mean 'Deliver'?\n"
+    )
+    assert operator.says("start", "Approve", "--id", "known", "--input", '"please"').err == ""
+
+
 def test_a_saga_is_started_later_and_with_a_signal(operator: Operator) -> None:
     begin = ("start", "Approve", "--input", '"please"', "--message-id", "m1")
     assert operator.says(*begin, "--id", "a2", "--signal", "approved=true").code == 0
@@ -123,8 +132,19 @@ def test_an_ended_saga_is_deleted_and_an_unfinished_one_is_not(operator: Operato
     operator.says("terminate", ended, *WHY, "--yes")
     operator.awaits(ended, "failed")
     said = operator.says("delete", ended, stuck, "--yes", "-o", "json")
-    assert {line["key"]: line["verdict"] for line in said.json} == {ended: "deleted", stuck: "not deleted"}
+    assert said.code == CommandExit.NOT_APPLIED
+    assert {line["key"]: (line["verdict"], line["applied"]) for line in said.json} == {
+        ended: ("deleted", True),
+        stuck: ("not deleted", False),
+    }
     assert operator.says("describe", ended).code == CommandExit.UNKNOWN_SAGA
+    [job] = [line for line in operator.says("jobs", "-o", "json").json if line["verb"] == "delete"]
+    assert (job["state"], job["done"], job["verdicts"]) == ("done", 2, {"deleted": 1, "not deleted": 1})
+    assert f"sagakit delete --resume {job['job']}" in said.err
+    again = operator.says("delete", "--resume", job["job"])
+    assert "2 have their verdicts, 0 are left" in again.err
+    assert operator.says("retry", "--resume", job["job"], *WHY).code == CommandExit.USAGE
+    assert operator.says("delete", ended, "--yes").code == CommandExit.NOT_APPLIED, "nothing is left"
 
 
 def test_groups_count_what_is_stuck_for_one_reason(operator: Operator) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sagakit import Client, Failed
+from sagakit.client import changes, fleet_view, messenger
 from sagakit.errors import InvalidInput, NoWorker, RuntimeClosed, UnknownSaga
 
 from tests.client.conftest import Body, OnClient
@@ -46,6 +47,49 @@ def test_wait_any_returns_the_first_that_ends(on_client: Callable[[Body], None])
             await client.wait_any()
 
     on_client(body)
+
+
+@pytest.mark.parametrize("wait", ["started", "ended"])
+def test_a_start_of_a_type_that_no_worker_has_warns_once_while_it_waits(
+    on_client: Callable[[Body], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, wait: str
+) -> None:
+    monkeypatch.setattr(messenger, "SILENT_FOR", 0.0)
+    monkeypatch.setattr(changes, "NET", 0.05)
+    monkeypatch.setattr(fleet_view, "LOOK_AGAIN", 0.01)
+
+    def warnings() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.name == "sagakit.client"]
+
+    async def body(client: Client) -> None:
+        looks: list[str] = []
+        look = client._fleet._look
+
+        async def counted() -> Any:
+            looks.append("look")
+            return await look()
+
+        monkeypatch.setattr(client._fleet, "_look", counted)
+
+        async def start() -> None:
+            await client.start("Bay", "one", 1, wait=wait)
+
+        async def end() -> None:
+            await client.execute(Buy, "one", Order(1))  # its type has a worker
+            while not warnings() or len(looks) < 5:
+                await client._wire.sleep(0.01)  # nothing tells that the other task has looked again
+            raise _Enough
+
+        with pytest.raises(_Enough):
+            await client._wire.together(start, end)
+
+    on_client(body)
+    assert warnings() == [
+        "no live worker has the type Bay: the start waits in the inbox until one comes; did you mean 'Buy'?"
+    ]
+
+
+class _Enough(Exception):
+    """The end of a wait that nothing else would end."""
 
 
 def test_a_wait_ends_when_the_client_is_closed(face: OnClient, server: Server, namespace: str) -> None:

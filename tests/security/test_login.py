@@ -36,9 +36,9 @@ async def test_login_by_user_and_password(tmp_path: Path) -> None:
     with running_server(tmp_path, config=USER) as server:
         await runs(server.url, user="ann", password="s@cret, /:")
         text = await refused(server.url, user="ann", password="wrong")
-        assert "refused the credentials" in text
+        assert "refused the credentials of user 'ann': " in text
         assert "wrong" not in text
-        await refused(server.url)
+        assert "refused a login without credentials (none was given: set user" in await refused(server.url)
 
 
 async def test_login_by_a_url_with_user_and_password(tmp_path: Path) -> None:
@@ -53,7 +53,9 @@ async def test_login_by_token(tmp_path: Path) -> None:
     with running_server(tmp_path, config=TOKEN) as server:
         await runs(server.url, token="t0ken")
         await runs(f"nats://t0ken@127.0.0.1:{server.port}")
-        await refused(server.url, token="other")
+        text = await refused(server.url, token="other")
+        assert "refused the credentials, which are a token: " in text
+        assert "other" not in text
 
 
 async def test_login_by_nkey_seed(tmp_path: Path) -> None:

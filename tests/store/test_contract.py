@@ -56,8 +56,15 @@ async def test_compare_and_set(open_store: OpenStore) -> None:
 async def test_a_store_is_durable_across_connections(open_store: OpenStore) -> None:
     async with open_store() as store:
         revision = await store.state.create("Trip.a", b"1")
+        first = await appended(store, "run.1", b"{}")
+        await store.inbox.send("client", id="m1", saga_type="Trip", saga_id="a", payload=b"1")
     async with open_store() as store:
         assert await store.state.update("Trip.a", b"2", revision=revision) > revision
+        assert await read_back(store, "Trip") == [b"{}"]
+        assert await appended(store, "run.1", b"{}") == first, "the id is known"
+        async with store.inbox.receive("Trip", "new") as messages:
+            with trio.fail_after(20):
+                assert (await anext(messages)).id == "m1"
 
 
 async def test_delete_leaves_a_marker_and_purge_leaves_nothing(open_store: OpenStore) -> None:
@@ -203,28 +210,30 @@ async def test_what_exceeds_max_payload_is_refused(open_store: OpenStore) -> Non
 
 
 async def test_p9_an_event_is_stored_once_by_its_id(open_store: OpenStore) -> None:
-    async def append(store: Store, id: str, payload: bytes) -> int | StoreError:
-        found: list[int | StoreError] = []
-        done = trio.Event()
-
-        def take(result: int | StoreError) -> None:
-            found.append(result)
-            done.set()
-
-        subject = store.names.event_subject("Trip.a", "Trip", "step.hotel")
-        store.events.submit(EventMessage("Trip.a", subject, id, payload), take)
-        await done.wait()
-        return found[0]
-
     async with open_store() as store:
-        first = await append(store, "run.1", b"{}")
-        assert await append(store, "run.1", b"{}") == first
-        second = await append(store, "run.2", b"{}")
+        first = await appended(store, "run.1", b"{}")
+        assert await appended(store, "run.1", b"{}") == first
+        second = await appended(store, "run.2", b"{}")
         assert isinstance(first, int)
         assert isinstance(second, int)
         assert second == first + 1
         assert await read_back(store, "Trip") == [b"{}", b"{}"]
         assert await read_back(store, "Other") == []
+
+
+async def appended(store: Store, id: str, payload: bytes) -> int | StoreError:
+    """Append an event of the key Trip.a, and return the result."""
+    found: list[int | StoreError] = []
+    done = trio.Event()
+
+    def take(result: int | StoreError) -> None:
+        found.append(result)
+        done.set()
+
+    subject = store.names.event_subject("Trip.a", "Trip", "step.hotel")
+    store.events.submit(EventMessage("Trip.a", subject, id, payload), take)
+    await done.wait()
+    return found[0]
 
 
 async def read_back(store: Store, saga_type: str) -> list[bytes]:

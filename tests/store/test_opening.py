@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import logging
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -11,6 +14,7 @@ from typing import Any
 import pytest
 import trio
 from sagakit.errors import CannotConnect, Unavailable
+from sagakit.jetstream import connecting, nats_options
 from sagakit.jetstream import store as jetstream_store
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.link import Link
@@ -142,3 +146,30 @@ async def test_servers_that_stay_away_are_named_as_what_is_missing(
     with pytest.RaisesGroup(pytest.RaisesExc(Unavailable, match=text), flatten_subgroups=True):
         async with open_jetstream(connection, names=Names(namespace=namespace)):
             pass
+
+
+async def test_a_host_whose_name_is_refused_late_is_one_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread that resolves the name ends only after opening was given up: its error is not another one.
+
+    Nor is it in the log.
+    """
+    given_up = threading.Event()
+
+    def resolve(*args: object, **options: object) -> list[object]:
+        given_up.wait(60)
+        raise socket.gaierror(-2, "Name or service not known")
+
+    def why_not(connection: Connection, errors: nats_options.ConnectionErrors) -> CannotConnect:
+        given_up.set()
+        return nats_options.why_not(connection, errors)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    monkeypatch.setattr(connecting, "why_not", why_not)
+    text = r"no NATS server answered at nats://no\.such\.host"
+    with pytest.RaisesGroup(pytest.RaisesExc(CannotConnect, match=text), allow_unwrapped=True, flatten_subgroups=True):
+        async with open_jetstream(Connection(servers=("nats://no.such.host",), connect_timeout=0.2), names=Names()):
+            pass
+    gc.collect()  # asyncio logs an error of a task that nobody looks at when the task goes
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

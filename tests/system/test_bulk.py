@@ -97,7 +97,25 @@ async def test_a_bulk_with_one_wrong_item_applies_nothing(autojump_clock: Clock)
         with pytest.raises(InvalidInput, match="give it a list of SagaInfos"):
             await running.runtime.bulk("terminate", await running.runtime.list(), reason="")  # type: ignore[arg-type]
         with pytest.raises(NotAllowed):
-            await handle.mark_undone("hotel", "")
+            await handle.mark_undone("hotel", "seen")
+
+
+async def test_a_verb_without_a_reason_is_refused_before_anything_is_applied(autojump_clock: Clock) -> None:
+    server, saga = MemoryServer(), BookTrip()
+    async with member(server, saga) as running:
+        handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
+        page = await running.runtime.list()
+        for call in (
+            lambda: handle.terminate(""),
+            lambda: handle.compensate(" "),
+            lambda: handle.mark_undone("hotel", ""),
+            lambda: handle.complete_step("tickets", "x", ""),
+            lambda: running.runtime.bulk("terminate", page.items, reason="", dry_run=False),
+        ):
+            with pytest.raises(InvalidInput, match="needs a reason: say why; the events of the saga keep it"):
+                await call()
+        assert (await record_of(handle)).status == "stuck"
+        await handle.retry()  # its reason is an option
 
 
 @pytest.mark.parametrize("dry_run", [True, False])

@@ -92,3 +92,49 @@ async def test_an_item_that_is_offered_first_does_not_wait_in_line(autojump_cloc
             lane.offer(item)
         lane.offer("large", first=True)
     assert handled == ["one", "large", "two", "three"]
+
+
+@pytest.mark.parametrize(
+    ("took", "most"), [(0.001, 2), (0.1, 10), (10.0, 20)], ids=["fast", "slow", "as slow as can be"]
+)
+async def test_a_lane_with_a_rate_has_as_many_tasks_as_the_rate_needs(
+    autojump_clock: Clock, took: float, most: int
+) -> None:
+    """A hundred items a second: two tasks are enough for fast ones, and there are never more than twenty."""
+    running, seen = 0, []
+
+    async def handle(number: int) -> None:
+        nonlocal running
+        running += 1
+        seen.append(running)
+        await trio.sleep(took)
+        running -= 1
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=2, waiting=inf, rate=100, most=20)
+        for number in range(400):
+            lane.offer(number)
+    assert len(seen) == 400
+    assert max(seen) == most
+
+
+async def test_a_lane_with_a_rate_has_fewer_tasks_once_items_are_fast_again(autojump_clock: Clock) -> None:
+    slow, running, seen = True, 0, []
+
+    async def handle(number: int) -> None:
+        nonlocal running
+        running += 1
+        seen.append(running)
+        await trio.sleep(10 if slow else 0.001)
+        running -= 1
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=2, waiting=inf, rate=100, most=20)
+        for number in range(100):
+            lane.offer(number)
+    slow, seen = False, []
+    async with trio.open_nursery() as nursery:
+        lane._nursery = nursery
+        for number in range(500):
+            lane.offer(number)
+    assert max(seen[-100:]) == 2

@@ -117,12 +117,12 @@ class Ship(Saga[str]):
 async def test_mark_undone_is_refused_for_a_step_that_is_held_in_its_action(autojump_clock: Clock) -> None:
     async with member(MemoryServer(), saga := BookTrip()) as running:
         handle = await stuck(running.runtime, saga, "one", Trip(fail="tickets"))
-        assert await refused(handle.mark_undone("tickets", "")) == (
+        assert await refused(handle.mark_undone("tickets", "seen")) == (
             "tickets cannot be marked undone: tickets is held in its action: `complete_step` gives it a result, "
             "`retry` tries it again, `compensate` undoes what came before it"
         )
-        assert "hotel is done: its compensation was not called" in await refused(handle.mark_undone("hotel", ""))
-        assert "hotel is done: it has its result" in await refused(handle.complete_step("hotel", {"ref": "x"}, ""))
+        assert "hotel is done: its compensation was not called" in await refused(handle.mark_undone("hotel", "seen"))
+        assert "hotel is done: it has its result" in await refused(handle.complete_step("hotel", {"ref": "x"}, "seen"))
         assert "hotel is done: that is so already" in await refused(handle.report("hotel", {"ref": "x"}))
 
 
@@ -130,13 +130,13 @@ async def test_complete_step_is_refused_for_a_step_that_is_held_in_its_compensat
     async with member(MemoryServer(), BookTrip()) as running:
         handle = await running.runtime.start(BookTrip, "one", Trip(refuse="flight", fail="cancel_hotel"))
         await settled(handle)
-        text = await refused(handle.complete_step("hotel", {"ref": "x"}, ""))
+        text = await refused(handle.complete_step("hotel", {"ref": "x"}, "seen"))
         assert text == (
             "hotel cannot be completed by hand: hotel is held in its compensation: the saga has turned back: "
             "`mark_undone` says that the compensation was done by hand"
         )
-        assert "flight is known not to have happened" in await refused(handle.mark_undone("flight", ""))
-        assert "it has turned back already, and is stuck" in await refused(handle.compensate(""))
+        assert "flight is known not to have happened" in await refused(handle.mark_undone("flight", "seen"))
+        assert "it has turned back already, and is stuck" in await refused(handle.compensate("seen"))
 
 
 async def test_verbs_for_stuck_sagas_are_refused_for_a_running_one(autojump_clock: Clock) -> None:
@@ -144,14 +144,14 @@ async def test_verbs_for_stuck_sagas_are_refused_for_a_running_one(autojump_cloc
         runtime = running.runtime
         handle: Handle[Any] = await runtime.start(Ship, "one", "x")
         assert "it is running, not stuck: what has failed is tried again by itself" in await refused(handle.retry())
-        text = await refused(handle.complete_step("packed", "x", ""))
+        text = await refused(handle.complete_step("packed", "x", "seen"))
         assert "packed waits for a signal, a time or a child: send a signal with `signal`" in text
-        assert "send has not begun" in await refused(handle.complete_step("send", ["x"], ""))
+        assert "send has not begun" in await refused(handle.complete_step("send", ["x"], "seen"))
         await runtime.signal(Ship, "one", Ship.packed, "lamp")
         text = await refused(runtime.signal(Ship, "one", Ship.packed, "lamp"))
         assert text == "the signal packed is not taken: packed has come already, and is taken once"
         await handle.outcome()
-        assert await refused(handle.terminate("")) == "it cannot be terminated: the saga is over"
+        assert await refused(handle.terminate("seen")) == "it cannot be terminated: the saga is over"
 
 
 async def test_a_cancel_past_the_pivot_says_why_it_is_refused(autojump_clock: Clock) -> None:
@@ -167,4 +167,4 @@ async def test_a_cancel_past_the_pivot_says_why_it_is_refused(autojump_clock: Cl
             await trio.sleep(0.1)
         with pytest.raises(TooLate, match="too late to cancel: it is past the pivot, and only goes forward"):
             await handle.cancel()
-        assert "once it is stuck, `compensate` undoes what can be undone" in await refused(handle.compensate(""))
+        assert "once it is stuck, `compensate` undoes what can be undone" in await refused(handle.compensate("seen"))

@@ -164,7 +164,7 @@ async def test_an_item_of_an_each_is_named_as_a_step(autojump_clock: Clock) -> N
         handle = await running.runtime.start(Many, "one", ["a"])
         await handle.outcome()
         with pytest.raises(NotAllowed, match="label/0 cannot be marked undone"):
-            await handle.mark_undone("label/0", "")
+            await handle.mark_undone("label/0", "seen")
 
 
 class OldJob(Saga[str], name="Job", version=1):

@@ -8,6 +8,7 @@ migrate         from an older version's record to this version's plan
 lenders         what a call needs of the worker: event loops, threads, quotas
 permit          permission to make one call, which the saga may revoke until the call starts
 heartbeat       signs of life of an attempt
+thread_calls    the calls that run in threads now, for the watchdog
 limiters        quotas that steps share
 classify        what a function returned or raised, as the result of an attempt
 wrong_loop      advice for a call into the wrong event loop

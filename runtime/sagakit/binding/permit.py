@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 
 import trio
 
+from sagakit.binding.thread_calls import running
 from sagakit.errors import SagakitError
 
 P = ParamSpec("P")
@@ -42,15 +43,16 @@ class CallPermit:
         if not self._first.setdefault("used", False) and self.queue is not None:
             self.queue.cancel()
 
-    def with_thread(self, fn: Callable[P, R]) -> Callable[P, tuple[R]]:
-        """Return `fn`, using the permit in the thread that calls it.
+    def with_thread(self, fn: Callable[P, R], timeout: float) -> Callable[P, tuple[R]]:
+        """Return `fn`, using the permit in the thread that calls it. The watchdog knows its timeout, in seconds.
 
         The result is in a tuple: trio refuses a thread's function that returns a coroutine.
         """
 
         def used(*args: P.args, **kwargs: P.kwargs) -> tuple[R]:
             self.use()
-            return (fn(*args, **kwargs),)
+            with running(timeout):
+                return (fn(*args, **kwargs),)
 
         return used
 

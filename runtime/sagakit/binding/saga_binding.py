@@ -199,7 +199,7 @@ class SagaBinding:
         self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         """Run the user's function in its loop or thread. Raises CallRevoked if the permit was revoked before."""
-        value = await self._called(function, environment, permit, args)
+        value = await self._called(call, function, environment, permit, args)
         kind = type(value)
         if kind in self._plain:
             return value
@@ -210,7 +210,7 @@ class SagaBinding:
         return await (environment.call_asyncio(_await, value) if function.backend == "asyncio" else value)
 
     async def _called(
-        self, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
+        self, call: Call, function: Function, environment: CallEnvironment, permit: CallPermit, args: tuple[Any, ...]
     ) -> Any:
         match function.runner:
             case "trio":
@@ -219,7 +219,7 @@ class SagaBinding:
             case "asyncio":
                 return await environment.call_asyncio(permit.with_coroutine(function.fn), *args)
             case "thread":
-                (value,) = await environment.call_thread(permit.with_thread(function.fn), *args)
+                (value,) = await environment.call_thread(permit.with_thread(function.fn, call.timeout), *args)
                 return value
             case _:
                 assert_never(function.runner)

@@ -2,6 +2,7 @@
 
 app               the command `sagakit` itself
 lazy_group        the group of all commands; imports the module of a command when it is called
+plain_options    options whose values typer need not convert
 looking_commands  list, describe, history, count, groups, workers
 watching_commands  watch, trace
 job_commands      jobs
@@ -13,19 +14,22 @@ sending_commands  start, signal, delete
 checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics
-console_commands  web
+console_commands  web, dev
 console_process   `sagakit web`: console and HTTP API as a process
+dev_process       `sagakit dev`: a server, a worker that starts anew, the console
 listening         HTTP servers of commands, on trio
 writing_commands  init, diagram, schema, explore, demo
 scaffold          the project that `sagakit init` makes, of the templates in the folder `project`
 changing          a change of many sagas: plan, question, verdicts
 jobs_at_work      verbs for many sagas, as jobs: written, sent, shown, resumed
+deletions        deletions of single sagas, each with its verdict
 moments           times and delays as arguments
 choosing          the selector: keys, globs, a filter, standard input
 looking_only      the light way to look at sagas: a plain connection under asyncio
 session           one operator command, from its arguments to its exit code
 printing          tables, JSON and YAML; errors in the same format
 context_commands  context: ls, show, select
+completing       shell completion: keys, types, steps, signals
 contexts          the contexts of the `nats` command
 command_options   options of the commands
 demo              `sagakit demo`: 500 orders as sagas, and an audit

@@ -9,7 +9,7 @@ import typer
 from sagakit.cli.lazy_group import LazyGroup
 
 app: typer.Typer = typer.Typer(
-    cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="Sagas on NATS JetStream."
+    cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None, help="Sagas on NATS JetStream."
 )
 
 

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import trio
@@ -20,9 +19,9 @@ from sagakit.cli.jobs_at_work import CUT_OFF, JobResult, Pace, begin, jobs_of, p
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.cli.session import Session, Work
 from sagakit.client.by_key import Answer, PlainAccess, check_message
-from sagakit.client.jobs import Job, JobItem
+from sagakit.client.jobs import Job, JobItem, JobVerb
 from sagakit.client.json_shapes import VerdictLine
-from sagakit.engine import InboundKind, Record, to_undo
+from sagakit.engine import Record, to_undo
 from sagakit.engine.record import NOTHING
 from sagakit.errors import SagakitError
 
@@ -43,7 +42,7 @@ TAKES_A_STEP = frozenset({"complete-step", "mark-undone"})
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The order of an operator: a verb, its arguments, and the words that choose the sagas."""
 
-    verb: InboundKind | Literal["delete"]
+    verb: JobVerb
     sagas: Sequence[str] | None
     where: str | None = None
     why: str = ""
@@ -86,7 +85,6 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     def job(self, payload: msgspec.Raw, by: str) -> Job:
         """Return the head of the job that gives many sagas this verb."""
-        assert self.verb != "delete", "deleting is not a message to a saga"
         return Job(
             id="",
             verb=self.verb,
@@ -132,8 +130,7 @@ def change(session: Session, order: Order) -> None:
 
     def prepared() -> Work:
         if order.resume is not None:
-            order.check_resumed()
-            return partial(_resume, order, order.resume, session.output)
+            return resuming(order, order.resume, session.output)
         choice, by, payload = order.checked(), order.signed(), order.raw()
         check_message(kind, reason=order.why, by=by, step=order.step, payload=payload, id=order.message_id)
 
@@ -153,6 +150,12 @@ def change(session: Session, order: Order) -> None:
         return work
 
     session.run(prepared)
+
+
+def resuming(order: Order, job: str, output: OutputFormat) -> Work:
+    """Return the work of going on with a job. Raises UsageError for arguments that the job has itself."""
+    order.check_resumed()
+    return partial(_resume, order, job, output)
 
 
 async def _resume(order: Order, job: str, output: OutputFormat, sagas: PlainAccess) -> int:

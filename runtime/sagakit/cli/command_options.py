@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, cast
 import typer
 
 from sagakit.cli import contexts
+from sagakit.cli.completing import offer_sagas
 from sagakit.cli.exits import UsageError
 
 T = TypeVar("T")
@@ -142,8 +143,12 @@ SagaWords: TypeAlias = Annotated[
     typer.Argument(
         metavar="SAGA",
         show_default=False,
+        autocompletion=offer_sagas,
         help="Keys (TYPE.ID), globs over them in quotes ('PlaceOrder.*'), or - for keys from standard input.",
     ),
+]
+OneSaga: TypeAlias = Annotated[
+    str, typer.Argument(metavar="SAGA", autocompletion=offer_sagas, help="The key of the saga: TYPE.ID.")
 ]
 CHANGING: dict[str, Any] = {
     "where": FilterText,
@@ -171,8 +176,6 @@ AUDITED: dict[str, Any] = {
     **AS_JOB,
 }
 """The options of every verb of operators."""
-_IN_CONFIG: Mapping[str, str] = {"name": "worker_name", "creds": "credentials", "nkey": "nkeys_seed"}
-"""Fields of `Config` that have another name on the command line."""
 
 
 def _connection(url: str, said: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -191,7 +194,7 @@ def with_options(shared: Mapping[str, Any]) -> Callable[[Callable[..., None]], C
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def run(**given: Any) -> None:
-            options = {_IN_CONFIG.get(name, name): given.pop(name) for name in shared}
+            options = {contexts.IN_CONFIG.get(name, name): given.pop(name) for name in shared}
             said = {name: value for name, value in options.items() if value is not None}
             if "context" in shared:
                 given["nats"], said = _connection(given["nats"], said)

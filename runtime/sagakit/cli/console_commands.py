@@ -1,7 +1,8 @@
-"""The command web."""
+"""The commands that serve the console: web, and dev for one developer."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from sagakit.cli.command_options import (
     CONNECTION,
     WEB_PACKAGES,
+    WORKER_PACKAGES,
     ConfigFile,
     LogFormat,
     LogFormatName,
@@ -16,6 +18,7 @@ from sagakit.cli.command_options import (
     LogLevelName,
     Nats,
     RankName,
+    SagaList,
     packages_checked,
     with_options,
 )
@@ -74,3 +77,28 @@ def web(
         proxy_role_header=proxy_role_header,
     )
     raise typer.Exit(console_process.run(call))
+
+
+@commands.command()
+def dev(
+    sagas: SagaList,
+    listen: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            callback=packages_checked("worker,web,embedded", WORKER_PACKAGES + WEB_PACKAGES),
+            help="The address of the console, on loopback; port 0 picks one.",
+        ),
+    ] = "127.0.0.1:8470",
+    folder: Annotated[Path, typer.Option(help="The folder for the data of the server.")] = Path(".sagakit"),
+    reset: Annotated[bool, typer.Option("--reset", help="Begin with no sagas: empty the folder.")] = False,
+    log_level: LogLevelName = LogLevel.info,
+) -> None:
+    """Run a server, a worker and the console while you write sagas. The worker starts anew when a file changes.
+
+    The console is for everyone on this machine, as an admin. Nothing here survives a power cut for certain.
+    """
+    from sagakit.cli import dev_process, logs
+
+    logs.set_up(LogFormat.text.value, log_level.value)
+    raise typer.Exit(dev_process.run(dev_process.DevCall(sagas=sagas, folder=folder, listen=listen, reset=reset)))

@@ -58,10 +58,11 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
                 f"{host} can be reached from other machines, and nobody would be asked who they are: give --tokens "
                 "FILE or --proxy-header NAME, or listen on 127.0.0.1"
             )
-        return Everyone(self.role, name=_login())
+        return Everyone(self.role, name=login())
 
 
-def _login() -> str:
+def login() -> str:
+    """Return the name of the user who runs this process; empty if it has none."""
     with suppress(KeyError, OSError):
         return getpass.getuser()
     return ""
@@ -76,23 +77,26 @@ def run(call: ConsoleCall) -> CommandExit:
                 with listen(call.listen, option="listen") as listening:
                     trio.run(_serve, call, config, listening, call.authentication(listening), stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
-            code = exit_of(error)
-            told = error if code is CommandExit.CRASH else None
-            _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
-            return code
+            return failed(error)
     return CommandExit.DRAINED
+
+
+def failed(error: BaseException) -> CommandExit:
+    """Write the error of a process into the log, and return its exit code."""
+    code = exit_of(error)
+    told = error if code is CommandExit.CRASH else None
+    _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
+    return code
 
 
 async def _serve(
     call: ConsoleCall, config: Config, listening: socket.socket, authentication: Authentication, stop: Stop
 ) -> None:
     stopping = trio.Event()
-    known = {name: getattr(config, name) for name in ClientOptions.__annotations__}
     host = listening.getsockname()[0]
-    options: ClientOptions = known  # type: ignore[assignment]  # its keys are those of ClientOptions
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
-        async with open_client(call.url, **options) as client:
+        async with open_client(call.url, **client_options(config)) as client:
             open_to_all = isinstance(authentication, Everyone)
             hosts = LOOPBACK_HOSTS | {host} if open_to_all else None
             made = app(client, authentication=authentication, read_only=False, hosts=hosts)
@@ -101,3 +105,10 @@ async def _serve(
                 who = f"everyone is {call.role}" if open_to_all else "visitors are asked who they are"
                 _log.info("the console is at %s; %s", url, who, extra={"url": url})
                 await stopping.wait()
+
+
+def client_options(config: Config) -> ClientOptions:
+    """Return the options that a client has, too."""
+    known: Any = {name: getattr(config, name) for name in ClientOptions.__annotations__}
+    options: ClientOptions = known
+    return options

@@ -34,6 +34,8 @@ OPTIONS: Mapping[str, str] = {
     "jetstream_api_prefix": "api_prefix",
 }
 """Fields of a context, and the options of a runtime that they set."""
+IN_CONFIG: Mapping[str, str] = {"name": "worker_name", "creds": "credentials", "nkey": "nkeys_seed"}
+"""Options of the command line that have another name in `Config`."""
 SECRETS = frozenset({"password", "token"})
 """Fields whose values are not shown."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import BinaryIO
@@ -13,10 +14,12 @@ from typing import BinaryIO
 import msgspec
 import trio
 
+from sagakit.cli.deletions import deletion_in_job
 from sagakit.cli.exits import UsageError
 from sagakit.cli.printing import note, shown
 from sagakit.client import job_start
-from sagakit.client.by_key import PlainAccess
+from sagakit.client.by_key import Answer, PlainAccess
+from sagakit.client.deletion_run import DeletionRun
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs
@@ -129,12 +132,8 @@ class _AtWork:
 
     async def run(self, hold: Hold, since: Mapping[str, int] | None) -> JobResult:
         """Run the job until it is over or a signal comes. Raises JobHeld, StoreError."""
-        assert self._sagas.wire is not None
-        job, now = self._pages.job, self._sagas.now
-        run = JobRun(
-            self._sagas.wire, self._sagas.names, self._pages, hold, explain=self._explain, told=self._tell,
-            now=now, timeout=self._pace.timeout, rate=self._pace.rate,
-        )  # fmt: skip
+        job = self._pages.job
+        run, work = self._run_of(job, hold, since)
         is_done = False
         try:
             with self._pace.opened() as self._report, _progress(job) as self._show:
@@ -144,7 +143,7 @@ class _AtWork:
                             self._tell(JobVerdict(item, item.verdict, item.why))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._stop_on_signal, run)
-                    is_done = await run.run(since)
+                    is_done = await work()
                     nursery.cancel_scope.cancel()
         finally:
             if not is_done:
@@ -152,7 +151,27 @@ class _AtWork:
         lines = [self._lines[item.key] for item in self._pages.items() if item.key in self._lines]
         return JobResult(lines, self._is_cut_off, is_done)
 
-    async def _stop_on_signal(self, run: JobRun) -> None:
+    def _run_of(
+        self, job: Job, hold: Hold, since: Mapping[str, int] | None
+    ) -> tuple[JobRun | DeletionRun, Callable[[], Awaitable[bool]]]:
+        """Return the run, which can be stopped, and what runs it."""
+        wire, now = self._sagas.wire, self._sagas.now
+        assert wire is not None
+        if job.verb == "delete":
+            deletion = DeletionRun(
+                wire, self._pages, hold, delete=self._delete, told=self._tell, now=now, rate=self._pace.rate
+            )
+            return deletion, deletion.run
+        run = JobRun(
+            wire, self._sagas.names, self._pages, hold, explain=self._explain, told=self._tell, now=now,
+            timeout=self._pace.timeout, rate=self._pace.rate,
+        )  # fmt: skip
+        return run, partial(run.run, since)
+
+    async def _delete(self, item: JobItem, again: bool) -> Answer:
+        return await deletion_in_job(self._sagas, item.key, item.run, self._pace.timeout, again=again)
+
+    async def _stop_on_signal(self, run: JobRun | DeletionRun) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for number in signals:
                 if self._is_cut_off:  # asked twice: the marks are not waited for

@@ -10,6 +10,8 @@ import typer
 import typer.core
 import typer.main
 
+from sagakit.cli.plain_options import take_plain
+
 LATER: Mapping[str, tuple[str, str]] = {
     "list": ("looking_commands", "List sagas, newest first."),
     "describe": ("looking_commands", "Show one saga: values, steps, attempts, errors."),
@@ -37,6 +39,7 @@ LATER: Mapping[str, tuple[str, str]] = {
 OTHERS: Mapping[str, tuple[str, str]] = {
     "worker": ("running_commands", "Run sagas in this process until a signal comes, then drain."),
     "web": ("console_commands", "Serve the console and the HTTP API."),
+    "dev": ("console_commands", "Run a server, a worker and the console while you write sagas."),
     "setup": ("running_commands", "Make the buckets and streams that are missing."),
     "permissions": ("running_commands", "Print the least permissions that a role needs."),
     "context": ("context_commands", "List, show and select contexts of the `nats` command."),
@@ -61,8 +64,7 @@ class Commands(MutableMapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._found:
-            module = import_module(f"sagakit.cli.{HOMES[name]}")
-            self._found.update(typer.main.get_group(module.commands).commands)
+            self._found[name] = _built(name, import_module(f"sagakit.cli.{HOMES[name]}").commands)
         return self._found[name]
 
     def __setitem__(self, name: str, command: Any) -> None:
@@ -78,12 +80,31 @@ class Commands(MutableMapping[str, Any]):
         return len(HOMES)
 
 
+def _built(name: str, home: typer.Typer) -> Any:
+    """Return a command of a module, without building the others: each has two dozen options."""
+    only = typer.Typer(rich_markup_mode=None)
+    only.registered_commands = [one for one in home.registered_commands if _name(one) == name]
+    only.registered_groups = [one for one in home.registered_groups if one.name == name]
+    command: Any = typer.main.get_group(only).commands[name]
+    params = command.get_params
+    command.get_params = lambda ctx: take_plain(params(ctx))
+    return command
+
+
+def _name(info: Any) -> str:
+    return str(info.name or info.callback.__name__.replace("_", "-"))
+
+
 class LazyGroup(typer.core.TyperGroup):
     """The group behind `sagakit`. Its help imports no command."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)
         self.commands: MutableMapping[str, Any] = Commands()
+
+    def get_params(self, ctx: Any) -> Any:
+        """Return the options of the command itself."""
+        return take_plain(super().get_params(ctx))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the list of commands into the help."""

@@ -18,7 +18,7 @@ from sagakit.cli.choosing import (
     looked_for,
     wanted_of_choice,
 )
-from sagakit.cli.command_options import FilterText, SagaWords
+from sagakit.cli.command_options import FilterText, OneSaga, SagaWords
 from sagakit.cli.printing import Columns, age, note, print_lines, print_one, utc
 from sagakit.cli.session import Look, Session, Work, in_session
 from sagakit.client.json_lines import detail_of, event_line, group_line, saga_line
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from sagakit.client.by_key import LiveLease, PlainAccess
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
-OneSaga: TypeAlias = Annotated[str, typer.Argument(metavar="SAGA", help="The key of the saga: TYPE.ID.")]
 Ended: TypeAlias = Annotated[
     bool, typer.Option("--ended", help="Those that have ended, in place of the unfinished ones.")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from sagakit.client.client_opening import client_connection, usable_names
+from sagakit.client.reaching import client_connection, usable_names
 from sagakit.jetstream.asyncio_run import run_on_wire
 from sagakit.jetstream.asyncio_wire import AsyncioWire
 from sagakit.jetstream.wire_reading import WireReading

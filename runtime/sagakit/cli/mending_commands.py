@@ -8,12 +8,14 @@ import typer
 
 from sagakit.cli.changing import Order, change
 from sagakit.cli.command_options import AUDITED, SagaWords
+from sagakit.cli.completing import offer_steps
 from sagakit.cli.session import Session, in_session
 from sagakit.engine import InboundKind
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 StepName: TypeAlias = Annotated[
-    str, typer.Option(help="Required: the name of the step; label/2 for an item of an each.")
+    str,
+    typer.Option(autocompletion=offer_steps, help="Required: the name of the step; label/2 for an item of an each."),
 ]
 
 

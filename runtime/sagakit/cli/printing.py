@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 import typer
+from rich.cells import cell_len, set_cell_size
 
 from sagakit.cli.exits import UsageError
 from sagakit.client.json_shapes import ErrorLine
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.tree import Tree
 
 WIDE = 400
@@ -53,7 +54,7 @@ def print_lines(lines: Sequence[LineT], columns: Columns, output: OutputFormat, 
     """
     if output is OutputFormat.table:
         if lines:
-            sys.stdout.write(table_text(lines, columns, _console()))
+            typer.echo(table_text(lines, columns, screen_width()), nl=False)
         elif empty:
             note(empty)
     elif output is OutputFormat.jsonl:
@@ -110,35 +111,33 @@ def note(text: str) -> None:
 # ----------------------------------------------------------------------------- tables
 
 
-def _console() -> Console:
-    from rich.console import Console  # takes as long as the rest of `sagakit --help`
-
+def screen_width() -> int:
+    """Return the columns of the screen, of COLUMNS if that is set; WIDE for a file or a pipe."""
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
-        return Console()
-    return Console(width=WIDE)
+        return shutil.get_terminal_size().columns
+    return WIDE
 
 
-def table_text(lines: Sequence[LineT], columns: Columns, console: Console) -> str:
-    """Return a table. Where the screen is too narrow, cells are cut: those of the last column first."""
-    from rich.cells import cell_len
-    from rich.table import Table
-    from rich.text import Text
+def table_text(lines: Sequence[LineT], columns: Columns, width: int) -> str:
+    """Return a table with a bold head. Where `width` is too narrow, cells are cut: those of the last column first."""
+    # a table of rich takes longer to print than it takes to find and read what is in it
+    rows = [list(columns), *([shown(text(line)) for text in columns.values()] for line in lines)]
+    widths = [max(map(cell_len, cells)) for cells in zip(*rows, strict=True)]
+    fitted = _fitted(widths, width - GAP * (len(widths) - 1))
+    head, *body = ((" " * GAP).join(map(_cell, row, fitted)).rstrip() for row in rows)
+    return "".join(f"{line}\n" for line in (typer.style(head, bold=True), *body))
 
-    rows = [[shown(text(line)) for text in columns.values()] for line in lines]
-    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
-    for name, width in zip(columns, _fitted(widths, console.width - GAP * (len(widths) - 1)), strict=True):
-        table.add_column(name, no_wrap=True, overflow="ellipsis", width=width)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    with console.capture() as captured:
-        console.print(table)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+
+def _cell(text: str, width: int) -> str:
+    """Return a text that fills a cell: filled up, or cut."""
+    return set_cell_size(text if cell_len(text) <= width else f"{set_cell_size(text, width - 1)}…", width)
 
 
 def tree_text(tree: Tree) -> str:
     """Return a tree of rich as text. Lines that are too long for the screen are wrapped."""
-    console = _console()
+    from rich.console import Console  # takes as long as the rest of `sagakit --help`
+
+    console = Console(width=screen_width())
     with console.capture() as captured:
         console.print(tree)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
@@ -155,7 +154,7 @@ def _fitted(widths: Sequence[int], room: int) -> list[int]:
 
 def text_lines(text: str) -> str:
     """Return a text for people, wrapped to the screen with deeper lines, without characters that steer a terminal."""
-    width = _console().width
+    width = screen_width()
     return "\n".join(part for line in text.splitlines() for part in _wrapped(shown(line), width))
 
 

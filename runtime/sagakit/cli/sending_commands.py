@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any, TypeAlias
 
-import trio
 import typer
 
-from sagakit.cli.changing import Changing, Order, carry_out, change, json_of
+from sagakit.cli.changing import Changing, Order, carry_out, change, json_of, resuming
+from sagakit.cli.choosing import key_of_record
 from sagakit.cli.command_options import AS_JOB, CHANGING, SagaWords
+from sagakit.cli.completing import offer_types
+from sagakit.cli.deletions import deletion, would_be_deleted
 from sagakit.cli.exits import UsageError
 from sagakit.cli.moments import seconds_of, time_of
-from sagakit.cli.printing import print_one
+from sagakit.cli.printing import note, print_one
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import Answer, PlainAccess
 from sagakit.client.json_shapes import StartedLine
 from sagakit.client.verbs import message_id_of
-from sagakit.engine import ENDS, Record
+from sagakit.cluster.needs import unserved
+from sagakit.engine import Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import NotAllowed, NoWorker, UnknownSaga
+from sagakit.errors import StoreError
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
 from sagakit.messages.start_context import StartContext
@@ -34,7 +38,9 @@ MessageId: TypeAlias = Annotated[
 @in_session()
 def start(
     session: Session,
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="The name of the saga's type.")],
+    type: Annotated[
+        str, typer.Argument(metavar="TYPE", autocompletion=offer_types, help="The name of the saga's type.")
+    ],
     id: Annotated[str | None, typer.Option(help="The id of the saga; by default a new one.")] = None,
     input: Annotated[str, typer.Option(help="The input as JSON, or @FILE.")] = "null",
     attribute: Annotated[
@@ -85,10 +91,20 @@ def start(
             )
             line = StartedLine(key=str(address), type=type, id=address.saga_id, message_id=sent)
             print_one(line, f"{address}: the start is in the inbox", session.output)
+            await _tell_unserved(sagas, type)
 
         return work
 
     session.run(prepared)
+
+
+async def _tell_unserved(sagas: PlainAccess, saga_type: str) -> None:
+    """Tell the operator if no live worker has the type of a start."""
+    with suppress(StoreError):  # the account may not look at the leases: then it is not known
+        live = [one.lease for one in await sagas.workers() if one.answers is not False and not one.lease.handed_back]
+        known = {name for lease in live for name in lease.definitions}
+        if saga_type not in known:
+            note(unserved(saga_type, known))
 
 
 @commands.command()
@@ -108,7 +124,7 @@ def signal(
 
 
 @commands.command()
-@in_session(CHANGING)
+@in_session({**CHANGING, **AS_JOB})
 def delete(
     session: Session,
     sagas: SagaWords = None,
@@ -119,30 +135,21 @@ def delete(
     order = Order(verb="delete", sagas=sagas, **options)
 
     def prepared() -> Work:
+        if order.resume is not None:
+            return resuming(order, order.resume, session.output)
         choice = order.checked()
 
         async def work(access: PlainAccess) -> int:
             async def done(record: Record) -> Answer:
-                try:
-                    with trio.fail_after(order.timeout):
-                        await access.delete(record)
-                except (NotAllowed, NoWorker, UnknownSaga) as error:
-                    return Answer("not deleted", str(error))
-                except trio.TooSlowError:
-                    return Answer("not deleted", f"it was not archived in {order.timeout:g} s")
-                return Answer("deleted")
+                return await deletion(access, key_of_record(record), record.run, order.timeout)
 
-            return await carry_out(access, order, choice, Changing(_would_be_deleted, done, ended=True), session.output)
+            job = None if access.wire is None else order.job(NOTHING, order.signed())
+            way = Changing(would_be_deleted, done, ended=True, job=job)
+            return await carry_out(access, order, choice, way, session.output)
 
         return work
 
     session.run(prepared)
-
-
-async def _would_be_deleted(record: Record) -> Answer:
-    if record.status in ENDS:
-        return Answer("deleted")
-    return Answer("not deleted", "it is unfinished: cancel or terminate it, wait for its end, then delete it")
 
 
 def _attributes(given: list[str]) -> dict[str, str]:

@@ -16,6 +16,8 @@ import trio
 import typer
 
 from sagakit.cli.choosing import GLOB, key_of
+from sagakit.cli.command_options import OneSaga
+from sagakit.cli.completing import offer_sagas
 from sagakit.cli.exits import UsageError
 from sagakit.cli.printing import OutputFormat, print_one, shown, tree_text, utc
 from sagakit.cli.session import Session, Work, in_session
@@ -67,7 +69,12 @@ class WatchOrder(msgspec.Struct, frozen=True, kw_only=True):
 def watch(
     session: Session,
     saga: Annotated[
-        str | None, typer.Argument(metavar="SAGA", help="A key (TYPE.ID), a type, or a glob; by default all sagas.")
+        str | None,
+        typer.Argument(
+            metavar="SAGA",
+            autocompletion=offer_sagas,
+            help="A key (TYPE.ID), a type, or a glob; by default all sagas.",
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -95,7 +102,7 @@ def watch(
 @in_session()
 def trace(
     session: Session,
-    saga: Annotated[str, typer.Argument(metavar="SAGA", help="The key of the saga: TYPE.ID.")],
+    saga: OneSaga,
 ) -> None:
     """Draw the family of a saga as a tree: what has started it, and what it has started, each with its status."""
 

@@ -18,6 +18,7 @@ from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.opening import open_runtime
 from sagakit.client.runtime import Runtime
+from sagakit.jetstream.address import is_private
 from sagakit.jetstream.host import Host, open_host
 from sagakit.system.config import Config
 
@@ -67,7 +68,7 @@ async def _work(job: WorkerCall, config: Config, sagas: Any, listening: socket.s
             stopping = trio.Event()
             stop.then(stopping.set)
             state.runtime = runtime
-            if job.url.startswith("memory:"):
+            if is_private(job.url):
                 _log.warning("memory: keeps the sagas in this process, and no other one can reach them: use embedded:")
             _log.info("worker %s is up", runtime.worker_id, extra={"worker_id": runtime.worker_id})
             await stopping.wait()

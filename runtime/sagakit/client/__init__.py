@@ -23,6 +23,8 @@ json_lines   sagas, events, groups and descriptions in that form
 jobs         verbs for many sagas, as they are written down
 job_start    a job, written down before it is run
 job_run      one run of a job: sends, reads the verdicts, marks them
+job_keeping  writes the marks of a job down while it runs, and shows that this process lives
+deletion_run  one run of a job that deletes ended sagas
 job_answers  why a verb has no effect on a saga of a job
 tail         the messages of a stream as they are written
 family_tree  a saga's parents and children
@@ -33,6 +35,7 @@ The client without a worker; nothing here knows trio
 
 client       Client: the methods
 client_opening  open_client for trio programs, and what opening shares with asyncio programs
+reaching       the connection of a client, and the check that its server can be used
 saga_type    a type of saga, by its class or by its name
 step_wait    the wait for a step of a saga
 lookup       single looks by key

@@ -205,10 +205,9 @@ class PlainAccess:
         await self._worker.requests.send(address, id, request)
         return id
 
-    async def delete(self, record: Record) -> None:
+    async def delete(self, key: str, run: str) -> None:
         """Delete what is kept of an ended saga, as `Runtime.delete` does. Another life of its id stays."""
-        key = str(SagaKey(record.saga_type, record.saga_id))
-        await forget(self._store, self._worker.sagas, self._worker.requests, key, run=record.run)
+        await forget(self._store, self._worker.sagas, self._worker.requests, key, run=run)
 
     async def workers(self) -> Sequence[LiveLease]:
         """Return the leases of all workers, by name, each with the answer to whether the worker still listens."""

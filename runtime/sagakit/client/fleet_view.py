@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import aclosing
+from logging import getLogger
 from math import inf
 
 from sagakit.client.lookup import Lookup
 from sagakit.cluster.lease_value import Lease, lease_of
-from sagakit.cluster.needs import MISSING_FOR, Fleet, Need, advice_on, can_run
+from sagakit.cluster.needs import MISSING_FOR, Fleet, Need, advice_on, can_run, unserved
 from sagakit.engine import ENDS, Record
 from sagakit.errors import NoWorker, StoreError
 from sagakit.store.names import SagaKey
 from sagakit.store.ports import Wire, WireEvent
+
+_log = getLogger("sagakit.client")
 
 LOOK_AGAIN = 2.0
 """Seconds for which a look at the fleet is trusted: many tasks may wait for sagas at the same time."""
@@ -29,9 +32,12 @@ class FleetView:
         self._lookup = lookup
         self._ttl = ttl
         self._live: Sequence[Lease] | None = None
+        self._is_known = False
+        """True if the last look at the leases has succeeded."""
         self._looked = -inf
         self._looking: WireEvent | None = None
         self._missing_since: dict[str, float] = {}
+        self._told: set[str] = set()
 
     async def check_runs(self, record: Record) -> None:
         """Raise NoWorker if no live worker can run a saga. While that is not known, or none lives, return."""
@@ -49,6 +55,14 @@ class FleetView:
         key = str(SagaKey(record.saga_type, record.saga_id))
         raise NoWorker(key, need.version, fleet.versions, advice_on(need, fleet))
 
+    async def tell_unserved(self, saga_type: str) -> None:
+        """Log a warning, once for each type, if no live worker has a type whose start waits."""
+        live = await self._fleet()
+        if saga_type in self._told or not self._is_known or any(saga_type in lease.definitions for lease in live):
+            return
+        self._told.add(saga_type)
+        _log.warning("%s", unserved(saga_type, {name for lease in live for name in lease.definitions}))
+
     def _is_missing(self, saga_type: str) -> bool:
         """Return True if no worker has had the type for a while: most likely its service is not just being deployed."""
         return self._wire.now() - self._missing_since.setdefault(saga_type, self._wire.now()) >= MISSING_FOR
@@ -61,9 +75,9 @@ class FleetView:
                 continue
             looking = self._looking = self._wire.event()
             try:
-                self._live = await self._look()
+                self._live, self._is_known = await self._look(), True
             except StoreError:
-                self._live = []
+                self._live, self._is_known = [], False
             finally:
                 self._looking = None
                 looking.set()

@@ -11,7 +11,7 @@ from sagakit.client.access import SagaAccess
 from sagakit.client.description import Description
 from sagakit.client.misuse import METHODS_OF_A_RUNTIME, elsewhere
 from sagakit.client.refusals import check_taken
-from sagakit.client.verbs import as_payload, message_id_of, step_name
+from sagakit.client.verbs import as_payload, check_reason, message_id_of, step_name
 from sagakit.definition import Completed, Definition, Failed, Node, Outcome, Saga, compiled
 from sagakit.engine import InboundKind, Record, SagaStatus
 from sagakit.engine.record import NOTHING
@@ -150,7 +150,9 @@ class Handle(Generic[T]):
         await self._operate("compensate", reason=reason, by=by, id=message_id)
 
     async def terminate(self, reason: str, *, by: str = "", message_id: str | None = None) -> None:
-        """End the saga now and undo nothing. Audited with `by` and `reason`. Raises NotAllowed when it has ended."""
+        """End the saga now and undo nothing. Audited with `by` and `reason`. Raises NotAllowed when it has
+        ended, InvalidInput for a blank reason.
+        """
         await self._operate("terminate", reason=reason, by=by, id=message_id)
 
     async def report(self, step: str | Node[Any], result: object, *, message_id: str | None = None) -> bool:
@@ -182,6 +184,8 @@ class Handle(Generic[T]):
         step: str = "",
         payload: msgspec.Raw = NOTHING,
     ) -> None:
+        if kind != "retry":  # whose reason is an option
+            check_reason(self.key, kind, reason)
         verdict = await self._runtime.apply(
             self.key, kind, reason=reason, by=by, step=step, payload=payload, id=message_id_of(step, id)
         )

@@ -10,6 +10,7 @@ from sagakit.engine import Record
 
 def reason_of(job: Job, item: JobItem, verdict: str, record: Record | None) -> str:
     """Return why the verb has no effect on a saga; empty if it has one. `record` is the saga's, if it is known."""
+    assert job.verb != "delete", "a deletion says itself why it has failed"
     if is_taken(job.verb, verdict):
         return ""
     if verdict == UNANSWERED:

@@ -20,11 +20,12 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from sagakit.client.job_keeping import JobKeeping
 from sagakit.client.jobs import Hold, JobItem, JobPages, last_value
 from sagakit.client.tail import Tail, Tailed
-from sagakit.engine import EndMarker, Inbound, Loaded, PersistedSagaState, Record, decode
+from sagakit.engine import EndMarker, Inbound, InboundKind, Loaded, PersistedSagaState, Record, decode
 from sagakit.engine.verdicts import is_full
-from sagakit.errors import Ambiguous, JobHeld, StoreError, Unavailable, Undecodable
+from sagakit.errors import Ambiguous, StoreError, Unavailable, Undecodable
 from sagakit.jetstream.answers import decode_ack
 from sagakit.jetstream.wire import header_block
 from sagakit.messages.answered import answered
@@ -43,10 +44,6 @@ LOOKS = 64
 """Sagas that are looked up at the same time."""
 TICK = 0.1
 """Seconds between two looks at what is overdue."""
-SAVED_EVERY = 0.5
-"""Seconds between two writes of the marks."""
-SIGN_EVERY = 1.0
-"""Seconds between two signs of life."""
 AGAIN = 0.1
 """Seconds until a request is tried again during an outage."""
 UNANSWERED = "unanswered"
@@ -91,11 +88,11 @@ class JobRun:
         self._names = names
         self._pages = pages
         self._job = pages.job
-        self._hold = hold
+        assert pages.job.verb != "delete", "deleting is not a message to a saga"
+        self._verb: InboundKind = pages.job.verb
         self._explain = explain
         self._told = told
         self._limits = limits_for(wire.max_payload, max_isolated_crashes=1)
-        self._now = now
         self._timeout = timeout
         self._rate = rate
         self._open = {item.key: item for item in pages.items() if not item.verdict}
@@ -109,9 +106,9 @@ class JobRun:
         """Sagas to be looked up, each with what the state bucket has under its key."""
         self._behind = len(names.state)
         self._ready = wire.event()
-        self._over = wire.event()
+        self._keeping = JobKeeping(wire, pages, hold, now)
+        self._over = self._keeping.over
         self._answered = wire.event()
-        self._saving = False
 
     def stop(self) -> None:
         """Send nothing more, and let `run` return. The job can be resumed."""
@@ -125,21 +122,7 @@ class JobRun:
 
         Raises JobHeld if another process has taken the job over, StoreError.
         """
-        try:
-            if self._open:
-                await self._work(since)
-        except JobHeld:
-            raise
-        except Exception:  # whatever broke the run, another process may go on with the job at once
-            await self._give_back()
-            raise
-        await self._give_back()
-        return self._job.ended is not None
-
-    async def _give_back(self) -> None:
-        known = all(item.verdict for item in self._pages.items())
-        await self._pages.save(ended=self._now() if known else None)
-        await self._hold.release()
+        return await self._keeping.run(partial(self._work, since))
 
     async def _work(self, since: Mapping[str, int] | None) -> None:
         async with AsyncExitStack() as stack:
@@ -153,8 +136,7 @@ class JobRun:
                 partial(self._send_all, is_resumed=since is None),
                 self._look_up,
                 self._end_overdue,
-                self._save_often,
-                self._show_life,
+                *self._keeping.tasks,
             )
 
     def _subject(self, bucket: str) -> str:
@@ -201,7 +183,7 @@ class JobRun:
 
     def _verdict(self, item: JobItem, record: Record) -> str | None:
         """Return the verdict that the record of the right run has on the job's message; None if it may still come."""
-        return answered(record, Inbound(id=self._id, kind=self._job.verb, run=item.run), live=True)
+        return answered(record, Inbound(id=self._id, kind=self._verb, run=item.run), live=True)
 
     @property
     def _id(self) -> str:
@@ -236,7 +218,7 @@ class JobRun:
             left = [item for item in self._pages.pages[number].sagas if item.key in self._open]
             if left and not self._over.is_set():
                 self._pages.begin(number)
-                await self._save()
+                await self._keeping.save()
             while left and not self._over.is_set():
                 room = self._room()
                 if self._rate is not None:
@@ -264,7 +246,7 @@ class JobRun:
     async def _send(self, item: JobItem) -> None:
         job, (saga_type, _, id) = self._job, item.key.partition(".")
         request = InboxRequest(
-            kind=job.verb, run=item.run, reason=job.reason, by=job.by, step=job.step, payload=job.payload
+            kind=self._verb, run=item.run, reason=job.reason, by=job.by, step=job.step, payload=job.payload
         )
         subject = self._names.inbound_subject(channel_of(request), SagaKey(saga_type, decode_id(id)))
         headers = header_block({"Nats-Msg-Id": f"{item.key}/{self._id}"})
@@ -342,32 +324,13 @@ class JobRun:
         record = await self._look(item, None)
         if item.key not in self._open:
             return
-        if record is not None and is_full(record, self._job.verb, self._limits):
+        if record is not None and is_full(record, self._verb, self._limits):
             self._settle(item, "full", record)
             return
         del self._open[item.key], self._sent[item.key]
         self._flying.pop(item.key, None)
         self._told(JobVerdict(item, UNANSWERED, self._explain(item, UNANSWERED, record)))
         self._wake()
-
-    # --------------------------------------------------------------- keeping
-
-    async def _save_often(self) -> None:
-        while not await self._wire.within(SAVED_EVERY, self._over):
-            await self._save()
-
-    async def _save(self) -> None:
-        while self._saving:  # two writes of one page at the same time would be in each other's way
-            await self._wire.sleep(TICK / 10)
-        self._saving = True
-        try:
-            await self._pages.save()
-        finally:
-            self._saving = False
-
-    async def _show_life(self) -> None:
-        while not await self._wire.within(SIGN_EVERY, self._over):
-            await self._hold.renew()
 
     async def _through_outage(self, error: StoreError) -> None:
         """Wait until it is worth another try. Raises the error if another try would not help."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -54,6 +54,10 @@ _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _OPERATION = "KV-Operation"
 
 
+JobVerb: TypeAlias = InboundKind | Literal["delete"]
+"""The verb of a job: a message that each saga gets, or the deletion of what is kept of it."""
+
+
 class JobItem(msgspec.Struct, kw_only=True, omit_defaults=True):
     """A saga of a job: its life (`run`) and its status when the plan was made. An empty verdict is not known yet."""
 
@@ -78,7 +82,7 @@ class Job(msgspec.Struct, kw_only=True, omit_defaults=True):
     """
 
     id: str
-    verb: InboundKind
+    verb: JobVerb
     step: str = ""
     payload: msgspec.Raw = NOTHING
     reason: str = ""

@@ -34,6 +34,9 @@ UNTOLD_FOR = 4.0
 """Seconds after which a start of a known id counts as done if nothing else is heard: the worker that takes it has
 nothing to write."""
 
+SILENT_FOR = 3.0
+"""Seconds after which the log says why a start may wait in vain."""
+
 
 class _Stored(msgspec.Struct):
     """The answer of JetStream to a message for the inbox. `duplicate`: it has one with the same id."""
@@ -141,6 +144,8 @@ class Messenger:
                 await change.until_another(seen)
                 if not sent.reason:
                     await self._burials.look(address.saga_type, sent)
+                if self._wire.now() - looked > SILENT_FOR:
+                    await self._fleet.tell_unserved(address.saga_type)
 
 
 def may_return(key: str, known: Record | EndMarker, judge: StartedBy) -> bool:

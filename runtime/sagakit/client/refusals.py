@@ -125,11 +125,11 @@ _TURNING_BACK: Mapping[StepState, str] = {
 """Advice instead of `mark_undone` once the saga has turned back."""
 
 
-_TAKEN = ("accepted", "waiting")
+_TAKEN = ("accepted", "waiting", "deleted")
 
 
-def is_taken(kind: InboundKind, verdict: str) -> bool:
-    """Return True if a message with this verdict has its effect, now or later."""
+def is_taken(kind: str, verdict: str) -> bool:
+    """Return True if a message or a deletion with this verdict has its effect, now or later."""
     return verdict in _TAKEN or (kind, verdict) == ("cancel", "already")
 
 

@@ -22,7 +22,7 @@ from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
 from sagakit.client.refusals import check_taken
 from sagakit.client.signal_sending import send_signal
 from sagakit.client.start_options import StartOptions, context_of, terms_of
-from sagakit.client.verbs import as_payload, signal_name
+from sagakit.client.verbs import as_payload, check_reason, signal_name
 from sagakit.cluster.worker import Worker
 from sagakit.definition import Outcome, Saga, Signal
 from sagakit.engine import Inbound, Record, SagaStatus
@@ -332,6 +332,7 @@ class Runtime:
         anything is applied, if the verb, an item, `reason` or `by` is wrong.
         """
         check_bulk(verb, infos, dry_run)
+        check_reason(f"bulk({verb!r}, ...)", verb, reason)
         checked_message(Inbound(id=new_id(), kind=verb, reason=reason, by=by))
         ask = partial(self._would_be, verb=verb) if dry_run else partial(self.apply, kind=verb, reason=reason, by=by)
         return [(info, await verdict_or_why(ask(info.key))) for info in infos]

@@ -52,6 +52,12 @@ def signal_name(saga: type, plan: Plan, signal: object) -> str:
     raise InvalidInput(f"signal={signal!r}: {which_signal(saga)}")
 
 
+def check_reason(what: str, verb: str, reason: object) -> None:
+    """Raise InvalidInput for a blank reason of a verb that needs one. `what` names the saga."""
+    if isinstance(reason, str) and not reason.strip():
+        raise InvalidInput(f"{what}: {verb} needs a reason: say why; the events of the saga keep it")
+
+
 def message_id_of(step: str, message_id: str | None) -> str | None:
     """Return the id under which a message to this step is applied once. Raises InvalidInput."""
     if message_id is None:

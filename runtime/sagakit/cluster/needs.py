@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from sagakit.cluster.lease_value import Lease
+from sagakit.naming import nearest
 
 MISSING_FOR = 30.0
 """Seconds until a type that no worker has is reported as missing. To deploy a service anew takes less."""
@@ -36,6 +38,14 @@ class Fleet(NamedTuple):
     runs: bool
     versions: tuple[int, ...] = ()
     anybody: bool = True
+
+
+def unserved(saga_type: str, known: Collection[str]) -> str:
+    """Return the words for a start that waits because no live worker has its type. `known` are the types they have."""
+    return (
+        f"no live worker has the type {saga_type}: the start waits in the inbox until one comes"
+        f"{nearest(saga_type, known)}"
+    )
 
 
 def can_run(lease: Lease, need: Need) -> bool:

@@ -26,6 +26,7 @@ from sagakit.cluster.parts import Parts, Runs, WorkerIdentity
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
+from sagakit.jetstream.address import is_private
 from sagakit.jetstream.bridge import open_bridge
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
@@ -103,7 +104,7 @@ async def open_worker(
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`."""
     registry = Registry(sagas)
-    if url == "memory:" and adopt:
+    if is_private(url) and adopt:
         registry.check_complete()
     async with (
         open_store(url, config) as store,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sagakit.client.bare_errors import bare_errors
-from sagakit.client.client_opening import client_connection
+from sagakit.client.reaching import client_connection
 from sagakit.doctor.monitoring_port import Monitored
 from sagakit.doctor.patient import Patient
 from sagakit.errors import ServerError, StoreError

@@ -21,7 +21,7 @@ link_wire  the port `Wire` over a link, for trio programs
 asyncio_wire  the port `Wire` over nats-py alone, for asyncio programs
 nats_client  nats-py's client, mended
 nats_options  the options with which it connects
-websocket  aiohttp for ws:// URLs, and for nothing else
+kept_back  modules that nats-py imports and seldom uses: not before they are needed
 nats_parts  the private parts of nats-py that are used, with the releases that were tested
 
 The store
@@ -38,6 +38,8 @@ wire_reading  the port `StoreReading` over a `Wire`
 pull       a consumer that several workers share
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages
+batches    atomic batches: their messages and answers
+one_stream  questions to the API about one stream
 layout     makes and checks buckets and streams
 older_layout  adds what an older version has not made
 store      all of it as one `Store`
@@ -63,6 +65,6 @@ trio_thread  a trio program in a thread, beside an asyncio loop
 whereabouts  which loop, thread and process a call comes from
 """
 
-from sagakit.jetstream.websocket import keep_back_aiohttp
+from sagakit.jetstream.kept_back import keep_back
 
-keep_back_aiohttp()
+keep_back()

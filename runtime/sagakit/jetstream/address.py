@@ -14,6 +14,11 @@ SCHEMES = ("nats", "tls", "ws", "wss")
 """The schemes of URLs that lead to a server which runs already."""
 
 
+def is_private(url: object) -> bool:
+    """Return True if no other process can reach the store at `url`, which may be wrong or no text at all."""
+    return isinstance(url, str) and url.partition(":")[0] == "memory"
+
+
 def connection_of(url: str, identity: Identity | None, **options: Any) -> Connection:
     """Return the connection to the servers of a URL whose scheme is one of SCHEMES. Raises InvalidConfig.
 

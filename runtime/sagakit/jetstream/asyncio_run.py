@@ -12,11 +12,17 @@ from sagakit.jetstream.connection import Connection
 T = TypeVar("T")
 
 
-def run_on_wire(connection: Connection, work: Callable[[AsyncioWire], Awaitable[T]]) -> T:
-    """Connect, do the work on a loop of this thread, and return its result. Raises CannotConnect, LoginRefused."""
+def run_on_wire(
+    connection: Connection, work: Callable[[AsyncioWire], Awaitable[T]], *, within: float | None = None
+) -> T:
+    """Connect, do the work on a loop of this thread, and return its result.
+
+    The work gets `within` seconds. Raises CannotConnect, LoginRefused, TimeoutError.
+    """
 
     async def run() -> T:
         async with open_asyncio_wire(connection) as wire:
-            return await work(wire)
+            async with asyncio.timeout(within):
+                return await work(wire)
 
     return asyncio.run(run())

@@ -13,14 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from importlib.util import find_spec
-from logging import getLogger
+from logging import DEBUG, ERROR, getLogger
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from warnings import catch_warnings, simplefilter
 
 import trio
 
 from sagakit.errors import InvalidConfig
-from sagakit.jetstream.host import Host, open_host
+from sagakit.jetstream.host import Host, end_tasks, open_host
 
 if TYPE_CHECKING:
     from trio_asyncio import BaseTrioEventLoop
@@ -107,15 +107,29 @@ async def open_asyncio_side() -> AsyncIterator[AsyncioSide]:
     Raises InvalidConfig for a wrong SAGAKIT_ASYNCIO; RuntimeError or OSError where the system has no thread left.
     """
     if has_trio_asyncio():
-        import trio_asyncio
-
-        async with trio_asyncio.open_loop() as loop:
+        async with open_trio_asyncio() as loop:
             loop.set_exception_handler(_on_loop_error)
             yield SameThread(loop)
     else:
         async with open_host() as host:
             host.loop.call_soon_threadsafe(host.loop.set_exception_handler, _on_loop_error)
             yield OtherThread(host)
+
+
+@asynccontextmanager
+async def open_trio_asyncio() -> AsyncIterator[BaseTrioEventLoop]:
+    """Run trio-asyncio's loop while the context is open; what still runs on it then is cancelled and awaited.
+
+    trio-asyncio does that, too, but raises what such a task raises: a name that a thread could not resolve, say.
+    """
+    import trio_asyncio  # changes what plain asyncio.run uses: only for those who need it
+
+    async with trio_asyncio.open_loop() as loop:
+        try:
+            yield loop
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio_asyncio.aio_as_trio(end_tasks, loop=loop)()
 
 
 def has_trio_asyncio() -> bool:
@@ -149,6 +163,10 @@ def _imports_trio_asyncio() -> bool:
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log an unhandled asyncio exception: it must not end the trio program, and nats-py reconnects by itself."""
+    """Log an unhandled asyncio exception: it must not end the trio program, and nats-py reconnects by itself.
+
+    An OSError comes from an attempt to connect that was given up, whose reason is known already.
+    """
     error = context.get("exception")
-    _log.error("asyncio: %s", context.get("message"), exc_info=error if error is not None else None)
+    level = DEBUG if isinstance(error, OSError) else ERROR
+    _log.log(level, "asyncio: %s", context.get("message"), exc_info=error if error is not None else None)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import outcome
 import trio
 
-from sagakit.jetstream.asyncio_side import has_trio_asyncio
+from sagakit.jetstream.asyncio_side import has_trio_asyncio, open_trio_asyncio
 from sagakit.jetstream.crossing import HostLoop, foreign_cancel, kept, loop_in_thread
 from sagakit.jetstream.host import open_host
 
@@ -52,7 +52,7 @@ async def open_bridge(host: asyncio.AbstractEventLoop | None, *, needed: bool) -
         if trio_asyncio.current_loop.get() is not None:
             yield Bridge(_on_own_loop)
             return
-        async with trio_asyncio.open_loop():
+        async with open_trio_asyncio():
             yield Bridge(_on_own_loop)
 
 

@@ -63,11 +63,18 @@ async def open_host() -> AsyncIterator[Host]:
                 await host.call(_end_all)
 
 
-async def _end_all() -> None:
-    """Cancel all tasks but this one; as `asyncio.run` does, without a deadline of its own."""
+async def end_tasks() -> None:
+    """Cancel all tasks of the running loop but this one, as `asyncio.run` does, and wait until they have ended.
+
+    There is no deadline, and how they end is nobody's business any more.
+    """
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _end_all() -> None:
+    await end_tasks()
     await asyncio.get_running_loop().shutdown_asyncgens()
     await asyncio.get_running_loop().shutdown_default_executor()

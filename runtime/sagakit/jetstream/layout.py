@@ -19,10 +19,11 @@ from sagakit.errors import (
     StoreError,
     Unavailable,
 )
-from sagakit.jetstream.answers import AWAY, ApiError
+from sagakit.jetstream.answers import AWAY
 from sagakit.jetstream.domains import check_nobody_captures
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.one_stream import ask_stream
 from sagakit.jetstream.server_check import BATCHES, BATCHES_LEVEL, SCHEMA, Layout, layout_of
 from sagakit.store.names import Names
 from sagakit.store.permissions import needed_streams
@@ -49,18 +50,8 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_max_bytes: int | None = None
     archive_ttl: float | None = 7 * 86400.0
     events_ttl: float | None = None
-
-
-ANSWERS_WITHIN = 2.0
-"""Seconds that one question about a stream may take: without a leader nobody answers it, and it is asked again."""
-
-
-class Stream(msgspec.Struct):
-    """The server's answer about a stream."""
-
-    config: dict[str, Any] = {}
-    cluster: dict[str, Any] = {}
-    error: ApiError | None = None
+    group_commit: bool = False
+    """True if writes that gather may go as atomic batches."""
 
 
 async def make_layout(link: Link, names: Names, options: StreamOptions, level: int) -> None:
@@ -208,12 +199,6 @@ async def _ensure(link: Link, config: dict[str, Any]) -> dict[str, Any]:
         few = f"start the servers that are missing, or ask for fewer replicas than {config['num_replicas']}"
         raise Unavailable(f"{name} cannot be made now: {found.error.description}: {few}")
     raise BadBucket(f"{name} cannot be made: {found.error.description} (err_code {found.error.err_code})")
-
-
-async def ask_stream(link: Link, subject: str, config: dict[str, Any] | None = None) -> Stream:
-    """Ask the API about a stream, or to make or change one by a `config`. Raises StoreError."""
-    payload = b"" if config is None else msgspec.json.encode(config)
-    return msgspec.json.decode(await link.request(subject, payload, timeout=ANSWERS_WITHIN), type=Stream)
 
 
 def _check_state(bucket: str, config: dict[str, Any]) -> None:

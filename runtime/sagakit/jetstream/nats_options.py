@@ -62,7 +62,7 @@ def why_not(connection: Connection, errors: ConnectionErrors) -> CannotConnect:
     """Return the most telling of the errors met while connecting."""
     where = ", ".join(connection.servers)
     if errors.refused_login is not None:
-        return LoginRefused(f"{where} refused the credentials: {errors.refused_login}")
+        return LoginRefused(f"{where} refused {connection.identity}: {errors.refused_login}")
     why = f": {errors.most_telling}" if errors.most_telling else ""
     return CannotConnect(
         f"no NATS server answered at {where} within {connection.connect_timeout:g} s{why}; start one there, or "

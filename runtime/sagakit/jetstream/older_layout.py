@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from sagakit.errors import BadBucket, Unavailable
 from sagakit.jetstream.answers import AWAY
-from sagakit.jetstream.layout import StreamOptions, ask_stream, make_jobs
+from sagakit.jetstream.layout import StreamOptions, make_jobs
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.one_stream import ask_stream
 from sagakit.jetstream.server_check import BATCHES, BATCHES_LEVEL
 from sagakit.store.names import Names
 from sagakit.store.permissions import batched_streams

@@ -26,6 +26,17 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     credentials: str | None = None
     nkeys_seed: str | None = None
 
+    def __str__(self) -> str:
+        """Return who logs in, without any secret."""
+        if self.user is not None:
+            return f"the credentials of user {self.user!r}"
+        if self.token is not None:
+            return "the credentials, which are a token"
+        for name in ("credentials", "nkeys_seed"):
+            if (path := getattr(self, name)) is not None:
+                return f"the credentials in {name}={path!r}"
+        return "a login without credentials (none was given: set user and password, a token, credentials or an nkey)"
+
     def options(self) -> dict[str, Any]:
         """Return the credentials as nats-py takes them. Raises InvalidConfig."""
         ways = [name for name in ("user", "token", "credentials", "nkeys_seed") if getattr(self, name) is not None]

@@ -16,6 +16,9 @@ class LeaseSays(msgspec.Struct, frozen=True):
     """The part of a lease that the repository reads. Workers of older releases have neither `counts` nor `backlog`."""
 
     worker: str
+    name: str = ""
+    host: str = ""
+    pid: int = 0
     definitions: dict[str, list[int]] = {}
     counts: dict[str, dict[str, int]] | None = None
     backlog: float | None = None

@@ -14,7 +14,7 @@ from math import inf
 import msgspec
 
 from sagakit.engine import Loaded, Record, decode
-from sagakit.engine.events import CloudEvent
+from sagakit.engine.events import CloudEvent, decode_event
 from sagakit.errors import UnknownSaga
 from sagakit.repository.counting import Counting, SagaCounts
 from sagakit.repository.cursors import check_limit, cursor_of, sequences_of
@@ -123,6 +123,17 @@ class SagaRepository:
         async with aclosing(leases_of(self._reading)) as leases:
             found = [lease async for lease in leases if not lease.says.handed_back]
         return sorted(found, key=lambda lease: lease.says.worker)
+
+    async def operator_acts(self, limit: int) -> Sequence[CloudEvent]:
+        """Return the events of the verbs that operators gave, newest first: so many at the most. Raises StoreError."""
+        pattern = self._reading.names.subject("saga.*" if self._reading.names.shards == 1 else "saga.*.*")
+        lanes = [StreamWalk(stream, [f"{pattern}.operator.*"], None) for stream in self._reading.events]
+        walk, seen = Walk(lanes, want=limit), dict[str, CloudEvent]()
+        while len(seen) < limit and (value := await walk.next()) is not None:
+            event = decode_event(value.value)
+            if event is not None:
+                seen.setdefault(event.id, event)  # after a crash an event may be stored twice
+        return list(seen.values())
 
     def _streams(self, wanted: Wanted) -> Sequence[StreamReading]:
         """Return the streams to read.

@@ -17,5 +17,5 @@ config        the options of a runtime
 given_options  the same options as keywords, for editors and type checkers
 connection_options  the part of a config that says how to reach the server
 open_store    opens the store that a URL names
-watchdog      finds out which code has blocked the loop
+watchdog      finds out which code has blocked the loop, or outlives its timeout in a thread
 """

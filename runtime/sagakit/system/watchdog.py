@@ -1,8 +1,10 @@
-"""The watchdog: a thread that logs which saga, step and line blocks an event loop.
+"""The watchdog: a thread that logs which saga, step and line blocks an event loop, or does not end in time.
 
 A step that blocks the loop (`time.sleep`, a driver that waits) stops every saga of the worker. The worker's lease is
 not renewed then either, and other workers declare it dead. The loop itself cannot log that; a thread can look at its
 stack.
+
+The thread also logs which plain function has outlived its timeout: no thread can be stopped, so its saga waits.
 
 The thread asks each loop for a sign of life, and asks again once the sign has come. So the loop needs no timer, and an
 idle loop costs nothing else.
@@ -26,6 +28,7 @@ import trio
 
 from sagakit import errors
 from sagakit.binding import permit, saga_binding
+from sagakit.binding.thread_calls import ThreadCall, overdue
 from sagakit.definition import Context
 from sagakit.engine.record import PersistedSagaState
 
@@ -35,7 +38,7 @@ if TYPE_CHECKING:
 _log = getLogger("sagakit.watchdog")
 
 FIRST = 1.0
-"""Seconds that a loop has been blocked when it is first logged. Each doubling is logged again."""
+"""Seconds that a loop has been blocked, or a call overdue, when it is first logged. Each doubling is logged again."""
 LOOK = 0.25
 """Seconds between two looks at the loops."""
 IDLE = ("get_events", "select", "poll")
@@ -74,6 +77,9 @@ class Watchdog:
         while not self._stop.wait(LOOK):
             for loop in self._loops:
                 loop.look(time.monotonic())
+            now = time.monotonic()
+            for call in overdue(now - FIRST):
+                _look_at(call, now)
 
     def stop(self) -> None:
         """End the thread soon."""
@@ -128,6 +134,22 @@ class _Loop:
             self.name,
             now - self._asked_at,
         )
+
+
+def _look_at(call: ThreadCall, now: float) -> None:
+    """Log a call that runs in a thread although its timeout is over, at each doubling of the time since then."""
+    frame = sys._current_frames().get(call.thread)
+    if frame is None or (call.log_at is not None and now < call.log_at):
+        return
+    late = now - call.due
+    call.log_at = now + late
+    _log.warning(
+        "%s runs %.1f s longer than its timeout of %g s: Python cannot stop a thread, so its saga waits until the "
+        "function returns; give what it waits for a timeout of its own, below that of the step",
+        culprit_of(frame),
+        late,
+        call.timeout,
+    )
 
 
 @contextmanager

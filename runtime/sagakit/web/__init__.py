@@ -17,7 +17,12 @@ acting         the endpoints that start, signal and mend
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console
+drawn_nodes    the nodes of the diagrams of sagas and definitions
 group_acts     acts on a group of stuck sagas, as jobs
+fleet_pages    the pages of definitions and workers
+start_page     the page that starts a saga
+input_form     the form for an input, from its JSON Schema
+audit_page     the page of what operators did
 forms          the forms of pages
 page_acts      the acts that the page of a saga offers, and why not
 rendering      templates, assets, and values made visible

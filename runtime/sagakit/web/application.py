@@ -18,7 +18,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from sagakit.errors import SagakitError
-from sagakit.web import group_acts, pages
+from sagakit.web import audit_page, fleet_pages, group_acts, pages, start_page
 from sagakit.web.endpoints import ENDPOINTS, Handler
 from sagakit.web.guard import Guard
 from sagakit.web.looking import as_json, wait_of
@@ -41,6 +41,12 @@ PAGES: tuple[tuple[str, str, Rank, Handler], ...] = (
     ("GET", "/jobs/{id}", "viewer", group_acts.show_job),
     ("GET", "/sagas", "viewer", pages.show_sagas),
     ("GET", "/sagas/{type}/{id}", "viewer", pages.show_saga),
+    ("GET", "/definitions", "viewer", fleet_pages.show_definitions),
+    ("GET", "/definitions/{type}", "viewer", fleet_pages.show_definition),
+    ("GET", "/definitions/{type}/start", "viewer", start_page.show_start),
+    ("POST", "/definitions/{type}/start", "operator", start_page.take_start),
+    ("GET", "/workers", "viewer", fleet_pages.show_workers),
+    ("GET", "/audit", "viewer", audit_page.show_audit),
     ("POST", "/sagas/{type}/{id}/terminate", "admin", pages.take_form),
     ("POST", "/sagas/{type}/{id}/{verb}", "operator", pages.take_form),
     ("GET", "/assets/{name}", "viewer", pages.send_asset),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
+from starlette.requests import Request
 
 from sagakit.client.refusals import is_taken, refusal
 from sagakit.definition import Plan
@@ -59,6 +60,16 @@ def acts_on(record: Record, plan: Plan | None, visitor: Visitor, now: float, *, 
 
 def _forbidden(act: PageAct, visitor: Visitor, *, read_only: bool) -> str:
     rank, _ = {**VERBS, **STEP_VERBS}[act.verb]
+    return why_not(visitor, rank, read_only=read_only)
+
+
+def why_not_here(request: Request, rank: Rank) -> str:
+    """Return why the visitor may not do what takes a role; empty if allowed."""
+    return why_not(request.scope["sagakit.visitor"], rank, read_only=request.scope["sagakit.read_only"])
+
+
+def why_not(visitor: Visitor, rank: Rank, *, read_only: bool) -> str:
+    """Return why a visitor may not do what takes a role; empty if allowed."""
     try:
         check_may(visitor, rank, read_only=read_only)
     except Problem as error:

@@ -22,6 +22,7 @@ from sagakit.repository.leases import LeaseAt
 from sagakit.repository.wanted import Wanted
 from sagakit.times import moment_of
 from sagakit.web.acting import act
+from sagakit.web.drawn_nodes import drawn_saga
 from sagakit.web.forms import read_form
 from sagakit.web.group_acts import GROUP_VERBS, group_query
 from sagakit.web.looking import LIMIT, address_of, wanted_by
@@ -118,6 +119,7 @@ async def show_saga(request: Request, client: Client) -> Response:
         total=record.next_event - 1,
         refresh=0 if record.status in ENDS and not record.outbox else ONE,
         events=[_shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
+        diagram=drawn_saga(plan, saga.steps),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
         record=msgspec.json.format(msgspec.json.encode(record), indent=2).decode(),

@@ -25,7 +25,7 @@ SHAPES: Mapping[str, str] = {
 }  # fmt: skip
 """A shape for each status, so that colors are not needed to tell them apart."""
 TONES: Mapping[str, str] = {
-    "done": "completed", "undone": "compensating", "skipped": "quiet", "not_done": "quiet", "pending": "quiet",
+    "done": "completed", "undone": "compensating", "skipped": "quiet", "not_done": "failed", "pending": "quiet",
     "running": "running", "checking": "running", "spread": "running", "undoing": "compensating",
     "waiting": "delayed", "check_waiting": "delayed", "undo_waiting": "delayed", "awaiting": "delayed",
     "asked": "stuck", "blocked": "stuck", "undo_failed": "stuck", "doubtful": "stuck",

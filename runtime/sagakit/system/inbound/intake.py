@@ -36,9 +36,10 @@ _log = getLogger("sagakit.intake")
 
 AT_ONCE, WAITING = 256, 256
 """Numbers of messages of one type and sort that are handled at the same time, and that wait in the lane."""
-DISPOSING = 16
+DISPOSING, DISPOSING_MOST, DISPOSED_PER_SECOND = 16, 256, 1_000.0
 """Number of messages that are parked at the same time, and of those that are buried. It is small: nobody waits for a
-burial, and the messages that are handled need the processor."""
+burial, and the messages that are handled need the processor. It grows where the server answers slowly, up to the second
+number, to keep the rate: what waits to be disposed of takes room from what comes in."""
 LARGE = 16 * 1024
 """Bytes of a payload above which a message that is parked or buried goes before those that wait for that."""
 RETRYING = 32
@@ -91,8 +92,8 @@ class Intake(Actor[None]):
     async def run(self, ctx: ActorContext[None]) -> None:
         """Run until stopped; then give back the messages that are not done with."""
         self._nursery = ctx.nursery
-        self._parkings = self._lane(self._park, at_once=DISPOSING, waiting=inf)
-        self._burials = self._lane(self._bury, at_once=DISPOSING, waiting=inf)
+        self._parkings = self._disposal(self._park)
+        self._burials = self._disposal(self._bury)
         for saga_type in self._saga_types:
             starts = self._lane(partial(self._handle, start=True))
             others = self._lane(partial(self._handle, start=False))
@@ -112,6 +113,11 @@ class Intake(Actor[None]):
         self, handle: Callable[[T], Awaitable[None]], *, at_once: int = AT_ONCE, waiting: float = WAITING
     ) -> Lane[T]:
         return Lane(self._nursery, handle, at_once=at_once, waiting=waiting)
+
+    def _disposal(self, handle: Callable[[T], Awaitable[None]]) -> Lane[T]:
+        return Lane(
+            self._nursery, handle, at_once=DISPOSING, waiting=inf, rate=DISPOSED_PER_SECOND, most=DISPOSING_MOST
+        )
 
     # -------------------------------------------------------------- taking
 

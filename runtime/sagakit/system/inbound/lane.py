@@ -14,15 +14,28 @@ T = TypeVar("T")
 class Lane(Generic[T]):
     """Runs `handle` for each item, in at most `at_once` tasks of `nursery`. For tasks of one trio thread.
 
-    `waiting` is the number of items that may wait; infinite where something else bounds them.
+    `waiting` is the number of items that may wait; infinite where something else bounds them. With `rate`, there are
+    more tasks while an item takes long, as many as handle `rate` items a second (Little's law), and at most `most`.
     """
 
     def __init__(
-        self, nursery: trio.Nursery, handle: Callable[[T], Awaitable[None]], *, at_once: int, waiting: float
+        self,
+        nursery: trio.Nursery,
+        handle: Callable[[T], Awaitable[None]],
+        *,
+        at_once: int,
+        waiting: float,
+        rate: float = 0.0,
+        most: int = 0,
     ) -> None:
         self._nursery = nursery
         self._handle = handle
+        self._least = at_once
         self._at_once = at_once
+        self._rate = rate
+        self._most = most
+        self._took = 0.0
+        """Seconds that an item takes, averaged over about the last ten."""
         self._most_waiting = waiting
         self._waiting: deque[T] = deque()
         self._putting: deque[tuple[T, trio.Event]] = deque()
@@ -59,14 +72,24 @@ class Lane(Generic[T]):
     async def _run(self, item: T) -> None:
         try:
             while True:
+                began = trio.current_time()
                 await self._handle(item)
+                self._learn(trio.current_time() - began)
                 # a task that has ended frees its place only when nothing waits. So an item that comes to a lane with a
                 # free place never overtakes one that waits
-                if not self._waiting and not self._putting:
+                if (not self._waiting and not self._putting) or self._running > self._at_once:
                     return
                 item = self._next()
         finally:
             self._running -= 1
+
+    def _learn(self, took: float) -> None:
+        """Have as many tasks from now on as the rate needs."""
+        self._took += (took - self._took) / 10
+        self._at_once = max(self._least, min(self._most, round(self._took * self._rate)))
+        if self._waiting and self._running < self._at_once:
+            self._running += 1
+            self._nursery.start_soon(self._run, self._next())
 
     def _next(self) -> T:
         """Return the next item, from `offer` and from `put` in turn, so that neither holds up the other."""

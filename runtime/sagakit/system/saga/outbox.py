@@ -16,13 +16,15 @@ from sagakit.system.io.receipt import Receipt
 class Outbox:
     """Hands events in and waits for them. Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_handed_in", "_key", "_last", "_publisher", "_receipt", "_then")
+    __slots__ = ("_handed_in", "_in_doubt", "_key", "_last", "_publisher", "_receipt", "_then")
 
-    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published) -> None:
+    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published, *, in_doubt: bool) -> None:
         self._publisher = publisher
         self._key = key
         self._receipt = Receipt(confirmed=published.seq, at=published.at)
         self._handed_in = published.seq
+        self._in_doubt = in_doubt
+        """True while the next events that are handed in may be in the log already, from another life of the saga."""
         self._last = 0
         self._then: Callable[[], None] | None = None
 
@@ -49,12 +51,15 @@ class Outbox:
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:
             self._handed_in = new[-1].seq
-            self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, receipt))
+            self._publisher.tell_nowait(
+                PublishEvents(self._key, record.saga_type, record.run, new, receipt, self._in_doubt)
+            )
+            self._in_doubt = False
 
     def publish_again(self, record: Record) -> None:
         """Hand in again what the publisher, which was lost, has not confirmed."""
         if self._handed_in > self._receipt.confirmed:
-            self._handed_in = self._receipt.confirmed
+            self._handed_in, self._in_doubt = self._receipt.confirmed, True
             # a new receipt: an acknowledgment that still comes to the old publisher must not count for the new one
             self._receipt = Receipt(confirmed=self._handed_in, at=self._receipt.at)
             self.publish(record)

@@ -19,6 +19,7 @@ async function refresh() {
   tag = answer.headers.get("ETag") || "";
   const found = new DOMParser().parseFromString(text, "text/html");
   const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
+  if (window.drawDiagram) drawDiagram(found, room());
   for (const one of found.querySelectorAll("details")) if (open.has(one.id)) one.open = true;
   Idiomorph.morph(document.querySelector("main"), found.querySelector("main"), { ignoreActiveValue: true });
 }
@@ -28,10 +29,27 @@ if (pause) {
   document.addEventListener("visibilitychange", () => refresh().catch(() => {}));
 }
 
+// The keys: those of the dialog in frame.html.
+const pages = { o: "/", s: "/stuck", a: "/sagas", d: "/definitions", w: "/workers", u: "/audit" };
+let going = false;
+
+function press(key) {
+  const goes = going && key in pages;
+  going = key === "g";
+  if (goes) {
+    document.querySelector("header nav").querySelectorAll("a")[Object.keys(pages).indexOf(key)].click();
+  } else if (key === "?") {
+    document.querySelector("#keys").showModal();
+  } else if (key === "/") {
+    const filter = document.querySelector("form.filter input[name=where]");
+    if (filter) filter.select();
+    else document.querySelector("header nav a[href$='/sagas']").click();
+  } else return going;
+  return true;
+}
+
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "/" || event.ctrlKey || event.metaKey || event.altKey) return;
-  const filter = document.querySelector("form.filter input");
-  if (!filter || document.activeElement.matches("input, textarea, select")) return;
-  event.preventDefault();
-  filter.select();
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.activeElement.matches("input, textarea, select")) return;
+  if (press(event.key)) event.preventDefault();
 });

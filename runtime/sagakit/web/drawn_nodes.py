@@ -1,0 +1,85 @@
+"""The nodes of diagrams: the order of a plan, and of a saga each node's state, why it waits, until when, for whom."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sagakit.client.description import StepView
+from sagakit.definition import Plan
+from sagakit.definition.plan import ITEM, NodePlan
+from sagakit.web.rendering import utc
+
+BY_A_PERSON = frozenset({"asked", "blocked", "undo_failed"})
+"""States that an operator has to end."""
+ENDED = frozenset({"done", "undone", "skipped", "not_done"})
+AWAITED: Mapping[str, str] = {"signal": "waits for its message", "timer": "waits", "child": "waits for its child"}
+
+
+class DrawnNode(NamedTuple):
+    """A node. `after` are the names of the nodes before it.
+
+    In the diagram of a saga `note` says why the node waits; it is empty if the node does not. In that of a definition
+    `state` is empty, and `note` says what the node is.
+    """
+
+    name: str
+    kind: str
+    is_pivot: bool
+    after: Sequence[str]
+    state: str
+    note: str
+
+
+def drawn_saga(plan: Plan | None, steps: Sequence[StepView]) -> Sequence[DrawnNode]:
+    """Return the nodes of a saga's diagram in the order of its plan; none if the plan is not known."""
+    views = {step.name: step for step in steps}
+    return [] if plan is None else [_drawn(node, views) for node in plan.nodes]
+
+
+def _drawn(node: NodePlan, views: Mapping[str, StepView]) -> DrawnNode:
+    view = views.get(node.name)
+    if view is None:
+        return _node(node, "pending", "")
+    return _node(node, view.state, note_of(node.kind, view, [views[name] for name in views if _is_item(name, node)]))
+
+
+def drawn_definition(plan: Plan | None) -> Sequence[DrawnNode]:
+    """Return the nodes of a definition's diagram in the order of its plan; none if the plan is not known."""
+    return [] if plan is None else [_node(node, "", _what(node)) for node in plan.nodes]
+
+
+def _what(node: NodePlan) -> str:
+    facts = {
+        "pivot": node.position == "pivot",
+        "may be skipped": node.condition,
+        "can be undone": node.undo is not None,
+    }
+    return ", ".join([node.kind, *(fact for fact, holds in facts.items() if holds)])
+
+
+def _node(node: NodePlan, state: str, note: str) -> DrawnNode:
+    return DrawnNode(node.name, node.kind, node.position == "pivot", node.after, state, note)
+
+
+def _is_item(name: str, node: NodePlan) -> bool:
+    return name.startswith(node.name + ITEM)
+
+
+def note_of(kind: str, view: StepView, items: Sequence[StepView]) -> str:
+    """Return why a node does not go on, until when, and who has to act; empty if it has ended or not begun."""
+    if view.state in BY_A_PERSON or any(item.state in BY_A_PERSON for item in items):
+        return "an operator has to act"
+    if items and view.state not in ENDED:
+        numbers = Counter(item.state in ENDED for item in items)
+        return f"{numbers[True]:,} of {len(items):,} ended"
+    if view.state == "awaiting":
+        return AWAITED.get(kind, "waits") + ("" if view.due is None else f" until {_clock(view)}")
+    if view.due is not None:
+        return f"tries again {_clock(view)}"
+    return "" if view.until is None else f"ends by {utc(view.until)[:19]}Z"
+
+
+def _clock(view: StepView) -> str:
+    return "" if view.due is None else f"{utc(view.due)[:19]}Z"

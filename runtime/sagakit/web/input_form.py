@@ -1,0 +1,101 @@
+"""The form for an input: its fields from a JSON Schema, and the JSON of what somebody has filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import msgspec
+
+from sagakit.errors import UNREADABLE, InvalidInput
+
+FieldKind: TypeAlias = Literal["text", "number", "flag", "choice", "json"]
+WHOLE = "input"
+"""The name of the only field, where the input is not an object with known fields."""
+PREFIX = "field."
+"""The beginning of the names of fields in the form."""
+
+
+class FormField(NamedTuple):
+    """A field. `default` is the text with which it begins; one that is not `required` may be left empty."""
+
+    name: str
+    kind: FieldKind
+    required: bool
+    default: str
+    choices: Sequence[str] = ()
+    note: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name of the field in the form."""
+        return PREFIX + self.name
+
+
+def fields_of(schema: Mapping[str, Any]) -> Sequence[FormField]:
+    """Return the fields of the form for a schema: one for each property, or one for the whole value as JSON."""
+    whole = _resolved(schema, schema)
+    if "properties" not in whole:
+        return [FormField(WHOLE, "json", True, "", note=_note(whole))]
+    required = whole.get("required", ())
+    return [_field(name, part, schema, name in required) for name, part in whole["properties"].items()]
+
+
+def _field(name: str, part: Mapping[str, Any], schema: Mapping[str, Any], required: bool) -> FormField:
+    plain = _plain(_resolved(part, schema), schema)
+    default = part.get("default")
+    text = "" if default in (None, "") else default if isinstance(default, str) else _json(default)
+    if "enum" in plain and all(isinstance(one, str) for one in plain["enum"]):
+        return FormField(name, "choice", required, text, plain["enum"])
+    kinds: dict[object, FieldKind] = {"string": "text", "integer": "number", "number": "number", "boolean": "flag"}
+    kind = plain.get("type")
+    found = kinds.get(kind, "json") if isinstance(kind, str) else "json"
+    return FormField(name, found, required, text, note=_note(plain))
+
+
+def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a schema without its reference to a class."""
+    name = part.get("$ref", "").removeprefix("#/$defs/")
+    found: Mapping[str, Any] = schema.get("$defs", {}).get(name, part) if name else part
+    return found
+
+
+def _plain(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the schema of a value that may also be null, without the null."""
+    others = [one for one in part.get("anyOf", ()) if one.get("type") != "null"]
+    return _resolved(others[0], schema) if len(others) == 1 else part
+
+
+def _note(part: Mapping[str, Any]) -> str:
+    kind = part.get("format") or part.get("type", "")
+    return kind if isinstance(kind, str) and kind != "string" else ""
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def input_of(fields: Sequence[FormField], form: Mapping[str, str]) -> msgspec.Raw:
+    """Return the JSON that the form gives. Numbers keep their digits. Raises InvalidInput, which names the field."""
+    if [field.name for field in fields] == [WHOLE]:
+        return msgspec.Raw(_checked(WHOLE, form.get(fields[0].key, "")))
+    parts = [(field, _value(field, form.get(field.key, ""))) for field in fields]
+    texts = [_json(field.name).encode() + b":" + value for field, value in parts if value is not None]
+    return msgspec.Raw(b"{" + b",".join(texts) + b"}")
+
+
+def _value(field: FormField, text: str) -> bytes | None:
+    """Return the JSON of a field; None if it is left out."""
+    if field.kind == "flag":
+        return b"true" if text else b"false"
+    if not text and not (field.required and field.kind == "text"):
+        return None
+    return _json(text).encode() if field.kind in ("text", "choice") else _checked(field.name, text)
+
+
+def _checked(name: str, text: str) -> bytes:
+    try:
+        msgspec.json.decode(text)
+    except UNREADABLE as error:
+        raise InvalidInput(f'{name}: write JSON, such as 7, [1, 2] or {{"name": "Ann"}}: {error}') from None
+    return text.encode()

@@ -1,0 +1,63 @@
+"""The page that starts a saga, by a form for the input of its type."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from sagakit.errors import AlreadyStarted, InvalidId, InvalidInput
+from sagakit.messages.ids import new_id
+from sagakit.naming import SagaKey
+from sagakit.web.acting import schema_of, started_by
+from sagakit.web.bodies import StartBody
+from sagakit.web.forms import read_form
+from sagakit.web.input_form import fields_of, input_of
+from sagakit.web.page_acts import why_not_here
+from sagakit.web.problems import Problem
+from sagakit.web.rendering import check_form_token, form_token, page, place_of
+
+if TYPE_CHECKING:
+    from sagakit.client.client import Client
+
+BEGINS = 10.0
+"""Seconds that a worker has to begin the saga before its page is shown."""
+
+
+async def show_start(request: Request, client: Client) -> Response:
+    """Show the form that starts a saga."""
+    return await _form(request, client, {}, "")
+
+
+async def take_start(request: Request, client: Client) -> Response:
+    """Start a saga by the form, once for each time that the form was loaded, and lead to its page."""
+    saga_type, form = request.path_params["type"], await read_form(request)
+    check_form_token(request, form.get("token", ""))
+    fields = fields_of((await schema_of(client, saga_type))["input"])
+    id = form.get("id", "").strip() or form.get("fresh") or new_id()
+    try:
+        body = StartBody(input=input_of(fields, form), id=id)
+        with anyio.move_on_after(BEGINS) as waited:
+            await started_by(client, saga_type, body, wait="started")
+    except (InvalidInput, InvalidId, AlreadyStarted) as error:
+        return await _form(request, client, form, str(error))
+    except Problem as error:
+        if error.code != "InvalidInput":
+            raise
+        return await _form(request, client, form, str(error))
+    if waited.cancelled_caught:
+        raise Problem(504, "Timeout", f"no worker has begun {id} yet: its start stays, and may be sent again")
+    return RedirectResponse(place_of(request, SagaKey(saga_type, id)), 303)
+
+
+async def _form(request: Request, client: Client, given: Mapping[str, str], problem: str) -> Response:
+    saga_type = request.path_params["type"]
+    schema = await schema_of(client, saga_type)
+    return page(
+        request, "start", page="Definitions", status=422 if problem else 200, type=saga_type, version=schema["version"],
+        fields=fields_of(schema["input"]), given=given, problem=problem, fresh=given.get("fresh") or new_id(),
+        token=form_token(request), why_not=why_not_here(request, "operator"),
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""`sagakit dev`: a server, a worker that starts anew when its code changes, and the console."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+from sagakit.cli.dev_process import python_files
+
+from tests.cli.processes import SAGAKIT
+
+SHOP = """
+from sagakit import Context, Saga, step
+
+class Greet(Saga[str, str]):
+    @step(compensate=None)
+    async def greet(self, name: str, ctx: Context) -> str:
+        return f"hello {name}"
+
+    def output(self, input: str, ctx: Context) -> str:
+        return ctx.result(Greet.greet)
+
+sagas = [Greet()]
+"""
+
+
+class Dev:
+    """A running `sagakit dev`."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def said(self, text: str) -> str:
+        """Wait for a line of the log, and return it."""
+        assert self._process.stderr is not None
+        seen = []
+        for line in self._process.stderr:
+            seen.append(line)
+            if text in line:
+                return line
+        raise AssertionError(seen)
+
+
+def greeted(console: str) -> object:
+    answer = httpx.post(f"{console}/api/sagas/Greet", json={"input": "Ann"}, headers={"Prefer": "wait=60"}, timeout=90)
+    return answer.json().get("output", answer.text)
+
+
+def test_the_worker_starts_anew_when_its_code_changes_and_when_it_is_mended(tmp_path: Path) -> None:
+    shop = tmp_path / "shop.py"
+    shop.write_text(SHOP)
+    command = [SAGAKIT, "dev", "shop:sagas", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            dev = Dev(process)
+            console = dev.said("the console is at").partition("console is at ")[2].partition(";")[0]
+            assert greeted(console) == "hello Ann"
+            shop.write_text(SHOP.replace("hello", "goodbye"))
+            dev.said("shop.py has changed")
+            dev.said("is up")
+            assert greeted(console) == "goodbye Ann"
+            shop.write_text("1 / 0")
+            dev.said("the worker has ended with exit code")
+            shop.write_text(SHOP)
+            dev.said("is up")
+            assert greeted(console) == "hello Ann"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+    assert (tmp_path / ".sagakit").is_dir()
+
+
+def test_files_of_environments_and_hidden_folders_are_not_watched(tmp_path: Path) -> None:
+    for name in ("a.py", "b.txt", "shop/c.py", ".hidden/d.py", "env/e.py", "env/pyvenv.cfg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert sorted(path.name for path in python_files(tmp_path)) == ["a.py", "c.py"]

@@ -1,0 +1,119 @@
+"""A real Chromium that visits a console, and what it complains of: errors, broken rules, requests to other hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.resources import files
+from unittest.mock import patch
+
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, ViewportSize, sync_playwright
+
+from tests.cli.processes import SAGAKIT
+from tests.servers import Server
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+PATIENCE = 60_000
+"""Milliseconds that a page gets for what it is to show. Only a page that never shows it uses them up."""
+DESK, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=390, height=844)
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+"""axe-core, the checker of accessibility: the script of npm's package, in a wheel."""
+
+
+def find_chromium() -> str:
+    """Return the path of Chromium."""
+    for name in NAMES:
+        if found := shutil.which(name):
+            return found
+    raise FileNotFoundError(
+        "Chromium is missing, in which the pages of the console are tested: install the package `chromium` "
+        "(`apt-get install chromium`; .ci/install does that)"
+    )
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run a browser. Nothing else of asyncio may run in this thread meanwhile: Playwright has its loop there."""
+    with ExitStack() as stack:
+        # once trio-asyncio is imported, asyncio makes loops that Playwright's greenlets cannot use
+        with patch.object(asyncio, "new_event_loop", asyncio.SelectorEventLoop):
+            playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=find_chromium())
+        stack.callback(browser.close)
+        yield browser
+
+
+@contextmanager
+def console(server: Server, namespace: str) -> Iterator[str]:
+    """Run `sagakit web` for an admin, and yield its address."""
+    command = [SAGAKIT, "web", "--nats", server.url, "--namespace", namespace, "--listen", "127.0.0.1:0"]
+    with subprocess.Popen([*command, "--role", "admin"], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            found = re.search(r"the console is at (\S+);", line)
+            assert found is not None, line
+            yield found[1]
+        finally:
+            process.terminate()
+
+
+class Visit:
+    """A page that a visitor looks at. `complaints` are the errors that the browser has told of so far."""
+
+    def __init__(self, context: BrowserContext, console: str) -> None:
+        self._console = console
+        self.complaints: list[str] = []
+        self.page: Page = context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self._complain(str(error)))
+        self.page.on("dialog", lambda dialog: self._complain(f"a dialog: {dialog.message}"))
+        self.page.on("request", self._see)
+
+    def _complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type in ("error", "warning"):  # such as a violation of the content security policy
+            self._complain(said.text)
+
+    def _see(self, asked: Request) -> None:
+        if not asked.url.startswith(f"{self._console}/"):
+            self._complain(f"a request to {asked.url}")
+
+    def go(self, path: str) -> None:
+        """Load a page of the console."""
+        self.page.goto(self._console + path)
+
+    def inaccessible(self) -> list[str]:
+        """Return the serious findings of axe-core about the page as it is."""
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE)
+        found = self.page.evaluate("axe.run({resultTypes: ['violations']})")
+        return [
+            f"{one['id']}: {one['help']}: {[node['html'][:200] for node in one['nodes'][:3]]}"
+            for one in found["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+
+    def overflow(self) -> int:
+        """Return the pixels by which the page is wider than the window."""
+        width: int = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        return width
+
+
+@contextmanager
+def visiting(browser: Browser, console: str, *, scripts: bool = True) -> Iterator[Visit]:
+    """Let somebody visit the console with a fresh profile. Leaving checks that the browser has had no complaint."""
+    context = browser.new_context(viewport=DESK, java_script_enabled=scripts)
+    try:
+        visit = Visit(context, console)
+        yield visit
+        assert visit.complaints == [], visit.complaints
+    finally:
+        context.close()

@@ -1,0 +1,129 @@
+"""The pages that start a saga, and that show definitions, workers and what operators did."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+
+import httpx
+import pytest
+from sagakit import Client
+from sagakit.errors import InvalidInput
+from sagakit.web.input_form import PREFIX, fields_of, input_of
+from sagakit.web.visitors import Everyone
+
+from tests.client.faces import CLIENTS, Buy
+from tests.servers import Server
+from tests.web.test_pages import read, url
+from tests.web.visits import visit
+
+
+@pytest.mark.parametrize("face", CLIENTS)
+def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
+    face: str, server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Buy, "broken", True)
+
+    async def body(http: httpx.AsyncClient, client: Client) -> None:
+        found = await read(http, "/definitions")
+        assert "version 1: 1 worker" in found.text
+        one = await read(http, "/definitions/Buy")
+        assert '"breaks"' in one.text
+        assert "step, can be undone" in one.text
+        start = "/definitions/Buy/start"
+        assert start in one.links
+        form = await read(http, start)
+        assert form.buttons == {"Start": True}
+        filled = {name: value for name, value in form.fields.items() if value != "true"}  # no box is ticked
+        filled |= {"id": "one", "field.breaks": "true"}
+        assert filled["field.number"] == "1"  # the default of the schema
+        wrong = await http.post(start, data={**filled, "field.number": "many"})
+        assert (wrong.status_code, "number: write JSON" in wrong.text) == (422, True)
+        wrong = await http.post(start, data={**filled, "field.number": "1.5"})
+        assert "$.input.number" in html.unescape(wrong.text)
+        assert re.search(r'value="1\.5"', wrong.text), "what was filled in is kept"
+        assert (await http.post(start, data={**filled, "token": "x"})).status_code == 403
+        answer = await http.post(start, data={**filled, "field.number": "7"})
+        assert (answer.status_code, answer.headers["location"]) == (303, url("one"))
+        again = await http.post(start, data={**filled, "field.number": "8"})
+        assert (again.status_code, "different input" in again.text) == (422, True), again.text
+
+        handle = await client.get(Buy, "one")
+        await handle.wait(or_stuck=True)
+        await handle.terminate("<b>no use</b>", by="ann")
+        await handle.wait()
+        while "no use" not in (audit := await read(http, "/audit")).text:
+            pass  # the event is published after the record
+        assert url("one") in audit.links
+        assert "terminate" in audit.text
+        assert "no use" in (await read(http, "/audit?by=ann")).text
+        assert "No operator has acted under this name" in (await read(http, "/audit?by=bob")).text
+        workers = await read(http, "/workers")
+        assert "Buy" in workers.text
+        await read(http, "/definitions/None", 404)
+        await read(http, "/definitions/None/start", 404)
+
+    visit(face, server, namespace, body)
+
+
+def test_who_may_not_start_is_told_why(server: Server, namespace: str) -> None:
+    async def body(http: httpx.AsyncClient, client: Client) -> None:
+        form = await read(http, "/definitions/Buy/start")
+        assert form.buttons == {"Start": False}
+        assert "this takes the role operator" in form.text
+        assert (await http.post("/definitions/Buy/start", data=form.fields)).status_code == 403
+
+    visit("asyncio", server, namespace, body, authentication=Everyone("viewer"))
+
+
+# ------------------------------------------------------------------------- without a client
+
+
+SCHEMA: dict[str, Any] = {
+    "$ref": "#/$defs/All",
+    "$defs": {
+        "All": {
+            "type": "object",
+            "required": ["name", "count", "size", "lines"],
+            "properties": {
+                "name": {"type": "string"},
+                "count": {"type": "integer"},
+                "size": {"enum": ["S", "M"]},
+                "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}},
+                "gift": {"type": "boolean", "default": False},
+                "note": {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None},
+                "line": {"anyOf": [{"$ref": "#/$defs/Line"}, {"type": "null"}], "default": None},
+                "any": {},
+            },
+        },
+        "Line": {"type": "object", "properties": {"price": {"type": "integer"}}},
+    },
+}
+
+
+def filled(schema: dict[str, Any], **values: str) -> str:
+    return bytes(input_of(fields_of(schema), {PREFIX + name: value for name, value in values.items()})).decode()
+
+
+def test_the_form_of_a_schema_has_a_field_for_each_property() -> None:
+    kinds = {field.name: (field.kind, field.required) for field in fields_of(SCHEMA)}
+    assert kinds == {
+        "name": ("text", True), "count": ("number", True), "size": ("choice", True), "lines": ("json", True),
+        "gift": ("flag", False), "note": ("text", False), "line": ("json", False), "any": ("json", False),
+    }  # fmt: skip
+    assert [field.kind for field in fields_of({"type": "integer"})] == ["json"]
+
+
+def test_what_is_filled_in_becomes_json_whose_numbers_keep_their_digits() -> None:
+    big = "123456789012345678901234567890"
+    found = filled(SCHEMA, name='"x"', count=big, size="M", lines='[{"price": 1.10}]', gift="true", note="")
+    assert found == f'{{"name":"\\"x\\"","count":{big},"size":"M","lines":[{{"price": 1.10}}],"gift":true}}'
+    assert filled(SCHEMA, count="1", size="", lines="[]") == '{"name":"","count":1,"lines":[],"gift":false}'
+    assert filled({"type": "integer"}, input="7") == "7"
+
+
+@pytest.mark.parametrize("text", ["seven", "1,", '1,"other":2', "[1"])
+def test_what_is_no_json_is_refused_by_the_name_of_its_field(text: str) -> None:
+    with pytest.raises(InvalidInput, match="count: write JSON"):
+        filled(SCHEMA, count=text)
