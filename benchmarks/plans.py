@@ -14,6 +14,7 @@ from benchmarks import (
     actors,
     client,
     commands,
+    cost,
     latency,
     loops,
     recovery,
@@ -62,6 +63,10 @@ def _latency(scale: float, syncs: Syncs) -> Plan:
 
 def _single(scale: float, syncs: Syncs) -> Plan:
     return Plan(single.BENCH, single.cases(_size(scale, 1_000, least=10), syncs), "one saga of 3 steps at a time")
+
+
+def _cost(scale: float, syncs: Syncs) -> Plan:
+    return Plan(cost.BENCH, cost.cases(_size(scale, 3_000, least=10), syncs), "messages of a saga of 3 steps")
 
 
 def _loops(scale: float, syncs: Syncs) -> Plan:
@@ -143,6 +148,7 @@ PLANS: dict[str, tuple[str, Callable[[float, Syncs], Plan]]] = {
     "throughput": ("Sagas a second, all durable.", _throughput),
     "latency": ("From the intended start to the outcome, in an open loop.", _latency),
     "single": ("One saga at a time, against four acknowledged writes of raw nats-py.", _single),
+    "cost": ("Messages a saga that each stream stores, against single acknowledgments.", _cost),
     "loops": ("nats-py's loop in a thread, compared with trio-asyncio.", _loops),
     "compensation": ("The third step refuses, two are undone.", _compensation),
     "fanout": ("A hundred steps at once.", _fanout),

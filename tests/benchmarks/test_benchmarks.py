@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import latency, loops, variants
+from benchmarks import cost, latency, loops, variants
 from benchmarks.__main__ import app
 from benchmarks.plans import PLANS
 from benchmarks.plots import PAINTERS, draw
@@ -26,6 +26,7 @@ README = Path(__file__).parents[2] / "benchmarks" / "README.md"
 def few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep only the ends of each curve, which are enough to see it run."""
     monkeypatch.setattr(latency, "LOADS", (50,))
+    monkeypatch.setattr(cost, "INFLIGHT", (1, 10))
     monkeypatch.setattr(variants, "LIVE", (1_000,))
     monkeypatch.setattr(variants, "STEPS", (3, 30))
     monkeypatch.setattr(variants, "SHARDS", {1: (1, 2), 3: (1,)})
@@ -50,6 +51,7 @@ def documented(name: str) -> list[str]:
 EXPECTED = {
     "latency": [{"sync": "relaxed", "load_percent": 50}],
     "single": [{"sync": "relaxed"}],
+    "cost": [{"sync": "relaxed", "inflight": inflight} for inflight in (1, 10)],
     "compensation": [{"sync": "relaxed"}],
     "fanout": [{"sync": "relaxed"}],
     "waiting": [{"sync": "relaxed", "waiting": 20}, {"sync": "relaxed", "waiting": 100}],

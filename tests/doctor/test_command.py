@@ -102,7 +102,7 @@ def test_the_json_has_one_object_for_each_check(server: Server, namespace: str) 
     assert [line["code"] for line in found.json] == [check.code for check in CHECKS]
     lines = doctor(server.url, "--namespace", namespace, "-o", "jsonl", "--only", "SK102", "--only", "SK20").out
     assert [msgspec.json.decode(line)["code"] for line in lines.splitlines()] == [
-        "SK102", "SK201", "SK202", "SK203", "SK204",
+        "SK102", "SK201", "SK202", "SK203", "SK204", "SK205",
     ]  # fmt: skip
 
 

@@ -10,8 +10,10 @@ import pytest
 import trio
 from sagakit import Config
 from sagakit.doctor import examine, open_patient
+from sagakit.doctor.patient import Patient
+from sagakit.jetstream import store as jetstream_store
 from sagakit.store.names import Names
-from sagakit.store.permissions import streams_of
+from sagakit.store.permissions import batched_streams, streams_of
 from sagakit.system.open_store import open_store
 
 from tests.chaos.cluster import running_cluster
@@ -83,6 +85,38 @@ async def test_a_layout_that_was_overwritten_is_bad(server: Server, namespace: s
     assert (finding.result, "the key `layout`" in finding.found) == ("bad", True), finding
 
 
+async def test_streams_of_an_older_version_open_as_they_are_and_setup_lets_them_take_batches(
+    server: Server, namespace: str
+) -> None:
+    batched = batched_streams(Names(namespace=namespace))
+    async with stored(server, namespace):
+        assert (await found(server.url, "SK205", namespace=namespace)).result == "ok"
+    for stream in batched:
+        await edit(server, stream, allow_atomic=False)
+    async with stored(server, namespace) as store:
+        finding = await found(server.url, "SK205", namespace=namespace)
+        assert (finding.result, finding.value) == ("warn", len(batched))
+        assert (await found(server.url, "SK202", namespace=namespace)).result == "ok"
+        await store.complete_layout()
+    assert (await found(server.url, "SK205", namespace=namespace)).result == "ok"
+    assert (await found(server.url, "SK202", namespace=namespace)).result == "ok", "nothing else has changed"
+
+
+async def test_a_server_without_atomic_batches_is_not_asked_for_them(
+    server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def old(*_: object) -> int:
+        return 1
+
+    monkeypatch.setattr(jetstream_store, "check_server", old)
+    async with stored(server, namespace) as store:
+        await store.complete_layout()
+    assert (await found(server.url, "SK205", namespace=namespace)).result == "warn"
+    monkeypatch.setattr(Patient, "api_level", old)
+    finding = await found(server.url, "SK205", namespace=namespace)
+    assert (finding.result, "2.12" in finding.found) == ("skipped", True)
+
+
 async def test_copies_that_are_missing_are_told(tmp_path: Path) -> None:
     async with running_cluster(tmp_path) as cluster:
         async with open_store(cluster.url, Config(namespace="many")):
@@ -92,6 +126,7 @@ async def test_copies_that_are_missing_are_told(tmp_path: Path) -> None:
         with trio.fail_after(PATIENCE):
             while (await found(cluster.url, "SK203", namespace="many")).result != "ok":  # noqa: ASYNC110
                 await trio.sleep(0.1)
+        assert (await found(cluster.url, "SK205", namespace="many")).result == "ok"
         finding = await found(cluster.url, "SK203", namespace="one")
         assert (finding.result, finding.value) == ("warn", len(streams_of(Names())))
         assert "with one copy" in finding.found

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 from msgspec import structs
@@ -24,7 +25,7 @@ from sagakit.jetstream.scan import Scan
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.repository import SagaRepository, Wanted
 from sagakit.store.names import Names, SagaKey, captures
-from sagakit.store.permissions import ROLES, Role, permissions_of
+from sagakit.store.permissions import ROLES, Role, batched_streams, permissions_of
 from sagakit.store.ports import Store
 
 from tests.security.accounts import (
@@ -54,8 +55,9 @@ IDS = ["plain", "namespace-and-shards"]
 async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, names: Names, serve: Serve) -> None:
     gate = tmp_path / "gate"
     with serve(tmp_path, names) as server:
-        async with opened(server, "setup", names):
-            pass
+        async with opened(server, "setup", names) as store:
+            await of_an_older_version(store)
+            await store.complete_layout()
         async with open_client(server, names) as shop, opened(server, "reader", names) as reader:
             with worker_process(server, names, "first") as first, worker_process(server, names, "second") as second:
                 ids = {"first": await first.until_up(), "second": await second.until_up()}
@@ -88,6 +90,15 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
         assert violations(server) == []
         for role in ROLES if names.shards == 1 else ():  # few sagas do not reach every shard
             assert unused(server, role, names) == [], f"{role}: permissions that nothing here needs"
+
+
+async def of_an_older_version(store: Store) -> None:
+    """Take from the streams what an older version has not given them."""
+    assert isinstance(store, JetStreamStore)
+    for stream in batched_streams(store.names):
+        info = msgspec.json.decode(await store.wire.request(f"$JS.API.STREAM.INFO.{stream}"))
+        config = msgspec.json.encode(info["config"] | {"allow_atomic": False})
+        assert b'"error"' not in await store.wire.request(f"$JS.API.STREAM.UPDATE.{stream}", config)
 
 
 async def live(reader: Store) -> int:

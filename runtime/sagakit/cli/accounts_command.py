@@ -10,11 +10,9 @@ import trio
 from sagakit.cli.exits import CommandExit, exit_of
 from sagakit.client.bare_errors import bare_errors
 from sagakit.errors import SagakitError
-from sagakit.jetstream.layout import JOBS_ARE, JOBS_TTL
 from sagakit.store.accounts import INSIDE, OUTSIDE, Export, exports_of
 from sagakit.store.names import Names
 from sagakit.store.permissions import Grant, Permissions, Role, permissions_of, streams_of
-from sagakit.store.ports import BucketOptions
 from sagakit.system.config import Config
 from sagakit.system.open_store import names_of, open_store
 
@@ -106,8 +104,5 @@ def set_up(url: str, file: str | None, options: dict[str, Any]) -> tuple[Command
 
 async def _set_up(url: str, config: Config) -> Names:
     async with open_store(url, config) as store:
-        # a layout that an older sagakit has made does not have this bucket
-        replicas = config.replicas or (3 if store.clustered else 1)
-        jobs = BucketOptions(storage=config.storage, replicas=replicas, description=JOBS_ARE, ttl=JOBS_TTL)
-        await store.create_bucket(store.names.jobs, jobs)
+        await store.complete_layout()
         return names_of(config)

@@ -79,8 +79,7 @@ def _answer(given: dict[str, Any], ask: Ask) -> list[str]:
     said = {contexts.IN_CONFIG.get(name, name): value for name, value in given.items() if value is not None}
     said = {name: value for name, value in said.items() if name in ConnectionOptions.__annotations__}
     url, options = contexts.connection_of(given.get("nats") or "", given.get("context"), said)
-    options["connect_timeout"] = WITHIN
-    config = Config.load(given.get("config"), **options)
+    config = Config.load(given.get("config"), **options | {"connect_timeout": WITHIN})
 
     async def run(wire: AsyncioWire) -> list[str]:
         names = await usable_names(wire, wire.server_version, config)

@@ -71,6 +71,12 @@ CHECKS: Sequence[Check] = (
         stream_checks.room,
     ),
     Check(
+        "SK205", "atomic batches",
+        "Writes of many sagas to this stream cannot share an fsync. No promise is in danger.",
+        "Run `sagakit setup` once, with an account of the role `setup`.",
+        stream_checks.batches,
+    ),
+    Check(
         "SK301", "leases",
         "A worker is dead or paused. Without any fresh lease nobody runs sagas.",
         "Start workers, or look at the log of the worker that is named.",

@@ -136,6 +136,11 @@ class Patient:
         except NoResponders:
             return False
 
+    async def api_level(self) -> int:
+        """Return the API level of the server; 0 if it does not say one."""
+        api = (await self.account()).api
+        return 0 if api is None else api.level
+
     async def stream(self, name: str) -> StreamInfo | None:
         """Return a stream's settings and content; None if it is missing."""
         if name not in self._streams:

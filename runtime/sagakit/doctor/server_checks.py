@@ -29,8 +29,7 @@ async def server(patient: Patient) -> Seen:
     """Check the API level, and the size of messages."""
     if not await patient.has_jetstream():
         return skipped("JetStream is off: see SK103")
-    api = (await patient.account()).api
-    level = 0 if api is None else api.level
+    level = await patient.api_level()
     if level < API_LEVEL:
         return bad(f"nats-server {patient.version} has API level {level}: sagakit needs 2.11 or newer")
     if patient.wire.max_payload < LEAST_PAYLOAD:

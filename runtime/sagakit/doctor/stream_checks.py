@@ -9,9 +9,9 @@ from sagakit.doctor.finding import Seen, bad, graded, named, ok, skipped, warn
 from sagakit.doctor.patient import Patient, StreamInfo
 from sagakit.doctor.server_checks import ALMOST, FULL
 from sagakit.errors import LayoutMissing, ServerError
-from sagakit.jetstream.server_check import names_there
+from sagakit.jetstream.server_check import BATCHES, BATCHES_LEVEL, names_there
 from sagakit.store.names import Names
-from sagakit.store.permissions import needed_streams, streams_of
+from sagakit.store.permissions import batched_streams, needed_streams, streams_of
 from sagakit.store.ports import DUPLICATES
 
 SECOND = 10**9
@@ -136,6 +136,20 @@ async def replicas(patient: Patient) -> Seen:
 
 def _absent(info: StreamInfo) -> Iterator[str]:
     return (replica.name for replica in info.cluster.replicas if replica.offline or not replica.current)
+
+
+async def batches(patient: Patient) -> Seen:
+    """Check that the streams that every saga writes to take atomic batches, on a server that has them."""
+    if await patient.api_level() < BATCHES_LEVEL:
+        return skipped(f"nats-server {patient.version} has no atomic batches; 2.12 and newer have")
+    streams = await patient.streams()
+    if not streams:
+        return skipped("there are no streams: see SK201")
+    wanted = [name for name in batched_streams(patient.names) if name in streams]
+    without = [name for name in wanted if not streams[name].config.get(BATCHES)]
+    if without:
+        return warn(f"without {BATCHES}: {named(without, 8)}", len(without))
+    return ok(f"{len(wanted)} streams take atomic batches", 0)
 
 
 async def room(patient: Patient) -> Seen:

@@ -38,7 +38,10 @@ wire_reading  the port `StoreReading` over a `Wire`
 pull       a consumer that several workers share
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages
+batches    atomic batches: their messages and answers
+one_stream  questions to the API about one stream
 layout     makes and checks buckets and streams
+older_layout  adds what an older version has not made
 store      all of it as one `Store`
 url        from a URL to an open store
 address    from the URL of a server to the options of a connection

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from sagakit.jetstream.answers import take_ack
+from sagakit.jetstream.batches import Batches, Message
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.wire import header_block
+from sagakit.store.gathering import BatchDone
 from sagakit.store.names import Names
 from sagakit.store.ports import Done, EventMessage
 
@@ -24,3 +27,29 @@ class Events:
         """Queue an append."""
         take = partial(take_ack, message.key, None, done)
         self._link.send(message.subject, message.payload, take, _MESSAGE_ID % message.id.encode(), linger=True)
+
+
+class GatheringEvents(Events):
+    """An event log whose appends may share atomic batches, shard by shard."""
+
+    def __init__(self, link: Link, names: Names, batches: Batches) -> None:
+        super().__init__(link, names)
+        self._batches = batches
+        self._gatherings = [batches.gathering(stream, self) for stream in names.events]
+
+    def submit(self, message: EventMessage, done: Done) -> None:
+        """Queue an append."""
+        gathering = self._gatherings[self._names.shard_of(message.key)]
+        if gathering is None:
+            super().submit(message, done)
+        else:
+            gathering.submit(message.id, message, len(message.payload), done, alone=message.alone)
+
+    def send_single(self, message: EventMessage, done: Done) -> None:
+        """Send an event by itself."""
+        super().submit(message, done)
+
+    def send_batch(self, messages: Sequence[EventMessage], done: BatchDone) -> None:
+        """Send events to one shard as a batch."""
+        batch = [Message(one.subject, _MESSAGE_ID % one.id.encode(), one.payload) for one in messages]
+        self._batches.send(batch, done)

@@ -14,6 +14,7 @@ from nats.aio.msg import Msg
 
 from sagakit.errors import StoreError
 from sagakit.jetstream.answers import decode_ack, take_ack
+from sagakit.jetstream.batches import Batches, Message
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.quota import usage_of_stream
@@ -21,6 +22,7 @@ from sagakit.jetstream.scan import LAST_OF_EACH, Scan
 from sagakit.jetstream.wire import header_block
 from sagakit.jetstream.wire_reading import StoredMessage, is_deletion, last_message, last_request
 from sagakit.store.bucket import BucketBase
+from sagakit.store.gathering import BatchDone
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketUsage, Cursor, Deletion, Done, Entry, Write
 
@@ -140,6 +142,32 @@ class Bucket(BucketBase):
             with trio.move_on_after(1.0, shield=True):
                 for subscription in subscriptions:
                     await self._link.subscriptions.end(subscription)
+
+
+class GatheringBucket(Bucket):
+    """A bucket whose writes may share atomic batches, shard by shard."""
+
+    def __init__(self, link: Link, names: Names, buckets: Sequence[str], batches: Batches) -> None:
+        super().__init__(link, names, buckets)
+        self._batches = batches
+        self._gatherings = [batches.gathering(f"KV_{bucket}", self) for bucket in buckets]
+
+    def submit(self, write: Write, done: Done) -> None:
+        """Queue a write."""
+        key = write.key
+        gathering = self._gatherings[0 if self._only is not None else self._names.shard_of(key)]
+        if gathering is None:
+            super().submit(write, done)
+        else:
+            gathering.submit(key, write, len(write.value), done, alone=write.alone or write.expected is None)
+
+    def send_single(self, write: Write, done: Done) -> None:
+        """Send a write by itself."""
+        super().submit(write, done)
+
+    def send_batch(self, writes: Sequence[Write], done: BatchDone) -> None:
+        """Send writes to one shard as a batch."""
+        self._batches.send([Message(self._subject(one.key), _headers(one), one.value) for one in writes], done)
 
 
 def _changed(head: str, send: trio.MemorySendChannel[Entry], msg: Msg) -> None:

@@ -20,11 +20,12 @@ from sagakit.errors import (
     StoreError,
     Unavailable,
 )
-from sagakit.jetstream.answers import AWAY, ApiError
+from sagakit.jetstream.answers import AWAY
 from sagakit.jetstream.domains import check_nobody_captures
 from sagakit.jetstream.kv import Bucket
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.server_check import SCHEMA, Layout, layout_of
+from sagakit.jetstream.one_stream import ask_stream
+from sagakit.jetstream.server_check import BATCHES, BATCHES_LEVEL, SCHEMA, Layout, layout_of
 from sagakit.store.names import Names
 from sagakit.store.permissions import needed_streams
 from sagakit.store.ports import DUPLICATES, BucketOptions
@@ -37,8 +38,6 @@ DEAD_TTL = 30 * 86400.0
 """Seconds that a dead letter is kept."""
 DEAD_LETTERS = 1_000_000
 """Dead letters that are kept; the oldest ones go first."""
-JOBS_ARE = "sagakit: verbs for many sagas"
-"""Description of the bucket of the jobs."""
 JOBS_TTL = 30 * 86400.0
 """Seconds that a job is kept."""
 SECOND = 10**9
@@ -54,22 +53,17 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_max_bytes: int | None = None
     archive_ttl: float | None = 7 * 86400.0
     events_ttl: float | None = None
+    group_commit: bool = False
+    """True if writes that gather may go as atomic batches."""
 
 
-ANSWERS_WITHIN = 2.0
-"""Seconds that one question about a stream may take: without a leader nobody answers it, and it is asked again."""
+async def make_layout(link: Link, names: Names, options: StreamOptions, level: int) -> None:
+    """Make what is missing, the meta bucket first. `level` is the server's API level.
 
-
-class _Stream(msgspec.Struct):
-    config: dict[str, Any] = {}
-    cluster: dict[str, Any] = {}
-    error: ApiError | None = None
-
-
-async def make_layout(link: Link, names: Names, options: StreamOptions) -> None:
-    """Make what is missing, the meta bucket first. Raises BadBucket, LayoutMissing, OtherDomain, StoreError."""
+    Raises BadBucket, LayoutMissing, OtherDomain, StoreError.
+    """
     try:
-        await _make_layout(link, names, options)
+        await _make_layout(link, names, options, level)
     except NotPermitted as refused:
         missing = await _missing(link, names) if ".STREAM.CREATE." in refused.subject else []
         if not missing:
@@ -79,7 +73,7 @@ async def make_layout(link: Link, names: Names, options: StreamOptions) -> None:
 
 async def is_cluster(link: Link, names: Names) -> bool:
     """Return True if the servers form a cluster, by what the meta bucket's stream says. Raises StoreError."""
-    return bool((await _ask(link, f"$JS.API.STREAM.INFO.KV_{names.meta}", b"")).cluster.get("name"))
+    return bool((await ask_stream(link, f"$JS.API.STREAM.INFO.KV_{names.meta}")).cluster.get("name"))
 
 
 async def _missing(link: Link, names: Names) -> list[str]:
@@ -87,13 +81,13 @@ async def _missing(link: Link, names: Names) -> list[str]:
 
 
 async def _is_missing(link: Link, stream: str) -> bool:
-    error = (await _ask(link, f"$JS.API.STREAM.INFO.{stream}", b"")).error
+    error = (await ask_stream(link, f"$JS.API.STREAM.INFO.{stream}")).error
     return error is not None and error.err_code == NOT_FOUND
 
 
-async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None:
+async def _make_layout(link: Link, names: Names, options: StreamOptions, level: int) -> None:
     await _check_domains(link, names)
-    replicas = options.replicas or (3 if len(link.client.servers) >= 3 else 1)
+    replicas, batches = _replicas(link, options), level >= BATCHES_LEVEL
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
     base = {"storage": options.storage, "num_replicas": replicas}
     await make_bucket(link, names.meta, bucket(description="sagakit: schema, shards, plans"))
@@ -102,16 +96,18 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None
     first = None if is_new else FAR + randbelow(FAR)
     for name in names.state:
         state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)
-        _check_state(name, await make_bucket(link, name, state, first=first))
+        _check_state(name, await make_bucket(link, name, state, first=first, batches=batches))
     for name in names.archive:
-        await make_bucket(link, name, bucket(description="sagakit: finished sagas", ttl=options.archive_ttl))
+        archive = bucket(description="sagakit: finished sagas", ttl=options.archive_ttl)
+        await make_bucket(link, name, archive, batches=batches)
     await make_bucket(link, names.workers, bucket(description="sagakit: leases"))
     for shard, stream in enumerate(names.events):
         await _ensure(
             link,
             {"name": stream, "subjects": names.event_subjects(shard), "description": "sagakit: events"}
             | base
-            | _max_age(options.events_ttl),
+            | _max_age(options.events_ttl)
+            | _batches(batches),
         )
     inbox = {
         "name": names.inbox,
@@ -133,7 +129,22 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions) -> None
     # An older layout has no such bucket, and needs none until an operator writes a job. Only `sagakit setup` adds it:
     # most accounts may not, and the server would log a violation each time that one of them tries.
     if is_new:
-        await make_bucket(link, names.jobs, bucket(description=JOBS_ARE, ttl=JOBS_TTL))
+        await make_jobs(link, names, options)
+
+
+async def make_jobs(link: Link, names: Names, options: StreamOptions) -> None:
+    """Make the bucket of the jobs if it is missing. Raises BadBucket, Unavailable."""
+    bucket = BucketOptions(
+        description="sagakit: verbs for many sagas",
+        ttl=JOBS_TTL,
+        storage=options.storage,
+        replicas=_replicas(link, options),
+    )
+    await make_bucket(link, names.jobs, bucket)
+
+
+def _replicas(link: Link, options: StreamOptions) -> int:
+    return options.replicas or (3 if len(link.client.servers) >= 3 else 1)
 
 
 async def _check_domains(link: Link, names: Names) -> None:
@@ -147,10 +158,13 @@ async def _check_domains(link: Link, names: Names) -> None:
             raise
 
 
-async def make_bucket(link: Link, name: str, options: BucketOptions, *, first: int | None = None) -> dict[str, Any]:
+async def make_bucket(
+    link: Link, name: str, options: BucketOptions, *, first: int | None = None, batches: bool = False
+) -> dict[str, Any]:
     """Make a KV bucket as `nats kv` does, with direct get off and per-message TTL on. Return its configuration.
 
-    Its revisions begin at `first`, or at 1. Raises BadBucket, Unavailable.
+    Its revisions begin at `first`, or at 1. With `batches` it takes atomic batches; a server older than 2.12 does not
+    know them. Raises BadBucket, Unavailable.
     """
     config = {
         "name": f"KV_{name}",
@@ -167,21 +181,25 @@ async def make_bucket(link: Link, name: str, options: BucketOptions, *, first: i
     }
     limit = {} if options.max_bytes is None else {"max_bytes": options.max_bytes}
     begins = {} if first is None else {"first_seq": first}
-    return await _ensure(link, config | limit | begins | _max_age(options.ttl))
+    return await _ensure(link, config | limit | begins | _max_age(options.ttl) | _batches(batches))
 
 
 def _max_age(ttl: float | None) -> dict[str, int]:
     return {} if ttl is None else {"max_age": round(ttl * SECOND)}
 
 
+def _batches(allowed: bool) -> dict[str, bool]:
+    return {BATCHES: True} if allowed else {}
+
+
 async def _ensure(link: Link, config: dict[str, Any]) -> dict[str, Any]:
     """Return the stream's configuration, as it is or as it was made now."""
     name = config["name"]
-    found = await _ask(link, f"$JS.API.STREAM.INFO.{name}", b"")
+    found = await ask_stream(link, f"$JS.API.STREAM.INFO.{name}")
     if found.error is not None and found.error.err_code == NOT_FOUND:
-        found = await _ask(link, f"$JS.API.STREAM.CREATE.{name}", msgspec.json.encode(config))
+        found = await ask_stream(link, f"$JS.API.STREAM.CREATE.{name}", config)
         if found.error is not None and found.error.err_code == IN_USE:
-            found = await _ask(link, f"$JS.API.STREAM.INFO.{name}", b"")  # somebody else was faster
+            found = await ask_stream(link, f"$JS.API.STREAM.INFO.{name}")  # somebody else was faster
     if found.error is None:
         return found.config
     if found.error.err_code in AWAY:
@@ -190,10 +208,6 @@ async def _ensure(link: Link, config: dict[str, Any]) -> dict[str, Any]:
         few = f"start the servers that are missing, or ask for fewer replicas than {config['num_replicas']}"
         raise Unavailable(f"{name} cannot be made now: {found.error.description}: {few}")
     raise BadBucket(f"{name} cannot be made: {found.error.description} (err_code {found.error.err_code})")
-
-
-async def _ask(link: Link, subject: str, payload: bytes) -> _Stream:
-    return msgspec.json.decode(await link.request(subject, payload, timeout=ANSWERS_WITHIN), type=_Stream)
 
 
 def _check_state(bucket: str, config: dict[str, Any]) -> None:

@@ -25,6 +25,10 @@ SCHEMA = 3
 NO_JETSTREAM = frozenset({10039, 10076})
 API_LEVEL = 1
 """nats-server 2.11."""
+BATCHES = "allow_atomic"
+"""The setting of a stream that takes atomic batches."""
+BATCHES_LEVEL = 2
+"""nats-server 2.12, the first one with atomic batches."""
 LEAST_PAYLOAD = 64 * 1024
 """Bytes that one message must be able to have: a quarter of them holds what a saga is started with, and its events."""
 
@@ -45,10 +49,10 @@ class Layout(msgspec.Struct, frozen=True):
     shards: int
 
 
-async def check_server(wire: Wire, version: str) -> None:
-    """Raise JetStreamOff, PayloadTooSmall or ServerTooOld for a server that cannot be used. `version` is what it says.
+async def check_server(wire: Wire, version: str) -> int:
+    """Return the API level of a server that can be used. `version` is what it says of itself.
 
-    Raises Unavailable, Ambiguous.
+    Raises JetStreamOff, PayloadTooSmall, ServerTooOld, Unavailable, Ambiguous.
     """
     try:
         account = msgspec.json.decode(await wire.request("$JS.API.INFO"), type=_Account)
@@ -64,6 +68,7 @@ async def check_server(wire: Wire, version: str) -> None:
         raise ServerTooOld(f"the server is nats-server {version}; sagakit needs 2.11 or newer: upgrade it")
     if wire.max_payload < LEAST_PAYLOAD:
         raise PayloadTooSmall(wire.max_payload, LEAST_PAYLOAD)
+    return account.api.level
 
 
 def layout_of(names: Names, value: bytes) -> Layout:

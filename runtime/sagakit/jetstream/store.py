@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
 import trio
 
 from sagakit.errors import Ambiguous, Unavailable
+from sagakit.jetstream.batches import Batches, batches_on
 from sagakit.jetstream.clock import ServerClock, server_time
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.control import CoreControl
-from sagakit.jetstream.event_log import Events
+from sagakit.jetstream.event_log import Events, GatheringEvents
 from sagakit.jetstream.inbox import StreamInbox
-from sagakit.jetstream.kv import Bucket
+from sagakit.jetstream.kv import Bucket, GatheringBucket
 from sagakit.jetstream.layout import StreamOptions, is_cluster, make_bucket, make_layout
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
+from sagakit.jetstream.older_layout import complete_layout
 from sagakit.jetstream.quota import usage_of_account
 from sagakit.jetstream.server_check import check_server
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
+from sagakit.store.permissions import batched_streams
 from sagakit.store.ports import BucketOptions, BucketUsage
 
 ELECTED_WITHIN = 15.0
@@ -34,15 +37,25 @@ AGAIN = 0.1
 class JetStreamStore:
     """The port `Store`; each part's port has its documentation."""
 
-    def __init__(self, link: Link, names: Names, clock: ServerClock, *, clustered: bool) -> None:
+    def __init__(
+        self,
+        link: Link,
+        names: Names,
+        clock: ServerClock,
+        options: StreamOptions,
+        *,
+        clustered: bool,
+        batches: Batches | None,
+    ) -> None:
         self._link = link
+        self._options = options
         self.names = names
         self.clustered: bool = clustered
-        self.state: Bucket = Bucket(link, names, names.state)
-        self.archive: Bucket = Bucket(link, names, names.archive)
+        self.state: Bucket = _bucket(link, names, names.state, batches)
+        self.archive: Bucket = _bucket(link, names, names.archive, batches)
         self.meta: Bucket = Bucket(link, names, [names.meta])
         self.workers: Bucket = Bucket(link, names, [names.workers])
-        self.events: Events = Events(link, names)
+        self.events: Events = Events(link, names) if batches is None else GatheringEvents(link, names, batches)
         self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
         self.control: CoreControl = CoreControl(link, names)
@@ -69,6 +82,11 @@ class JetStreamStore:
         """Return a bucket, made if it is missing."""
         await make_bucket(self._link, name, options)
         return Bucket(self._link, self.names, [name])
+
+    async def complete_layout(self) -> None:
+        """Add what a layout lacks that an older version has made."""
+        level = await check_server(self.wire, self._link.server_version)
+        await complete_layout(self._link, self.names, self._options, level)
 
     async def account_usage(self) -> BucketUsage | None:
         """Ask how much storage the account uses."""
@@ -105,24 +123,34 @@ async def open_jetstream(
 
     Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, StoreError.
     """
+    options = options if options is not None else StreamOptions()
     async with open_link(connection) as link:
         clock = ServerClock(partial(server_time, link, names), reconnected_at=lambda: link.reconnected_at)
-        clustered = await _laid_out(link, names, options if options is not None else StreamOptions(), clock)
+        clustered, batches = await _laid_out(link, names, options, clock)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clock.keep)
-            yield JetStreamStore(link, names, clock, clustered=clustered)
+            if batches is not None:
+                nursery.start_soon(batches.pause.keep)
+            yield JetStreamStore(link, names, clock, options, clustered=clustered, batches=batches)
             nursery.cancel_scope.cancel()
 
 
-async def _laid_out(link: Link, names: Names, options: StreamOptions, clock: ServerClock) -> bool:
+def _bucket(link: Link, names: Names, buckets: Sequence[str], batches: Batches | None) -> Bucket:
+    return Bucket(link, names, buckets) if batches is None else GatheringBucket(link, names, buckets, batches)
+
+
+async def _laid_out(
+    link: Link, names: Names, options: StreamOptions, clock: ServerClock
+) -> tuple[bool, Batches | None]:
     """Make the layout, through an outage: on a cluster, a stream that was just made may have no leader yet."""
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:
-            await check_server(LinkWire(link), link.server_version)
-            await make_layout(link, names, options)
+            level = await check_server(LinkWire(link), link.server_version)
+            await make_layout(link, names, options, level)
             await clock.sample()
-            return await is_cluster(link, names)
+            batches = await batches_on(link, batched_streams(names)) if options.group_commit else None
+            return await is_cluster(link, names), batches
         except (Unavailable, Ambiguous):
             if trio.current_time() > give_up:
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from math import inf
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import msgspec
 import trio
@@ -13,13 +13,20 @@ import trio
 FaultKind: TypeAlias = Literal["lose_ack", "never_applied", "applied_late", "slow", "unsent", "full"]
 """The kinds of fault. `lose_ack`: applied, and ambiguous to the writer. `never_applied`: ambiguous, and not applied.
 `applied_late`: ambiguous now, and applied later. `slow`: applied and acknowledged later. `unsent`: Unavailable, and not
-applied. `full`: refused, because there is no room."""
+applied. `full`: refused, because there is no room.
+
+A fault strikes a whole atomic batch if it fits one of its writes. `full` is then the same as `batch_half`."""
+BatchFaultKind: TypeAlias = Literal["batch_refused", "batch_half"]
+"""The kinds of fault that strike batches only. `batch_refused`: refused, as when too many of them are under way.
+`batch_half`: the disk fails in the middle of the commit: the writes before the struck one are applied, without an
+answer; without a key, the one in the middle is struck."""
+_FOR_BATCHES = frozenset(get_args(BatchFaultKind))
 
 
 class StoreFault(msgspec.Struct, frozen=True, kw_only=True):
     """A fault of one write. `key` restricts it to writes of that key (or event subject); `delay` is in seconds."""
 
-    kind: FaultKind
+    kind: FaultKind | BatchFaultKind
     key: str | None = None
     delay: float = 0.0
 
@@ -58,10 +65,10 @@ class StoreFaults:
         """The ordered faults that have not struck yet: a test asserts that none is left, or it has shown nothing."""
         return list(self._orders)
 
-    def next_for(self, key: str) -> StoreFault | None:
-        """Return the next ordered fault that fits a write of `key`, and forget it; None if there is none."""
+    def next_for(self, *keys: str, batch: bool = False) -> StoreFault | None:
+        """Return the next ordered fault that fits a write of one of `keys`, and forget it; None if there is none."""
         for fault in self._orders:
-            if fault.key in (None, key):
+            if (fault.key is None or fault.key in keys) and (batch or fault.kind not in _FOR_BATCHES):
                 self._orders.remove(fault)
                 return fault
         return None

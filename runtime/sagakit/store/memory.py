@@ -14,6 +14,9 @@ import trio
 
 from sagakit.errors import Ambiguous, NoResponders, StoreError, Unavailable
 from sagakit.store.bucket import BucketBase
+from sagakit.store.faults import Watched
+from sagakit.store.gathering import BatchDone, Gathering
+from sagakit.store.memory_batches import Member
 from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_reading import MemoryReading
@@ -33,13 +36,33 @@ class MemoryKeyValue(BucketBase):
         self._names = names
         self._names_of_buckets = buckets
         self._buckets = [connection.server.bucket(name) for name in buckets]
+        pauses = connection.pauses if where in ("state", "archive") else None
+        self._gatherings = [None if pauses is None else Gathering(self, pauses) for _ in buckets]
 
     def _bucket(self, key: str) -> MemoryBucket:
         return self._buckets[self._names.shard_of(key) if len(self._buckets) > 1 else 0]
 
     def submit(self, write: Write, done: Done) -> None:
         """Queue a write, without blocking."""
+        gathering = self._gatherings[self._names.shard_of(write.key) if len(self._buckets) > 1 else 0]
+        if gathering is None:
+            self.send_single(write, done)
+        else:
+            alone = write.alone or write.expected is None
+            gathering.submit(write.key, write, len(write.value), done, alone=alone)
+
+    def send_single(self, write: Write, done: Done) -> None:
+        """Hand in a write by itself."""
         self._hand_in(write, partial(self._bucket(write.key).write, write), done)
+
+    def send_batch(self, writes: Sequence[Write], done: BatchDone) -> None:
+        """Hand in writes to one shard as an atomic batch."""
+        members = [self._member(write, self._bucket(write.key)) for write in writes]
+        self._connection.hand_in(partial(self._connection.write_batch, members, done))
+
+    def _member(self, write: Write, bucket: MemoryBucket) -> Member:
+        watched = Watched(self._where, write.key, write.value)
+        return Member(watched, write.key, partial(bucket.check, write), partial(bucket.write, write))
 
     def _hand_in(self, write: Write, apply: Callable[[], int], done: Done) -> None:
         carry = partial(self._connection.write, apply, where=self._where, key=write.key, value=write.value, done=done)
@@ -128,6 +151,8 @@ class MemoryEvents:
     def __init__(self, connection: MemoryConnection, names: Names) -> None:
         self._connection = connection
         self._names = names
+        pauses = connection.pauses
+        self._gatherings = [None if pauses is None else Gathering(self, pauses) for _ in names.events]
         self._captured = [subject for shard in range(names.shards) for subject in names.event_subjects(shard)]
 
     def submit(self, message: EventMessage, done: Done) -> None:
@@ -135,6 +160,23 @@ class MemoryEvents:
         if not any(captures(subject, message.subject) for subject in self._captured):
             done(Unavailable(f"{message.subject}: no stream captures it"))
             return
+        gathering = self._gatherings[self._names.shard_of(message.key)]
+        if gathering is None:
+            self.send_single(message, done)
+        else:
+            gathering.submit(message.id, message, len(message.payload), done, alone=message.alone)
+
+    def send_batch(self, messages: Sequence[EventMessage], done: BatchDone) -> None:
+        """Hand in events as an atomic batch."""
+        members = [self._member(message) for message in messages]
+        self._connection.hand_in(partial(self._connection.write_batch, members, done))
+
+    def _member(self, message: EventMessage) -> Member:
+        server, watched = self._connection.server, Watched("events", message.subject, message.payload)
+        return Member(watched, message.id, partial(server.check_unknown, message), partial(server.append, message))
+
+    def send_single(self, message: EventMessage, done: Done) -> None:
+        """Hand in an event by itself."""
         apply = partial(self._connection.server.append, message)
         carry = partial(
             self._connection.write, apply, where="events", key=message.subject, value=message.payload, done=done
@@ -251,6 +293,10 @@ class MemoryStore:
         bucket.ttl, bucket.max_bytes = options.ttl, options.max_bytes
         return MemoryKeyValue(self._connection, self.names, [name])
 
+    async def complete_layout(self) -> None:
+        """Do nothing: every bucket is created when it is first asked for."""
+        await trio.lowlevel.checkpoint()
+
     async def account_usage(self) -> BucketUsage | None:
         """Return None: an account in memory has no limit."""
         await trio.lowlevel.checkpoint()
@@ -290,5 +336,7 @@ async def open_memory(
     connection = MemoryConnection(server)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.carry, nursery)
+        if connection.pauses is not None:
+            nursery.start_soon(connection.pauses.keep)
         yield MemoryStore(connection, names)
         nursery.cancel_scope.cancel()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import trio
 
 from sagakit.errors import Ambiguous, StoreError, StoreFull, TooLarge, Unavailable
 from sagakit.store.faults import StoreFault, Watched
+from sagakit.store.gathering import BatchDone, BatchRefused, Pause
+from sagakit.store.memory_batches import Member, commit, commit_up_to
 from sagakit.store.memory_server import MemoryServer
 from sagakit.store.ports import Done
 
@@ -19,6 +23,8 @@ class MemoryConnection:
     def __init__(self, server: MemoryServer) -> None:
         self.server: MemoryServer = server
         self._queue: deque[Callable[[], None]] = deque()
+        self.pauses: Pause | None = Pause() if server.batches else None
+        """The pauses of writes that gather; None if all writes go singly."""
         self._wake = trio.Event()
         self._nursery: trio.Nursery | None = None
         self.handed_in: int = 0
@@ -81,7 +87,39 @@ class MemoryConnection:
                 done(outcome)
             return
         assert self._nursery is not None
-        self._nursery.start_soon(_faulty, fault, key, apply, done)
+        self._nursery.start_soon(_faulty, fault, key, partial(_outcome, apply), done)
+
+    def write_batch(self, members: Sequence[Member], done: BatchDone) -> None:
+        """Apply a batch as the ordered faults say, and tell `done` the result.
+
+        A connection that is cut before any of its writes leaves the batch without its end: nothing of it is applied.
+        """
+        faults = self.server.faults
+        for member in members:
+            if not self.cut and faults.before_write is not None:
+                faults.before_write(member.watched)
+        if self.cut:
+            return
+        if faults.outage:
+            done(Unavailable("disconnected"))
+            return
+        attempt: Callable[[], int | BatchRefused | StoreError]
+        attempt = partial(commit, members, self.server.max_payload)
+        fault = faults.next_for(*(member.watched.key for member in members), batch=True)
+        if fault is None:
+            outcome = attempt()
+            for member in members if isinstance(outcome, int) else ():
+                if faults.after_write is not None:
+                    faults.after_write(member.watched)
+            if not self.cut:
+                done(outcome)
+            return
+        assert self._nursery is not None
+        key = fault.key or members[len(members) // 2].watched.key
+        if fault.kind in ("full", "batch_half"):
+            attempt = partial(commit_up_to, members, key)
+            fault = StoreFault(kind="slow", delay=fault.delay)
+        self._nursery.start_soon(_faulty, fault, key, attempt, done)
 
 
 def _outcome(apply: Callable[[], int]) -> int | StoreError:
@@ -91,10 +129,10 @@ def _outcome(apply: Callable[[], int]) -> int | StoreError:
         return error
 
 
-async def _faulty(fault: StoreFault, key: str, apply: Callable[[], int], done: Done) -> None:
+async def _faulty(fault: StoreFault, key: str, attempt: Callable[[], Any], done: Callable[[Any], None]) -> None:
     match fault.kind:
         case "lose_ack":
-            _outcome(apply)
+            attempt()
             await trio.sleep(fault.delay)
             done(Ambiguous(f"{key}: no answer in time"))
         case "never_applied":
@@ -103,11 +141,13 @@ async def _faulty(fault: StoreFault, key: str, apply: Callable[[], int], done: D
         case "applied_late":
             done(Ambiguous(f"{key}: no answer in time"))
             await trio.sleep(fault.delay)
-            _outcome(apply)
+            attempt()
         case "slow":
             await trio.sleep(fault.delay)
-            done(_outcome(apply))
+            done(attempt())
         case "unsent":
             done(Unavailable(f"{key}: not sent"))
         case "full":
             done(StoreFull(f"{key}: the bucket is full"))
+        case "batch_refused":
+            done(BatchRefused("too many batches are under way"))

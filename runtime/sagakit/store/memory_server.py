@@ -56,10 +56,8 @@ class MemoryBucket:
 
     def write(self, write: Write, *, delete: bool = False) -> int:
         """Apply a write at once, and return its revision. Raises Conflict, StoreFull."""
-        present = self._present(write.key)
-        if write.expected is not None and (present.revision if present else 0) != write.expected:
-            raise Conflict(write.key, write.expected)
-        self._check_room(write, present)
+        self.check(write)
+        self._check_room(write, self._present(write.key))
         self.last_revision += 1
         ttl, now = self.ttl if write.ttl is None else write.ttl, trio.current_time()
         expires = None if ttl is None else now + ttl
@@ -67,6 +65,12 @@ class MemoryBucket:
         if not delete:
             self._tell(Entry(write.key, write.value, self.last_revision))
         return self.last_revision
+
+    def check(self, write: Write) -> None:
+        """Raise Conflict if the key has another revision than the write expects."""
+        present = self._present(write.key)
+        if write.expected is not None and (present.revision if present else 0) != write.expected:
+            raise Conflict(write.key, write.expected)
 
     def _check_room(self, write: Write, present: _Value | None) -> None:
         """Raise StoreFull as nats-server does: in a full bucket a value may only be replaced by a smaller one."""
@@ -197,6 +201,8 @@ class MemoryServer:
     def __init__(self, *, max_payload: int = MAX_PAYLOAD) -> None:
         self.max_payload: int = max_payload
         self.faults: StoreFaults = StoreFaults()
+        self.batches: bool = False
+        """True if its streams take atomic batches."""
         self.events: list[EventMessage] = []
         self.event_times: dict[int, float] = {}
         """The time at which each event was stored, by its sequence, in seconds since the epoch."""
@@ -237,6 +243,11 @@ class MemoryServer:
     def lose_events(self, number: int) -> None:
         """Lose the oldest events, as a log with an `events_ttl` does."""
         self.events_lost += number
+
+    def check_unknown(self, message: EventMessage) -> None:
+        """Raise Conflict if the log has an event of this id."""
+        if message.id in self._event_ids:
+            raise Conflict(message.id, 0)
 
     def append(self, message: EventMessage) -> int:
         """Add an event, and return its sequence; for an id that is known, the sequence of the first copy."""

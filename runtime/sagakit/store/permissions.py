@@ -1,6 +1,6 @@
 """The permissions that an account of NATS needs for each role, and no more. Docs, commands and tests read them here.
 
-    setup    creates buckets and streams, once
+    setup    creates buckets and streams, once, and adds what a new version asks for
     worker   runs sagas; creates nothing
     client   starts, signals and cancels sagas, and reads
     operator does everything that a client does, and helps sagas that are stuck
@@ -47,6 +47,11 @@ def needed_streams(names: Names) -> list[str]:
     return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox, names.dead]
 
 
+def batched_streams(names: Names) -> list[str]:
+    """Return the names of the streams that are made to take atomic batches: those that every saga writes to."""
+    return [*(f"KV_{bucket}" for bucket in (*names.state, *names.archive)), *names.events]
+
+
 def permissions_of(role: Role, names: Names, *, inbox_prefix: str) -> Permissions:
     """Return a role's permissions. `inbox_prefix` is the option of that name that the role's programs use."""
     inbox = Grant(f"{inbox_prefix}.>", "answers to its own requests")
@@ -62,12 +67,16 @@ def _setup(names: Names, inbox: Grant) -> Permissions:
             Grant(f"$JS.API.STREAM.CREATE.{stream}", "create it"),
         )
     )
+    updated = (
+        Grant(f"$JS.API.STREAM.UPDATE.{stream}", "allow atomic batches in one that an older version has made")
+        for stream in batched_streams(names)
+    )
     layout = (
         Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.meta}", "read schema and number of shards"),
         Grant(f"$KV.{names.meta}.layout", "write them, once"),
     )
     others = Grant(names.inbox_question, "ask if another domain stores the same messages")
-    return Permissions((_SERVER, others, *made, *layout), (inbox,))
+    return Permissions((_SERVER, others, *made, *updated, *layout), (inbox,))
 
 
 def _worker(names: Names, inbox: Grant) -> Permissions:

@@ -98,6 +98,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         Literal["always", "relaxed"],
         _about("Fsync of an embedded server: `always` before it acknowledges, or `relaxed`."),
     ] = "always"
+    group_commit: Annotated[
+        Literal["auto", "on", "off"],
+        _about(
+            "Many writes share an fsync, on streams with one copy; `auto`: on an embedded server that always syncs."
+        ),
+    ] = "auto"
 
     def __post_init__(self) -> None:
         for name, hint in _hints().items():

@@ -89,3 +89,5 @@ class RuntimeOptions(ConnectionOptions, total=False):
     """Seconds over which `max_restarts` are counted."""
     sync: Literal["always", "relaxed"]
     """Fsync of an embedded server: `always` before it acknowledges, or `relaxed`."""
+    group_commit: Literal["auto", "on", "off"]
+    """Many writes share an fsync, on streams with one copy; `auto`: on an embedded server that always syncs."""

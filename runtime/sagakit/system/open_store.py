@@ -17,19 +17,30 @@ def names_of(config: Config) -> Names:
     return Names(namespace=config.namespace, shards=config.shards)
 
 
-def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
-    """Open the store at `url` with the options of a `Config`. Raises the errors of `open_url`."""
-    options = StreamOptions(
+def stream_options(url: str, config: Config) -> StreamOptions:
+    """Return the options of the buckets and streams of the store at `url`."""
+    return StreamOptions(
         storage=config.storage,
         replicas=config.replicas,
         state_max_bytes=config.state_max_bytes,
         archive_ttl=config.archive_ttl,
         events_ttl=config.events_ttl,
+        group_commit=_groups(url, config),
     )
+
+
+def _groups(url: str, config: Config) -> bool:
+    """Return True if writes that gather may go as atomic batches: they pay where each acknowledgment costs an fsync."""
+    always_syncs = url.partition(":")[0] == "embedded" and config.sync == "always"  # of another server nobody knows
+    return config.group_commit == "on" or (config.group_commit == "auto" and always_syncs)
+
+
+def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
+    """Open the store at `url` with the options of a `Config`. Raises the errors of `open_url`."""
     return open_url(
         url,
         names=names_of(config),
-        options=options,
+        options=stream_options(url, config),
         sync=config.sync,
         max_unacked=config.max_unacked,
         max_unacked_bytes=config.max_unacked_bytes,

@@ -44,7 +44,8 @@ class Write(msgspec.Struct, frozen=True):
 
     `expected` is the revision to replace: 0 means that the key must not exist, None means any revision or none.
     `ttl` is the number of seconds after which the server removes the value; None keeps it. With `linger` the write may
-    be delayed for a moment to travel with others, because nobody waits for it.
+    be delayed for a moment to travel with others, because nobody waits for it. A write that is `alone` shares no atomic
+    batch with others: one that was ambiguous, or is likely to meet a conflict, which would refuse all of them.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Write(msgspec.Struct, frozen=True):
     expected: int | None = None
     ttl: float | None = None
     linger: bool = False
+    alone: bool = False
 
 
 class BucketOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,12 +10,16 @@ from sagakit.store.ports.bucket_port import Done
 
 
 class EventMessage(msgspec.Struct, frozen=True):
-    """An event on its way to the log. `key` is the saga's and picks the shard; `id` becomes `Nats-Msg-Id`."""
+    """An event on its way to the log. `key` is the saga's and picks the shard; `id` becomes `Nats-Msg-Id`.
+
+    An event that is `alone` shares no atomic batch with others: one that may be in the log already.
+    """
 
     key: str
     subject: str
     id: str
     payload: bytes
+    alone: bool = False
 
 
 class EventLog(Protocol):

@@ -142,6 +142,13 @@ class Store(Protocol):
         """
         ...
 
+    async def complete_layout(self) -> None:
+        """Add what a layout lacks that an older version has made. For `sagakit setup`: workers may not change streams.
+
+        Raises BadBucket, StoreError.
+        """
+        ...
+
     async def account_usage(self) -> BucketUsage | None:
         """Ask how much storage all buckets and streams of the account use together; None if it has no limit.
 

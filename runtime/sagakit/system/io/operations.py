@@ -50,7 +50,8 @@ class Retire(msgspec.Struct, frozen=True, kw_only=True):
     """Put a finished record into the archive, then replace it by its end marker. `done` gets the marker's revision.
 
     The archive is left as it is if it has this run at the same version or a higher one. While it has another run's
-    record under the key, both records are kept, until a person removes the archived one. Ends as `Put` does.
+    record under the key, both records are kept, until a person removes the archived one. Ends as `Put` does. `alone` is
+    for both writes as in `Write`.
     """
 
     key: str
@@ -60,6 +61,7 @@ class Retire(msgspec.Struct, frozen=True, kw_only=True):
     marker: bytes
     expected: int
     done: OnSettled
+    alone: bool = False
 
 
 class Load(msgspec.Struct, frozen=True):

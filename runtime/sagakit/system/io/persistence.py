@@ -149,7 +149,7 @@ class Persistence(Actor[PersistenceMessage]):
             else:
                 # the record gives way to the other run's end marker, so that the id is known as that run's again
                 _log.warning("%s: created after a run of the same id had ended: it is not run", key)
-                self._mark(key, marker, created.revision, lambda _: done(Conflict(key, 0)))
+                self._mark(key, marker, created.revision, lambda _: done(Conflict(key, 0)), alone=True)
         self._leave(key)
 
     async def _settle(self, put: Put, error: StoreError) -> None:
@@ -179,7 +179,9 @@ class Persistence(Actor[PersistenceMessage]):
             # while a copy may still arrive, the saga must not be told StoreFull and write something else in its place:
             # the late copy would take the revision that the other write expects
             in_doubt = isinstance(error, Ambiguous)
-            self._put(structs.replace(put, gives_way=False) if in_doubt else put)
+            # alone: if a first copy is under way, an atomic batch with the second one would fail with it, or seem to
+            # have succeeded with it
+            self._put(structs.replace(put, alone=True, gives_way=put.gives_way and not in_doubt))
             return
         self._leave(put.key)
 
@@ -207,7 +209,7 @@ class Persistence(Actor[PersistenceMessage]):
     # ----------------------------------------------------------- archive
 
     def _archive(self, retire: Retire, expected: int = 0) -> None:
-        write = Write(retire.key, retire.value, expected, linger=True)
+        write = Write(retire.key, retire.value, expected, None, True, retire.alone)
         self._store.archive.submit(write, partial(self._archive_ended, retire))
 
     def _archive_ended(self, retire: Retire, result: int | StoreError) -> None:
@@ -218,10 +220,11 @@ class Persistence(Actor[PersistenceMessage]):
 
     def _replace(self, retire: Retire) -> None:
         """Replace the record by its end marker. To be called once the archive has the record."""
-        self._mark(retire.key, retire.marker, retire.expected, retire.done)
+        self._mark(retire.key, retire.marker, retire.expected, retire.done, alone=retire.alone)
 
-    def _mark(self, key: str, marker: bytes, expected: int, done: OnSettled) -> None:
-        self._take(Put(key=key, value=marker, expected=expected, ttl=self._marker_ttl, linger=True, done=done))
+    def _mark(self, key: str, marker: bytes, expected: int, done: OnSettled, *, alone: bool) -> None:
+        ttl = self._marker_ttl
+        self._take(Put(key=key, value=marker, expected=expected, ttl=ttl, linger=True, alone=alone, done=done))
 
     async def _settle_archive(self, retire: Retire, error: StoreError) -> None:
         if not isinstance(error, Conflict | Ambiguous | Unavailable):
@@ -234,7 +237,7 @@ class Persistence(Actor[PersistenceMessage]):
         # the next try replaces what was read: an older version of this run, something unreadable, or a deletion, which
         # has a revision, too
         found = entry or await self._deletion(self._store.archive, retire.key)
-        self._archive(retire, 0 if found is None else found.revision)
+        self._archive(structs.replace(retire, alone=True), 0 if found is None else found.revision)
 
     async def _until_ours_or_free(self, retire: Retire) -> Entry | None:
         """Return the archive's entry under the key, once that is not another run's record.

@@ -31,19 +31,23 @@ LONG = 10
 
 
 class PublishEvents(msgspec.Struct, frozen=True):
-    """Publish these events in order. Those that are queued already, or in the log, are skipped."""
+    """Publish these events in order. Those that are queued already, or in the log, are skipped.
+
+    Those that are `alone` share no atomic batch with events of others: they may be in the log, unknown to the sender.
+    """
 
     key: str
     saga_type: str
     run: str
     events: Sequence[OutboxEvent]
     receipt: Receipt
+    alone: bool = False
 
 
 class _Queue:
     """The events of one run that are not in the log yet. The first one has been sent."""
 
-    __slots__ = ("events", "failures", "key", "last", "receipt", "run", "saga_type")
+    __slots__ = ("alone_to", "events", "failures", "key", "last", "receipt", "run", "saga_type")
 
     def __init__(self, message: PublishEvents) -> None:
         self.key = message.key
@@ -53,6 +57,8 @@ class _Queue:
         self.events: deque[OutboxEvent] = deque()
         self.last = message.receipt.confirmed
         self.failures = 0
+        self.alone_to = 0
+        """The number of the last event that goes alone; 0 if none does."""
 
     def add(self, message: PublishEvents) -> None:
         # the actor may be a later incarnation, which hands in the same events with a receipt that it reads itself
@@ -61,6 +67,8 @@ class _Queue:
             if event.seq > self.last:
                 self.events.append(event)
                 self.last = event.seq
+        if message.alone:
+            self.alone_to = self.last
 
 
 class Publisher(Actor[PublishEvents]):
@@ -103,7 +111,9 @@ class Publisher(Actor[PublishEvents]):
     def _send_head(self, queue: _Queue) -> None:
         event = queue.events[0]
         subject = self._store.names.event_subject(queue.key, queue.saga_type, event.suffix)
-        message = EventMessage(queue.key, subject, event_id(queue.run, event.seq), bytes(event.event))
+        message = EventMessage(
+            queue.key, subject, event_id(queue.run, event.seq), bytes(event.event), event.seq <= queue.alone_to
+        )
         self._store.events.submit(message, partial(self._sent, queue))
 
     def _sent(self, queue: _Queue, result: int | StoreError) -> None:
@@ -122,6 +132,8 @@ class Publisher(Actor[PublishEvents]):
 
     async def _again(self, queue: _Queue, error: StoreError) -> None:
         queue.failures += 1
+        # this try may arrive late: an atomic batch with the next one in it would then be refused
+        queue.alone_to = max(queue.alone_to, queue.events[0].seq)
         if not isinstance(error, Unavailable | Ambiguous) or queue.failures % LONG == 0:
             text, kind = "%s: event %d not published yet: %s", type(error).__name__
             self._ration.say(WARNING, text, queue.key, queue.events[0].seq, error, kind=kind)

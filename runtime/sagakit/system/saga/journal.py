@@ -150,11 +150,18 @@ class Journal:
     # ---------------------------------------------------------------- write
 
     def write(
-        self, record: Record, then: Callable[[Record], None], *, gives_way: bool, not_after: float | None = None
+        self,
+        record: Record,
+        then: Callable[[Record], None],
+        *,
+        gives_way: bool,
+        alone: bool = False,
+        not_after: float | None = None,
     ) -> int:
         """Write the next version of the record; call `then` with it once it is durable. Return its size in bytes.
 
-        With `gives_way`, the write ends in StoreFull at the first refusal. `not_after` (trio time) is as in `Put`.
+        With `gives_way`, the write ends in StoreFull at the first refusal. `alone` and `not_after` (trio time) are as
+        in `Put`.
         """
         record = stamped(record, write=self._environment.next_write())
         value = encode(record, self.unknown)
@@ -164,7 +171,7 @@ class Journal:
             room.submitted(self._key, size - self._size)
         put = Put(
             key=self._key, value=value, expected=self.revision, done=self._done(), not_after=not_after,
-            gives_way=gives_way,
+            gives_way=gives_way, alone=alone,
         )  # fmt: skip
         self._operate(put, partial(self._written, record, then, self._environment.trio_time(), size))
         return size
@@ -232,7 +239,7 @@ class Journal:
         assert last is not None, "only a durable record can have been replaced"
         self._environment.overwritten(error, seen_at=self._slot.seen_at)
         value = encode(last.record, last.unknown)
-        put = Put(key=self._key, value=value, expected=error.revision, done=self._done())
+        put = Put(key=self._key, value=value, expected=error.revision, alone=True, done=self._done())
         self._operate(put, partial(self._written_back, last.record, then))
 
     def _written_back(self, record: Record, then: Callable[[], None], revision: Result) -> None:
@@ -244,7 +251,7 @@ class Journal:
         """Hand in an operation again, so that it replaces what has overwritten the record. Raises Fenced."""
         assert not isinstance(operation, Load), "a Load has nothing to replace"
         self._environment.overwritten(error, seen_at=self._slot.seen_at)
-        self._operate(structs.replace(operation, expected=error.revision, done=self._done()), then)
+        self._operate(structs.replace(_alone(operation), expected=error.revision, done=self._done()), then)
 
     # ------------------------------------------------------------ operations
 
@@ -269,7 +276,8 @@ class Journal:
     def hand_in_again(self) -> None:
         """Hand the operation that is under way to the next incarnation of the persistence actor."""
         if self._operation is not None:
-            self._environment.persistence.tell_nowait(self._operation)
+            # alone: the lost persistence actor may have sent it in an atomic batch, which may still arrive
+            self._environment.persistence.tell_nowait(_alone(self._operation))
 
     def _done(self) -> OnSettled:
         """Return what tells the next operation's result to the saga's actor, with its number."""
@@ -280,6 +288,10 @@ class Journal:
         assert self._operation is None, "an operation is under way"
         self._operation, self._then = operation, then
         self._environment.persistence.tell_nowait(operation)
+
+
+def _alone(operation: PersistenceMessage) -> PersistenceMessage:
+    return structs.replace(operation, alone=True) if isinstance(operation, Put | Retire) else operation
 
 
 def _settled(ref: Ref[SagaMessage], number: int, result: Result | StoreError) -> None:

@@ -18,17 +18,22 @@ from sagakit.system.saga.proposal import HEADERS
 class Outbox:
     """Hands events in and waits for them. Belongs to one incarnation of a saga's actor.
 
-    An event that has more than `max_payload` bytes with the value that it carries goes out without it.
+    An event that has more than `max_payload` bytes with the value that it carries goes out without it. The events of an
+    incarnation that is `in_doubt` about what was published go in no batch: they may be stored already.
     """
 
-    __slots__ = ("_handed_in", "_key", "_last", "_most", "_publisher", "_receipt", "_then")
+    __slots__ = ("_handed_in", "_in_doubt", "_key", "_last", "_most", "_publisher", "_receipt", "_then")
 
-    def __init__(self, publisher: Ref[PublishEvents], key: str, published: Published, max_payload: int) -> None:
+    def __init__(
+        self, publisher: Ref[PublishEvents], key: str, published: Published, max_payload: int, *, in_doubt: bool
+    ) -> None:
         self._most = max_payload - HEADERS
         self._publisher = publisher
         self._key = key
         self._receipt = Receipt(confirmed=published.seq, at=published.at)
         self._handed_in = published.seq
+        self._in_doubt = in_doubt
+        """True while the next events that are handed in may be in the log already, from another life of the saga."""
         self._last = 0
         self._then: Callable[[], None] | None = None
 
@@ -55,12 +60,15 @@ class Outbox:
             del receipt.at[: len(receipt.at) - len(outbox)]
         if new:
             self._handed_in = new[-1].seq
-            self._publisher.tell_nowait(PublishEvents(self._key, record.saga_type, record.run, new, receipt))
+            self._publisher.tell_nowait(
+                PublishEvents(self._key, record.saga_type, record.run, new, receipt, self._in_doubt)
+            )
+            self._in_doubt = False
 
     def publish_again(self, record: Record) -> None:
         """Hand in again what the publisher, which was lost, has not confirmed."""
         if self._handed_in > self._receipt.confirmed:
-            self._handed_in = self._receipt.confirmed
+            self._handed_in, self._in_doubt = self._receipt.confirmed, True
             # a new receipt: an acknowledgment that still comes to the old publisher must not count for the new one
             self._receipt = Receipt(confirmed=self._handed_in, at=self._receipt.at)
             self.publish(record)

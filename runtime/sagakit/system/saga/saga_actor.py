@@ -97,7 +97,13 @@ class SagaActor(Reactor[SagaMessage]):
         self._activation = activation = slot.next_activation()
         self._waiters = Waiters(self._plan, environment.limits)
         published = activation.published if isinstance(activation, Reactivate) else Published(0)
-        self._outbox = Outbox(environment.publisher, slot.key, published, environment.store.max_payload)
+        self._outbox = Outbox(
+            environment.publisher,
+            slot.key,
+            published,
+            environment.store.max_payload,
+            in_doubt=not isinstance(activation, Fresh | Reactivate),
+        )
 
     def begin(self, ctx: ReactorContext[SagaMessage]) -> None:
         """Write the first record, or the adoption. A later incarnation looks for its record."""

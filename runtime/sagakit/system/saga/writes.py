@@ -123,8 +123,8 @@ class Writes:
         return False
 
     def _write(self, base: Record, record: Record, events: Sequence[InputEvent], asked: Sequence[Ask]) -> None:
-        gives_way = self._phase.now != "opening"
-        size = self._journal.write(record, partial(self._durable, asked), gives_way=gives_way)
+        adopts = self._phase.now == "opening"  # of several adopters all but one meet a conflict
+        size = self._journal.write(record, partial(self._durable, asked), gives_way=not adopts, alone=adopts)
         self._proposal = Proposal(base, events, record, asked, size)
 
     def _durable(self, asked: Sequence[Ask], record: Record) -> None:

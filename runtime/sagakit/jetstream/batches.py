@@ -1,0 +1,111 @@
+"""Atomic batches on the wire: the messages of one, what its answer means, and the streams that take them.
+
+See `sagakit.store.gathering` for what goes into a batch, and ADR-50 of NATS for the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import count
+from typing import NamedTuple
+from uuid import uuid4
+
+import msgspec
+
+from sagakit.errors import Ambiguous, StoreError
+from sagakit.jetstream.answers import ApiError
+from sagakit.jetstream.link import Link
+from sagakit.jetstream.one_stream import ask_stream
+from sagakit.jetstream.server_check import BATCHES
+from sagakit.store.gathering import BatchDone, BatchRefused, Carrier, Gathering, Pause, T
+
+DISABLED = 10174
+REFUSED = frozenset({10071, 10164, 10176, 10177, 10201, 10210, DISABLED})
+"""Errors of a batch of which nothing was written: a wrong last sequence (two codes), incomplete or one too many, a
+header that it may not have, a message id that is known, too many under way, not allowed. Any other error may have come
+in the middle of the commit, so that every message of the batch is ambiguous."""
+_MEMBER = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n\r\n"
+_COMMIT = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n"
+_END = 2
+"""Bytes of the empty line that ends a block of headers."""
+
+
+class Message(NamedTuple):
+    """A message of a batch, with a block of headers that has at least one."""
+
+    subject: str
+    headers: bytes
+    payload: bytes
+
+
+class BatchAck(msgspec.Struct, frozen=True):
+    """The answer to the last message of a batch."""
+
+    seq: int = 0
+    batch: str = ""
+    count: int = 0
+    error: ApiError | None = None
+
+
+_ack = msgspec.json.Decoder(BatchAck)
+
+
+class Batches:
+    """The batches of one connection. For tasks of the trio thread."""
+
+    def __init__(self, link: Link, streams: frozenset[str]) -> None:
+        self._link = link
+        self._streams = streams
+        self._prefix = uuid4().hex
+        self._numbers = count(1)
+        self.pause: Pause = Pause()
+
+    def gathering(self, stream: str, carrier: Carrier[T]) -> Gathering[T] | None:
+        """Return what gathers the writes to a stream; None if they go singly."""
+        return Gathering(carrier, self.pause) if stream in self._streams else None
+
+    def send(self, messages: Sequence[Message], done: BatchDone) -> None:
+        """Queue the messages of a batch, one behind the other, without blocking; only the last one wants an answer.
+
+        If a message in the middle does not leave, for its size or its age, the server finds a gap and writes nothing.
+        If the last one does not leave, the server forgets the others after ten seconds.
+        """
+        name = f"{self._prefix}-{next(self._numbers)}"
+        id, last = name.encode(), len(messages)
+        for place, (subject, headers, payload) in enumerate(messages[:-1], 1):
+            self._link.tell(subject, payload, headers=headers[:-_END] + _MEMBER % (id, place), linger=True)
+        subject, headers, payload = messages[-1]
+        take = partial(_take, name, last, done)
+        self._link.send(subject, payload, take, headers[:-_END] + _COMMIT % (id, last))
+
+
+def _take(name: str, size: int, done: BatchDone, answer: bytes | StoreError) -> None:
+    done(outcome(name, size, answer) if isinstance(answer, bytes) else answer)
+
+
+def outcome(name: str, size: int, answer: bytes) -> int | BatchRefused | StoreError:
+    """Return the sequence of a batch's last message, or what became of the batch."""
+    ack = _ack.decode(answer) if answer else BatchAck()
+    if ack.error is not None:
+        text = f"{ack.error.description} (err_code {ack.error.err_code})"
+        if ack.error.err_code in REFUSED:
+            return BatchRefused(text, for_good=ack.error.err_code == DISABLED)
+        return Ambiguous(f"its batch ended in an error: {text}")
+    if (ack.batch, ack.count) != (name, size):  # a server that knows no batches has stored the messages one by one
+        return Ambiguous("its batch was answered like a single message")
+    return ack.seq
+
+
+async def batches_on(link: Link, streams: Sequence[str]) -> Batches:
+    """Return the batches of a connection, for those of the streams that take them and have one copy. Raises StoreError.
+
+    With three copies the servers' log already shares an fsync between messages, and batches gain nothing.
+    """
+    configs = {name: (await ask_stream(link, f"$JS.API.STREAM.INFO.{name}")).config for name in streams}
+    return Batches(
+        link,
+        frozenset(
+            name for name, config in configs.items() if config.get(BATCHES) and config.get("num_replicas", 1) == 1
+        ),
+    )
