@@ -79,7 +79,8 @@ def _answer(given: dict[str, Any], ask: Ask) -> list[str]:
     said = {contexts.IN_CONFIG.get(name, name): value for name, value in given.items() if value is not None}
     said = {name: value for name, value in said.items() if name in ConnectionOptions.__annotations__}
     url, options = contexts.connection_of(given.get("nats") or "", given.get("context"), said)
-    config = Config.load(given.get("config"), **options | {"connect_timeout": WITHIN})
+    options["connect_timeout"] = WITHIN
+    config = Config.load(given.get("config"), **options)
 
     async def run(wire: AsyncioWire) -> list[str]:
         names = await usable_names(wire, wire.server_version, config)
