@@ -14,8 +14,8 @@ class ThreadCall:
     __slots__ = ("due", "log_at", "thread", "timeout")
 
     def __init__(self, timeout: float) -> None:
-        self.thread = threading.get_ident()
-        self.timeout = timeout
+        self.thread: int = threading.get_ident()
+        self.timeout: float = timeout
         self.due: float = time.monotonic() + timeout
         self.log_at: float | None = None
         """When the watchdog is to log it again; None before the first time."""
