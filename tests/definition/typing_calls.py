@@ -80,6 +80,7 @@ OPTIONS: RuntimeOptions = {
     "max_restarts": 1,
     "restart_period": 1.0,
     "sync": "relaxed",
+    "group_commit": "on",
 }
 F = TypeVar("F", Runtime, AsyncioRuntime, RuntimeApi, Client, ClientApi)
 """Checked for each: the methods that runtimes and clients share."""
