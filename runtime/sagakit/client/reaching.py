@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sagakit.errors import Ambiguous, InvalidConfig, Unavailable
-from sagakit.jetstream.address import SCHEMES, connection_of, is_private
+from sagakit.jetstream.address import SCHEMES, connection_of, is_private, scheme_of
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.server_check import check_server, names_there
 from sagakit.store.names import Names
@@ -17,7 +17,7 @@ AGAIN = 0.1
 
 def client_connection(url: str, config: Config) -> Connection:
     """Return the connection of a client. Raises InvalidConfig."""
-    scheme = url.partition(":")[0] if isinstance(url, str) else ""
+    scheme = scheme_of(url)
     if is_private(url):
         raise InvalidConfig(
             "a client cannot reach memory: the sagas of a memory: runtime are in that process alone. Use the runtime "

@@ -14,9 +14,14 @@ SCHEMES = ("nats", "tls", "ws", "wss")
 """The schemes of URLs that lead to a server which runs already."""
 
 
+def scheme_of(url: object) -> str:
+    """Return the scheme of a URL that nobody has checked yet; an empty text for what is no text at all."""
+    return url.partition(":")[0] if isinstance(url, str) else ""
+
+
 def is_private(url: object) -> bool:
-    """Return True if no other process can reach the store at `url`, which may be wrong or no text at all."""
-    return isinstance(url, str) and url.partition(":")[0] == "memory"
+    """Return True if no other process can reach the store at `url`, which nobody has checked yet."""
+    return scheme_of(url) == "memory"
 
 
 def connection_of(url: str, identity: Identity | None, **options: Any) -> Connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
 
+from sagakit.jetstream.address import scheme_of
 from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.url import open_url
 from sagakit.store.names import Names
@@ -31,7 +32,7 @@ def stream_options(url: str, config: Config) -> StreamOptions:
 
 def _groups(url: str, config: Config) -> bool:
     """Return True if writes that gather may go as atomic batches: they pay where each acknowledgment costs an fsync."""
-    always_syncs = url.partition(":")[0] == "embedded" and config.sync == "always"  # of another server nobody knows
+    always_syncs = scheme_of(url) == "embedded" and config.sync == "always"  # of another server nobody knows
     return config.group_commit == "on" or (config.group_commit == "auto" and always_syncs)
 
 
