@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 import msgspec
@@ -40,6 +41,10 @@ BENCH = Bench(
     "steps do nothing; worker, server and floor share one machine. Under `always` nearly all of the time is the "
     "disk's, which no figure of CPU shows.",
 )
+
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds in which the system counts a process's CPU: less may be counted as none."""
 
 
 class _Stored(msgspec.Struct):
@@ -89,7 +94,7 @@ async def _floor(limit: Limits, running: Servers, count: int) -> tuple[float, fl
     """Return messages a second, and the server's microseconds a message."""
     cpu = running.cpu()
     floor = await trio.to_thread.run_sync(limit.floor, running.url, count)
-    return floor.messages_per_s, (running.cpu() - cpu) / count * 1e6
+    return floor.messages_per_s, max(running.cpu() - cpu, TICK) / count * 1e6
 
 
 async def _counts(store: JetStreamStore, runtime: Runtime) -> dict[str, int]:
