@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import msgspec
 
@@ -114,19 +114,23 @@ def _copy(row: SagaRow, steps: Iterable[StepRow], events: list[CloudEvent], now:
 
 
 def _failure(row: SagaRow) -> Failure:
-    if row.cause not in get_args(Cause):
-        raise UsageError(f"{row.key}: {row.cause!r} is not a cause of a failure")
-    return Failure(row.cause, code=row.code, step=row.failed_step, reason=row.reason)  # type: ignore[arg-type]  # checked
+    try:
+        cause: Cause = msgspec.convert(row.cause, Cause)
+    except msgspec.ValidationError:
+        raise UsageError(f"{row.key}: {row.cause!r} is not a cause of a failure") from None
+    return Failure(cause, code=row.code, step=row.failed_step, reason=row.reason)
 
 
 def _log(row: StepRow, order: int) -> StepLog:
-    if row.state not in get_args(StepState):
-        raise UsageError(f"{row.key}: {row.state!r} is not a state of a step")
+    try:
+        state: StepState = msgspec.convert(row.state, StepState)
+    except msgspec.ValidationError:
+        raise UsageError(f"{row.key}: {row.state!r} is not a state of a step") from None
     return StepLog(
-        state=row.state,  # type: ignore[arg-type]  # checked
+        state=state,
         order=order,
         calls=row.calls,
-        unsure=row.state in OPEN,
+        unsure=state in OPEN,
         began=_seconds(row.began_at),
         due=_seconds(row.due_at),
         code=row.code,
