@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Literal, TypeAlias
 
 import psutil
 import sagakit.asyncio
 import trio
-from sagakit import Client, Context, Saga, open_client, open_runtime, signal, step
+from sagakit import Client, Context, Saga, open_client, signal, step
 from sagakit.jetstream.server_process import Sync
 
+from benchmarks.beside import serve, worker_beside
 from benchmarks.result import Bench, Case, Figures, quantile
-from benchmarks.servers import die_with_owner, servers
+from benchmarks.servers import servers
 
 Face: TypeAlias = Literal["asyncio", "trio"]
 INFLIGHT = 200
@@ -70,7 +70,7 @@ def cases(waiting: tuple[int, ...], syncs: tuple[Sync, ...], *, ended: int) -> l
 
 
 async def _measure(face: Face, waiting: int, sync: Sync, ended: int) -> Figures:
-    with servers(sync=sync) as server, _worker(server.url):
+    with servers(sync=sync) as server, worker_beside("benchmarks.client", server.url):
         if face == "trio":
             async with open_client(server.url) as client:
                 return await _waits(client, waiting, ended)
@@ -138,30 +138,5 @@ class _Done(Exception):
     """The end of a measurement: the waits that are left are given up."""
 
 
-@contextmanager
-def _worker(url: str) -> Iterator[None]:
-    """Run a worker in a process of its own until the context is left."""
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.client", url],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=die_with_owner,
-    )  # fmt: skip
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    try:
-        said = worker.stdout.readline()
-        assert said == b"ready\n", said
-        yield
-    finally:
-        worker.stdin.close()
-        worker.wait()
-        worker.stdout.close()
-
-
-async def _work(url: str) -> None:
-    async with open_runtime(url, sagas=[Await()], drain_timeout=0):
-        print("ready", flush=True)
-        await trio.to_thread.run_sync(sys.stdin.read)
-
-
 if __name__ == "__main__":
-    trio.run(_work, sys.argv[1])
+    trio.run(serve, sys.argv[1], Await())

@@ -7,13 +7,13 @@ is the worker.
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -21,10 +21,11 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import trio
-from sagakit import Client, Context, RetryPolicy, Saga, open_client, open_runtime, step
+from sagakit import Client, Context, RetryPolicy, Saga, open_client, step
 
+from benchmarks.beside import serve, worker_beside
 from benchmarks.result import Bench, Case, Figures
-from benchmarks.servers import Servers, cpu_of, die_with_owner, servers
+from benchmarks.servers import Servers, cpu_of, servers
 
 INFLIGHT = 200
 """Starts at the same time."""
@@ -80,7 +81,11 @@ def cases(sagas: int, *, times: int = TIMES) -> list[Case]:
 
 
 async def _measure(sagas: int, times: int) -> Figures:
-    with servers(sync="relaxed") as server, TemporaryDirectory() as folder, _worker(server.url) as pid:
+    with (
+        servers(sync="relaxed") as server,
+        TemporaryDirectory() as folder,
+        worker_beside("benchmarks.commands", server.url) as pid,
+    ):
         carrier = Path(folder) / "carrier"
         async with open_client(server.url) as client:
             await _start_all(client, [f"r-{number}" for number in range(sagas)], str(carrier))
@@ -152,30 +157,6 @@ async def _until_stuck(client: Client, number: int) -> None:
         await trio.sleep(0.5)
 
 
-@contextmanager
-def _worker(url: str) -> Iterator[int]:
-    """Run a worker in a process of its own until the context is left; the value is its process id."""
-    worker = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.commands", url],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, preexec_fn=die_with_owner,
-    )  # fmt: skip
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    try:
-        said = worker.stdout.readline()
-        assert said == b"ready\n", said
-        yield worker.pid
-    finally:
-        worker.stdin.close()
-        worker.wait()
-        worker.stdout.close()
-
-
-async def _work(url: str) -> None:
-    async with open_runtime(url, sagas=[Post()], drain_timeout=0):
-        print("ready", flush=True)
-        await trio.to_thread.run_sync(sys.stdin.read)
-
-
 if __name__ == "__main__":
-    trio.run(_work, sys.argv[1])
+    logging.disable()  # thousands of sagas get stuck on purpose
+    trio.run(serve, sys.argv[1], Post())
