@@ -7,7 +7,10 @@ import subprocess
 from pathlib import Path
 
 import httpx
+import pytest
+from sagakit.cli import dev_process
 from sagakit.cli.dev_process import python_files
+from sagakit.cli.exits import CommandExit
 
 from tests.cli.processes import SAGAKIT
 
@@ -69,8 +72,20 @@ def test_the_worker_starts_anew_when_its_code_changes_and_when_it_is_mended(tmp_
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
         finally:
-            process.kill()
+            process.kill()  # its server and its worker die with it
     assert (tmp_path / ".sagakit").is_dir()
+
+
+def test_a_console_for_everyone_is_refused_where_other_machines_reach_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def opened(*_: object) -> None:
+        """Take the place of the server, the worker and the console."""
+
+    monkeypatch.setattr(dev_process, "_develop", opened)
+    call = dev_process.DevCall(sagas="shop:sagas", folder=tmp_path, listen="0.0.0.0:0")
+    assert dev_process.run(call) == CommandExit.USAGE
+    assert "0.0.0.0 can be reached from other machines" in caplog.text
 
 
 def test_files_of_environments_and_hidden_folders_are_not_watched(tmp_path: Path) -> None:
@@ -78,4 +93,5 @@ def test_files_of_environments_and_hidden_folders_are_not_watched(tmp_path: Path
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
+    (tmp_path / "shop" / "circle").symlink_to(tmp_path)
     assert sorted(path.name for path in python_files(tmp_path)) == ["a.py", "c.py"]

@@ -255,3 +255,23 @@ async def test_a_start_that_is_cancelled_leaves_neither_server_nor_its_name(
     with trio.move_on_after(0.5):
         await server_process.spawn(tmp_path, f"nats://127.0.0.1:{free_port()}", free_port(), "relaxed")
     assert not (tmp_path / "server.json").exists()
+
+
+async def test_a_server_that_begins_anew_has_nothing_of_before_and_leaves_all_else(tmp_path: Path) -> None:
+    own = tmp_path / "js" / "own.js"
+    own.parent.mkdir()
+    own.touch()
+    async with embedded_server(tmp_path, sync="relaxed") as url:
+        await write(url, "Walk.one")
+    async with embedded_server(tmp_path, sync="relaxed", anew=True) as url:
+        assert not await read(url, "Walk.one")
+    assert own.exists()
+
+
+async def test_a_server_that_runs_is_not_begun_anew_by_another(tmp_path: Path) -> None:
+    async with embedded_server(tmp_path, sync="relaxed") as url:
+        await write(url, "Walk.one")
+        with pytest.raises(CannotConnect, match="end it before its data is removed"):
+            async with embedded_server(tmp_path, sync="relaxed", anew=True):
+                pass
+        assert await read(url, "Walk.one")

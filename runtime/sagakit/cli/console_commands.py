@@ -91,7 +91,9 @@ def dev(
         ),
     ] = "127.0.0.1:8470",
     folder: Annotated[Path, typer.Option(help="The folder for the data of the server.")] = Path(".sagakit"),
-    reset: Annotated[bool, typer.Option("--reset", help="Begin with no sagas: empty the folder.")] = False,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Begin with no sagas: remove what the server has stored.")
+    ] = False,
     log_level: LogLevelName = LogLevel.info,
 ) -> None:
     """Run a server, a worker and the console while you write sagas. The worker starts anew when a file changes.

@@ -52,13 +52,21 @@ class ConsoleCall(msgspec.Struct, frozen=True, kw_only=True):
         if self.proxy_header is not None:
             header = self.proxy_role_header
             return Proxy(header=self.proxy_header, addresses=self.proxy_from, rank=self.role, rank_header=header)
-        host = listening.getsockname()[0]
-        if not ip_address(host).is_loopback:
-            raise UsageError(
-                f"{host} can be reached from other machines, and nobody would be asked who they are: give --tokens "
-                "FILE or --proxy-header NAME, or listen on 127.0.0.1"
-            )
-        return Everyone(self.role, name=login())
+        return everyone(self.role, listening, instead="give --tokens FILE or --proxy-header NAME")
+
+
+def everyone(rank: Rank, listening: socket.socket, *, instead: str) -> Everyone:
+    """Return the way to know visitors that asks nobody. Raises UsageError where other machines can reach it.
+
+    `instead` says what to do then, other than to listen on the loopback.
+    """
+    host = listening.getsockname()[0]
+    if not ip_address(host).is_loopback:
+        raise UsageError(
+            f"{host} can be reached from other machines, and nobody would be asked who they are: {instead}, or listen "
+            "on 127.0.0.1"
+        )
+    return Everyone(rank, name=login())
 
 
 def login() -> str:

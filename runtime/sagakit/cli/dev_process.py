@@ -2,38 +2,41 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from logging import getLogger
 from pathlib import Path
 
 import msgspec
 import trio
 
-from sagakit.cli.console_process import client_options, failed, login
+from sagakit.cli.console_process import client_options, everyone, failed
 from sagakit.cli.exits import CommandExit
 from sagakit.cli.listening import answering, listen
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.client_opening import ClientOptions, open_client
-from sagakit.errors import LayoutMissing
+from sagakit.errors import LayoutMissing, StreamMissing
 from sagakit.jetstream.embedded import embedded_server
+from sagakit.jetstream.server_process import die_with, ended, stop
 from sagakit.system.config import Config
 from sagakit.web.application import app
 from sagakit.web.guard import LOOPBACK_HOSTS
 from sagakit.web.visitors import Everyone
 
 LOOK = 0.5
-"""Seconds between two looks at the files, and at whether the first worker has made the buckets."""
+"""Seconds between two looks at the files, and at whether the first worker is up."""
 DRAIN = "3"
-"""Seconds that the attempts of a worker get to end when it starts anew; trio kills it after five."""
+"""Seconds that the attempts of a worker get to end when it starts anew. It is killed after STOP_TIMEOUT."""
 _log = getLogger("sagakit.dev")
 
 
 class DevCall(msgspec.Struct, frozen=True, kw_only=True):
-    """The arguments of the command. `folder` has the data of the server; with `reset` it is emptied first."""
+    """The arguments of the command. `folder` has the data of the server; with `reset` they are removed first."""
 
     sagas: str
     folder: Path
@@ -43,41 +46,42 @@ class DevCall(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(call: DevCall) -> CommandExit:
     """Serve until a signal comes, and return the exit code. Errors go to the log."""
-    with stop_signals() as stop:
+    with stop_signals() as signalled:
         try:
             with bare_errors(), listen(call.listen, option="listen") as listening:
-                trio.run(_develop, call, listening, stop)
+                instead = "run `sagakit worker`, and `sagakit web` with --tokens FILE"
+                trio.run(_develop, call, listening, everyone("admin", listening, instead=instead), signalled)
         except BaseException as error:  # every error becomes an exit code and a line in the log
             return failed(error)
     return CommandExit.DRAINED
 
 
-async def _develop(call: DevCall, listening: socket.socket, stop: Stop) -> None:
+async def _develop(call: DevCall, listening: socket.socket, visitors: Everyone, signalled: Stop) -> None:
     options = client_options(Config.load(None))  # the worker has the same variables
-    if call.reset:
-        shutil.rmtree(call.folder, ignore_errors=True)
     with trio.CancelScope() as until_stopped:
-        stop.then(until_stopped.cancel)
-        async with embedded_server(call.folder, sync="relaxed") as url, trio.open_nursery() as nursery:
+        signalled.then(until_stopped.cancel)
+        async with (
+            embedded_server(call.folder, sync="relaxed", anew=call.reset) as url,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(_work, call.sagas, url)
-            await _until_laid_out(url, options)
+            await _until_worker_is_up(url, options)
             async with open_client(url, **options) as client:
                 hosts = LOOPBACK_HOSTS | {listening.getsockname()[0]}
-                everyone = Everyone("admin", name=login())
-                console = app(client, authentication=everyone, read_only=False, hosts=hosts)
+                console = app(client, authentication=visitors, read_only=False, hosts=hosts)
                 async with answering(listening, console) as address:
                     _log.info("the console is at %s; NATS is at %s", address, url, extra={"url": address, "nats": url})
                     await trio.sleep_forever()
 
 
-async def _until_laid_out(url: str, options: ClientOptions) -> None:
-    """Wait until the worker has made the buckets and streams."""
+async def _until_worker_is_up(url: str, options: ClientOptions) -> None:
+    """Wait for the lease of a worker. It takes one once the buckets are made and its definitions are kept."""
     while True:
-        try:
-            async with open_client(url, **options):
-                return
-        except LayoutMissing:
-            await trio.sleep(LOOK)
+        with suppress(LayoutMissing, StreamMissing):
+            async with open_client(url, **options) as client:
+                if await client.repository.leases():
+                    return
+        await trio.sleep(LOOK)
 
 
 async def _work(sagas: str, url: str) -> None:
@@ -88,18 +92,27 @@ async def _work(sagas: str, url: str) -> None:
             nursery.start_soon(_run_worker, sagas, url)
             changed = await _changed(before)
             _log.info("%s has changed: the worker starts anew", changed)
-            nursery.cancel_scope.cancel()  # SIGTERM, and a wait for its end
+            nursery.cancel_scope.cancel()
 
 
 async def _run_worker(sagas: str, url: str) -> None:
-    done = await trio.run_process(
-        [sys.executable, "-m", "sagakit", "worker", sagas, "--nats", url, "--drain-timeout", DRAIN], check=False
-    )
+    """Run a worker until it ends; cancelled, tell it to end, and wait until it is gone. It dies with this process."""
+    worker = _start_worker(sagas, url)
+    try:
+        await ended(worker)
+    finally:
+        with trio.CancelScope(shield=True):
+            await stop(worker)
     _log.warning(
         "the worker has ended with exit code %d: once you have mended a file, it starts again. For a plan that has "
         "changed under the same version: count the version up, or lose all sagas by `sagakit dev --reset`",
-        done.returncode,
+        worker.returncode,
     )
+
+
+def _start_worker(sagas: str, url: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "sagakit", "worker", sagas, "--nats", url, "--drain-timeout", DRAIN]
+    return subprocess.Popen(command, preexec_fn=die_with(os.getpid()))  # forked by trio's thread, and dies with it
 
 
 async def _changed(before: Mapping[Path, int]) -> str:
@@ -114,7 +127,7 @@ async def _changed(before: Mapping[Path, int]) -> str:
 def python_files(folder: Path) -> Mapping[Path, int]:
     """Return the Python files below a folder with the times of their last change.
 
-    Hidden folders and environments are left out.
+    Hidden folders, environments and links to folders, which may lead in a circle, are left out.
     """
     return dict(_python_files(folder))
 
@@ -124,7 +137,12 @@ def _python_files(folder: Path) -> Iterator[tuple[Path, int]]:
         try:
             if path.suffix == ".py":
                 yield path, path.stat().st_mtime_ns
-            elif path.is_dir() and not path.name.startswith(".") and not (path / "pyvenv.cfg").exists():
+            elif _is_watched(path):
                 yield from _python_files(path)
         except OSError:  # it has gone meanwhile
             continue
+
+
+def _is_watched(path: Path) -> bool:
+    is_folder = path.is_dir() and not path.is_symlink()
+    return is_folder and not path.name.startswith(".") and not (path / "pyvenv.cfg").exists()

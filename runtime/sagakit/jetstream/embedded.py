@@ -39,6 +39,7 @@ from sagakit.jetstream.server_process import (
     free_port,
     listens,
     read,
+    remove_stored,
     spawn,
     stop,
     until_old_one_has_ended,
@@ -58,20 +59,23 @@ SUCCEED = 0.2
 
 
 @asynccontextmanager
-async def embedded_server(folder: Path, *, sync: Sync = "always") -> AsyncIterator[str]:
+async def embedded_server(folder: Path, *, sync: Sync = "always", anew: bool = False) -> AsyncIterator[str]:
     """Run a server on `folder` while the context is open, or join the one that runs there; yields its URL.
 
     A process that has joined runs the server itself, at the same URL, once its owner has ended. `sync="always"`: what
     was acknowledged survives a power cut; `relaxed`: it survives `kill -9` only, and is faster; the owner's counts.
-    Raises CannotConnect, also for a folder that cannot be written to.
+    With `anew` all that was stored is removed first. Raises CannotConnect, also for a folder that cannot be written to,
+    and with `anew` for one whose server another process runs.
     """
     folder = _made(folder)
     with _lock_file(folder) as lock:
         with _usable(folder):
             owned_elsewhere = await _join(folder, lock)
         if owned_elsewhere is None:
-            async with _own_server(folder, sync) as url:
+            async with _own_server(folder, sync, anew) as url:
                 yield url
+        elif anew:
+            raise CannotConnect(f"another process runs the nats-server of {folder}: end it before its data is removed")
         else:
             async with _succeeding(folder, lock, owned_elsewhere):
                 yield owned_elsewhere.url
@@ -162,12 +166,15 @@ async def _succeeding(folder: Path, lock: IO[str], joined: Running) -> AsyncIter
 
 
 @asynccontextmanager
-async def _own_server(folder: Path, sync: Sync) -> AsyncIterator[str]:
+async def _own_server(folder: Path, sync: Sync, anew: bool) -> AsyncIterator[str]:
     keeper = _Keeper(folder, url_to_use(folder), sync)
     why = await why_not_writable(folder)
     if why is not None:
         raise _unwritable(folder, why)
     with _usable(folder):
+        if anew:
+            await until_old_one_has_ended(folder)
+            remove_stored(folder)
         await keeper.start()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(keeper.keep)

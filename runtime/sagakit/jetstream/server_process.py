@@ -31,6 +31,8 @@ POLL = 0.05
 """Seconds between looks whether the child still runs."""
 SIDE_BY_SIDE = 8
 """Threads of a server that fsyncs that are to wait for the disk at once, at least."""
+STORE = "js"
+"""The folder in which a server stores, below its own."""
 PR_SET_PDEATHSIG = 1
 DIES_WITH_OWNER = sys.platform == "linux"
 """True if the system ends a server whose owner was killed."""
@@ -77,6 +79,13 @@ def read(folder: Path) -> Running | None:
         return msgspec.json.decode((folder / "server.json").read_bytes(), type=Running)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
+
+
+def remove_stored(folder: Path) -> None:
+    """Remove what the server of the folder has stored, and nothing else. Raises OSError."""
+    stored = folder / STORE / "jetstream"  # the server's own folder below the one that it is given
+    if stored.exists():
+        shutil.rmtree(stored)
 
 
 async def until_old_one_has_ended(folder: Path) -> None:
@@ -127,7 +136,7 @@ def _fork(folder: Path, env: dict[str, str], lock: IO[str]) -> subprocess.Popen[
             env=env,
             pass_fds=[lock.fileno()],
             start_new_session=True,  # Ctrl-C is the owner's to handle
-            preexec_fn=_die_with(os.getpid()),  # forked by this very thread: the child is to die with it
+            preexec_fn=die_with(os.getpid()),  # forked by this very thread: the child is to die with it
         )
 
 
@@ -137,7 +146,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-async def _ended(process: subprocess.Popen[bytes]) -> None:
+async def ended(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end of a process."""
     await _until(lambda: process.poll() is not None)
 
 
@@ -152,14 +162,14 @@ async def stop(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         process.terminate()
     with trio.move_on_after(STOP_TIMEOUT):
-        await _ended(process)
+        await ended(process)
     if process.poll() is None:
         process.kill()
-        await _ended(process)
+        await ended(process)
 
 
-def _die_with(owner: int) -> Callable[[], None] | None:
-    """Return what the child calls between fork and exec, to be killed when its owner ends; None where it cannot.
+def die_with(owner: int) -> Callable[[], None] | None:
+    """Return what a child calls between fork and exec, to be killed when its owner ends; None where it cannot.
 
     The owner is the thread that forks: the one that runs trio.
     """
@@ -228,7 +238,7 @@ def _write_config(folder: Path, url: str, monitoring: int, sync: Sync) -> None:
         f'http: "127.0.0.1:{monitoring}"',
         "max_payload: 1MB",
         "jetstream {",
-        f"  store_dir: {msgspec.json.encode(str(folder / 'js')).decode()}",
+        f"  store_dir: {msgspec.json.encode(str(folder / STORE)).decode()}",
         f"  max_file_store: {disk}",
         *(["  sync_interval: always"] if sync == "always" else []),
         "}",
