@@ -7,7 +7,7 @@ import time
 import pytest
 import trio
 from sagakit.errors import Ambiguous, Conflict, NoResponders, StoreError, TooLarge, Unavailable
-from sagakit.store import BucketOptions, EventMessage, KeyValue, Store, Write
+from sagakit.store import EventMessage, KeyValue, Store, Write
 from sagakit.store.ports import Cursor
 
 from tests.store.conftest import OpenStore
@@ -265,19 +265,6 @@ async def test_control_answers_or_tells_that_nobody_is_there(open_store: OpenSto
             assert await store.control.request("w1", b"hello", timeout=1) == b"HELLO"
         with pytest.raises(NoResponders):
             await store.control.request("w1", b"hello", timeout=1)
-
-
-async def test_a_bucket_of_ones_own(open_store: OpenStore, namespace: str) -> None:
-    async with open_store() as store:
-        options = BucketOptions(description="prices", max_bytes=1_000_000, ttl=3600.0)
-        bucket = await store.create_bucket(f"{namespace}_prices", options)
-        revision = await bucket.create("lamp", b"100")
-        again = await store.create_bucket(f"{namespace}_prices", options)
-        entry = await again.get("lamp")
-        assert entry is not None
-        assert (entry.value, entry.revision) == (b"100", revision)
-        assert await store.state.get("lamp") is None
-        assert await again.keys() == ["lamp"]
 
 
 async def test_a_scan_of_a_busy_bucket_ends(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:

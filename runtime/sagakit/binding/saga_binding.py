@@ -107,10 +107,6 @@ class SagaBinding:
         fits = all(name in nodes and nodes[name].kind == "signal" for name in record.steps)
         return fits and not self.cannot_read(record.input)
 
-    def decode_output(self, output: msgspec.Raw) -> Any:
-        """Return the saga's typed output; None where the definition computes none. Raises UnreadableValue."""
-        return self.definition.output.decode(output)
-
     @property
     def can_migrate(self) -> bool:
         """True if the class says how an older version's saga becomes one of this version."""

@@ -9,6 +9,7 @@ import typer
 from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.printing import note
 from sagakit.cli.session import Session, Work, in_session
+from sagakit.jetstream.address import scheme_of
 
 if TYPE_CHECKING:
     from sagakit.client.by_key import PlainAccess
@@ -33,7 +34,7 @@ def import_(
         from sagakit.cli.changing import name_of
         from sagakit.cli.import_rows import ExportedRows
 
-        if session.url.partition(":")[0] not in AT_A_DESK:
+        if scheme_of(session.url) not in AT_A_DESK:
             raise UsageError("import copies sagas into an embedded server: --nats embedded:FOLDER")
         by, rows = name_of(None), ExportedRows()
         for name in files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Annotated, Any, TypeAlias
 
 import typer
@@ -19,10 +18,8 @@ from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import Answer, PlainAccess
 from sagakit.client.json_shapes import StartedLine
 from sagakit.client.verbs import message_id_of
-from sagakit.cluster.needs import unserved
 from sagakit.engine import Record
 from sagakit.engine.record import NOTHING
-from sagakit.errors import StoreError
 from sagakit.messages.ids import new_id
 from sagakit.messages.inbox_request import IdConflict
 from sagakit.messages.start_context import StartContext
@@ -91,20 +88,12 @@ def start(
             )
             line = StartedLine(key=str(address), type=type, id=address.saga_id, message_id=sent)
             print_one(line, f"{address}: the start is in the inbox", session.output)
-            await _tell_unserved(sagas, type)
+            if words := await sagas.unserved(type):
+                note(words)
 
         return work
 
     session.run(prepared)
-
-
-async def _tell_unserved(sagas: PlainAccess, saga_type: str) -> None:
-    """Tell the operator if no live worker has the type of a start."""
-    with suppress(StoreError):  # the account may not look at the leases: then it is not known
-        live = [one.lease for one in await sagas.workers() if one.answers is not False and not one.lease.handed_back]
-        known = {name for lease in live for name in lease.definitions}
-        if saga_type not in known:
-            note(unserved(saga_type, known))
 
 
 @commands.command()

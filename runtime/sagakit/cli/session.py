@@ -15,7 +15,7 @@ from sagakit.cli.command_options import CONNECTION, ConfigFile, Nats, with_optio
 from sagakit.cli.exits import UsageError, exit_of
 from sagakit.cli.printing import Output, OutputFormat, check_output, print_error
 from sagakit.errors import SagakitError
-from sagakit.jetstream.address import SCHEMES
+from sagakit.jetstream.address import SCHEMES, scheme_of
 from sagakit.system.config import Config
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     def _done(self, prepared: Work | Look) -> int:
         """Connect, and do the work. The modules that it does not need are not imported: they take longer than it."""
         config = Config.load(self.config, **self.options)
-        if isinstance(prepared, Look) and self.url.partition(":")[0] in SCHEMES:
+        if isinstance(prepared, Look) and scheme_of(self.url) in SCHEMES:
             from sagakit.cli.looking_only import look
 
             return look(self.url, config, prepared.work)

@@ -14,7 +14,9 @@ from sagakit.client.bare_errors import bare_errors
 from sagakit.client.copies import store_copy
 from sagakit.client.deleting import forget
 from sagakit.client.description import Description, described
+from sagakit.client.fleet_view import FleetView
 from sagakit.client.kept_plans import KeptPlans
+from sagakit.client.lookup import Lookup
 from sagakit.client.refusals import is_taken, refusal, refused
 from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
@@ -222,6 +224,13 @@ class PlainAccess:
     async def store_copy(self, record: Record, events: Sequence[CloudEvent]) -> bool:
         """Store a copy of a saga and its events; return False if something is stored under its key. See `copies`."""
         return await store_copy(self._store, record, events)
+
+    async def unserved(self, saga_type: str) -> str:
+        """Return the words for a start of a type that no live worker has; empty if one has it, or it is not known."""
+        if self.wire is None:
+            return ""
+        ttl = self._worker.environment.config.lease_ttl
+        return await FleetView(self.wire, Lookup(self.wire, self.names), ttl=ttl).unserved(saga_type)
 
     async def workers(self) -> Sequence[LiveLease]:
         """Return the leases of all workers, by name, each with the answer to whether the worker still listens."""

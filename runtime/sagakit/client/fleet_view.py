@@ -55,13 +55,16 @@ class FleetView:
         key = str(SagaKey(record.saga_type, record.saga_id))
         raise NoWorker(key, need.version, fleet.versions, advice_on(need, fleet))
 
+    async def unserved(self, saga_type: str) -> str:
+        """Return the words for a start of a type that no live worker has; empty if one has it, or it is not known."""
+        known = {name for lease in await self._fleet() for name in lease.definitions}
+        return unserved(saga_type, known) if self._is_known and saga_type not in known else ""
+
     async def tell_unserved(self, saga_type: str) -> None:
         """Log a warning, once for each type, if no live worker has a type whose start waits."""
-        live = await self._fleet()
-        if saga_type in self._told or not self._is_known or any(saga_type in lease.definitions for lease in live):
-            return
-        self._told.add(saga_type)
-        _log.warning("%s", unserved(saga_type, {name for lease in live for name in lease.definitions}))
+        if saga_type not in self._told and (words := await self.unserved(saga_type)):
+            self._told.add(saga_type)
+            _log.warning("%s", words)
 
     def _is_missing(self, saga_type: str) -> bool:
         """Return True if no worker has had the type for a while: most likely its service is not just being deployed."""

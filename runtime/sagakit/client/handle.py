@@ -184,8 +184,7 @@ class Handle(Generic[T]):
         step: str = "",
         payload: msgspec.Raw = NOTHING,
     ) -> None:
-        if kind != "retry":  # whose reason is an option
-            check_reason(self.key, kind, reason)
+        check_reason(self.key, kind, reason)
         verdict = await self._runtime.apply(
             self.key, kind, reason=reason, by=by, step=step, payload=payload, id=message_id_of(step, id)
         )

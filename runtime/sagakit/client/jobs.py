@@ -42,8 +42,6 @@ ROOM = 400
 """Bytes that are set aside in a page for the verdict on one saga."""
 HELD_FOR = 5.0
 """Seconds without a sign of life after which a job is free to be run by somebody else."""
-SIGN = 1.0
-"""Seconds between two signs of life."""
 LOOK = 0.2
 """Seconds between two looks at a job that somebody else runs."""
 AGAIN = 0.1

@@ -13,6 +13,8 @@ from sagakit.definition.survival import Changed
 from sagakit.errors import InvalidInput, Unwritable
 from sagakit.naming import nearest
 
+NEED_A_REASON = frozenset({"mark-undone", "complete-step", "compensate", "terminate"})
+"""Verbs that decide in the saga's place what has happened, or how it ends."""
 _anything = Codec(Any)
 
 
@@ -53,8 +55,8 @@ def signal_name(saga: type, plan: Plan, signal: object) -> str:
 
 
 def check_reason(what: str, verb: str, reason: object) -> None:
-    """Raise InvalidInput for a blank reason of a verb that needs one. `what` names the saga."""
-    if isinstance(reason, str) and not reason.strip():
+    """Raise InvalidInput for a blank reason of a verb that needs one. `what` names the saga, or the call."""
+    if verb in NEED_A_REASON and isinstance(reason, str) and not reason.strip():
         raise InvalidInput(f"{what}: {verb} needs a reason: say why; the events of the saga keep it")
 
 

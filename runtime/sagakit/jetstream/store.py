@@ -17,7 +17,7 @@ from sagakit.jetstream.control import CoreControl
 from sagakit.jetstream.event_log import Events, GatheringEvents
 from sagakit.jetstream.inbox import StreamInbox
 from sagakit.jetstream.kv import Bucket, GatheringBucket
-from sagakit.jetstream.layout import StreamOptions, is_cluster, make_bucket, make_layout
+from sagakit.jetstream.layout import StreamOptions, is_cluster, make_layout
 from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.older_layout import complete_layout
@@ -26,7 +26,7 @@ from sagakit.jetstream.server_check import check_server
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.permissions import batched_streams
-from sagakit.store.ports import BucketOptions, BucketUsage
+from sagakit.store.ports import BucketUsage
 
 ELECTED_WITHIN = 15.0
 """Seconds that streams get to have their leaders, at the least, when several workers make them at once."""
@@ -77,11 +77,6 @@ class JetStreamStore:
     def messages_sent(self) -> int:
         """Messages sent over this connection so far: for benchmarks."""
         return self._link.sent
-
-    async def create_bucket(self, name: str, options: BucketOptions) -> Bucket:
-        """Return a bucket, made if it is missing."""
-        await make_bucket(self._link, name, options)
-        return Bucket(self._link, self.names, [name])
 
     async def complete_layout(self) -> None:
         """Add what a layout lacks that an older version has made."""

@@ -22,7 +22,7 @@ from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_reading import MemoryReading
 from sagakit.store.memory_server import MemoryBucket, MemoryClock, MemoryServer
 from sagakit.store.names import Names, captures
-from sagakit.store.ports import BucketOptions, BucketUsage, Cursor, Deletion, Done, Entry, EventMessage, Write
+from sagakit.store.ports import BucketUsage, Cursor, Deletion, Done, Entry, EventMessage, Write
 
 
 class MemoryKeyValue(BucketBase):
@@ -283,15 +283,6 @@ class MemoryStore:
     def messages_sent(self) -> int:
         """The number of operations handed to the server so far."""
         return self._connection.handed_in
-
-    async def create_bucket(self, name: str, options: BucketOptions) -> MemoryKeyValue:
-        """Open a bucket, and create it if it does not exist; it keeps only the last value of a key."""
-        await trio.lowlevel.checkpoint()
-        if not self.connected:
-            raise Unavailable("disconnected")
-        bucket = self._server.bucket(name)
-        bucket.ttl, bucket.max_bytes = options.ttl, options.max_bytes
-        return MemoryKeyValue(self._connection, self.names, [name])
 
     async def complete_layout(self) -> None:
         """Do nothing: every bucket is created when it is first asked for."""

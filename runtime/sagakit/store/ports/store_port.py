@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from sagakit.store.names import Names
-from sagakit.store.ports.bucket_port import BucketOptions, BucketUsage, KeyValue
+from sagakit.store.ports.bucket_port import BucketUsage, KeyValue
 from sagakit.store.ports.event_port import EventLog
 from sagakit.store.ports.inbox_port import Inbox
 from sagakit.store.ports.reading_port import StoreReading
@@ -133,13 +133,6 @@ class Store(Protocol):
     @property
     def messages_sent(self) -> int:
         """The number of messages sent to the server over this connection so far."""
-        ...
-
-    async def create_bucket(self, name: str, options: BucketOptions) -> KeyValue:
-        """Open a bucket for the caller's own use, and create it if it does not exist.
-
-        An existing one keeps its settings. Raises BadBucket, Unavailable.
-        """
         ...
 
     async def complete_layout(self) -> None:
