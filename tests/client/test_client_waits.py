@@ -61,22 +61,22 @@ def test_a_start_of_a_type_that_no_worker_has_warns_once_while_it_waits(
         return [record.getMessage() for record in caplog.records if record.name == "sagakit.client"]
 
     async def body(client: Client) -> None:
-        looks: list[str] = []
-        look = client._fleet._look
+        asked: list[str] = []
+        tell = client._fleet.tell_unserved
 
-        async def counted() -> Any:
-            looks.append("look")
-            return await look()
+        async def counted(saga_type: str) -> None:
+            asked.append(saga_type)
+            await tell(saga_type)
 
-        monkeypatch.setattr(client._fleet, "_look", counted)
+        monkeypatch.setattr(client._fleet, "tell_unserved", counted)
 
         async def start() -> None:
             await client.start("Bay", "one", 1, wait=wait)
 
         async def end() -> None:
             await client.execute(Buy, "one", Order(1))  # its type has a worker
-            while not warnings() or len(looks) < 5:
-                await client._wire.sleep(0.01)  # nothing tells that the other task has looked again
+            while not warnings() or asked.count("Bay") < 5:
+                await client._wire.sleep(0.01)  # nothing tells that the other task has asked again
             raise _Enough
 
         with pytest.raises(_Enough):

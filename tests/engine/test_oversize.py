@@ -46,7 +46,7 @@ def text(size: int) -> msgspec.Raw:
 
 
 def running() -> Loaded:
-    """Return a saga that waits for its child, with every part that can be cut."""
+    """Return a saga that waits for its child, with every part that can be cut. Its first event is in the log."""
     record = create(
         PLAN, saga_id="1", run="r", input=text(5_000), owner="w", now=0.0, attributes={"a": "y" * 900},
         trace={"b": "y" * 900},
@@ -61,6 +61,7 @@ def running() -> Loaded:
         record = apply(PLAN, record, [event], 1.0)
     record.steps["a"].error, record.steps["a"].detail = "e" * 500, text(2_000)
     record.logged = list(range(1_000_000, 1_000_100))
+    record.outbox = record.outbox[1:]
     return Loaded(record, UnknownFields({"later": text(3_000)}, {}))
 
 
@@ -101,6 +102,18 @@ def test_a_terminated_record_is_cut_in_the_order_of_the_table() -> None:
     events = sum(len(bytes(event.event)) for event in whole.record.outbox)
     assert size(loaded) < events + 2_000, "beside its events hardly anything is left"
     assert isinstance(decode("T.1", encode(loaded.record)), Loaded)
+
+
+def test_attributes_stay_until_the_event_that_tells_them_is_in_the_log() -> None:
+    attributes = {"a": "y" * 900}
+    record = create(PLAN, saga_id="1", run="r", input=text(10), owner="w", now=0.0, attributes=attributes)
+    untold = Loaded(record, None)
+    assert [event.carries for event in record.outbox] == ["start"]
+    assert cut(PLAN, untold, size(untold) - 500) is None
+    told = Loaded(structs.replace(record, outbox=record.outbox[1:]), None)
+    found = cut(PLAN, told, size(told) - 500)
+    assert found is not None
+    assert (found.record.attributes, found.record.dropped) == ({}, ("attributes",))
 
 
 def test_a_record_is_cut_only_as_much_as_needed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
 import threading
@@ -83,3 +84,21 @@ async def test_calls_cross_in_order_both_ways(each_loop: None) -> None:
         with trio.fail_after(10):
             await complete.wait()
     assert went == came == list(range(100))
+
+
+async def test_an_error_that_a_task_of_the_users_ends_with_is_in_the_log(
+    each_loop: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also an OSError: only attempts to connect that were given up are left out."""
+
+    async def fail() -> None:
+        raise ConnectionRefusedError("the bank is closed")
+
+    async def leave_behind() -> None:
+        asyncio.get_running_loop().create_task(fail())
+        await asyncio.sleep(0)
+
+    async with open_asyncio_side() as side:
+        await side.call(leave_behind)
+        gc.collect()  # asyncio logs it when the task goes
+    assert [record.levelname for record in caplog.records if record.name == "sagakit.link"] == ["ERROR"]

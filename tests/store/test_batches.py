@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 from sagakit.errors import Ambiguous, Conflict, StoreError
-from sagakit.jetstream.batches import Batches, Message, outcome
+from sagakit.jetstream.batches import FOR_GOOD, REFUSED, Batches, Message, outcome
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.layout import StreamOptions
 from sagakit.jetstream.store import JetStreamStore, open_jetstream
@@ -164,6 +164,7 @@ async def _forbid(server: Server, names: Names) -> None:
         (b'{"error":{"code":400,"err_code":10176}}', BatchRefused),
         (b'{"error":{"code":400,"err_code":10201}}', BatchRefused),
         (b'{"error":{"code":429,"err_code":10210}}', BatchRefused),
+        *((b'{"error":{"code":400,"err_code":%d}}' % code, BatchRefused) for code in FOR_GOOD),
         (b'{"error":{"code":503,"err_code":10077}}', Ambiguous),  # maximum bytes: maybe in the middle
         (b'{"error":{"code":503,"err_code":10023}}', Ambiguous),
     ],
@@ -171,6 +172,13 @@ async def _forbid(server: Server, names: Names) -> None:
 def test_what_the_answer_to_a_batch_means(answer: bytes, means: int | type) -> None:
     found = outcome("b", 3, answer)
     assert found == means if isinstance(means, int) else isinstance(found, means)
+
+
+def test_what_every_further_batch_would_meet_ends_them_on_the_stream() -> None:
+    for code in REFUSED:
+        found = outcome("b", 3, b'{"error":{"code":400,"err_code":%d}}' % code)
+        assert isinstance(found, BatchRefused)
+        assert found.for_good == (code in {10174, 10177, 10199})
 
 
 @pytest.mark.parametrize(

@@ -119,3 +119,17 @@ def test_a_stream_that_takes_no_batches_any_more_gets_single_writes() -> None:
     submit(range(20, 30))
     assert len(world.sent) == 30
     assert all(isinstance(one, Single) for one in world.sent)
+
+
+def test_a_large_write_goes_alone() -> None:
+    """With the headers of a batch its message could be larger than the server takes."""
+    world = World(0)
+    for number in range(12):
+        write = Write(f"U.{number}", f"{number}".encode(), 0)
+        size = gathering.LARGE + 1 if number % 3 == 0 else gathering.LARGE
+        world.gathering.submit(write.key, write, size, lambda _: None, alone=False)
+    while world.pause.asked:
+        world.pause.asked.pop()()
+    batched = {write.key for one in world.sent if isinstance(one, Batch) for write in one.writes}
+    assert batched
+    assert not batched & {f"U.{number}" for number in range(0, 12, 3)}

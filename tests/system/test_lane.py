@@ -138,3 +138,20 @@ async def test_a_lane_with_a_rate_has_fewer_tasks_once_items_are_fast_again(auto
         for number in range(500):
             lane.offer(number)
     assert max(seen[-100:]) == 2
+
+
+async def test_an_item_never_overtakes_one_that_waits_when_there_are_more_tasks(autojump_clock: Clock) -> None:
+    begun: dict[int, float] = {}
+
+    async def handle(number: int) -> None:
+        begun[number] = trio.current_time()
+        await trio.sleep(0.1)
+        if number < 50:
+            lane.offer(100 + number)
+
+    async with trio.open_nursery() as nursery:
+        lane = Lane(nursery, handle, at_once=2, waiting=inf, rate=1_000, most=100)
+        for number in range(100):
+            lane.offer(number)
+    assert len(begun) == 150
+    assert max(begun[number] for number in range(100)) <= min(begun[number] for number in range(100, 150))

@@ -53,6 +53,12 @@ def _no_details(plan: Plan, loaded: Loaded) -> Loaded:
     return loaded if failure is None else _with_failure(loaded, structs.replace(failure, detail=NOTHING))
 
 
+def _no_attributes(plan: Plan, loaded: Loaded) -> Loaded:
+    """Drop the attributes, unless the event that tells them is not in the log yet (P9)."""
+    told = all(event.carries != "start" for event in loaded.record.outbox)
+    return _with(loaded, attributes={}) if told else loaded
+
+
 def _only_children(plan: Plan, loaded: Loaded) -> Loaded:
     """Drop all steps but the children, which have to be released still."""
     outcome = loaded.record.outcome
@@ -77,7 +83,7 @@ CUTS: Sequence[Cut] = (
     Cut("long texts", True, _short_texts),
     Cut("details", True, _no_details),
     Cut("trace", True, lambda plan, loaded: _with(loaded, trace=None)),
-    Cut("attributes", True, lambda plan, loaded: _with(loaded, attributes={})),
+    Cut("attributes", True, _no_attributes),
     Cut("places of events", True, lambda plan, loaded: _with(loaded, logged=[])),
     Cut("inputs of nodes", False, lambda plan, loaded: _each_step(loaded, given=NOTHING)),
     Cut("results", False, lambda plan, loaded: _each_step(loaded, result=NOTHING)),

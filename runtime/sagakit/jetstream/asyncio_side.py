@@ -165,8 +165,13 @@ def _imports_trio_asyncio() -> bool:
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Log an unhandled asyncio exception: it must not end the trio program, and nats-py reconnects by itself.
 
-    An OSError comes from an attempt to connect that was given up, whose reason is known already.
+    An attempt to connect that was given up may still fail, and its reason is known already.
     """
     error = context.get("exception")
-    level = DEBUG if isinstance(error, OSError) else ERROR
+    level = DEBUG if isinstance(error, OSError) and _connects(context.get("future")) else ERROR
     _log.log(level, "asyncio: %s", context.get("message"), exc_info=error if error is not None else None)
+
+
+def _connects(task: object) -> bool:
+    coroutine = task.get_coro() if isinstance(task, asyncio.Task) else None
+    return getattr(coroutine, "__qualname__", "") == asyncio.open_connection.__qualname__

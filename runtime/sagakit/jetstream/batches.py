@@ -5,10 +5,10 @@ See `sagakit.store.gathering` for what goes into a batch, and ADR-50 of NATS for
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -16,15 +16,15 @@ import msgspec
 from sagakit.errors import Ambiguous, StoreError
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.link import Link
-from sagakit.jetstream.one_stream import ask_stream
 from sagakit.jetstream.server_check import BATCHES
 from sagakit.store.gathering import BatchDone, BatchRefused, Carrier, Gathering, Pause, T
 
-DISABLED = 10174
-REFUSED = frozenset({10071, 10164, 10176, 10177, 10201, 10210, DISABLED})
-"""Errors of a batch of which nothing was written: a wrong last sequence (two codes), incomplete or one too many, a
-header that it may not have, a message id that is known, too many under way, not allowed. Any other error may have come
-in the middle of the commit, so that every message of the batch is ambiguous."""
+FOR_GOOD = frozenset({10174, 10177, 10199})
+"""Errors that every further batch would meet, too: not allowed, a header that it may not have, too many messages."""
+REFUSED = FOR_GOOD | {10071, 10164, 10176, 10201, 10210}
+"""Errors of a batch of which nothing was written: besides those for good, a wrong last sequence (two codes), incomplete
+or one too many, a message id that is known, too many under way. Any other error may have come in the middle of the
+commit, so that every message of the batch is ambiguous."""
 _MEMBER = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\n\r\n"
 _COMMIT = b"Nats-Batch-Id: %b\r\nNats-Batch-Sequence: %d\r\nNats-Batch-Commit: 1\r\n\r\n"
 _END = 2
@@ -90,22 +90,17 @@ def outcome(name: str, size: int, answer: bytes) -> int | BatchRefused | StoreEr
     if ack.error is not None:
         text = f"{ack.error.description} (err_code {ack.error.err_code})"
         if ack.error.err_code in REFUSED:
-            return BatchRefused(text, for_good=ack.error.err_code == DISABLED)
+            return BatchRefused(text, for_good=ack.error.err_code in FOR_GOOD)
         return Ambiguous(f"its batch ended in an error: {text}")
     if (ack.batch, ack.count) != (name, size):  # a server that knows no batches has stored the messages one by one
         return Ambiguous("its batch was answered like a single message")
     return ack.seq
 
 
-async def batches_on(link: Link, streams: Sequence[str]) -> Batches:
-    """Return the batches of a connection, for those of the streams that take them and have one copy. Raises StoreError.
+def batches_on(link: Link, configs: Mapping[str, Mapping[str, Any]]) -> Batches:
+    """Return the batches of a connection, for those of the streams that take them and have one copy.
 
     With three copies the servers' log already shares an fsync between messages, and batches gain nothing.
     """
-    configs = {name: (await ask_stream(link, f"$JS.API.STREAM.INFO.{name}")).config for name in streams}
-    return Batches(
-        link,
-        frozenset(
-            name for name, config in configs.items() if config.get(BATCHES) and config.get("num_replicas", 1) == 1
-        ),
-    )
+    able = [name for name, config in configs.items() if config.get(BATCHES) and config.get("num_replicas", 1) == 1]
+    return Batches(link, frozenset(able))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 from secrets import randbelow
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import trio
@@ -45,6 +45,10 @@ FAR = 10**12
 """A revision that no bucket reaches."""
 
 
+Configs: TypeAlias = dict[str, dict[str, Any]]
+"""Configurations of streams, by the names of the streams."""
+
+
 class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of buckets and streams. Times are seconds, None is forever; sizes are bytes, None is no limit."""
 
@@ -57,13 +61,13 @@ class StreamOptions(msgspec.Struct, frozen=True, kw_only=True):
     """True if writes that gather may go as atomic batches."""
 
 
-async def make_layout(link: Link, names: Names, options: StreamOptions, level: int) -> None:
-    """Make what is missing, the meta bucket first. `level` is the server's API level.
+async def make_layout(link: Link, names: Names, options: StreamOptions, level: int) -> Configs:
+    """Make what is missing, the meta bucket first. Return the configurations of the streams that sagas write to.
 
-    Raises BadBucket, LayoutMissing, OtherDomain, StoreError.
+    `level` is the server's API level. Raises BadBucket, LayoutMissing, OtherDomain, StoreError.
     """
     try:
-        await _make_layout(link, names, options, level)
+        return await _make_layout(link, names, options, level)
     except NotPermitted as refused:
         missing = await _missing(link, names) if ".STREAM.CREATE." in refused.subject else []
         if not missing:
@@ -85,7 +89,8 @@ async def _is_missing(link: Link, stream: str) -> bool:
     return error is not None and error.err_code == NOT_FOUND
 
 
-async def _make_layout(link: Link, names: Names, options: StreamOptions, level: int) -> None:
+async def _make_layout(link: Link, names: Names, options: StreamOptions, level: int) -> Configs:
+    configs: Configs = {}
     await _check_domains(link, names)
     replicas, batches = _replicas(link, options), level >= BATCHES_LEVEL
     bucket = partial(BucketOptions, storage=options.storage, replicas=replicas)
@@ -96,13 +101,14 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
     first = None if is_new else FAR + randbelow(FAR)
     for name in names.state:
         state = bucket(description="sagakit: live sagas", max_bytes=options.state_max_bytes)
-        _check_state(name, await make_bucket(link, name, state, first=first, batches=batches))
+        configs[f"KV_{name}"] = await make_bucket(link, name, state, first=first, batches=batches)
+        _check_state(name, configs[f"KV_{name}"])
     for name in names.archive:
         archive = bucket(description="sagakit: finished sagas", ttl=options.archive_ttl)
-        await make_bucket(link, name, archive, batches=batches)
+        configs[f"KV_{name}"] = await make_bucket(link, name, archive, batches=batches)
     await make_bucket(link, names.workers, bucket(description="sagakit: leases"))
     for shard, stream in enumerate(names.events):
-        await _ensure(
+        configs[stream] = await _ensure(
             link,
             {"name": stream, "subjects": names.event_subjects(shard), "description": "sagakit: events"}
             | base
@@ -130,6 +136,7 @@ async def _make_layout(link: Link, names: Names, options: StreamOptions, level: 
     # most accounts may not, and the server would log a violation each time that one of them tries.
     if is_new:
         await make_jobs(link, names, options)
+    return configs
 
 
 async def make_jobs(link: Link, names: Names, options: StreamOptions) -> None:

@@ -25,7 +25,6 @@ from sagakit.jetstream.quota import usage_of_account
 from sagakit.jetstream.server_check import check_server
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
-from sagakit.store.permissions import batched_streams
 from sagakit.store.ports import BucketUsage
 
 ELECTED_WITHIN = 15.0
@@ -142,9 +141,9 @@ async def _laid_out(
     while True:
         try:
             level = await check_server(LinkWire(link), link.server_version)
-            await make_layout(link, names, options, level)
+            configs = await make_layout(link, names, options, level)
             await clock.sample()
-            batches = await batches_on(link, batched_streams(names)) if options.group_commit else None
+            batches = batches_on(link, configs) if options.group_commit else None
             return await is_cluster(link, names), batches
         except (Unavailable, Ambiguous):
             if trio.current_time() > give_up:

@@ -8,7 +8,8 @@ single write, or a batch, and tells what became of it. The rules:
 - A batch has each order key once, so that two writes of one key keep their order, and no subject is in it twice.
 - A batch that was refused has written nothing: its writes are sent again singly, since one of them may be at fault.
 - A batch without an answer may have been written, and may still be: each of its writes is ambiguous by itself.
-- A write that is `alone` never goes in a batch: one that was ambiguous before, or that is likely to meet a conflict.
+- A write that is `alone` never goes in a batch: one that was ambiguous before, that is likely to meet a conflict, or
+  that is large.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ MOST = 500
 """Writes in one batch at most; the server takes 1,000."""
 MOST_BYTES = 2**20
 """Bytes of values in one batch, beyond which no further write is added."""
+LARGE = 32 * 1024
+"""Bytes of a value above which a write goes alone: an fsync costs it little, and the headers of a batch could make its
+message larger than the smallest server takes."""
 PAUSE = 0.001
 """Seconds after a batch in which the sagas that it has moved on may hand in their next writes."""
 
@@ -116,6 +120,7 @@ class Gathering(Generic[T]):
 
     def submit(self, order: str, write: T, size: int, done: Done, *, alone: bool) -> None:
         """Take a write of so many bytes. Writes of one `order` reach the server in the order in which they came."""
+        alone = alone or size > LARGE
         one = _Write(order, write, size, done, alone)
         if order not in self._held and (alone or not self._gathers()):
             self._send(one)

@@ -78,7 +78,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1.0
     mailbox_capacity: Annotated[int, _about("Messages that wait for one saga at most.", ge=8)] = 128
     max_threads: Annotated[int, _about("Plain-function steps that run at once, each in a thread.", ge=1)] = 40
-    max_unacked: Annotated[int, _about("Messages sent to the server and not yet acknowledged.", ge=1)] = 4096
+    max_unacked: Annotated[
+        int, _about("Messages sent to the server and not yet acknowledged; a group of writes is one.", ge=1)
+    ] = 4096
     max_unacked_bytes: Annotated[int, _about("Bytes sent to the server and not yet acknowledged.", ge=1)] = 32 * 2**20
     ack_timeout: Annotated[float, _about("Seconds after which a missing acknowledgment is ambiguous.", gt=0)] = 5.0
     connect_timeout: Annotated[float, _about("Seconds until opening gives up on the server.", gt=0)] = 5.0

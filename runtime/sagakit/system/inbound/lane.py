@@ -75,8 +75,8 @@ class Lane(Generic[T]):
                 began = trio.current_time()
                 await self._handle(item)
                 self._learn(trio.current_time() - began)
-                # a task that has ended frees its place only when nothing waits. So an item that comes to a lane with a
-                # free place never overtakes one that waits
+                # a task that has ended leaves a free place only when nothing waits. So an item that comes to a lane
+                # with a free place never overtakes one that waits
                 if (not self._waiting and not self._putting) or self._running > self._at_once:
                     return
                 item = self._next()
@@ -87,7 +87,7 @@ class Lane(Generic[T]):
         """Have as many tasks from now on as the rate needs."""
         self._took += (took - self._took) / 10
         self._at_once = max(self._least, min(self._most, round(self._took * self._rate)))
-        if self._waiting and self._running < self._at_once:
+        while self._waiting and self._running < self._at_once:
             self._running += 1
             self._nursery.start_soon(self._run, self._next())
 
