@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from sagakit import Client
 from sagakit.errors import InvalidInput
@@ -103,7 +104,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def filled(schema: dict[str, Any], **values: str) -> str:
-    return bytes(input_of(fields_of(schema), {PREFIX + name: value for name, value in values.items()})).decode()
+    return bytes(input_of(schema, {PREFIX + name: value for name, value in values.items()})).decode()
 
 
 def test_the_form_of_a_schema_has_a_field_for_each_property() -> None:
@@ -121,6 +122,16 @@ def test_what_is_filled_in_becomes_json_whose_numbers_keep_their_digits() -> Non
     assert found == f'{{"name":"\\"x\\"","count":{big},"size":"M","lines":[{{"price": 1.10}}],"gift":true}}'
     assert filled(SCHEMA, count="1", size="", lines="[]") == '{"name":"","count":1,"lines":[],"gift":false}'
     assert filled({"type": "integer"}, input="7") == "7"
+
+
+class Question(msgspec.Struct):
+    """An input whose only field is called `input`."""
+
+    input: str
+
+
+def test_the_only_field_of_an_input_may_be_called_input() -> None:
+    assert filled(msgspec.json.schema(Question), input="why?") == '{"input":"why?"}'
 
 
 @pytest.mark.parametrize("text", ["seven", "1,", '1,"other":2', "[1"])

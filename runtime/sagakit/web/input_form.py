@@ -11,7 +11,7 @@ from sagakit.errors import UNREADABLE, InvalidInput
 
 FieldKind: TypeAlias = Literal["text", "number", "flag", "choice", "json"]
 WHOLE = "input"
-"""The name of the only field, where the input is not an object with known fields."""
+"""The name of the only field, where the input is not an object with known fields. A property may be called so, too."""
 PREFIX = "field."
 """The beginning of the names of fields in the form."""
 
@@ -75,11 +75,14 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def input_of(fields: Sequence[FormField], form: Mapping[str, str]) -> msgspec.Raw:
-    """Return the JSON that the form gives. Numbers keep their digits. Raises InvalidInput, which names the field."""
-    if [field.name for field in fields] == [WHOLE]:
-        return msgspec.Raw(_checked(WHOLE, form.get(fields[0].key, "")))
-    parts = [(field, _value(field, form.get(field.key, ""))) for field in fields]
+def input_of(schema: Mapping[str, Any], form: Mapping[str, str]) -> msgspec.Raw:
+    """Return the JSON that the form of a schema gives. Numbers keep their digits.
+
+    Raises InvalidInput, which names the field.
+    """
+    if "properties" not in _resolved(schema, schema):
+        return msgspec.Raw(_checked(WHOLE, form.get(PREFIX + WHOLE, "")))
+    parts = [(field, _value(field, form.get(field.key, ""))) for field in fields_of(schema)]
     texts = [_json(field.name).encode() + b":" + value for field, value in parts if value is not None]
     return msgspec.Raw(b"{" + b",".join(texts) + b"}")
 

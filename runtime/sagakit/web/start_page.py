@@ -36,10 +36,10 @@ async def take_start(request: Request, client: Client) -> Response:
     """Start a saga by the form, once for each time that the form was loaded, and lead to its page."""
     saga_type, form = request.path_params["type"], await read_form(request)
     check_form_token(request, form.get("token", ""))
-    fields = fields_of((await schema_of(client, saga_type))["input"])
+    schema = await schema_of(client, saga_type)
     id = form.get("id", "").strip() or form.get("fresh") or new_id()
     try:
-        body = StartBody(input=input_of(fields, form), id=id)
+        body = StartBody(input=input_of(schema["input"], form), id=id)
         with anyio.move_on_after(BEGINS) as waited:
             await started_by(client, saga_type, body, wait="started")
     except (InvalidInput, InvalidId, AlreadyStarted) as error:
