@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
+from html.parser import HTMLParser
+from typing import Any, Literal
 
 import httpx
 import msgspec
@@ -12,7 +13,9 @@ import pytest
 from sagakit import Client
 from sagakit.errors import InvalidInput
 from sagakit.web.input_form import PREFIX, fields_of, input_of
-from sagakit.web.visitors import Everyone
+from sagakit.web.rendering import page
+from sagakit.web.visitors import Everyone, Visitor
+from starlette.requests import Request
 
 from tests.client.faces import CLIENTS, Buy
 from tests.servers import Server
@@ -132,6 +135,79 @@ class Question(msgspec.Struct):
 
 def test_the_only_field_of_an_input_may_be_called_input() -> None:
     assert filled(msgspec.json.schema(Question), input="why?") == '{"input":"why?"}'
+
+
+class Defaults(msgspec.Struct):
+    """An input all of whose fields have defaults."""
+
+    off: bool = False
+    on: bool = True
+    made: bool = msgspec.field(default_factory=lambda: True)
+    unset: bool | msgspec.UnsetType = msgspec.UNSET
+    unknown: bool | None = None
+    known: bool | None = True
+    text: str | None = "x"
+    mixed: int | str = "x"
+    size: Literal["S", "M"] = "M"
+    numbers: list[int] = []
+
+
+class AsSent(HTMLParser):
+    """Reads a form as a browser does: the fields that it sends if nobody touches them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+        self._name = ""
+        self._in_text = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self._in_text = tag == "textarea" or (
+            tag == "option" and ("selected" in given or self._name not in self.fields)
+        )
+        if tag in ("input", "select", "textarea"):
+            self._name = given.get("name", "")
+        if tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
+            self.fields[self._name] = given.get("value", "")
+        elif self._in_text:
+            self.fields[self._name] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_text = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_text:
+            self.fields[self._name] += data
+
+
+def shown(schema: dict[str, Any]) -> str:
+    """Return the form of a schema as HTML."""
+    scope = {"type": "http", "sagakit.visitor": Visitor("ann"), "sagakit.read_only": False}
+    answer = page(
+        Request(scope), "start", page="Definitions", type="Buy", version=1, fields=fields_of(schema), given={},
+        problem="", fresh="one", token="t", why_not="",
+    )  # fmt: skip
+    return bytes(answer.body).decode()
+
+
+def test_a_form_that_nobody_touched_sends_the_defaults() -> None:
+    schema = msgspec.json.schema(Defaults)
+    sent = AsSent(shown(schema)).fields
+    assert msgspec.json.decode(input_of(schema, sent), type=Defaults) == Defaults()
+
+
+def test_a_box_is_shown_only_where_ticked_and_not_ticked_are_all_that_may_be_sent() -> None:
+    schema = msgspec.json.schema(Defaults)
+    kinds = {field.name: (field.kind, field.choices) for field in fields_of(schema)}
+    assert [name for name, (kind, _) in kinds.items() if kind == "flag"] == ["off", "on"]
+    assert kinds["made"] == kinds["unset"] == ("json", ("true", "false"))
+    assert kinds["unknown"] == kinds["known"] == ("json", ("true", "false", "null"))
+    assert shown(schema).count("<select") == len([name for name, (_, choices) in kinds.items() if choices]) == 5
+    assert filled(schema, made="false", unknown="true", known="null") == (
+        '{"off":false,"on":false,"made":false,"unknown":true,"known":null}'
+    )
 
 
 @pytest.mark.parametrize("text", ["seven", "1,", '1,"other":2', "[1"])
