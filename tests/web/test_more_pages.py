@@ -71,6 +71,25 @@ def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
     visit(face, server, namespace, body)
 
 
+def test_the_schemas_are_read_once_for_a_form(server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    schemas = Client.schemas
+
+    async def counted(client: Client) -> Any:
+        reads.append("schemas")
+        return await schemas(client)
+
+    async def body(http: httpx.AsyncClient, client: Client) -> None:
+        monkeypatch.setattr(Client, "schemas", counted)
+        form = await read(http, "/definitions/Buy/start")
+        sent = {**form.fields, "id": "one", "field.number": "1.5"}
+        assert (await http.post("/definitions/Buy/start", data=sent)).status_code == 422
+        assert (await http.post("/definitions/Buy/start", data={**sent, "field.number": "1"})).status_code == 303
+        assert len(reads) == 3  # once for each request
+
+    visit("asyncio", server, namespace, body)
+
+
 def test_who_may_not_start_is_told_why(server: Server, namespace: str) -> None:
     async def body(http: httpx.AsyncClient, client: Client) -> None:
         form = await read(http, "/definitions/Buy/start")
