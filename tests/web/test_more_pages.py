@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
+from html.parser import HTMLParser
+from typing import Any, Literal
 
 import httpx
+import msgspec
 import pytest
 from sagakit import Client
 from sagakit.errors import InvalidInput
 from sagakit.web.input_form import PREFIX, fields_of, input_of
-from sagakit.web.visitors import Everyone
+from sagakit.web.rendering import page
+from sagakit.web.visitors import Everyone, Visitor
+from starlette.requests import Request
 
 from tests.client.faces import CLIENTS, Buy
 from tests.servers import Server
@@ -67,6 +71,25 @@ def test_a_saga_is_started_by_the_form_of_its_type_and_its_mending_is_audited(
     visit(face, server, namespace, body)
 
 
+def test_the_schemas_are_read_once_for_a_form(server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    schemas = Client.schemas
+
+    async def counted(client: Client) -> Any:
+        reads.append("schemas")
+        return await schemas(client)
+
+    async def body(http: httpx.AsyncClient, client: Client) -> None:
+        monkeypatch.setattr(Client, "schemas", counted)
+        form = await read(http, "/definitions/Buy/start")
+        sent = {**form.fields, "id": "one", "field.number": "1.5"}
+        assert (await http.post("/definitions/Buy/start", data=sent)).status_code == 422
+        assert (await http.post("/definitions/Buy/start", data={**sent, "field.number": "1"})).status_code == 303
+        assert len(reads) == 3  # once for each request
+
+    visit("asyncio", server, namespace, body)
+
+
 def test_who_may_not_start_is_told_why(server: Server, namespace: str) -> None:
     async def body(http: httpx.AsyncClient, client: Client) -> None:
         form = await read(http, "/definitions/Buy/start")
@@ -103,7 +126,7 @@ SCHEMA: dict[str, Any] = {
 
 
 def filled(schema: dict[str, Any], **values: str) -> str:
-    return bytes(input_of(fields_of(schema), {PREFIX + name: value for name, value in values.items()})).decode()
+    return bytes(input_of(schema, {PREFIX + name: value for name, value in values.items()})).decode()
 
 
 def test_the_form_of_a_schema_has_a_field_for_each_property() -> None:
@@ -121,6 +144,89 @@ def test_what_is_filled_in_becomes_json_whose_numbers_keep_their_digits() -> Non
     assert found == f'{{"name":"\\"x\\"","count":{big},"size":"M","lines":[{{"price": 1.10}}],"gift":true}}'
     assert filled(SCHEMA, count="1", size="", lines="[]") == '{"name":"","count":1,"lines":[],"gift":false}'
     assert filled({"type": "integer"}, input="7") == "7"
+
+
+class Question(msgspec.Struct):
+    """An input whose only field is called `input`."""
+
+    input: str
+
+
+def test_the_only_field_of_an_input_may_be_called_input() -> None:
+    assert filled(msgspec.json.schema(Question), input="why?") == '{"input":"why?"}'
+
+
+class Defaults(msgspec.Struct):
+    """An input all of whose fields have defaults."""
+
+    off: bool = False
+    on: bool = True
+    made: bool = msgspec.field(default_factory=lambda: True)
+    unset: bool | msgspec.UnsetType = msgspec.UNSET
+    unknown: bool | None = None
+    known: bool | None = True
+    text: str | None = "x"
+    mixed: int | str = "x"
+    size: Literal["S", "M"] = "M"
+    numbers: list[int] = []
+
+
+class AsSent(HTMLParser):
+    """Reads a form as a browser does: the fields that it sends if nobody touches them."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.fields: dict[str, str] = {}
+        self._name = ""
+        self._in_text = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        self._in_text = tag == "textarea" or (
+            tag == "option" and ("selected" in given or self._name not in self.fields)
+        )
+        if tag in ("input", "select", "textarea"):
+            self._name = given.get("name", "")
+        if tag == "input" and (given.get("type") != "checkbox" or "checked" in given):
+            self.fields[self._name] = given.get("value", "")
+        elif self._in_text:
+            self.fields[self._name] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._in_text = False
+
+    def handle_data(self, data: str) -> None:
+        if self._in_text:
+            self.fields[self._name] += data
+
+
+def shown(schema: dict[str, Any]) -> str:
+    """Return the form of a schema as HTML."""
+    scope = {"type": "http", "sagakit.visitor": Visitor("ann"), "sagakit.read_only": False}
+    answer = page(
+        Request(scope), "start", page="Definitions", type="Buy", version=1, fields=fields_of(schema), given={},
+        problem="", fresh="one", token="t", why_not="",
+    )  # fmt: skip
+    return bytes(answer.body).decode()
+
+
+def test_a_form_that_nobody_touched_sends_the_defaults() -> None:
+    schema = msgspec.json.schema(Defaults)
+    sent = AsSent(shown(schema)).fields
+    assert msgspec.json.decode(input_of(schema, sent), type=Defaults) == Defaults()
+
+
+def test_a_box_is_shown_only_where_ticked_and_not_ticked_are_all_that_may_be_sent() -> None:
+    schema = msgspec.json.schema(Defaults)
+    kinds = {field.name: (field.kind, field.choices) for field in fields_of(schema)}
+    assert [name for name, (kind, _) in kinds.items() if kind == "flag"] == ["off", "on"]
+    assert kinds["made"] == kinds["unset"] == ("json", ("true", "false"))
+    assert kinds["unknown"] == kinds["known"] == ("json", ("true", "false", "null"))
+    assert shown(schema).count("<select") == len([name for name, (_, choices) in kinds.items() if choices]) == 5
+    assert filled(schema, made="false", unknown="true", known="null") == (
+        '{"off":false,"on":false,"made":false,"unknown":true,"known":null}'
+    )
 
 
 @pytest.mark.parametrize("text", ["seven", "1,", '1,"other":2', "[1"])

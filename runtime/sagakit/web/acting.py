@@ -33,30 +33,30 @@ if TYPE_CHECKING:
 
 async def start_saga(request: Request, client: Client) -> Response:
     """Start a saga, once for each id; `Prefer: wait=30` waits for its outcome."""
-    saga_type = request.path_params["type"]
-    handle = await started_by(client, saga_type, await json_body(request, StartBody))
+    body = await json_body(request, StartBody)
+    handle = await started_by(client, await schema_of(client, request.path_params["type"]), body)
     answer = await _started(handle, client, wait_of(request))
     answer.headers["Location"] = f"{request.scope.get('root_path', '')}/api/sagas/{handle.key.replace('.', '/', 1)}"
     return answer
 
 
-async def started_by(client: Client, saga_type: str, body: StartBody, *, wait: str = "durable") -> Handle[Any]:
+async def started_by(client: Client, schema: SagaSchema, body: StartBody, *, wait: str = "durable") -> Handle[Any]:
     """Return a handle on the saga of a start, when `wait` says. Raises Problem for an input that does not fit."""
-    schema = await schema_of(client, saga_type)
     check_fits(body.input, schema["input"], what="the input", path="$.input")
-    handle = await _known(client, saga_type, body, schema)
+    handle = await _known(client, schema, body)
     if handle is not None:
         return handle
     given = {name: getattr(body, name) for name in StartBody.__struct_fields__ if name not in ("id", "input")}
     known = {name: value for name, value in given.items() if value is not None}
     options = ClientStartOptions(**known, wait=wait)  # type: ignore[typeddict-item]  # the fields of StartBody are its keys
-    return await client.start(saga_type, body.id, body.input, **options)
+    return await client.start(schema["saga"], body.id, body.input, **options)
 
 
-async def _known(client: Client, saga_type: str, body: StartBody, schema: SagaSchema) -> Handle[Any] | None:
+async def _known(client: Client, schema: SagaSchema, body: StartBody) -> Handle[Any] | None:
     """Return a saga that was started by an equal input: a repeated start need not ask a worker. None if not sure."""
     if body.id is None or body.id_conflict == "error":
         return None
+    saga_type = schema["saga"]
     try:
         record = await client.repository.get(str(SagaKey(saga_type, check_id(body.id))))
     except UnknownSaga:

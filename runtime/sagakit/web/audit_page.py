@@ -8,15 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sagakit.engine.events import CloudEvent
-from sagakit.web.rendering import page
+from sagakit.web.rendering import LISTED, page
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
 
 SHOWN, MOST = 100, 1000
 """Acts that the page shows; those that it looks through if only some are asked for."""
-LISTED = 5
-"""Seconds between two looks."""
 
 
 async def show_audit(request: Request, client: Client) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from sagakit.client.description import StepView
@@ -75,11 +76,12 @@ def note_of(kind: str, view: StepView, items: Sequence[StepView]) -> str:
         numbers = Counter(item.state in ENDED for item in items)
         return f"{numbers[True]:,} of {len(items):,} ended"
     if view.state == "awaiting":
-        return AWAITED.get(kind, "waits") + ("" if view.due is None else f" until {_clock(view)}")
+        return AWAITED.get(kind, "waits") + ("" if view.due is None else f" until {_clock(view.due)}")
     if view.due is not None:
-        return f"tries again {_clock(view)}"
-    return "" if view.until is None else f"ends by {utc(view.until)[:19]}Z"
+        return f"tries again {_clock(view.due)}"
+    return "" if view.until is None else f"ends by {_clock(view.until)}"
 
 
-def _clock(view: StepView) -> str:
-    return "" if view.due is None else f"{utc(view.due)[:19]}Z"
+def _clock(time: datetime) -> str:
+    """Return a time in UTC with seconds."""
+    return f"{utc(time)[:19]}Z"

@@ -17,13 +17,10 @@ from sagakit.repository.leases import LeaseAt
 from sagakit.times import moment_of
 from sagakit.web.drawn_nodes import drawn_definition
 from sagakit.web.problems import Problem
-from sagakit.web.rendering import page
+from sagakit.web.rendering import LISTED, page
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
-
-LISTED = 5
-"""Seconds between two looks."""
 
 
 async def show_workers(request: Request, client: Client) -> Response:

@@ -10,14 +10,21 @@ import msgspec
 from sagakit.errors import UNREADABLE, InvalidInput
 
 FieldKind: TypeAlias = Literal["text", "number", "flag", "choice", "json"]
+TEXTS: frozenset[FieldKind] = frozenset({"text", "choice"})
+"""Kinds whose fields are filled in as plain text, not as JSON."""
 WHOLE = "input"
-"""The name of the only field, where the input is not an object with known fields."""
+"""The name of the only field, where the input is not an object with known fields. A property may be called so, too."""
 PREFIX = "field."
 """The beginning of the names of fields in the form."""
+BOOLEANS = ("true", "false")
+"""The choices, as JSON, of a boolean that may be left out: a box that is not ticked would send false."""
 
 
 class FormField(NamedTuple):
-    """A field. `default` is the text with which it begins; one that is not `required` may be left empty."""
+    """A field. `default` is the text with which it begins; one that is not `required` may be left empty.
+
+    If there are `choices`, only one of them may be filled in.
+    """
 
     name: str
     kind: FieldKind
@@ -42,15 +49,23 @@ def fields_of(schema: Mapping[str, Any]) -> Sequence[FormField]:
 
 
 def _field(name: str, part: Mapping[str, Any], schema: Mapping[str, Any], required: bool) -> FormField:
-    plain = _plain(_resolved(part, schema), schema)
-    default = part.get("default")
-    text = "" if default in (None, "") else default if isinstance(default, str) else _json(default)
+    own, default = _resolved(part, schema), part.get("default")
+    plain = _plain(own, schema)
+    kind = _kind(plain)
+    choices = plain["enum"] if kind == "choice" else ()
+    if kind == "flag" and plain is not own:
+        kind, choices = "json", (*BOOLEANS, "null")
+    elif kind == "flag" and not required and not isinstance(default, bool):  # its default is not known here
+        kind, choices = "json", BOOLEANS
+    return FormField(name, kind, required, _text(default, kind), choices, _note(plain))
+
+
+def _kind(plain: Mapping[str, Any]) -> FieldKind:
     if "enum" in plain and all(isinstance(one, str) for one in plain["enum"]):
-        return FormField(name, "choice", required, text, plain["enum"])
+        return "choice"
     kinds: dict[object, FieldKind] = {"string": "text", "integer": "number", "number": "number", "boolean": "flag"}
     kind = plain.get("type")
-    found = kinds.get(kind, "json") if isinstance(kind, str) else "json"
-    return FormField(name, found, required, text, note=_note(plain))
+    return kinds.get(kind, "json") if isinstance(kind, str) else "json"
 
 
 def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -66,6 +81,13 @@ def _plain(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, A
     return _resolved(others[0], schema) if len(others) == 1 else part
 
 
+def _text(default: object, kind: FieldKind) -> str:
+    """Return the text that stands for a default, as the form takes it back; empty if an empty field gives it."""
+    if default in (None, ""):
+        return ""
+    return default if isinstance(default, str) and kind in TEXTS else _json(default)
+
+
 def _note(part: Mapping[str, Any]) -> str:
     kind = part.get("format") or part.get("type", "")
     return kind if isinstance(kind, str) and kind != "string" else ""
@@ -75,11 +97,14 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def input_of(fields: Sequence[FormField], form: Mapping[str, str]) -> msgspec.Raw:
-    """Return the JSON that the form gives. Numbers keep their digits. Raises InvalidInput, which names the field."""
-    if [field.name for field in fields] == [WHOLE]:
-        return msgspec.Raw(_checked(WHOLE, form.get(fields[0].key, "")))
-    parts = [(field, _value(field, form.get(field.key, ""))) for field in fields]
+def input_of(schema: Mapping[str, Any], form: Mapping[str, str]) -> msgspec.Raw:
+    """Return the JSON that the form of a schema gives. Numbers keep their digits.
+
+    Raises InvalidInput, which names the field.
+    """
+    if "properties" not in _resolved(schema, schema):
+        return msgspec.Raw(_checked(WHOLE, form.get(PREFIX + WHOLE, "")))
+    parts = [(field, _value(field, form.get(field.key, ""))) for field in fields_of(schema)]
     texts = [_json(field.name).encode() + b":" + value for field, value in parts if value is not None]
     return msgspec.Raw(b"{" + b",".join(texts) + b"}")
 
@@ -90,7 +115,7 @@ def _value(field: FormField, text: str) -> bytes | None:
         return b"true" if text else b"false"
     if not text and not (field.required and field.kind == "text"):
         return None
-    return _json(text).encode() if field.kind in ("text", "choice") else _checked(field.name, text)
+    return _json(text).encode() if field.kind in TEXTS else _checked(field.name, text)
 
 
 def _checked(name: str, text: str) -> bytes:

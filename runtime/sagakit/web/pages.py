@@ -28,13 +28,11 @@ from sagakit.web.group_acts import GROUP_VERBS, group_query
 from sagakit.web.looking import LIMIT, address_of, wanted_by
 from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
-from sagakit.web.rendering import asset, check_form_token, form_token, page, place_of
+from sagakit.web.rendering import LISTED, ONE, WHOLE, asset, check_form_token, form_token, page, place_of
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
 
-WHOLE, LISTED, ONE = 10, 5, 2
-"""Seconds between two looks: of a page about all sagas, which reads the most; of a list; of one saga."""
 FILTERS = (
     ("unfinished", ""),
     ("stuck", "status = stuck"),

@@ -31,6 +31,8 @@ TONES: Mapping[str, str] = {
     "asked": "stuck", "blocked": "stuck", "undo_failed": "stuck", "doubtful": "stuck",
 }  # fmt: skip
 """The status whose color and shape the state of a step has; `quiet` for none."""
+WHOLE, LISTED, ONE = 10, 5, 2
+"""Seconds between two looks: of a page about all sagas, which reads the most; of a list; of one saga."""
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml", "txt": "text/plain"}
 MAX_SHOWN = 64 * 1024
 """Characters of one text that a page shows."""

@@ -9,6 +9,7 @@ import anyio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from sagakit.definition import SagaSchema
 from sagakit.errors import AlreadyStarted, InvalidId, InvalidInput
 from sagakit.messages.ids import new_id
 from sagakit.naming import SagaKey
@@ -29,35 +30,33 @@ BEGINS = 10.0
 
 async def show_start(request: Request, client: Client) -> Response:
     """Show the form that starts a saga."""
-    return await _form(request, client, {}, "")
+    return _form(request, await schema_of(client, request.path_params["type"]), {}, "")
 
 
 async def take_start(request: Request, client: Client) -> Response:
     """Start a saga by the form, once for each time that the form was loaded, and lead to its page."""
     saga_type, form = request.path_params["type"], await read_form(request)
     check_form_token(request, form.get("token", ""))
-    fields = fields_of((await schema_of(client, saga_type))["input"])
+    schema = await schema_of(client, saga_type)
     id = form.get("id", "").strip() or form.get("fresh") or new_id()
     try:
-        body = StartBody(input=input_of(fields, form), id=id)
+        body = StartBody(input=input_of(schema["input"], form), id=id)
         with anyio.move_on_after(BEGINS) as waited:
-            await started_by(client, saga_type, body, wait="started")
+            await started_by(client, schema, body, wait="started")
     except (InvalidInput, InvalidId, AlreadyStarted) as error:
-        return await _form(request, client, form, str(error))
+        return _form(request, schema, form, str(error))
     except Problem as error:
         if error.code != "InvalidInput":
             raise
-        return await _form(request, client, form, str(error))
+        return _form(request, schema, form, str(error))
     if waited.cancelled_caught:
         raise Problem(504, "Timeout", f"no worker has begun {id} yet: its start stays, and may be sent again")
     return RedirectResponse(place_of(request, SagaKey(saga_type, id)), 303)
 
 
-async def _form(request: Request, client: Client, given: Mapping[str, str], problem: str) -> Response:
-    saga_type = request.path_params["type"]
-    schema = await schema_of(client, saga_type)
+def _form(request: Request, schema: SagaSchema, given: Mapping[str, str], problem: str) -> Response:
     return page(
-        request, "start", page="Definitions", status=422 if problem else 200, type=saga_type, version=schema["version"],
-        fields=fields_of(schema["input"]), given=given, problem=problem, fresh=given.get("fresh") or new_id(),
-        token=form_token(request), why_not=why_not_here(request, "operator"),
+        request, "start", page="Definitions", status=422 if problem else 200, type=schema["saga"],
+        version=schema["version"], fields=fields_of(schema["input"]), given=given, problem=problem,
+        fresh=given.get("fresh") or new_id(), token=form_token(request), why_not=why_not_here(request, "operator"),
     )  # fmt: skip
