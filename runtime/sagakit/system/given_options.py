@@ -64,7 +64,7 @@ class RuntimeOptions(ConnectionOptions, total=False):
     max_threads: int
     """Plain-function steps that run at once, each in a thread."""
     max_unacked: int
-    """Messages sent to the server and not yet acknowledged."""
+    """Messages sent to the server and not yet acknowledged; a group of writes is one."""
     max_unacked_bytes: int
     """Bytes sent to the server and not yet acknowledged."""
     ack_timeout: float
