@@ -16,8 +16,9 @@ OnUnknown = Literal["retry", "check", "undo", "ask"]
 """The way on after an attempt with an unknown outcome (P3): try again under the same key, ask the step's check, undo
 at once, or ask a person."""
 
-Kind = Literal["step", "each", "signal", "timer", "child"]
-"""Kind of a node: one call; a call for each item of a list; a message from outside; a time; another saga."""
+Kind = Literal["step", "each", "signal", "timer", "child", "remote"]
+"""Kind of a node: one call; a call for each item of a list; a message from outside; a time; another saga; a command to
+another service."""
 
 Position = Literal["before", "pivot", "after"]
 """Position of a node relative to the pivot. Without a pivot every node is `before`."""
@@ -42,12 +43,23 @@ class UndoPlan(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float
 
 
+class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
+    """The endpoints of a participant that do a remote node's work, undo it, and check whether it happened.
+
+    Each is `{service}.{endpoint}`; empty if the node has none.
+    """
+
+    do: str
+    undo: str = ""
+    check: str = ""
+
+
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A node. `after` names the nodes that must be done or skipped first; `inputs` those whose results it is given.
 
     `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition computes
-    what it starts with: the items of an each, the input of a child, the time of a timer. `timeout` in seconds bounds
-    each attempt of the action and of the check, `heartbeat` how long an action may be silent. `wait` in seconds is a
+    what it starts with: the items of an each, the input of a child, the time of a timer, the payload of a command. The
+    commands of a remote node go to its `endpoints`. `timeout` in seconds bounds each attempt of the action and of the check, `heartbeat` how long an action may be silent. `wait` in seconds is a
     timer's delay, or how long a signal is awaited before `on_timeout`; None is forever. `of` names the each that this
     is an item of, `child_type` the saga that a child is.
     """
@@ -71,6 +83,7 @@ class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     parallel: int = 1
     of: str = ""
     child_type: str = ""
+    endpoints: Endpoints | None = None
 
     @cached_property
     def shape(self) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ backward            compensation
 undo_requests       cancel and deadline
 delay               a saga that waits for its start, and its beginning
 inbound             messages from callers, participants, operators, parents and children
+remote              attempts that participants make: replies, and their absence
 family              messages between parents and children, and proof of their origin
 operator            the operator's verbs for a saga that is stuck
 verdicts            the verdict on each message, kept as long as the record
@@ -54,6 +55,7 @@ from sagakit.engine.effects import MakeOutput as MakeOutput
 from sagakit.engine.effects import Prepare as Prepare
 from sagakit.engine.effects import Publish as Publish
 from sagakit.engine.effects import Question as Question
+from sagakit.engine.effects import SendCommand as SendCommand
 from sagakit.engine.effects import TellParent as TellParent
 from sagakit.engine.effects import WakeAt as WakeAt
 from sagakit.engine.effects import effects as effects
@@ -74,7 +76,10 @@ from sagakit.engine.inputs import Orphaned as Orphaned
 from sagakit.engine.inputs import OutputMade as OutputMade
 from sagakit.engine.inputs import Prepared as Prepared
 from sagakit.engine.inputs import Published as Published
+from sagakit.engine.inputs import ReplyAnswer as ReplyAnswer
 from sagakit.engine.inputs import Sender as Sender
+from sagakit.engine.inputs import Sent as Sent
+from sagakit.engine.inputs import Unanswered as Unanswered
 from sagakit.engine.keys import child_id as child_id
 from sagakit.engine.keys import sender_of as sender_of
 from sagakit.engine.migration import migrated as migrated
@@ -86,6 +91,7 @@ from sagakit.engine.record import PersistedSagaState as PersistedSagaState
 from sagakit.engine.record import Record as Record
 from sagakit.engine.record import SagaOutcome as SagaOutcome
 from sagakit.engine.record import StepLog as StepLog
+from sagakit.engine.remote import overdue as overdue
 from sagakit.engine.results import ArgumentsUnreadable as ArgumentsUnreadable
 from sagakit.engine.results import AttemptResult as AttemptResult
 from sagakit.engine.results import Compensating as Compensating

@@ -35,9 +35,12 @@ from sagakit.engine.inputs import (
     OutputMade,
     Prepared,
     Published,
+    Sent,
+    Unanswered,
 )
 from sagakit.engine.readiness import ready, undecided, unprepared
 from sagakit.engine.record import NOTHING, PLAIN_SCHEMA, Failure, Parent, PersistedSagaState, Record
+from sagakit.engine.remote import sent, unanswered
 from sagakit.engine.results import Error
 from sagakit.engine.table import ENDS, HELD, MOVING, OPEN, StepMove, StepState
 from sagakit.engine.turn import SUSPECT, Limits, Turn, at_work, is_suspect
@@ -173,6 +176,12 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
         case AttemptEnded():
             if turn.record.status not in ENDS:  # else the saga ended while this was under way: its account is closed
                 _ended(turn, event)
+        case Unanswered():
+            if turn.record.status not in ENDS:
+                unanswered(turn, event)
+        case Sent():
+            if turn.record.status not in ENDS:
+                sent(turn, event)
         case Adopted():
             _adopted(turn, event)
         case Orphaned():

@@ -12,6 +12,9 @@ from sagakit.engine.results import ArgumentsUnreadable, Compensating, Complete, 
 from sagakit.engine.table import HELD, MOVING, StepState
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
+_GIVEN_UP: frozenset[StepState] = frozenset({"waiting", "awaiting", "sent", "check_sent"})
+"""States of a node of which nothing is awaited any more once the saga turns back."""
+
 
 def undo_ended(turn: Turn, node: NodePlan, ended: AttemptEnded) -> None:
     """Apply the end of a compensation's attempt. A refusal goes to a person at once, since retries cannot change it."""
@@ -51,7 +54,7 @@ def proceed(turn: Turn) -> None:
     for node in turn.nodes:
         log = turn.look(node.name)
         maybe = log.state == "pending" and log.unsure  # its record was rebuilt: it may have been called before
-        if maybe or log.state in ("waiting", "awaiting") or (log.state == "blocked" and log.code in HAPPENED):
+        if maybe or log.state in _GIVEN_UP or (log.state == "blocked" and log.code in HAPPENED):
             give_up_waiting(turn, node)
     nodes = turn.nodes
     # Nodes that depend on each other are kept apart by `_those_after_settled`; the sort only orders independent ones.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from itertools import islice
 
 import msgspec
@@ -14,7 +15,7 @@ from sagakit.engine.results import Error
 from sagakit.engine.table import MOVING
 from sagakit.engine.turn import Turn
 
-CALLED: frozenset[Kind] = frozenset({"step", "child"})
+CALLED: frozenset[Kind] = frozenset({"step", "child", "remote"})
 """The kinds of node that begin with an attempt; all others begin without a call."""
 LOST = "no event tells whether it was called before its record was rebuilt"
 
@@ -72,4 +73,11 @@ def _spread(turn: Turn, node: NodePlan) -> None:
     gather(turn, node)  # an each without items is done at once
 
 
-_BEGIN = {"step": _call, "child": _call, "signal": _await_signal, "timer": _await_time, "each": _spread}
+_BEGIN: Mapping[Kind, Callable[[Turn, NodePlan], None]] = {
+    "step": _call,
+    "child": _call,
+    "remote": _call,
+    "signal": _await_signal,
+    "timer": _await_time,
+    "each": _spread,
+}

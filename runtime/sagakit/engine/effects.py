@@ -14,9 +14,10 @@ from sagakit.engine.apply import apply
 from sagakit.engine.inputs import Inbound, Published
 from sagakit.engine.keys import CallKind, child_id, key_of, sender_of
 from sagakit.engine.readiness import ready, undecided, unprepared
-from sagakit.engine.record import Parent, Record, StepLog
+from sagakit.engine.record import NOTHING, Parent, Record, StepLog
+from sagakit.engine.remote import endpoint_of
 from sagakit.engine.table import ENDS, StepState
-from sagakit.engine.turn import Limits, all_passed
+from sagakit.engine.turn import Limits, all_passed, timeout_of
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +36,26 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     timeout: float
     heartbeat: float | None = None
     waits: bool = False
+
+
+class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
+    """Have JetStream take a command to a participant; answer with `Sent`. A reply comes as an inbound message.
+
+    It is the same each time that a record asks for it, so that its bytes are, too. `attempt` is the number of the call,
+    `key_since` the time from which on commands under `action_key` may have been sent, `deadline` that until which the
+    reply is awaited at first, both in seconds since the epoch. `result` is that of the action, for an undo.
+    """
+
+    step: str
+    endpoint: str
+    kind: CallKind
+    key: str
+    action_key: str
+    key_since: float
+    attempt: int
+    deadline: float
+    payload: msgspec.Raw
+    result: msgspec.Raw = NOTHING
 
 
 class Publish(msgspec.Struct, frozen=True):
@@ -63,7 +84,7 @@ class Finish(msgspec.Struct, frozen=True):
     children: tuple[tuple[str, str], ...] = ()
 
 
-Effect: TypeAlias = Call | Publish | WakeAt | TellParent | Finish
+Effect: TypeAlias = Call | SendCommand | Publish | WakeAt | TellParent | Finish
 
 
 class Decide(msgspec.Struct, frozen=True):
@@ -89,6 +110,9 @@ _KIND_BACK: dict[StepState, CallKind] = {"checking": "check", "undoing": "undo"}
 """The calls of a saga that compensates: nothing goes forward any more (P2)."""
 
 
+_KIND_OUT: dict[StepState, CallKind] = {"sent": "do", "check_sent": "check", "undo_sent": "undo"}
+
+
 def effects(plan: Plan, record: Record) -> list[Effect]:
     """Return everything that a record asks of its owner once it is durable (P1). An effect may be performed twice.
 
@@ -107,6 +131,8 @@ def effects(plan: Plan, record: Record) -> list[Effect]:
     for step, log in record.steps.items():
         if log.state in kinds:
             found.append(_call(plan, record, step, log, kinds[log.state]))
+        elif log.state in _KIND_OUT:
+            found.append(_command(plan, record, step, log, _KIND_OUT[log.state]))
     if record.wake_at is not None:
         found.append(WakeAt(record.wake_at))
     return found
@@ -166,6 +192,23 @@ def _end(plan: Plan, record: Record) -> Effect:
             code=code,
             reason=(failure.reason if failure is not None else None) or "",
         ),
+    )
+
+
+def _command(plan: Plan, record: Record, step: str, log: StepLog, kind: CallKind) -> SendCommand:
+    node = plan.node(step)
+    began = record.updated_at if log.began is None else log.began
+    return SendCommand(
+        step=step,
+        endpoint=endpoint_of(node, log),
+        kind=kind,
+        key=key_of(record, step, kind, log),
+        action_key=key_of(record, step, "do", log),
+        key_since=began if log.since is None else log.since,
+        attempt=log.calls,
+        deadline=began + timeout_of(node, log),
+        payload=log.given,
+        result=log.result if kind == "undo" else NOTHING,
     )
 
 

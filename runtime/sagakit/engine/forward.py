@@ -19,7 +19,7 @@ from sagakit.engine.results import (
     NotHappened,
     RetryLater,
 )
-from sagakit.engine.table import StepMove
+from sagakit.engine.table import OUT, StepMove
 from sagakit.engine.turn import Turn, backoff, shorten, spent
 
 NO_ROOM = "sagakit: output too large"
@@ -125,9 +125,12 @@ def unread(turn: Turn, node: NodePlan, result: ArgumentsUnreadable) -> None:
 
 
 def give_up_waiting(turn: Turn, node: NodePlan) -> None:
-    """Close a node that waited when compensation began: nothing goes forward any more (P2). A begun child is undone."""
+    """Close a node that waited when compensation began: nothing goes forward any more (P2).
+
+    A child that has begun is undone. So is what is out at a participant, at once: there the undo meets the action.
+    """
     log = turn.look(node.name)
-    in_doubt = node.kind == "child" if log.state == "awaiting" else log.unsure
+    in_doubt = log.state in OUT or (node.kind == "child" if log.state == "awaiting" else log.unsure)
     turn.move(node.name, "doubt" if in_doubt else "refuse")
 
 
@@ -174,6 +177,12 @@ def succeed(turn: Turn, node: NodePlan, result: Complete) -> None:
     turn.emit_of(node, "", "" if told or bytes(log.result) == _NULL else "result", attempt=log.attempt)
     if node.of:
         gather(turn, turn.plan.by_name[node.of])
+
+
+def happened(turn: Turn, node: NodePlan, result: Complete) -> None:
+    """Note that an action in doubt happened after all. A saga that was stuck for it goes on."""
+    succeed(turn, node, result)
+    turn.unblock()
 
 
 def gather(turn: Turn, each: NodePlan) -> None:
@@ -225,8 +234,7 @@ def _bounded(turn: Turn, result: AttemptResult) -> AttemptResult:
 
 def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
     log = turn.edit(node.name)
-    log.error, log.code = f"rejected: {shorten(result.code)}", shorten(result.code)
-    log.detail = fitting_detail(result.detail, turn.limits.detail)
+    note_refusal(turn, log, result)
     failure = Failure("rejected", code=log.code, detail=log.detail, step=node.name)
     if log.unsure and (node.on_unknown != "retry" or node.position == "before"):
         # An earlier attempt under this key may have happened, so the refusal may be of the second call only. An undo, a
@@ -240,6 +248,12 @@ def _refused(turn: Turn, node: NodePlan, result: Compensating) -> None:
         log.unsure = False
         turn.move(node.name, "refuse")
         turn.fail(failure)
+
+
+def note_refusal(turn: Turn, log: StepLog, result: Compensating) -> None:
+    """Note the reason why a participant has refused the action."""
+    log.error, log.code = f"rejected: {shorten(result.code)}", shorten(result.code)
+    log.detail = fitting_detail(result.detail, turn.limits.detail)
 
 
 def _unknown(turn: Turn, node: NodePlan, ended: AttemptEnded, result: RetryLater | Error) -> None:
@@ -271,7 +285,8 @@ def _settle_doubt(turn: Turn, node: NodePlan, failure: Failure) -> None:
 
 
 def _known_not_done(turn: Turn, node: NodePlan, log: StepLog, delay: float) -> None:
-    log.group += 1  # a new key, since providers replay the stored failure for a used one; safe: nothing is in doubt
+    # a new key, since providers replay the stored failure for a used one; safe: nothing is in doubt
+    log.group, log.since = log.group + 1, None
     if not turn.forward:
         turn.move(node.name, "refuse")
     elif not spent(node.retries, log.attempt):

@@ -4,7 +4,7 @@ The checks come in this order. A message that was applied is not applied again. 
 only pretends to come from a parent or a child, does nothing and leaves no trace. A message without a place in the
 record is refused.
 
-From callers and participants: cancel, signal, report. From operators: retry, mark-undone, complete-step, compensate,
+From callers and participants: cancel, signal, report; a reply, by rules of its own (`engine.remote`). From operators: retry, mark-undone, complete-step, compensate,
 terminate; each is audited. Between a parent and its child: child-ended, reverse, release.
 """
 
@@ -17,10 +17,11 @@ from msgspec import structs
 from sagakit.definition.plan import Plan
 from sagakit.engine.backward import finish_terminated
 from sagakit.engine.family import AFTER_THE_END, child_ended, release, reverse, stranger
-from sagakit.engine.forward import arrived, succeed
+from sagakit.engine.forward import arrived, happened
 from sagakit.engine.inputs import Inbound, InboundKind
 from sagakit.engine.operator import compensate, complete_step, mark_undone, retry
 from sagakit.engine.record import NOTHING, Failure, Record
+from sagakit.engine.remote import reply, settled
 from sagakit.engine.results import Complete
 from sagakit.engine.table import ENDS, StepState
 from sagakit.engine.turn import Limits, Turn, shorten
@@ -33,6 +34,8 @@ def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> 
 
     The reason is not kept in the record: the same message may be applied later, or by another run.
     """
+    if message.kind == "reply":
+        return settled(plan, record, message)
     verdict = known_verdict(record, message)
     if verdict is not None:
         return verdict
@@ -46,6 +49,9 @@ def inbound(turn: Turn, message: Inbound) -> None:
     if verdict_of(turn.plan, turn.record, message, turn.limits) is not None:
         return
     turn.touch()
+    if message.kind == "reply":
+        reply(turn, _shortened(message))
+        return
     if message.refused and message.kind != "child-ended":
         verdict = f"refused: {shorten(message.refused)}"
     else:
@@ -112,9 +118,7 @@ def _report(turn: Turn, message: Inbound) -> VerdictText:
     if len(memoryview(message.payload)) > turn.room():
         return "too large"
     if log.state in _IN_DOUBT and log.unsure:
-        succeed(turn, turn.plan.node(message.step), Complete(message.payload))
-        if turn.record.status == "stuck" and not turn.record.halted:
-            turn.resume()
+        happened(turn, turn.plan.node(message.step), Complete(message.payload))
         return "accepted"
     if log.state not in _GIVEN_UP or log.late:
         return "already"
@@ -137,6 +141,7 @@ _APPLY: dict[InboundKind, Callable[[Turn, Inbound], VerdictText]] = {
     "cancel": cancel,
     "signal": _signal,
     "report": _report,
+    "reply": reply,
     "terminate": _terminate,
     "retry": retry,
     "mark-undone": mark_undone,

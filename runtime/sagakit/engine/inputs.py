@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 
@@ -11,10 +11,15 @@ from sagakit.engine.record import NOTHING
 from sagakit.engine.results import AttemptResult
 
 InboundKind = Literal[
-    "cancel", "signal", "report",  # from callers and participants
+    "cancel", "signal", "report", "reply",  # from callers and participants
     "retry", "mark-undone", "complete-step", "compensate", "terminate",  # from operators
     "child-ended", "reverse", "release",  # between a parent and its child
 ]  # fmt: skip
+
+
+ReplyAnswer = Literal["done", "rejected", "not_done", "gone", "retry", "unknown"]
+"""What a participant says of a command: done; refused by a business rule; known not to have happened, and the key is
+burnt; the key was burnt before (for an undo: there was nothing to undo); ask again under this key; unknown."""
 
 
 class AttemptEnded(msgspec.Struct, frozen=True):
@@ -31,6 +36,27 @@ class Adopted(msgspec.Struct, frozen=True):
 
     worker: str
     jitter: float = 1.0
+
+
+class Unanswered(msgspec.Struct, frozen=True):
+    """The end of the time of attempt number `call`, which is out at a participant. Its owner has looked for the reply.
+
+    `jitter` as for `AttemptEnded`.
+    """
+
+    step: str
+    call: int
+    jitter: float = 1.0
+
+
+class Sent(msgspec.Struct, frozen=True):
+    """Confirmation that JetStream has the command of attempt number `call`. It causes a write only if that took long.
+
+    The time of the attempt begins here: the participant could not have had the command before.
+    """
+
+    step: str
+    call: int
 
 
 class Isolated(msgspec.Struct, frozen=True):
@@ -67,7 +93,8 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `run` is the life of the saga that the message is for; empty for the present one, whichever it is. `sender` is the
     parent or child that a message between the two comes from. `step` names the node that a signal, a report or an
     operator's verb is for; `payload` is its JSON. A child that has failed gives a `code`, and its `payload` is the
-    detail. `by` and `reason` are for the audit.
+    detail. `by` and `reason` are for the audit. A participant's reply names the `key` and the `attempt` of the command
+    that it answers; its `payload` is the result or the detail, and `after` says in how many seconds to ask again.
     """
 
     run: str = ""
@@ -77,6 +104,10 @@ class Content(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str | None = None
     reason: str = ""
     by: str = ""
+    key: str = ""
+    attempt: int = 0
+    answer: ReplyAnswer | Literal[""] = ""
+    after: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
 class Inbound(Content, frozen=True, kw_only=True, omit_defaults=True):
@@ -145,5 +176,16 @@ class OutputMade(msgspec.Struct, frozen=True):
 
 
 InputEvent: TypeAlias = (
-    AttemptEnded | Adopted | Isolated | GaveUp | Orphaned | Inbound | Published | Decided | Prepared | OutputMade
+    AttemptEnded
+    | Unanswered
+    | Sent
+    | Adopted
+    | Isolated
+    | GaveUp
+    | Orphaned
+    | Inbound
+    | Published
+    | Decided
+    | Prepared
+    | OutputMade
 )

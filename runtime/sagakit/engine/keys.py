@@ -20,7 +20,12 @@ CallKind = Literal["do", "check", "undo"]
 def key_of(record: Record, step: str, kind: CallKind, log: StepLog) -> str:
     """Return the key for a call of this kind made now. A check has the group of the action that it asks about."""
     group = log.undo_group if kind == "undo" else log.group
-    return f"{record.saga_type}/{record.saga_id}/{record.run}/{log.named or step}/{kind}/{group}"
+    return f"{prefix_of(record, step, log)}/{kind}/{group}"
+
+
+def prefix_of(record: Record, step: str, log: StepLog) -> str:
+    """Return the part that all keys of a step share."""
+    return f"{record.saga_type}/{record.saga_id}/{record.run}/{log.named or step}"
 
 
 def child_id(record: Record, step: str, group: int) -> str:

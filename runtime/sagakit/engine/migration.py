@@ -8,11 +8,12 @@ import msgspec
 
 from sagakit.definition.plan import ITEM, Plan
 from sagakit.engine.record import Record, StepLog
-from sagakit.engine.table import ENDS, OPEN, PASSED, StepState
+from sagakit.engine.table import ENDS, OPEN, OUT, PASSED, StepState
 from sagakit.engine.turn import Limits, Turn
 from sagakit.errors import CannotMigrate
 
 _BEGUN_KINDS: dict[StepState, tuple[str, ...]] = {"awaiting": ("signal", "timer", "child"), "spread": ("each",)}
+_CALLED_KINDS = ("step", "each", "child")
 
 
 def migrated(
@@ -56,6 +57,7 @@ def _check(plan: Plan, record: Record, steps: dict[str, StepLog]) -> None:
         early = [other for other in node.after if other not in steps or steps[other].state not in PASSED]
         if early and record.failure is None:
             raise CannotMigrate(f"{name} has begun, and comes after {', '.join(early)}, which is not done")
-        kinds = _BEGUN_KINDS.get(log.state, ("step", "each", "child") if log.state in OPEN else (node.kind,))
+        begun = ("remote",) if log.state in OUT else _CALLED_KINDS if log.state in OPEN else (node.kind,)
+        kinds = _BEGUN_KINDS.get(log.state, begun)
         if node.kind not in kinds:
             raise CannotMigrate(f"{name} is {log.state}, and a {node.kind} now")

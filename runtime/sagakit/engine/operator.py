@@ -113,7 +113,9 @@ def _again(turn: Turn, node: NodePlan) -> bool:
             return False  # the child is done: complete-step gives the node a result, compensate undoes it
         case "asked" | "blocked" if turn.forward:
             log = turn.edit(node.name)
-            log.attempt, log.group, log.unsure = 0, log.group + 1, False
+            log.attempt = 0
+            if node.endpoints is None or not log.unsure:  # the participant knows the key, and does the work once
+                log.group, log.unsure, log.since = log.group + 1, False, None
             log.code, log.detail, log.arrived, log.result = None, NOTHING, False, NOTHING
             if node.of:
                 turn.move(node.name, "reset")  # the item begins again when its each has room for it

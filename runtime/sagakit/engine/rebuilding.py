@@ -35,9 +35,10 @@ def rebuilt(plan: Plan, told: Record, *, next_event: int, now: float, by: str, w
             record.steps.update({name: _in_doubt(record.steps.get(name)) for name in names})
             if all(record.steps[name].state == "done" for name in names):  # only its own event is lost
                 record.steps[node.name] = structs.replace(log, state="done")
-        elif node.kind in ("step", "child"):
+        elif node.kind in ("step", "child", "remote"):
             was_skipped = node.condition and log is None and _is_passed_by(plan, record, node.name)
-            record.steps[node.name] = StepLog(state="skipped") if was_skipped else _in_doubt(log)
+            doubted = StepLog(state="skipped") if was_skipped else _in_doubt(log)
+            record.steps[node.name] = _sent_again(doubted) if node.kind == "remote" else doubted
     record.status, record.halted, record.updated_at = "stuck", True, max(now, record.updated_at)
     record.stuck = f"rebuilt from its events: {why}"
     # the second one for listings, which find the stuck by their events
@@ -60,6 +61,18 @@ def _in_doubt(log: StepLog | None) -> StepLog:
         state = "undo_waiting" if log.state == "undo_failed" else log.state
         due = 0.0 if state == "undo_waiting" else None
         return structs.replace(log, state=state, undo_unsure=True, undo_attempt=0, due=due)
+    return log
+
+
+def _sent_again(log: StepLog) -> StepLog:
+    """Return the entry of a remote node: its command is sent again under its key, and the participant knows that one.
+
+    `send` computes the payload again: events do not tell it.
+    """
+    if log.state == "pending":
+        return log
+    if log.state in ("running", "checking"):
+        return structs.replace(log, state="pending", calls=log.calls - 1)
     return log
 
 

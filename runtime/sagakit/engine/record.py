@@ -39,7 +39,8 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     while some attempt under the present key may have happened. `due` is the time of the next attempt, or of the end of
     a wait. `given` is the value that the node starts with, as the definition computed it: a child's input, the list of
     the `items` of an each. `arrived` is true once the signal, or the child's end, has come: in `result`, or in `code`
-    and `detail`. `late` is true if the participant reported a success after the step was given up. `named` is the name
+    and `detail`. `late` is true if the participant reported a success after the step was given up. `since` is the time
+    from which on commands under the present key may have been sent. `named` is the name
     in the step's keys, if the step has been renamed since. `began` is the start of the open attempt; or of the last
     one, if the step is held in its action or its check.
     """
@@ -65,6 +66,7 @@ class StepLog(msgspec.Struct, omit_defaults=True):
     items: int = 0
     arrived: bool = False
     late: bool = False
+    since: float | None = None
     named: str = ""
 
 

@@ -5,6 +5,8 @@ Rules that the tables encode:
 - A step has at most one open attempt: its state is `running` (action), `checking` or `undoing`.
 - An action's outcome is settled in `done`, `skipped`, `not_done` (known) or `doubtful` (unknown, given up).
 - Only `done` and `doubtful` steps are undone; only an operator leads out of `undo_failed`.
+- A node whose work another service does has its attempts out: `sent` (action), `check_sent` or `undo_sent`. Such an
+  attempt survives its worker, since nobody but the service can lose it.
 - `awaiting` is a node that waits for a signal, a timer or a child; `spread` is an each whose items are under way.
 - `asked` (a person must say what happened) and `blocked` (may not be undone, is not retried) make a saga stuck.
 - A saga begins once: `delayed` leads to `running` only by `begin`, and nothing leads back to it but an operator.
@@ -41,12 +43,13 @@ SAGA_TABLE: Mapping[SagaStatus, Mapping[SagaMove, SagaStatus]] = {
 }
 
 StepState = Literal[
-    "pending", "running", "waiting", "awaiting", "spread", "checking", "check_waiting", "asked", "blocked",
-    "done", "skipped", "not_done", "doubtful", "undoing", "undo_waiting", "undo_failed", "undone",
+    "pending", "running", "sent", "waiting", "awaiting", "spread", "checking", "check_sent", "check_waiting", "asked",
+    "blocked", "done", "skipped", "not_done", "doubtful", "undoing", "undo_sent", "undo_waiting", "undo_failed",
+    "undone",
 ]  # fmt: skip
 StepMove = Literal[
-    "start", "await", "spread", "skip", "succeed", "wait", "check", "wait_check", "ask", "block", "reset",
-    "refuse", "doubt", "undo", "undone", "wait_undo", "fail_undo",
+    "start", "send", "await", "spread", "skip", "succeed", "wait", "check", "send_check", "wait_check", "ask", "block",
+    "reset", "refuse", "doubt", "undo", "send_undo", "undone", "wait_undo", "fail_undo",
 ]  # fmt: skip
 
 STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
@@ -54,6 +57,7 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
     # `doubt`: compensation began, and the record was rebuilt from events: the action may have been called
     "pending": {
         "start": "running",
+        "send": "sent",
         "await": "awaiting",
         "spread": "spread",
         "skip": "skipped",
@@ -73,8 +77,29 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
         "refuse": "not_done",
         "doubt": "doubtful",
     },
-    # between two attempts of the action; `refuse` and `doubt`: compensation began meanwhile
-    "waiting": {"start": "running", "succeed": "done", "block": "blocked", "refuse": "not_done", "doubt": "doubtful"},
+    # an attempt of the action is out, at a participant; `doubt`: compensation began, and its undo meets it there
+    "sent": {
+        "succeed": "done",
+        "wait": "waiting",
+        "send_check": "check_sent",
+        "wait_check": "check_waiting",
+        "ask": "asked",
+        "block": "blocked",
+        "refuse": "not_done",
+        "doubt": "doubtful",
+    },
+    # between two attempts of the action; `refuse` and `doubt`: compensation began meanwhile, or a late reply came
+    "waiting": {
+        "start": "running",
+        "send": "sent",
+        "succeed": "done",
+        "send_check": "check_sent",
+        "wait_check": "check_waiting",
+        "ask": "asked",
+        "block": "blocked",
+        "refuse": "not_done",
+        "doubt": "doubtful",
+    },
     # waiting for a signal, a timer or a child's end; `doubt`: compensation began, and the child has to be undone
     "awaiting": {"succeed": "done", "refuse": "not_done", "block": "blocked", "doubt": "doubtful"},
     # the items of an each are under way; `refuse` and `undone`: compensation began, and all items are settled
@@ -88,33 +113,53 @@ STEP_TABLE: Mapping[StepState, Mapping[StepMove, StepState]] = {
         "block": "blocked",
         "refuse": "not_done",
     },
-    "check_waiting": {"check": "checking", "succeed": "done"},
+    # an attempt of the check is out, at a participant
+    "check_sent": {
+        "succeed": "done",
+        "wait": "waiting",
+        "wait_check": "check_waiting",
+        "ask": "asked",
+        "block": "blocked",
+        "refuse": "not_done",
+        "doubt": "doubtful",
+    },
+    "check_waiting": {"check": "checking", "send_check": "check_sent", "succeed": "done", "block": "blocked"},
     # an operator leads out of these two: retry, complete-step, compensate
     "asked": {
         "wait": "waiting",
         "reset": "pending",
         "wait_check": "check_waiting",
         "succeed": "done",
+        "send_check": "check_sent",
+        "block": "blocked",
+        "refuse": "not_done",
         "doubt": "doubtful",
     },
     "blocked": {"wait": "waiting", "reset": "pending", "succeed": "done", "refuse": "not_done", "doubt": "doubtful"},
     # the action's outcome is settled; an each is `undone` when its items are
-    "done": {"undo": "undoing", "undone": "undone"},
+    "done": {"undo": "undoing", "send_undo": "undo_sent", "undone": "undone"},
     "skipped": {},
     "not_done": {},
-    "doubtful": {"undo": "undoing"},
+    "doubtful": {"undo": "undoing", "send_undo": "undo_sent"},
     # the compensation
     "undoing": {"undone": "undone", "wait_undo": "undo_waiting", "fail_undo": "undo_failed"},
-    "undo_waiting": {"undo": "undoing", "undone": "undone"},
+    "undo_sent": {"undone": "undone", "wait_undo": "undo_waiting", "fail_undo": "undo_failed"},
+    "undo_waiting": {"undo": "undoing", "send_undo": "undo_sent", "undone": "undone"},
     "undo_failed": {"wait_undo": "undo_waiting", "undone": "undone"},
     "undone": {},
 }
 
 OPEN: frozenset[StepState] = frozenset({"running", "checking", "undoing"})
-"""States with an open attempt."""
+"""States with an open attempt: a call that this worker makes."""
+OUT: frozenset[StepState] = frozenset({"sent", "check_sent", "undo_sent"})
+"""States with an attempt that is out: a participant has its command, or will."""
+UNDER_WAY: frozenset[StepState] = OPEN | OUT
+"""States with an attempt, wherever it is made."""
 ENDS: frozenset[SagaStatus] = frozenset({"completed", "failed"})
 """The statuses of a saga that is over; only its outbox, archive and end marker remain to be dealt with."""
-MOVING: frozenset[StepState] = OPEN | frozenset[StepState]({"waiting", "check_waiting", "undo_waiting", "awaiting"})
+MOVING: frozenset[StepState] = UNDER_WAY | frozenset[StepState](
+    {"waiting", "check_waiting", "undo_waiting", "awaiting"}
+)
 """States that something will end, by itself or from outside."""
 HELD: frozenset[StepState] = frozenset({"asked", "blocked", "undo_failed"})
 """States that only an operator can end."""

@@ -14,7 +14,18 @@ from sagakit.engine.details import fitting_detail
 from sagakit.engine.events import make_event
 from sagakit.engine.record import NOTHING, Failure, Record, StepLog
 from sagakit.engine.spans import in_spans
-from sagakit.engine.table import ENDS, OPEN, PASSED, SAGA_TABLE, STEP_TABLE, SagaMove, StepMove, StepState, advance
+from sagakit.engine.table import (
+    ENDS,
+    OPEN,
+    PASSED,
+    SAGA_TABLE,
+    STEP_TABLE,
+    UNDER_WAY,
+    SagaMove,
+    StepMove,
+    StepState,
+    advance,
+)
 
 ITEM_TEXT = 100
 """Characters that are kept of an item's error and code, and bytes of its detail: there may be many items."""
@@ -27,6 +38,9 @@ KEEPS: frozenset[StepState] = frozenset({"asked", "blocked"})
 
 SUSPECT = 2
 """The number of takeovers with an open attempt, without progress in between, from which on a saga runs alone."""
+
+_SENDS: Mapping[StepMove, StepMove] = {"start": "send", "check": "send_check", "undo": "send_undo"}
+"""The moves that open the attempts of a remote node."""
 
 _PENDING = StepLog()
 
@@ -155,9 +169,9 @@ class Turn:
         log = self.edit(step)
         log.state = state
         if self._open is not None:
-            self._open += (state in OPEN) - (before in OPEN)
+            self._open += (state in UNDER_WAY) - (before in UNDER_WAY)
         log.due = None
-        if log.began is not None and before in OPEN:
+        if log.began is not None and before in UNDER_WAY:
             self._began[step] = log.began
         if state not in KEEPS:
             log.began = None
@@ -239,11 +253,17 @@ class Turn:
     def open(self, node: NodePlan, move: StepMove) -> None:
         """Open an attempt: `start` the action, `check` or `undo`. The call itself is made once this is durable (P1).
 
+        The attempt of a remote node is sent: it is out until its reply comes, or its time is over.
+
         The step stays as it is while the outbox is full, unless the new attempt takes the place of an open one.
         """
-        if self.full and self.look(node.name).state not in OPEN:
+        if self.full and self.look(node.name).state not in UNDER_WAY:
             return
-        log = self.move(node.name, move)
+        remote = node.endpoints is not None
+        log = self.move(node.name, _SENDS[move] if remote else move)
+        if remote:
+            log.due = self.now + timeout_of(node, log)
+            log.since = self.now if log.since is None else log.since
         log.calls += 1
         log.began = self.now
         if move == "start":
@@ -275,6 +295,11 @@ class Turn:
         self.record.stuck = shorten(reason)
         self.emit("stuck", reason=self.record.stuck, **_given(held=in_spans(held or {})))
 
+    def unblock(self) -> None:
+        """Let a saga go on that was stuck at a step which is settled now, unless it is halted."""
+        if self.record.status == "stuck" and not self.record.halted:
+            self.resume()
+
     def halt(self, reason: str) -> None:
         """Stop the saga as it is, once: nothing moves until an operator says `retry`. Only the first reason counts."""
         if self.record.halted:
@@ -283,6 +308,11 @@ class Turn:
             self.block(reason)
         self.touch()
         self.record.stuck, self.record.halted = shorten(reason), True
+
+
+def timeout_of(node: NodePlan, log: StepLog) -> float:
+    """Return the seconds that the attempt which is out may take."""
+    return node.undo.timeout if log.state == "undo_sent" and node.undo is not None else node.timeout
 
 
 def _given(**data: object) -> dict[str, object]:
@@ -305,8 +335,8 @@ def makes_room(record: Record, limits: Limits) -> int | None:
 
 
 def count_open(record: Record) -> int:
-    """Return the number of open attempts."""
-    return sum(log.state in OPEN for log in record.steps.values())
+    """Return the number of attempts that are open or out: the end of each needs room for an event."""
+    return sum(log.state in UNDER_WAY for log in record.steps.values())
 
 
 def at_work(plan: Plan, record: Record) -> list[str]:

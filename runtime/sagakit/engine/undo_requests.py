@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from sagakit.engine.inputs import Inbound
 from sagakit.engine.record import Failure, UndoRequest
-from sagakit.engine.table import PASSED
+from sagakit.engine.table import PASSED, UNDER_WAY, StepState
 from sagakit.engine.turn import Turn, shorten
 from sagakit.engine.verdicts import VerdictText
+
+_OPEN: frozenset[StepState] = UNDER_WAY | {"awaiting", "check_waiting", "asked", "blocked"}
+"""States of a pivot whose outcome is open."""
 
 
 def cancel(turn: Turn, message: Inbound) -> VerdictText:
@@ -63,4 +66,4 @@ def pivot_open(turn: Turn) -> bool:
     if pivot is None:
         return False
     log = turn.look(pivot.name)
-    return log.unsure or log.state in ("running", "awaiting", "checking", "check_waiting", "asked", "blocked")
+    return log.unsure or log.state in _OPEN

@@ -33,7 +33,6 @@ class InboxRequest(Content, frozen=True, kw_only=True, omit_defaults=True):
     parent: Parent | None = None
     id_conflict: IdConflict = "return"
     at: Time | Annotated[datetime, Meta(tz=True)] | None = None
-    after: Annotated[float, Meta(ge=0)] | None = None
     signal: str = ""
 
     @classmethod

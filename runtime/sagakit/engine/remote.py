@@ -1,0 +1,233 @@
+"""Attempts that other services make: what a participant's reply leads to, and what it means that none came.
+
+A reply names the key, and by it the node, the kind of work and the key's group; and the attempt, by its number. It is
+applied by these rules, so that it may come twice, late, or after another one:
+
+- `done` and `rejected` hold for the key, whichever attempt they answer. All other replies count only as long as the
+  attempt that they answer is the last one and is still out.
+- A success of a step that was given up is recorded as late; its undo goes on.
+- A success under an older key means that the work may have been done twice: the saga halts.
+
+Replies take no place among the verdicts of messages: applied again, each of them changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from sagakit.definition.plan import NodePlan, Plan
+from sagakit.engine.backward import undo_ended
+from sagakit.engine.forward import UNREADABLE, action_ended, check_ended, happened, note_refusal
+from sagakit.engine.inputs import AttemptEnded, Inbound, Sent, Unanswered
+from sagakit.engine.keys import CallKind, prefix_of
+from sagakit.engine.record import NOTHING, Record, StepLog
+from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotHappened, RetryLater
+from sagakit.engine.table import ENDS, OUT, StepState
+from sagakit.engine.turn import Turn, shorten, timeout_of
+from sagakit.engine.verdicts import VerdictText
+
+_ENDED: Mapping[StepState, Callable[[Turn, NodePlan, AttemptEnded], None]] = {
+    "sent": action_ended,
+    "check_sent": check_ended,
+    "undo_sent": undo_ended,
+}
+_OUT_AS: Mapping[CallKind, StepState] = {"do": "sent", "check": "check_sent", "undo": "undo_sent"}
+_IN_DOUBT: frozenset[StepState] = frozenset({"sent", "waiting", "check_sent", "check_waiting", "asked", "blocked"})
+"""States in which a success of the action settles the step."""
+_UNDOABLE: frozenset[StepState] = frozenset({"undo_sent", "undo_waiting", "undo_failed"})
+_GIVEN_UP: frozenset[StepState] = _UNDOABLE | {"not_done", "doubtful", "undone"}
+
+
+LATE = 1.0
+"""Seconds between the record that intends a command and the command in JetStream, above which its time begins anew. A
+shorter delay is not worth a write."""
+
+
+class Answered(NamedTuple):
+    """The work that a reply is about."""
+
+    node: NodePlan
+    kind: CallKind
+    group: int
+
+
+def answered(plan: Plan, record: Record, key: str) -> Answered | None:
+    """Return the work that was asked for under this key; None if this run has asked nobody for it."""
+    prefix, _, rest = key.rpartition("/")
+    prefix, _, kind = prefix.rpartition("/")
+    if kind not in _OUT_AS or not (rest.isascii() and rest.isdigit()):
+        return None
+    for name, log in record.steps.items():
+        if log.calls and prefix_of(record, name, log) == prefix and (node := plan.node(name)).endpoints is not None:
+            return Answered(node, kind, int(rest))
+    return None
+
+
+def settled(plan: Plan, record: Record, message: Inbound) -> VerdictText | None:
+    """Return why a reply would change nothing, or cannot be for this run; None if it has to be applied."""
+    if message.run != record.run:
+        return "other run"
+    about = answered(plan, record, message.key)
+    if about is None:
+        return "unknown"
+    if record.status in ENDS:
+        return "ended"
+    return None if _changes(record, about, message) else "already"
+
+
+def reply(turn: Turn, message: Inbound) -> VerdictText:
+    """Apply a reply that is not settled."""
+    about = answered(turn.plan, turn.record, message.key)
+    assert about is not None, "it was checked that this run has asked for it"
+    if about.kind == "undo":
+        return _undo_replied(turn, about.node, message)
+    log = turn.look(about.node.name)
+    if message.answer == "done" and (about.group < log.group or log.state in _GIVEN_UP):
+        return _late(turn, about, message)
+    if message.answer == "done":
+        return _done(turn, about.node, message)
+    if message.answer == "rejected" and about.kind == "do":
+        return _rejected(turn, about.node, message)
+    return _ended(turn, about.node, _result(message, check=about.kind == "check"))
+
+
+def sent(turn: Turn, event: Sent) -> None:
+    """Begin the time of an attempt with the moment at which JetStream has its command, if that came late."""
+    log = turn.look(event.step)
+    if log.state in OUT and log.calls == event.call and log.began is not None and turn.now - log.began > LATE:
+        node = turn.plan.node(event.step)
+        turn.edit(event.step).due = turn.now + timeout_of(node, log)
+
+
+def unanswered(turn: Turn, event: Unanswered) -> None:
+    """End an attempt of which no reply came in time."""
+    log = turn.look(event.step)
+    if log.state in OUT and log.calls == event.call:
+        node = turn.plan.node(event.step)
+        error = Error(error=f"no reply of {endpoint_of(node, log)} in time")
+        _ENDED[log.state](turn, node, AttemptEnded(event.step, event.call, error, event.jitter))
+
+
+def overdue(record: Record, now: float) -> list[Unanswered]:
+    """Return the attempts whose time is over at `now`.
+
+    Their owner looks for each reply before it tells the engine so: a reply that has come counts (P12).
+    """
+    if record.halted or record.status in ENDS:
+        return []
+    steps = record.steps.items()
+    return [
+        Unanswered(name, log.calls)
+        for name, log in steps
+        if log.state in OUT and log.due is not None and log.due <= now
+    ]
+
+
+def endpoint_of(node: NodePlan, log: StepLog) -> str:
+    """Return the endpoint that the attempt which is out was sent to."""
+    assert node.endpoints is not None, f"{node.name} is not remote"
+    return {"check_sent": node.endpoints.check, "undo_sent": node.endpoints.undo}.get(log.state, node.endpoints.do)
+
+
+def _changes(record: Record, about: Answered, message: Inbound) -> bool:
+    log = record.steps[about.node.name]
+    last = log.state == _OUT_AS[about.kind] and log.calls == message.attempt
+    if about.kind == "undo":
+        if about.group != log.undo_group:
+            return False
+        return last or (message.answer in ("done", "gone") and log.state in _UNDOABLE)
+    if message.answer == "done":
+        if about.group < log.group:
+            return not log.late
+        if log.state in _GIVEN_UP:  # without doubt it was done, and is undone: this is the reply that has told so
+            return not log.late and (log.unsure or log.state == "not_done")
+        return log.state in _IN_DOUBT and log.code != UNREADABLE
+    if about.group != log.group:
+        return False
+    if message.answer == "rejected" and about.kind == "do":
+        alone = log.state == "asked" and log.calls == 1
+        return log.state in ("sent", "waiting") or alone or (log.state == "check_sent" and log.code is None)
+    return last
+
+
+def _done(turn: Turn, node: NodePlan, message: Inbound) -> VerdictText:
+    """Take a success. One that cannot be read, or for which there is no room, has happened all the same."""
+    result = Complete(message.payload if message.payload is not NOTHING else Complete().result)
+    if message.refused:
+        log = turn.edit(node.name)
+        log.result, log.code, log.error, log.unsure = result.result, UNREADABLE, shorten(message.refused), True
+        if log.state != "blocked":
+            turn.move(node.name, "block")
+        return "held"
+    if len(memoryview(result.result)) > turn.room():
+        return "too large"
+    if turn.look(node.name).state in OUT:
+        return _ended(turn, node, result)
+    happened(turn, node, result)
+    return "accepted"
+
+
+def _rejected(turn: Turn, node: NodePlan, message: Inbound) -> VerdictText:
+    """Take a refusal. While a check is out it counts once the check has said that nothing was done."""
+    log = turn.edit(node.name)
+    if log.state == "check_sent":
+        note_refusal(turn, log, _refusal(message))
+        return "accepted"
+    if log.calls == 1:
+        log.unsure = False  # no other attempt was ever sent, so that nothing is in doubt
+    elif log.state != "sent" or log.calls != message.attempt:
+        log.unsure = True
+    action_ended(turn, node, AttemptEnded(node.name, log.calls, _result(message)))
+    return "accepted"
+
+
+def _late(turn: Turn, about: Answered, message: Inbound) -> VerdictText:
+    log = turn.edit(about.node.name)
+    log.late = True
+    # the undo that is out was sent without the result, and has to keep its bytes
+    if log.state != "undo_sent" and log.result is NOTHING and len(memoryview(message.payload)) <= turn.room():
+        log.result = message.payload
+    turn.emit_of(about.node, ".late", state=log.state)
+    if about.group < log.group and log.state not in _GIVEN_UP:
+        turn.halt(f"{about.node.name}: it was done under an older key, too: its work may have been done twice")
+    return "late"
+
+
+def _undo_replied(turn: Turn, node: NodePlan, message: Inbound) -> VerdictText:
+    if turn.look(node.name).state == "undo_sent":
+        return _ended(turn, node, Complete() if message.answer == "gone" else _result(message))
+    turn.move(node.name, "undone").error = None
+    turn.emit_of(node, ".undone")
+    turn.unblock()
+    return "accepted"
+
+
+def _ended(turn: Turn, node: NodePlan, result: AttemptResult) -> VerdictText:
+    """End the attempt that is out."""
+    log = turn.look(node.name)
+    if isinstance(result, RetryLater) and result.not_done and log.unsure:
+        turn.edit(
+            node.name
+        ).unsure = False  # the participant has burnt the key: no attempt under it can happen any more
+    _ENDED[log.state](turn, node, AttemptEnded(node.name, log.calls, result))
+    return "accepted"
+
+
+def _refusal(message: Inbound) -> Compensating:
+    return Compensating(code=message.code or "rejected", detail=message.payload)
+
+
+def _result(message: Inbound, *, check: bool = False) -> AttemptResult:
+    reason = message.reason or message.code or message.answer
+    match message.answer:
+        case "done":
+            return Complete(message.payload if message.payload is not NOTHING else Complete().result)
+        case "rejected" if not check:
+            return _refusal(message)
+        case "not_done" | "gone" | "rejected":
+            return NotHappened() if check else RetryLater(reason=reason, after=message.after, not_done=True)
+        case "retry":
+            return RetryLater(reason=reason, after=message.after)
+        case "unknown" | "":
+            return Error(error=reason)

@@ -1,0 +1,284 @@
+"""Random schedules of a saga whose steps other services do: commands and replies are lost, late, doubled and reordered.
+
+The participants keep the contract of docs/wire.md: they work once for each key, keep their final replies, and burn a
+key before they say that nothing was done under it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+from msgspec import structs
+from sagakit.definition.plan import Endpoints, NodePlan, OnUnknown, Plan, Retries, UndoPlan
+from sagakit.engine import (
+    ENDS,
+    Adopted,
+    Inbound,
+    InputEvent,
+    Loaded,
+    Prepared,
+    Record,
+    ReplyAnswer,
+    SendCommand,
+    Sent,
+    apply,
+    create,
+    decode,
+    effects,
+    encode,
+    overdue,
+    questions,
+    stamped,
+    verdict_of,
+)
+from sagakit.engine.keys import key_of
+from sagakit.engine.turn import Limits
+
+REPLIES: tuple[ReplyAnswer, ...] = ("done", "done", "done", "rejected", "not_done", "retry", "unknown")
+
+
+class Broken(AssertionError):
+    """A promise was broken; the text begins with its number."""
+
+
+@st.composite
+def remote_plans(draw: st.DrawFn) -> Plan:
+    """Draw a plan of one to three remote nodes, in a row or side by side, perhaps with a pivot."""
+    count, pivot = draw(st.integers(1, 3)), draw(st.none() | st.integers(0, 2))
+    nodes: list[NodePlan] = []
+    for number in range(count):
+        before = pivot is None or number < pivot
+        policies: list[OnUnknown] = ["retry", "check", "undo", "ask"] if before else ["retry", "check", "ask"]
+        policy = draw(st.sampled_from(policies))
+        names = [node.name for node in nodes]
+        in_row = not before or draw(st.booleans())
+        nodes.append(
+            NodePlan(
+                name=f"s{number}",
+                kind="remote",
+                after=tuple(names if in_row else ()),
+                position="before" if before else "pivot" if number == pivot else "after",
+                on_unknown=policy,
+                has_check=policy == "check",
+                prepared=True,
+                timeout=10.0,
+                retries=Retries(max_attempts=draw(st.sampled_from([1, 2, None])), initial_interval=1.0),
+                undo=UndoPlan(retries=Retries(max_attempts=draw(st.sampled_from([1, None]))), timeout=10.0)
+                if before
+                else None,
+                endpoints=Endpoints(do="svc.do", undo="svc.undo", check="svc.check"),
+            )
+        )
+    return Plan(saga_type="T", nodes=tuple(nodes))
+
+
+class Service:
+    """A participant that keeps its contract."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, tuple[ReplyAnswer, bytes]] = {}
+        self.burnt: set[str] = set()
+        self.in_force: set[str] = set()
+
+    def work(self, command: SendCommand, answer: ReplyAnswer, *, happens: bool) -> ReplyAnswer:
+        """Work on a command once, and return what is replied. An `unknown` and a `retry` may have happened."""
+        key = command.action_key
+        if command.kind == "undo":
+            self.burnt.add(key)
+            if answer in ("done", "rejected", "not_done"):
+                self.in_force.discard(key)
+                return "done"
+            return answer
+        if command.kind == "check":
+            if key in self.in_force:
+                return "done"
+            if answer in ("retry", "unknown"):
+                return answer
+            self.burnt.add(key)
+            return "not_done"
+        if key in self.burnt:
+            return "gone"
+        if key in self.kept:
+            return self.kept[key][0]
+        if answer == "done" or (answer == "unknown" and happens):
+            self.in_force.add(key)
+            self.kept[key] = "done", b"7"
+        elif answer == "rejected":
+            self.kept[key] = "rejected", b"{}"
+        elif answer == "not_done":
+            self.burnt.add(key)
+        return answer
+
+
+class RemoteWorld:
+    """One saga, its commands on their way, and the replies on theirs."""
+
+    def __init__(self, plan: Plan, data: Any) -> None:
+        self.plan, self.data, self.now = plan, data, 1000.0
+        self.service = Service()
+        self.commands: list[SendCommand] = []
+        self.replies: list[Inbound] = []
+        self.said: list[Inbound] = []
+        self.acknowledged: set[tuple[str, int]] = set()
+        self.bytes_of: dict[tuple[str, int], SendCommand] = {}
+        record = create(plan, saga_id="1", run="r", input=msgspec.Raw(b"1"), owner="w", now=self.now)
+        self._write(self._answered(record))
+
+    def _answered(self, record: Record) -> Record:
+        while asked := questions(self.plan, record):
+            answers = [Prepared(question.step, msgspec.Raw(b'"order"')) for question in asked]  # type: ignore[union-attr]
+            record = apply(self.plan, record, answers, self.now)
+        return record
+
+    def _turn(self, *events: InputEvent) -> None:
+        before = self.record
+        after = apply(self.plan, self.record, events, self.now)
+        if after is not before:
+            self._write(self._answered(after))
+
+    def _write(self, record: Record) -> None:
+        loaded = decode("T.1", encode(stamped(record, write="w")))
+        assert isinstance(loaded, Loaded)
+        self.record = loaded.record
+        for effect in effects(self.plan, self.record):
+            if isinstance(effect, SendCommand) and (effect.step, effect.attempt) not in self.acknowledged:
+                self.acknowledged.add((effect.step, effect.attempt))
+                self.commands.append(effect)
+                self._judge(effect)
+
+    def _judge(self, command: SendCommand) -> None:
+        known = self.bytes_of.setdefault((command.step, command.attempt), command)
+        if known != command:
+            raise Broken(f"a command is sent again with other bytes: {known}, {command}")
+        in_force = {key for key in self.service.in_force if f"/{command.step}/" in key}
+        if command.kind == "do" and self.record.failure is not None:
+            raise Broken(f"P2: {command.step} goes forward after compensation has begun")
+        if command.kind == "do" and in_force - {command.action_key}:
+            raise Broken(f"P3: {command.step} is asked for again under another key, and has happened")
+        if command.kind == "undo" and self.plan.by_name[command.step].position != "before":
+            raise Broken(f"P5: {command.step} is undone, at or after the pivot")
+
+    # ------------------------------------------------------------- schedule
+
+    def run(self) -> None:
+        """Let things happen until the saga has ended, or no operator helps any more."""
+        for number in range(300):
+            if self.record.status in ENDS:
+                break
+            if self.record.status == "stuck" and not self._help():
+                break
+            self._step(wild=number < 60)
+        else:
+            raise Broken(f"P8: no end: {self.record}")
+        for reply in [*self.replies, *self.said] if self.record.status in ENDS else ():  # what comes after the end changes nothing
+            before = self.record
+            self._turn(reply)
+            if self.record is not before:
+                raise Broken("a reply after the end changes the record")
+        self._judge_end()
+
+    def _step(self, *, wild: bool) -> None:
+        choices = ["work"] * 4 * bool(self.commands) + ["reply"] * 4 * bool(self.replies)
+        choices += ["wait"] * (self.record.wake_at is not None)
+        if wild:
+            choices += ["crash", "cancel"] + ["again"] * bool(self.said) + ["late"] * bool(self.commands)
+        if not choices:
+            raise Broken(f"P8: nothing will ever happen any more: {self.record}")
+        match self.data.draw(st.sampled_from(choices), "next"):
+            case "work":
+                self._work(self.commands.pop(self.data.draw(st.integers(0, len(self.commands) - 1))), wild=wild)
+            case "reply":
+                self._reply(self.replies.pop(self.data.draw(st.integers(0, len(self.replies) - 1))))
+            case "again":
+                self._reply(self.data.draw(st.sampled_from(self.said)))
+            case "late":  # JetStream has the command only now
+                command = self.data.draw(st.sampled_from(self.commands))
+                self.now += 3.0
+                self._turn(Sent(command.step, command.attempt))
+            case "wait":
+                self._wait()
+            case "crash":
+                self.acknowledged.clear()
+                self._turn(Adopted("v"))
+            case "cancel":
+                self._turn(Inbound(id=f"cancel-{self.now}-{self.record.version}", kind="cancel"))
+
+    def _work(self, command: SendCommand, *, wild: bool) -> None:
+        answer = self.data.draw(st.sampled_from(REPLIES), "answer") if wild else "done"
+        happens = bool(self.data.draw(st.booleans(), "happens")) if answer == "unknown" else False
+        said = self.service.work(command, answer, happens=happens)
+        reply = Inbound(
+            id=f"{command.key}/{command.attempt}",
+            kind="reply",
+            run="r",
+            key=command.key,
+            attempt=command.attempt,
+            answer=said,
+            payload=msgspec.Raw(b"7" if said == "done" else b"{}"),
+            code="no" if said == "rejected" else None,
+            after=1.0 if said == "retry" else None,
+        )
+        if wild and self.data.draw(st.integers(0, 5), "lost") == 0:
+            return
+        self.replies.append(reply)
+
+    def _reply(self, reply: Inbound) -> None:
+        self.said.append(reply)
+        self._turn(reply)
+        if verdict_of(self.plan, self.record, reply, Limits()) is None and self.record.status not in ENDS:
+            before = self.record
+            self._turn(reply)
+            if self.record is not before:
+                raise Broken(f"a reply is applied twice: {reply}, {before.steps}")
+
+    def _wait(self) -> None:
+        assert self.record.wake_at is not None
+        self.now = max(self.now, self.record.wake_at)
+        over = overdue(self.record, self.now)
+        for reply in list(self.replies):  # the owner looks for each reply before it says that none has come
+            about = [event for event in over if reply.attempt == event.call and f"/{event.step}/" in reply.key]
+            if about:
+                self.replies.remove(reply)
+                self._reply(reply)
+        self._turn(*overdue(self.record, self.now))
+
+    def _help(self) -> bool:
+        match self.data.draw(st.sampled_from(["retry", "retry", "compensate", "nobody"]), "operator"):
+            case "nobody":
+                return False
+            case verb:
+                self._turn(Inbound(id=f"{verb}-{self.now}-{self.record.version}", kind=verb, by="eve"))
+        asked = [name for name, log in self.record.steps.items() if log.state == "asked"]
+        if self.record.status == "stuck" and self.record.failure is not None and asked:
+            self._by_hand(asked[0])
+        return True
+
+    def _by_hand(self, step: str) -> None:
+        """Let an operator do a step by hand, and say so: the saga has turned back, and will undo it."""
+        log = self.record.steps[step]
+        self.service.in_force.add(key_of(self.record, step, "do", log))
+        done = Inbound(id=f"done-{self.now}-{step}", kind="complete-step", step=step, payload=msgspec.Raw(b"7"))
+        self._turn(done)
+
+    def _judge_end(self) -> None:
+        for node in self.plan.nodes:
+            mine = [key for key in self.service.in_force if f"/{node.name}/" in key]
+            state = self.record.steps[node.name].state if node.name in self.record.steps else "pending"
+            if len(mine) > 1:
+                raise Broken(f"P3: {node.name} has happened under two keys: {mine}")
+            if self.record.status == "completed" and (state != "done" or not mine):
+                raise Broken(f"completed with {node.name} {state}: {mine}")
+            if self.record.status == "failed" and mine and node.undo is not None:
+                raise Broken(f"P4: the saga failed, and the effect of {node.name} is still there")
+        late = [command for command in self.commands if command.kind == "do"]
+        for command in late if self.record.status == "failed" else ():
+            node = self.plan.by_name[command.step]
+            if self.service.work(command, "done", happens=True) == "done" and node.undo is not None:
+                raise Broken(f"P4: a command of {command.step} that came after the undo was worked")
+
+
+def renamed(reply: Inbound, run: str) -> Inbound:
+    """Return the reply as one for another run."""
+    return structs.replace(reply, run=run)
