@@ -52,11 +52,13 @@ if TYPE_CHECKING:
     from sagakit.definition import Limit as Limit
     from sagakit.definition import MaybeChild as MaybeChild
     from sagakit.definition import MaybeEachStep as MaybeEachStep
+    from sagakit.definition import MaybeRemote as MaybeRemote
     from sagakit.definition import Node as Node
     from sagakit.definition import NotDone as NotDone
     from sagakit.definition import OldSaga as OldSaga
     from sagakit.definition import Outcome as Outcome
     from sagakit.definition import Reject as Reject
+    from sagakit.definition import Remote as Remote
     from sagakit.definition import Retry as Retry
     from sagakit.definition import RetryPolicy as RetryPolicy
     from sagakit.definition import Saga as Saga
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from sagakit.definition import Timer as Timer
     from sagakit.definition import child as child
     from sagakit.definition import each as each
+    from sagakit.definition import remote as remote
     from sagakit.definition import signal as signal
     from sagakit.definition import step as step
     from sagakit.definition import timer as timer
@@ -124,8 +127,8 @@ else:
             "sagakit.client.watching": "SagaEvent",
             "sagakit.definition": (
                 "FOREVER CheckedStep Child Completed Context Done EachStep Failed Limit MaybeChild MaybeEachStep "
-                "Node NotDone OldSaga Outcome Reject Retry RetryPolicy Saga Signal Step Timer child each signal "
-                "step timer"
+                "MaybeRemote Node NotDone OldSaga Outcome Reject Remote Retry RetryPolicy Saga Signal Step Timer child "
+                "each remote signal step timer"
             ),
             "sagakit.engine": "PersistedSagaState SagaStatus",
             "sagakit.errors": (

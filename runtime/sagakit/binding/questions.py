@@ -21,7 +21,7 @@ from sagakit.engine import Decide, Decided, MakeOutput, OutputMade, Prepare, Pre
 from sagakit.errors import UnreadableValue
 from sagakit.times import epoch_seconds
 
-_PREPARED = {"each": "items", "timer": "timer", "child": "input of the child"}
+_PREPARED = {"each": "items", "timer": "timer", "child": "input of the child", "remote": "command"}
 """Names, for error texts, of what a function computes before a node of this kind starts."""
 
 

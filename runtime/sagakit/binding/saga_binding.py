@@ -45,7 +45,7 @@ from sagakit.engine import (
     Question,
     Record,
 )
-from sagakit.engine.keys import CallKind
+from sagakit.engine.keys import CallKind, kind_of, step_of
 
 _log = getLogger("sagakit.step")
 
@@ -228,7 +228,7 @@ class SagaBinding:
         if node is None:
             return ""
         try:
-            node.result.decode(message.payload)
+            node.result.decode(message.payload if len(memoryview(message.payload)) else b"null")
         except errors.UnreadableValue as error:
             return f"the payload is not what {message.step} takes: {error.reason}"
         return ""
@@ -237,11 +237,14 @@ class SagaBinding:
         """Return the node whose result a message brings, if it brings one."""
         if message.kind in ("signal", "report", "complete-step"):
             return self.definition.nodes.get(self.plan.step_of(message.step))
+        if message.kind == "reply":
+            # the reply to an undo brings no result; a node that was renamed is read when its result is asked for
+            step = "" if message.answer != "done" or kind_of(message.key) == "undo" else step_of(message.key)
+            return self.definition.nodes.get(step)
         if message.kind != "child-ended" or message.code is not None or message.sender is None:
             return None
         of_type = (node.name for node in self.plan.nodes if node.child_type == message.sender.saga_type)
         return self.definition.nodes.get(next(of_type, ""))  # all children of one type give the same
-
 
 async def _await(value: Awaitable[Any]) -> Any:
     """Return the result of an awaitable that a plain function returned."""

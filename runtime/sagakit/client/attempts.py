@@ -11,7 +11,7 @@ import msgspec
 from sagakit.definition.plan import ITEM
 from sagakit.engine import Record, StepLog
 from sagakit.engine.events import CloudEvent
-from sagakit.engine.table import OPEN
+from sagakit.engine.table import UNDER_WAY
 from sagakit.times import moment_of, shifted
 
 AttemptKind = Literal["do", "check", "undo"]
@@ -90,9 +90,9 @@ def _began(event: CloudEvent) -> datetime | None:
 
 def _last(log: StepLog, began: float) -> Attempt:
     """Return the attempt that runs now, or that left the step held."""
-    kind: AttemptKind = "undo" if log.state == "undoing" else "do"
-    if log.state == "checking" or (log.state == "asked" and log.check_attempt):
+    kind: AttemptKind = "undo" if log.state in ("undoing", "undo_sent") else "do"
+    if log.state in ("checking", "check_sent") or (log.state == "asked" and log.check_attempt):
         kind = "check"
     number = {"do": log.attempt, "check": log.check_attempt, "undo": log.undo_attempt}[kind]
-    error = None if log.state in OPEN else log.error
+    error = None if log.state in UNDER_WAY else log.error
     return Attempt(kind=kind, at=None, began=moment_of(began), number=number, error=error)

@@ -14,7 +14,7 @@ from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine import Record, SagaStatus, StepLog
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import Verdict
-from sagakit.engine.table import OPEN
+from sagakit.engine.table import OPEN, OUT
 from sagakit.errors import UNREADABLE, UnreadableValue
 from sagakit.times import moment_of
 
@@ -156,6 +156,8 @@ def _step(
 
 
 def _until(node: NodePlan, log: StepLog) -> datetime | None:
+    if log.state in OUT:
+        return None if log.due is None else moment_of(log.due)
     if log.began is None or log.state not in OPEN:
         return None
     timeout = node.undo.timeout if log.state == "undoing" and node.undo is not None else node.timeout

@@ -4,6 +4,7 @@ saga         Saga: the class that users derive from
 decorators   @step
 step_overloads  the decorators that @step(...) returns, for type checkers
 node_factories  @each, signal, timer, child
+remote_steps    remote steps: those that another service does
 nodes        all kinds of nodes, as a class body holds them
 dependency   the part of a node that type checkers need where a step depends on it
 policy       retry policies
@@ -75,6 +76,9 @@ if TYPE_CHECKING:
     from sagakit.definition.policy import FOREVER as FOREVER
     from sagakit.definition.policy import Limit as Limit
     from sagakit.definition.policy import RetryPolicy as RetryPolicy
+    from sagakit.definition.remote_steps import MaybeRemote as MaybeRemote
+    from sagakit.definition.remote_steps import Remote as Remote
+    from sagakit.definition.remote_steps import remote as remote
     from sagakit.definition.saga import Saga as Saga
     from sagakit.definition.saga import compiled as compiled
     from sagakit.definition.schemas import SagaSchema as SagaSchema
@@ -104,6 +108,7 @@ else:
             "sagakit.definition.outcome": "Completed Failed Outcome",
             "sagakit.definition.plan": "NodePlan Plan Retries UndoPlan",
             "sagakit.definition.policy": "FOREVER Limit RetryPolicy",
+            "sagakit.definition.remote_steps": "MaybeRemote Remote remote",
             "sagakit.definition.saga": "Saga compiled",
             "sagakit.definition.schemas": "SagaSchema saga_schema schema_digest unreadable_parts",
             "sagakit.definition.step_answers": "Done NotDone Reject Retry",

@@ -25,6 +25,7 @@ from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, Checked
 from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
 from sagakit.definition.plan import NodePlan, OnUnknown, Position, UndoPlan
 from sagakit.definition.policy import FOREVER, Limit, RetryPolicy
+from sagakit.definition.remote_steps import ENDPOINT, Remote
 from sagakit.definition.type_arguments import Variables, substituted
 from sagakit.definition.value_codec import Codec
 from sagakit.errors import DefinitionError
@@ -102,6 +103,8 @@ class NodeCompiler:
                 definition, plan = self._timer(node)
             case Child():
                 definition, plan = self._child(node, position)
+            case Remote():
+                definition, plan = self._remote(node, position)
             case _:
                 raise self.wrong(node.name, f"{type(node).__name__} is not a node that sagakit knows")
         left = self.results[node.name]
@@ -352,3 +355,49 @@ class NodeCompiler:
             "undo": undo,
         }
         return {"result": inner.output, "prepare": child.make_input, "given": inner.input}, plan
+
+    # ------------------------------------------------------- other services
+
+    def _remote(self, remote: Remote[Any], position: Position) -> tuple[Any, Any]:
+        self._remote_policies(remote, position)
+        self._asked(remote, "what makes its command", remote.send, "input", "ctx")
+        timeout = self._seconds(remote, "timeout", remote.timeout)
+        reply = substituted(remote.reply, self.variables[remote.name])
+        self.results[remote.name] = reply
+        undo = UndoPlan(retries=remote.undo_retry.as_data(), timeout=timeout) if remote.endpoints.undo else None
+        plan = {
+            "kind": "remote",
+            "endpoints": remote.endpoints,
+            "on_unknown": remote.on_unknown,
+            "has_check": bool(remote.endpoints.check),
+            "timeout": timeout,
+            "retries": remote.retry.as_data(),
+            "undo": undo,
+        }
+        given = self._codec(f"{remote.name}: its command", returned_by(remote.send, self.names))
+        return {"result": self._codec(remote.name, reply), "prepare": remote.send, "given": given}, plan
+
+    def _remote_policies(self, remote: Remote[Any], position: Position) -> None:
+        where, ends = f"{self.saga.__name__}.{remote.name}", remote.endpoints
+        for what, endpoint in (("", ends.do), ("compensate=", ends.undo), ("check=", ends.check)):
+            if not isinstance(endpoint, str) or (endpoint and not ENDPOINT.fullmatch(endpoint)):
+                raise self.wrong(
+                    remote.name, f"{what}{endpoint!r}: say the service and its endpoint, such as 'payments.charge'"
+                )
+        if not _may_be_a_type(remote.reply):
+            raise self.wrong(remote.name, f"its reply is {remote.reply!r}: say the type of the result, or None")
+        one_of(remote.on_unknown, get_args(OnUnknown), f"{where}: on_unknown")
+        instance_of(remote.retry, RetryPolicy, f"{where}: retry")
+        instance_of(remote.undo_retry, RetryPolicy, f"{where}: undo_retry")
+        if (remote.on_unknown == "check") != bool(ends.check):
+            raise self.wrong(remote.name, 'on_unknown="check" and check="SERVICE.ENDPOINT" belong together: say both')
+        if position == "before" and not ends.undo and not remote.no_undo:
+            raise self.wrong(
+                remote.name,
+                'has no compensation: say compensate="SERVICE.ENDPOINT", or compensate=None if there is nothing to '
+                "undo",
+            )
+        if position != "before" and ends.undo:
+            raise self.wrong(remote.name, "has a compensation, but from the pivot on nothing is undone: remove it")
+        if position != "before" and remote.on_unknown == "undo":
+            raise self.wrong(remote.name, 'on_unknown="undo", but from the pivot on nothing is undone')

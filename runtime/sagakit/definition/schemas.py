@@ -25,13 +25,16 @@ def saga_schema(definition: Definition) -> SagaSchema:
         "version": definition.plan.version,
         "input": _of(definition.input),
         "output": _of(definition.output),
-        "steps": {node.name: _of(node.result) for node, kind in nodes if kind in ("step", "each")},
+        "steps": {node.name: _of(node.result) for node, kind in nodes if kind in ("step", "each", "remote")},
         "items": {node.name: _of(node.given) for node, kind in nodes if kind == "each" and node.given is not None},
         "signals": {node.name: _of(node.result) for node, kind in nodes if kind == "signal"},
         "children": {
             node.name: {"input": _of(node.given), "output": _of(node.result)}
             for node, kind in nodes
             if kind == "child" and node.given is not None
+        },
+        "commands": {
+            node.name: _of(node.given) for node, kind in nodes if kind == "remote" and node.given is not None
         },
     }
 

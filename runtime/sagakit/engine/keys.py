@@ -28,6 +28,18 @@ def prefix_of(record: Record, step: str, log: StepLog) -> str:
     return f"{record.saga_type}/{record.saga_id}/{record.run}/{log.named or step}"
 
 
+def kind_of(key: str) -> str:
+    """Return the kind of work that a key is for."""
+    return key.rsplit("/", 2)[-2] if key.count("/") > 1 else ""
+
+
+def step_of(key: str) -> str:
+    """Return the step that a key is for, by the name that it had when the saga reached it."""
+    parts = key.split("/")
+    at = -4 if len(parts) > 4 and parts[-3].isdigit() else -3
+    return parts[at] if len(parts) > 4 else ""
+
+
 def child_id(record: Record, step: str, group: int) -> str:
     """Return the id of the child that a node starts under this group: the same at each try, so that it starts once."""
     return f"{record.saga_id}/{record.run}/{record.steps[step].named or step}/{group}"

@@ -16,7 +16,7 @@ import msgspec
 
 from sagakit.definition.plan import ITEM
 from sagakit.engine import Record, SagaStatus
-from sagakit.engine.table import ENDS, HELD, OPEN, StepState
+from sagakit.engine.table import ENDS, HELD, UNDER_WAY, StepState
 from sagakit.naming import is_name
 from sagakit.store.names import SagaKey
 
@@ -26,7 +26,7 @@ Value: TypeAlias = str | float
 """A text, a number, or a time in seconds since the epoch."""
 
 WAITING: tuple[StepState, ...] = ("waiting", "check_waiting", "undo_waiting", "awaiting", "spread")
-CURRENT: frozenset[StepState] = frozenset({*OPEN, *HELD, *WAITING})
+CURRENT: frozenset[StepState] = frozenset({*UNDER_WAY, *HELD, *WAITING})
 """States of the steps that a saga is at."""
 
 

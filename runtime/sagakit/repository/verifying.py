@@ -167,7 +167,7 @@ def _goes_on(state: StepState, told: StepState) -> bool:
     """Return True if a step can have moved on from what events tell to this state without an event."""
     return (told, state) in {
         ("done", "undoing"), ("done", "undo_waiting"), ("done", "undone"), ("undo_failed", "undo_waiting"),
-        ("undo_failed", "undoing"),
+        ("undo_failed", "undoing"), ("done", "undo_sent"), ("undo_failed", "undo_sent"),
     }  # fmt: skip
 
 

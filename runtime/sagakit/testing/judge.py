@@ -13,7 +13,10 @@ from sagakit.engine.turn import present
 from sagakit.errors import SagakitError
 from sagakit.testing.trace import Called, Trace
 
-_UNSETTLED = ("running", "awaiting", "checking", "undoing", "undo_waiting", "check_waiting", "undo_failed")
+_UNSETTLED = (
+    "running", "sent", "awaiting", "checking", "check_sent", "undoing", "undo_sent", "undo_waiting", "check_waiting",
+    "undo_failed",
+)  # fmt: skip
 
 
 class Judge:

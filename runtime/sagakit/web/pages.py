@@ -143,6 +143,8 @@ def reasons_of(saga: Description) -> list[tuple[str, bool]]:
     for step in saga.steps:
         if step.state in ("waiting", "check_waiting", "undo_waiting"):
             found.append((f"{step.name} waits for its next attempt; the last error: {step.error or 'none'}", False))
+        elif step.state in ("sent", "check_sent", "undo_sent"):
+            found.append((f"{step.name} waits for the reply of another service.", False))
         elif step.state == "awaiting":
             what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
             found.append((f"{step.name} {what.get(step.kind, 'waits')}.", False))

@@ -27,6 +27,7 @@ SHAPES: Mapping[str, str] = {
 TONES: Mapping[str, str] = {
     "done": "completed", "undone": "compensating", "skipped": "quiet", "not_done": "failed", "pending": "quiet",
     "running": "running", "checking": "running", "spread": "running", "undoing": "compensating",
+    "sent": "running", "check_sent": "running", "undo_sent": "compensating",
     "waiting": "delayed", "check_waiting": "delayed", "undo_waiting": "delayed", "awaiting": "delayed",
     "asked": "stuck", "blocked": "stuck", "undo_failed": "stuck", "doubtful": "stuck",
 }  # fmt: skip
