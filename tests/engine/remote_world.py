@@ -172,7 +172,9 @@ class RemoteWorld:
             self._step(wild=number < 60)
         else:
             raise Broken(f"P8: no end: {self.record}")
-        for reply in [*self.replies, *self.said] if self.record.status in ENDS else ():  # what comes after the end changes nothing
+        for reply in (
+            [*self.replies, *self.said] if self.record.status in ENDS else ()
+        ):  # what comes after the end changes nothing
             before = self.record
             self._turn(reply)
             if self.record is not before:

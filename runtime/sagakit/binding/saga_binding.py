@@ -246,6 +246,7 @@ class SagaBinding:
         of_type = (node.name for node in self.plan.nodes if node.child_type == message.sender.saga_type)
         return self.definition.nodes.get(next(of_type, ""))  # all children of one type give the same
 
+
 async def _await(value: Awaitable[Any]) -> Any:
     """Return the result of an awaitable that a plain function returned."""
     return await value

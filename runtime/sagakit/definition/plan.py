@@ -57,11 +57,12 @@ class Endpoints(msgspec.Struct, frozen=True, kw_only=True):
 class NodePlan(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """A node. `after` names the nodes that must be done or skipped first; `inputs` those whose results it is given.
 
-    `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition computes
-    what it starts with: the items of an each, the input of a child, the time of a timer, the payload of a command. The
-    commands of a remote node go to its `endpoints`. `timeout` in seconds bounds each attempt of the action and of the check, `heartbeat` how long an action may be silent. `wait` in seconds is a
-    timer's delay, or how long a signal is awaited before `on_timeout`; None is forever. `of` names the each that this
-    is an item of, `child_type` the saga that a child is.
+    `condition` says that the node has a `when=` to be decided before it starts, `prepared` that the definition
+    computes what it starts with: the items of an each, the input of a child, the time of a timer, the payload of a
+    command. The commands of a remote node go to its `endpoints`. `timeout` in seconds bounds each attempt of the
+    action and of the check, `heartbeat` how long an action may be silent. `wait` in seconds is a timer's delay, or
+    how long a signal is awaited before `on_timeout`; None is forever. `of` names the each that this is an item of,
+    `child_type` the saga that a child is.
     """
 
     name: str

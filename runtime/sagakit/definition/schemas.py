@@ -33,9 +33,7 @@ def saga_schema(definition: Definition) -> SagaSchema:
             for node, kind in nodes
             if kind == "child" and node.given is not None
         },
-        "commands": {
-            node.name: _of(node.given) for node, kind in nodes if kind == "remote" and node.given is not None
-        },
+        "commands": {node.name: _of(node.given) for node, kind in nodes if kind == "remote" and node.given is not None},
     }
 
 

@@ -4,8 +4,9 @@ The checks come in this order. A message that was applied is not applied again. 
 only pretends to come from a parent or a child, does nothing and leaves no trace. A message without a place in the
 record is refused.
 
-From callers and participants: cancel, signal, report; a reply, by rules of its own (`engine.remote`). From operators: retry, mark-undone, complete-step, compensate,
-terminate; each is audited. Between a parent and its child: child-ended, reverse, release.
+From callers and participants: cancel, signal, report; a reply, by rules of its own (`engine.remote`). From operators:
+retry, mark-undone, complete-step, compensate, terminate; each is audited. Between a parent and its child: child-ended,
+reverse, release.
 """
 
 from __future__ import annotations

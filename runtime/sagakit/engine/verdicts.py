@@ -52,8 +52,9 @@ PLACES: Mapping[InboundKind, Place] = {
     "release": Place("family", 3),
     "terminate": Place("operators", 4),
 }
-"""The place of each kind; a reply takes none, and its ring only says that it is not left out for want of room. Callers cannot use up the places that operators need, nor operators those of parents and
-children. A terminate always has a place: it is applied at most once, and nothing else may use the last reserve."""
+"""The place of each kind; a reply takes none, and its ring only says that it is not left out for want of room.
+Callers cannot use up the places that operators need, nor operators those of parents and children. A terminate
+always has a place: it is applied at most once, and nothing else may use the last reserve."""
 
 CODES: Mapping[str, str] = {
     "accepted": "a",

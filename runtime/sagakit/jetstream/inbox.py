@@ -126,6 +126,14 @@ class StreamInbox:
                 position = found.position
         return False
 
+    async def reply_waits(self, key: SagaKey, service: str) -> bool:
+        """Return True if a reply is stored under its own subject, or has been parked."""
+        names = self._names
+        for subject in (names.inbound_subject("reply", key, service=service), names.parked_subject(key, start=False)):
+            if await self._stream.next(subject) is not None:
+                return True
+        return False
+
     async def any_start(self, saga_type: str) -> bool:
         """Return True if any start of the type is stored. Reads all of them: for a worker with a changed definition."""
         names = self._names

@@ -17,6 +17,7 @@ from sagakit.store.bucket import BucketBase
 from sagakit.store.faults import Watched
 from sagakit.store.gathering import BatchDone, Gathering
 from sagakit.store.memory_batches import Member
+from sagakit.store.memory_commands import MemoryCommands
 from sagakit.store.memory_connection import MemoryConnection
 from sagakit.store.memory_inbox import MemoryInbox
 from sagakit.store.memory_reading import MemoryReading
@@ -251,6 +252,7 @@ class MemoryStore:
         self.workers: MemoryKeyValue = MemoryKeyValue(connection, names, [names.workers])
         self.events: MemoryEvents = MemoryEvents(connection, names)
         self.reading: MemoryReading = MemoryReading(connection, names)
+        self.commands: MemoryCommands = MemoryCommands(connection)
         self.inbox: MemoryInbox = MemoryInbox(connection, names)
         self.control: MemoryControl = MemoryControl(connection)
         self.clock: MemoryClock = connection.server.clock()

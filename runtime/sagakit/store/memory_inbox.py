@@ -74,6 +74,12 @@ class MemoryInbox:
         same = [one for one in self._connection.server.inbox if (one.saga_type, one.saga_id) == address]
         return any(is_start(one.payload) for one in same)
 
+    async def reply_waits(self, key: SagaKey, service: str) -> bool:
+        """Return True if a reply to the saga is in the inbox; a queue in memory does not say of which service."""
+        await self._reached()
+        found = [one for one in self._connection.server.inbox if one.channel == "reply"]
+        return any((one.saga_type, one.saga_id) == key for one in found)
+
     async def any_start(self, saga_type: str) -> bool:
         """Return True if a start of any saga of the type is in the inbox."""
         await self._reached()

@@ -29,6 +29,13 @@ class _Value:
         self.expires = expires
 
 
+class QueuedCommand(NamedTuple):
+    """A command that no participant has taken yet."""
+
+    endpoint: str
+    payload: bytes
+
+
 class MemoryBucket:
     """The data of one bucket, or of one shard."""
 
@@ -214,6 +221,10 @@ class MemoryServer:
         self.inbox_ids: dict[str, float] = {}
         """The ids of sent messages, each with the time until which a message with that id is dropped."""
         self.inbox_position: int = 0
+        self.commands: list[QueuedCommand] = []
+        self.command_ids: dict[str, float] = {}
+        """The ids of commands, as `inbox_ids`."""
+        self.commands_changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.dead: list[DeadLetter] = []
         self.inbox_changed: trio.lowlevel.ParkingLot = trio.lowlevel.ParkingLot()
         self.handlers: dict[str, Callable[[bytes], Awaitable[bytes]]] = {}

@@ -161,6 +161,15 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         return Address(channel, SagaKey(rest[0], decode_id(rest[1])))
 
     @property
+    def commands(self) -> str:
+        """The work-queue stream of the commands to participants."""
+        return self._thing("SAGA_COMMANDS")
+
+    def command_subject(self, endpoint: str) -> str:
+        """Return the subject of the commands for `{service}.{endpoint}`."""
+        return self.subject(f"sagacmd.{endpoint}")
+
+    @property
     def dead(self) -> str:
         """The stream of the dead letters."""
         return self._thing("SAGA_DEAD")

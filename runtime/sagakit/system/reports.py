@@ -16,6 +16,7 @@ from sagakit.engine import (
     OutputMade,
     Prepared,
     Record,
+    SendCommand,
     StepLog,
 )
 from sagakit.engine.forward import TOO_LARGE, error_of
@@ -78,6 +79,10 @@ class Reports:
         if error is not None and isinstance(event.result, Complete) and error.startswith(TOO_LARGE):
             said = f"{event.step} failed at attempt {log.attempt}: {error}"
             self._warn_once(key, event.step, "result", said, attempt=log.attempt)
+
+    def command_refused(self, key: str, command: SendCommand, error: Exception) -> None:
+        """Log that the server does not take a command."""
+        self._warn_once(key, command.step, "command", f"{command.step}: the command to {command.endpoint}: {error}")
 
     def answered(self, key: str, answer: Decided | Prepared | OutputMade, record: Record) -> None:
         """Log a user's function that could not answer a question of the engine. `record` has the reason."""

@@ -11,6 +11,7 @@ back inside `submit`. The persistence and the publisher actor use them for batch
 trio task; everything else uses them. A cancelled async write may still happen.
 
 bucket_port   a bucket of keys and values, with compare-and-set
+command_port  the queue of commands to participants
 event_port    the event log
 inbox_port    the queue of messages to sagas
 reading_port  windows of stored values, for coroutines of asyncio and of trio alike
@@ -26,6 +27,7 @@ from sagakit.store.ports.bucket_port import Done as Done
 from sagakit.store.ports.bucket_port import Entry as Entry
 from sagakit.store.ports.bucket_port import KeyValue as KeyValue
 from sagakit.store.ports.bucket_port import Write as Write
+from sagakit.store.ports.command_port import Commands as Commands
 from sagakit.store.ports.event_port import EventLog as EventLog
 from sagakit.store.ports.event_port import EventMessage as EventMessage
 from sagakit.store.ports.inbox_port import ACK_WAIT as ACK_WAIT

@@ -117,6 +117,10 @@ class Inbox(Protocol):
         """Return True if a start of the same saga is still in the inbox. Raises Unavailable, Ambiguous."""
         ...
 
+    async def reply_waits(self, key: SagaKey, service: str) -> bool:
+        """Return True if a reply of a service to one saga is still in the inbox. Raises Unavailable, Ambiguous."""
+        ...
+
     async def any_start(self, saga_type: str) -> bool:
         """Return True if a start of any saga of this type is in the inbox. Raises Unavailable, Ambiguous."""
         ...

@@ -8,6 +8,7 @@ folding       events and a record become the next record, by the engine's rules
 writes        proposes the next record, and holds back what the server refuses
 proposal      the smaller write that replaces a record which is too large
 calls         the attempts that are under way
+remote_calls  sends commands to participants, and looks for replies that are overdue
 outbox        hands events to the publisher
 reminders     has the saga woken when it is due
 passivation   gives the place to others, and ends the actor of a saga that waits

@@ -29,6 +29,7 @@ from sagakit.engine import (
     Publish,
     Published,
     Record,
+    SendCommand,
     TellParent,
     WakeAt,
     awaits_isolation,
@@ -48,6 +49,7 @@ from sagakit.system.saga.outbox import Outbox
 from sagakit.system.saga.passivation import Passivation
 from sagakit.system.saga.phase import PhaseOf
 from sagakit.system.saga.reminders import Reminders
+from sagakit.system.saga.remote_calls import LOOK_AGAIN, RemoteCalls
 from sagakit.system.saga.retirement import Retirement
 from sagakit.system.saga.saga_messages import (
     Ask,
@@ -56,12 +58,14 @@ from sagakit.system.saga.saga_messages import (
     AwaitOutcome,
     AwaitQuiet,
     ChildrenReleased,
+    CommandTaken,
     Compare,
     Drain,
     LeaseGood,
     ParentTold,
     Passivate,
     Peek,
+    RepliesMissed,
     RunAlone,
     SagaMessage,
     Settled,
@@ -85,6 +89,7 @@ class SagaActor(Reactor[SagaMessage]):
     _passivation: Passivation
     _alone: Alone
     _calls: Calls
+    _remote: RemoteCalls
     _retirement: Retirement
 
     def __init__(self, environment: Environment, slot: SagaSlot) -> None:
@@ -131,6 +136,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._passivation = Passivation(environment, slot, ref, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
         self._calls = Calls(ctx, self._binding, environment)
+        self._remote = RemoteCalls(ctx, environment, slot)
         self._retirement = Retirement(ctx, environment, self._outbox)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
@@ -156,6 +162,11 @@ class SagaActor(Reactor[SagaMessage]):
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
+            case CommandTaken():
+                self._remote.taken()
+                self._writes.events.append(message.sent)
+            case RepliesMissed():
+                self._missed(message)
             case AwaitOutcome():
                 self._waiters.for_end(message)
             case AskStarted() | Peek():
@@ -193,6 +204,13 @@ class SagaActor(Reactor[SagaMessage]):
             case _:
                 assert_never(message)
 
+    def _missed(self, message: RepliesMissed) -> None:
+        """End the attempts whose replies have not come; look again for those that are in the inbox already."""
+        self._remote.looked()
+        self._writes.events.extend(message.missing)
+        if not message.missing:
+            self._reminders.wake(self._environment.now() + LOOK_AGAIN)
+
     def _on_down(self, notice: Down) -> None:
         """Hand in again what a lost actor of the worker has not answered."""
         environment = self._environment
@@ -217,6 +235,7 @@ class SagaActor(Reactor[SagaMessage]):
         # nothing was under way while the saga was passivated: there is nothing to take over
         self._journal.unknown = loaded.unknown
         self._journal.stands(loaded.record, revision)
+        self._remote.known(loaded.record)
         self._phase.move("durable")
         self._writes.due = True
         self._perform()
@@ -287,6 +306,7 @@ class SagaActor(Reactor[SagaMessage]):
             self._waiters.quiet()
         self._mind_drain()
         if not held_back and self._phase.now != "over":
+            self._remote.mind_overdue(record)
             self._mind_passivation(at_work=at_work)
 
     def _mind_drain(self) -> None:
@@ -319,7 +339,7 @@ class SagaActor(Reactor[SagaMessage]):
         environment, record = self._environment, self._journal.record
         stays = self._folding.must_stay()
         self._passivation.mind_place(record, held=stays)
-        if stays or self._calls or self._waiters.for_outcome or self._alone.pending:
+        if stays or self._calls or self._remote.busy or self._waiters.for_outcome or self._alone.pending:
             return
         knows = self._retirement.parent_knows or record.status not in ENDS
         if self._passivation.may_end(record, told=told, parent_knows=knows):
@@ -349,6 +369,9 @@ class SagaActor(Reactor[SagaMessage]):
                 case Call():
                     if not self._calls.has(effect) and self._may_call():
                         self._calls.make(effect, record)
+                case SendCommand():
+                    if self._may_call():
+                        self._remote.send(effect, record)
                 case Publish():
                     self._outbox.publish(record)
                 case WakeAt():

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 from sagakit_actors import Reply
 
-from sagakit.engine import AttemptEnded, Inbound, Record
+from sagakit.engine import AttemptEnded, Inbound, Record, Sent, Unanswered
 from sagakit.errors import StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.turns import AskAlone
@@ -67,6 +67,18 @@ class ChildrenReleased(msgspec.Struct, frozen=True):
     """The saga has ended, its events are published, and its children, if it has any, need not wait for it any more."""
 
 
+class CommandTaken(msgspec.Struct, frozen=True):
+    """JetStream has a command of this saga."""
+
+    sent: Sent
+
+
+class RepliesMissed(msgspec.Struct, frozen=True):
+    """The inbox was looked through for replies whose time is over; these have not come."""
+
+    missing: tuple[Unanswered, ...]
+
+
 class LeaseGood(msgspec.Struct, frozen=True):
     """The worker's lease had lapsed and is good again. Another worker may have the saga."""
 
@@ -116,6 +128,8 @@ SagaMessage: TypeAlias = (
     | Settled
     | ParentTold
     | ChildrenReleased
+    | CommandTaken
+    | RepliesMissed
     | LeaseGood
     | Wake
     | Passivate

@@ -1,0 +1,25 @@
+"""The commands: a work-queue stream from which participants take what sagas ask of them."""
+
+from __future__ import annotations
+
+from sagakit.errors import StoreError
+from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.link import Link
+from sagakit.jetstream.wire import header_block
+from sagakit.store.names import Names
+
+
+class StreamCommands:
+    """The port `Commands`, over a stream."""
+
+    def __init__(self, link: Link, names: Names) -> None:
+        self._link = link
+        self._names = names
+
+    async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:
+        """Append a command."""
+        subject = self._names.command_subject(endpoint)
+        answer = await self._link.request(subject, payload, headers=header_block({"Nats-Msg-Id": id}))
+        result = decode_ack(answer, key=subject, expected=None)
+        if isinstance(result, StoreError):
+            raise result

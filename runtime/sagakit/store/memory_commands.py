@@ -1,0 +1,31 @@
+"""The commands of the store in memory."""
+
+from __future__ import annotations
+
+from math import inf
+
+import trio
+
+from sagakit.errors import Unavailable
+from sagakit.store.memory_connection import MemoryConnection
+from sagakit.store.memory_server import QueuedCommand
+from sagakit.store.ports import DUPLICATES
+
+
+class MemoryCommands:
+    """The commands in memory; implements the port `Commands`."""
+
+    def __init__(self, connection: MemoryConnection) -> None:
+        self._connection = connection
+
+    async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:
+        """Append a command, unless one with this id came within the last DUPLICATES seconds."""
+        await trio.lowlevel.checkpoint()
+        await self._connection.thawed.wait()
+        if self._connection.away:
+            raise Unavailable("disconnected")
+        server, now = self._connection.server, trio.current_time()
+        if server.command_ids.get(id, -inf) <= now:
+            server.command_ids[id] = now + DUPLICATES
+            server.commands.append(QueuedCommand(endpoint, payload))
+            server.commands_changed.unpark_all()

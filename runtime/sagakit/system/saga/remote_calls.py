@@ -1,0 +1,112 @@
+"""The commands of one saga: each goes to JetStream once; a reply is looked for before its time is said to be over."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import msgspec
+import trio
+from msgspec import structs
+from sagakit_actors import Backoff, ReactorContext
+
+from sagakit.engine import Record, SendCommand, Sent, Unanswered, effects, overdue
+from sagakit.engine.remote import endpoint_of
+from sagakit.errors import StoreError
+from sagakit.messages.command import Command
+from sagakit.store.names import SagaKey
+from sagakit.system.environment import Environment
+from sagakit.system.io.persistence import through_outage
+from sagakit.system.saga.saga_messages import CommandTaken, RepliesMissed, SagaMessage
+from sagakit.system.saga.slot import SagaSlot
+
+LOOK_AGAIN = 0.5
+"""Seconds between two looks for replies of which one is in the inbox already, on its way to this saga."""
+
+
+class RemoteCalls:
+    """Sends commands and misses replies. Belongs to one incarnation of a saga's actor."""
+
+    __slots__ = ("_ctx", "_environment", "_key", "_looking", "_on_the_way", "_plan", "_taken")
+
+    def __init__(self, ctx: ReactorContext[SagaMessage], environment: Environment, slot: SagaSlot) -> None:
+        self._ctx = ctx
+        self._environment = environment
+        self._key = SagaKey.parse(slot.key)
+        self._plan = slot.binding.plan
+        self._taken: set[tuple[str, int]] = set()
+        """Attempts whose commands JetStream has, or that are on their way to it."""
+        self._on_the_way = 0
+        self._looking = False
+
+    @property
+    def busy(self) -> bool:
+        """True while a command is on its way to JetStream, or replies are looked for."""
+        return self._on_the_way > 0 or self._looking
+
+    def known(self, record: Record) -> None:
+        """Note that JetStream has all commands that the record asks for: the saga was passivated with them out."""
+        asked = effects(self._plan, record)
+        self._taken = {(effect.step, effect.attempt) for effect in asked if isinstance(effect, SendCommand)}
+
+    def send(self, effect: SendCommand, record: Record) -> None:
+        """Have JetStream take a command, once. The actor gets a `CommandTaken`."""
+        attempt = (effect.step, effect.attempt)
+        if attempt not in self._taken:
+            self._taken.add(attempt)
+            self._on_the_way += 1
+            self._ctx.pipe_to_self(partial(_taken, Sent(*attempt)), self._hand_over, effect, record)
+
+    def taken(self) -> None:
+        """Note that a command is in JetStream."""
+        self._on_the_way -= 1
+
+    def mind_overdue(self, record: Record) -> None:
+        """Look for the replies whose time is over. The actor gets a `RepliesMissed` with those that have not come."""
+        if not self._looking and (over := overdue(record, self._environment.now())):
+            self._looking = True
+            self._ctx.pipe_to_self(_missed, self._missing, over, record)
+
+    def looked(self) -> None:
+        """Note that the look is over."""
+        self._looking = False
+
+    async def _hand_over(self, effect: SendCommand, record: Record) -> None:
+        environment, service = self._environment, effect.endpoint.partition(".")[0]
+        reply_to = environment.store.names.inbound_subject("reply", self._key, service=service)
+        command = Command.of(effect, run=record.run, reply_to=reply_to, trace=record.trace)
+        send = partial(
+            environment.store.commands.send,
+            effect.endpoint,
+            id=f"{effect.key}/{effect.attempt}",
+            payload=msgspec.json.encode(command),
+        )
+        pause = Backoff(initial_interval=0.1, max_interval=5.0)
+        failures = 0
+        while True:
+            try:
+                await through_outage(environment.store, send)
+                return
+            except StoreError as error:  # its time goes on meanwhile, and then the step's policy decides
+                failures += 1
+                environment.reports.command_refused(str(self._key), effect, error)
+                await trio.sleep(pause.delay(failures))
+
+    async def _missing(self, over: list[Unanswered], record: Record) -> list[Unanswered]:
+        """Return the attempts of which no reply is in the inbox."""
+        environment = self._environment
+        missing: list[Unanswered] = []
+        for event in over:
+            endpoint = endpoint_of(self._plan.node(event.step), record.steps[event.step])
+            service = endpoint.partition(".")[0]
+            look = partial(environment.store.inbox.reply_waits, self._key, service)
+            if not await through_outage(environment.store, look):
+                missing.append(structs.replace(event, jitter=environment.random()))
+        return missing
+
+
+def _taken(sent: Sent, _: None) -> CommandTaken:
+    return CommandTaken(sent)
+
+
+def _missed(missing: list[Unanswered] | None) -> RepliesMissed:
+    return RepliesMissed(tuple(missing or ()))
