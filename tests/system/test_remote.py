@@ -9,7 +9,7 @@ import msgspec
 import trio
 import trio.testing
 from sagakit import Completed, Context, Failed, RetryPolicy, Saga, remote
-from sagakit.messages.command import Command
+from sagakit.messages.step_command import StepCommand
 from sagakit.store.memory_server import MemoryServer, Queued
 
 from tests.looks import record_of, settled
@@ -32,16 +32,16 @@ class Buy(Saga[int, str]):
         return f"{ctx.result(Buy.charge)} {ctx.result(Buy.ship)}"
 
 
-async def taken(server: MemoryServer, endpoint: str) -> Command:
+async def taken(server: MemoryServer, endpoint: str) -> StepCommand:
     """Take the next command, which is for this endpoint."""
     while not server.commands:
         await server.commands_changed.park()
     queued = server.commands.pop(0)
     assert queued.endpoint == endpoint
-    return msgspec.json.decode(queued.payload, type=Command)
+    return msgspec.json.decode(queued.payload, type=StepCommand)
 
 
-def reply(server: MemoryServer, command: Command, answer: str, **more: Any) -> None:
+def reply(server: MemoryServer, command: StepCommand, answer: str, **more: Any) -> None:
     """Put a reply into the inbox, as a participant does."""
     said = {"kind": "reply", "key": command.key, "run": command.run, "attempt": command.attempt, "answer": answer}
     server.inbox_position += 1

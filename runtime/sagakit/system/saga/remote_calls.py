@@ -12,7 +12,7 @@ from sagakit_actors import Backoff, ReactorContext
 from sagakit.engine import Record, SendCommand, Sent, Unanswered, effects, overdue
 from sagakit.engine.remote import endpoint_of
 from sagakit.errors import StoreError
-from sagakit.messages.command import Command
+from sagakit.messages.step_command import StepCommand
 from sagakit.store.names import SagaKey
 from sagakit.system.environment import Environment
 from sagakit.system.io.persistence import through_outage
@@ -73,7 +73,7 @@ class RemoteCalls:
     async def _hand_over(self, effect: SendCommand, record: Record) -> None:
         environment, service = self._environment, effect.endpoint.partition(".")[0]
         reply_to = environment.store.names.inbound_subject("reply", self._key, service=service)
-        command = Command.of(effect, run=record.run, reply_to=reply_to, trace=record.trace)
+        command = StepCommand.of(effect, run=record.run, reply_to=reply_to, trace=record.trace)
         send = partial(
             environment.store.commands.send,
             effect.endpoint,

@@ -9,7 +9,7 @@ from sagakit.engine.keys import CallKind
 from sagakit.engine.record import NOTHING
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class StepCommand(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A command: do a step's work, undo it, or say whether it happened.
 
     `key` is that of this work, `action_key` that of the action that it is about; for `do` they are the same. No
@@ -31,7 +31,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, effect: SendCommand, *, run: str, reply_to: str, trace: dict[str, str] | None) -> Command:
+    def of(cls, effect: SendCommand, *, run: str, reply_to: str, trace: dict[str, str] | None) -> StepCommand:
         """Return the command that an effect asks for."""
         return cls(
             kind=effect.kind,

@@ -1,0 +1,143 @@
+"""`Participant`: a service that does steps of sagas which run elsewhere, and its endpoints, by decorators."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Generic, overload
+
+import msgspec
+from typing_extensions import TypeVar
+
+from sagakit.definition.annotations import signature_of
+from sagakit.definition.step_answers import Done, NotDone
+from sagakit.definition.value_codec import Codec
+from sagakit.errors import DefinitionError
+from sagakit.naming import check_name
+
+Q = TypeVar("Q")
+R = TypeVar("R")
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One command, as its handler sees it.
+
+    `key` is the idempotency key of the action, `undo` and `check` get the same. `transaction` is the one in which the
+    key is kept, such as a database connection; None where there is none. `deadline` is when the saga stops waiting for
+    the reply at first. `trace` is the context of the saga's trace, such as `traceparent`.
+    """
+
+    key: str
+    run: str
+    attempt: int
+    deadline: datetime
+    transaction: Any
+    trace: dict[str, str]
+
+
+class Endpoint(Generic[Q, R]):
+    """An action, with its undo and its check. Made by `Participant.endpoint`."""
+
+    def __init__(self, service: str, name: str, fn: Callable[[Q, Call], Any]) -> None:
+        where = f"{service}.{name}"
+        self.name = check_name(name, what="the endpoint")
+        self.service = service
+        self.fn = _async(fn, where)
+        command, _ = _two(signature_of(_bound(fn), {}, where=where).parameters, where)
+        self.command: Codec = _codec(command, f"{where}: its command")
+        self.result: Codec = _codec(signature_of(_bound(fn), {}, where=where).returns, f"{where}: its result")
+        self.undo_name = ""
+        self.undo_fn: Callable[[Any, Any, Call], Awaitable[None]] | None = None
+        self.check_name = ""
+        self.check_fn: Callable[[Any, Call], Awaitable[Any]] | None = None
+
+    def undo(self, name: str, /) -> Callable[[Callable[[Q, R, Call], Awaitable[None]]], Any]:
+        """Make a function this endpoint's undo, at an endpoint of its own. It is called with command, result and call.
+
+        It is called only if the action was done, and once. Afterwards nothing is done under the key any more.
+        """
+
+        def made(fn: Callable[[Q, R, Call], Awaitable[None]]) -> Any:
+            self.undo_name, self.undo_fn = check_name(name, what="the endpoint"), _async(fn, f"{self.service}.{name}")
+            return fn
+
+        return made
+
+    def check(self, name: str, /) -> Callable[[Callable[[Q, Call], Awaitable[Done[R] | NotDone | None]]], Any]:
+        """Make a function this endpoint's check, for keys that are not kept in the transaction of the work.
+
+        It says whether the action has happened under `call.key`. None means "unknown now".
+        """
+
+        def made(fn: Callable[[Q, Call], Awaitable[Done[R] | NotDone | None]]) -> Any:
+            self.check_name, self.check_fn = check_name(name, what="the endpoint"), _async(fn, f"{self.service}.{name}")
+            return fn
+
+        return made
+
+
+class Participant:
+    """A service, with its endpoints.
+
+        payments = Participant("payments")
+
+        @payments.endpoint("charge")
+        async def charge(order: Charge, call: Call) -> Receipt: ...
+
+        @charge.undo("refund")
+        async def refund(order: Charge, receipt: Receipt, call: Call) -> None: ...
+
+    A handler returns the result. It raises `Reject` for a business refusal, and `Retry`; after any other exception the
+    outcome is unknown, and the saga's policy decides. Raises DefinitionError, InvalidName.
+    """
+
+    def __init__(self, service: str) -> None:
+        self.service: str = check_name(service, what="the service")
+        self.endpoints: list[Endpoint[Any, Any]] = []
+
+    @overload
+    def endpoint(self, name: str, /) -> Callable[[Callable[[Q, Call], Awaitable[R]]], Endpoint[Q, R]]: ...
+    @overload
+    def endpoint(self, name: str, /) -> Callable[[Callable[[Q, Call], Any]], Endpoint[Q, Any]]: ...
+    def endpoint(self, name: str, /) -> Any:
+        """Make a function the action of an endpoint. It is called with the command and its `Call`."""
+
+        def made(fn: Callable[[Any, Call], Any]) -> Endpoint[Any, Any]:
+            endpoint = Endpoint[Any, Any](self.service, name, fn)
+            self.endpoints.append(endpoint)
+            return endpoint
+
+        return made
+
+
+def _async(fn: Callable[..., Any], where: str) -> Callable[..., Any]:
+    if not inspect.iscoroutinefunction(fn):
+        raise DefinitionError(f"{where}: write it with `async def`: blocking code goes into a thread of your own")
+    return fn
+
+
+def _bound(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function with a first parameter before those of `fn`, as `signature_of` expects it."""
+
+    def bound(self: Any, *args: Any) -> Any: ...
+
+    own = inspect.signature(fn)
+    first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    rest = [one.replace(kind=inspect.Parameter.POSITIONAL_ONLY) for one in own.parameters.values()]
+    bound.__signature__ = own.replace(parameters=[first, *rest])  # type: ignore[attr-defined]  # as inspect documents
+    bound.__annotations__ = inspect.get_annotations(fn, eval_str=True)
+    return bound
+
+
+def _two(parameters: list[tuple[str, Any]], where: str) -> tuple[Any, Any]:
+    if len(parameters) != 2:
+        raise DefinitionError(f"{where}: takes {len(parameters)} parameters; it is called with the command and a Call")
+    return parameters[0][1], parameters[1][1]
+
+
+def _codec(type: Any, what: str) -> Codec:
+    try:
+        return Codec(type, what)
+    except TypeError as error:
+        raise DefinitionError(f"{what}: cannot be kept as JSON: {error}") from None

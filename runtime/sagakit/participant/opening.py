@@ -1,0 +1,64 @@
+"""Opening a participant in an asyncio program, without trio, and in a trio program."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Unpack
+
+from sagakit.client.client_opening import ClientOptions, client_config
+from sagakit.client.reaching import client_connection, usable_names
+from sagakit.jetstream.asyncio_wire import open_asyncio_wire
+from sagakit.participant.endpoints import Participant
+from sagakit.participant.keys import Keys
+from sagakit.participant.serving import Serving
+
+AT_ONCE = 16
+
+
+@asynccontextmanager
+async def open_asyncio_participant(
+    url: str, participant: Participant, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
+) -> AsyncIterator[None]:
+    """Serve a participant on this asyncio program's loop while the context is open. No trio is loaded.
+
+    `keys` keeps what was done; `at_once` commands of each endpoint are worked on at a time. Leaving the context takes
+    no more commands, and waits until those in hand are answered. Raises as `open_client`, and BadBucket.
+    """
+    config = client_config(options)
+    async with open_asyncio_wire(client_connection(url, config)) as wire:
+        names = await usable_names(wire, wire.server_version, config)
+        serving = Serving(wire, names, participant, keys, at_once=at_once, now=time.time)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(serving.run())
+            try:
+                yield
+            finally:
+                serving.stop()
+
+
+@asynccontextmanager
+async def open_participant(
+    url: str, participant: Participant, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
+) -> AsyncIterator[None]:
+    """Serve a participant in this trio program while the context is open. As `open_asyncio_participant`."""
+    import trio
+
+    from sagakit.client.bare_errors import bare_errors
+    from sagakit.jetstream.connecting import open_link
+    from sagakit.jetstream.link_wire import LinkWire
+
+    config = client_config(options)
+    with bare_errors():
+        async with open_link(client_connection(url, config)) as link:
+            wire = LinkWire(link)
+            names = await usable_names(wire, link.server_version, config)
+            serving = Serving(wire, names, participant, keys, at_once=at_once, now=time.time)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(serving.run)
+                try:
+                    yield
+                finally:
+                    serving.stop()

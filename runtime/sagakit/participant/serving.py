@@ -1,0 +1,282 @@
+"""Serving: takes the commands of a participant's endpoints, has them worked on, and answers them.
+
+A command is acknowledged once its reply is durable. Until then it comes again, here or in another process, and is
+known by its key. It stands on a `Wire`, so it serves trio and asyncio programs alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from functools import partial
+from logging import getLogger
+from typing import Any, NamedTuple
+
+import msgspec
+
+from sagakit.engine.keys import CallKind
+from sagakit.errors import UNREADABLE, Ambiguous, BadBucket, StoreError, Unavailable
+from sagakit.jetstream.answers import ApiError, PubAck, to_error
+from sagakit.jetstream.wire import header_block
+from sagakit.messages.step_command import StepCommand
+from sagakit.naming import SagaKey
+from sagakit.participant.endpoints import Endpoint, Participant
+from sagakit.participant.keys import Keys
+from sagakit.participant.work import reply_to
+from sagakit.store.names import Names
+from sagakit.store.ports import Wire, WireEvent, WireMessage
+
+_log = getLogger("sagakit.participant")
+
+ACK_WAIT = 30.0
+"""Seconds after which a command comes again whose handler has not been seen alive. Handlers that run are."""
+EXPIRES = 5.0
+"""Seconds that the server keeps a request for commands."""
+SILENCE = 7.0
+"""Seconds without a word after which all requests for commands count as lost."""
+AGAIN = 1.0
+"""Seconds until a command comes again whose reply could not be stored, and until a failed call is repeated."""
+_decoder = msgspec.json.Decoder(StepCommand)
+_ack = msgspec.json.Decoder(PubAck)
+
+
+class _Served(NamedTuple):
+    """An endpoint as NATS knows it: the work that it is for, and of which action."""
+
+    endpoint: Endpoint[Any, Any]
+    kind: CallKind
+
+
+class _Slot:
+    """A place for one command: empty, until one has come."""
+
+    def __init__(self, filled: WireEvent) -> None:
+        self.filled = filled
+        self.message: WireMessage | None = None
+
+
+class _Answer(msgspec.Struct):
+    error: ApiError | None = None
+
+
+_answer = msgspec.json.Decoder(_Answer)
+
+
+def endpoints_of(participant: Participant) -> Mapping[str, _Served]:
+    """Return the endpoints of a participant by their names on the wire."""
+    found: dict[str, _Served] = {}
+    for endpoint in participant.endpoints:
+        found[endpoint.name] = _Served(endpoint, "do")
+        if endpoint.undo_name:
+            found[endpoint.undo_name] = _Served(endpoint, "undo")
+        if endpoint.check_name:
+            found[endpoint.check_name] = _Served(endpoint, "check")
+    return found
+
+
+class Serving:
+    """Serves one participant over one connection. For tasks of the program that opened the connection.
+
+    `now` is the wall clock, in seconds since the epoch. `at_once` commands of an endpoint are worked on at a time.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        names: Names,
+        participant: Participant,
+        keys: Keys,
+        *,
+        at_once: int,
+        now: Callable[[], float],
+    ) -> None:
+        self._wire = wire
+        self._names = names
+        self._participant = participant
+        self._keys = keys
+        self._now = now
+        self._intakes = [
+            _Intake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
+            for name, served in endpoints_of(participant).items()
+        ]
+
+    async def run(self) -> None:
+        """Serve until `stop`, and then until all commands that are in hand are answered."""
+        await self._wire.together(*(intake.run for intake in self._intakes))
+
+    def stop(self) -> None:
+        """Take no more commands. What has come and is not begun goes to other processes at once."""
+        for intake in self._intakes:
+            intake.stop()
+
+    async def _handle(self, served: _Served, message: WireMessage) -> bool:
+        """Work on a command and answer it. Return False if its reply could not be stored."""
+        try:
+            command = _decoder.decode(message.payload)
+            key = self._saga_of(command)
+            if command.kind != served.kind:
+                raise ValueError(f"it is a {command.kind}, and this endpoint is for {served.kind}")
+        except (*UNREADABLE, ValueError) as error:
+            return await self._bury(message, str(error))
+        reply = await reply_to(served.endpoint, command, self._keys, self._now())
+        id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
+        payload = msgspec.json.encode(reply)
+        return await self._store(command.reply_to, payload, {"Nats-Msg-Id": id})
+
+    def _saga_of(self, command: StepCommand) -> SagaKey:
+        """Return the saga that a command comes from. Raises ValueError for a `reply_to` that is not for replies."""
+        channel, key = self._names.address_of(command.reply_to)
+        if channel != "reply" or command.reply_to != self._names.inbound_subject(
+            "reply", key, service=self._participant.service
+        ):
+            raise ValueError(f"its reply_to {command.reply_to[:100]!r} is no subject for replies of this service")
+        return key
+
+    async def _bury(self, message: WireMessage, reason: str) -> bool:
+        """Keep a command that can never be worked on as a dead letter."""
+        _log.error("%s: a command is a dead letter: %s", message.subject, reason)
+        headers = {
+            "Sagakit-Reason": " ".join(reason.split())[:400],
+            "Sagakit-Code": "InvalidInput",
+            "Sagakit-By": self._participant.service,
+            "Sagakit-Subject": message.subject,
+        }
+        subject = self._names.dead_subject("command", self._participant.service)
+        return await self._store(subject, message.payload, headers)
+
+    async def _store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> bool:
+        try:
+            ack = _ack.decode(await self._wire.request(subject, payload, headers=header_block(headers)))
+            if ack.error is not None:
+                raise to_error(ack.error, key=subject, expected=None)
+        except StoreError as error:
+            _log.warning("%s: not stored, and tried again: %s", subject, error)
+            return False
+        return True
+
+
+class _Intake:
+    """Takes the commands of one endpoint from its durable consumer, which all processes of the service share."""
+
+    def __init__(
+        self, wire: Wire, names: Names, endpoint: str, handle: Callable[[WireMessage], Any], at_once: int
+    ) -> None:
+        self._wire = wire
+        self._stream = names.commands
+        self._subject = names.command_subject(endpoint)
+        self._name = endpoint.replace(".", "_")
+        self._handle = handle
+        self._at_once = at_once
+        self._inbox = ""
+        self._idle: deque[_Slot] = deque()
+        self._come: deque[WireMessage] = deque()
+        """Commands for which there was no slot: a request that counted as lost was answered all the same."""
+        self._in_hand: set[str] = set()
+        self._owed = 0
+        self._heard = 0
+        self._stopped = wire.event()
+
+    async def run(self) -> None:
+        self._inbox = self._wire.new_inbox()
+        await self._make()
+        subscription = await self._wire.hear(self._inbox, self._take)
+        try:
+            await self._wire.together(self._mind, *[self._work] * self._at_once)
+        finally:
+            for message in self._come:
+                self._wire.tell(message.reply, b"-NAK")
+            await subscription.end()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        while self._idle:
+            self._idle.popleft().filled.set()
+
+    async def _make(self) -> None:
+        """Make the consumer, or see that there is one like it. Raises BadBucket, StoreError."""
+        config = {
+            "durable_name": self._name,
+            "ack_policy": "explicit",
+            "ack_wait": round(ACK_WAIT * 1e9),
+            "max_deliver": -1,
+            "max_ack_pending": -1,
+            "filter_subject": self._subject,
+        }
+        request = msgspec.json.encode({"stream_name": self._stream, "config": config, "action": ""})
+        call = f"$JS.API.CONSUMER.CREATE.{self._stream}.{self._name}.{self._subject}"
+        while True:
+            try:
+                answer = _answer.decode(await self._wire.request(call, request))
+                break
+            except (Unavailable, Ambiguous):
+                await self._wire.until_connected()
+                await self._wire.sleep(AGAIN)
+        if answer.error is not None:
+            error = to_error(answer.error, key=self._subject, expected=None, stream=self._stream)
+            raise BadBucket(f"the consumer {self._name} of {self._stream} cannot be used: {error}") from error
+
+    async def _work(self) -> None:
+        while not self._stopped.is_set():
+            message = self._come.popleft() if self._come else await self._next()
+            if message is None:
+                return
+            self._in_hand.add(message.reply)
+            try:
+                answered = await self._handle(message)
+            finally:
+                self._in_hand.discard(message.reply)
+            self._wire.tell(message.reply, b"+ACK" if answered else b'-NAK {"delay":%d}' % round(AGAIN * 1e9))
+
+    async def _next(self) -> WireMessage | None:
+        slot = _Slot(self._wire.event())
+        self._idle.append(slot)
+        self._want()
+        await slot.filled.wait()
+        return slot.message
+
+    def _want(self) -> None:
+        """Ask for as many commands as there are empty slots."""
+        wanted = len(self._idle) - self._owed
+        if wanted > 0 and self._wire.connected and not self._stopped.is_set():
+            self._owed += wanted
+            request = msgspec.json.encode({"batch": wanted, "expires": round(EXPIRES * 1e9)})
+            call = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+            self._wire.tell(call, request, reply=self._inbox)
+
+    def _take(self, message: WireMessage) -> None:
+        self._heard += 1
+        if not message.reply:  # the server's word that a request has ended, with what it still owed
+            self._owed = max(0, self._owed - _pending(message.headers))
+            self._want()
+            return
+        self._owed = max(0, self._owed - 1)
+        if self._stopped.is_set():
+            self._wire.tell(message.reply, b"-NAK")
+        elif self._idle:
+            slot = self._idle.popleft()
+            slot.message = message
+            slot.filled.set()
+        else:
+            self._come.append(message)
+
+    async def _mind(self) -> None:
+        """Show that handlers live, and ask anew when the server has fallen silent."""
+        silent_since, heard = self._wire.now(), self._heard
+        while not self._stopped.is_set():
+            await self._wire.within(AGAIN, self._stopped)
+            for reply in self._in_hand:
+                self._wire.tell(reply, b"+WPI")
+            if heard != self._heard:
+                silent_since, heard = self._wire.now(), self._heard
+            elif self._idle and self._wire.now() - silent_since > SILENCE:
+                self._owed, silent_since = 0, self._wire.now()
+                self._want()
+
+
+def _pending(headers: bytes) -> int:
+    """Return how many messages a request that has ended still owed; a large number if the server does not say."""
+    for line in headers.decode(errors="replace").split("\r\n"):
+        name, _, value = line.partition(":")
+        if name == "Nats-Pending-Messages" and value.strip().isdecimal():
+            return int(value)
+    return 2**31

@@ -1,0 +1,160 @@
+"""What a participant does with a command: the rules, without a connection.
+
+- Work under a key is done once; a command that comes again gets the reply that was kept.
+- An undo burns the key of its action, whether or not anything was done under it. So does a reply `not_done`.
+- Work that is under way is waited for by its saga: the reply is `retry`.
+- A key that may be older than the keys that are kept is not worked: the reply is `unknown`, and a person is asked.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from logging import getLogger
+from typing import Any
+
+import msgspec
+
+from sagakit.definition.raised import is_interrupt, told
+from sagakit.definition.step_answers import Done, NotDone, Reject, Retry
+from sagakit.engine import ReplyAnswer
+from sagakit.engine.record import NOTHING
+from sagakit.errors import UnreadableValue
+from sagakit.messages.step_command import StepCommand
+from sagakit.participant.endpoints import Call, Endpoint
+from sagakit.participant.keys import Busy, Kept, Keys
+from sagakit.participant.replies import Reply
+
+_log = getLogger("sagakit.participant")
+
+BUSY_FOR = 1.0
+"""Seconds after which a command is to come again whose key is being worked on."""
+_encoder = msgspec.json.Encoder(enc_hook=repr)
+
+
+class _NotDone(Exception):
+    """The handler says that nothing was done; the key is burnt."""
+
+    def __init__(self, retry: Retry) -> None:
+        self.retry = retry
+
+
+async def reply_to(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys, now: float) -> Reply:
+    """Work on a command, and return the reply. Only errors that concern the whole program are raised."""
+    if keys.horizon is not None and command.key_since < now - keys.horizon:
+        return _reply(command, "unknown", reason="expired: the key is older than the keys that are kept")
+    try:
+        match command.kind:
+            case "do":
+                return await _do(endpoint, command, keys)
+            case "undo":
+                return await _undo(endpoint, command, keys)
+            case "check":
+                return await _check(endpoint, command, keys)
+    except Busy:
+        return _reply(command, "retry", reason="the work under this key is under way", after=BUSY_FOR)
+    except UnreadableValue as error:
+        return _reply(command, "unknown", reason=f"the command cannot be read: {error.reason}")
+    except _NotDone as error:
+        return _retry(command, error.retry, "not_done")
+    except Reject as error:
+        return _reply(command, "rejected", code=error.code, payload=_detail(error))
+    except Retry as error:
+        return _retry(command, error, "retry")
+    except BaseException as error:
+        if is_interrupt(error) or not isinstance(error, Exception):
+            raise
+        _log.warning("%s: %s of %s failed", endpoint.service, command.kind, command.key, exc_info=error)
+        return _reply(command, "unknown", reason=told(error))
+
+
+async def _do(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) -> Reply:
+    given = endpoint.command.decode(command.payload)
+
+    async def work(transaction: Any) -> Kept:
+        try:
+            result = await endpoint.fn(given, _call(command, transaction))
+        except Reject as error:
+            return Kept(answer="rejected", code=error.code, payload=_detail(error))
+        return Kept(answer="done", payload=msgspec.Raw(endpoint.result.encode(result)))
+
+    try:
+        kept = await keys.do(command.action_key, work)
+    except Retry as error:
+        if not error.not_done:
+            raise
+        await keys.burn(command.action_key, _nothing)
+        raise _NotDone(error) from None
+    return _reply(command, kept.answer, payload=kept.payload, code=kept.code or None)
+
+
+async def _undo(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) -> Reply:
+    async def undo(transaction: Any, kept: Kept) -> None:
+        if endpoint.undo_fn is not None:
+            given, result = endpoint.command.decode(command.payload), endpoint.result.decode(kept.payload)
+            await endpoint.undo_fn(given, result, _call(command, transaction))
+
+    await keys.burn(command.action_key, undo)
+    return _reply(command, "done")
+
+
+async def _check(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) -> Reply:
+    """Say whether the action has happened. A `not_done` burns its key first, so that it cannot happen any more."""
+    kept = await keys.look(command.action_key)
+    if kept is not None and kept.answer == "done":
+        return _reply(command, "done", payload=kept.payload)
+    if kept is None and not keys.is_atomic:
+        if endpoint.check_fn is None:
+            return _reply(command, "unknown", reason="nothing is kept under the key, and the work may have happened")
+        answer = await endpoint.check_fn(endpoint.command.decode(command.payload), _call(command, None))
+        if isinstance(answer, Done):
+            return _reply(command, "done", payload=msgspec.Raw(endpoint.result.encode(answer.result)))
+        if not isinstance(answer, NotDone):
+            return _reply(command, "unknown", reason="the check does not know yet")
+    await keys.burn(command.action_key, _nothing)
+    return _reply(command, "not_done")
+
+
+async def _nothing(transaction: Any, kept: Kept) -> None:
+    """Undo nothing: it was just seen that nothing was done. A key that was worked on meanwhile is busy."""
+    raise Busy
+
+
+def _call(command: StepCommand, transaction: Any) -> Call:
+    return Call(
+        key=command.action_key,
+        run=command.run,
+        attempt=command.attempt,
+        deadline=datetime.fromtimestamp(command.deadline, UTC),
+        transaction=transaction,
+        trace=command.trace or {},
+    )
+
+
+def _detail(error: Reject) -> msgspec.Raw:
+    return msgspec.Raw(_encoder.encode(error.detail))
+
+
+def _retry(command: StepCommand, error: Retry, answer: ReplyAnswer) -> Reply:
+    after = None if error.after is None else max(0.0, error.after.total_seconds())
+    return _reply(command, answer, reason=error.reason, after=after)
+
+
+def _reply(
+    command: StepCommand,
+    answer: ReplyAnswer,
+    *,
+    payload: msgspec.Raw = NOTHING,
+    code: str | None = None,
+    reason: str = "",
+    after: float | None = None,
+) -> Reply:
+    return Reply(
+        key=command.key,
+        run=command.run,
+        attempt=command.attempt,
+        answer=answer,
+        payload=payload,
+        code=code,
+        reason=reason,
+        after=after,
+    )
