@@ -1,16 +1,15 @@
 """Random schedules of a saga whose steps other services do: commands and replies are lost, late, doubled and reordered.
 
-The participants keep the contract of docs/wire.md: they work once for each key, keep their final replies, and burn a
-key before they say that nothing was done under it.
+The participant follows the rules of `sagakit.participant`.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 from hypothesis import strategies as st
-from msgspec import structs
 from sagakit.definition.plan import Endpoints, NodePlan, OnUnknown, Plan, Retries, UndoPlan
 from sagakit.engine import (
     ENDS,
@@ -33,8 +32,12 @@ from sagakit.engine import (
     stamped,
     verdict_of,
 )
-from sagakit.engine.keys import key_of
 from sagakit.engine.turn import Limits
+from sagakit.messages.inbox_request import InboxRequest
+from sagakit.messages.step_command import StepCommand
+from sagakit.participant import Call, Done, MemoryKeys, NotDone, Participant, Reject, Retry
+from sagakit.participant.replies import Reply
+from sagakit.participant.work import reply_to
 
 REPLIES: tuple[ReplyAnswer, ...] = ("done", "done", "done", "rejected", "not_done", "retry", "unknown")
 
@@ -75,41 +78,65 @@ def remote_plans(draw: st.DrawFn) -> Plan:
 
 
 class Service:
-    """A participant that keeps its contract."""
+    """A participant by the real rules, with keys in memory. Its handlers do what a test has drawn for them.
 
-    def __init__(self) -> None:
-        self.kept: dict[str, tuple[ReplyAnswer, bytes]] = {}
-        self.burnt: set[str] = set()
+    With keys that are not atomic, work that fails may have happened, and nothing is kept of it.
+    """
+
+    def __init__(self, *, atomic: bool) -> None:
         self.in_force: set[str] = set()
+        self.keys = MemoryKeys()
+        self.keys.is_atomic = atomic
+        self.answer: ReplyAnswer = "done"
+        self.happens = False
+        service = Participant("svc")
 
-    def work(self, command: SendCommand, answer: ReplyAnswer, *, happens: bool) -> ReplyAnswer:
-        """Work on a command once, and return what is replied. An `unknown` and a `retry` may have happened."""
-        key = command.action_key
-        if command.kind == "undo":
-            self.burnt.add(key)
-            if answer in ("done", "rejected", "not_done"):
-                self.in_force.discard(key)
-                return "done"
-            return answer
-        if command.kind == "check":
-            if key in self.in_force:
-                return "done"
-            if answer in ("retry", "unknown"):
-                return answer
-            self.burnt.add(key)
-            return "not_done"
-        if key in self.burnt:
-            return "gone"
-        if key in self.kept:
-            return self.kept[key][0]
-        if answer == "done" or (answer == "unknown" and happens):
-            self.in_force.add(key)
-            self.kept[key] = "done", b"7"
-        elif answer == "rejected":
-            self.kept[key] = "rejected", b"{}"
-        elif answer == "not_done":
-            self.burnt.add(key)
-        return answer
+        @service.endpoint("do")
+        async def do(order: str, call: Call) -> int:
+            if call.key in self.in_force:  # without transactions a handler has to be idempotent itself
+                return 7
+            in_doubt = self.answer in ("unknown", "retry", "not_done") and self.happens and not atomic
+            if self.answer == "done" or in_doubt:
+                self.in_force.add(call.key)
+            self._fail()
+            return 7
+
+        @do.undo("undo")
+        async def undo(order: str, result: int | None, call: Call) -> None:
+            if self.answer in ("done", "rejected", "not_done"):
+                self.in_force.discard(call.key)
+            else:
+                self._fail()
+
+        @do.check("check")
+        async def check(order: str, call: Call) -> Done[int] | NotDone | None:
+            if call.key in self.in_force:
+                return Done(7)
+            return None if self.answer == "unknown" else NotDone()
+
+        self._endpoint = do
+
+    def _fail(self) -> None:
+        match self.answer:
+            case "rejected":
+                raise Reject("no")
+            case "not_done" if not self.happens:
+                raise Retry("closed", not_done=True)
+            case "retry" | "not_done":
+                raise Retry("busy", after=timedelta(seconds=1))
+            case "unknown":
+                raise RuntimeError("broke")
+
+    def work(self, command: StepCommand, answer: ReplyAnswer, *, happens: bool) -> Reply:
+        """Work on a command, and return the reply."""
+        self.answer, self.happens = answer, happens
+        working = reply_to(self._endpoint, command, self.keys, 1000.0)
+        try:
+            working.send(None)
+        except StopIteration as ended:
+            reply: Reply = ended.value
+            return reply
+        raise AssertionError("keys in memory wait for nothing")
 
 
 class RemoteWorld:
@@ -117,7 +144,7 @@ class RemoteWorld:
 
     def __init__(self, plan: Plan, data: Any) -> None:
         self.plan, self.data, self.now = plan, data, 1000.0
-        self.service = Service()
+        self.service = Service(atomic=bool(data.draw(st.booleans(), "atomic")))
         self.commands: list[SendCommand] = []
         self.replies: list[Inbound] = []
         self.said: list[Inbound] = []
@@ -209,22 +236,17 @@ class RemoteWorld:
 
     def _work(self, command: SendCommand, *, wild: bool) -> None:
         answer = self.data.draw(st.sampled_from(REPLIES), "answer") if wild else "done"
-        happens = bool(self.data.draw(st.booleans(), "happens")) if answer == "unknown" else False
-        said = self.service.work(command, answer, happens=happens)
-        reply = Inbound(
-            id=f"{command.key}/{command.attempt}",
-            kind="reply",
-            run="r",
-            key=command.key,
-            attempt=command.attempt,
-            answer=said,
-            payload=msgspec.Raw(b"7" if said == "done" else b"{}"),
-            code="no" if said == "rejected" else None,
-            after=1.0 if said == "retry" else None,
-        )
+        happens = wild and bool(self.data.draw(st.booleans(), "happens"))
+        said = self.service.work(self._on_the_wire(command), answer, happens=happens)
+        request = msgspec.json.decode(msgspec.json.encode(said), type=InboxRequest)
+        reply = request.as_inbound(f"{command.key}/{command.attempt}/{said.answer}")
         if wild and self.data.draw(st.integers(0, 5), "lost") == 0:
             return
         self.replies.append(reply)
+
+    def _on_the_wire(self, command: SendCommand) -> StepCommand:
+        sent = StepCommand.of(command, run="r", reply_to="sagareply.svc.T.1", trace=None)
+        return msgspec.json.decode(msgspec.json.encode(sent), type=StepCommand)
 
     def _reply(self, reply: Inbound) -> None:
         self.said.append(reply)
@@ -258,9 +280,10 @@ class RemoteWorld:
         return True
 
     def _by_hand(self, step: str) -> None:
-        """Let an operator do a step by hand, and say so: the saga has turned back, and will undo it."""
-        log = self.record.steps[step]
-        self.service.in_force.add(key_of(self.record, step, "do", log))
+        """Let an operator say that a step has happened: the saga has turned back, and will undo it.
+
+        They have looked: if it has not happened, the undo meets nothing.
+        """
         done = Inbound(id=f"done-{self.now}-{step}", kind="complete-step", step=step, payload=msgspec.Raw(b"7"))
         self._turn(done)
 
@@ -277,10 +300,6 @@ class RemoteWorld:
         late = [command for command in self.commands if command.kind == "do"]
         for command in late if self.record.status == "failed" else ():
             node = self.plan.by_name[command.step]
-            if self.service.work(command, "done", happens=True) == "done" and node.undo is not None:
+            said = self.service.work(self._on_the_wire(command), "done", happens=True)
+            if said.answer == "done" and node.undo is not None:
                 raise Broken(f"P4: a command of {command.step} that came after the undo was worked")
-
-
-def renamed(reply: Inbound, run: str) -> Inbound:
-    """Return the reply as one for another run."""
-    return structs.replace(reply, run=run)

@@ -55,7 +55,8 @@ class Endpoint(Generic[Q, R]):
     def undo(self, name: str, /) -> Callable[[Callable[[Q, R, Call], Awaitable[None]]], Any]:
         """Make a function this endpoint's undo, at an endpoint of its own. It is called with command, result and call.
 
-        It is called only if the action was done, and once. Afterwards nothing is done under the key any more.
+        If keys are kept in the transaction of the work, it is called only for what was done, and once. If not, it is
+        also called with None for what may never have happened. Afterwards nothing is done under the key any more.
         """
 
         def made(fn: Callable[[Q, R, Call], Awaitable[None]]) -> Any:

@@ -32,8 +32,8 @@ class Busy(Exception):
 
 Work: TypeAlias = Callable[[Any], Awaitable[Kept]]
 """Does the work under a key. It gets the transaction that the keys are kept in; None where there is none."""
-Undoing: TypeAlias = Callable[[Any, Kept], Awaitable[None]]
-"""Undoes what was done under a key: it gets the transaction, and what was kept."""
+Undoing: TypeAlias = Callable[[Any, Kept | None], Awaitable[None]]
+"""Undoes what was done under a key: it gets the transaction, and what was kept, if anything was."""
 
 
 class Keys(Protocol):
@@ -52,7 +52,7 @@ class Keys(Protocol):
         ...
 
     async def burn(self, key: str, undo: Undoing) -> None:
-        """Undo what was done under a key, if anything was, and burn the key. Raises Busy, and what `undo` raises."""
+        """Call `undo`, and burn the key; do nothing if it is burnt. Raises Busy, and what `undo` raises."""
         ...
 
     async def look(self, key: str) -> Kept | None:
@@ -85,12 +85,13 @@ class MemoryKeys:
         """Undo, and burn the key."""
         self._check_free(key)
         kept = self._kept.get(key)
-        if kept is not None and kept.answer == "done":
-            self._busy.add(key)
-            try:
-                await undo(None, kept)
-            finally:
-                self._busy.remove(key)
+        if kept == GONE:
+            return
+        self._busy.add(key)
+        try:
+            await undo(None, kept)
+        finally:
+            self._busy.remove(key)
         self._kept[key] = GONE
 
     async def look(self, key: str) -> Kept | None:

@@ -82,16 +82,18 @@ async def _do(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) ->
     except Retry as error:
         if not error.not_done:
             raise
-        await keys.burn(command.action_key, _nothing)
+        await keys.burn(command.action_key, _unless_done)
         raise _NotDone(error) from None
     return _reply(command, kept.answer, payload=kept.payload, code=kept.code or None)
 
 
 async def _undo(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) -> Reply:
-    async def undo(transaction: Any, kept: Kept) -> None:
-        if endpoint.undo_fn is not None:
-            given, result = endpoint.command.decode(command.payload), endpoint.result.decode(kept.payload)
-            await endpoint.undo_fn(given, result, _call(command, transaction))
+    async def undo(transaction: Any, kept: Kept | None) -> None:
+        nothing_done = keys.is_atomic if kept is None else kept.answer != "done"
+        if endpoint.undo_fn is None or nothing_done:
+            return
+        result = None if kept is None else endpoint.result.decode(kept.payload)
+        await endpoint.undo_fn(endpoint.command.decode(command.payload), result, _call(command, transaction))
 
     await keys.burn(command.action_key, undo)
     return _reply(command, "done")
@@ -110,13 +112,14 @@ async def _check(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys)
             return _reply(command, "done", payload=msgspec.Raw(endpoint.result.encode(answer.result)))
         if not isinstance(answer, NotDone):
             return _reply(command, "unknown", reason="the check does not know yet")
-    await keys.burn(command.action_key, _nothing)
+    await keys.burn(command.action_key, _unless_done)
     return _reply(command, "not_done")
 
 
-async def _nothing(transaction: Any, kept: Kept) -> None:
-    """Undo nothing: it was just seen that nothing was done. A key that was worked on meanwhile is busy."""
-    raise Busy
+async def _unless_done(transaction: Any, kept: Kept | None) -> None:
+    """Undo nothing: it was just seen that nothing was done. A key that was worked on since then is busy."""
+    if kept is not None and kept.answer == "done":
+        raise Busy
 
 
 def _call(command: StepCommand, transaction: Any) -> Call:
