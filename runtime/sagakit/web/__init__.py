@@ -3,7 +3,8 @@
     async with sagakit.asyncio.open_client("nats://localhost") as client:
         service.mount("/sagas", sagakit.web.app(client))
 
-It runs on asyncio and on trio, under any prefix, and is read-only unless told otherwise. See docs/http.md.
+It runs on asyncio and on trio, under any prefix, and is read-only unless told otherwise. See docs/http.md and
+docs/console.md.
 
 application    app: the ASGI app
 visitors       who visits, with which role; tokens, an authenticating proxy
