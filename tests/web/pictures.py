@@ -43,7 +43,7 @@ PICTURES: Mapping[str, Picture] = {
     "group": Picture(GROUP, "light"),
     "sagas": Picture(STUCK, "light"),
     "saga": Picture("/sagas/PlaceOrder/order-3", "dark", most=1140),
-    "start": Picture("/definitions/PlaceOrder/start", "light"),
+    "replay": Picture("/sagas/PlaceOrder/order-11?at=11", "light", most=880),
     "audit": Picture("/audit", "light"),
     "phone": Picture("/sagas/PlaceOrder/order-198", "dark", PHONE),
 }

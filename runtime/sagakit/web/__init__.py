@@ -18,6 +18,8 @@ acting         the endpoints that start, signal and mend
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console
+replay_page    the page of a saga as it was after one of its events
+saga_view      what these two have in common
 drawn_nodes    the nodes of the diagrams of sagas and definitions
 group_acts     acts on a group of stuck sagas, as jobs
 fleet_pages    the pages of definitions and workers

@@ -58,7 +58,7 @@ def address_of(request: Request) -> SagaKey:
 
 async def list_sagas(request: Request, client: Client) -> Response:
     """List sagas by a filter, the one that was written last comes first."""
-    limit = _number(request, "limit", LIMIT, MAX_LIMIT)
+    limit = number_of(request, "limit", LIMIT, MAX_LIMIT)
     cursor = request.query_params.get("cursor") or None
     found = await client.repository.records(await wanted_by(request, client), limit=limit, cursor=cursor)
     return as_json(
@@ -175,7 +175,8 @@ def _flag(request: Request, name: str) -> bool | None:
     raise InvalidInput(f"{name}: write true or false")
 
 
-def _number(request: Request, name: str, default: int, most: int) -> int:
+def number_of(request: Request, name: str, default: int, most: int) -> int:
+    """Return a number that a request gives, from 1 to `most`. Raises InvalidInput."""
     text = request.query_params.get(name, "")
     if not text:
         return default
