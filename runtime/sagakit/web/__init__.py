@@ -15,6 +15,8 @@ json_faults    values against a JSON Schema: what does not fit, what is the same
 endpoints      the table of the API
 looking        the endpoints that look
 acting         the endpoints that start, signal and mend
+job_endpoints  the endpoints of verbs for many sagas
+job_work       jobs as requests run them
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console

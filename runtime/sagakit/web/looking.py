@@ -157,10 +157,16 @@ def wait_of(request: Request) -> int | None:
 
 async def wanted_by(request: Request, client: Client) -> Wanted:
     """Return what the filter of a request looks for. Raises InvalidFilter, InvalidInput."""
-    where = request.query_params.get("where", "")
+    return await wanted_where_text(client, request.query_params.get("where", ""), ended=_flag(request, "ended"))
+
+
+async def wanted_where_text(client: Client, where: str, *, ended: bool | None = None) -> Wanted:
+    """Return what a filter looks for: unfinished sagas, unless it or `ended` says others.
+
+    Raises InvalidFilter, InvalidInput.
+    """
     if len(where) > MAX_FILTER:
         raise InvalidInput(f"where: a filter may have {MAX_FILTER:,} characters")
-    ended = _flag(request, "ended")
     return wanted_where(parse(where, now=await client.now()), ended=ended)
 
 
