@@ -86,10 +86,17 @@ def test_a_job_that_a_request_has_not_finished_goes_on_and_gives_no_saga_the_ver
         for one in range(3):
             await (await client.get(Buy, f"{one}")).wait()
         where = "type = Buy and status in (failed, completed)"
-        again = (await http.post("/api/jobs", json=order(message_id="m", where=where))).json()
+        with monkeypatch.context() as patched:
+            patched.setattr(JobRun, "run", noted)
+            again = (await http.post("/api/jobs", json=order(message_id="m", where=where))).json()
         assert again["verdicts"] == {"accepted": 3}, "the same message, so the verdict that it had"
+        assert positions == [None], "the records are read at once: nothing is waited for"
 
-    run = JobRun.run
+    run, positions = JobRun.run, list[Any]()
+
+    async def noted(one: JobRun, since: Any = None) -> bool:
+        positions.append(since)
+        return await run(one, since)
 
     async def stopped_at_once(one: JobRun, since: Any = None) -> bool:
         one.stop()
