@@ -16,7 +16,7 @@ from sagakit.client.json_shapes import CountLine
 from sagakit.engine import Inbound, InboundKind
 from sagakit.errors import InvalidInput, NotAllowed
 from sagakit.messages.validation import checked_message
-from sagakit.repository.found import Records
+from sagakit.repository.listing import Records
 from sagakit.web.acting import name_of
 from sagakit.web.api_shapes import JobList, JobReport, PlanAnswer
 from sagakit.web.bodies import JobBody, ResumeBody, json_body
