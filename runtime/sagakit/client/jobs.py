@@ -200,6 +200,11 @@ class Jobs:
         found = [(job, _holder_of(runs.get(f"{job.id}.{_RUN}", b""))) for job in jobs]
         return sorted(found, key=lambda one: one[0].created, reverse=True)
 
+    async def holder(self, id: str) -> Holder | None:
+        """Return the process that runs a job now; None if there is none. Raises StoreError."""
+        found = await self._last(f"{id}.{_RUN}")
+        return None if found is None else _holder_of(found.value)
+
     async def hold(self, id: str, holder: Holder, wait: Callable[[Holder], None]) -> Hold:
         """Take a job, so that nobody else runs it. `wait` is called if somebody else did so a moment ago.
 
