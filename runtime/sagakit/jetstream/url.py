@@ -59,7 +59,7 @@ async def open_url(
         async with open_memory(MemoryServer(), names=names, state_max_bytes=options.state_max_bytes) as memory:
             yield memory
     elif scheme == "embedded":
-        folder = _folder(url, rest)
+        folder = folder_of(url)
         connection |= {"tls": Tls(), "api": API}  # a child of ours, on the loopback
         async with (
             embedded_server(folder, sync=sync) as address,
@@ -74,9 +74,9 @@ async def open_url(
         raise InvalidConfig(f"cannot open {scheme + ':...' if scheme else 'an empty url'}: write {_FORMS}")
 
 
-def _folder(url: str, rest: str) -> Path:
+def folder_of(url: str) -> Path:
     """Return the folder that stands after `embedded:`. Raises InvalidConfig for all that would mean another one."""
-    path = rest
+    path = rest = url.partition(":")[2]
     if rest.startswith("//"):
         host, slash, below = rest[2:].partition("/")
         if host:
