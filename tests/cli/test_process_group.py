@@ -18,8 +18,9 @@ from sagakit.cli.joined_metrics import joined
 from sagakit.cli.kept_process import KeptProcess
 from sagakit.cli.process_channel import DrainOrder, ParentEnd, answering_parent
 from sagakit.cli.processes_command import MAX_RESTARTS, RESTART_PERIOD, ProcessesCall, ProcessGroup, processes_of
-from sagakit.cli.stop import Stop
+from sagakit.cli.stop import Stop, stop_signals
 from sagakit.cli.worker_command import WorkerCall
+from sagakit_actors import Backoff
 
 DRAINED, UNAVAILABLE, CRASH = CommandExit.DRAINED, CommandExit.UNAVAILABLE, CommandExit.CRASH
 USAGE, DEFINITION = CommandExit.USAGE, CommandExit.DEFINITION
@@ -102,6 +103,18 @@ async def test_processes_that_fail_now_and_then_are_started_again_for_ever(
     assert max(after - before for before, after in zip(lives.began, lives.began[1:], strict=False)) < RESTART_PERIOD + 2
 
 
+async def test_a_drain_does_not_wait_for_a_pause(autojump_clock: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    lives = Lives(monkeypatch, 0.1, CRASH)
+    monkeypatch.setattr(processes_command, "PAUSES", Backoff(initial_interval=1000, max_interval=1000))
+    group = ProcessGroup(call())
+    with trio.fail_after(2):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(group.run)
+            await trio.sleep(1)
+            group.drain("SIGTERM")
+    assert len(lives.began) == 1
+
+
 async def test_processes_that_end_unasked_in_good_order_time_and_again_are_a_crash(
     autojump_clock: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,10 +158,25 @@ async def test_a_process_answers_its_parent_and_drains_at_its_order(
             parent.send(DrainOrder("process 2 has ended"))
             await stopping.wait()
             assert stop.asked == "process 2 has ended"
-        ends[1].close()
+        nursery.start_soon(_closed_once_it_is_asked, ends[1])
         with trio.fail_after(5):
             assert await parent.ask("ready", patience=60) is None, "it has ended"
         assert (parent.listens, parent.has_listened) == (False, True)
+
+
+async def _closed_once_it_is_asked(end: socket.socket) -> None:
+    await trio.testing.wait_all_tasks_blocked()
+    end.close()
+
+
+def test_an_order_and_a_signal_at_the_same_time_are_one_stop() -> None:
+    with stop_signals() as stop:
+        stop.ask("the parent drains")
+        assert signal.getsignal(signal.SIGTERM) == stop.on_signal, "the first signal after it does not end the process"
+    with stop_signals() as stop:
+        signal.raise_signal(signal.SIGTERM)
+        stop.ask("the parent drains")
+        assert stop.asked == "SIGTERM"
 
 
 async def test_a_process_whose_parent_was_killed_ends_at_once(

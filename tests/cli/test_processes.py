@@ -14,7 +14,7 @@ from sagakit.jetstream.server_process import read
 from tests.cli.processes import ROOT, SAGAKIT, Process, start, worker
 from tests.cli.test_worker import answers
 from tests.cli.test_worker_metrics import scraped
-from tests.servers import free_port
+from tests.servers import Server
 
 
 async def is_up(process: Process, number: int, lives: int = 1) -> str:
@@ -94,18 +94,15 @@ async def test_a_killed_process_starts_again_its_sagas_go_on_and_a_signal_drains
         assert await parent.ended() == CommandExit.DRAINED
 
 
-def test_the_processes_end_when_their_parent_is_killed() -> None:
-    command = [SAGAKIT, "worker", "tests.cli.jobs:sagas", "--nats", f"nats://127.0.0.1:{free_port()}"]
-    environment = os.environ | {"SAGAKIT_CONNECT_TIMEOUT": "600"}
-    with subprocess.Popen(
-        [*command, "--processes", "2"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    ) as parent:
+def test_the_processes_end_when_their_parent_is_killed(server: Server, namespace: str) -> None:
+    command = [SAGAKIT, "worker", "tests.cli.jobs:sagas", "--nats", server.url, "--namespace", namespace]
+    with subprocess.Popen([*command, "--processes", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
         assert parent.stderr is not None
-        waiting = set[str]()
-        for line in parent.stderr:
-            waiting |= {number for number in ("[1]", "[2]") if number in line and "Connect call failed" in line}
-            if len(waiting) == 2:
-                break
+        up = set[str]()
+        while up != {"[1]", "[2]"}:
+            line = parent.stderr.readline()
+            assert line, up
+            up |= {number for number in ("[1]", "[2]") if f"{number} sagakit.worker: worker" in line}
         parent.kill()
         parent.stderr.read()  # ends once the last process that could write there has ended
 
