@@ -34,6 +34,8 @@ VERDICT_COLUMNS: Columns = {
 }
 UNAUDITED = frozenset({"signal", "delete"})
 """Commands whose reason nothing would keep."""
+TURN = 1000
+"""Sagas of a plan after which other tasks have a turn."""
 NO_WORKER = "no worker"
 """The verdict to expect from a saga that no live worker can run."""
 TAKES_A_STEP = frozenset({"complete-step", "mark-undone"})
@@ -175,7 +177,7 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
         note("no saga fits: nothing to do")
         print_lines([], VERDICT_COLUMNS, output)
         return 0
-    expected = [await way.tried(record) for record in found.records]
+    expected = await _expected(found.records, way.tried)
     for line in await plan_text(sagas, order, found, expected):
         note(line)
     job = way.job if len(found.records) > 1 and not order.dry_run else None
@@ -200,6 +202,16 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
     print_lines(lines, VERDICT_COLUMNS, output)
     good = not found.missing and all(answer.applied for answer in answers)
     return 0 if good else CommandExit.NOT_APPLIED
+
+
+async def _expected(records: Sequence[Record], tried: Callable[[Record], Awaitable[Answer]]) -> list[Answer]:
+    """Return the answers to expect. The connection has a turn now and then, as trying needs none by itself."""
+    answers: list[Answer] = []
+    for record in records:
+        answers.append(await tried(record))
+        if len(answers) % TURN == 0:
+            await trio.lowlevel.checkpoint()
+    return answers
 
 
 def _item(record: Record, expected: Answer) -> JobItem:

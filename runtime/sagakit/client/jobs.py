@@ -10,6 +10,7 @@ Everything here awaits a `Wire` only, so it runs on asyncio and on trio.
 from __future__ import annotations
 
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeAlias
@@ -323,10 +324,7 @@ class JobPages:
                 value = _encoder.encode(self.pages[number])
                 revision = await self._jobs._put(f"{job.id}.{number}", value, self._revisions[number])
                 self._revisions[number] = revision
-            counts: dict[str, int] = {}
-            for item in self.items():
-                if item.verdict:
-                    counts[item.verdict] = counts.get(item.verdict, 0) + 1
+            counts = dict(Counter(item.verdict for item in self.items() if item.verdict))
             if counts != job.verdicts or ended != job.ended:
                 job.verdicts, job.ended = counts, ended
                 self._revision = await self._jobs._put(job.id, _encoder.encode(job), self._revision)
