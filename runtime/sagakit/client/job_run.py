@@ -40,7 +40,7 @@ from sagakit.store.ports.wire_port import Wire
 AT_ONCE = 256
 """Sagas that have been sent the verb and have not answered, at the most. Workers park what is beyond their own room."""
 REFILL = 64
-"""Sagas that are sent the verb together, if so many are left: one write to the socket, and one read, for all of them."""
+"""Sagas that are sent the verb together, if so many are left: one write to the socket serves them all."""
 PATIENCE = 2.0
 """Seconds after which a saga that has not answered holds up no other one."""
 LOOKS = 64
