@@ -66,10 +66,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path) -> AsyncIterator[Desk]:
+async def desk(folder: Path, *, shards: int = 1) -> AsyncIterator[Desk]:
     with running_server(folder / "server") as server:
         async with (
-            open_runtime(server.url, sagas=[Post()]) as runtime,
+            open_runtime(server.url, sagas=[Post()], shards=shards) as runtime,
             open_plain(server.url, Config()) as sagas,
         ):
             yield Desk(server.url, runtime, sagas, folder)
@@ -162,6 +162,14 @@ async def test_a_run_that_was_silent_for_too_long_loses_its_job(tmp_path: Path) 
         await hold.release()
         with trio.fail_after(20):
             await here.jobs.hold("j", HOLDER, heard.append)
+
+
+async def test_the_number_of_shards_is_the_one_that_the_buckets_were_made_with(tmp_path: Path) -> None:
+    """An operator need not say it: each of the sagas is found and mended, in whichever shard it is."""
+    async with desk(tmp_path, shards=3) as here:
+        pages = await here.write(*[await here.stuck(id) for id in "abcdef"])
+        assert {here.sagas.names.shard_of(item.key) for item in pages.items()} == {0, 1, 2}
+        assert await here.run(pages) == dict.fromkeys("abcdef", "accepted")
 
 
 async def test_a_long_list_is_kept_in_several_pages(tmp_path: Path) -> None:

@@ -256,10 +256,11 @@ def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload
 async def open_plain(url: str, config: Config) -> AsyncIterator[PlainAccess]:
     """Open the sagas at `url` in this trio program, which becomes no worker: it starts and takes over nothing.
 
-    Raises the errors of `open_runtime`.
+    The number of shards is the one that the buckets were made with, whatever the `config` says. Raises the errors of
+    `open_runtime`.
     """
     with bare_errors():
-        async with open_worker(url, sagas=[], config=config, adopt=False) as worker:
+        async with open_worker(url, sagas=[], config=config, adopt=False, shards_as_made=True) as worker:
             try:
                 yield PlainAccess(worker)
             finally:
