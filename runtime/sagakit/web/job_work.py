@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 AT_ONCE = 20.0
 """Seconds that a request runs a job, unless it says otherwise. What is left then is resumed."""
 
-PATIENT = 0.25
-"""Share of these seconds that a saga gets to answer. Then it is looked at once more, or left to the next run."""
-
 
 async def expected_of(client: Client, records: Sequence[Record], verb: InboundKind) -> Sequence[Answer]:
     """Return the answers that sagas, as their records are, would give to a verb. Changes nothing."""
@@ -83,7 +80,7 @@ async def work_on(
         told=lambda _: None,
         now=lambda: client.wire.now() + ahead,
         explain=partial(reason_of, pages.job),
-        timeout=seconds * PATIENT,
+        timeout=seconds,
     )
     with bare_errors():
         async with anyio.create_task_group() as tasks:
