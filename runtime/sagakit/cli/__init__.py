@@ -15,6 +15,9 @@ export_rows       the rows of their tables: sagas, steps, events
 export_files      tables as JSON lines, Parquet, Arrow and in DuckDB
 mending_commands  retry, cancel, compensate, terminate, complete-step, mark-undone
 sending_commands  start, signal, delete
+letter_commands   dead-letters: list, show, edit, resend, delete, audit
+letter_changes    a change of dead letters: plan, question, verdicts
+letter_editing    the new payload of a dead letter
 checking_commands  doctor
 findings_text     findings of the doctor as text, and for Nagios and Prometheus
 running_commands  worker, setup, permissions, config, metrics

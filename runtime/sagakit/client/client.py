@@ -16,6 +16,7 @@ from sagakit.client.client_starts import ClientStartOptions, ClientStarts, SentS
 from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.handle import Handle
+from sagakit.client.letters import Letters
 from sagakit.client.lookup import Lookup
 from sagakit.client.messenger import Messenger
 from sagakit.client.misuse import VERBS_OF_A_HANDLE, elsewhere
@@ -69,6 +70,8 @@ class Client:
         self._lookup = Lookup(wire, names)
         self.repository: SagaRepository = SagaRepository(self._lookup.reading)
         """The stored sagas, for tools that read many. Its methods do not wait through an outage."""
+        self.dead_letters: Letters = Letters(wire, names)
+        """The messages that no worker could ever apply. Changing them takes the role operator."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
         self._fleet = FleetView(wire, self._lookup, ttl=lease_ttl)
