@@ -47,7 +47,7 @@ async def bury(client: Client, subject: str, payload: bytes = BAD, **headers: st
         "Sagakit-By": "w1",
         "Sagakit-Subject": client.names.subject(subject),
         "Sagakit-Id": "m1",
-        "Sagakit-Headers": '{"Nats-Msg-Id":"Buy.one/m1","Color":"red"}',
+        "Sagakit-Headers": '{"Nats-Msg-Id":"Buy.one/m1","Nats-Expected-Stream":"OTHER","Color":"red"}',
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
     ack = await client.wire.request(client.names.dead_subject("inbox", "Buy"), payload, headers=header_block(fields))

@@ -15,19 +15,17 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from sagakit.errors import InvalidInput, NotAllowed, Undecodable, UnknownLetter
-from sagakit.jetstream.answers import NO_MESSAGE, PubAck, to_error
+from sagakit.jetstream.answers import PubAck, to_error
 from sagakit.jetstream.puller import Found, refusal
 from sagakit.jetstream.scan import Scan, window
 from sagakit.jetstream.wire import header_block, header_fields
-from sagakit.jetstream.wire_reading import last_message
+from sagakit.jetstream.wire_reading import StoredMessage, last_message
 from sagakit.store.names import Names, captures
 from sagakit.store.ports import DUPLICATES, HEADERS_LIMIT, Wire
 
 LetterVerb: TypeAlias = Literal["edit", "resend", "delete"]
 WIDTH = 200
 """Dead letters that are read at once where the newest ones are listed."""
-_REMOVED = frozenset({NO_MESSAGE, 10057})
-"""The server's answers to the removal of a message that is not there."""
 _ack = msgspec.json.Decoder(PubAck)
 _text_headers = msgspec.json.Decoder(dict[str, str])
 
@@ -117,10 +115,7 @@ class Letters:
 
     async def get(self, sequence: int) -> Letter:
         """Return one dead letter, from the leader. Raises UnknownLetter."""
-        stream = self._names.dead
-        request = msgspec.json.encode({"seq": sequence})
-        answer = await self._wire.request(f"$JS.API.STREAM.MSG.GET.{stream}", request)
-        found = last_message(answer, str(sequence), stream, refusal)
+        found = await self._found(sequence)
         if found is None or captures(self._names.dead_audit, found.subject):
             raise UnknownLetter(
                 f"there is no dead letter {sequence}: it was resent, edited or deleted, or its time is over; "
@@ -194,6 +189,12 @@ class Letters:
 
     # ------------------------------------------------------------- private
 
+    async def _found(self, sequence: int) -> StoredMessage | None:
+        stream = self._names.dead
+        request = msgspec.json.encode({"seq": sequence})
+        answer = await self._wire.request(f"$JS.API.STREAM.MSG.GET.{stream}", request)
+        return last_message(answer, str(sequence), stream, refusal)
+
     def _headers(self, letter: Letter) -> dict[str, str]:
         """Return the headers of the message that is sent again. Raises NotAllowed if none can be sent."""
         if letter.cut:
@@ -248,7 +249,7 @@ class Letters:
         stream = self._names.dead
         request = msgspec.json.encode({"seq": sequence, "no_erase": True})
         answer = _ack.decode(await self._wire.request(f"$JS.API.STREAM.MSG.DELETE.{stream}", request))
-        if answer.error is not None and answer.error.err_code not in _REMOVED:
+        if answer.error is not None and await self._found(sequence) is not None:  # else somebody else has removed it
             raise refusal(answer.error, stream)
 
 
