@@ -91,6 +91,11 @@ class Cutting:
         raise Ambiguous(subject)
 
 
+def cutting(client: Client, part: str, *, sent: bool) -> Letters:
+    wire: Any = Cutting(client.wire, part, sent=sent)
+    return Letters(wire, client.names)
+
+
 def test_letters_are_listed_newest_first_and_found_by_subject_and_reason(on_store: OnStore) -> None:
     async def body(client: Client) -> None:
         letters = client.dead_letters
@@ -140,7 +145,7 @@ def test_a_resend_that_was_cut_off_is_repeated_and_sends_once(on_store: OnStore,
     async def body(client: Client) -> None:
         first = await bury(client, "sagain.Buy.one")
         with pytest.raises(Ambiguous):
-            await Letters(Cutting(client.wire, part, sent=sent), client.names).resend(first, **WHO)
+            await cutting(client, part, sent=sent).resend(first, **WHO)
         if part != "MSG.DELETE":
             assert await left(client) == [first], "removed although the inbox may not have it"
         if (part, sent) != ("MSG.DELETE", True):
@@ -178,7 +183,7 @@ def test_an_edited_letter_stays_while_the_inbox_takes_it_for_the_one_that_came(o
         letters = client.dead_letters
         first = await bury(client, "sagain.Buy.one")
         with pytest.raises(Ambiguous):
-            await Letters(Cutting(client.wire, "MSG.DELETE", sent=False), client.names).resend(first, **WHO)
+            await cutting(client, "MSG.DELETE", sent=False).resend(first, **WHO)
         edited = await letters.edit(first, GOOD, **WHO)
         with pytest.raises(NotAllowed, match="perhaps before it was edited"):
             await letters.resend(edited.sequence, **WHO)
