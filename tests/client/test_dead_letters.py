@@ -139,6 +139,21 @@ def test_a_letter_is_sent_again_under_a_new_id_and_removed(on_store: OnStore) ->
     on_store(body)
 
 
+def test_a_list_goes_on_beyond_its_first_window(on_store: OnStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagakit.client.letters.WIDTH", 1)
+
+    async def body(client: Client) -> None:
+        letters = client.dead_letters
+        kept = [await bury(client, f"sagain.Buy.{number}") for number in range(20)]
+        assert [one.sequence for one in await letters.list()] == kept[::-1]
+        for sequence in kept[:3]:
+            await letters.delete(sequence, **WHO)
+        assert [one.sequence for one in await letters.list()] == kept[:2:-1]
+        assert [one.letter for one in await letters.changes()] == kept[2::-1]
+
+    on_store(body)
+
+
 @pytest.mark.parametrize("sent", [False, True])
 @pytest.mark.parametrize("part", ["sagadead.audit", "sagain.Buy", "MSG.DELETE"])
 def test_a_resend_that_was_cut_off_is_repeated_and_sends_once(on_store: OnStore, part: str, sent: bool) -> None:
