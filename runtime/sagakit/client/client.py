@@ -98,11 +98,7 @@ class Client:
     ) -> Handle[Any]: ...
 
     async def start(
-        self,
-        saga: type[Saga[Any, Any]] | str,
-        id: str | None,
-        input: object,
-        **options: Unpack[ClientStartOptions],
+        self, saga: type[Saga[Any, Any]] | str, id: str | None, input: object, **options: Unpack[ClientStartOptions]
     ) -> Handle[Any]:
         """Start a saga on any worker, by one message. Return a handle on it. `ClientStartOptions` has the options.
 
