@@ -11,6 +11,7 @@ import typer.main
 from sagakit.cli.app import app
 from sagakit.cli.exits import CommandExit
 from sagakit.cli.lazy_group import HOMES, LATER, OTHERS
+from sagakit.cli.letter_commands import dead_letters
 from typer.testing import CliRunner
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
@@ -35,7 +36,8 @@ def test_each_command_of_a_module_is_in_the_list(module: str) -> None:
 
 
 def test_the_options_on_the_page_exist() -> None:
-    everywhere = " ".join(CliRunner().invoke(app, [*name, "--help"]).stdout for name in [(), *zip(HOMES)])
+    of_letters = [("dead-letters", name) for name in typer.main.get_group(dead_letters).commands]
+    everywhere = " ".join(CliRunner().invoke(app, [*name, "--help"]).stdout for name in [(), *zip(HOMES), *of_letters])
     for option in re.findall(r"--[a-z][a-z-]+", PAGE):
         assert f"{option} " in everywhere, option
 

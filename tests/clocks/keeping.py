@@ -188,10 +188,15 @@ async def _misjudged(worker: Worker, dead: str) -> list[str]:
         lost = "is dead" in line["message"] and dead not in line["message"]
         if lost or "fenced" in line["message"] or line["level"] in ("ERROR", "CRITICAL"):
             found.append(f"{worker.name} said: {line['message']}")
-    told = [line["message"] for line in worker.lines if "wall clock" in line["message"]]
+
+    def told() -> list[str]:
+        return [line["message"] for line in worker.lines if "wall clock" in line["message"]]
+
+    with suppress(trio.TooSlowError):  # it looks once a second, and asks the server first
+        await until(lambda: len(told()) >= 2, worker)
     says = "ahead of" if worker.clock.ahead > 0 else "behind"
-    if [says in text for text in told] != [True, True]:
-        found.append(f"{worker.name} said of its clock: {told}")
+    if [says in text for text in told()] != [True, True]:
+        found.append(f"{worker.name} said of its clock: {told()}")
     skew = await worker.skew()
     if abs(skew - worker.clock.ahead) > 30:
         found.append(f"{worker.name} is {skew:.1f} s ahead by its metrics, {worker.clock.ahead:.1f} s in truth")

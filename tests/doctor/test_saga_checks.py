@@ -138,9 +138,14 @@ async def test_messages_that_nobody_takes_are_told(
 async def test_dead_letters_are_counted(server: Server, namespace: str) -> None:
     async with stored(server, namespace):
         pass
-    await ask(server.url, Names(namespace=namespace).dead_subject("inbox", "BookTrip"), {"why": "no such step"})
+    names = Names(namespace=namespace)
+    await ask(server.url, names.dead_subject("audit", "delete"), {"verb": "delete", "letter": 7})
     finding = await found(server.url, "SK307", namespace=namespace)
-    assert (finding.result, finding.value) == ("warn", 1)
+    assert (finding.result, finding.value) == ("ok", 0), "what was done with letters is no letter"
+    for source in ("inbox", "edited"):
+        await ask(server.url, names.dead_subject(source, "BookTrip"), {"why": "no such step"})
+    finding = await found(server.url, "SK307", namespace=namespace)
+    assert (finding.result, finding.value) == ("warn", 2)
 
 
 def test_a_lease_is_old_later_than_its_worker_counts_as_dead() -> None:

@@ -27,6 +27,7 @@ LATER: Mapping[str, tuple[str, str]] = {
     "trace": ("watching_commands", "Draw the family of a saga as a tree."),
     "store": ("store_commands", "Compare records with events, and rebuild what was lost."),
     "jobs": ("job_commands", "List the jobs: verbs for many sagas."),
+    "dead-letters": ("letter_commands", "List, edit, resend and delete messages that could never be applied."),
     "doctor": ("checking_commands", "Check server, streams, fleet and sagas, and say what to do."),
     "retry": ("mending_commands", "Let stuck sagas go on, with fresh retries."),
     "cancel": ("mending_commands", "Ask that sagas be undone."),

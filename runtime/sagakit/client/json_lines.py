@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from sagakit.client.json_shapes import EventLine, GroupLine, SagaDetail, SagaLine, WatchLine
+from sagakit.client.json_shapes import EventLine, GroupLine, LetterDetail, LetterLine, SagaDetail, SagaLine, WatchLine
 from sagakit.engine import Record
 from sagakit.engine.events import CloudEvent
 from sagakit.naming import SagaKey
@@ -16,6 +16,7 @@ from sagakit.times import moment_of
 
 if TYPE_CHECKING:  # a command that lists sagas does not need it
     from sagakit.client.description import Description
+    from sagakit.client.letters import Letter
 
 
 def saga_line(record: Record) -> SagaLine:
@@ -79,3 +80,30 @@ def group_line(group: StuckGroup) -> GroupLine:
 def detail_of(key: str, found: Description) -> SagaDetail:
     """Return a description in the form that is printed as JSON."""
     return msgspec.convert(msgspec.to_builtins(found) | {"key": key}, SagaDetail)
+
+
+def letter_line(letter: Letter) -> LetterLine:
+    """Return the line of a dead letter in a list."""
+    return LetterLine(
+        letter=letter.sequence,
+        type=letter.saga_type,
+        subject=letter.subject,
+        message_id=letter.message_id,
+        code=letter.code,
+        reason=letter.reason,
+        worker=letter.worker,
+        kept_at=moment_of(letter.kept_at),
+        size=len(letter.payload),
+        cut=letter.cut or None,
+        edited_by=letter.edited_by or None,
+    )
+
+
+def letter_detail(letter: Letter) -> LetterDetail:
+    """Return a dead letter with headers and payload."""
+    try:
+        payload = msgspec.json.decode(letter.payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        payload = letter.payload.decode(errors="replace")
+    line = msgspec.structs.asdict(letter_line(letter))
+    return LetterDetail(**line, headers=letter.headers, payload=payload)

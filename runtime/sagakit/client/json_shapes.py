@@ -231,6 +231,60 @@ class JobLine(msgspec.Struct, frozen=True, kw_only=True):
     run_by: str | None
 
 
+class LetterLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A dead letter of `sagakit dead-letters list`. `letter` is its number, by which the other commands take it.
+
+    `cut` has the size of a message that was too large to be kept whole. `edited_by` has edited the payload last.
+    """
+
+    letter: int
+    type: str
+    subject: str
+    message_id: str
+    code: str
+    reason: str
+    worker: str
+    kept_at: datetime | None
+    size: int
+    cut: str | None
+    edited_by: str | None
+
+
+class LetterDetail(LetterLine, frozen=True, kw_only=True):
+    """The dead letter of `sagakit dead-letters show`. A `payload` that is not JSON is a text."""
+
+    headers: Mapping[str, str]
+    payload: Any
+
+
+class LetterVerdictLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict on a verb for one dead letter. `why` says why it has no effect. With `dry_run` nothing was changed.
+
+    `new` is the id under which the message was sent again, or the number that the edited letter has.
+    """
+
+    letter: int
+    verb: str
+    verdict: str
+    applied: bool
+    new: str | None
+    why: str | None
+    dry_run: bool
+
+
+class LetterChangeLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of `sagakit dead-letters audit`: what somebody has done with a dead letter."""
+
+    at: datetime | None
+    verb: str
+    letter: int
+    subject: str
+    message_id: str
+    code: str
+    by: str
+    why: str
+
+
 class StartedLine(msgspec.Struct, frozen=True, kw_only=True):
     """The start that `sagakit start` has put into the inbox."""
 
@@ -276,5 +330,6 @@ class ErrorLine(msgspec.Struct, frozen=True, kw_only=True):
 LINES: tuple[type[msgspec.Struct], ...] = (
     SagaLine, SagaDetail, EventLine, ReplayLine, DifferenceLine, RebuiltLine, WatchLine, RelativeLine, CountLine,
     GroupLine, WorkerLine, VerdictLine, JobLine, StartedLine, FindingLine, ContextLine, ErrorLine,
+    LetterLine, LetterDetail, LetterVerdictLine, LetterChangeLine,
 )  # fmt: skip
 """The structs that are printed as they are; the others are parts of these."""

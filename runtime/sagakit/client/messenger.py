@@ -19,7 +19,7 @@ from sagakit.client.lookup import Lookup
 from sagakit.engine import EndMarker, Inbound, Record
 from sagakit.engine.verdicts import is_full
 from sagakit.errors import AlreadyStarted, InvalidInput, NoWorker
-from sagakit.jetstream.answers import ApiError, to_error
+from sagakit.jetstream.answers import PubAck, to_error
 from sagakit.jetstream.wire import header_block
 from sagakit.messages.answered import answered
 from sagakit.messages.channels import channel_of
@@ -38,15 +38,7 @@ SILENT_FOR = 3.0
 """Seconds after which the log says why a start may wait in vain."""
 
 
-class _Stored(msgspec.Struct):
-    """The answer of JetStream to a message for the inbox. `duplicate`: it has one with the same id."""
-
-    seq: int = 0
-    duplicate: bool = False
-    error: ApiError | None = None
-
-
-_stored = msgspec.json.Decoder(_Stored)
+_ack = msgspec.json.Decoder(PubAck)
 
 
 class Messenger:
@@ -73,7 +65,7 @@ class Messenger:
 
         async def send() -> Sent:
             sent = await self._burials.expect(address.saga_type, subject, id)
-            answer = _stored.decode(await self._wire.request(subject, payload, headers=headers))
+            answer = _ack.decode(await self._wire.request(subject, payload, headers=headers))
             if answer.error is not None:
                 raise to_error(answer.error, key=str(address), expected=None, stream=self._names.inbox)
             if answer.duplicate:  # the first copy may have been buried before anybody listened

@@ -115,7 +115,7 @@ CHECKS: Sequence[Check] = (
     Check(
         "SK307", "dead letters",
         "Messages could never be applied, such as a start whose input does not fit.",
-        "Read them with `nats stream view SAGA_DEAD`: each names its reason. Correct the sender.",
+        "`sagakit dead-letters list` shows their reasons. Correct the sender; then `resend` or `delete` them.",
         saga_checks.dead_letters,
     ),
 )  # fmt: skip

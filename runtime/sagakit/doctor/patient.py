@@ -13,6 +13,8 @@ from sagakit.doctor.live_sagas import LiveSagas, record_of
 from sagakit.doctor.monitoring_port import Monitored
 from sagakit.errors import NoResponders, Undecodable
 from sagakit.jetstream.answers import NO_STREAM, ApiError, to_error
+from sagakit.jetstream.puller import refusal, subjects_of
+from sagakit.jetstream.scan import window
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.permissions import Role, streams_of
@@ -76,7 +78,6 @@ class StreamContent(msgspec.Struct):
     messages: int = 0
     bytes: int = 0
     first_ts: datetime | None = None
-    last_ts: datetime | None = None
 
 
 class StreamInfo(msgspec.Struct):
@@ -150,6 +151,17 @@ class Patient:
                 raise to_error(info.error, key=name, expected=None, stream=name)
             self._streams[name] = None if info.error is not None else info
         return self._streams[name]
+
+    async def dead_letters(self) -> tuple[int, float]:
+        """Return how many dead letters there are, and when the last one was kept, in seconds since the epoch.
+
+        What was done with letters is in the same stream, and is not counted.
+        """
+        found = await window(self.wire, self.names.dead, self.names.dead_subjects, upto=None, want=1)
+        counts = [await subjects_of(self.wire, self.names.dead, one, refusal) for one in self.names.dead_subjects]
+        return sum(number for count in counts for number in count.values()), max(
+            (one.at for one in found.found), default=0.0
+        )
 
     async def streams(self) -> dict[str, StreamInfo]:
         """Return the streams that are there, by name."""

@@ -56,13 +56,13 @@ async def inbox(patient: Patient) -> Seen:
 
 async def dead_letters(patient: Patient) -> Seen:
     """Check whether messages were given up."""
-    info = await patient.stream(patient.names.dead)
-    if info is None:
+    if await patient.stream(patient.names.dead) is None:
         return skipped("the stream of dead letters is missing: see SK201")
-    number = info.state.messages
+    number, last = await patient.dead_letters()
     if not number:
         return ok("there are no dead letters", 0)
-    return warn(f"{number:,} dead letters, the last one {span(_age(info, info.state.last_ts))} old", number)
+    age = max(0.0, await patient.now() - last)
+    return warn(f"{number:,} dead letters, the last one {span(age)} old", number)
 
 
 def _age(info: StreamInfo, moment: datetime | None) -> float:

@@ -38,6 +38,7 @@ from sagakit.errors.caller_errors import NotRegistered as NotRegistered
 from sagakit.errors.caller_errors import RuntimeClosed as RuntimeClosed
 from sagakit.errors.caller_errors import TooLate as TooLate
 from sagakit.errors.caller_errors import UnknownJob as UnknownJob
+from sagakit.errors.caller_errors import UnknownLetter as UnknownLetter
 from sagakit.errors.caller_errors import UnknownSaga as UnknownSaga
 from sagakit.errors.caller_errors import UnreadableValue as UnreadableValue
 from sagakit.errors.caller_errors import Unwritable as Unwritable

@@ -122,6 +122,13 @@ class UnknownJob(CallerError):
     """
 
 
+class UnknownLetter(CallerError):
+    """There is no dead letter with this number: it was resent, edited or deleted, or its time is over.
+
+    Raised by `Client.dead_letters`. Dead letters are kept for 30 days.
+    """
+
+
 class JobHeld(CallerError):
     """Somebody else runs the job now. The text says who, and where.
 

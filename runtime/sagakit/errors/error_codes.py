@@ -18,6 +18,7 @@ from sagakit.errors.caller_errors import (
     NotAllowed,
     RuntimeClosed,
     UnknownJob,
+    UnknownLetter,
     UnknownSaga,
 )
 from sagakit.errors.definition_errors import DefinitionError
@@ -46,7 +47,7 @@ class ErrorCodes(NamedTuple):
 
 ERROR_CODES: tuple[ErrorCodes, ...] = (
     ErrorCodes((UnknownSaga,), UNKNOWN, 404),
-    ErrorCodes((UnknownJob,), USAGE, 404),
+    ErrorCodes((UnknownJob, UnknownLetter), USAGE, 404),
     ErrorCodes((RuntimeClosed,), USAGE, 503),
     ErrorCodes((AlreadyStarted, NotAllowed, JobHeld), USAGE, 409),
     ErrorCodes((InputTooLarge,), USAGE, 413),

@@ -46,6 +46,8 @@ class PubAck(msgspec.Struct, frozen=True):
     """The answer to a publish, or to an API request of which only success matters."""
 
     seq: int = 0
+    duplicate: bool = False
+    """True if the stream has a message with the same id, and has dropped this one."""
     error: ApiError | None = None
 
 

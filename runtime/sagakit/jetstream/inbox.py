@@ -6,7 +6,7 @@ those that wait for an owner, and of the starts that wait for room.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
 
 import msgspec
@@ -19,9 +19,9 @@ from sagakit.jetstream.link import Link
 from sagakit.jetstream.parser import Delivery
 from sagakit.jetstream.pull import Consumer, Pull
 from sagakit.jetstream.stored import Stored, StreamReader
-from sagakit.jetstream.wire import header_block
+from sagakit.jetstream.wire import header_block, header_fields
 from sagakit.store.names import Channel, Names, SagaKey
-from sagakit.store.ports import ACK_WAIT, UNKNOWN_TYPE_FOR, InboundMessage, Source
+from sagakit.store.ports import ACK_WAIT, HEADERS_LIMIT, UNKNOWN_TYPE_FOR, InboundMessage, Source
 from sagakit.store.starting import is_start
 
 OUT = 10_000
@@ -31,9 +31,6 @@ PAGE_NEW, PAGE_PARKED = 256, 64
 turns of everything else that it does, and a message behind a flood waits until all pages before it have come."""
 LOOKED_AT = 8
 """Messages to one saga that are looked at for a start: more than a few before it mean that there is none."""
-HEADERS_LIMIT = 10 * 1_024
-"""Bytes that a parked or buried message may have for its own headers, within `max_payload`."""
-
 NAME_LIMIT = 4 * 1_024
 """Bytes that the id and the subject of a message have at most, so that its sender can find its dead letter by them."""
 
@@ -204,7 +201,7 @@ class StreamInbox:
         acknowledger: StreamAcknowledger | _Remover,
         saga_type: str = "",
     ) -> InboundMessage:
-        fields = dict(_fields(headers))
+        fields = dict(header_fields(headers))
         message_id = fields.get(_ID, f"seq-{position}")
         channel: Channel | None = "client"
         saga_id = fault = ""
@@ -314,13 +311,6 @@ def _stored(reply: str) -> tuple[int, float]:
     return int(words[at]), int(words[at + 2]) / 1e9
 
 
-def _fields(block: bytes) -> Iterator[tuple[str, str]]:
-    """Return the fields of a block of headers, the first of each name last, so that in a dict the first one counts."""
-    lines = block.decode(errors="replace").split("\r\n")[1:]
-    pairs = [line.partition(":") for line in lines if line]
-    return ((name, value.strip()) for name, _, value in reversed(pairs))
-
-
 def _kept(
     fields: Mapping[str, str], position: int, since: float, subject: str
 ) -> tuple[Channel | None, str, float, str, str]:
@@ -351,4 +341,4 @@ def _whole(name: str) -> str:
 
 def _told(headers: bytes) -> str:
     """Return a block of headers as one line of JSON."""
-    return msgspec.json.encode(dict(_fields(headers))).decode()
+    return msgspec.json.encode(dict(header_fields(headers))).decode()

@@ -5,7 +5,7 @@ Source: the NATS client protocol, `PUB` and `HPUB`. Measured: 8.3 instead of 11 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 LINE = b"\r\n"
 _HEAD = "NATS/1.0\r\n"
@@ -19,6 +19,13 @@ def header_block(fields: Mapping[str, str]) -> bytes:
             raise ValueError(f"a line break in header {name}: {value!r}")
         block += f"{name}: {value}\r\n"
     return (block + "\r\n").encode()
+
+
+def header_fields(block: bytes) -> Iterator[tuple[str, str]]:
+    """Return the fields of a block of headers, the first of each name last, so that in a dict the first one counts."""
+    lines = block.decode(errors="replace").split("\r\n")[1:]
+    pairs = [line.partition(":") for line in lines if line]
+    return ((name, value.strip()) for name, _, value in reversed(pairs))
 
 
 def frame(subject: str, reply: str, headers: bytes, payload: bytes) -> tuple[bytes, ...]:

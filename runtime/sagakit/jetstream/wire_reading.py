@@ -44,6 +44,11 @@ class StoredMessage(msgspec.Struct, frozen=True):
         """The payload."""
         return b64decode(self.data)
 
+    @property
+    def at(self) -> float:
+        """The time at which the server stored it, in seconds since the epoch."""
+        return datetime.fromisoformat(self.time).timestamp()
+
 
 class _Got(msgspec.Struct, frozen=True):
     message: StoredMessage | None = None
@@ -158,7 +163,7 @@ class WireStream:
         return [found[sequence] for sequence in sequences if sequence in found]
 
     def _value(self, key: str, message: StoredMessage) -> StoredValue:
-        return StoredValue(key, message.value, message.seq, datetime.fromisoformat(message.time).timestamp())
+        return StoredValue(key, message.value, message.seq, message.at)
 
     async def extent(self) -> Extent:
         """Return the extent of the stream."""

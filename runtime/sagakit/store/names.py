@@ -174,8 +174,18 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         """The stream of the dead letters."""
         return self._thing("SAGA_DEAD")
 
+    @property
+    def dead_subjects(self) -> list[str]:
+        """The subjects of the dead letters themselves. `dead_audit` has what was done with them."""
+        return [self.subject("sagadead.inbox.*"), self.subject("sagadead.edited.*")]
+
+    @property
+    def dead_audit(self) -> str:
+        """The subjects of what was done with dead letters: `sagadead.audit.{verb}`."""
+        return self.subject("sagadead.audit.*")
+
     def dead_subject(self, source: str, name: str) -> str:
-        """Return the subject of a dead letter; `name` is a type or a service."""
+        """Return the subject of a dead letter, or of what was done with one; `name` is a type, a service or a verb."""
         return self.subject(f"sagadead.{source}.{name if is_name(name) else '_'}")
 
     @property

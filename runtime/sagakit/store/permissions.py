@@ -130,13 +130,20 @@ def _operator(names: Names, inbox: Grant) -> Permissions:
     more = (
         Grant(names.subject("sagaop.>"), "retry, compensate, terminate and the like"),
         Grant(f"$KV.{names.jobs}.>", "write down a verb for many sagas, and what has become of each"),
+        Grant(names.dead_audit, "write down who edits, resends or deletes a dead letter, and why"),
+        Grant(names.subject("sagadead.edited.*"), "put an edited dead letter in the place of the one that came"),
+        Grant(f"$JS.API.STREAM.MSG.DELETE.{names.dead}", "remove a dead letter, once the inbox has it again"),
     )
-    return Permissions((*client.publish, *more, *_jobs(names)), client.subscribe)
+    return Permissions((*client.publish, *more, *_jobs(names), _letter(names)), client.subscribe)
 
 
 def _reader(names: Names, inbox: Grant) -> Permissions:
     looker = _looker(names, inbox)
-    return Permissions((*looker.publish, *_jobs(names)), looker.subscribe)
+    return Permissions((*looker.publish, *_jobs(names), _letter(names)), looker.subscribe)
+
+
+def _letter(names: Names) -> Grant:
+    return Grant(f"$JS.API.STREAM.MSG.GET.{names.dead}", "read one dead letter, from the leader")
 
 
 def _jobs(names: Names) -> Iterator[Grant]:

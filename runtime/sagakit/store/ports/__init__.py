@@ -32,6 +32,7 @@ from sagakit.store.ports.event_port import EventLog as EventLog
 from sagakit.store.ports.event_port import EventMessage as EventMessage
 from sagakit.store.ports.inbox_port import ACK_WAIT as ACK_WAIT
 from sagakit.store.ports.inbox_port import DUPLICATES as DUPLICATES
+from sagakit.store.ports.inbox_port import HEADERS_LIMIT as HEADERS_LIMIT
 from sagakit.store.ports.inbox_port import UNKNOWN_TYPE_FOR as UNKNOWN_TYPE_FOR
 from sagakit.store.ports.inbox_port import Acknowledger as Acknowledger
 from sagakit.store.ports.inbox_port import InboundMessage as InboundMessage

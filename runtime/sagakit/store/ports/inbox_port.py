@@ -64,6 +64,8 @@ ACK_WAIT = 4.0
 """Seconds after which a message that is neither acknowledged nor extended comes again."""
 UNKNOWN_TYPE_FOR = 600.0
 """Seconds that messages wait for the first worker that knows their type."""
+HEADERS_LIMIT = 10 * 1_024
+"""Bytes that a parked or buried message may have for its own headers, within `max_payload`."""
 DUPLICATES = 30.0
 """Seconds for which the inbox drops a message with an id that it already has."""
 

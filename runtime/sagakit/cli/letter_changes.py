@@ -1,0 +1,180 @@
+"""A change of dead letters: the plan is printed, the operator agrees, and each letter has its verdict, oldest first."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from sagakit.cli.changing import agreed, name_of
+from sagakit.cli.exits import CommandExit, UsageError
+from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
+from sagakit.client.by_key import PlainAccess
+from sagakit.client.json_shapes import LetterVerdictLine
+from sagakit.client.letters import Letter, Letters, LetterVerb
+from sagakit.errors import InvalidConfig, NotAllowed, SagakitError, UnknownLetter
+
+DONE: dict[LetterVerb, str] = {"edit": "edited", "resend": "resent", "delete": "deleted"}
+"""The verdict on a letter with which a verb is done."""
+REFUSED, GONE, ERROR = "refused", "no such letter", "error"
+VERDICT_COLUMNS: Columns = {
+    "letter": lambda line: str(line.letter),
+    "verdict": lambda line: line.verdict,
+    "new": lambda line: line.new or "",
+    "why": lambda line: line.why or "",
+}
+
+
+class LetterChoice(msgspec.Struct, frozen=True, kw_only=True):
+    """The letters that a command line names: by number, by what fits, or all of them."""
+
+    numbers: Sequence[int] | None = None
+    subject: str | None = None
+    reason: str | None = None
+    all: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError unless the words choose something, in one way."""
+        fits = self.subject is not None or self.reason is not None
+        ways = sum((bool(self.numbers), fits, self.all))
+        if ways != 1:
+            raise UsageError("say which dead letters: numbers, or --subject and --reason, or --all")
+
+    async def found(self, letters: Letters) -> tuple[Sequence[Letter], Sequence[tuple[int, str]]]:
+        """Return the letters, oldest first and without their payloads, and the numbers of those that are not there."""
+        found, missing = list[Letter](), list[tuple[int, str]]()
+        for number in sorted(set(self.numbers or ())):
+            try:
+                found.append(_light(await letters.get(number)))
+            except UnknownLetter as error:
+                missing.append((number, str(error)))
+        if not self.numbers:
+            async for letter in letters.all(subject=self.subject or ">", reason=self.reason or ""):
+                found.append(_light(letter))  # a page at a time
+        return found, missing
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a change: who makes it and why, and whether the operator is asked."""
+
+    why: str = ""
+    by: str | None = None
+    yes: bool = False
+    dry_run: bool = False
+
+    def checked(self, verb: str) -> str:
+        """Return the operator's name. Raises UsageError unless the change can be made, or asked about."""
+        if not self.why.strip():
+            raise UsageError(f"--why is missing: say why you {verb} these dead letters; their audit keeps it")
+        if not (self.yes or self.dry_run or sys.stdin.isatty()):
+            raise UsageError(
+                f"{verb} asks before it changes dead letters, and there is no terminal here: --yes goes ahead, "
+                "--dry-run shows the plan"
+            )
+        return name_of(self.by)
+
+
+class LetterAnswer(NamedTuple):
+    """The verdict on a letter, with its new id or number, or with the reason why nothing was changed."""
+
+    verdict: str
+    new: str = ""
+    refusal: str = ""
+
+
+Change = Callable[[Letter], Awaitable[str]]
+"""A function that changes a letter, and returns the new id or number."""
+
+
+def letters_of(access: PlainAccess) -> Letters:
+    """Return the dead letters of the namespace. Raises InvalidConfig for a store that has none to look at."""
+    if access.wire is None:
+        raise InvalidConfig("dead letters need a NATS server: those of a store in memory end with its process")
+    return Letters(access.wire, access.names)
+
+
+async def carry_out(
+    letters: Letters, verb: LetterVerb, choice: LetterChoice, audit: Audit, change: Change, output: OutputFormat
+) -> int:
+    """Print the plan, ask, change each letter, print each verdict. Return the exit code."""
+    found, missing = await choice.found(letters)
+    expected = [_expected(letters, verb, letter) for letter in found]
+    if not found and not missing:
+        note("no dead letter fits: nothing to do")
+    for line in plan_text(verb, found, expected, len(missing)):
+        note(line)
+    answers: Sequence[LetterAnswer] = expected
+    if found and not audit.dry_run:
+        if not audit.yes and not await agreed():
+            note("nothing was done")
+            print_lines([], VERDICT_COLUMNS, output)
+            return CommandExit.NOT_APPLIED
+        answers = await _each(verb, found, change)
+    lines = [_line(verb, one.sequence, answer, audit) for one, answer in zip(found, answers, strict=True)]
+    lines += [_line(verb, number, LetterAnswer(GONE, refusal=why), audit) for number, why in missing]
+    print_lines(lines, VERDICT_COLUMNS, output)
+    return CommandExit.NOT_APPLIED if any(line.why for line in lines) else 0
+
+
+def plan_text(
+    verb: LetterVerb, found: Sequence[Letter], expected: Sequence[LetterAnswer], missing: int
+) -> Sequence[str]:
+    """Return the lines of the plan: the letters by type and error, and the verdicts to expect."""
+    kinds = Counter((letter.saga_type or "no type", letter.code) for letter in found)
+    verdicts = Counter(answer.verdict for answer in expected)
+    lines = [f"{verb}: {len(found):,} dead letter{'' if len(found) == 1 else 's'}"] if found else []
+    lines += [f"  {number:,} {type}, {code}" for (type, code), number in sorted(kinds.items())]
+    if found:
+        lines.append(
+            f"verdicts to expect: {', '.join(f'{name} {number:,}' for name, number in verdicts.most_common())}"
+        )
+    if missing:
+        lines.append(f"not kept any more: {missing:,}")
+    return [shown(line) for line in lines]
+
+
+def _light(letter: Letter) -> Letter:
+    """Return a letter without its payload: many are held while the plan is made."""
+    return msgspec.structs.replace(letter, payload=b"")
+
+
+def _expected(letters: Letters, verb: LetterVerb, letter: Letter) -> LetterAnswer:
+    if verb == "resend":
+        try:
+            letters.check_resendable(letter)
+        except NotAllowed as error:
+            return LetterAnswer(REFUSED, refusal=str(error))
+    return LetterAnswer(DONE[verb])
+
+
+async def _each(verb: LetterVerb, found: Sequence[Letter], change: Change) -> Sequence[LetterAnswer]:
+    """Change one letter after the other: messages to one saga keep their order. Raise an error that all have had."""
+    answers, errors = list[LetterAnswer](), list[SagakitError]()
+    for letter in found:
+        try:
+            answers.append(LetterAnswer(DONE[verb], new=await change(letter)))
+        except NotAllowed as error:
+            answers.append(LetterAnswer(REFUSED, refusal=str(error)))
+        except UnknownLetter as error:
+            answers.append(LetterAnswer(GONE, refusal=str(error)))
+        except SagakitError as error:
+            errors.append(error)
+            answers.append(LetterAnswer(ERROR, refusal=str(error)))
+    if errors and len(errors) == len(found):
+        raise errors[0]
+    return answers
+
+
+def _line(verb: LetterVerb, letter: int, answer: LetterAnswer, audit: Audit) -> LetterVerdictLine:
+    return LetterVerdictLine(
+        letter=letter,
+        verb=verb,
+        verdict=answer.verdict,
+        applied=not (answer.refusal or audit.dry_run),
+        new=answer.new or None,
+        why=answer.refusal or None,
+        dry_run=audit.dry_run,
+    )

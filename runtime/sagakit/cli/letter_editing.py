@@ -1,0 +1,51 @@
+"""The new payload of a dead letter: from a file, from standard input, or from the operator's editor."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import trio
+
+from sagakit.cli.exits import UsageError
+from sagakit.client.letters import Letter
+
+
+def payload_in(file: str) -> bytes:
+    """Return the content of a file; `-` is standard input. Raises UsageError."""
+    try:
+        return sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(f"--file {file}: {error.strerror}") from None
+
+
+async def edited_payload(letter: Letter) -> bytes:
+    """Return the payload as the operator's editor leaves it. Raises UsageError if it is as it was.
+
+    The connection lives on meanwhile.
+    """
+    before = pretty(letter.payload)
+    editor = shlex.split(os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi")
+    with tempfile.TemporaryDirectory() as folder:  # readable by this user alone
+        path = Path(folder) / f"letter-{letter.sequence}.json"
+        path.write_bytes(before)
+        try:
+            done = await trio.run_process([*editor, str(path)], stdin=None, check=False)
+        except OSError as error:
+            raise UsageError(f"the editor {editor[0]!r} cannot be started: {error.strerror}") from None
+        after = path.read_bytes()
+    if done.returncode or after == before:
+        raise UsageError("nothing was done: the editor has left the payload as it was")
+    return after
+
+
+def pretty(payload: bytes) -> bytes:
+    """Return JSON with a line for each value; anything else as it is."""
+    try:
+        return msgspec.json.format(payload, indent=2) + b"\n"
+    except msgspec.DecodeError:
+        return payload
