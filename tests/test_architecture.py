@@ -32,7 +32,7 @@ LAYERS = [
     {"asyncio"},
     {"outbox", "prometheus"},
     {"projection"},
-    {"commands", "doctor", "participants"},
+    {"doctor", "participant"},
     {"web", "testing"},
     {"cli"},
     {"__main__"},
@@ -83,7 +83,7 @@ def test_only_the_jetstream_package_and_the_asyncio_faces_know_asyncio_and_nats(
         for path in modules(RUNTIME)
         if {name.split(".")[0] for name in imported(path)} & ASYNCIO_SIDE and not _only_for_types(path)
     }
-    assert knowing <= {"jetstream", "asyncio", "outbox"}
+    assert knowing <= {"jetstream", "asyncio", "outbox", "participant"}
 
 
 def _only_for_types(path: Path) -> bool:

@@ -16,7 +16,21 @@ import pytest
 import sagakit
 import sagakit.asyncio
 import trio
-from sagakit import Client, Context, DefinitionError, Handle, Runtime, Saga, Signal, child, each, signal, step, timer
+from sagakit import (
+    Client,
+    Context,
+    DefinitionError,
+    Handle,
+    Runtime,
+    Saga,
+    Signal,
+    child,
+    each,
+    remote,
+    signal,
+    step,
+    timer,
+)
 from sagakit.asyncio import AsyncioRuntime
 from sagakit.definition.plan import Kind
 from sagakit.errors import CannotConnect, InvalidConfig, InvalidInput, WrongContext
@@ -308,6 +322,7 @@ AFTER: dict[str, Callable[[Any], Any]] = {
     "signal": lambda node: signal(str, after=node),
     "timer": lambda node: timer(lambda input, ctx: timedelta(1), after=node),
     "child": lambda node: child(BookTrip, lambda input, ctx: Trip(), after=node),
+    "remote": lambda node: remote("a.b", str, send=lambda input, ctx: "", after=node),
 }
 
 

@@ -14,6 +14,7 @@ asyncio      the same for asyncio programs
 doctor       coded checks of server, streams, fleet and sagas
 prometheus   the metrics of a runtime, for a Prometheus registry
 outbox       sagas that a database transaction starts
+participant  services that do steps of sagas which run elsewhere
 projection   read models over the events of sagas, in a user's database
 web          the console and the HTTP API, as an ASGI app
 testing      the kit for the tests of a user: simulate, explore, fixtures

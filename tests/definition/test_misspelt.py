@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sagakit import DefinitionError, Limit, RetryPolicy, child, each, signal, step, timer
+from sagakit import DefinitionError, Limit, RetryPolicy, child, each, remote, signal, step, timer
 
 from tests.sagas import BookTrip
 
-ANY: Any = [step, each, signal, timer, child, RetryPolicy, Limit]
-_step, _each, _signal, _timer, _child, _RetryPolicy, _Limit = ANY
+ANY: Any = [step, each, signal, timer, child, remote, RetryPolicy, Limit]
+_step, _each, _signal, _timer, _child, _remote, _RetryPolicy, _Limit = ANY
 node: Any = BookTrip.hotel
 
 MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
@@ -21,6 +21,7 @@ MISSPELT: dict[str, tuple[Callable[[], Any], str]] = {
     "each": (lambda: _each(node, paralel=2), r"each\(paralel=\.\.\.\): .*did you mean 'parallel'"),
     "signal": (lambda: _signal(str, on_time_out="continue"), "did you mean 'on_timeout'"),
     "timer": (lambda: _timer(timedelta(1), afer=()), "did you mean 'after'"),
+    "remote": (lambda: _remote("a.b", str, send=len, on_unkown="ask"), "did you mean 'on_unknown'"),
     "child": (lambda: _child(BookTrip, len, wen=len), "did you mean 'when'"),
     "compensate": (lambda: node.compensate(retries=1), r"compensate\(retries=\.\.\.\): .*did you mean 'retry'"),
     "policy": (lambda: _RetryPolicy(attempts=3), r"RetryPolicy\(attempts=.*did you mean 'max_attempts'"),

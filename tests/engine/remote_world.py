@@ -14,6 +14,7 @@ from sagakit.definition.plan import Endpoints, NodePlan, OnUnknown, Plan, Retrie
 from sagakit.engine import (
     ENDS,
     Adopted,
+    CommandSent,
     Inbound,
     InputEvent,
     Loaded,
@@ -21,7 +22,6 @@ from sagakit.engine import (
     Record,
     ReplyAnswer,
     SendCommand,
-    Sent,
     apply,
     create,
     decode,
@@ -35,8 +35,8 @@ from sagakit.engine import (
 from sagakit.engine.turn import Limits
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.step_command import StepCommand
-from sagakit.participant import Call, Done, MemoryKeys, NotDone, Participant, Reject, Retry
-from sagakit.participant.replies import Reply
+from sagakit.participant import CommandContext, Done, MemoryKeys, NotDone, Reject, Retry, Service
+from sagakit.participant.replies import CommandReply
 from sagakit.participant.work import reply_to
 
 REPLIES: tuple[ReplyAnswer, ...] = ("done", "done", "done", "rejected", "not_done", "retry", "unknown")
@@ -77,7 +77,7 @@ def remote_plans(draw: st.DrawFn) -> Plan:
     return Plan(saga_type="T", nodes=tuple(nodes))
 
 
-class Service:
+class Desk:
     """A participant by the real rules, with keys in memory. Its handlers do what a test has drawn for them.
 
     With keys that are not atomic, work that fails may have happened, and nothing is kept of it.
@@ -89,28 +89,28 @@ class Service:
         self.keys.is_atomic = atomic
         self.answer: ReplyAnswer = "done"
         self.happens = False
-        service = Participant("svc")
+        service = Service("svc")
 
         @service.endpoint("do")
-        async def do(order: str, call: Call) -> int:
-            if call.key in self.in_force:  # without transactions a handler has to be idempotent itself
+        async def do(order: str, ctx: CommandContext) -> int:
+            if ctx.key in self.in_force:  # without transactions a handler has to be idempotent itself
                 return 7
             in_doubt = self.answer in ("unknown", "retry", "not_done") and self.happens and not atomic
             if self.answer == "done" or in_doubt:
-                self.in_force.add(call.key)
+                self.in_force.add(ctx.key)
             self._fail()
             return 7
 
         @do.undo("undo")
-        async def undo(order: str, result: int | None, call: Call) -> None:
+        async def undo(order: str, result: int | None, ctx: CommandContext) -> None:
             if self.answer in ("done", "rejected", "not_done"):
-                self.in_force.discard(call.key)
+                self.in_force.discard(ctx.key)
             else:
                 self._fail()
 
         @do.check("check")
-        async def check(order: str, call: Call) -> Done[int] | NotDone | None:
-            if call.key in self.in_force:
+        async def check(order: str, ctx: CommandContext) -> Done[int] | NotDone | None:
+            if ctx.key in self.in_force:
                 return Done(7)
             return None if self.answer == "unknown" else NotDone()
 
@@ -127,24 +127,24 @@ class Service:
             case "unknown":
                 raise RuntimeError("broke")
 
-    def work(self, command: StepCommand, answer: ReplyAnswer, *, happens: bool) -> Reply:
+    def work(self, command: StepCommand, answer: ReplyAnswer, *, happens: bool) -> CommandReply:
         """Work on a command, and return the reply."""
         self.answer, self.happens = answer, happens
         working = reply_to(self._endpoint, command, self.keys, 1000.0)
         try:
             working.send(None)
         except StopIteration as ended:
-            reply: Reply = ended.value
+            reply: CommandReply = ended.value
             return reply
         raise AssertionError("keys in memory wait for nothing")
 
 
 class RemoteWorld:
-    """One saga, its commands on their way, and the replies on theirs."""
+    """A saga, its commands on their way, and the replies on theirs."""
 
     def __init__(self, plan: Plan, data: Any) -> None:
         self.plan, self.data, self.now = plan, data, 1000.0
-        self.service = Service(atomic=bool(data.draw(st.booleans(), "atomic")))
+        self.service = Desk(atomic=bool(data.draw(st.booleans(), "atomic")))
         self.commands: list[SendCommand] = []
         self.replies: list[Inbound] = []
         self.said: list[Inbound] = []
@@ -225,7 +225,7 @@ class RemoteWorld:
             case "late":  # JetStream has the command only now
                 command = self.data.draw(st.sampled_from(self.commands))
                 self.now += 3.0
-                self._turn(Sent(command.step, command.attempt))
+                self._turn(CommandSent(command.step, command.attempt))
             case "wait":
                 self._wait()
             case "crash":
@@ -235,7 +235,7 @@ class RemoteWorld:
                 self._turn(Inbound(id=f"cancel-{self.now}-{self.record.version}", kind="cancel"))
 
     def _work(self, command: SendCommand, *, wild: bool) -> None:
-        answer = self.data.draw(st.sampled_from(REPLIES), "answer") if wild else "done"
+        answer: ReplyAnswer = self.data.draw(st.sampled_from(REPLIES), "answer") if wild else "done"
         happens = wild and bool(self.data.draw(st.booleans(), "happens"))
         said = self.service.work(self._on_the_wire(command), answer, happens=happens)
         request = msgspec.json.decode(msgspec.json.encode(said), type=InboxRequest)

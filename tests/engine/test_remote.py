@@ -1,4 +1,4 @@
-"""Steps that other services do, by the engine alone: every promise holds in random schedules of commands and replies."""
+"""Steps that other services do, by the engine alone: every promise holds in random schedules of their messages."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import trio
 from sagakit import Completed, Context, Failed, RetryPolicy, Saga, open_runtime, remote
-from sagakit.participant import Call, MemoryKeys, Participant, Reject
-from sagakit.participant.opening import open_participant
+from sagakit.participant import CommandContext, MemoryKeys, Reject, Service
+from sagakit.participant.participant_opening import open_participant
 
 from tests.servers import Server
 
@@ -42,26 +42,26 @@ class Books:
         self.refunded: list[str] = []
 
 
-def payments(books: Books) -> Participant:
-    service = Participant("payments")
+def payments(books: Books) -> Service:
+    service = Service("payments")
 
     @service.endpoint("charge")
-    async def charge(order: Order, call: Call) -> Receipt:
+    async def charge(order: Order, ctx: CommandContext) -> Receipt:
         books.charged.append(order.total)
         return Receipt(f"r{order.total}")
 
     @charge.undo("refund")
-    async def refund(order: Order, receipt: Receipt, call: Call) -> None:
+    async def refund(order: Order, receipt: Receipt, ctx: CommandContext) -> None:
         books.refunded.append(receipt.number)
 
     return service
 
 
-def shipping() -> Participant:
-    service = Participant("shipping")
+def shipping() -> Service:
+    service = Service("shipping")
 
     @service.endpoint("ship")
-    async def ship(order: Order, call: Call) -> str:
+    async def ship(order: Order, ctx: CommandContext) -> str:
         if order.total > 100:
             raise Reject("too_heavy", total=order.total)
         return "sent"

@@ -10,9 +10,9 @@ import msgspec
 import pytest
 from sagakit.engine.keys import CallKind
 from sagakit.messages.step_command import StepCommand
-from sagakit.participant import Call, Done, Endpoint, MemoryKeys, NotDone, Participant, Reject, Retry
-from sagakit.participant.keys import Busy
-from sagakit.participant.replies import Reply
+from sagakit.participant import CommandContext, Done, MemoryKeys, NotDone, Reject, Retry, Service, ServiceEndpoint
+from sagakit.participant.key_store import Busy
+from sagakit.participant.replies import CommandReply
 from sagakit.participant.work import reply_to
 
 NOW = 1_000.0
@@ -34,31 +34,31 @@ class Desk:
     def __init__(self) -> None:
         self.did: list[str] = []
         self.raises: Exception | None = None
-        self.found: Any = None
-        payments = Participant("payments")
+        self.found: Done[Receipt] | NotDone | None = None
+        payments = Service("payments")
 
         @payments.endpoint("charge")
-        async def charge(order: Charge, call: Call) -> Receipt:
-            self.did.append(f"charge {order.total} under {call.key}")
+        async def charge(order: Charge, ctx: CommandContext) -> Receipt:
+            self.did.append(f"charge {order.total} under {ctx.key}")
             if self.raises is not None:
                 raise self.raises
             return Receipt("r1")
 
         @charge.undo("refund")
-        async def refund(order: Charge, receipt: Receipt, call: Call) -> None:
+        async def refund(order: Charge, receipt: Receipt, ctx: CommandContext) -> None:
             self.did.append(f"refund {receipt.number} of {order.total}")
             if self.raises is not None:
                 raise self.raises
 
         @charge.check("charged")
-        async def charged(order: Charge, call: Call) -> Done[Receipt] | NotDone | None:
+        async def charged(order: Charge, ctx: CommandContext) -> Done[Receipt] | NotDone | None:
             self.did.append("look")
             return self.found
 
-        self.endpoint: Endpoint[Charge, Receipt] = charge
+        self.endpoint: ServiceEndpoint[Charge, Receipt] = charge
         self.keys = MemoryKeys()
 
-    async def gets(self, kind: CallKind, *, key: str = "k/do/1", **other: Any) -> Reply:
+    async def gets(self, kind: CallKind, *, key: str = "k/do/1", **other: Any) -> CommandReply:
         command = StepCommand(
             kind=kind, key=key if kind == "do" else f"k/{kind}/1", action_key=key, key_since=other.pop("since", NOW),
             run="r", attempt=1, deadline=NOW + 30, reply_to="sagareply.payments.T.1",
@@ -144,9 +144,9 @@ async def test_an_undo_that_fails_leaves_the_key_as_it_was() -> None:
 
 async def test_a_command_under_a_key_that_is_being_worked_on_is_to_come_again() -> None:
     desk = Desk()
-    replies: list[Reply] = []
+    replies: list[CommandReply] = []
 
-    async def meanwhile(order: Charge, call: Call) -> Receipt:
+    async def meanwhile(order: Charge, ctx: CommandContext) -> Receipt:
         replies.extend([await desk.gets("do"), await desk.gets("undo"), await desk.gets("check")])
         return Receipt("r1")
 

@@ -25,7 +25,7 @@ from sagakit.definition.nodes import Backend, CalledForEach, CalledNode, Checked
 from sagakit.definition.options import at_least_one, instance_of, one_of, seconds
 from sagakit.definition.plan import NodePlan, OnUnknown, Position, UndoPlan
 from sagakit.definition.policy import FOREVER, Limit, RetryPolicy
-from sagakit.definition.remote_steps import ENDPOINT, Remote
+from sagakit.definition.remote_steps import Remote, fault_of_remote
 from sagakit.definition.type_arguments import Variables, substituted
 from sagakit.definition.value_codec import Codec
 from sagakit.errors import DefinitionError
@@ -359,7 +359,10 @@ class NodeCompiler:
     # ------------------------------------------------------- other services
 
     def _remote(self, remote: Remote[Any], position: Position) -> tuple[Any, Any]:
-        self._remote_policies(remote, position)
+        self._remote_policies(remote)
+        fault = fault_of_remote(remote, position)
+        if fault is not None:
+            raise self.wrong(remote.name, fault)
         self._asked(remote, "what makes its command", remote.send, "input", "ctx")
         timeout = self._seconds(remote, "timeout", remote.timeout)
         reply = substituted(remote.reply, self.variables[remote.name])
@@ -377,27 +380,10 @@ class NodeCompiler:
         given = self._codec(f"{remote.name}: its command", returned_by(remote.send, self.names))
         return {"result": self._codec(remote.name, reply), "prepare": remote.send, "given": given}, plan
 
-    def _remote_policies(self, remote: Remote[Any], position: Position) -> None:
-        where, ends = f"{self.saga.__name__}.{remote.name}", remote.endpoints
-        for what, endpoint in (("", ends.do), ("compensate=", ends.undo), ("check=", ends.check)):
-            if not isinstance(endpoint, str) or (endpoint and not ENDPOINT.fullmatch(endpoint)):
-                raise self.wrong(
-                    remote.name, f"{what}{endpoint!r}: say the service and its endpoint, such as 'payments.charge'"
-                )
-        if not _may_be_a_type(remote.reply):
-            raise self.wrong(remote.name, f"its reply is {remote.reply!r}: say the type of the result, or None")
+    def _remote_policies(self, remote: Remote[Any]) -> None:
+        where = f"{self.saga.__name__}.{remote.name}"
         one_of(remote.on_unknown, get_args(OnUnknown), f"{where}: on_unknown")
         instance_of(remote.retry, RetryPolicy, f"{where}: retry")
         instance_of(remote.undo_retry, RetryPolicy, f"{where}: undo_retry")
-        if (remote.on_unknown == "check") != bool(ends.check):
-            raise self.wrong(remote.name, 'on_unknown="check" and check="SERVICE.ENDPOINT" belong together: say both')
-        if position == "before" and not ends.undo and not remote.no_undo:
-            raise self.wrong(
-                remote.name,
-                'has no compensation: say compensate="SERVICE.ENDPOINT", or compensate=None if there is nothing to '
-                "undo",
-            )
-        if position != "before" and ends.undo:
-            raise self.wrong(remote.name, "has a compensation, but from the pivot on nothing is undone: remove it")
-        if position != "before" and remote.on_unknown == "undo":
-            raise self.wrong(remote.name, 'on_unknown="undo", but from the pivot on nothing is undone')
+        if not _may_be_a_type(remote.reply):
+            raise self.wrong(remote.name, f"its reply is {remote.reply!r}: say the type of the result, or None")

@@ -13,13 +13,16 @@ from sagakit.definition.context import Context
 from sagakit.definition.decorators import DEFAULT_RETRY, DEFAULT_TIMEOUT
 from sagakit.definition.nodes import Node
 from sagakit.definition.options import knows_its_options, several
-from sagakit.definition.plan import Endpoints, OnUnknown
+from sagakit.definition.plan import Endpoints, OnUnknown, Position
 from sagakit.definition.policy import UNDO_POLICY, RetryPolicy
 
 R_co = TypeVar("R_co", covariant=True)
 R = TypeVar("R")
 ENDPOINT = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\.[A-Za-z][A-Za-z0-9_-]{0,63}")
 """The form of an endpoint: the name of a service, a dot, and a name within it."""
+
+
+_NO_UNDO = 'has no compensation: say compensate="SERVICE.ENDPOINT", or compensate=None if there is nothing to undo'
 
 
 class Remote(Node[R_co], Generic[R_co]):
@@ -51,6 +54,22 @@ class Remote(Node[R_co], Generic[R_co]):
         self.retry = retry
         self.undo_retry = undo_retry
         self.timeout = timeout
+
+
+def fault_of_remote(remote: Remote[Any], position: Position) -> str | None:
+    """Return what is wrong with the endpoints of a remote step at its place before or after the pivot, in words."""
+    ends = remote.endpoints
+    for option, endpoint in (("", ends.do), ("compensate=", ends.undo), ("check=", ends.check)):
+        left_out = endpoint == "" and option != ""
+        if not left_out and not (isinstance(endpoint, str) and ENDPOINT.fullmatch(endpoint)):
+            return f"{option}{endpoint!r}: say the service and its endpoint, such as 'payments.charge'"
+    if (remote.on_unknown == "check") != bool(ends.check):
+        return 'on_unknown="check" and check="SERVICE.ENDPOINT" belong together: say both'
+    if position == "before":
+        return None if ends.undo or remote.no_undo else _NO_UNDO
+    if ends.undo:
+        return "has a compensation, but from the pivot on nothing is undone: remove it"
+    return 'on_unknown="undo", but from the pivot on nothing is undone' if remote.on_unknown == "undo" else None
 
 
 class MaybeRemote(Remote[R_co | None], Generic[R_co]):

@@ -66,6 +66,7 @@ from sagakit.engine.inbound import trial as trial
 from sagakit.engine.inbound import verdict_of as verdict_of
 from sagakit.engine.inputs import Adopted as Adopted
 from sagakit.engine.inputs import AttemptEnded as AttemptEnded
+from sagakit.engine.inputs import CommandSent as CommandSent
 from sagakit.engine.inputs import Decided as Decided
 from sagakit.engine.inputs import GaveUp as GaveUp
 from sagakit.engine.inputs import Inbound as Inbound
@@ -78,7 +79,6 @@ from sagakit.engine.inputs import Prepared as Prepared
 from sagakit.engine.inputs import Published as Published
 from sagakit.engine.inputs import ReplyAnswer as ReplyAnswer
 from sagakit.engine.inputs import Sender as Sender
-from sagakit.engine.inputs import Sent as Sent
 from sagakit.engine.inputs import Unanswered as Unanswered
 from sagakit.engine.keys import child_id as child_id
 from sagakit.engine.keys import sender_of as sender_of

@@ -26,6 +26,7 @@ from sagakit.engine.inbound import inbound
 from sagakit.engine.inputs import (
     Adopted,
     AttemptEnded,
+    CommandSent,
     Decided,
     GaveUp,
     Inbound,
@@ -35,7 +36,6 @@ from sagakit.engine.inputs import (
     OutputMade,
     Prepared,
     Published,
-    Sent,
     Unanswered,
 )
 from sagakit.engine.readiness import ready, undecided, unprepared
@@ -179,7 +179,7 @@ def _apply_one(turn: Turn, event: InputEvent) -> None:
         case Unanswered():
             if turn.record.status not in ENDS:
                 unanswered(turn, event)
-        case Sent():
+        case CommandSent():
             if turn.record.status not in ENDS:
                 sent(turn, event)
         case Adopted():

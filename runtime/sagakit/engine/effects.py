@@ -39,7 +39,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SendCommand(msgspec.Struct, frozen=True, kw_only=True):
-    """Have JetStream take a command to a participant; answer with `Sent`. A reply comes as an inbound message.
+    """Have JetStream take a command to a participant; answer with `CommandSent`. A reply comes as an inbound message.
 
     It is the same each time that a record asks for it, so that its bytes are, too. `attempt` is the number of the call,
     `key_since` the time from which on commands under `action_key` may have been sent, `deadline` that until which the

@@ -18,7 +18,7 @@ InboundKind = Literal[
 
 
 ReplyAnswer = Literal["done", "rejected", "not_done", "gone", "retry", "unknown"]
-"""What a participant says of a command: done; refused by a business rule; known not to have happened, and the key is
+"""A participant's answer to a command: done; refused by a business rule; known not to have happened, and the key is
 burnt; the key was burnt before (for an undo: there was nothing to undo); ask again under this key; unknown."""
 
 
@@ -49,7 +49,7 @@ class Unanswered(msgspec.Struct, frozen=True):
     jitter: float = 1.0
 
 
-class Sent(msgspec.Struct, frozen=True):
+class CommandSent(msgspec.Struct, frozen=True):
     """Confirmation that JetStream has the command of attempt number `call`. It causes a write only if that took long.
 
     The time of the attempt begins here: the participant could not have had the command before.
@@ -178,7 +178,7 @@ class OutputMade(msgspec.Struct, frozen=True):
 InputEvent: TypeAlias = (
     AttemptEnded
     | Unanswered
-    | Sent
+    | CommandSent
     | Adopted
     | Isolated
     | GaveUp

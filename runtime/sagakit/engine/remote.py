@@ -19,7 +19,7 @@ from typing import NamedTuple
 from sagakit.definition.plan import NodePlan, Plan
 from sagakit.engine.backward import undo_ended
 from sagakit.engine.forward import UNREADABLE, action_ended, check_ended, happened, note_refusal
-from sagakit.engine.inputs import AttemptEnded, Inbound, Sent, Unanswered
+from sagakit.engine.inputs import AttemptEnded, CommandSent, Inbound, Unanswered
 from sagakit.engine.keys import CallKind, prefix_of
 from sagakit.engine.record import NOTHING, Record, StepLog
 from sagakit.engine.results import AttemptResult, Compensating, Complete, Error, NotHappened, RetryLater
@@ -32,6 +32,7 @@ _ENDED: Mapping[StepState, Callable[[Turn, NodePlan, AttemptEnded], None]] = {
     "check_sent": check_ended,
     "undo_sent": undo_ended,
 }
+_KINDS: Mapping[str, CallKind] = {"do": "do", "check": "check", "undo": "undo"}
 _OUT_AS: Mapping[CallKind, StepState] = {"do": "sent", "check": "check_sent", "undo": "undo_sent"}
 _IN_DOUBT: frozenset[StepState] = frozenset({"sent", "waiting", "check_sent", "check_waiting", "asked", "blocked"})
 """States in which a success of the action settles the step."""
@@ -55,8 +56,9 @@ class Answered(NamedTuple):
 def answered(plan: Plan, record: Record, key: str) -> Answered | None:
     """Return the work that was asked for under this key; None if this run has asked nobody for it."""
     prefix, _, rest = key.rpartition("/")
-    prefix, _, kind = prefix.rpartition("/")
-    if kind not in _OUT_AS or not (rest.isascii() and rest.isdigit()):
+    prefix, _, word = prefix.rpartition("/")
+    kind = _KINDS.get(word)
+    if kind is None or not (rest.isascii() and rest.isdigit()):
         return None
     for name, log in record.steps.items():
         if log.calls and prefix_of(record, name, log) == prefix and (node := plan.node(name)).endpoints is not None:
@@ -92,7 +94,7 @@ def reply(turn: Turn, message: Inbound) -> VerdictText:
     return _ended(turn, about.node, _result(message, check=about.kind == "check"))
 
 
-def sent(turn: Turn, event: Sent) -> None:
+def sent(turn: Turn, event: CommandSent) -> None:
     """Begin the time of an attempt with the moment at which JetStream has its command, if that came late."""
     log = turn.look(event.step)
     if log.state in OUT and log.calls == event.call and log.began is not None and turn.now - log.began > LATE:

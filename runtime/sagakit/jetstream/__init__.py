@@ -29,6 +29,7 @@ The store
 kv         buckets
 event_log  the event log
 inbox      the work queue of inbound messages
+commands   the work queue of commands to participants
 control    request and reply between workers
 clock      the server's time, as this process knows it
 stored     single looks into a stream

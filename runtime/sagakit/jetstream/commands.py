@@ -10,7 +10,7 @@ from sagakit.store.names import Names
 
 
 class StreamCommands:
-    """The port `Commands`, over a stream."""
+    """The port `CommandQueue`, over a stream."""
 
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link

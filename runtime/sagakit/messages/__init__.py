@@ -1,6 +1,7 @@
 """Messages to sagas, as workers and clients make, check and read them. Nothing here knows trio, asyncio or NATS.
 
 inbox_request  the payload of a message in the inbox
+step_command   the payload of a command to a participant
 start_context  the origin of a saga, the attributes that it can be found by, and the terms of its start
 channels       the kinds of messages that each channel may bring
 validation     the checks of a message before it is sent, and when it comes in

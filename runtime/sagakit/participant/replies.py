@@ -8,7 +8,7 @@ from sagakit.engine import ReplyAnswer
 from sagakit.engine.record import NOTHING
 
 
-class Reply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="reply"):
+class CommandReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="reply"):
     """A reply. `key`, `run` and `attempt` are those of the command; `after` is in seconds."""
 
     key: str

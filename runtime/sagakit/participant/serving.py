@@ -20,8 +20,9 @@ from sagakit.jetstream.answers import ApiError, PubAck, to_error
 from sagakit.jetstream.wire import header_block
 from sagakit.messages.step_command import StepCommand
 from sagakit.naming import SagaKey
-from sagakit.participant.endpoints import Endpoint, Participant
-from sagakit.participant.keys import Keys
+from sagakit.participant.key_store import Keys
+from sagakit.participant.server_time import ServerTime
+from sagakit.participant.service import Service, ServiceEndpoint
 from sagakit.participant.work import reply_to
 from sagakit.store.names import Names
 from sagakit.store.ports import Wire, WireEvent, WireMessage
@@ -43,7 +44,7 @@ _ack = msgspec.json.Decoder(PubAck)
 class _Served(NamedTuple):
     """An endpoint as NATS knows it: the work that it is for, and of which action."""
 
-    endpoint: Endpoint[Any, Any]
+    endpoint: ServiceEndpoint[Any, Any]
     kind: CallKind
 
 
@@ -62,7 +63,7 @@ class _Answer(msgspec.Struct):
 _answer = msgspec.json.Decoder(_Answer)
 
 
-def endpoints_of(participant: Participant) -> Mapping[str, _Served]:
+def endpoints_of(participant: Service) -> Mapping[str, _Served]:
     """Return the endpoints of a participant by their names on the wire."""
     found: dict[str, _Served] = {}
     for endpoint in participant.endpoints:
@@ -77,24 +78,23 @@ def endpoints_of(participant: Participant) -> Mapping[str, _Served]:
 class Serving:
     """Serves one participant over one connection. For tasks of the program that opened the connection.
 
-    `now` is the wall clock, in seconds since the epoch. `at_once` commands of an endpoint are worked on at a time.
+    `at_once` commands of an endpoint are worked on at a time.
     """
 
     def __init__(
         self,
         wire: Wire,
         names: Names,
-        participant: Participant,
+        participant: Service,
         keys: Keys,
         *,
         at_once: int,
-        now: Callable[[], float],
     ) -> None:
         self._wire = wire
         self._names = names
         self._participant = participant
         self._keys = keys
-        self._now = now
+        self._time = ServerTime(wire, names)
         self._intakes = [
             _Intake(wire, names, f"{participant.service}.{name}", partial(self._handle, served), at_once)
             for name, served in endpoints_of(participant).items()
@@ -110,7 +110,7 @@ class Serving:
             intake.stop()
 
     async def _handle(self, served: _Served, message: WireMessage) -> bool:
-        """Work on a command and answer it. Return False if its reply could not be stored."""
+        """Work on a command and answer it. Return False if it has to come again."""
         try:
             command = _decoder.decode(message.payload)
             key = self._saga_of(command)
@@ -118,7 +118,12 @@ class Serving:
                 raise ValueError(f"it is a {command.kind}, and this endpoint is for {served.kind}")
         except (*UNREADABLE, ValueError) as error:
             return await self._bury(message, str(error))
-        reply = await reply_to(served.endpoint, command, self._keys, self._now())
+        try:
+            now = 0.0 if self._keys.horizon is None else await self._time.now()
+        except StoreError as error:
+            _log.warning("%s: not begun, and tried again: %s", message.subject, error)
+            return False
+        reply = await reply_to(served.endpoint, command, self._keys, now)
         id = f"{key}/{command.key}/{command.attempt}/{reply.answer}"
         payload = msgspec.json.encode(reply)
         return await self._store(command.reply_to, payload, {"Nats-Msg-Id": id})

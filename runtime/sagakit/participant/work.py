@@ -20,9 +20,9 @@ from sagakit.engine import ReplyAnswer
 from sagakit.engine.record import NOTHING
 from sagakit.errors import UnreadableValue
 from sagakit.messages.step_command import StepCommand
-from sagakit.participant.endpoints import Call, Endpoint
-from sagakit.participant.keys import Busy, Kept, Keys
-from sagakit.participant.replies import Reply
+from sagakit.participant.key_store import Busy, KeptReply, Keys
+from sagakit.participant.replies import CommandReply
+from sagakit.participant.service import CommandContext, ServiceEndpoint
 
 _log = getLogger("sagakit.participant")
 
@@ -38,7 +38,7 @@ class _NotDone(Exception):
         self.retry = retry
 
 
-async def reply_to(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys, now: float) -> Reply:
+async def reply_to(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys, now: float) -> CommandReply:
     """Work on a command, and return the reply. Only errors that concern the whole program are raised."""
     if keys.horizon is not None and command.key_since < now - keys.horizon:
         return _reply(command, "unknown", reason="expired: the key is older than the keys that are kept")
@@ -60,22 +60,22 @@ async def reply_to(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Key
         return _reply(command, "rejected", code=error.code, payload=_detail(error))
     except Retry as error:
         return _retry(command, error, "retry")
-    except BaseException as error:
-        if is_interrupt(error) or not isinstance(error, Exception):
+    except Exception as error:  # whatever else a handler raises: nobody knows what it has done
+        if is_interrupt(error):
             raise
         _log.warning("%s: %s of %s failed", endpoint.service, command.kind, command.key, exc_info=error)
         return _reply(command, "unknown", reason=told(error))
 
 
-async def _do(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) -> Reply:
+async def _do(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
     given = endpoint.command.decode(command.payload)
 
-    async def work(transaction: Any) -> Kept:
+    async def work(transaction: Any) -> KeptReply:
         try:
             result = await endpoint.fn(given, _call(command, transaction))
         except Reject as error:
-            return Kept(answer="rejected", code=error.code, payload=_detail(error))
-        return Kept(answer="done", payload=msgspec.Raw(endpoint.result.encode(result)))
+            return KeptReply(answer="rejected", code=error.code, payload=_detail(error))
+        return KeptReply(answer="done", payload=msgspec.Raw(endpoint.result.encode(result)))
 
     try:
         kept = await keys.do(command.action_key, work)
@@ -87,8 +87,8 @@ async def _do(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) ->
     return _reply(command, kept.answer, payload=kept.payload, code=kept.code or None)
 
 
-async def _undo(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) -> Reply:
-    async def undo(transaction: Any, kept: Kept | None) -> None:
+async def _undo(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
+    async def undo(transaction: Any, kept: KeptReply | None) -> None:
         nothing_done = keys.is_atomic if kept is None else kept.answer != "done"
         if endpoint.undo_fn is None or nothing_done:
             return
@@ -99,7 +99,7 @@ async def _undo(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) 
     return _reply(command, "done")
 
 
-async def _check(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys) -> Reply:
+async def _check(endpoint: ServiceEndpoint[Any, Any], command: StepCommand, keys: Keys) -> CommandReply:
     """Say whether the action has happened. A `not_done` burns its key first, so that it cannot happen any more."""
     kept = await keys.look(command.action_key)
     if kept is not None and kept.answer == "done":
@@ -116,14 +116,14 @@ async def _check(endpoint: Endpoint[Any, Any], command: StepCommand, keys: Keys)
     return _reply(command, "not_done")
 
 
-async def _unless_done(transaction: Any, kept: Kept | None) -> None:
+async def _unless_done(transaction: Any, kept: KeptReply | None) -> None:
     """Undo nothing: it was just seen that nothing was done. A key that was worked on since then is busy."""
     if kept is not None and kept.answer == "done":
         raise Busy
 
 
-def _call(command: StepCommand, transaction: Any) -> Call:
-    return Call(
+def _call(command: StepCommand, transaction: Any) -> CommandContext:
+    return CommandContext(
         key=command.action_key,
         run=command.run,
         attempt=command.attempt,
@@ -137,7 +137,7 @@ def _detail(error: Reject) -> msgspec.Raw:
     return msgspec.Raw(_encoder.encode(error.detail))
 
 
-def _retry(command: StepCommand, error: Retry, answer: ReplyAnswer) -> Reply:
+def _retry(command: StepCommand, error: Retry, answer: ReplyAnswer) -> CommandReply:
     after = None if error.after is None else max(0.0, error.after.total_seconds())
     return _reply(command, answer, reason=error.reason, after=after)
 
@@ -150,8 +150,8 @@ def _reply(
     code: str | None = None,
     reason: str = "",
     after: float | None = None,
-) -> Reply:
-    return Reply(
+) -> CommandReply:
+    return CommandReply(
         key=command.key,
         run=command.run,
         attempt=command.attempt,

@@ -9,6 +9,7 @@ memory_server      the durable side of the store in memory
 memory_connection  the way there: operations in order, and faults
 memory_batches     atomic batches of the store in memory
 memory_inbox       the inbox of the store in memory
+memory_commands    the commands of the store in memory
 memory_reading     windows of the store in memory, for the repository
 gathering          which writes go singly, and which share an atomic batch
 bucket             the part of a bucket that is the same for every store

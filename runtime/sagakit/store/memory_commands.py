@@ -13,7 +13,7 @@ from sagakit.store.ports import DUPLICATES
 
 
 class MemoryCommands:
-    """The commands in memory; implements the port `Commands`."""
+    """The commands in memory; implements the port `CommandQueue`."""
 
     def __init__(self, connection: MemoryConnection) -> None:
         self._connection = connection

@@ -78,7 +78,7 @@ class MemoryInbox:
         """Return True if a reply to the saga is in the inbox; a queue in memory does not say of which service."""
         await self._reached()
         found = [one for one in self._connection.server.inbox if one.channel == "reply"]
-        return any((one.saga_type, one.saga_id) == key for one in found)
+        return any(SagaKey(one.saga_type, one.saga_id) == key for one in found)
 
     async def any_start(self, saga_type: str) -> bool:
         """Return True if a start of any saga of the type is in the inbox."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Commands(Protocol):
+class CommandQueue(Protocol):
     """The work queue of commands to participants."""
 
     async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from sagakit.store.names import Names
 from sagakit.store.ports.bucket_port import BucketUsage, KeyValue
-from sagakit.store.ports.command_port import Commands
+from sagakit.store.ports.command_port import CommandQueue
 from sagakit.store.ports.event_port import EventLog
 from sagakit.store.ports.inbox_port import Inbox
 from sagakit.store.ports.reading_port import StoreReading
@@ -112,7 +112,7 @@ class Store(Protocol):
         ...
 
     @property
-    def commands(self) -> Commands:
+    def commands(self) -> CommandQueue:
         """The queue of commands to participants."""
         ...
 

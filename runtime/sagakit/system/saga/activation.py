@@ -9,6 +9,7 @@ import msgspec
 
 from sagakit.binding.saga_binding import SagaBinding
 from sagakit.engine import Loaded, Published, Record, SagaStatus
+from sagakit.engine.table import OPEN
 
 
 class CreateRecord(Protocol):
@@ -61,3 +62,8 @@ class Passivated(NamedTuple):
 
 
 Activation: TypeAlias = Fresh | TakeOver | Reload | GiveUp | Reactivate
+
+
+def has_open_attempts(record: Record) -> bool:
+    """Return True if a worker makes an attempt, or made one when it was lost."""
+    return any(log.state in OPEN for log in record.steps.values())

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from sagakit_actors import Ref
 
+from sagakit.definition.plan import Plan
+from sagakit.engine import Record, awaits_isolation
+from sagakit.engine.turn import is_suspect
+from sagakit.system.environment import Environment
 from sagakit.system.isolation import DoneAlone, IsolationMessage
 from sagakit.system.saga.saga_messages import RunAlone, SagaMessage
 from sagakit.system.turns import AskAlone
@@ -36,9 +40,12 @@ class Alone:
         self._granted = True
         return True
 
-    def mind(self, *, alone: bool, wanted: bool) -> None:
-        """Ask for a turn or give it back, as the durable record says: the saga runs `alone`, or a turn is `wanted`."""
-        if self._turn is not None and not (alone if self._granted else wanted):
+    def mind(self, plan: Plan, record: Record, environment: Environment) -> None:
+        """Ask for a turn or give it back, as the durable record says: the saga runs alone, or needs a turn."""
+        if not is_suspect(record) and not self.pending:
+            return
+        wanted = not environment.sagas.draining and awaits_isolation(plan, record, environment.now())
+        if self._turn is not None and not (record.alone if self._granted else wanted):
             self._isolation.tell_nowait(DoneAlone(self._turn))
             self._turn, self._granted = None, False
         if self._turn is None and wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -9,14 +10,15 @@ import trio
 from msgspec import structs
 from sagakit_actors import Backoff, ReactorContext
 
-from sagakit.engine import Record, SendCommand, Sent, Unanswered, effects, overdue
+from sagakit.engine import CommandSent, InputEvent, Record, SendCommand, Unanswered, effects, overdue
 from sagakit.engine.remote import endpoint_of
 from sagakit.errors import StoreError
 from sagakit.messages.step_command import StepCommand
 from sagakit.store.names import SagaKey
 from sagakit.system.environment import Environment
 from sagakit.system.io.persistence import through_outage
-from sagakit.system.saga.saga_messages import CommandTaken, RepliesMissed, SagaMessage
+from sagakit.system.saga.reminders import Reminders
+from sagakit.system.saga.saga_messages import RemoteNews, SagaMessage
 from sagakit.system.saga.slot import SagaSlot
 
 LOOK_AGAIN = 0.5
@@ -26,13 +28,16 @@ LOOK_AGAIN = 0.5
 class RemoteCalls:
     """Sends commands and misses replies. Belongs to one incarnation of a saga's actor."""
 
-    __slots__ = ("_ctx", "_environment", "_key", "_looking", "_on_the_way", "_plan", "_taken")
+    __slots__ = ("_ctx", "_environment", "_key", "_looking", "_on_the_way", "_plan", "_reminders", "_taken")
 
-    def __init__(self, ctx: ReactorContext[SagaMessage], environment: Environment, slot: SagaSlot) -> None:
+    def __init__(
+        self, ctx: ReactorContext[SagaMessage], environment: Environment, slot: SagaSlot, reminders: Reminders
+    ) -> None:
         self._ctx = ctx
         self._environment = environment
         self._key = SagaKey.parse(slot.key)
         self._plan = slot.binding.plan
+        self._reminders = reminders
         self._taken: set[tuple[str, int]] = set()
         """Attempts whose commands JetStream has, or that are on their way to it."""
         self._on_the_way = 0
@@ -49,26 +54,28 @@ class RemoteCalls:
         self._taken = {(effect.step, effect.attempt) for effect in asked if isinstance(effect, SendCommand)}
 
     def send(self, effect: SendCommand, record: Record) -> None:
-        """Have JetStream take a command, once. The actor gets a `CommandTaken`."""
+        """Have JetStream take a command, once. The actor gets `RemoteNews`."""
         attempt = (effect.step, effect.attempt)
         if attempt not in self._taken:
             self._taken.add(attempt)
             self._on_the_way += 1
-            self._ctx.pipe_to_self(partial(_taken, Sent(*attempt)), self._hand_over, effect, record)
+            self._ctx.pipe_to_self(partial(_taken, CommandSent(*attempt)), self._hand_over, effect, record)
 
-    def taken(self) -> None:
-        """Note that a command is in JetStream."""
-        self._on_the_way -= 1
+    def heard(self, news: RemoteNews) -> Sequence[InputEvent]:
+        """Return what news means for the record. Look again for the replies that are in the inbox already."""
+        if news.sent is not None:
+            self._on_the_way -= 1
+            return [news.sent]
+        self._looking = False
+        if not news.missing:
+            self._reminders.wake(self._environment.now() + LOOK_AGAIN)
+        return news.missing
 
     def mind_overdue(self, record: Record) -> None:
-        """Look for the replies whose time is over. The actor gets a `RepliesMissed` with those that have not come."""
+        """Look for the replies whose time is over. The actor gets `RemoteNews`."""
         if not self._looking and (over := overdue(record, self._environment.now())):
             self._looking = True
             self._ctx.pipe_to_self(_missed, self._missing, over, record)
-
-    def looked(self) -> None:
-        """Note that the look is over."""
-        self._looking = False
 
     async def _hand_over(self, effect: SendCommand, record: Record) -> None:
         environment, service = self._environment, effect.endpoint.partition(".")[0]
@@ -104,9 +111,9 @@ class RemoteCalls:
         return missing
 
 
-def _taken(sent: Sent, _: None) -> CommandTaken:
-    return CommandTaken(sent)
+def _taken(sent: CommandSent, _: None) -> RemoteNews:
+    return RemoteNews(sent)
 
 
-def _missed(missing: list[Unanswered] | None) -> RepliesMissed:
-    return RepliesMissed(tuple(missing or ()))
+def _missed(missing: list[Unanswered] | None) -> RemoteNews:
+    return RemoteNews(missing=tuple(missing or ()))

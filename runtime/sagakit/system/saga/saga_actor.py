@@ -32,15 +32,12 @@ from sagakit.engine import (
     SendCommand,
     TellParent,
     WakeAt,
-    awaits_isolation,
     effects,
     makes_room,
 )
-from sagakit.engine.table import OPEN
-from sagakit.engine.turn import is_suspect
 from sagakit.errors import Fenced
 from sagakit.system.environment import Environment
-from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver
+from sagakit.system.saga.activation import Fresh, GiveUp, Passivated, Reactivate, Reload, TakeOver, has_open_attempts
 from sagakit.system.saga.alone import Alone
 from sagakit.system.saga.calls import Calls
 from sagakit.system.saga.folding import Folding
@@ -49,7 +46,7 @@ from sagakit.system.saga.outbox import Outbox
 from sagakit.system.saga.passivation import Passivation
 from sagakit.system.saga.phase import PhaseOf
 from sagakit.system.saga.reminders import Reminders
-from sagakit.system.saga.remote_calls import LOOK_AGAIN, RemoteCalls
+from sagakit.system.saga.remote_calls import RemoteCalls
 from sagakit.system.saga.retirement import Retirement
 from sagakit.system.saga.saga_messages import (
     Ask,
@@ -58,14 +55,13 @@ from sagakit.system.saga.saga_messages import (
     AwaitOutcome,
     AwaitQuiet,
     ChildrenReleased,
-    CommandTaken,
     Compare,
     Drain,
     LeaseGood,
     ParentTold,
     Passivate,
     Peek,
-    RepliesMissed,
+    RemoteNews,
     RunAlone,
     SagaMessage,
     Settled,
@@ -136,7 +132,7 @@ class SagaActor(Reactor[SagaMessage]):
         self._passivation = Passivation(environment, slot, ref, self._outbox, self._reminders)
         self._alone = Alone(environment.isolation, ref, ctx.incarnation)
         self._calls = Calls(ctx, self._binding, environment)
-        self._remote = RemoteCalls(ctx, environment, slot)
+        self._remote = RemoteCalls(ctx, environment, slot, self._reminders)
         self._retirement = Retirement(ctx, environment, self._outbox)
 
     def react(self, messages: list[SagaMessage | Down]) -> bool:
@@ -162,11 +158,8 @@ class SagaActor(Reactor[SagaMessage]):
             case Attempted():
                 # the call counts as under way until this is folded, so that nothing is called twice
                 self._writes.events.append(message.ended)
-            case CommandTaken():
-                self._remote.taken()
-                self._writes.events.append(message.sent)
-            case RepliesMissed():
-                self._missed(message)
+            case RemoteNews():
+                self._writes.events.extend(self._remote.heard(message))
             case AwaitOutcome():
                 self._waiters.for_end(message)
             case AskStarted() | Peek():
@@ -204,13 +197,6 @@ class SagaActor(Reactor[SagaMessage]):
             case _:
                 assert_never(message)
 
-    def _missed(self, message: RepliesMissed) -> None:
-        """End the attempts whose replies have not come; look again for those that are in the inbox already."""
-        self._remote.looked()
-        self._writes.events.extend(message.missing)
-        if not message.missing:
-            self._reminders.wake(self._environment.now() + LOOK_AGAIN)
-
     def _on_down(self, notice: Down) -> None:
         """Hand in again what a lost actor of the worker has not answered."""
         environment = self._environment
@@ -229,7 +215,7 @@ class SagaActor(Reactor[SagaMessage]):
 
     def _loaded(self, loaded: Loaded, revision: int) -> None:
         """Go on with this worker's own record, after passivation or after a crash of the incarnation before."""
-        if not isinstance(self._activation, Reactivate) or _has_open_attempts(loaded.record):
+        if not isinstance(self._activation, Reactivate) or has_open_attempts(loaded.record):
             self._take_over(loaded, revision)
             return
         # nothing was under way while the saga was passivated: there is nothing to take over
@@ -300,7 +286,7 @@ class SagaActor(Reactor[SagaMessage]):
             self._waiters.answer_looking(record)
         else:
             self._waiters.answer(record)
-            self._mind_isolation()
+            self._alone.mind(self._plan, record, self._environment)
         at_work = self._calls.at_work
         if not at_work:
             self._waiters.quiet()
@@ -317,13 +303,6 @@ class SagaActor(Reactor[SagaMessage]):
         if self._journal.record.status not in ENDS or self._retirement.awaits_release:
             sagas.let_go()
             self._phase.move("end")
-
-    def _mind_isolation(self) -> None:
-        """Ask for a turn alone, and give it back."""
-        environment, record = self._environment, self._journal.record
-        if is_suspect(record) or self._alone.pending:
-            wanted = not environment.sagas.draining and awaits_isolation(self._plan, record, environment.now())
-            self._alone.mind(alone=record.alone, wanted=wanted)
 
     def _mind_room(self) -> None:
         """While attempts are held back for want of room in the outbox: look again once half of it is in the log."""
@@ -416,7 +395,3 @@ class SagaActor(Reactor[SagaMessage]):
 
 def _lease_good(_: None) -> LeaseGood:
     return LeaseGood()
-
-
-def _has_open_attempts(record: Record) -> bool:
-    return any(log.state in OPEN for log in record.steps.values())

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 from sagakit_actors import Reply
 
-from sagakit.engine import AttemptEnded, Inbound, Record, Sent, Unanswered
+from sagakit.engine import AttemptEnded, CommandSent, Inbound, Record, Unanswered
 from sagakit.errors import StoreError
 from sagakit.store.ports import Entry
 from sagakit.system.turns import AskAlone
@@ -67,16 +67,14 @@ class ChildrenReleased(msgspec.Struct, frozen=True):
     """The saga has ended, its events are published, and its children, if it has any, need not wait for it any more."""
 
 
-class CommandTaken(msgspec.Struct, frozen=True):
-    """JetStream has a command of this saga."""
+class RemoteNews(msgspec.Struct, frozen=True):
+    """News of attempts that are out: JetStream has the command of `sent`, or else the replies `missing` have not come.
 
-    sent: Sent
+    The inbox was looked through for those whose time is over.
+    """
 
-
-class RepliesMissed(msgspec.Struct, frozen=True):
-    """The inbox was looked through for replies whose time is over; these have not come."""
-
-    missing: tuple[Unanswered, ...]
+    sent: CommandSent | None = None
+    missing: tuple[Unanswered, ...] = ()
 
 
 class LeaseGood(msgspec.Struct, frozen=True):
@@ -128,8 +126,7 @@ SagaMessage: TypeAlias = (
     | Settled
     | ParentTold
     | ChildrenReleased
-    | CommandTaken
-    | RepliesMissed
+    | RemoteNews
     | LeaseGood
     | Wake
     | Passivate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Unpack
@@ -11,8 +10,8 @@ from typing import Unpack
 from sagakit.client.client_opening import ClientOptions, client_config
 from sagakit.client.reaching import client_connection, usable_names
 from sagakit.jetstream.asyncio_wire import open_asyncio_wire
-from sagakit.participant.endpoints import Participant
-from sagakit.participant.keys import Keys
+from sagakit.participant.key_store import Keys
+from sagakit.participant.service import Service
 from sagakit.participant.serving import Serving
 
 AT_ONCE = 16
@@ -20,7 +19,7 @@ AT_ONCE = 16
 
 @asynccontextmanager
 async def open_asyncio_participant(
-    url: str, participant: Participant, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
+    url: str, participant: Service, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
 ) -> AsyncIterator[None]:
     """Serve a participant on this asyncio program's loop while the context is open. No trio is loaded.
 
@@ -30,7 +29,7 @@ async def open_asyncio_participant(
     config = client_config(options)
     async with open_asyncio_wire(client_connection(url, config)) as wire:
         names = await usable_names(wire, wire.server_version, config)
-        serving = Serving(wire, names, participant, keys, at_once=at_once, now=time.time)
+        serving = Serving(wire, names, participant, keys, at_once=at_once)
         async with asyncio.TaskGroup() as group:
             group.create_task(serving.run())
             try:
@@ -41,7 +40,7 @@ async def open_asyncio_participant(
 
 @asynccontextmanager
 async def open_participant(
-    url: str, participant: Participant, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
+    url: str, participant: Service, *, keys: Keys, at_once: int = AT_ONCE, **options: Unpack[ClientOptions]
 ) -> AsyncIterator[None]:
     """Serve a participant in this trio program while the context is open. As `open_asyncio_participant`."""
     import trio
@@ -55,7 +54,7 @@ async def open_participant(
         async with open_link(client_connection(url, config)) as link:
             wire = LinkWire(link)
             names = await usable_names(wire, link.server_version, config)
-            serving = Serving(wire, names, participant, keys, at_once=at_once, now=time.time)
+            serving = Serving(wire, names, participant, keys, at_once=at_once)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(serving.run)
                 try:

@@ -14,7 +14,7 @@ import msgspec
 from sagakit.engine.record import NOTHING
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class KeptReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The reply that settles a key. `payload` is the JSON of the result, or of the detail of a refusal."""
 
     answer: Literal["done", "rejected", "gone"]
@@ -22,17 +22,17 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str = ""
 
 
-GONE = Kept(answer="gone")
-"""What is kept of a burnt key."""
+GONE = KeptReply(answer="gone")
+"""The reply that is kept of a burnt key."""
 
 
 class Busy(Exception):
     """The work under a key is under way, perhaps in another process."""
 
 
-Work: TypeAlias = Callable[[Any], Awaitable[Kept]]
+DoWork: TypeAlias = Callable[[Any], Awaitable[KeptReply]]
 """Does the work under a key. It gets the transaction that the keys are kept in; None where there is none."""
-Undoing: TypeAlias = Callable[[Any, Kept | None], Awaitable[None]]
+UndoWork: TypeAlias = Callable[[Any, KeptReply | None], Awaitable[None]]
 """Undoes what was done under a key: it gets the transaction, and what was kept, if anything was."""
 
 
@@ -44,18 +44,18 @@ class Keys(Protocol):
     horizon: float | None
     """Seconds for which a key is kept, at the least; None for ever."""
 
-    async def do(self, key: str, work: Work) -> Kept:
+    async def do(self, key: str, work: DoWork) -> KeptReply:
         """Do the work under a key once, and return what is kept: now, or since it was done.
 
         If `work` raises, nothing is kept, and the error is raised. Raises Busy.
         """
         ...
 
-    async def burn(self, key: str, undo: Undoing) -> None:
+    async def burn(self, key: str, undo: UndoWork) -> None:
         """Call `undo`, and burn the key; do nothing if it is burnt. Raises Busy, and what `undo` raises."""
         ...
 
-    async def look(self, key: str) -> Kept | None:
+    async def look(self, key: str) -> KeptReply | None:
         """Return what is kept of a key. Raises Busy."""
         ...
 
@@ -67,10 +67,10 @@ class MemoryKeys:
 
     def __init__(self, *, horizon: float | None = None) -> None:
         self.horizon = horizon
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, KeptReply] = {}
         self._busy: set[str] = set()
 
-    async def do(self, key: str, work: Work) -> Kept:
+    async def do(self, key: str, work: DoWork) -> KeptReply:
         """Do the work under a key once."""
         self._check_free(key)
         if key not in self._kept:
@@ -81,7 +81,7 @@ class MemoryKeys:
                 self._busy.remove(key)
         return self._kept[key]
 
-    async def burn(self, key: str, undo: Undoing) -> None:
+    async def burn(self, key: str, undo: UndoWork) -> None:
         """Undo, and burn the key."""
         self._check_free(key)
         kept = self._kept.get(key)
@@ -94,7 +94,7 @@ class MemoryKeys:
             self._busy.remove(key)
         self._kept[key] = GONE
 
-    async def look(self, key: str) -> Kept | None:
+    async def look(self, key: str) -> KeptReply | None:
         """Return what is kept of a key."""
         self._check_free(key)
         return self._kept.get(key)

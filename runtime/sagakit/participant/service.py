@@ -1,11 +1,11 @@
-"""`Participant`: a service that does steps of sagas which run elsewhere, and its endpoints, by decorators."""
+"""`Service`: a service that does steps of sagas which run elsewhere, and its endpoints, by decorators."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Any, Generic, overload
+from typing import Any, Generic, TypeAlias
 
 import msgspec
 from typing_extensions import TypeVar
@@ -20,8 +20,8 @@ Q = TypeVar("Q")
 R = TypeVar("R")
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One command, as its handler sees it.
+class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
+    """A command, as its handler sees it.
 
     `key` is the idempotency key of the action, `undo` and `check` get the same. `transaction` is the one in which the
     key is kept, such as a database connection; None where there is none. `deadline` is when the saga stops waiting for
@@ -36,10 +36,18 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     trace: dict[str, str]
 
 
-class Endpoint(Generic[Q, R]):
-    """An action, with its undo and its check. Made by `Participant.endpoint`."""
+Handler: TypeAlias = Callable[[Q, CommandContext], Awaitable[R]]
+"""Does the work of a command, and returns its result."""
+UndoHandler: TypeAlias = Callable[[Q, R, CommandContext], Awaitable[None]]
+"""Undoes the work of a command that had this result."""
+CheckHandler: TypeAlias = Callable[[Q, CommandContext], Awaitable[Done[R] | NotDone | None]]
+"""Says whether the work of a command was done; None if it does not know now."""
 
-    def __init__(self, service: str, name: str, fn: Callable[[Q, Call], Any]) -> None:
+
+class ServiceEndpoint(Generic[Q, R]):
+    """An action, with its undo and its check. Made by `Service.endpoint`."""
+
+    def __init__(self, service: str, name: str, fn: Handler[Q, R]) -> None:
         where = f"{service}.{name}"
         self.name = check_name(name, what="the endpoint")
         self.service = service
@@ -48,46 +56,46 @@ class Endpoint(Generic[Q, R]):
         self.command: Codec = _codec(command, f"{where}: its command")
         self.result: Codec = _codec(signature_of(_bound(fn), {}, where=where).returns, f"{where}: its result")
         self.undo_name = ""
-        self.undo_fn: Callable[[Any, Any, Call], Awaitable[None]] | None = None
+        self.undo_fn: Callable[[Any, Any, CommandContext], Awaitable[None]] | None = None
         self.check_name = ""
-        self.check_fn: Callable[[Any, Call], Awaitable[Any]] | None = None
+        self.check_fn: Callable[[Any, CommandContext], Awaitable[Any]] | None = None
 
-    def undo(self, name: str, /) -> Callable[[Callable[[Q, R, Call], Awaitable[None]]], Any]:
-        """Make a function this endpoint's undo, at an endpoint of its own. It is called with command, result and call.
+    def undo(self, name: str, /) -> Callable[[UndoHandler[Q, R]], Any]:
+        """Make a function this endpoint's undo, at an endpoint of its own. It is called with command, result and ctx.
 
         If keys are kept in the transaction of the work, it is called only for what was done, and once. If not, it is
         also called with None for what may never have happened. Afterwards nothing is done under the key any more.
         """
 
-        def made(fn: Callable[[Q, R, Call], Awaitable[None]]) -> Any:
+        def made(fn: UndoHandler[Q, R]) -> Any:
             self.undo_name, self.undo_fn = check_name(name, what="the endpoint"), _async(fn, f"{self.service}.{name}")
             return fn
 
         return made
 
-    def check(self, name: str, /) -> Callable[[Callable[[Q, Call], Awaitable[Done[R] | NotDone | None]]], Any]:
+    def check(self, name: str, /) -> Callable[[CheckHandler[Q, R]], Any]:
         """Make a function this endpoint's check, for keys that are not kept in the transaction of the work.
 
-        It says whether the action has happened under `call.key`. None means "unknown now".
+        It says whether the action has happened under `ctx.key`. None means "unknown now".
         """
 
-        def made(fn: Callable[[Q, Call], Awaitable[Done[R] | NotDone | None]]) -> Any:
+        def made(fn: CheckHandler[Q, R]) -> Any:
             self.check_name, self.check_fn = check_name(name, what="the endpoint"), _async(fn, f"{self.service}.{name}")
             return fn
 
         return made
 
 
-class Participant:
+class Service:
     """A service, with its endpoints.
 
-        payments = Participant("payments")
+        payments = Service("payments")
 
         @payments.endpoint("charge")
-        async def charge(order: Charge, call: Call) -> Receipt: ...
+        async def charge(order: Charge, ctx: CommandContext) -> Receipt: ...
 
         @charge.undo("refund")
-        async def refund(order: Charge, receipt: Receipt, call: Call) -> None: ...
+        async def refund(order: Charge, receipt: Receipt, ctx: CommandContext) -> None: ...
 
     A handler returns the result. It raises `Reject` for a business refusal, and `Retry`; after any other exception the
     outcome is unknown, and the saga's policy decides. Raises DefinitionError, InvalidName.
@@ -95,17 +103,13 @@ class Participant:
 
     def __init__(self, service: str) -> None:
         self.service: str = check_name(service, what="the service")
-        self.endpoints: list[Endpoint[Any, Any]] = []
+        self.endpoints: list[ServiceEndpoint[Any, Any]] = []
 
-    @overload
-    def endpoint(self, name: str, /) -> Callable[[Callable[[Q, Call], Awaitable[R]]], Endpoint[Q, R]]: ...
-    @overload
-    def endpoint(self, name: str, /) -> Callable[[Callable[[Q, Call], Any]], Endpoint[Q, Any]]: ...
-    def endpoint(self, name: str, /) -> Any:
-        """Make a function the action of an endpoint. It is called with the command and its `Call`."""
+    def endpoint(self, name: str, /) -> Callable[[Handler[Q, R]], ServiceEndpoint[Q, R]]:
+        """Make a function the action of an endpoint. It is called with the command and its `CommandContext`."""
 
-        def made(fn: Callable[[Any, Call], Any]) -> Endpoint[Any, Any]:
-            endpoint = Endpoint[Any, Any](self.service, name, fn)
+        def made(fn: Handler[Q, R]) -> ServiceEndpoint[Q, R]:
+            endpoint = ServiceEndpoint[Q, R](self.service, name, fn)
             self.endpoints.append(endpoint)
             return endpoint
 
@@ -133,7 +137,7 @@ def _bound(fn: Callable[..., Any]) -> Callable[..., Any]:
 
 def _two(parameters: list[tuple[str, Any]], where: str) -> tuple[Any, Any]:
     if len(parameters) != 2:
-        raise DefinitionError(f"{where}: takes {len(parameters)} parameters; it is called with the command and a Call")
+        raise DefinitionError(f"{where}: takes {len(parameters)} parameters; it is called with the command and ctx")
     return parameters[0][1], parameters[1][1]
 
 
