@@ -7,8 +7,7 @@ from datetime import timedelta
 
 import trio
 from sagakit import Completed, Context, Failed, RetryPolicy, Saga, open_runtime, remote
-from sagakit.participant import CommandContext, MemoryKeys, Reject, Service
-from sagakit.participant.participant_opening import open_participant
+from sagakit.participant import CommandContext, MemoryKeys, Reject, Service, open_participant
 
 from tests.servers import Server
 

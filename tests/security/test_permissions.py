@@ -25,6 +25,7 @@ from sagakit.engine import Record
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.scan import Scan
 from sagakit.jetstream.store import JetStreamStore
+from sagakit.participant import CommandContext, MemoryKeys, Service, open_participant
 from sagakit.repository import SagaRepository, Wanted
 from sagakit.store.names import Names, SagaKey, captures
 from sagakit.store.permissions import ROLES, Role, batched_streams, permissions_of
@@ -72,6 +73,7 @@ async def test_the_smoke_part_under_exactly_these_permissions(tmp_path: Path, na
                 await an_operator_writes_a_job(server, names, reader)
                 await an_operator_handles_dead_letters(server, names, reader)
                 await a_worker_looks_and_deletes(server, names)
+                await a_participant_answers(server, names)
 
                 await shop.send("Gift", "held", kind="start", input={"name": "sled", "gate": str(gate)})
                 held = await shop.until("Gift", "held", lambda record: state_of(record, "choose") == "running")
@@ -261,8 +263,42 @@ async def a_worker_looks_and_deletes(server: Server, names: Names) -> None:
         await messages_take_every_way(store)
 
 
+async def a_participant_answers(server: Server, names: Names) -> None:
+    """Have a participant take two commands, of which it can read one."""
+    bank, charged = Service("bank"), trio.Event()
+
+    @bank.endpoint("charge")
+    async def charge(amount: int, ctx: CommandContext) -> int:
+        charged.set()
+        return amount
+
+    own = {name: value for name, value in options("participant", names).items() if name != "shards"}
+    async with open_participant(server.url, bank, keys=MemoryKeys(horizon=3_600), **own):
+        with trio.fail_after(20):
+            await charged.wait()
+    async with opened(server, "worker", names) as store:
+        assert isinstance(store, JetStreamStore)
+        with trio.fail_after(20):  # what was in hand was answered before the participant ended
+            while not await store.inbox.reply_waits(SagaKey("Nobody", "x"), "bank"):  # noqa: ASYNC110  # the server
+                await trio.sleep(0.02)
+
+
 async def messages_take_every_way(store: Store) -> None:
     """Send messages every way, as intake and callers do when a saga has no owner, does not exist, or cannot exist."""
+    await store.commands.check()
+    reply_to = store.names.inbound_subject("reply", SagaKey("Nobody", "x"), service="bank")
+    command = {
+        "kind": "do",
+        "key": "k",
+        "action_key": "k",
+        "run": "r",
+        "attempt": 1,
+        "reply_to": reply_to,
+        "payload": 1,
+    }
+    command |= {"key_since": store.clock.now(), "deadline": 0}
+    await store.commands.send("bank.charge", id="m", payload=msgspec.json.encode(command))
+    await store.commands.send("bank.charge", id="n", payload=b"not a command")
     for channel in ("client", "operator", "system"):
         await store.inbox.send(channel, id="m", saga_type="Nobody", saga_id=channel, payload=b"{}")
     async with store.inbox.receive("Nobody", "new") as messages:

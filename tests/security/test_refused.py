@@ -9,9 +9,11 @@ import msgspec
 import nats.aio.msg
 import pytest
 import trio
-from sagakit import Completed, open_runtime
+from sagakit import Completed, Config, open_runtime
 from sagakit.cli.exits import CommandExit
+from sagakit.client.reaching import client_connection
 from sagakit.errors import LayoutMissing, NotPermitted
+from sagakit.jetstream.connecting import open_link
 from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, Role, needed_streams, streams_of
 from sagakit.store.ports import Store
@@ -76,6 +78,10 @@ FORBIDDEN: dict[Role, tuple[str, ...]] = {
     ),
     "setup": ("$KV.SAGA_STATE.Gift.x", "sagain.Gift.x", "sagactl.w", "saga.Gift.started"),
 }  # fmt: skip
+FORBIDDEN["participant"] = (
+    *(subject for subject in FORBIDDEN["client"] if not subject.startswith("sagareply.")),
+    "sagain.Gift.x", "sagacmd.bank.charge", "$JS.API.STREAM.MSG.GET.KV_SAGA_STATE",
+)  # fmt: skip
 FORBIDDEN["operator"] = tuple(
     subject for subject in FORBIDDEN["client"] if not subject.startswith(("sagaop.", "$KV.SAGA_JOBS"))
 )
@@ -91,8 +97,8 @@ async def test_a_role_is_refused_everything_else(tmp_path: Path, role: Role, ser
     with serve(tmp_path, names) as server:
         async with opened(server, "setup", names):
             pass
-        async with opened(server, role, names) as store:
-            link = store._link  # type: ignore[attr-defined]  # any subject
+        connection = client_connection(server.url, Config(**options(role, names)))
+        async with open_link(connection) as link:
             for subject in FORBIDDEN[role]:
                 with pytest.raises(NotPermitted, match=r"may not publish"):
                     await link.request(subject, b"{}", timeout=5)

@@ -88,6 +88,11 @@ class Registry:
             )
 
     @property
+    def sends_commands(self) -> bool:
+        """True if a saga of this worker has a remote step."""
+        return any(node.endpoints is not None for binding in self.bindings for node in binding.plan.nodes)
+
+    @property
     def external_child_types(self) -> list[str]:
         """The types of children that only other workers can run."""
         nodes = (node for binding in self.bindings for node in binding.plan.nodes)

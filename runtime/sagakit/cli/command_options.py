@@ -47,6 +47,7 @@ class RoleName(StrEnum):
 
     setup = "setup"
     worker = "worker"
+    participant = "participant"
     client = "client"
     operator = "operator"
     reader = "reader"

@@ -35,6 +35,7 @@ from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
+from sagakit.system.io.persistence import through_outage
 from sagakit.system.io.unpublished import Unpublished
 from sagakit.system.lease_status import LeaseStatus
 from sagakit.system.open_store import open_store
@@ -147,10 +148,12 @@ async def run_worker(
     `now` returns seconds since the epoch, by the server's clock if it is None; tests set it. `blame` returns what has
     blocked the loop within the last seconds, `blocks` for how long the loops have been blocked so far.
 
-    Raises InvalidConfig, PlanChanged, SchemaChanged, StoreError. Waits through an outage; if that is cancelled, the
-    lease is given up again.
+    Raises InvalidConfig, PlanChanged, SchemaChanged, LayoutMissing, StoreError. Waits through an outage; if that is
+    cancelled, the lease is given up again.
     """
     _check(store, config, registry, adopt=adopt)
+    if adopt and registry.sends_commands:
+        await through_outage(store, store.commands.check)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)
     parts = Parts(store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random), identity)

@@ -17,7 +17,7 @@ from sagakit.jetstream.puller import refusal, subjects_of
 from sagakit.jetstream.scan import window
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
-from sagakit.store.permissions import Role, streams_of
+from sagakit.store.permissions import Role, examined_streams
 from sagakit.store.ports import Wire
 from sagakit.system.config import Config
 
@@ -165,7 +165,7 @@ class Patient:
 
     async def streams(self) -> dict[str, StreamInfo]:
         """Return the streams that are there, by name."""
-        found = {name: await self.stream(name) for name in streams_of(self.names)}
+        found = {name: await self.stream(name) for name in examined_streams(self.names)}
         return {name: info for name, info in found.items() if info is not None}
 
     async def now(self) -> float:

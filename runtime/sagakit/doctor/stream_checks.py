@@ -11,7 +11,7 @@ from sagakit.doctor.server_checks import ALMOST, FULL
 from sagakit.errors import LayoutMissing, ServerError
 from sagakit.jetstream.server_check import BATCHES, BATCHES_LEVEL, names_there
 from sagakit.store.names import Names
-from sagakit.store.permissions import batched_streams, needed_streams, streams_of
+from sagakit.store.permissions import batched_streams, examined_streams, needed_streams
 from sagakit.store.ports import DUPLICATES
 
 SECOND = 10**9
@@ -19,7 +19,7 @@ SECOND = 10**9
 
 async def there(patient: Patient) -> Seen:
     """Check that no bucket or stream is missing."""
-    wanted = streams_of(patient.names)
+    wanted = examined_streams(patient.names)
     missing = [name for name in wanted if await patient.stream(name) is None]
     if not missing:
         return ok(f"all {len(wanted)} streams exist", 0)
@@ -82,7 +82,7 @@ def _optional_settings(patient: Patient) -> Mapping[str, Mapping[str, Any]]:
     names, config = patient.names, patient.config
     replicas = {} if config.replicas is None else {"num_replicas": config.replicas}
     every = {"storage": config.storage} | replicas
-    found = {name: dict(every) for name in streams_of(names)}
+    found = {name: dict(every) for name in examined_streams(names)}
     for name in names.archive:
         found[f"KV_{name}"]["max_age"] = round(config.archive_ttl * SECOND)
     for name in names.events:

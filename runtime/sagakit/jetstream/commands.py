@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sagakit.errors import StoreError
+from sagakit.errors import LayoutMissing, StoreError
 from sagakit.jetstream.answers import decode_ack
+from sagakit.jetstream.layout import NOT_FOUND
 from sagakit.jetstream.link import Link
+from sagakit.jetstream.one_stream import ask_stream
 from sagakit.jetstream.wire import header_block
 from sagakit.store.names import Names
 
@@ -15,6 +17,15 @@ class StreamCommands:
     def __init__(self, link: Link, names: Names) -> None:
         self._link = link
         self._names = names
+
+    async def check(self) -> None:
+        """Check that the stream exists."""
+        stream = self._names.commands
+        error = (await ask_stream(self._link, f"$JS.API.STREAM.INFO.{stream}")).error
+        if error is not None and error.err_code == NOT_FOUND:
+            raise LayoutMissing([stream])
+        if error is not None:
+            raise self._link.refused(error, stream)
 
     async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:
         """Append a command."""

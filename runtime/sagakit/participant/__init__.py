@@ -15,8 +15,22 @@ from sagakit.definition.step_answers import Reject as Reject
 from sagakit.definition.step_answers import Retry as Retry
 from sagakit.participant.key_store import Keys as Keys
 from sagakit.participant.key_store import MemoryKeys as MemoryKeys
+from sagakit.participant.participant_opening import open_asyncio_participant as open_asyncio_participant
+from sagakit.participant.participant_opening import open_participant as open_participant
 from sagakit.participant.service import CommandContext as CommandContext
 from sagakit.participant.service import Service as Service
 from sagakit.participant.service import ServiceEndpoint as ServiceEndpoint
 
-__all__ = ["CommandContext", "Done", "Keys", "MemoryKeys", "NotDone", "Reject", "Retry", "Service", "ServiceEndpoint"]
+__all__ = [
+    "CommandContext",
+    "Done",
+    "Keys",
+    "MemoryKeys",
+    "NotDone",
+    "Reject",
+    "Retry",
+    "Service",
+    "ServiceEndpoint",
+    "open_asyncio_participant",
+    "open_participant",
+]

@@ -15,8 +15,8 @@ import msgspec
 from sagakit.store.names import Names
 from sagakit.store.permissions import ROLES, Grant, Role, permissions_of
 
-INSIDE: tuple[Role, ...] = ("setup", "worker")
-"""The roles of the account with JetStream."""
+INSIDE: tuple[Role, ...] = ("setup", "worker", "participant")
+"""The roles of the account with JetStream. A participant acknowledges what it takes from a stream."""
 OUTSIDE: tuple[Role, ...] = tuple(role for role in ROLES if role not in INSIDE)
 """The roles of the account without JetStream."""
 MANY_ANSWERS = "$JS.API.CONSUMER.MSG.NEXT."

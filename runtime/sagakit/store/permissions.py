@@ -2,6 +2,7 @@
 
     setup    creates buckets and streams, once, and adds what a new version asks for
     worker   runs sagas; creates nothing
+    participant  does steps of sagas that run elsewhere
     client   starts, signals and cancels sagas, and reads
     operator does everything that a client does, and helps sagas that are stuck
     reader   reads
@@ -18,8 +19,8 @@ import msgspec
 
 from sagakit.store.names import Names
 
-Role: TypeAlias = Literal["setup", "worker", "client", "operator", "reader"]
-ROLES: tuple[Role, ...] = ("setup", "worker", "client", "operator", "reader")
+Role: TypeAlias = Literal["setup", "worker", "participant", "client", "operator", "reader"]
+ROLES: tuple[Role, ...] = ("setup", "worker", "participant", "client", "operator", "reader")
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -39,11 +40,19 @@ class Permissions(msgspec.Struct, frozen=True):
 
 def streams_of(names: Names) -> list[str]:
     """Return the names of all streams, in the order in which they are created."""
+    return [*examined_streams(names), names.commands]
+
+
+def examined_streams(names: Names) -> list[str]:
+    """Return the names of the streams that a reader may ask about."""
     return [*needed_streams(names), f"KV_{names.jobs}"]
 
 
 def needed_streams(names: Names) -> list[str]:
-    """Return the names of the streams without which nothing is opened. Only a job needs the one that is left out."""
+    """Return the names of the streams without which nothing is opened.
+
+    Only a job and a saga with remote steps need the two that are left out.
+    """
     return [f"KV_{bucket}" for bucket in _buckets(names)] + [*names.events, names.inbox, names.dead]
 
 
@@ -98,6 +107,8 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(names.subject("sagaop.>"), "operators' verbs of its callers, to sagas without an owner"),
         Grant(names.subject("sagapark.>"), "messages that wait for an owner or for room"),
         Grant(names.subject("sagadead.>"), "messages that can never be applied"),
+        Grant(names.subject("sagacmd.>"), "commands of remote steps to participants"),
+        Grant(f"$JS.API.STREAM.INFO.{names.commands}", "check that it exists, if a saga has remote steps"),
         Grant(names.subject("sagactl.>"), "requests to other workers"),
         Grant(f"$JS.API.CONSUMER.CREATE.{names.inbox}.>", "create the consumers of its types"),
         Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.inbox}.>", "take messages"),
@@ -116,6 +127,22 @@ def _worker(names: Names, inbox: Grant) -> Permissions:
         Grant(f"$KV.{names.workers}.>", "leases as they change"),
     )
     return Permissions(publish, subscribe, responses=True)
+
+
+def _participant(names: Names, inbox: Grant) -> Permissions:
+    return Permissions(
+        (
+            _SERVER,
+            Grant(f"$JS.API.STREAM.MSG.GET.KV_{names.meta}", "read schema and number of shards"),
+            Grant(f"$JS.API.STREAM.INFO.KV_{names.meta}", "ask for the server's time, if keys are kept for a time"),
+            Grant(f"$JS.API.CONSUMER.CREATE.{names.commands}.>", "create the consumers of its endpoints"),
+            Grant(f"$JS.API.CONSUMER.MSG.NEXT.{names.commands}.>", "take commands"),
+            Grant(f"$JS.ACK.{names.commands}.>", "acknowledge commands"),
+            Grant(names.subject("sagareply.>"), "replies; for one service write sagareply.SERVICE.>"),
+            Grant(names.subject("sagadead.command.*"), "commands that can never be worked on"),
+        ),
+        (inbox,),
+    )
 
 
 def _client(names: Names, inbox: Grant) -> Permissions:
@@ -193,5 +220,6 @@ def _buckets(names: Names) -> list[str]:
 
 
 _MAKERS: dict[Role, Callable[[Names, Grant], Permissions]] = {
-    "setup": _setup, "worker": _worker, "client": _client, "operator": _operator, "reader": _reader,
+    "setup": _setup, "worker": _worker, "participant": _participant, "client": _client, "operator": _operator,
+    "reader": _reader,
 }  # fmt: skip

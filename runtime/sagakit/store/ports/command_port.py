@@ -8,6 +8,10 @@ from typing import Protocol
 class CommandQueue(Protocol):
     """The work queue of commands to participants."""
 
+    async def check(self) -> None:
+        """Check that there is a queue: an older version has made none. Raises LayoutMissing, Unavailable, Ambiguous."""
+        ...
+
     async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:
         """Append a command for `{service}.{endpoint}`, which is durable once this returns.
 
