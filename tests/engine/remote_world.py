@@ -32,6 +32,7 @@ from sagakit.engine import (
     stamped,
     verdict_of,
 )
+from sagakit.engine.table import OUT, STEP_TABLE
 from sagakit.engine.turn import Limits
 from sagakit.messages.inbox_request import InboxRequest
 from sagakit.messages.step_command import StepCommand
@@ -40,6 +41,15 @@ from sagakit.participant.replies import CommandReply
 from sagakit.participant.work import reply_to
 
 REPLIES: tuple[ReplyAnswer, ...] = ("done", "done", "done", "rejected", "not_done", "retry", "unknown")
+
+
+REMOTE_CELLS: frozenset[tuple[str, str]] = frozenset(
+    (state, move)
+    for state, row in STEP_TABLE.items()
+    for move in row
+    if state in OUT or move in ("send", "send_check", "send_undo")
+) | {("waiting", "wait_check"), ("waiting", "ask"), ("check_waiting", "block"), ("asked", "block"), ("asked", "refuse")}
+"""The moves that only nodes make whose work is done at a participant."""
 
 
 class Broken(AssertionError):

@@ -36,7 +36,7 @@ class CommandContext(msgspec.Struct, frozen=True, kw_only=True):
     trace: dict[str, str]
 
 
-Handler: TypeAlias = Callable[[Q, CommandContext], Awaitable[R]]
+WorkHandler: TypeAlias = Callable[[Q, CommandContext], Awaitable[R]]
 """Does the work of a command, and returns its result."""
 UndoHandler: TypeAlias = Callable[[Q, R, CommandContext], Awaitable[None]]
 """Undoes the work of a command that had this result."""
@@ -47,7 +47,7 @@ CheckHandler: TypeAlias = Callable[[Q, CommandContext], Awaitable[Done[R] | NotD
 class ServiceEndpoint(Generic[Q, R]):
     """An action, with its undo and its check. Made by `Service.endpoint`."""
 
-    def __init__(self, service: str, name: str, fn: Handler[Q, R]) -> None:
+    def __init__(self, service: str, name: str, fn: WorkHandler[Q, R]) -> None:
         where = f"{service}.{name}"
         self.name = check_name(name, what="the endpoint")
         self.service = service
@@ -105,10 +105,10 @@ class Service:
         self.service: str = check_name(service, what="the service")
         self.endpoints: list[ServiceEndpoint[Any, Any]] = []
 
-    def endpoint(self, name: str, /) -> Callable[[Handler[Q, R]], ServiceEndpoint[Q, R]]:
+    def endpoint(self, name: str, /) -> Callable[[WorkHandler[Q, R]], ServiceEndpoint[Q, R]]:
         """Make a function the action of an endpoint. It is called with the command and its `CommandContext`."""
 
-        def made(fn: Handler[Q, R]) -> ServiceEndpoint[Q, R]:
+        def made(fn: WorkHandler[Q, R]) -> ServiceEndpoint[Q, R]:
             endpoint = ServiceEndpoint[Q, R](self.service, name, fn)
             self.endpoints.append(endpoint)
             return endpoint

@@ -1,4 +1,4 @@
-"""What a participant does with a command: the rules, without a connection.
+"""The rules of a participant, without a connection: the work that a command leads to, and the reply.
 
 - Work under a key is done once; a command that comes again gets the reply that was kept.
 - An undo burns the key of its action, whether or not anything was done under it. So does a reply `not_done`.

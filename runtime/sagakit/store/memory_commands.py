@@ -22,6 +22,10 @@ class MemoryCommands:
         """Return: a store in memory has always a queue."""
         await trio.lowlevel.checkpoint()
 
+    def queued(self) -> list[QueuedCommand]:
+        """Return what no participant has taken yet."""
+        return list(self._connection.server.commands)
+
     async def send(self, endpoint: str, *, id: str, payload: bytes) -> None:
         """Append a command, unless one with this id came within the last DUPLICATES seconds."""
         await trio.lowlevel.checkpoint()
