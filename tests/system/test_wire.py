@@ -67,6 +67,7 @@ async def test_p9_keys_events_and_buckets_as_documented(server: Server, namespac
     assert seen["streams"] == sorted(
         f"{namespace}_{name}" if not name.startswith("KV_") else f"KV_{namespace}_{name[3:]}"
         for name in (
+            "SAGA_COMMANDS",
             "SAGA_DEAD",
             "SAGA_EVENTS",
             "SAGA_INBOX",

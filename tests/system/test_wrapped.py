@@ -144,6 +144,7 @@ ASKED: dict[str, Callable[[Any], Any]] = {
     "each": lambda fn: each(Part.only, fn, compensate=None),
     "timer": lambda fn: timer(fn),
     "child": lambda fn: child(Part, fn),
+    "remote": lambda fn: remote("a.b", str, send=fn, compensate=None),
 }
 
 
