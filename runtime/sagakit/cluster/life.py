@@ -14,10 +14,12 @@ from sagakit.cluster.handover import release
 from sagakit.cluster.lease import OwnLease, WorkerLoad
 from sagakit.cluster.membership import Membership
 from sagakit.cluster.parts import Parts
+from sagakit.cluster.prepared_commands import PreparedCommands
 from sagakit.cluster.unmet import UnmetTypes
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.applier import Applier
+from sagakit.system.inbound.command_intake import CommandIntake
 from sagakit.system.inbound.intake import Intake
 from sagakit.system.io.persistence import Persistence, through_outage
 from sagakit.system.io.publisher import Publisher
@@ -35,8 +37,9 @@ MAILBOX = 100_000
 class Life:
     """Runs the actors of one worker, from their start to the end of the drain."""
 
-    def __init__(self, parts: Parts, lease: OwnLease) -> None:
+    def __init__(self, parts: Parts, lease: OwnLease, commands: PreparedCommands | None = None) -> None:
         self._parts = parts
+        self._commands = commands
         self._lease = lease
         self.leaving: trio.Event = trio.Event()
         """Set to make the worker leave; this begins the drain."""
@@ -147,7 +150,20 @@ class Life:
         return _supervisor(
             ChildSpec("recovery", lambda: parts.recovery, shutdown=0.0),
             ChildSpec("intake", intake, shutdown=0.0),
+            *([ChildSpec("commands", self._command_intake, shutdown=0.0)] if self._commands is not None else []),
             *([ChildSpec("unmet", unmet, shutdown=0.0)] if registry.external_child_types else []),
+        )
+
+    def _command_intake(self) -> CommandIntake:
+        parts = self._parts
+        assert self._commands is not None
+        return CommandIntake(
+            parts.store,
+            *self._commands,
+            parts.requests,
+            worker_id=parts.identity.worker_id,
+            archive_ttl=parts.config.archive_ttl,
+            buried=parts.tally.buried,
         )
 
 

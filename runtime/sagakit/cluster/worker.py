@@ -23,11 +23,13 @@ from sagakit.cluster.membership import Members
 from sagakit.cluster.notes import Notes
 from sagakit.cluster.observer import Observer
 from sagakit.cluster.parts import Parts, Runs, WorkerIdentity
+from sagakit.cluster.prepared_commands import prepared_commands
 from sagakit.cluster.recovery import Recovery
 from sagakit.definition import Saga
 from sagakit.errors import InvalidConfig
 from sagakit.jetstream.address import is_private
 from sagakit.jetstream.bridge import open_bridge
+from sagakit.messages.commands import Command
 from sagakit.store.ports import Store
 from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
@@ -101,6 +103,7 @@ async def open_worker(
     config: Config,
     host_loop: asyncio.AbstractEventLoop | None = None,
     adopt: bool = True,
+    commands: Sequence[Command] = (),
 ) -> AsyncIterator[Worker]:
     """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`."""
     registry = Registry(sagas)
@@ -117,6 +120,7 @@ async def open_worker(
                 config=config,
                 call_asyncio=bridge.call,
                 adopt=adopt,
+                commands=commands,
                 blame=watchdog.blame,
                 blocks=watchdog.blocks,
             ) as worker:
@@ -134,6 +138,7 @@ async def run_worker(
     now: Callable[[], float] | None = None,
     random: Callable[[], float] = random.random,
     adopt: bool = True,
+    commands: Sequence[Command] = (),
     blame: Callable[[float], str] = lambda seconds: "",
     blocks: Callable[[], Sequence[LoopBlocks]] = list,
 ) -> AsyncIterator[Worker]:
@@ -147,6 +152,7 @@ async def run_worker(
     lease is given up again.
     """
     _check(store, config, registry, adopt=adopt)
+    prepared = await prepared_commands(store, registry, commands, adopts=adopt)
     members = Members(worker_id := f"{config.worker_name}-{uuid4().hex[:12]}")
     identity = WorkerIdentity(worker_id, LeaseStatus(config.lease_ttl), members, adopt)
     parts = Parts(store, registry, config, Runs(call_asyncio, call_thread, now or store.clock.now, random), identity)
@@ -157,7 +163,7 @@ async def run_worker(
         _leased(parts, lease),
         trio.open_nursery() as nursery,
     ):
-        life = Life(parts, lease)
+        life = Life(parts, lease, prepared)
         worker = Worker(parts, await nursery.start(life.run), life, blocks)
         yield worker
         await worker.drain()

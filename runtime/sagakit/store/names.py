@@ -168,7 +168,7 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def dead_subjects(self) -> list[str]:
         """The subjects of the dead letters themselves. `dead_audit` has what was done with them."""
-        return [self.subject("sagadead.inbox.*"), self.subject("sagadead.edited.*")]
+        return [self.subject(f"sagadead.{source}.*") for source in ("inbox", "intake", "edited")]
 
     @property
     def dead_audit(self) -> str:
