@@ -97,8 +97,10 @@ class Command:
 
     def id_of(self, message: CommandMessage) -> str:
         """Return the saga's id. Raises InvalidInput, InvalidId."""
-        found = _taken(self._id, message, "id")
-        return check_id(str(found) if isinstance(found, int) and not isinstance(found, bool) else found)
+        found: Any = _taken(self._id, message, "id")
+        if type(found) is int:  # a bool is no id
+            found = str(found)
+        return check_id(found)
 
     def value_of(self, message: CommandMessage) -> Any:
         """Return the saga's input, or the signal's payload. Raises InvalidInput."""
