@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup demo test test-python smoke-python chaos clocks faketime check bench bench-all bench-guard peers docs changelog clean
+.PHONY: help setup demo test test-python smoke-python chaos clocks faketime check bench bench-all bench-guard peers docs pictures changelog clean
 .DELETE_ON_ERROR:
 
 $(STAMP): pyproject.toml
@@ -68,6 +68,9 @@ peers: $(STAMP)  ## what the benchmark `peers` compares with; PostgreSQL comes f
 
 docs: $(STAMP)  ## write the pages that are made from the code
 	$(BIN)/python docs/generate.py
+
+pictures: $(STAMP) faketime  ## take the pictures of docs/console.md anew, with Chromium
+	$(BIN)/python -m tests.web.pictures
 
 # What is not released is written anew each time, from fragments that stay; `towncrier build --version X` ends a release.
 changelog: $(STAMP)  ## write what newsfragments/ has into CHANGELOG.md; the fragments stay

@@ -126,6 +126,10 @@ alert rules for Prometheus. [Alerts](alerts.md) has a runbook for each.
 
 - **A worker reports its own sagas.** Add up over workers for the fleet. Only `sagakit_inbox_backlog_messages` is the
   same in all workers: take the maximum.
+- **`sagakit worker --processes N`** answers for all its processes at one address. Each sample has the label `process`
+  there: `1` to `N`, or `parent`, which has no samples of sagas. A process that cannot tell, since it starts or its loop
+  is blocked, has `sagakit_ready` 0 and no other sample. A process that was started again counts from 0, and its
+  `process_start_time_seconds` says since when.
 - **Counters begin with 0 when the runtime is opened.** They count what is durable: a saga has started when the record
   that says so is stored, and no crash of an actor or lost acknowledgment counts it twice. What a worker had not counted
   when it was killed is counted nowhere: the [events](wire.md) and the archive are exact.

@@ -94,11 +94,15 @@ class Depot:
         return Command(process.returncode, out, err, time.perf_counter() - began)
 
     def retry(self, *words: str) -> Command:
-        return self.run("retry", *words, "--report", str(self.report), "-o", "none")
+        return self.job("retry", *words)
 
-    def killed(self, *words: str, after: int) -> Command:
-        """Run `sagakit retry`, and kill it once so many sagas have answered."""
-        process = self.command("retry", *words, "--report", str(self.report), "-o", "none")
+    def job(self, verb: str, *words: str) -> Command:
+        """Run a command for many sagas to its end."""
+        return self.run(verb, *words, "--report", str(self.report), "-o", "none")
+
+    def killed(self, verb: str, *words: str, after: int) -> Command:
+        """Run a command for many sagas, and kill it once so many of them have answered."""
+        process = self.command(verb, *words, "--report", str(self.report), "-o", "none")
         self.await_reported(after, process)
         process.kill()
         out, err = process.communicate()
@@ -185,7 +189,7 @@ def main(words: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory() as name, depot(Path(name), count) as found:
         found.open_carrier()
         order = ("Post.*", "--why", "the carrier is back", "--yes")
-        killed = found.killed(*order, after=count // 3)
+        killed = found.killed("retry", *order, after=count // 3)
         reported = found.reported()
         print(f"killed with signal {-killed.code} after {reported:,} of {count:,} sagas had answered")
         resumed = found.retry("--resume", killed.job)

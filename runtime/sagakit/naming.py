@@ -74,6 +74,8 @@ def encode_id(saga_id: str) -> str:
 
 def decode_id(token: str) -> str:
     """Return the id that `encode_id` has encoded. Raises ValueError for a token that is not the encoding of any id."""
+    if len(token) <= MAX_ENCODED_ID and _PLAIN(token):
+        return token
     if token == "=":
         return ""
     if len(token) > MAX_ENCODED_ID:

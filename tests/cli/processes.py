@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,28 @@ class Process:
 
     async def said(self, text: str) -> dict[str, Any]:
         """Wait for the line whose message contains `text`, and return it."""
+        return await self.line(lambda line: text in line["message"])
+
+    async def line(self, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Wait for a line that fits, and return the first one."""
         with trio.fail_after(30):
             while True:
                 for line in self.lines:
-                    if text in line["message"]:
+                    if fits(line):
                         return line
                 assert self.popen.poll() is None, self.lines
                 await trio.sleep(0.02)  # another process writes the line
 
     async def noted(self, text: str) -> None:
         """Wait until its sagas have made a note."""
+        await self.until(lambda: text in self.notes)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something holds that the process brings about."""
         with trio.fail_after(30):
-            while text not in self.notes:
+            while not holds():
                 assert self.popen.poll() is None, self.lines
-                await trio.sleep(0.02)  # another process makes the note
+                await trio.sleep(0.02)  # another process does it
 
     def signal(self, number: signal.Signals) -> None:
         self.popen.send_signal(number)

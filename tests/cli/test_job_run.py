@@ -15,9 +15,11 @@ from sagakit.client.by_key import PlainAccess, open_plain
 from sagakit.client.job_answers import reason_of
 from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Holder, Job, JobItem, JobPages, Jobs, JobVerb
+from sagakit.cluster import stranded
 from sagakit.engine import Record
 from sagakit.errors import JobHeld
 from sagakit.system.config import Config
+from trio.testing import assert_no_checkpoints
 
 from tests.bulk_killed import ROOT, Parcel, Post, depot
 from tests.servers import running_server
@@ -66,10 +68,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path) -> AsyncIterator[Desk]:
+async def desk(folder: Path, *, shards: int = 1) -> AsyncIterator[Desk]:
     with running_server(folder / "server") as server:
         async with (
-            open_runtime(server.url, sagas=[Post()]) as runtime,
+            open_runtime(server.url, sagas=[Post()], shards=shards) as runtime,
             open_plain(server.url, Config()) as sagas,
         ):
             yield Desk(server.url, runtime, sagas, folder)
@@ -162,6 +164,25 @@ async def test_a_run_that_was_silent_for_too_long_loses_its_job(tmp_path: Path) 
         await hold.release()
         with trio.fail_after(20):
             await here.jobs.hold("j", HOLDER, heard.append)
+
+
+async def test_the_plan_of_a_job_takes_no_turn_of_the_scheduler_for_each_saga(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stranded, "LOOK_AGAIN", 3600.0)
+    async with desk(tmp_path) as here:
+        first, second = await here.stuck("a"), await here.stuck("b")
+        assert (await here.sagas.try_out(first, "retry")).verdict == "accepted"
+        with assert_no_checkpoints():
+            assert (await here.sagas.try_out(second, "retry")).verdict == "accepted"
+
+
+async def test_the_number_of_shards_is_the_one_that_the_buckets_were_made_with(tmp_path: Path) -> None:
+    """An operator need not say it: each of the sagas is found and mended, in whichever shard it is."""
+    async with desk(tmp_path, shards=3) as here:
+        pages = await here.write(*[await here.stuck(id) for id in "abcdef"])
+        assert {here.sagas.names.shard_of(item.key) for item in pages.items()} == {0, 1, 2}
+        assert await here.run(pages) == dict.fromkeys("abcdef", "accepted")
 
 
 async def test_a_long_list_is_kept_in_several_pages(tmp_path: Path) -> None:

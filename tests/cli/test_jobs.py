@@ -56,30 +56,52 @@ async def delete_stream(url: str, stream: str) -> None:
 
 
 def the_job(depot: Depot) -> dict[str, object]:
-    [line] = json.loads(depot.run("jobs", "-o", "json").out)
+    """Return the line of the newest job."""
+    line = json.loads(depot.run("jobs", "-o", "json").out)[0]
     assert isinstance(line, dict)
     return line
 
 
+def killed_in_the_middle(depot: Depot, verb: str, *words: str) -> str:
+    """Kill a command for all sagas once a third of them has answered. Return its job."""
+    killed = depot.killed(verb, *words, "--rate", "150", after=COUNT // 3)
+    assert killed.code == -signal.SIGKILL
+    assert COUNT // 3 <= depot.reported() < COUNT
+    line = the_job(depot)
+    assert (line["job"], line["sagas"], line["ended_at"]) == (killed.job, COUNT, None)
+    return killed.job
+
+
+def resumed_to_its_end(depot: Depot, verb: str, job: str, verdict: str) -> None:
+    """Go on with a job, so that all its sagas have this verdict, and again, when nothing is left."""
+    resumed = depot.job(verb, "--resume", job)
+    assert resumed.code == 0, resumed
+    line = the_job(depot)
+    assert (line["state"], line["done"], line["verdicts"]) == ("done", COUNT, {verdict: COUNT})
+    again = depot.job(verb, "--resume", job)
+    assert again.code == 0
+    assert "0 are left" in again.err
+
+
 def test_each_saga_gets_the_verb_once_though_the_job_is_killed_in_the_middle(posted: Depot) -> None:
     posted.open_carrier()
-    killed = posted.killed(*ORDER, "--rate", "150", after=COUNT // 3)
-    assert killed.code == -signal.SIGKILL
-    assert COUNT // 3 <= posted.reported() < COUNT
-    line = the_job(posted)
-    assert (line["sagas"], line["ended_at"]) == (COUNT, None)
-    resumed = posted.retry("--resume", killed.job)
-    assert (resumed.code, once_each(posted)) == (0, []), resumed
-    line = the_job(posted)
-    assert (line["state"], line["done"], line["verdicts"]) == ("done", COUNT, {"accepted": COUNT})
-    again = posted.retry("--resume", killed.job)
-    assert (again.code, once_each(posted)) == (0, [])
-    assert "0 are left" in again.err
+    job = killed_in_the_middle(posted, "retry", *ORDER)
+    resumed_to_its_end(posted, "retry", job, "accepted")
+    assert once_each(posted) == []
+
+
+def test_each_saga_is_deleted_though_the_job_is_killed_in_the_middle(posted: Depot) -> None:
+    """Some are gone and not marked when the job is resumed. Their verdict is that of the others."""
+    assert posted.job("terminate", *ORDER).code == 0
+    posted.report.unlink()
+    job = killed_in_the_middle(posted, "delete", "Post.*", "--yes")
+    resumed_to_its_end(posted, "delete", job, "deleted")
+    assert json.loads(posted.run("list", "--ended", "-o", "json").out) == []
 
 
 def test_verdicts_that_were_pushed_out_by_later_messages_are_known_to_a_resumed_job(posted: Depot) -> None:
     """The carrier stays away: each retry leaves the saga stuck, and a hundred more of them follow the job's."""
-    killed = posted.killed(*ORDER, "--rate", "60", after=20)
+    killed = posted.killed("retry", *ORDER, "--rate", "60", after=20)
     first = json.loads(posted.report.read_text().splitlines()[0])["key"]
     posted.send_retries(first, 100)
     before = posted.retried()[first.partition(".")[2]]

@@ -22,8 +22,8 @@ from tests.docs.test_architecture_page import anchor, headings
 PAGE = Path(__file__).parents[2] / "docs" / "alerts.md"
 TOKEN = re.compile(r'"[^"]*"|\$?\w+|[=!]~?|\S')
 """The tokens of PromQL, as far as these expressions use it."""
-BY_PROMETHEUS = {"le", "instance"}
-"""Labels that Prometheus itself adds."""
+BY_PROMETHEUS = {"le", "instance", "process"}
+"""Labels that Prometheus itself adds, and `sagakit worker --processes`."""
 
 
 def rules() -> list[dict[str, Any]]:

@@ -62,13 +62,13 @@ def test_a_start_of_a_type_that_no_worker_has_warns_once_while_it_waits(
 
     async def body(client: Client) -> None:
         asked: list[str] = []
-        tell = client._fleet.tell_unserved
+        tell = client.fleet.tell_unserved
 
         async def counted(saga_type: str) -> None:
             asked.append(saga_type)
             await tell(saga_type)
 
-        monkeypatch.setattr(client._fleet, "tell_unserved", counted)
+        monkeypatch.setattr(client.fleet, "tell_unserved", counted)
 
         async def start() -> None:
             await client.start("Bay", "one", 1, wait=wait)

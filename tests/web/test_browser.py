@@ -60,8 +60,8 @@ def browser(site: str) -> Iterator[Browser]:  # after the site, which runs async
 
 
 PAGES = [
-    "/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("waits"), "/definitions", "/definitions/Buy",
-    "/definitions/Buy/start", "/workers", "/audit",
+    "/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("order-9", "?at=2"), url("waits"),
+    "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit",
 ]  # fmt: skip
 
 
@@ -102,6 +102,12 @@ def test_with_scripts_off_everything_can_be_read(browser: Browser, site: str) ->
         page.get_by_role("link", name="waits", exact=True).click()
         expect(page.locator("main")).to_contain_text("approved waits for its signal.")
         expect(page.locator("#diagram li")).to_contain_text(["reserve done", "approved awaiting", "charge pending"])
+        page.get_by_role("link", name="step back through them").click()
+        page.get_by_role("link", name="First", exact=True).click()
+        expect(page.locator("#diagram li")).to_contain_text(["reserve pending", "approved pending", "charge pending"])
+        page.get_by_role("link", name="Forward", exact=True).click()
+        expect(page.locator("#diagram li")).to_contain_text(["reserve done", "approved pending", "charge pending"])
+        page.get_by_role("link", name="as it is now").click()
         page.get_by_text("As it is stored").click()
         expect(page.locator("#record pre")).to_contain_text("definition_version")
 
@@ -142,6 +148,14 @@ def test_an_operator_watches_one_saga_finds_the_stuck_and_mends_their_group(brow
         expect(main.locator(".status").first).to_contain_text("completed")
         expect(main).to_contain_text("operator.retry")
         expect(main).to_contain_text("the bank is back")
+        visit.go(url("order-9", "?at=2"))
+        node = page.locator("#diagram svg .node")
+        for key, number in (("ArrowLeft", "1"), ("ArrowRight", "2")):
+            page.keyboard.press(key)
+            page.wait_for_url(f"**?at={number}")  # until it is loaded: before, nobody hears the next key
+        expect(node).to_contain_text(["done", "pending", "pending"])
+        page.get_by_label("Event").fill("1")
+        expect(page).to_have_url(re.compile("at=1$"))
         visit.go("/stuck")
         expect(main).to_contain_text("No saga is stuck.")
 

@@ -41,6 +41,12 @@ contexts          the contexts of the `nats` command
 command_options   options of the commands
 demo              `sagakit demo`: 500 orders as sagas, and an audit
 worker_command    `sagakit worker`: one worker as a process
+processes_command  `sagakit worker --processes`: the parent of several worker processes
+kept_process      one of the processes as the parent sees it
+worker_process    the program of such a process, which does the job from its parent
+process_channel   the questions and orders of the parent, and the answers
+group_health      the health of all of them together
+joined_metrics    their metrics as one text
 accounts_command  `sagakit permissions` and `sagakit setup`
 loading           finds the sagas that `module:name` names
 exits             exit codes

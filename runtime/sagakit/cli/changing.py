@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -18,10 +17,12 @@ from sagakit.cli.exits import CommandExit, UsageError
 from sagakit.cli.jobs_at_work import CUT_OFF, JobResult, Pace, begin, jobs_of, positions, resume
 from sagakit.cli.printing import Columns, OutputFormat, note, print_lines, shown
 from sagakit.cli.session import Session, Work
-from sagakit.client.by_key import Answer, PlainAccess, check_message
-from sagakit.client.jobs import Job, JobItem, JobVerb
+from sagakit.client.by_key import PlainAccess, check_message
+from sagakit.client.job_plan import UNDOING, item_of, plan_of_job
+from sagakit.client.jobs import Job, JobVerb
 from sagakit.client.json_shapes import VerdictLine
-from sagakit.engine import Record, to_undo
+from sagakit.client.trials import Answer
+from sagakit.engine import Record
 from sagakit.engine.record import NOTHING
 from sagakit.errors import SagakitError
 
@@ -34,8 +35,8 @@ VERDICT_COLUMNS: Columns = {
 }
 UNAUDITED = frozenset({"signal", "delete"})
 """Commands whose reason nothing would keep."""
-NO_WORKER = "no worker"
-"""The verdict to expect from a saga that no live worker can run."""
+TURN = 1000
+"""Sagas of a plan after which other tasks have a turn."""
 TAKES_A_STEP = frozenset({"complete-step", "mark-undone"})
 
 
@@ -175,7 +176,7 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
         note("no saga fits: nothing to do")
         print_lines([], VERDICT_COLUMNS, output)
         return 0
-    expected = [await way.tried(record) for record in found.records]
+    expected = await _expected(found.records, way.tried)
     for line in await plan_text(sagas, order, found, expected):
         note(line)
     job = way.job if len(found.records) > 1 and not order.dry_run else None
@@ -189,7 +190,7 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
         print_lines([], VERDICT_COLUMNS, output)
         return CommandExit.NOT_APPLIED
     elif job is not None:
-        items = [_item(record, answer) for record, answer in zip(found.records, expected, strict=True)]
+        items = [item_of(record, answer) for record, answer in zip(found.records, expected, strict=True)]
         missing = [_line(order, key, Answer("no such saga", why)) for key, why in found.missing]
         return _ended(await begin(sagas, job, items, order.pace, since), missing, output)
     else:
@@ -202,12 +203,14 @@ async def carry_out(sagas: PlainAccess, order: Order, choice: Choice, way: Chang
     return 0 if good else CommandExit.NOT_APPLIED
 
 
-def _item(record: Record, expected: Answer) -> JobItem:
-    """Return a saga for the list of a job. One that no live worker can run has its verdict, and is sent nothing."""
-    item = JobItem(key=key_of_record(record), run=record.run, status=record.status)
-    if expected.verdict == NO_WORKER:
-        item.verdict, item.why = expected
-    return item
+async def _expected(records: Sequence[Record], tried: Callable[[Record], Awaitable[Answer]]) -> list[Answer]:
+    """Return the answers to expect. The connection has a turn now and then, as trying needs none by itself."""
+    answers: list[Answer] = []
+    for record in records:
+        answers.append(await tried(record))
+        if len(answers) % TURN == 0:
+            await trio.lowlevel.checkpoint()
+    return answers
 
 
 def _ended(result: JobResult, missing: Sequence[VerdictLine], output: OutputFormat) -> int:
@@ -250,18 +253,14 @@ async def _each(
 
 async def plan_text(sagas: PlainAccess, order: Order, found: Chosen, expected: Sequence[Answer]) -> Sequence[str]:
     """Return the lines of the plan: the sagas by type and status, the verdicts to expect, the steps to be undone."""
-    kinds = Counter((record.saga_type, record.status) for record in found.records)
+    plan = await plan_of_job(order.verb, found.records, expected, sagas.plan_of)
     step = f" {order.step}" if order.step else ""
     lines = [f"{order.verb}{step}: {_number(len(found.records))}"]
-    lines += [f"  {number:,} {type}, {status}" for (type, status), number in sorted(kinds.items())]
-    verdicts = Counter(answer.verdict for answer in expected)
-    lines += [f"verdicts to expect: {', '.join(f'{verdict} {number:,}' for verdict, number in verdicts.most_common())}"]
-    if order.verb in ("cancel", "compensate"):
-        undone: Counter[str] = Counter()
-        for record, answer in zip(found.records, expected, strict=True):
-            plan = await sagas.plan_of(record)
-            undone.update(to_undo(plan, record) if answer.applied and plan is not None else ())
-        steps = ", ".join(f"{name} {number:,}" for name, number in undone.most_common())
+    lines += [f"  {number:,} {type}, {status}" for (type, status), number in sorted(plan.sagas.items())]
+    verdicts = ", ".join(f"{verdict} {number:,}" for verdict, number in plan.verdicts.most_common())
+    lines.append(f"verdicts to expect: {verdicts}")
+    if order.verb in UNDOING:
+        steps = ", ".join(f"{name} {number:,}" for name, number in plan.undone.most_common())
         lines.append(f"compensations to run: {steps or 'none'}")
     if found.missing:
         lines.append(f"not readable, or not stored: {len(found.missing):,}")

@@ -98,6 +98,13 @@ HealthAddress: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Answer /live, /ready and /metrics at this address; port 0 picks one."),
 ]
+Processes: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|auto",
+        help="Run so many worker processes, with one health address and one log; auto: one on each usable CPU.",
+    ),
+]
 OnAsyncio: TypeAlias = Annotated[
     bool,
     typer.Option(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import trio
 
-from sagakit.client.by_key import Answer, PlainAccess
+from sagakit.client.by_key import PlainAccess
 from sagakit.client.job_run import UNANSWERED
+from sagakit.client.trials import Answer
 from sagakit.engine import ENDS, Record
 from sagakit.errors import NotAllowed, NoWorker, StoreError, UnknownSaga
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 from sagakit.errors import codes_of
@@ -61,3 +62,14 @@ def worker_exit_of(error: BaseException) -> CommandExit:
     code = exit_of(error)
     is_call = code in (CommandExit.USAGE, CommandExit.UNKNOWN_SAGA) and not isinstance(error, UsageError)
     return CommandExit.CRASH if is_call else code
+
+
+def exit_of_process(returncode: int) -> CommandExit:
+    """Return the exit code that tells how a worker process ended; a signal or a code of Python's own is a crash."""
+    of_workers = set(CommandExit) - {CommandExit.NOT_APPLIED, CommandExit.UNKNOWN_SAGA}
+    return next((code for code in of_workers if code == returncode), CommandExit.CRASH)
+
+
+def worst_exit(codes: Iterable[CommandExit]) -> CommandExit:
+    """Return the worst code: first those that forbid another start, then a crash, then the others."""
+    return max(codes, key=lambda code: (code and not code.restart, code), default=CommandExit.DRAINED)

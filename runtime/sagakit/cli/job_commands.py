@@ -8,9 +8,7 @@ from sagakit.cli.jobs_at_work import jobs_of
 from sagakit.cli.printing import Columns, age, print_lines
 from sagakit.cli.session import Session, Work, in_session
 from sagakit.client.by_key import PlainAccess
-from sagakit.client.jobs import Holder, Job
-from sagakit.client.json_shapes import JobLine
-from sagakit.times import moment_of
+from sagakit.client.job_lines import job_line
 
 commands: typer.Typer = typer.Typer(rich_markup_mode=None)
 
@@ -30,25 +28,6 @@ def jobs(
         return work
 
     session.run(prepared)
-
-
-def job_line(job: Job, holder: Holder | None) -> JobLine:
-    """Return the line of a job, which `holder` runs now if it is not None."""
-    state = "done" if job.ended is not None else "running" if holder is not None else "unfinished"
-    return JobLine(
-        job=job.id,
-        verb=job.verb,
-        step=job.step,
-        state=state,
-        sagas=job.sagas,
-        done=job.done,
-        verdicts=job.verdicts,
-        by=job.by,
-        why=job.reason,
-        created_at=moment_of(job.created),
-        ended_at=moment_of(job.ended),
-        run_by=None if holder is None else str(holder),
-    )
 
 
 def job_columns(now: float) -> Columns:

@@ -18,13 +18,14 @@ from sagakit.cli.deletions import deletion_in_job
 from sagakit.cli.exits import UsageError
 from sagakit.cli.printing import note, shown
 from sagakit.client import job_start
-from sagakit.client.by_key import Answer, PlainAccess
+from sagakit.client.by_key import PlainAccess
 from sagakit.client.deletion_run import DeletionRun
 from sagakit.client.job_answers import reason_of
+from sagakit.client.job_lines import verdict_line
 from sagakit.client.job_run import JobRun, JobVerdict
 from sagakit.client.jobs import Hold, Holder, Job, JobItem, JobPages, Jobs
 from sagakit.client.json_shapes import VerdictLine
-from sagakit.client.refusals import is_taken
+from sagakit.client.trials import Answer
 from sagakit.engine import Record
 from sagakit.errors import InvalidConfig
 
@@ -185,15 +186,7 @@ class _AtWork:
 
     def _tell(self, settled: JobVerdict) -> None:
         item, verdict, why = settled
-        verb = self._pages.job.verb
-        line = VerdictLine(
-            key=item.key,
-            verb=verb,
-            verdict=verdict,
-            applied=is_taken(verb, verdict),
-            why=why or None,
-            dry_run=False,
-        )
+        line = verdict_line(self._pages.job, item, verdict, why)
         self._lines[item.key] = line
         if self._report is not None:
             self._report.write(msgspec.json.encode(line) + b"\n")

@@ -13,6 +13,10 @@ RUNBOOKS = "docs/alerts.md"
 """Address of the page with the runbooks, as far as this package knows."""
 TYPE = 'type=~"$type"'
 RATE = "[$__rate_interval]"
+WHO = "{{instance}} {{process}}"
+"""The legend of a curve of one worker. `sagakit worker --processes` adds the label `process`."""
+WHICH = "{{ $labels.instance }}{{ with $labels.process }} process {{ . }}{{ end }}"
+"""A worker in the summary of an alert."""
 WIDTH, HEIGHT = 8, 8
 """Size of a panel: three in a row of the 24 columns that Grafana has."""
 
@@ -84,9 +88,9 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 "All workers report the same queues."),
             Panel("Dead letters, in an hour", "short",
                   (("sum by (type) (increase(sagakit_dead_letters_total[1h]))", "{{type}}"),)),
-            Panel("Age of the oldest unpublished event", "s", (("sagakit_outbox_age_seconds", "{{instance}}"),)),
-            Panel("Unpublished events", "short", (("sagakit_outbox_events", "{{instance}}"),)),
-            Panel("Messages in mailboxes", "short", (("sagakit_mailbox_messages", "{{instance}} {{actor}}"),)),
+            Panel("Age of the oldest unpublished event", "s", (("sagakit_outbox_age_seconds", WHO),)),
+            Panel("Unpublished events", "short", (("sagakit_outbox_events", WHO),)),
+            Panel("Messages in mailboxes", "short", (("sagakit_mailbox_messages", WHO + " {{actor}}"),)),
         ),
     ),
     (
@@ -96,19 +100,19 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
                 (_quantile(0.5, "sagakit_record_write_duration_seconds"), "median"),
                 (_quantile(0.99, "sagakit_record_write_duration_seconds"), "99th percentile"))),
             Panel("Age of the leases", "s", (
-                ("sagakit_lease_age_seconds", "{{instance}}"), ("min(sagakit_lease_ttl_seconds)", "lapsed at"))),
+                ("sagakit_lease_age_seconds", WHO), ("min(sagakit_lease_ttl_seconds)", "lapsed at"))),
             Panel("Share of time for which the loop is blocked", "percentunit",
-                  ((f"rate(sagakit_loop_blocked_seconds_total{RATE})", "{{instance}} {{loop}}"),)),
+                  ((f"rate(sagakit_loop_blocked_seconds_total{RATE})", WHO + " {{loop}}"),)),
             Panel("Longest block of the loop so far", "s",
-                  (("sagakit_loop_longest_block_seconds", "{{instance}} {{loop}}"),)),
+                  (("sagakit_loop_longest_block_seconds", WHO + " {{loop}}"),)),
             Panel("Taken over, fenced, overwritten, in an hour", "short", (
                 ("sum(increase(sagakit_adopted_total[1h]))", "taken over"),
                 ("sum(increase(sagakit_fenced_total[1h]))", "fenced"),
                 ("sum(increase(sagakit_overwritten_total[1h]))", "overwritten"),
                 ("sum(sagakit_adoptions_pending)", "pending"))),
-            Panel("Messages to NATS", "reqps", ((f"rate(sagakit_messages_sent_total{RATE})", "{{instance}}"),)),
-            Panel("Reconnects, in an hour", "short", (("increase(sagakit_reconnects_total[1h])", "{{instance}}"),)),
-            Panel("Clock ahead of the server's", "s", (("sagakit_clock_skew_seconds", "{{instance}}"),)),
+            Panel("Messages to NATS", "reqps", ((f"rate(sagakit_messages_sent_total{RATE})", WHO),)),
+            Panel("Reconnects, in an hour", "short", (("increase(sagakit_reconnects_total[1h])", WHO),)),
+            Panel("Clock ahead of the server's", "s", (("sagakit_clock_skew_seconds", WHO),)),
         ),
     ),
 )  # fmt: skip
@@ -117,7 +121,7 @@ ROWS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
 ALERTS: tuple[Alert, ...] = (
     Alert("SagakitNoWorkerReady", "sum(sagakit_ready) == 0", "2m", "critical", "No worker takes sagas"),
     Alert(
-        "SagakitWorkerNotReady", "sagakit_ready == 0", "5m", "warning", "Worker {{ $labels.instance }} takes no sagas"
+        "SagakitWorkerNotReady", "sagakit_ready == 0", "5m", "warning", "Worker " + WHICH + " takes no sagas"
     ),
     Alert(
         "SagakitSagasStuck", 'sum by (type) (sagakit_sagas{status="stuck"}) > 0', "1m", "warning",
@@ -149,8 +153,9 @@ ALERTS: tuple[Alert, ...] = (
         "One in a hundred writes takes longer than a second",
     ),
     Alert(
-        "SagakitOutboxOld", "sagakit_outbox_age_seconds > 60 and on (instance) sagakit_ready == 1", "2m", "warning",
-        "Worker {{ $labels.instance }} cannot publish an event for {{ $value }} s",
+        "SagakitOutboxOld", "sagakit_outbox_age_seconds > 60 and on (instance, process) sagakit_ready == 1", "2m",
+        "warning",
+        "Worker " + WHICH + " cannot publish an event for {{ $value }} s",
     ),
     Alert(
         "SagakitInboxGrows", "max by (type, queue) (sagakit_inbox_backlog_messages) > 1000", "10m", "warning",
@@ -162,23 +167,23 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "SagakitLeaseOld", "sagakit_lease_age_seconds > 0.8 * sagakit_lease_ttl_seconds", "0m", "warning",
-        "Worker {{ $labels.instance }} is about to lose its sagas: its lease is {{ $value }} s old",
+        "Worker " + WHICH + " is about to lose its sagas: its lease is {{ $value }} s old",
     ),
     Alert(
         "SagakitLoopBlocked", "rate(sagakit_loop_blocked_seconds_total[5m]) > 0.1", "5m", "warning",
-        "A step blocks the {{ $labels.loop }} loop of worker {{ $labels.instance }}",
+        "A step blocks the {{ $labels.loop }} loop of worker " + WHICH,
     ),
     Alert(
         "SagakitMailboxFull", "sagakit_mailbox_messages > 10000", "5m", "warning",
-        "{{ $value }} messages wait for {{ $labels.actor }} in worker {{ $labels.instance }}",
+        "{{ $value }} messages wait for {{ $labels.actor }} in worker " + WHICH,
     ),
     Alert(
         "SagakitFenced", "increase(sagakit_fenced_total[10m]) > 0", "0m", "warning",
-        "Worker {{ $labels.instance }} has lost sagas to another worker while it ran them",
+        "Worker " + WHICH + " has lost sagas to another worker while it ran them",
     ),
     Alert(
         "SagakitAdoptionsPending", "sagakit_adoptions_pending > 0", "10m", "warning",
-        "Worker {{ $labels.instance }} cannot take over {{ $value }} sagas",
+        "Worker " + WHICH + " cannot take over {{ $value }} sagas",
     ),
     Alert(
         "SagakitOverwritten", "increase(sagakit_overwritten_total[10m]) > 0", "0m", "critical",
@@ -186,11 +191,11 @@ ALERTS: tuple[Alert, ...] = (
     ),
     Alert(
         "SagakitReconnects", "increase(sagakit_reconnects_total[1h]) > 5", "0m", "warning",
-        "Worker {{ $labels.instance }} has lost its connection {{ $value }} times in an hour",
+        "Worker " + WHICH + " has lost its connection {{ $value }} times in an hour",
     ),
     Alert(
         "SagakitClockSkew", "abs(sagakit_clock_skew_seconds) > 5", "10m", "warning",
-        "The clock of worker {{ $labels.instance }} is {{ $value }} s off",
+        "The clock of worker " + WHICH + " is {{ $value }} s off",
     ),
 )  # fmt: skip
 """The alert rules."""

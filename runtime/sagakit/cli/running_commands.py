@@ -22,10 +22,12 @@ from sagakit.cli.command_options import (
     LogLevelName,
     Nats,
     OnAsyncio,
+    Processes,
     RoleName,
     SagaList,
     with_options,
 )
+from sagakit.cli.exits import UsageError
 from sagakit.errors import CallerError
 from sagakit.store.permissions import permissions_of
 from sagakit.system.config import Config
@@ -48,6 +50,7 @@ def worker(
     nats: Nats = "",
     config: ConfigFile = None,
     health: HealthAddress = None,
+    processes: Processes = None,
     asyncio: OnAsyncio = False,
     log_format: LogFormatName = LogFormat.text,
     log_level: LogLevelName = LogLevel.info,
@@ -56,16 +59,27 @@ def worker(
 ) -> None:
     """Run sagas in this process until SIGTERM or SIGINT, then drain; a second signal ends it at once.
 
+    With --processes it runs none itself: it keeps so many worker processes running, and drains all of them.
+
     Other options come from SAGAKIT_* variables, then from the file --config. Exit codes: see docs/worker.md.
     """
     sys.path.insert(0, str(Path.cwd()))
-    from sagakit.cli import logs, worker_command  # they need the extra `worker`
+    from sagakit.cli import logs, processes_command, worker_command  # they need the extra `worker`
 
     logs.set_up(log_format.value, log_level.value)
     job = worker_command.WorkerCall(
         sagas=sagas, url=nats, config=config, options=options, health=health, asyncio=asyncio
     )
-    raise typer.Exit(worker_command.run(job))
+    if processes is None:
+        raise typer.Exit(worker_command.run(job))
+    try:
+        count = processes_command.processes_of(processes)
+    except UsageError as error:
+        raise typer.BadParameter(str(error), param_hint="--processes") from None
+    call = processes_command.ProcessesCall(
+        worker=job, count=count, log_format=log_format.value, log_level=log_level.value
+    )
+    raise typer.Exit(processes_command.run(call))
 
 
 @commands.command()

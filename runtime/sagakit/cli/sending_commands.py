@@ -15,8 +15,9 @@ from sagakit.cli.exits import UsageError
 from sagakit.cli.moments import seconds_of, time_of
 from sagakit.cli.printing import note, print_one
 from sagakit.cli.session import Session, Work, in_session
-from sagakit.client.by_key import Answer, PlainAccess
+from sagakit.client.by_key import PlainAccess
 from sagakit.client.json_shapes import StartedLine
+from sagakit.client.trials import Answer
 from sagakit.client.verbs import message_id_of
 from sagakit.engine import Record
 from sagakit.engine.record import NOTHING

@@ -16,7 +16,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked: str | None = None
-        """Name of the signal that has come; None before."""
+        """Name of the signal that has come, or the reason that `ask` was given; None before."""
         self._then: Callable[[], object] | None = None
         self._token: trio.lowlevel.TrioToken | None = None
 
@@ -26,6 +26,12 @@ class Stop:
         self._then = fn
         if self.asked is not None:
             fn()
+
+    def ask(self, why: str) -> None:
+        """Do what the first signal does, and leave the handling of signals as it is. For the trio thread."""
+        if self.asked is None:
+            self.asked = why
+            self._call()
 
     def on_signal(self, number: int, frame: object) -> None:
         """Handle the first signal, and restore the default action for the second."""

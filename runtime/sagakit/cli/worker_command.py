@@ -14,6 +14,7 @@ import trio
 from sagakit.cli import health, loading
 from sagakit.cli.exits import CommandExit, worker_exit_of
 from sagakit.cli.listening import listen
+from sagakit.cli.process_channel import answering_parent
 from sagakit.cli.stop import Stop, stop_signals
 from sagakit.client.bare_errors import bare_errors
 from sagakit.client.opening import open_runtime
@@ -36,34 +37,47 @@ class WorkerCall(msgspec.Struct, frozen=True, kw_only=True):
     asyncio: bool = False
 
 
-def run(job: WorkerCall) -> CommandExit:
-    """Run a worker until a signal comes, and return the exit code. Errors go to the log."""
+def run(job: WorkerCall, parent: socket.socket | None = None) -> CommandExit:
+    """Run a worker until a signal comes, and return the exit code. Errors go to the log.
+
+    `parent` is this end of the channel to the parent of several worker processes, which it answers.
+    """
     with stop_signals() as stop:
         try:
             with bare_errors():
                 config = Config.load(job.config, **job.options)
                 listening = None if job.health is None else listen(job.health, option="health")
-                trio.run(_work, job, config, loading.load(job.sagas), listening, stop)
+                trio.run(_work, job, config, loading.load(job.sagas), listening, parent, stop)
         except BaseException as error:  # every error becomes an exit code and a line in the log
-            return _failed(error)
+            return failed(error)
     _log.info("ended in good order", extra={"exit": int(CommandExit.DRAINED)})
     return CommandExit.DRAINED
 
 
-def _failed(error: BaseException) -> CommandExit:
+def failed(error: BaseException) -> CommandExit:
+    """Write the error of a worker into the log, and return its exit code."""
     code = worker_exit_of(error)
     told = error if code is CommandExit.CRASH else None
     _log.critical("%s", error if str(error) else type(error).__name__, exc_info=told, extra={"exit": int(code)})
     return code
 
 
-async def _work(job: WorkerCall, config: Config, sagas: Any, listening: socket.socket | None, stop: Stop) -> None:
+async def _work(
+    job: WorkerCall,
+    config: Config,
+    sagas: Any,
+    listening: socket.socket | None,
+    parent: socket.socket | None,
+    stop: Stop,
+) -> None:
     state = health.Health()
     with trio.CancelScope() as opening:
         stop.then(opening.cancel)
         async with AsyncExitStack() as stack:
             if listening is not None:
                 await stack.enter_async_context(health.open_health(listening, state))
+            if parent is not None:
+                await stack.enter_async_context(answering_parent(parent, state, stop))
             runtime = await stack.enter_async_context(_open_worker(job, config, sagas))
             stopping = trio.Event()
             stop.then(stopping.set)

@@ -21,6 +21,9 @@ by_key       PlainAccess: sagas by key and as JSON, for tools without the classe
 json_shapes  the JSON of the commands and of the HTTP API
 json_lines   sagas, events, groups and descriptions in that form
 jobs         verbs for many sagas, as they are written down
+trials       the answer that a saga would give to a message
+job_plan     what a verb would do to many sagas
+job_lines    jobs and verdicts as the JSON of the commands and of the HTTP API
 job_start    a job, written down before it is run
 job_run      one run of a job: sends, reads the verdicts, marks them
 job_keeping  writes the marks of a job down while it runs, and shows that this process lives

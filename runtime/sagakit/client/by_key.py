@@ -17,15 +17,16 @@ from sagakit.client.description import Description, described
 from sagakit.client.fleet_view import FleetView
 from sagakit.client.kept_plans import KeptPlans
 from sagakit.client.lookup import Lookup
-from sagakit.client.refusals import is_taken, refusal, refused
+from sagakit.client.refusals import is_taken, refused
 from sagakit.client.restoring import RebuiltSaga, rebuild
 from sagakit.client.runtime import Runtime
+from sagakit.client.trials import NO_WORKER, Answer, answer_to
 from sagakit.cluster.control_endpoint import answers
 from sagakit.cluster.lease import read_leases
 from sagakit.cluster.lease_value import Lease
 from sagakit.cluster.worker import Worker, open_worker
 from sagakit.definition import Plan
-from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
+from sagakit.engine import ENDS, Inbound, InboundKind, Record
 from sagakit.engine.events import CloudEvent
 from sagakit.engine.record import NOTHING
 from sagakit.errors import InvalidInput, NoWorker, StoreError, UnknownSaga
@@ -43,18 +44,6 @@ from sagakit.system.io.persistence import read
 
 ANSWERS_WITHIN = 1.0
 """Seconds that a worker gets to show that it lives."""
-
-
-class Answer(NamedTuple):
-    """The answer to a message: its verdict, and the reason if the message has no effect."""
-
-    verdict: str
-    refusal: str = ""
-
-    @property
-    def applied(self) -> bool:
-        """True if the message has its effect, now or later."""
-        return not self.refusal
 
 
 class LiveLease(NamedTuple):
@@ -123,16 +112,9 @@ class PlainAccess:
             if record.status not in ENDS:
                 await self._worker.requests.check_runs(record)
         except NoWorker as error:
-            return Answer("no worker", str(error))
-        plan = await self.plan_of(record)
-        if plan is None:
-            return Answer("unknown here", "its plan is not kept, so only its owner can tell")
-        message = Inbound(id=new_id(), kind=kind, step=step, payload=payload)
-        verdict = trial(plan, record, message, self.now(), self._worker.environment.limits)
-        if is_taken(kind, verdict):
-            return Answer(verdict)
-        key = str(SagaKey(record.saga_type, record.saga_id))
-        return Answer(verdict, str(refusal(key, kind, step, verdict, record)))
+            return Answer(NO_WORKER, str(error))
+        plan, limits = await self.plan_of(record), self._worker.environment.limits
+        return answer_to(kind, record, plan, self.now(), limits, step=step, payload=payload)
 
     async def send(
         self,
@@ -162,7 +144,7 @@ class PlainAccess:
         except UnknownSaga as error:
             return Answer("no such saga", str(error))
         except NoWorker as error:
-            return Answer("no worker", str(error))
+            return Answer(NO_WORKER, str(error))
         except trio.TooSlowError:
             return Answer("unanswered", f"no worker has answered in {timeout:g} s; it may still be applied later")
         if is_taken(kind, verdict):
@@ -256,10 +238,11 @@ def check_message(kind: InboundKind, *, reason: str, by: str, step: str, payload
 async def open_plain(url: str, config: Config) -> AsyncIterator[PlainAccess]:
     """Open the sagas at `url` in this trio program, which becomes no worker: it starts and takes over nothing.
 
-    Raises the errors of `open_runtime`.
+    The number of shards is the one that the buckets were made with, whatever the `config` says. Raises the errors of
+    `open_runtime`.
     """
     with bare_errors():
-        async with open_worker(url, sagas=[], config=config, adopt=False) as worker:
+        async with open_worker(url, sagas=[], config=config, adopt=False, shards_as_made=True) as worker:
             try:
                 yield PlainAccess(worker)
             finally:

@@ -74,8 +74,9 @@ class Client:
         """The messages that no worker could ever apply. Changing them takes the role operator."""
         self._changes = Changes(wire, names)
         self._burials = Burials(wire, names)
-        self._fleet = FleetView(wire, self._lookup, ttl=lease_ttl)
-        self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self._fleet)
+        self.fleet: FleetView = FleetView(wire, self._lookup, ttl=lease_ttl)
+        """The workers, by their leases, for tools that look at many sagas."""
+        self._messenger = Messenger(wire, names, self._lookup, self._changes, self._burials, self.fleet)
         self._starts = ClientStarts(self, wire, self._lookup, self._messenger)
         self._closed = False
 
@@ -97,11 +98,7 @@ class Client:
     ) -> Handle[Any]: ...
 
     async def start(
-        self,
-        saga: type[Saga[Any, Any]] | str,
-        id: str | None,
-        input: object,
-        **options: Unpack[ClientStartOptions],
+        self, saga: type[Saga[Any, Any]] | str, id: str | None, input: object, **options: Unpack[ClientStartOptions]
     ) -> Handle[Any]:
         """Start a saga on any worker, by one message. Return a handle on it. `ClientStartOptions` has the options.
 
@@ -215,7 +212,7 @@ class Client:
                 record = await self.record(key)
                 if holds(record):
                     return record
-                await self._fleet.check_runs(record)
+                await self.fleet.check_runs(record)
                 await change.until_another(seen, halted=halted)
                 if change.hints != hints:
                     await self._until_shown(key, holds)
@@ -276,7 +273,7 @@ class Client:
         """Return one saga for people to read, as `Runtime.describe` does. `print` shows it."""
         found = await self.history(saga, id)
         try:
-            await self._fleet.check_runs(found.record)
+            await self.fleet.check_runs(found.record)
             note = ""
         except NoWorker as error:
             note = str(error)

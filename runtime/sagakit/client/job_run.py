@@ -22,8 +22,9 @@ import msgspec
 
 from sagakit.client.job_keeping import JobKeeping
 from sagakit.client.jobs import Hold, JobItem, JobPages, last_value
-from sagakit.client.tail import Tail, Tailed
-from sagakit.engine import EndMarker, Inbound, InboundKind, Loaded, PersistedSagaState, Record, decode
+from sagakit.client.tail import News, Tail, Tailed
+from sagakit.engine import EndMarker, Inbound, InboundKind, PersistedSagaState, Record
+from sagakit.engine.codec import decode_known
 from sagakit.engine.verdicts import is_full
 from sagakit.errors import Ambiguous, StoreError, Unavailable, Undecodable
 from sagakit.jetstream.answers import decode_ack
@@ -38,6 +39,8 @@ from sagakit.store.ports.wire_port import Wire
 
 AT_ONCE = 256
 """Sagas that have been sent the verb and have not answered, at the most. Workers park what is beyond their own room."""
+REFILL = 64
+"""Sagas that are sent the verb together, if so many are left: one write to the socket serves them all."""
 PATIENCE = 2.0
 """Seconds after which a saga that has not answered holds up no other one."""
 LOOKS = 64
@@ -104,11 +107,12 @@ class JobRun:
         """The same without those that have been out for longer than PATIENCE."""
         self._looks: deque[tuple[JobItem, Live]] = deque()
         """Sagas to be looked up, each with what the state bucket has under its key."""
+        self._to_look = News(wire)
         self._behind = len(names.state)
         self._ready = wire.event()
         self._keeping = JobKeeping(wire, pages, hold, now)
         self._over = self._keeping.over
-        self._answered = wire.event()
+        self._answered = News(wire)
 
     def stop(self) -> None:
         """Send nothing more, and let `run` return. The job can be resumed."""
@@ -162,18 +166,18 @@ class JobRun:
             return
         self._seen.add(key)
         if b"KV-Operation" in message.headers:
-            self._looks.append((item, None))
+            self._look_later(item, None)
             return
         try:
-            found = decode(key, message.payload)
+            found = decode_known(key, message.payload)
         except Undecodable:
             return
-        self._judge(item, found.record if isinstance(found, Loaded) else found)
+        self._judge(item, found)
 
     def _judge(self, item: JobItem, found: Record | EndMarker) -> None:
         """Settle a saga by what the state bucket has, if that is enough; else have it looked up."""
         if isinstance(found, EndMarker) or found.run != item.run:
-            self._looks.append((item, found))
+            self._look_later(item, found)
             return
         verdict = self._verdict(item, found)
         if verdict is None and not self._pages.has_begun(item) and found.status != item.status:
@@ -200,10 +204,10 @@ class JobRun:
         self._wake()
 
     def _wake(self) -> None:
-        until_now, self._answered = self._answered, self._wire.event()
-        until_now.set()
+        self._answered.tell()
         if not self._open:
             self._over.set()
+            self._to_look.tell()
 
     # -------------------------------------------------------------- sending
 
@@ -220,20 +224,22 @@ class JobRun:
                 self._pages.begin(number)
                 await self._keeping.save()
             while left and not self._over.is_set():
-                room = self._room()
+                room, enough = self._room(), min(REFILL, len(left))
                 if self._rate is not None:
-                    room = min(room, int((self._wire.now() - begun) * self._rate) + 1 - sent)
-                now, left = left[: max(0, room)], left[max(0, room) :]
+                    room, enough = min(room, int((self._wire.now() - begun) * self._rate) + 1 - sent), 1
+                if room < enough:
+                    await self._answered.wait(TICK)
+                    continue
+                now, left = left[:room], left[room:]
                 await self._wire.together(*(partial(self._send, item) for item in now if item.key in self._open))
                 sent += len(now)
-                if left and room <= 0:
-                    await self._wire.within(TICK, self._answered)
 
     async def _look_for_the_unseen(self) -> None:
         unseen = [item for key, item in self._open.items() if key not in self._seen]
-        self._looks.extend((item, None) for item in unseen)
+        for item in unseen:
+            self._look_later(item, None)
         while self._looks and not self._over.is_set():
-            await self._wire.within(TICK, self._answered)
+            await self._answered.wait(TICK)
 
     def _room(self) -> int:
         long_ago = self._wire.now() - PATIENCE
@@ -265,14 +271,18 @@ class JobRun:
 
     # -------------------------------------------------------------- looking
 
+    def _look_later(self, item: JobItem, live: Live) -> None:
+        self._looks.append((item, live))
+        self._to_look.tell()
+
     async def _look_up(self) -> None:
         while not self._over.is_set():
+            if not self._looks:
+                await self._to_look.wait(TICK)
+                continue
             now = [self._looks.popleft() for _ in range(min(LOOKS, len(self._looks)))]
             await self._wire.together(*(partial(self._look, item, live) for item, live in now))
-            if now:
-                self._wake()
-            else:
-                await self._wire.within(TICK / 10, self._over)
+            self._wake()
 
     async def _look(self, item: JobItem, live: Live) -> Record | None:
         """Settle a saga by its archived record; without one, by what the state bucket has. Return a live record."""
@@ -304,16 +314,14 @@ class JobRun:
                 break
             except (Unavailable, Ambiguous) as error:
                 await self._through_outage(error)
-        if found is None or not found.value:
-            return None
-        loaded = decode(key, found.value)
-        return loaded.record if isinstance(loaded, Loaded) else loaded
+        return None if found is None or not found.value else decode_known(key, found.value)
 
     async def _end_overdue(self) -> None:
         while not self._over.is_set():
             await self._wire.within(TICK, self._over)
             overdue = [self._open[key] for key in self._overdue()]
-            await self._wire.together(*(partial(self._give_up, item) for item in overdue[:LOOKS]))
+            if overdue:
+                await self._wire.together(*(partial(self._give_up, item) for item in overdue[:LOOKS]))
 
     def _overdue(self) -> Iterator[str]:
         before = self._wire.now() - self._timeout

@@ -10,6 +10,7 @@ Everything here awaits a `Wire` only, so it runs on asyncio and on trio.
 from __future__ import annotations
 
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, TypeAlias
@@ -199,6 +200,11 @@ class Jobs:
         found = [(job, _holder_of(runs.get(f"{job.id}.{_RUN}", b""))) for job in jobs]
         return sorted(found, key=lambda one: one[0].created, reverse=True)
 
+    async def holder(self, id: str) -> Holder | None:
+        """Return the process that runs a job now; None if there is none. Raises StoreError."""
+        found = await self._last(f"{id}.{_RUN}")
+        return None if found is None else _holder_of(found.value)
+
     async def hold(self, id: str, holder: Holder, wait: Callable[[Holder], None]) -> Hold:
         """Take a job, so that nobody else runs it. `wait` is called if somebody else did so a moment ago.
 
@@ -323,10 +329,7 @@ class JobPages:
                 value = _encoder.encode(self.pages[number])
                 revision = await self._jobs._put(f"{job.id}.{number}", value, self._revisions[number])
                 self._revisions[number] = revision
-            counts: dict[str, int] = {}
-            for item in self.items():
-                if item.verdict:
-                    counts[item.verdict] = counts.get(item.verdict, 0) + 1
+            counts = dict(Counter(item.verdict for item in self.items() if item.verdict))
             if counts != job.verdicts or ended != job.ended:
                 job.verdicts, job.ended = counts, ended
                 self._revision = await self._jobs._put(job.id, _encoder.encode(job), self._revision)

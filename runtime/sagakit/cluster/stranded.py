@@ -80,11 +80,13 @@ class Stranded:
 
     async def _fleet(self, need: Need) -> Fleet | None:
         """Return the fleet if no worker in it can run the saga, else None. One look serves all that ask meanwhile."""
+        if self._is_well(need):  # without the lock, which costs a turn: a plan asks for thousands of sagas
+            return None
         async with self._looks:
-            until, lately = self._known.get(need, (-inf, None))
-            fresh = trio.current_time() < until
-            if fresh and lately is None:
+            if self._is_well(need):
                 return None
+            until, _ = self._known.get(need, (-inf, None))
+            fresh = trio.current_time() < until
             try:
                 # bad news is not trusted, since a worker may have come back: it is only checked with less patience
                 found = await self._judge(need, once=fresh)
@@ -92,6 +94,11 @@ class Stranded:
                 found = None
             self._known[need] = trio.current_time() + LOOK_AGAIN, found
             return found
+
+    def _is_well(self, need: Need) -> bool:
+        """Return True if a moment ago a worker could run such sagas, or that was not known."""
+        until, lately = self._known.get(need, (-inf, None))
+        return lately is None and trio.current_time() < until
 
     async def _judge(self, need: Need, *, once: bool) -> Fleet | None:
         """Look at the fleet, twice unless `once`, and return it if no worker in it can run the saga."""

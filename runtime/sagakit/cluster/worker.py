@@ -104,13 +104,17 @@ async def open_worker(
     host_loop: asyncio.AbstractEventLoop | None = None,
     adopt: bool = True,
     commands: Sequence[Command] = (),
+    shards_as_made: bool = False,
 ) -> AsyncIterator[Worker]:
-    """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`."""
+    """Open a worker on the store at `url`, and drain it at the end. Raises the errors of `sagakit.open_runtime`.
+
+    With `shards_as_made` the number of shards is that of the layout, if there is one, whatever the `config` says.
+    """
     registry = Registry(sagas)
     if is_private(url) and adopt:
         registry.check_complete()
     async with (
-        open_store(url, config) as store,
+        open_store(url, config, shards_as_made=shards_as_made) as store,
         open_bridge(host_loop, needed=registry.needs_asyncio) as bridge,
     ):
         with watching(bridge.loop) as watchdog, collecting_less(config.gc_threshold):

@@ -43,8 +43,11 @@ def verdict_of(plan: Plan, record: Record, message: Inbound, limits: Limits) -> 
 
 def inbound(turn: Turn, message: Inbound) -> None:
     """Apply a message once, and keep its verdict under its kind and id."""
-    if verdict_of(turn.plan, turn.record, message, turn.limits) is not None:
-        return
+    if verdict_of(turn.plan, turn.record, message, turn.limits) is None:
+        _apply_new(turn, message)
+
+
+def _apply_new(turn: Turn, message: Inbound) -> None:
     turn.touch()
     if message.refused and message.kind != "child-ended":
         verdict = f"refused: {shorten(message.refused)}"
@@ -61,7 +64,7 @@ def trial(plan: Plan, record: Record, message: Inbound, now: float, limits: Limi
     if record.status in ENDS and message.kind not in AFTER_THE_END:
         return "ended"
     turn = Turn(plan, record, now=now, limits=limits)
-    inbound(turn, message)
+    _apply_new(turn, message)
     return turn.record.inbound[-1].verdict
 
 

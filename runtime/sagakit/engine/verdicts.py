@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -134,5 +135,10 @@ def hash_of(message: Inbound) -> str:
     By the birthday bound, n messages of one saga share a hash with a probability of n**2 / 2**65. That is 10**-13 for
     the 2,000 messages of a full saga.
     """
-    digest = sha256(f"{message.kind}/{message.id}".encode()).digest()
+    return _hash_of(message.kind, message.id)
+
+
+@lru_cache(maxsize=1024)  # a message is looked up several times, and a job sends thousands of sagas the same id
+def _hash_of(kind: str, id: str) -> str:
+    digest = sha256(f"{kind}/{id}".encode()).digest()
     return urlsafe_b64encode(digest[:8]).decode().rstrip("=")

@@ -95,6 +95,17 @@ def layout_of(names: Names, value: bytes) -> Layout:
     return found
 
 
+async def names_as_made(wire: Wire, names: Names) -> Names:
+    """Return the names with the number of shards that the layout has; the same names if there is no layout yet.
+
+    Raises BadLayout, BadBucket, StoreError.
+    """
+    try:
+        return await names_there(wire, names.namespace)
+    except LayoutMissing:
+        return names
+
+
 async def names_there(wire: Wire, namespace: str) -> Names:
     """Return the names of the buckets and streams of a namespace, with the number of shards that they were made with.
 

@@ -23,7 +23,7 @@ from sagakit.jetstream.link import Link
 from sagakit.jetstream.link_wire import LinkWire
 from sagakit.jetstream.older_layout import complete_layout
 from sagakit.jetstream.quota import usage_of_account
-from sagakit.jetstream.server_check import check_server
+from sagakit.jetstream.server_check import check_server, names_as_made
 from sagakit.jetstream.wire_reading import WireReading
 from sagakit.store.names import Names
 from sagakit.store.ports import BucketUsage
@@ -113,16 +113,17 @@ class JetStreamStore:
 
 @asynccontextmanager
 async def open_jetstream(
-    connection: Connection, *, names: Names, options: StreamOptions | None = None
+    connection: Connection, *, names: Names, options: StreamOptions | None = None, shards_as_made: bool = False
 ) -> AsyncIterator[JetStreamStore]:
     """Connect, check the server, make what is missing.
 
-    Raises CannotConnect, ServerTooOld, JetStreamOff, BadBucket, BadLayout, StoreError.
+    With `shards_as_made` the number of shards is that of the layout, if there is one. Raises CannotConnect,
+    ServerTooOld, JetStreamOff, BadBucket, BadLayout, StoreError.
     """
     options = options if options is not None else StreamOptions()
     async with open_link(connection) as link:
         clock = ServerClock(partial(server_time, link, names), reconnected_at=lambda: link.reconnected_at)
-        clustered, batches = await _laid_out(link, names, options, clock)
+        names, clustered, batches = await _laid_out(link, names, options, clock, shards_as_made=shards_as_made)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clock.keep)
             if batches is not None:
@@ -136,17 +137,19 @@ def _bucket(link: Link, names: Names, buckets: Sequence[str], batches: Batches |
 
 
 async def _laid_out(
-    link: Link, names: Names, options: StreamOptions, clock: ServerClock
-) -> tuple[bool, Batches | None]:
+    link: Link, names: Names, options: StreamOptions, clock: ServerClock, *, shards_as_made: bool
+) -> tuple[Names, bool, Batches | None]:
     """Make the layout, through an outage: on a cluster, a stream that was just made may have no leader yet."""
     give_up = trio.current_time() + max(link.connect_timeout, ELECTED_WITHIN)
     while True:
         try:
             level = await check_server(LinkWire(link), link.server_version)
+            if shards_as_made:
+                names = await names_as_made(LinkWire(link), names)
             configs = await make_layout(link, names, options, level)
             await clock.sample()
             batches = batches_on(link, configs) if options.group_commit else None
-            return await is_cluster(link, names), batches
+            return names, await is_cluster(link, names), batches
         except (Unavailable, Ambiguous):
             if trio.current_time() > give_up:
                 raise

@@ -36,6 +36,7 @@ async def open_url(
     names: Names,
     options: StreamOptions,
     sync: Sync = "always",
+    shards_as_made: bool = False,
     identity: Identity | None = None,
     **connection: Any,
 ) -> AsyncIterator[Store]:
@@ -43,8 +44,8 @@ async def open_url(
 
     `nats://host?domain=hub` names a JetStream domain. A part of the URL that would mean nothing is refused.
 
-    Who we are may stand in the URL or in `identity`. `connection` are other options of `Connection`. Raises
-    InvalidConfig, and what opening raises.
+    Who we are may stand in the URL or in `identity`. `connection` are other options of `Connection`. For
+    `shards_as_made` see `open_jetstream`. Raises InvalidConfig, and what opening raises.
     """
     if not isinstance(url, str):
         raise InvalidConfig(f"url={url!r}: write a text: {_FORMS}")
@@ -59,24 +60,23 @@ async def open_url(
         async with open_memory(MemoryServer(), names=names, state_max_bytes=options.state_max_bytes) as memory:
             yield memory
     elif scheme == "embedded":
-        folder = _folder(url, rest)
+        folder = folder_of(url)
         connection |= {"tls": Tls(), "api": API}  # a child of ours, on the loopback
-        async with (
-            embedded_server(folder, sync=sync) as address,
-            open_jetstream(Connection(servers=(address,), **connection), names=names, options=options) as store,
-        ):
-            yield store
+        async with embedded_server(folder, sync=sync) as address:
+            to = Connection(servers=(address,), **connection)
+            async with open_jetstream(to, names=names, options=options, shards_as_made=shards_as_made) as store:
+                yield store
     elif colon and scheme in SCHEMES:
         to = connection_of(url, identity, **connection)
-        async with open_jetstream(to, names=names, options=options) as store:
+        async with open_jetstream(to, names=names, options=options, shards_as_made=shards_as_made) as store:
             yield store
     else:
         raise InvalidConfig(f"cannot open {scheme + ':...' if scheme else 'an empty url'}: write {_FORMS}")
 
 
-def _folder(url: str, rest: str) -> Path:
+def folder_of(url: str) -> Path:
     """Return the folder that stands after `embedded:`. Raises InvalidConfig for all that would mean another one."""
-    path = rest
+    path = rest = url.partition(":")[2]
     if rest.startswith("//"):
         host, slash, below = rest[2:].partition("/")
         if host:

@@ -36,13 +36,17 @@ def _groups(url: str, config: Config) -> bool:
     return config.group_commit == "on" or (config.group_commit == "auto" and always_syncs)
 
 
-def open_store(url: str, config: Config) -> AbstractAsyncContextManager[Store]:
-    """Open the store at `url` with the options of a `Config`. Raises the errors of `open_url`."""
+def open_store(url: str, config: Config, *, shards_as_made: bool = False) -> AbstractAsyncContextManager[Store]:
+    """Open the store at `url` with the options of a `Config`. Raises the errors of `open_url`.
+
+    With `shards_as_made` the number of shards is that of the layout, if there is one.
+    """
     return open_url(
         url,
         names=names_of(config),
         options=stream_options(url, config),
         sync=config.sync,
+        shards_as_made=shards_as_made,
         max_unacked=config.max_unacked,
         max_unacked_bytes=config.max_unacked_bytes,
         **connection_options(config),

@@ -3,7 +3,8 @@
     async with sagakit.asyncio.open_client("nats://localhost") as client:
         service.mount("/sagas", sagakit.web.app(client))
 
-It runs on asyncio and on trio, under any prefix, and is read-only unless told otherwise. See docs/http.md.
+It runs on asyncio and on trio, under any prefix, and is read-only unless told otherwise. See docs/http.md and
+docs/console.md.
 
 application    app: the ASGI app
 visitors       who visits, with which role; tokens, an authenticating proxy
@@ -14,9 +15,13 @@ json_faults    values against a JSON Schema: what does not fit, what is the same
 endpoints      the table of the API
 looking        the endpoints that look
 acting         the endpoints that start, signal and mend
+job_endpoints  the endpoints of verbs for many sagas
+job_work       jobs as requests run them
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console
+replay_page    the page of a saga as it was after one of its events
+saga_view      what these two have in common
 drawn_nodes    the nodes of the diagrams of sagas and definitions
 group_acts     acts on a group of stuck sagas, as jobs
 fleet_pages    the pages of definitions and workers

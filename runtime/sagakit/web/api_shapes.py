@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from sagakit.client.json_shapes import CountLine, EventLine, GroupLine, SagaLine
+from sagakit.client.json_shapes import CountLine, EventLine, GroupLine, JobLine, SagaLine, VerdictLine
 
 
 class UnreadableLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,3 +71,33 @@ class OutcomeAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     reason: str | None = None
     compensated: Sequence[str] = ()
     late_successes: Sequence[str] = ()
+
+
+class PlanAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """The preview of a verb for many sagas, as they are now: numbers of sagas.
+
+    `verdicts` are those to expect, `refusals` the most frequent reasons why it would have no effect, `undone` the
+    compensations that would run. `unreadable` records are left out.
+    """
+
+    verb: str
+    sagas: int
+    counts: Sequence[CountLine]
+    verdicts: Mapping[str, int]
+    refusals: Mapping[str, int]
+    undone: Mapping[str, int]
+    unreadable: int
+
+
+class JobList(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs, newest first."""
+
+    jobs: Sequence[JobLine]
+
+
+class JobReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, and the sagas of one of its `pages`. The verdict on a saga is empty while it is not known."""
+
+    job: JobLine
+    pages: int
+    sagas: Sequence[VerdictLine]

@@ -69,6 +69,27 @@ class ResultBody(StepVerbBody, frozen=True, kw_only=True, forbid_unknown_fields=
     result: msgspec.Raw
 
 
+class JobBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A verb for all sagas that fit the filter `where`: retry, cancel, compensate or terminate.
+
+    `why` and `by` are as for one saga. If more than `at_most` sagas fit, nothing is done. With the same `message_id` no
+    saga takes the verb twice, also if the request is sent again.
+    """
+
+    verb: str
+    where: str
+    why: str
+    by: str | None = None
+    at_most: int | None = None
+    message_id: str | None = None
+
+
+class ResumeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The wish that a job goes on. `by` is a name without authentication; sagas keep the name that began the job."""
+
+    by: str | None = None
+
+
 async def json_body(request: Request, kind: type[B]) -> B:
     """Return the body of a request. Raises Problem."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

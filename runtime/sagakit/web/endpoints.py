@@ -12,10 +12,21 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sagakit.client.json_shapes import SagaDetail, VerdictLine, WatchLine
-from sagakit.web import acting, looking, streaming
-from sagakit.web.api_shapes import CountAnswer, EventAnswer, GroupAnswer, OutcomeAnswer, SagaPage, StartAnswer
-from sagakit.web.bodies import ResultBody, SignalBody, StartBody, StepVerbBody, VerbBody
+from sagakit.client.json_shapes import JobLine, SagaDetail, VerdictLine, WatchLine
+from sagakit.web import acting, job_endpoints, looking, streaming
+from sagakit.web.api_shapes import (
+    CountAnswer,
+    EventAnswer,
+    GroupAnswer,
+    JobList,
+    JobReport,
+    OutcomeAnswer,
+    PlanAnswer,
+    SagaPage,
+    StartAnswer,
+)
+from sagakit.web.bodies import JobBody, ResultBody, ResumeBody, SignalBody, StartBody, StepVerbBody, VerbBody
+from sagakit.web.page_acts import VERBS
 from sagakit.web.visitors import Rank
 
 if TYPE_CHECKING:
@@ -37,6 +48,11 @@ PAGE: Parameters = {
 }
 AFTER: Parameters = {"after": ({"type": "string"}, "A position, or `start` for the first event that is kept")}
 PREFER: Parameters = {"Prefer": ({"type": "string"}, "`wait=30` waits so many seconds for the end of the saga")}
+PREVIEW: Parameters = {
+    "verb": ({"type": "string", "enum": list(VERBS)}, "The verb"),
+    "where": FILTER["where"],
+}
+SPENT: Parameters = {"Prefer": ({"type": "string"}, "`wait=30` runs the job for so many seconds, at the most")}
 RESUME: Parameters = {"Last-Event-ID": ({"type": "string"}, "The position after which the stream goes on")}
 
 
@@ -74,6 +90,8 @@ class Endpoint(NamedTuple):
 
 
 ONE = "/api/sagas/{type}/{id}"
+JOB = "/api/jobs/{job}"
+RUNS = {200: JobLine, 202: JobLine}
 OUTCOMES = {200: OutcomeAnswer, 202: OutcomeAnswer}
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/api/sagas", "viewer", looking.list_sagas, {200: SagaPage}, query=PAGE),
@@ -99,5 +117,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", f"{ONE}/mark-undone", "operator", acting.mark_undone, {200: VerdictLine}, body=StepVerbBody),
     Endpoint("POST", f"{ONE}/complete-step", "operator", acting.complete_step, {200: VerdictLine}, body=ResultBody),
     Endpoint("POST", f"{ONE}/terminate", "admin", acting.give_verb, {200: VerdictLine}, body=VerbBody),
+    Endpoint("GET", "/api/jobs/preview", "viewer", job_endpoints.preview_job, {200: PlanAnswer}, query=PREVIEW),
+    Endpoint("POST", "/api/jobs", "operator", job_endpoints.start_job, RUNS, body=JobBody, headers=SPENT),
+    Endpoint("GET", "/api/jobs", "viewer", job_endpoints.list_jobs, {200: JobList}),
+    Endpoint("GET", JOB, "viewer", job_endpoints.report_job, {200: JobReport},
+             query={"page": ({"type": "integer", "minimum": 1}, "The page of the list, from 1")}),
+    Endpoint("POST", f"{JOB}/resume", "operator", job_endpoints.resume_job, RUNS, body=ResumeBody, headers=SPENT),
 )  # fmt: skip
 """All endpoints."""

@@ -61,11 +61,11 @@ async def show_definition(request: Request, client: Client) -> Response:
     return page(
         request, "definition", page="Definitions", type=saga_type, schema=schema, versions=versions,
         parts=[] if schema is None else _parts(schema),
-        diagram=drawn_definition(await _plan(client, saga_type, newest)),
+        diagram=drawn_definition(await kept_plan(client, saga_type, newest)),
     )  # fmt: skip
 
 
-async def _plan(client: Client, saga_type: str, version: int) -> Plan | None:
+async def kept_plan(client: Client, saga_type: str, version: int) -> Plan | None:
     """Return the plan of a version that was kept last; None if there is none that can be read."""
     meta = WireReading(client.wire, client.names).meta
     found = [one for one in await meta.get_each(list(await meta.subjects(f"plan.{saga_type}.{version}.*"))) if one]

@@ -8,15 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-import anyio
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sagakit.client.bare_errors import bare_errors
-from sagakit.client.job_answers import reason_of
-from sagakit.client.job_run import JobRun
-from sagakit.client.job_start import begin_job, positions
-from sagakit.client.jobs import Job, JobItem, Jobs
+from sagakit.client.job_start import positions
+from sagakit.client.jobs import Jobs
 from sagakit.client.refusals import is_taken
 from sagakit.engine import InboundKind, Record, to_undo
 from sagakit.errors import InvalidInput, NotAllowed
@@ -27,6 +23,7 @@ from sagakit.repository.groups import GroupName, group_of
 from sagakit.repository.repository import STUCK
 from sagakit.times import moment_of
 from sagakit.web.forms import read_form
+from sagakit.web.job_work import run_new_job
 from sagakit.web.page_acts import VERBS, why_refused
 from sagakit.web.problems import Problem
 from sagakit.web.rendering import check_form_token, form_token, page
@@ -35,8 +32,6 @@ from sagakit.web.visitors import check_may
 if TYPE_CHECKING:
     from sagakit.client.client import Client
 
-AT_ONCE = 20.0
-"""Seconds that a request runs a job. What is left then is resumed by `sagakit VERB --resume JOB`."""
 SHOWN = 100
 """Sagas of a job that its page names."""
 JOB_ID = re.compile(r"[0-9a-z-]{1,40}")
@@ -76,39 +71,23 @@ async def run_act(request: Request, client: Client) -> Response:
     jobs = Jobs(client.wire, client.names)
     await jobs.check()
     since = await positions(client.wire, client.names)
-    items = [
-        JobItem(key=str(SagaKey(one.saga_type, one.saga_id)), run=one.run, status=one.status)
-        for one in await _members(client, group)
-    ]
-    if not items:
+    members = await _members(client, group)
+    if not members:
         raise NotAllowed("no saga is in this group any more: look at the stuck ones again")
-    now = await client.now()
-    job = Job(id="", verb=verb, reason=why, by=by, created=0.0, sagas=0, pages=0)
-    pages, hold = await begin_job(jobs, job, items, now=now)
-    ahead = now - client.wire.now()
-    run = JobRun(
-        client.wire, client.names, pages, hold, told=lambda _: None, now=lambda: client.wire.now() + ahead,
-        explain=lambda item, verdict, record: reason_of(job, item, verdict, record), timeout=AT_ONCE,
-    )  # fmt: skip
-    with bare_errors():
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_stop_later, run)
-            await run.run(since)
-            tasks.cancel_scope.cancel()
+    job = await run_new_job(client, verb, members, since, reason=why, by=by)
     return RedirectResponse(f"{request.scope.get('root_path', '')}/jobs/{job.id}", 303)
 
 
-async def _stop_later(run: JobRun) -> None:
-    await anyio.sleep(AT_ONCE)
-    run.stop()
+def job_id_of(text: str) -> str:
+    """Return the id of a job that a path has. Raises Problem."""
+    if not JOB_ID.fullmatch(text):  # it becomes a part of a subject
+        raise Problem(404, "UnknownJob", f"{text[:80]!r} is not the id of a job")
+    return text
 
 
 async def show_job(request: Request, client: Client) -> Response:
     """Show a job: who gave which verb to how many sagas, why, and what became of it."""
-    id = request.path_params["id"]
-    if not JOB_ID.fullmatch(id):  # it becomes a part of a subject
-        raise Problem(404, "UnknownJob", f"{id[:80]!r} is not the id of a job")
-    found = await Jobs(client.wire, client.names).read(id)
+    found = await Jobs(client.wire, client.names).read(job_id_of(request.path_params["id"]))
     job = found.job
     items = sorted(found.items(), key=lambda item: is_taken(job.verb, item.verdict))
     verdicts = Counter(item.verdict or "no verdict yet" for item in items)

@@ -58,7 +58,7 @@ def address_of(request: Request) -> SagaKey:
 
 async def list_sagas(request: Request, client: Client) -> Response:
     """List sagas by a filter, the one that was written last comes first."""
-    limit = _number(request, "limit", LIMIT, MAX_LIMIT)
+    limit = number_of(request, "limit", LIMIT, MAX_LIMIT)
     cursor = request.query_params.get("cursor") or None
     found = await client.repository.records(await wanted_by(request, client), limit=limit, cursor=cursor)
     return as_json(
@@ -157,10 +157,16 @@ def wait_of(request: Request) -> int | None:
 
 async def wanted_by(request: Request, client: Client) -> Wanted:
     """Return what the filter of a request looks for. Raises InvalidFilter, InvalidInput."""
-    where = request.query_params.get("where", "")
+    return await wanted_where_text(client, request.query_params.get("where", ""), ended=_flag(request, "ended"))
+
+
+async def wanted_where_text(client: Client, where: str, *, ended: bool | None = None) -> Wanted:
+    """Return what a filter looks for: unfinished sagas, unless it or `ended` says others.
+
+    Raises InvalidFilter, InvalidInput.
+    """
     if len(where) > MAX_FILTER:
         raise InvalidInput(f"where: a filter may have {MAX_FILTER:,} characters")
-    ended = _flag(request, "ended")
     return wanted_where(parse(where, now=await client.now()), ended=ended)
 
 
@@ -175,7 +181,8 @@ def _flag(request: Request, name: str) -> bool | None:
     raise InvalidInput(f"{name}: write true or false")
 
 
-def _number(request: Request, name: str, default: int, most: int) -> int:
+def number_of(request: Request, name: str, default: int, most: int) -> int:
+    """Return a number that a request gives, from 1 to `most`. Raises InvalidInput."""
     text = request.query_params.get(name, "")
     if not text:
         return default

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import msgspec
 from starlette.requests import Request
 
-from sagakit.client.refusals import is_taken, refusal
+from sagakit.client.trials import answer_to
 from sagakit.definition import Plan
-from sagakit.engine import ENDS, Inbound, InboundKind, Record, trial
+from sagakit.engine import ENDS, InboundKind, Record
 from sagakit.engine.record import NOTHING
 from sagakit.engine.table import HELD
 from sagakit.messages.limits import limits_for
@@ -82,8 +82,5 @@ def why_refused(verb: InboundKind, step: str, record: Record, plan: Plan | None,
     if plan is None:  # only the owner can tell
         return ""
     payload = msgspec.Raw(b"null") if verb == "complete-step" else NOTHING
-    verdict = trial(plan, record, Inbound(id="trial", kind=verb, step=step, payload=payload), now, LIMITS)
-    if is_taken(verb, verdict):
-        return ""
-    key = str(SagaKey(record.saga_type, record.saga_id))
-    return str(refusal(key, verb, step, verdict, record)).removeprefix(f"{key}: ")
+    why = answer_to(verb, record, plan, now, LIMITS, step=step, payload=payload).refusal
+    return why.removeprefix(f"{SagaKey(record.saga_type, record.saga_id)}: ")

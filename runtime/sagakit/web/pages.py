@@ -10,7 +10,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from sagakit.client.description import Description, described
+from sagakit.client.description import described
 from sagakit.client.json_lines import group_line, saga_line
 from sagakit.client.json_shapes import GroupLine
 from sagakit.engine import ENDS, InboundKind, Record
@@ -29,6 +29,8 @@ from sagakit.web.looking import LIMIT, address_of, wanted_by
 from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rendering import LISTED, ONE, WHOLE, asset, check_form_token, form_token, page, place_of
+from sagakit.web.replay_page import show_replay
+from sagakit.web.saga_view import reasons_of, shown_event
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -101,7 +103,12 @@ async def show_sagas(request: Request, client: Client) -> Response:
 
 
 async def show_saga(request: Request, client: Client) -> Response:
-    """Show one saga. While its record and the token of its forms are the same, a page that asks again gets no text."""
+    """Show one saga; with `at`, as it was after that event.
+
+    While its record and the token of its forms are the same, a page that asks again gets no text.
+    """
+    if request.query_params.get("at"):
+        return await show_replay(request, client)
     address = address_of(request)
     key = str(address)
     record = await client.record(key)
@@ -116,37 +123,12 @@ async def show_saga(request: Request, client: Client) -> Response:
         request, "saga", page="", tag=tag, now=now, key=key, here=place_of(request, address), saga=saga,
         total=record.next_event - 1,
         refresh=0 if record.status in ENDS and not record.outbox else ONE,
-        events=[_shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
+        events=[shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
         diagram=drawn_saga(plan, saga.steps),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
         record=msgspec.json.format(msgspec.json.encode(record), indent=2).decode(),
     )  # fmt: skip
-
-
-def _shown_event(event: Any) -> dict[str, Any]:
-    return {
-        "sequence": event.sequence, "time": event.time, "event": event.type.split(".", 2)[-1], "data": event.data,
-    }  # fmt: skip
-
-
-def reasons_of(saga: Description) -> list[tuple[str, bool]]:
-    """Return why a saga is where it is, and True for each reason that needs a person."""
-    found: list[tuple[str, bool]] = []
-    if saga.stuck is not None:
-        found.append((f"Stuck: {saga.stuck}. It waits for a person.", True))
-    if saga.status == "delayed":
-        found.append(("It waits for the time of its start.", False))
-    if saga.cause is not None:
-        told = ": ".join(part for part in (saga.cause, saga.code, saga.reason) if part)
-        found.append((f"It has turned back: {told}.", False))
-    for step in saga.steps:
-        if step.state in ("waiting", "check_waiting", "undo_waiting"):
-            found.append((f"{step.name} waits for its next attempt; the last error: {step.error or 'none'}", False))
-        elif step.state == "awaiting":
-            what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
-            found.append((f"{step.name} {what.get(step.kind, 'waits')}.", False))
-    return found
 
 
 async def take_form(request: Request, client: Client) -> Response:

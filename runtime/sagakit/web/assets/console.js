@@ -31,13 +31,21 @@ if (pause) {
 
 // The keys: those of the dialog in frame.html.
 const pages = { o: "/", s: "/stuck", a: "/sagas", d: "/definitions", w: "/workers", u: "/audit" };
+const ways = { ArrowLeft: "prev", ArrowRight: "next" };
 let going = false;
+
+function replayLink(key) {
+  const scrolls = document.activeElement.matches("#diagram");
+  return key in ways && !scrolls ? document.querySelector(`nav.replay a[rel=${ways[key]}]`) : null;
+}
 
 function press(key) {
   const goes = going && key in pages;
   going = key === "g";
   if (goes) {
     document.querySelector("header nav").querySelectorAll("a")[Object.keys(pages).indexOf(key)].click();
+  } else if (replayLink(key)) {
+    replayLink(key).click();
   } else if (key === "?") {
     document.querySelector("#keys").showModal();
   } else if (key === "/") {
@@ -53,3 +61,4 @@ document.addEventListener("keydown", (event) => {
   if (document.activeElement.matches("input, textarea, select")) return;
   if (press(event.key)) event.preventDefault();
 });
+document.querySelector("nav.replay input")?.addEventListener("change", (event) => event.target.form.submit());

@@ -1,6 +1,6 @@
 "use strict";
 // Draws the list of nodes in a page as a graph: dagre places the nodes, in layers. The list stays for screen readers.
-const GAP = 16, HEIGHT = 52, MOST = 280;
+const GAP = 16, HEIGHT = 52, LINE = 15, MOST = 280, SMALLEST = 0.75;
 const ruler = document.createElement("canvas").getContext("2d");
 
 function width(text, font) {
@@ -17,8 +17,8 @@ function draw(tag, attributes, ...children) {
 
 // The outline tells the kind of a node: a step is a box, a signal a hexagon, a timer a pill, an each a pile of boxes, and
 // a child a box with bars at its sides. A pivot has a second outline.
-function outline({ kind, pivot, width: w }) {
-  const h = HEIGHT, box = { x: 0, y: 0, width: w, height: h, rx: kind === "timer" ? h / 2 : 7 };
+function outline({ kind, pivot, width: w, height: h }) {
+  const box = { x: 0, y: 0, width: w, height: h, rx: kind === "timer" ? h / 2 : 7 };
   const found = [];
   if (kind === "each") found.push(draw("rect", { ...box, x: 6, y: -6 }));
   if (kind === "signal") found.push(draw("path", { d: `M12 0H${w - 12}L${w} ${h / 2}L${w - 12} ${h}H12L0 ${h / 2}Z` }));
@@ -32,20 +32,26 @@ function cut(text) {
   return text.length > 34 ? `${text.slice(0, 33)}…` : text;
 }
 
+// A note that is long has two lines.
+function lines(text) {
+  const middle = text.length > 24 ? text.lastIndexOf(" ", Math.max(text.indexOf(" until "), 20) + 1) : -1;
+  return middle > 0 ? [text.slice(0, middle), text.slice(middle + 1)] : [text];
+}
+
 function nodes(list) {
   return [...list.children].map((item) => {
     const { name, after, kind, pivot, tone } = item.dataset;
-    const [label, note] = [cut(name), cut(item.querySelector(".note").textContent)];
+    const [label, note] = [cut(name), item.querySelector(".note").textContent];
     const [shape, state] = [item.querySelector("[aria-hidden]").textContent, item.querySelector(".state").textContent];
-    const second = note || state;
-    const wide = Math.max(width(`${shape} ${label}`, "600 14px system-ui"), width(second, "12px system-ui"));
-    return { name, after: after.split(" ").filter(Boolean), kind, pivot: Boolean(pivot), tone, label, shape, second,
-      width: Math.min(MOST, Math.max(110, wide + 40)), height: HEIGHT, title: `${name}: ${state}. ${note}` };
+    const more = lines(note || state).map(cut);
+    const wide = Math.max(width(`${shape} ${label}`, "600 14px system-ui"), ...more.map((text) => width(text, "12px system-ui")));
+    return { name, after: after.split(" ").filter(Boolean), kind, pivot: Boolean(pivot), tone, label, shape, more,
+      width: Math.min(MOST, Math.max(110, wide + 40)), height: HEIGHT + LINE * (more.length - 1), title: `${name}: ${state}. ${note}` };
   });
 }
 
 function layout(all, direction) {
-  const graph = new dagre.graphlib.Graph().setGraph({ rankdir: direction, nodesep: 24, ranksep: 44, marginx: GAP, marginy: GAP });
+  const graph = new dagre.graphlib.Graph().setGraph({ rankdir: direction, nodesep: 14, ranksep: 44, marginx: GAP, marginy: GAP });
   graph.setDefaultEdgeLabel(() => ({}));
   for (const one of all) graph.setNode(one.name, { width: one.width, height: one.height });
   for (const one of all) for (const before of one.after) graph.setEdge(before, one.name);
@@ -55,10 +61,10 @@ function layout(all, direction) {
 
 function drawNode(one, { x, y }) {
   const middle = one.width / 2;
-  return draw("g", { class: `node ${one.tone}`, transform: `translate(${x - middle} ${y - HEIGHT / 2})` },
+  return draw("g", { class: `node ${one.tone}`, transform: `translate(${x - middle} ${y - one.height / 2})` },
     draw("title", {}, one.title), ...outline(one),
     draw("text", { x: middle, y: 22, class: "name" }, `${one.shape} ${one.label}`.trim()),
-    draw("text", { x: middle, y: 40, class: "more" }, one.second));
+    ...one.more.map((text, at) => draw("text", { x: middle, y: 40 + LINE * at, class: "more" }, text)));
 }
 
 function drawDiagram(root, room) {
@@ -73,7 +79,8 @@ function drawDiagram(root, room) {
   const edges = graph.edges().map((edge) => draw("path", {
     class: "edge", "marker-end": "url(#arrow)", d: `M${graph.edge(edge).points.map((at) => `${at.x} ${at.y}`).join("L")}`,
   }));
-  const svg = draw("svg", { width: w, height: h, viewBox: `0 0 ${w} ${h}`, "aria-hidden": "true" }, draw("defs", {}, arrow),
+  const scale = Math.max(SMALLEST, Math.min(1, room / w));
+  const svg = draw("svg", { width: w * scale, height: h * scale, viewBox: `0 0 ${w} ${h}`, "aria-hidden": "true" }, draw("defs", {}, arrow),
     ...edges, ...all.map((one) => drawNode(one, graph.node(one.name))));
   figure.querySelector("svg")?.remove();
   figure.append(svg);

@@ -1,0 +1,53 @@
+"""Trials: the answer that a saga would give to a message, as its record is now. Nothing is sent."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from sagakit.client.refusals import is_taken, refusal
+from sagakit.definition import Plan
+from sagakit.engine import Inbound, InboundKind, Record, trial
+from sagakit.engine.record import NOTHING
+from sagakit.engine.turn import Limits
+from sagakit.naming import SagaKey
+
+
+class Answer(NamedTuple):
+    """The answer to a message: its verdict, and the reason if the message has no effect."""
+
+    verdict: str
+    refusal: str = ""
+
+    @property
+    def applied(self) -> bool:
+        """True if the message has its effect, now or later."""
+        return not self.refusal
+
+
+NO_WORKER = "no worker"
+"""The verdict to expect from a saga that no live worker can run."""
+
+
+def answer_to(
+    kind: InboundKind,
+    record: Record,
+    plan: Plan | None,
+    now: float,
+    limits: Limits,
+    *,
+    step: str = "",
+    payload: msgspec.Raw = NOTHING,
+) -> Answer:
+    """Return the answer that a saga would give to a message. `unknown here` means that its plan is not kept.
+
+    `now` is the server's time. The types of payloads are not checked: only the owner knows them.
+    """
+    if plan is None:
+        return Answer("unknown here", "its plan is not kept, so only its owner can tell")
+    verdict = trial(plan, record, Inbound(id="trial", kind=kind, step=step, payload=payload), now, limits)
+    if is_taken(kind, verdict):
+        return Answer(verdict)
+    key = str(SagaKey(record.saga_type, record.saga_id))
+    return Answer(verdict, str(refusal(key, kind, step, verdict, record)))

@@ -1,0 +1,95 @@
+"""Jobs as requests run them: the answers to expect, a job that is begun, and the part of it that one request runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from sagakit.client.bare_errors import bare_errors
+from sagakit.client.job_answers import reason_of
+from sagakit.client.job_plan import item_of
+from sagakit.client.job_run import JobRun
+from sagakit.client.job_start import begin_job
+from sagakit.client.jobs import Hold, Job, JobPages, Jobs
+from sagakit.client.trials import NO_WORKER, Answer, answer_to
+from sagakit.engine import InboundKind, Record
+from sagakit.errors import NoWorker
+from sagakit.messages.limits import limits_for
+
+if TYPE_CHECKING:
+    from sagakit.client.client import Client
+
+AT_ONCE = 20.0
+"""Seconds that a request runs a job, unless it says otherwise. What is left then is resumed."""
+
+
+async def expected_of(client: Client, records: Sequence[Record], verb: InboundKind) -> Sequence[Answer]:
+    """Return the answers that sagas, as their records are, would give to a verb. Changes nothing."""
+    now, limits = await client.now(), limits_for(client.wire.max_payload, max_isolated_crashes=1)
+    found: list[Answer] = []
+    for record in records:
+        await anyio.lowlevel.checkpoint()  # there may be many: other requests go on meanwhile
+        try:
+            await client.fleet.check_runs(record)
+        except NoWorker as error:
+            found.append(Answer(NO_WORKER, str(error)))
+        else:
+            found.append(answer_to(verb, record, await client.plan_of(record), now, limits))
+    return found
+
+
+async def run_new_job(
+    client: Client,
+    verb: InboundKind,
+    records: Sequence[Record],
+    since: Mapping[str, int],
+    *,
+    reason: str,
+    by: str,
+    message_id: str = "",
+    seconds: float = AT_ONCE,
+) -> Job:
+    """Write down a verb for many sagas as a job, run it for some seconds, and return its head.
+
+    `since` is what `positions` returned before the records were read. Raises JobsMissing, StoreError.
+    """
+    items = list(map(item_of, records, await expected_of(client, records, verb)))
+    job = Job(id="", verb=verb, reason=reason, by=by, message_id=message_id, created=0.0, sagas=0, pages=0)
+    pages, hold = await begin_job(Jobs(client.wire, client.names), job, items, now=await client.now())
+    # an id of the caller may have been sent before: then the records tell what became of it
+    return await work_on(client, pages, hold, None if message_id else since, seconds=seconds)
+
+
+async def work_on(
+    client: Client, pages: JobPages, hold: Hold, since: Mapping[str, int] | None, *, seconds: float = AT_ONCE
+) -> Job:
+    """Run a job for some seconds, and return its head. `since` is None for a job that was begun before.
+
+    Raises JobHeld if another process has taken it over, StoreError.
+    """
+    ahead = await client.now() - client.wire.now()
+    run = JobRun(
+        client.wire,
+        client.names,
+        pages,
+        hold,
+        told=lambda _: None,
+        now=lambda: client.wire.now() + ahead,
+        explain=partial(reason_of, pages.job),
+        timeout=seconds,
+    )
+    with bare_errors():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop_after, run, seconds)
+            await run.run(since)
+            tasks.cancel_scope.cancel()
+    return pages.job
+
+
+async def _stop_after(run: JobRun, seconds: float) -> None:
+    await anyio.sleep(seconds)
+    run.stop()

@@ -1,0 +1,34 @@
+"""The view of one saga that its page and its replay have in common: why it is where it is, and its events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagakit.client.description import Description
+from sagakit.engine.events import CloudEvent
+
+
+def shown_event(event: CloudEvent) -> dict[str, Any]:
+    """Return an event as a row of a table."""
+    return {
+        "sequence": event.sequence, "time": event.time, "event": event.type.split(".", 2)[-1], "data": event.data,
+    }  # fmt: skip
+
+
+def reasons_of(saga: Description) -> list[tuple[str, bool]]:
+    """Return why a saga is where it is, and True for each reason that needs a person."""
+    found: list[tuple[str, bool]] = []
+    if saga.stuck is not None:
+        found.append((f"Stuck: {saga.stuck}. It waits for a person.", True))
+    if saga.status == "delayed":
+        found.append(("It waits for the time of its start.", False))
+    if saga.cause is not None:
+        told = ": ".join(part for part in (saga.cause, saga.code, saga.reason) if part)
+        found.append((f"It has turned back: {told}.", False))
+    for step in saga.steps:
+        if step.state in ("waiting", "check_waiting", "undo_waiting"):
+            found.append((f"{step.name} waits for its next attempt; the last error: {step.error or 'none'}", False))
+        elif step.state == "awaiting":
+            what = {"signal": "waits for its signal", "timer": "waits for its time", "child": "waits for its child"}
+            found.append((f"{step.name} {what.get(step.kind, 'waits')}.", False))
+    return found

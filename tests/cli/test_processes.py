@@ -1,0 +1,115 @@
+"""`sagakit worker --processes`: a real parent, real worker processes, real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import trio
+from sagakit.cli.exits import CommandExit
+from sagakit.jetstream.server_process import read
+
+from tests.cli.processes import ROOT, SAGAKIT, Process, start, worker
+from tests.cli.test_worker import answers
+from tests.cli.test_worker_metrics import scraped
+from tests.servers import Server
+
+
+async def is_up(process: Process, number: int, lives: int = 1) -> str:
+    """Wait until a process is up in its so-manieth life, and return its worker id."""
+    found: list[str] = []
+
+    def fits(line: dict[str, object]) -> bool:
+        if "is up" in str(line["message"]) and line["process"] == number and line["worker_id"] not in found:
+            found.append(str(line["worker_id"]))
+        return len(found) == lives
+
+    return str((await process.line(fits))["worker_id"])
+
+
+async def owner(health: str) -> int:
+    """Return the number of the process that has the only active saga, once one has it."""
+    with trio.fail_after(30):
+        while True:
+            found = await scraped(health)
+            for number in (1, 2):
+                if found.get(f"sagas_active {number}") == 1:
+                    return number
+            await trio.sleep(0.05)  # over HTTP
+
+
+async def ended_saga(health: str) -> None:
+    """Wait until a process says that a saga has ended: the one that survived, or the one that came after."""
+    with trio.fail_after(30):
+        while not sum(value for name, value in (await scraped(health)).items() if "completed" in name):  # noqa: ASYNC110  # over HTTP
+            await trio.sleep(0.05)
+
+
+def parent_of(pid: int) -> int:
+    """Return the process id of a process's parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def draining(parent: Process) -> set[int]:
+    """Return the numbers of the processes that have said that they drain."""
+    return {line["process"] for line in parent.lines if line["message"].startswith("SIGTERM: draining, for up to")}
+
+
+async def test_a_killed_process_starts_again_its_sagas_go_on_and_a_signal_drains_all(
+    tmp_path: Path, namespace: str
+) -> None:
+    folder, gate, next_gate = tmp_path / "data", tmp_path / "gate", tmp_path / "next"
+    url = f"embedded://{folder}"
+    given = ["--nats", url, "--namespace", namespace, "--health", "127.0.0.1:0", "--drain-timeout", "60"]
+    with worker(tmp_path / "one", "sagas", *given, "--processes", "2", "--name", "shop") as parent:
+        health = await parent.health()
+        ids = {await is_up(parent, number) for number in (1, 2)}
+        assert len(ids) == 2
+        assert all(worker_id.startswith("shop-") for worker_id in ids)
+        await answers(f"{health}/ready", 200, {"ready": True})
+        server = read(folder)
+        assert server is not None
+        assert parent_of(server.pid) == parent.popen.pid, "the server outlives each process"
+
+        await start(url, namespace, "Wait", "w", gate=str(gate))
+        await parent.noted("called")
+        killed = await owner(health)
+        pid = (await parent.said(f"process {killed} is pid"))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        await parent.said(f"process {killed} has ended with exit code 70: it starts again")
+        await is_up(parent, killed, lives=2)
+        await answers(f"{health}/ready", 200, {"ready": True})
+
+        gate.touch()
+        await ended_saga(health)
+        before = len(parent.notes)
+        await start(url, namespace, "Wait", "x", gate=str(next_gate))
+        await parent.until(lambda: len(parent.notes) > before)
+        parent.signal(signal.SIGTERM)
+        await parent.until(lambda: draining(parent) == {1, 2})
+        await answers(f"{health}/ready", 503, {"ready": False, "why": "draining"})
+        next_gate.touch()
+        assert await parent.ended() == CommandExit.DRAINED
+
+
+def test_the_processes_end_when_their_parent_is_killed(server: Server, namespace: str) -> None:
+    command = [SAGAKIT, "worker", "tests.cli.jobs:sagas", "--nats", server.url, "--namespace", namespace]
+    with subprocess.Popen([*command, "--processes", "2"], cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stderr is not None
+        up = set[str]()
+        while up != {"[1]", "[2]"}:
+            line = parent.stderr.readline()
+            assert line, up
+            up |= {number for number in ("[1]", "[2]") if f"{number} sagakit.worker: worker" in line}
+        parent.kill()
+        parent.stderr.read()  # ends once the last process that could write there has ended
+
+
+async def test_a_module_that_is_not_there_ends_the_parent_with_the_exit_code(tmp_path: Path) -> None:
+    with worker(tmp_path / "one", "nothing", "--nats", "nats://127.0.0.1:1", "--processes", "1") as parent:
+        assert await parent.ended() == CommandExit.USAGE
+        assert any("it has lists of sagas as sagas" in line["message"] and "process" in line for line in parent.lines)
+        (told,) = (line for line in parent.lines if "which another start would not change" in line["message"])
+        assert told["exit"] == CommandExit.USAGE
