@@ -12,13 +12,15 @@ from sagakit.jetstream.pull import Consumer
 from sagakit.jetstream.store import JetStreamStore
 from sagakit.messages.commands import Command
 from sagakit.store.ports import Store
+from sagakit.system.inbound.command_intake import CommandBacklog
 
 
 class PreparedCommands(NamedTuple):
-    """The streams of commands, and each command with its consumer."""
+    """The streams of commands, each command with its consumer, and how many of each wait."""
 
     streams: CommandStreams
     consumers: Sequence[tuple[Command, Consumer]]
+    backlog: CommandBacklog
 
 
 async def prepared_commands(
@@ -44,9 +46,9 @@ async def prepared_commands(
         raise InvalidConfig("commands= with adopt=False: a runtime that is no worker takes no commands")
     if not isinstance(store, JetStreamStore):
         raise InvalidConfig("commands= needs a NATS server: a store in memory has no streams of others")
-    streams = store.commands
+    streams = store.command_streams
     prepared = [
         (command, await streams.prepare(command.subject, command.name, stream=command.stream, begin=command.begin))
         for command in commands
     ]
-    return PreparedCommands(streams, prepared)
+    return PreparedCommands(streams, prepared, {})

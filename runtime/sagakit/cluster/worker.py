@@ -35,6 +35,7 @@ from sagakit.system.active_sagas import ActiveSagas
 from sagakit.system.config import Config
 from sagakit.system.environment import Environment
 from sagakit.system.inbound.children import Children
+from sagakit.system.inbound.command_intake import CommandBacklog
 from sagakit.system.inbound.requests import Requests
 from sagakit.system.inbound.starts import Starts
 from sagakit.system.io.unpublished import Unpublished
@@ -71,6 +72,8 @@ class Worker:
         self.children: Children = parts.children
         self.recovery: Recovery = parts.recovery
         self.unpublished: Unpublished = parts.unpublished
+        self.command_backlog: CommandBacklog = life.command_backlog
+        """Commands that wait, by type and consumer, as of the last look."""
         self.blocks: Callable[[], Sequence[LoopBlocks]] = blocks
         """Returns for how long the loops have been blocked so far."""
         self.closed: bool = False

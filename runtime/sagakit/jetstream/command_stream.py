@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sagakit.errors import BadBucket, InvalidConfig
+from sagakit.errors import BadBucket, InvalidConfig, Refused, StoreError
 from sagakit.jetstream.answers import ApiError
 from sagakit.jetstream.inbox import StreamAcknowledger, dead_headers, publish_dead, stored_at
 from sagakit.jetstream.link import Link
@@ -23,7 +23,7 @@ PAGE = 256
 """Commands asked for at once."""
 ACK_WAIT = 30.0
 """Seconds after which a command that is not acknowledged comes again."""
-_NO_CONSUMER = 10014
+_NO_CONSUMER, _EXISTS = 10014, 10148
 
 
 class TakenCommand(msgspec.Struct, frozen=True):
@@ -50,6 +50,8 @@ class _Streams(msgspec.Struct):
 
 class _Info(msgspec.Struct):
     config: dict[str, Any] = {}
+    num_pending: int = 0
+    num_ack_pending: int = 0
     error: ApiError | None = None
 
 
@@ -75,25 +77,28 @@ class CommandStreams:
         stream = stream or await self._stream_of(subject)
         consumer = Consumer(
             stream=stream,
-            name=f"{self._names.namespace}_{name}" if self._names.namespace else name,
+            name=self._names.intake_consumer(name),
             filters=[subject],
             ack_wait=ACK_WAIT,
             max_ack_pending=OUT,
             page=PAGE,
             begin=begin,
         )
-        info = _info.decode(await self._link.request(f"$JS.API.CONSUMER.INFO.{stream}.{consumer.name}", b""))
-        if info.error is None:
-            _check_same(consumer, info.config)
-            return consumer
-        if info.error.err_code != _NO_CONSUMER:
-            raise self._link.refused(info.error, stream, key=consumer.name)
-        request = msgspec.json.encode({"stream_name": stream, "config": consumer.config, "action": "create"})
-        create = f"$JS.API.CONSUMER.CREATE.{stream}.{consumer.name}"
-        made = _info.decode(await self._link.request(create, request))
-        if made.error is not None:  # another worker may have made it meanwhile, differently
-            raise self._link.refused(made.error, stream, key=consumer.name)
+        if not await self._is_there(consumer):
+            request = msgspec.json.encode({"stream_name": stream, "config": consumer.config, "action": "create"})
+            create = f"$JS.API.CONSUMER.CREATE.{stream}.{consumer.name}"
+            made = _info.decode(await self._link.request(create, request))
+            # another worker may have made it meanwhile, differently
+            if made.error is not None and not (made.error.err_code == _EXISTS and await self._is_there(consumer)):
+                raise self._cannot_make(consumer, made.error)
         return consumer
+
+    async def waiting(self, consumer: Consumer) -> int:
+        """Return how many commands are not acknowledged yet. Raises StoreError."""
+        info = await self._look(consumer)
+        if info.error is not None:
+            raise self._link.refused(info.error, consumer.stream, key=consumer.name)
+        return info.num_pending + info.num_ack_pending
 
     @asynccontextmanager
     async def receive(self, consumer: Consumer) -> AsyncIterator[AsyncIterator[TakenCommand]]:
@@ -122,6 +127,28 @@ class CommandStreams:
                     stream, position, since, delivery.subject, delivery.headers, delivery.payload, acknowledger
                 )
 
+    async def _look(self, consumer: Consumer) -> _Info:
+        return _info.decode(await self._link.request(f"$JS.API.CONSUMER.INFO.{consumer.stream}.{consumer.name}", b""))
+
+    async def _is_there(self, consumer: Consumer) -> bool:
+        """Return True if the consumer exists. Raises BadBucket if it differs, StoreError."""
+        info = await self._look(consumer)
+        if info.error is None:
+            _check_same(consumer, info.config)
+        elif info.error.err_code != _NO_CONSUMER:
+            raise self._link.refused(info.error, consumer.stream, key=consumer.name)
+        return info.error is None
+
+    def _cannot_make(self, consumer: Consumer, error: ApiError) -> StoreError:
+        """Return the error of a consumer that the server has not made. On a work queue, for one, it must take all."""
+        found = self._link.refused(error, consumer.stream, key=consumer.name)
+        if not isinstance(found, Refused):
+            return found
+        return BadBucket(
+            f"the stream {consumer.stream} takes no consumer {consumer.name} for {consumer.filters[0]}: "
+            f"{error.description}"
+        )
+
     async def _stream_of(self, subject: str) -> str:
         request = msgspec.json.encode({"subject": subject})
         answer = _streams.decode(await self._link.request("$JS.API.STREAM.NAMES", request))
@@ -136,11 +163,20 @@ class CommandStreams:
 
 def _check_same(consumer: Consumer, config: dict[str, Any]) -> None:
     """Raise BadBucket if a consumer that exists would lose, skip or repeat commands, or takes others."""
-    wanted = {"ack_policy": "explicit", "max_deliver": -1, "filter_subjects": list(consumer.filters), **consumer.begin}
+    wanted: dict[str, object] = {
+        "ack_policy": "explicit",
+        "max_deliver": -1,
+        "filter_subjects": list(consumer.filters),
+        "deliver_subject": "",
+        "headers_only": False,
+        **consumer.begin,
+    }
     has = {
+        "max_deliver": -1,
+        "deliver_subject": "",
+        "headers_only": False,
         **config,
         "filter_subjects": config.get("filter_subjects") or [config.get("filter_subject", "")],
-        "max_deliver": config.get("max_deliver", -1),
     }
     for name, value in wanted.items():
         if not _is_equal(has.get(name), value):

@@ -58,7 +58,7 @@ class JetStreamStore:
         self.events: Events = Events(link, names) if batches is None else GatheringEvents(link, names, batches)
         self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
-        self.commands: CommandStreams = CommandStreams(link, names)
+        self.command_streams: CommandStreams = CommandStreams(link, names)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
         self.wire: LinkWire = LinkWire(link)

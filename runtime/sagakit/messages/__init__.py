@@ -8,4 +8,5 @@ answered       the answer that a record has to a message
 limits         the limits that `max_payload` sets
 ids            ids that are made up
 commands       messages on streams of users, and what they ask of sagas
+command_permissions  the rights that a worker needs for its commands
 """

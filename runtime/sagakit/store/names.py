@@ -179,6 +179,10 @@ class Names(msgspec.Struct, frozen=True, kw_only=True):
         """Return the subject of a dead letter, or of what was done with one; `name` is a type, a service or a verb."""
         return self.subject(f"sagadead.{source}.{name if is_name(name) else '_'}")
 
+    def intake_consumer(self, name: str) -> str:
+        """Return the name of a durable consumer on a stream of a user's."""
+        return self._thing(name)
+
     @property
     def inbox_question(self) -> str:
         """The subject of the question which streams store inbound messages; no stream stores the question."""

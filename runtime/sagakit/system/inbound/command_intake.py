@@ -8,8 +8,10 @@ is a dead letter at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from logging import ERROR, WARNING, getLogger
+from typing import TypeAlias
 
 import trio
 from sagakit_actors import Actor, ActorContext
@@ -30,9 +32,15 @@ AT_ONCE = 64
 AGAIN = 5.0
 """Seconds until a command comes again that the inbox has not taken."""
 
+CommandBacklog: TypeAlias = dict[tuple[str, str], int]
+"""Commands that are not acknowledged yet, of all workers together, by the type of the sagas and the consumer's name."""
+
 
 class CommandIntake(Actor[None]):
-    """Takes the commands that this worker knows, each from the consumer that was prepared for it."""
+    """Takes the commands that this worker knows, each from the consumer that was prepared for it.
+
+    Every `interval` seconds it writes into `backlog` how many wait.
+    """
 
     tasks = True
 
@@ -41,18 +49,22 @@ class CommandIntake(Actor[None]):
         store: Store,
         streams: CommandStreams,
         commands: Sequence[tuple[Command, Consumer]],
+        backlog: CommandBacklog,
         requests: Requests,
         *,
         worker_id: str,
         archive_ttl: float,
+        interval: float,
         buried: Callable[[str], None],
     ) -> None:
         self._store = store
         self._streams = streams
         self._commands = commands
+        self._backlog = backlog
         self._requests = requests
         self._worker_id = worker_id
         self._archive_ttl = archive_ttl
+        self._interval = interval
         self._buried = buried
         self._ration = Ration(_log)
 
@@ -60,8 +72,16 @@ class CommandIntake(Actor[None]):
         """Run until stopped. A command that is in hand then comes again, and is applied once."""
         for command, consumer in self._commands:
             ctx.nursery.start_soon(self._take, command, consumer)
+        ctx.nursery.start_soon(self._count)
         while True:
             await ctx.receive()
+
+    async def _count(self) -> None:
+        while True:
+            for command, consumer in self._commands:
+                with suppress(StoreError):  # the number of a moment ago is better than none
+                    self._backlog[command.saga_type, consumer.name] = await self._streams.waiting(consumer)
+            await trio.sleep(self._interval)
 
     async def _take(self, command: Command, consumer: Consumer) -> None:
         places = trio.Semaphore(AT_ONCE)
@@ -86,10 +106,10 @@ class CommandIntake(Actor[None]):
     def _read(self, command: Command, taken: TakenCommand) -> Translated:
         position = f"{taken.stream}-{taken.position}"
         message = translated(command, read_command(taken.subject, taken.fields, taken.payload, position=position))
-        if command.kind == "start" and self._store.clock.now() - taken.since > self._archive_ttl:
+        if self._store.clock.now() - taken.since > self._archive_ttl:
             raise NotAllowed(
-                f"the command is older than archive_ttl, {self._archive_ttl:g} s: whether its saga has run before is "
-                "not known any more"
+                f"the command is older than archive_ttl, {self._archive_ttl:g} s: whether its saga has ended and begun "
+                "anew meanwhile is not known any more"
             )
         return message
 
