@@ -61,7 +61,7 @@ def browser(site: str) -> Iterator[Browser]:  # after the site, which runs async
 
 PAGES = [
     "/", "/stuck", "/sagas?where=status+%3D+stuck", url("order-9"), url("order-9", "?at=2"), url("waits"),
-    "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit",
+    "/definitions", "/definitions/Buy", "/definitions/Buy/start", "/workers", "/audit", "/dead-letters",
 ]  # fmt: skip
 
 

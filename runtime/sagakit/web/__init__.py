@@ -17,6 +17,7 @@ looking        the endpoints that look
 acting         the endpoints that start, signal and mend
 job_endpoints  the endpoints of verbs for many sagas
 job_work       jobs as requests run them
+letter_endpoints  the endpoints of dead letters
 api_shapes     the JSON that only the API has
 streaming      events as they come, as server-sent events
 pages          the pages of the console
@@ -27,6 +28,8 @@ group_acts     acts on a group of stuck sagas, as jobs
 fleet_pages    the pages of definitions and workers
 start_page     the page that starts a saga
 input_form     the form for an input, from its JSON Schema
+letter_pages   the pages of dead letters
+letter_acts    who may change a dead letter, and what would become of it
 audit_page     the page of what operators did
 forms          the forms of pages
 page_acts      the acts that the page of a saga offers, and why not
