@@ -23,6 +23,7 @@ streaming      events as they come, as server-sent events
 pages          the pages of the console
 replay_page    the page of a saga as it was after one of its events
 saga_view      what these two have in common
+time_axis      the attempts of a saga on an axis of time
 drawn_nodes    the nodes of the diagrams of sagas and definitions
 group_acts     acts on a group of stuck sagas, as jobs
 fleet_pages    the pages of definitions and workers
