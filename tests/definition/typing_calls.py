@@ -262,7 +262,7 @@ async def of_a_handle(handle: Handle[str], runtime: Runtime) -> None:
     assert_type(await handle.result(), str)
     assert_type(await handle.wait(or_stuck=True), SagaStatus)
     assert_type(await handle.describe(), Description)
-    await handle.cancel("r", message_id="m")
+    await handle.cancel("r", by="me", message_id="m")
     await handle.retry("r", by="me", message_id="m")
     await handle.mark_undone("pack", "r", by="me", message_id="m")
     await handle.complete_step(Ship.pack, "box", "r", by="me", message_id="m")

@@ -262,6 +262,14 @@ class Letters:
             raise refusal(answer.error, stream)
 
 
+def pretty(payload: bytes) -> bytes:
+    """Return JSON with a line for each value; anything else as it is."""
+    try:
+        return msgspec.json.format(payload, indent=2) + b"\n"
+    except msgspec.DecodeError:
+        return payload
+
+
 def _new_id(letter: Letter) -> str:
     return f"dead-{letter.origin}"
 
