@@ -31,6 +31,8 @@ def letter(sequence: int, subject: str, code: str, reason: str, **fields: object
     given: dict[str, object] = {
         "sequence": sequence,
         "kept_at": (NOW - timedelta(minutes=sequence)).timestamp(),
+        "source": "inbox",
+        "headers_cut": False,
         "saga_type": "PlaceOrder",
         "subject": subject,
         "message_id": "m1",
