@@ -21,7 +21,7 @@ expect.set_options(timeout=PATIENCE)
 
 
 async def start_sagas(client: Client) -> None:
-    """Start sagas: every tenth from 2 on gets stuck, the seventh waits until somebody cancels it, three go on waiting."""
+    """Start sagas: every tenth from 2 on gets stuck, the seventh is cancelled while it waits, three go on waiting."""
     for number in range(SAGAS):
         await client.start(Buy, f"order-{number}", Order(number, asks=number == 7, breaks=number % 10 == 2))
     for number in range(3):
