@@ -70,6 +70,7 @@ async def read(http: httpx.AsyncClient, path: str, status: int = 200) -> Reader:
     scripts = [script.rpartition("/")[2] for script in found.scripts]
     assert scripts in (
         ["idiomorph.min.js", "console.js"],
+        ["idiomorph.min.js", "filter.js", "console.js"],
         ["idiomorph.min.js", "dagre.min.js", "diagram.js", "console.js"],
     )
     assert [link for link in found.links if not link.startswith("/")] == []
