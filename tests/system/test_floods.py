@@ -110,7 +110,7 @@ async def test_a_burial_that_waits_holds_up_no_message_of_the_same_type(
 async def test_starts_that_another_worker_may_read_hold_up_no_other_start(
     monkeypatch: pytest.MonkeyPatch, autojump_clock: Clock
 ) -> None:
-    """They filled the lane of starts while the leases of other workers were looked at, and good starts were parked."""
+    """Such starts filled the lane while the leases of other workers were looked at, and good starts were parked."""
     monkeypatch.setattr(intake, "CROWD", -1)
     monkeypatch.setattr(Intake._lane, "__kwdefaults__", {"at_once": 2, "waiting": 2})
     look, parked = trio.Event(), list[str]()

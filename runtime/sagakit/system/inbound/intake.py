@@ -5,10 +5,10 @@ The wire format is public JSON: see `InboxRequest` and docs/wire.md. A message m
     applied      its effect is durable: it is acknowledged
     parked       it cannot be applied yet (no owner, no room): a durable copy waits, and comes again
     dead letter  it can never be applied: it is kept with the reason
-    given back   this worker stops: another one has it at once
+    given back   this worker stops, and another one has it at once; or too many wait to be buried, and it comes later
 
 Each type has one lane for starts and one for all other messages, so that no type, no unknown id and no flood of starts
-holds up anything else. A message that finds its lane full is parked.
+holds up anything else. A message that finds its lane full is parked. What is to be buried never holds up what comes in.
 """
 
 from __future__ import annotations
