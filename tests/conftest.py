@@ -31,14 +31,13 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 FIRST = [
-    "engine/test_mutants.py",
+    "engine/test_exhaustive.py",
     "chaos/test_chaos.py",
     "hostile/test_hostile.py",
     "test_asyncio_threads.py",
     "test_promises.py",
     "system/test_intake.py",
     "outbox/test_killed.py",
-    "engine/test_exhaustive.py",
     "test_typing.py",
 ]
 """The longest files: they run first, so that no worker of pytest-xdist has one left when the other one is done."""
