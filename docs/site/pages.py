@@ -25,6 +25,8 @@ OUTSIDE = {
 }
 """The site's name of each file outside docs/ that is a page."""
 _INSIDE = {name: path for path, name in OUTSIDE.items()}
+_NOTE = re.compile(r"\A<!--.*?-->\s*")
+"""The note on top of a page that is made from the code; a page's title has to come first."""
 _LINK = re.compile(r"\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -83,7 +85,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Return the text with links of the site."""
     name = page.file.src_uri
-    return markdown if name.startswith("source/") else linked(markdown, name)
+    return markdown if name.startswith("source/") else linked(_NOTE.sub("", markdown), name)
 
 
 def on_page_context(context: dict[str, Any], page: Page, **rest: Any) -> None:
