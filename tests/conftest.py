@@ -13,6 +13,10 @@ from sagakit.jetstream.asyncio_side import VARIABLE
 
 from tests.servers import Server, running_server
 
+# Three workers import 800 files each, and hundreds of tests start a process: each would compile all of them anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 settings.register_profile("default", max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("nightly", parent=settings.get_profile("default"), max_examples=2000)
 settings.register_profile(

@@ -34,13 +34,15 @@ NOT_CALLED = {
     "sagakit.RetryPolicy.as_data": "for the engine",
     "sagakit.Client.keep": "for open_client",
     "sagakit.Client.close": "for open_client",
+    "sagakit.Command.id_of": "for the intake",
+    "sagakit.Command.value_of": "for the intake",
     "sagakit.testing.CallTrace.add": "for the simulation",
     "sagakit_actors.Supervisor.run": "for the system",
     "sagakit_actors.DynamicSupervisor.run": "for the system",
 }
 """Public methods that are not for users, each with its caller."""
 MADE_BY_USERS = {
-    *("Completed", "Config", "Done", "Failed", "Limit", "NotDone", "Reject", "Retry", "RetryPolicy"),
+    *("Command", "Completed", "Config", "Done", "Failed", "Limit", "NotDone", "Reject", "Retry", "RetryPolicy"),
     *("CallFault", "Exploration", "Faults", "MessageAt", "Send", "WriteFault"),
     *("Backoff", "ChildSpec", "DynamicSupervisor", "Intensity", "ReactorSpec", "Supervisor"),
 }

@@ -36,6 +36,7 @@ scan       reads much of a stream, and windows of it, newest first
 puller     the consumer that a scan makes and removes
 wire_reading  the port `StoreReading` over a `Wire`
 pull       a consumer that several workers share
+command_stream  the streams of users that commands come on, and their consumers
 quota      how much is stored, and may be
 domains    streams of other JetStream domains that take in our messages
 batches    atomic batches: their messages and answers

@@ -8,7 +8,7 @@ it is: what comes from the stream has a subject for its acknowledgement, and the
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from logging import DEBUG, INFO, getLogger
 from typing import Any
 
@@ -40,7 +40,7 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     """The configuration of a durable consumer. Its filters must not overlap with those of another one of a work queue.
 
     `max_ack_pending` is how many messages may be out with workers at once; -1 is no limit. `page` is how many messages
-    are asked for at once.
+    are asked for at once. `begin` is where a consumer that is made now begins, in the words of its configuration.
     """
 
     stream: str
@@ -49,6 +49,20 @@ class Consumer(msgspec.Struct, frozen=True, kw_only=True):
     ack_wait: float
     max_ack_pending: int
     page: int
+    begin: Mapping[str, object] = {}
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration as the server has it."""
+        return {
+            "durable_name": self.name,
+            "name": self.name,
+            "filter_subjects": list(self.filters),
+            "ack_policy": "explicit",
+            "ack_wait": round(self.ack_wait * 1e9),
+            "max_ack_pending": self.max_ack_pending,
+            **self.begin,
+        }
 
 
 class _Made(msgspec.Struct):
@@ -102,15 +116,7 @@ class Pull:
     async def _make(self) -> None:
         """Make the consumer, or bring one that exists up to date."""
         consumer = self._consumer
-        config: dict[str, Any] = {
-            "durable_name": consumer.name,
-            "name": consumer.name,
-            "filter_subjects": list(consumer.filters),
-            "ack_policy": "explicit",
-            "ack_wait": round(consumer.ack_wait * 1e9),
-            "max_ack_pending": consumer.max_ack_pending,
-        }
-        request = msgspec.json.encode({"stream_name": consumer.stream, "config": config})
+        request = msgspec.json.encode({"stream_name": consumer.stream, "config": consumer.config})
         subject = f"$JS.API.CONSUMER.CREATE.{consumer.stream}.{consumer.name}"
         answer = _made.decode(await self._link.request(subject, request))
         if answer.error is not None:

@@ -11,6 +11,7 @@ import trio
 from sagakit.errors import Ambiguous, Unavailable
 from sagakit.jetstream.batches import Batches, batches_on
 from sagakit.jetstream.clock import ServerClock, server_time
+from sagakit.jetstream.command_stream import CommandStreams
 from sagakit.jetstream.connecting import open_link
 from sagakit.jetstream.connection import Connection
 from sagakit.jetstream.control import CoreControl
@@ -57,6 +58,7 @@ class JetStreamStore:
         self.events: Events = Events(link, names) if batches is None else GatheringEvents(link, names, batches)
         self.reading: WireReading = WireReading(LinkWire(link), names, link.refused)
         self.inbox: StreamInbox = StreamInbox(link, names, clock)
+        self.command_streams: CommandStreams = CommandStreams(link, names)
         self.control: CoreControl = CoreControl(link, names)
         self.clock: ServerClock = clock
         self.wire: LinkWire = LinkWire(link)

@@ -8,7 +8,16 @@ from typing import Any
 
 import msgspec
 
-from sagakit.client.json_shapes import CountLine, EventLine, GroupLine, JobLine, SagaLine, VerdictLine
+from sagakit.client.json_shapes import (
+    CountLine,
+    EventLine,
+    GroupLine,
+    JobLine,
+    LetterChangeLine,
+    LetterLine,
+    SagaLine,
+    VerdictLine,
+)
 
 
 class UnreadableLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,3 +110,15 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     job: JobLine
     pages: int
     sagas: Sequence[VerdictLine]
+
+
+class LetterList(msgspec.Struct, frozen=True, kw_only=True):
+    """Dead letters, newest first."""
+
+    letters: Sequence[LetterLine]
+
+
+class LetterChangeList(msgspec.Struct, frozen=True, kw_only=True):
+    """Changes of dead letters, newest first."""
+
+    changes: Sequence[LetterChangeLine]

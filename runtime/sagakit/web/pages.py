@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -30,7 +31,8 @@ from sagakit.web.page_acts import STEP_VERBS, VERBS, acts_on
 from sagakit.web.problems import Problem, as_answer
 from sagakit.web.rendering import LISTED, ONE, WHOLE, asset, check_form_token, form_token, page, place_of
 from sagakit.web.replay_page import show_replay
-from sagakit.web.saga_view import reasons_of, shown_event
+from sagakit.web.saga_view import reasons_of, shown_event, shown_steps
+from sagakit.web.time_axis import time_axis
 
 if TYPE_CHECKING:
     from sagakit.client.client import Client
@@ -124,7 +126,8 @@ async def show_saga(request: Request, client: Client) -> Response:
         total=record.next_event - 1,
         refresh=0 if record.status in ENDS and not record.outbox else ONE,
         events=[shown_event(one) for one in reversed(events)], reasons=reasons_of(saga),
-        diagram=drawn_saga(plan, saga.steps),
+        diagram=drawn_saga(plan, saga.steps), steps=shown_steps(saga.steps),
+        axis=time_axis(saga, datetime.fromtimestamp(now, UTC)),
         acts=acts_on(record, plan, visitor, now, read_only=request.scope["sagakit.read_only"]),
         token=form_token(request), done=done if done in {*VERBS, *STEP_VERBS} else "",
         record=msgspec.json.format(msgspec.json.encode(record), indent=2).decode(),

@@ -301,7 +301,7 @@ class SagaActor(Reactor[SagaMessage]):
     def _mind_isolation(self) -> None:
         """Ask for a turn alone, and give it back."""
         environment, record = self._environment, self._journal.record
-        if is_suspect(record) or self._alone.pending:
+        if self._alone.pending or is_suspect(record):
             wanted = not environment.sagas.draining and awaits_isolation(self._plan, record, environment.now())
             self._alone.mind(alone=record.alone, wanted=wanted)
 
