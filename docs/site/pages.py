@@ -7,6 +7,7 @@ The site has the same texts under its own names, and the sources that a page lin
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from os.path import normpath, relpath
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,24 @@ def source_page(path: str) -> str:
     """Return the page that shows a source file."""
     language = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".toml": "toml"}.get(Path(path).suffix, "text")
     return f"# {path}\n\n``````{language}\n{(ROOT / path).read_text().rstrip()}\n``````\n"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put pages that the menu of mkdocs.yml does not name at its end, so that none is lost."""
+    docs = Path(config.docs_dir)
+    pages = {str(path.relative_to(docs)) for path in docs.rglob("*.md")}
+    if more := sorted(pages - set(_named(config.nav))):
+        config.nav.append({"More": more})
+    return config
+
+
+def _named(nav: Any) -> Iterator[str]:
+    """Yield the pages that a part of the menu names."""
+    if isinstance(nav, str):
+        yield nav
+    else:
+        for part in nav.values() if isinstance(nav, dict) else nav:
+            yield from _named(part)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
