@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[1]
 ASSETS = "sagakit/web/assets/"
@@ -97,3 +98,15 @@ def test_the_licenses_name_each_part_with_its_version(build: Build) -> None:
         licenses = wheel.read(name).decode()
     parts = {(part["name"], part["version"]) for part in sbom(build) if "version" in part}
     assert parts == set(re.findall(r"\b(idiomorph|dagre|graphlib) (\d+\.\d+\.\d+)", licenses))
+
+
+def test_only_the_job_that_publishes_can_prove_who_it_is_and_it_runs_no_code_of_ours() -> None:
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]
+    assert {name: job["permissions"] for name, job in jobs.items()} == {
+        "build": {"contents": "read"}, "publish": {"id-token": "write"},
+    }  # fmt: skip
+    assert jobs["publish"]["needs"] == "build"
+    assert [name for name, job in jobs.items() for step in job["steps"] if ".ci/release" in step.get("run", "")] == [
+        "build"
+    ]
+    assert [step for step in jobs["publish"]["steps"] if "run" in step] == []
