@@ -196,6 +196,8 @@ def as_page(request: Request, error: Problem | SagakitError) -> Response:
     """Return the page for an error."""
     answer = as_answer(error)
     told = msgspec.json.decode(answer.body)
-    made = page(request, "problem", page="", status=answer.status_code, title=told["title"], detail=told["detail"])
+    place = error.docs_page if isinstance(error, SagakitError) else ""
+    shown = {"title": told["title"], "detail": told["detail"], "docs_page": place}
+    made = page(request, "problem", page="", status=answer.status_code, **shown)
     made.headers.update({name: value for name, value in answer.headers.items() if name == "retry-after"})
     return made
